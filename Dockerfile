@@ -1,0 +1,56 @@
+# Built with what the locks name and nothing else; served by an account that owns nothing but /data.
+
+FROM python:3.13-slim AS build
+
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_NO_INPUT=1
+WORKDIR /src
+
+# The environment that is shipped has no pip of its own: it is filled from outside.
+RUN python -m venv /opt/build && python -m venv --without-pip /opt/image-gateway
+COPY deploy/requirements/build.txt deploy/requirements/runtime.txt deploy/requirements/
+RUN /opt/build/bin/pip install --require-hashes --no-deps --only-binary=:all: -r deploy/requirements/build.txt \
+    && /opt/build/bin/pip --python /opt/image-gateway/bin/python install \
+        --require-hashes --no-deps --only-binary=:all: -r deploy/requirements/runtime.txt
+
+COPY pyproject.toml README.md LICENSE ./
+COPY service service
+RUN /opt/build/bin/pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /opt/build/wheels . \
+    && /opt/build/bin/pip --python /opt/image-gateway/bin/python install --no-deps --no-index /opt/build/wheels/*.whl
+
+
+FROM python:3.13-slim
+
+LABEL org.opencontainers.image.title="Image Gateway" \
+      org.opencontainers.image.description="An OpenAI-compatible gateway for image models" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="0.1.0"
+
+RUN groupadd --system --gid 10001 gateway \
+    && useradd --system --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin gateway \
+    && install -d -o 10001 -g 10001 -m 0750 /data
+COPY --from=build /opt/image-gateway /opt/image-gateway
+
+# Image payloads of some megabytes come and go: below these thresholds malloc would map, fault and unmap each.
+ENV PATH=/opt/image-gateway/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    MALLOC_MMAP_THRESHOLD_=33554432 \
+    MALLOC_TRIM_THRESHOLD_=268435456 \
+    GATEWAY_HOST=0.0.0.0 \
+    GATEWAY_PORT=8080 \
+    GATEWAY_DATA_DIR=/data
+
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+
+# http.client, since urllib would obey HTTP_PROXY.
+HEALTHCHECK --interval=10s --timeout=4s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['GATEWAY_PORT']), timeout=3); c.request('GET', '/livez'); sys.exit(c.getresponse().status != 200)"]
+
+ENTRYPOINT ["image-gateway"]
+CMD ["serve"]

@@ -1,0 +1,120 @@
+# Everything a person or CI does with this repository. `make help` lists it.
+#
+# The environment is .venv, made once and brought up to date when a lock or pyproject.toml changes. Two stamps
+# tell what is in it: .venv/.run (what serves and what the demo needs) and .venv/.dev (that and every tool).
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_VERSION := 0.13.9
+LOCKS := deploy/requirements
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+
+# A developer's exported key or setting must neither buy pictures nor bend a test: what is left of the
+# environment names no provider and no gateway. The same for upper and lower case, which settings do not tell apart.
+STRIPPED := env -u OPENAI_API_KEY -u OPENAI_BASE_URL -u OPENAI_ORG_ID -u OPENAI_PROJECT_ID \
+	$$(env | awk -F= 'tolower($$1) ~ /^(gateway|openai|azure_openai)_[a-z0-9_]+$$/ { print "-u", $$1 }')
+
+# An environment that was copied here, or whose interpreter has gone, is made anew.
+ifneq ($(shell [ "$$(cat .venv/.made 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/python -c 'print("ready")' 2>/dev/null),ready)
+.PHONY: .venv/.made
+endif
+
+##@ Use it
+
+.PHONY: run
+run: .venv/.run ## Set up (once) and serve on http://127.0.0.1:8080; GATEWAY_PORT changes the port
+	@exec $(BIN)/image-gateway serve
+
+.PHONY: demo
+demo: .venv/.run ## Make four pictures on free ports with the sandbox, show cache and limit, stop
+	@exec $(STRIPPED) $(BIN)/python -m service.demo
+
+##@ Work on it
+
+.PHONY: test
+test: .venv/.dev ## Run the test suite; ARGS="-k name" narrows it
+	@exec $(STRIPPED) $(BIN)/python -m pytest $(ARGS)
+
+.PHONY: cover
+cover: .venv/.dev ## Run the test suite and show the branches it missed
+	@exec $(STRIPPED) $(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)
+
+.PHONY: check
+check: .venv/.dev ## Lint, formatting, types, layers, dependencies, spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy service tests
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/deptry service
+	$(BIN)/codespell
+
+.PHONY: format
+format: .venv/.dev ## Rewrite what can be rewritten: formatting, import order, safe fixes
+	$(BIN)/ruff check --fix-only --quiet
+	$(BIN)/ruff format
+
+.PHONY: bench
+bench: .venv/.dev ## Measure CPU per request: miss, hit, bare pass-through
+	@exec $(STRIPPED) $(BIN)/python -m tests.bench $(ARGS)
+
+.PHONY: test-jdk
+test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs javac, 17 or newer)
+	@command -v javac >/dev/null || { echo 'A JDK is needed: sudo apt-get install openjdk-17-jdk-headless' >&2; exit 1; }
+	@exec $(STRIPPED) $(BIN)/python -m pytest -m jdk tests/jdk $(ARGS)
+
+.PHONY: test-container
+test-container: ## Build the image, start docker-compose.yml and order a picture from it
+	@exec deploy/try-container
+
+.PHONY: lock
+lock: .venv-lock/.made ## Write the hashed requirements anew; UPGRADE=1 takes newer releases
+	@set -e; \
+	compile() { \
+		out=$(LOCKS)/$$1; shift; \
+		.venv-lock/bin/uv pip compile "$$@" --output-file "$$out" --quiet --universal --python-version 3.11 \
+			--generate-hashes --no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock' >/dev/null; \
+		echo "  $$out: $$(grep -c '^[a-z0-9].*==' "$$out") packages"; \
+	}; \
+	compile dev.txt pyproject.toml --all-extras --group dev $(if $(UPGRADE),--upgrade); \
+	compile run.txt pyproject.toml --all-extras --group build --constraint $(LOCKS)/dev.txt --no-annotate; \
+	compile runtime.txt pyproject.toml --constraint $(LOCKS)/dev.txt --no-annotate; \
+	compile build.txt --group build --constraint $(LOCKS)/dev.txt --no-annotate; \
+	if grep -nE 'index-url|find-links|://|^file:' $(LOCKS)/*.txt; then echo 'A lock names an index.' >&2; exit 1; fi
+
+.PHONY: clean
+clean: ## Remove environments, caches and what the demo drew; keeps .data
+	rm -rf .venv .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
+
+# The environment
+
+.venv/.made:
+	@command -v "$(PYTHON)" >/dev/null 2>&1 \
+		&& "$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
+		|| { echo "$(PYTHON) must be Python 3.11 or newer with its venv module: sudo apt-get install python3 python3-venv (or name another: make PYTHON=python3.13 ...)" >&2; exit 1; }
+	@echo 'Setting up .venv (once; a minute or so) ...'
+	@rm -rf .venv
+	@"$(PYTHON)" -m venv .venv
+	@printf '%s\n' "$(CURDIR)" > $@
+
+.venv/.run: .venv/.made pyproject.toml $(LOCKS)/run.txt
+	@$(PIP) install --require-hashes --no-deps -r $(LOCKS)/run.txt
+	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+.venv/.dev: .venv/.run $(LOCKS)/dev.txt
+	@$(PIP) install --require-hashes --no-deps -r $(LOCKS)/dev.txt
+	@touch $@
+
+.venv-lock/.made: Makefile
+	@rm -rf .venv-lock
+	@"$(PYTHON)" -m venv .venv-lock
+	@.venv-lock/bin/python -m pip --disable-pip-version-check --no-input -qq install uv==$(UV_VERSION)
+	@touch $@
