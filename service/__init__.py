@@ -1,0 +1,1 @@
+"""Image Gateway: one service that speaks the OpenAI Images API for a whole company."""

@@ -1,0 +1,256 @@
+"""The catalogue: every image model as data, read from TOML (`models.toml`).
+
+Owns what a model takes, costs and until when it lives. Does not decide whether an
+order is valid (`validation`) nor how it is translated (`bridge`).
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
+
+from service.domain.errors import InvalidOrder
+from service.domain.images import Delivery
+
+
+class CatalogError(ValueError):
+    """The catalogue or an operator's additions to it are not well formed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterRule:
+    """What one parameter may be: one of *values*, or an integer from *minimum* to *maximum*.
+
+    *default* is what the provider assumes when it is absent; naming it is the
+    same order as leaving it out.
+    """
+
+    values: tuple[str, ...] = ()
+    minimum: int | None = None
+    maximum: int | None = None
+    default: str | int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SizeRule:
+    """Which `WIDTHxHEIGHT` a model paints: those in *fixed*, and, where *multiple* > 0, all by rule."""
+
+    fixed: tuple[str, ...] = ()
+    multiple: int = 0
+    max_ratio: float = 0.0
+    max_edge: int = 0
+    min_pixels: int = 0
+    max_pixels: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrice:
+    """Micro-dollars per token."""
+
+    text_in: float
+    image_in: float
+    image_out: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """How a model's orders are put to the living model *to* once it is shut down.
+
+    *values* maps parameter → old value → new value; *prompt_suffix* maps
+    parameter → value → words put after the prompt; *sizes* maps a size the
+    target cannot paint to the one painted and resampled.
+    """
+
+    to: str
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    prompt_suffix: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    sizes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model under the name callers ask for.
+
+    *images_per_call* is how many pictures one provider call makes at most;
+    *default_size* is empty where the provider chooses (`auto`).
+    """
+
+    name: str
+    family: str
+    released: date
+    sizes: SizeRule
+    parameters: Mapping[str, ParameterRule]
+    prompt_limit: int
+    images_per_call: int
+    delivery: Delivery = Delivery.B64_JSON
+    default_size: str = ""
+    shutdown: date | None = None
+    bridge: Bridge | None = None
+    price: TokenPrice | None = None
+    price_per_image: Mapping[str, int] = field(default_factory=dict)
+    output_tokens: Mapping[str, int] = field(default_factory=dict)
+    answers_usage: bool = True
+    answers_revised_prompt: bool = False
+    takes_response_format: bool = False
+
+    def is_bridged(self, today: date) -> bool:
+        """Whether another model answers for this one today."""
+        return self.bridge is not None and (self.shutdown is None or self.shutdown <= today)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All models by name, and which one is meant when none is named."""
+
+    models: Mapping[str, Model]
+    default_model: str
+    default_gpt_image_model: str
+
+    def find(self, name: str) -> Model:
+        """Return the model *name*.
+
+        Raises:
+            InvalidOrder: it is unknown; 400 and not 404, as the provider answers.
+        """
+        model = self.models.get(name)
+        if model is None:
+            raise InvalidOrder(
+                f"The model '{name[:100]}' does not exist. GET /v1/models lists the models of this gateway.",
+                param="model",
+                error_type="image_generation_user_error",
+            )
+        return model
+
+    def name_for(self, parameters: Mapping[str, Any]) -> str:
+        """Return the model meant when none is named.
+
+        The contract's default, unless a parameter is given that only GPT image
+        models know.
+        """
+        own = self.models[self.default_model].parameters
+        newer = self.models[self.default_gpt_image_model].parameters
+        if any(name in newer and name not in own for name in parameters):
+            return self.default_gpt_image_model
+        return self.default_model
+
+
+def parse_catalog(text: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Catalog:
+    """Read the catalogue from TOML, with an operator's entries laid over it.
+
+    An override with `bridge = false` switches a bridge off; fields not named
+    keep their value, and an unknown model needs a complete entry (a `family`
+    completes it).
+
+    Raises:
+        CatalogError: naming the model and what is wrong with its entry.
+    """
+    document = tomllib.loads(text)
+    families = document["families"]
+    entries: dict[str, dict[str, Any]] = {name: dict(entry) for name, entry in document["models"].items()}
+    for name, entry in (overrides or {}).items():
+        entries[name] = _merge(entries.get(name, {}), entry)
+    models = {name: _parse_model(name, entry, families) for name, entry in entries.items()}
+    defaults = document["defaults"]
+    catalog = Catalog(models, defaults["model"], defaults["gpt_image_model"])
+    _check_bridges(catalog)
+    return catalog
+
+
+def is_size_allowed(rule: SizeRule, size: str) -> bool:
+    """Whether *size* (`auto` or `WIDTHxHEIGHT`) is one the rule paints."""
+    if size in rule.fixed:
+        return True
+    pixels = parse_size(size)
+    return pixels is not None and rule.multiple > 0 and broken_size_rule(rule, *pixels) is None
+
+
+def broken_size_rule(rule: SizeRule, width: int, height: int) -> str | None:
+    """Return which part of a free size rule *width* x *height* breaks, in the provider's words."""
+    longest, shortest, pixels = max(width, height), min(width, height), width * height
+    if width % rule.multiple or height % rule.multiple:
+        return f"Width and height must both be divisible by {rule.multiple}."
+    if longest > rule.max_edge:
+        return f"The longest edge must be less than or equal to {rule.max_edge}."
+    if shortest == 0 or longest > rule.max_ratio * shortest:
+        return f"The ratio of the longer to the shorter edge must not exceed {rule.max_ratio:g}:1."
+    if pixels < rule.min_pixels:
+        return "Requested resolution is below the current minimum pixel budget."
+    if pixels > rule.max_pixels:
+        return "Requested resolution exceeds the current pixel budget."
+    return None
+
+
+def parse_size(size: str) -> tuple[int, int] | None:
+    """Return the pixels of a canonical `WIDTHxHEIGHT` (no signs, no leading zeros), or None."""
+    width, separator, height = size.partition("x")
+    if not separator or not _is_plain_number(width) or not _is_plain_number(height):
+        return None
+    return int(width), int(height)
+
+
+def _is_plain_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and not text.startswith("0")
+
+
+def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _parse_model(name: str, entry: Mapping[str, Any], families: Mapping[str, Mapping[str, Any]]) -> Model:
+    family = entry.get("family")
+    if not isinstance(family, str) or family not in families:
+        raise CatalogError(f"models.{name}: family must be one of {', '.join(families)}")
+    fields = _merge(families[family], entry)
+    bridge = fields.pop("bridge", None)
+    try:
+        sizes = fields.pop("sizes")
+        price = fields.pop("price", None)
+        return Model(
+            name=name,
+            sizes=SizeRule(**{**sizes, "fixed": tuple(sizes.get("fixed", ()))}),
+            parameters={key: _parse_rule(rule) for key, rule in fields.pop("parameters").items()},
+            delivery=Delivery(fields.pop("delivery")),
+            bridge=Bridge(**bridge) if bridge else None,
+            price=TokenPrice(**price) if price else None,
+            **fields,
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        raise CatalogError(f"models.{name}: {error}") from error
+
+
+def _parse_rule(rule: Mapping[str, Any]) -> ParameterRule:
+    return ParameterRule(**{**rule, "values": tuple(rule.get("values", ()))})
+
+
+def _check_bridges(catalog: Catalog) -> None:
+    for name in (catalog.default_model, catalog.default_gpt_image_model):
+        if name not in catalog.models:
+            raise CatalogError(f"defaults: there is no model {name}")
+    for model in catalog.models.values():
+        target = catalog.models.get(model.bridge.to) if model.bridge else None
+        if model.bridge and (target is None or target.bridge is not None):
+            raise CatalogError(
+                f"models.{model.name}.bridge.to: {model.bridge.to} must be a model without a bridge"
+            )
+
+
+def widen(model: Model, target: Model) -> Model:
+    """Return *model* as its bridge accepts it: its own contract and all the target takes.
+
+    Callers of a retired model ask in either vocabulary, and both can be honoured.
+    """
+    parameters = {**target.parameters, **model.parameters}
+    for name in model.parameters.keys() & target.parameters.keys():
+        old, new = model.parameters[name], target.parameters[name]
+        parameters[name] = replace(old, values=tuple(dict.fromkeys(old.values + new.values)))
+    return replace(
+        model,
+        parameters=parameters,
+        sizes=replace(target.sizes, fixed=tuple(dict.fromkeys(model.sizes.fixed + target.sizes.fixed))),
+        prompt_limit=max(model.prompt_limit, target.prompt_limit),
+    )

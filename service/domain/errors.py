@@ -1,0 +1,207 @@
+"""Everything that can go wrong with an order, as one tree, and who pays for it.
+
+Owns the error classes and the `CallFailure` value; does not own HTTP statuses
+(`service.http.errors`) nor the knowledge of how a provider fails
+(`service.adapters.openai.failures`).
+
+    GatewayError
+    ├── InvalidOrder          the caller's mistake, found before anything is spent
+    ├── Unauthenticated       no or unknown credentials where some are required
+    ├── RateLimited           a limit of the caller's policy has no room
+    ├── NotCached             `only-if-cached` and there is too little in the pool
+    ├── OrderFailed           the calls of an order failed; carries their failures
+    ├── DeadlineExceeded      the order's deadline passed before its images were there
+    ├── StateUnavailable      Redis did not answer in time, or answered with an error
+    ├── StoreUnavailable      the image store cannot be read or written
+    ├── ImageMissing          a stored image is not there (any more)
+    ├── LinkRefused           a signed link is forged, altered or expired
+    └── Draining              the process is shutting down and takes no new orders
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Billing(StrEnum):
+    """Whether the provider charged for a failed call."""
+
+    BILLED = "billed"
+    NOT_BILLED = "not_billed"
+    UNKNOWN = "unknown"
+
+
+class FailureKind(StrEnum):
+    """What a failed call means for the caller and for a retry."""
+
+    REFUSED = "refused"
+    """The provider's policy refused the prompt or the picture."""
+    INVALID = "invalid"
+    """The provider calls a parameter wrong that we let through."""
+    MISCONFIGURED = "misconfigured"
+    """Our key, account, billing or model name at the provider is wrong."""
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    """A 5xx with a complete error envelope."""
+    UNREACHABLE = "unreachable"
+    """No connection was made: nothing was sent."""
+    TIMED_OUT = "timed_out"
+    """Sent, and no answer before the deadline."""
+    BROKEN = "broken"
+    """Sent, and the answer was reset, cut off or cannot be understood."""
+    NOT_SENT = "not_sent"
+    """Given up while waiting for a slot or for the pace of the backend."""
+    NOT_KEPT = "not_kept"
+    """Made and paid for, but it could not be finished or stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailure:
+    """One failed call, as a value: its siblings are being paid for.
+
+    *message* is safe to show: it holds no prompt, key or raw provider body.
+    *details* are fields of the provider's error object beyond the four known
+    ones, passed on as they came. *retry_after_s* is the provider's own advice.
+    """
+
+    kind: FailureKind
+    billing: Billing
+    message: str
+    status: int | None = None
+    code: str | None = None
+    type: str | None = None
+    param: str | None = None
+    retry_after_s: float | None = None
+    details: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_callers_own(self) -> bool:
+        """Whether anyone ordering the same would fail the same way."""
+        return self.kind in (FailureKind.REFUSED, FailureKind.INVALID)
+
+
+class GatewayError(Exception):
+    """Base of the tree; its text is safe to show to the caller."""
+
+
+class InvalidOrder(GatewayError):
+    """The order is not one that its model takes.
+
+    *code* and *error_type* are the ones OpenAI answers in the same case
+    (contract, "Codes seen"), so that clients which match on them keep working.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None,
+        code: str | None = "invalid_value",
+        error_type: str = "invalid_request_error",
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+        self.error_type = error_type
+
+
+class Unauthenticated(GatewayError):
+    """Credentials are missing or unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitState:
+    """Where one limit stands after a decision.
+
+    *resource* is `requests` or `images`; *reset_s* is the time until the whole
+    limit is free again.
+    """
+
+    resource: str
+    scope: str
+    limit: int
+    remaining: int
+    reset_s: float
+
+
+class RateLimited(GatewayError):
+    """A limit refused; waiting *retry_after_s* alone makes the same order pass."""
+
+    def __init__(
+        self,
+        refused: LimitState,
+        *,
+        retry_after_s: float,
+        limits: tuple[LimitState, ...],
+        degraded: bool = False,
+    ) -> None:
+        super().__init__(
+            f"Rate limit reached for {refused.resource} per min of this {refused.scope}: "
+            f"limit {refused.limit}, remaining {refused.remaining}. "
+            f"Please try again in {retry_after_s:.3f}s."
+        )
+        self.refused = refused
+        self.retry_after_s = retry_after_s
+        self.limits = limits
+        self.degraded = degraded
+
+
+class NotCached(GatewayError):
+    """`only-if-cached` was asked, and fewer than n images are in the pool."""
+
+
+class OrderFailed(GatewayError):
+    """Some or all calls of an order failed.
+
+    *kept* images were made and stay in the pool: the same order again gets them
+    for nothing.
+    """
+
+    def __init__(self, failures: tuple[CallFailure, ...], *, kept: int) -> None:
+        super().__init__(failures[0].message)
+        self.failures = failures
+        self.kept = kept
+
+
+class DeadlineExceeded(GatewayError):
+    """The deadline passed; *dispatched* tells whether calls had been sent."""
+
+    def __init__(self, *, dispatched: bool) -> None:
+        super().__init__("The order did not finish before its deadline (x-request-timeout-s).")
+        self.dispatched = dispatched
+
+
+class StateUnavailable(GatewayError):
+    """Redis failed; *reason* is a metric label from a closed set."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("The gateway's shared state is unavailable.")
+        self.reason = reason
+
+
+class StoreUnavailable(GatewayError):
+    """The image store cannot be written or read right now."""
+
+    def __init__(self) -> None:
+        super().__init__("The image store is unavailable; ask for response_format=b64_json, or try again.")
+
+
+class ImageMissing(GatewayError):
+    """No image is stored under this name."""
+
+    def __init__(self) -> None:
+        super().__init__("This image does not exist, or is not kept any more.")
+
+
+class LinkRefused(GatewayError):
+    """A signed link is forged, altered or expired."""
+
+    def __init__(self) -> None:
+        super().__init__("This link is not valid, or has expired. Order the image again for a new link.")
+
+
+class Draining(GatewayError):
+    """The process is shutting down."""
+
+    def __init__(self) -> None:
+        super().__init__("The gateway is restarting; please try again.")

@@ -1,0 +1,56 @@
+"""GCRA, the rate rule of every per-minute limit.
+
+Pure integer arithmetic in microseconds. It is the oracle for the Lua in
+`adapters/redis/scripts/begin.lua`, which must decide the same, and it decides by
+itself when Redis is away (`gateway/degraded.py`).
+
+The burst is one minute's worth: from any state, what is admitted in a time t is
+at most burst + rate x t, exactly. Source of the algorithm: ITU-T I.371, "virtual
+scheduling".
+"""
+
+from dataclasses import dataclass
+
+MINUTE_US = 60_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What a limit says to a request of some weight.
+
+    *arrival_us* is the theoretical arrival time to store; it is unchanged when
+    the request is refused. *retry_after_us* is 0 when allowed.
+    """
+
+    allowed: bool
+    arrival_us: int
+    remaining: int
+    retry_after_us: int
+    reset_us: int
+
+
+def emission_us(limit_per_min: int) -> int:
+    """Return the time one unit takes to come free, rounded up so that it never over-admits."""
+    return -(-MINUTE_US // limit_per_min)
+
+
+def decide(arrival_us: int, now_us: int, weight: int, limit_per_min: int) -> Decision:
+    """Decide on *weight* units now, where *arrival_us* is the stored state (0 = none)."""
+    emission = emission_us(limit_per_min)
+    burst_us = emission * limit_per_min
+    current = min(max(arrival_us, now_us), now_us + burst_us)
+    wanted = current + weight * emission
+    allowed = weight == 0 or wanted - now_us <= burst_us
+    arrival = wanted if allowed else current
+    return Decision(
+        allowed=allowed,
+        arrival_us=arrival,
+        remaining=(burst_us - (arrival - now_us)) // emission,
+        retry_after_us=0 if allowed else wanted - now_us - burst_us,
+        reset_us=arrival - now_us,
+    )
+
+
+def refund(arrival_us: int, now_us: int, weight: int, limit_per_min: int) -> int:
+    """Return the stored state after *weight* units were given back unused."""
+    return max(arrival_us - weight * emission_us(limit_per_min), now_us)

@@ -1,0 +1,221 @@
+"""The values of an order: who asks, what is asked, what is sent, what came back.
+
+Frozen dataclasses without behaviour beyond small derivations. Money is integer
+micro-dollars, sizes are bytes or pixels, times are seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from service.domain.errors import CallFailure, GatewayError, LimitState
+
+Parameters = Mapping[str, str | int | bool]
+
+
+class Operation(StrEnum):
+    """What is done to make an image."""
+
+    GENERATE = "generate"
+
+
+class Delivery(StrEnum):
+    """How the caller receives its images."""
+
+    URL = "url"
+    B64_JSON = "b64_json"
+
+
+class Realm(StrEnum):
+    """Whether pictures are painted fakes or paid for; part of every fingerprint."""
+
+    SANDBOX = "sandbox"
+    LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A named set of limits; 0 means no such limit."""
+
+    name: str = "default"
+    requests_per_min: int = 0
+    images_per_min: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks. *user* is a keyed hash, never what the caller sent."""
+
+    team: str
+    user: str
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheControl:
+    """The request's `cache-control`, as far as a pool of variants has a meaning for it.
+
+    *reuse* False (`no-cache`) makes fresh variants; *keep* False (`no-store`)
+    neither reads nor fills the pool; *max_age_s* bounds the age of reused ones.
+    """
+
+    reuse: bool = True
+    keep: bool = True
+    only_if_cached: bool = False
+    max_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOrder:
+    """One validated request, still in the words of the asked model.
+
+    *parameters* holds what the caller gave beyond the fields here, nulls
+    dropped. *safety_identifier* is the caller's own value, echoed back to it
+    and never sent on.
+    """
+
+    id: str
+    operation: Operation
+    asked_model: str
+    prompt: str
+    n: int
+    parameters: Parameters
+    delivery: Delivery
+    caller: Caller
+    deadline_s: float
+    cache: CacheControl = field(default_factory=CacheControl)
+    safety_identifier: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """What a picture must still become: exactly *width* x *height* pixels."""
+
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentOrder:
+    """The order in the words of the model that will make it (see `bridge`).
+
+    *images_per_call* is the asked model's: dall-e-3 makes one image a call.
+    *bridge_version* is empty when nothing was translated.
+    """
+
+    model: str
+    prompt: str
+    parameters: Parameters
+    images_per_call: int
+    output_format: str
+    finish: Finish | None = None
+    bridge_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageCall:
+    """One request to a backend for *n* images; *safety_identifier* is a keyed hash."""
+
+    model: str
+    prompt: str
+    n: int
+    parameters: Parameters
+    safety_identifier: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawImage:
+    """One picture as a backend gave it."""
+
+    data: bytes
+    revised_prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallMade:
+    """The answer to a call: 1 to n pictures, and what the provider says of them.
+
+    *usage* is the provider's token count as it came; *resolved* holds what it
+    chose for `quality`, `size`, `background` and `output_format`.
+    """
+
+    images: tuple[RawImage, ...]
+    usage: Mapping[str, Any] | None
+    resolved: Mapping[str, str]
+    answered_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One finished, stored picture: everything a later hit must know.
+
+    *digest* is the SHA-256 of its bytes in hex. *usage* is this image's share of
+    its call. *cost_microusd* None means the price is unknown, which is not free.
+    """
+
+    digest: str
+    format: str
+    width: int
+    height: int
+    size_bytes: int
+    created_s: int
+    revised_prompt: str | None = None
+    usage: Mapping[str, Any] | None = None
+    resolved: Mapping[str, str] = field(default_factory=dict)
+    cost_microusd: int | None = None
+
+    @property
+    def name(self) -> str:
+        """File name in the store and in links."""
+        return f"{self.digest}.{self.format}"
+
+
+class Source(StrEnum):
+    """Where an image of an answer came from; each has its own price for the caller."""
+
+    HIT = "hit"
+    COALESCED = "coalesced"
+    MADE = "made"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Fact: the order may proceed; *pending* images are not there yet."""
+
+    limits: tuple[LimitState, ...]
+    degraded: bool
+    pending: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReady:
+    """Fact: the image for place *position* of the answer is there.
+
+    *data* are its bytes where the delivery needs them. *age_s* is 0 unless
+    it was a hit.
+    """
+
+    position: int
+    image: Image
+    source: Source
+    data: bytes | None = None
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed:
+    """Fact: the places *positions* of the answer stay empty."""
+
+    positions: tuple[int, ...]
+    failure: CallFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDone:
+    """Fact, always the last: *error* is None when every place was filled."""
+
+    error: GatewayError | None = None
+
+
+OrderFact = Admitted | ImageReady | CallFailed | OrderDone

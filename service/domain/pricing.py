@@ -1,0 +1,47 @@
+"""What an image costs, in integer micro-dollars, rounded up.
+
+A price that is not in the catalogue is None, "unknown", and never 0.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from service.domain.catalog import Model, parse_size
+from service.domain.images import Parameters
+
+_BASE_PIXELS = 1024 * 1024
+
+
+def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
+    """Return the price of the tokens in *usage* (the provider's own object), or None.
+
+    None when the model has no token price or the object lacks its totals.
+    """
+    total_out = usage.get("output_tokens")
+    total_in = usage.get("input_tokens")
+    if model.price is None or not isinstance(total_out, int) or not isinstance(total_in, int):
+        return None
+    details = usage.get("input_tokens_details") or {}
+    image_in = details.get("image_tokens") or 0
+    text_in = total_in - image_in
+    cost = text_in * model.price.text_in + image_in * model.price.image_in + total_out * model.price.image_out
+    return math.ceil(cost)
+
+
+def estimate_image(model: Model, parameters: Parameters) -> int | None:
+    """Return the most one image of these *parameters* should cost, or None when unknown.
+
+    Token-priced models: the output tokens of a 1024x1024 picture of that quality
+    in proportion to its pixels (never less than one such picture).
+    """
+    quality = str(parameters.get("quality", "auto"))
+    size = str(parameters.get("size", "1024x1024"))
+    if model.price_per_image:
+        default = model.parameters["quality"].default
+        return model.price_per_image.get(f"{parameters.get('quality', default)}/{size}")
+    tokens = model.output_tokens.get(quality)
+    if model.price is None or tokens is None:
+        return None
+    width, height = parse_size(size) or (1024, 1024)
+    return math.ceil(tokens * max(1.0, width * height / _BASE_PIXELS) * model.price.image_out)

@@ -1,0 +1,156 @@
+"""Whether an order is one its model takes: everything is checked before anything is spent.
+
+Codes, types and messages are those of the OpenAI API in the same case (observed
+2026-04 to 2026-11), each with what would be right.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from service.domain.catalog import Model, ParameterRule, broken_size_rule, is_size_allowed, parse_size
+from service.domain.errors import InvalidOrder
+from service.domain.images import Parameters
+
+MAX_N = 10
+"""No image endpoint has ever taken more (API reference, `n`)."""
+
+
+def check_order(model: Model, *, prompt: str, n: int, parameters: Parameters) -> None:
+    """Check an order against *model* as callers may ask for it.
+
+    Raises:
+        InvalidOrder: for the first thing that is wrong.
+    """
+    check_prompt(prompt, model.prompt_limit)
+    _check_n(n)
+    for name, value in parameters.items():
+        if name == "size":
+            _check_size(model, value)
+        else:
+            _check_parameter(model, name, value)
+    _check_combinations(parameters)
+
+
+def check_prompt(prompt: str, limit: int) -> None:
+    """Check that the prompt says something and is at most *limit* characters long."""
+    if not prompt.strip():
+        raise InvalidOrder(
+            "Invalid 'prompt': expected a description of the image, but got an empty string.",
+            param="prompt",
+            code="empty_string",
+        )
+    if len(prompt) > limit:
+        raise InvalidOrder(
+            f"Invalid 'prompt': string too long. Expected a string with maximum length {limit}, "
+            f"but got a string with length {len(prompt)} instead.",
+            param="prompt",
+            code="string_above_max_length",
+        )
+
+
+def _check_n(n: int) -> None:
+    if n < 1:
+        raise InvalidOrder(
+            f"Invalid 'n': integer below minimum value. Expected a value >= 1, but got {n} instead.",
+            param="n",
+            code="integer_below_min_value",
+        )
+    if n > MAX_N:
+        raise InvalidOrder(
+            f"Invalid 'n': integer above maximum value. Expected a value <= {MAX_N}, but got {n} instead.",
+            param="n",
+            code="integer_above_max_value",
+        )
+
+
+def _check_size(model: Model, value: Any) -> None:
+    if not isinstance(value, str):
+        raise _wrong_type("size", "a string", value)
+    if is_size_allowed(model.sizes, value):
+        return
+    if model.family == "dall-e":
+        raise InvalidOrder(
+            f"The size is not supported by this model. Supported sizes are: {_listed(model.sizes.fixed)}"
+            + (", and every size the model that answers for it paints." if model.sizes.multiple else "."),
+            param="size",
+            code="invalid_size",
+        )
+    pixels = parse_size(value)
+    if model.sizes.multiple == 0 or pixels is None:
+        raise _not_supported(
+            "size", value, (*model.sizes.fixed, *(["WIDTHxHEIGHT"] if model.sizes.multiple else []))
+        )
+    raise InvalidOrder(
+        f"Invalid size '{value}'. {broken_size_rule(model.sizes, *pixels)}",
+        param="size",
+        error_type="image_generation_user_error",
+    )
+
+
+def _check_parameter(model: Model, name: str, value: Any) -> None:
+    rule = model.parameters.get(name)
+    if rule is None:
+        raise InvalidOrder(f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter")
+    if rule.values:
+        if not isinstance(value, str):
+            raise _wrong_type(name, "a string", value)
+        if value not in rule.values:
+            raise _not_supported(name, value, rule.values)
+    else:
+        _check_range(name, value, rule)
+
+
+def _check_range(name: str, value: Any, rule: ParameterRule) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _wrong_type(name, "an integer", value)
+    if rule.minimum is not None and value < rule.minimum:
+        raise InvalidOrder(
+            f"Invalid '{name}': integer below minimum value. Expected a value >= {rule.minimum}.",
+            param=name,
+            code="integer_below_min_value",
+        )
+    if rule.maximum is not None and value > rule.maximum:
+        raise InvalidOrder(
+            f"Invalid '{name}': integer above maximum value. Expected a value <= {rule.maximum}.",
+            param=name,
+            code="integer_above_max_value",
+        )
+
+
+def _check_combinations(parameters: Mapping[str, Any]) -> None:
+    output_format = parameters.get("output_format", "png")
+    if parameters.get("background") == "transparent" and output_format == "jpeg":
+        raise InvalidOrder(
+            "Transparent background is not supported for output_format 'jpeg'; use 'png' or 'webp'.",
+            param="background",
+        )
+    if parameters.get("output_compression", 100) != 100 and output_format == "png":
+        raise InvalidOrder(
+            "Compression less than 100 is not supported for output_format 'png'; use 'jpeg' or 'webp'.",
+            param="output_compression",
+        )
+
+
+def _wrong_type(name: str, expected: str, value: Any) -> InvalidOrder:
+    return InvalidOrder(
+        f"Invalid type for '{name}': expected {expected}, but got {_kind_of(value)} instead.",
+        param=name,
+        code="invalid_type",
+    )
+
+
+def _kind_of(value: Any) -> str:
+    names = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
+    return names.get(type(value), "an object")
+
+
+def _not_supported(name: str, value: str, supported: tuple[str, ...]) -> InvalidOrder:
+    return InvalidOrder(
+        f"Invalid value: '{value[:100]}'. Supported values are: {_listed(supported)}.",
+        param=name,
+    )
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    quoted = [f"'{value}'" for value in values]
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])}, and {quoted[-1]}"

@@ -1,0 +1,396 @@
+"""Every dependency of the use cases on the world, as protocols and the values they exchange.
+
+Adapters know these by shape. Each protocol says what it raises and what happens
+when the thing behind it fails.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Protocol
+
+from service.domain.errors import CallFailure, LimitState
+from service.domain.images import CallMade, Finish, Image, ImageCall, Realm
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it."""
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch, for what leaves the process."""
+        ...
+
+    def today(self) -> date:
+        """The day in UTC."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds on a clock that never jumps; deadlines are instants of it."""
+        ...
+
+    def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[object]:
+        """Raise `TimeoutError` inside the block once *deadline_s* has passed."""
+        ...
+
+
+class Backend(Protocol):
+    """A place that makes images."""
+
+    @property
+    def name(self) -> str:
+        """Its name in metrics and logs."""
+        ...
+
+    @property
+    def realm(self) -> Realm:
+        """Whether its pictures are paid for."""
+        ...
+
+    async def make(self, call: ImageCall, paced: Callable[[], None]) -> CallMade | CallFailure:
+        """Make one attempt of a call; failures are values, with who pays for them.
+
+        Waits its turn in the backend's pace first, then calls *paced* and sends.
+        Whoever cancels it before *paced* knows that nothing was sent.
+        """
+        ...
+
+
+class ImageStore(Protocol):
+    """Where image bytes live, by the digest of their content."""
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Keep *data* under *name*; the same name again is the same bytes.
+
+        Raises:
+            StoreUnavailable: nothing was kept.
+        """
+        ...
+
+    async def get(self, name: str) -> bytes:
+        """Return the bytes.
+
+        Raises:
+            ImageMissing: it is not there.
+            StoreUnavailable: it cannot be read now.
+        """
+        ...
+
+    async def is_writable(self) -> bool:
+        """Whether a `put` is likely to succeed; asked before anything is paid for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A stored image opened for reading: *size_bytes* in all, *chunks* of the asked part."""
+
+    size_bytes: int
+    chunks: AsyncIterator[bytes]
+
+
+class ImageFiles(Protocol):
+    """Reading stored images in parts, for the file routes."""
+
+    async def size(self, name: str) -> int:
+        """Return the size in bytes; raises as `ImageStore.get`."""
+        ...
+
+    async def open(self, name: str, start: int, end: int) -> StoredFile:
+        """Open bytes *start* up to, not including, *end*; raises as `ImageStore.get`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A finished picture: its bytes and what its header says."""
+
+    data: bytes
+    format: str
+    width: int
+    height: int
+
+
+class Pictures(Protocol):
+    """Reading and changing pictures."""
+
+    async def finish(self, data: bytes, finish: Finish | None) -> Picture:
+        """Read the header of *data* and resample it where *finish* asks for other pixels.
+
+        Raises:
+            PictureBroken: it is not a picture we know, or it is too large.
+        """
+        ...
+
+
+class PictureBroken(Exception):
+    """A backend returned bytes that are not an acceptable PNG, JPEG or WebP."""
+
+
+class Links(Protocol):
+    """The gateway's own links to stored images."""
+
+    def sign(self, name: str) -> str:
+        """Return the absolute URL of *name*, with its expiry and signature."""
+        ...
+
+    def check(self, name: str, query: str) -> None:
+        """Check the query string that came with *name*.
+
+        Raises:
+            LinkRefused: forged, altered or expired.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One limit to charge: *scope* names whose it is (`user`), *key* which one's.
+
+    *resource* is `requests` (weight 1 an order) or `images` (weight 1 an image
+    made).
+    """
+
+    resource: str
+    scope: str
+    key: str
+    per_min: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What an order asks of the shared state.
+
+    *round* counts the times one order asks; only the first is charged as a
+    request. *pool* None keeps the order out of the cache. *used* are indices it
+    has already, which must not be given again. *fresh* takes nothing that is
+    there, *only_ready* nothing that is not.
+    """
+
+    id: str
+    round: int
+    team: str
+    user: str
+    model: str
+    pool: str | None
+    n: int
+    limits: tuple[Limit, ...]
+    estimate_microusd: int = 0
+    max_age_s: float | None = None
+    fresh: bool = False
+    only_ready: bool = False
+    used: tuple[int, ...] = ()
+
+    @property
+    def fence(self) -> str:
+        """What marks this ask's claims: a later ask of the same order has another."""
+        return f"{self.id}.{self.round}"
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One image of a pool."""
+
+    index: int
+    image: Image
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What the shared state gives an order: *ready* images, indices to make, indices to await."""
+
+    ready: tuple[Variant, ...]
+    mine: tuple[int, ...]
+    awaited: tuple[int, ...]
+    limits: tuple[LimitState, ...]
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of a part of an order's claims.
+
+    *made* were paid for and are published under their index, where the claim
+    still holds or nobody has another (no index: not published; below 0: under a
+    free one); *released* go back to the pool; *forgotten* (index, digest) are
+    variants whose bytes are gone; *refunded* images go back to the limits;
+    *unknown* were sent and may have been billed: the house pays. *part* numbers
+    the settlements of one order; sending one twice changes nothing.
+    """
+
+    id: str
+    part: str
+    fence: str
+    team: str
+    user: str
+    model: str
+    realm: Realm
+    pool: str | None
+    limits: tuple[Limit, ...]
+    made: tuple[tuple[int | None, Image], ...] = ()
+    released: tuple[int, ...] = ()
+    refunded: int = 0
+    unknown: int = 0
+    forgotten: tuple[tuple[int, str], ...] = ()
+    estimate_microusd: int = 0
+
+
+class OrderBook(Protocol):
+    """All state of an order that processes share (design: two scripts)."""
+
+    async def begin(self, ask: Ask) -> Grant:
+        """Admit an order and give it its images in one step.
+
+        Raises:
+            RateLimited: a limit refused; nothing was charged.
+            StateUnavailable: no answer; the caller falls back to a local share.
+        """
+        ...
+
+    async def finish(self, settlement: Settlement) -> None:
+        """Publish, settle and release; wakes who waits. Idempotent by id and part.
+
+        Raises:
+            StateUnavailable: it must be sent again later.
+        """
+        ...
+
+    async def renew(self, leases: "Sequence[Lease]") -> None:
+        """Hold the claims of living orders for another lease time.
+
+        Raises:
+            StateUnavailable: they expire if that lasts.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """What an order holds and must renew."""
+
+    id: str
+    fence: str
+    team: str
+    pool: str | None
+    indices: tuple[int, ...]
+
+
+class Wakeups(Protocol):
+    """News from other processes."""
+
+    def listen(self) -> AsyncIterator[tuple[str, int]]:
+        """Yield (pool, index) whenever one was made or given back anywhere; ends never.
+
+        Loses news while disconnected: who waits must also ask now and then.
+        """
+        ...
+
+
+class Outbox(Protocol):
+    """Settlements that Redis could not take, kept in the data directory."""
+
+    def add(self, settlement: Settlement) -> None:
+        """Keep one; returns once it is in the file."""
+        ...
+
+    def pending(self) -> list[Settlement]:
+        """Return what is kept, oldest first."""
+        ...
+
+    def remove(self, settlements: Sequence[Settlement]) -> None:
+        """Forget what was sent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptMade:
+    """Fact: one attempt of a call ended; *outcome* is `made` or a `FailureKind`."""
+
+    backend: str
+    model: str
+    outcome: str
+    billing: str
+    duration_s: float
+    images: int
+    is_retry: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDelivered:
+    """Fact: an order's image came from *source* (`hit`, `coalesced`, `made`)."""
+
+    asked_model: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitDecided:
+    """Fact: admission ended as *decision*: `allowed` or the resource that refused."""
+
+    decision: str
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateFailed:
+    """Fact: the shared state failed in *operation* because of *reason*."""
+
+    operation: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """Fact: orders running, calls sent and orders waiting for another's image, now."""
+
+    orders: int = field(default=0)
+    calls: int = field(default=0)
+    waiters: int = field(default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSettled:
+    """Fact: an image was paid for; *microusd* None is an unknown price."""
+
+    model: str
+    realm: str
+    microusd: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCrashed:
+    """Fact: a bug ended an order; *error* is logged in full, never shown."""
+
+    order_id: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestHandled:
+    """Fact: an HTTP request was answered; *route* is a template, never a raw path."""
+
+    route: str
+    method: str
+    status: int
+    duration_s: float
+
+
+TelemetryFact = (
+    RequestHandled
+    | AttemptMade
+    | ImageDelivered
+    | LimitDecided
+    | StateFailed
+    | InFlight
+    | CostSettled
+    | OrderCrashed
+)
+
+
+class Telemetry(Protocol):
+    """Where use cases put facts; names, labels and buckets belong to one adapter."""
+
+    def record(self, fact: TelemetryFact) -> None:
+        """Count a fact; never raises, never blocks."""
+        ...
