@@ -1,0 +1,106 @@
+"""One call against a deadline: attempts, retries, and the truth about who pays.
+
+The only place that retries. What was sent is never repeated unless the provider
+said that it made nothing.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+
+from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.images import CallMade, ImageCall
+from service.domain.retrying import RetryBudget, RetryRule, delay_before_retry_s
+from service.ports import AttemptMade, Backend, Clock, InFlight, Telemetry
+
+NOT_SENT = CallFailure(
+    kind=FailureKind.NOT_SENT,
+    billing=Billing.NOT_BILLED,
+    message="The deadline of the order passed before a call could be sent; nothing was spent.",
+)
+
+
+class Attempts:
+    """Makes calls at one backend, with one retry budget for all of them."""
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        clock: Clock,
+        telemetry: Telemetry,
+        rule: RetryRule,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.backend = backend
+        self._clock = clock
+        self._telemetry = telemetry
+        self._rule = rule
+        self._jitter = jitter
+        self._budget = RetryBudget()
+
+    async def make(self, call: ImageCall, *, deadline_s: float) -> CallMade | CallFailure:
+        """Make *call*, trying again while nothing was billed and there is time and budget."""
+        self._budget.earn()
+        attempt = 1
+        while True:
+            result = await self._attempt(call, deadline_s=deadline_s, is_retry=attempt > 1)
+            if isinstance(result, CallMade):
+                return result
+            left_s = deadline_s - self._clock.monotonic_s()
+            delay_s = delay_before_retry_s(
+                self._rule, result, attempt=attempt, left_s=left_s, jitter=self._jitter()
+            )
+            if delay_s is None or not self._budget.spend():
+                return result
+            await asyncio.sleep(delay_s)
+            attempt += 1
+
+    async def _attempt(self, call: ImageCall, *, deadline_s: float, is_retry: bool) -> CallMade | CallFailure:
+        sent_at_s: list[float] = []
+        started_s = self._clock.monotonic_s()
+        try:
+            async with self._clock.timeout_at(deadline_s):
+                result = await self.backend.make(call, lambda: self._count_sent(sent_at_s))
+        except TimeoutError:
+            result = _timed_out(was_sent=bool(sent_at_s))
+        finally:
+            if sent_at_s:
+                self._telemetry.record(InFlight(calls=-1))
+        self._record(
+            call, result, self._clock.monotonic_s() - (sent_at_s or [started_s])[0], is_retry=is_retry
+        )
+        return result
+
+    def _count_sent(self, sent_at_s: list[float]) -> None:
+        sent_at_s.append(self._clock.monotonic_s())
+        self._telemetry.record(InFlight(calls=1))
+
+    def _record(
+        self, call: ImageCall, result: CallMade | CallFailure, duration_s: float, *, is_retry: bool
+    ) -> None:
+        if isinstance(result, CallFailure):
+            outcome, billing, images = result.kind.value, result.billing, 0
+        else:
+            outcome, billing, images = "made", Billing.BILLED, len(result.images)
+        self._telemetry.record(
+            AttemptMade(
+                backend=self.backend.name,
+                model=call.model,
+                outcome=outcome,
+                billing=billing.value,
+                duration_s=duration_s,
+                images=images,
+                is_retry=is_retry,
+            )
+        )
+
+
+def _timed_out(*, was_sent: bool) -> CallFailure:
+    if was_sent:
+        return CallFailure(
+            kind=FailureKind.TIMED_OUT,
+            billing=Billing.UNKNOWN,
+            message="The image provider did not answer before the deadline of the order.",
+        )
+    return NOT_SENT

@@ -1,0 +1,43 @@
+"""A circuit breaker: after enough failures in a row, stop asking for a while.
+
+While open, one probe at a time is let through each *pause_s*; its success closes
+the breaker again. Not for errors that tell of the request rather than the server.
+"""
+
+from service.ports import Clock
+
+FAILURES_TO_OPEN = 3
+PAUSE_S = 1.0
+
+
+class Breaker:
+    """One breaker for one dependency of one process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._failures = 0
+        self._probe_at_s = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the dependency counts as gone."""
+        return self._failures >= FAILURES_TO_OPEN
+
+    def allows(self) -> bool:
+        """Whether to try now; while open this books the one probe of the pause."""
+        if not self.is_open:
+            return True
+        now_s = self._clock.monotonic_s()
+        if now_s < self._probe_at_s:
+            return False
+        self._probe_at_s = now_s + PAUSE_S
+        return True
+
+    def succeed(self) -> None:
+        """Count a success: closed."""
+        self._failures = 0
+
+    def fail(self) -> None:
+        """Count a failure; each pushes the next probe away."""
+        self._failures += 1
+        self._probe_at_s = self._clock.monotonic_s() + PAUSE_S

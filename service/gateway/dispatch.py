@@ -1,0 +1,192 @@
+"""Fan-out: the calls of an order, at once but bounded, each settled by itself.
+
+A failed call is a value and never cancels its siblings, which are being paid for.
+Each call's images are published as soon as they are stored, so that a process
+that dies in the middle of an order loses only what was in flight.
+"""
+
+import asyncio
+from dataclasses import InitVar, dataclass, field
+
+from service.domain.catalog import Model
+from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.images import (
+    CallFailed,
+    CallMade,
+    Delivery,
+    Image,
+    ImageCall,
+    ImageOrder,
+    ImageReady,
+    Realm,
+    SentOrder,
+    Source,
+)
+from service.gateway.attempts import NOT_SENT, Attempts
+from service.gateway.flights import Flights, Landing
+from service.gateway.keeping import Keeper, Kept
+from service.gateway.orders import RunningOrder
+from service.gateway.state import SharedState
+from service.ports import Ask, Clock, CostSettled, Settlement, Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Seats:
+    """The part of an order that one call makes: places in the answer and indices in the pool, pairwise."""
+
+    places: tuple[int, ...]
+    indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """An admitted order as its calls need it. *ask* is the one that gave the indices."""
+
+    order: ImageOrder
+    sent: SentOrder
+    model: Model
+    ask: Ask
+    realm: Realm
+    safety_identifier: str
+    is_degraded: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class Dispatcher:
+    """Makes the calls of orders at one backend, at most *max_calls* at a time."""
+
+    attempts: Attempts
+    keeper: Keeper
+    state: SharedState
+    flights: Flights
+    telemetry: Telemetry
+    clock: Clock
+    max_calls: InitVar[int]
+    _slots: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self, max_calls: int) -> None:
+        self._slots = asyncio.Semaphore(max_calls)
+
+    async def make(self, job: Job, seats: Seats, running: RunningOrder) -> list[CallFailure]:
+        """Make one call of *job* for *seats*, settle it and tell; returns its failures."""
+        settled = False
+        try:
+            result = await self._call(job, len(seats.places))
+            if isinstance(result, CallFailure):
+                kept: list[Kept | CallFailure] = [result] * len(seats.places)
+            else:
+                kept = await self._keep(job, result, len(seats.places))
+            settlement = self._settlement(job, seats, kept)
+            settled = True
+            await self.state.finish(settlement)
+        except asyncio.CancelledError:
+            if not settled:
+                # The drain time is over with the call in flight: whether it was billed is not known.
+                self.state.finish_later(self._settlement(job, seats, [_CUT_OFF] * len(seats.places)))
+            raise
+        return self._tell(job, seats, kept, running)
+
+    async def give_back(self, job: Job, seats: Seats, running: RunningOrder, failure: CallFailure) -> None:
+        """Return *seats* unused, because of *failure*, before anything was sent."""
+        kept: list[Kept | CallFailure] = [failure] * len(seats.places)
+        await self.state.finish(self._settlement(job, seats, kept))
+        self._tell(job, seats, kept, running)
+
+    async def _call(self, job: Job, n: int) -> CallMade | CallFailure:
+        call = ImageCall(
+            model=job.sent.model,
+            prompt=job.sent.prompt,
+            n=n,
+            parameters=job.sent.parameters,
+            safety_identifier=job.safety_identifier,
+        )
+        try:
+            async with self.clock.timeout_at(job.order.deadline_s):
+                await self._slots.acquire()
+        except TimeoutError:
+            return NOT_SENT
+        try:
+            return await self.attempts.make(call, deadline_s=job.order.deadline_s)
+        finally:
+            self._slots.release()
+
+    async def _keep(self, job: Job, made: CallMade, n: int) -> list[Kept | CallFailure]:
+        kept = await self.keeper.keep(made, job.sent, job.model)
+        return kept[:n] + [_TOO_FEW] * (n - len(kept))
+
+    def _settlement(self, job: Job, seats: Seats, kept: list[Kept | CallFailure]) -> Settlement:
+        """Say what became of each seat; nothing is published for a picture that is not stored."""
+        published: list[tuple[int | None, Image]] = []
+        released: list[int] = []
+        refunded = unknown = 0
+        for index, entry in zip(seats.indices, kept, strict=True):
+            if isinstance(entry, Kept) and entry.is_stored and job.ask.pool:
+                # Indices of a local share mean nothing in Redis: any free one will do.
+                published.append((index, entry.image))
+            elif isinstance(entry, Kept):
+                published.append((None, entry.image))
+                released.append(index)
+            else:
+                released.append(index)
+                refunded += entry.billing is Billing.NOT_BILLED
+                unknown += entry.billing is Billing.UNKNOWN
+        return Settlement(
+            id=job.ask.id,
+            part=f"{job.ask.round}.{seats.places[0]}",
+            fence=job.ask.fence,
+            team=job.ask.team,
+            user=job.ask.user,
+            model=job.sent.model,
+            realm=job.realm,
+            pool=job.ask.pool,
+            limits=() if job.is_degraded else job.ask.limits,
+            made=tuple(published),
+            released=tuple(released),
+            refunded=refunded,
+            unknown=unknown,
+            estimate_microusd=job.ask.estimate_microusd,
+        )
+
+    def _tell(
+        self, job: Job, seats: Seats, kept: list[Kept | CallFailure], running: RunningOrder
+    ) -> list[CallFailure]:
+        """Tell the order's reader and who waits for the same images; returns the failures."""
+        failures: list[CallFailure] = []
+        for place, index, entry in zip(seats.places, seats.indices, kept, strict=True):
+            result = entry
+            if isinstance(result, Kept):
+                self.telemetry.record(
+                    CostSettled(model=job.sent.model, realm=job.realm, microusd=result.image.cost_microusd)
+                )
+                if not result.is_stored and job.order.delivery is Delivery.URL:
+                    result = _NOT_KEPT
+            if isinstance(result, Kept):
+                running.emit(
+                    ImageReady(position=place, image=result.image, source=Source.MADE, data=result.data)
+                )
+                landing = Landing(image=result.image, data=result.data)
+            else:
+                failures.append(result)
+                running.emit(CallFailed(positions=(place,), failure=result))
+                # Only what everybody would meet is shared; others shall try for themselves.
+                landing = Landing(failure=result if result.is_callers_own else None)
+            if job.ask.pool:
+                self.flights.land(job.ask.pool, index, landing)
+        return failures
+
+
+_TOO_FEW = CallFailure(
+    kind=FailureKind.BROKEN,
+    billing=Billing.UNKNOWN,
+    message="The image provider returned fewer images than asked.",
+)
+_NOT_KEPT = CallFailure(
+    kind=FailureKind.NOT_KEPT,
+    billing=Billing.BILLED,
+    message="The image was made, but the store failed, so there is no link to it.",
+)
+_CUT_OFF = CallFailure(
+    kind=FailureKind.TIMED_OUT,
+    billing=Billing.UNKNOWN,
+    message="The gateway stopped while the image provider was still working.",
+)

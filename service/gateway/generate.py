@@ -1,0 +1,332 @@
+"""The main job: from an order to its images, by the shortest way that costs least.
+
+Ready variants first, then what others are making, and calls only for the rest.
+The whole path of one order is `_work` → `_fill`; everything else serves it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from service.domain import bridge
+from service.domain.catalog import Catalog
+from service.domain.errors import (
+    CallFailure,
+    DeadlineExceeded,
+    GatewayError,
+    ImageMissing,
+    InvalidOrder,
+    NotCached,
+    OrderFailed,
+    RateLimited,
+    StoreUnavailable,
+)
+from service.domain.fanout import split_order
+from service.domain.fingerprint import fingerprint_order, keyed_hash
+from service.domain.images import (
+    Admitted,
+    CallFailed,
+    Delivery,
+    Image,
+    ImageOrder,
+    ImageReady,
+    Realm,
+    SentOrder,
+    Source,
+)
+from service.domain.pricing import estimate_image
+from service.gateway.attempts import NOT_SENT
+from service.gateway.dispatch import Dispatcher, Job, Seats
+from service.gateway.flights import Flights
+from service.gateway.orders import OrderRunner, RunningOrder
+from service.gateway.state import SharedState
+from service.ports import (
+    Ask,
+    Clock,
+    Grant,
+    ImageDelivered,
+    ImageStore,
+    InFlight,
+    Limit,
+    Settlement,
+    Telemetry,
+    Variant,
+)
+
+PoolName = Callable[[ImageOrder, str], str]
+"""Names the pool of a fingerprint within the order's cache scope."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderKeys:
+    """Keys for the hashes of orders and people; each is derived for its one purpose."""
+
+    fingerprint: bytes
+    person: bytes
+
+
+@dataclass(slots=True, kw_only=True)
+class _Progress:
+    """What an order has so far. *used* are pool indices that must not be given to it again."""
+
+    order: ImageOrder
+    sent: SentOrder
+    running: RunningOrder
+    pool: str | None
+    round: int = 0
+    used: list[int] = field(default_factory=list)
+    filled: int = 0
+    failures: list[CallFailure] = field(default_factory=list)
+    error: GatewayError | None = None
+    is_dispatched: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generate:
+    """The use case behind `POST /v1/images/generations`. *pool_name* None switches the cache off."""
+
+    catalog: Catalog
+    keys: OrderKeys
+    runner: OrderRunner
+    state: SharedState
+    dispatcher: Dispatcher
+    flights: Flights
+    store: ImageStore
+    clock: Clock
+    telemetry: Telemetry
+    realm: Realm
+    pool_name: PoolName | None
+
+    def start(self, order: ImageOrder) -> tuple[RunningOrder, SentOrder]:
+        """Check and translate *order* and set it going.
+
+        Raises:
+            InvalidOrder: nothing was spent.
+            Draining: the process is shutting down.
+        """
+        sent = bridge.translate(self.catalog, order, self.clock.today())
+        _check_burst(order)
+        pool = None
+        if self.pool_name is not None and order.cache.keep:
+            fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
+            pool = self.pool_name(order, fingerprint)
+        running = self.runner.start(
+            order.id,
+            lambda running: self._work(_Progress(order=order, sent=sent, running=running, pool=pool)),
+        )
+        return running, sent
+
+    async def _work(self, progress: _Progress) -> None:
+        places = tuple(range(progress.order.n))
+        async with asyncio.TaskGroup() as calls:
+            await self._fill(progress, places, calls)
+        if progress.error is not None:
+            raise progress.error
+        if progress.failures:
+            raise OrderFailed(tuple(progress.failures), kept=progress.filled)
+
+    async def _fill(self, progress: _Progress, places: tuple[int, ...], calls: asyncio.TaskGroup) -> None:
+        """Fill *places*: ask, take what is ready, call for what is ours, wait for the rest, ask again."""
+        while places:
+            ask = self._ask(progress, len(places))
+            try:
+                grant = await self.state.begin(ask)
+            except RateLimited as refusal:
+                progress.error = refusal
+                return
+            if ask.round == 0:
+                pending = len(places) - len(grant.ready)
+                progress.running.emit(Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending))
+            places = await self._take_ready(progress, places, grant.ready)
+            made_here, places = places[: len(grant.mine)], places[len(grant.mine) :]
+            await self._dispatch(progress, ask, grant, made_here, calls)
+            if places and not await self._may_go_on(progress, grant):
+                return
+            if grant.awaited and places:
+                places = await self._wait(progress, places, grant.awaited)
+
+    def _ask(self, progress: _Progress, n: int) -> Ask:
+        order, cache = progress.order, progress.order.cache
+        ask = Ask(
+            id=order.id,
+            round=progress.round,
+            team=order.caller.team,
+            user=order.caller.user,
+            model=progress.sent.model,
+            pool=progress.pool,
+            n=n,
+            limits=limits_of(order),
+            estimate_microusd=self._estimate(progress.sent),
+            max_age_s=cache.max_age_s,
+            fresh=not cache.reuse,
+            only_ready=cache.only_if_cached,
+            used=tuple(progress.used),
+        )
+        progress.round += 1
+        return ask
+
+    def _estimate(self, sent: SentOrder) -> int:
+        return estimate_image(self.catalog.models[sent.model], sent.parameters) or 0
+
+    async def _take_ready(
+        self, progress: _Progress, places: tuple[int, ...], ready: tuple[Variant, ...]
+    ) -> tuple[int, ...]:
+        """Hand out *ready* variants to the first *places*; returns the places still empty."""
+        for variant in ready:
+            progress.used.append(variant.index)
+            data: bytes | None = None
+            if progress.order.delivery is Delivery.B64_JSON:
+                try:
+                    data = await self.store.get(variant.image.name)
+                except ImageMissing:
+                    await self._forget(progress, variant)
+                    continue
+            place, *rest = places
+            places = tuple(rest)
+            progress.filled += 1
+            progress.running.emit(
+                ImageReady(
+                    position=place, image=variant.image, source=Source.HIT, data=data, age_s=variant.age_s
+                )
+            )
+            self._count(progress, Source.HIT)
+        return places
+
+    async def _forget(self, progress: _Progress, variant: Variant) -> None:
+        """Drop a variant whose bytes are gone from the pool, so that it is made again."""
+        caller = progress.order.caller
+        await self.state.finish(
+            Settlement(
+                id=progress.order.id,
+                part=f"forget.{variant.index}",
+                fence="",
+                team=caller.team,
+                user=caller.user,
+                model=progress.sent.model,
+                realm=self.realm,
+                pool=progress.pool,
+                limits=(),
+                forgotten=((variant.index, variant.image.digest),),
+            )
+        )
+
+    async def _dispatch(
+        self,
+        progress: _Progress,
+        ask: Ask,
+        grant: Grant,
+        places: tuple[int, ...],
+        calls: asyncio.TaskGroup,
+    ) -> None:
+        """Start the calls for the indices this order was given, or give them back unused."""
+        if not grant.mine:
+            return
+        order = progress.order
+        job = Job(
+            order=order,
+            sent=progress.sent,
+            model=self.catalog.models[progress.sent.model],
+            ask=ask,
+            realm=self.realm,
+            safety_identifier=keyed_hash(
+                self.keys.person, f"{order.caller.user} {order.safety_identifier or ''}"
+            ),
+            is_degraded=grant.degraded,
+        )
+        progress.used.extend(grant.mine)
+        # A ready variant that turned out to be gone may leave more places than indices, never fewer.
+        seats = [
+            Seats(group, tuple(grant.mine[places.index(place)] for place in group))
+            for group in split_order(places, progress.sent.images_per_call)
+        ]
+        obstacle = await self._obstacle(progress)
+        for group in seats:
+            if obstacle is not None:
+                progress.error = obstacle
+                await self.dispatcher.give_back(job, group, progress.running, NOT_SENT)
+            else:
+                progress.is_dispatched = True
+                calls.create_task(self._make(job, group, progress))
+
+    async def _make(self, job: Job, seats: Seats, progress: _Progress) -> None:
+        failures = await self.dispatcher.make(job, seats, progress.running)
+        progress.failures.extend(failures)
+        made = len(seats.places) - len(failures)
+        progress.filled += made
+        for _ in range(made):
+            self._count(progress, Source.MADE)
+
+    async def _obstacle(self, progress: _Progress) -> GatewayError | None:
+        """Return why nothing should be paid for now, if there is a reason."""
+        if progress.running.is_abandoned and not progress.is_dispatched:
+            return GatewayError("The caller went away.")
+        if progress.order.delivery is Delivery.URL and not await self.store.is_writable():
+            return StoreUnavailable()
+        return None
+
+    async def _may_go_on(self, progress: _Progress, grant: Grant) -> bool:
+        """Whether it makes sense to wait for, or ask again about, places that are still empty."""
+        if progress.order.cache.only_if_cached:
+            progress.error = NotCached(
+                f"Only {progress.filled} of {progress.order.n} images are in the cache."
+            )
+            return False
+        if progress.running.is_abandoned or progress.error is not None:
+            return False
+        if progress.order.deadline_s <= self.clock.monotonic_s():
+            progress.error = DeadlineExceeded(dispatched=progress.is_dispatched)
+            return False
+        return True
+
+    async def _wait(
+        self, progress: _Progress, places: tuple[int, ...], awaited: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """Wait for images others are making; returns the places that must be asked for again."""
+        self.telemetry.record(InFlight(waiters=1))
+        try:
+            left_s = max(0.0, progress.order.deadline_s - self.clock.monotonic_s())
+            landings = await self.flights.wait(progress.pool or "", awaited, left_s=left_s)
+        finally:
+            self.telemetry.record(InFlight(waiters=-1))
+        for index, landing in landings.items():
+            if landing.image is None and landing.failure is None:
+                continue
+            place, *rest = places
+            places = tuple(rest)
+            progress.used.append(index)
+            if landing.image is not None:
+                self._deliver_landed(progress, place, landing.image, landing.data)
+            elif landing.failure is not None:
+                progress.failures.append(landing.failure)
+                progress.running.emit(CallFailed(positions=(place,), failure=landing.failure))
+        return places
+
+    def _deliver_landed(self, progress: _Progress, place: int, image: Image, data: bytes | None) -> None:
+        progress.filled += 1
+        progress.running.emit(ImageReady(position=place, image=image, source=Source.COALESCED, data=data))
+        self._count(progress, Source.COALESCED)
+
+    def _count(self, progress: _Progress, source: Source) -> None:
+        self.telemetry.record(ImageDelivered(asked_model=progress.order.asked_model, source=source))
+
+
+def limits_of(order: ImageOrder) -> tuple[Limit, ...]:
+    """Return the limits of the caller's policy that an order counts against."""
+    caller = order.caller
+    limits = (("requests", caller.policy.requests_per_min), ("images", caller.policy.images_per_min))
+    return tuple(
+        Limit(resource=resource, scope="user", key=caller.user, per_min=per_min)
+        for resource, per_min in limits
+        if per_min > 0
+    )
+
+
+def _check_burst(order: ImageOrder) -> None:
+    """Refuse what could never be admitted, however long the caller waits."""
+    limit = order.caller.policy.images_per_min
+    if 0 < limit < order.n:
+        raise InvalidOrder(
+            f"Invalid 'n': this caller may make at most {limit} images per min, but n is {order.n}.",
+            param="n",
+            code="integer_above_max_value",
+        )

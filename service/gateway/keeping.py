@@ -1,0 +1,73 @@
+"""From a provider's bytes to images that are ours: finished, priced, named and stored."""
+
+import hashlib
+from dataclasses import dataclass
+
+from service.domain.catalog import Model
+from service.domain.errors import Billing, CallFailure, FailureKind, StoreUnavailable
+from service.domain.fanout import share_usage
+from service.domain.images import CallMade, Image, RawImage, SentOrder
+from service.domain.pricing import estimate_image, price_usage
+from service.ports import Clock, ImageStore, PictureBroken, Pictures
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One finished picture; *is_stored* False when only its bytes could be saved from a full store."""
+
+    image: Image
+    data: bytes
+    is_stored: bool
+
+
+class Keeper:
+    """Applies the finish plan to what a call made and stores it by its content."""
+
+    def __init__(self, *, pictures: Pictures, store: ImageStore, clock: Clock) -> None:
+        self._pictures = pictures
+        self._store = store
+        self._clock = clock
+
+    async def keep(self, made: CallMade, sent: SentOrder, model: Model) -> list[Kept | CallFailure]:
+        """Finish and store the images of one call, in its order."""
+        shares = share_usage(made.usage, len(made.images)) if made.usage else [None] * len(made.images)
+        return [
+            await self._keep_one(raw, sent, model, usage=share, resolved=dict(made.resolved))
+            for raw, share in zip(made.images, shares, strict=True)
+        ]
+
+    async def _keep_one(
+        self,
+        raw: RawImage,
+        sent: SentOrder,
+        model: Model,
+        *,
+        usage: dict[str, object] | None,
+        resolved: dict[str, str],
+    ) -> Kept | CallFailure:
+        try:
+            picture = await self._pictures.finish(raw.data, sent.finish)
+        except PictureBroken:
+            return CallFailure(
+                kind=FailureKind.BROKEN,
+                billing=Billing.UNKNOWN,
+                message="The image provider returned something that is not an acceptable picture.",
+            )
+        cost = price_usage(model, usage) if usage else None
+        image = Image(
+            digest=hashlib.sha256(picture.data).hexdigest(),
+            format=picture.format,
+            width=picture.width,
+            height=picture.height,
+            size_bytes=len(picture.data),
+            created_s=int(self._clock.wall_s()),
+            revised_prompt=raw.revised_prompt,
+            usage=usage,
+            resolved=resolved,
+            cost_microusd=estimate_image(model, sent.parameters) if cost is None else cost,
+        )
+        try:
+            await self._store.put(image.name, picture.data)
+        except StoreUnavailable:
+            return Kept(image, picture.data, is_stored=False)
+        return Kept(image, picture.data, is_stored=True)

@@ -1,0 +1,134 @@
+"""The order runner: every order runs here as one task that outlives its request.
+
+Paid calls must not die with a closed browser tab, and a slow reader must not slow
+an order down. So an order belongs to the application's task group, tells what
+happens as facts, and settles whatever it holds by itself. Background loops live
+in the same group and end after the last order.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from service.domain.errors import Draining, GatewayError
+from service.domain.images import OrderDone, OrderFact
+from service.ports import InFlight, OrderCrashed, Telemetry
+
+
+class RunningOrder:
+    """One order under way: what the order writes and one reader reads.
+
+    Facts are bounded by construction (a few for each image), and dropped once
+    the reader has left.
+    """
+
+    def __init__(self, order_id: str) -> None:
+        self.id = order_id
+        self._facts: deque[OrderFact] = deque()
+        self._news = asyncio.Event()
+        self._has_reader = True
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether nobody waits for the answer any more; obeyed only before dispatch."""
+        return not self._has_reader
+
+    def emit(self, fact: OrderFact) -> None:
+        """Tell the reader, if there still is one; never blocks."""
+        if self._has_reader:
+            self._facts.append(fact)
+            self._news.set()
+
+    def abandon(self) -> None:
+        """The caller went away: nothing more is read."""
+        self._has_reader = False
+        self._facts.clear()
+        self._news.set()
+
+    async def facts(self) -> AsyncIterator[OrderFact]:
+        """Yield what happens, ending with `OrderDone`, or at once when abandoned; for one reader."""
+        while self._has_reader:
+            while self._facts:
+                fact = self._facts.popleft()
+                yield fact
+                if isinstance(fact, OrderDone):
+                    return
+            self._news.clear()
+            await self._news.wait()
+
+
+OrderWork = Callable[[RunningOrder], Awaitable[None]]
+
+
+class OrderRunner:
+    """Owns the task group of all orders; an async context manager for the lifespan.
+
+    Leaving it stops new orders, gives those under way *drain_s* seconds, then
+    cancels the rest (each still settles), and ends the background loops last.
+    """
+
+    def __init__(self, *, telemetry: Telemetry, drain_s: float) -> None:
+        self._telemetry = telemetry
+        self._drain_s = drain_s
+        self._group = asyncio.TaskGroup()
+        self._orders: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
+        self.is_draining = False
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.is_draining = True
+        if self._orders:
+            await asyncio.wait(set(self._orders), timeout=self._drain_s)
+        left = set(self._orders)
+        for task in left:
+            task.cancel()
+        if left:
+            await asyncio.wait(left)
+        for loop in self._loops:
+            loop.cancel()
+        await self._group.__aexit__(kind, error, trace)
+
+    def keep(self, loop: Awaitable[None]) -> None:
+        """Run a background loop until the last order has ended."""
+        self._loops.append(self._group.create_task(_as_coroutine(loop)))
+
+    def start(self, order_id: str, work: OrderWork) -> RunningOrder:
+        """Run an order's work to its end, whatever becomes of the caller.
+
+        Raises:
+            Draining: the process is shutting down.
+        """
+        if self.is_draining:
+            raise Draining
+        running = RunningOrder(order_id)
+        task = self._group.create_task(self._run(running, work))
+        self._orders.add(task)
+        task.add_done_callback(self._orders.discard)
+        return running
+
+    async def _run(self, running: RunningOrder, work: OrderWork) -> None:
+        self._telemetry.record(InFlight(orders=1))
+        failed: GatewayError | None = Draining()
+        try:
+            await work(running)
+            failed = None
+        except GatewayError as error:
+            failed = error
+        except Exception as error:  # noqa: BLE001 - the top of a task: one bug must not end the other orders
+            self._telemetry.record(OrderCrashed(order_id=running.id, error=error))
+            failed = GatewayError("The gateway failed while working on this order.")
+        finally:
+            running.emit(OrderDone(error=failed))
+            self._telemetry.record(InFlight(orders=-1))
+
+
+async def _as_coroutine(loop: Awaitable[None]) -> None:
+    await loop

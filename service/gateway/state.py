@@ -1,0 +1,147 @@
+"""The shared state as use cases see it: Redis when it answers, a local share when not.
+
+Owns the breaker, the fall-back and the outbox; nothing here ever waits longer than
+the order book's own time-out.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from service.domain.errors import RateLimited, StateUnavailable
+from service.gateway.breaker import Breaker
+from service.gateway.degraded import LocalShare
+from service.gateway.flights import Flights
+from service.ports import (
+    Ask,
+    Clock,
+    Grant,
+    Lease,
+    LimitDecided,
+    OrderBook,
+    Outbox,
+    Settlement,
+    StateFailed,
+    Telemetry,
+    Wakeups,
+)
+
+LEASE_S = 30.0
+"""How long claims and holds live without renewal (design, section 5)."""
+
+_REPLAY_S = 1.0
+
+Argument = TypeVar("Argument")
+
+
+class SharedState:
+    """Admission, settlement and renewal for every order of a process."""
+
+    def __init__(
+        self, *, book: OrderBook, outbox: Outbox, clock: Clock, telemetry: Telemetry, local: LocalShare
+    ) -> None:
+        self._book = book
+        self._outbox = outbox
+        self._telemetry = telemetry
+        self._local = local
+        self._breaker = Breaker(clock)
+        self._leases: dict[str, Lease] = {}
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether Redis counts as gone."""
+        return self._breaker.is_open
+
+    async def begin(self, ask: Ask) -> Grant:
+        """Admit an order, or a part of it that must be asked for again.
+
+        Raises:
+            RateLimited: a limit refused; nothing was charged.
+        """
+        try:
+            grant = await self._begin(ask)
+        except RateLimited as refusal:
+            self._telemetry.record(LimitDecided(decision=refusal.refused.resource, degraded=refusal.degraded))
+            raise
+        self._telemetry.record(LimitDecided(decision="allowed", degraded=grant.degraded))
+        if grant.mine and not grant.degraded:
+            self._leases[ask.fence] = Lease(
+                id=ask.id, fence=ask.fence, team=ask.team, pool=ask.pool, indices=grant.mine
+            )
+        return grant
+
+    async def finish(self, settlement: Settlement) -> None:
+        """Settle a part of an order, now or, when Redis is away, later."""
+        self._end_locally(settlement)
+        if not await self._try("finish", self._book.finish, settlement):
+            self._outbox.add(settlement)
+
+    def finish_later(self, settlement: Settlement) -> None:
+        """Settle without waiting: for an order that is being cancelled."""
+        self._end_locally(settlement)
+        self._outbox.add(settlement)
+
+    async def renew_forever(self) -> None:
+        """Hold the claims of living orders."""
+        while True:
+            await asyncio.sleep(LEASE_S / 3)
+            await self._try("renew", self._book.renew, list(self._leases.values()))
+
+    async def replay_forever(self) -> None:
+        """Send what Redis could not take, oldest first, once it answers again."""
+        while True:
+            await asyncio.sleep(_REPLAY_S)
+            for settlement in self._outbox.pending():
+                if not await self._try("replay", self._book.finish, settlement):
+                    break
+                self._outbox.remove([settlement])
+
+    async def listen_forever(self, wakeups: Wakeups, flights: Flights) -> None:
+        """Pass news from other processes to who waits here."""
+        async for pool, index in wakeups.listen():
+            flights.wake(pool, index)
+
+    async def _begin(self, ask: Ask) -> Grant:
+        if self._breaker.allows():
+            try:
+                grant = await self._book.begin(ask)
+            except StateUnavailable as error:
+                self._fail("begin", error)
+            except RateLimited:
+                self._breaker.succeed()
+                raise
+            else:
+                self._breaker.succeed()
+                return grant
+        return self._local.begin(ask)
+
+    async def _try(
+        self, operation: str, call: Callable[[Argument], Awaitable[None]], argument: Argument
+    ) -> bool:
+        if not self._breaker.allows():
+            return False
+        try:
+            await call(argument)
+        except StateUnavailable as error:
+            self._fail(operation, error)
+            return False
+        self._breaker.succeed()
+        return True
+
+    def _fail(self, operation: str, error: StateUnavailable) -> None:
+        self._breaker.fail()
+        self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
+
+    def _end_locally(self, settlement: Settlement) -> None:
+        self._local.finish(settlement)
+        lease = self._leases.get(settlement.fence)
+        if lease is None:
+            return
+        ended = {index for index, _ in settlement.made} | set(settlement.released)
+        left = tuple(index for index in lease.indices if index not in ended)
+        if left:
+            self._leases[settlement.fence] = Lease(
+                id=lease.id, fence=lease.fence, team=lease.team, pool=lease.pool, indices=left
+            )
+        else:
+            del self._leases[settlement.fence]
