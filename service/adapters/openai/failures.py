@@ -1,0 +1,154 @@
+"""How the OpenAI Images API fails, and who pays: every status, code and phrase in one place.
+
+Nothing else in the gateway knows a provider's error codes. The order of the rows
+matters: account before rate, refusal before bad input. What is not listed here was
+sent and is of unknown billing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import httpx
+
+from service.domain.errors import Billing, CallFailure, FailureKind
+
+_MISCONFIGURED_MESSAGE = "The gateway's own account or configuration at the image provider was refused."
+_KNOWN_FIELDS = ("message", "type", "param", "code")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One way to fail; an empty field fits anything. *source* says how we know."""
+
+    kind: FailureKind
+    statuses: tuple[int, ...] = ()
+    codes: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    params: tuple[str, ...] = ()
+    source: str
+
+    def fits(self, status: int, error: Mapping[str, Any]) -> bool:
+        return (
+            (not self.statuses or status in self.statuses)
+            and (not self.codes or error.get("code") in self.codes)
+            and (not self.types or error.get("type") in self.types)
+            and (not self.params or error.get("param") in self.params)
+        )
+
+
+# Every answer below is a complete error envelope, which the provider sends instead of making anything.
+_ROWS = (
+    _Row(
+        kind=FailureKind.MISCONFIGURED,
+        codes=(
+            "billing_hard_limit_reached",
+            "insufficient_quota",
+            "credit_balance_exhausted",
+            "organization_spend_limit_exceeded",
+            "project_spend_limit_exceeded",
+            "organization_usage_limit_exceeded",
+        ),
+        source="OpenAI error-codes guide, 2026; 400 and 429 alike: our account, not the caller's fault",
+    ),
+    _Row(
+        kind=FailureKind.MISCONFIGURED,
+        types=("insufficient_quota", "billing_limit_user_error"),
+        source="observed 2026: the type stays while codes vary",
+    ),
+    _Row(kind=FailureKind.MISCONFIGURED, statuses=(401,), source="error-codes guide: our key"),
+    _Row(
+        kind=FailureKind.REFUSED,
+        codes=("moderation_blocked", "content_policy_violation"),
+        source="observed 2024-2026: GPT image and DALL·E names of the same refusal",
+    ),
+    _Row(
+        kind=FailureKind.MISCONFIGURED,
+        statuses=(403, 404, 405, 410),
+        source="API specification 2026-09: no access to the model, or a retired endpoint",
+    ),
+    _Row(kind=FailureKind.MISCONFIGURED, codes=("model_not_found",), source="error-codes guide"),
+    _Row(
+        kind=FailureKind.MISCONFIGURED,
+        statuses=(400,),
+        params=("model",),
+        source="observed 2026-05: 400 \"The model 'dall-e-3' does not exist.\" We named the model",
+    ),
+    _Row(kind=FailureKind.RATE_LIMITED, statuses=(429,), source="API specification: TooManyRequests"),
+    _Row(
+        kind=FailureKind.OVERLOADED,
+        statuses=(500, 502, 503, 504, 520, 529),
+        source="API specification: 500 could not be generated, 503 server_is_overloaded",
+    ),
+    _Row(kind=FailureKind.INVALID, statuses=(400, 409, 413, 415, 422), source="API specification: 400"),
+)
+
+
+def classify_answer(status: int, headers: Mapping[str, str], body: object) -> CallFailure:
+    """Say what an answer other than 200 means; *body* is its decoded JSON, or None."""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if not isinstance(error, Mapping) or not isinstance(error.get("message"), str):
+        return broken(f"The image provider answered {status} without an error it specifies.", status=status)
+    row = next((row for row in _ROWS if row.fits(status, error)), None)
+    if row is None:
+        return broken(f"The image provider answered with the unknown status {status}.", status=status)
+    return CallFailure(
+        kind=row.kind,
+        billing=Billing.NOT_BILLED,
+        message=_MISCONFIGURED_MESSAGE if row.kind is FailureKind.MISCONFIGURED else error["message"][:1000],
+        status=status,
+        code=_text(error.get("code")),
+        type=_text(error.get("type")),
+        param=_text(error.get("param")),
+        retry_after_s=_retry_after_s(headers),
+        details={key: value for key, value in error.items() if key not in _KNOWN_FIELDS},
+    )
+
+
+def classify_exception(error: httpx.HTTPError) -> CallFailure:
+    """Say what a failed exchange means.
+
+    The transport reports a connection that broke after sending as a connect
+    time-out, so only the cause below it tells whether anything was sent.
+    """
+    cause = error.__cause__
+    never_connected = (
+        aiohttp.ClientConnectorError,
+        aiohttp.ConnectionTimeoutError,
+        aiohttp.ClientHttpProxyError,
+    )
+    if isinstance(cause, never_connected) or isinstance(error, httpx.ConnectError | httpx.ProxyError):
+        return CallFailure(
+            kind=FailureKind.UNREACHABLE,
+            billing=Billing.NOT_BILLED,
+            message="The image provider cannot be reached.",
+        )
+    if isinstance(cause, aiohttp.SocketTimeoutError) or isinstance(error, httpx.ReadTimeout):
+        return CallFailure(
+            kind=FailureKind.TIMED_OUT,
+            billing=Billing.UNKNOWN,
+            message="The image provider did not answer in time.",
+        )
+    return broken("The connection to the image provider broke before its answer was complete.")
+
+
+def broken(message: str, *, status: int | None = None) -> CallFailure:
+    """Return the failure of an answer that cannot be understood: sent, so of unknown billing."""
+    return CallFailure(kind=FailureKind.BROKEN, billing=Billing.UNKNOWN, message=message, status=status)
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Read `retry-after-ms`, else `retry-after` in seconds; dates are not sent by this API."""
+    for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
+        try:
+            value_s = float(headers.get(name, "")) * unit_s
+        except ValueError:
+            continue
+        if 0 <= value_s < 1e6:
+            return value_s
+    return None
+
+
+def _text(value: object) -> str | None:
+    return value[:200] if isinstance(value, str) else None

@@ -1,0 +1,67 @@
+"""Settlements that Redis could not take, one small file each, until it can.
+
+A file appears complete or not at all (written beside and renamed), so a process
+that dies here loses nothing and leaves nothing half-written. Several processes may
+replay one directory: a settlement sent twice changes nothing.
+Failure behaviour: an unwritable directory is logged, and the settlement is lost;
+its hold then expires into the ledger's `unknown`.
+"""
+
+import logging
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from service.ports import Settlement
+
+_SETTLEMENT = TypeAdapter(Settlement)
+_log = logging.getLogger(__name__)
+
+
+class FileOutbox:
+    """Implements `ports.Outbox` in *directory*, which is made when first needed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def add(self, settlement: Settlement) -> None:
+        """Implement `Outbox.add`."""
+        path = self._path(settlement)
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            half = path.with_suffix(".half")
+            half.write_bytes(_SETTLEMENT.dump_json(settlement))
+            half.replace(path)
+        except OSError:
+            _log.exception("settlement lost", extra={"order_id": settlement.id})
+
+    def pending(self) -> list[Settlement]:
+        """Implement `Outbox.pending`."""
+        try:
+            paths = sorted(self._directory.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        except OSError:
+            return []
+        return [settlement for path in paths if (settlement := _read(path)) is not None]
+
+    def remove(self, settlements: Sequence[Settlement]) -> None:
+        """Implement `Outbox.remove`."""
+        for settlement in settlements:
+            self._path(settlement).unlink(missing_ok=True)
+
+    def _path(self, settlement: Settlement) -> Path:
+        name = sha256(f"{settlement.id}.{settlement.part}".encode()).hexdigest()[:32]
+        return self._directory / f"{name}.json"
+
+
+def _read(path: Path) -> Settlement | None:
+    try:
+        return _SETTLEMENT.validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError):
+        # Kept for a person to look at, out of the way of the others.
+        _log.exception("settlement unreadable", extra={"file": path.name})
+        path.rename(path.with_suffix(".unreadable"))
+        return None

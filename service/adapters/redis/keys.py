@@ -1,0 +1,42 @@
+"""The names of everything the gateway keeps in Redis.
+
+All keys of a team carry its hash tag, so that one script may touch them in a
+cluster. Names hold hashes and names from the configuration, never a prompt, a key
+or anything else a caller sent.
+"""
+
+SCHEMA = "ig:1"
+"""Raised when the meaning of a key changes; old keys then expire unread."""
+
+CHANNEL = f"{SCHEMA}:made"
+"""Where `finish` tells all processes which images are there."""
+
+
+def pool_key(team: str, scope: str, fingerprint: str) -> str:
+    """Name the pool of *fingerprint* in *scope*: whose hits these are is never optional."""
+    return f"{SCHEMA}:{{{team}}}:pool:{scope}:{fingerprint}"
+
+
+def holds_key(team: str) -> str:
+    """Name the sorted set of a team's holds by expiry."""
+    return f"{SCHEMA}:{{{team}}}:holds"
+
+
+def hold_details_key(team: str) -> str:
+    """Name the hash of what each hold holds."""
+    return f"{SCHEMA}:{{{team}}}:hold-details"
+
+
+def ledger_key(team: str, day: str) -> str:
+    """Name the ledger of a UTC *day* (`YYYYMMDD`)."""
+    return f"{SCHEMA}:{{{team}}}:ledger:{day}"
+
+
+def limit_key(team: str, scope: str, whose: str) -> str:
+    """Name the hash of the limits of one scope, such as one user."""
+    return f"{SCHEMA}:{{{team}}}:limits:{scope}:{whose}"
+
+
+def marker_key(team: str, kind: str, name: str) -> str:
+    """Name the mark that a script has run."""
+    return f"{SCHEMA}:{{{team}}}:{kind}:{name}"

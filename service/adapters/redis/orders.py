@@ -1,0 +1,205 @@
+"""The order book in Redis: `begin`, `finish` and `renew`, one script and one round trip each.
+
+Failure behaviour: closed, at once. Anything but a clear answer within the time-out
+is `StateUnavailable`; what to do then is decided above. An answer that names
+another order than the asked one (a connection mixed up after a cancellation) is
+treated the same and never handed on.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from service.adapters.redis import keys
+from service.adapters.redis.client import translated_errors
+from service.domain.errors import LimitState, RateLimited, StateUnavailable
+from service.domain.gcra import emission_us
+from service.domain.images import Image
+from service.ports import Ask, Clock, Grant, Lease, Limit, Settlement, Variant
+
+_LEDGER_TTL_S = 400 * 86400
+_SETTLED_MARKER_S = 86400
+"""How long a settlement may wait in an outbox and still not be booked twice."""
+_FOREVER_US = 4 * 10**15
+_SWEEP = 100
+
+
+class RedisOrderBook:
+    """Implements `ports.OrderBook` over one client; the scripts are package data."""
+
+    def __init__(
+        self, client: Redis, *, clock: Clock, timeout_s: float, lease_s: float, ttl_s: float, process: str
+    ) -> None:
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._lease_us = int(lease_s * 1e6)
+        self._ttl_s = ttl_s
+        self._process = process
+        scripts = files("service.adapters.redis") / "scripts"
+        self._begin, self._finish, self._renew = (
+            client.register_script((scripts / f"{name}.lua").read_text("utf-8"))
+            for name in ("begin", "finish", "renew")
+        )
+        self._teams: set[str] = set()
+
+    async def begin(self, ask: Ask) -> Grant:
+        """Implement `OrderBook.begin`."""
+        self._teams.add(ask.team)
+        limit_keys, limits = _number_limits(ask.team, ask.limits, first=5)
+        names = [
+            ask.pool or keys.marker_key(ask.team, "no-pool", "-"),
+            keys.holds_key(ask.team),
+            keys.hold_details_key(ask.team),
+            keys.marker_key(ask.team, "asked", ask.fence),
+            *limit_keys,
+        ]
+        reply = orjson.loads(await self._run(self._begin, names, self._begin_arguments(ask, limits)))
+        if reply.get("id") != ask.id:
+            raise StateUnavailable("mixed_up")
+        states = tuple(
+            LimitState(
+                resource=limit.resource,
+                scope=limit.scope,
+                limit=limit.per_min,
+                remaining=int(state["remaining"]),
+                reset_s=state["reset_us"] / 1e6,
+            )
+            for limit, state in zip(ask.limits, reply["limits"] or (), strict=True)
+        )
+        if "refused" in reply:
+            refused = states[int(reply["refused"])]
+            raise RateLimited(refused, retry_after_s=reply["retry_after_us"] / 1e6, limits=states)
+        return Grant(
+            ready=tuple(self._variants(ask, reply["ready"] or ())),
+            mine=tuple(int(index) for index in reply["mine"] or ()),
+            awaited=tuple(int(index) for index in reply["awaited"] or ()),
+            limits=states,
+        )
+
+    async def finish(self, settlement: Settlement) -> None:
+        """Implement `OrderBook.finish`."""
+        team = settlement.team
+        images = tuple(limit for limit in settlement.limits if limit.resource == "images")
+        limit_keys, limits = _number_limits(team, images if settlement.refunded else (), first=6)
+        names = [
+            settlement.pool or keys.marker_key(team, "no-pool", "-"),
+            keys.holds_key(team),
+            keys.hold_details_key(team),
+            keys.marker_key(team, "settled", f"{settlement.id}.{settlement.part}"),
+            self._ledger_key(team),
+            *limit_keys,
+        ]
+        await self._run(self._finish, names, self._finish_arguments(settlement, limits))
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        """Implement `OrderBook.renew`; also books what dead processes left behind, team by team."""
+        for team in list(self._teams):
+            own = [lease for lease in leases if lease.team == team]
+            pools = list(dict.fromkeys(lease.pool for lease in own if lease.pool))
+            names = [keys.holds_key(team), keys.hold_details_key(team), self._ledger_key(team), *pools]
+            arguments = {
+                "lease_us": self._lease_us,
+                "leases": [
+                    {
+                        "fence": lease.fence,
+                        "pool": 4 + pools.index(lease.pool) if lease.pool else 0,
+                        "indices": lease.indices,
+                    }
+                    for lease in own
+                ],
+                "sweep": _SWEEP,
+                "ledger_ttl_s": _LEDGER_TTL_S,
+                "keep_s": _SETTLED_MARKER_S,
+            }
+            await self._run(self._renew, names, arguments)
+
+    async def _run(self, script: Any, names: list[str], arguments: Mapping[str, Any]) -> Any:
+        with translated_errors():
+            # The client's own time-outs bound each step; this bounds their sum.
+            async with asyncio.timeout(self._timeout_s * 1.2):
+                return await script(keys=names, args=[orjson.dumps(arguments)])
+
+    def _begin_arguments(self, ask: Ask, limits: list[dict[str, Any]]) -> dict[str, Any]:
+        return {
+            "id": ask.id,
+            "round": ask.round,
+            "fence": ask.fence,
+            "has_pool": ask.pool is not None,
+            "n": ask.n,
+            "fresh": ask.fresh,
+            "only_ready": ask.only_ready,
+            "used": ask.used,
+            "max_age_us": _FOREVER_US if ask.max_age_s is None else int(ask.max_age_s * 1e6),
+            "ttl_us": int(self._ttl_s * 1e6),
+            "lease_us": self._lease_us,
+            "marker_ms": self._lease_us // 1000,
+            "ledger": f"{ask.user}|{ask.model}",
+            "estimate_microusd": ask.estimate_microusd,
+            "limits": limits,
+        }
+
+    def _finish_arguments(self, settlement: Settlement, limits: list[dict[str, Any]]) -> dict[str, Any]:
+        published = [(index, image) for index, image in settlement.made if index is not None]
+        return {
+            "fence": settlement.fence,
+            "has_pool": settlement.pool is not None,
+            "pool": settlement.pool,
+            "made": [
+                {"index": index, "variant": _encode_variant(settlement.pool or "", image)}
+                for index, image in published
+            ],
+            "released": settlement.released,
+            "forgotten": [{"index": index, "digest": digest} for index, digest in settlement.forgotten],
+            "settled": len(published) + len(settlement.released),
+            "refunded": settlement.refunded,
+            "limits": limits,
+            "ledger": f"{settlement.user}|{settlement.model}",
+            "charged_images": len(settlement.made),
+            "charged_microusd": sum(image.cost_microusd or 0 for _, image in settlement.made),
+            "unknown": settlement.unknown,
+            "estimate_microusd": settlement.estimate_microusd,
+            "ttl_ms": int(self._ttl_s * 1e3),
+            "marker_s": _SETTLED_MARKER_S,
+            "ledger_ttl_s": _LEDGER_TTL_S,
+            "channel": keys.CHANNEL,
+            "process": self._process,
+        }
+
+    def _variants(self, ask: Ask, ready: Sequence[Mapping[str, Any]]) -> list[Variant]:
+        """Decode variants; one that belongs to another pool is dropped, whatever put it here."""
+        decoded = []
+        for entry in ready:
+            variant = orjson.loads(entry["variant"])
+            if variant.pop("pool") == ask.pool:
+                decoded.append(Variant(int(entry["index"]), Image(**variant), entry["age_us"] / 1e6))
+        return decoded
+
+    def _ledger_key(self, team: str) -> str:
+        return keys.ledger_key(team, self._clock.today().strftime("%Y%m%d"))
+
+
+def _encode_variant(pool: str, image: Image) -> str:
+    # The pool's own name travels with each variant: tenants are told apart by more than a key.
+    return orjson.dumps({"pool": pool, **asdict(image)}).decode()
+
+
+def _number_limits(
+    team: str, limits: Sequence[Limit], *, first: int
+) -> tuple[list[str], list[dict[str, Any]]]:
+    """Return the scope keys of *limits* and the limits with the position of theirs in KEYS."""
+    names = list(dict.fromkeys(keys.limit_key(team, limit.scope, limit.key) for limit in limits))
+    numbered = [
+        {
+            "key": first + names.index(keys.limit_key(team, limit.scope, limit.key)),
+            "resource": limit.resource,
+            "per_min": limit.per_min,
+            "emission_us": emission_us(limit.per_min),
+        }
+        for limit in limits
+    ]
+    return names, numbered

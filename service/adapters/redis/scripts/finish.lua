@@ -1,0 +1,97 @@
+-- Settle a part of an order: publish, charge, give back, wake who waits. Idempotent by its marker.
+--
+-- KEYS[1]   pool (see begin.lua)
+-- KEYS[2]   holds by expiry     KEYS[3]   hold details     KEYS[4]   marker of this settlement
+-- KEYS[5]   ledger of the day: hash, '<label>|images' and '<label>|microusd' -> integer
+-- KEYS[6..] limit scopes
+-- ARGV[1]   JSON of the settlement (service/adapters/redis/orders.py, _finish_arguments)
+-- Returns   how many of the made images were refused a place, or -1 when it was settled before
+
+local s = cjson.decode(ARGV[1])
+if not redis.call('SET', KEYS[4], '', 'NX', 'EX', s.marker_s) then return -1 end
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local changed, refused = {}, 0
+
+-- An index is ours to publish under while it holds our claim, or nobody's. Anything else is a
+-- newer maker's: a late owner may not overwrite it.
+local function is_ours(index)
+  local entry = redis.call('HGET', KEYS[1], index)
+  if not entry then return true end
+  local kind, fence = string.match(entry, '^(%a)|%d+|(.*)$')
+  return kind == 'c' and fence == s.fence
+end
+
+local function free_index()
+  local index = 0
+  while redis.call('HEXISTS', KEYS[1], index) == 1 do index = index + 1 end
+  return index
+end
+
+for _, made in ipairs(s.made) do
+  local index = made.index
+  if index < 0 then index = free_index() end
+  if is_ours(index) then
+    redis.call('HSET', KEYS[1], index, string.format('v|%.0f|%s', now, made.variant))
+    changed[#changed + 1] = made.index
+  else
+    refused = refused + 1
+  end
+end
+if #s.made > 0 and redis.call('PTTL', KEYS[1]) < s.ttl_ms then redis.call('PEXPIRE', KEYS[1], s.ttl_ms) end
+
+for _, index in ipairs(s.released) do
+  if s.has_pool then
+    local entry = redis.call('HGET', KEYS[1], index)
+    if entry and string.match(entry, '^c|%d+|(.*)$') == s.fence then redis.call('HDEL', KEYS[1], index) end
+    changed[#changed + 1] = index
+  end
+end
+
+for _, forgotten in ipairs(s.forgotten) do
+  local entry = redis.call('HGET', KEYS[1], forgotten.index)
+  if entry and string.find(entry, forgotten.digest, 1, true) then
+    redis.call('HDEL', KEYS[1], forgotten.index)
+  end
+end
+
+for _, limit in ipairs(s.limits) do
+  local arrival = tonumber(redis.call('HGET', KEYS[limit.key], limit.resource) or 0)
+  if arrival > now then
+    arrival = math.max(arrival - s.refunded * limit.emission_us, now)
+    redis.call('HSET', KEYS[limit.key], limit.resource, string.format('%.0f', arrival))
+  end
+end
+
+local function charge(outcome, images, microusd)
+  if images == 0 and microusd == 0 then return end
+  local label = s.ledger .. '|' .. outcome
+  redis.call('HINCRBY', KEYS[5], label .. '|images', images)
+  redis.call('HINCRBY', KEYS[5], label .. '|microusd', string.format('%.0f', microusd))
+  redis.call('EXPIRE', KEYS[5], s.ledger_ttl_s)
+end
+charge('made', s.charged_images, s.charged_microusd)
+charge('unknown', s.unknown, s.unknown * s.estimate_microusd)
+
+-- The hold shrinks by what is settled. One that a sweep has already booked as unknown leaves
+-- a remnant with `swept`, so that a late settlement takes its images out of the unknown again.
+local hold = redis.call('HGET', KEYS[3], s.fence)
+if hold then
+  hold = cjson.decode(hold)
+  if hold.swept then
+    local back = math.min(hold.images, s.settled)
+    charge('unknown', -back, -back * s.estimate_microusd)
+  end
+  hold.images = hold.images - s.settled
+  if hold.images <= 0 then
+    redis.call('HDEL', KEYS[3], s.fence)
+    redis.call('ZREM', KEYS[2], s.fence)
+  else
+    redis.call('HSET', KEYS[3], s.fence, cjson.encode(hold))
+  end
+end
+
+if s.has_pool and #changed > 0 then
+  redis.call('PUBLISH', s.channel, cjson.encode({pool = s.pool, indices = changed, by = s.process}))
+end
+return refused

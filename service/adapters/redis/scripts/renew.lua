@@ -1,0 +1,51 @@
+-- Hold the claims of living orders of one team for another lease, and book what nobody renewed.
+--
+-- KEYS[1] holds by expiry   KEYS[2] hold details   KEYS[3] ledger of the day   KEYS[4..] pools
+-- ARGV[1] JSON {lease_us, leases: [{fence, pool (a position in KEYS), indices}], sweep, ledger_ttl_s, keep_s}
+-- Returns how many expired holds were booked as unknown
+
+local args = cjson.decode(ARGV[1])
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local expires = string.format('%.0f', now + args.lease_us)
+
+for _, lease in ipairs(args.leases) do
+  if redis.call('ZSCORE', KEYS[1], lease.fence) then
+    redis.call('ZADD', KEYS[1], 'XX', expires, lease.fence)
+    if lease.pool > 0 then
+      local pool = KEYS[lease.pool]
+      for _, index in ipairs(lease.indices) do
+        local entry = redis.call('HGET', pool, index)
+        if entry and string.match(entry, '^c|%d+|(.*)$') == lease.fence then
+          redis.call('HSET', pool, index, 'c|' .. expires .. '|' .. lease.fence)
+        end
+      end
+      local keep_ms = math.ceil(args.lease_us / 1000) * 2
+      if redis.call('PTTL', pool) < keep_ms then redis.call('PEXPIRE', pool, keep_ms) end
+    end
+  end
+end
+
+-- A hold that expired belonged to a process that died or lost Redis: its calls may have been billed.
+local booked = 0
+local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, args.sweep)
+for _, fence in ipairs(dead) do
+  redis.call('ZREM', KEYS[1], fence)
+  local text = redis.call('HGET', KEYS[2], fence)
+  if text then
+    local hold = cjson.decode(text)
+    if hold.swept then
+      redis.call('HDEL', KEYS[2], fence)
+    else
+      local label = hold.ledger .. '|unknown'
+      redis.call('HINCRBY', KEYS[3], label .. '|images', hold.images)
+      redis.call('HINCRBY', KEYS[3], label .. '|microusd', string.format('%.0f', hold.images * hold.estimate_microusd))
+      redis.call('EXPIRE', KEYS[3], args.ledger_ttl_s)
+      hold.swept = true
+      redis.call('HSET', KEYS[2], fence, cjson.encode(hold))
+      redis.call('ZADD', KEYS[1], string.format('%.0f', now + args.keep_s * 1000000), fence)
+      booked = booked + 1
+    end
+  end
+end
+return booked
