@@ -1,0 +1,79 @@
+"""The command line: `python -m service.sandbox`.
+
+Owns the options and their help. Everything else is in `server`.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.sandbox.server import CannotListen, Options, run
+
+
+def main() -> None:
+    typer.run(serve)
+
+
+def serve(  # noqa: PLR0913, PLR0917 - one parameter for each option is how typer reads them
+    host: Annotated[
+        str, typer.Option(help="Address to listen on. There is no access control.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
+    journal_file: Annotated[
+        Path | None, typer.Option(help="Append each finished request to this file as one line of JSON.")
+    ] = None,
+    latency_s: Annotated[
+        float, typer.Option(min=0, help="Seconds each generation takes beside painting.")
+    ] = 0,
+    today: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Pretend it is this day: models retire by date."),
+    ] = None,
+    legacy_dalle: Annotated[
+        bool, typer.Option("--legacy-dalle", help="Serve dall-e-2 and dall-e-3 as before.")
+    ] = False,
+    fault_proxy: Annotated[
+        bool, typer.Option(help="Listen on a second port too, whose connections break on command.")
+    ] = False,
+    exit_with_parent: Annotated[
+        bool, typer.Option("--exit-with-parent", help="Stop when stdin ends, so that no orphan is left.")
+    ] = False,
+    first_serial: Annotated[int, typer.Option(min=1, max=2**32 - 1, help="Number of the first picture.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Pictures painted at the same time.")] = 2,
+) -> None:
+    r"""Run a server that answers like OpenAI's Images API of November 2026, and paints for free.
+
+    Once it accepts it prints one line of JSON on stdout, {"event":"listening","url":...,"fault_url":...}, and
+    nothing after it. Any non-empty bearer token is a valid key.
+
+    Look into it:   GET /sandbox/journal?since=0&settle_s=5   what was asked, answered and billed
+
+    Misbehave:      PUT /sandbox/behaviour   {"latency_s": 2, "failures": [{"status": 429, "retry_after_s": 1}]}
+
+    Break the wire: PUT /sandbox/faults      {"mode": "reset_after_request", "times": 1}   (with --fault-proxy)
+
+    All three forget everything on DELETE.
+    """
+    options = Options(
+        host=host,
+        port=port,
+        journal_file=journal_file,
+        latency_s=latency_s,
+        today=today.date() if today else None,
+        legacy_dalle=legacy_dalle,
+        fault_proxy=fault_proxy,
+        exit_with_parent=exit_with_parent,
+        first_serial=first_serial,
+        threads=threads,
+    )
+    try:
+        run(options)
+    except CannotListen as error:
+        typer.echo(error, err=True)
+        raise typer.Exit(1) from error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""What a `FaultProxy` can do to the traffic that runs through it.
+
+Owns the modes and how they are written in JSON. Does not carry them out (`faults`).
+
+An *exchange* is what a client sends until it is answered, and that answer: one HTTP request and response, or one
+Redis pipeline and its replies. Modes that have a `times` apply to so many exchanges.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+
+
+@dataclass(frozen=True, slots=True)
+class PassThrough:
+    """Forward everything unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefuseConnections:
+    """Stop listening and cut the connections there are, as if the target had died. Has no `times`."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangAfterAccept:
+    """Accept, read nothing, say nothing. What is held goes on once another mode is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class HangAfterRequest:
+    """Forward the request, swallow the answer, and keep the connection silent from then on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResetAfterRequest:
+    """Forward the request, let the target do its work, and answer with a TCP reset."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drip:
+    """Let the answer through slowly."""
+
+    bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Close the connection after so many bytes of the answer, headers included."""
+
+    after_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """Hold back the start of the request by *up_s* and the start of the answer by *down_s*."""
+
+    up_s: float = 0
+    down_s: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DropReply:
+    """Lose every *nth* answer since the mode was set; the connection stays usable."""
+
+    nth: int = 1
+
+
+Mode = (
+    PassThrough
+    | RefuseConnections
+    | HangAfterAccept
+    | HangAfterRequest
+    | ResetAfterRequest
+    | Drip
+    | Truncate
+    | Delay
+    | DropReply
+)
+
+_BY_NAME: Mapping[str, type[Mode]] = {
+    "pass_through": PassThrough,
+    "refuse_connections": RefuseConnections,
+    "hang_after_accept": HangAfterAccept,
+    "hang_after_request": HangAfterRequest,
+    "reset_after_request": ResetAfterRequest,
+    "drip": Drip,
+    "truncate": Truncate,
+    "delay": Delay,
+    "drop_reply": DropReply,
+}
+
+
+def read_mode(fields: Mapping[str, object]) -> Mode:
+    """Return the mode of e.g. `{"mode": "drip", "bytes_per_s": 100}`.
+
+    Raises:
+        ValueError: an unknown mode or member, or a value of the wrong type.
+    """
+    name = fields.get("mode")
+    kind = _BY_NAME.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise ValueError(f"mode must be one of {', '.join(_BY_NAME)}")
+    values = {member: value for member, value in fields.items() if member != "mode"}
+    mode: Mode = TypeAdapter(kind).validate_python(values, extra="forbid")
+    return mode
+
+
+def name_mode(mode: Mode) -> str:
+    return next(name for name, kind in _BY_NAME.items() if isinstance(mode, kind))
