@@ -1,0 +1,120 @@
+"""The command line: `image-gateway …`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import httpx
+import orjson
+import pybase64
+import typer
+
+from service.adapters.logs import configure_logs
+from service.app import create_app
+from service.domain.catalog import CatalogError
+from service.serve import ChildFailed, serve
+from service.settings import Settings, SettingsError, load_settings, unknown_variables
+from service.wiring import Surroundings, load_catalog
+
+cli = typer.Typer(
+    help="One service for all image generation of a company: the OpenAI Images API, cached, limited, accounted for.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@cli.command("serve")
+def serve_command() -> None:
+    """Serve until stopped. Configured by GATEWAY_* variables: see `image-gateway config`."""
+    settings = _settings()
+    configure_logs(settings.log_level)
+    try:
+        load_catalog(settings)
+        serve(settings, lambda text: typer.echo(text, err=True))
+    except (SettingsError, CatalogError, ChildFailed) as error:
+        _fail(str(error))
+
+
+@cli.command()
+def config() -> None:
+    """Check the settings and show what is in force; secrets are not shown."""
+    settings = _settings()
+    for name in unknown_variables(os.environ):  # noqa: TID251 - the one place that reads the environment
+        typer.echo(f"warning: {name} is not a setting of the gateway", err=True)
+    typer.echo(settings.model_dump_json(indent=2))
+
+
+@cli.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    surroundings = Surroundings(redis_url="", sandbox_url=None, public_url="", secrets=("",))
+    document = create_app(Settings(), surroundings).openapi()
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+
+
+@cli.command()
+def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
+    prompt: Annotated[str, typer.Argument(help="What the image shows.")],
+    model: Annotated[str, typer.Option(help="Any model of GET /v1/models.")] = "dall-e-3",
+    n: Annotated[int, typer.Option("-n", help="How many images, 1 to 10.")] = 1,
+    size: Annotated[
+        str | None, typer.Option(help="Such as 1024x1024; the model's own when not given.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Directory for the images.")] = Path("out"),
+    url: Annotated[str, typer.Option(envvar="GATEWAY_URL", help="The gateway.")] = "http://127.0.0.1:8080",
+    key: Annotated[str, typer.Option(envvar="GATEWAY_KEY", help="Your key; not needed in open mode.")] = "",
+) -> None:
+    """Order images from a running gateway and save them."""
+    order = {"prompt": prompt, "model": model, "n": n, "size": size, "response_format": "b64_json"}
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    try:
+        response = httpx.post(f"{url}/v1/images/generations", json=order, headers=headers, timeout=610)
+    except httpx.TransportError as error:
+        _fail(f"No gateway answers at {url}: {error}. Start one with `image-gateway serve`.")
+    answer = response.json()
+    if response.is_error:
+        _fail(f"{answer['error']['message']} (request {response.headers['x-request-id']})")
+    out.mkdir(parents=True, exist_ok=True)
+    for number, image in enumerate(answer["data"], 1):
+        data = pybase64.b64decode(image["b64_json"], validate=True)
+        path = out / f"{response.headers['x-request-id'][-8:]}-{number}.{_extension(data)}"
+        path.write_bytes(data)
+        typer.echo(path)
+
+
+@cli.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def sandbox(context: typer.Context) -> None:
+    """Run the sandbox provider by itself; `image-gateway sandbox --help` shows its options."""
+    os.execv(sys.executable, [sys.executable, "-m", "service.sandbox", *context.args])  # noqa: S606 - replaces this process
+
+
+def main() -> None:
+    """Run the command line."""
+    cli()
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings(os.environ)  # noqa: TID251 - the one place that reads the environment
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _extension(data: bytes) -> str:
+    if data.startswith(b"\x89PNG"):
+        return "png"
+    return "jpg" if data.startswith(b"\xff\xd8") else "webp"
+
+
+def _fail(message: str) -> NoReturn:
+    for line in message.splitlines():
+        typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Builds the FastAPI application; no I/O outside its lifespan."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from service.http import files, images, models, ops, playground
+from service.http.access import Access
+from service.http.errors import HANDLED, answer_error
+from service.http.middleware import RequestScope
+from service.settings import Settings
+from service.wiring import Surroundings, open_services
+
+_DESCRIPTION = """
+One service for all image generation of a company. It speaks the OpenAI Images API to clients of any age,
+keeps retired DALL·E models answering, and never pays twice for one picture.
+"""
+
+
+def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
+    """Return an application that opens its connections when it starts and drains when it stops."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
+        async with open_services(settings, surroundings) as services:
+            yield {"services": services}
+
+    app = FastAPI(
+        title="Image Gateway",
+        version=version("image-gateway"),
+        description=_DESCRIPTION.strip(),
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+        # Outermost first: what is refused for lack of credentials still has an id and a log line.
+        middleware=[Middleware(RequestScope), Middleware(Access)],
+        exception_handlers=dict.fromkeys(HANDLED, answer_error),
+        redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
+    for router in (images.router, files.router, models.router, ops.router, playground.router):
+        app.include_router(router)
+    return app

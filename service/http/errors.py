@@ -1,0 +1,240 @@
+"""The one table of statuses, and the OpenAI error envelope around every failure.
+
+Whatever goes wrong, a client sees `{"error": {message, type, param, code}}` and, in
+the status and `x-should-retry`, whether trying again can help: the SDKs retry
+408, 409, 429 and 5xx on their own, and each useless retry of theirs costs money.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.domain import errors
+from service.domain.errors import Billing, CallFailure, FailureKind, GatewayError, LimitState
+
+_NO_RETRY = {"x-should-retry": "false"}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One answerable failure: the status, the four fields of the envelope and more, and headers."""
+
+    status: int
+    message: str
+    type: str = "invalid_request_error"
+    code: str | None = None
+    param: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def body(self) -> bytes:
+        """Return the envelope as JSON."""
+        known = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return orjson.dumps({"error": {**self.details, **known}})
+
+    def response(self) -> Response:
+        """Return the answer."""
+        return Response(self.body(), self.status, headers=dict(self.headers), media_type="application/json")
+
+
+class Refusal(Exception):
+    """A request that is refused before it becomes an order."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+UNSUPPORTED_TYPE = Problem(
+    415, "Send the body as Content-Type: application/json.", code="unsupported_media_type"
+)
+BODY_TOO_SLOW = Problem(
+    408, "The body did not arrive in time.", code="request_timeout", headers={"connection": "close"}
+)
+CLIENT_GONE = Problem(499, "The client left.", code="client_gone")
+"""nginx's status for a client that left; only logs and metrics read it."""
+
+
+def body_too_large(limit_bytes: int) -> Problem:
+    """Return the answer to a body of more than *limit_bytes*."""
+    return Problem(
+        413, f"The body of the request is larger than {limit_bytes} bytes.", code="request_too_large"
+    )
+
+
+def describe(error: Exception) -> Problem:
+    """Return how *error* is answered; unknown ones are a bug and say nothing."""
+    for kind, make in _TABLE:
+        if isinstance(error, kind):
+            return make(error)
+    return INTERNAL
+
+
+async def answer_error(request: Request, error: Exception) -> Response:
+    """Answer a failure; the application's only exception handler."""
+    return describe(error).response()
+
+
+def limit_headers(limits: tuple[LimitState, ...], *, degraded: bool) -> dict[str, str]:
+    """Return `x-ratelimit-*` as OpenAI names them; resets are durations like `1.2s`."""
+    headers: dict[str, str] = {}
+    for limit in limits:
+        headers[f"x-ratelimit-limit-{limit.resource}"] = str(limit.limit)
+        headers[f"x-ratelimit-remaining-{limit.resource}"] = str(limit.remaining)
+        headers[f"x-ratelimit-reset-{limit.resource}"] = _duration(limit.reset_s)
+    if degraded:
+        headers["x-ratelimit-degraded"] = "true"
+    return headers
+
+
+def _duration(seconds: float) -> str:
+    milliseconds = math.ceil(seconds * 1000)
+    return f"{milliseconds}ms" if milliseconds < 1000 else f"{milliseconds / 1000:g}s"
+
+
+def _retry_headers(seconds: float) -> dict[str, str]:
+    """Return both retry headers, 1 to 60 whole seconds and exact milliseconds.
+
+    SDKs give up above 60 s, or hammer; below 1 s the whole header would say 0.
+    """
+    seconds = min(max(seconds, 0.001), 60.0)
+    return {
+        "retry-after": str(max(1, math.ceil(seconds))),
+        "retry-after-ms": str(math.ceil(seconds * 1000)),
+    }
+
+
+def _invalid_order(error: errors.InvalidOrder) -> Problem:
+    return Problem(400, str(error), error.error_type, error.code, error.param)
+
+
+def _rate_limited(error: errors.RateLimited) -> Problem:
+    headers = limit_headers(error.limits, degraded=error.degraded) | _retry_headers(error.retry_after_s)
+    return Problem(429, str(error), error.refused.resource, "rate_limit_exceeded", headers=headers)
+
+
+def _order_failed(error: errors.OrderFailed) -> Problem:
+    kinds = {failure.kind for failure in error.failures}
+    if error.kept == 0 and len(kinds) == 1:
+        return _call_failed(error.failures[0])
+    retry = all(failure.billing is Billing.NOT_BILLED for failure in error.failures)
+    return Problem(
+        502,
+        f"{len(error.failures)} of {len(error.failures) + error.kept} images could not be made "
+        f"({', '.join(sorted(kinds))}). Those that were made are kept: the same order again pays only "
+        "for the missing ones.",
+        "upstream_error",
+        "partial_failure",
+        headers={"x-should-retry": str(retry).lower()},
+        details={"images_kept": error.kept},
+    )
+
+
+def _call_failed(failure: CallFailure) -> Problem:
+    match failure.kind:
+        case FailureKind.REFUSED | FailureKind.INVALID:
+            return Problem(
+                400,
+                failure.message,
+                failure.type or "invalid_request_error",
+                failure.code,
+                failure.param,
+                details=failure.details,
+            )
+        case (
+            FailureKind.RATE_LIMITED | FailureKind.OVERLOADED | FailureKind.UNREACHABLE | FailureKind.NOT_SENT
+        ):
+            status, code = _TRANSIENT[failure.kind]
+            headers = _retry_headers(failure.retry_after_s or 1.0)
+            return Problem(status, failure.message, "upstream_error", failure.code or code, headers=headers)
+        case FailureKind.MISCONFIGURED | FailureKind.TIMED_OUT | FailureKind.BROKEN | FailureKind.NOT_KEPT:
+            status, code = _FINAL[failure.kind]
+            return Problem(status, failure.message, "upstream_error", code, headers=_NO_RETRY)
+
+
+# Nothing was billed: the SDKs may try again, after the provider's own delay.
+_TRANSIENT = {
+    FailureKind.RATE_LIMITED: (429, "upstream_rate_limited"),
+    FailureKind.OVERLOADED: (503, "upstream_overloaded"),
+    FailureKind.UNREACHABLE: (502, "upstream_unreachable"),
+    FailureKind.NOT_SENT: (503, "no_capacity"),
+}
+# Billed, perhaps billed, or sure to fail again.
+_FINAL = {
+    FailureKind.MISCONFIGURED: (502, "backend_misconfigured"),
+    FailureKind.TIMED_OUT: (504, "upstream_timeout"),
+    FailureKind.BROKEN: (502, "upstream_invalid_response"),
+    FailureKind.NOT_KEPT: (503, "store_unavailable"),
+}
+
+
+def _http_exception(error: HTTPException) -> Problem:
+    """Answer what the framework itself refuses, in the envelope."""
+    messages = {
+        404: "Unknown request URL. See /docs for what there is.",
+        405: "This method is not allowed here.",
+    }
+    codes = {
+        404: "unknown_url",
+        405: "method_not_allowed",
+        413: "request_too_large",
+        415: "unsupported_media_type",
+    }
+    status = error.status_code
+    return Problem(
+        status,
+        messages.get(status, str(error.detail)),
+        code=codes.get(status, "bad_request"),
+        headers=dict(error.headers or {}),
+    )
+
+
+def _deadline(error: errors.DeadlineExceeded) -> Problem:
+    headers = {"x-should-retry": str(not error.dispatched).lower()}
+    return Problem(504, str(error), "timeout_error", "deadline_exceeded", headers=headers)
+
+
+INTERNAL = Problem(
+    500,
+    "The gateway failed; this is our fault. Please report it with the x-request-id.",
+    "server_error",
+    "internal",
+)
+
+_TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
+    (errors.InvalidOrder, _invalid_order),
+    (errors.Unauthenticated, lambda error: Problem(401, str(error), code="invalid_api_key")),
+    (errors.RateLimited, _rate_limited),
+    (errors.NotCached, lambda error: Problem(504, str(error), code="not_cached", headers=_NO_RETRY)),
+    (errors.OrderFailed, _order_failed),
+    (errors.DeadlineExceeded, _deadline),
+    (
+        errors.StateUnavailable,
+        lambda error: Problem(
+            503, str(error), "server_error", "state_unavailable", headers=_retry_headers(1.0)
+        ),
+    ),
+    (
+        errors.StoreUnavailable,
+        lambda error: Problem(
+            503, str(error), "server_error", "store_unavailable", headers=_retry_headers(5.0)
+        ),
+    ),
+    (errors.ImageMissing, lambda error: Problem(404, str(error), code="image_not_found")),
+    (errors.LinkRefused, lambda error: Problem(403, str(error), code="invalid_link")),
+    (
+        errors.Draining,
+        lambda error: Problem(503, str(error), "server_error", "draining", headers=_retry_headers(1.0)),
+    ),
+    (Refusal, lambda error: error.problem),
+    (HTTPException, _http_exception),
+)
+
+HANDLED = (GatewayError, Refusal, HTTPException)
+"""What the application's exception handler is registered for."""

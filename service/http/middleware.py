@@ -1,0 +1,88 @@
+"""What happens to every request, outermost: an id, a clock, one log line, one count, no traceback.
+
+Pure ASGI. It stands outside authentication so that refused requests are seen too.
+"""
+
+import re
+from uuid import uuid4
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.http.errors import INTERNAL, Problem
+from service.http.services import HttpServices, services_of
+from service.ports import OrderCrashed, RequestHandled
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_HOSTS = Problem(400, "A request must name exactly one host.", code="malformed_request")
+
+
+class RequestScope:
+    """Gives each request its id (in `scope["state"]["request_id"]`) and accounts for it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = structlog.get_logger()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        services = services_of(scope)
+        started_s = services.clock.monotonic_s()
+        request_id = _request_id(scope)
+        scope["state"]["request_id"] = request_id
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["x-request-id"] = request_id
+                headers.setdefault("x-content-type-options", "nosniff")
+            await send(message)
+
+        try:
+            # RFC 9112, 3.2: two hosts are two opinions of who is asked.
+            if sum(name == b"host" for name, _ in scope["headers"]) != 1 and scope["http_version"] != "1.0":
+                await _HOSTS.response()(scope, receive, send_with_id)
+            else:
+                await self._app(scope, receive, send_with_id)
+        except Exception as error:  # noqa: BLE001 - the edge: no traceback leaves the process
+            services.telemetry.record(OrderCrashed(order_id=request_id, error=error))
+            if status == 0:
+                await INTERNAL.response()(scope, receive, send_with_id)
+        finally:
+            self._account(scope, services, request_id, status, services.clock.monotonic_s() - started_s)
+
+    def _account(
+        self, scope: Scope, services: HttpServices, request_id: str, status: int, duration_s: float
+    ) -> None:
+        route = getattr(scope.get("route"), "path", "other")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        services.telemetry.record(
+            RequestHandled(route=route, method=method, status=status, duration_s=duration_s)
+        )
+        if route not in _QUIET_ROUTES:
+            self._log.info(
+                "request",
+                request_id=request_id,
+                method=method,
+                route=route,
+                status=status,
+                duration_ms=round(duration_s * 1000, 1),
+                **scope["state"].get("log", {}),
+            )
+
+
+def _request_id(scope: Scope) -> str:
+    """Return the caller's own id where it is harmless, else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value.decode("ascii"))
+    return f"req_{uuid4().hex}"

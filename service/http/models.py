@@ -1,0 +1,47 @@
+"""`GET /v1/models`: what can be asked for, and until when."""
+
+from datetime import UTC, datetime, time
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from service.domain.catalog import Model
+from service.http.errors import Problem
+from service.http.schemas import ErrorResponse
+from service.http.services import services_of
+
+router = APIRouter(tags=["Models"])
+
+
+@router.get("/v1/models", operation_id="listModels", summary="List the models that can be asked for")
+async def list_models(request: Request) -> dict[str, Any]:
+    """List every model of the catalogue."""
+    catalog = services_of(request.scope).catalog
+    return {"object": "list", "data": [_describe(model) for model in catalog.models.values()]}
+
+
+@router.get(
+    "/v1/models/{model:path}",
+    operation_id="getModel",
+    summary="Describe one model",
+    response_model=None,
+    responses={404: {"model": ErrorResponse}},
+)
+async def get_model(request: Request, model: str) -> dict[str, Any] | Response:
+    """Describe one model; ids may hold slashes."""
+    found = services_of(request.scope).catalog.models.get(model)
+    if found is None:
+        message = f"The model '{model[:100]}' does not exist or you do not have access to it."
+        return Problem(404, message, code="model_not_found", param="model").response()
+    return _describe(found)
+
+
+def _describe(model: Model) -> dict[str, Any]:
+    return {
+        "id": model.name,
+        "object": "model",
+        "created": int(datetime.combine(model.released, time(), UTC).timestamp()),
+        "owned_by": "openai",
+        "shutdown_date": model.shutdown.isoformat() if model.shutdown else None,
+    }

@@ -1,0 +1,34 @@
+"""`/`: a page to try the gateway by hand; plain files, no build step, nothing from elsewhere."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+_POLICY = "default-src 'self'; img-src 'self' data: https: http:; frame-ancestors 'none'"
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/")
+async def get_page() -> Response:
+    """Serve the page."""
+    return _serve("index.html", "text/html")
+
+
+@router.get("/playground.js")
+async def get_script() -> Response:
+    """Serve its script."""
+    return _serve("playground.js", "text/javascript")
+
+
+@router.get("/playground.css")
+async def get_style() -> Response:
+    """Serve its looks."""
+    return _serve("playground.css", "text/css")
+
+
+def _serve(name: str, media_type: str) -> Response:
+    text = (files("service") / "web" / name).read_text("utf-8")
+    headers = {"content-security-policy": _POLICY, "cache-control": "no-cache"}
+    return Response(text, headers=headers, media_type=media_type)

@@ -1,0 +1,164 @@
+"""Public JSON to domain values and back; nothing else knows the public field names.
+
+The models describe and check types. What a value may be is the catalogue's to say,
+and a field nobody knows is refused there under its own name.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import pybase64
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+
+from service.domain.errors import InvalidOrder
+from service.domain.fanout import add_usage
+from service.domain.images import Delivery, ImageReady
+
+
+class GenerateImageRequest(BaseModel):
+    """Body of `POST /v1/images/generations`; `null` is the same as leaving a field out."""
+
+    model_config = ConfigDict(extra="allow")
+
+    prompt: StrictStr = Field(description="What the image shows.", examples=["a white siamese cat"])
+    model: StrictStr | None = Field(None, examples=["dall-e-3"])
+    n: StrictInt | None = Field(None, ge=-(2**31), le=2**31, examples=[1], description="1 to 10 images.")
+    size: StrictStr | None = Field(None, examples=["1024x1024"])
+    quality: StrictStr | None = Field(None, examples=["standard"])
+    style: StrictStr | None = Field(None, examples=["vivid"], description="`dall-e-3` only.")
+    response_format: StrictStr | None = Field(None, examples=["url"], description="`url` or `b64_json`.")
+    background: StrictStr | None = None
+    output_format: StrictStr | None = None
+    output_compression: StrictInt | None = None
+    moderation: StrictStr | None = None
+    user: StrictStr | None = None
+    safety_identifier: StrictStr | None = None
+
+
+class ImageData(BaseModel):
+    """One image of an answer."""
+
+    url: str | None = None
+    b64_json: str | None = None
+    revised_prompt: str | None = None
+
+
+class ImagesResponse(BaseModel):
+    """The answer of the image routes."""
+
+    created: int = Field(json_schema_extra={"format": "int64"})
+    data: list[ImageData]
+    background: str | None = None
+    output_format: str | None = None
+    quality: str | None = None
+    size: str | None = None
+    usage: dict[str, Any] | None = None
+    safety_identifier: str | None = None
+
+
+class ErrorBody(BaseModel):
+    """What went wrong and, in the message, what would be right."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorResponse(BaseModel):
+    """The envelope of every failure."""
+
+    error: ErrorBody
+
+
+def parse_generate_request(body: bytes) -> dict[str, Any]:
+    """Return the fields of a generations request, nulls dropped.
+
+    Raises:
+        InvalidOrder: in the words OpenAI uses for the same mistake.
+    """
+    try:
+        # orjson refuses NaN, Infinity, lone surrogates and deep nesting, which pydantic's parser takes.
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidOrder(
+            "We could not parse the JSON body of your request: it must be one JSON object in UTF-8.",
+            param=None,
+            code=None,
+        ) from error
+    if not isinstance(document, dict):
+        raise InvalidOrder("The body of the request must be a JSON object.", param=None, code="invalid_type")
+    given = {name: value for name, value in document.items() if value is not None}
+    try:
+        GenerateImageRequest.model_validate(given)
+    except ValidationError as error:
+        raise _invalid(error) from error
+    return given
+
+
+def parse_delivery(value: str | None, default: Delivery) -> Delivery:
+    """Return how the caller wants its images."""
+    if value is None:
+        return default
+    try:
+        return Delivery(value)
+    except ValueError as error:
+        raise InvalidOrder(
+            f"Invalid value: '{value[:100]}'. Supported values are: 'url' and 'b64_json'.",
+            param="response_format",
+        ) from error
+
+
+def encode_answer(
+    images: Sequence[ImageReady],
+    *,
+    created_s: int,
+    urls: Mapping[int, str],
+    with_usage: bool,
+    revised_prompt: str | None,
+    safety_identifier: str | None,
+) -> bytes:
+    """Return the JSON of an images answer; pictures without a URL go as base64."""
+    answer: dict[str, Any] = {
+        "created": created_s,
+        "data": [_encode_image(ready, urls.get(ready.position), revised_prompt) for ready in images],
+    }
+    if with_usage:
+        answer |= images[0].image.resolved
+        usage = [ready.image.usage for ready in images if ready.image.usage is not None]
+        if usage:
+            answer["usage"] = add_usage(usage)
+    if safety_identifier is not None:
+        answer["safety_identifier"] = safety_identifier
+    return orjson.dumps(answer)
+
+
+def _encode_image(ready: ImageReady, url: str | None, revised_prompt: str | None) -> dict[str, str]:
+    entry = {"url": url} if url else {"b64_json": pybase64.b64encode_as_string(ready.data or b"")}
+    if revised_prompt is not None:
+        entry["revised_prompt"] = ready.image.revised_prompt or revised_prompt
+    return entry
+
+
+def _invalid(error: ValidationError) -> InvalidOrder:
+    problem = error.errors()[0]
+    name = str(problem["loc"][0])
+    if problem["type"] == "missing":
+        return InvalidOrder(
+            f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
+        )
+    expected = "an integer" if problem["type"].startswith(("int", "less", "greater")) else "a string"
+    return InvalidOrder(
+        f"Invalid type for '{name}': expected {expected}, but got {_kind_of(problem['input'])} instead.",
+        param=name,
+        code="invalid_type",
+    )
+
+
+def _kind_of(value: Any) -> str:
+    if isinstance(value, float) and math.isfinite(value):
+        return "a number"
+    names = {bool: "a boolean", int: "a large integer", str: "a string", list: "an array"}
+    return names.get(type(value), "an object")

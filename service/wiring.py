@@ -1,0 +1,191 @@
+"""The composition root: which adapter stands behind each port, opened in order and closed in reverse."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.resources import files
+from uuid import uuid4
+
+from aiolimiter import AsyncLimiter
+
+from service.adapters.links import SignedLinks
+from service.adapters.logs import LoggedTelemetry
+from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts, open_transport
+from service.adapters.outbox import FileOutbox
+from service.adapters.pillow import PillowPictures
+from service.adapters.prometheus import PrometheusMetrics
+from service.adapters.redis.client import open_client
+from service.adapters.redis.keys import pool_key
+from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.wakeups import RedisWakeups
+from service.adapters.secrets import derive_key
+from service.adapters.store import ObjectStore
+from service.adapters.system import SystemClock
+from service.domain.catalog import Catalog, parse_catalog
+from service.domain.images import ImageOrder, Policy, Realm
+from service.domain.retrying import RetryRule
+from service.gateway.attempts import Attempts
+from service.gateway.degraded import LocalShare
+from service.gateway.dispatch import Dispatcher
+from service.gateway.flights import Flights
+from service.gateway.generate import Generate, OrderKeys, PoolName
+from service.gateway.keeping import Keeper
+from service.gateway.orders import OrderRunner
+from service.gateway.state import LEASE_S, SharedState
+from service.http.services import HttpServices
+from service.settings import Settings
+
+_REDIS_CONNECTIONS = 64
+_PICTURE_WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the supervisor found or started for this process.
+
+    *sandbox_url* None means the real provider. *secrets* are newest first.
+    """
+
+    redis_url: str
+    sandbox_url: str | None
+    public_url: str
+    secrets: tuple[str, ...]
+
+
+def load_catalog(settings: Settings) -> Catalog:
+    """Return the built-in catalogue with the operator's entries laid over it."""
+    text = (files("service.domain") / "models.toml").read_text("utf-8")
+    return parse_catalog(text, settings.file.models)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, surroundings: Surroundings) -> AsyncIterator[HttpServices]:
+    """Open everything a process needs to serve; leaving drains the orders first."""
+    clock = SystemClock()
+    metrics = PrometheusMetrics(version=version("image-gateway"))
+    telemetry = LoggedTelemetry(metrics)
+    secret = surroundings.secrets[0]
+    process = uuid4().hex
+    async with AsyncExitStack() as stack:
+        redis = open_client(
+            surroundings.redis_url, timeout_s=settings.redis_timeout_s, connections=_REDIS_CONNECTIONS
+        )
+        stack.push_async_callback(redis.aclose)
+        listener = open_client(surroundings.redis_url, timeout_s=settings.redis_timeout_s, connections=2)
+        stack.push_async_callback(listener.aclose)
+        store = ObjectStore(_store_url(settings))
+        await store.probe()
+        pictures = PillowPictures(workers=_PICTURE_WORKERS)
+        stack.callback(pictures.close)
+        address = _backend_address(settings, surroundings)
+        transport = open_transport(address.url, connections=settings.max_calls_in_flight)
+        stack.push_async_callback(transport.aclose)
+
+        flights = Flights()
+        state = SharedState(
+            book=RedisOrderBook(
+                redis,
+                clock=clock,
+                timeout_s=settings.redis_timeout_s,
+                lease_s=LEASE_S,
+                ttl_s=settings.cache_ttl_s,
+                process=process,
+            ),
+            outbox=FileOutbox(settings.data_dir / "outbox"),
+            clock=clock,
+            telemetry=telemetry,
+            local=LocalShare(clock=clock, processes=settings.replicas * settings.workers),
+        )
+        dispatcher = Dispatcher(
+            attempts=Attempts(
+                backend=OpenAIBackend(
+                    address, transport=transport, timeouts=Timeouts(), pace=_pace(settings)
+                ),
+                clock=clock,
+                telemetry=telemetry,
+                rule=RetryRule(),
+            ),
+            keeper=Keeper(pictures=pictures, store=store, clock=clock),
+            state=state,
+            flights=flights,
+            telemetry=telemetry,
+            clock=clock,
+            max_calls=settings.max_calls_in_flight,
+        )
+        runner = await stack.enter_async_context(OrderRunner(telemetry=telemetry, drain_s=settings.drain_s))
+        runner.keep(state.renew_forever())
+        runner.keep(state.replay_forever())
+        runner.keep(state.listen_forever(RedisWakeups(listener, process=process), flights))
+        catalog = load_catalog(settings)
+        person_key = derive_key(secret, "person")
+        yield HttpServices(
+            generate=Generate(
+                catalog=catalog,
+                keys=OrderKeys(fingerprint=derive_key(secret, "fingerprint"), person=person_key),
+                runner=runner,
+                state=state,
+                dispatcher=dispatcher,
+                flights=flights,
+                store=store,
+                clock=clock,
+                telemetry=telemetry,
+                realm=address.realm,
+                pool_name=_pool_name(settings),
+            ),
+            runner=runner,
+            state=state,
+            catalog=catalog,
+            files=store,
+            links=SignedLinks(
+                public_url=surroundings.public_url,
+                keys=[derive_key(each, "image-link") for each in surroundings.secrets],
+                ttl_s=settings.url_ttl_s,
+                clock=clock,
+            ),
+            clock=clock,
+            telemetry=telemetry,
+            default_policy=Policy(**settings.default_policy.model_dump()),
+            person_key=person_key,
+            deadline_s=settings.deadline_s,
+            caches=settings.cache == "on",
+            render_metrics=lambda: (metrics.render(), metrics.content_type),
+        )
+
+
+def _backend_address(settings: Settings, surroundings: Surroundings) -> BackendAddress:
+    if surroundings.sandbox_url is not None:
+        return BackendAddress(
+            name="sandbox", realm=Realm.SANDBOX, url=f"{surroundings.sandbox_url}/v1", api_key="sandbox"
+        )
+    return BackendAddress(
+        name=settings.file.backend.name,
+        realm=Realm.LIVE,
+        url=settings.provider_url,
+        api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none",
+        organization=settings.openai_org_id,
+        project=settings.openai_project_id,
+    )
+
+
+def _store_url(settings: Settings) -> str:
+    return settings.store_url or (settings.data_dir.resolve() / "files").as_uri()
+
+
+def _pace(settings: Settings) -> AsyncLimiter | None:
+    """Return this process's part of what the provider allows our key."""
+    per_min = settings.file.backend.images_per_min
+    if per_min == 0:
+        return None
+    return AsyncLimiter(max(1.0, per_min / (settings.replicas * settings.workers)), 60.0)
+
+
+def _pool_name(settings: Settings) -> PoolName | None:
+    if settings.cache == "off":
+        return None
+
+    def name(order: ImageOrder, fingerprint: str) -> str:
+        scope = "team" if settings.cache_scope == "team" else f"user-{order.caller.user}"
+        return pool_key(order.caller.team, scope, fingerprint)
+
+    return name
