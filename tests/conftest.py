@@ -1,0 +1,33 @@
+"""Servers that many tests share. Started once a session; each test leaves them as it found them."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from redis.asyncio import Redis
+
+from service.adapters.redis.client import open_client
+from tests.processes import Gateway, Valkey, run_gateway, run_valkey
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[Valkey]:
+    """A real Valkey on a unix socket."""
+    with run_valkey() as server:
+        yield server
+
+
+@pytest.fixture
+async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
+    """A client as the gateway uses it, on an empty database."""
+    client = open_client(valkey.url, timeout_s=1.0, connections=32)
+    await client.flushall()
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway as `make run` starts it, without limits, with its own sandbox and Valkey."""
+    limits = {"default_policy__requests_per_min": 0, "default_policy__images_per_min": 0}
+    with run_gateway(tmp_path_factory.mktemp("gateway"), **limits) as running:
+        yield running

