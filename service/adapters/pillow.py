@@ -75,7 +75,10 @@ def resample(data: bytes, width: int, height: int) -> bytes:
     """
     with PillowImage.open(io.BytesIO(data), formats=tuple(FORMATS)) as opened:
         name = opened.format
-        fitted = ImageOps.fit(opened, (width, height), method=PillowImage.Resampling.LANCZOS)
+        # Palettes cannot be mixed: Pillow would fall back to the nearest pixel.
+        has_alpha = "A" in opened.getbands() or "transparency" in opened.info
+        pixels = opened.convert("RGBA" if has_alpha else "RGB") if opened.mode == "P" else opened
+        fitted = ImageOps.fit(pixels, (width, height), method=PillowImage.Resampling.LANCZOS)
     target = io.BytesIO()
     fitted.save(target, format=name)
     return target.getvalue()

@@ -18,7 +18,7 @@ def main() -> None:
 
 def serve(  # noqa: PLR0913, PLR0917 - one parameter for each option is how typer reads them
     host: Annotated[
-        str, typer.Option(help="Address to listen on. There is no access control.")
+        str, typer.Option(help="IPv4 address to listen on. There is no access control.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
     journal_file: Annotated[

@@ -53,7 +53,8 @@ class FaultProxy:
         self._reservation.close()
         for task in self._running:
             task.cancel()
-        await self._links.__aexit__(kind, error, trace)
+        # Not told of the caller's own exception: the group would only wrap it in another.
+        await self._links.__aexit__(None, None, None)
 
     @property
     def port(self) -> int:

@@ -8,8 +8,9 @@ Redis pipeline and its replies. Modes that have a `times` apply to so many excha
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,29 +42,29 @@ class ResetAfterRequest:
 class Drip:
     """Let the answer through slowly."""
 
-    bytes_per_s: float
+    bytes_per_s: Annotated[float, Field(gt=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Truncate:
     """Close the connection after so many bytes of the answer, headers included."""
 
-    after_bytes: int
+    after_bytes: Annotated[int, Field(ge=0)]
 
 
 @dataclass(frozen=True, slots=True)
 class Delay:
     """Hold back the start of the request by *up_s* and the start of the answer by *down_s*."""
 
-    up_s: float = 0
-    down_s: float = 0
+    up_s: Annotated[float, Field(ge=0)] = 0
+    down_s: Annotated[float, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True, slots=True)
 class DropReply:
     """Lose every *nth* answer since the mode was set; the connection stays usable."""
 
-    nth: int = 1
+    nth: Annotated[int, Field(ge=1)] = 1
 
 
 Mode = (

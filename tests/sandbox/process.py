@@ -67,11 +67,16 @@ class SandboxHandle:
         if self._fault_url is not None:
             await self._ask("DELETE", "/sandbox/faults")
 
-    async def generate(self, *, through_proxy: bool = False, **fields: object) -> httpx.Response:
+    async def generate(self, **fields: object) -> httpx.Response:
         """Ask for pictures: gpt-image-2 and some prompt unless *fields* say otherwise."""
-        base = self.fault_url if through_proxy else self.url
+        return await self._generate(self.url, fields)
+
+    async def generate_through_proxy(self, **fields: object) -> httpx.Response:
+        return await self._generate(self.fault_url, fields)
+
+    async def _generate(self, base_url: str, fields: Mapping[str, object]) -> httpx.Response:
         body = {"model": "gpt-image-2", "prompt": "a lighthouse in the fog", **fields}
-        return await self.client.post(f"{base}/v1/images/generations", json=body)
+        return await self.client.post(f"{base_url}/v1/images/generations", json=body)
 
     async def _ask(
         self, method: str, path: str, *, json: object = None, params: Mapping[str, Any] | None = None
@@ -89,27 +94,28 @@ async def run_sandbox(**options: object) -> AsyncGenerator[SandboxHandle]:
     True stands for a bare flag, None and False leave an option out: `run_sandbox(fault_proxy=True, latency_s=0.2)`.
     It ends with the process that started it, however that ends.
     """
-    process = await start_sandbox(*_to_arguments(options))
-    try:
+    async with open_process("--exit-with-parent", *_to_arguments(options)) as process:
         line = await read_line(process)
         async with SandboxHandle(line["url"], line["fault_url"]) as handle:
             yield handle
-    finally:
-        await stop_sandbox(process)
 
 
-async def start_sandbox(*arguments: str) -> asyncio.subprocess.Process:
-    """Start the process; its stdin is a pipe held by us."""
-    return await asyncio.create_subprocess_exec(
+@asynccontextmanager
+async def open_process(*arguments: str) -> AsyncGenerator[asyncio.subprocess.Process]:
+    """Start the bare process, with pipes for stdin and stdout, and make sure that it ends."""
+    process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "service.sandbox",
-        "--exit-with-parent",
         *arguments,
         cwd=REPOSITORY,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
+    try:
+        yield process
+    finally:
+        await stop_process(process)
 
 
 async def read_line(process: asyncio.subprocess.Process) -> dict[str, Any]:
@@ -124,7 +130,7 @@ async def read_line(process: asyncio.subprocess.Process) -> dict[str, Any]:
     return parsed
 
 
-async def stop_sandbox(process: asyncio.subprocess.Process) -> bytes:
+async def stop_process(process: asyncio.subprocess.Process) -> bytes:
     """End the process, by force if need be, and return what else it printed."""
     if process.returncode is None:
         process.terminate()

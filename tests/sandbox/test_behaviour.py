@@ -213,7 +213,13 @@ async def test_paints_beside_the_event_loop(sandbox: SandboxHandle) -> None:
     with pytest.raises(httpx.ReadTimeout):
         await sandbox.client.post(
             "/v1/images/generations",
-            json={"model": "gpt-image-2", "prompt": "large", "size": "3840x2160", "n": 10},
+            json={
+                "model": "gpt-image-2",
+                "prompt": "large",
+                "size": "3840x2160",
+                "n": 8,
+                "output_format": "webp",
+            },
             timeout=0.01,
         )
 

@@ -93,8 +93,8 @@ async def test_only_the_newest_pictures_keep_their_link(dalle_sandbox: SandboxHa
     await dalle_sandbox.behave(paint="flat")
     first = (await dalle_sandbox.generate(model="dall-e-3")).json()["data"][0]["url"]
 
-    for _ in range(26):
-        last = (await dalle_sandbox.generate(model="dall-e-2", n=10)).json()["data"][0]["url"]
+    answers = [await dalle_sandbox.generate(model="dall-e-2", n=10) for _ in range(26)]
 
+    last = answers[-1].json()["data"][0]["url"]
     assert (await dalle_sandbox.client.get(first)).status_code == 404
     assert (await dalle_sandbox.client.get(last)).status_code == 200

@@ -55,7 +55,7 @@ async def test_forgets_on_request_but_goes_on_counting(sandbox: SandboxHandle) -
 
 
 async def test_bills_a_caller_that_did_not_wait(sandbox: SandboxHandle) -> None:
-    await sandbox.behave(latency_s=0.3)
+    await sandbox.behave(latency_s=0.5)
     with pytest.raises(httpx.ReadTimeout):
         await sandbox.client.post(
             "/v1/images/generations", json={"model": "gpt-image-2", "prompt": "a cat"}, timeout=0.1
@@ -69,7 +69,7 @@ async def test_bills_a_caller_that_did_not_wait(sandbox: SandboxHandle) -> None:
 
 
 async def test_settling_ends_after_a_while(sandbox: SandboxHandle) -> None:
-    await sandbox.behave(latency_s=0.3)
+    await sandbox.behave(latency_s=0.5)
     with pytest.raises(httpx.ReadTimeout):
         await sandbox.client.post(
             "/v1/images/generations", json={"model": "gpt-image-2", "prompt": "a cat"}, timeout=0.1

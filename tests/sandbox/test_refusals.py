@@ -89,6 +89,7 @@ ROWS = {
         "quality",
         f"Invalid value: 'hd'. Supported values are: {USUAL}.",
     ),
+    "quality number": Row({"quality": 5}, IR, "invalid_type", "quality", "Invalid type for 'quality'"),
     "standard": Row({"quality": "standard"}, IR, "invalid_value", "quality", "Invalid value: 'standard'."),
     "xhigh on 2": Row({"quality": "xhigh"}, IR, "invalid_value", "quality", "Invalid value: 'xhigh'."),
     "max on 1.5": Row(
