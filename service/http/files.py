@@ -20,9 +20,9 @@ _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 router = APIRouter(tags=["Images"])
 
 
-@router.api_route(
+@router.head("/v1/images/files/{name}", include_in_schema=False)
+@router.get(
     "/v1/images/files/{name}",
-    methods=["GET", "HEAD"],
     operation_id="getImageFile",
     summary="Download a stored image by its signed link",
     response_class=Response,
