@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -133,7 +133,7 @@ def _expect(holds: bool, what: str) -> None:
         raise Unexpected(f"expected {what}")
 
 
-def _step(what: str, took_s: float, headers: httpx.Headers, images: int) -> Step:
+def _step(what: str, took_s: float, headers: Mapping[str, str], images: int) -> Step:
     cost = f"${int(headers['x-cost-microusd']) / 1e6:.4f}"
     return Step(what, took_s, "200", headers["x-cache"], str(images), cost)
 

@@ -81,14 +81,6 @@ class ImageStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A stored image opened for reading: *size_bytes* in all, *chunks* of the asked part."""
-
-    size_bytes: int
-    chunks: AsyncIterator[bytes]
-
-
 class ImageFiles(Protocol):
     """Reading stored images in parts, for the file routes."""
 
@@ -96,8 +88,8 @@ class ImageFiles(Protocol):
         """Return the size in bytes; raises as `ImageStore.get`."""
         ...
 
-    async def open(self, name: str, start: int, end: int) -> StoredFile:
-        """Open bytes *start* up to, not including, *end*; raises as `ImageStore.get`."""
+    def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Yield bytes *start* up to, not including, *end*; raises as `ImageStore.get`."""
         ...
 
 

@@ -57,7 +57,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         if redis_url is None:
             stack.enter_context(_locked(settings.data_dir))
             redis_url = await stack.enter_async_context(embedded_valkey(settings.data_dir / "valkey"))
-        sandbox_url = await stack.enter_async_context(_sandbox(settings)) if uses_sandbox else None
+        sandbox_url = await stack.enter_async_context(_sandbox()) if uses_sandbox else None
         port = listener.getsockname()[1]
         surroundings = Surroundings(
             redis_url=redis_url,
@@ -227,16 +227,12 @@ async def _wait_for_socket(path: Path) -> None:
 
 
 @asynccontextmanager
-async def _sandbox(settings: Settings) -> AsyncIterator[str]:
+async def _sandbox() -> AsyncIterator[str]:
     """Run the sandbox on a free port; yields its URL, which stays the same across restarts."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    journal = settings.data_dir / "sandbox-journal.jsonl"
-    command = [
-        *(sys.executable, "-m", "service.sandbox", "--port", str(port), "--exit-with-parent"),
-        *("--journal-file", str(journal)),
-    ]
+    command = [sys.executable, "-m", "service.sandbox", "--port", str(port), "--exit-with-parent"]
     async with _kept_alive("sandbox", command, _wait_for_listening):
         yield f"http://127.0.0.1:{port}"
 
@@ -295,6 +291,9 @@ async def _start(name: str, command: list[str], is_ready: IsReady) -> asyncio.su
     except (TimeoutError, ChildFailed, ValueError) as error:
         await _stop(process)
         raise ChildFailed(f"The {name} did not start; see its messages above.") from error
+    except asyncio.CancelledError:
+        process.kill()
+        raise
     return process
 
 

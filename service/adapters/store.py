@@ -17,7 +17,6 @@ from obstore import store as obstore_stores
 from obstore.exceptions import BaseError
 
 from service.domain.errors import ImageMissing, StoreUnavailable
-from service.ports import StoredFile
 
 _PROBE_NAME = "probe"
 _PROBE_PAUSE_S = 1.0
@@ -70,12 +69,8 @@ class ObjectStore:
         with _translated_errors():
             return int((await head_async(self._store, _path(name)))["size"])
 
-    async def open(self, name: str, start: int, end: int) -> StoredFile:
-        """Implement `ImageFiles.open`."""
-        size_bytes = await self.size(name)
-        return StoredFile(size_bytes, self._chunks(name, start, min(end, size_bytes)))
-
-    async def _chunks(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
+    async def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Implement `ImageFiles.read`."""
         while start < end:
             part_end = min(start + _CHUNK_BYTES, end)
             with _translated_errors():

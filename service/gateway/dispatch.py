@@ -69,7 +69,7 @@ class Dispatcher:
 
     async def make(self, job: Job, seats: Seats, running: RunningOrder) -> list[CallFailure]:
         """Make one call of *job* for *seats*, settle it and tell; returns its failures."""
-        settled = False
+        settlement: Settlement | None = None
         try:
             result = await self._call(job, len(seats.places))
             if isinstance(result, CallFailure):
@@ -77,12 +77,13 @@ class Dispatcher:
             else:
                 kept = await self._keep(job, result, len(seats.places))
             settlement = self._settlement(job, seats, kept)
-            settled = True
             await self.state.finish(settlement)
         except asyncio.CancelledError:
-            if not settled:
-                # The drain time is over with the call in flight: whether it was billed is not known.
-                self.state.finish_later(self._settlement(job, seats, [_CUT_OFF] * len(seats.places)))
+            # The drain time is over. With the call in flight, whether it was billed is not known;
+            # with the settlement in flight, whether it arrived: sent twice it counts once.
+            self.state.finish_later(
+                settlement or self._settlement(job, seats, [_CUT_OFF] * len(seats.places))
+            )
             raise
         return self._tell(job, seats, kept, running)
 

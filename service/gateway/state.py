@@ -63,7 +63,8 @@ class SharedState:
         except RateLimited as refusal:
             self._telemetry.record(LimitDecided(decision=refusal.refused.resource, degraded=refusal.degraded))
             raise
-        self._telemetry.record(LimitDecided(decision="allowed", degraded=grant.degraded))
+        if ask.round == 0:
+            self._telemetry.record(LimitDecided(decision="allowed", degraded=grant.degraded))
         if grant.mine and not grant.degraded:
             self._leases[ask.fence] = Lease(
                 id=ask.id, fence=ask.fence, team=ask.team, pool=ask.pool, indices=grant.mine

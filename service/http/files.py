@@ -63,8 +63,8 @@ async def get_image_file(request: Request, name: str) -> Response:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size_bytes}"
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=f"image/{kind}")
-    stored = await services.files.open(name, start, end)
-    return StreamingResponse(stored.chunks, status, headers=headers, media_type=f"image/{kind}")
+    chunks = services.files.read(name, start, end)
+    return StreamingResponse(chunks, status, headers=headers, media_type=f"image/{kind}")
 
 
 def _matches(field: str, etag: str) -> bool:

@@ -80,6 +80,9 @@ async def read_json_body(request: Request) -> bytes:
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise Refusal(UNSUPPORTED_TYPE)
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
+        raise Refusal(body_too_large(MAX_BODY_BYTES))
     body = bytearray()
     try:
         async with asyncio.timeout(MAX_BODY_S):

@@ -99,7 +99,7 @@ class OpenAIBackend:
         paced()
         try:
             return await self._exchange(request, limit_bytes=call.n * _MAX_ANSWER_BYTES_PER_IMAGE)
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, aiohttp.ClientError) as error:
             return failures.classify_exception(error)
 
     async def _exchange(self, request: httpx.Request, *, limit_bytes: int) -> CallMade | CallFailure:

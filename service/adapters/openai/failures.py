@@ -106,13 +106,13 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
     )
 
 
-def classify_exception(error: httpx.HTTPError) -> CallFailure:
+def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFailure:
     """Say what a failed exchange means.
 
     The transport reports a connection that broke after sending as a connect
     time-out, so only the cause below it tells whether anything was sent.
     """
-    cause = error.__cause__
+    cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
     never_connected = (
         aiohttp.ClientConnectorError,
         aiohttp.ConnectionTimeoutError,

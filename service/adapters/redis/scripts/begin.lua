@@ -109,7 +109,7 @@ for _, limit in ipairs(ask.limits) do
     redis.call('PEXPIRE', KEYS[limit.key], 120000)
   end
 end
-redis.call('SET', KEYS[4], '', 'PX', ask.marker_ms)
+if ask.round == 0 or #claimed > 0 then redis.call('SET', KEYS[4], '', 'PX', ask.marker_ms) end
 if #stale > 0 then redis.call('HDEL', KEYS[1], unpack(stale)) end
 if #claimed > 0 then
   local expires = now + ask.lease_us
