@@ -29,6 +29,7 @@ cli = typer.Typer(
 def serve_command() -> None:
     """Serve until stopped. Configured by GATEWAY_* variables: see `image-gateway config`."""
     settings = _settings()
+    _warn_of_unknown_variables()
     configure_logs(settings.log_level)
     try:
         load_catalog(settings)
@@ -41,8 +42,7 @@ def serve_command() -> None:
 def config() -> None:
     """Check the settings and show what is in force; secrets are not shown."""
     settings = _settings()
-    for name in unknown_variables(os.environ):  # noqa: TID251 - the one place that reads the environment
-        typer.echo(f"warning: {name} is not a setting of the gateway", err=True)
+    _warn_of_unknown_variables()
     typer.echo(settings.model_dump_json(indent=2))
 
 
@@ -50,7 +50,7 @@ def config() -> None:
 def openapi() -> None:
     """Print the OpenAPI document."""
     surroundings = Surroundings(redis_url="", sandbox_url=None, public_url="", secrets=("",))
-    document = create_app(Settings(), surroundings).openapi()
+    document = create_app(Settings.model_construct(), surroundings).openapi()
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
@@ -102,6 +102,11 @@ def _settings() -> Settings:
         return load_settings(os.environ)  # noqa: TID251 - the one place that reads the environment
     except SettingsError as error:
         _fail(str(error))
+
+
+def _warn_of_unknown_variables() -> None:
+    for name in unknown_variables(os.environ):  # noqa: TID251 - the one place that reads the environment
+        typer.echo(f"warning: {name} is not a setting of the gateway", err=True)
 
 
 def _extension(data: bytes) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import logging
+import os
 import signal
 import socket
 import sys
@@ -50,6 +51,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     # Whatever can be wrong with the settings is found before the first child starts.
     uses_sandbox = settings.uses_sandbox
+    _prepare_directory(settings.data_dir)
     secrets = _secrets(settings)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(_bound_socket(settings))
@@ -130,6 +132,19 @@ def _greeting(settings: Settings, surroundings: Surroundings) -> str:
   page     {url}/      docs  {url}/docs      metrics  {url}/metrics
   try      curl {url}/v1/images/generations -H 'Content-Type: application/json' \\
              -d '{{"model": "dall-e-3", "prompt": "a white siamese cat", "n": 2}}'"""
+
+
+def _prepare_directory(directory: Path) -> None:
+    """Make the data directory and check that we may write there: the likeliest mistake with a mounted volume."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingsError(
+            f"GATEWAY_DATA_DIR {directory}: {error.strerror}. It must be writable for user id {os.getuid()}"
+        ) from error
 
 
 def _bound_socket(settings: Settings) -> socket.socket:

@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -23,6 +24,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SECRETS = ("redis_url", "secrets")
+_REDIS_SCHEMES = ("redis", "rediss", "unix")
+_STORE_SCHEMES = ("file", "s3", "gs", "az")
 _OPENAI_URL = "https://api.openai.com/v1"
 
 
@@ -125,6 +128,24 @@ class Settings(BaseSettings):
             raise ValueError("each secret must be at least 16 characters long")
         return value
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _is_url(value.get_secret_value(), _REDIS_SCHEMES):
+            raise ValueError(
+                f"must be a URL that starts with {', '.join(f'{name}://' for name in _REDIS_SCHEMES)}"
+            )
+        return value
+
+    @field_validator("store_url")
+    @classmethod
+    def _check_store_url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_url(value, _STORE_SCHEMES):
+            raise ValueError(
+                f"must be a URL that starts with {', '.join(f'{name}://' for name in _STORE_SCHEMES)}"
+            )
+        return value
+
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         if not self.is_loopback and not self.allow_open:
@@ -154,11 +175,11 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: there is no provider, and the sandbox may not stand in by itself.
         """
-        if self.sandbox is not None:
-            return self.sandbox
+        if self.sandbox:
+            return True
         if self.openai_api_key is not None or self.openai_base_url is not None:
             return False
-        if self.is_loopback:
+        if self.sandbox is None and self.is_loopback:
             return True
         raise SettingsError(
             "No image provider: set OPENAI_API_KEY (and OPENAI_BASE_URL for another server), "
@@ -227,9 +248,19 @@ def _read_file(path: Path) -> FileConfig:
         raise SettingsError("\n".join(lines)) from error
 
 
+def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
+    try:
+        parts = urlsplit(text)
+        parts.port  # noqa: B018 - read to check it: a port that is no number raises
+    except ValueError:
+        return False
+    return parts.scheme in schemes and bool(parts.netloc or parts.path)
+
+
 def _describe(problem: Mapping[str, Any]) -> str:
     location = [str(part) for part in problem["loc"]]
+    message = str(problem["msg"]).removeprefix("Value error, ")
     if not location:
-        return str(problem["msg"]).removeprefix("Value error, ")
+        return message
     name = "__".join(location).upper()
-    return f"{name if name.startswith('OPENAI_') else f'GATEWAY_{name}'}: {problem['msg']}"
+    return f"{name if name.startswith('OPENAI_') else f'GATEWAY_{name}'}: {message}"

@@ -6,6 +6,7 @@ ever is a field.
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -59,7 +60,14 @@ class _JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        fields |= {"event": record.getMessage(), "level": record.levelname.lower(), "logger": record.name}
+        fields.pop("color_message", None)
+        timestamp = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        fields |= {
+            "timestamp": timestamp,
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+        }
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return _dump(fields)
