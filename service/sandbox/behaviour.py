@@ -1,6 +1,6 @@
 """What the sandbox is to do badly, changeable while it runs.
 
-Owns the settings and their bookkeeping. Does not carry them out: `generations` asks, `failures` renders.
+Owns the settings and their bookkeeping. Does not carry them out: `fulfilment` and `streams` ask, `failures` renders.
 """
 
 import random
@@ -36,6 +36,11 @@ class Behaviour(BaseModel):
     failure_match: str | None = Field(default=None, description="failures apply to prompts that contain this")
     refuse_words: tuple[str, ...] = ("forbidden-word",)
     rate_limit_images_per_min: int | None = Field(default=None, ge=0)
+    stream_fault: Literal["error_event", "cut", "silent_end"] | None = Field(
+        default=None,
+        description="what happens to streams after the first partial, or instead of the first event if none is "
+        "asked: an error event and nothing billed, a closed connection, or a clean end without pictures",
+    )
     images_short: int | None = Field(default=None, ge=0, description="so many fewer images than asked")
     paint: Literal["full", "flat"] = "full"
     repeat_pictures: bool = Field(default=False, description="equal orders get equal pictures, byte for byte")

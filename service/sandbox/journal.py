@@ -29,9 +29,25 @@ class JournalImage:
     order_hash: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalInput:
+    """One picture that was sent; *format* is what its bytes are, None with its edges if they are no picture."""
+
+    field: str
+    sha256: str
+    size_bytes: int
+    content_type: str | None
+    format: str | None
+    width: int | None
+    height: int | None
+
+
 @dataclass(slots=True, kw_only=True)
 class Entry:
-    """One request, from its arrival (status None) until its answer is handed to the wire."""
+    """One request, from its arrival (status None) until its answer is handed to the wire.
+
+    A stream's status is known when it starts, *finished_at* only when it has ended.
+    """
 
     number: int
     method: str
@@ -51,6 +67,7 @@ class Entry:
     headers: dict[str, str] = field(default_factory=dict)
     billed: bool = False
     images: list[JournalImage] = field(default_factory=list)
+    inputs: list[JournalInput] = field(default_factory=list)
 
     def describe(self, parameters: Mapping[str, object]) -> None:
         """Note the members of a body, of whatever type they are."""

@@ -9,7 +9,7 @@ serial number and 4 bytes of checksum, most significant bit first, row by row; w
 import hashlib
 import io
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import orjson
@@ -24,6 +24,7 @@ BOARD = (1 / 24, 19 / 24, 9 / 24, 23 / 24)
 _PICTURE_PARAMETERS = (
     "background",
     "complexity",
+    "input_fidelity",
     "model",
     "output_compression",
     "output_format",
@@ -49,12 +50,16 @@ class Mark:
     serial: int
 
 
-def order_hash(parameters: Mapping[str, object]) -> str:
+def order_hash(parameters: Mapping[str, object], inputs: Mapping[str, Sequence[str]] | None = None) -> str:
     """Return 16 hex digits for the request parameters exactly as sent; null counts as absent.
 
-    Defaults are not filled in: a request with `quality: "auto"` hashes differently from one without.
+    Defaults are not filled in: a request with `quality: "auto"` hashes differently from one without. *inputs* are
+    the SHA-256 in hex of the pictures sent along, by role: `image`, `mask`, `markup`; of numbers and flags in a
+    form the value counts, not its spelling.
     """
     shaping = {name: parameters[name] for name in _PICTURE_PARAMETERS if parameters.get(name) is not None}
+    if inputs:
+        shaping["inputs"] = {role: list(digests) for role, digests in inputs.items() if digests}
     canonical = orjson.dumps(shaping, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(canonical).digest()[:_HASH_BYTES].hex()
 

@@ -21,14 +21,19 @@ class Contract(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One name that may be asked for; *sizes* None means any size that keeps the pixel rules."""
+    """One name that may be asked for.
+
+    *sizes* None means any size that keeps the pixel rules; no *fidelities* that the parameter is refused.
+    """
 
     name: str
     released: date
     qualities: tuple[str, ...]
     contract: Contract = Contract.GPT_IMAGE
     sizes: tuple[str, ...] | None = None
+    fidelities: tuple[str, ...] = ()
     has_complexity: bool = False
+    has_markup: bool = False
     shutdown: date | None = None
     longest_prompt: int = 32_000
     images_max: int = 10
@@ -67,17 +72,19 @@ class Catalogue:
 
 _USUAL = ("low", "medium", "high", "auto")
 _WIDER = ("low", "medium", "high", "xhigh", "max", "auto")
+_BOTH = ("high", "low")
 _FOUR_SIZES = ("1024x1024", "1024x1536", "1536x1024", "auto")
 _NEXT_SHUTDOWN = date(2026, 12, 1)
 
 
 def _gpt_models() -> list[Model]:
+    december = date(2025, 12, 16)
     april, september, november = date(2026, 4, 21), date(2026, 9, 8), date(2026, 11, 4)
     models = [
         Model(name=f"gpt-image-2{dated}", released=april, qualities=_USUAL) for dated in ("", "-2026-04-21")
     ]
     models += [
-        Model(name=f"gpt-image-2.5-{variety}{dated}", released=september, qualities=_WIDER)
+        Model(name=f"gpt-image-2.5-{variety}{dated}", released=september, qualities=_WIDER, has_markup=True)
         for variety in ("sunburst", "flare")
         for dated in ("", "-2026-09-08")
     ]
@@ -86,12 +93,19 @@ def _gpt_models() -> list[Model]:
         for variety in ("sunburst", "flare")
     ]
     models += [
-        Model(name=name, released=released, qualities=_USUAL, sizes=_FOUR_SIZES, shutdown=_NEXT_SHUTDOWN)
-        for name, released in (
-            ("gpt-image-1.5", date(2025, 12, 16)),
-            ("gpt-image-1.5-2025-12-16", date(2025, 12, 16)),
-            ("gpt-image-1-mini", date(2025, 10, 6)),
-            ("chatgpt-image-latest", date(2025, 12, 16)),
+        Model(
+            name=name,
+            released=released,
+            qualities=_USUAL,
+            sizes=_FOUR_SIZES,
+            fidelities=fidelities,
+            shutdown=_NEXT_SHUTDOWN,
+        )
+        for name, released, fidelities in (
+            ("gpt-image-1.5", december, _BOTH),
+            ("gpt-image-1.5-2025-12-16", december, _BOTH),
+            ("gpt-image-1-mini", date(2025, 10, 6), ("low",)),
+            ("chatgpt-image-latest", december, _BOTH),  # nothing is documented: it is 1.5 by another name
         )
     ]
     return models

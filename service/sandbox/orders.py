@@ -5,6 +5,7 @@ Owns the value that the rules produce and the painter and the answers consume. H
 
 from dataclasses import dataclass
 
+from service.sandbox.inputs import Input
 from service.sandbox.models import Model
 
 
@@ -24,6 +25,9 @@ class Order:
     output_compression: int = 100
     response_format: str = "b64_json"
     safety_identifier: str | None = None
+    inputs: tuple[Input, ...] = ()
+    is_streamed: bool = False
+    partial_images: int = 0
 
     @property
     def size(self) -> str:
