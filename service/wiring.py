@@ -114,9 +114,10 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             max_calls=settings.max_calls_in_flight,
         )
         runner = await stack.enter_async_context(OrderRunner(telemetry=telemetry, drain_s=settings.drain_s))
-        runner.keep(state.renew_forever())
-        runner.keep(state.replay_forever())
-        runner.keep(state.listen_forever(RedisWakeups(listener, process=process), flights))
+        wakeups = RedisWakeups(listener, process=process)
+        runner.keep("renew", state.renew_forever)
+        runner.keep("replay", state.replay_forever)
+        runner.keep("listen", lambda: state.listen_forever(wakeups, flights))
         catalog = load_catalog(settings)
         person_key = derive_key(secret, "person")
         yield HttpServices(

@@ -219,7 +219,7 @@ def _parse_model(name: str, entry: Mapping[str, Any], families: Mapping[str, Map
             price=TokenPrice(**price) if price else None,
             **fields,
         )
-    except (TypeError, KeyError, ValueError) as error:
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
         raise CatalogError(f"models.{name}: {error}") from error
 
 

@@ -22,8 +22,9 @@ def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
     total_in = usage.get("input_tokens")
     if model.price is None or not isinstance(total_out, int) or not isinstance(total_in, int):
         return None
-    details = usage.get("input_tokens_details") or {}
-    image_in = details.get("image_tokens") or 0
+    details = usage.get("input_tokens_details")
+    image_in = details.get("image_tokens") if isinstance(details, Mapping) else 0
+    image_in = image_in if isinstance(image_in, int) else 0
     text_in = total_in - image_in
     cost = text_in * model.price.text_in + image_in * model.price.image_in + total_out * model.price.image_out
     return math.ceil(cost)
@@ -38,7 +39,8 @@ def estimate_image(model: Model, parameters: Parameters) -> int | None:
     quality = str(parameters.get("quality", "auto"))
     size = str(parameters.get("size", "1024x1024"))
     if model.price_per_image:
-        default = model.parameters["quality"].default
+        rule = model.parameters.get("quality")
+        default = rule.default if rule else None
         return model.price_per_image.get(f"{parameters.get('quality', default)}/{size}")
     tokens = model.output_tokens.get(quality)
     if model.price is None or tokens is None:

@@ -59,7 +59,8 @@ class RetryBudget:
 
     def spend(self) -> bool:
         """Take one retry if there is one."""
-        if self.saved < 1.0:
+        # Ten tenths are a little less than one.
+        if self.saved < 1.0 - 1e-9:
             return False
         self.saved -= 1.0
         return True

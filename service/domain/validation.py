@@ -153,4 +153,4 @@ def _not_supported(name: str, value: str, supported: tuple[str, ...]) -> Invalid
 
 def _listed(values: tuple[str, ...]) -> str:
     quoted = [f"'{value}'" for value in values]
-    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])}, and {quoted[-1]}"
+    return "".join(quoted) if len(quoted) < 2 else f"{', '.join(quoted[:-1])}, and {quoted[-1]}"

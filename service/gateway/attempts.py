@@ -7,6 +7,7 @@ said that it made nothing.
 import asyncio
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
@@ -18,6 +19,13 @@ NOT_SENT = CallFailure(
     billing=Billing.NOT_BILLED,
     message="The deadline of the order passed before a call could be sent; nothing was spent.",
 )
+
+
+@dataclass(slots=True)
+class Exposure:
+    """Whether a call, were it cut off now, may have been billed."""
+
+    may_be_billed: bool = False
 
 
 class Attempts:
@@ -39,14 +47,18 @@ class Attempts:
         self._jitter = jitter
         self._budget = RetryBudget()
 
-    async def make(self, call: ImageCall, *, deadline_s: float) -> CallMade | CallFailure:
+    async def make(
+        self, call: ImageCall, *, deadline_s: float, exposure: Exposure | None = None
+    ) -> CallMade | CallFailure:
         """Make *call*, trying again while nothing was billed and there is time and budget."""
+        exposure = exposure or Exposure()
         self._budget.earn()
         attempt = 1
         while True:
-            result = await self._attempt(call, deadline_s=deadline_s, is_retry=attempt > 1)
+            result = await self._attempt(call, exposure, deadline_s=deadline_s, is_retry=attempt > 1)
             if isinstance(result, CallMade):
                 return result
+            exposure.may_be_billed = result.billing is not Billing.NOT_BILLED
             left_s = deadline_s - self._clock.monotonic_s()
             delay_s = delay_before_retry_s(
                 self._rule, result, attempt=attempt, left_s=left_s, jitter=self._jitter()
@@ -56,12 +68,23 @@ class Attempts:
             await asyncio.sleep(delay_s)
             attempt += 1
 
-    async def _attempt(self, call: ImageCall, *, deadline_s: float, is_retry: bool) -> CallMade | CallFailure:
+    async def _attempt(
+        self, call: ImageCall, exposure: Exposure, *, deadline_s: float, is_retry: bool
+    ) -> CallMade | CallFailure:
         sent_at_s: list[float] = []
         started_s = self._clock.monotonic_s()
+
+        def count_sent() -> None:
+            sent_at_s.append(self._clock.monotonic_s())
+            exposure.may_be_billed = True
+            self._telemetry.record(InFlight(calls=1))
+
         try:
+            # A time-out strikes where a task waits, which may be after sending: look before.
+            if deadline_s <= started_s:
+                return NOT_SENT
             async with self._clock.timeout_at(deadline_s):
-                result = await self.backend.make(call, lambda: self._count_sent(sent_at_s))
+                result = await self.backend.make(call, count_sent)
         except TimeoutError:
             result = _timed_out(was_sent=bool(sent_at_s))
         finally:
@@ -71,10 +94,6 @@ class Attempts:
             call, result, self._clock.monotonic_s() - (sent_at_s or [started_s])[0], is_retry=is_retry
         )
         return result
-
-    def _count_sent(self, sent_at_s: list[float]) -> None:
-        sent_at_s.append(self._clock.monotonic_s())
-        self._telemetry.record(InFlight(calls=1))
 
     def _record(
         self, call: ImageCall, result: CallMade | CallFailure, duration_s: float, *, is_retry: bool

@@ -22,7 +22,7 @@ from service.domain.images import (
     SentOrder,
     Source,
 )
-from service.gateway.attempts import NOT_SENT, Attempts
+from service.gateway.attempts import NOT_SENT, Attempts, Exposure
 from service.gateway.flights import Flights, Landing
 from service.gateway.keeping import Keeper, Kept
 from service.gateway.orders import RunningOrder
@@ -69,22 +69,20 @@ class Dispatcher:
 
     async def make(self, job: Job, seats: Seats, running: RunningOrder) -> list[CallFailure]:
         """Make one call of *job* for *seats*, settle it and tell; returns its failures."""
-        settlement: Settlement | None = None
+        exposure = Exposure()
         try:
-            result = await self._call(job, len(seats.places))
+            result = await self._call(job, len(seats.places), exposure)
             if isinstance(result, CallFailure):
                 kept: list[Kept | CallFailure] = [result] * len(seats.places)
             else:
                 kept = await self._keep(job, result, len(seats.places))
             settlement = self._settlement(job, seats, kept)
-            await self.state.finish(settlement)
-        except asyncio.CancelledError:
-            # The drain time is over. With the call in flight, whether it was billed is not known;
-            # with the settlement in flight, whether it arrived: sent twice it counts once.
-            self.state.finish_later(
-                settlement or self._settlement(job, seats, [_CUT_OFF] * len(seats.places))
-            )
+        except BaseException:
+            # The drain time is over, or there is a bug: either way nothing may stay claimed.
+            cut_off = _CUT_OFF if exposure.may_be_billed else NOT_SENT
+            self.state.finish_later(self._settlement(job, seats, [cut_off] * len(seats.places)))
             raise
+        await self.state.finish(settlement)
         return self._tell(job, seats, kept, running)
 
     async def give_back(self, job: Job, seats: Seats, running: RunningOrder, failure: CallFailure) -> None:
@@ -93,7 +91,7 @@ class Dispatcher:
         await self.state.finish(self._settlement(job, seats, kept))
         self._tell(job, seats, kept, running)
 
-    async def _call(self, job: Job, n: int) -> CallMade | CallFailure:
+    async def _call(self, job: Job, n: int, exposure: Exposure) -> CallMade | CallFailure:
         call = ImageCall(
             model=job.sent.model,
             prompt=job.sent.prompt,
@@ -107,7 +105,7 @@ class Dispatcher:
         except TimeoutError:
             return NOT_SENT
         try:
-            return await self.attempts.make(call, deadline_s=job.order.deadline_s)
+            return await self.attempts.make(call, deadline_s=job.order.deadline_s, exposure=exposure)
         finally:
             self._slots.release()
 
@@ -154,26 +152,32 @@ class Dispatcher:
         """Tell the order's reader and who waits for the same images; returns the failures."""
         failures: list[CallFailure] = []
         for place, index, entry in zip(seats.places, seats.indices, kept, strict=True):
-            result = entry
-            if isinstance(result, Kept):
+            if isinstance(entry, Kept):
+                landing = Landing(image=entry.image, data=entry.data, is_stored=entry.is_stored)
                 self.telemetry.record(
-                    CostSettled(model=job.sent.model, realm=job.realm, microusd=result.image.cost_microusd)
+                    CostSettled(model=job.sent.model, realm=job.realm, microusd=entry.image.cost_microusd)
                 )
-                if not result.is_stored and job.order.delivery is Delivery.URL:
-                    result = _NOT_KEPT
-            if isinstance(result, Kept):
-                running.emit(
-                    ImageReady(position=place, image=result.image, source=Source.MADE, data=result.data)
-                )
-                landing = Landing(image=result.image, data=result.data)
             else:
-                failures.append(result)
-                running.emit(CallFailed(positions=(place,), failure=result))
                 # Only what everybody would meet is shared; others shall try for themselves.
-                landing = Landing(failure=result if result.is_callers_own else None)
+                landing = Landing(failure=entry if entry.is_callers_own else None)
+            failure = _failure_of(entry, job.order.delivery)
+            if failure is not None:
+                failures.append(failure)
+                running.emit(CallFailed(positions=(place,), failure=failure))
+            elif isinstance(entry, Kept):
+                running.emit(
+                    ImageReady(position=place, image=entry.image, source=Source.MADE, data=entry.data)
+                )
             if job.ask.pool:
                 self.flights.land(job.ask.pool, index, landing)
         return failures
+
+
+def _failure_of(entry: Kept | CallFailure, delivery: Delivery) -> CallFailure | None:
+    """Return why *entry* is no image for a caller who wants it by *delivery*, or None."""
+    if isinstance(entry, CallFailure):
+        return entry
+    return None if entry.is_stored or delivery is not Delivery.URL else _NOT_KEPT
 
 
 _TOO_FEW = CallFailure(

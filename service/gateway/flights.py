@@ -19,10 +19,14 @@ Seat = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """How a wait ended: an *image* with its bytes, a *failure* all would meet, or neither: ask again."""
+    """How a wait ended: an *image* with its bytes, a *failure* all would meet, or neither: ask again.
+
+    An image that is not stored is good for its bytes only.
+    """
 
     image: Image | None = None
     data: bytes | None = None
+    is_stored: bool = True
     failure: CallFailure | None = None
 
 

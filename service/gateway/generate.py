@@ -19,6 +19,7 @@ from service.domain.errors import (
     NotCached,
     OrderFailed,
     RateLimited,
+    StateUnavailable,
     StoreUnavailable,
 )
 from service.domain.fanout import split_order
@@ -127,7 +128,7 @@ class Generate:
 
     async def _fill(self, progress: _Progress, places: tuple[int, ...], calls: asyncio.TaskGroup) -> None:
         """Fill *places*: ask, take what is ready, call for what is ours, wait for the rest, ask again."""
-        while places:
+        while places and self._may_go_on(progress):
             ask = self._ask(progress, len(places))
             try:
                 grant = await self.state.begin(ask)
@@ -140,10 +141,11 @@ class Generate:
             places = await self._take_ready(progress, places, grant.ready)
             made_here, places = places[: len(grant.mine)], places[len(grant.mine) :]
             await self._dispatch(progress, ask, grant, made_here, calls)
-            if places and not await self._may_go_on(progress, grant):
-                return
-            if grant.awaited and places:
+            if places and grant.awaited:
                 places = await self._wait(progress, places, grant.awaited)
+            elif places and not grant.ready and not grant.mine:
+                # Nothing was granted and nothing is under way: the cache may not be filled, or is inconsistent.
+                progress.error = progress.error or self._nothing_granted(progress)
 
     def _ask(self, progress: _Progress, n: int) -> Ask:
         order, cache = progress.order, progress.order.cache
@@ -180,6 +182,9 @@ class Generate:
                     data = await self.store.get(variant.image.name)
                 except ImageMissing:
                     await self._forget(progress, variant)
+                    continue
+                except StoreUnavailable as error:
+                    progress.error = error
                     continue
             place, *rest = places
             places = tuple(rest)
@@ -258,25 +263,28 @@ class Generate:
 
     async def _obstacle(self, progress: _Progress) -> GatewayError | None:
         """Return why nothing should be paid for now, if there is a reason."""
-        if progress.running.is_abandoned and not progress.is_dispatched:
+        if progress.error is not None:
+            return progress.error
+        if progress.running.is_abandoned:
             return GatewayError("The caller went away.")
         if progress.order.delivery is Delivery.URL and not await self.store.is_writable():
             return StoreUnavailable()
         return None
 
-    async def _may_go_on(self, progress: _Progress, grant: Grant) -> bool:
-        """Whether it makes sense to wait for, or ask again about, places that are still empty."""
+    def _may_go_on(self, progress: _Progress) -> bool:
+        """Whether to ask for places that are still empty; the first time, always."""
+        if progress.round == 0:
+            return True
         if progress.order.cache.only_if_cached:
-            progress.error = NotCached(
-                f"Only {progress.filled} of {progress.order.n} images are in the cache."
-            )
-            return False
-        if progress.running.is_abandoned or progress.error is not None:
-            return False
-        if progress.order.deadline_s <= self.clock.monotonic_s():
-            progress.error = DeadlineExceeded(dispatched=progress.is_dispatched)
-            return False
-        return True
+            progress.error = progress.error or self._nothing_granted(progress)
+        elif progress.order.deadline_s <= self.clock.monotonic_s():
+            progress.error = progress.error or DeadlineExceeded(dispatched=progress.is_dispatched)
+        return progress.error is None and not progress.running.is_abandoned
+
+    def _nothing_granted(self, progress: _Progress) -> GatewayError:
+        if progress.order.cache.only_if_cached:
+            return NotCached(f"Only {progress.filled} of {progress.order.n} images are in the cache.")
+        return StateUnavailable("inconsistent")
 
     async def _wait(
         self, progress: _Progress, places: tuple[int, ...], awaited: tuple[int, ...]
@@ -289,14 +297,17 @@ class Generate:
         finally:
             self.telemetry.record(InFlight(waiters=-1))
         for index, landing in landings.items():
-            if landing.image is None and landing.failure is None:
+            has_image = landing.image is not None and (
+                landing.is_stored or progress.order.delivery is not Delivery.URL
+            )
+            if not has_image and landing.failure is None:
                 continue
             place, *rest = places
             places = tuple(rest)
             progress.used.append(index)
-            if landing.image is not None:
+            if has_image and landing.image is not None:
                 self._deliver_landed(progress, place, landing.image, landing.data)
-            elif landing.failure is not None:
+            if landing.failure is not None:
                 progress.failures.append(landing.failure)
                 progress.running.emit(CallFailed(positions=(place,), failure=landing.failure))
         return places

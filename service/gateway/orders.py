@@ -29,6 +29,7 @@ class RunningOrder:
         self._facts: deque[OrderFact] = deque()
         self._news = asyncio.Event()
         self._has_reader = True
+        self._is_over = False
 
     @property
     def is_abandoned(self) -> bool:
@@ -47,17 +48,29 @@ class RunningOrder:
         self._facts.clear()
         self._news.set()
 
-    async def facts(self) -> AsyncIterator[OrderFact]:
-        """Yield what happens, ending with `OrderDone`, or at once when abandoned; for one reader."""
-        while self._has_reader:
-            while self._facts:
-                fact = self._facts.popleft()
-                yield fact
-                if isinstance(fact, OrderDone):
-                    return
+    async def next_fact(self) -> OrderFact | None:
+        """Return the next fact, or None when there is none after `OrderDone`, or when abandoned.
+
+        For one reader; a wait that is cancelled loses nothing.
+        """
+        while self._has_reader and not self._facts:
+            if self._is_over:
+                return None
             self._news.clear()
             await self._news.wait()
+        if not self._has_reader:
+            return None
+        fact = self._facts.popleft()
+        self._is_over = isinstance(fact, OrderDone)
+        return fact
 
+    async def facts(self) -> AsyncIterator[OrderFact]:
+        """Yield what happens, ending with `OrderDone`, or at once when abandoned; for one reader."""
+        while (fact := await self.next_fact()) is not None:
+            yield fact
+
+
+_LOOP_PAUSE_S = 1.0
 
 OrderWork = Callable[[RunningOrder], Awaitable[None]]
 
@@ -96,9 +109,9 @@ class OrderRunner:
             loop.cancel()
         await self._group.__aexit__(kind, error, trace)
 
-    def keep(self, loop: Awaitable[None]) -> None:
-        """Run a background loop until the last order has ended."""
-        self._loops.append(self._group.create_task(_as_coroutine(loop)))
+    def keep(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        """Run a background loop until the last order has ended; one that crashes is started again."""
+        self._loops.append(self._group.create_task(self._run_forever(name, loop)))
 
     def start(self, order_id: str, work: OrderWork) -> RunningOrder:
         """Run an order's work to its end, whatever becomes of the caller.
@@ -114,6 +127,14 @@ class OrderRunner:
         task.add_done_callback(self._orders.discard)
         return running
 
+    async def _run_forever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await loop()
+            except Exception as error:  # noqa: BLE001 - the top of a task: orders are being paid for beside it
+                self._telemetry.record(OrderCrashed(order_id=name, error=error))
+            await asyncio.sleep(_LOOP_PAUSE_S)
+
     async def _run(self, running: RunningOrder, work: OrderWork) -> None:
         self._telemetry.record(InFlight(orders=1))
         failed: GatewayError | None = Draining()
@@ -128,7 +149,3 @@ class OrderRunner:
         finally:
             running.emit(OrderDone(error=failed))
             self._telemetry.record(InFlight(orders=-1))
-
-
-async def _as_coroutine(loop: Awaitable[None]) -> None:
-    await loop

@@ -74,11 +74,17 @@ class SharedState:
     async def finish(self, settlement: Settlement) -> None:
         """Settle a part of an order, now or, when Redis is away, later."""
         self._end_locally(settlement)
-        if not await self._try("finish", self._book.finish, settlement):
+        try:
+            is_settled = await self._try("finish", self._book.finish, settlement)
+        except asyncio.CancelledError:
+            # Whether it arrived is not known; sent twice it counts once.
+            self._outbox.add(settlement)
+            raise
+        if not is_settled:
             self._outbox.add(settlement)
 
     def finish_later(self, settlement: Settlement) -> None:
-        """Settle without waiting: for an order that is being cancelled."""
+        """Settle without waiting: for an order that is cut short."""
         self._end_locally(settlement)
         self._outbox.add(settlement)
 
@@ -93,9 +99,8 @@ class SharedState:
         while True:
             await asyncio.sleep(_REPLAY_S)
             for settlement in self._outbox.pending():
-                if not await self._try("replay", self._book.finish, settlement):
-                    break
-                self._outbox.remove([settlement])
+                if await self._try("replay", self._book.finish, settlement):
+                    self._outbox.remove([settlement])
 
     async def listen_forever(self, wakeups: Wakeups, flights: Flights) -> None:
         """Pass news from other processes to who waits here."""

@@ -1,4 +1,4 @@
-"""What the sandbox says yes with: image answers and model descriptions.
+"""What the sandbox says yes with: image answers, events of a stream, model descriptions.
 
 Owns the JSON shapes and the invented token counts. Does not paint.
 """
@@ -14,26 +14,45 @@ from service.sandbox.studio import Painted
 # Output tokens of a 1024x1024 picture by gpt-image-2 as observed; for xhigh and max no figure is known, so each
 # doubles the one before. Other sizes scale with their pixels, which the real service does only roughly.
 _IMAGE_TOKENS = {"low": 196, "medium": 1756, "high": 7024, "xhigh": 14_048, "max": 28_096}
+_PARTIAL_TOKENS = 100
 _LETTERS_PER_TOKEN = 4
 
 
-def to_generation(order: Order, pictures: Sequence[Painted]) -> dict[str, object]:
+def to_answer(order: Order, pictures: Sequence[Painted]) -> dict[str, object]:
     """Return the answer of the GPT image models."""
-    answer: dict[str, object] = {
+    usage = _to_usage(order, len(pictures))
+    usage["output_tokens_details"] = {"image_tokens": usage["output_tokens"], "text_tokens": 0}
+    return {
         "created": _now_s(),
-        "background": order.background,
         "data": [{"b64_json": picture.base64} for picture in pictures],
-        "output_format": order.output_format,
-        "quality": order.quality,
-        "size": order.size,
-        "usage": _to_usage(order, len(pictures)),
+        **_to_look(order),
+        "usage": usage,
+        **_to_identifier(order),
     }
-    if order.safety_identifier:
-        answer["safety_identifier"] = order.safety_identifier
-    return answer
 
 
-def to_dalle_generation(order: Order, delivered: Sequence[str]) -> dict[str, object]:
+def to_partial(order: Order, base64: str, step: int) -> dict[str, object]:
+    """Return the members of a `partial_image` event but its type."""
+    return {"b64_json": base64, "created_at": _now_s(), **_to_look(order), "partial_image_index": step}
+
+
+def to_completed(order: Order, picture: Painted, *, is_first: bool) -> dict[str, object]:
+    """Return the members of a `completed` event but its type.
+
+    What went in is counted with the first picture only, so that the events of a stream add up to its order.
+    """
+    usage = _to_usage(order, 1, is_input_counted=is_first)
+    look = _to_look(order)
+    return {
+        "b64_json": picture.base64,
+        "created_at": _now_s(),
+        **look,
+        "usage": usage,
+        **_to_identifier(order),
+    }
+
+
+def to_dalle_answer(order: Order, delivered: Sequence[str]) -> dict[str, object]:
     """Return the answer of DALL·E; *delivered* are URLs or base64 as the order asked."""
     extra = {"revised_prompt": f"A detailed picture: {order.prompt}"} if order.model.images_max == 1 else {}
     return {"created": _now_s(), "data": [extra | {order.response_format: one} for one in delivered]}
@@ -50,16 +69,29 @@ def to_model(model: Model) -> dict[str, object]:
     }
 
 
-def _to_usage(order: Order, images: int) -> dict[str, object]:
-    share = order.width * order.height / (1024 * 1024)
-    image_tokens = images * math.ceil(_IMAGE_TOKENS[order.quality] * share)
-    text_tokens = math.ceil(len(order.prompt) / _LETTERS_PER_TOKEN)
+def _to_look(order: Order) -> dict[str, object]:
     return {
-        "input_tokens": text_tokens,
-        "input_tokens_details": {"image_tokens": 0, "text_tokens": text_tokens},
-        "output_tokens": image_tokens,
-        "output_tokens_details": {"image_tokens": image_tokens, "text_tokens": 0},
-        "total_tokens": text_tokens + image_tokens,
+        "background": order.background,
+        "output_format": order.output_format,
+        "quality": order.quality,
+        "size": order.size,
+    }
+
+
+def _to_identifier(order: Order) -> dict[str, object]:
+    return {"safety_identifier": order.safety_identifier} if order.safety_identifier else {}
+
+
+def _to_usage(order: Order, images: int, *, is_input_counted: bool = True) -> dict[str, object]:
+    share = order.width * order.height / (1024 * 1024)
+    per_image = math.ceil(_IMAGE_TOKENS[order.quality] * share) + order.partial_images * _PARTIAL_TOKENS
+    text_tokens = math.ceil(len(order.prompt) / _LETTERS_PER_TOKEN) if is_input_counted else 0
+    image_tokens = sum(one.tokens for one in order.inputs) if is_input_counted else 0
+    return {
+        "input_tokens": text_tokens + image_tokens,
+        "input_tokens_details": {"image_tokens": image_tokens, "text_tokens": text_tokens},
+        "output_tokens": images * per_image,
+        "total_tokens": text_tokens + image_tokens + images * per_image,
     }
 
 

@@ -12,7 +12,9 @@ from starlette.routing import Route
 
 from service.sandbox.answers import to_model
 from service.sandbox.controls import Controls
+from service.sandbox.edits import edit, vary
 from service.sandbox.generations import generate
+from service.sandbox.moderations import moderate
 from service.sandbox.refusals import ErrorType, Refusal
 from service.sandbox.replies import to_refused, to_response
 from service.sandbox.state import Sandbox
@@ -25,6 +27,9 @@ def build_app(sandbox: Sandbox) -> Starlette:
     controls = Controls(sandbox)
     routes = [
         Route("/v1/images/generations", journalled(sandbox, generate), methods=["POST"]),
+        Route("/v1/images/edits", journalled(sandbox, edit), methods=["POST"]),
+        Route("/v1/images/variations", journalled(sandbox, vary), methods=["POST"]),
+        Route("/v1/moderations", journalled(sandbox, moderate), methods=["POST"]),
         Route("/v1/models", journalled(sandbox, list_models), methods=["GET"]),
         Route("/v1/models/{model:path}", journalled(sandbox, describe_model), methods=["GET"]),
         Route("/sandbox/journal", controls.journal, methods=["GET", "DELETE"]),

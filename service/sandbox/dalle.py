@@ -1,36 +1,86 @@
 """The contract DALL·E 2 and 3 had until they were switched off in May 2026.
 
-Owns their parameters and limits. Used only when the sandbox is started with `--legacy-dalle`.
+Owns their parameters, limits and pictures. Used only when the sandbox is started with `--legacy-dalle`.
 """
 
 from service.sandbox.fields import Fields, read_choice, read_integer, read_optional_text, read_text
+from service.sandbox.forms import Form
+from service.sandbox.inputs import MEBIBYTE, Input
 from service.sandbox.marks import order_hash
 from service.sandbox.models import Model
 from service.sandbox.orders import Order
 from service.sandbox.refusals import Refusal, unknown_parameter
 
-_PARAMETERS = frozenset({"model", "n", "prompt", "quality", "response_format", "size", "user"})
+_OF_VARIATIONS = frozenset({"model", "n", "response_format", "size", "user"})
+_OF_EDITS = _OF_VARIATIONS | {"prompt"}
+_OF_GENERATIONS = _OF_EDITS | {"quality"}
+_LARGEST_FILE_BYTES = 4 * MEBIBYTE
+_MODES = ("RGBA", "LA", "L")
 
 
-def read_dalle_order(sent: Fields, model: Model) -> Order:
+def read_dalle_generation(sent: Fields, model: Model) -> Order:
     """Return the order, or raise the refusal of that time."""
     is_three = model.images_max == 1
-    allowed = _PARAMETERS | {"style"} if is_three else _PARAMETERS
+    _refuse_unknown(sent, _OF_GENERATIONS | {"style"} if is_three else _OF_GENERATIONS)
+    read_choice(sent, "style", ("vivid", "natural"), default="vivid")
+    prompt = read_text(sent, "prompt", longest=model.longest_prompt)
+    return _read_order(sent, model, prompt, Form(fields=sent))
+
+
+def read_dalle_edit(sent: Fields, form: Form, model: Model) -> Order:
+    """Return the order for one square picture with an alpha channel, and a mask if there is one."""
+    _refuse_other_models(model)
+    _refuse_unknown({**sent, **dict.fromkeys(form.stray_files)}, _OF_EDITS)
+    prompt = read_text(sent, "prompt", longest=model.longest_prompt)
+    order = _read_order(sent, model, prompt, form)
+    image = _take_image(form)
+    _check_mode(image)
+    for guide in form.inputs:
+        if guide.role == "markup":
+            raise unknown_parameter("markup")
+        if guide.role == "mask":
+            _check_file(guide)
+            _check_mode(guide)
+            if guide.size != image.size:
+                raise Refusal(400, "Uploaded image and mask must have the same dimensions.")
+    return order
+
+
+def read_dalle_variation(sent: Fields, form: Form, model: Model) -> Order:
+    """Return the order for variations of one square picture."""
+    _refuse_other_models(model)
+    strays = {one.role for one in form.inputs} - {"image"} | set(form.stray_files)
+    _refuse_unknown({**sent, **dict.fromkeys(strays)}, _OF_VARIATIONS)
+    order = _read_order(sent, model, "", form)
+    _take_image(form)
+    return order
+
+
+def _refuse_other_models(model: Model) -> None:
+    if model.name != "dall-e-2":
+        message = f"Invalid value: '{model.name}'. Value must be 'dall-e-2'."
+        raise Refusal(400, message, param="model", code="invalid_value")
+
+
+def _refuse_unknown(sent: Fields, allowed: frozenset[str]) -> None:
     for name in sent:
         if name not in allowed:
             raise unknown_parameter(name)
-    read_choice(sent, "style", ("vivid", "natural"), default="vivid")
+
+
+def _read_order(sent: Fields, model: Model, prompt: str, form: Form) -> Order:
     read_optional_text(sent, "user")
     width, height = _read_size(sent, model)
     return Order(
         model=model,
-        prompt=read_text(sent, "prompt", longest=model.longest_prompt),
+        prompt=prompt,
         n=_read_n(sent, model),
         width=width,
         height=height,
         quality=read_choice(sent, "quality", model.qualities, default="standard"),
-        order_hash=order_hash(sent),
+        order_hash=order_hash(sent, form.digests()),
         response_format=read_choice(sent, "response_format", ("url", "b64_json"), default="url"),
+        inputs=form.inputs,
     )
 
 
@@ -47,3 +97,27 @@ def _read_size(sent: Fields, model: Model) -> tuple[int, int]:
         raise Refusal(400, "The size is not supported by this model.", code="invalid_size")
     width, _, height = size.partition("x")
     return int(width), int(height)
+
+
+def _take_image(form: Form) -> Input:
+    images = [one for one in form.inputs if one.role == "image"]
+    if not images:
+        raise Refusal(400, "'image' is a required property")
+    if len(images) > 1:
+        raise Refusal(400, "Only one image is supported by this model.")  # never captured, nor the next
+    _check_file(images[0])
+    width, height = images[0].size
+    if width != height:
+        raise Refusal(400, "Uploaded image must be square.", code="invalid_image_format")
+    return images[0]
+
+
+def _check_file(one: Input) -> None:
+    if one.format != "png" or one.size_bytes >= _LARGEST_FILE_BYTES:
+        raise Refusal(400, "Uploaded image must be a PNG and less than 4 MB.", code="invalid_image_format")
+
+
+def _check_mode(one: Input) -> None:
+    if one.mode not in _MODES:
+        kind = "image" if one.role == "image" else "mask"
+        raise Refusal(400, f"Invalid input {kind} - format must be in ['RGBA', 'LA', 'L'], got {one.mode}.")

@@ -5,22 +5,18 @@ Owns types and ranges of one value at a time. Does not know models, nor how valu
 
 from collections.abc import Mapping, Sequence
 
-from service.sandbox.refusals import Refusal, unsupported_value
+from service.sandbox.refusals import Refusal, missing_parameter, unsupported_value, wrong_type
 
 Fields = Mapping[str, object]
-
-# The codes for wrong types and ranges are those of OpenAI's other endpoints; the image endpoints were only
-# captured with `string_above_max_length`.
 
 
 def read_text(fields: Fields, name: str, *, longest: int | None = None) -> str:
     """Return a required, non-empty string."""
     if name not in fields:
-        message = f"Missing required parameter: '{name}'."
-        raise Refusal(400, message, param=name, code="missing_required_parameter")
+        raise missing_parameter(name)
     value = fields[name]
     if not isinstance(value, str):
-        raise _wrong_type(name, "a string", value)
+        raise wrong_type(name, "a string", value)
     if not value:
         message = f"Invalid '{name}': empty string. Expected a string with minimum length 1."
         raise Refusal(400, message, param=name, code="empty_string")
@@ -38,13 +34,13 @@ def read_optional_text(fields: Fields, name: str) -> str | None:
     value = fields.get(name)
     if value is None or isinstance(value, str):
         return value
-    raise _wrong_type(name, "a string", value)
+    raise wrong_type(name, "a string", value)
 
 
 def read_integer(fields: Fields, name: str, *, default: int, lowest: int, highest: int) -> int:
     value = fields.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong_type(name, "an integer", value)
+        raise wrong_type(name, "an integer", value)
     if value < lowest:
         message = f"Invalid '{name}': integer below minimum value. Expected a value >= {lowest}, but got {value} instead."
         raise Refusal(400, message, param=name, code="integer_below_min_value")
@@ -58,20 +54,13 @@ def read_flag(fields: Fields, name: str) -> bool:
     value = fields.get(name, False)
     if isinstance(value, bool):
         return value
-    raise _wrong_type(name, "a boolean", value)
+    raise wrong_type(name, "a boolean", value)
 
 
 def read_choice(fields: Fields, name: str, supported: Sequence[str], *, default: str) -> str:
     value = fields.get(name, default)
     if not isinstance(value, str):
-        raise _wrong_type(name, f"one of {', '.join(supported)}", value)
+        raise wrong_type(name, f"one of {', '.join(supported)}", value)
     if value not in supported:
         raise unsupported_value(name, value, supported)
     return value
-
-
-def _wrong_type(name: str, expected: str, value: object) -> Refusal:
-    names = {bool: "a boolean", int: "an integer", float: "a decimal", str: "a string", list: "an array"}
-    found = names.get(type(value), "an object")
-    message = f"Invalid type for '{name}': expected {expected}, but got {found} instead."
-    return Refusal(400, message, param=name, code="invalid_type")

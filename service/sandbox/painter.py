@@ -33,7 +33,11 @@ _HIGHEST_JPEG_QUALITY = 95  # above it Pillow only makes the file larger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What to paint; *is_flat* leaves everything out but the mark, which is several times cheaper."""
+    """What to paint; *is_flat* leaves everything out but the mark, which is several times cheaper.
+
+    A sketch has *block* above 1: it is painted that many times smaller and enlarged to squares of so many pixels,
+    all but the mark. It looks like the finished picture seen from afar.
+    """
 
     model: str
     prompt: str
@@ -45,6 +49,15 @@ class Picture:
     is_transparent: bool
     is_flat: bool
     mark: Mark
+    block: int = 1
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    @property
+    def canvas_size(self) -> tuple[int, int]:
+        return max(1, self.width // self.block), max(1, self.height // self.block)
 
 
 def paint(picture: Picture) -> bytes:
@@ -60,8 +73,7 @@ def paint(picture: Picture) -> bytes:
 
 def _paint_flat(picture: Picture) -> Image.Image:
     # With three colours a pixel of a PNG is two bits, which halves the cost once more.
-    size = (picture.width, picture.height)
-    canvas = Image.new("P", size, _FLAT_CLEAR if picture.is_transparent else _FLAT_DARK)
+    canvas = Image.new("P", picture.size, _FLAT_CLEAR if picture.is_transparent else _FLAT_DARK)
     canvas.putpalette([*_INK, *_PAPER, *_INK])
     draw_mark(canvas, picture.mark, light=_FLAT_LIGHT, dark=_FLAT_DARK)
     return canvas
@@ -74,6 +86,7 @@ def _paint_landscape(picture: Picture) -> Image.Image:
     for index in range(_HILLS):
         _draw_hill(canvas, taste, index)
     _draw_label(canvas, picture)
+    canvas = canvas if picture.block == 1 else canvas.resize(picture.size, Image.Resampling.NEAREST)
     draw_mark(canvas, picture.mark, light=_LIGHT, dark=_DARK)
     canvas.putpalette(taste.to_palette())
     return canvas
@@ -124,13 +137,14 @@ def _blend(start: Colour, end: Colour, share: float) -> Colour:
 
 
 def _paint_sky(picture: Picture) -> Image.Image:
-    size = (picture.width, picture.height)
+    size = picture.canvas_size
     if picture.is_transparent:
         return Image.new("P", size, _CLEAR)
-    column = Image.new("P", (1, picture.height))
+    height = size[1]
+    column = Image.new("P", (1, height))
     last = _SKY_SHADES - 1
     # Half of the height is enough: the hills cover the rest.
-    column.putdata([_SKY + min(last, 2 * last * y // picture.height) for y in range(picture.height)])
+    column.putdata([_SKY + min(last, 2 * last * y // height) for y in range(height)])
     return column.resize(size, Image.Resampling.NEAREST)
 
 

@@ -55,6 +55,35 @@ class Refusal(Exception):
         return {"error": error}
 
 
+# The codes for what is missing, of a wrong type or out of range are those of OpenAI's other endpoints; the image
+# endpoints were only captured with `string_above_max_length`.
+
+
+def missing_parameter(name: str) -> Refusal:
+    message = f"Missing required parameter: '{name}'."
+    return Refusal(400, message, param=name, code="missing_required_parameter")
+
+
+def wrong_type(name: str, expected: str, value: object) -> Refusal:
+    names = {bool: "a boolean", int: "an integer", float: "a decimal", str: "a string", list: "an array"}
+    found = names.get(type(value), "an object")
+    message = f"Invalid type for '{name}': expected {expected}, but got {found} instead."
+    return Refusal(400, message, param=name, code="invalid_type")
+
+
+def empty_array(name: str) -> Refusal:
+    message = f"Invalid '{name}': empty array. Expected an array with minimum length 1, but got an empty array instead."
+    return Refusal(400, message, param=name, code="empty_array")
+
+
+def array_too_long(name: str, longest: int, found: int) -> Refusal:
+    message = (
+        f"Invalid '{name}': array too long. Expected an array with maximum length {longest}, "
+        f"but got an array with length {found} instead."
+    )
+    return Refusal(400, message, param=name, code="array_above_max_length")
+
+
 def unsupported_value(name: str, value: object, supported: Sequence[str]) -> Refusal:
     """Refuse a value outside a closed list."""
     quoted = [f"'{one}'" for one in supported]
@@ -65,6 +94,17 @@ def unsupported_value(name: str, value: object, supported: Sequence[str]) -> Ref
 
 def unknown_parameter(name: str) -> Refusal:
     return Refusal(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
+
+
+def unsupported_parameter(name: str, model: str) -> Refusal:
+    """Refuse a parameter that other models know: captured for `input_fidelity` with gpt-image-2 only."""
+    return Refusal(
+        400,
+        f"The model '{model}' does not support the '{name}' parameter.",
+        kind=ErrorType.IMAGE_USER,
+        param=name,
+        code=f"invalid_{name}_model",
+    )
 
 
 def unknown_model(model: str) -> Refusal:
@@ -86,6 +126,10 @@ def missing_model(model: str) -> Refusal:
         param="model",
         code="model_not_found",
     )
+
+
+def wrong_media_type(found: str) -> Refusal:
+    return Refusal(400, f"Invalid Content-Type header ({found}), expected multipart/form-data.")
 
 
 def missing_key() -> Refusal:

@@ -1,26 +1,34 @@
-"""What a generation request may say, and the refusal for everything else.
+"""What an order for the GPT image models may say, and the refusal for everything else.
 
-Owns the parameters of the GPT image models and how they combine; `dalle` owns the older contract. Does not
-paint and does not know about faults.
+Owns the parameters of generations and edits and how they combine; `dalle` owns the older contract, `edit_rules`
+the pictures that come with an edit. Does not paint and does not know about faults.
 """
 
-import re
+from collections.abc import Mapping
 
-from service.sandbox.dalle import read_dalle_order
+from service.sandbox.dalle import read_dalle_edit, read_dalle_generation, read_dalle_variation
+from service.sandbox.edit_rules import check_edit
 from service.sandbox.fields import Fields, read_choice, read_flag, read_integer, read_optional_text, read_text
+from service.sandbox.forms import Form
 from service.sandbox.marks import order_hash
 from service.sandbox.models import Catalogue, Contract, Model
 from service.sandbox.orders import Order
-from service.sandbox.refusals import ErrorType, Refusal, unknown_parameter, unsupported_value
+from service.sandbox.refusals import (
+    ErrorType,
+    Refusal,
+    unknown_parameter,
+    unsupported_parameter,
+    wrong_media_type,
+)
+from service.sandbox.sizes import read_size
 
 # `frame_count`, `frame_duration_ms`, `svg` and the formats gif and svg are gated by access; like most accounts
 # the sandbox has none.
-_PARAMETERS = frozenset(
+_SHARED = frozenset(
     {
         "background",
         "complexity",
         "model",
-        "moderation",
         "n",
         "output_compression",
         "output_format",
@@ -33,38 +41,73 @@ _PARAMETERS = frozenset(
         "user",
     }
 )
+_OF_GENERATIONS = _SHARED | {"moderation"}
+_OF_EDIT_FORMS = _SHARED | {"input_fidelity"}
+_OF_EDIT_JSON = _OF_EDIT_FORMS | {"moderation"}
 _FORMATS = ("png", "webp", "jpeg")
 _BACKGROUNDS = ("transparent", "opaque", "auto")
 _LEVELS = ("low", "medium", "high")
-_SIZE = re.compile(r"([1-9][0-9]{0,5})x([1-9][0-9]{0,5})")
-_LONGEST_EDGE = 3840
-_FEWEST_PIXELS = 655_360
-_MOST_PIXELS = 8_294_400
 
 
-def read_order(fields: Fields, catalogue: Catalogue) -> Order:
+def read_generation(fields: Fields, catalogue: Catalogue) -> Order:
     """Return the order, or raise the `Refusal` the API would answer.
 
     A member that is null counts as absent, as the SDKs expect.
     """
+    sent, model = _find_model(fields, catalogue)
+    if model.contract is Contract.DALLE:
+        return read_dalle_generation(sent, model)
+    _refuse_unknown(sent, model, _OF_GENERATIONS)
+    return _read_order(sent, model, Form(fields=sent))
+
+
+def read_edit(form: Form, catalogue: Catalogue) -> Order:
+    """Return the order, or raise the `Refusal`: for the parameters first, then for the pictures."""
+    sent, model = _find_model(form.fields, catalogue)
+    if model.contract is Contract.DALLE:
+        if form.is_json:
+            raise wrong_media_type("application/json")
+        return read_dalle_edit(sent, form, model)
+    for name in form.stray_files:
+        raise unknown_parameter(name)
+    _refuse_unknown(sent, model, _OF_EDIT_JSON if form.is_json else _OF_EDIT_FORMS)
+    order = _read_order(sent, model, form)
+    check_edit(sent, form, model)
+    return order
+
+
+def read_variation(form: Form, catalogue: Catalogue) -> Order:
+    """Return the order; only DALL·E 2 ever made variations."""
+    sent, model = _find_model(form.fields, catalogue)
+    return read_dalle_variation(sent, form, model)
+
+
+def _find_model(fields: Fields, catalogue: Catalogue) -> tuple[Mapping[str, object], Model]:
     sent = {name: value for name, value in fields.items() if value is not None}
     if catalogue.default_model is not None:
         sent.setdefault("model", catalogue.default_model)
-    model = catalogue.find(read_text(sent, "model"))
-    if model.contract is Contract.DALLE:
-        return read_dalle_order(sent, model)
-    return _read_gpt_order(sent, model)
+    return sent, catalogue.find(read_text(sent, "model"))
 
 
-def _read_gpt_order(sent: Fields, model: Model) -> Order:
-    _refuse_unknown(sent, model)
+def _refuse_unknown(sent: Fields, model: Model, allowed: frozenset[str]) -> None:
+    for name in sent:
+        if name not in allowed:
+            raise unknown_parameter(name)
+    if "complexity" not in sent:
+        return
+    if not model.has_complexity:
+        raise unsupported_parameter("complexity", model.name)
+    read_choice(sent, "complexity", _LEVELS, default="medium")
+
+
+def _read_order(sent: Fields, model: Model, form: Form) -> Order:
     prompt = read_text(sent, "prompt", longest=model.longest_prompt)
     n = read_integer(sent, "n", default=1, lowest=1, highest=model.images_max)
-    width, height = _read_size(sent, model)
+    width, height = read_size(sent, model)
     quality = read_choice(sent, "quality", model.qualities, default="auto")
     output_format = read_choice(sent, "output_format", _FORMATS, default="png")
     read_choice(sent, "moderation", ("low", "auto"), default="auto")
-    _refuse_streaming(sent)
+    is_streamed, partial_images = _read_streaming(sent)
     return Order(
         model=model,
         prompt=prompt,
@@ -72,64 +115,15 @@ def _read_gpt_order(sent: Fields, model: Model) -> Order:
         width=width,
         height=height,
         quality="low" if quality == "auto" else quality,
-        order_hash=order_hash(sent),
+        order_hash=order_hash(sent, form.digests()),
         background=_read_background(sent, output_format),
         output_format=output_format,
         output_compression=_read_compression(sent, output_format),
         safety_identifier=_read_identifier(sent),
+        inputs=form.inputs,
+        is_streamed=is_streamed,
+        partial_images=partial_images,
     )
-
-
-def _refuse_unknown(sent: Fields, model: Model) -> None:
-    for name in sent:
-        if name not in _PARAMETERS:
-            raise unknown_parameter(name)
-    if "complexity" not in sent:
-        return
-    if not model.has_complexity:
-        # Not captured: worded like the seen refusal of `input_fidelity` by gpt-image-2.
-        raise Refusal(
-            400,
-            f"The model '{model.name}' does not support the 'complexity' parameter.",
-            kind=ErrorType.IMAGE_USER,
-            param="complexity",
-            code="invalid_complexity_model",
-        )
-    read_choice(sent, "complexity", _LEVELS, default="medium")
-
-
-def _read_size(sent: Fields, model: Model) -> tuple[int, int]:
-    if model.sizes is not None:
-        return _to_edges(read_choice(sent, "size", model.sizes, default="auto"))
-    size = read_text({"size": "auto", **sent}, "size")
-    if size != "auto" and not _SIZE.fullmatch(size):
-        raise unsupported_value("size", size, ("WIDTHxHEIGHT", "auto"))
-    width, height = _to_edges(size)
-    if reason := _reason_against(width, height):
-        message = f"Invalid size '{size}'. {reason}"
-        raise Refusal(400, message, kind=ErrorType.IMAGE_USER, param="size", code="invalid_value")
-    return width, height
-
-
-def _to_edges(size: str) -> tuple[int, int]:
-    if size == "auto":
-        return 1024, 1024
-    width, _, height = size.partition("x")
-    return int(width), int(height)
-
-
-def _reason_against(width: int, height: int) -> str | None:
-    if max(width, height) > _LONGEST_EDGE:
-        return f"The longest edge must be less than or equal to {_LONGEST_EDGE}."
-    if width % 16 or height % 16:
-        return "Width and height must both be divisible by 16."
-    if max(width, height) > 3 * min(width, height):
-        return "The aspect ratio must be between 1:3 and 3:1."  # the limit is documented, its wording is ours
-    if width * height < _FEWEST_PIXELS:
-        return "Requested resolution is below the current minimum pixel budget."
-    if width * height > _MOST_PIXELS:
-        return "Requested resolution exceeds the current pixel budget."
-    return None
 
 
 def _read_background(sent: Fields, output_format: str) -> str:
@@ -150,14 +144,13 @@ def _read_compression(sent: Fields, output_format: str) -> int:
     return compression
 
 
-def _refuse_streaming(sent: Fields) -> None:
+def _read_streaming(sent: Fields) -> tuple[bool, int]:
     partial_images = read_integer(sent, "partial_images", default=0, lowest=0, highest=3)
-    if read_flag(sent, "stream"):
-        message = "Streaming is not supported by the sandbox yet."
-        raise Refusal(400, message, param="stream", code="unsupported_value")
-    if partial_images:
+    is_streamed = read_flag(sent, "stream")
+    if partial_images and not is_streamed:
         message = "partial_images is only supported when stream is true."
         raise Refusal(400, message, param="partial_images", code="invalid_value")
+    return is_streamed, partial_images
 
 
 def _read_identifier(sent: Fields) -> str | None:

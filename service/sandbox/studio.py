@@ -7,8 +7,9 @@ and encodes, so threads suffice and the event loop stays free.
 import asyncio
 import hashlib
 from collections import OrderedDict
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pybase64
 
@@ -18,6 +19,7 @@ from service.sandbox.orders import Order
 from service.sandbox.painter import Picture, paint
 
 _SHELF_PICTURES = 256
+_FIRST_BLOCK = 32  # pixels
 _HIGHEST_SERIAL = 2**32 - 1
 
 
@@ -39,12 +41,22 @@ class Studio:
         self._next_serial = first_serial
         self._shelf: OrderedDict[str, bytes] = OrderedDict()
 
-    async def paint(self, order: Order, count: int, behaviour: Behaviour) -> list[Painted]:
-        """Paint *count* pictures at once and return them in order of their serial numbers."""
+    def plan(self, order: Order, count: int, behaviour: Behaviour) -> list[Picture]:
+        """Decide on *count* pictures and number them; nothing is painted yet."""
+        return [self._plan_one(order, index, behaviour) for index in range(count)]
+
+    async def paint(self, pictures: Sequence[Picture]) -> AsyncGenerator[Painted]:
+        """Begin all at once and yield them in their order, each as soon as it is finished."""
         loop = asyncio.get_running_loop()
-        pictures = [self._plan(order, index, behaviour) for index in range(count)]
         begun = [loop.run_in_executor(self._threads, _finish, picture) for picture in pictures]
-        return [await painting for painting in begun]
+        for painting in begun:
+            yield await painting
+
+    async def sketch(self, picture: Picture, step: int) -> str:
+        """Return a forerunner of a picture as base64; *step* counts from 0, and each shows twice the detail."""
+        rough = replace(picture, block=max(2, _FIRST_BLOCK >> step))
+        painted = await asyncio.get_running_loop().run_in_executor(self._threads, _finish, rough)
+        return painted.base64
 
     def shelve(self, painted: Painted) -> str:
         """Keep a file for a while and return its name; the oldest of too many is thrown away."""
@@ -60,7 +72,7 @@ class Studio:
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _plan(self, order: Order, index: int, behaviour: Behaviour) -> Picture:
+    def _plan_one(self, order: Order, index: int, behaviour: Behaviour) -> Picture:
         serial = index + 1 if behaviour.repeat_pictures else self._take_serial()
         return Picture(
             model=order.model.name,

@@ -5,16 +5,18 @@ Owns the frame around the endpoints. Does not cover `/sandbox/*`, which is for t
 
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.sandbox.journal import Entry
+from service.sandbox.journal import Entry, JournalImage
+from service.sandbox.orders import Order
 from service.sandbox.refusals import Refusal, missing_key
 from service.sandbox.replies import to_refused
 from service.sandbox.state import Sandbox
+from service.sandbox.studio import Painted
 
 _KEPT_HEADERS = (
     "idempotency-key",
@@ -29,13 +31,28 @@ _KEPT_HEADERS = (
 
 @dataclass(slots=True)
 class Visit:
-    """One request on its way; an endpoint may add to *headers*, which go out with any answer."""
+    """One request on its way; an endpoint may add to *headers*, which go out with any answer.
+
+    Whoever sets *is_streamed* has to call `finish`, once, when the stream has ended.
+    """
 
     sandbox: Sandbox
     request: Request
     entry: Entry
     key: str
     headers: dict[str, str] = field(default_factory=dict)
+    is_streamed: bool = False
+
+    def bill(self, order: Order, pictures: Sequence[Painted]) -> None:
+        """Note pictures as painted, from which moment they cost money."""
+        self.entry.images += [
+            JournalImage(serial=picture.serial, sha256=picture.sha256, order_hash=order.order_hash)
+            for picture in pictures
+        ]
+        self.entry.billed = bool(self.entry.images)
+
+    def finish(self) -> None:
+        self.sandbox.journal.finish(self.entry)
 
 
 Endpoint = Callable[[Visit], Awaitable[Response]]
@@ -51,7 +68,8 @@ def journalled(sandbox: Sandbox, endpoint: Endpoint) -> Callable[[Request], Awai
             visit.entry.status = response.status_code
         finally:
             # Before the answer is sent: whoever has seen it finds the entry finished.
-            sandbox.journal.finish(visit.entry)
+            if not visit.is_streamed:
+                visit.finish()
         response.headers.update(visit.headers)
         elapsed_s = time.monotonic() - visit.entry.started_monotonic_s
         response.headers["openai-processing-ms"] = str(round(elapsed_s * 1000))

@@ -1,0 +1,289 @@
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from service.domain.catalog import (
+    CatalogError,
+    ParameterRule,
+    SizeRule,
+    broken_size_rule,
+    is_size_allowed,
+    parse_catalog,
+    parse_size,
+    widen,
+)
+from service.domain.errors import InvalidOrder
+from service.domain.images import Delivery
+from tests.fakes.values import a_catalog, builtin_models
+
+BY_RULE = SizeRule(
+    fixed=("auto",), multiple=16, max_ratio=3, max_edge=3840, min_pixels=655_360, max_pixels=8_294_400
+)
+DEFAULTS = '[defaults]\nmodel = "a"\ngpt_image_model = "a"\n'
+FAMILY = """
+[families.plain]
+delivery = "url"
+prompt_limit = 10
+images_per_call = 1
+sizes = { fixed = ["1x1"] }
+parameters = {}
+"""
+MODEL_A = '[models.a]\nfamily = "plain"\nreleased = 2026-01-01\n'
+
+
+def test_an_entry_completes_what_its_family_says() -> None:
+    model = a_catalog().models["gpt-image-2.5-flare"]
+
+    assert model.prompt_limit == 32_000
+    assert model.parameters["quality"].values == ("low", "medium", "high", "xhigh", "max", "auto")
+    assert model.parameters["output_compression"] == ParameterRule(minimum=0, maximum=100, default=100)
+    assert model.sizes == BY_RULE
+    assert model.delivery is Delivery.B64_JSON
+
+
+def test_dalle_answers_with_links_and_without_usage() -> None:
+    model = a_catalog().models["dall-e-3"]
+
+    assert (model.delivery, model.answers_usage, model.answers_revised_prompt) == (Delivery.URL, False, True)
+    assert (model.images_per_call, model.default_size) == (1, "1024x1024")
+    assert model.price_per_image["hd/1792x1024"] == 120_000
+
+
+def test_every_bridge_ends_at_a_living_model_of_today() -> None:
+    catalog = a_catalog()
+
+    targets = [catalog.models[model.bridge.to] for model in catalog.models.values() if model.bridge]
+
+    assert targets
+    assert [target.name for target in targets if target.shutdown is not None] == []
+
+
+def test_every_retired_model_has_a_bridge() -> None:
+    assert [model.name for model in a_catalog().models.values() if model.shutdown and not model.bridge] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "today", "is_bridged"),
+    [
+        ("gpt-image-1.5", date(2026, 11, 30), False),
+        ("gpt-image-1.5", date(2026, 12, 1), True),
+        ("dall-e-3", date(2026, 5, 11), False),
+        ("dall-e-3", date(2026, 5, 12), True),
+        ("gpt-image-2.6-flare", date(2030, 1, 1), False),
+    ],
+)
+def test_a_bridge_takes_over_on_the_day_of_the_shutdown(name: str, today: date, *, is_bridged: bool) -> None:
+    assert a_catalog().models[name].is_bridged(today) is is_bridged
+
+
+def test_a_model_without_a_shutdown_date_is_bridged_at_once() -> None:
+    catalog = parse_catalog(builtin_models(), {"gpt-image-2": {"bridge": {"to": "gpt-image-2.6-flare"}}})
+
+    assert catalog.models["gpt-image-2"].is_bridged(date(2026, 1, 1))
+
+
+def test_an_override_keeps_what_it_does_not_name() -> None:
+    catalog = parse_catalog(
+        builtin_models(),
+        {"gpt-image-2": {"prompt_limit": 5, "price": {"text_in": 1}, "sizes": {"multiple": 32}}},
+    )
+
+    model, before = catalog.models["gpt-image-2"], a_catalog().models["gpt-image-2"]
+    assert model.price is not None
+    assert before.price is not None
+    assert model == replace(
+        before,
+        prompt_limit=5,
+        price=replace(before.price, text_in=1),
+        sizes=replace(before.sizes, multiple=32),
+    )
+    assert catalog.models["dall-e-3"] == a_catalog().models["dall-e-3"]
+
+
+def test_an_override_switches_a_bridge_off() -> None:
+    model = parse_catalog(builtin_models(), {"dall-e-3": {"bridge": False}}).models["dall-e-3"]
+
+    assert model.bridge is None
+    assert not model.is_bridged(date(2026, 11, 20))
+
+
+def test_an_override_redirects_a_bridge_and_keeps_its_translations() -> None:
+    model = parse_catalog(builtin_models(), {"dall-e-3": {"bridge": {"to": "gpt-image-2"}}}).models[
+        "dall-e-3"
+    ]
+
+    assert model.bridge is not None
+    assert model.bridge.to == "gpt-image-2"
+    assert model.bridge.values == {"quality": {"standard": "medium", "hd": "high"}}
+
+
+def test_an_operator_adds_a_model_with_a_family() -> None:
+    entry = {"family": "gpt-image", "released": date(2026, 11, 19)}
+
+    model = parse_catalog(builtin_models(), {"gpt-image-3": entry}).models["gpt-image-3"]
+
+    assert (model.name, model.prompt_limit) == ("gpt-image-3", 32_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "entry", "says"),
+    [
+        ("new", {"released": date(2026, 1, 1)}, "family must be one of gpt-image, gpt-image-1, dall-e"),
+        ("new", {"family": "gpt-image"}, "released"),
+        ("new", {"family": ["gpt-image"]}, "family must be one of"),
+        ("new", {"family": "dall-e", "released": date(2026, 1, 1)}, "sizes"),
+        ("gpt-image-2", {"colour": "red"}, "colour"),
+        ("gpt-image-2", {"delivery": "fax"}, "fax"),
+        ("gpt-image-2", {"price": {"text_in": 1, "per_word": 2}}, "per_word"),
+        ("gpt-image-2", {"price": 5}, "mapping"),
+        ("gpt-image-2", {"sizes": "1024x1024"}, "mapping"),
+        ("gpt-image-2", {"parameters": {"quality": ["low"]}}, "mapping"),
+        ("gpt-image-2", {"bridge": {"to": "nowhere"}}, "bridge.to: nowhere must be a model without a bridge"),
+        (
+            "gpt-image-2",
+            {"bridge": {"to": "dall-e-3"}},
+            "bridge.to: dall-e-3 must be a model without a bridge",
+        ),
+    ],
+)
+def test_a_malformed_entry_is_named(name: str, entry: Mapping[str, Any], says: str) -> None:
+    with pytest.raises(CatalogError) as caught:
+        parse_catalog(builtin_models(), {name: entry})
+
+    assert str(caught.value).startswith(f"models.{name}")
+    assert says in str(caught.value)
+
+
+def test_parameters_that_are_no_table_are_named() -> None:
+    with pytest.raises(CatalogError, match=r"models\.gpt-image-2"):
+        parse_catalog(builtin_models(), {"gpt-image-2": {"parameters": "quality"}})
+
+
+@pytest.mark.parametrize("key", ["model", "gpt_image_model"])
+def test_a_default_must_be_a_model(key: str) -> None:
+    defaults = DEFAULTS.replace(f'{key} = "a"', f'{key} = "b"')
+
+    with pytest.raises(CatalogError, match="defaults: there is no model b"):
+        parse_catalog(defaults + FAMILY + MODEL_A)
+
+
+def test_a_model_is_found_by_its_name() -> None:
+    assert a_catalog().find("dall-e-2").name == "dall-e-2"
+
+
+def test_an_unknown_model_is_the_callers_mistake() -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        a_catalog().find("midjourney" * 100)
+
+    assert (caught.value.param, caught.value.code) == ("model", "invalid_value")
+    assert caught.value.error_type == "image_generation_user_error"
+    assert "/v1/models" in str(caught.value)
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize(
+    ("parameters", "name"),
+    [
+        ({}, "dall-e-2"),
+        ({"size": "256x256"}, "dall-e-2"),
+        ({"quality": "hd"}, "dall-e-2"),
+        ({"style": "vivid"}, "dall-e-2"),
+        ({"background": "opaque"}, "gpt-image-2.6-flare"),
+        ({"size": "auto", "output_format": "webp"}, "gpt-image-2.6-flare"),
+    ],
+)
+def test_the_model_meant_when_none_is_named(parameters: Mapping[str, Any], name: str) -> None:
+    assert a_catalog().name_for(parameters) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "pixels"),
+    [
+        ("1024x1536", (1024, 1536)),
+        ("1x99999", (1, 99_999)),
+        ("auto", None),
+        ("1024", None),
+        ("1024x", None),
+        ("x1024", None),
+        ("0x16", None),
+        ("016x16", None),
+        ("+16x16", None),
+        ("16 x16", None),
+        ("16x16x16", None),
+        ("16X16", None),
+        ("\u0661\u0666x16", None),
+        ("16x100000", None),
+    ],
+)
+def test_only_plain_sizes_are_read(text: str, pixels: tuple[int, int] | None) -> None:
+    assert parse_size(text) == pixels
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "says"),
+    [
+        (1024, 1024, None),
+        (3840, 2160, None),
+        (2160, 3840, None),
+        (1024, 640, None),
+        (1000, 1024, "divisible by 16"),
+        (1024, 1000, "divisible by 16"),
+        (3856, 2160, "longest edge"),
+        (2160, 3856, "longest edge"),
+        (1536, 512, None),
+        (1552, 512, "ratio"),
+        (512, 1552, "ratio"),
+        (16, 0, "ratio"),
+        (1008, 640, "minimum pixel budget"),
+        (3840, 2176, "exceeds the current pixel budget"),
+    ],
+)
+def test_free_sizes_by_rule(width: int, height: int, says: str | None) -> None:
+    broken = broken_size_rule(BY_RULE, width, height)
+
+    assert (broken is None) is (says is None)
+    assert (says or "") in (broken or "")
+    assert is_size_allowed(BY_RULE, f"{width}x{height}") is (says is None)
+
+
+def test_a_fixed_list_takes_nothing_else() -> None:
+    rule = SizeRule(fixed=("1024x1024",))
+
+    assert is_size_allowed(rule, "1024x1024")
+    assert not is_size_allowed(rule, "auto")
+    assert not is_size_allowed(rule, "512x512")
+
+
+def test_a_bridged_model_takes_its_own_words_and_its_targets() -> None:
+    models = a_catalog().models
+
+    wide = widen(models["dall-e-3"], models["gpt-image-2.6-flare"])
+
+    assert wide.parameters["quality"].values == (
+        "standard",
+        "hd",
+        "low",
+        "medium",
+        "high",
+        "xhigh",
+        "max",
+        "auto",
+    )
+    assert wide.parameters["quality"].default == "standard"
+    assert wide.parameters["style"] == models["dall-e-3"].parameters["style"]
+    assert wide.parameters["complexity"] == models["gpt-image-2.6-flare"].parameters["complexity"]
+    assert wide.sizes.fixed == ("1024x1024", "1792x1024", "1024x1792", "auto")
+    assert wide.sizes.multiple == 16
+    assert wide.prompt_limit == 32_000
+    assert (wide.name, wide.images_per_call, wide.delivery) == ("dall-e-3", 1, Delivery.URL)
+
+
+def test_widening_never_narrows_the_prompt() -> None:
+    models = a_catalog().models
+
+    wide = widen(models["gpt-image-2"], models["dall-e-2"])
+
+    assert wide.prompt_limit == 32_000

@@ -1,0 +1,111 @@
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.bridge import translate
+from service.domain.fingerprint import fingerprint_order, keyed_hash
+from service.domain.images import Delivery, Finish, Operation, Realm
+from tests.fakes.clock import FakeClock
+from tests.fakes.values import a_caller, a_catalog, a_sent_order, an_order
+
+KEY = b"key"
+
+
+def fingerprint(*, key: bytes = KEY, realm: Realm = Realm.SANDBOX, **sent: Any) -> str:
+    return fingerprint_order(key, Operation.GENERATE, a_sent_order(**sent), realm)
+
+
+def fingerprint_of_order(**asked: Any) -> str:
+    sent = translate(a_catalog(), an_order(**asked), FakeClock().today())
+    return fingerprint_order(KEY, Operation.GENERATE, sent, Realm.SANDBOX)
+
+
+def test_it_is_32_hex_digits_and_hides_the_prompt() -> None:
+    name = fingerprint(prompt="secret")
+
+    assert len(name) == 32
+    assert set(name) <= set("0123456789abcdef")
+
+
+@given(st.permutations([("quality", "low"), ("size", "1024x1024"), ("background", "opaque")]))
+def test_the_order_of_parameters_does_not_count(pairs: list[tuple[str, str]]) -> None:
+    expected = fingerprint(parameters={"background": "opaque", "quality": "low", "size": "1024x1024"})
+
+    assert fingerprint(parameters=dict(pairs)) == expected
+
+
+@given(st.text(min_size=1))
+def test_the_composition_of_unicode_does_not_count(prompt: str) -> None:
+    composed, decomposed = unicodedata.normalize("NFC", prompt), unicodedata.normalize("NFD", prompt)
+
+    assert fingerprint(prompt=composed) == fingerprint(prompt=decomposed)
+
+
+def test_lone_surrogates_are_hashed_as_they_are() -> None:
+    assert fingerprint(prompt="\ud800") != fingerprint(prompt="\ud801")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({}, {"parameters": {"quality": "standard"}}),
+        ({}, {"parameters": {"size": "1024x1024", "style": "vivid"}}),
+        ({}, {"n": 4}),
+        ({}, {"delivery": Delivery.URL}),
+        ({}, {"caller": a_caller(user="bob")}),
+        ({}, {"id": "order-2", "deadline_s": 9999.0, "safety_identifier": "me"}),
+        ({"asked_model": "gpt-image-1"}, {"asked_model": "gpt-image-1", "parameters": {"quality": "auto"}}),
+    ],
+)
+def test_orders_that_mean_the_same_share_their_pictures(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert fingerprint_of_order(**one) == fingerprint_of_order(**other)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"prompt": "A lighthouse."},
+        {"asked_model": "gpt-image-2.6-flare", "parameters": {"quality": "medium", "size": "1024x1024"}},
+        {"parameters": {"quality": "hd"}},
+        {"parameters": {"style": "natural"}},
+        {"parameters": {"size": "1792x1024"}},
+        {"parameters": {"output_format": "webp"}},
+    ],
+)
+def test_orders_that_mean_something_else_do_not(asked: dict[str, Any]) -> None:
+    assert fingerprint_of_order(**asked) != fingerprint_of_order()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"key": b"another"},
+        {"realm": Realm.LIVE},
+        {"model": "gpt-image-2"},
+        {"finish": Finish(256, 256)},
+        {"output_format": "jpeg"},
+        {"bridge_version": "2"},
+        {"parameters": {"quality": "medium", "output_compression": 1}},
+        {"parameters": {"quality": "medium", "output_compression": "1"}},
+    ],
+)
+def test_whatever_changes_the_picture_changes_the_name(other: dict[str, Any]) -> None:
+    assert fingerprint(**other) != fingerprint()
+
+
+def test_resampled_sizes_do_not_share_a_pool() -> None:
+    names = {fingerprint(finish=Finish(*pixels)) for pixels in [(256, 256), (512, 512), (256, 512)]}
+
+    assert len(names) == 3
+
+
+def test_a_number_is_not_its_text() -> None:
+    assert fingerprint(parameters={"x": 1}) != fingerprint(parameters={"x": "1"})
+
+
+def test_a_keyed_hash_cannot_be_guessed_without_its_key() -> None:
+    assert keyed_hash(b"a", "ann") == keyed_hash(b"a", "ann")
+    assert keyed_hash(b"a", "ann") != keyed_hash(b"b", "ann")

@@ -1,0 +1,65 @@
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from service.domain.pricing import estimate_image, price_usage
+from tests.fakes.values import USAGE, a_catalog
+
+
+@pytest.mark.parametrize(
+    ("usage", "microusd"),
+    [
+        (USAGE, 50 * 5 + 1756 * 30),
+        ({"input_tokens": 0, "output_tokens": 1}, 30),
+        (
+            {"input_tokens": 10, "output_tokens": 0, "input_tokens_details": {"image_tokens": 4}},
+            6 * 5 + 4 * 8,
+        ),
+        ({"input_tokens": 10, "output_tokens": 1, "input_tokens_details": None}, 80),
+        ({"input_tokens": 10, "output_tokens": 1, "input_tokens_details": {"image_tokens": None}}, 80),
+        ({"input_tokens": 10}, None),
+        ({"output_tokens": 10}, None),
+        ({"input_tokens": "10", "output_tokens": 10}, None),
+        ({}, None),
+    ],
+)
+def test_tokens_have_their_price(usage: dict[str, Any], microusd: int | None) -> None:
+    assert price_usage(a_catalog().models["gpt-image-2"], usage) == microusd
+
+
+def test_fractions_of_a_micro_dollar_are_rounded_up() -> None:
+    mini = a_catalog().models["gpt-image-1-mini"]
+    usage = {"input_tokens": 1, "output_tokens": 0, "input_tokens_details": {"image_tokens": 1}}
+
+    assert price_usage(mini, usage) == 3
+
+
+def test_a_model_without_a_price_costs_an_unknown_sum() -> None:
+    model = replace(a_catalog().models["gpt-image-2"], price=None)
+
+    assert price_usage(model, USAGE) is None
+    assert estimate_image(model, {"quality": "low"}) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "microusd"),
+    [
+        ("gpt-image-2", {"quality": "medium", "size": "1024x1024"}, 1756 * 30),
+        ("gpt-image-2", {"quality": "low"}, 196 * 30),
+        ("gpt-image-2", {}, 7024 * 30),
+        ("gpt-image-2", {"quality": "low", "size": "auto"}, 196 * 30),
+        ("gpt-image-2", {"quality": "low", "size": "2048x2048"}, 4 * 196 * 30),
+        ("gpt-image-2", {"quality": "low", "size": "1024x640"}, 196 * 30),
+        ("gpt-image-2", {"quality": "low", "size": "1040x1040"}, 6066),
+        ("gpt-image-2.6-flare", {"quality": "max"}, 28096 * 30),
+        ("dall-e-3", {"size": "1024x1024"}, 40_000),
+        ("dall-e-3", {"quality": "hd", "size": "1792x1024"}, 120_000),
+        ("dall-e-2", {"size": "256x256", "response_format": "b64_json"}, 16_000),
+        ("dall-e-2", {"size": "1792x1024"}, None),
+    ],
+)
+def test_an_image_is_estimated_by_quality_and_size(
+    name: str, parameters: dict[str, Any], microusd: int | None
+) -> None:
+    assert estimate_image(a_catalog().models[name], parameters) == microusd

@@ -1,0 +1,180 @@
+from typing import Any
+
+import pytest
+
+from service.domain.catalog import Model, parse_catalog, widen
+from service.domain.errors import InvalidOrder
+from service.domain.validation import check_order, check_prompt
+from tests.fakes.values import a_catalog, builtin_models
+
+USER_ERROR = "image_generation_user_error"
+REQUEST_ERROR = "invalid_request_error"
+
+
+def check(model: Model | str, *, prompt: str = "A lighthouse", n: int = 1, **parameters: Any) -> None:
+    named = a_catalog().models[model] if isinstance(model, str) else model
+    check_order(named, prompt=prompt, n=n, parameters=parameters)
+
+
+def bridged(name: str) -> Model:
+    models = a_catalog().models
+    bridge = models[name].bridge
+    assert bridge is not None
+    return widen(models[name], models[bridge.to])
+
+
+@pytest.mark.parametrize(
+    ("model", "order"),
+    [
+        ("dall-e-2", {"prompt": "x"}),
+        ("dall-e-2", {"prompt": "x" * 1000, "n": 10, "size": "256x256", "quality": "standard"}),
+        ("dall-e-3", {"prompt": "x" * 4000, "size": "1792x1024", "quality": "hd", "style": "natural"}),
+        ("gpt-image-1", {"size": "auto", "quality": "high", "background": "transparent"}),
+        ("gpt-image-2", {"prompt": "x" * 32_000, "size": "3840x2160"}),
+        ("gpt-image-2", {"output_compression": 0, "output_format": "jpeg"}),
+        ("gpt-image-2", {"output_compression": 100, "output_format": "webp"}),
+        ("gpt-image-2", {"output_compression": 100}),
+        ("gpt-image-2", {"background": "transparent", "output_format": "webp"}),
+        ("gpt-image-2", {"background": "opaque", "output_format": "jpeg"}),
+        ("gpt-image-2.6-flare", {"quality": "max", "complexity": "low", "moderation": "low"}),
+    ],
+)
+def test_valid_orders_pass(model: str, order: dict[str, Any]) -> None:
+    check(model, **order)
+
+
+@pytest.mark.parametrize(
+    ("model", "order", "param", "code", "error_type"),
+    [
+        ("dall-e-3", {"prompt": ""}, "prompt", "empty_string", REQUEST_ERROR),
+        ("dall-e-3", {"prompt": " \n\t\u3000"}, "prompt", "empty_string", REQUEST_ERROR),
+        ("dall-e-2", {"prompt": "x" * 1001}, "prompt", "string_above_max_length", REQUEST_ERROR),
+        ("dall-e-3", {"prompt": "x" * 4001}, "prompt", "string_above_max_length", REQUEST_ERROR),
+        ("gpt-image-2", {"prompt": "x" * 32_001}, "prompt", "string_above_max_length", REQUEST_ERROR),
+        ("dall-e-3", {"n": 0}, "n", "integer_below_min_value", REQUEST_ERROR),
+        ("dall-e-3", {"n": -1}, "n", "integer_below_min_value", REQUEST_ERROR),
+        ("dall-e-3", {"n": 11}, "n", "integer_above_max_value", REQUEST_ERROR),
+        ("dall-e-3", {"size": "256x256"}, "size", "invalid_size", REQUEST_ERROR),
+        ("dall-e-2", {"size": "1792x1024"}, "size", "invalid_size", REQUEST_ERROR),
+        ("dall-e-2", {"size": "auto"}, "size", "invalid_size", REQUEST_ERROR),
+        ("dall-e-3", {"size": 1024}, "size", "invalid_type", REQUEST_ERROR),
+        ("gpt-image-1", {"size": "512x512"}, "size", "invalid_value", REQUEST_ERROR),
+        ("gpt-image-2", {"size": "large"}, "size", "invalid_value", REQUEST_ERROR),
+        ("gpt-image-2", {"size": "01024x1024"}, "size", "invalid_value", REQUEST_ERROR),
+        ("gpt-image-2", {"size": "1000x1000"}, "size", "invalid_value", USER_ERROR),
+        ("gpt-image-2", {"size": "512x512"}, "size", "invalid_value", USER_ERROR),
+        ("gpt-image-2", {"size": "4096x1024"}, "size", "invalid_value", USER_ERROR),
+        ("gpt-image-2", {"style": "vivid"}, "style", "unknown_parameter", REQUEST_ERROR),
+        ("gpt-image-2", {"response_format": "url"}, "response_format", "unknown_parameter", REQUEST_ERROR),
+        ("gpt-image-2", {"complexity": "low"}, "complexity", "unknown_parameter", REQUEST_ERROR),
+        ("gpt-image-2", {"quality": "hd"}, "quality", "invalid_value", REQUEST_ERROR),
+        ("gpt-image-2", {"quality": True}, "quality", "invalid_type", REQUEST_ERROR),
+        (
+            "gpt-image-2",
+            {"output_compression": -1},
+            "output_compression",
+            "integer_below_min_value",
+            REQUEST_ERROR,
+        ),
+        (
+            "gpt-image-2",
+            {"output_compression": 101},
+            "output_compression",
+            "integer_above_max_value",
+            REQUEST_ERROR,
+        ),
+        ("gpt-image-2", {"output_compression": "50"}, "output_compression", "invalid_type", REQUEST_ERROR),
+        ("gpt-image-2", {"output_compression": True}, "output_compression", "invalid_type", REQUEST_ERROR),
+        ("gpt-image-2", {"output_compression": 50.0}, "output_compression", "invalid_type", REQUEST_ERROR),
+        ("gpt-image-2", {"output_compression": 99}, "output_compression", "invalid_value", REQUEST_ERROR),
+        (
+            "gpt-image-2",
+            {"output_compression": 99, "output_format": "png"},
+            "output_compression",
+            "invalid_value",
+            REQUEST_ERROR,
+        ),
+        (
+            "gpt-image-2",
+            {"background": "transparent", "output_format": "jpeg"},
+            "background",
+            "invalid_value",
+            REQUEST_ERROR,
+        ),
+    ],
+)
+def test_refusals(model: str, order: dict[str, Any], param: str, code: str, error_type: str) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check(model, **order)
+
+    refusal = caught.value
+    assert (refusal.param, refusal.code, refusal.error_type) == (param, code, error_type)
+
+
+@pytest.mark.parametrize(
+    ("model", "order", "says"),
+    [
+        ("dall-e-2", {"prompt": "x" * 1001}, "maximum length 1000, but got a string with length 1001"),
+        ("dall-e-2", {"n": 11}, "<= 10, but got 11"),
+        ("dall-e-2", {"n": 0}, ">= 1, but got 0"),
+        ("dall-e-2", {"size": "1x1"}, "sizes are: '256x256', '512x512', and '1024x1024'."),
+        ("dall-e-2", {"quality": "hd"}, "'hd'. Supported values are: 'standard'."),
+        ("gpt-image-2", {"size": "x"}, "'x'. Supported values are: 'auto', and 'WIDTHxHEIGHT'."),
+        ("gpt-image-1", {"size": "x"}, "'1024x1024', '1024x1536', '1536x1024', and 'auto'."),
+        ("gpt-image-2", {"size": "1000x1000"}, "'1000x1000'. Width and height must both be divisible by 16."),
+        ("gpt-image-2", {"output_compression": 101}, "<= 100"),
+        ("gpt-image-2", {"output_compression": -1}, ">= 0"),
+        ("gpt-image-2", {"colour": "red"}, "Unknown parameter: 'colour'."),
+        ("gpt-image-2", {"quality": True}, "expected a string, but got a boolean"),
+        ("gpt-image-2", {"quality": 1}, "but got an integer"),
+        ("gpt-image-2", {"quality": 1.5}, "but got a number"),
+        ("gpt-image-2", {"quality": ["low"]}, "but got an array"),
+        ("gpt-image-2", {"quality": {"is": "low"}}, "but got an object"),
+        ("gpt-image-2", {"output_compression": "9"}, "expected an integer, but got a string"),
+    ],
+)
+def test_a_refusal_says_what_would_be_right(model: str, order: dict[str, Any], says: str) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check(model, **order)
+
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("parameters", [{"x" * 10_000: 1}, {"quality": "x" * 10_000}, {"size": "x" * 10_000}])
+def test_a_refusal_never_repeats_endless_input(parameters: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check("gpt-image-2", **parameters)
+
+    assert len(str(caught.value)) < 400
+    assert len(caught.value.param or "") <= 100
+
+
+def test_a_bridged_model_also_takes_every_size_of_its_target() -> None:
+    check(bridged("dall-e-3"), size="1536x1024")
+
+    with pytest.raises(InvalidOrder) as caught:
+        check(bridged("dall-e-3"), size="256x256")
+
+    assert caught.value.code == "invalid_size"
+    assert "every size the model that answers for it paints" in str(caught.value)
+
+
+def test_a_rule_may_have_only_one_end() -> None:
+    entry = {"parameters": {"seed": {"minimum": 0}, "fade": {"maximum": 9}}}
+    model = parse_catalog(builtin_models(), {"gpt-image-2": entry}).models["gpt-image-2"]
+
+    check(model, seed=10**12, fade=-(10**12))
+
+
+def test_the_prompt_is_counted_in_characters() -> None:
+    check_prompt("灯塔" * 5, 10)
+
+    with pytest.raises(InvalidOrder):
+        check_prompt("灯塔" * 5, 9)
+
+
+def test_the_first_mistake_is_told() -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check("dall-e-3", prompt="", n=0, size="x")
+
+    assert caught.value.param == "prompt"

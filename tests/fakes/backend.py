@@ -1,0 +1,70 @@
+"""A backend that answers by script."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from service.domain.errors import CallFailure
+from service.domain.images import CallMade, ImageCall, Realm
+from tests.fakes.values import a_call_made
+
+Outcome = CallMade | CallFailure | Exception
+
+
+class Held:
+    """An attempt that hangs until the test releases it: at the provider, or in the pace before it."""
+
+    def __init__(self, *, is_sent: bool = True) -> None:
+        self.is_sent = is_sent
+        self.arrived = asyncio.Event()
+        self._released = asyncio.Event()
+        self._outcome: Outcome | None = None
+
+    def release(self, outcome: Outcome | None = None) -> None:
+        """Let it go on, to *outcome* or else to the pictures asked for."""
+        self._outcome = outcome
+        self._released.set()
+
+    async def wait(self) -> Outcome | None:
+        self.arrived.set()
+        await self._released.wait()
+        return self._outcome
+
+
+class FakeBackend:
+    """Implements `ports.Backend`. Each attempt takes the next step of the script; after it, all succeed.
+
+    *calls* are those that were sent, as the provider's own journal would have them.
+    """
+
+    name = "fake"
+    realm = Realm.SANDBOX
+
+    def __init__(self, *script: Outcome | Held) -> None:
+        self.script = deque(script)
+        self.attempts = 0
+        self.calls: list[ImageCall] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._serial = 0
+
+    async def make(self, call: ImageCall, paced: Callable[[], None]) -> CallMade | CallFailure:
+        self.attempts += 1
+        step = self.script.popleft() if self.script else None
+        if isinstance(step, Held) and not step.is_sent:
+            step = await step.wait()
+        paced()
+        self.calls.append(call)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            outcome = await step.wait() if isinstance(step, Held) else step
+        finally:
+            self.in_flight -= 1
+        if isinstance(outcome, Exception):
+            raise outcome
+        return self._paint(call.n) if outcome is None else outcome
+
+    def _paint(self, n: int) -> CallMade:
+        first, self._serial = self._serial, self._serial + n
+        return a_call_made(*(f"picture {first + i}".encode() for i in range(n)))

@@ -1,0 +1,67 @@
+"""An order book that answers by script, and news that the test tells.
+
+Not a twin of the scripts in Redis: it keeps no pool, counts no limit and compares
+no fence. Unless told otherwise, every order may make all it asks for.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from itertools import count
+
+from service.domain.errors import RateLimited, StateUnavailable
+from service.ports import Ask, Grant, Lease, Settlement
+from tests.fakes.values import a_grant
+
+
+class FakeBook:
+    """Implements `ports.OrderBook`; records what was asked and what was settled."""
+
+    def __init__(self, *script: Grant | RateLimited | StateUnavailable) -> None:
+        self.script = deque(script)
+        self.is_gone = False
+        self.asks: list[Ask] = []
+        self.settlements: list[Settlement] = []
+        self.renewals: list[tuple[Lease, ...]] = []
+        self.finishing = asyncio.Event()
+        self.may_finish = asyncio.Event()
+        self.may_finish.set()
+        self._indices = count()
+
+    async def begin(self, ask: Ask) -> Grant:
+        self.asks.append(ask)
+        self._answer()
+        reply = self.script.popleft() if self.script else None
+        if isinstance(reply, Exception):
+            raise reply
+        if reply is not None:
+            return reply
+        return a_grant(mine=tuple(next(self._indices) for _ in range(ask.n)))
+
+    async def finish(self, settlement: Settlement) -> None:
+        self._answer()
+        self.finishing.set()
+        await self.may_finish.wait()
+        self.settlements.append(settlement)
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        self._answer()
+        self.renewals.append(tuple(leases))
+
+    def _answer(self) -> None:
+        if self.is_gone:
+            raise StateUnavailable("timeout")
+
+
+class FakeWakeups:
+    """Implements `ports.Wakeups`: yields what the test tells."""
+
+    def __init__(self) -> None:
+        self._news: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+
+    def tell(self, pool: str, index: int) -> None:
+        self._news.put_nowait((pool, index))
+
+    async def listen(self) -> AsyncIterator[tuple[str, int]]:
+        while True:
+            yield await self._news.get()

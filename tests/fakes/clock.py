@@ -1,0 +1,74 @@
+"""Held time: it stands still until the test moves it, or until nothing else could happen.
+
+`FakeClock` implements `ports.Clock`. `HeldLoop` is an event loop on such a clock:
+when every task waits and only timers are left, time jumps to the next of them, so
+that tests with minutes of waiting take no time, and always the same course.
+"""
+
+import asyncio
+import selectors
+from contextlib import AbstractAsyncContextManager
+from datetime import UTC, date, datetime
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+"""When tests begin: DALL·E is retired, gpt-image-1.5 is not yet."""
+
+
+class FakeClock:
+    """Implements `ports.Clock`; starts at an odd instant, so that none is mistaken for a duration."""
+
+    def __init__(self) -> None:
+        self._now_s = 1000.0
+        self._wall_offset_s = NOON.timestamp() - self._now_s
+
+    def wall_s(self) -> float:
+        return self._wall_offset_s + self._now_s
+
+    def today(self) -> date:
+        return datetime.fromtimestamp(self.wall_s(), UTC).date()
+
+    def monotonic_s(self) -> float:
+        return self._now_s
+
+    def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[object]:
+        """Needs the `HeldLoop` of this very clock."""
+        return asyncio.timeout_at(deadline_s)
+
+    def advance(self, duration_s: float) -> None:
+        """Let time pass; timers that are due fire as soon as the test awaits something."""
+        self._now_s += duration_s
+
+
+class NothingWillHappen(RuntimeError):
+    """Every task waits for something that no other will do: the test would hang."""
+
+
+class HeldLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time is a `FakeClock`'s."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        super().__init__(_JumpingSelector(self.clock))
+
+    def time(self) -> float:
+        return self.clock.monotonic_s()
+
+
+async def until_idle() -> None:
+    """Return once everybody waits: the loop lets time pass only when nothing else can happen."""
+    await asyncio.sleep(1e-6)
+
+
+class _JumpingSelector(selectors.SelectSelector):
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if ready:
+            return ready
+        if timeout is None:
+            raise NothingWillHappen
+        self._clock.advance(timeout)
+        return []

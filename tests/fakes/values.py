@@ -1,0 +1,164 @@
+"""Valid values, each with what a test cares about named and the rest filled in."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from service.domain.catalog import Catalog, parse_catalog
+from service.domain.errors import Billing, CallFailure, FailureKind, LimitState, RateLimited
+from service.domain.images import (
+    Caller,
+    CallMade,
+    Delivery,
+    Image,
+    ImageCall,
+    ImageOrder,
+    Operation,
+    Parameters,
+    Policy,
+    RawImage,
+    Realm,
+    SentOrder,
+)
+from service.ports import Ask, Grant, Limit, Settlement, Variant
+
+USAGE = {
+    "total_tokens": 1806,
+    "input_tokens": 50,
+    "output_tokens": 1756,
+    "input_tokens_details": {"text_tokens": 50, "image_tokens": 0},
+}
+
+
+def builtin_models() -> str:
+    """Return the text of the catalogue as it is shipped."""
+    return (files("service.domain") / "models.toml").read_text("utf-8")
+
+
+@cache
+def a_catalog() -> Catalog:
+    """Return the catalogue as it is shipped."""
+    return parse_catalog(builtin_models())
+
+
+def a_caller(**override: Any) -> Caller:
+    return Caller(**{"team": "open", "user": "ann", "policy": Policy(), **override})
+
+
+def an_order(**override: Any) -> ImageOrder:
+    given: dict[str, Any] = {
+        "id": "order-1",
+        "operation": Operation.GENERATE,
+        "asked_model": "dall-e-3",
+        "prompt": "A lighthouse",
+        "n": 1,
+        "parameters": {},
+        "delivery": Delivery.B64_JSON,
+        "caller": a_caller(),
+        "deadline_s": 1120.0,
+    }
+    return ImageOrder(**{**given, **override})
+
+
+def a_sent_order(**override: Any) -> SentOrder:
+    given: dict[str, Any] = {
+        "model": "gpt-image-2.6-flare",
+        "prompt": "A lighthouse",
+        "parameters": {"quality": "medium"},
+        "images_per_call": 1,
+        "output_format": "png",
+    }
+    return SentOrder(**{**given, **override})
+
+
+def a_call(**override: Any) -> ImageCall:
+    parameters: Parameters = {"quality": "medium"}
+    given: dict[str, Any] = {
+        "model": "gpt-image-2.6-flare",
+        "prompt": "A lighthouse",
+        "n": 1,
+        "parameters": parameters,
+        "safety_identifier": "hash",
+    }
+    return ImageCall(**{**given, **override})
+
+
+def a_call_made(*pictures: bytes, **override: Any) -> CallMade:
+    images = tuple(RawImage(data=data) for data in pictures or (b"picture",))
+    return CallMade(**{"images": images, "usage": USAGE, "resolved": {"quality": "medium"}, **override})
+
+
+def a_failure(**override: Any) -> CallFailure:
+    given: dict[str, Any] = {
+        "kind": FailureKind.OVERLOADED,
+        "billing": Billing.NOT_BILLED,
+        "message": "The provider is overloaded.",
+    }
+    return CallFailure(**{**given, **override})
+
+
+def a_refusal(**override: Any) -> CallFailure:
+    """Return a failure that everybody who orders the same would meet."""
+    return a_failure(kind=FailureKind.REFUSED, message="The provider's policy refused this.", **override)
+
+
+def an_image(digest: str = "d1", **override: Any) -> Image:
+    given: dict[str, Any] = {
+        "digest": digest,
+        "format": "png",
+        "width": 1024,
+        "height": 1024,
+        "size_bytes": 7,
+        "created_s": 1,
+    }
+    return Image(**{**given, **override})
+
+
+def a_variant(index: int = 0, **override: Any) -> Variant:
+    return Variant(**{"index": index, "image": an_image(f"d{index}"), "age_s": 60.0, **override})
+
+
+def a_limit(**override: Any) -> Limit:
+    return Limit(**{"resource": "requests", "scope": "user", "key": "ann", "per_min": 10, **override})
+
+
+def a_limit_state(**override: Any) -> LimitState:
+    given = {"resource": "images", "scope": "user", "limit": 10, "remaining": 0, "reset_s": 6.0}
+    return LimitState(**{**given, **override})
+
+
+def a_rate_limit(**override: Any) -> RateLimited:
+    return RateLimited(a_limit_state(**override), retry_after_s=6.0, limits=())
+
+
+def an_ask(**override: Any) -> Ask:
+    given: dict[str, Any] = {
+        "id": "order-1",
+        "round": 0,
+        "team": "open",
+        "user": "ann",
+        "model": "gpt-image-2.6-flare",
+        "pool": "pool",
+        "n": 1,
+        "limits": (),
+    }
+    return Ask(**{**given, **override})
+
+
+def a_grant(**override: Any) -> Grant:
+    return Grant(**{"ready": (), "mine": (), "awaited": (), "limits": (), **override})
+
+
+def a_settlement(**override: Any) -> Settlement:
+    given: dict[str, Any] = {
+        "id": "order-1",
+        "part": "0.0",
+        "fence": "order-1.0",
+        "team": "open",
+        "user": "ann",
+        "model": "gpt-image-2.6-flare",
+        "realm": Realm.SANDBOX,
+        "pool": "pool",
+        "limits": (),
+    }
+    return Settlement(**{**given, **override})

@@ -1,0 +1,259 @@
+import asyncio
+
+import pytest
+
+from service.domain.errors import RateLimited, StateUnavailable
+from service.gateway.breaker import FAILURES_TO_OPEN
+from service.gateway.degraded import LocalShare
+from service.gateway.flights import Flights, Landing
+from service.gateway.state import LEASE_S, SharedState
+from service.ports import Lease, LimitDecided, StateFailed
+from tests.fakes.book import FakeBook, FakeWakeups
+from tests.fakes.clock import FakeClock, until_idle
+from tests.fakes.storage import FakeOutbox
+from tests.fakes.telemetry import FakeTelemetry
+from tests.fakes.values import a_grant, a_limit, a_rate_limit, a_settlement, a_variant, an_ask, an_image
+from tests.gateway.assembly import in_background
+
+
+class Surroundings:
+    """A shared state and what stands around it."""
+
+    def __init__(self, clock: FakeClock | None = None, *, kept: int = 0) -> None:
+        self.clock = clock or FakeClock()
+        self.book = FakeBook()
+        self.outbox = FakeOutbox(*(a_settlement(part=str(i)) for i in range(kept)))
+        self.telemetry = FakeTelemetry()
+        self.state = SharedState(
+            book=self.book,
+            outbox=self.outbox,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            local=LocalShare(clock=self.clock, processes=1),
+        )
+
+    async def lose_redis(self) -> None:
+        """Take Redis away and let it be noticed."""
+        self.book.is_gone = True
+        for _ in range(FAILURES_TO_OPEN):
+            await self.state.begin(an_ask(pool=None))
+
+
+async def test_the_book_decides_while_it_answers() -> None:
+    around = Surroundings()
+    grant = a_grant(ready=(a_variant(),), mine=(1,), awaited=(2,))
+    around.book.script.append(grant)
+
+    assert await around.state.begin(an_ask()) is grant
+    assert around.telemetry.facts == [LimitDecided(decision="allowed", degraded=False)]
+    assert not around.state.is_degraded
+
+
+async def test_an_order_is_counted_as_admitted_once() -> None:
+    around = Surroundings()
+    await around.state.begin(an_ask())
+
+    await around.state.begin(an_ask(round=1))
+
+    assert len(around.telemetry.of(LimitDecided)) == 1
+
+
+async def test_a_refusal_of_the_book_stands() -> None:
+    around = Surroundings()
+    refusal = a_rate_limit(resource="images")
+    around.book.script.append(refusal)
+
+    with pytest.raises(RateLimited) as caught:
+        await around.state.begin(an_ask())
+
+    assert caught.value is refusal
+    assert around.telemetry.facts == [LimitDecided(decision="images", degraded=False)]
+
+
+async def test_without_an_answer_the_local_share_decides() -> None:
+    around = Surroundings()
+    around.book.script.append(StateUnavailable("timeout"))
+
+    grant = await around.state.begin(an_ask(n=2))
+
+    assert grant.degraded
+    assert len(grant.mine) == 2
+    assert around.telemetry.facts == [
+        StateFailed(operation="begin", reason="timeout"),
+        LimitDecided(decision="allowed", degraded=True),
+    ]
+
+
+async def test_a_refusal_of_the_local_share_is_told_as_such() -> None:
+    around = Surroundings()
+    around.book.is_gone = True
+    ask = an_ask(limits=(a_limit(per_min=1),))
+    await around.state.begin(ask)
+
+    with pytest.raises(RateLimited):
+        await around.state.begin(ask)
+
+    assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(decision="requests", degraded=True)
+
+
+async def test_a_redis_that_is_gone_is_not_asked_again_and_again() -> None:
+    around = Surroundings()
+    await around.lose_redis()
+    asked = len(around.book.asks)
+
+    await around.state.begin(an_ask())
+    await around.state.finish(a_settlement())
+
+    assert around.state.is_degraded
+    assert len(around.book.asks) == asked
+    assert around.outbox.kept == [a_settlement()]
+
+
+async def test_a_probe_finds_redis_again() -> None:
+    around = Surroundings()
+    await around.lose_redis()
+    around.book.is_gone = False
+    around.clock.advance(1.0)
+
+    assert not (await around.state.begin(an_ask())).degraded
+    assert not around.state.is_degraded
+
+
+async def test_a_refusal_is_a_sign_of_life() -> None:
+    around = Surroundings()
+    await around.lose_redis()
+    around.book.is_gone = False
+    around.book.script.append(a_rate_limit())
+    around.clock.advance(1.0)
+
+    with pytest.raises(RateLimited):
+        await around.state.begin(an_ask())
+
+    assert not around.state.is_degraded
+
+
+async def test_settlements_go_to_the_book() -> None:
+    around = Surroundings()
+
+    await around.state.finish(a_settlement())
+
+    assert around.book.settlements == [a_settlement()]
+    assert around.outbox.kept == []
+
+
+async def test_settlements_redis_cannot_take_are_kept() -> None:
+    around = Surroundings()
+    around.book.is_gone = True
+
+    await around.state.finish(a_settlement())
+
+    assert around.outbox.kept == [a_settlement()]
+    assert around.telemetry.facts == [StateFailed(operation="finish", reason="timeout")]
+
+
+async def test_a_settlement_may_be_put_off() -> None:
+    around = Surroundings()
+    [index] = (await around.state.begin(an_ask())).mine
+
+    around.state.finish_later(a_settlement(released=(index,)))
+
+    assert around.book.settlements == []
+    assert around.outbox.kept == [a_settlement(released=(index,))]
+
+
+async def test_local_claims_end_with_their_settlement() -> None:
+    around = Surroundings()
+    around.book.is_gone = True
+    [index] = (await around.state.begin(an_ask(id="order-1"))).mine
+    assert (await around.state.begin(an_ask(id="order-2"))).awaited == (index,)
+
+    await around.state.finish(a_settlement(released=(index,)))
+
+    assert (await around.state.begin(an_ask(id="order-3"))).awaited == ()
+
+
+async def test_claims_of_living_orders_are_renewed_well_within_their_lease(clock: FakeClock) -> None:
+    around = Surroundings(clock)
+    around.book.script.append(a_grant(mine=(3, 4)))
+    await around.state.begin(an_ask())
+    async with in_background(around.state.renew_forever()):
+        await asyncio.sleep(LEASE_S * 0.9)
+
+    lease = Lease(id="order-1", fence="order-1.0", team="open", pool="pool", indices=(3, 4))
+    assert around.book.renewals == [(lease,), (lease,)]
+
+
+async def test_only_what_is_still_held_is_renewed(clock: FakeClock) -> None:
+    around = Surroundings(clock)
+    around.book.script.append(a_grant(mine=(3, 4, 5)))
+    await around.state.begin(an_ask())
+    async with in_background(around.state.renew_forever()):
+        await around.state.finish(a_settlement(made=((3, an_image()),)))
+        await asyncio.sleep(LEASE_S / 3 + 1)
+        await around.state.finish(a_settlement(made=((None, an_image()),), released=(4,)))
+        await asyncio.sleep(LEASE_S / 3)
+        await around.state.finish(a_settlement(released=(5,)))
+        await asyncio.sleep(LEASE_S / 3)
+
+    assert [[lease.indices for lease in leases] for leases in around.book.renewals] == [[(4, 5)], [(5,)], []]
+
+
+async def test_what_the_local_share_gave_is_not_renewed(clock: FakeClock) -> None:
+    around = Surroundings(clock)
+    around.book.script.append(StateUnavailable("timeout"))
+    await around.state.begin(an_ask())
+    around.book.script.append(a_grant(awaited=(1,)))
+    await around.state.begin(an_ask(id="order-2"))
+    async with in_background(around.state.renew_forever()):
+        await asyncio.sleep(LEASE_S / 3 + 1)
+
+    assert around.book.renewals == [()]
+
+
+async def test_renewal_outlives_an_outage(clock: FakeClock) -> None:
+    around = Surroundings(clock)
+    around.book.is_gone = True
+    async with in_background(around.state.renew_forever()):
+        await asyncio.sleep(LEASE_S / 3 + 1)
+        around.book.is_gone = False
+        await asyncio.sleep(LEASE_S / 3)
+
+    assert around.telemetry.of(StateFailed) == [StateFailed(operation="renew", reason="timeout")]
+    assert around.book.renewals == [()]
+
+
+async def test_what_was_kept_is_sent_oldest_first_and_forgotten(clock: FakeClock) -> None:
+    around = Surroundings(clock, kept=3)
+    async with in_background(around.state.replay_forever()):
+        await asyncio.sleep(1.5)
+
+    assert [settlement.part for settlement in around.book.settlements] == ["0", "1", "2"]
+    assert around.outbox.kept == []
+
+
+async def test_what_was_kept_stays_while_redis_is_gone(clock: FakeClock) -> None:
+    around = Surroundings(clock, kept=2)
+    around.book.is_gone = True
+    async with in_background(around.state.replay_forever()):
+        await asyncio.sleep(2.5)
+        assert len(around.outbox.kept) == 2
+        around.book.is_gone = False
+        await asyncio.sleep(1.0)
+
+    assert around.outbox.kept == []
+    failures = around.telemetry.of(StateFailed)
+    assert set(failures) == {StateFailed(operation="replay", reason="timeout")}
+
+
+async def test_news_from_elsewhere_wake_who_waits_here() -> None:
+    around, flights, wakeups = Surroundings(), Flights(), FakeWakeups()
+    async with (
+        in_background(around.state.listen_forever(wakeups, flights)),
+        asyncio.TaskGroup() as group,
+    ):
+        waiting = group.create_task(flights.wait("pool", [7], left_s=9.0))
+        await asyncio.sleep(0)
+        wakeups.tell("pool", 7)
+        await until_idle()
+
+        assert await waiting == {7: Landing()}
