@@ -39,6 +39,8 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
         middleware=[Middleware(RequestScope), Middleware(Access)],
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
         redoc_url=None,
+        # A redirect would be built from the Host header, and costs an upload twice.
+        redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     for router in (images.router, files.router, models.router, ops.router, playground.router):

@@ -64,7 +64,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         surroundings = Surroundings(
             redis_url=redis_url,
             sandbox_url=sandbox_url,
-            public_url=settings.public_url or f"http://{settings.host}:{port}",
+            public_url=settings.public_url or _local_url(settings.host, port),
             secrets=secrets,
         )
         config = uvicorn.Config(
@@ -176,10 +176,19 @@ def _locked(data_dir: Path) -> Iterator[None]:
         yield
 
 
+def _local_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _secrets(settings: Settings) -> tuple[str, ...]:
     if settings.secrets is not None:
         return tuple(settings.secrets.get_secret_value().split(","))
-    return (load_or_make_secret(settings.data_dir / "secret"),)
+    try:
+        return (load_or_make_secret(settings.data_dir / "secret"),)
+    except ValueError as error:
+        raise SettingsError(
+            f"GATEWAY_SECRETS is not set, and {error}. Remove the file to have one made"
+        ) from error
 
 
 @asynccontextmanager

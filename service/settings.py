@@ -20,7 +20,8 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsError as NestedSettingsError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SECRETS = ("redis_url", "secrets")
@@ -137,6 +138,13 @@ class Settings(BaseSettings):
             )
         return value
 
+    @field_validator("openai_base_url")
+    @classmethod
+    def _check_base_url(cls, value: str | None) -> str | None:
+        if value is not None and (not _is_url(value, ("http", "https")) or "@" in urlsplit(value).netloc):
+            raise ValueError("must be an http(s) URL without credentials; the key goes into OPENAI_API_KEY")
+        return value
+
     @field_validator("store_url")
     @classmethod
     def _check_store_url(cls, value: str | None) -> str | None:
@@ -162,6 +170,18 @@ class Settings(BaseSettings):
                 "GATEWAY_SECRETS is required with GATEWAY_REDIS_URL: all replicas must share them"
             )
         return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Take values as they are given: `load_settings` reads the environment."""
+        return (init_settings,)
 
     @property
     def is_loopback(self) -> bool:
@@ -198,13 +218,20 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     Raises:
         SettingsError: one line per problem, with the name of the variable.
     """
-    values = _read_secret_files(environment)
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in environment.items() if value}
     try:
+        values = {**source(), **_read_secret_files(environment)}
         settings = Settings.model_validate(values)
-        if settings.config is not None:
-            settings = settings.model_copy(update={"file": _read_file(settings.config)})
     except ValidationError as error:
         raise SettingsError("\n".join(_describe(problem) for problem in error.errors())) from error
+    except NestedSettingsError as error:
+        name = str(error).partition('"')[2].partition('"')[0].upper()
+        raise SettingsError(
+            f"GATEWAY_{name}: is a group; set its members, as in GATEWAY_{name}__<MEMBER>"
+        ) from error
+    if settings.config is not None:
+        settings = settings.model_copy(update={"file": _read_file(settings.config)})
     return settings
 
 
@@ -227,10 +254,9 @@ def _read_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
             continue
         try:
             values[name] = Path(path).read_text("utf-8").strip()
-        except OSError as error:
-            raise SettingsError(
-                f"{variable}_FILE: cannot read the file it names: {error.strerror}"
-            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise SettingsError(f"{variable}_FILE: cannot read the file it names: {reason}") from error
     return values
 
 
@@ -239,7 +265,7 @@ def _read_file(path: Path) -> FileConfig:
         return FileConfig.model_validate(tomllib.loads(path.read_text("utf-8")))
     except OSError as error:
         raise SettingsError(f"GATEWAY_CONFIG: cannot read {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {error}") from error
     except ValidationError as error:
         lines = (

@@ -15,6 +15,7 @@ from service.ports import Clock
 
 PATH = "/v1/images/files/"
 _SALT = "image-link"
+_MOST_FIELDS = 8
 
 
 class SignedLinks:
@@ -35,7 +36,10 @@ class SignedLinks:
 
     def check(self, name: str, query: str) -> None:
         """Implement `Links.check`."""
-        fields = parse_qs(query, max_num_fields=8)
+        try:
+            fields = parse_qs(query, max_num_fields=_MOST_FIELDS)
+        except ValueError as error:
+            raise LinkRefused from error
         expires, signature = fields.get("exp", []), fields.get("sig", [])
         if len(expires) != 1 or len(signature) != 1 or not expires[0].isascii() or not expires[0].isdigit():
             raise LinkRefused

@@ -7,6 +7,7 @@ Failure behaviour: an unwritable directory is logged, and the settlement is lost
 its hold then expires into the ledger's `unknown`.
 """
 
+import contextlib
 import logging
 from collections.abc import Sequence
 from hashlib import sha256
@@ -48,7 +49,11 @@ class FileOutbox:
     def remove(self, settlements: Sequence[Settlement]) -> None:
         """Implement `Outbox.remove`."""
         for settlement in settlements:
-            self._path(settlement).unlink(missing_ok=True)
+            try:
+                self._path(settlement).unlink(missing_ok=True)
+            except OSError:
+                # It will be sent again, which changes nothing.
+                _log.exception("settlement not removed", extra={"order_id": settlement.id})
 
     def _path(self, settlement: Settlement) -> Path:
         name = sha256(f"{settlement.id}.{settlement.part}".encode()).hexdigest()[:32]
@@ -63,5 +68,6 @@ def _read(path: Path) -> Settlement | None:
     except (OSError, ValidationError):
         # Kept for a person to look at, out of the way of the others.
         _log.exception("settlement unreadable", extra={"file": path.name})
-        path.rename(path.with_suffix(".unreadable"))
+        with contextlib.suppress(OSError):
+            path.rename(path.with_suffix(".unreadable"))
         return None

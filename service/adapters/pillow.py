@@ -28,21 +28,36 @@ class PillowPictures:
     """Implements `ports.Pictures`; workers start with the first picture that needs one."""
 
     def __init__(self, *, workers: int) -> None:
-        self._pool = ProcessPoolExecutor(
-            workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent
-        )
+        self._workers = workers
+        self._pool = self._open_pool()
 
     async def finish(self, data: bytes, finish: Finish | None) -> Picture:
         """Implement `Pictures.finish`."""
         picture = read_header(data)
         if finish is None or (picture.width, picture.height) == (finish.width, finish.height):
             return picture
-        loop = asyncio.get_running_loop()
         try:
-            resampled = await loop.run_in_executor(self._pool, resample, data, finish.width, finish.height)
+            resampled = await self._run(data, finish)
         except (OSError, ValueError, SyntaxError, BrokenExecutor) as error:
             raise PictureBroken from error
         return Picture(resampled, picture.format, finish.width, finish.height)
+
+    async def _run(self, data: bytes, finish: Finish) -> bytes:
+        loop = asyncio.get_running_loop()
+        pool = self._pool
+        try:
+            return await loop.run_in_executor(pool, resample, data, finish.width, finish.height)
+        except BrokenExecutor:
+            # A worker died, perhaps of another picture: once more, among new ones.
+            if self._pool is pool:
+                pool.shutdown(wait=False)
+                self._pool = self._open_pool()
+            return await loop.run_in_executor(self._pool, resample, data, finish.width, finish.height)
+
+    def _open_pool(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(
+            self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent
+        )
 
     def close(self) -> None:
         """End the workers; waits for none."""
@@ -60,7 +75,7 @@ def read_header(data: bytes) -> Picture:
             warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
             with PillowImage.open(io.BytesIO(data), formats=tuple(FORMATS)) as opened:
                 width, height, name = *opened.size, FORMATS[str(opened.format)]
-    except (OSError, ValueError, SyntaxError, PillowImage.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, KeyError, PillowImage.DecompressionBombError) as error:
         raise PictureBroken from error
     if width * height > MAX_PIXELS:
         raise PictureBroken

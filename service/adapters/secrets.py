@@ -10,6 +10,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+_SHORTEST = 16
+
 
 def derive_key(secret: str, purpose: str) -> bytes:
     """Return 32 bytes for *purpose*, a constant label such as `image-link`."""
@@ -18,15 +20,26 @@ def derive_key(secret: str, purpose: str) -> bytes:
 
 
 def load_or_make_secret(path: Path) -> str:
-    """Return the secret in *path*, made on first use and readable by its owner only."""
+    """Return the secret in *path*, made on first use and readable by its owner only.
+
+    It appears complete or not at all, and the first of several processes wins.
+
+    Raises:
+        ValueError: the file holds no secret; it is not replaced, since links depend on it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with open(path, "x", opener=_owner_only) as file:
-            file.write(random_secrets.token_urlsafe(32))
-    except FileExistsError:
-        pass
-    return path.read_text("utf-8").strip()
-
-
-def _owner_only(name: str, flags: int) -> int:
-    return os.open(name, flags, 0o600)
+    if not path.exists():
+        half = path.with_name(f"{path.name}.{os.getpid()}")
+        half.touch(mode=0o600)
+        half.write_text(random_secrets.token_urlsafe(32), "utf-8")
+        try:
+            # Unlike a rename, a link fails where another process was first.
+            path.hardlink_to(half)
+        except FileExistsError:
+            pass
+        finally:
+            half.unlink()
+    secret = path.read_text("utf-8").strip()
+    if len(secret) < _SHORTEST:
+        raise ValueError(f"{path} holds no secret of at least {_SHORTEST} characters")
+    return secret

@@ -49,7 +49,11 @@ async def get_image_file(request: Request, name: str) -> Response:
     size_bytes = await services.files.size(name)
     if _matches(request.headers.get("if-none-match", ""), headers["etag"]):
         return Response(status_code=304, headers=headers)
-    start, end, status = _asked_part(request, headers["etag"], size_bytes)
+    # Ranges have a meaning for GET only (RFC 9110, 14.2).
+    is_head = request.method == "HEAD"
+    start, end, status = (
+        (0, size_bytes, 200) if is_head else _asked_part(request, headers["etag"], size_bytes)
+    )
     if start >= end:
         problem = Problem(416, "This range is outside the image.", code="range_not_satisfiable")
         return Response(
@@ -61,7 +65,7 @@ async def get_image_file(request: Request, name: str) -> Response:
     headers["content-length"] = str(end - start)
     if status == 206:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size_bytes}"
-    if request.method == "HEAD":
+    if is_head:
         return Response(status_code=status, headers=headers, media_type=f"image/{kind}")
     chunks = services.files.read(name, start, end)
     return StreamingResponse(chunks, status, headers=headers, media_type=f"image/{kind}")

@@ -10,12 +10,14 @@ from service.http.services import services_of
 router = APIRouter(tags=["Operations"])
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", operation_id="getLiveness", summary="Is this process alive?")
 async def get_liveness() -> dict[str, str]:
     """Answer; depends on nothing."""
     return {"status": "ok"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", operation_id="getReadiness", summary="May this process have traffic?")
 async def get_readiness(request: Request, verbose: str | None = None) -> JSONResponse:
     """Red only while draining: without Redis or a provider, hits, files and honest refusals still work."""

@@ -1,16 +1,16 @@
 """HTTP/1.1 parsing: uvicorn's httptools protocol with three repairs.
 
-* An offer to upgrade to h2c, which every `java.net.http.HttpClient` makes, is
-  dropped from the head; httptools would otherwise swallow the body behind it
+* An offer to upgrade, which every `java.net.http.HttpClient` makes (to h2c), is
+  declined; httptools would otherwise swallow the body behind it
   (Kludex/uvicorn#2722). Ignoring an upgrade is what RFC 9110, 7.8 allows.
 * A head is bounded in size and in time.
 * Bytes that are no HTTP are answered in the OpenAI error envelope.
 """
 
-import re
 from asyncio import TimerHandle
 from typing import Any
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from service.http.errors import Problem
@@ -20,8 +20,7 @@ MAX_HEAD_S = 10.0
 MAX_DISCARDED_BYTES = 128 * 1024 * 1024
 """What a client may still send after it has been answered, so that it gets to read the answer."""
 
-_END_OF_HEAD = b"\r\n\r\n"
-_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*h2c[ \t]*(?=\r\n)", re.IGNORECASE)
+_FIELD_BYTES = len(b": \r\n")
 
 _TOO_LARGE = Problem(
     431, f"The request's headers are larger than {MAX_HEAD_BYTES} bytes.", code="headers_too_large"
@@ -31,19 +30,21 @@ _REASONS = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
 
 
 class GatewayHttpProtocol(HttpToolsProtocol):
-    """One connection. Bytes of a head are kept back until it is complete, bodies pass through at once."""
+    """One connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head = b""
         self._in_head = True
+        self._head_bytes = 0
         self._head_timer: TimerHandle | None = None
         self._discarded_bytes = 0
+        self._offers_upgrade = False
+        self._is_refused = False
 
     def connection_made(self, transport: Any) -> None:
         """Start waiting for the first head."""
         super().connection_made(transport)
-        self._head_timer = self.loop.call_later(MAX_HEAD_S, self.transport.close)
+        self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
@@ -51,56 +52,83 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse *data*, or wait for the rest of a head."""
-        if not self._in_head:
-            super().data_received(data)
-            return
-        head = self._head + data
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(MAX_HEAD_S, self.transport.close)
-        end = head.find(_END_OF_HEAD)
-        if max(end, len(head) if end < 0 else 0) > MAX_HEAD_BYTES:
-            self._refuse(_TOO_LARGE)
-        elif end < 0:
-            self._head = head
-        else:
-            self._head = b""
-            self._stop_timer()
-            # Everything after it is body (or the next head, when pipelined: then unfiltered).
-            end += len(_END_OF_HEAD)
-            if b"h2c" in head[:end]:
-                head = _UPGRADE.sub(b"", head[:end]) + head[end:]
-            super().data_received(head)
+        """Parse *data*; a head that offers an upgrade is parsed once more without the offer."""
+        self._unset_keepalive_if_required()
+        while data and not self._is_refused:
+            try:
+                self.parser.feed_data(data)
+                break
+            except httptools.HttpParserUpgrade as upgrade:
+                data = self._decline_upgrade() + data[upgrade.args[0] :]
+            except httptools.HttpParserError:
+                self._refuse(_MALFORMED)
+        if self._in_head and not self._is_refused:
+            self._head_bytes += len(data)
+            self._start_timer()
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self._refuse(_TOO_LARGE)
+
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._in_head = True
+        self._head_bytes = 0
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Go on to the body."""
+        """Hand the request on, unless it must be parsed again or is too large."""
+        self._offers_upgrade = self.parser.should_upgrade()
+        if self._offers_upgrade:
+            return
         self._in_head = False
-        super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """Go on to the next head."""
-        self._in_head = True
         self._discarded_bytes = 0
-        super().on_message_complete()
+        self._stop_timer()
+        fields_bytes = sum(len(name) + len(value) + _FIELD_BYTES for name, value in self.headers)
+        if len(self.url) + fields_bytes > MAX_HEAD_BYTES:
+            self._refuse(_TOO_LARGE)
+        else:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Collect the body; of one that was answered before it ended, discard a bounded rest."""
+        if self._is_refused:
+            return
         if self.cycle.response_complete:
             self._discarded_bytes += len(body)
             if self._discarded_bytes > MAX_DISCARDED_BYTES:
                 self.transport.close()
         super().on_body(body)
 
-    def send_400_response(self, msg: str) -> None:
-        """Answer bytes that are no HTTP."""
-        self._refuse(_MALFORMED)
+    def on_message_complete(self) -> None:
+        """A request is complete."""
+        if not self._offers_upgrade and not self._is_refused:
+            super().on_message_complete()
+
+    def _decline_upgrade(self) -> bytes:
+        """Return the head just parsed without its offer, for a fresh parser."""
+        kept = [(name, value) for name, value in self.headers if name != b"upgrade"]
+        if len(kept) == len(self.headers):
+            # CONNECT switches protocols without a header; this is no proxy.
+            self._refuse(_MALFORMED)
+            return b""
+        lines = [
+            b"%s %s HTTP/%s" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        ]
+        lines += [b"%s: %s" % header for header in kept]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def _refuse(self, problem: Problem) -> None:
+        self._is_refused = True
         self._stop_timer()
         body = problem.body()
         head = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
         self.transport.write(head % (problem.status, _REASONS[problem.status], len(body)) + body)
         self.transport.close()
+
+    def _start_timer(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(MAX_HEAD_S, self.transport.close)
 
     def _stop_timer(self) -> None:
         if self._head_timer is not None:

@@ -24,15 +24,13 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter for each option is how type
     journal_file: Annotated[
         Path | None, typer.Option(help="Append each finished request to this file as one line of JSON.")
     ] = None,
-    latency_s: Annotated[
-        float, typer.Option(min=0, help="Seconds each generation takes beside painting.")
-    ] = 0,
+    latency_s: Annotated[float, typer.Option(min=0, help="Seconds each order takes beside painting.")] = 0,
     today: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Pretend it is this day: models retire by date."),
     ] = None,
     legacy_dalle: Annotated[
-        bool, typer.Option("--legacy-dalle", help="Serve dall-e-2 and dall-e-3 as before.")
+        bool, typer.Option("--legacy-dalle", help="Serve dall-e-2 and dall-e-3 as before, variations too.")
     ] = False,
     fault_proxy: Annotated[
         bool, typer.Option(help="Listen on a second port too, whose connections break on command.")
@@ -51,6 +49,8 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter for each option is how type
     Look into it:   GET /sandbox/journal?since=0&settle_s=5   what was asked, answered and billed
 
     Misbehave:      PUT /sandbox/behaviour   {"latency_s": 2, "failures": [{"status": 429, "retry_after_s": 1}]}
+
+                    PUT /sandbox/behaviour   {"stream_fault": "cut"}   or "error_event", "silent_end"
 
     Break the wire: PUT /sandbox/faults      {"mode": "reset_after_request", "times": 1}   (with --fault-proxy)
 

@@ -41,13 +41,11 @@ def to_completed(order: Order, picture: Painted, *, is_first: bool) -> dict[str,
 
     What went in is counted with the first picture only, so that the events of a stream add up to its order.
     """
-    usage = _to_usage(order, 1, is_input_counted=is_first)
-    look = _to_look(order)
     return {
         "b64_json": picture.base64,
         "created_at": _now_s(),
-        **look,
-        "usage": usage,
+        **_to_look(order),
+        "usage": _to_usage(order, 1, is_input_counted=is_first),
         **_to_identifier(order),
     }
 

@@ -1,6 +1,6 @@
 """What the sandbox is to do badly, changeable while it runs.
 
-Owns the settings and their bookkeeping. Does not carry them out: `fulfilment` and `streams` ask, `failures` renders.
+Owns the settings and their bookkeeping. Does not carry them out: `work` and `streams` ask, `failures` renders.
 """
 
 import random

@@ -7,10 +7,10 @@ like a model at its worst: a caller that wants the rest untouched has to see to 
 from starlette.responses import Response
 
 from service.sandbox.forms import Form, read_edit_form, read_form
-from service.sandbox.fulfilment import fulfil
 from service.sandbox.refusals import Refusal
 from service.sandbox.rules import read_edit, read_variation
 from service.sandbox.visits import Visit
+from service.sandbox.work import fulfil
 
 
 async def edit(visit: Visit) -> Response:

@@ -83,6 +83,8 @@ async def _take_apart(form: FormData) -> Form:
     images = sum(name in _IMAGE_NAMES for name in form.keys())  # noqa: SIM118 - repeats only show in keys()
     for name, value in form.multi_items():
         if isinstance(value, str):
+            if name in _IMAGE_NAMES or name in _OTHER_ROLES:
+                raise wrong_type(name, "a file", value)
             fields[name] = _to_value(name, value)
         elif name in _IMAGE_NAMES:
             is_only = name == "image" and images == 1

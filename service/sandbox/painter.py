@@ -23,7 +23,7 @@ Colour = tuple[int, int, int]
 
 _HILLS = 5
 _STEPS = 64  # corners of a hill's ridge: fewer look angular, more cost time
-_INK, _PAPER = (22, 24, 34), (255, 255, 255)
+_PAPER = (255, 255, 255)
 _DARK, _LIGHT, _SKY, _SKY_SHADES, _HILL, _SUN, _CLEAR = 0, 63, 64, 128, 192, 200, 255
 _FLAT_DARK, _FLAT_LIGHT, _FLAT_CLEAR = 0, 1, 2
 _STRIP = 0.75  # the label and the mark stand below this share of the height
@@ -74,7 +74,8 @@ def paint(picture: Picture) -> bytes:
 def _paint_flat(picture: Picture) -> Image.Image:
     # With three colours a pixel of a PNG is two bits, which halves the cost once more.
     canvas = Image.new("P", picture.size, _FLAT_CLEAR if picture.is_transparent else _FLAT_DARK)
-    canvas.putpalette([*_INK, *_PAPER, *_INK])
+    ink = _Taste(picture).ink
+    canvas.putpalette([*ink, *_PAPER, *ink])
     draw_mark(canvas, picture.mark, light=_FLAT_LIGHT, dark=_FLAT_DARK)
     return canvas
 
@@ -101,13 +102,16 @@ class _Taste:
         # A few degrees between the pictures of one order, so that they look like variations of each other.
         self.hue = seed[0] / 256 + self.dice.uniform(-0.04, 0.04)
         self.is_night = seed[1] < 80
+        # Dark enough for the mark, and never the same twice: an edit of one of our own pictures has to differ from
+        # it in every place.
+        self.ink = _colour(self.dice.random(), self.dice.uniform(0.3, 0.7), self.dice.uniform(0.08, 0.2))
 
     def to_palette(self) -> list[int]:
         zenith, horizon, sun = self._zenith(), self._horizon(), self._sun()
-        colours = [_blend(_INK, _PAPER, index / (_SKY - 1)) for index in range(_SKY)]
+        colours = [_blend(self.ink, _PAPER, index / (_SKY - 1)) for index in range(_SKY)]
         colours += [_blend(zenith, horizon, index / (_SKY_SHADES - 1)) for index in range(_SKY_SHADES)]
         colours += [self._hill(index / (_HILLS - 1)) for index in range(_HILLS)]
-        colours += [_INK] * (_SUN - len(colours))
+        colours += [self.ink] * (_SUN - len(colours))
         colours += [_blend(horizon, sun, share) for share in (0.25, 0.55, 1.0)]
         return [level for colour in colours for level in colour]
 

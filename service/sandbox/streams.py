@@ -1,6 +1,6 @@
 """An answer in pieces: server-sent events with partial and completed pictures.
 
-Owns the events, their timing and the ways a stream can break. Does not admit orders (`fulfilment`).
+Owns the events, their timing and the ways a stream can break. Does not admit orders (`work`).
 
 The partials of *n* pictures come interleaved: the first of each, then the second of each. Nothing in an event
 says to which picture it belongs, except for the mark in its pixels.

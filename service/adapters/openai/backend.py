@@ -6,6 +6,7 @@ around it costs more CPU than the whole exchange (docs/performance.md).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
@@ -49,18 +50,22 @@ def open_transport(url: str, *, connections: int) -> AiohttpTransport:
     Honours `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`, but never sends what is
     meant for this machine through a proxy.
     """
-    trust_proxies = httpx.URL(url).host not in _LOOPBACK
+    address = httpx.URL(url)
     verify = httpx.create_ssl_context()
 
     def open_session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=verify, limit=connections, keepalive_timeout=_KEEPALIVE_S),
-            trust_env=trust_proxies,
+            # It would read ~/.netrc along with the proxies, and put other credentials beside ours.
+            trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
             read_bufsize=2**20,
         )
 
-    return AiohttpTransport(client=open_session)
+    proxy = (
+        None if address.host in _LOOPBACK or proxy_bypass(address.host) else getproxies().get(address.scheme)
+    )
+    return AiohttpTransport(client=open_session, proxy=httpx.Proxy(proxy) if proxy else None)
 
 
 class OpenAIBackend:

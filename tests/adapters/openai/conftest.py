@@ -1,0 +1,103 @@
+"""A provider to fail against: the sandbox behind its fault proxy, and a server that answers byte for byte."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+import pytest_asyncio
+
+from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts, open_transport
+from service.domain.errors import CallFailure
+from service.domain.images import CallMade, ImageCall, Realm
+from tests.sandbox.process import SandboxHandle, run_sandbox
+
+TIMEOUTS = Timeouts(pool_s=2.0, connect_s=2.0, read_s=0.5)
+CALL = ImageCall(model="gpt-image-2", prompt="a heron", n=1, parameters={}, safety_identifier="hash-of-ann")
+
+Make = Callable[..., Awaitable[CallMade | CallFailure]]
+
+
+@asynccontextmanager
+async def open_backend(
+    url: str, *, connections: int = 4, timeouts: Timeouts = TIMEOUTS, **address: str
+) -> AsyncIterator[OpenAIBackend]:
+    transport = open_transport(url, connections=connections)
+    try:
+        yield OpenAIBackend(
+            BackendAddress(name="openai", realm=Realm.LIVE, url=url, **{"api_key": "sk-ours", **address}),
+            transport=transport,
+            timeouts=timeouts,
+            pace=None,
+        )
+    finally:
+        await transport.aclose()
+
+
+async def make_call(url: str, call: ImageCall = CALL) -> CallMade | CallFailure:
+    """Make one call on a connection of its own."""
+    async with open_backend(url) as backend:
+        return await backend.make(call, lambda: None)
+
+
+def failed(result: CallMade | CallFailure) -> CallFailure:
+    assert isinstance(result, CallFailure), result
+    return result
+
+
+@dataclass(slots=True)
+class Script:
+    """What a `ScriptedServer` says to every request, and what it was told."""
+
+    url: str
+    reply: bytes = b""
+    requests: list[bytes] = field(default_factory=list)
+
+    def answer(self, status: int, body: bytes, *fields: str) -> None:
+        lines = [f"HTTP/1.1 {status} So", f"content-length: {len(body)}", *fields]
+        self.reply = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@asynccontextmanager
+async def run_script() -> AsyncIterator[Script]:
+    """Run a server that reads one request a connection, says its reply and closes."""
+    script = Script("")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(
+            (
+                int(line.split(b":")[1])
+                for line in head.split(b"\r\n")
+                if line.lower().startswith(b"content-length")
+            ),
+            0,
+        )
+        script.requests.append(head + await reader.readexactly(length))
+        writer.write(script.reply)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        script.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        yield script
+
+
+@pytest.fixture
+async def script() -> AsyncIterator[Script]:
+    async with run_script() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def provider_urls() -> AsyncGenerator[tuple[str, str]]:
+    async with run_sandbox(fault_proxy=True, today="2026-11-22") as handle:
+        yield handle.url, handle.fault_url
+
+
+@pytest.fixture
+async def provider(provider_urls: tuple[str, str]) -> AsyncGenerator[SandboxHandle]:
+    """The sandbox, as good as new."""
+    async with SandboxHandle(*provider_urls) as handle:
+        await handle.reset()
+        yield handle

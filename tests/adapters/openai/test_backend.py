@@ -1,0 +1,377 @@
+"""What goes out to the provider and what comes back when all is well; pace, proxy and certificates."""
+
+import asyncio
+import base64
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import orjson
+import pytest
+from aiolimiter import AsyncLimiter
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from service.adapters.openai.backend import BackendAddress, OpenAIBackend, open_transport
+from service.domain.errors import Billing, FailureKind
+from service.domain.images import CallMade, ImageCall, Realm
+from service.sandbox.marks import read_mark
+from tests.adapters.openai.conftest import CALL, TIMEOUTS, Script, failed, make_call, open_backend, run_script
+from tests.sandbox.process import SandboxHandle
+
+GOOD = orjson.dumps({"created": 1, "data": [{"b64_json": base64.b64encode(b"picture").decode()}]})
+PROXY_VARIABLES = (
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "NETRC",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+
+
+@pytest.fixture(autouse=True)
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment is what these tests are about: begin with an empty one."""
+    for name in PROXY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+
+
+def made(result: object) -> CallMade:
+    assert isinstance(result, CallMade), result
+    return result
+
+
+async def test_the_provider_sees_the_call_and_who_we_are(script: Script) -> None:
+    script.answer(200, GOOD)
+    call = ImageCall(
+        model="gpt-image-2",
+        prompt="a häron \N{EAGLE}",
+        n=2,
+        parameters={"size": "1024x1024", "output_compression": 70},
+        safety_identifier="hash-of-ann",
+    )
+    async with open_backend(f"{script.url}/", organization="org-1", project="proj-1") as backend:
+        await backend.make(call, lambda: None)
+
+    head, _, body = script.requests[0].partition(b"\r\n\r\n")
+    lines = head.decode().lower().split("\r\n")
+    assert lines[0] == "post /v1/images/generations http/1.1"
+    assert {
+        "authorization: bearer sk-ours",
+        "content-type: application/json",
+        "accept-encoding: identity",
+        "openai-organization: org-1",
+        "openai-project: proj-1",
+        f"content-length: {len(body)}",
+    } <= set(lines)
+    assert orjson.loads(body) == {
+        "model": "gpt-image-2",
+        "prompt": "a häron \N{EAGLE}",
+        "n": 2,
+        "size": "1024x1024",
+        "output_compression": 70,
+        "safety_identifier": "hash-of-ann",
+    }
+
+
+async def test_without_organization_and_project_none_is_named(script: Script) -> None:
+    script.answer(200, GOOD)
+
+    await make_call(script.url)
+
+    assert b"openai-" not in script.requests[0].lower()
+
+
+async def test_pictures_come_back_as_they_were_painted(provider: SandboxHandle) -> None:
+    call = ImageCall(model="gpt-image-2", prompt="three herons", n=3, parameters={}, safety_identifier="x")
+
+    result = made(await make_call(f"{provider.url}/v1", call))
+
+    (entry,) = await provider.journal()
+    serials = [read_mark(image.data).serial for image in result.images]
+    assert serials == [image["serial"] for image in entry["images"]]
+    assert result.resolved == {
+        "background": "opaque",
+        "output_format": "png",
+        "quality": "low",
+        "size": "1024x1024",
+    }
+    assert result.usage is not None
+    assert result.usage["output_tokens"] == 3 * 196
+
+
+async def test_fewer_pictures_than_asked_are_handed_on(provider: SandboxHandle) -> None:
+    """Whoever counts them knows which are missing; each that came was paid for."""
+    await provider.behave(images_short=1)
+    call = ImageCall(model="gpt-image-2", prompt="herons", n=3, parameters={}, safety_identifier="x")
+
+    assert len(made(await make_call(f"{provider.url}/v1", call)).images) == 2
+
+
+async def test_a_connection_is_used_again(provider: SandboxHandle) -> None:
+    await provider.behave(paint="flat")
+    async with open_backend(f"{provider.url}/v1", connections=1) as backend:
+        started_s = time.monotonic()
+        for _ in range(3):
+            made(await backend.make(CALL, lambda: None))
+
+    assert time.monotonic() - started_s < 2.0
+
+
+async def test_paced_is_told_right_before_sending(provider: SandboxHandle) -> None:
+    await provider.behave(paint="flat")
+    told: list[int] = []
+    async with open_backend(f"{provider.url}/v1") as backend:
+        await backend.make(CALL, lambda: told.append(1))
+
+    assert told == [1]
+
+
+async def test_the_pace_waits_and_never_refuses(provider: SandboxHandle) -> None:
+    await provider.behave(paint="flat")
+    url = f"{provider.url}/v1"
+    transport = open_transport(url, connections=8)
+    backend = OpenAIBackend(
+        BackendAddress(name="openai", realm=Realm.LIVE, url=url, api_key="sk"),
+        transport=transport,
+        timeouts=TIMEOUTS,
+        pace=AsyncLimiter(2, 0.4),
+    )
+    started_s = time.monotonic()
+    sent_s: list[float] = []
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(backend.make(CALL, lambda: sent_s.append(time.monotonic() - started_s)))
+    await transport.aclose()
+
+    # A burst of two, then one for each 0.2 s.
+    assert sent_s[1] < 0.15 <= sent_s[2]
+    assert 0.35 <= sent_s[3] < 1.5
+
+
+async def test_a_call_larger_than_the_bucket_waits_for_the_whole_bucket(script: Script) -> None:
+    script.answer(200, GOOD)
+    transport = open_transport(script.url, connections=1)
+    backend = OpenAIBackend(
+        BackendAddress(name="openai", realm=Realm.LIVE, url=script.url, api_key="sk"),
+        transport=transport,
+        timeouts=TIMEOUTS,
+        pace=AsyncLimiter(2, 60),
+    )
+    call = ImageCall(model="gpt-image-2", prompt="herons", n=10, parameters={}, safety_identifier="x")
+
+    async with asyncio.timeout(2):
+        made(await backend.make(call, lambda: None))
+    await transport.aclose()
+
+
+async def test_who_is_cancelled_in_the_pace_has_sent_nothing(script: Script) -> None:
+    script.answer(200, GOOD)
+    transport = open_transport(script.url, connections=1)
+    pace = AsyncLimiter(1, 60)
+    backend = OpenAIBackend(
+        BackendAddress(name="openai", realm=Realm.LIVE, url=script.url, api_key="sk"),
+        transport=transport,
+        timeouts=TIMEOUTS,
+        pace=pace,
+    )
+    told: list[int] = []
+    await backend.make(CALL, lambda: None)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await backend.make(CALL, lambda: told.append(1))
+    await transport.aclose()
+
+    assert (told, len(script.requests)) == ([], 1)
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
+async def test_a_plain_provider_is_reached_through_the_proxy(
+    script: Script, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The script plays the proxy: it is asked for the whole URL, and the name is never looked up here."""
+    monkeypatch.setenv(name, script.url.removesuffix("/v1"))
+    script.answer(200, GOOD)
+
+    made(await make_call("http://provider.invalid/v1"))
+
+    assert script.requests[0].startswith(b"POST http://provider.invalid/v1/images/generations HTTP/1.1\r\n")
+
+
+async def test_no_proxy_is_obeyed(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", script.url.removesuffix("/v1"))
+    monkeypatch.setenv("NO_PROXY", "provider.invalid")
+
+    failure = failed(await make_call("http://provider.invalid/v1"))
+
+    assert (failure.kind, script.requests) == (FailureKind.UNREACHABLE, [])
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_what_is_on_this_machine_is_never_asked_through_a_proxy(
+    provider: SandboxHandle, script: Script, monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", script.url.removesuffix("/v1"))
+    await provider.behave(paint="flat")
+
+    made(await make_call(f"{provider.url.replace('127.0.0.1', host)}/v1"))
+
+    assert script.requests == []
+
+
+@pytest.mark.parametrize(
+    "content", ["default login somebody password else", "machine provider.invalid login a password b"]
+)
+async def test_a_netrc_neither_replaces_our_key_nor_breaks_the_call(
+    script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
+) -> None:
+    """A developer's ~/.netrc often has an entry for everything."""
+    (tmp_path / "netrc").write_text(content)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", script.url.removesuffix("/v1"))
+    script.answer(200, GOOD)
+
+    made(await make_call("http://provider.invalid/v1"))
+
+    assert b"authorization: bearer sk-ours" in script.requests[0].lower()
+
+
+class Authority:
+    """A certificate authority of our own, and one certificate for 127.0.0.1 and a made-up name."""
+
+    def __init__(self, directory: Path) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        self.root = directory / "root.pem"
+        self._chain = directory / "chain.pem"
+        root = self._sign("Test root", key, key, issuer=None)
+        own_key = ec.generate_private_key(ec.SECP256R1())
+        own = self._sign("provider.invalid", own_key, key, issuer=root)
+        self.root.write_bytes(root.public_bytes(serialization.Encoding.PEM))
+        self._chain.write_bytes(
+            own_key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+            + own.public_bytes(serialization.Encoding.PEM)
+        )
+
+    def server_context(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self._chain)
+        return context
+
+    def _sign(
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        signer: ec.EllipticCurvePrivateKey,
+        *,
+        issuer: x509.Certificate | None,
+    ) -> x509.Certificate:
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer.subject if issuer else subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
+        )
+        if issuer is not None:
+            names: list[x509.GeneralName] = [x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))]
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        return builder.sign(signer, hashes.SHA256())
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@asynccontextmanager
+async def run_tls_provider(authority: Authority) -> AsyncIterator[int]:
+    """Run a provider that speaks TLS; yields its port."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(GOOD)}\r\n\r\n".encode() + GOOD)
+        writer.close()
+
+    context = authority.server_context()
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+async def test_a_company_certificate_authority_is_trusted_when_named(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with run_tls_provider(authority) as port:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+
+        made(await make_call(f"https://127.0.0.1:{port}/v1"))
+
+
+async def test_a_certificate_nobody_vouches_for_is_not_trusted_and_gets_no_key(authority: Authority) -> None:
+    async with run_tls_provider(authority) as port:
+        failure = failed(await make_call(f"https://127.0.0.1:{port}/v1"))
+
+    assert (failure.kind, failure.billing) == (FailureKind.UNREACHABLE, Billing.NOT_BILLED)
+
+
+@asynccontextmanager
+async def run_tunnel(port: int, heads: list[bytes]) -> AsyncIterator[str]:
+    """Run a proxy whose CONNECT leads to *port* whatever was asked for; yields its URL."""
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65_536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        back, forth = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        async with asyncio.TaskGroup() as group:
+            group.create_task(pump(reader, forth))
+            group.create_task(pump(back, writer))
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_a_tls_provider_is_reached_through_a_tunnel_that_sees_no_key(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heads: list[bytes] = []
+    async with run_tls_provider(authority) as port, run_tunnel(port, heads) as proxy:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+
+        made(await make_call("https://provider.invalid/v1"))
+
+    assert heads[0].startswith(b"CONNECT provider.invalid:443 HTTP/1.1\r\n")
+    assert b"sk-ours" not in b"".join(heads)
+
+
+@pytest.mark.parametrize("status", [403, 407, 502])
+async def test_a_tunnel_that_is_refused_cost_nothing(monkeypatch: pytest.MonkeyPatch, status: int) -> None:
+    async with run_script() as proxy:
+        proxy.answer(status, b"no")
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/v1"))
+
+        failure = failed(await make_call("https://provider.invalid/v1"))
+
+    assert (failure.kind, failure.billing) == (FailureKind.UNREACHABLE, Billing.NOT_BILLED)

@@ -1,0 +1,102 @@
+"""JSON on the wire, both ways."""
+
+import base64
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.adapters.openai import wire
+from service.domain.images import CallMade, ImageCall
+
+LEGACY = ImageCall(
+    model="dall-e-3",
+    prompt="x",
+    n=1,
+    parameters={"response_format": "b64_json", "quality": "hd"},
+    safety_identifier="h",
+)
+
+
+def test_models_of_old_get_the_field_of_old() -> None:
+    body = orjson.loads(wire.encode_generation(LEGACY))
+
+    assert body == {
+        "model": "dall-e-3",
+        "prompt": "x",
+        "n": 1,
+        "response_format": "b64_json",
+        "quality": "hd",
+        "user": "h",
+    }
+
+
+def test_everything_an_answer_says_of_itself_is_read() -> None:
+    answer = {
+        "created": 1,
+        "data": [
+            {"b64_json": base64.b64encode(b"one").decode(), "revised_prompt": "better"},
+            {"b64_json": base64.b64encode(b"two").decode(), "revised_prompt": 7, "unknown": []},
+        ],
+        "background": "opaque",
+        "size": "1024x1024",
+        "quality": None,
+        "output_format": 3,
+        "usage": {"output_tokens": 5},
+        "model": "gpt-image-2-2026-04-21",
+        "unknown": {},
+    }
+
+    made = wire.decode_answer(orjson.dumps(answer))
+
+    assert [(image.data, image.revised_prompt) for image in made.images] == [
+        (b"one", "better"),
+        (b"two", None),
+    ]
+    assert made.resolved == {"background": "opaque", "size": "1024x1024"}
+    assert made.usage == {"output_tokens": 5}
+    assert made.answered_model == "gpt-image-2-2026-04-21"
+
+
+@pytest.mark.parametrize(
+    "extra", [{}, {"usage": None, "model": None}, {"usage": [], "model": 1}, {"usage": "x"}], ids=str
+)
+def test_what_an_answer_does_not_say_is_none(extra: dict[str, object]) -> None:
+    made = wire.decode_answer(orjson.dumps({"data": [{"b64_json": "eA=="}], **extra}))
+
+    assert (made.usage, made.answered_model, dict(made.resolved)) == (None, None, {})
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["data", "b64_json", "usage", "error", "size", "x"]), inner, max_size=4
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(
+    st.binary(max_size=64) | JSON.map(orjson.dumps) | JSON.map(lambda value: orjson.dumps({"data": [value]}))
+)
+def test_no_answer_breaks_the_decoder(body: bytes) -> None:
+    try:
+        made = wire.decode_answer(body)
+    except wire.NotUnderstood:
+        return
+
+    assert isinstance(made, CallMade)
+    assert made.images
+
+
+def test_json_that_is_none_is_none() -> None:
+    assert wire.decode_json(b"<html>") is None
+    assert wire.decode_json(b"[" * 100_000) is None

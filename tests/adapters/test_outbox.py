@@ -1,0 +1,204 @@
+"""Settlements on disk: complete or not there, whatever happens to the process or the directory."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from service.adapters.outbox import FileOutbox
+from service.domain.images import Image, Realm
+from service.ports import Limit, Settlement
+from tests.processes import REPOSITORY
+
+IMAGE = Image(
+    digest="ab" * 32,
+    format="png",
+    width=1024,
+    height=1024,
+    size_bytes=7,
+    created_s=1,
+    revised_prompt="a \N{EAGLE}",
+    usage={"output_tokens": 5, "input_tokens_details": {"text_tokens": 1}},
+    resolved={"size": "1024x1024"},
+    cost_microusd=None,
+)
+
+
+def settlement(order_id: str = "order", part: str = "0.0", **fields: object) -> Settlement:
+    values: dict[str, object] = {
+        "id": order_id,
+        "part": part,
+        "fence": f"{order_id}.0",
+        "team": "open",
+        "user": "ann",
+        "model": "gpt-image-2",
+        "realm": Realm.LIVE,
+        "pool": None,
+        "limits": (Limit(resource="images", scope="user", key="ann", per_min=5),),
+        "made": ((3, IMAGE), (None, IMAGE)),
+        "forgotten": ((1, "cd"),),
+    }
+    return Settlement(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def test_what_is_added_comes_back_whole(tmp_path: Path) -> None:
+    FileOutbox(tmp_path).add(settlement())
+
+    assert FileOutbox(tmp_path).pending() == [settlement()]
+
+
+def test_the_oldest_comes_first(tmp_path: Path) -> None:
+    outbox = FileOutbox(tmp_path)
+    for number in (3, 1, 2):
+        outbox.add(settlement(part=f"{number}"))
+        _age_files(tmp_path)
+
+    assert [one.part for one in outbox.pending()] == ["3", "1", "2"]
+
+
+def _age_files(directory: Path) -> None:
+    for path in directory.iterdir():
+        earlier_ns = path.stat().st_mtime_ns - 1_000_000_000
+        os.utime(path, ns=(earlier_ns, earlier_ns))
+
+
+def test_the_same_settlement_again_is_one(tmp_path: Path) -> None:
+    outbox = FileOutbox(tmp_path)
+    outbox.add(settlement())
+    outbox.add(settlement())
+
+    assert len(outbox.pending()) == 1
+
+
+@pytest.mark.parametrize("strange", ["../../escape", "a/b", "a\x00b", "x" * 5000, ""])
+def test_no_id_leads_out_of_the_directory(tmp_path: Path, strange: str) -> None:
+    outbox = FileOutbox(tmp_path / "outbox")
+    outbox.add(settlement(strange))
+
+    assert [one.id for one in outbox.pending()] == [strange]
+    assert len(list((tmp_path / "outbox").iterdir())) == 1
+
+
+def test_removing_what_is_gone_is_no_mistake(tmp_path: Path) -> None:
+    outbox = FileOutbox(tmp_path)
+    outbox.add(settlement(part="1"))
+    outbox.add(settlement(part="2"))
+
+    for _ in range(2):
+        outbox.remove([settlement(part="1"), settlement(part="never")])
+
+    assert [one.part for one in outbox.pending()] == ["2"]
+
+
+def test_an_empty_or_missing_directory_has_nothing(tmp_path: Path) -> None:
+    assert FileOutbox(tmp_path).pending() == []
+    assert FileOutbox(tmp_path / "missing").pending() == []
+    FileOutbox(tmp_path / "missing").remove([settlement()])
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b"{}", b"\xff\xfe", b'{"id": 1}'])
+def test_an_unreadable_file_is_set_aside_and_never_in_the_way(
+    tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    outbox = FileOutbox(tmp_path)
+    (tmp_path / "broken.json").write_bytes(content)
+    outbox.add(settlement())
+
+    assert outbox.pending() == [settlement()]
+    assert (tmp_path / "broken.unreadable").read_bytes() == content
+    assert "settlement unreadable" in caplog.text
+    caplog.clear()
+    assert outbox.pending() == [settlement()]
+    assert caplog.text == ""
+
+
+def test_a_directory_that_cannot_be_written_is_logged_and_nothing_raised(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "outbox").write_text("in the way")
+
+    FileOutbox(tmp_path / "outbox").add(settlement())
+
+    assert "settlement lost" in caplog.text
+    assert FileOutbox(tmp_path / "outbox").pending() == []
+
+
+def test_half_written_files_are_not_read(tmp_path: Path) -> None:
+    outbox = FileOutbox(tmp_path)
+    outbox.add(settlement())
+    (whole,) = tmp_path.iterdir()
+    (tmp_path / f"{whole.stem}x.half").write_bytes(whole.read_bytes()[:50])
+
+    assert outbox.pending() == [settlement()]
+    assert not list(tmp_path.glob("*.unreadable"))
+
+
+def test_a_process_that_is_killed_while_writing_leaves_only_whole_files(tmp_path: Path) -> None:
+    script = (
+        "import sys, itertools\n"
+        "from pathlib import Path\n"
+        "from tests.adapters.test_outbox import settlement, FileOutbox\n"
+        "outbox = FileOutbox(Path(sys.argv[1]))\n"
+        "for number in itertools.count():\n"
+        "    outbox.add(settlement(part=str(number)))\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=REPOSITORY) as writer:
+        deadline_s = time.monotonic() + 20
+        while len(list(tmp_path.glob("*.json"))) < 50 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        writer.kill()
+
+    kept = FileOutbox(tmp_path).pending()
+
+    assert len(kept) >= 50
+    assert not list(tmp_path.glob("*.unreadable"))
+
+
+async def test_several_processes_may_empty_one_directory(tmp_path: Path) -> None:
+    outbox = FileOutbox(tmp_path)
+    stop = threading.Event()
+
+    def empty() -> int:
+        other = FileOutbox(tmp_path)
+        rounds = 0
+        while not stop.is_set():
+            other.remove(other.pending())
+            rounds += 1
+        return rounds
+
+    async with asyncio.TaskGroup() as group:
+        racing = group.create_task(asyncio.to_thread(empty))
+        for number in range(200):
+            outbox.add(settlement(part=f"{number}"))
+            await asyncio.to_thread(outbox.pending)
+        stop.set()
+
+    assert racing.result() > 0
+    outbox.remove(outbox.pending())
+    assert outbox.pending() == []
+
+
+async def test_an_unreadable_file_that_another_process_sets_aside_first_is_no_failure(tmp_path: Path) -> None:
+    """Whatever is raised here would end the loop that replays, and with it every order of the process.
+
+    A pipe makes the order of events certain: who reads it waits until we have taken its name away.
+    """
+    pipe = tmp_path / "broken.json"
+    os.mkfifo(pipe)
+    outbox = FileOutbox(tmp_path)
+
+    def set_aside() -> None:
+        with pipe.open("wb") as writer:
+            pipe.unlink()
+            writer.write(b"{")
+
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(asyncio.to_thread(outbox.pending))
+        group.create_task(asyncio.to_thread(set_aside))
+
+    assert reading.result() == []

@@ -1,0 +1,96 @@
+"""What the tests of the HTTP edge share: a provider that keeps a journal, gateways in front of it, clients."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import orjson
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.processes import REPOSITORY, Gateway, run_gateway
+
+
+class SandboxJournal:
+    """What reached the sandbox at *url*, as it wrote it down."""
+
+    def __init__(self, url: str, path: Path) -> None:
+        self.url = url
+        self._path = path
+
+    def entries(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self._path.read_bytes().splitlines()]
+
+    def of(self, prompt: str) -> list[dict[str, Any]]:
+        """Return the calls whose prompt begins with *prompt*."""
+        return [entry for entry in self.entries() if (entry["prompt"] or "").startswith(prompt)]
+
+
+@pytest.fixture(scope="session")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxJournal]:
+    """A sandbox, by its journal."""
+    path = tmp_path_factory.mktemp("sandbox") / "journal.jsonl"
+    command = [sys.executable, "-m", "service.sandbox", "--exit-with-parent", "--journal-file", str(path)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if process.stdout is None:
+            raise AssertionError("stdout is not a pipe")
+        yield SandboxJournal(orjson.loads(process.stdout.readline())["url"], path)
+        process.terminate()
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory, journal: SandboxJournal) -> Iterator[Gateway]:
+    """A gateway without limits whose provider is that sandbox."""
+    limits = {"default_policy__requests_per_min": 0, "default_policy__images_per_min": 0}
+    provider = {"openai_base_url": f"{journal.url}/v1", "openai_api_key": "sk-ours"}
+    with run_gateway(tmp_path_factory.mktemp("edge"), **limits, **provider) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def client(gateway: Gateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client:
+        yield client
+
+
+@pytest.fixture
+def prompt() -> str:
+    """A prompt no other test has."""
+    return f"a lighthouse, number {uuid4().hex}"
+
+
+@pytest.fixture
+def nothing_spent(gateway: Gateway, client: httpx.Client, journal: SandboxJournal) -> Iterator[None]:
+    """Hold a test to it: no call reached the sandbox, none was tried, nothing crashed."""
+    log_bytes = gateway.log.stat().st_size
+    before = (len(journal.entries()), attempts(client))
+
+    yield
+
+    assert (len(journal.entries()), attempts(client)) == before
+    written = gateway.log.read_bytes()[log_bytes:].decode()
+    assert "traceback" not in written.lower()
+    assert '"level":"error"' not in written
+
+
+def attempts(client: httpx.Client) -> float:
+    """Return how many attempts at any backend the gateway has counted."""
+    return sum(
+        sample.value
+        for family in text_string_to_metric_families(client.get("/metrics").text)
+        for sample in family.samples
+        if sample.name == "imagegw_upstream_attempts_total"
+    )
+
+
+@pytest.fixture(scope="session")
+def limited(tmp_path_factory: pytest.TempPathFactory, journal: SandboxJournal) -> Iterator[Gateway]:
+    """A gateway with a small limit for each user, and links that expire."""
+    limits = {"default_policy__requests_per_min": 5, "default_policy__images_per_min": 2}
+    provider = {"openai_base_url": f"{journal.url}/v1", "openai_api_key": "sk-ours"}
+    with run_gateway(tmp_path_factory.mktemp("limited"), url_ttl_s=3600, **limits, **provider) as running:
+        yield running

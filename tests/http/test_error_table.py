@@ -1,0 +1,156 @@
+"""The table of statuses: complete, and never an invitation to pay again."""
+
+import inspect
+
+import orjson
+import pytest
+
+from service.domain import errors
+from service.domain.errors import Billing, CallFailure, FailureKind, GatewayError, LimitState, OrderFailed
+from service.http.errors import INTERNAL, Problem, describe, limit_headers
+
+LIMIT = LimitState(resource="images", scope="user", limit=2, remaining=0, reset_s=59.3)
+
+
+def failure(
+    kind: FailureKind, billing: Billing = Billing.NOT_BILLED, *, retry_after_s: float | None = None
+) -> CallFailure:
+    return CallFailure(kind=kind, billing=billing, message="Something failed.", retry_after_s=retry_after_s)
+
+
+EXAMPLES: dict[type[GatewayError], tuple[GatewayError, int, str | None]] = {
+    errors.InvalidOrder: (errors.InvalidOrder("No.", param="n", code="x"), 400, "x"),
+    errors.Unauthenticated: (errors.Unauthenticated("Who?"), 401, "invalid_api_key"),
+    errors.RateLimited: (
+        errors.RateLimited(LIMIT, retry_after_s=30.2, limits=(LIMIT,)),
+        429,
+        "rate_limit_exceeded",
+    ),
+    errors.NotCached: (errors.NotCached("Not there."), 504, "not_cached"),
+    errors.OrderFailed: (
+        OrderFailed((failure(FailureKind.BROKEN, Billing.UNKNOWN),), kept=1),
+        502,
+        "partial_failure",
+    ),
+    errors.DeadlineExceeded: (errors.DeadlineExceeded(dispatched=True), 504, "deadline_exceeded"),
+    errors.StateUnavailable: (errors.StateUnavailable("timeout"), 503, "state_unavailable"),
+    errors.StoreUnavailable: (errors.StoreUnavailable(), 503, "store_unavailable"),
+    errors.ImageMissing: (errors.ImageMissing(), 404, "image_not_found"),
+    errors.LinkRefused: (errors.LinkRefused(), 403, "invalid_link"),
+    errors.Draining: (errors.Draining(), 503, "draining"),
+}
+
+
+def all_errors() -> set[type[GatewayError]]:
+    classes = {kind for _, kind in inspect.getmembers(errors, inspect.isclass)}
+    return {kind for kind in classes if issubclass(kind, GatewayError) and kind is not GatewayError}
+
+
+def test_every_error_of_the_tree_has_an_example_here() -> None:
+    assert set(EXAMPLES) == all_errors()
+
+
+@pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
+def test_every_error_has_a_row(kind: type[GatewayError]) -> None:
+    error, status, code = EXAMPLES[kind]
+
+    problem = describe(error)
+
+    assert (problem.status, problem.code) == (status, code)
+    assert set(orjson.loads(problem.body())["error"]) >= {"message", "type", "param", "code"}
+
+
+def test_an_unknown_error_is_ours_and_says_nothing() -> None:
+    problem = describe(ValueError("the password is swordfish"))
+
+    assert problem is INTERNAL
+    assert b"swordfish" not in problem.body()
+
+
+OUTCOMES = {
+    FailureKind.REFUSED: (400, False),
+    FailureKind.INVALID: (400, False),
+    FailureKind.MISCONFIGURED: (502, False),
+    FailureKind.RATE_LIMITED: (429, True),
+    FailureKind.OVERLOADED: (503, True),
+    FailureKind.UNREACHABLE: (502, True),
+    FailureKind.NOT_SENT: (503, True),
+    FailureKind.TIMED_OUT: (504, False),
+    FailureKind.BROKEN: (502, False),
+    FailureKind.NOT_KEPT: (503, False),
+}
+
+
+@pytest.mark.parametrize("kind", FailureKind)
+def test_a_failed_call_invites_a_retry_only_where_nothing_was_billed(kind: FailureKind) -> None:
+    status, may_retry = OUTCOMES[kind]
+
+    problem = describe(OrderFailed((failure(kind),), kept=0))
+
+    assert problem.status == status
+    assert sdk_retries(problem) == may_retry
+
+
+@pytest.mark.parametrize("billing", Billing)
+def test_a_partial_failure_invites_a_retry_only_if_every_failed_call_was_free(billing: Billing) -> None:
+    free = failure(FailureKind.OVERLOADED)
+
+    problem = describe(OrderFailed((free, failure(FailureKind.OVERLOADED, billing)), kept=2))
+
+    assert (problem.status, problem.code) == (502, "partial_failure")
+    assert sdk_retries(problem) == (billing is Billing.NOT_BILLED)
+    assert orjson.loads(problem.body())["error"]["images_kept"] == 2
+
+
+def sdk_retries(problem: Problem) -> bool:
+    """Return what the official SDKs do (contract: `_base_client.py`, `_should_retry`)."""
+    advice = problem.headers.get("x-should-retry")
+    if advice is not None:
+        return advice == "true"
+    return problem.status in {408, 409, 429} or problem.status >= 500
+
+
+@pytest.mark.parametrize(
+    ("advice_s", "whole", "exact"),
+    [(None, "1", "1000"), (0.0004, "1", "1"), (0.534, "1", "534"), (1.2, "2", "1200"), (60.0, "60", "60000")],
+)
+def test_both_retry_headers_tell_the_providers_advice(advice_s: float | None, whole: str, exact: str) -> None:
+    limited = failure(FailureKind.RATE_LIMITED, retry_after_s=advice_s)
+
+    problem = describe(OrderFailed((limited,), kept=0))
+
+    assert (problem.headers["retry-after"], problem.headers["retry-after-ms"]) == (whole, exact)
+
+
+@pytest.mark.parametrize("advice_s", [61.0, 3600.0, 1e9])
+def test_no_advice_is_longer_than_sdks_wait(advice_s: float) -> None:
+    problem = describe(OrderFailed((failure(FailureKind.RATE_LIMITED, retry_after_s=advice_s),), kept=0))
+
+    assert problem.headers["retry-after"] == "60"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.0, "0ms"), (0.0121, "13ms"), (0.9995, "1s"), (1.0, "1s"), (59.3, "59.3s")]
+)
+def test_resets_are_written_like_openais(seconds: float, text: str) -> None:
+    state = LimitState(resource="requests", scope="user", limit=9, remaining=3, reset_s=seconds)
+
+    headers = limit_headers((state,), degraded=True)
+
+    assert headers == {
+        "x-ratelimit-limit-requests": "9",
+        "x-ratelimit-remaining-requests": "3",
+        "x-ratelimit-reset-requests": text,
+        "x-ratelimit-degraded": "true",
+    }
+
+
+def test_details_of_the_provider_never_replace_the_four_fields() -> None:
+    problem = Problem(
+        400, "Ours.", code="ours", details={"message": "theirs", "moderation_details": {"a": 1}}
+    )
+
+    error = orjson.loads(problem.body())["error"]
+
+    assert error["message"] == "Ours."
+    assert error["moderation_details"] == {"a": 1}

@@ -1,0 +1,137 @@
+"""Clients that take their time: cut off after the limits of `images` and `protocol`, on a clock that runs faster.
+
+The parser and the body reader run in a real server on a real socket; only its loop's clock is faster, so that
+thirty seconds pass in little more than one.
+"""
+
+import asyncio
+import selectors
+import threading
+import time
+from collections.abc import Iterator, Mapping
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from service.http.errors import HANDLED, answer_error
+from service.http.images import MAX_BODY_S, read_json_body
+from service.http.protocol import MAX_HEAD_S, GatewayHttpProtocol
+from tests.http.wire import Connection, check_goes_on
+from tests.processes import free_port
+
+SPEED = 25
+IDLE_S = 75
+"""As the gateway has it."""
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+class FastSelector(selectors.DefaultSelector):
+    """Waits a fraction of what it is told."""
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        return super().select(None if timeout is None else timeout / SPEED)
+
+
+class FastLoop(asyncio.SelectorEventLoop):
+    """Lives many seconds in one."""
+
+    def __init__(self) -> None:
+        super().__init__(FastSelector())
+
+    def time(self) -> float:
+        return super().time() * SPEED
+
+
+async def echo(request: Request) -> Response:
+    return PlainTextResponse(await read_json_body(request))
+
+
+async def live(_: Request) -> Mapping[str, str] | Response:
+    return Response(b'{"status":"ok"}', media_type="application/json")
+
+
+@pytest.fixture(scope="module")
+def fast_url() -> Iterator[str]:
+    app = Starlette(
+        routes=[Route("/echo", echo, methods=["POST"]), Route("/livez", live)],
+        exception_handlers=dict.fromkeys(HANDLED, answer_error),
+    )
+    port = free_port()
+    config = uvicorn.Config(
+        app,
+        port=port,
+        http=GatewayHttpProtocol,
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=IDLE_S,
+    )
+    server = uvicorn.Server(config)
+    with asyncio.Runner(loop_factory=FastLoop) as runner:
+        thread = threading.Thread(target=runner.run, args=(server.serve(),))
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{port}"
+        server.should_exit = True
+        thread.join()
+
+
+def test_a_body_that_does_not_come_is_a_408_and_the_end(fast_url: str) -> None:
+    with Connection(fast_url) as connection:
+        connection.send(
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+        )
+        answer = connection.read_answer()
+
+        assert answer.status == 408
+        assert answer.json()["error"]["code"] == "request_timeout"
+        assert MAX_BODY_S / SPEED * 0.9 < answer.took_s < MAX_BODY_S / SPEED + 1
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize("beginning", [b"", b"G", LIVEZ[:-1], LIVEZ[:-4]])
+def test_a_head_that_does_not_end_is_cut_off(fast_url: str, beginning: bytes) -> None:
+    with Connection(fast_url) as connection:
+        started_s = time.monotonic()
+        connection.send(beginning)
+
+        assert connection.is_closed()
+
+    assert MAX_HEAD_S / SPEED * 0.9 < time.monotonic() - started_s < MAX_HEAD_S / SPEED + 1
+
+
+def test_a_head_that_drips_is_cut_off_too(fast_url: str) -> None:
+    """The time is for the whole head, not for each of its bytes."""
+    with Connection(fast_url) as connection:
+        started_s = time.monotonic()
+        connection.send(LIVEZ[:-2])
+        taken = connection.send_until_answered(_dripping())
+
+    assert taken < 200
+    assert time.monotonic() - started_s < MAX_HEAD_S / SPEED + 1
+
+
+def test_the_time_for_a_head_starts_anew_with_each_request(fast_url: str) -> None:
+    with Connection(fast_url) as connection:
+        for _ in range(3):
+            connection.send(LIVEZ[:10])
+            time.sleep(MAX_HEAD_S / SPEED * 0.5)
+            connection.send(LIVEZ[10:])
+            assert connection.read_answer().status == 200
+
+
+def test_an_idle_connection_is_not_an_unfinished_head(fast_url: str) -> None:
+    with Connection(fast_url) as connection:
+        check_goes_on(connection)
+        assert connection.wait_quietly(MAX_HEAD_S / SPEED * 2) == b""
+        check_goes_on(connection)
+
+
+def _dripping() -> Iterator[bytes]:
+    while True:
+        time.sleep(0.005)
+        yield b"x"

@@ -1,0 +1,159 @@
+"""Documents that promise names: compared with what has them."""
+
+import re
+import subprocess
+import sys
+
+import orjson
+import pytest
+
+from service.adapters.prometheus import PrometheusMetrics
+from service.settings import DefaultPolicy, Settings
+from tests.processes import REPOSITORY
+
+NOT_VARIABLES = {"file"}
+
+
+def read(path: str) -> str:
+    return (REPOSITORY / path).read_text("utf-8")
+
+
+def variables() -> set[str]:
+    """Return every variable that is a setting."""
+    names = set(Settings.model_fields) - NOT_VARIABLES - {"default_policy"}
+    own = {f"GATEWAY_{name.upper()}" for name in names if not name.startswith("openai_")}
+    provider = {name.upper() for name in names if name.startswith("openai_")}
+    return own | provider | {f"GATEWAY_DEFAULT_POLICY__{name.upper()}" for name in DefaultPolicy.model_fields}
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """Return the cells of the first table behind *heading*, without its head."""
+    part = text.split(heading, 1)[1]
+    lines = [line for line in re.split(r"\n#", part)[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_the_readme_has_every_setting_and_no_other() -> None:
+    documented = set()
+    for cells in rows(read("README.md"), "\n## Settings\n"):
+        documented |= set(re.findall(r"`((?:GATEWAY|OPENAI)_[A-Z_]+)`", cells[0]))
+
+    assert documented == variables()
+
+
+def test_the_readme_has_the_defaults_that_are_in_force() -> None:
+    wrong = {}
+    for cells in rows(read("README.md"), "\n## Settings\n"):
+        names = re.findall(r"`(GATEWAY_[A-Z_]+)`", cells[0])
+        values = re.findall(r"`([^`]+)`", cells[1])
+        for name, value in zip(names, values, strict=False):
+            default = _default(name)
+            if default is not None and _plain(default) != value:
+                wrong[name] = (value, default)
+
+    assert wrong == {}
+
+
+def _default(variable: str) -> object:
+    name = variable.removeprefix("GATEWAY_").lower()
+    if name.startswith("default_policy__"):
+        return getattr(DefaultPolicy(), name.removeprefix("default_policy__"))
+    return Settings.model_fields[name].get_default()
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+@pytest.mark.parametrize(
+    "path", ["README.md", "README.zh-CN.md", "docker-compose.yml", "Dockerfile", "deploy/compose.env.example"]
+)
+def test_no_document_names_a_setting_that_is_none(path: str) -> None:
+    known = variables() | {
+        f"{name}_FILE" for name in ("GATEWAY_SECRETS", "GATEWAY_REDIS_URL", "OPENAI_API_KEY")
+    }
+    # Of the command line, which is a client.
+    known |= {"GATEWAY_URL", "GATEWAY_KEY"}
+
+    named = set(re.findall(r"\b(?:GATEWAY|OPENAI)_[A-Z_]*[A-Z]\b", read(path)))
+
+    assert named - known == set()
+
+
+def test_metrics_md_has_every_metric_with_type_and_labels() -> None:
+    documented = {}
+    for cells in rows(read("docs/metrics.md"), "# Metrics"):
+        name, kind = cells[0].strip("`"), cells[1]
+        documented[name] = (kind, set(re.findall(r"`(\w+)`", cells[2])))
+
+    assert documented == dict(_metrics())
+
+
+def test_every_metric_says_what_it_means() -> None:
+    meanings = [cells[3] for cells in rows(read("docs/metrics.md"), "# Metrics")]
+
+    assert meanings
+    assert all(len(meaning) > 5 for meaning in meanings)
+
+
+def _metrics() -> list[tuple[str, tuple[str, set[str]]]]:
+    metrics = PrometheusMetrics(version="1")
+    found = []
+    for collector in vars(metrics).values():
+        described = getattr(collector, "describe", None)
+        if described is None or not hasattr(collector, "_labelnames"):
+            continue
+        for family in described():
+            suffix = "_total" if family.type == "counter" else ""
+            found.append((f"{family.name}{suffix}", (family.type, set(collector._labelnames))))
+    # Held by the registry alone.
+    found.append(("imagegw_build_info", ("gauge", {"version"})))
+    registered = {family.name for family in metrics.registry.collect()}
+    assert len(found) == len(registered)
+    return found
+
+
+def test_the_committed_openapi_document_is_the_one_that_is_served() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "service", "openapi"], cwd=REPOSITORY, capture_output=True, check=True
+    ).stdout
+
+    assert read("openapi/openapi.json").strip() == printed.decode().strip(), (
+        "image-gateway openapi > openapi/openapi.json"
+    )
+
+
+def test_the_openapi_document_has_ids_and_no_loose_ends() -> None:
+    text = read("openapi/openapi.json")
+    document = orjson.loads(text)
+
+    operations = [operation for path in document["paths"].values() for operation in path.values()]
+    identifiers = [operation["operationId"] for operation in operations]
+    assert len(set(identifiers)) == len(identifiers)
+    assert all(re.fullmatch(r"[a-z][A-Za-z]+", identifier) for identifier in identifiers)
+    for reference in set(re.findall(r'"\$ref":\s*"#/([^"]+)"', text)):
+        found = document
+        for part in reference.split("/"):
+            found = found[part]
+
+
+def test_nothing_committed_tells_of_the_machine_it_was_made_on() -> None:
+    for name in ("README.md", "README.zh-CN.md", "openapi/openapi.json", "docs/metrics.md", "Makefile"):
+        text = read(name)
+
+        assert not re.search(r"/(home|root|work|Users|tmp)/\w", text), name
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    broken = []
+    for document in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")):
+        targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text("utf-8"))
+        broken += [
+            f"{document.name}: {target}"
+            for target in targets
+            if "://" not in target and not (document.parent / target).exists()
+        ]
+
+    assert broken == []
