@@ -20,7 +20,7 @@ def picture(size_bytes: int) -> bytes:
     header = struct.pack(">IIBBBBB", 1024, 1024, 8, 0, 0, 0, 0)
     pixels = zlib.compress(bytes(1025 * 1024), 1)
     padding = random.Random(1).randbytes(max(0, size_bytes - len(pixels) - 100))
-    chunks = ((b"IHDR", header), (b"paDd", padding), (b"IDAT", pixels), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"fiLl", padding), (b"IDAT", pixels), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(kind, data) for kind, data in chunks)
 
 
