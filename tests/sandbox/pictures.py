@@ -1,6 +1,7 @@
-"""Getting at the pictures in an answer."""
+"""Making pictures to send, and getting at those in an answer."""
 
 import base64
+import hashlib
 import io
 
 import httpx
@@ -11,6 +12,25 @@ def read_files(answer: httpx.Response) -> list[bytes]:
     """Return the files of a good answer that carries base64."""
     assert answer.status_code == 200, answer.text
     return [base64.b64decode(one["b64_json"], validate=True) for one in answer.json()["data"]]
+
+
+def make_file(
+    *,
+    size: tuple[int, int] = (64, 48),
+    mode: str = "RGBA",
+    file_format: str = "PNG",
+    colour: str = "#3070b0c0",
+) -> bytes:
+    """Return the file of a one-coloured picture."""
+    file = io.BytesIO()
+    plain = Image.new("RGBA", size, colour).convert(mode)
+    plain.save(file, file_format)
+    return file.getvalue()
+
+
+def digest(file: bytes) -> str:
+    """Return what the journal calls the file."""
+    return hashlib.sha256(file).hexdigest()
 
 
 def open_picture(file: bytes) -> Image.Image:

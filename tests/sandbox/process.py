@@ -6,7 +6,7 @@ here it learns over the wire.
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,9 @@ import orjson
 REPOSITORY = Path(__file__).parents[2]
 START_S = 20.0
 STOP_S = 5.0
+
+# name of the field, and: name of the file, its bytes, its content type
+FormFile = tuple[str, tuple[str, bytes, str]]
 
 
 class SandboxHandle:
@@ -73,6 +76,20 @@ class SandboxHandle:
 
     async def generate_through_proxy(self, **fields: object) -> httpx.Response:
         return await self._generate(self.fault_url, fields)
+
+    async def edit(self, *images: bytes, mask: bytes | None = None, **fields: object) -> httpx.Response:
+        """Ask for an edit of PNG files, by gpt-image-2 and with some prompt unless *fields* say otherwise."""
+        files = [("image[]", ("image.png", image, "image/png")) for image in images]
+        if mask is not None:
+            files.append(("mask", ("mask.png", mask, "image/png")))
+        return await self.post_form(
+            "/v1/images/edits", files, **{"model": "gpt-image-2", "prompt": "add a red boat", **fields}
+        )
+
+    async def post_form(self, path: str, files: Sequence[FormFile], **fields: object) -> httpx.Response:
+        """Send a multipart form; a field that is None is left out."""
+        data = {name: value for name, value in fields.items() if value is not None}
+        return await self.client.post(path, data=data, files=list(files))
 
     async def _generate(self, base_url: str, fields: Mapping[str, object]) -> httpx.Response:
         body = {"model": "gpt-image-2", "prompt": "a lighthouse in the fog", **fields}

@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import orjson
@@ -29,6 +30,27 @@ async def test_ends_quickly_although_requests_sleep(number: signal.Signals) -> N
 
     assert time.monotonic() - started_s < QUICK_S
     assert (process.returncode, rest) == (0, b"")
+
+
+async def test_ends_quickly_although_a_stream_is_open(tmp_path: Path) -> None:
+    file = tmp_path / "journal.jsonl"
+    body = {"model": "gpt-image-2", "prompt": "a cat", "stream": True, "partial_images": 1}
+    async with (
+        open_process("--latency-s", "30", "--journal-file", str(file)) as process,
+        httpx.AsyncClient(trust_env=False, headers={"authorization": "Bearer k"}) as client,
+    ):
+        line = await read_line(process)
+        async with client.stream("POST", f"{line['url']}/v1/images/generations", json=body) as answer:
+            started_s = time.monotonic()
+
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(httpx.RemoteProtocolError):
+                await answer.aread()
+            await wait_for_end(process)
+
+    assert time.monotonic() - started_s < QUICK_S
+    (entry,) = [orjson.loads(one) for one in file.read_bytes().splitlines()]
+    assert (entry["status"], entry["billed"]) == (200, False)
 
 
 async def test_ends_when_its_parent_closes_stdin() -> None:

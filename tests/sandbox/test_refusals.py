@@ -133,7 +133,6 @@ ROWS = {
     "many partials": Row(
         {"partial_images": 4}, IR, "integer_above_max_value", "partial_images", "Invalid 'partial"
     ),
-    "stream": Row({"stream": True}, IR, "unsupported_value", "stream", "Streaming is not supported"),
     "stream text": Row({"stream": "yes"}, IR, "invalid_type", "stream", "Invalid type for 'stream'"),
     "user": Row({"user": 7}, IR, "invalid_type", "user", "Invalid type for 'user'"),
     "dall-e-2": Row(
@@ -210,7 +209,8 @@ async def test_refuses_a_body_that_is_no_json_object(sandbox: SandboxHandle, bod
     ("method", "path", "status"),
     [
         ("GET", "/", 404),
-        ("POST", "/v1/images/edits", 404),
+        ("POST", "/v1/images/edit", 404),
+        ("GET", "/v1/images/edits", 405),
         ("POST", "/v1/images/generations/", 404),
         ("GET", "/v1/images/generations", 405),
         ("DELETE", "/v1/models/gpt-image-2", 405),
@@ -227,8 +227,8 @@ async def test_other_paths_and_methods_get_the_envelope(
 
 
 async def test_paths_of_the_api_are_journalled_even_if_there_is_nothing(sandbox: SandboxHandle) -> None:
-    answer = await sandbox.client.post("/v1/images/variations")
+    answer = await sandbox.client.post("/v1/images/upscales")
 
     (entry,) = await sandbox.journal()
-    assert (entry["method"], entry["path"], entry["status"]) == ("POST", "/v1/images/variations", 404)
+    assert (entry["method"], entry["path"], entry["status"]) == ("POST", "/v1/images/upscales", 404)
     assert answer.headers["x-request-id"] == entry["request_id"]
