@@ -167,6 +167,7 @@ class Ask:
     pool: str | None
     n: int
     limits: tuple[Limit, ...]
+    realm: Realm = Realm.LIVE
     estimate_microusd: int = 0
     max_age_s: float | None = None
     fresh: bool = False
@@ -190,13 +191,17 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What the shared state gives an order: *ready* images, indices to make, indices to await."""
+    """What the shared state gives an order: *ready* images, indices to make, indices to await.
+
+    *foreign* variants were found in the pool that belong to another, and removed.
+    """
 
     ready: tuple[Variant, ...]
     mine: tuple[int, ...]
     awaited: tuple[int, ...]
     limits: tuple[LimitState, ...]
     degraded: bool = False
+    foreign: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,6 +231,13 @@ class Settlement:
     unknown: int = 0
     forgotten: tuple[tuple[int, str], ...] = ()
     estimate_microusd: int = 0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a local share gave the indices: then Redis may hold something nobody heard of."""
+        return any(index is not None and index < 0 for index, _ in self.made) or any(
+            index < 0 for index in self.released
+        )
 
 
 class OrderBook(Protocol):

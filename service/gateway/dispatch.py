@@ -48,7 +48,6 @@ class Job:
     ask: Ask
     realm: Realm
     safety_identifier: str
-    is_degraded: bool
 
 
 @dataclass(slots=True, kw_only=True)
@@ -138,7 +137,7 @@ class Dispatcher:
             model=job.sent.model,
             realm=job.realm,
             pool=job.ask.pool,
-            limits=() if job.is_degraded else job.ask.limits,
+            limits=job.ask.limits,
             made=tuple(published),
             released=tuple(released),
             refunded=refunded,

@@ -155,6 +155,7 @@ class Generate:
             team=order.caller.team,
             user=order.caller.user,
             model=progress.sent.model,
+            realm=self.realm,
             pool=progress.pool,
             n=n,
             limits=limits_of(order),
@@ -236,7 +237,6 @@ class Generate:
             safety_identifier=keyed_hash(
                 self.keys.person, f"{order.caller.user} {order.safety_identifier or ''}"
             ),
-            is_degraded=grant.degraded,
         )
         progress.used.extend(grant.mine)
         # A ready variant that turned out to be gone may leave more places than indices, never fewer.

@@ -108,18 +108,35 @@ class SharedState:
             flights.wake(pool, index)
 
     async def _begin(self, ask: Ask) -> Grant:
-        if self._breaker.allows():
-            try:
-                grant = await self._book.begin(ask)
-            except StateUnavailable as error:
-                self._fail("begin", error)
-            except RateLimited:
-                self._breaker.succeed()
-                raise
-            else:
-                self._breaker.succeed()
-                return grant
-        return self._local.begin(ask)
+        if not self._breaker.allows():
+            return self._local.begin(ask)
+        try:
+            grant = await self._book.begin(ask)
+        except StateUnavailable as error:
+            self._fail("begin", error)
+            return self._begin_unheard(ask)
+        except RateLimited:
+            self._breaker.succeed()
+            raise
+        self._breaker.succeed()
+        if grant.foreign:
+            self._telemetry.record(StateFailed(operation="begin", reason="foreign"))
+        return grant
+
+    def _begin_unheard(self, ask: Ask) -> Grant:
+        """Admit locally after a question whose answer was lost: Redis may yet act on it.
+
+        An order that makes something gives up in its own settlement what Redis gave
+        it; one that makes nothing has none, so that is said here.
+        """
+        try:
+            grant = self._local.begin(ask)
+        except RateLimited:
+            self._outbox.add(_give_up(ask))
+            raise
+        if not grant.mine:
+            self._outbox.add(_give_up(ask))
+        return grant
 
     async def _try(
         self, operation: str, call: Callable[[Argument], Awaitable[None]], argument: Argument
@@ -151,3 +168,18 @@ class SharedState:
             )
         else:
             del self._leases[settlement.fence]
+
+
+def _give_up(ask: Ask) -> Settlement:
+    return Settlement(
+        id=ask.id,
+        part=f"{ask.round}.unheard",
+        fence=ask.fence,
+        team=ask.team,
+        user=ask.user,
+        model=ask.model,
+        realm=ask.realm,
+        pool=ask.pool,
+        limits=ask.limits,
+        released=(-1,),
+    )

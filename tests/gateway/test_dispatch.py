@@ -28,9 +28,7 @@ ONE = Seats((0,), (10,))
 TIMED_OUT = a_failure(kind=FailureKind.TIMED_OUT, billing=Billing.UNKNOWN)
 
 
-def a_job(
-    *, order: ImageOrder | None = None, pool: str | None = "pool", is_degraded: bool = False, n: int = 1
-) -> Job:
+def a_job(*, order: ImageOrder | None = None, pool: str | None = "pool", n: int = 1) -> Job:
     return Job(
         order=order or an_order(),
         sent=a_sent_order(images_per_call=n),
@@ -38,7 +36,6 @@ def a_job(
         ask=an_ask(round=2, pool=pool, limits=(IMAGES,), estimate_microusd=5),
         realm=Realm.SANDBOX,
         safety_identifier="hash",
-        is_degraded=is_degraded,
     )
 
 
@@ -249,14 +246,6 @@ async def test_an_order_without_a_pool_publishes_nothing_and_pays(clock: FakeClo
     assert isinstance(ready, ImageReady)
     [settlement] = house.book.settlements
     assert (settlement.made, settlement.released) == (((None, ready.image),), (10,))
-
-
-async def test_what_the_local_share_admitted_is_not_refunded_in_redis(clock: FakeClock) -> None:
-    house = Assembly(clock, a_refusal())
-
-    await house.dispatcher.make(a_job(is_degraded=True), ONE, RunningOrder("order-1"))
-
-    assert house.book.settlements[0].limits == ()
 
 
 async def test_who_waits_here_gets_the_image_with_its_bytes(clock: FakeClock) -> None:

@@ -7,7 +7,7 @@ from service.gateway.breaker import FAILURES_TO_OPEN
 from service.gateway.degraded import LocalShare
 from service.gateway.flights import Flights, Landing
 from service.gateway.state import LEASE_S, SharedState
-from service.ports import Lease, LimitDecided, StateFailed
+from service.ports import Lease, Limit, LimitDecided, StateFailed
 from tests.fakes.book import FakeBook, FakeWakeups
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.storage import FakeOutbox
@@ -257,3 +257,15 @@ async def test_news_from_elsewhere_wake_who_waits_here() -> None:
         await until_idle()
 
         assert await waiting == {7: Landing()}
+
+
+async def test_an_unheard_question_is_given_up_where_nothing_else_settles_it(clock: FakeClock) -> None:
+    """Redis may act on a question whose answer was lost: a refused order must not stay held there."""
+    around = Surroundings(clock)
+    around.book.is_gone = True
+    limits = (Limit(resource="images", scope="user", key="user", per_min=1),)
+    await around.state.begin(an_ask(id="order-1", n=1, limits=limits))
+    with pytest.raises(RateLimited):
+        await around.state.begin(an_ask(id="order-2", n=1, limits=limits))
+
+    assert [(settlement.id, settlement.is_local) for settlement in around.outbox.kept] == [("order-2", True)]

@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as ConnectionDropped
 
 from service.adapters.redis import keys
 from service.adapters.redis.client import translated_errors
@@ -78,6 +79,7 @@ class RedisOrderBook:
             ready=tuple(self._variants(ask, reply["ready"] or ())),
             mine=tuple(int(index) for index in reply["mine"] or ()),
             awaited=tuple(int(index) for index in reply["awaited"] or ()),
+            foreign=int(reply["foreign"]),
             limits=states,
         )
 
@@ -85,7 +87,8 @@ class RedisOrderBook:
         """Implement `OrderBook.finish`."""
         team = settlement.team
         images = tuple(limit for limit in settlement.limits if limit.resource == "images")
-        limit_keys, limits = _number_limits(team, images if settlement.refunded else (), first=6)
+        gives_back = settlement.refunded or settlement.is_local
+        limit_keys, limits = _number_limits(team, images if gives_back else (), first=6)
         names = [
             settlement.pool or keys.marker_key(team, "no-pool", "-"),
             keys.holds_key(team),
@@ -122,7 +125,13 @@ class RedisOrderBook:
         with translated_errors():
             # The client's own time-outs bound each step; this bounds their sum.
             async with asyncio.timeout(self._timeout_s * 1.2):
-                return await script(keys=names, args=[orjson.dumps(arguments)])
+                body = [orjson.dumps(arguments)]
+                try:
+                    return await script(keys=names, args=body)
+                except ConnectionDropped:
+                    # Most likely closed while idle. Once more, which is safe even if the
+                    # script ran: each marks what it did.
+                    return await script(keys=names, args=body)
 
     def _begin_arguments(self, ask: Ask, limits: list[dict[str, Any]]) -> dict[str, Any]:
         return {
@@ -130,6 +139,7 @@ class RedisOrderBook:
             "round": ask.round,
             "fence": ask.fence,
             "has_pool": ask.pool is not None,
+            "mark": _mark(ask.pool or ""),
             "n": ask.n,
             "fresh": ask.fresh,
             "only_ready": ask.only_ready,
@@ -155,6 +165,7 @@ class RedisOrderBook:
             ],
             "released": settlement.released,
             "forgotten": [{"index": index, "digest": digest} for index, digest in settlement.forgotten],
+            "is_local": settlement.is_local,
             "settled": len(published) + len(settlement.released),
             "refunded": settlement.refunded,
             "limits": limits,
@@ -184,8 +195,12 @@ class RedisOrderBook:
 
 
 def _encode_variant(pool: str, image: Image) -> str:
-    # The pool's own name travels with each variant: tenants are told apart by more than a key.
     return orjson.dumps({"pool": pool, **asdict(image)}).decode()
+
+
+def _mark(pool: str) -> str:
+    """Return how every variant of *pool* begins: tenants are told apart by more than a key."""
+    return orjson.dumps({"pool": pool}).decode().removesuffix("}") + ","
 
 
 def _number_limits(

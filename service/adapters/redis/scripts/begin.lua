@@ -6,7 +6,7 @@
 -- KEYS[4]   marker of this ask, so that one whose answer was lost is not charged twice
 -- KEYS[5..] one hash per limit scope: resource -> theoretical arrival time in microseconds
 -- ARGV[1]   JSON of what is asked (service/adapters/redis/orders.py, _begin_arguments)
--- Returns   JSON {id, ready, mine, awaited, limits} or {id, refused, retry_after_us, limits}
+-- Returns   JSON {id, ready, mine, awaited, foreign, limits} or {id, refused, retry_after_us, limits}
 --
 -- Times are microseconds of the server's own clock. Numbers of 16 digits are written with '%.0f':
 -- Lua's tostring would round them.
@@ -17,7 +17,7 @@ local now = time[1] * 1000000 + time[2]
 local fence = ask.fence
 
 -- What the pool has: variants to hand out, live claims of others, indices in use.
-local used = {}
+local used, foreign = {}, 0
 for _, index in ipairs(ask.used) do used[index] = true end
 local occupied, highest = {}, -1
 local variants, claims, mine, stale = {}, {}, {}, {}
@@ -28,7 +28,10 @@ if ask.has_pool then
     local kind, at, rest = string.match(entries[i + 1], '^(%a)|(%d+)|(.*)$')
     at = tonumber(at)
     if kind == 'v' then
-      if at + ask.ttl_us <= now then
+      if string.sub(rest, 1, #ask.mark) ~= ask.mark then
+        -- Written for another pool, whatever put it here: never handed out, and counted.
+        stale[#stale + 1], foreign = entries[i], foreign + 1
+      elseif at + ask.ttl_us <= now then
         stale[#stale + 1] = entries[i]
       else
         occupied[index] = true
@@ -131,5 +134,6 @@ return cjson.encode({
   ready = ready,
   mine = mine,
   awaited = awaited,
+  foreign = foreign,
   limits = states,
 })

@@ -8,7 +8,7 @@
 -- Returns   how many of the made images were refused a place, or -1 when it was settled before
 
 local s = cjson.decode(ARGV[1])
-if not redis.call('SET', KEYS[4], '', 'NX', 'EX', s.marker_s) then return -1 end
+if redis.call('EXISTS', KEYS[4]) == 1 then return -1 end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local changed, refused = {}, 0
@@ -26,6 +26,24 @@ local function free_index()
   local index = 0
   while redis.call('HEXISTS', KEYS[1], index) == 1 do index = index + 1 end
   return index
+end
+
+-- An index below 0 is a local share's: Redis was away, or its answer to `begin` was never heard. Whatever
+-- it gave under this fence is given up as a whole, and the images go under free indices.
+local hold = redis.call('HGET', KEYS[3], s.fence)
+hold = hold and cjson.decode(hold)
+if s.is_local then
+  if s.has_pool then
+    local entries = redis.call('HGETALL', KEYS[1])
+    for i = 1, #entries, 2 do
+      if string.match(entries[i + 1], '^c|%d+|(.*)$') == s.fence then
+        redis.call('HDEL', KEYS[1], entries[i])
+        changed[#changed + 1] = tonumber(entries[i])
+      end
+    end
+  end
+  s.refunded = hold and not hold.swept and hold.images or 0
+  s.settled = hold and hold.images or 0
 end
 
 for _, made in ipairs(s.made) do
@@ -75,9 +93,7 @@ charge('unknown', s.unknown, s.unknown * s.estimate_microusd)
 
 -- The hold shrinks by what is settled. One that a sweep has already booked as unknown leaves
 -- a remnant with `swept`, so that a late settlement takes its images out of the unknown again.
-local hold = redis.call('HGET', KEYS[3], s.fence)
 if hold then
-  hold = cjson.decode(hold)
   if hold.swept then
     local back = math.min(hold.images, s.settled)
     charge('unknown', -back, -back * s.estimate_microusd)
@@ -90,6 +106,10 @@ if hold then
     redis.call('HSET', KEYS[3], s.fence, cjson.encode(hold))
   end
 end
+
+-- Last: a script that fails is not undone, and what went wrong above must be tried again. All before
+-- the ledger may run twice.
+redis.call('SET', KEYS[4], '', 'EX', s.marker_s)
 
 if s.has_pool and #changed > 0 then
   redis.call('PUBLISH', s.channel, cjson.encode({pool = s.pool, indices = changed, by = s.process}))

@@ -1,0 +1,175 @@
+"""Values for tests of the order book, and what those tests read from Redis behind its back.
+
+Owns valid asks, images and settlements with every field overridable, and the few
+things only the store itself can tell: the ledger, the holds, and time that has passed.
+"""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from hashlib import sha256
+from itertools import count
+from typing import Any, Protocol, cast
+
+import orjson
+from redis.asyncio import Redis
+
+from service.adapters.redis.keys import hold_details_key, holds_key, pool_key
+from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.system import SystemClock
+from service.domain.errors import StateUnavailable
+from service.domain.images import Image, Realm
+from service.ports import Ask, Limit, Settlement
+
+TEAM = "t1"
+POOL = pool_key(TEAM, "team", "f" * 32)
+REQUESTS = Limit(resource="requests", scope="user", key="u1", per_min=60)
+IMAGES = Limit(resource="images", scope="user", key="u1", per_min=60)
+ESTIMATE_MICROUSD = 5_000
+
+_orders = count(1)
+
+
+class MakeBook(Protocol):
+    """Opens an order book; what is left out is as in the gateway."""
+
+    def __call__(self, *, process: str = ..., lease_s: float = ..., ttl_s: float = ...) -> RedisOrderBook: ...
+
+
+def open_book(
+    client: Redis,
+    *,
+    process: str = "here",
+    timeout_s: float = 2.0,
+    lease_s: float = 30.0,
+    ttl_s: float = 86400.0,
+) -> RedisOrderBook:
+    """Return a book over *client*, patient enough for a busy machine."""
+    return RedisOrderBook(
+        client, clock=SystemClock(), timeout_s=timeout_s, lease_s=lease_s, ttl_s=ttl_s, process=process
+    )
+
+
+def make_ask(**changes: Any) -> Ask:
+    """Return an ask of an order of its own: one image of `POOL`, no limits."""
+    ask = Ask(
+        id=f"order-{next(_orders)}",
+        round=0,
+        team=TEAM,
+        user="u1",
+        model="gpt-image-2",
+        pool=POOL,
+        n=1,
+        limits=(),
+        estimate_microusd=ESTIMATE_MICROUSD,
+    )
+    return replace(ask, **changes)
+
+
+def make_image(name: str = "a", *, cost_microusd: int | None = 4_000) -> Image:
+    """Return an image whose digest stands for *name*."""
+    return Image(
+        digest=sha256(name.encode()).hexdigest(),
+        format="png",
+        width=1024,
+        height=1024,
+        size_bytes=1000,
+        created_s=1_800_000_000,
+        revised_prompt="naïve “quotes” | pipes",
+        usage={"total_tokens": 7},
+        resolved={"quality": "high"},
+        cost_microusd=cost_microusd,
+    )
+
+
+def settle(ask: Ask, *, part: str = "0.0", **changes: Any) -> Settlement:
+    """Return a settlement of *ask* in which nothing became of anything."""
+    settlement = Settlement(
+        id=ask.id,
+        part=part,
+        fence=ask.fence,
+        team=ask.team,
+        user=ask.user,
+        model=ask.model,
+        realm=Realm.SANDBOX,
+        pool=ask.pool,
+        limits=ask.limits,
+        estimate_microusd=ask.estimate_microusd,
+    )
+    return replace(settlement, **changes)
+
+
+def made(*names_by_index: tuple[int | None, str]) -> tuple[tuple[int | None, Image], ...]:
+    """Return what `Settlement.made` takes."""
+    return tuple((index, make_image(name)) for index, name in names_by_index)
+
+
+async def fill(book: RedisOrderBook, *names: str, pool: str = POOL, team: str = TEAM) -> None:
+    """Publish one image a name under the lowest free indices of *pool*."""
+    ask = make_ask(n=len(names), fresh=True, pool=pool, team=team)
+    grant = await book.begin(ask)
+    await book.finish(settle(ask, made=made(*zip(grant.mine, names, strict=True))))
+
+
+async def read_ledger(client: Redis, team: str = TEAM) -> Counter[str]:
+    """Return the sums over all days, labels and users by `<outcome>|<unit>`, zeros left out."""
+    sums: Counter[str] = Counter()
+    for key in await _answer(client.keys(f"ig:1:{{{team}}}:ledger:*")):
+        for label, value in (await _answer(client.hgetall(key))).items():
+            sums["|".join(label.decode().split("|")[-2:])] += int(value)
+    return Counter({label: value for label, value in sums.items() if value})
+
+
+async def read_holds(client: Redis, team: str = TEAM) -> dict[str, dict[str, Any]]:
+    """Return what is held, by fence; both halves of the record must agree."""
+    expiries = await _answer(client.zrange(holds_key(team), 0, -1))
+    details = await _answer(client.hgetall(hold_details_key(team)))
+    assert set(expiries) == set(details)
+    return {fence.decode(): orjson.loads(text) for fence, text in details.items()}
+
+
+async def names_of(client: Redis) -> list[str]:
+    """Return the names of all keys."""
+    return sorted(name.decode() for name in await _answer(client.keys("*")))
+
+
+async def snapshot(client: Redis) -> dict[str, bytes]:
+    """Return every key with a serialised form of its value."""
+    return {name: await _answer(client.dump(name)) for name in await names_of(client)}
+
+
+async def expire_claims(client: Redis, pool: str = POOL) -> None:
+    """Let the lease of every claim in *pool* be over."""
+    await _rewrite(client, pool, b"c", lambda _: 1)
+
+
+async def age_variants(client: Redis, by_s: float, pool: str = POOL) -> None:
+    """Make every variant of *pool* older."""
+    await _rewrite(client, pool, b"v", lambda created_us: created_us - int(by_s * 1e6))
+
+
+async def expire_holds(client: Redis, team: str = TEAM) -> None:
+    """Let the lease of every hold be over."""
+    for fence in await _answer(client.zrange(holds_key(team), 0, -1)):
+        await client.zadd(holds_key(team), {fence: 1})
+
+
+async def reason_of(awaitable: Awaitable[object]) -> str:
+    """Return why the state was unavailable."""
+    try:
+        await awaitable
+    except StateUnavailable as error:
+        return error.reason
+    raise AssertionError("the state was available")
+
+
+async def _rewrite(client: Redis, pool: str, kind: bytes, change: Callable[[int], int]) -> None:
+    for index, entry in (await _answer(client.hgetall(pool))).items():
+        found, at_us, rest = entry.split(b"|", 2)
+        if found == kind:
+            await _answer(client.hset(pool, index, b"|".join((kind, b"%d" % change(int(at_us)), rest))))
+
+
+async def _answer(answer: object) -> Any:
+    # redis-py types one method for its blocking and its asynchronous client at once.
+    return await cast("Awaitable[Any]", answer)

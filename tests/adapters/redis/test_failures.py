@@ -1,0 +1,262 @@
+"""Every way a Redis can fail is `StateUnavailable` with a reason, within a second."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from redis.asyncio import Redis
+
+from service.adapters.redis.client import open_client
+from service.adapters.redis.orders import RedisOrderBook
+from service.domain.errors import StateUnavailable
+from service.sandbox.faults import FaultProxy
+from service.sandbox.modes import DropReply, HangAfterAccept, RefuseConnections, ResetAfterRequest
+from tests.adapters.redis.orders import (
+    POOL,
+    made,
+    make_ask,
+    open_book,
+    read_holds,
+    read_ledger,
+    reason_of,
+    settle,
+)
+from tests.processes import Valkey, free_port, run_valkey
+
+ANSWERED_S = 1.0
+TIMEOUT_S = 0.25
+"""As in the gateway."""
+
+
+@dataclass(slots=True)
+class Store:
+    """A Valkey that a test may ruin, a book on it, and a client that is patient."""
+
+    valkey: Valkey
+    book: RedisOrderBook
+    redis: Redis
+
+
+@pytest.fixture
+async def store() -> AsyncIterator[Store]:
+    with run_valkey(port=free_port()) as valkey:  # TCP, as in production
+        client = open_client(valkey.url, timeout_s=TIMEOUT_S, connections=16)
+        redis = open_client(valkey.url, timeout_s=5, connections=4)
+        book = open_book(client, timeout_s=TIMEOUT_S)
+        await book.begin(make_ask())
+        yield Store(valkey, book, redis)
+        valkey.signal(signal.SIGCONT)  # does nothing to one that is dead
+        await client.aclose()
+        await redis.aclose()
+
+
+def port_of(store: Store) -> int:
+    return int(store.valkey.url.rpartition(":")[2])
+
+
+async def reasons(book: RedisOrderBook, *, times: int = 1) -> set[str]:
+    """Try all three scripts *times* at once and return how they failed, checking how fast."""
+    found: set[str] = set()
+
+    async def try_all() -> None:
+        for attempt in (book.begin(make_ask()), book.finish(settle(make_ask(), made=made((0, "a"))))):
+            started_s = time.monotonic()
+            found.add(await reason_of(attempt))
+            assert time.monotonic() - started_s < ANSWERED_S
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(times):
+            group.create_task(try_all())
+    return found
+
+
+@pytest.mark.parametrize("times", [1, 40])
+async def test_a_killed_server(store: Store, times: int) -> None:
+    store.valkey.process.kill()
+    store.valkey.process.wait()
+
+    assert await reasons(store.book, times=times) == {"connection"}
+
+
+@pytest.mark.parametrize("times", [1, 40])
+async def test_a_hung_server(store: Store, times: int) -> None:
+    """Forty callers on sixteen connections: those who get none are no slower."""
+    store.valkey.signal(signal.SIGSTOP)
+
+    assert await reasons(store.book, times=times) <= {"timeout", "connection"}
+
+
+async def test_a_hung_server_that_comes_back_answers_the_right_caller(store: Store) -> None:
+    store.valkey.signal(signal.SIGSTOP)
+    await reasons(store.book, times=20)
+    store.valkey.signal(signal.SIGCONT)
+
+    ask = make_ask(pool=None, n=3)
+
+    assert (await store.book.begin(ask)).mine == (0, 1, 2)
+
+
+async def test_a_full_server(store: Store) -> None:
+    await store.redis.config_set("maxmemory-policy", "noeviction")
+    await store.redis.config_set("maxmemory", "1mb")
+
+    assert await reason_of(store.book.begin(make_ask(pool=None))) == "oom"
+
+
+async def test_a_settlement_refused_for_memory_is_taken_later(store: Store) -> None:
+    ask = make_ask(pool=None)
+    await store.book.begin(ask)
+    settlement = settle(ask, made=((None, made((0, "a"))[0][1]),), released=(0,))
+    await store.redis.config_set("maxmemory", "1mb")
+    assert await reason_of(store.book.finish(settlement)) == "oom"
+    await store.redis.config_set("maxmemory", "0")
+
+    await store.book.finish(settlement)
+
+    assert (await read_ledger(store.redis))["made|images"] == 1
+
+
+async def test_a_replica(store: Store) -> None:
+    await store.redis.replicaof("127.0.0.1", "1")
+
+    assert await reasons(store.book) == {"readonly"}
+
+
+async def test_a_server_that_asks_for_a_password(store: Store) -> None:
+    await store.redis.config_set("requirepass", "secret")
+    await store.redis.client_kill_filter(_type="normal", skipme=True)
+
+    assert await reasons(store.book) <= {"auth", "connection"}
+    assert await reasons(store.book) == {"auth"}
+
+
+async def test_a_user_without_permission(store: Store) -> None:
+    await store.redis.acl_setuser("default", enabled=True, commands=["-evalsha"])
+
+    assert await reasons(store.book) == {"no_permission"}
+
+
+async def test_a_key_of_the_wrong_type(store: Store) -> None:
+    await store.redis.delete(POOL)
+    await store.redis.set(POOL, "what is this")
+
+    assert await reasons(store.book) == {"response"}
+
+
+async def test_a_busy_server(store: Store) -> None:
+    """Somebody's endless script: the server answers BUSY, and before that nothing."""
+    await store.redis.config_set("busy-reply-threshold", "1")
+    endless = b"*3\r\n$4\r\nEVAL\r\n$17\r\nwhile true do end\r\n$1\r\n0\r\n"
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(store))
+    writer.write(endless)
+    await writer.drain()
+
+    found = await reasons(store.book)
+    await store.redis.script_kill()
+    await reader.readline()  # its own answer: now it has ended
+    writer.close()
+
+    assert found <= {"response", "timeout"}
+    assert (await store.book.begin(make_ask(pool=None))).mine == (0,)
+
+
+async def test_forgotten_scripts_are_loaded_again(store: Store) -> None:
+    await store.redis.script_flush()
+    await store.book.begin(ask := make_ask(pool=None))
+    await store.redis.script_flush()
+    await store.book.finish(settle(ask, made=((None, made((0, "a"))[0][1]),), released=(0,)))
+    await store.redis.script_flush()
+    await store.book.renew([])
+
+    assert (await read_ledger(store.redis))["made|images"] == 1
+
+
+@pytest.fixture
+async def proxied(store: Store) -> AsyncIterator[tuple[FaultProxy, RedisOrderBook]]:
+    """A book that reaches the store through a proxy which breaks on command."""
+    async with FaultProxy(("127.0.0.1", port_of(store))) as proxy:
+        client = open_client(f"redis://127.0.0.1:{proxy.port}", timeout_s=TIMEOUT_S, connections=16)
+        yield proxy, open_book(client, timeout_s=TIMEOUT_S)
+        await client.aclose()
+
+
+async def test_an_address_where_nobody_listens(proxied: tuple[FaultProxy, RedisOrderBook]) -> None:
+    proxy, book = proxied
+    proxy.set(RefuseConnections())
+
+    assert await reasons(book, times=20) == {"connection"}
+
+
+async def test_a_server_that_accepts_and_says_nothing(proxied: tuple[FaultProxy, RedisOrderBook]) -> None:
+    proxy, book = proxied
+    proxy.set(HangAfterAccept())
+
+    assert await reasons(book, times=20) <= {"timeout", "connection"}
+
+
+async def test_an_answer_cut_off_by_a_reset(proxied: tuple[FaultProxy, RedisOrderBook]) -> None:
+    proxy, book = proxied
+    proxy.set(ResetAfterRequest())
+
+    assert await reasons(book) == {"connection"}
+
+
+async def test_a_lost_answer_is_not_sent_again_by_the_client(
+    store: Store, proxied: tuple[FaultProxy, RedisOrderBook]
+) -> None:
+    """The script ran; asking again by ourselves, with the same id, is charged once."""
+    proxy, book = proxied
+    await book.begin(make_ask(pool=None))  # a connection that is past its greeting
+    ask = make_ask(n=2, pool=None)
+    before = await count_scripts(store.redis)
+    proxy.set(DropReply(nth=1), times=1)
+
+    assert await reason_of(book.begin(ask)) == "timeout"
+
+    assert await count_scripts(store.redis) == before + 1
+    assert (await read_holds(store.redis))[ask.fence]["images"] == 2
+    assert (await book.begin(ask)).mine == (0, 1)
+    assert (await read_holds(store.redis))[ask.fence]["images"] == 2
+
+
+async def count_scripts(redis: Redis) -> int:
+    stats = await redis.info("commandstats")
+    return sum(int(stats[name]["calls"]) for name in stats if name in {"cmdstat_evalsha", "cmdstat_eval"})
+
+
+async def test_connections_that_were_closed_while_idle_fail_nobody(store: Store) -> None:
+    """After a restart, a failover, or a server's or load balancer's own idle time-out."""
+    await begin_at_once(store.book)
+    await store.redis.client_kill_filter(_type="normal", skipme=True)
+
+    assert await begin_at_once(store.book) == ["answered"] * 8
+
+
+async def begin_at_once(book: RedisOrderBook) -> list[str]:
+    async def begin() -> str:
+        try:
+            await book.begin(make_ask(pool=None))
+        except StateUnavailable as error:
+            return error.reason
+        return "answered"
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(begin()) for _ in range(8)]
+    return [task.result() for task in tasks]
+
+
+async def test_a_settlement_that_failed_in_the_middle_is_taken_later(store: Store) -> None:
+    """A script that fails is not undone: nothing may say that it was done."""
+    ask = make_ask(fresh=True)
+    settlement = settle(ask, made=made(((await store.book.begin(ask)).mine[0], "a")))
+    await store.redis.rename(POOL, "aside")
+    await store.redis.set(POOL, "what is this")
+    assert await reason_of(store.book.finish(settlement)) == "response"
+    await store.redis.rename("aside", POOL)
+
+    await store.book.finish(settlement)
+
+    assert (await read_ledger(store.redis))["made|images"] == 1

@@ -1,0 +1,166 @@
+"""The script's GCRA against the rule in `domain.gcra`, exactly, on random histories.
+
+Redis has a clock of its own, which the answers tell: the stored arrival less the
+reset is the microsecond at which the script ran. Time passes by moving what is
+stored into the past, which is the same to the rule.
+"""
+
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+from redis.asyncio import Redis
+
+from service.adapters.redis.keys import limit_key
+from service.adapters.redis.orders import RedisOrderBook
+from service.domain import gcra
+from service.domain.errors import LimitState, RateLimited
+from service.ports import Ask, Limit
+from tests.adapters.redis.orders import TEAM, make_ask, settle
+
+STEPS = 150
+LIMITS = (
+    Limit(resource="requests", scope="user", key="u1", per_min=7),
+    Limit(resource="images", scope="user", key="u1", per_min=13),
+    Limit(resource="images", scope="key", key="k1", per_min=11),
+)
+
+
+@dataclass(slots=True)
+class Oracle:
+    """What the stored arrivals must be, by the rule alone."""
+
+    arrivals_us: dict[Limit, int] = field(default_factory=dict)
+
+    def begin(self, now_us: int, requests: int, images: int) -> tuple[bool, list[gcra.Decision]]:
+        weights = {"requests": requests, "images": images}
+        decisions = [
+            gcra.decide(self.arrivals_us.get(limit, 0), now_us, weights[limit.resource], limit.per_min)
+            for limit in LIMITS
+        ]
+        admitted = all(decision.allowed for decision in decisions)
+        if admitted:
+            for limit, decision in zip(LIMITS, decisions, strict=True):
+                if weights[limit.resource]:
+                    self.arrivals_us[limit] = decision.arrival_us
+        return admitted, decisions
+
+    def sleep(self, pause_us: int) -> None:
+        for limit in self.arrivals_us:
+            self.arrivals_us[limit] -= pause_us
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_the_script_decides_as_the_rule_does(book: RedisOrderBook, redis: Redis, seed: int) -> None:
+    dice = random.Random(seed)
+    oracle = Oracle()
+    outcomes: Counter[bool] = Counter()
+    for _ in range(STEPS):
+        await sleep(
+            redis, oracle, dice.choice((0, 0, 1, dice.randrange(3_000_000), dice.randrange(30_000_000)))
+        )
+        ask = make_ask(pool=None, n=dice.randint(1, 5), limits=LIMITS, round=dice.choice((0, 0, 1)))
+
+        is_admitted = await begin_both(book, redis, oracle, ask)
+
+        if is_admitted and dice.random() < 0.2:
+            await refund_both(book, redis, oracle, dice.randint(1, ask.n))
+        assert await read_arrivals(redis) == oracle.arrivals_us
+        outcomes[is_admitted] += 1
+
+    assert min(outcomes[True], outcomes[False]) > 20
+
+
+async def begin_both(book: RedisOrderBook, redis: Redis, oracle: Oracle, ask: Ask) -> bool:
+    """Ask the script and the rule, which must say the same; returns whether that is yes."""
+    refusal, states = await begin(book, ask)
+    now_us = await find_now_us(redis, states)
+    is_admitted, decisions = oracle.begin(now_us, 1 - ask.round, ask.n)
+    assert is_admitted == (refusal is None)
+    if refusal is None:
+        shown = [(state.remaining, round(state.reset_s * 1e6)) for state in states]
+        assert shown == [(decision.remaining, decision.reset_us) for decision in decisions]
+    else:
+        worst = max(decisions, key=lambda decision: decision.retry_after_us)
+        assert round(refusal.retry_after_s * 1e6) == worst.retry_after_us
+        assert refusal.refused == states[decisions.index(worst)]
+    return is_admitted
+
+
+async def begin(book: RedisOrderBook, ask: Ask) -> tuple[RateLimited | None, tuple[LimitState, ...]]:
+    try:
+        return None, (await book.begin(ask)).limits
+    except RateLimited as refusal:
+        return refusal, refusal.limits
+
+
+async def find_now_us(redis: Redis, states: tuple[LimitState, ...]) -> int:
+    """Return when the script ran: any limit that is not wholly free tells it."""
+    stored = await read_arrivals(redis)
+    for limit, state in zip(LIMITS, states, strict=True):
+        # A full bucket shows a reset of 0 and what it stores is older than now.
+        if state.reset_s > 0:
+            return stored[limit] - round(state.reset_s * 1e6)
+    raise AssertionError("no limit was touched")
+
+
+async def refund_both(book: RedisOrderBook, redis: Redis, oracle: Oracle, images: int) -> None:
+    """Refund by the script and by the rule; the script's clock shows where it stopped at the present."""
+    before = await read_arrivals(redis)
+    seconds, microseconds = await redis.time()
+    await book.finish(settle(make_ask(pool=None), limits=LIMITS, refunded=images))
+    after = await read_arrivals(redis)
+    earliest_us = seconds * 1_000_000 + microseconds
+    for limit in LIMITS:
+        if limit.resource == "requests" or before[limit] <= earliest_us:
+            assert after.get(limit) == before.get(limit)
+            continue
+        whole_us = before[limit] - images * gcra.emission_us(limit.per_min)
+        now_us = earliest_us if after[limit] == whole_us else after[limit]
+        assert earliest_us <= now_us < earliest_us + 1_000_000
+        assert after[limit] == gcra.refund(before[limit], now_us, images, limit.per_min)
+        oracle.arrivals_us[limit] = after[limit]
+
+
+async def sleep(redis: Redis, oracle: Oracle, pause_us: int) -> None:
+    for limit in oracle.arrivals_us:
+        await redis.hincrby(limit_key(TEAM, limit.scope, limit.key), limit.resource, -pause_us)
+    oracle.sleep(pause_us)
+
+
+async def read_arrivals(redis: Redis) -> dict[Limit, int]:
+    arrivals_us = {}
+    for limit in LIMITS:
+        value = await redis.hget(limit_key(TEAM, limit.scope, limit.key), limit.resource)
+        if value is not None:
+            arrivals_us[limit] = int(value)
+    return arrivals_us
+
+
+async def test_waiting_as_long_as_told_is_enough(book: RedisOrderBook, redis: Redis) -> None:
+    limits = LIMITS[1:2]
+    await book.begin(make_ask(pool=None, n=13, limits=limits))
+    with pytest.raises(RateLimited) as refusal:
+        await book.begin(make_ask(pool=None, n=4, limits=limits))
+
+    name = limit_key(TEAM, limits[0].scope, limits[0].key)
+    await redis.hincrby(name, "images", -round(refusal.value.retry_after_s * 1e6))
+    grant = await book.begin(make_ask(pool=None, n=4, limits=limits))
+
+    assert grant.limits[0].remaining == 0
+
+
+async def test_a_clock_that_jumped_back_locks_out_for_a_minute_at_most(
+    book: RedisOrderBook, redis: Redis
+) -> None:
+    """After a failover the stored arrival may lie far ahead of the new server's clock."""
+    limits = LIMITS[1:2]
+    await book.begin(make_ask(pool=None, limits=limits))
+    await redis.hincrby(limit_key(TEAM, "user", "u1"), "images", 86_400_000_000)
+
+    with pytest.raises(RateLimited) as refusal:
+        await book.begin(make_ask(pool=None, limits=limits))
+
+    assert refusal.value.retry_after_s < 60 / 13 + 0.001
+    assert refusal.value.limits[0].remaining == 0

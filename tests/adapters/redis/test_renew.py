@@ -1,0 +1,165 @@
+"""Leases: what lives is held longer, what died is booked once and can still come home."""
+
+import asyncio
+import time
+
+from redis.asyncio import Redis
+
+from service.adapters.redis.keys import holds_key
+from service.adapters.redis.orders import RedisOrderBook
+from service.ports import Ask, Lease
+from tests.adapters.redis.orders import (
+    ESTIMATE_MICROUSD,
+    POOL,
+    TEAM,
+    MakeBook,
+    expire_claims,
+    expire_holds,
+    fill,
+    made,
+    make_ask,
+    read_holds,
+    read_ledger,
+    settle,
+)
+
+UNKNOWN_TWO = {"unknown|images": 2, "unknown|microusd": 2 * ESTIMATE_MICROUSD}
+
+
+def lease(ask: Ask, *indices: int) -> Lease:
+    return Lease(id=ask.id, fence=ask.fence, team=ask.team, pool=ask.pool, indices=indices)
+
+
+async def test_a_renewed_claim_outlives_its_first_lease(make_book: MakeBook, redis: Redis) -> None:
+    short, long = make_book(lease_s=60), make_book(lease_s=3600)
+    ask, untouched = make_ask(n=2), make_ask(pool=None)
+    await short.begin(ask)
+    await short.begin(untouched)
+    await long.begin(make_ask(only_ready=True))  # so that it knows the team
+
+    await long.renew([lease(ask, 0, 1)])
+
+    seconds, _ = await redis.time()
+    far_us = (seconds + 1800) * 1_000_000
+    assert await redis.zrangebyscore(holds_key(TEAM), far_us, "+inf") == [ask.fence.encode()]
+    claims = [str(entry, "utf-8") for entry in await redis.hvals(POOL)]  # type: ignore[arg-type]  # bytes
+    assert all(int(claim.split("|")[1]) > far_us for claim in claims)
+    assert await redis.pttl(POOL) > 1800 * 1000
+
+
+async def test_renewing_takes_no_claim_back_from_another(book: RedisOrderBook, redis: Redis) -> None:
+    late, new = make_ask(), make_ask()
+    await book.begin(late)
+    await expire_claims(redis)
+    await book.begin(new)
+
+    await book.renew([lease(late, 0)])
+    await book.finish(settle(new, made=made((0, "new"))))
+    await book.renew([lease(late, 0)])
+
+    grant = await book.begin(make_ask(only_ready=True))
+    assert len(grant.ready) == 1
+
+
+async def test_an_expired_hold_is_booked_as_unknown_once(book: RedisOrderBook, redis: Redis) -> None:
+    await book.begin(make_ask(n=2))
+    await expire_holds(redis)
+
+    await book.renew([])
+    await book.renew([])
+
+    assert await read_ledger(redis) == UNKNOWN_TWO
+
+
+async def test_a_living_hold_is_not_booked(book: RedisOrderBook, redis: Redis) -> None:
+    await book.begin(make_ask(n=2))
+
+    await book.renew([])
+
+    assert await read_ledger(redis) == {}
+
+
+async def test_another_process_books_what_a_dead_one_left(make_book: MakeBook, redis: Redis) -> None:
+    await make_book(process="dead").begin(make_ask(n=2))
+    await expire_holds(redis)
+    survivor = make_book(process="alive")
+    await survivor.begin(make_ask(only_ready=True))
+
+    await survivor.renew([])
+
+    assert await read_ledger(redis) == UNKNOWN_TWO
+
+
+async def test_a_late_settlement_takes_its_images_out_of_the_unknown(
+    book: RedisOrderBook, redis: Redis
+) -> None:
+    ask = make_ask(n=2)
+    await book.begin(ask)
+    await expire_holds(redis)
+    await book.renew([])
+
+    await book.finish(settle(ask, part="0.0", made=made((0, "a"))))
+    assert await read_ledger(redis) == {
+        "made|images": 1,
+        "made|microusd": 4000,
+        "unknown|images": 1,
+        "unknown|microusd": ESTIMATE_MICROUSD,
+    }
+
+    await book.finish(settle(ask, part="0.1", released=(1,)))
+    assert await read_ledger(redis) == {"made|images": 1, "made|microusd": 4000}
+    assert await read_holds(redis) == {}
+
+
+async def test_a_late_settlement_of_the_unknown_stays_unknown(book: RedisOrderBook, redis: Redis) -> None:
+    ask = make_ask(n=2)
+    await book.begin(ask)
+    await expire_holds(redis)
+    await book.renew([])
+
+    await book.finish(settle(ask, released=(0, 1), unknown=2))
+
+    assert await read_ledger(redis) == UNKNOWN_TWO
+
+
+async def test_what_never_comes_home_is_forgotten_in_the_end(book: RedisOrderBook, redis: Redis) -> None:
+    await book.begin(make_ask(n=2))
+    for _ in range(2):
+        await expire_holds(redis)
+        await book.renew([])
+
+    assert await read_holds(redis) == {}
+    assert await read_ledger(redis) == UNKNOWN_TWO
+
+
+async def test_a_settled_order_leaves_nothing_to_book(book: RedisOrderBook, redis: Redis) -> None:
+    await fill(book, "a", "b")
+    await expire_holds(redis)
+
+    await book.renew([])
+
+    assert await read_ledger(redis) == {"made|images": 2, "made|microusd": 8000}
+
+
+async def test_every_team_is_renewed_by_itself(book: RedisOrderBook, redis: Redis) -> None:
+    for team in ("t1", "t2"):
+        await book.begin(make_ask(team=team, pool=None, n=2))
+        await expire_holds(redis, team)
+
+    await book.renew([])
+
+    assert await read_ledger(redis, "t1") == await read_ledger(redis, "t2") == UNKNOWN_TWO
+
+
+async def test_a_claim_expires_by_the_servers_own_clock(make_book: MakeBook) -> None:
+    """What the other tests cut short, once in real time."""
+    book = make_book(lease_s=0.3)
+    await book.begin(make_ask())
+    waiter = make_ask()
+    started_s = time.monotonic()
+
+    while not (await book.begin(waiter)).mine:
+        waiter = make_ask(id=waiter.id, round=waiter.round + 1)
+        await asyncio.sleep(0.02)
+
+    assert 0.2 < time.monotonic() - started_s < 2

@@ -1,0 +1,240 @@
+"""Identical orders in flight share their calls, within a process and across processes."""
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from tests.adapters.redis.orders import expire_claims, fill, names_of, open_book, read_holds, read_ledger
+from tests.processes import Gateway, Valkey, run_gateway
+from tests.sandbox.process import SandboxHandle, run_sandbox
+
+LATENCY_S = 0.5
+TEAM = "open"
+KEY = "sk-a-callers-own-key"
+
+
+@dataclass(slots=True)
+class Replicas:
+    """Gateways that share Redis, store and secrets, and how to start one more."""
+
+    gateways: list[Gateway]
+    root: Path
+    settings: dict[str, object]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sandbox_url() -> AsyncGenerator[str]:
+    async with run_sandbox(latency_s=LATENCY_S) as handle:
+        yield handle.url
+
+
+@pytest.fixture
+async def sandbox(sandbox_url: str) -> AsyncGenerator[SandboxHandle]:
+    async with SandboxHandle(sandbox_url, None) as handle:
+        await handle.reset()
+        await handle.behave(paint="flat")
+        yield handle
+
+
+@pytest.fixture(scope="module")
+def replicas(
+    valkey: Valkey, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Replicas]:
+    root = tmp_path_factory.mktemp("replicas")
+    settings: dict[str, object] = {
+        "redis_url": valkey.url,
+        "redis_timeout_s": 3,  # a busy machine must not look like a broken Redis here
+        "replicas": 2,
+        "secrets": "a-secret-all-replicas-share",
+        "store_url": (root / "files").as_uri(),
+        "openai_base_url": f"{sandbox_url}/v1",
+        "openai_api_key": "x",
+        "default_policy__images_per_min": 0,
+        "default_policy__requests_per_min": 0,
+    }
+    with run_gateway(root / "a", **settings) as a, run_gateway(root / "b", **settings) as b:
+        yield Replicas([a, b], root, settings)
+
+
+@pytest.fixture
+async def client() -> AsyncGenerator[httpx.AsyncClient]:
+    limits = httpx.Limits(max_connections=200)
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with httpx.AsyncClient(trust_env=False, timeout=40, limits=limits, headers=headers) as client:
+        yield client
+
+
+async def order(client: httpx.AsyncClient, gateway: Gateway, prompt: str, **fields: object) -> httpx.Response:
+    body = {"model": "dall-e-3", "prompt": prompt, **fields}
+    return await client.post(f"{gateway.url}/v1/images/generations", json=body)
+
+
+async def order_all(
+    client: httpx.AsyncClient, replicas: Replicas, prompt: str, sizes: list[int]
+) -> list[httpx.Response]:
+    """Order at once, taking turns among the gateways."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(order(client, replicas.gateways[number % 2], prompt, n=n))
+            for number, n in enumerate(sizes)
+        ]
+    return [task.result() for task in tasks]
+
+
+def digests_of(answer: httpx.Response) -> list[str]:
+    """Return the digests in the answer's links."""
+    assert answer.status_code == 200, answer.text
+    return [re.findall(r"/files/([0-9a-f]{64})\.", one["url"])[0] for one in answer.json()["data"]]
+
+
+def sources_of(answer: httpx.Response) -> Counter[str]:
+    """Return what `x-cache` says of each image."""
+    header = answer.headers["x-cache"]
+    n = len(answer.json()["data"])
+    if header in {"hit", "miss"}:
+        return Counter({"hits" if header == "hit" else "misses": n})
+    return Counter({name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", header)})
+
+
+async def count_painted(sandbox: SandboxHandle) -> int:
+    return sum(len(entry["images"]) for entry in await sandbox.journal())
+
+
+async def test_a_hundred_identical_orders_in_two_processes_pay_once(
+    replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient, redis: Redis
+) -> None:
+    answers = await order_all(client, replicas, "a hundred boats", [2] * 100)
+
+    journal = await sandbox.journal()
+    painted = {image["sha256"] for entry in journal for image in entry["images"]}
+    sources = sum((sources_of(answer) for answer in answers), Counter[str]())
+    assert len(painted) == sum(len(entry["images"]) for entry in journal) == 2
+    assert all(set(digests_of(answer)) == painted for answer in answers)
+    assert all(sources_of(answer).total() == 2 for answer in answers)
+    assert sources["misses"] == 2
+    assert sources["hits"] + sources["coalesced"] == 198
+    assert sources["coalesced"] > 0
+    # Who made them pays for them, once.
+    ledger = await read_ledger(redis, TEAM)
+    assert ledger["made|images"] == 2
+    assert sum(int(answer.headers["x-cost-microusd"]) for answer in answers) == ledger["made|microusd"]
+    assert await read_holds(redis, TEAM) == {}
+
+
+@pytest.mark.usefixtures("redis")
+async def test_orders_of_any_size_share_the_images_of_the_largest(
+    replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient
+) -> None:
+    answers = await order_all(client, replicas, "boats of any size", [1, 3, 7, 10, 2, 5, 10, 1, 8, 4])
+
+    everything = set(digests_of(answers[3]))
+    assert await count_painted(sandbox) == len(everything) == 10
+    for answer in answers:
+        digests = digests_of(answer)
+        assert len(set(digests)) == len(digests)
+        assert set(digests) <= everything
+
+
+@pytest.mark.usefixtures("redis")
+async def test_what_one_replica_made_is_a_hit_in_the_other_and_served_by_it(
+    replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient
+) -> None:
+    a, b = replicas.gateways
+    first = await order(client, a, "made by one", n=2)
+    second = await order(client, b, "made by one", n=2)
+
+    file = await client.get(second.json()["data"][0]["url"])
+
+    assert (first.headers["x-cache"], second.headers["x-cache"]) == ("miss", "hit")
+    assert digests_of(first) == digests_of(second)
+    assert second.headers["x-cost-microusd"] == "0"
+    assert file.content.startswith(b"\x89PNG")
+    assert await count_painted(sandbox) == 2
+
+
+async def test_a_killed_maker_is_replaced_once_its_claim_has_expired(
+    replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient, redis: Redis
+) -> None:
+    """The thirty seconds a claim lives are cut short in Redis; everything else is as it happens."""
+    with run_gateway(replicas.root / "doomed", **replicas.settings) as doomed:
+        async with asyncio.TaskGroup() as group:
+            lost = group.create_task(fail_to_order(client, doomed, "a boat half made"))
+            await until_painting(sandbox, 1)
+            waiting = group.create_task(order(client, replicas.gateways[0], "a boat half made"))
+            doomed.kill()
+            await lost
+            assert await count_painted(sandbox) == 1
+            assert not waiting.done()
+            (pool,) = [name for name in await names_of(redis) if ":pool:" in name]
+
+            await expire_claims(redis, pool)
+
+    answer = waiting.result()
+    assert sources_of(answer) == {"misses": 1}
+    # One was paid for and lost with its maker; its hold stays until it is booked as unknown.
+    assert await count_painted(sandbox) == 2
+    assert [hold["images"] for hold in (await read_holds(redis, TEAM)).values()] == [1]
+    assert (await read_ledger(redis, TEAM))["made|images"] == 1
+
+
+async def fail_to_order(client: httpx.AsyncClient, gateway: Gateway, prompt: str) -> None:
+    with pytest.raises(httpx.TransportError):
+        await order(client, gateway, prompt)
+
+
+async def until_painting(sandbox: SandboxHandle, requests: int) -> None:
+    """Wait until the sandbox has begun *requests*."""
+    async with asyncio.timeout(10):
+        while len(await sandbox.journal(settle_s=0)) < requests:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("sandbox")
+async def test_keys_hold_nothing_a_caller_sent(
+    replicas: Replicas, client: httpx.AsyncClient, redis: Redis
+) -> None:
+    await order(client, replicas.gateways[0], "secret prompt", user="somebody")
+    await client.post(
+        f"{replicas.gateways[1].url}/v1/images/generations",
+        json={"model": "dall-e-2", "prompt": "secret prompt", "n": 2, "user": "somebody"},
+        headers={"authorization": "", "cache-control": "no-store"},
+    )
+
+    names = await names_of(redis)
+
+    assert names
+    for name in names:
+        assert re.fullmatch(
+            r"ig:1:\{open\}:(holds|hold-details|ledger:\d{8}|pool:team:[0-9a-f]{32}"
+            r"|limits:user:[0-9a-f]{32}|(asked|settled):[0-9a-f]{32}(\.\d+)+)",
+            name,
+        ), name
+
+
+async def test_a_strangers_image_in_the_pool_is_made_anew(
+    replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient, redis: Redis
+) -> None:
+    """Whatever wrote it there, the caller gets an image of its own, and soon."""
+    await order(client, replicas.gateways[0], "ours")
+    (pool,) = [name for name in await names_of(redis) if ":pool:" in name]
+    await redis.delete(pool)
+    await fill(open_book(redis), "a", pool=pool.replace("{open}", "{other}"), team="other")
+    await redis.rename(pool.replace("{open}", "{other}"), pool)
+
+    answer = await client.post(
+        f"{replicas.gateways[0].url}/v1/images/generations",
+        json={"model": "dall-e-3", "prompt": "ours"},
+        headers={"x-request-timeout-s": "3"},
+    )
+
+    assert answer.status_code == 200, answer.text
+    assert sources_of(answer) == {"misses": 1}
+    assert await count_painted(sandbox) == 2

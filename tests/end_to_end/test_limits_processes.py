@@ -1,0 +1,167 @@
+"""Limits are exact under any number of processes that share one Redis."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from redis.asyncio import Redis
+
+from service.adapters.redis.client import open_client
+from service.domain.errors import RateLimited
+from service.domain.gcra import emission_us
+from service.ports import Limit
+from tests.adapters.redis.orders import make_ask, open_book
+from tests.processes import Gateway, Valkey, run_gateway
+from tests.sandbox.process import SandboxHandle, run_sandbox
+
+PROCESSES = 4
+CLIENTS = 64
+CALLS = 25
+LIMIT = Limit(resource="images", scope="user", key="u1", per_min=120)  # one comes free in half a second
+IMAGES_PER_MIN = 20
+ORDERS = 60
+
+
+def ask_often(url: str, process: int) -> Counter[str]:
+    """Be one process of many clients that ask as fast as they can; counts the answers."""
+    return asyncio.run(_ask_often(url, process))
+
+
+async def _ask_often(url: str, process: int) -> Counter[str]:
+    redis = open_client(url, timeout_s=10, connections=CLIENTS)
+    book = open_book(redis, process=f"{process}", timeout_s=10)
+    outcomes: Counter[str] = Counter()
+
+    async def ask(client: int) -> None:
+        for call in range(CALLS):
+            try:
+                await book.begin(make_ask(id=f"{process}-{client}-{call}", pool=None, limits=(LIMIT,)))
+            except RateLimited:
+                outcomes["refused"] += 1
+            else:
+                outcomes["admitted"] += 1
+
+    # All processes start together, or the first would have the whole burst to itself.
+    await redis.incr("ready")
+    while await redis.get("ready") != b"%d" % PROCESSES:  # noqa: ASYNC110 - other processes, no event
+        await asyncio.sleep(0.01)
+    async with asyncio.TaskGroup() as group:
+        for client in range(CLIENTS):
+            group.create_task(ask(client))
+    await redis.aclose()
+    return outcomes
+
+
+async def server_us(redis: Redis) -> int:
+    seconds, microseconds = await redis.time()
+    return int(seconds) * 1_000_000 + int(microseconds)
+
+
+async def test_four_processes_admit_what_one_would(valkey: Valkey, redis: Redis) -> None:
+    loop = asyncio.get_running_loop()
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("spawn")) as workers:
+        async with asyncio.TaskGroup() as group:
+            running = [
+                group.create_task(_in_worker(loop, workers, valkey.url, process))
+                for process in range(PROCESSES)
+            ]
+            started_us = 0
+            while await redis.get("ready") != b"%d" % PROCESSES:
+                started_us = await server_us(redis)
+    ended_us = await server_us(redis)
+    outcomes = sum((task.result() for task in running), Counter[str]())
+    each_us = emission_us(LIMIT.per_min)
+
+    assert outcomes.total() == PROCESSES * CLIENTS * CALLS
+    assert LIMIT.per_min <= outcomes["admitted"] <= LIMIT.per_min + (ended_us - started_us) // each_us
+    # The stored arrival is the moment of the first admission plus what all admitted cost: one too many, or one
+    # whose charge was lost, would move that moment out of the half second in which it was.
+    arrival_us = int((await redis.hget("ig:1:{t1}:limits:user:u1", "images")) or 0)
+    first_us = arrival_us - outcomes["admitted"] * each_us
+    assert 0 <= first_us - started_us < each_us
+
+
+async def _in_worker(
+    loop: asyncio.AbstractEventLoop, workers: ProcessPoolExecutor, url: str, process: int
+) -> Counter[str]:
+    return await loop.run_in_executor(workers, ask_often, url, process)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sandbox_url() -> AsyncGenerator[str]:
+    async with run_sandbox() as handle:
+        yield handle.url
+
+
+@pytest.fixture
+async def sandbox(sandbox_url: str) -> AsyncGenerator[SandboxHandle]:
+    async with SandboxHandle(sandbox_url, None) as handle:
+        await handle.reset()
+        await handle.behave(paint="flat")
+        yield handle
+
+
+@pytest.fixture(scope="module")
+def gateways(
+    valkey: Valkey, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Gateway]]:
+    """Two replicas: one Redis, one store, the same secrets."""
+    root: Path = tmp_path_factory.mktemp("replicas")
+    settings = {
+        "redis_url": valkey.url,
+        "redis_timeout_s": 3,  # a busy machine must not look like a broken Redis here
+        "replicas": 2,
+        "secrets": "a-secret-all-replicas-share",
+        "store_url": (root / "files").as_uri(),
+        "openai_base_url": f"{sandbox_url}/v1",
+        "openai_api_key": "x",
+        "default_policy__images_per_min": IMAGES_PER_MIN,
+        "default_policy__requests_per_min": 0,
+    }
+    with run_gateway(root / "a", **settings) as a, run_gateway(root / "b", **settings) as b:
+        yield [a, b]
+
+
+@pytest.mark.usefixtures("redis")
+async def test_two_gateways_make_exactly_what_a_user_may_have(
+    gateways: list[Gateway], sandbox: SandboxHandle
+) -> None:
+    answers: list[httpx.Response] = []
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as client:
+
+        async def order(number: int, user: str) -> httpx.Response:
+            answer = await client.post(
+                f"{gateways[number % 2].url}/v1/images/generations",
+                json={"model": "dall-e-3", "prompt": f"boat {number}", "n": 1 + number % 2, "user": user},
+            )
+            answers.append(answer)
+            return answer
+
+        started_s = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for number in range(ORDERS):
+                group.create_task(order(number, "greedy"))
+        elapsed_s = time.monotonic() - started_s
+        made = sum(len(answer.json()["data"]) for answer in answers if answer.status_code == 200)
+        refused = [answer for answer in answers if answer.status_code == 429]
+        other = await order(ORDERS, "modest")
+
+    assert len(refused) == ORDERS - sum(answer.status_code == 200 for answer in answers[:ORDERS])
+    # An order of two may find one place left, so that the last one stays free.
+    assert IMAGES_PER_MIN - 1 <= made <= IMAGES_PER_MIN + elapsed_s * IMAGES_PER_MIN / 60
+    assert sum(len(entry["images"]) for entry in await sandbox.journal()) == made + 1
+    assert other.status_code == 200
+    for answer in refused:
+        assert answer.json()["error"]["code"] == "rate_limit_exceeded"
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        assert 0 < int(answer.headers["retry-after-ms"]) <= int(answer.headers["retry-after"]) * 1000
+        assert answer.headers["x-ratelimit-limit-images"] == f"{IMAGES_PER_MIN}"
+        assert int(answer.headers["x-ratelimit-remaining-images"]) <= 1
+        assert "x-ratelimit-degraded" not in answer.headers
