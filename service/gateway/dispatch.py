@@ -159,24 +159,24 @@ class Dispatcher:
             else:
                 # Only what everybody would meet is shared; others shall try for themselves.
                 landing = Landing(failure=entry if entry.is_callers_own else None)
-            failure = _failure_of(entry, job.order.delivery)
-            if failure is not None:
-                failures.append(failure)
-                running.emit(CallFailed(positions=(place,), failure=failure))
-            elif isinstance(entry, Kept):
+            delivered = _by_delivery(entry, job.order.delivery)
+            if isinstance(delivered, CallFailure):
+                failures.append(delivered)
+                running.emit(CallFailed(positions=(place,), failure=delivered))
+            else:
                 running.emit(
-                    ImageReady(position=place, image=entry.image, source=Source.MADE, data=entry.data)
+                    ImageReady(position=place, image=delivered.image, source=Source.MADE, data=delivered.data)
                 )
             if job.ask.pool:
                 self.flights.land(job.ask.pool, index, landing)
         return failures
 
 
-def _failure_of(entry: Kept | CallFailure, delivery: Delivery) -> CallFailure | None:
-    """Return why *entry* is no image for a caller who wants it by *delivery*, or None."""
-    if isinstance(entry, CallFailure):
-        return entry
-    return None if entry.is_stored or delivery is not Delivery.URL else _NOT_KEPT
+def _by_delivery(entry: Kept | CallFailure, delivery: Delivery) -> Kept | CallFailure:
+    """Return what *entry* is to a caller who wants it by *delivery*: no link without a stored picture."""
+    if isinstance(entry, Kept) and not entry.is_stored and delivery is Delivery.URL:
+        return _NOT_KEPT
+    return entry
 
 
 _TOO_FEW = CallFailure(

@@ -696,3 +696,14 @@ async def test_many_orders_at_once_are_told_apart(clock: FakeClock) -> None:
     assert [sorted(images(run.result())) for run in runs] == [[0, 1]] * 20
     assert house.backend.most_in_flight <= 3
     assert len(house.backend.calls) == 40
+
+
+async def test_an_order_that_is_given_nothing_at_all_fails_instead_of_asking_for_ever(
+    clock: FakeClock,
+) -> None:
+    async with Assembly(clock) as house:
+        house.book.script.append(a_grant())
+        facts = await house.run(an_order())
+
+    assert isinstance(error(facts), StateUnavailable)
+    assert len(house.book.asks) == 1

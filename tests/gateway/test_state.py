@@ -264,8 +264,8 @@ async def test_an_unheard_question_is_given_up_where_nothing_else_settles_it(clo
     around = Surroundings(clock)
     around.book.is_gone = True
     limits = (Limit(resource="images", scope="user", key="user", per_min=1),)
-    await around.state.begin(an_ask(id="order-1", n=1, limits=limits))
+    await around.state.begin(an_ask(id="order-1", n=1, pool=None, limits=limits))
     with pytest.raises(RateLimited):
-        await around.state.begin(an_ask(id="order-2", n=1, limits=limits))
+        await around.state.begin(an_ask(id="order-2", n=1, pool=None, limits=limits))
 
     assert [(settlement.id, settlement.is_local) for settlement in around.outbox.kept] == [("order-2", True)]
