@@ -13,6 +13,7 @@ from service.domain.errors import (
     InvalidOrder,
     NotCached,
     OrderFailed,
+    StateUnavailable,
     StoreUnavailable,
 )
 from service.domain.images import (

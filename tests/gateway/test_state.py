@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 
 import pytest
 
@@ -269,3 +270,12 @@ async def test_an_unheard_question_is_given_up_where_nothing_else_settles_it(clo
         await around.state.begin(an_ask(id="order-2", n=1, pool=None, limits=limits))
 
     assert [(settlement.id, settlement.is_local) for settlement in around.outbox.kept] == [("order-2", True)]
+
+
+async def test_a_strangers_variant_is_counted(clock: FakeClock) -> None:
+    around = Surroundings(clock)
+    around.book.script.append(dataclasses.replace(a_grant(mine=(0,)), foreign=1))
+
+    await around.state.begin(an_ask())
+
+    assert around.telemetry.of(StateFailed) == [StateFailed(operation="begin", reason="foreign")]
