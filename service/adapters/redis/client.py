@@ -53,5 +53,7 @@ def translated_errors() -> Iterator[None]:
     try:
         yield
     except (TimeoutError, exceptions.RedisError, OSError) as error:
-        reason = next(label for kind, label in _REASONS if isinstance(error, kind))
+        # redis-py wraps what happens while connecting; the reason is below.
+        causes = (error.__cause__, error.__context__, error)
+        reason = next(label for kind, label in _REASONS if any(isinstance(cause, kind) for cause in causes))
         raise StateUnavailable(reason) from error

@@ -113,7 +113,8 @@ for _, limit in ipairs(ask.limits) do
   end
 end
 if ask.round == 0 or #claimed > 0 then redis.call('SET', KEYS[4], '', 'PX', ask.marker_ms) end
-if #stale > 0 then redis.call('HDEL', KEYS[1], unpack(stale)) end
+-- unpack() is bounded by Lua's stack; what is left goes next time.
+if #stale > 0 then redis.call('HDEL', KEYS[1], unpack(stale, 1, math.min(#stale, 1000))) end
 if #claimed > 0 then
   local expires = now + ask.lease_us
   if ask.has_pool then

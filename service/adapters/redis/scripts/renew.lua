@@ -10,7 +10,9 @@ local now = time[1] * 1000000 + time[2]
 local expires = string.format('%.0f', now + args.lease_us)
 
 for _, lease in ipairs(args.leases) do
-  if redis.call('ZSCORE', KEYS[1], lease.fence) then
+  local text = redis.call('HGET', KEYS[2], lease.fence)
+  -- What a sweep has booked keeps its own, longer time.
+  if text and not cjson.decode(text).swept then
     redis.call('ZADD', KEYS[1], 'XX', expires, lease.fence)
     if lease.pool > 0 then
       local pool = KEYS[lease.pool]
