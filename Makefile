@@ -65,6 +65,11 @@ test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs java
 	@command -v javac >/dev/null || { echo 'A JDK is needed: sudo apt-get install openjdk-17-jdk-headless' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m jdk tests/jdk $(ARGS)
 
+.PHONY: test-clients
+test-clients: .venv/.dev ## Try SDKs of every age on the gateway; writes docs/compatibility.md (needs npm)
+	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
+	@exec $(STRIPPED) $(BIN)/python -m pytest -m clients tests/compatibility --write-table docs/compatibility.md $(ARGS)
+
 .PHONY: test-container
 test-container: ## Build the image, start docker-compose.yml and order a picture from it
 	@exec deploy/try-container
@@ -86,7 +91,7 @@ lock: .venv-lock/.made ## Write the hashed requirements anew; UPGRADE=1 takes ne
 
 .PHONY: clean
 clean: ## Remove environments, caches and what the demo drew; keeps .data
-	rm -rf .venv .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-clients .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help

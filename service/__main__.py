@@ -70,13 +70,17 @@ def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
     order = {"prompt": prompt, "model": model, "n": n, "size": size, "response_format": "b64_json"}
     headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
+        # Before anything is ordered: what is paid for must have a place to go.
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _fail(f"--out {out}: {error.strerror}")
+    try:
         response = httpx.post(f"{url}/v1/images/generations", json=order, headers=headers, timeout=610)
-    except httpx.TransportError as error:
+    except (httpx.TransportError, httpx.InvalidURL) as error:
         _fail(f"No gateway answers at {url}: {error}. Start one with `image-gateway serve`.")
     answer = response.json()
     if response.is_error:
         _fail(f"{answer['error']['message']} (request {response.headers['x-request-id']})")
-    out.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(answer["data"], 1):
         data = pybase64.b64decode(image["b64_json"], validate=True)
         path = out / f"{response.headers['x-request-id'][-8:]}-{number}.{_extension(data)}"

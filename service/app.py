@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from service.http import files, images, models, ops, playground
+from service.http import files, images, legacy, models, ops, playground
 from service.http.access import Access
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import RequestScope
@@ -27,6 +27,8 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with open_services(settings, surroundings) as services:
+            # The supervisor hears of a signal before the server gets to this context's end.
+            app.state.runner = services.runner
             yield {"services": services}
 
     app = FastAPI(
@@ -43,6 +45,6 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in (images.router, files.router, models.router, ops.router, playground.router):
+    for router in (images.router, legacy.router, files.router, models.router, ops.router, playground.router):
         app.include_router(router)
     return app

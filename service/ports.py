@@ -4,14 +4,14 @@ Adapters know these by shape. Each protocol says what it raises and what happens
 when the thing behind it fails.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
 from service.domain.errors import CallFailure, LimitState
-from service.domain.images import CallMade, Finish, Image, ImageCall, Realm
+from service.domain.images import CallMade, Finish, Image, ImageCall, InputImage, Realm
 
 
 class Clock(Protocol):
@@ -47,12 +47,32 @@ class Backend(Protocol):
         """Whether its pictures are paid for."""
         ...
 
-    async def make(self, call: ImageCall, paced: Callable[[], None]) -> CallMade | CallFailure:
+    async def make(self, call: ImageCall, progress: "CallProgress") -> CallMade | CallFailure:
         """Make one attempt of a call; failures are values, with who pays for them.
 
-        Waits its turn in the backend's pace first, then calls *paced* and sends.
-        Whoever cancels it before *paced* knows that nothing was sent.
+        Waits its turn in the backend's pace first, tells *progress* and sends.
+        Whoever cancels it before that knows that nothing was sent.
         """
+        ...
+
+
+class CallProgress(Protocol):
+    """What a call tells while it is being made."""
+
+    def sending(self) -> None:
+        """The call is being sent: from here on it may be billed."""
+        ...
+
+    def show(self, number: int, data: bytes, resolved: Mapping[str, str]) -> None:
+        """Stage *number* of an image that is being streamed."""
+        ...
+
+
+class Moderator(Protocol):
+    """Judges prompts before anything is spent on them."""
+
+    async def judge(self, prompt: str, *, deadline_s: float) -> CallFailure | None:
+        """Return a refusal, or None; when the judge itself fails, what the operator chose."""
         ...
 
 
@@ -115,6 +135,22 @@ class Pictures(Protocol):
         ...
 
 
+class InputPictures(Protocol):
+    """Reading what callers send."""
+
+    def read_input(self, role: str, path: str, digest: str, size_bytes: int) -> InputImage:
+        """Read the header of the picture at *path*; an unknown format is an empty one."""
+        ...
+
+    async def look_through(self, image: InputImage) -> InputImage:
+        """Return *image* with an alpha channel only if some pixel is not opaque.
+
+        Raises:
+            PictureBroken: its pixels cannot be decoded.
+        """
+        ...
+
+
 class PictureBroken(Exception):
     """A backend returned bytes that are not an acceptable PNG, JPEG or WebP."""
 
@@ -155,7 +191,8 @@ class Ask:
 
     *round* counts the times one order asks; only the first is charged as a
     request. *pool* None keeps the order out of the cache. *used* are indices it
-    has already, which must not be given again. *fresh* takes nothing that is
+    has already, which must not be given again; *awaiting* those that others are
+    making for it, to be waited for on while there is no answer. *fresh* takes nothing that is
     there, *only_ready* nothing that is not.
     """
 
@@ -173,6 +210,7 @@ class Ask:
     fresh: bool = False
     only_ready: bool = False
     used: tuple[int, ...] = ()
+    awaiting: tuple[int, ...] = ()
 
     @property
     def fence(self) -> str:

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import logging
+import math
 import os
 import signal
 import socket
@@ -24,9 +25,11 @@ from tempfile import gettempdir
 import orjson
 import uvicorn
 import uvloop
+from fastapi import FastAPI
 
 from service.adapters.secrets import load_or_make_secret
 from service.app import create_app
+from service.gateway.orders import OrderRunner
 from service.http.protocol import GatewayHttpProtocol
 from service.settings import Settings, SettingsError
 from service.wiring import Surroundings
@@ -34,6 +37,7 @@ from service.wiring import Surroundings
 _log = logging.getLogger(__name__)
 _START_S = 10.0
 _RESTART_PAUSE_S = 0.5
+_FAREWELL_S = 2
 _MAX_SOCKET_PATH = 100
 """Unix socket addresses hold 108 bytes on Linux, 104 elsewhere."""
 
@@ -67,8 +71,9 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             public_url=settings.public_url or _local_url(settings.host, port),
             secrets=secrets,
         )
+        app = create_app(settings, surroundings)
         config = uvicorn.Config(
-            create_app(settings, surroundings),
+            app,
             http=GatewayHttpProtocol,
             ws="none",
             lifespan="on",
@@ -76,9 +81,10 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             access_log=False,
             server_header=False,
             timeout_keep_alive=75,
-            timeout_graceful_shutdown=int(settings.drain_s) + 1,
+            # Orders are cut off after the drain time; their answers still have to leave.
+            timeout_graceful_shutdown=math.ceil(settings.drain_s) + _FAREWELL_S,
         )
-        server = _Server(config, lambda: announce(_greeting(settings, surroundings)))
+        server = _Server(config, app, lambda: announce(_greeting(settings, surroundings)))
         await server.serve(sockets=[listener])
         if not server.started:
             raise ChildFailed("The server did not start; see its messages above.")
@@ -87,8 +93,9 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
 class _Server(uvicorn.Server):
     """uvicorn's server, telling when it accepts."""
 
-    def __init__(self, config: uvicorn.Config, on_started: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: FastAPI, on_started: Callable[[], None]) -> None:
         super().__init__(config)
+        self._app = app
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -114,8 +121,19 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     def _stop(self) -> None:
-        self.force_exit = self.should_exit
+        runner: OrderRunner | None = getattr(self._app.state, "runner", None)
+        if runner is None:
+            self.force_exit = True
+        elif self.should_exit:
+            # What is cut off still answers; then nothing is waited for.
+            runner.cut_off()
+            asyncio.get_running_loop().call_later(_FAREWELL_S / 2, self._force)
+        else:
+            runner.begin_drain()
         self.should_exit = True
+
+    def _force(self) -> None:
+        self.force_exit = True
 
 
 def _greeting(settings: Settings, surroundings: Surroundings) -> str:
@@ -200,7 +218,8 @@ async def embedded_valkey(directory: Path) -> AsyncIterator[str]:
     """
     path = _socket_path(directory)
     command = _valkey_command(directory, path)
-    async with _kept_alive("valkey", command, lambda _: _wait_for_socket(path)):
+    name = f"embedded Valkey (its log: {directory / 'valkey.log'})"
+    async with _kept_alive(name, command, lambda process: _wait_for_socket(path, process)):
         yield f"unix://{path}"
 
 
@@ -237,8 +256,10 @@ def _socket_path(directory: Path) -> Path:
     return short / "valkey.sock"
 
 
-async def _wait_for_socket(path: Path) -> None:
+async def _wait_for_socket(path: Path, process: asyncio.subprocess.Process) -> None:
     while True:
+        if process.returncode is not None:
+            raise ChildFailed
         with contextlib.suppress(OSError):
             reader, writer = await asyncio.open_unix_connection(str(path))
             writer.write(b"PING\r\n")
@@ -314,7 +335,7 @@ async def _start(name: str, command: list[str], is_ready: IsReady) -> asyncio.su
             await is_ready(process)
     except (TimeoutError, ChildFailed, ValueError) as error:
         await _stop(process)
-        raise ChildFailed(f"The {name} did not start; see its messages above.") from error
+        raise ChildFailed(f"The {name} did not start.") from error
     except asyncio.CancelledError:
         process.kill()
         raise

@@ -51,6 +51,16 @@ class BackendConfig(BaseModel):
     name: str = Field("openai", pattern=r"^[a-z0-9-]{1,40}$")
     images_per_min: int = Field(0, ge=0)
     """What the provider allows our key; calls are paced to it. 0: not paced."""
+    pass_unknown: bool = False
+    """Whether living models may be given parameters that the catalogue does not know."""
+
+
+class ModerationConfig(BaseModel):
+    """The `[moderation]` table: words that `GATEWAY_MODERATION=list` refuses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    words: list[str] = []
 
 
 class FileConfig(BaseModel):
@@ -59,6 +69,7 @@ class FileConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     backend: BackendConfig = BackendConfig()
+    moderation: ModerationConfig = ModerationConfig()
     models: dict[str, dict[str, Any]] = {}
     """Added to or laid over the catalogue, `[models."<name>"]`."""
 
@@ -102,6 +113,9 @@ class Settings(BaseSettings):
     sandbox: bool | None = None
     """Unset: the sandbox stands in when no provider is set, auth is open and we are on loopback."""
 
+    moderation: Literal["off", "provider", "list"] = "off"
+    """Who judges prompts before anything is spent: nobody, the provider's moderation endpoint, or a list."""
+
     cache: Literal["on", "off"] = "on"
     cache_scope: Literal["user", "team"] = "team"
     cache_ttl_s: int = Field(30 * 86400, ge=60)
@@ -136,6 +150,20 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"must be a URL that starts with {', '.join(f'{name}://' for name in _REDIS_SCHEMES)}"
             )
+        return value
+
+    @field_validator("openai_api_key")
+    @classmethod
+    def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().isprintable():
+            raise ValueError("must be one line without control characters")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _check_public_url(cls, value: str | None) -> str | None:
+        if value is not None and not _is_url(value, ("http", "https")):
+            raise ValueError("must be an http(s) URL, such as https://images.example.com")
         return value
 
     @field_validator("openai_base_url")
@@ -239,6 +267,8 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Return `GATEWAY_*` variables that mean nothing: most likely misspelt."""
     known = {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
     known |= {f"GATEWAY_{name.upper()}_FILE" for name in _SECRETS}
+    # Read by `image-gateway generate`.
+    known |= {"GATEWAY_URL", "GATEWAY_KEY"}
     return sorted(
         name for name in environment if name.startswith("GATEWAY_") and name.partition("__")[0] not in known
     )

@@ -5,17 +5,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.resources import files
+from pathlib import Path
 from uuid import uuid4
 
+import httpx
 from aiolimiter import AsyncLimiter
+from redis.asyncio import Redis
 
 from service.adapters.links import SignedLinks
 from service.adapters.logs import LoggedTelemetry
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts, open_transport
+from service.adapters.openai.moderation import ListModerator, ProviderModerator
 from service.adapters.outbox import FileOutbox
 from service.adapters.pillow import PillowPictures
 from service.adapters.prometheus import PrometheusMetrics
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client import open_client, translated_errors
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.redis.wakeups import RedisWakeups
@@ -23,6 +27,7 @@ from service.adapters.secrets import derive_key
 from service.adapters.store import ObjectStore
 from service.adapters.system import SystemClock
 from service.domain.catalog import Catalog, parse_catalog
+from service.domain.errors import StateUnavailable
 from service.domain.images import ImageOrder, Policy, Realm
 from service.domain.retrying import RetryRule
 from service.gateway.attempts import Attempts
@@ -32,12 +37,16 @@ from service.gateway.flights import Flights
 from service.gateway.generate import Generate, OrderKeys, PoolName
 from service.gateway.keeping import Keeper
 from service.gateway.orders import OrderRunner
+from service.gateway.refusals import Refusals
 from service.gateway.state import LEASE_S, SharedState
 from service.http.services import HttpServices
+from service.http.uploads import sweep
+from service.ports import Moderator, StateFailed, Telemetry
 from service.settings import Settings
 
 _REDIS_CONNECTIONS = 64
 _PICTURE_WORKERS = 2
+_LONGEST_ORDER_S = 2 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,12 +77,9 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
     secret = surroundings.secrets[0]
     process = uuid4().hex
     async with AsyncExitStack() as stack:
-        redis = open_client(
-            surroundings.redis_url, timeout_s=settings.redis_timeout_s, connections=_REDIS_CONNECTIONS
-        )
-        stack.push_async_callback(redis.aclose)
-        listener = open_client(surroundings.redis_url, timeout_s=settings.redis_timeout_s, connections=2)
-        stack.push_async_callback(listener.aclose)
+        redis = _open_redis(settings, surroundings, stack, connections=_REDIS_CONNECTIONS)
+        listener = _open_redis(settings, surroundings, stack, connections=2)
+        await _greet_redis(redis, telemetry)
         store = ObjectStore(_store_url(settings))
         await store.probe()
         pictures = PillowPictures(workers=_PICTURE_WORKERS)
@@ -119,6 +125,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
         runner.keep("replay", state.replay_forever)
         runner.keep("listen", lambda: state.listen_forever(wakeups, flights))
         catalog = load_catalog(settings)
+        metrics.watch_models({model.name: model.shutdown for model in catalog.models.values()}, clock.today)
         person_key = derive_key(secret, "person")
         yield HttpServices(
             generate=Generate(
@@ -133,11 +140,15 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
                 telemetry=telemetry,
                 realm=address.realm,
                 pool_name=_pool_name(settings),
+                pass_unknown=settings.file.backend.pass_unknown,
+                refusals=Refusals(clock),
+                moderator=await _open_moderator(settings, address, stack),
             ),
             runner=runner,
             state=state,
             catalog=catalog,
             files=store,
+            inputs=pictures,
             links=SignedLinks(
                 public_url=surroundings.public_url,
                 keys=[derive_key(each, "image-link") for each in surroundings.secrets],
@@ -150,8 +161,26 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             person_key=person_key,
             deadline_s=settings.deadline_s,
             caches=settings.cache == "on",
+            uploads=_open_uploads(settings),
             render_metrics=lambda: (metrics.render(), metrics.content_type),
         )
+
+
+def _open_redis(
+    settings: Settings, surroundings: Surroundings, stack: AsyncExitStack, *, connections: int
+) -> Redis:
+    client = open_client(surroundings.redis_url, timeout_s=settings.redis_timeout_s, connections=connections)
+    stack.push_async_callback(client.aclose)
+    return client
+
+
+async def _greet_redis(client: Redis, telemetry: Telemetry) -> None:
+    """Say at once that Redis is away; the gateway serves all the same, by its local share."""
+    try:
+        with translated_errors():
+            await client.ping()
+    except StateUnavailable as error:
+        telemetry.record(StateFailed(operation="start", reason=error.reason))
 
 
 def _backend_address(settings: Settings, surroundings: Surroundings) -> BackendAddress:
@@ -167,6 +196,25 @@ def _backend_address(settings: Settings, surroundings: Surroundings) -> BackendA
         organization=settings.openai_org_id,
         project=settings.openai_project_id,
     )
+
+
+async def _open_moderator(
+    settings: Settings, address: BackendAddress, stack: AsyncExitStack
+) -> Moderator | None:
+    if settings.moderation == "list":
+        return ListModerator(settings.file.moderation.words)
+    if settings.moderation == "provider":
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=open_transport(address.url, connections=settings.max_calls_in_flight))
+        )
+        return ProviderModerator(address, client)
+    return None
+
+
+def _open_uploads(settings: Settings) -> Path:
+    directory = settings.data_dir / "uploads"
+    sweep(directory, _LONGEST_ORDER_S)
+    return directory
 
 
 def _store_url(settings: Settings) -> str:

@@ -11,17 +11,27 @@ import multiprocessing
 import signal
 import sys
 import warnings
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TypeVar, TypeVarTuple
 
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
-from service.domain.images import Finish
+from service.domain.images import Finish, InputImage
 from service.ports import Picture, PictureBroken
 
-FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp"}
+FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
+_TRAILER_BYTES = 1024
+"""Where the end of a picture is looked for; some writers pad."""
 MAX_PIXELS = 40_000_000
 """Above five times the largest picture a model makes; stops decompression bombs at the header."""
+
+
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
 
 
 class PillowPictures:
@@ -34,25 +44,59 @@ class PillowPictures:
     async def finish(self, data: bytes, finish: Finish | None) -> Picture:
         """Implement `Pictures.finish`."""
         picture = read_header(data)
-        if finish is None or (picture.width, picture.height) == (finish.width, finish.height):
+        # Moving and drawn pictures pass through: resampling would take their frames, or what makes them scale.
+        if finish is None or picture.format in ("gif", "svg"):
+            return picture
+        if finish.cutout is None and (picture.width, picture.height) == (finish.width, finish.height):
             return picture
         try:
-            resampled = await self._run(data, finish)
+            finished = await self._run(render, data, finish)
         except (OSError, ValueError, SyntaxError, BrokenExecutor) as error:
             raise PictureBroken from error
-        return Picture(resampled, picture.format, finish.width, finish.height)
+        return Picture(finished, picture.format, finish.width, finish.height)
 
-    async def _run(self, data: bytes, finish: Finish) -> bytes:
+    def read_input(self, role: str, path: str, digest: str, size_bytes: int) -> InputImage:
+        """Implement `InputPictures.read_input`."""
+        kind, width, height, has_alpha = "", 0, 0, False
+        try:
+            with _quiet_bombs(), PillowImage.open(path, formats=tuple(FORMATS)) as opened:
+                kind, (width, height) = FORMATS[str(opened.format)], opened.size
+                has_alpha = _has_alpha(opened)
+        except PillowImage.DecompressionBombError:
+            # Larger than any limit: which one does not matter, the rules refuse it by its pixels.
+            kind, width, height = "png", MAX_PIXELS, 2
+        except (OSError, ValueError, SyntaxError, KeyError):
+            # Not a picture we know: said by the empty format.
+            pass
+        return InputImage(
+            role=role,
+            digest=digest,
+            format=kind,
+            width=width,
+            height=height,
+            size_bytes=size_bytes,
+            has_alpha=has_alpha,
+            path=path,
+        )
+
+    async def look_through(self, image: InputImage) -> InputImage:
+        """Implement `InputPictures.look_through`."""
+        try:
+            return replace(image, has_alpha=await self._run(is_see_through, image.path))
+        except (OSError, ValueError, SyntaxError, BrokenExecutor) as error:
+            raise PictureBroken from error
+
+    async def _run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         loop = asyncio.get_running_loop()
         pool = self._pool
         try:
-            return await loop.run_in_executor(pool, resample, data, finish.width, finish.height)
+            return await loop.run_in_executor(pool, work, *arguments)
         except BrokenExecutor:
             # A worker died, perhaps of another picture: once more, among new ones.
             if self._pool is pool:
                 pool.shutdown(wait=False)
                 self._pool = self._open_pool()
-            return await loop.run_in_executor(self._pool, resample, data, finish.width, finish.height)
+            return await loop.run_in_executor(self._pool, work, *arguments)
 
     def _open_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
@@ -70,33 +114,101 @@ def read_header(data: bytes) -> Picture:
     Raises:
         PictureBroken: not a PNG, JPEG or WebP, or larger than `MAX_PIXELS`.
     """
+    if data[:64].lstrip()[:4].lower() in (b"<svg", b"<?xm"):
+        return Picture(data, "svg", 0, 0)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
-            with PillowImage.open(io.BytesIO(data), formats=tuple(FORMATS)) as opened:
-                width, height, name = *opened.size, FORMATS[str(opened.format)]
+        with _quiet_bombs(), PillowImage.open(io.BytesIO(data), formats=tuple(FORMATS)) as opened:
+            width, height, name = *opened.size, FORMATS[str(opened.format)]
     except (OSError, ValueError, SyntaxError, KeyError, PillowImage.DecompressionBombError) as error:
         raise PictureBroken from error
-    if width * height > MAX_PIXELS:
+    if width * height > MAX_PIXELS or not _is_whole(data, name):
         raise PictureBroken
     return Picture(data, name, width, height)
 
 
+def _is_whole(data: bytes, kind: str) -> bool:
+    """Whether the end of the file is there; decoding to find out would cost fifty milliseconds."""
+    if kind == "webp":
+        return int.from_bytes(data[4:8], "little") + 8 <= len(data)
+    trailer = {"png": b"IEND", "jpeg": b"\xff\xd9", "gif": b"\x3b"}[kind]
+    return trailer in data[-_TRAILER_BYTES:]
+
+
+def render(data: bytes, finish: Finish) -> bytes:
+    """Return the picture as *finish* asks for it, in its own format. Runs in a worker."""
+    return resample(data, finish.width, finish.height) if finish.cutout is None else composite(data, finish)
+
+
 def resample(data: bytes, width: int, height: int) -> bytes:
-    """Return the picture in exactly these pixels and its own format.
+    """Return the picture in exactly these pixels.
 
     Lanczos; where the shape differs, the middle is kept and the longer sides are
-    cut off. Runs in a worker.
+    cut off.
     """
     with PillowImage.open(io.BytesIO(data), formats=tuple(FORMATS)) as opened:
-        name = opened.format
-        # Palettes cannot be mixed: Pillow would fall back to the nearest pixel.
-        has_alpha = "A" in opened.getbands() or "transparency" in opened.info
-        pixels = opened.convert("RGBA" if has_alpha else "RGB") if opened.mode == "P" else opened
-        fitted = ImageOps.fit(pixels, (width, height), method=PillowImage.Resampling.LANCZOS)
+        return _save(_fit(opened, (width, height)), str(opened.format))
+
+
+def composite(data: bytes, finish: Finish) -> bytes:
+    """Return the picture with the input's own pixels wherever the mask is opaque.
+
+    The input is bit for bit what was sent, or its Lanczos resample where another
+    size was asked; partial alpha blends.
+    """
+    size, cutout = (finish.width, finish.height), finish.cutout
+    if cutout is None:
+        return resample(data, *size)
+    with (
+        PillowImage.open(io.BytesIO(data), formats=tuple(FORMATS)) as opened,
+        PillowImage.open(cutout.image.path, formats=tuple(FORMATS)) as image,
+        PillowImage.open(cutout.mask.path, formats=("PNG",)) as mask,
+    ):
+        painted = _fit(opened, size).convert("RGB")
+        # The mask decides alone; what the input's own transparency hides was its colour all the same.
+        kept = _fit(_to_rgb(image), size)
+        alpha = _fit(mask.convert("RGBA").getchannel("A"), size)
+        return _save(PillowImage.composite(kept, painted, alpha), str(opened.format))
+
+
+def is_see_through(path: str) -> bool:
+    """Whether some pixel of the picture at *path* is not opaque. Runs in a worker."""
+    with PillowImage.open(path, formats=tuple(FORMATS)) as picture:
+        histogram = picture.convert("RGBA").getchannel("A").histogram()
+        return any(histogram[:255])
+
+
+def _fit(picture: PillowImage.Image, size: tuple[int, int]) -> PillowImage.Image:
+    if picture.size == size:
+        return picture
+    # Palettes cannot be mixed: Pillow would fall back to the nearest pixel.
+    if picture.mode == "P":
+        picture = picture.convert("RGBA" if _has_alpha(picture) else "RGB")
+    return ImageOps.fit(picture, size, method=PillowImage.Resampling.LANCZOS)
+
+
+def _to_rgb(picture: PillowImage.Image) -> PillowImage.Image:
+    """Return the colours under any transparency; of 16 bits the upper eight, as screens show them."""
+    if picture.mode.startswith("I"):
+        picture = picture.convert("I").point(lambda value: value * (1 / 256)).convert("L")
+    return picture.convert("RGBA").convert("RGB")
+
+
+def _save(picture: PillowImage.Image, kind: str) -> bytes:
     target = io.BytesIO()
-    fitted.save(target, format=name)
+    picture.save(target, format=kind)
     return target.getvalue()
+
+
+def _has_alpha(picture: PillowImage.Image) -> bool:
+    return "A" in picture.getbands() or "transparency" in picture.info
+
+
+@contextmanager
+def _quiet_bombs() -> Iterator[None]:
+    """Let Pillow open what it warns of: we judge pixels by our own limit."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
+        yield
 
 
 def _die_with_parent() -> None:

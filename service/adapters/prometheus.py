@@ -4,6 +4,10 @@ Labels are closed sets: route templates, models of the catalogue, kinds of failu
 One registry per application, so that two can live in one process.
 """
 
+from collections.abc import Callable, Mapping
+from datetime import date
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -102,10 +106,19 @@ class PrometheusMetrics:
             "imagegw_order_crashes", "Orders ended by a bug in the gateway.", registry=registry
         )
         Gauge("imagegw_build_info", "Always 1.", ["version"], registry=registry).labels(version).set(1)
+        self._days_left = Gauge(
+            "imagegw_model_days_left", "Days until a model is shut down.", ["model"], registry=registry
+        )
         for kind in ("orders", "calls", "waiters"):
             self._in_flight.labels(kind).set(0)
         for decision in ("allowed", "requests", "images"):
             self._limits.labels(decision, "false")
+
+    def watch_models(self, shutdowns: Mapping[str, date | None], today: Callable[[], date]) -> None:
+        """Show the days left to each model that has an end; negative once it is past."""
+        for name, shutdown in shutdowns.items():
+            if shutdown is not None:
+                self._days_left.labels(name).set_function(partial(_days_until, shutdown, today))
 
     def render(self) -> bytes:
         """Return all metrics in the text format."""
@@ -150,3 +163,7 @@ class PrometheusMetrics:
             self._unpriced.labels(fact.model).inc()
         else:
             self._cost.labels(fact.model, fact.realm).inc(fact.microusd / 1e6)
+
+
+def _days_until(end: date, today: Callable[[], date]) -> float:
+    return float((end - today()).days)

@@ -6,14 +6,29 @@ paint are made larger and resampled (`Finish`), because encoding a PNG anew cost
 hundreds of milliseconds of CPU.
 """
 
+from dataclasses import replace
 from datetime import date
+from typing import Any
 
 from service.domain.catalog import Bridge, Catalog, Model, parse_size, widen
-from service.domain.images import Finish, ImageOrder, Parameters, SentOrder
+from service.domain.errors import CallFailure, FailureKind
+from service.domain.images import (
+    Cutout,
+    Finish,
+    ImageOrder,
+    InputImage,
+    Operation,
+    Parameters,
+    SentOrder,
+)
 from service.domain.validation import check_order, check_prompt
 
 BRIDGE_VERSION = "1"
 """Part of every bridged fingerprint: raise it when the same order would be sent differently."""
+
+
+_DELIVERY = frozenset({"stream", "partial_images"})
+"""Parameters that say how images are delivered, not which."""
 
 
 def accepted_model(catalog: Catalog, model: Model, today: date) -> Model:
@@ -23,71 +38,131 @@ def accepted_model(catalog: Catalog, model: Model, today: date) -> Model:
     return widen(model, catalog.models[model.bridge.to])
 
 
-def translate(catalog: Catalog, order: ImageOrder, today: date) -> SentOrder:
+def translate(catalog: Catalog, order: ImageOrder, today: date, *, pass_unknown: bool = False) -> SentOrder:
     """Check *order* and put it in the words of the model that will make it.
+
+    *pass_unknown* lets living models have parameters the catalogue does not know.
 
     Raises:
         InvalidOrder: it is not one its model takes; nothing has been spent.
     """
     model = catalog.find(order.asked_model)
+    bridge = model.bridge if model.is_bridged(today) else None
     accepted = accepted_model(catalog, model, today)
-    check_order(accepted, prompt=order.prompt, n=order.n, parameters=order.parameters)
-    parameters = dict(order.parameters)
+    check_order(
+        accepted,
+        prompt=order.prompt,
+        n=order.n,
+        parameters=order.parameters,
+        operation=order.operation,
+        inputs=order.inputs,
+        # Retired names promise a contract of their own.
+        pass_unknown=pass_unknown and bridge is None and model.family != "dall-e",
+    )
+    parameters = {name: value for name, value in order.parameters.items() if name not in _DELIVERY}
     if model.default_size:
         parameters.setdefault("size", model.default_size)
-    if model.bridge is None or not model.is_bridged(today):
-        return _send_as_asked(model, order.prompt, parameters)
-    return _send_bridged(model, model.bridge, catalog.models[model.bridge.to], order.prompt, parameters)
+    if bridge is None:
+        return _send_as_asked(model, order, parameters)
+    return _send_bridged(model, bridge, catalog.models[bridge.to], order, parameters)
 
 
-def _send_as_asked(model: Model, prompt: str, parameters: Parameters) -> SentOrder:
+def in_words_of(model: Model, failure: CallFailure) -> CallFailure:
+    """Return *failure* as clients of *model* know it: DALL·E had another name for a refusal."""
+    if failure.kind is not FailureKind.REFUSED or model.family != "dall-e":
+        return failure
+    return replace(failure, code="content_policy_violation", type="invalid_request_error")
+
+
+def _send_as_asked(model: Model, order: ImageOrder, parameters: Parameters) -> SentOrder:
     sent = _without_defaults(model, parameters)
     if model.takes_response_format:
         sent["response_format"] = "b64_json"
     return SentOrder(
         model=model.name,
-        prompt=prompt,
+        prompt=order.prompt,
         parameters=sent,
         images_per_call=model.images_per_call,
         output_format=str(parameters.get("output_format", "png")),
+        operation=order.operation,
+        inputs=order.inputs,
     )
 
 
 def _send_bridged(
-    model: Model, bridge: Bridge, target: Model, prompt: str, parameters: Parameters
+    model: Model, bridge: Bridge, target: Model, order: ImageOrder, parameters: Parameters
 ) -> SentOrder:
     asked = {**_defaults(model), **parameters}
-    suffixes = [
-        words[str(asked[name])]
-        for name, words in bridge.prompt_suffix.items()
-        if str(asked.get(name)) in words
-    ]
-    sent_prompt = "\n\n".join([prompt, *suffixes])
-    check_prompt(prompt, target.prompt_limit - (len(sent_prompt) - len(prompt)))
     sent = {
         name: bridge.values.get(name, {}).get(str(value), value)
         for name, value in asked.items()
         if name == "size" or name in target.parameters
     }
     size = str(sent.get("size", "auto"))
-    painted = bridge.sizes.get(size, size)
-    pixels = parse_size(size)
+    inputs, cutout = _inputs(bridge, target, order)
+    varies = order.operation is Operation.VARY
     return SentOrder(
         model=target.name,
-        prompt=sent_prompt,
-        parameters=_without_defaults(target, {**sent, "size": painted}),
-        images_per_call=model.images_per_call,
+        prompt=_bridged_prompt(bridge, target, order.prompt, asked),
+        parameters=_without_defaults(target, {**sent, "size": bridge.sizes.get(size, size)}),
+        images_per_call=1 if varies else model.images_per_call,
         output_format=str(sent.get("output_format", "png")),
-        finish=Finish(*pixels) if pixels else None,
+        finish=_finish(size, cutout),
         bridge_version=BRIDGE_VERSION,
+        operation=Operation.EDIT if varies else order.operation,
+        inputs=inputs,
+        instructions=bridge.variation_prompts if varies else (),
     )
+
+
+def _finish(size: str, cutout: Cutout | None) -> Finish | None:
+    """Return what must be done to a picture of *size*; an edit whose size is left open keeps its input's."""
+    pixels = parse_size(size)
+    if pixels is None and cutout is not None:
+        pixels = (cutout.image.width, cutout.image.height)
+    return Finish(*pixels, cutout) if pixels else None
+
+
+def _bridged_prompt(bridge: Bridge, target: Model, prompt: str, asked: Parameters) -> str:
+    suffixes = [
+        words[str(asked[name])]
+        for name, words in bridge.prompt_suffix.items()
+        if str(asked.get(name)) in words
+    ]
+    sent_prompt = "\n\n".join([prompt, *suffixes])
+    if suffixes:
+        check_prompt(prompt, target.prompt_limit - (len(sent_prompt) - len(prompt)))
+    return sent_prompt
+
+
+def _inputs(bridge: Bridge, target: Model, order: ImageOrder) -> tuple[tuple[InputImage, ...], Cutout | None]:
+    """Return what to send and what must stay as it is.
+
+    Where the old model kept what a mask covers, an image with alpha and no mask is
+    its own mask. It is sent as one too where the living model takes it so; what is
+    covered is kept by us in any case.
+    """
+    is_moving = order.parameters.get("output_format") == "gif"
+    if not bridge.keeps_unmasked or order.operation is not Operation.EDIT or is_moving:
+        return order.inputs, None
+    first = next(entry for entry in order.inputs if entry.role == "image")
+    mask = next((entry for entry in order.inputs if entry.role == "mask"), None)
+    if mask is not None:
+        return order.inputs, Cutout(first, mask)
+    if not first.has_alpha or first.format != "png":
+        return order.inputs, None
+    mask = replace(first, role="mask")
+    takes_it = first.size_bytes <= target.inputs.mask_max_bytes and not any(
+        entry.role == "markup" for entry in order.inputs
+    )
+    return (*order.inputs, mask) if takes_it else order.inputs, Cutout(first, mask)
 
 
 def _defaults(model: Model) -> dict[str, str | int]:
     return {name: rule.default for name, rule in model.parameters.items() if rule.default is not None}
 
 
-def _without_defaults(model: Model, parameters: Parameters) -> dict[str, str | int | bool]:
+def _without_defaults(model: Model, parameters: Parameters) -> dict[str, Any]:
     """Drop what the provider assumes anyway: naming a default is the same order as leaving it out."""
     defaults = {"size": "auto", **_defaults(model)}
     return {name: value for name, value in parameters.items() if defaults.get(name) != value}

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from service.domain.errors import InvalidOrder
-from service.domain.images import Delivery
+from service.domain.images import Delivery, Operation
 
 
 class CatalogError(ValueError):
@@ -20,16 +20,19 @@ class CatalogError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterRule:
-    """What one parameter may be: one of *values*, or an integer from *minimum* to *maximum*.
+    """What one parameter may be: one of *values*, an integer from *minimum* to *maximum*, or of *kind*.
 
+    *kind* is `integer`, `boolean`, or `object`, which is passed on unread.
     *default* is what the provider assumes when it is absent; naming it is the
-    same order as leaving it out.
+    same order as leaving it out. *operations* empty means all.
     """
 
     values: tuple[str, ...] = ()
     minimum: int | None = None
     maximum: int | None = None
+    kind: str = "integer"
     default: str | int | None = None
+    operations: tuple[Operation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,19 @@ class SizeRule:
     max_edge: int = 0
     min_pixels: int = 0
     max_pixels: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputRule:
+    """Which pictures a model takes as input; *needs_alpha* where there is no mask of its own."""
+
+    formats: tuple[str, ...] = ()
+    max_bytes: int = 0
+    max_images: int = 0
+    mask_max_bytes: int = 4 * 1024 * 1024
+    square: bool = False
+    needs_alpha: bool = False
+    takes_markup: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +75,17 @@ class Bridge:
 
     *values* maps parameter → old value → new value; *prompt_suffix* maps
     parameter → value → words put after the prompt; *sizes* maps a size the
-    target cannot paint to the one painted and resampled.
+    target cannot paint to the one painted and resampled. *keeps_unmasked*: the
+    model never touched what a mask covers, and neither may we.
+    *variation_prompts* stand in for an endpoint that took none, one a picture.
     """
 
     to: str
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     prompt_suffix: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sizes: Mapping[str, str] = field(default_factory=dict)
+    keeps_unmasked: bool = False
+    variation_prompts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +103,8 @@ class Model:
     parameters: Mapping[str, ParameterRule]
     prompt_limit: int
     images_per_call: int
+    operations: tuple[Operation, ...] = (Operation.GENERATE,)
+    inputs: InputRule = field(default_factory=InputRule)
     delivery: Delivery = Delivery.B64_JSON
     default_size: str = ""
     shutdown: date | None = None
@@ -210,12 +232,15 @@ def _parse_model(name: str, entry: Mapping[str, Any], families: Mapping[str, Map
     try:
         sizes = fields.pop("sizes")
         price = fields.pop("price", None)
+        inputs = fields.pop("inputs", {})
         return Model(
             name=name,
             sizes=SizeRule(**{**sizes, "fixed": tuple(sizes.get("fixed", ()))}),
             parameters={key: _parse_rule(rule) for key, rule in fields.pop("parameters").items()},
             delivery=Delivery(fields.pop("delivery")),
-            bridge=Bridge(**bridge) if bridge else None,
+            operations=tuple(Operation(name) for name in fields.pop("operations", ["generate"])),
+            inputs=InputRule(**{**inputs, "formats": tuple(inputs.get("formats", ()))}),
+            bridge=_parse_bridge(bridge) if bridge else None,
             price=TokenPrice(**price) if price else None,
             **fields,
         )
@@ -224,7 +249,12 @@ def _parse_model(name: str, entry: Mapping[str, Any], families: Mapping[str, Map
 
 
 def _parse_rule(rule: Mapping[str, Any]) -> ParameterRule:
-    return ParameterRule(**{**rule, "values": tuple(rule.get("values", ()))})
+    operations = tuple(Operation(name) for name in rule.get("operations", ()))
+    return ParameterRule(**{**rule, "values": tuple(rule.get("values", ())), "operations": operations})
+
+
+def _parse_bridge(bridge: Mapping[str, Any]) -> Bridge:
+    return Bridge(**{**bridge, "variation_prompts": tuple(bridge.get("variation_prompts", ()))})
 
 
 def _check_bridges(catalog: Catalog) -> None:
@@ -253,4 +283,6 @@ def widen(model: Model, target: Model) -> Model:
         parameters=parameters,
         sizes=replace(target.sizes, fixed=tuple(dict.fromkeys(model.sizes.fixed + target.sizes.fixed))),
         prompt_limit=max(model.prompt_limit, target.prompt_limit),
+        inputs=target.inputs,
+        operations=tuple(dict.fromkeys(model.operations + target.operations)),
     )

@@ -40,6 +40,8 @@ class FailureKind(StrEnum):
     """The provider calls a parameter wrong that we let through."""
     MISCONFIGURED = "misconfigured"
     """Our key, account, billing or model name at the provider is wrong."""
+    BLOCKED = "blocked"
+    """The provider has blocked our account, for what others may have asked before."""
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
     """A 5xx with a complete error envelope."""

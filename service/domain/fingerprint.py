@@ -22,10 +22,12 @@ def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: 
     canonical = json.dumps(
         {
             "operation": operation,
+            "inputs": [[entry.role, entry.digest] for entry in sent.inputs],
             "model": sent.model,
             "prompt": unicodedata.normalize("NFC", sent.prompt),
             "parameters": dict(sent.parameters),
-            "finish": [sent.finish.width, sent.finish.height] if sent.finish else None,
+            "finish": _finish(sent),
+            "instructions": sent.instructions,
             "format": sent.output_format,
             "bridge": sent.bridge_version,
             "realm": realm,
@@ -34,6 +36,12 @@ def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: 
         separators=(",", ":"),
     )
     return keyed_hash(key, canonical)
+
+
+def _finish(sent: SentOrder) -> list[object] | None:
+    if sent.finish is None:
+        return None
+    return [sent.finish.width, sent.finish.height, sent.finish.cutout is not None]
 
 
 def keyed_hash(key: bytes, text: str) -> str:

@@ -11,13 +11,16 @@ from typing import Any
 
 from service.domain.errors import CallFailure, GatewayError, LimitState
 
-Parameters = Mapping[str, str | int | bool]
+Parameters = Mapping[str, Any]
+"""Parameters as JSON has them: strings, integers, booleans, or an object that is passed on as it is."""
 
 
 class Operation(StrEnum):
     """What is done to make an image."""
 
     GENERATE = "generate"
+    EDIT = "edit"
+    VARY = "vary"
 
 
 class Delivery(StrEnum):
@@ -67,11 +70,28 @@ class CacheControl:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InputImage:
+    """One picture a caller sent: what its header says, and where its bytes lie while the order runs.
+
+    *role* is `image`, `mask` or `markup`; *digest* the SHA-256 of its bytes in hex.
+    """
+
+    role: str
+    digest: str
+    format: str
+    width: int
+    height: int
+    size_bytes: int
+    has_alpha: bool
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ImageOrder:
     """One validated request, still in the words of the asked model.
 
     *parameters* holds what the caller gave beyond the fields here, nulls
-    dropped. *safety_identifier* is the caller's own value, echoed back to it
+    dropped. *is_streamed* wants each image as soon as it is there. *safety_identifier* is the caller's own value, echoed back to it
     and never sent on.
     """
 
@@ -86,14 +106,26 @@ class ImageOrder:
     deadline_s: float
     cache: CacheControl = field(default_factory=CacheControl)
     safety_identifier: str | None = None
+    inputs: tuple[InputImage, ...] = ()
+    is_streamed: bool = False
+    partial_images: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Cutout:
+    """What an edit may not touch: *image* wherever *mask* is opaque; partial alpha blends."""
+
+    image: InputImage
+    mask: InputImage
 
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What a picture must still become: exactly *width* x *height* pixels."""
+    """What a picture must still become: exactly *width* x *height* pixels, outside of *cutout* the input's."""
 
     width: int
     height: int
+    cutout: Cutout | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +133,8 @@ class SentOrder:
     """The order in the words of the model that will make it (see `bridge`).
 
     *images_per_call* is the asked model's: dall-e-3 makes one image a call.
-    *bridge_version* is empty when nothing was translated.
+    *bridge_version* is empty when nothing was translated; *operation* is what the
+    model is asked to do, which for a bridged variation is an edit.
     """
 
     model: str
@@ -111,17 +144,31 @@ class SentOrder:
     output_format: str
     finish: Finish | None = None
     bridge_version: str = ""
+    operation: Operation = Operation.GENERATE
+    inputs: tuple[InputImage, ...] = ()
+    instructions: tuple[str, ...] = ()
+
+    def prompt_for(self, index: int) -> str:
+        """Return the prompt for the pool index *index*: variations have an instruction each."""
+        return self.instructions[index % len(self.instructions)] if self.instructions else self.prompt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageCall:
-    """One request to a backend for *n* images; *safety_identifier* is a keyed hash."""
+    """One request to a backend for *n* images; *safety_identifier* is a keyed hash.
+
+    With *partial_images* above 0 the backend is asked to stream, and shows that
+    many stages of each image.
+    """
 
     model: str
     prompt: str
     n: int
     parameters: Parameters
     safety_identifier: str
+    operation: Operation = Operation.GENERATE
+    inputs: tuple[InputImage, ...] = ()
+    partial_images: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +251,17 @@ class ImageReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartialReady:
+    """Fact: stage *number* (from 0) of the image for *position*, as the backend showed it."""
+
+    position: int
+    number: int
+    data: bytes
+    shown_at_s: float
+    resolved: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed:
     """Fact: the places *positions* of the answer stay empty."""
 
@@ -218,4 +276,4 @@ class OrderDone:
     error: GatewayError | None = None
 
 
-OrderFact = Admitted | ImageReady | CallFailed | OrderDone
+OrderFact = Admitted | PartialReady | ImageReady | CallFailed | OrderDone

@@ -4,31 +4,57 @@ Codes, types and messages are those of the OpenAI API in the same case (observed
 2026-04 to 2026-11), each with what would be right.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from service.domain.catalog import Model, ParameterRule, broken_size_rule, is_size_allowed, parse_size
 from service.domain.errors import InvalidOrder
-from service.domain.images import Parameters
+from service.domain.images import InputImage, Operation, Parameters
+from service.domain.inputs import check_inputs
 
 MAX_N = 10
 """No image endpoint has ever taken more (API reference, `n`)."""
 
 
-def check_order(model: Model, *, prompt: str, n: int, parameters: Parameters) -> None:
+_COMPRESSED = ("jpeg", "webp")
+_NEEDED_FORMAT = {"frame_count": "gif", "frame_duration_ms": "gif", "svg": "svg"}
+_KINDS = {"boolean": bool, "object": dict}
+
+
+def check_order(  # noqa: PLR0913 - what an order is made of
+    model: Model,
+    *,
+    prompt: str,
+    n: int,
+    parameters: Parameters,
+    operation: Operation = Operation.GENERATE,
+    inputs: tuple[InputImage, ...] = (),
+    pass_unknown: bool = False,
+) -> None:
     """Check an order against *model* as callers may ask for it.
+
+    With *pass_unknown*, parameters nobody here knows are the backend's to judge.
 
     Raises:
         InvalidOrder: for the first thing that is wrong.
     """
-    check_prompt(prompt, model.prompt_limit)
+    if operation not in model.operations:
+        raise InvalidOrder(
+            f"The model '{model.name}' does not support this endpoint.",
+            param="model",
+            error_type="image_generation_user_error",
+        )
+    if operation is not Operation.VARY:
+        check_prompt(prompt, model.prompt_limit)
     _check_n(n)
     for name, value in parameters.items():
         if name == "size":
             _check_size(model, value)
-        else:
-            _check_parameter(model, name, value)
+        elif name in model.parameters or not pass_unknown:
+            _check_parameter(model, operation, name, value)
+    if operation is not Operation.GENERATE:
+        check_inputs(model, operation, inputs)
     _check_combinations(parameters)
+    _check_previews(n, parameters, inputs)
 
 
 def check_prompt(prompt: str, limit: int) -> None:
@@ -87,17 +113,26 @@ def _check_size(model: Model, value: Any) -> None:
     )
 
 
-def _check_parameter(model: Model, name: str, value: Any) -> None:
+def _check_parameter(model: Model, operation: Operation, name: str, value: Any) -> None:
     rule = model.parameters.get(name)
-    if rule is None:
+    if rule is None and name == "input_fidelity" and operation is Operation.EDIT:
+        raise InvalidOrder(
+            f"The model '{model.name}' does not support the 'input_fidelity' parameter.",
+            param=name,
+            code="invalid_input_fidelity_model",
+            error_type="image_generation_user_error",
+        )
+    if rule is None or (rule.operations and operation not in rule.operations):
         raise InvalidOrder(f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter")
     if rule.values:
         if not isinstance(value, str):
             raise _wrong_type(name, "a string", value)
         if value not in rule.values:
             raise _not_supported(name, value, rule.values)
-    else:
+    elif rule.kind == "integer":
         _check_range(name, value, rule)
+    elif not isinstance(value, _KINDS[rule.kind]):
+        raise _wrong_type(name, f"a{'n' if rule.kind == 'object' else ''} {rule.kind}", value)
 
 
 def _check_range(name: str, value: Any, rule: ParameterRule) -> None:
@@ -117,18 +152,36 @@ def _check_range(name: str, value: Any, rule: ParameterRule) -> None:
         )
 
 
-def _check_combinations(parameters: Mapping[str, Any]) -> None:
-    output_format = parameters.get("output_format", "png")
+def _check_combinations(parameters: Parameters) -> None:
+    output_format = str(parameters.get("output_format", "png"))
     if parameters.get("background") == "transparent" and output_format == "jpeg":
         raise InvalidOrder(
             "Transparent background is not supported for output_format 'jpeg'; use 'png' or 'webp'.",
             param="background",
         )
-    if parameters.get("output_compression", 100) != 100 and output_format == "png":
+    if parameters.get("output_compression", 100) != 100 and output_format not in _COMPRESSED:
         raise InvalidOrder(
-            "Compression less than 100 is not supported for output_format 'png'; use 'jpeg' or 'webp'.",
+            f"Compression less than 100 is not supported for output_format '{output_format}'; use 'jpeg' or 'webp'.",
             param="output_compression",
         )
+    if parameters.get("partial_images") and not parameters.get("stream"):
+        raise InvalidOrder("'partial_images' requires 'stream' to be true.", param="partial_images")
+
+
+def _check_previews(n: int, parameters: Parameters, inputs: tuple[InputImage, ...]) -> None:
+    """Check the formats in preview, gif and svg, and the parameters that belong to them."""
+    output_format = str(parameters.get("output_format", "png"))
+    for name, needed in _NEEDED_FORMAT.items():
+        if name in parameters and output_format != needed:
+            raise InvalidOrder(f"'{name}' requires output_format '{needed}'.", param=name)
+    if output_format not in _NEEDED_FORMAT.values():
+        return
+    if parameters.get("stream"):
+        raise InvalidOrder(f"output_format '{output_format}' cannot be streamed.", param="stream")
+    if output_format == "svg" and n != 1:
+        raise InvalidOrder("output_format 'svg' requires n=1.", param="n")
+    if output_format == "gif" and any(entry.role == "mask" for entry in inputs):
+        raise InvalidOrder("output_format 'gif' does not take a mask.", param="mask")
 
 
 def _wrong_type(name: str, expected: str, value: Any) -> InvalidOrder:

@@ -6,7 +6,7 @@ said that it made nothing.
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from service.domain.errors import Billing, CallFailure, FailureKind
@@ -21,10 +21,15 @@ NOT_SENT = CallFailure(
 )
 
 
+Show = Callable[[int, bytes, Mapping[str, str]], None]
+"""Takes a stage of an image: its number, its bytes, and what the provider chose."""
+
+
 @dataclass(slots=True)
 class Exposure:
-    """Whether a call, were it cut off now, may have been billed."""
+    """A call while it is made: whether it may be billed if cut off now, and who sees its stages."""
 
+    show: Show = lambda *_: None
     may_be_billed: bool = False
 
 
@@ -71,28 +76,21 @@ class Attempts:
     async def _attempt(
         self, call: ImageCall, exposure: Exposure, *, deadline_s: float, is_retry: bool
     ) -> CallMade | CallFailure:
-        sent_at_s: list[float] = []
+        progress = _Progress(exposure, self._clock, self._telemetry)
         started_s = self._clock.monotonic_s()
-
-        def count_sent() -> None:
-            sent_at_s.append(self._clock.monotonic_s())
-            exposure.may_be_billed = True
-            self._telemetry.record(InFlight(calls=1))
-
         try:
             # A time-out strikes where a task waits, which may be after sending: look before.
             if deadline_s <= started_s:
                 return NOT_SENT
             async with self._clock.timeout_at(deadline_s):
-                result = await self.backend.make(call, count_sent)
+                result = await self.backend.make(call, progress)
         except TimeoutError:
-            result = _timed_out(was_sent=bool(sent_at_s))
+            result = _timed_out(was_sent=progress.sent_at_s is not None)
         finally:
-            if sent_at_s:
+            if progress.sent_at_s is not None:
                 self._telemetry.record(InFlight(calls=-1))
-        self._record(
-            call, result, self._clock.monotonic_s() - (sent_at_s or [started_s])[0], is_retry=is_retry
-        )
+        duration_s = self._clock.monotonic_s() - (progress.sent_at_s or started_s)
+        self._record(call, result, duration_s, is_retry=is_retry)
         return result
 
     def _record(
@@ -113,6 +111,23 @@ class Attempts:
                 is_retry=is_retry,
             )
         )
+
+
+class _Progress:
+    """Implements `ports.CallProgress` for one attempt."""
+
+    def __init__(self, exposure: Exposure, clock: Clock, telemetry: Telemetry) -> None:
+        self.sent_at_s: float | None = None
+        self.show = exposure.show
+        self._exposure = exposure
+        self._clock = clock
+        self._telemetry = telemetry
+
+    def sending(self) -> None:
+        """Implement `CallProgress.sending`."""
+        self.sent_at_s = self._clock.monotonic_s()
+        self._exposure.may_be_billed = True
+        self._telemetry.record(InFlight(calls=1))
 
 
 def _timed_out(*, was_sent: bool) -> CallFailure:

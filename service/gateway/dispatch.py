@@ -6,6 +6,7 @@ that dies in the middle of an order loses only what was in flight.
 """
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 
 from service.domain.catalog import Model
@@ -18,11 +19,12 @@ from service.domain.images import (
     ImageCall,
     ImageOrder,
     ImageReady,
+    PartialReady,
     Realm,
     SentOrder,
     Source,
 )
-from service.gateway.attempts import NOT_SENT, Attempts, Exposure
+from service.gateway.attempts import NOT_SENT, Attempts, Exposure, Show
 from service.gateway.flights import Flights, Landing
 from service.gateway.keeping import Keeper, Kept
 from service.gateway.orders import RunningOrder
@@ -68,9 +70,9 @@ class Dispatcher:
 
     async def make(self, job: Job, seats: Seats, running: RunningOrder) -> list[CallFailure]:
         """Make one call of *job* for *seats*, settle it and tell; returns its failures."""
-        exposure = Exposure()
+        exposure = Exposure(show=self._show(seats.places[0], running))
         try:
-            result = await self._call(job, len(seats.places), exposure)
+            result = await self._call(job, seats, exposure)
             if isinstance(result, CallFailure):
                 kept: list[Kept | CallFailure] = [result] * len(seats.places)
             else:
@@ -90,13 +92,32 @@ class Dispatcher:
         await self.state.finish(self._settlement(job, seats, kept))
         self._tell(job, seats, kept, running)
 
-    async def _call(self, job: Job, n: int, exposure: Exposure) -> CallMade | CallFailure:
+    def give_up(self, job: Job, seats: Seats) -> None:
+        """Return *seats* unused without waiting: for an order that is cut short before dispatch."""
+        self.state.finish_later(self._settlement(job, seats, [NOT_SENT] * len(seats.places)))
+
+    def _show(self, place: int, running: RunningOrder) -> Show:
+        def show(number: int, data: bytes, resolved: Mapping[str, str]) -> None:
+            shown_at_s = self.clock.wall_s()
+            running.emit(
+                PartialReady(
+                    position=place, number=number, data=data, shown_at_s=shown_at_s, resolved=resolved
+                )
+            )
+
+        return show
+
+    async def _call(self, job: Job, seats: Seats, exposure: Exposure) -> CallMade | CallFailure:
         call = ImageCall(
             model=job.sent.model,
-            prompt=job.sent.prompt,
-            n=n,
+            prompt=job.sent.prompt_for(seats.indices[0]),
+            n=len(seats.places),
             parameters=job.sent.parameters,
             safety_identifier=job.safety_identifier,
+            operation=job.sent.operation,
+            inputs=job.sent.inputs,
+            # A stream does not say which of several images a stage belongs to.
+            partial_images=job.order.partial_images if len(seats.places) == 1 else 0,
         )
         try:
             async with self.clock.timeout_at(job.order.deadline_s):

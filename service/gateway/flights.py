@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from service.domain.errors import CallFailure
 from service.domain.images import Image
 
+_LONGEST_POLL_S = 5.0
+"""However many wait, lost news costs nobody longer than this."""
+
 Seat = tuple[str, int]
 """A pool and an index in it."""
 
@@ -64,7 +67,7 @@ class Flights:
         try:
             # Slower the more are waiting; jittered, or they would all ask at once.
             crowd = max(flight.waiters for flight in flights.values())
-            pause_s = self._poll_s * crowd * random.uniform(0.6, 1.4)  # noqa: S311 - spreads load, guards nothing
+            pause_s = min(self._poll_s * crowd, _LONGEST_POLL_S) * random.uniform(0.6, 1.4)  # noqa: S311 - spreads load, guards nothing
             await asyncio.wait(
                 {flight.landing for flight in flights.values()},
                 timeout=min(pause_s, left_s),

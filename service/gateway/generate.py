@@ -40,7 +40,8 @@ from service.gateway.attempts import NOT_SENT
 from service.gateway.dispatch import Dispatcher, Job, Seats
 from service.gateway.flights import Flights
 from service.gateway.orders import OrderRunner, RunningOrder
-from service.gateway.state import SharedState
+from service.gateway.refusals import Refusals
+from service.gateway.state import LEASE_S, SharedState
 from service.ports import (
     Ask,
     Clock,
@@ -49,6 +50,7 @@ from service.ports import (
     ImageStore,
     InFlight,
     Limit,
+    Moderator,
     Settlement,
     Telemetry,
     Variant,
@@ -76,6 +78,8 @@ class _Progress:
     pool: str | None
     round: int = 0
     used: list[int] = field(default_factory=list)
+    awaiting: tuple[int, ...] = ()
+    waits_since_s: float = 0.0
     filled: int = 0
     failures: list[CallFailure] = field(default_factory=list)
     error: GatewayError | None = None
@@ -97,34 +101,54 @@ class Generate:
     telemetry: Telemetry
     realm: Realm
     pool_name: PoolName | None
+    refusals: Refusals
+    moderator: Moderator | None = None
+    pass_unknown: bool = False
 
-    def start(self, order: ImageOrder) -> tuple[RunningOrder, SentOrder]:
-        """Check and translate *order* and set it going.
+    def start(
+        self, order: ImageOrder, when_done: Callable[[], None] = lambda: None
+    ) -> tuple[RunningOrder, SentOrder]:
+        """Check and translate *order* and set it going; *when_done* is called when its inputs may go.
 
         Raises:
             InvalidOrder: nothing was spent.
             Draining: the process is shutting down.
         """
-        sent = bridge.translate(self.catalog, order, self.clock.today())
+        sent = bridge.translate(self.catalog, order, self.clock.today(), pass_unknown=self.pass_unknown)
         _check_burst(order)
         pool = None
         if self.pool_name is not None and order.cache.keep:
             fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
             pool = self.pool_name(order, fingerprint)
-        running = self.runner.start(
-            order.id,
-            lambda running: self._work(_Progress(order=order, sent=sent, running=running, pool=pool)),
-        )
-        return running, sent
+
+        async def work(running: RunningOrder) -> None:
+            try:
+                await self._work(_Progress(order=order, sent=sent, running=running, pool=pool))
+            finally:
+                when_done()
+
+        return self.runner.start(order.id, work), sent
 
     async def _work(self, progress: _Progress) -> None:
+        refusal = self.refusals.find(progress.pool)
+        if refusal is not None:
+            raise self._failed(progress, [refusal])
         places = tuple(range(progress.order.n))
         async with asyncio.TaskGroup() as calls:
             await self._fill(progress, places, calls)
         if progress.error is not None:
             raise progress.error
         if progress.failures:
-            raise OrderFailed(tuple(progress.failures), kept=progress.filled)
+            if progress.filled == 0:
+                # What was made beside a refusal can still be had.
+                self.refusals.note(progress.pool, progress.failures[0])
+            raise self._failed(progress, progress.failures)
+
+    def _failed(self, progress: _Progress, failures: list[CallFailure]) -> OrderFailed:
+        model = self.catalog.models[progress.order.asked_model]
+        return OrderFailed(
+            tuple(bridge.in_words_of(model, failure) for failure in failures), kept=progress.filled
+        )
 
     async def _fill(self, progress: _Progress, places: tuple[int, ...], calls: asyncio.TaskGroup) -> None:
         """Fill *places*: ask, take what is ready, call for what is ours, wait for the rest, ask again."""
@@ -164,6 +188,8 @@ class Generate:
             fresh=not cache.reuse,
             only_ready=cache.only_if_cached,
             used=tuple(progress.used),
+            # Once a lease has passed without an answer, the maker may be as gone as Redis is.
+            awaiting=progress.awaiting if self.clock.monotonic_s() - progress.waits_since_s < LEASE_S else (),
         )
         progress.round += 1
         return ask
@@ -177,6 +203,9 @@ class Generate:
         """Hand out *ready* variants to the first *places*; returns the places still empty."""
         for variant in ready:
             progress.used.append(variant.index)
+            if progress.round > 1 and progress.pool:
+                # The news of it was lost: whoever else waits for it need not find out by polling.
+                self.flights.wake(progress.pool, variant.index)
             data: bytes | None = None
             if progress.order.delivery is Delivery.B64_JSON:
                 try:
@@ -242,9 +271,15 @@ class Generate:
         # A ready variant that turned out to be gone may leave more places than indices, never fewer.
         seats = [
             Seats(group, tuple(grant.mine[places.index(place)] for place in group))
-            for group in split_order(places, progress.sent.images_per_call)
+            # A call answers for all its images at once; a stream wants each as soon as it is there.
+            for group in split_order(places, 1 if order.is_streamed else progress.sent.images_per_call)
         ]
-        obstacle = await self._obstacle(progress)
+        try:
+            obstacle = await self._obstacle(progress)
+        except BaseException:
+            for group in seats:
+                self.dispatcher.give_up(job, group)
+            raise
         for group in seats:
             if obstacle is not None:
                 progress.error = obstacle
@@ -269,6 +304,11 @@ class Generate:
             return GatewayError("The caller went away.")
         if progress.order.delivery is Delivery.URL and not await self.store.is_writable():
             return StoreUnavailable()
+        if self.moderator is not None and progress.order.prompt and not progress.is_dispatched:
+            refusal = await self.moderator.judge(progress.sent.prompt, deadline_s=progress.order.deadline_s)
+            if refusal is not None:
+                self.refusals.note(progress.pool, refusal)
+                return self._failed(progress, [refusal])
         return None
 
     def _may_go_on(self, progress: _Progress) -> bool:
@@ -290,6 +330,9 @@ class Generate:
         self, progress: _Progress, places: tuple[int, ...], awaited: tuple[int, ...]
     ) -> tuple[int, ...]:
         """Wait for images others are making; returns the places that must be asked for again."""
+        if set(awaited) - set(progress.awaiting):
+            progress.waits_since_s = self.clock.monotonic_s()
+        progress.awaiting = awaited
         self.telemetry.record(InFlight(waiters=1))
         try:
             left_s = max(0.0, progress.order.deadline_s - self.clock.monotonic_s())

@@ -97,17 +97,23 @@ class OrderRunner:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.is_draining = True
-        if self._orders:
-            await asyncio.wait(set(self._orders), timeout=self._drain_s)
-        left = set(self._orders)
-        for task in left:
-            task.cancel()
-        if left:
-            await asyncio.wait(left)
+        self.begin_drain()
+        while self._orders:
+            await asyncio.wait(set(self._orders))
         for loop in self._loops:
             loop.cancel()
         await self._group.__aexit__(kind, error, trace)
+
+    def begin_drain(self) -> None:
+        """Take no new orders, and cut off in *drain_s* seconds those that are still under way."""
+        if not self.is_draining:
+            self.is_draining = True
+            self._loops.append(self._group.create_task(self._cut_off_later()))
+
+    def cut_off(self) -> None:
+        """Cancel every order; each settles by itself and answers its reader."""
+        for task in set(self._orders):
+            task.cancel()
 
     def keep(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Run a background loop until the last order has ended; one that crashes is started again."""
@@ -126,6 +132,10 @@ class OrderRunner:
         self._orders.add(task)
         task.add_done_callback(self._orders.discard)
         return running
+
+    async def _cut_off_later(self) -> None:
+        await asyncio.sleep(self._drain_s)
+        self.cut_off()
 
     async def _run_forever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         while True:

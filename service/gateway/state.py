@@ -109,12 +109,12 @@ class SharedState:
 
     async def _begin(self, ask: Ask) -> Grant:
         if not self._breaker.allows():
-            return self._local.begin(ask)
+            return _wait_on(ask) or self._local.begin(ask)
         try:
             grant = await self._book.begin(ask)
         except StateUnavailable as error:
             self._fail("begin", error)
-            return self._begin_unheard(ask)
+            return _wait_on(ask) or self._begin_unheard(ask)
         except RateLimited:
             self._breaker.succeed()
             raise
@@ -168,6 +168,12 @@ class SharedState:
             )
         else:
             del self._leases[settlement.fence]
+
+
+def _wait_on(ask: Ask) -> Grant | None:
+    """Let an order wait on for what others are making: Redis' silence is no reason to buy it again."""
+    awaited = tuple(index for index in ask.awaiting if index >= 0)
+    return Grant(ready=(), mine=(), awaited=awaited, limits=(), degraded=True) if awaited else None
 
 
 def _give_up(ask: Ask) -> Settlement:

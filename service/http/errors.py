@@ -152,8 +152,17 @@ def _call_failed(failure: CallFailure) -> Problem:
         ):
             status, code = _TRANSIENT[failure.kind]
             headers = _retry_headers(failure.retry_after_s or 1.0)
+            if failure.billing is not Billing.NOT_BILLED:
+                # It failed inside a stream: trying again could pay twice.
+                headers = _NO_RETRY
             return Problem(status, failure.message, "upstream_error", failure.code or code, headers=headers)
-        case FailureKind.MISCONFIGURED | FailureKind.TIMED_OUT | FailureKind.BROKEN | FailureKind.NOT_KEPT:
+        case (
+            FailureKind.MISCONFIGURED
+            | FailureKind.BLOCKED
+            | FailureKind.TIMED_OUT
+            | FailureKind.BROKEN
+            | FailureKind.NOT_KEPT
+        ):
             status, code = _FINAL[failure.kind]
             return Problem(status, failure.message, "upstream_error", code, headers=_NO_RETRY)
 
@@ -168,6 +177,7 @@ _TRANSIENT = {
 # Billed, perhaps billed, or sure to fail again.
 _FINAL = {
     FailureKind.MISCONFIGURED: (502, "backend_misconfigured"),
+    FailureKind.BLOCKED: (502, "backend_blocked"),
     FailureKind.TIMED_OUT: (504, "upstream_timeout"),
     FailureKind.BROKEN: (502, "upstream_invalid_response"),
     FailureKind.NOT_KEPT: (503, "store_unavailable"),
@@ -205,6 +215,8 @@ INTERNAL = Problem(
     "The gateway failed; this is our fault. Please report it with the x-request-id.",
     "server_error",
     "internal",
+    # Something may have been paid for: an SDK's own retries would pay again.
+    headers=_NO_RETRY,
 )
 
 _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (

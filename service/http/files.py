@@ -14,7 +14,7 @@ from service.http.errors import Problem
 from service.http.schemas import ErrorResponse
 from service.http.services import services_of
 
-_NAME = re.compile(r"[0-9a-f]{64}\.(png|jpeg|webp)")
+_NAME = re.compile(r"[0-9a-f]{64}\.(png|jpeg|webp|gif|svg)")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 router = APIRouter(tags=["Images"])
@@ -38,11 +38,13 @@ async def get_image_file(request: Request, name: str) -> Response:
         raise ImageMissing
     services.links.check(name, request.url.query)
     digest, _, kind = name.partition(".")
+    media_type = "image/svg+xml" if kind == "svg" else f"image/{kind}"
     headers = {
         "etag": f'"{digest}"',
         "cache-control": "private, max-age=31536000, immutable",
         "accept-ranges": "bytes",
-        "content-disposition": f'inline; filename="{digest[:16]}.{kind}"',
+        # A drawing can hold scripts: it is downloaded, not shown as a page of ours.
+        "content-disposition": f'{"attachment" if kind == "svg" else "inline"}; filename="{digest[:16]}.{kind}"',
         "cross-origin-resource-policy": "cross-origin",
         "content-security-policy": "default-src 'none'; sandbox",
     }
@@ -66,9 +68,9 @@ async def get_image_file(request: Request, name: str) -> Response:
     if status == 206:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size_bytes}"
     if is_head:
-        return Response(status_code=status, headers=headers, media_type=f"image/{kind}")
+        return Response(status_code=status, headers=headers, media_type=media_type)
     chunks = services.files.read(name, start, end)
-    return StreamingResponse(chunks, status, headers=headers, media_type=f"image/{kind}")
+    return StreamingResponse(chunks, status, headers=headers, media_type=media_type)
 
 
 def _matches(field: str, etag: str) -> bool:

@@ -1,56 +1,69 @@
-"""`POST /v1/images/generations`: from a request to an order, from its facts to an answer."""
+"""The image routes: read the request, order, and hand the order's facts to a reader."""
 
 import asyncio
-import math
-from collections.abc import Mapping
-from datetime import UTC, datetime, time
-from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from fastapi import APIRouter, Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from service.domain.catalog import Model
-from service.domain.errors import GatewayError, InvalidOrder
-from service.domain.images import (
-    Admitted,
-    CacheControl,
-    CallFailed,
-    Delivery,
-    ImageOrder,
-    ImageReady,
-    Operation,
-    OrderDone,
-    SentOrder,
-    Source,
-)
-from service.gateway.orders import RunningOrder
-from service.http.access import caller_of
-from service.http.errors import (
-    BODY_TOO_SLOW,
-    CLIENT_GONE,
-    UNSUPPORTED_TYPE,
-    Refusal,
-    body_too_large,
-    describe,
-    limit_headers,
-)
+from service.domain.errors import InvalidOrder
+from service.domain.images import ImageOrder, InputImage, Operation
+from service.domain.inputs import MAX_INPUT_PIXELS
+from service.http.answers import Answer
+from service.http.errors import UNSUPPORTED_TYPE, Refusal
+from service.http.orders import build_order, check_prompt_field, read_form_fields
 from service.http.schemas import (
+    EditImageJsonRequest,
     ErrorResponse,
     GenerateImageRequest,
     ImagesResponse,
-    encode_answer,
-    parse_delivery,
-    parse_generate_request,
+    inline_schema,
+    parse_json_request,
 )
 from service.http.services import HttpServices, services_of
+from service.http.streaming import stream_answer
+from service.http.uploads import Form, read_bounded, read_form, spool_data_url
+from service.ports import PictureBroken
 
-MAX_BODY_BYTES = 256 * 1024
+MAX_GENERATION_BYTES = 256 * 1024
+MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024
 MAX_BODY_S = 30.0
 
-router = APIRouter(tags=["Images"])
+router = APIRouter(
+    tags=["Images"], responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
+)
+
+
+def _json_body(schema: type[GenerateImageRequest]) -> dict[str, Any]:
+    return {"application/json": {"schema": inline_schema(schema)}}
+
+
+_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
+_FILE = {"type": "string", "format": "binary"}
+_TEXT = {"type": "string"}
+_EDIT_FORM = {
+    "type": "object",
+    "required": ["image", "prompt"],
+    "properties": {
+        "image": _FILES,
+        "mask": _FILE,
+        "markup": _FILE,
+        "n": {"type": "integer", "minimum": 1, "maximum": 10},
+        **dict.fromkeys(
+            ("prompt", "model", "size", "quality", "response_format", "background", "user"), _TEXT
+        ),
+    },
+}
+_VARIATION_FORM = {
+    "type": "object",
+    "required": ["image"],
+    "properties": {
+        "image": _FILE,
+        "n": {"type": "integer", "minimum": 1, "maximum": 10},
+        **dict.fromkeys(("model", "size", "response_format", "user"), _TEXT),
+    },
+}
 
 
 @router.post(
@@ -58,214 +71,129 @@ router = APIRouter(tags=["Images"])
     operation_id="createImage",
     summary="Create images from a prompt",
     response_model=ImagesResponse,
-    responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
+    openapi_extra={"requestBody": {"required": True, "content": _json_body(GenerateImageRequest)}},
+)
+async def create_image(request: Request) -> Response:
+    """Make images, in JSON or as a stream."""
+    if _media_type(request) != "application/json":
+        raise Refusal(UNSUPPORTED_TYPE)
+    services = services_of(request.scope)
+    fields = parse_json_request(await _read_body(request, MAX_GENERATION_BYTES), GenerateImageRequest)
+    return await _answer(request, build_order(request, services, Operation.GENERATE, fields), Form())
+
+
+@router.post(
+    "/v1/images/edits",
+    operation_id="editImage",
+    summary="Edit images after a prompt",
+    response_model=ImagesResponse,
     openapi_extra={
         "requestBody": {
             "required": True,
-            "content": {"application/json": {"schema": GenerateImageRequest.model_json_schema()}},
+            "content": {"multipart/form-data": {"schema": _EDIT_FORM}, **_json_body(EditImageJsonRequest)},
         }
     },
 )
-async def create_image(request: Request) -> Response:
-    """Check, order, and answer once every image is there or cannot be."""
+async def edit_image(request: Request) -> Response:
+    """Edit images, in JSON or as a stream."""
     services = services_of(request.scope)
-    order = _order_of(request, services, parse_generate_request(await read_json_body(request)))
-    running, sent = services.generate.start(order)
-    model = services.catalog.models[order.asked_model]
-    return await _Answer(services, order, model, sent).collect(request, running)
-
-
-async def read_json_body(request: Request) -> bytes:
-    """Return the body, refusing other types, too many bytes and too slow a sender as they come."""
-    content_type = request.headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() != "application/json":
+    media_type = _media_type(request)
+    if media_type == "application/json":
+        body = await _read_body(request, MAX_JSON_EDIT_BYTES)
+        parsed = parse_json_request(body, EditImageJsonRequest)
+        # Decoding, hashing and writing up to 48 MB would hold everybody up.
+        fields, form = await asyncio.to_thread(_read_references, parsed, services.uploads)
+    elif media_type == "multipart/form-data":
+        form = await read_form(request, services.uploads)
+        fields = form.fields
+    else:
         raise Refusal(UNSUPPORTED_TYPE)
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > MAX_BODY_BYTES:
-        raise Refusal(body_too_large(MAX_BODY_BYTES))
-    body = bytearray()
+    return await _answer_form(request, Operation.EDIT, fields, form)
+
+
+@router.post(
+    "/v1/images/variations",
+    operation_id="createImageVariation",
+    summary="Make variations of an image",
+    response_model=ImagesResponse,
+    openapi_extra={
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _VARIATION_FORM}}}
+    },
+)
+async def create_image_variation(request: Request) -> Response:
+    """Make variations, through edits: no living provider has the endpoint."""
+    if _media_type(request) != "multipart/form-data":
+        raise Refusal(UNSUPPORTED_TYPE)
+    form = await read_form(request, services_of(request.scope).uploads)
+    return await _answer_form(request, Operation.VARY, form.fields, form)
+
+
+async def _answer_form(
+    request: Request, operation: Operation, fields: dict[str, Any], form: Form
+) -> Response:
+    """Order with inputs; whatever goes wrong before the order runs, nothing stays on disk."""
+    services = services_of(request.scope)
     try:
-        async with asyncio.timeout(MAX_BODY_S):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > MAX_BODY_BYTES:
-                    raise Refusal(body_too_large(MAX_BODY_BYTES))
-    except TimeoutError as error:
-        raise Refusal(BODY_TOO_SLOW) from error
-    except ClientDisconnect as error:
-        raise Refusal(CLIENT_GONE) from error
-    return bytes(body)
+        check_prompt_field(operation, fields)
+        typed = read_form_fields(fields)
+        inputs = await _read_inputs(services, form)
+        order = build_order(request, services, operation, typed, inputs)
+    except BaseException:
+        form.discard()
+        raise
+    return await _answer(request, order, form)
 
 
-def _order_of(request: Request, services: HttpServices, fields: dict[str, Any]) -> ImageOrder:
-    prompt = fields.pop("prompt")
-    n = fields.pop("n", 1)
-    response_format = fields.pop("response_format", None)
-    named_user, safety_identifier = fields.pop("user", None), fields.pop("safety_identifier", None)
-    model = services.catalog.find(fields.pop("model", None) or services.catalog.name_for(fields))
-    return ImageOrder(
-        id=uuid4().hex,
-        operation=Operation.GENERATE,
-        asked_model=model.name,
-        prompt=prompt,
-        n=n,
-        parameters=fields,
-        delivery=parse_delivery(response_format, model.delivery),
-        caller=caller_of(request.scope, named_user=safety_identifier or named_user),
-        deadline_s=services.clock.monotonic_s() + _timeout_s(request, services.deadline_s),
-        cache=_cache_control(request),
-        safety_identifier=safety_identifier or named_user,
-    )
-
-
-def _timeout_s(request: Request, longest_s: float) -> float:
-    value = request.headers.get("x-request-timeout-s")
-    if value is None:
-        return longest_s
+async def _answer(request: Request, order: ImageOrder, form: Form) -> Response:
+    services = services_of(request.scope)
     try:
-        timeout_s = float(value)
-    except ValueError:
-        timeout_s = math.nan
-    if not 0 < timeout_s < math.inf:
-        raise InvalidOrder("x-request-timeout-s must be a number of seconds above 0.", param=None)
-    return min(timeout_s, longest_s)
+        running, sent = services.generate.start(order, when_done=form.discard)
+    except BaseException:
+        form.discard()
+        raise
+    answer = Answer(services, order, services.catalog.models[order.asked_model], sent)
+    if order.is_streamed:
+        return await stream_answer(request, order, answer, running)
+    return await answer.collect(request, running)
 
 
-def _cache_control(request: Request) -> CacheControl:
-    directives: dict[str, str] = {}
-    for part in request.headers.get("cache-control", "").split(","):
-        name, _, value = part.strip().lower().partition("=")
-        directives[name] = value.strip('"')
-    max_age = directives.get("max-age", "")
-    no_store = "no-store" in directives
-    return CacheControl(
-        reuse=not (no_store or "no-cache" in directives),
-        keep=not no_store,
-        only_if_cached="only-if-cached" in directives,
-        max_age_s=float(max_age) if max_age.isascii() and max_age.isdigit() and len(max_age) < 12 else None,
-    )
+async def _read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, ...]:
+    inputs = [
+        services.inputs.read_input(file.field, str(file.path), file.digest, file.size_bytes)
+        for file in form.files
+    ]
+    if len(inputs) == 1 and inputs[0].has_alpha and inputs[0].width * inputs[0].height <= MAX_INPUT_PIXELS:
+        # Alone, its transparency may be its mask; a screenshot's alpha channel says nothing.
+        try:
+            inputs = [await services.inputs.look_through(inputs[0])]
+        except PictureBroken as error:
+            raise InvalidOrder(
+                "Invalid image file or mode for image 1, please check your image file.",
+                param="image",
+                code="invalid_image_file",
+                error_type="image_generation_user_error",
+            ) from error
+    return tuple(inputs)
 
 
-class _Answer:
-    """The reader of one order's facts that answers in JSON."""
-
-    def __init__(self, services: HttpServices, order: ImageOrder, model: Model, sent: SentOrder) -> None:
-        self._services = services
-        self._order = order
-        self._model = model
-        self._sent = sent
-        self._images: dict[int, ImageReady] = {}
-        self._admitted: Admitted | None = None
-        self._error: GatewayError | None = None
-        self._is_done = False
-
-    async def collect(self, request: Request, running: RunningOrder) -> Response:
-        """Read all facts; when images must be waited for, watch whether the client stays."""
-        facts = running.facts()
-        started_s = self._services.clock.monotonic_s()
-        self._take(await anext(facts))
-        async with asyncio.TaskGroup() as group:
-            watcher = None
-            if self._admitted is not None and self._admitted.pending:
-                watcher = group.create_task(_abandon_when_gone(request, running))
-            if not self._is_done:
-                async for fact in facts:
-                    self._take(fact)
-            if watcher is not None:
-                watcher.cancel()
-        if not self._is_done:
-            return CLIENT_GONE.response()
-        return self._respond(request, self._services.clock.monotonic_s() - started_s)
-
-    def _take(self, fact: Admitted | ImageReady | CallFailed | OrderDone) -> None:
-        match fact:
-            case Admitted():
-                self._admitted = fact
-            case ImageReady():
-                self._images[fact.position] = fact
-            case OrderDone():
-                self._error = fact.error
-                self._is_done = True
-            case CallFailed():
-                pass
-
-    def _respond(self, request: Request, duration_s: float) -> Response:
-        request.scope["state"]["log"] = self._log_fields()
-        headers = self._headers(duration_s)
-        if self._error is not None:
-            problem = describe(self._error)
-            return Response(
-                problem.body(),
-                problem.status,
-                headers={**headers, **problem.headers},
-                media_type="application/json",
-            )
-        images = [self._images[position] for position in sorted(self._images)]
-        by_url = self._order.delivery is Delivery.URL
-        body = encode_answer(
-            images,
-            created_s=max(ready.image.created_s for ready in images),
-            urls={ready.position: self._services.links.sign(ready.image.name) for ready in images}
-            if by_url
-            else {},
-            with_usage=self._model.answers_usage,
-            revised_prompt=self._order.prompt if self._model.answers_revised_prompt else None,
-            safety_identifier=self._order.safety_identifier,
-        )
-        return Response(body, headers=headers, media_type="application/json")
-
-    def _headers(self, duration_s: float) -> dict[str, str]:
-        headers = {"x-model-sent": self._sent.model, "server-timing": f"order;dur={duration_s * 1000:.1f}"}
-        if self._admitted is not None:
-            headers |= limit_headers(self._admitted.limits, degraded=self._admitted.degraded)
-        if self._images:
-            headers["x-cache"] = self._cache_state()
-            headers["x-cost-microusd"] = _cost(self._images)
-        age_s = max((ready.age_s for ready in self._images.values()), default=0.0)
-        if any(ready.source is Source.HIT for ready in self._images.values()):
-            headers["age"] = str(int(age_s))
-        if self._model.shutdown is not None:
-            ends = datetime.combine(self._model.shutdown, time(), UTC)
-            headers["sunset"] = format_datetime(ends, usegmt=True)
-            headers["deprecation"] = f"@{int(ends.timestamp())}"
-        return headers
-
-    def _cache_state(self) -> str:
-        if not self._services.caches or not self._order.cache.keep:
-            return "bypass"
-        sources = [ready.source for ready in self._images.values()]
-        hits, coalesced, made = (
-            sources.count(source) for source in (Source.HIT, Source.COALESCED, Source.MADE)
-        )
-        if hits == len(sources):
-            return "hit"
-        if made == len(sources):
-            return "miss"
-        return f"partial; hits={hits}; coalesced={coalesced}; misses={made}"
-
-    def _log_fields(self) -> Mapping[str, Any]:
-        fields: dict[str, Any] = {
-            "order_id": self._order.id,
-            "user": self._order.caller.user,
-            "model": self._order.asked_model,
-            "sent_model": self._sent.model,
-            "n": self._order.n,
-            "prompt_characters": len(self._order.prompt),
-            "images": len(self._images),
-        }
-        if self._images:
-            fields["cache"] = self._cache_state()
-            fields["cost_microusd"] = _cost(self._images)
-        return fields
+def _read_references(fields: dict[str, Any], directory: Path) -> tuple[dict[str, Any], Form]:
+    """Spool the data URLs of a JSON edit, as if they had come as files."""
+    form = Form()
+    try:
+        for reference in fields.pop("images", []):
+            form.files.append(spool_data_url(directory, "image", reference["image_url"]))
+        for name in ("mask", "markup"):
+            if name in fields:
+                form.files.append(spool_data_url(directory, name, fields.pop(name)["image_url"]))
+    except BaseException:
+        form.discard()
+        raise
+    return fields, form
 
 
-async def _abandon_when_gone(request: Request, running: RunningOrder) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
-    running.abandon()
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _cost(images: Mapping[int, ImageReady]) -> str:
-    """Return what the caller's team pays: only what was made for this order."""
-    costs = [ready.image.cost_microusd for ready in images.values() if ready.source is Source.MADE]
-    return "unknown" if None in costs else str(sum(cost for cost in costs if cost is not None))
+async def _read_body(request: Request, limit_bytes: int) -> bytes:
+    return b"".join([chunk async for chunk in read_bounded(request, limit_bytes, MAX_BODY_S)])

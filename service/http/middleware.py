@@ -44,6 +44,8 @@ class RequestScope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["x-request-id"] = request_id
+                # The name that openai-python 0.28 reads.
+                headers["request-id"] = request_id
                 headers.setdefault("x-content-type-options", "nosniff")
             await send(message)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 import pybase64
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from service.domain.errors import InvalidOrder
 from service.domain.fanout import add_usage
@@ -33,8 +33,46 @@ class GenerateImageRequest(BaseModel):
     output_format: StrictStr | None = None
     output_compression: StrictInt | None = None
     moderation: StrictStr | None = None
+    complexity: StrictStr | None = None
+    stream: StrictBool | None = Field(None, description="Answer with server-sent events.")
+    partial_images: StrictInt | None = Field(None, description="0 to 3 stages of each image, with `stream`.")
+    frame_count: StrictInt | None = None
+    frame_duration_ms: StrictInt | None = None
+    svg: dict[str, Any] | None = None
     user: StrictStr | None = None
     safety_identifier: StrictStr | None = None
+
+
+def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON Schema of *model* without references, for where a document cannot hold its parts."""
+    schema = model.model_json_schema()
+    parts = schema.pop("$defs", {})
+
+    def resolve(node: Any) -> Any:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                return resolve(parts[node["$ref"].rpartition("/")[2]])
+            return {key: resolve(value) for key, value in node.items()}
+        return [resolve(entry) for entry in node] if isinstance(node, list) else node
+
+    resolved: dict[str, Any] = resolve(schema)
+    return resolved
+
+
+class ImageReference(BaseModel):
+    """A picture inside JSON: a data URL."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    image_url: StrictStr = Field(max_length=20_971_520, description="A `data:` URL; others are not fetched.")
+
+
+class EditImageJsonRequest(GenerateImageRequest):
+    """Body of `POST /v1/images/edits` as JSON."""
+
+    images: list[ImageReference]
+    mask: ImageReference | None = None
+    markup: ImageReference | None = None
 
 
 class ImageData(BaseModel):
@@ -73,8 +111,8 @@ class ErrorResponse(BaseModel):
     error: ErrorBody
 
 
-def parse_generate_request(body: bytes) -> dict[str, Any]:
-    """Return the fields of a generations request, nulls dropped.
+def parse_json_request(body: bytes, schema: type[GenerateImageRequest]) -> dict[str, Any]:
+    """Return the fields of a JSON request, nulls dropped, their types checked against *schema*.
 
     Raises:
         InvalidOrder: in the words OpenAI uses for the same mistake.
@@ -92,7 +130,7 @@ def parse_generate_request(body: bytes) -> dict[str, Any]:
         raise InvalidOrder("The body of the request must be a JSON object.", param=None, code="invalid_type")
     given = {name: value for name, value in document.items() if value is not None}
     try:
-        GenerateImageRequest.model_validate(given)
+        schema.model_validate(given)
     except ValidationError as error:
         raise _invalid(error) from error
     return given
@@ -143,13 +181,39 @@ def _encode_image(ready: ImageReady, url: str | None, revised_prompt: str | None
 
 
 def _invalid(error: ValidationError) -> InvalidOrder:
-    problem = error.errors()[0]
-    name = str(problem["loc"][0])
+    # What must not be there explains what is missing (`file_id` instead of `image_url`): it is said first.
+    problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    name = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]
+    ).removeprefix(".")
+    if problem["type"] == "extra_forbidden":
+        hint = (
+            " Files are not kept here: send the picture as a data URL in image_url."
+            if "file_id" in name
+            else ""
+        )
+        return InvalidOrder(
+            f"Unknown parameter: '{name[:100]}'.{hint}", param=name[:100], code="unknown_parameter"
+        )
+    if problem["type"] == "string_too_long":
+        longest = problem["ctx"]["max_length"]
+        return InvalidOrder(
+            f"Invalid '{name}': string too long. Expected a string with maximum length {longest}.",
+            param=name,
+            code="string_above_max_length",
+        )
     if problem["type"] == "missing":
         return InvalidOrder(
             f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
         )
-    expected = "an integer" if problem["type"].startswith(("int", "less", "greater")) else "a string"
+    kinds = {
+        "int": "an integer",
+        "les": "an integer",
+        "gre": "an integer",
+        "boo": "a boolean",
+        "str": "a string",
+    }
+    expected = kinds.get(problem["type"][:3], "another type")
     return InvalidOrder(
         f"Invalid type for '{name}': expected {expected}, but got {_kind_of(problem['input'])} instead.",
         param=name,
@@ -160,5 +224,5 @@ def _invalid(error: ValidationError) -> InvalidOrder:
 def _kind_of(value: Any) -> str:
     if isinstance(value, float) and math.isfinite(value):
         return "a number"
-    names = {bool: "a boolean", int: "a large integer", str: "a string", list: "an array"}
+    names = {bool: "a boolean", int: "an integer", str: "a string", list: "an array"}
     return names.get(type(value), "an object")

@@ -6,8 +6,12 @@ const images = document.getElementById("images");
 
 const models = await (await fetch("/v1/models")).json();
 for (const model of models.data) {
-  const label = model.shutdown_date ? `${model.id} (ends ${model.shutdown_date})` : model.id;
+  const label = model.shutdown_date ? `${model.id} (${ends(model.shutdown_date)})` : model.id;
   form.model.add(new Option(label, model.id, false, model.id === "dall-e-3"));
+}
+
+function ends(date) {
+  return new Date(date) > new Date() ? `ends ${date}` : `ended ${date}, answered by a living model`;
 }
 
 form.addEventListener("submit", async (event) => {
@@ -28,7 +32,7 @@ form.addEventListener("submit", async (event) => {
     const answer = await response.json();
     if (!response.ok) throw new Error(`${answer.error.message} (${response.headers.get("x-request-id")})`);
     show(answer);
-    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(2);
     const cost = (Number(response.headers.get("x-cost-microusd")) / 1e6).toFixed(4);
     say(`${answer.data.length} images in ${seconds} s, cache ${response.headers.get("x-cache")}, $${cost}`);
   } catch (error) {

@@ -71,7 +71,7 @@ def test_a_header_tells_format_and_size(name: str, known: str) -> None:
     assert (picture.data, picture.format, picture.width, picture.height) == (file, known, 320, 200)
 
 
-@pytest.mark.parametrize("name", ["GIF", "BMP", "TIFF", "ICO", "PPM", "PDF"])
+@pytest.mark.parametrize("name", ["BMP", "TIFF", "ICO", "PPM", "PDF"])
 def test_other_formats_are_none_of_ours(name: str) -> None:
     with pytest.raises(PictureBroken):
         read_header(file_of(Image.new("RGB", (64, 64)), name))
@@ -86,7 +86,6 @@ def test_other_formats_are_none_of_ours(name: str) -> None:
         b"\x89PNG\r\n\x1a\n",
         b"RIFF\x00\x00\x00\x00WEBP",
         b"\xff\xd8\xff",
-        b"<svg/>",
         b"%PDF-1.7",
     ],
 )

@@ -1,28 +1,35 @@
 """The bridge, by examples and by a property over everything callers may ask of a bridged model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.domain.bridge import BRIDGE_VERSION, accepted_model, translate
-from service.domain.catalog import Model, ParameterRule, is_size_allowed, parse_catalog, parse_size
-from service.domain.errors import InvalidOrder
-from service.domain.images import Finish, SentOrder
+from service.domain.bridge import BRIDGE_VERSION, accepted_model, in_words_of, translate
+from service.domain.catalog import Catalog, Model, ParameterRule, is_size_allowed, parse_catalog, parse_size
+from service.domain.errors import FailureKind, InvalidOrder
+from service.domain.images import Cutout, Finish, ImageOrder, InputImage, Operation, SentOrder
 from service.domain.validation import check_order
-from tests.fakes.values import a_catalog, an_order, builtin_models
+from tests.fakes.values import a_catalog, a_failure, an_input, an_order, builtin_models
 
 TODAY = date(2026, 11, 20)
 AFTER_ALL = date(2027, 1, 1)
 BRIDGED = sorted(name for name, model in a_catalog().models.items() if model.bridge)
 NATURAL = "Render this in a natural style"
+MIB = 1024 * 1024
 
 
 def send(model: str, *, prompt: str = "A lighthouse", today: date = TODAY, **parameters: Any) -> SentOrder:
     return translate(a_catalog(), an_order(asked_model=model, prompt=prompt, parameters=parameters), today)
+
+
+def edit(model: str, *inputs: InputImage, **parameters: Any) -> SentOrder:
+    order = an_order(asked_model=model, operation=Operation.EDIT, parameters=parameters, inputs=inputs)
+    return translate(a_catalog(), order, TODAY)
 
 
 @pytest.mark.parametrize(
@@ -179,56 +186,347 @@ def test_an_unknown_model_is_refused() -> None:
     assert caught.value.param == "model"
 
 
+@pytest.mark.parametrize(
+    ("inputs", "sent_roles", "cutout"),
+    [
+        ((an_input(),), ["image"], None),
+        (
+            (an_input(), an_input("mask")),
+            ["image", "mask"],
+            Cutout(an_input(), an_input("mask")),
+        ),
+        (
+            (an_input("mask"), an_input(), an_input(digest="another")),
+            ["mask", "image", "image"],
+            Cutout(an_input(), an_input("mask")),
+        ),
+        (
+            (an_input(has_alpha=True),),
+            ["image", "mask"],
+            Cutout(an_input(has_alpha=True), replace(an_input(has_alpha=True), role="mask")),
+        ),
+        ((an_input(has_alpha=True, format="webp"),), ["image"], None),
+    ],
+    ids=["no mask", "a mask", "a mask and several images", "own alpha", "alpha that is no mask"],
+)
+def test_an_old_edit_keeps_what_its_mask_covers(
+    inputs: tuple[InputImage, ...], sent_roles: list[str], cutout: Cutout | None
+) -> None:
+    order = edit("dall-e-2", *inputs, size="512x512")
+
+    assert [entry.role for entry in order.inputs] == sent_roles
+    assert order.finish == Finish(512, 512, cutout)
+    assert order.operation is Operation.EDIT
+
+
+def test_an_images_own_alpha_is_sent_as_its_mask_too() -> None:
+    own = an_input(has_alpha=True)
+
+    order = edit("dall-e-2", own)
+
+    assert order.inputs == (own, replace(own, role="mask"))
+
+
+@pytest.mark.parametrize("model", ["dall-e-3", "gpt-image-1", "gpt-image-2"])
+def test_models_that_repaint_everything_may_go_on_to(model: str) -> None:
+    inputs = an_input(has_alpha=True), an_input("mask")
+
+    order = edit(model, *inputs)
+
+    assert order.inputs == inputs
+    assert order.finish is None or order.finish.cutout is None
+
+
+def test_a_mask_is_kept_to_at_any_size_the_picture_may_have() -> None:
+    """Where the size is left to the model, the promise of DALL·E 2 holds all the same."""
+    order = edit("dall-e-2", an_input(), an_input("mask"), size="auto")
+
+    assert order.finish is not None
+    assert order.finish.cutout == Cutout(an_input(), an_input("mask"))
+
+
+def test_a_large_image_with_alpha_is_not_sent_as_a_mask_its_model_refuses() -> None:
+    """A mask may have 4 MB, an image 50: what was asked is valid, so what is sent has to be."""
+    own = an_input(has_alpha=True, size_bytes=5 * MIB)
+
+    order = edit("dall-e-2", own)
+
+    check_sent(order)
+
+
+def test_an_image_with_alpha_and_markup_is_sent_without_a_mask() -> None:
+    """The living model takes one or the other."""
+    order = edit("dall-e-2", an_input(has_alpha=True), an_input("markup"))
+
+    check_sent(order)
+
+
+def test_an_image_with_alpha_may_become_a_moving_picture() -> None:
+    """The living model takes no mask for one."""
+    order = edit("dall-e-2", an_input(has_alpha=True), output_format="gif")
+
+    check_sent(order)
+
+
+def test_variations_are_edits_with_an_instruction_for_each() -> None:
+    source = an_input()
+    asked = an_order(
+        operation=Operation.VARY, asked_model="dall-e-2", prompt="", n=4, inputs=(source,), parameters={}
+    )
+
+    order = translate(a_catalog(), asked, TODAY)
+
+    assert (order.operation, order.model) == (Operation.EDIT, "gpt-image-2.6-flare")
+    assert (order.images_per_call, order.inputs) == (1, (source,))
+    assert order.finish == Finish(1024, 1024)
+    prompts = [order.prompt_for(index) for index in range(11)]
+    assert len(set(prompts[:10])) == 10
+    assert prompts[10] == prompts[0]
+    assert all(prompt.startswith("Paint a variation of this image") for prompt in prompts)
+
+
+def test_only_a_model_that_had_variations_makes_them() -> None:
+    for model in ("dall-e-3", "gpt-image-1", "gpt-image-2"):
+        asked = an_order(operation=Operation.VARY, asked_model=model, inputs=(an_input(),))
+        with pytest.raises(InvalidOrder) as caught:
+            translate(a_catalog(), asked, TODAY)
+
+        assert (caught.value.param, caught.value.error_type) == ("model", "image_generation_user_error")
+
+
+def test_without_its_bridge_a_variation_is_sent_as_one() -> None:
+    catalog = parse_catalog(builtin_models(), {"dall-e-2": {"bridge": False}})
+    asked = an_order(operation=Operation.VARY, asked_model="dall-e-2", prompt="", inputs=(an_input(),))
+
+    order = translate(catalog, asked, TODAY)
+
+    assert (order.operation, order.model, order.instructions) == (Operation.VARY, "dall-e-2", ())
+    assert order.prompt_for(3) == ""
+
+
+@pytest.mark.parametrize("model", ["dall-e-3", "gpt-image-2"])
+def test_how_images_are_delivered_is_not_sent(model: str) -> None:
+    assert send(model, stream=True, partial_images=3) == send(model)
+    assert send(model, stream=False) == send(model)
+
+
+def test_what_nobody_here_knows_is_passed_on_where_the_backend_says_so() -> None:
+    order = an_order(asked_model="gpt-image-2", parameters={"seed": 7, "quality": "low"})
+
+    sent = translate(a_catalog(), order, TODAY, pass_unknown=True)
+
+    assert sent.parameters == {"seed": 7, "quality": "low"}
+    with pytest.raises(InvalidOrder):
+        translate(a_catalog(), order, TODAY)
+
+
+@pytest.mark.parametrize("model", ["dall-e-2", "dall-e-3", "gpt-image-1"])
+def test_what_nobody_here_knows_is_never_dropped_without_a_word(model: str) -> None:
+    """Retired names promise a contract of their own, in which there is no such parameter."""
+    order = an_order(asked_model=model, parameters={"seed": 7})
+
+    with pytest.raises(InvalidOrder) as caught:
+        translate(a_catalog(), order, TODAY, pass_unknown=True)
+
+    assert (caught.value.param, caught.value.code) == ("seed", "unknown_parameter")
+
+
+def test_a_wrong_value_of_a_known_parameter_is_not_passed_on() -> None:
+    order = an_order(asked_model="gpt-image-2", parameters={"quality": "finest"})
+
+    with pytest.raises(InvalidOrder) as caught:
+        translate(a_catalog(), order, TODAY, pass_unknown=True)
+
+    assert caught.value.param == "quality"
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "code", "error_type"),
+    [
+        ("dall-e-2", FailureKind.REFUSED, "content_policy_violation", "invalid_request_error"),
+        ("dall-e-3", FailureKind.REFUSED, "content_policy_violation", "invalid_request_error"),
+        ("gpt-image-1", FailureKind.REFUSED, "moderation_blocked", "image_generation_user_error"),
+        ("gpt-image-2", FailureKind.REFUSED, "moderation_blocked", "image_generation_user_error"),
+        ("dall-e-3", FailureKind.INVALID, "moderation_blocked", "image_generation_user_error"),
+    ],
+)
+def test_a_refusal_has_the_name_its_clients_know(
+    model: str, kind: FailureKind, code: str, error_type: str
+) -> None:
+    details = {"moderation_details": {"categories": ["violence"]}}
+    failure = a_failure(
+        kind=kind, code="moderation_blocked", type="image_generation_user_error", details=details
+    )
+
+    told = in_words_of(a_catalog().models[model], failure)
+
+    assert (told.code, told.type) == (code, error_type)
+    assert (told.message, told.details, told.billing) == (failure.message, details, failure.billing)
+
+
+# In each of these something is drawn for every parameter, so they are made once.
+_ORDERS: dict[tuple[str, Operation], st.SearchStrategy[dict[str, Any]]] = {}
+EXAMPLES = 1430
+"""For each bridged model: 10,010 in all."""
+
+
 @pytest.mark.parametrize("name", BRIDGED)
+@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_whatever_a_bridged_model_takes_its_target_takes_too(name: str, data: st.DataObject) -> None:
     catalog = a_catalog()
     model = catalog.models[name]
-    assert model.bridge is not None
-    target = catalog.models[model.bridge.to]
-    parameters = data.draw(_valid_parameters(accepted_model(catalog, model, AFTER_ALL)))
-    n = data.draw(st.integers(1, 10))
+    accepted = accepted_model(catalog, model, AFTER_ALL)
+    operation = data.draw(st.sampled_from(accepted.operations))
+    asked = data.draw(_orders(accepted, operation))
+    order = an_order(asked_model=name, operation=operation, **asked)
 
-    sent = translate(catalog, an_order(asked_model=name, parameters=parameters, n=n), AFTER_ALL)
+    sent = translate(catalog, order, AFTER_ALL)
 
-    check_order(target, prompt=sent.prompt, n=min(n, sent.images_per_call), parameters=sent.parameters)
-    assert sent.parameters.keys() <= {"size", *target.parameters}
-    size = parameters.get("size", model.default_size or "auto")
-    assert sent.finish == (Finish(*pixels) if (pixels := parse_size(size)) else None)
+    check_sent(sent, n=min(order.n, sent.images_per_call))
+    _assert_shape(catalog, model, order, sent)
+    _assert_effects(model, order, sent)
+
+
+def test_the_property_is_tried_at_least_ten_thousand_times() -> None:
+    assert EXAMPLES * len(BRIDGED) >= 10_000
+
+
+def check_sent(sent: SentOrder, *, n: int = 1) -> None:
+    """Hold *sent* to the rules of the model that gets it, for every index of its pool that may be asked."""
+    for index in range(max(1, len(sent.instructions))):
+        check_order(
+            a_catalog().models[sent.model],
+            prompt=sent.prompt_for(index),
+            n=n,
+            parameters=sent.parameters,
+            operation=sent.operation,
+            inputs=sent.inputs,
+        )
+
+
+def _assert_shape(catalog: Catalog, model: Model, order: ImageOrder, sent: SentOrder) -> None:
+    target = catalog.models[sent.model]
+    assert sent.parameters.keys() <= {"size", *target.parameters} - {"stream", "partial_images"}
+    size = order.parameters.get("size", model.default_size or "auto")
+    pixels = parse_size(size)
+    if pixels is None and sent.finish is not None and sent.finish.cutout is not None:
+        pixels = (sent.finish.cutout.image.width, sent.finish.cutout.image.height)
+    assert (sent.finish and (sent.finish.width, sent.finish.height)) == pixels
     if is_size_allowed(target.sizes, size):
         assert sent.parameters.get("size", "auto") == size
-    _assert_quality_has_its_effect(model, parameters, sent)
-    assert sent.prompt.startswith("A lighthouse")
-    assert (NATURAL in sent.prompt) is (parameters.get("style") == "natural")
+    if order.operation is Operation.VARY:
+        assert (sent.operation, sent.images_per_call) == (Operation.EDIT, 1)
+        assert len(set(sent.instructions)) == 10
+    else:
+        assert (sent.operation, sent.instructions) == (order.operation, ())
+        assert sent.images_per_call == model.images_per_call
 
 
-def _assert_quality_has_its_effect(model: Model, parameters: Mapping[str, Any], sent: SentOrder) -> None:
-    asked = parameters.get("quality", model.parameters["quality"].default)
+def _assert_effects(model: Model, order: ImageOrder, sent: SentOrder) -> None:
+    asked = order.parameters.get("quality", model.parameters["quality"].default)
     translated = {"hd": "high", "standard": "medium"}.get(asked, asked)
     assert sent.parameters.get("quality", "auto") == translated
+    assert sent.prompt.startswith(order.prompt)
+    assert (NATURAL in sent.prompt) is (order.parameters.get("style") == "natural")
+    assert sent.inputs[: len(order.inputs)] == order.inputs
+    if sent.finish is not None and sent.finish.cutout is not None:
+        assert model.name == "dall-e-2"
+        assert sent.finish.cutout.image == next(entry for entry in order.inputs if entry.role == "image")
+        mask = sent.finish.cutout.mask
+        assert mask in sent.inputs or mask.digest == sent.finish.cutout.image.digest
 
 
-def _valid_parameters(model: Model) -> st.SearchStrategy[dict[str, Any]]:
-    optional = {name: _valid_values(rule) for name, rule in model.parameters.items()}
+def _orders(model: Model, operation: Operation) -> st.SearchStrategy[dict[str, Any]]:
+    if (model.name, operation) not in _ORDERS:
+        _ORDERS[model.name, operation] = st.fixed_dictionaries(
+            {
+                "parameters": _valid_parameters(model, operation),
+                "n": st.integers(1, 10),
+                "prompt": st.just("") if operation is Operation.VARY else st.just("A lighthouse"),
+                "inputs": st.just(()) if operation is Operation.GENERATE else _valid_inputs(model, operation),
+            }
+        ).filter(_is_valid_preview)
+    return _ORDERS[model.name, operation]
+
+
+def _valid_inputs(model: Model, operation: Operation) -> st.SearchStrategy[tuple[InputImage, ...]]:
+    rule = model.inputs
+    edges = st.integers(1, 6000)
+    image = st.builds(
+        an_input,
+        format=st.sampled_from(rule.formats),
+        width=edges,
+        height=edges,
+        # Of an image with alpha and its use as a mask there is a test of its own.
+        size_bytes=st.integers(1, rule.mask_max_bytes),
+        has_alpha=st.booleans(),
+        digest=st.sampled_from(["one", "another"]),
+    )
+    if operation is Operation.VARY:
+        return st.tuples(image)
+    several = st.lists(image, min_size=1, max_size=3).map(tuple)
+    images = several | image.map(lambda one: (one,) * rule.max_images)
+    overlays = ["mask", "markup"] if rule.takes_markup else ["mask"]
+    return st.builds(_with_overlay, images, st.none() | st.sampled_from(overlays))
+
+
+def _with_overlay(images: tuple[InputImage, ...], role: str | None) -> tuple[InputImage, ...]:
+    if role is None:
+        return images
+    return (*images, an_input(role, width=images[0].width, height=images[0].height))
+
+
+def _valid_parameters(model: Model, operation: Operation) -> st.SearchStrategy[dict[str, Any]]:
+    optional = {
+        name: _valid_values(rule)
+        for name, rule in model.parameters.items()
+        if not rule.operations or operation in rule.operations
+    }
     sizes = st.sampled_from(model.sizes.fixed)
     if model.sizes.multiple:
         edges = st.integers(1, model.sizes.max_edge // model.sizes.multiple)
         by_rule = st.builds(
-            lambda w, h: f"{w * model.sizes.multiple}x{h * model.sizes.multiple}", edges, edges
-        )
-        sizes = sizes | by_rule.filter(lambda size: is_size_allowed(model.sizes, size))
-    return st.fixed_dictionaries({}, optional={"size": sizes, **optional}).filter(_may_be_combined)
+            lambda width, height: f"{width * model.sizes.multiple}x{height * model.sizes.multiple}",
+            edges,
+            edges,
+        ).filter(lambda size: is_size_allowed(model.sizes, size))
+        sizes = sizes | by_rule
+    return st.fixed_dictionaries({}, optional={"size": sizes, **optional}).map(_without_contradictions)
 
 
 def _valid_values(rule: ParameterRule) -> st.SearchStrategy[Any]:
     if rule.values:
         return st.sampled_from(rule.values)
+    if rule.kind == "boolean":
+        return st.booleans()
+    if rule.kind == "object":
+        return st.just({"model": "svg-1", "reasoning": {"effort": "low"}})
     return st.integers(rule.minimum, rule.maximum)
 
 
-def _may_be_combined(parameters: Mapping[str, Any]) -> bool:
-    """Say what the contract says: no transparent JPEG, no compressed PNG."""
+def _without_contradictions(drawn: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what the contract does not take together: better than to draw until nothing is wrong."""
+    parameters = dict(drawn)
     output_format = parameters.get("output_format", "png")
-    if output_format == "jpeg":
-        return parameters.get("background") != "transparent"
-    return output_format == "webp" or parameters.get("output_compression") in (None, 100)
+    if output_format == "jpeg" and parameters.get("background") == "transparent":
+        del parameters["background"]
+    if output_format not in ("jpeg", "webp"):
+        parameters.pop("output_compression", None)
+    if output_format != "gif":
+        parameters.pop("frame_count", None)
+        parameters.pop("frame_duration_ms", None)
+    if output_format != "svg":
+        parameters.pop("svg", None)
+    if output_format in ("gif", "svg"):
+        parameters.pop("stream", None)
+    if not parameters.get("stream"):
+        parameters.pop("partial_images", None)
+    return parameters
+
+
+def _is_valid_preview(asked: dict[str, Any]) -> bool:
+    output_format = asked["parameters"].get("output_format")
+    if output_format == "gif":
+        return all(entry.role != "mask" for entry in asked["inputs"])
+    return bool(output_format != "svg" or asked["n"] == 1)

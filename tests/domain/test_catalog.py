@@ -140,7 +140,7 @@ def test_an_operator_adds_a_model_with_a_family() -> None:
         ("gpt-image-2", {"price": {"text_in": 1, "per_word": 2}}, "per_word"),
         ("gpt-image-2", {"price": 5}, "mapping"),
         ("gpt-image-2", {"sizes": "1024x1024"}, "mapping"),
-        ("gpt-image-2", {"parameters": {"quality": ["low"]}}, "mapping"),
+        ("gpt-image-2", {"parameters": {"quality": ["low"]}}, "'list' object"),
         ("gpt-image-2", {"bridge": {"to": "nowhere"}}, "bridge.to: nowhere must be a model without a bridge"),
         (
             "gpt-image-2",

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from service.domain.bridge import translate
 from service.domain.fingerprint import fingerprint_order, keyed_hash
-from service.domain.images import Delivery, Finish, Operation, Realm
+from service.domain.images import Cutout, Delivery, Finish, Operation, Realm
 from tests.fakes.clock import FakeClock
-from tests.fakes.values import a_caller, a_catalog, a_sent_order, an_order
+from tests.fakes.values import a_caller, a_catalog, a_sent_order, an_input, an_order
 
 KEY = b"key"
 
@@ -90,6 +90,8 @@ def test_orders_that_mean_something_else_do_not(asked: dict[str, Any]) -> None:
         {"bridge_version": "2"},
         {"parameters": {"quality": "medium", "output_compression": 1}},
         {"parameters": {"quality": "medium", "output_compression": "1"}},
+        {"inputs": (an_input(),)},
+        {"instructions": ("Paint a variation.",)},
     ],
 )
 def test_whatever_changes_the_picture_changes_the_name(other: dict[str, Any]) -> None:
@@ -109,3 +111,47 @@ def test_a_number_is_not_its_text() -> None:
 def test_a_keyed_hash_cannot_be_guessed_without_its_key() -> None:
     assert keyed_hash(b"a", "ann") == keyed_hash(b"a", "ann")
     assert keyed_hash(b"a", "ann") != keyed_hash(b"b", "ann")
+
+
+def test_inputs_count_by_their_bytes_and_not_by_where_they_lie() -> None:
+    one, moved = an_input(path="/uploads/1"), an_input(path="/uploads/2")
+    other = an_input(digest="another")
+
+    assert fingerprint(inputs=(one,)) == fingerprint(inputs=(moved,))
+    assert fingerprint(inputs=(one,)) != fingerprint(inputs=(other,))
+
+
+def test_the_order_and_the_roles_of_inputs_count() -> None:
+    one, other, mask = an_input(digest="1"), an_input(digest="2"), an_input("mask", digest="2")
+    several = [(one,), (one, one), (one, other), (other, one), (one, mask)]
+
+    assert len({fingerprint(inputs=inputs) for inputs in several}) == len(several)
+
+
+def test_a_cutout_counts() -> None:
+    cutout = Cutout(an_input(), an_input("mask"))
+
+    assert fingerprint(finish=Finish(256, 256, cutout)) != fingerprint(finish=Finish(256, 256))
+
+
+def test_the_endpoint_counts() -> None:
+    sent = a_sent_order(inputs=(an_input(),))
+
+    names = {fingerprint_order(KEY, operation, sent, Realm.SANDBOX) for operation in Operation}
+
+    assert len(names) == 3
+
+
+def test_lists_inside_the_name_cannot_run_into_each_other() -> None:
+    one = fingerprint(inputs=(an_input("image", digest="a"), an_input("image", digest="b")))
+
+    assert one != fingerprint(inputs=(an_input("image", digest="a,b"),))
+
+
+def test_an_object_as_a_parameter_counts_whatever_its_order() -> None:
+    one = {"svg": {"model": "m", "reasoning": {"effort": "low"}}}
+    same = {"svg": {"reasoning": {"effort": "low"}, "model": "m"}}
+    other = {"svg": {"model": "m", "reasoning": {"effort": "high"}}}
+
+    assert fingerprint(parameters=one) == fingerprint(parameters=same)
+    assert fingerprint(parameters=one) != fingerprint(parameters=other)

@@ -4,8 +4,9 @@ import pytest
 
 from service.domain.catalog import Model, parse_catalog, widen
 from service.domain.errors import InvalidOrder
+from service.domain.images import Operation
 from service.domain.validation import check_order, check_prompt
-from tests.fakes.values import a_catalog, builtin_models
+from tests.fakes.values import a_catalog, an_input, builtin_models
 
 USER_ERROR = "image_generation_user_error"
 REQUEST_ERROR = "invalid_request_error"
@@ -37,6 +38,11 @@ def bridged(name: str) -> Model:
         ("gpt-image-2", {"background": "transparent", "output_format": "webp"}),
         ("gpt-image-2", {"background": "opaque", "output_format": "jpeg"}),
         ("gpt-image-2.6-flare", {"quality": "max", "complexity": "low", "moderation": "low"}),
+        ("gpt-image-2", {"stream": True, "partial_images": 3}),
+        ("gpt-image-2", {"stream": False}),
+        ("gpt-image-2", {"partial_images": 0}),
+        ("gpt-image-2", {"output_format": "gif", "frame_count": 16, "frame_duration_ms": 10}),
+        ("gpt-image-2", {"output_format": "svg", "svg": {"reasoning": {"effort": "low"}}}),
     ],
 )
 def test_valid_orders_pass(model: str, order: dict[str, Any]) -> None:
@@ -101,6 +107,36 @@ def test_valid_orders_pass(model: str, order: dict[str, Any]) -> None:
             "invalid_value",
             REQUEST_ERROR,
         ),
+        ("gpt-image-2", {"stream": "true"}, "stream", "invalid_type", REQUEST_ERROR),
+        ("gpt-image-2", {"stream": 1}, "stream", "invalid_type", REQUEST_ERROR),
+        ("gpt-image-2", {"output_format": "svg", "svg": "x"}, "svg", "invalid_type", REQUEST_ERROR),
+        ("gpt-image-2", {"partial_images": 1}, "partial_images", "invalid_value", REQUEST_ERROR),
+        (
+            "gpt-image-2",
+            {"partial_images": 1, "stream": False},
+            "partial_images",
+            "invalid_value",
+            REQUEST_ERROR,
+        ),
+        (
+            "gpt-image-2",
+            {"partial_images": 4, "stream": True},
+            "partial_images",
+            "integer_above_max_value",
+            REQUEST_ERROR,
+        ),
+        ("gpt-image-2", {"frame_count": 2}, "frame_count", "invalid_value", REQUEST_ERROR),
+        (
+            "gpt-image-2",
+            {"frame_duration_ms": 20, "output_format": "webp"},
+            "frame_duration_ms",
+            "invalid_value",
+            REQUEST_ERROR,
+        ),
+        ("gpt-image-2", {"svg": {}}, "svg", "invalid_value", REQUEST_ERROR),
+        ("gpt-image-2", {"stream": True, "output_format": "svg"}, "stream", "invalid_value", REQUEST_ERROR),
+        ("gpt-image-2", {"stream": True, "output_format": "gif"}, "stream", "invalid_value", REQUEST_ERROR),
+        ("gpt-image-2", {"n": 2, "output_format": "svg"}, "n", "invalid_value", REQUEST_ERROR),
     ],
 )
 def test_refusals(model: str, order: dict[str, Any], param: str, code: str, error_type: str) -> None:
@@ -131,6 +167,9 @@ def test_refusals(model: str, order: dict[str, Any], param: str, code: str, erro
         ("gpt-image-2", {"quality": ["low"]}, "but got an array"),
         ("gpt-image-2", {"quality": {"is": "low"}}, "but got an object"),
         ("gpt-image-2", {"output_compression": "9"}, "expected an integer, but got a string"),
+        ("gpt-image-2", {"stream": 1}, "expected a boolean, but got an integer"),
+        ("gpt-image-2", {"svg": "x"}, "expected an object, but got a string"),
+        ("gpt-image-2", {"frame_count": 2}, "requires output_format 'gif'"),
     ],
 )
 def test_a_refusal_says_what_would_be_right(model: str, order: dict[str, Any], says: str) -> None:
@@ -157,6 +196,44 @@ def test_a_bridged_model_also_takes_every_size_of_its_target() -> None:
 
     assert caught.value.code == "invalid_size"
     assert "every size the model that answers for it paints" in str(caught.value)
+
+
+def test_a_moving_picture_takes_no_mask() -> None:
+    model = a_catalog().models["gpt-image-2"]
+
+    with pytest.raises(InvalidOrder) as caught:
+        check_order(
+            model,
+            prompt="A lighthouse",
+            n=1,
+            parameters={"output_format": "gif"},
+            operation=Operation.EDIT,
+            inputs=(an_input(), an_input("mask")),
+        )
+
+    assert caught.value.param == "mask"
+
+
+def test_an_endpoint_the_model_has_not_is_refused() -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check_order(
+            a_catalog().models["dall-e-3"],
+            prompt="A lighthouse",
+            n=1,
+            parameters={},
+            operation=Operation.EDIT,
+            inputs=(an_input(),),
+        )
+
+    assert (caught.value.param, caught.value.error_type) == ("model", USER_ERROR)
+
+
+def test_unknown_parameters_are_the_backends_to_judge_where_it_says_so() -> None:
+    model = a_catalog().models["gpt-image-2"]
+
+    check_order(model, prompt="A lighthouse", n=1, parameters={"seed": 7}, pass_unknown=True)
+    with pytest.raises(InvalidOrder):
+        check_order(model, prompt="A lighthouse", n=1, parameters={"quality": "x"}, pass_unknown=True)
 
 
 def test_a_rule_may_have_only_one_end() -> None:

@@ -171,7 +171,7 @@ async def test_when_all_calls_fail_alike_that_is_the_answer(
     answer = await order(client, "a forbidden-word")
 
     assert answer.status_code == 400
-    assert answer.json()["error"]["code"] == "moderation_blocked"
+    assert answer.json()["error"]["code"] == "content_policy_violation"
     assert await painted(sandbox) == []
     assert await read_ledger(redis, TEAM) == {}
     again = await order(client, "a plain boat", n=1)

@@ -2,13 +2,16 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
 
 from service.domain.errors import CallFailure
 from service.domain.images import CallMade, ImageCall, Realm
+from service.ports import CallProgress
 from tests.fakes.values import a_call_made
 
 Outcome = CallMade | CallFailure | Exception
+
+STAGE = {"quality": "low"}
+"""What the provider says it chose, with every stage of a picture."""
 
 
 class Held:
@@ -35,6 +38,7 @@ class FakeBackend:
     """Implements `ports.Backend`. Each attempt takes the next step of the script; after it, all succeed.
 
     *calls* are those that were sent, as the provider's own journal would have them.
+    Stages are shown as soon as a call is sent, as many as it asks for.
     """
 
     name = "fake"
@@ -48,13 +52,15 @@ class FakeBackend:
         self.most_in_flight = 0
         self._serial = 0
 
-    async def make(self, call: ImageCall, paced: Callable[[], None]) -> CallMade | CallFailure:
+    async def make(self, call: ImageCall, progress: CallProgress) -> CallMade | CallFailure:
         self.attempts += 1
         step = self.script.popleft() if self.script else None
         if isinstance(step, Held) and not step.is_sent:
             step = await step.wait()
-        paced()
+        progress.sending()
         self.calls.append(call)
+        for number in range(call.partial_images):
+            progress.show(number, f"stage {number} of {call.prompt}".encode(), STAGE)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:

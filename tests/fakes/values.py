@@ -13,6 +13,7 @@ from service.domain.images import (
     Image,
     ImageCall,
     ImageOrder,
+    InputImage,
     Operation,
     Parameters,
     Policy,
@@ -69,6 +70,21 @@ def a_sent_order(**override: Any) -> SentOrder:
         "output_format": "png",
     }
     return SentOrder(**{**given, **override})
+
+
+def an_input(role: str = "image", **override: Any) -> InputImage:
+    """Return a small square PNG; without alpha, except as a mask or markup."""
+    given: dict[str, Any] = {
+        "role": role,
+        "digest": f"digest of the {role}",
+        "format": "png",
+        "width": 1024,
+        "height": 1024,
+        "size_bytes": 1000,
+        "has_alpha": role != "image",
+        "path": f"/uploads/{role}",
+    }
+    return InputImage(**{**given, **override})
 
 
 def a_call(**override: Any) -> ImageCall:

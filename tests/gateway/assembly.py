@@ -15,7 +15,9 @@ from service.gateway.flights import Flights
 from service.gateway.generate import Generate, OrderKeys, PoolName
 from service.gateway.keeping import Keeper
 from service.gateway.orders import OrderRunner, RunningOrder
+from service.gateway.refusals import Refusals
 from service.gateway.state import SharedState
+from service.ports import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
 from tests.fakes.book import FakeBook
 from tests.fakes.clock import FakeClock
@@ -44,6 +46,8 @@ class Assembly:
         max_calls: int = 32,
         drain_s: float = 60.0,
         pool_name: PoolName | None = name_pool,
+        moderator: Moderator | None = None,
+        pass_unknown: bool = False,
     ) -> None:
         self.clock = clock
         self.backend = FakeBackend(*script)
@@ -88,6 +92,9 @@ class Assembly:
             telemetry=self.telemetry,
             realm=Realm.SANDBOX,
             pool_name=pool_name,
+            refusals=Refusals(clock),
+            moderator=moderator,
+            pass_unknown=pass_unknown,
         )
 
     async def __aenter__(self) -> Self:

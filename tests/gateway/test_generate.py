@@ -1,12 +1,14 @@
 """The whole path of an order, on fakes at the ports."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
 
 from service.domain.errors import (
     Billing,
+    CallFailure,
     DeadlineExceeded,
     Draining,
     FailureKind,
@@ -58,6 +60,11 @@ def images(facts: list[OrderFact]) -> dict[int, tuple[str, bytes | None]]:
 def error(facts: list[OrderFact]) -> Exception | None:
     assert isinstance(facts[-1], OrderDone)
     return facts[-1].error
+
+
+def in_dalles_words(refusal: CallFailure) -> CallFailure:
+    """Return the refusal as clients of the asked model, dall-e-3, know it."""
+    return replace(refusal, code="content_policy_violation", type="invalid_request_error")
 
 
 def keep(house: Assembly, *variants: Variant) -> None:
@@ -201,6 +208,15 @@ async def test_a_store_that_cannot_be_read_keeps_no_claims(clock: FakeClock) -> 
     assert house.state._leases == {}
 
 
+async def test_a_grant_of_nothing_does_not_go_round_for_ever(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.book.script.append(a_grant())
+        facts = await house.run(an_order())
+
+    assert isinstance(error(facts), StateUnavailable)
+    assert len(house.book.asks) == 1
+
+
 async def test_only_if_cached_makes_nothing(clock: FakeClock) -> None:
     ready = a_variant(0)
     async with Assembly(clock) as house:
@@ -324,7 +340,7 @@ async def test_a_refusal_is_shared_with_who_waits(clock: FakeClock) -> None:
     assert CallFailed(positions=(0,), failure=refusal) in facts
     failed = error(facts)
     assert isinstance(failed, OrderFailed)
-    assert (failed.failures, failed.kept) == ((refusal,), 0)
+    assert (failed.failures, failed.kept) == ((in_dalles_words(refusal),), 0)
 
 
 async def test_a_waiter_whose_maker_failed_becomes_the_maker(clock: FakeClock) -> None:
@@ -492,7 +508,7 @@ async def test_a_failed_call_leaves_the_images_of_its_siblings(clock: FakeClock)
 
     failed = error(facts)
     assert isinstance(failed, OrderFailed)
-    assert (failed.failures, failed.kept) == ((refusal,), 2)
+    assert (failed.failures, failed.kept) == ((in_dalles_words(refusal),), 2)
     assert CallFailed(positions=(0,), failure=refusal) in facts
     assert sorted(images(facts)) == [1, 2]
     assert sorted(len(settlement.made) for settlement in house.book.settlements) == [0, 1, 1]

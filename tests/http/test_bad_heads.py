@@ -37,7 +37,7 @@ HEAD = b"POST /v1/images/generations HTTP/1.1\r\nHost: gateway\r\nContent-Type: 
         ("POST", "/v1/models", 405, "method_not_allowed"),
         ("DELETE", "/v1/models/dall-e-3", 405, "method_not_allowed"),
         ("GET", "/v1/images", 404, "unknown_url"),
-        ("POST", "/v1/images/edits", 404, "unknown_url"),
+        ("GET", "/v1/images/edits", 405, "method_not_allowed"),
         ("GET", "/v1/images/files/", 404, "unknown_url"),
         ("GET", "/%ff%fe", 404, "unknown_url"),
         ("GET", "/%00", 404, "unknown_url"),

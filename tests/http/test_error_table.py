@@ -71,6 +71,7 @@ OUTCOMES = {
     FailureKind.REFUSED: (400, False),
     FailureKind.INVALID: (400, False),
     FailureKind.MISCONFIGURED: (502, False),
+    FailureKind.BLOCKED: (502, False),
     FailureKind.RATE_LIMITED: (429, True),
     FailureKind.OVERLOADED: (503, True),
     FailureKind.UNREACHABLE: (502, True),

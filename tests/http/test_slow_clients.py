@@ -18,8 +18,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from service.http.errors import HANDLED, answer_error
-from service.http.images import MAX_BODY_S, read_json_body
+from service.http.images import MAX_BODY_S, MAX_GENERATION_BYTES
 from service.http.protocol import MAX_HEAD_S, GatewayHttpProtocol
+from service.http.uploads import read_bounded
 from tests.http.wire import Connection, check_goes_on
 from tests.processes import free_port
 
@@ -47,7 +48,9 @@ class FastLoop(asyncio.SelectorEventLoop):
 
 
 async def echo(request: Request) -> Response:
-    return PlainTextResponse(await read_json_body(request))
+    return PlainTextResponse(
+        b"".join([chunk async for chunk in read_bounded(request, MAX_GENERATION_BYTES, MAX_BODY_S)])
+    )
 
 
 async def live(_: Request) -> Mapping[str, str] | Response:

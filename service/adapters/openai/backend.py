@@ -4,18 +4,22 @@ Requests are httpx objects handed straight to the aiohttp transport: the client
 around it costs more CPU than the whole exchange (docs/performance.md).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
 from aiolimiter import AsyncLimiter
 from httpx_aiohttp import AiohttpTransport
+from httpx_sse import EventSource
 
 from service.adapters.openai import failures, wire
-from service.domain.errors import CallFailure
-from service.domain.images import CallMade, ImageCall, Realm
+from service.domain.errors import Billing, CallFailure
+from service.domain.fanout import add_usage
+from service.domain.images import CallMade, ImageCall, InputImage, Operation, Realm
+from service.ports import CallProgress
 
 _KEEPALIVE_S = 15.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -83,33 +87,65 @@ class OpenAIBackend:
         self.realm = address.realm
         self._transport = transport
         self._pace = pace
-        self._url = httpx.URL(f"{address.url.rstrip('/')}/images/generations")
+        base = address.url.rstrip("/")
+        self._urls = {
+            Operation.GENERATE: httpx.URL(f"{base}/images/generations"),
+            Operation.EDIT: httpx.URL(f"{base}/images/edits"),
+            Operation.VARY: httpx.URL(f"{base}/images/variations"),
+        }
         self._headers = _headers(address)
         self._extensions = {
             "timeout": {"pool": timeouts.pool_s, "connect": timeouts.connect_s, "read": timeouts.read_s}
         }
 
-    async def make(self, call: ImageCall, paced: Callable[[], None]) -> CallMade | CallFailure:
+    async def make(self, call: ImageCall, progress: CallProgress) -> CallMade | CallFailure:
         """Implement `Backend.make`."""
         if self._pace is not None:
             # More than the bucket holds could never be taken at once.
             await self._pace.acquire(min(call.n, self._pace.max_rate))
-        request = httpx.Request(
+        with ExitStack() as files:
+            request = self._request(call, files)
+            progress.sending()
+            try:
+                return await self._exchange(request, call, progress)
+            except (httpx.HTTPError, aiohttp.ClientError) as error:
+                return failures.classify_exception(error)
+
+    def _request(self, call: ImageCall, files: ExitStack) -> httpx.Request:
+        url = self._urls[call.operation]
+        if not call.inputs:
+            body = wire.encode_generation(call)
+            headers = {**self._headers, "content-type": "application/json"}
+            return httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
+        # Every call has its own handles: several read the same inputs at the same time.
+        parts = [
+            (
+                _field(entry, call),
+                (
+                    f"{entry.role}.{entry.format}",
+                    files.enter_context(Path(entry.path).open("rb")),  # noqa: SIM115 - the stack closes it
+                    f"image/{entry.format}",
+                ),
+            )
+            for entry in call.inputs
+        ]
+        return httpx.Request(
             "POST",
-            self._url,
+            url,
             headers=self._headers,
-            content=wire.encode_generation(call),
+            data=wire.encode_form(call),
+            files=parts,
             extensions=self._extensions,
         )
-        paced()
-        try:
-            return await self._exchange(request, limit_bytes=call.n * _MAX_ANSWER_BYTES_PER_IMAGE)
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
-            return failures.classify_exception(error)
 
-    async def _exchange(self, request: httpx.Request, *, limit_bytes: int) -> CallMade | CallFailure:
+    async def _exchange(
+        self, request: httpx.Request, call: ImageCall, progress: CallProgress
+    ) -> CallMade | CallFailure:
+        limit_bytes = call.n * (1 + call.partial_images) * _MAX_ANSWER_BYTES_PER_IMAGE
         response = await self._transport.handle_async_request(request)
         try:
+            if response.headers.get("content-type", "").startswith("text/event-stream"):
+                return await _read_stream(response, progress, limit_bytes)
             body = await _read(response, limit_bytes)
         finally:
             await response.aclose()
@@ -121,6 +157,45 @@ class OpenAIBackend:
             return wire.decode_answer(body)
         except wire.NotUnderstood:
             return failures.broken("The image provider's answer cannot be understood.", status=200)
+
+
+def _field(entry: InputImage, call: ImageCall) -> str:
+    """Return the form field of an input: several images are a list, as the SDKs send them."""
+    several = sum(other.role == "image" for other in call.inputs) > 1
+    return "image[]" if entry.role == "image" and several else entry.role
+
+
+async def _read_stream(
+    response: httpx.Response, progress: CallProgress, limit_bytes: int
+) -> CallMade | CallFailure:
+    """Read a stream to its end, showing each stage; the finished images are the answer."""
+    made: list[wire.StreamedImage] = []
+    try:
+        async for event in EventSource(response).aiter_sse():
+            if event.data in ("", "[DONE]"):
+                continue
+            limit_bytes -= len(event.data)
+            if limit_bytes < 0:
+                return failures.broken(
+                    "The image provider's stream is larger than any picture it could hold."
+                )
+            streamed = wire.decode_event(event.data)
+            if streamed.partial is None:
+                made.append(streamed)
+            else:
+                progress.show(streamed.partial, streamed.image.data, streamed.resolved)
+    except wire.StreamFailed as error:
+        # It answered 200 and worked: what it says of the reason is believed, that nothing was billed is not.
+        failure = failures.classify_answer(500, {}, error.envelope)
+        return failure if failure.is_callers_own else replace(failure, billing=Billing.UNKNOWN)
+    except wire.NotUnderstood:
+        return failures.broken("The image provider's stream cannot be understood.", status=200)
+    if not made:
+        return failures.broken("The image provider's stream ended without an image.", status=200)
+    usage = add_usage([streamed.usage for streamed in made if streamed.usage is not None])
+    return CallMade(
+        images=tuple(streamed.image for streamed in made), usage=usage or None, resolved=made[-1].resolved
+    )
 
 
 async def _read(response: httpx.Response, limit_bytes: int) -> bytes | None:
@@ -138,7 +213,6 @@ async def _read(response: httpx.Response, limit_bytes: int) -> bytes | None:
 def _headers(address: BackendAddress) -> dict[str, str]:
     headers = {
         "authorization": f"Bearer {address.api_key}",
-        "content-type": "application/json",
         "accept": "application/json",
         # Pictures do not compress, and an answer that does could be a bomb.
         "accept-encoding": "identity",

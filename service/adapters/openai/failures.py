@@ -14,7 +14,11 @@ import httpx
 
 from service.domain.errors import Billing, CallFailure, FailureKind
 
-_MISCONFIGURED_MESSAGE = "The gateway's own account or configuration at the image provider was refused."
+_OURS = {
+    FailureKind.MISCONFIGURED: "The gateway's own account or configuration at the image provider was refused.",
+    FailureKind.BLOCKED: "The image provider has blocked the gateway's account for a while.",
+}
+"""What callers read of failures that are not theirs: nothing of the provider's own words."""
 _KNOWN_FIELDS = ("message", "type", "param", "code")
 
 
@@ -27,6 +31,8 @@ class _Row:
     codes: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     params: tuple[str, ...] = ()
+    inner_codes: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
     source: str
 
     def fits(self, status: int, error: Mapping[str, Any]) -> bool:
@@ -35,6 +41,8 @@ class _Row:
             and (not self.codes or error.get("code") in self.codes)
             and (not self.types or error.get("type") in self.types)
             and (not self.params or error.get("param") in self.params)
+            and (not self.inner_codes or _inner_error(error).get("code") in self.inner_codes)
+            and (not self.phrases or any(phrase in error["message"] for phrase in self.phrases))
         )
 
 
@@ -59,9 +67,25 @@ _ROWS = (
     ),
     _Row(kind=FailureKind.MISCONFIGURED, statuses=(401,), source="error-codes guide: our key"),
     _Row(
+        kind=FailureKind.BLOCKED,
+        phrases=("has been temporarily blocked because we detected behavior",),
+        source="Azure OpenAI, observed 2025: 403 Forbidden after repeated violations by anybody on the account",
+    ),
+    _Row(
         kind=FailureKind.REFUSED,
         codes=("moderation_blocked", "content_policy_violation"),
         source="observed 2024-2026: GPT image and DALL·E names of the same refusal",
+    ),
+    _Row(
+        kind=FailureKind.REFUSED,
+        inner_codes=("ResponsibleAIPolicyViolation",),
+        source="Azure OpenAI: 400 with the reason in inner_error, older in innererror",
+    ),
+    _Row(
+        kind=FailureKind.REFUSED,
+        statuses=(400,),
+        phrases=("content management policy", "blocked by our content filters"),
+        source="Azure OpenAI, observed 2024: refusals without a code of their own",
     ),
     _Row(
         kind=FailureKind.MISCONFIGURED,
@@ -96,7 +120,7 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
     return CallFailure(
         kind=row.kind,
         billing=Billing.NOT_BILLED,
-        message=_MISCONFIGURED_MESSAGE if row.kind is FailureKind.MISCONFIGURED else error["message"][:1000],
+        message=_OURS.get(row.kind) or error["message"][:1000],
         status=status,
         code=_text(error.get("code")),
         type=_text(error.get("type")),
@@ -136,6 +160,11 @@ def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFail
 def broken(message: str, *, status: int | None = None) -> CallFailure:
     """Return the failure of an answer that cannot be understood: sent, so of unknown billing."""
     return CallFailure(kind=FailureKind.BROKEN, billing=Billing.UNKNOWN, message=message, status=status)
+
+
+def _inner_error(error: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner = error.get("inner_error") or error.get("innererror")
+    return inner if isinstance(inner, Mapping) else {}
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

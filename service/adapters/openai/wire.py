@@ -1,12 +1,16 @@
 """Calls and answers as JSON on the wire of the OpenAI Images API. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import pybase64
 
 from service.domain.images import CallMade, ImageCall, RawImage
+
+_MOST_TOKENS = 10**9
+"""A million times what the largest picture takes."""
 
 _RESOLVED = ("background", "output_format", "quality", "size")
 
@@ -15,22 +19,54 @@ class NotUnderstood(ValueError):
     """A 200 whose body is not an images answer."""
 
 
-def encode_generation(call: ImageCall) -> bytes:
-    """Return the body of `POST /images/generations`.
+class StreamFailed(Exception):
+    """An `error` event; *envelope* is the provider's error as it came."""
+
+    def __init__(self, envelope: Mapping[str, Any]) -> None:
+        super().__init__("error event")
+        self.envelope = envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamedImage:
+    """One event of a stream; *partial* is the number of the stage, None when it is the finished image."""
+
+    image: RawImage
+    partial: int | None
+    usage: Mapping[str, Any] | None
+    resolved: Mapping[str, str]
+
+
+def encode_fields(call: ImageCall) -> dict[str, Any]:
+    """Return the parameters of a call under the provider's names.
 
     Models that still take `response_format` are older than `safety_identifier`
     (SDK changelog, 2026-10-16) and get the field it replaced.
     """
     identifier = "user" if "response_format" in call.parameters else "safety_identifier"
-    return orjson.dumps(
-        {
-            "model": call.model,
-            "prompt": call.prompt,
-            "n": call.n,
-            **call.parameters,
-            identifier: call.safety_identifier,
-        }
-    )
+    streaming = {"stream": True, "partial_images": call.partial_images} if call.partial_images else {}
+    return {
+        "model": call.model,
+        "prompt": call.prompt,
+        "n": call.n,
+        **call.parameters,
+        **streaming,
+        identifier: call.safety_identifier,
+    }
+
+
+def encode_generation(call: ImageCall) -> bytes:
+    """Return the body of `POST /images/generations`."""
+    return orjson.dumps(encode_fields(call))
+
+
+def encode_form(call: ImageCall) -> dict[str, str]:
+    """Return the text fields of `POST /images/edits`."""
+    return {name: _form_text(value) for name, value in encode_fields(call).items()}
+
+
+def _form_text(value: Any) -> str:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 def decode_json(body: bytes) -> Any:
@@ -53,10 +89,53 @@ def decode_answer(body: bytes) -> CallMade:
     usage = answer.get("usage")
     return CallMade(
         images=tuple(_decode_image(entry) for entry in answer["data"]),
-        usage=usage if isinstance(usage, Mapping) else None,
+        usage=_clean_usage(usage),
         resolved={name: answer[name] for name in _RESOLVED if isinstance(answer.get(name), str)},
         answered_model=answer["model"] if isinstance(answer.get("model"), str) else None,
     )
+
+
+def decode_event(text: str) -> StreamedImage:
+    """Read one event of a stream: a stage of an image, or a completed one.
+
+    Raises:
+        StreamFailed: the provider reports an error inside the stream.
+        NotUnderstood: it is neither.
+    """
+    event = decode_json(text.encode())
+    if isinstance(event, Mapping) and isinstance(event.get("error"), Mapping):
+        raise StreamFailed(event)
+    if not isinstance(event, Mapping):
+        raise NotUnderstood
+    is_partial = str(event.get("type")).endswith(".partial_image")
+    number = event.get("partial_image_index")
+    usage = event.get("usage")
+    return StreamedImage(
+        image=_decode_image(event),
+        # Whatever its number says, a stage must never pass for the finished image.
+        partial=(number if isinstance(number, int) else 0) if is_partial else None,
+        usage=_clean_usage(usage),
+        resolved={name: event[name] for name in _RESOLVED if isinstance(event.get(name), str)},
+    )
+
+
+def _clean_usage(usage: Any) -> dict[str, Any] | None:
+    """Return the token counts of *usage*, two levels deep and within reason, or None.
+
+    What a backend says here is multiplied, stored and booked: anything else than
+    plain counts is dropped.
+    """
+    if not isinstance(usage, Mapping):
+        return None
+    counts = {name: value for name, value in usage.items() if _is_count(value)}
+    for name, value in usage.items():
+        if isinstance(value, Mapping):
+            counts[name] = {inner: count for inner, count in value.items() if _is_count(count)}
+    return counts or None
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
 
 
 def _decode_image(entry: Any) -> RawImage:

@@ -28,6 +28,8 @@ _SETTLED_MARKER_S = 86400
 """How long a settlement may wait in an outbox and still not be booked twice."""
 _FOREVER_US = 4 * 10**15
 _SWEEP = 100
+_MOST_VARIANTS = 200
+"""Variants kept for one fingerprint; `begin` reads them all."""
 
 
 class RedisOrderBook:
@@ -175,6 +177,7 @@ class RedisOrderBook:
             "unknown": settlement.unknown,
             "estimate_microusd": settlement.estimate_microusd,
             "ttl_ms": int(self._ttl_s * 1e3),
+            "most": _MOST_VARIANTS,
             "marker_s": _SETTLED_MARKER_S,
             "ledger_ttl_s": _LEDGER_TTL_S,
             "channel": keys.CHANNEL,

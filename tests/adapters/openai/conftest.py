@@ -1,7 +1,8 @@
 """A provider to fail against: the sandbox behind its fault proxy, and a server that answers byte for byte."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -35,10 +36,24 @@ async def open_backend(
         await transport.aclose()
 
 
+class Watched:
+    """Implements `ports.CallProgress`: notes what a call tells."""
+
+    def __init__(self) -> None:
+        self.sent_at_s: list[float] = []
+        self.shown: list[int] = []
+
+    def sending(self) -> None:
+        self.sent_at_s.append(time.monotonic())
+
+    def show(self, number: int, data: bytes, resolved: Mapping[str, str]) -> None:
+        self.shown.append(number)
+
+
 async def make_call(url: str, call: ImageCall = CALL) -> CallMade | CallFailure:
     """Make one call on a connection of its own."""
     async with open_backend(url) as backend:
-        return await backend.make(call, lambda: None)
+        return await backend.make(call, Watched())
 
 
 def failed(result: CallMade | CallFailure) -> CallFailure:

@@ -22,7 +22,16 @@ from service.adapters.openai.backend import BackendAddress, OpenAIBackend, open_
 from service.domain.errors import Billing, FailureKind
 from service.domain.images import CallMade, ImageCall, Realm
 from service.sandbox.marks import read_mark
-from tests.adapters.openai.conftest import CALL, TIMEOUTS, Script, failed, make_call, open_backend, run_script
+from tests.adapters.openai.conftest import (
+    CALL,
+    TIMEOUTS,
+    Script,
+    Watched,
+    failed,
+    make_call,
+    open_backend,
+    run_script,
+)
 from tests.sandbox.process import SandboxHandle
 
 GOOD = orjson.dumps({"created": 1, "data": [{"b64_json": base64.b64encode(b"picture").decode()}]})
@@ -60,7 +69,7 @@ async def test_the_provider_sees_the_call_and_who_we_are(script: Script) -> None
         safety_identifier="hash-of-ann",
     )
     async with open_backend(f"{script.url}/", organization="org-1", project="proj-1") as backend:
-        await backend.make(call, lambda: None)
+        await backend.make(call, Watched())
 
     head, _, body = script.requests[0].partition(b"\r\n\r\n")
     lines = head.decode().lower().split("\r\n")
@@ -122,18 +131,18 @@ async def test_a_connection_is_used_again(provider: SandboxHandle) -> None:
     async with open_backend(f"{provider.url}/v1", connections=1) as backend:
         started_s = time.monotonic()
         for _ in range(3):
-            made(await backend.make(CALL, lambda: None))
+            made(await backend.make(CALL, Watched()))
 
     assert time.monotonic() - started_s < 2.0
 
 
 async def test_paced_is_told_right_before_sending(provider: SandboxHandle) -> None:
     await provider.behave(paint="flat")
-    told: list[int] = []
+    watched = Watched()
     async with open_backend(f"{provider.url}/v1") as backend:
-        await backend.make(CALL, lambda: told.append(1))
+        await backend.make(CALL, watched)
 
-    assert told == [1]
+    assert len(watched.sent_at_s) == 1
 
 
 async def test_the_pace_waits_and_never_refuses(provider: SandboxHandle) -> None:
@@ -147,14 +156,15 @@ async def test_the_pace_waits_and_never_refuses(provider: SandboxHandle) -> None
         pace=AsyncLimiter(2, 0.4),
     )
     started_s = time.monotonic()
-    sent_s: list[float] = []
+    watched = Watched()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
-            group.create_task(backend.make(CALL, lambda: sent_s.append(time.monotonic() - started_s)))
+            group.create_task(backend.make(CALL, watched))
     await transport.aclose()
 
     # A burst of two, then one for each 0.2 s.
+    sent_s = [at_s - started_s for at_s in watched.sent_at_s]
     assert sent_s[1] < 0.15 <= sent_s[2]
     assert 0.35 <= sent_s[3] < 1.5
 
@@ -171,7 +181,7 @@ async def test_a_call_larger_than_the_bucket_waits_for_the_whole_bucket(script: 
     call = ImageCall(model="gpt-image-2", prompt="herons", n=10, parameters={}, safety_identifier="x")
 
     async with asyncio.timeout(2):
-        made(await backend.make(call, lambda: None))
+        made(await backend.make(call, Watched()))
     await transport.aclose()
 
 
@@ -185,15 +195,15 @@ async def test_who_is_cancelled_in_the_pace_has_sent_nothing(script: Script) -> 
         timeouts=TIMEOUTS,
         pace=pace,
     )
-    told: list[int] = []
-    await backend.make(CALL, lambda: None)
+    watched = Watched()
+    await backend.make(CALL, Watched())
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.1):
-            await backend.make(CALL, lambda: told.append(1))
+            await backend.make(CALL, watched)
     await transport.aclose()
 
-    assert (told, len(script.requests)) == ([], 1)
+    assert (watched.sent_at_s, len(script.requests)) == ([], 1)
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])

@@ -11,7 +11,7 @@ import pytest
 
 from service.adapters.openai.failures import classify_answer, classify_exception
 from service.domain.errors import Billing, FailureKind
-from tests.adapters.openai.conftest import CALL, Script, failed, make_call, open_backend
+from tests.adapters.openai.conftest import CALL, Script, Watched, failed, make_call, open_backend
 from tests.processes import free_port
 from tests.sandbox.process import SandboxHandle
 
@@ -244,10 +244,10 @@ async def test_a_connection_that_was_closed_while_idle_is_no_connection_error(
 ) -> None:
     """A request on a dead connection may or may not have arrived: never UNREACHABLE, which would be retried."""
     async with open_backend(f"{provider.fault_url}/v1") as backend:
-        assert not hasattr(await backend.make(CALL, lambda: None), "billing")
+        assert not hasattr(await backend.make(CALL, Watched()), "billing")
         await provider.fault("reset_after_request")
 
-        failure = failed(await backend.make(CALL, lambda: None))
+        failure = failed(await backend.make(CALL, Watched()))
 
     assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
 
@@ -359,9 +359,7 @@ async def test_cancelling_a_call_leaves_nothing_behind(provider: SandboxHandle) 
     async with open_backend(f"{provider.url}/v1", connections=1) as backend:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
-                await backend.make(CALL, lambda: None)
+                await backend.make(CALL, Watched())
         await provider.behave(paint="flat")
 
-        assert not hasattr(await backend.make(CALL, lambda: None), "billing"), (
-            "the one connection is free again"
-        )
+        assert not hasattr(await backend.make(CALL, Watched()), "billing"), "the one connection is free again"

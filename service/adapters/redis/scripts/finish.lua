@@ -58,6 +58,17 @@ for _, made in ipairs(s.made) do
 end
 if #s.made > 0 and redis.call('PTTL', KEYS[1]) < s.ttl_ms then redis.call('PEXPIRE', KEYS[1], s.ttl_ms) end
 
+-- A pool is bounded, or one prompt ordered afresh for ever would slow every order for it: the oldest go.
+local surplus = #s.made > 0 and redis.call('HLEN', KEYS[1]) - s.most or 0
+if surplus > 0 then
+  local indices, entries = {}, redis.call('HGETALL', KEYS[1])
+  for i = 1, #entries, 2 do
+    if string.sub(entries[i + 1], 1, 1) == 'v' then indices[#indices + 1] = tonumber(entries[i]) end
+  end
+  table.sort(indices)
+  for i = 1, math.min(surplus, #indices - 1) do redis.call('HDEL', KEYS[1], indices[i]) end
+end
+
 for _, index in ipairs(s.released) do
   if s.has_pool then
     local entry = redis.call('HGET', KEYS[1], index)

@@ -1,0 +1,71 @@
+"""Judging prompts: by the provider's moderation endpoint, or by an operator's own list.
+
+Failure behaviour of the endpoint: open. The image model judges the prompt again,
+so that an outage of a second opinion does not stop the first.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+import aiohttp
+import httpx
+
+from service.adapters.openai.backend import BackendAddress
+from service.domain.errors import Billing, CallFailure, FailureKind
+
+_TIMEOUT_S = 5.0
+_MESSAGE = (
+    "Your request was rejected as a result of our safety system. "
+    "Your prompt may contain text that is not allowed by our safety system."
+)
+_log = logging.getLogger(__name__)
+
+
+class ListModerator:
+    """Implements `ports.Moderator`: refuses prompts that contain one of *words*, whatever their case."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self._words = [word.casefold() for word in words]
+
+    async def judge(self, prompt: str, *, deadline_s: float) -> CallFailure | None:
+        """Implement `Moderator.judge`."""
+        text = prompt.casefold()
+        return _refusal(()) if any(word in text for word in self._words) else None
+
+
+class ProviderModerator:
+    """Implements `ports.Moderator` with `POST /moderations`."""
+
+    def __init__(self, address: BackendAddress, client: httpx.AsyncClient) -> None:
+        self._client = client
+        self._url = f"{address.url.rstrip('/')}/moderations"
+        self._headers = {"authorization": f"Bearer {address.api_key}"}
+
+    async def judge(self, prompt: str, *, deadline_s: float) -> CallFailure | None:
+        """Implement `Moderator.judge`."""
+        try:
+            async with asyncio.timeout(min(_TIMEOUT_S, max(0.0, deadline_s - time.monotonic()))):
+                response = await self._client.post(self._url, json={"input": prompt}, headers=self._headers)
+            result = response.raise_for_status().json()["results"][0]
+        except (TimeoutError, httpx.HTTPError, aiohttp.ClientError, ValueError, LookupError, TypeError):
+            _log.warning("moderation unavailable")
+            return None
+        if not isinstance(result, Mapping) or not result.get("flagged"):
+            return None
+        categories = result.get("categories")
+        hits = categories.items() if isinstance(categories, Mapping) else ()
+        return _refusal(tuple(str(name) for name, hit in hits if hit))
+
+
+def _refusal(categories: tuple[str, ...]) -> CallFailure:
+    return CallFailure(
+        kind=FailureKind.REFUSED,
+        billing=Billing.NOT_BILLED,
+        message=_MESSAGE,
+        status=400,
+        code="moderation_blocked",
+        type="image_generation_user_error",
+        details={"moderation_details": {"moderation_stage": "input", "categories": list(categories)}},
+    )

@@ -1,0 +1,30 @@
+"""Refusals remembered for a while, so that a storm of retries costs nothing.
+
+By pool, which is team and fingerprint: whether a prompt is refused must not tell
+one team about another's. In this process only; classifiers change and sampling is
+not exact, so nothing is remembered for long.
+"""
+
+from cachetools import TTLCache
+
+from service.domain.errors import CallFailure, FailureKind
+from service.ports import Clock
+
+REMEMBER_S = 300.0
+MOST = 10_000
+
+
+class Refusals:
+    """The refusals of a process, bounded in number and time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._refusals: TTLCache[str, CallFailure] = TTLCache(MOST, REMEMBER_S, timer=clock.monotonic_s)
+
+    def find(self, pool: str | None) -> CallFailure | None:
+        """Return how an equal order was refused a short time ago."""
+        return self._refusals.get(pool) if pool else None
+
+    def note(self, pool: str | None, failure: CallFailure) -> None:
+        """Remember *failure* if it is a refusal."""
+        if pool and failure.kind is FailureKind.REFUSED:
+            self._refusals[pool] = failure

@@ -1,0 +1,80 @@
+"""`POST /generate_image`: the small service many apps were copied from, one prompt in, one picture out.
+
+The one route that answers outside the OpenAI envelope: `{"image_base64"}`, or
+`{"error", "details"}` as its clients expect.
+"""
+
+import orjson
+import pybase64
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from service.domain.errors import GatewayError, OrderFailed
+from service.domain.images import ImageReady, Operation, OrderDone
+from service.http.errors import describe
+from service.http.orders import build_order
+from service.http.services import services_of
+from service.http.uploads import read_bounded
+
+MAX_BODY_BYTES = 256 * 1024
+MAX_BODY_S = 30.0
+
+router = APIRouter(tags=["Images"])
+
+
+@router.post(
+    "/generate_image",
+    operation_id="generateImage",
+    summary="One picture from one prompt, the simplest way",
+    response_class=JSONResponse,
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "type": "object",
+                        "required": ["prompt"],
+                        "properties": {"prompt": {"type": "string"}},
+                    }
+                }
+            },
+        }
+    },
+)
+async def generate_image(request: Request) -> Response:
+    """Make one picture of 512x512 with `dall-e-2`, as the original did."""
+    services = services_of(request.scope)
+    body = b"".join([chunk async for chunk in read_bounded(request, MAX_BODY_BYTES, MAX_BODY_S)])
+    prompt = _read_prompt(body)
+    if not prompt:
+        return JSONResponse({"error": "No prompt provided"}, 400)
+    fields = {"prompt": prompt, "model": "dall-e-2", "size": "512x512", "response_format": "b64_json"}
+    try:
+        running, _ = services.generate.start(build_order(request, services, Operation.GENERATE, fields))
+        data = b""
+        async for fact in running.facts():
+            if isinstance(fact, ImageReady):
+                data = fact.data or b""
+            elif isinstance(fact, OrderDone) and fact.error is not None:
+                raise fact.error
+    except GatewayError as error:
+        return _answer_error(error)
+    return JSONResponse({"image_base64": pybase64.b64encode_as_string(data)})
+
+
+def _read_prompt(body: bytes) -> str:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return ""
+    prompt = document.get("prompt") if isinstance(document, dict) else None
+    return prompt if isinstance(prompt, str) else ""
+
+
+def _answer_error(error: GatewayError) -> Response:
+    problem = describe(error)
+    details = orjson.loads(problem.body())["error"]
+    # The original knew one status for whatever its provider said.
+    status = 500 if isinstance(error, OrderFailed) else problem.status
+    return JSONResponse({"error": problem.message, "details": details}, status, headers=dict(problem.headers))

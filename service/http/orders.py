@@ -1,0 +1,145 @@
+"""From a request to an order: fields, headers and inputs, whichever way they came."""
+
+import math
+from typing import Any
+from uuid import uuid4
+
+from starlette.requests import Request
+
+from service.domain.errors import InvalidOrder
+from service.domain.images import CacheControl, Delivery, ImageOrder, InputImage, Operation
+from service.http.access import caller_of
+from service.http.schemas import parse_delivery
+from service.http.services import HttpServices
+
+
+def build_order(
+    request: Request,
+    services: HttpServices,
+    operation: Operation,
+    fields: dict[str, Any],
+    inputs: tuple[InputImage, ...] = (),
+) -> ImageOrder:
+    """Return the order that *fields* describe; what is not common to all orders is a parameter."""
+    prompt = fields.pop("prompt", "")
+    n = fields.pop("n", 1)
+    response_format = fields.pop("response_format", None)
+    named_user, safety_identifier = fields.pop("user", None), fields.pop("safety_identifier", None)
+    model = services.catalog.find(fields.pop("model", None) or services.catalog.name_for(fields))
+    is_streamed = fields.get("stream") is True
+    delivery = parse_delivery(response_format, model.delivery)
+    partial_images = fields.get("partial_images", 0)
+    return ImageOrder(
+        id=uuid4().hex,
+        operation=operation,
+        asked_model=model.name,
+        prompt=prompt,
+        n=n,
+        parameters=fields,
+        # Events carry the picture itself: there is no field for a link in them.
+        delivery=Delivery.B64_JSON if is_streamed else delivery,
+        caller=caller_of(request.scope, named_user=safety_identifier or named_user),
+        deadline_s=services.clock.monotonic_s() + _timeout_s(request, services.deadline_s),
+        cache=_cache_control(request),
+        safety_identifier=safety_identifier or named_user,
+        inputs=inputs,
+        is_streamed=is_streamed,
+        partial_images=partial_images if isinstance(partial_images, int) else 0,
+    )
+
+
+def check_prompt_field(operation: Operation, fields: dict[str, Any]) -> None:
+    """Refuse an edit without a prompt, and a variation with one."""
+    if operation is Operation.EDIT and not fields.get("prompt"):
+        raise InvalidOrder(
+            "Missing required parameter: 'prompt'.", param="prompt", code="missing_required_parameter"
+        )
+    if operation is Operation.VARY and "prompt" in fields:
+        raise InvalidOrder("Unknown parameter: 'prompt'.", param="prompt", code="unknown_parameter")
+
+
+def read_form_fields(texts: dict[str, Any]) -> dict[str, Any]:
+    """Return the text fields of a form with the types JSON would have given them.
+
+    Nested names such as `svg[model]` become objects; an empty field is an absent one.
+    What has another type already (it came as JSON) stays as it is.
+    """
+    fields: dict[str, Any] = {}
+    for name, text in texts.items():
+        if text == "":
+            continue
+        if not isinstance(text, str):
+            fields[name] = text
+        elif name in _INTEGERS:
+            fields[name] = _to_integer(name, text)
+        elif name in _BOOLEANS:
+            fields[name] = _to_boolean(name, text)
+        elif name.partition("[")[0] in _OBJECTS and "[" in name:
+            _put_nested(fields, name, text)
+        else:
+            fields[name] = text
+    return fields
+
+
+_INTEGERS = frozenset({"n", "output_compression", "partial_images", "frame_count", "frame_duration_ms"})
+_BOOLEANS = frozenset({"stream"})
+_OBJECTS = frozenset({"svg"})
+
+
+def _to_integer(name: str, text: str) -> int:
+    try:
+        return int(text) if len(text) < 12 else int("")
+    except ValueError as error:
+        raise InvalidOrder(
+            f"Invalid type for '{name}': expected an integer, but got a string instead.",
+            param=name,
+            code="invalid_type",
+        ) from error
+
+
+def _to_boolean(name: str, text: str) -> bool:
+    values = {"true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in values:
+        raise InvalidOrder(
+            f"Invalid type for '{name}': expected a boolean, but got a string instead.",
+            param=name,
+            code="invalid_type",
+        )
+    return values[text.lower()]
+
+
+def _put_nested(fields: dict[str, Any], name: str, text: str) -> None:
+    first, *rest = name.replace("]", "").split("[")[:4]
+    target = fields.setdefault(first, {})
+    for part in rest[:-1]:
+        target = target.setdefault(part, {}) if isinstance(target, dict) else {}
+    if isinstance(target, dict):
+        target[rest[-1]] = text
+
+
+def _timeout_s(request: Request, longest_s: float) -> float:
+    value = request.headers.get("x-request-timeout-s")
+    if value is None:
+        return longest_s
+    try:
+        timeout_s = float(value)
+    except ValueError:
+        timeout_s = math.nan
+    if not 0 < timeout_s < math.inf:
+        raise InvalidOrder("x-request-timeout-s must be a number of seconds above 0.", param=None)
+    return min(timeout_s, longest_s)
+
+
+def _cache_control(request: Request) -> CacheControl:
+    directives: dict[str, str] = {}
+    for part in request.headers.get("cache-control", "").split(","):
+        name, _, value = part.strip().lower().partition("=")
+        directives[name] = value.strip('"')
+    max_age = directives.get("max-age", "")
+    no_store = "no-store" in directives
+    return CacheControl(
+        reuse=not (no_store or "no-cache" in directives),
+        keep=not no_store,
+        only_if_cached="only-if-cached" in directives,
+        max_age_s=float(max_age) if max_age.isascii() and max_age.isdigit() and len(max_age) < 12 else None,
+    )

@@ -1,0 +1,146 @@
+"""An order's facts as server-sent events: one more reader, not a second path.
+
+Events and fields are those of the OpenAI image stream. No `id:` or `retry:` lines
+are ever sent (SDKs fail on them), idle time is filled with comments, and a failure
+is an `error` event with the error nested: a clean end without it would look like
+success.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import pybase64
+from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from service.domain.errors import GatewayError
+from service.domain.images import (
+    Admitted,
+    ImageOrder,
+    ImageReady,
+    Operation,
+    OrderDone,
+    OrderFact,
+    PartialReady,
+)
+from service.gateway.orders import RunningOrder
+from service.http.answers import Answer
+from service.http.errors import describe
+
+PING_S = 15.0
+HOLD_S = 5.0
+"""How long the status line waits for the first news: most refusals come sooner, and get a status of their own."""
+
+_NO_USAGE = {
+    "total_tokens": 0,
+    "input_tokens": 0,
+    "output_tokens": 0,
+    "input_tokens_details": {"text_tokens": 0, "image_tokens": 0},
+}
+
+
+async def stream_answer(
+    request: Request, order: ImageOrder, answer: Answer, running: RunningOrder
+) -> Response:
+    """Answer with events, or with a plain error when the order fails before the first."""
+    pending = await _first_news(answer, running)
+    if isinstance(pending, OrderDone):
+        return answer.respond(request, 0.0)
+    request.scope["state"]["log"] = answer.log_fields()
+    headers = {**answer.headers(0.0), "cache-control": "no-cache", "x-accel-buffering": "no"}
+    events = _events(order, answer, running, pending)
+    return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+
+
+async def _first_news(answer: Answer, running: RunningOrder) -> OrderFact | None:
+    """Return the first fact after admission, or None when it takes too long or nobody listens."""
+    try:
+        async with asyncio.timeout(HOLD_S):
+            while True:
+                fact = await running.next_fact()
+                answer.take(fact)
+                if isinstance(fact, PartialReady | ImageReady | OrderDone) or fact is None:
+                    return fact
+    except TimeoutError:
+        return None
+
+
+async def _events(
+    order: ImageOrder, answer: Answer, running: RunningOrder, pending: OrderFact | None
+) -> AsyncIterator[bytes]:
+    is_over = False
+    try:
+        if pending is not None:
+            yield _encode(order, pending)
+        while not is_over:
+            try:
+                async with asyncio.timeout(PING_S):
+                    fact = await running.next_fact()
+            except TimeoutError:
+                yield KEEPALIVE_COMMENT
+                continue
+            answer.take(fact)
+            is_over = fact is None or isinstance(fact, OrderDone)
+            if fact is not None and (event := _encode(order, fact)):
+                yield event
+    finally:
+        # Cancelled here means that the client has gone: the order goes by its own rule.
+        if not is_over:
+            running.abandon()
+
+
+def _encode(order: ImageOrder, fact: OrderFact) -> bytes:
+    """Return the event of a fact; empty for facts that have none."""
+    prefix = "image_edit" if order.operation is Operation.EDIT else "image_generation"
+    match fact:
+        case PartialReady():
+            return _event(
+                f"{prefix}.partial_image",
+                {
+                    **_picture(order, fact.data, fact.resolved),
+                    "created_at": int(fact.shown_at_s),
+                    "partial_image_index": fact.number,
+                    "index": fact.position,
+                },
+            )
+        case ImageReady():
+            return _event(
+                f"{prefix}.completed",
+                {
+                    **_picture(order, fact.data or b"", fact.image.resolved),
+                    "size": f"{fact.image.width}x{fact.image.height}",
+                    "created_at": fact.image.created_s,
+                    "usage": _usage(fact.image.usage),
+                    # Not in the contract, which has no word for it; the SDKs keep fields they do not know.
+                    "index": fact.position,
+                    **({"safety_identifier": order.safety_identifier} if order.safety_identifier else {}),
+                },
+            )
+        case OrderDone(error=GatewayError() as error):
+            envelope = orjson.loads(describe(error).body())
+            return _event("error", {"type": "error", **envelope})
+        case Admitted() | OrderDone() | _:
+            return b""
+
+
+def _picture(order: ImageOrder, data: bytes, resolved: Any) -> dict[str, Any]:
+    asked = order.parameters
+    return {
+        "b64_json": pybase64.b64encode_as_string(data),
+        "size": resolved.get("size") or asked.get("size", "auto"),
+        "quality": resolved.get("quality") or asked.get("quality", "auto"),
+        "background": resolved.get("background") or asked.get("background", "auto"),
+        "output_format": resolved.get("output_format") or asked.get("output_format", "png"),
+    }
+
+
+def _usage(usage: Any) -> dict[str, Any]:
+    """Return the usage as events have it: always there, without details of the output."""
+    return {key: value for key, value in (usage or _NO_USAGE).items() if key != "output_tokens_details"}
+
+
+def _event(name: str, payload: dict[str, Any]) -> bytes:
+    return format_sse_event(event=name, data_str=orjson.dumps({"type": name, **payload}).decode())

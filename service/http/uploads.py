@@ -1,0 +1,261 @@
+"""Pictures on their way in: multipart bodies and data URLs, spooled to disk and bounded while they arrive.
+
+Parts are judged by nothing here but their names and sizes; what kind of picture
+their bytes are is read later (`ports.Pictures`). Nothing is held in memory beyond
+one chunk, and each file's digest is computed as it passes.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import re
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO
+from uuid import uuid4
+
+import pybase64
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import ClientDisconnect, Request
+
+from service.domain.errors import InvalidOrder
+from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, Refusal, body_too_large
+
+MAX_FILES = 18
+"""16 images, a mask and a markup (API reference, 2026)."""
+MAX_FILE_BYTES = 50 * 1024 * 1024
+MAX_PARTS = 100
+MAX_FIELD_BYTES = 256 * 1024
+MAX_UPLOAD_S = 300.0
+
+_IMAGE_FIELD = re.compile(r"image(\[\d{0,3}\])?")
+_FILE_FIELDS = ("mask", "markup")
+
+
+@dataclass(frozen=True, slots=True)
+class SpooledFile:
+    """One uploaded file: the *field* it came as (`image`, `mask`, `markup`) and where its bytes lie."""
+
+    field: str
+    path: Path
+    digest: str
+    size_bytes: int
+
+
+@dataclass(slots=True)
+class Form:
+    """A parsed body: text *fields* and *files* in the order they came."""
+
+    fields: dict[str, str] = field(default_factory=dict)
+    files: list[SpooledFile] = field(default_factory=list)
+
+    def discard(self) -> None:
+        """Remove the spooled files."""
+        for file in self.files:
+            file.path.unlink(missing_ok=True)
+
+
+async def read_form(request: Request, directory: Path) -> Form:
+    """Parse a multipart body, spooling its files into *directory*.
+
+    Raises:
+        InvalidOrder: it is not a form, or has parts no image endpoint knows.
+        Refusal: it is too large or too slow; nothing is left on disk.
+    """
+    _, options = parse_options_header(request.headers.get("content-type"))
+    boundary = options.get(b"boundary")
+    if not boundary:
+        raise InvalidOrder("The multipart body has no boundary.", param=None, code="invalid_multipart")
+    reader = _Reader(directory)
+    try:
+        parser = MultipartParser(boundary, reader.callbacks())
+        async for chunk in read_bounded(request, MAX_FILES * MAX_FILE_BYTES, MAX_UPLOAD_S):
+            parser.write(chunk)
+        parser.finalize()
+        reader.check_complete()
+    except FormParserError as error:
+        reader.abort()
+        raise InvalidOrder(
+            "The multipart body is malformed.", param=None, code="invalid_multipart"
+        ) from error
+    except BaseException:
+        reader.abort()
+        raise
+    return reader.form
+
+
+async def read_bounded(request: Request, limit_bytes: int, limit_s: float) -> AsyncIterator[bytes]:
+    """Yield the body as it comes, refusing too many bytes and too slow a sender.
+
+    Raises:
+        Refusal: 413 or 408; or the client left.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit() and int(announced) > limit_bytes:
+        raise Refusal(body_too_large(limit_bytes))
+    size_bytes = 0
+    try:
+        async with asyncio.timeout(limit_s):
+            async for chunk in request.stream():
+                size_bytes += len(chunk)
+                if size_bytes > limit_bytes:
+                    raise Refusal(body_too_large(limit_bytes))
+                yield chunk
+    except TimeoutError as error:
+        raise Refusal(BODY_TOO_SLOW) from error
+    except ClientDisconnect as error:
+        raise Refusal(CLIENT_GONE) from error
+
+
+def sweep(directory: Path, older_than_s: float) -> None:
+    """Remove what a killed process left behind; no order lives as long as *older_than_s*."""
+    for path in directory.glob("*"):
+        with contextlib.suppress(OSError):
+            if time.time() - path.stat().st_mtime > older_than_s:  # noqa: TID251 - compared with the file system's clock
+                path.unlink()
+
+
+def spool_data_url(directory: Path, name: str, url: str) -> SpooledFile:
+    """Write a picture that came inside JSON.
+
+    Raises:
+        InvalidOrder: it is no base64 `data:` URL. Others are not fetched: a gateway that
+            opens URLs of its callers opens doors for them.
+    """
+    head, separator, text = url.partition(",")
+    if not separator or not head.startswith("data:") or not head.endswith(";base64"):
+        raise InvalidOrder(
+            f"Invalid '{name}': only base64 data URLs (data:image/png;base64,...) are accepted.",
+            param=name,
+            code="invalid_image_url",
+        )
+    try:
+        data = pybase64.b64decode(text, validate=True)
+    except ValueError as error:
+        raise InvalidOrder(
+            f"Invalid '{name}': the base64 of its data URL is broken.",
+            param=name,
+            code="invalid_base64_image",
+        ) from error
+    if len(data) > MAX_FILE_BYTES:
+        raise Refusal(body_too_large(MAX_FILE_BYTES))
+    path = _new_path(directory)
+    path.write_bytes(data)
+    return SpooledFile(name, path, hashlib.sha256(data).hexdigest(), len(data))
+
+
+class _Reader:
+    """Callbacks of the parser; one part at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        self.form = Form()
+        self._is_complete = False
+        self._directory = directory
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._headers: dict[bytes, bytes] = {}
+        self._name = ""
+        self._parts = 0
+        self._text: bytearray | None = None
+        self._file: BinaryIO | None = None
+        self._path = Path()
+        self._size_bytes = 0
+
+    def callbacks(self) -> Any:
+        return {
+            "on_part_begin": self._begin_part,
+            "on_header_field": lambda data, start, end: self._header_name.extend(data[start:end]),
+            "on_header_value": lambda data, start, end: self._header_value.extend(data[start:end]),
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._open_part,
+            "on_part_data": self._take,
+            "on_part_end": self._end_part,
+            "on_end": self._end,
+        }
+
+    def check_complete(self) -> None:
+        if not self._is_complete:
+            raise InvalidOrder("The multipart body ends too early.", param=None, code="invalid_multipart")
+
+    def abort(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink(missing_ok=True)
+        self.form.discard()
+
+    def _begin_part(self) -> None:
+        self._parts += 1
+        if self._parts > MAX_PARTS:
+            raise InvalidOrder("The form has too many parts.", param=None, code="invalid_multipart")
+        self._headers = {}
+
+    def _end_header(self) -> None:
+        self._headers[bytes(self._header_name).lower()] = bytes(self._header_value)
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _open_part(self) -> None:
+        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        name = options.get(b"name", b"").decode("utf-8", "replace")
+        self._size_bytes = 0
+        if b"filename" in options:
+            self._name = _file_field(name)
+            if len(self.form.files) >= MAX_FILES:
+                raise InvalidOrder("At most 16 images, a mask and a markup may be sent.", param=name[:100])
+            self._path = _new_path(self._directory)
+            self._file = self._path.open("wb")
+            self._digest = hashlib.sha256()
+        else:
+            self._name = name
+            self._text = bytearray()
+
+    def _take(self, data: bytes, start: int, end: int) -> None:
+        self._size_bytes += end - start
+        if self._file is not None:
+            if self._size_bytes > MAX_FILE_BYTES:
+                raise Refusal(body_too_large(MAX_FILE_BYTES))
+            part = data[start:end]
+            # A few microseconds into the page cache: less than handing it to a thread.
+            self._file.write(part)
+            self._digest.update(part)
+        elif self._text is not None:
+            if self._size_bytes > MAX_FIELD_BYTES:
+                raise Refusal(body_too_large(MAX_FIELD_BYTES))
+            self._text += data[start:end]
+
+    def _end_part(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+            self.form.files.append(
+                SpooledFile(self._name, self._path, self._digest.hexdigest(), self._size_bytes)
+            )
+        elif self._text is not None:
+            try:
+                text = self._text.decode()
+            except UnicodeDecodeError as error:
+                raise InvalidOrder(
+                    f"The field '{self._name[:100]}' is not UTF-8.", param=self._name[:100]
+                ) from error
+            self._text = None
+            self.form.fields[self._name] = text
+
+    def _end(self) -> None:
+        self._is_complete = True
+
+
+def _file_field(name: str) -> str:
+    """Return which input a file is; `image`, `image[]`, `image[3]` and repeats are all images."""
+    if _IMAGE_FIELD.fullmatch(name):
+        return "image"
+    if name in _FILE_FIELDS:
+        return name
+    raise InvalidOrder(f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter")
+
+
+def _new_path(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory / uuid4().hex

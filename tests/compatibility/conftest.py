@@ -1,0 +1,101 @@
+"""Clients and servers for the whole session, and the table that it leaves behind."""
+
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.compatibility.client import Client, run_client
+from tests.compatibility.environments import prepare_environments
+from tests.compatibility.pins import Pin
+from tests.compatibility.servers import Provider, run_gateway_to, run_provider
+from tests.compatibility.table import Table
+from tests.processes import Gateway
+
+_TABLE = pytest.StashKey[Table]()
+_IS_PARTIAL = pytest.StashKey[bool]()
+StartClient = Callable[[Pin], Client]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--write-table", metavar="PATH", help="write the table of clients and results there")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_TABLE] = Table()
+    config.stash[_IS_PARTIAL] = False
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.get_closest_marker("clients"):
+            item.config.stash[_IS_PARTIAL] = True
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Install the clients before the first test, whose time is limited."""
+    wanted = any(item.get_closest_marker("clients") for item in session.items)
+    if wanted and not session.config.option.collectonly:
+        prepare_environments()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.when == "call" or report.failed:
+        client = dict(report.user_properties).get("client")
+        function = getattr(item, "function", None)
+        if client is not None and function is not None:
+            operation = (function.__doc__ or item.name).strip().partition("\n")[0].rstrip(".")
+            item.config.stash[_TABLE].note(str(client), operation, report.outcome)
+    return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    path = session.config.getoption("--write-table", None)
+    table = session.config.stash[_TABLE]
+    if path and table.results and not session.config.stash[_IS_PARTIAL]:
+        table.write(Path(path))
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[Provider]:
+    """The sandbox behind every gateway here."""
+    with run_provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def gateway(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway without limits."""
+    with run_gateway_to(provider, tmp_path_factory.mktemp("gateway")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def limited_gateway(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that allows one image a minute."""
+    with run_gateway_to(provider, tmp_path_factory.mktemp("limited"), images_per_min=1) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def slow_gateway(provider: Provider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway that allows one request in two seconds, after the first thirty."""
+    with run_gateway_to(provider, tmp_path_factory.mktemp("slow"), requests_per_min=30) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def start_client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StartClient]:
+    """Start a client by its pin, once."""
+    running: dict[str, Client] = {}
+    with ExitStack() as stack:
+
+        def start(pin: Pin) -> Client:
+            if pin.name not in running:
+                running[pin.name] = stack.enter_context(run_client(pin, tmp_path_factory.mktemp(pin.name)))
+            return running[pin.name]
+
+        yield start

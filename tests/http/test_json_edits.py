@@ -1,0 +1,222 @@
+"""Edits as JSON: pictures inside the body, as data URLs and in no other way."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.http.house import (
+    EDITS,
+    House,
+    check_error,
+    data_url,
+    digest_of,
+    file_of,
+    mask_with_hole,
+    noise,
+    open_house,
+    png,
+)
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with open_house(tmp_path_factory.mktemp("json")) as opened:
+        opened.behave(paint="flat")
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(house: House) -> Iterator[None]:
+    log_bytes = house.gateway.log.stat().st_size
+
+    yield
+
+    house.check_uploads_gone()
+    assert b"traceback" not in house.gateway.log.read_bytes()[log_bytes:].lower()
+
+
+def order(house: House, *urls: str, **fields: Any) -> httpx.Response:
+    body = {
+        "model": "gpt-image-2",
+        "prompt": "a boat",
+        "images": [{"image_url": url} for url in urls],
+        **fields,
+    }
+    return house.client.post(EDITS, json=body)
+
+
+def refused(house: House, answer: httpx.Response, before: int) -> dict[str, Any]:
+    assert answer.status_code == 400, answer.text
+    assert len(house.journal()) == before
+    error: dict[str, Any] = answer.json()["error"]
+    return error
+
+
+def test_data_urls_are_sent_on_as_files(house: House) -> None:
+    first, second = png(seed=1), file_of(noise(32, seed=2), "JPEG")
+    mask = file_of(mask_with_hole(64))
+
+    answer = order(
+        house,
+        data_url(first),
+        data_url(second, "application/octet-stream"),
+        mask={"image_url": data_url(mask)},
+    )
+
+    assert answer.status_code == 200, answer.text
+    [entry] = house.journal_of_input(first)
+    assert [(each["field"], each["content_type"], each["sha256"]) for each in entry["inputs"]] == [
+        ("image[]", "image/png", digest_of(first)),
+        ("image[]", "image/jpeg", digest_of(second)),
+        ("mask", "image/png", digest_of(mask)),
+    ]
+
+
+def test_both_forms_of_an_edit_are_the_same_order(house: House) -> None:
+    picture = png(seed=3)
+    order(house, data_url(picture))
+
+    answer = house.edit(("image", picture), prompt="a boat", model="gpt-image-2")
+
+    assert answer.headers["x-cache"] == "hit"
+    assert len(house.journal_of_input(picture)) == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://127.0.0.1:1/x.png", "invalid_image_url"),
+        ("https://example.com/x.png", "invalid_image_url"),
+        ("file:///etc/passwd", "invalid_image_url"),
+        ("/etc/passwd", "invalid_image_url"),
+        ("", "invalid_image_url"),
+        ("data:", "invalid_image_url"),
+        ("data:image/png,plain", "invalid_image_url"),
+        ("data:image/png;base64", "invalid_image_url"),
+        ("data:image/png;base64,%%%", "invalid_base64_image"),
+        ("data:image/png;base64,QUJ", "invalid_base64_image"),
+        ("data:image/png;base64,-_-_", "invalid_base64_image"),
+        ("data:image/png;base64,QUJD\nREVG", "invalid_base64_image"),
+        ("data:image/png;base64,\N{LATIN SMALL LETTER E WITH ACUTE}", "invalid_base64_image"),
+        ("data:image/png;base64,", "unsupported_file_mimetype"),
+        (data_url(b"no picture"), "unsupported_file_mimetype"),
+    ],
+)
+def test_other_urls_are_refused_and_never_opened(house: House, url: str, code: str) -> None:
+    before = len(house.journal())
+
+    error = refused(house, order(house, url), before)
+
+    assert (error["code"], error["param"]) == (code, "image")
+
+
+def test_a_later_reference_that_is_wrong_leaves_nothing_of_the_first(house: House) -> None:
+    before = len(house.journal())
+
+    error = refused(house, order(house, data_url(png()), "https://example.com/x.png"), before)
+
+    assert error["code"] == "invalid_image_url"
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        [{"file_id": "file-1"}],
+        [{"file_id": "file-1", "image_url": data_url(b"x")}],
+        [{}],
+        ["data:image/png;base64,"],
+        [None],
+        {"image_url": "data:"},
+        "data:",
+        7,
+        [{"image_url": 7}],
+        [{"image_url": {"url": "data:"}}],
+        [{"image_url": None}],
+    ],
+)
+def test_other_references_are_refused_by_name(house: House, images: Any) -> None:
+    before = len(house.journal())
+
+    error = refused(house, order(house, images=images), before)
+
+    assert error["type"] == "invalid_request_error"
+    assert error["param"].startswith("images")
+
+
+def test_a_file_id_is_told_to_be_what_is_wrong(house: House) -> None:
+    """It is in the contract, so a caller must learn that it is known and not taken here."""
+    before = len(house.journal())
+
+    error = refused(house, order(house, images=[{"file_id": "file-1"}]), before)
+
+    assert error["code"] != "missing_required_parameter"
+    assert "file_id" in error["message"]
+
+
+@pytest.mark.parametrize("images", [[], None])
+def test_an_edit_needs_an_image(house: House, images: Any) -> None:
+    before = len(house.journal())
+
+    error = refused(house, order(house, images=images), before)
+
+    assert error["code"] == "missing_required_parameter"
+    assert error["param"] in ("image", "images")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code"),
+    [
+        ({"prompt": None}, "prompt", "missing_required_parameter"),
+        ({"prompt": 7}, "prompt", "invalid_type"),
+        ({"n": "2"}, "n", "invalid_type"),
+        ({"mask": "data:"}, "mask", "invalid_type"),
+        ({"image": "data:"}, "image", "unknown_parameter"),
+        ({"style": "vivid"}, "style", "unknown_parameter"),
+        ({"mask": {"image_url": data_url(file_of(mask_with_hole(32)))}}, "mask", "invalid_image_format"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_name(
+    house: House, fields: dict[str, Any], param: str, code: str
+) -> None:
+    before = len(house.journal())
+
+    error = refused(house, order(house, data_url(png()), **fields), before)
+
+    assert (error["param"], error["code"]) == (param, code)
+
+
+def test_seventeen_images_are_one_too_many(house: House) -> None:
+    before = len(house.journal())
+
+    error = refused(house, order(house, *[data_url(png(8))] * 17), before)
+
+    assert (error["param"], error["code"]) == ("image", "array_above_max_length")
+
+
+def test_a_body_above_64_mb_is_refused(house: House) -> None:
+    answer = order(house, "data:image/png;base64," + "A" * (64 * 1024 * 1024))
+
+    check_error(answer, 413, code="request_too_large", param=None)
+
+
+def test_a_reference_may_be_no_longer_than_the_contract_says(house: House) -> None:
+    before = len(house.journal())
+
+    error = refused(house, order(house, "data:image/png;base64," + "A" * 20_971_520), before)
+
+    assert error["code"] == "string_above_max_length"
+
+
+def test_other_requests_go_on_while_a_large_body_is_read(house: House) -> None:
+    """Nothing of 15 MB is decoded, hashed or written where it holds everybody up for long."""
+    picture = file_of(noise(2200, seed=5))
+    assert 14_000_000 < len(picture) < 15_500_000
+
+    started_s = time.monotonic()
+    answer = order(house, data_url(picture))
+
+    assert answer.status_code == 200, answer.text
+    assert time.monotonic() - started_s < 5
