@@ -269,3 +269,12 @@ def test_a_header_is_read_without_a_trace_on_disk(tmp_path: Path, monkeypatch: p
     read_header(marked(64, 64))
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_that_was_cut_off_is_broken(name: str) -> None:
+    """Its header is fine, and nothing but its end tells."""
+    whole = file_of(Image.effect_noise((256, 256), 90).convert("RGB"), name)
+
+    with pytest.raises(PictureBroken):
+        read_header(whole[: len(whole) // 2])

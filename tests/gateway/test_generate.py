@@ -30,6 +30,7 @@ from service.domain.images import (
 )
 from service.gateway.attempts import NOT_SENT
 from service.gateway.flights import Landing
+from service.gateway.state import LEASE_S
 from service.ports import ImageDelivered, InFlight, Limit, OrderCrashed, Variant
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
@@ -724,3 +725,46 @@ async def test_an_order_that_is_given_nothing_at_all_fails_instead_of_asking_for
 
     assert isinstance(error(facts), StateUnavailable)
     assert len(house.book.asks) == 1
+
+
+async def test_a_silent_redis_is_no_reason_to_buy_what_others_are_making(clock: FakeClock) -> None:
+    held = Held()
+    async with Assembly(clock, held) as house:
+        house.book.script.extend([a_grant(mine=(0,)), a_grant(awaited=(0,))])
+        maker = house.start(an_order(id="order-1"))
+        await held.arrived.wait()
+        waiter = house.start(an_order(id="order-2"))
+        await until_idle()
+        house.book.is_gone = True
+        await asyncio.sleep(LEASE_S / 2)
+        held.release()
+        made, coalesced = of(ImageReady, await read(maker)), of(ImageReady, await read(waiter))
+
+    assert len(house.backend.calls) == 1
+    assert (coalesced[0].image, coalesced[0].source) == (made[0].image, "coalesced")
+
+
+async def test_a_maker_that_may_be_gone_like_redis_is_replaced_after_a_lease(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.book.script.append(a_grant(awaited=(0,)))
+        waiter = house.start(an_order())
+        await until_idle()
+        house.book.is_gone = True
+        facts = await read(waiter)
+
+    assert error(facts) is None
+    assert len(house.backend.calls) == 1
+
+
+async def test_who_waits_learns_from_whoever_asked_first_when_news_is_lost(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.book.script.extend([a_grant(awaited=(0,)), a_grant(awaited=(0,))])
+        waiters = [house.start(an_order(id=f"order-{i}", delivery=Delivery.URL)) for i in range(2)]
+        await until_idle()
+        house.book.script.extend([a_grant(ready=(a_variant(0),)), a_grant(ready=(a_variant(0),))])
+        started_s = clock.monotonic_s()
+        for waiter in waiters:
+            await read(waiter)
+
+    assert clock.monotonic_s() - started_s < 1.0
+    assert len(house.backend.calls) == 0

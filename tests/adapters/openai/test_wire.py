@@ -100,3 +100,21 @@ def test_no_answer_breaks_the_decoder(body: bytes) -> None:
 def test_json_that_is_none_is_none() -> None:
     assert wire.decode_json(b"<html>") is None
     assert wire.decode_json(b"[" * 100_000) is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "kept"),
+    [
+        ({"output_tokens": 2**62, "input_tokens": 3}, {"input_tokens": 3}),
+        ({"output_tokens": -1}, None),
+        ({"output_tokens": True, "input_tokens": 1.5}, None),
+        ({"a": {"b": {"c": 1}, "d": 2}}, {"a": {"d": 2}}),
+    ],
+)
+def test_usage_is_taken_for_plain_counts_only(
+    usage: dict[str, object], kept: dict[str, object] | None
+) -> None:
+    """It is multiplied, stored and booked after the picture was paid for: nothing odd may get that far."""
+    body = orjson.dumps({"data": [{"b64_json": "aGk="}], "usage": usage})
+
+    assert wire.decode_answer(body).usage == kept

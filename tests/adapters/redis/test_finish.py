@@ -279,3 +279,14 @@ async def test_a_settlement_made_without_redis_gives_the_unheard_claim_up(
     assert [variant.image for variant in grant.ready] == [make_image("local")]
     assert grant.awaited == ()
     assert (await read_ledger(redis))["made|images"] == 1
+
+
+async def test_a_pool_keeps_its_newest_images_only(book: RedisOrderBook, redis: Redis) -> None:
+    """`begin` reads the whole pool: one prompt ordered afresh for ever must not slow every order for it."""
+    for number in range(203):
+        ask = make_ask(fresh=True, limits=())
+        (index,) = (await book.begin(ask)).mine
+        await book.finish(settle(ask, made=made((index, str(number)))))
+
+    left = sorted(int(index) for index in await redis.hkeys(POOL))
+    assert (len(left), left[-1]) == (200, 202)
