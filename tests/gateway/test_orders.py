@@ -250,3 +250,19 @@ async def test_a_crashed_background_loop_ends_no_order() -> None:
 async def _after(delay_s: float, event: asyncio.Event) -> None:
     await asyncio.sleep(delay_s)
     event.set()
+
+
+async def test_draining_twice_is_draining_once(clock: FakeClock) -> None:
+    """The signal comes first, then the end of the lifespan: the time counts from the signal."""
+    started_s = clock.monotonic_s()
+
+    async def work(running: RunningOrder) -> None:
+        await asyncio.Event().wait()
+
+    async with open_runner(drain_s=10.0) as runner:
+        runner.start("order-1", work)
+        await until_idle()
+        runner.begin_drain()
+        await asyncio.sleep(4.0)
+
+    assert clock.monotonic_s() - started_s == 10.0
