@@ -106,8 +106,11 @@ class PrometheusMetrics:
             "imagegw_order_crashes", "Orders ended by a bug in the gateway.", registry=registry
         )
         Gauge("imagegw_build_info", "Always 1.", ["version"], registry=registry).labels(version).set(1)
-        self._days_left = Gauge(
-            "imagegw_model_days_left", "Days until a model is shut down.", ["model"], registry=registry
+        self._remaining_s = Gauge(
+            "imagegw_model_remaining_seconds",
+            "Time until a model is shut down, in whole days; negative after it.",
+            ["model"],
+            registry=registry,
         )
         for kind in ("orders", "calls", "waiters"):
             self._in_flight.labels(kind).set(0)
@@ -115,10 +118,10 @@ class PrometheusMetrics:
             self._limits.labels(decision, "false")
 
     def watch_models(self, shutdowns: Mapping[str, date | None], today: Callable[[], date]) -> None:
-        """Show the days left to each model that has an end; negative once it is past."""
+        """Show the time left to each model that has an end; negative once it is past."""
         for name, shutdown in shutdowns.items():
             if shutdown is not None:
-                self._days_left.labels(name).set_function(partial(_days_until, shutdown, today))
+                self._remaining_s.labels(name).set_function(partial(_seconds_until, shutdown, today))
 
     def render(self) -> bytes:
         """Return all metrics in the text format."""
@@ -165,5 +168,5 @@ class PrometheusMetrics:
             self._cost.labels(fact.model, fact.realm).inc(fact.microusd / 1e6)
 
 
-def _days_until(end: date, today: Callable[[], date]) -> float:
-    return float((end - today()).days)
+def _seconds_until(end: date, today: Callable[[], date]) -> float:
+    return (end - today()).total_seconds()

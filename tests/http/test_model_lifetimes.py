@@ -87,10 +87,10 @@ def test_a_model_without_an_end_warns_of_none(house: House) -> None:
 
 def test_a_gauge_counts_the_days(house: House) -> None:
     days = {
-        sample.labels["model"]: sample.value
+        sample.labels["model"]: sample.value / 86400
         for family in text_string_to_metric_families(house.client.get("/metrics").text)
         for sample in family.samples
-        if sample.name == "imagegw_model_days_left"
+        if sample.name == "imagegw_model_remaining_seconds"
     }
 
     assert days["ends-soon"] in (9, 10)
