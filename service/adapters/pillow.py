@@ -35,11 +35,15 @@ Result = TypeVar("Result")
 
 
 class PillowPictures:
-    """Implements `ports.Pictures`; workers start with the first picture that needs one."""
+    """Implements `ports.Pictures` and `ports.InputPictures`; workers start with the first picture that needs one.
+
+    What callers send is decoded by a worker of its own: it may be refused yet, and
+    must not keep what is paid for waiting.
+    """
 
     def __init__(self, *, workers: int) -> None:
-        self._workers = workers
-        self._pool = self._open_pool()
+        self._finishing = _Workers(workers)
+        self._looking = _Workers(1)
 
     async def finish(self, data: bytes, finish: Finish | None) -> Picture:
         """Implement `Pictures.finish`."""
@@ -50,7 +54,7 @@ class PillowPictures:
         if finish.cutout is None and (picture.width, picture.height) == (finish.width, finish.height):
             return picture
         try:
-            finished = await self._run(render, data, finish)
+            finished = await self._finishing.run(render, data, finish)
         except (OSError, ValueError, SyntaxError, BrokenExecutor) as error:
             raise PictureBroken from error
         return Picture(finished, picture.format, finish.width, finish.height)
@@ -82,11 +86,24 @@ class PillowPictures:
     async def look_through(self, image: InputImage) -> InputImage:
         """Implement `InputPictures.look_through`."""
         try:
-            return replace(image, has_alpha=await self._run(is_see_through, image.path))
+            return replace(image, has_alpha=await self._looking.run(is_see_through, image.path))
         except (OSError, ValueError, SyntaxError, BrokenExecutor) as error:
             raise PictureBroken from error
 
-    async def _run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+    def close(self) -> None:
+        """End the workers; waits for none."""
+        self._finishing.close()
+        self._looking.close()
+
+
+class _Workers:
+    """A small pool of processes that is made anew when one of them dies."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._pool = self._open_pool()
+
+    async def run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         loop = asyncio.get_running_loop()
         pool = self._pool
         try:
@@ -100,11 +117,10 @@ class PillowPictures:
 
     def _open_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            self._workers, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent
+            self._count, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent
         )
 
     def close(self) -> None:
-        """End the workers; waits for none."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -76,6 +76,7 @@ class _Progress:
     sent: SentOrder
     running: RunningOrder
     pool: str | None
+    memory: str
     round: int = 0
     used: list[int] = field(default_factory=list)
     awaiting: tuple[int, ...] = ()
@@ -116,32 +117,29 @@ class Generate:
         """
         sent = bridge.translate(self.catalog, order, self.clock.today(), pass_unknown=self.pass_unknown)
         _check_burst(order)
-        pool = None
-        if self.pool_name is not None and order.cache.keep:
-            fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
-            pool = self.pool_name(order, fingerprint)
+        fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
+        pool = self.pool_name(order, fingerprint) if self.pool_name is not None and order.cache.keep else None
+        memory = f"{order.caller.team} {fingerprint}"
 
         async def work(running: RunningOrder) -> None:
             try:
-                await self._work(_Progress(order=order, sent=sent, running=running, pool=pool))
+                await self._work(_Progress(order=order, sent=sent, running=running, pool=pool, memory=memory))
             finally:
                 when_done()
 
         return self.runner.start(order.id, work), sent
 
     async def _work(self, progress: _Progress) -> None:
-        refusal = self.refusals.find(progress.pool)
-        if refusal is not None:
-            raise self._failed(progress, [refusal])
         places = tuple(range(progress.order.n))
         async with asyncio.TaskGroup() as calls:
             await self._fill(progress, places, calls)
         if progress.error is not None:
             raise progress.error
         if progress.failures:
-            if progress.filled == 0:
-                # What was made beside a refusal can still be had.
-                self.refusals.note(progress.pool, progress.failures[0])
+            for failure in progress.failures:
+                if progress.filled == 0:
+                    # One of several refused tells nothing of the next.
+                    self.refusals.note(progress.memory, failure)
             raise self._failed(progress, progress.failures)
 
     def _failed(self, progress: _Progress, failures: list[CallFailure]) -> OrderFailed:
@@ -304,10 +302,13 @@ class Generate:
             return GatewayError("The caller went away.")
         if progress.order.delivery is Delivery.URL and not await self.store.is_writable():
             return StoreUnavailable()
+        refusal = self.refusals.find(progress.memory) if progress.order.cache.reuse else None
+        if refusal is not None:
+            return self._failed(progress, [refusal])
         if self.moderator is not None and progress.order.prompt and not progress.is_dispatched:
             refusal = await self.moderator.judge(progress.sent.prompt, deadline_s=progress.order.deadline_s)
             if refusal is not None:
-                self.refusals.note(progress.pool, refusal)
+                self.refusals.note(progress.memory, refusal)
                 return self._failed(progress, [refusal])
         return None
 

@@ -1,6 +1,6 @@
 """Refusals remembered for a while, so that a storm of retries costs nothing.
 
-By pool, which is team and fingerprint: whether a prompt is refused must not tell
+By team and fingerprint: whether a prompt is refused must not tell
 one team about another's. In this process only; classifiers change and sampling is
 not exact, so nothing is remembered for long.
 """
@@ -20,11 +20,11 @@ class Refusals:
     def __init__(self, clock: Clock) -> None:
         self._refusals: TTLCache[str, CallFailure] = TTLCache(MOST, REMEMBER_S, timer=clock.monotonic_s)
 
-    def find(self, pool: str | None) -> CallFailure | None:
+    def find(self, name: str) -> CallFailure | None:
         """Return how an equal order was refused a short time ago."""
-        return self._refusals.get(pool) if pool else None
+        return self._refusals.get(name)
 
-    def note(self, pool: str | None, failure: CallFailure) -> None:
+    def note(self, name: str, failure: CallFailure) -> None:
         """Remember *failure* if it is a refusal."""
-        if pool and failure.kind is FailureKind.REFUSED:
-            self._refusals[pool] = failure
+        if failure.kind is FailureKind.REFUSED:
+            self._refusals[name] = failure

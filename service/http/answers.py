@@ -40,6 +40,11 @@ class Answer:
         self._error: GatewayError | None = None
         self._is_done = False
 
+    @property
+    def is_pending(self) -> bool:
+        """Whether images were still to be made when the order was admitted."""
+        return self._admitted is None or self._admitted.pending > 0
+
     async def collect(self, request: Request, running: RunningOrder) -> Response:
         """Read all facts; when images must be waited for, watch whether the client stays."""
         started_s = self._services.clock.monotonic_s()

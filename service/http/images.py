@@ -1,6 +1,7 @@
 """The image routes: read the request, order, and hand the order's facts to a reader."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,7 @@ async def edit_image(request: Request) -> Response:
     services = services_of(request.scope)
     media_type = _media_type(request)
     if media_type == "application/json":
-        body = await _read_body(request, MAX_JSON_EDIT_BYTES)
-        parsed = parse_json_request(body, EditImageJsonRequest)
-        # Decoding, hashing and writing up to 48 MB would hold everybody up.
-        fields, form = await asyncio.to_thread(_read_references, parsed, services.uploads)
+        fields, form = await _read_json_edit(request, services)
     elif media_type == "multipart/form-data":
         form = await read_form(request, services.uploads)
         fields = form.fields
@@ -124,7 +122,7 @@ async def create_image_variation(request: Request) -> Response:
     """Make variations, through edits: no living provider has the endpoint."""
     if _media_type(request) != "multipart/form-data":
         raise Refusal(UNSUPPORTED_TYPE)
-    form = await read_form(request, services_of(request.scope).uploads)
+    form = await read_form(request, services_of(request.scope).uploads, most_files=2)
     return await _answer_form(request, Operation.VARY, form.fields, form)
 
 
@@ -136,8 +134,8 @@ async def _answer_form(
     try:
         check_prompt_field(operation, fields)
         typed = read_form_fields(fields)
-        inputs = await _read_inputs(services, form)
-        order = build_order(request, services, operation, typed, inputs)
+        inputs = await asyncio.to_thread(_read_inputs, services, form)
+        order = await _look_through(services, build_order(request, services, operation, typed, inputs))
     except BaseException:
         form.discard()
         raise
@@ -157,23 +155,39 @@ async def _answer(request: Request, order: ImageOrder, form: Form) -> Response:
     return await answer.collect(request, running)
 
 
-async def _read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, ...]:
-    inputs = [
+def _read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, ...]:
+    """Read the headers of what came; in a thread, since some formats read the whole file for it."""
+    return tuple(
         services.inputs.read_input(file.field, str(file.path), file.digest, file.size_bytes)
         for file in form.files
-    ]
-    if len(inputs) == 1 and inputs[0].has_alpha and inputs[0].width * inputs[0].height <= MAX_INPUT_PIXELS:
-        # Alone, its transparency may be its mask; a screenshot's alpha channel says nothing.
-        try:
-            inputs = [await services.inputs.look_through(inputs[0])]
-        except PictureBroken as error:
-            raise InvalidOrder(
-                "Invalid image file or mode for image 1, please check your image file.",
-                param="image",
-                code="invalid_image_file",
-                error_type="image_generation_user_error",
-            ) from error
-    return tuple(inputs)
+    )
+
+
+async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder:
+    """Find out whether an image that came alone is its own mask: a screenshot's alpha channel says nothing."""
+    bridge = services.catalog.models[order.asked_model].bridge
+    if order.operation is not Operation.EDIT or bridge is None or not bridge.keeps_unmasked:
+        return order
+    image = order.inputs[0] if len(order.inputs) == 1 else None
+    if image is None or not image.has_alpha or image.width * image.height > MAX_INPUT_PIXELS:
+        return order
+    try:
+        return replace(order, inputs=(await services.inputs.look_through(image),))
+    except PictureBroken as error:
+        raise InvalidOrder(
+            "Invalid image file or mode for image 1, please check your image file.",
+            param="image",
+            code="invalid_image_file",
+            error_type="image_generation_user_error",
+        ) from error
+
+
+async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dict[str, Any], Form]:
+    """Read a JSON edit and let go of its body: the order may run for minutes."""
+    body = await _read_body(request, MAX_JSON_EDIT_BYTES)
+    parsed = parse_json_request(body, EditImageJsonRequest)
+    # Decoding, hashing and writing up to 48 MB would hold everybody up.
+    return await asyncio.to_thread(_read_references, parsed, services.uploads)
 
 
 def _read_references(fields: dict[str, Any], directory: Path) -> tuple[dict[str, Any], Form]:

@@ -1,6 +1,7 @@
 """From a request to an order: fields, headers and inputs, whichever way they came."""
 
 import math
+import re
 from typing import Any
 from uuid import uuid4
 
@@ -82,19 +83,19 @@ def read_form_fields(texts: dict[str, Any]) -> dict[str, Any]:
 
 
 _INTEGERS = frozenset({"n", "output_compression", "partial_images", "frame_count", "frame_duration_ms"})
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
 _BOOLEANS = frozenset({"stream"})
 _OBJECTS = frozenset({"svg"})
 
 
 def _to_integer(name: str, text: str) -> int:
-    try:
-        return int(text) if len(text) < 12 else int("")
-    except ValueError as error:
+    if not _INTEGER.fullmatch(text):
         raise InvalidOrder(
             f"Invalid type for '{name}': expected an integer, but got a string instead.",
             param=name,
             code="invalid_type",
-        ) from error
+        )
+    return int(text)
 
 
 def _to_boolean(name: str, text: str) -> bool:

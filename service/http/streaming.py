@@ -34,6 +34,8 @@ PING_S = 15.0
 HOLD_S = 5.0
 """How long the status line waits for the first news: most refusals come sooner, and get a status of their own."""
 
+_AFTERTHOUGHTS = ("x-cache", "x-cost-microusd", "age", "server-timing", "openai-processing-ms")
+
 _NO_USAGE = {
     "total_tokens": 0,
     "input_tokens": 0,
@@ -49,9 +51,12 @@ async def stream_answer(
     pending = await _first_news(answer, running)
     if isinstance(pending, OrderDone):
         return answer.respond(request, 0.0)
-    request.scope["state"]["log"] = answer.log_fields()
     headers = {**answer.headers(0.0), "cache-control": "no-cache", "x-accel-buffering": "no"}
-    events = _events(order, answer, running, pending)
+    if answer.is_pending:
+        # What the rest will cost is not known yet, and a header cannot be taken back.
+        for name in _AFTERTHOUGHTS:
+            headers.pop(name, None)
+    events = _events(request, order, answer, running, pending)
     return StreamingResponse(events, headers=headers, media_type="text/event-stream")
 
 
@@ -69,7 +74,7 @@ async def _first_news(answer: Answer, running: RunningOrder) -> OrderFact | None
 
 
 async def _events(
-    order: ImageOrder, answer: Answer, running: RunningOrder, pending: OrderFact | None
+    request: Request, order: ImageOrder, answer: Answer, running: RunningOrder, pending: OrderFact | None
 ) -> AsyncIterator[bytes]:
     is_over = False
     try:
@@ -87,6 +92,7 @@ async def _events(
             if fact is not None and (event := _encode(order, fact)):
                 yield event
     finally:
+        request.scope["state"]["log"] = answer.log_fields()
         # Cancelled here means that the client has gone: the order goes by its own rule.
         if not is_over:
             running.abandon()

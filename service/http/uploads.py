@@ -58,7 +58,7 @@ class Form:
             file.path.unlink(missing_ok=True)
 
 
-async def read_form(request: Request, directory: Path) -> Form:
+async def read_form(request: Request, directory: Path, *, most_files: int = MAX_FILES) -> Form:
     """Parse a multipart body, spooling its files into *directory*.
 
     Raises:
@@ -72,7 +72,7 @@ async def read_form(request: Request, directory: Path) -> Form:
     reader = _Reader(directory)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
-        async for chunk in read_bounded(request, MAX_FILES * MAX_FILE_BYTES, MAX_UPLOAD_S):
+        async for chunk in read_bounded(request, most_files * MAX_FILE_BYTES, MAX_UPLOAD_S):
             parser.write(chunk)
         parser.finalize()
         reader.check_complete()
@@ -159,6 +159,7 @@ class _Reader:
         self._headers: dict[bytes, bytes] = {}
         self._name = ""
         self._parts = 0
+        self._is_unnamed = False
         self._text: bytearray | None = None
         self._file: BinaryIO | None = None
         self._path = Path()
@@ -201,7 +202,8 @@ class _Reader:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         self._size_bytes = 0
-        if b"filename" in options:
+        self._is_unnamed = options.get(b"filename") == b""
+        if b"filename" in options or b"filename*" in options or name in _FILE_FIELDS:
             self._name = _file_field(name)
             if len(self.form.files) >= MAX_FILES:
                 raise InvalidOrder("At most 16 images, a mask and a markup may be sent.", param=name[:100])
@@ -230,6 +232,10 @@ class _Reader:
         if self._file is not None:
             self._file.close()
             self._file = None
+            if self._is_unnamed and self._size_bytes == 0:
+                # A browser's file input that was left empty.
+                self._path.unlink()
+                return
             self.form.files.append(
                 SpooledFile(self._name, self._path, self._digest.hexdigest(), self._size_bytes)
             )

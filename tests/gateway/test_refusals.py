@@ -64,14 +64,6 @@ def test_a_refusal_is_found_again_in_its_pool_only() -> None:
     assert refusals.find("another") is None
 
 
-def test_without_a_pool_nothing_is_remembered() -> None:
-    refusals = Refusals(FakeClock())
-    for pool in (None, ""):
-        refusals.note(pool, a_refusal())
-
-        assert refusals.find(pool) is None
-
-
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 def test_what_is_no_refusal_is_not_remembered(kind: FailureKind) -> None:
     refusals = Refusals(FakeClock())
@@ -106,7 +98,25 @@ async def test_a_storm_of_refused_orders_makes_one_call(clock: FakeClock) -> Non
 
     assert [refused_with(facts) for facts in told] == [["content_policy_violation"]] * 5
     assert house.backend.attempts == 1
-    assert len(house.book.asks) == 1
+    assert sum(settlement.refunded for settlement in house.book.settlements) == 5
+
+
+async def test_a_refusal_hides_nothing_that_is_in_the_cache(clock: FakeClock) -> None:
+    async with Assembly(clock, a_refusal()) as house:
+        await house.run(an_order(cache=CacheControl(reuse=False)))
+        house.book.script.append(a_grant(ready=(a_variant(0),)))
+        facts = await house.run(an_order(id="order-2", delivery=Delivery.URL))
+
+    assert error(facts) is None
+
+
+async def test_who_asks_afresh_is_not_answered_from_memory(clock: FakeClock) -> None:
+    async with Assembly(clock, a_refusal()) as house:
+        await house.run(an_order())
+        facts = await house.run(an_order(id="order-2", cache=CacheControl(reuse=False)))
+
+    assert error(facts) is None
+    assert house.backend.attempts == 2
 
 
 async def test_after_a_while_a_refused_order_is_tried_again(clock: FakeClock) -> None:
