@@ -241,6 +241,29 @@ def test_a_hit_streams_as_completed_events(house: House, prompt: str) -> None:
     assert len(house.journal(prompt=prompt)) == 2
 
 
+def test_headers_promise_nothing_that_is_not_known_yet(house: House, prompt: str) -> None:
+    """One of three is cached: what the others will cost shows in the log, no header can tell it."""
+    body = {"model": "gpt-image-2", "prompt": prompt, "stream": True}
+    listen(house, prompt)
+
+    headers = {n: dict(_read_stream(house, {**body, "n": n}).headers) for n in (3, 1)}
+
+    assert not {"x-cache", "x-cost-microusd", "age"} & headers[3].keys()
+    assert (headers[1]["x-cache"], headers[1]["x-cost-microusd"]) == ("hit", "0")
+    log = house.gateway.log.read_text("utf-8")
+    lines = [orjson.loads(line) for line in log.splitlines() if '"event":"request"' in line]
+    by_id = {line["request_id"]: line for line in lines}
+    told = by_id[headers[3]["x-request-id"]]
+    assert (told["images"], told["cache"]) == (3, "partial; hits=1; coalesced=0; misses=2")
+    assert int(told["cost_microusd"]) > 0
+
+
+def _read_stream(house: House, body: dict[str, Any]) -> httpx.Response:
+    with house.client.stream("POST", GENERATIONS, json=body) as answer:
+        answer.read()
+        return answer
+
+
 def test_a_stream_and_a_plain_order_share_their_pictures(house: House, prompt: str) -> None:
     [completed] = listen(house, prompt)
 
