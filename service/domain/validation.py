@@ -91,7 +91,7 @@ def _check_n(n: int) -> None:
 
 def _check_size(model: Model, value: Any) -> None:
     if not isinstance(value, str):
-        raise _wrong_type("size", "a string", value)
+        raise wrong_type("size", "a string", value)
     if is_size_allowed(model.sizes, value):
         return
     if model.family == "dall-e":
@@ -126,18 +126,18 @@ def _check_parameter(model: Model, operation: Operation, name: str, value: Any) 
         raise InvalidOrder(f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter")
     if rule.values:
         if not isinstance(value, str):
-            raise _wrong_type(name, "a string", value)
+            raise wrong_type(name, "a string", value)
         if value not in rule.values:
             raise _not_supported(name, value, rule.values)
     elif rule.kind == "integer":
         _check_range(name, value, rule)
     elif not isinstance(value, _KINDS[rule.kind]):
-        raise _wrong_type(name, f"a{'n' if rule.kind == 'object' else ''} {rule.kind}", value)
+        raise wrong_type(name, f"a{'n' if rule.kind == 'object' else ''} {rule.kind}", value)
 
 
 def _check_range(name: str, value: Any, rule: ParameterRule) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise _wrong_type(name, "an integer", value)
+        raise wrong_type(name, "an integer", value)
     if rule.minimum is not None and value < rule.minimum:
         raise InvalidOrder(
             f"Invalid '{name}': integer below minimum value. Expected a value >= {rule.minimum}.",
@@ -184,7 +184,8 @@ def _check_previews(n: int, parameters: Parameters, inputs: tuple[InputImage, ..
         raise InvalidOrder("output_format 'gif' does not take a mask.", param="mask")
 
 
-def _wrong_type(name: str, expected: str, value: Any) -> InvalidOrder:
+def wrong_type(name: str, expected: str, value: Any) -> InvalidOrder:
+    """Return the refusal of a *value* that is not *expected* (`an integer`), as every route words it."""
     return InvalidOrder(
         f"Invalid type for '{name}': expected {expected}, but got {_kind_of(value)} instead.",
         param=name,

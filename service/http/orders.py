@@ -9,6 +9,7 @@ from starlette.requests import Request
 
 from service.domain.errors import InvalidOrder
 from service.domain.images import CacheControl, Delivery, ImageOrder, InputImage, Operation
+from service.domain.validation import wrong_type
 from service.http.access import caller_of
 from service.http.schemas import parse_delivery
 from service.http.services import HttpServices
@@ -90,22 +91,14 @@ _OBJECTS = frozenset({"svg"})
 
 def _to_integer(name: str, text: str) -> int:
     if not _INTEGER.fullmatch(text):
-        raise InvalidOrder(
-            f"Invalid type for '{name}': expected an integer, but got a string instead.",
-            param=name,
-            code="invalid_type",
-        )
+        raise wrong_type(name, "an integer", text)
     return int(text)
 
 
 def _to_boolean(name: str, text: str) -> bool:
     values = {"true": True, "1": True, "false": False, "0": False}
     if text.lower() not in values:
-        raise InvalidOrder(
-            f"Invalid type for '{name}': expected a boolean, but got a string instead.",
-            param=name,
-            code="invalid_type",
-        )
+        raise wrong_type(name, "a boolean", text)
     return values[text.lower()]
 
 

@@ -4,7 +4,6 @@ The models describe and check types. What a value may be is the catalogue's to s
 and a field nobody knows is refused there under its own name.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from service.domain.errors import InvalidOrder
 from service.domain.fanout import add_usage
 from service.domain.images import Delivery, ImageReady
+from service.domain.validation import wrong_type
 
 
 class GenerateImageRequest(BaseModel):
@@ -214,15 +214,4 @@ def _invalid(error: ValidationError) -> InvalidOrder:
         "str": "a string",
     }
     expected = kinds.get(problem["type"][:3], "another type")
-    return InvalidOrder(
-        f"Invalid type for '{name}': expected {expected}, but got {_kind_of(problem['input'])} instead.",
-        param=name,
-        code="invalid_type",
-    )
-
-
-def _kind_of(value: Any) -> str:
-    if isinstance(value, float) and math.isfinite(value):
-        return "a number"
-    names = {bool: "a boolean", int: "an integer", str: "a string", list: "an array"}
-    return names.get(type(value), "an object")
+    return wrong_type(name, expected, problem["input"])
