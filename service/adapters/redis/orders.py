@@ -6,7 +6,6 @@ another order than the asked one (a connection mixed up after a cancellation) is
 treated the same and never handed on.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
@@ -14,10 +13,9 @@ from typing import Any
 
 import orjson
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as ConnectionDropped
 
 from service.adapters.redis import keys
-from service.adapters.redis.client import translated_errors
+from service.adapters.redis.script import Script
 from service.domain.errors import LimitState, RateLimited, StateUnavailable
 from service.domain.gcra import emission_us
 from service.domain.images import Image
@@ -39,13 +37,12 @@ class RedisOrderBook:
         self, client: Redis, *, clock: Clock, timeout_s: float, lease_s: float, ttl_s: float, process: str
     ) -> None:
         self._clock = clock
-        self._timeout_s = timeout_s
         self._lease_us = int(lease_s * 1e6)
         self._ttl_s = ttl_s
         self._process = process
         scripts = files("service.adapters.redis") / "scripts"
         self._begin, self._finish, self._renew = (
-            client.register_script((scripts / f"{name}.lua").read_text("utf-8"))
+            Script(client, (scripts / f"{name}.lua").read_text("utf-8"), timeout_s=timeout_s)
             for name in ("begin", "finish", "renew")
         )
         self._teams: set[str] = set()
@@ -123,17 +120,8 @@ class RedisOrderBook:
             }
             await self._run(self._renew, names, arguments)
 
-    async def _run(self, script: Any, names: list[str], arguments: Mapping[str, Any]) -> Any:
-        with translated_errors():
-            # The client's own time-outs bound each step; this bounds their sum.
-            async with asyncio.timeout(self._timeout_s * 1.2):
-                body = [orjson.dumps(arguments)]
-                try:
-                    return await script(keys=names, args=body)
-                except ConnectionDropped:
-                    # Most likely closed while idle. Once more, which is safe even if the
-                    # script ran: each marks what it did.
-                    return await script(keys=names, args=body)
+    async def _run(self, script: Script, names: list[str], arguments: Mapping[str, Any]) -> Any:
+        return await script.run(names, orjson.dumps(arguments))
 
     def _begin_arguments(self, ask: Ask, limits: list[dict[str, Any]]) -> dict[str, Any]:
         return {

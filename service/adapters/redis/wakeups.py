@@ -1,28 +1,35 @@
 """News of made images from other processes, over Redis publish/subscribe.
 
 Failure behaviour: open. While disconnected, news is lost and waiters poll; this
-only connects again, with a pause.
+only connects again, with a pause. A server that is silent for long is asked whether it is there.
+In a cluster any server will do, since what one publishes all of them pass on.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 import orjson
 from redis import exceptions
 from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+from redis.asyncio.connection import Connection
 
 from service.adapters.redis import keys
 
 _PAUSE_S = 0.5
-_LISTEN_S = 5.0
 
 
 class RedisWakeups:
-    """Implements `ports.Wakeups`; skips what *process* itself published."""
+    """Implements `ports.Wakeups`; skips what *process* itself published.
 
-    def __init__(self, client: Redis, *, process: str) -> None:
+    A server that says nothing for twice *silence_s* is left for another.
+    """
+
+    def __init__(self, client: Redis, *, process: str, silence_s: float = 5.0) -> None:
         self._client = client
         self._process = process
+        self._silence_s = silence_s
 
     async def listen(self) -> AsyncIterator[tuple[str, int]]:
         """Implement `Wakeups.listen`."""
@@ -30,17 +37,45 @@ class RedisWakeups:
             try:
                 async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
                     await subscription.subscribe(keys.CHANNEL)
-                    while True:
-                        message = await subscription.get_message(timeout=_LISTEN_S)
+                    async for message in self._receive(subscription):
                         for news in self._decode(message):
                             yield news
             except (exceptions.RedisError, OSError):
                 await asyncio.sleep(_PAUSE_S)
 
-    def _decode(self, message: dict[str, object] | None) -> list[tuple[str, int]]:
-        if message is None or not isinstance(message["data"], bytes):
+    async def _receive(self, subscription: PubSub) -> AsyncIterator[Mapping[str, Any]]:
+        is_asked = False
+        while True:
+            try:
+                message = await subscription.get_message(timeout=self._silence_s)
+            except exceptions.ConnectionError:
+                # By now redis-py has subscribed anew, if it could; what comes meanwhile waits there.
+                if not _is_connected(subscription):
+                    raise
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if message is not None:
+                is_asked = False
+                yield message
+            elif is_asked:
+                raise exceptions.TimeoutError("the server of the subscription does not answer")
+            else:
+                await subscription.ping()
+                is_asked = True
+
+    def _decode(self, message: Mapping[str, Any]) -> list[tuple[str, int]]:
+        if message["type"] != "message":
             return []
-        news = orjson.loads(message["data"])
-        if news["by"] == self._process:
+        try:
+            news = orjson.loads(message["data"])
+            if news["by"] == self._process:
+                return []
+            return [(str(news["pool"]), int(index)) for index in news["indices"]]
+        except (LookupError, TypeError, ValueError):
+            # Not ours: whoever may publish on the channel must not end the listening.
             return []
-        return [(news["pool"], int(index)) for index in news["indices"]]
+
+
+def _is_connected(subscription: PubSub) -> bool:
+    connection: Connection | None = subscription.connection  # redis-py types it as None alone
+    return connection is not None and connection.is_connected

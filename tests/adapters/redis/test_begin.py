@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.script import Script
 from service.domain.errors import RateLimited, StateUnavailable
 from tests.adapters.redis.orders import (
     IMAGES,
@@ -226,10 +227,8 @@ async def test_another_pools_variant_is_dropped_whoever_put_it_there(
 
 async def test_an_answer_that_names_another_order_is_no_answer(book: RedisOrderBook, redis: Redis) -> None:
     """What a connection mixed up after a cancellation would hand over."""
-    swapped = await redis.script_load(
-        "return '" + orjson.dumps({"id": "another", "ready": {}}).decode() + "'"
-    )
-    book._begin.sha = swapped
+    answer = orjson.dumps({"id": "another", "ready": {}}).decode()
+    book._begin = Script(redis, f"return '{answer}'", timeout_s=2)
 
     assert await reason_of(book.begin(make_ask())) == "mixed_up"
 
@@ -237,7 +236,7 @@ async def test_an_answer_that_names_another_order_is_no_answer(book: RedisOrderB
 async def test_a_wrong_answer_never_reaches_the_caller_as_a_refusal(
     book: RedisOrderBook, redis: Redis
 ) -> None:
-    book._begin.sha = await redis.script_load('return \'{"id":"another","refused":0,"limits":[]}\'')
+    book._begin = Script(redis, 'return \'{"id":"another","refused":0,"limits":[]}\'', timeout_s=2)
 
     with pytest.raises(StateUnavailable):
         await book.begin(make_ask())

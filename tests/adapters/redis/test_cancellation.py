@@ -33,6 +33,12 @@ POOLS = [pool_key("t1", "team", f"{number:032x}") for number in range(50)]
 
 
 @pytest.fixture
+def redis_url(valkey: Valkey) -> str:
+    """One server: the storm is about connections, and each server of a cluster has its own."""
+    return valkey.url
+
+
+@pytest.fixture
 async def distant(valkey: Valkey, redis: Redis) -> AsyncIterator[Redis]:
     """A client whose every answer takes 4 ms, so that a cancellation meets calls under way."""
     for pool in POOLS:

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis.client import open_client
 from service.adapters.redis.keys import CHANNEL
 from service.adapters.redis.wakeups import RedisWakeups
 from tests.adapters.redis.orders import POOL, MakeBook, made, make_ask, make_image, settle
-from tests.processes import Valkey
 
 NEWS_S = 5.0
 
@@ -18,9 +18,9 @@ News = Callable[[], Awaitable[tuple[str, int]]]
 
 
 @asynccontextmanager
-async def listening(valkey: Valkey, redis: Redis, process: str) -> AsyncGenerator[News]:
+async def listening(redis_url: str, redis: Redis, process: str) -> AsyncGenerator[News]:
     """Listen as *process*; yields what waits for the next piece of news."""
-    client = open_client(valkey.url, timeout_s=1.0, connections=2)
+    client = open_client(redis_url, timeout_s=1.0, connections=2)
     queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
 
     async def listen() -> None:
@@ -47,36 +47,36 @@ async def until_heard(redis: Redis) -> None:
 
 
 async def test_publishing_and_releasing_wake_other_processes(
-    valkey: Valkey, redis: Redis, make_book: MakeBook
+    redis_url: str, redis: Redis, make_book: MakeBook
 ) -> None:
     book = make_book(process="maker")
     ask = make_ask(n=3)
     await book.begin(ask)
-    async with listening(valkey, redis, "waiter") as next_news:
+    async with listening(redis_url, redis, "waiter") as next_news:
         await book.finish(settle(ask, made=made((1, "a")), released=(2,)))
 
         assert [await next_news(), await next_news()] == [(POOL, 1), (POOL, 2)]
 
 
-async def test_a_process_does_not_hear_itself(valkey: Valkey, redis: Redis, make_book: MakeBook) -> None:
+async def test_a_process_does_not_hear_itself(redis_url: str, redis: Redis, make_book: MakeBook) -> None:
     ours, theirs = make_book(process="ours"), make_book(process="theirs")
     ask = make_ask(n=2)
     await ours.begin(ask)
-    async with listening(valkey, redis, "ours") as next_news:
+    async with listening(redis_url, redis, "ours") as next_news:
         await ours.finish(settle(ask, part="0", made=made((0, "a"))))
         await theirs.finish(settle(ask, part="1", made=made((1, "b"))))
 
         assert await next_news() == (POOL, 1)
 
 
-async def test_what_changes_nothing_wakes_nobody(valkey: Valkey, redis: Redis, make_book: MakeBook) -> None:
+async def test_what_changes_nothing_wakes_nobody(redis_url: str, redis: Redis, make_book: MakeBook) -> None:
     book = make_book(process="maker")
     ask, outside = make_ask(), make_ask(pool=None)
     await book.begin(ask)
     await book.begin(outside)
     settlement = settle(ask, part="0", made=made((0, "a")))
     await book.finish(settlement)
-    async with listening(valkey, redis, "waiter") as next_news:
+    async with listening(redis_url, redis, "waiter") as next_news:
         await book.finish(settlement)
         await book.finish(settle(outside, made=((None, make_image()),), released=(0,)))
         await book.finish(settle(ask, part="1", released=(7,)))
@@ -84,13 +84,14 @@ async def test_what_changes_nothing_wakes_nobody(valkey: Valkey, redis: Redis, m
         assert await next_news() == (POOL, 7)
 
 
+@pytest.mark.parametrize("redis_url", ["valkey"], indirect=True)
 async def test_it_listens_again_after_its_connection_broke(
-    valkey: Valkey, redis: Redis, make_book: MakeBook
+    redis_url: str, redis: Redis, make_book: MakeBook
 ) -> None:
     book = make_book(process="maker")
     ask = make_ask()
     await book.begin(ask)
-    async with listening(valkey, redis, "waiter") as next_news:
+    async with listening(redis_url, redis, "waiter") as next_news:
         await redis.client_kill_filter(_type="pubsub")
         await until_heard(redis)
         await book.finish(settle(ask, made=made((0, "a"))))
@@ -98,9 +99,10 @@ async def test_it_listens_again_after_its_connection_broke(
         assert await next_news() == (POOL, 0)
 
 
-async def test_a_quiet_channel_is_not_a_broken_one(valkey: Valkey, redis: Redis, make_book: MakeBook) -> None:
+@pytest.mark.parametrize("redis_url", ["valkey"], indirect=True)
+async def test_a_quiet_channel_is_not_a_broken_one(redis_url: str, redis: Redis, make_book: MakeBook) -> None:
     """The client's own time-out (1 s here) must not end a subscription on which nothing happens."""
-    async with listening(valkey, redis, "waiter"):
+    async with listening(redis_url, redis, "waiter"):
         (before,) = await redis.client_list(_type="pubsub")
         await asyncio.sleep(1.3)
         (after,) = await redis.client_list(_type="pubsub")

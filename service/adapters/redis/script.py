@@ -1,0 +1,63 @@
+"""A Lua script, run by its hash.
+
+Failure behaviour: closed. A run ends within the given time, and whatever goes wrong is `StateUnavailable`.
+Needs neither SCRIPT LOAD nor a start-up: a server that does not know the script is sent its text.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from hashlib import sha1
+from typing import Any
+
+from redis import exceptions
+from redis.asyncio import Redis
+
+from service.adapters.redis.client import translated_errors
+
+_LASTING = (
+    exceptions.AuthenticationError,
+    exceptions.AuthorizationError,
+    exceptions.BusyLoadingError,
+    exceptions.MaxConnectionsError,
+)
+"""Kinds of `ConnectionError` that are not about a connection."""
+
+
+class Script:
+    """Runs *text* over *client*; may run it twice, so that it must mark what it has done.
+
+    In a cluster it runs where the first key is, and all keys must be there.
+    """
+
+    def __init__(self, client: Redis, text: str, *, timeout_s: float) -> None:
+        # Typed here, because redis-py does not.
+        self._send: Callable[..., Awaitable[Any]] = client.execute_command
+        self._text = text
+        self._timeout_s = timeout_s
+        # Redis' own name for it.
+        self._hash = sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, names: Sequence[str], *arguments: bytes | str | float) -> Any:
+        """Run it with *names* as KEYS and *arguments* as ARGV.
+
+        Raises:
+            StateUnavailable: no answer, or none that is clear; it may have run.
+        """
+        with translated_errors():
+            # The client's own time-outs bound each step; this bounds their sum.
+            async with asyncio.timeout(self._timeout_s * 1.2):
+                try:
+                    return await self._run(names, arguments)
+                except (exceptions.ConnectionError, exceptions.ReadOnlyError) as error:
+                    if isinstance(error, _LASTING):
+                        raise
+                # Most likely closed while idle, or left behind by a failover. Once more.
+                return await self._run(names, arguments)
+
+    async def _run(self, names: Sequence[str], arguments: Sequence[bytes | str | float]) -> Any:
+        rest = (len(names), *names, *arguments)
+        try:
+            return await self._send("EVALSHA", self._hash, *rest)
+        except exceptions.NoScriptError:
+            pass
+        return await self._send("EVAL", self._text, *rest)

@@ -1,0 +1,92 @@
+"""What `GATEWAY_REDIS_URL` says: one server, a primary that sentinels know, or a cluster.
+
+Several hosts stand in one URL, divided by commas, which no URL library reads; each is read as a
+URL of its own, so that user, password, TLS options and database mean the same everywhere.
+Messages of errors never quote the URL: it may hold a password.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from redis.asyncio.connection import parse_url
+
+Address = tuple[str, int]
+Kind = Literal["server", "sentinel", "cluster"]
+
+_KINDS: dict[str, Kind] = {
+    "redis": "server",
+    "rediss": "server",
+    "unix": "server",
+    "redis+sentinel": "sentinel",
+    "rediss+sentinel": "sentinel",
+    "redis+cluster": "cluster",
+    "rediss+cluster": "cluster",
+}
+SCHEMES = tuple(_KINDS)
+_PORTS = {"server": 6379, "sentinel": 26379, "cluster": 6379}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisUrl:
+    """Where to connect and how.
+
+    *options* are redis-py's for a connection, without host and port unless the kind is "server";
+    *sentinel_options* are those for asking sentinels, and *primary* is the name they know it by.
+    """
+
+    kind: Kind
+    addresses: tuple[Address, ...] = ()
+    options: dict[str, Any]
+    sentinel_options: dict[str, Any]
+    primary: str = ""
+
+
+def parse_redis_url(url: str) -> RedisUrl:
+    """Read *url*.
+
+    Raises:
+        ValueError: it has no scheme of `SCHEMES`, or lacks or has what that scheme must have or lack.
+    """
+    scheme, _, rest = url.partition("://")
+    kind = _KINDS.get(scheme)
+    if kind is None:
+        raise ValueError(f"A Redis URL begins with one of {', '.join(f'{name}://' for name in SCHEMES)}.")
+    if kind == "server":
+        return RedisUrl(kind=kind, options=dict(parse_url(url)), sentinel_options={})
+    place, _, query = rest.partition("?")
+    authority, _, path = place.partition("/")
+    credentials, _, hosts = authority.rpartition("@")
+    primary, _, database = path.partition("/") if kind == "sentinel" else ("", "", path)
+    if kind == "sentinel" and not primary:
+        raise ValueError(f"{scheme}:// names the primary after the hosts: {scheme}://host:26379/<name>.")
+    if kind == "cluster" and database.strip("/") not in {"", "0"}:
+        raise ValueError(f"{scheme}:// takes no database: a cluster has only one.")
+    single = scheme.partition("+")[0]
+    read: list[dict[str, Any]] = [
+        dict(parse_url(f"{single}://{credentials}@{host}/{database}?{query}")) for host in hosts.split(",")
+    ]
+    addresses = tuple((each.pop("host", "localhost"), each.pop("port", _PORTS[kind])) for each in read)
+    options = read[0]
+    return RedisUrl(
+        kind=kind,
+        addresses=addresses,
+        sentinel_options=_take_sentinel_options(options),
+        options=options,
+        primary=unquote(primary),
+    )
+
+
+def _take_sentinel_options(options: dict[str, Any]) -> dict[str, Any]:
+    """Sentinels have users of their own, but share the TLS of the servers they watch."""
+    own = {
+        name: options.pop(f"sentinel_{name}")
+        for name in ("username", "password")
+        if f"sentinel_{name}" in options
+    }
+    theirs = {
+        name: value
+        for name, value in options.items()
+        if name.startswith(("ssl_", "socket_")) or name == "connection_class"
+    }
+    return theirs | own
