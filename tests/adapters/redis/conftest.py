@@ -16,7 +16,7 @@ class WholeCluster(RedisCluster):
     """redis-py's own client, which (8.1) asks one server only what concerns all of them."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        if args[0] in {"FLUSHALL", "KEYS", "PUBSUB NUMSUB"}:
+        if args[0] in {"FLUSHALL", "KEYS", "PUBSUB NUMSUB", "SCRIPT FLUSH"}:
             options["target_nodes"] = self.PRIMARIES
         return await super().execute_command(*args, **options)
 

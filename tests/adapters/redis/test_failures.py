@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -12,8 +13,10 @@ from redis.asyncio import Redis
 from service.adapters.redis.client import open_client
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.errors import StateUnavailable
+from service.ports import Grant
 from service.sandbox.faults import FaultProxy
 from service.sandbox.modes import DropReply, HangAfterAccept, RefuseConnections, ResetAfterRequest
+from tests.adapters.redis import faults
 from tests.adapters.redis.orders import (
     POOL,
     made,
@@ -24,9 +27,11 @@ from tests.adapters.redis.orders import (
     reason_of,
     settle,
 )
-from tests.processes import Valkey, free_port, run_valkey
+from tests.processes import Valkey
+from tests.redis_servers import port_of, run_server
 
 ANSWERED_S = 1.0
+PATIENCE_S = 5.0
 TIMEOUT_S = 0.25
 """As in the gateway."""
 
@@ -41,8 +46,8 @@ class Store:
 
 
 @pytest.fixture
-async def store() -> AsyncIterator[Store]:
-    with run_valkey(port=free_port()) as valkey:  # TCP, as in production
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    with run_server(tmp_path, {"enable-debug-command": "yes"}) as valkey:  # TCP, as in production
         client = open_client(valkey.url, timeout_s=TIMEOUT_S, connections=16)
         redis = open_client(valkey.url, timeout_s=5, connections=4)
         book = open_book(client, timeout_s=TIMEOUT_S)
@@ -53,8 +58,14 @@ async def store() -> AsyncIterator[Store]:
         await redis.aclose()
 
 
-def port_of(store: Store) -> int:
-    return int(store.valkey.url.rpartition(":")[2])
+async def until_answered(book: RedisOrderBook) -> Grant:
+    """Order three images until they are granted."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                return await book.begin(make_ask(pool=None, n=3))
+            except StateUnavailable:
+                await asyncio.sleep(0.01)
 
 
 async def reasons(book: RedisOrderBook, *, times: int = 1) -> set[str]:
@@ -89,6 +100,41 @@ async def test_a_hung_server(store: Store, times: int) -> None:
     assert await reasons(store.book, times=times) <= {"timeout", "pool"}
 
 
+@pytest.mark.parametrize(
+    ("fault", "labels"),
+    [
+        (faults.demoted, {"readonly"}),
+        (faults.locked, {"auth"}),
+        (faults.forbidden, {"no_permission"}),
+        (faults.mistyped, {"wrongtype"}),
+        (faults.busy, {"busy"}),
+        (faults.loading, {"loading"}),
+        (faults.stopped, {"timeout"}),
+    ],
+)
+async def test_a_fault_is_told_by_its_label_and_ends_with_it(
+    store: Store, fault: faults.Fault, labels: set[str]
+) -> None:
+    async with fault(store.valkey, store.redis):
+        assert await reasons(store.book) == labels
+
+    assert (await until_answered(store.book)).mine == (0, 1, 2)
+
+
+async def test_a_full_server(store: Store) -> None:
+    """It refuses a script's first write if that needs memory, which not every settlement's does."""
+    async with faults.full(store.valkey, store.redis):
+        assert await reason_of(store.book.begin(make_ask(pool=None))) == "oom"
+
+    assert (await until_answered(store.book)).mine == (0, 1, 2)
+
+
+async def test_more_callers_than_connections(store: Store) -> None:
+    """Those who get no connection are told apart from those who get no answer."""
+    async with faults.stopped(store.valkey, store.redis):
+        assert await reasons(store.book, times=40) == {"timeout", "pool"}
+
+
 async def test_a_hung_server_that_comes_back_answers_the_right_caller(store: Store) -> None:
     store.valkey.signal(signal.SIGSTOP)
     await reasons(store.book, times=20)
@@ -97,13 +143,6 @@ async def test_a_hung_server_that_comes_back_answers_the_right_caller(store: Sto
     ask = make_ask(pool=None, n=3)
 
     assert (await store.book.begin(ask)).mine == (0, 1, 2)
-
-
-async def test_a_full_server(store: Store) -> None:
-    await store.redis.config_set("maxmemory-policy", "noeviction")
-    await store.redis.config_set("maxmemory", "1mb")
-
-    assert await reason_of(store.book.begin(make_ask(pool=None))) == "oom"
 
 
 async def test_a_settlement_refused_for_memory_is_taken_later(store: Store) -> None:
@@ -117,50 +156,6 @@ async def test_a_settlement_refused_for_memory_is_taken_later(store: Store) -> N
     await store.book.finish(settlement)
 
     assert (await read_ledger(store.redis))["made|images"] == 1
-
-
-async def test_a_replica(store: Store) -> None:
-    await store.redis.replicaof("127.0.0.1", "1")
-
-    assert await reasons(store.book) == {"readonly"}
-
-
-async def test_a_server_that_asks_for_a_password(store: Store) -> None:
-    await store.redis.config_set("requirepass", "secret")
-    await store.redis.client_kill_filter(_type="normal", skipme=True)
-
-    assert await reasons(store.book) <= {"auth", "connection"}
-    assert await reasons(store.book) == {"auth"}
-
-
-async def test_a_user_without_permission(store: Store) -> None:
-    await store.redis.acl_setuser("default", enabled=True, commands=["-evalsha"])
-
-    assert await reasons(store.book) == {"no_permission"}
-
-
-async def test_a_key_of_the_wrong_type(store: Store) -> None:
-    await store.redis.delete(POOL)
-    await store.redis.set(POOL, "what is this")
-
-    assert await reasons(store.book) == {"wrongtype"}
-
-
-async def test_a_busy_server(store: Store) -> None:
-    """Somebody's endless script: the server answers BUSY, and before that nothing."""
-    await store.redis.config_set("busy-reply-threshold", "1")
-    endless = b"*3\r\n$4\r\nEVAL\r\n$17\r\nwhile true do end\r\n$1\r\n0\r\n"
-    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(store))
-    writer.write(endless)
-    await writer.drain()
-
-    found = await reasons(store.book)
-    await store.redis.script_kill()
-    await reader.readline()  # its own answer: now it has ended
-    writer.close()
-
-    assert found <= {"busy", "timeout"}
-    assert (await store.book.begin(make_ask(pool=None))).mine == (0,)
 
 
 async def test_forgotten_scripts_are_loaded_again(store: Store) -> None:
@@ -177,7 +172,7 @@ async def test_forgotten_scripts_are_loaded_again(store: Store) -> None:
 @pytest.fixture
 async def proxied(store: Store) -> AsyncIterator[tuple[FaultProxy, RedisOrderBook]]:
     """A book that reaches the store through a proxy which breaks on command."""
-    async with FaultProxy(("127.0.0.1", port_of(store))) as proxy:
+    async with FaultProxy(("127.0.0.1", port_of(store.valkey))) as proxy:
         client = open_client(f"redis://127.0.0.1:{proxy.port}", timeout_s=TIMEOUT_S, connections=16)
         yield proxy, open_book(client, timeout_s=TIMEOUT_S)
         await client.aclose()
