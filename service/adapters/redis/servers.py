@@ -87,6 +87,8 @@ class GuidedConnection(Connection):
 
     async def _connect(self) -> None:
         self.host, self.port = await self._guide()
+        # Whatever the guide has learnt and told all connections to leave, this one is not there yet.
+        self.reset_should_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
         await super()._connect()  # type: ignore[no-untyped-call]  # redis-py's own
 
 

@@ -1,9 +1,12 @@
 """News between processes: what is made or given back anywhere wakes who waits elsewhere."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
@@ -11,8 +14,11 @@ from service.adapters.redis.client import open_client
 from service.adapters.redis.keys import CHANNEL
 from service.adapters.redis.wakeups import RedisWakeups
 from tests.adapters.redis.orders import POOL, MakeBook, made, make_ask, make_image, settle
+from tests.processes import Valkey
+from tests.redis_servers import kill, run_cluster, run_watched
 
 NEWS_S = 5.0
+NEWS = orjson.dumps({"by": "maker", "pool": POOL, "indices": [7]})
 
 News = Callable[[], Awaitable[tuple[str, int]]]
 
@@ -108,3 +114,81 @@ async def test_a_quiet_channel_is_not_a_broken_one(redis_url: str, redis: Redis,
         (after,) = await redis.client_list(_type="pubsub")
 
     assert before["id"] == after["id"]
+
+
+async def test_a_listener_leaves_a_server_of_the_cluster_that_hangs_or_dies(tmp_path: Path) -> None:
+    """Wherever it listens, it hears what any server publishes."""
+    with run_cluster(tmp_path, settings={"cluster-require-full-coverage": "no"}) as cluster:
+        async with listening_anywhere(cluster.url) as next_news:
+            nodes = cluster.primaries
+            first = await until_heard_at(nodes)
+            for other in nodes:
+                await publish(other)
+                assert await next_news() == (POOL, 7)
+
+            first.signal(SIGSTOP)
+            second = await until_heard_at([node for node in nodes if node is not first])
+            first.signal(SIGCONT)
+            kill(second)
+            third = await until_heard_at([node for node in nodes if node is not second])
+            await publish(third)
+            assert await next_news() == (POOL, 7)
+
+
+async def test_a_listener_follows_the_primary(tmp_path: Path) -> None:
+    with run_watched(tmp_path) as watched:
+        async with listening_anywhere(watched.url) as next_news:
+            await until_heard_at([watched.primary])
+            kill(watched.primary)
+            await until_heard_at([watched.replica])
+
+            await publish(watched.replica)
+            assert await next_news() == (POOL, 7)
+
+
+@pytest.mark.parametrize("redis_url", ["valkey"], indirect=True)
+async def test_nonsense_on_the_channel_is_passed_over(redis_url: str, redis: Redis) -> None:
+    async with listening(redis_url, redis, "waiter") as next_news:
+        for nonsense in (b"", b"{", b"[]", b'{"by": "me"}', b'{"by": 1, "pool": 2, "indices": ["x"]}'):
+            await redis.publish(CHANNEL, nonsense)
+        await redis.publish(CHANNEL, NEWS)
+
+        assert await next_news() == (POOL, 7)
+
+
+@asynccontextmanager
+async def listening_anywhere(url: str) -> AsyncGenerator[News]:
+    """Listen with little patience for silence; yields what waits for the next piece of news."""
+    queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
+
+    async def listen(client: Redis) -> None:
+        async for news in RedisWakeups(client, process="waiter", silence_s=0.2).listen():
+            queue.put_nowait(news)
+
+    async def next_news() -> tuple[str, int]:
+        async with asyncio.timeout(NEWS_S):
+            return await queue.get()
+
+    async with open_client(url, timeout_s=0.25, connections=2) as client, asyncio.TaskGroup() as group:
+        task = group.create_task(listen(client))
+        yield next_news
+        task.cancel()
+
+
+async def until_heard_at(nodes: Sequence[Valkey]) -> Valkey:
+    """Wait until somebody listens at one of *nodes*, and return which."""
+    async with asyncio.timeout(NEWS_S), AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(open_client(node.url, timeout_s=5, connections=1))
+            for node in nodes
+        ]
+        while True:
+            for node, client in zip(nodes, clients, strict=True):
+                if (await client.pubsub_numsub(CHANNEL))[0][1]:
+                    return node
+            await asyncio.sleep(0.01)
+
+
+async def publish(node: Valkey) -> None:
+    async with open_client(node.url, timeout_s=5, connections=1) as client:
+        await client.publish(CHANNEL, NEWS)
