@@ -4,10 +4,10 @@ Failure behaviour: closed, each command within the fixed time of one server. Red
 sends one has not run the command; nothing else is sent again. A failing server costs its own slots
 and no others.
 
-Own code instead of redis-py's cluster client. That one (8.1) has every caller ask for the map, of
-a server that hangs as well; cuts off all callers when one is cancelled while it asks; sleeps a
-quarter of a second on CLUSTERDOWN; sends ASKING and the command it is for over different
-connections; and forgets to ask again when a slot has no owner.
+Own code instead of redis-py's cluster client (8.1), which sends ASKING and the command it is for over
+different connections (of twenty scripts at once in a moving slot, six failed); on CLUSTERDOWN cuts off
+all its callers and sleeps a quarter of a second; waits for a time-out where the cluster knows that
+a server has failed; and has no queue for connections.
 """
 
 import asyncio

@@ -49,6 +49,14 @@ async def test_it_is_sent_whole_once_and_then_by_its_hash(alone: tuple[Valkey, R
     assert "cmdstat_script|load" not in stats
 
 
+async def test_the_greeting_asks_for_nothing_a_server_may_not_know(alone: tuple[Valkey, Redis]) -> None:
+    """Above all not for notices of maintenance, on which redis-py would stretch its time-outs to ten seconds."""
+    _, client = alone
+    await client.ping()
+
+    assert "errorstat_ERR" not in await client.info("errorstats")
+
+
 async def test_a_user_who_may_not_say_script(alone: tuple[Valkey, Redis]) -> None:
     server, client = alone
     await client.acl_setuser(
