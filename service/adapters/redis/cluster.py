@@ -69,8 +69,6 @@ class ClusterClient(ServerClient):
         server = self._topology.server(address)
         try:
             answer = await (_ask(server, args) if is_asking else server.execute_command(*args, **options))
-        except exceptions.MaxConnectionsError:
-            raise
         except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ClusterDownError):
             self._topology.doubt(address)
             raise

@@ -163,6 +163,7 @@ async def test_a_slot_that_moves_is_followed(movable: Cluster) -> None:
             counts = [group.create_task(script.run([f"{{{team}}}n"])) for _ in range(10)]
         assert sorted(count.result() for count in counts) == list(range(1, 11))
         assert await redirections(source, "ASK") >= 10
+        assert await redirections(target, "MOVED") == 0
 
         await move.end()
         assert [await script.run([f"{{{team}}}n"]) for _ in range(3)] == [11, 12, 13]

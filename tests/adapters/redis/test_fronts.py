@@ -1,11 +1,14 @@
 """Redis behind TLS, behind a password, and behind a name that leads elsewhere one day."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from service.adapters.redis.client import open_client
 from service.domain.errors import StateUnavailable
@@ -18,25 +21,49 @@ PASSWORD = "p@ss/word"
 QUOTED = "p%40ss%2Fword"
 
 
-async def test_a_demoted_server_behind_a_name_is_left_for_the_new_one(tmp_path: Path) -> None:
-    """As hosted services do it: connections to the old primary live on and refuse to write."""
+@dataclass(slots=True)
+class Failover:
+    """A name that leads to one server, and another server."""
+
+    old: Valkey
+    new: Valkey
+    leads_to: Valkey
+
+    def find_port(self) -> int:
+        return port_of(self.leads_to)
+
+    async def demote(self) -> None:
+        """Make the old server a replica; connections to it live on."""
+        async with open_client(self.old.url, timeout_s=2, connections=1) as admin:
+            await admin.replicaof("127.0.0.1", str(port_of(self.new)))
+
+
+@pytest.fixture
+def failover(tmp_path: Path) -> Iterator[Failover]:
     with run_server(tmp_path / "a", {}) as old, run_server(tmp_path / "b", {}) as new:
-        leads_to = old
-        async with (
-            run_front(lambda: port_of(leads_to)) as front,
-            open_client(f"redis://127.0.0.1:{front.port}", timeout_s=2, connections=8) as client,
-            open_client(old.url, timeout_s=2, connections=1) as admin,
-            open_client(new.url, timeout_s=2, connections=1) as redis,
-        ):
-            book = open_book(client)
-            await begin_at_once(book.begin)
-            await admin.replicaof("127.0.0.1", str(port_of(new)))
+        yield Failover(old, new, leads_to=old)
+
+
+@pytest.mark.parametrize("is_name_late", [True, False])
+async def test_a_demoted_server_behind_a_name_is_left_for_the_new_one(
+    failover: Failover, is_name_late: bool
+) -> None:
+    """As hosted services do it. Where the name follows at once, no call fails."""
+    async with (
+        run_front(failover.find_port) as front,
+        open_client(f"redis://127.0.0.1:{front.port}", timeout_s=2, connections=8) as client,
+        open_client(failover.new.url, timeout_s=2, connections=1) as redis,
+    ):
+        book = open_book(client)
+        await begin_at_once(book.begin)
+        await failover.demote()
+        if is_name_late:
             assert await reason_of(book.begin(make_ask(pool=None))) == "readonly"
+        failover.leads_to = failover.new
 
-            leads_to = new
-            await begin_at_once(book.begin)
+        await begin_at_once(book.begin)
 
-            assert len(await read_holds(redis)) == 8
+        assert len(await read_holds(redis)) == 8
 
 
 async def begin_at_once(begin: Any) -> None:

@@ -61,9 +61,9 @@ async def until_replicated(watched: Watched) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_hung_sentinel_costs_one_caller_his_answer_at_most(watched: Watched) -> None:
-    kill(watched.sentinels[0])
-    watched.sentinels[1].signal(signal.SIGSTOP)
+async def test_hung_sentinels_cost_one_caller_his_answer_at_most(watched: Watched) -> None:
+    for sentinel in watched.sentinels[:2]:
+        sentinel.signal(signal.SIGSTOP)
     async with open_client(watched.url, timeout_s=TIMEOUT_S, connections=8) as client:
         book = open_book(client, timeout_s=TIMEOUT_S)
 
