@@ -5,6 +5,7 @@ server than before, what is left of the old connections is closed. While they ag
 primary, that is an error.
 """
 
+import asyncio
 from typing import Any
 
 from redis.asyncio.sentinel import MasterNotFoundError
@@ -41,23 +42,27 @@ class PrimaryPool(ServerPool):
         found_none = False
         failures: list[RedisError] = []
         for sentinel in tuple(self._sentinels):
-            # Last from now on, until it has answered: a hung one costs one caller's time, not everybody's.
-            self._sentinels.remove(sentinel)
-            self._sentinels.append(sentinel)
             try:
                 address = await _ask(sentinel, self._name)
+            except asyncio.CancelledError:
+                # Most likely it hangs, and has used up the caller's time: it shall not have the next one's.
+                self._put_last(sentinel)
+                raise
             except RedisError as failure:
+                self._put_last(sentinel)
                 failures.append(failure)
                 found_none |= str(failure).startswith("No such master")
             else:
                 if address is not None:
-                    self._sentinels.remove(sentinel)
-                    self._sentinels.insert(0, sentinel)
                     return address
                 found_none = True
         if found_none:
             raise MasterNotFoundError("the sentinels know of no living primary")
         raise failures[-1]
+
+    def _put_last(self, sentinel: ServerClient) -> None:
+        self._sentinels.remove(sentinel)
+        self._sentinels.append(sentinel)
 
 
 async def _ask(sentinel: ServerClient, name: str) -> Address | None:

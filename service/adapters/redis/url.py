@@ -5,7 +5,7 @@ URL of its own, so that user, password, TLS options and database mean the same e
 Messages of errors never quote the URL: it may hold a password.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -37,8 +37,8 @@ class RedisUrl:
 
     kind: Kind
     addresses: tuple[Address, ...] = ()
-    options: dict[str, Any]
-    sentinel_options: dict[str, Any]
+    options: dict[str, Any] = field(repr=False)  # with passwords
+    sentinel_options: dict[str, Any] = field(repr=False)
     primary: str = ""
 
 

@@ -1,6 +1,7 @@
 """News between processes: what is made or given back anywhere wakes who waits elsewhere."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ from signal import SIGCONT, SIGSTOP
 import orjson
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as ConnectionDropped
 
 from service.adapters.redis.client import open_client
 from service.adapters.redis.keys import CHANNEL
@@ -184,8 +186,9 @@ async def until_heard_at(nodes: Sequence[Valkey]) -> Valkey:
         ]
         while True:
             for node, client in zip(nodes, clients, strict=True):
-                if (await client.pubsub_numsub(CHANNEL))[0][1]:
-                    return node
+                with contextlib.suppress(ConnectionDropped):  # by a server that is being promoted
+                    if (await client.pubsub_numsub(CHANNEL))[0][1]:
+                        return node
             await asyncio.sleep(0.01)
 
 
