@@ -346,6 +346,22 @@ class Outbox(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Claims:
+    """What a verified token says. *subject* names the user, *expires_s* is an instant since the epoch."""
+
+    subject: str
+    team: str | None
+    policy: str | None
+    expires_s: float
+
+
+class TokenVerifier(Protocol):
+    async def verify(self, token: str) -> Claims:
+        """Raises: Unauthenticated: forged, expired, not for us, or not understood. StateUnavailable("jwks"): the keys cannot be had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMade:
     """Fact: one attempt of a call ended; *outcome* is `made` or a `FailureKind`."""
 
