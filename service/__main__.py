@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import httpx
 import orjson
@@ -12,10 +12,11 @@ import typer
 
 from service.adapters.logs import configure_logs
 from service.app import create_app
-from service.domain.catalog import CatalogError
+from service.commands import keys, people, policies, teams, usage
+from service.commands.surface import explain, fail, read_settings, warn_of_unknown_variables
 from service.serve import ChildFailed, serve
-from service.settings import Settings, SettingsError, load_settings, unknown_variables
-from service.wiring import Surroundings, load_catalog
+from service.settings import Settings, SettingsError
+from service.wiring import Surroundings, check_settings
 
 cli = typer.Typer(
     help="One service for all image generation of a company: the OpenAI Images API, cached, limited, accounted for.",
@@ -24,25 +25,35 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+for name, group in (
+    ("keys", keys.app),
+    ("teams", teams.app),
+    ("policies", policies.app),
+    ("usage", usage.app),
+):
+    cli.add_typer(group, name=name)
+cli.command()(people.purge)
+cli.command()(people.audit)
+
 
 @cli.command("serve")
 def serve_command() -> None:
     """Serve until stopped. Configured by GATEWAY_* variables: see `image-gateway config`."""
-    settings = _settings()
-    _warn_of_unknown_variables()
+    settings = read_settings()
+    warn_of_unknown_variables()
     configure_logs(settings.log_level)
     try:
-        load_catalog(settings)
-        serve(settings, lambda text: typer.echo(text, err=True))
-    except (SettingsError, CatalogError, ChildFailed) as error:
-        _fail(str(error))
+        check_settings(settings)
+        serve(settings, explain)
+    except (SettingsError, ChildFailed) as error:
+        fail(str(error))
 
 
 @cli.command()
 def config() -> None:
     """Check the settings and show what is in force; secrets are not shown."""
-    settings = _settings()
-    _warn_of_unknown_variables()
+    settings = read_settings()
+    warn_of_unknown_variables()
     typer.echo(settings.model_dump_json(indent=2))
 
 
@@ -73,14 +84,14 @@ def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
         # Before anything is ordered: what is paid for must have a place to go.
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _fail(f"--out {out}: {error.strerror}")
+        fail(f"--out {out}: {error.strerror}")
     try:
         response = httpx.post(f"{url}/v1/images/generations", json=order, headers=headers, timeout=610)
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        _fail(f"No gateway answers at {url}: {error}. Start one with `image-gateway serve`.")
+        fail(f"No gateway answers at {url}: {error}. Start one with `image-gateway serve`.")
     answer = response.json()
     if response.is_error:
-        _fail(f"{answer['error']['message']} (request {response.headers['x-request-id']})")
+        fail(f"{answer['error']['message']} (request {response.headers['x-request-id']})")
     for number, image in enumerate(answer["data"], 1):
         data = pybase64.b64decode(image["b64_json"], validate=True)
         path = out / f"{response.headers['x-request-id'][-8:]}-{number}.{_extension(data)}"
@@ -101,28 +112,10 @@ def main() -> None:
     cli()
 
 
-def _settings() -> Settings:
-    try:
-        return load_settings(os.environ)  # noqa: TID251 - the one place that reads the environment
-    except SettingsError as error:
-        _fail(str(error))
-
-
-def _warn_of_unknown_variables() -> None:
-    for name in unknown_variables(os.environ):  # noqa: TID251 - the one place that reads the environment
-        typer.echo(f"warning: {name} is not a setting of the gateway", err=True)
-
-
 def _extension(data: bytes) -> str:
     if data.startswith(b"\x89PNG"):
         return "png"
     return "jpg" if data.startswith(b"\xff\xd8") else "webp"
-
-
-def _fail(message: str) -> NoReturn:
-    for line in message.splitlines():
-        typer.echo(f"error: {line}", err=True)
-    raise typer.Exit(1)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from service.http import files, images, legacy, models, ops, playground
+from service.http import admin, files, images, legacy, models, ops, playground, usage
 from service.http.access import Access
+from service.http.document import add_security
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import RequestScope
 from service.settings import Settings
@@ -31,7 +32,7 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
             app.state.runner = services.runner
             yield {"services": services}
 
-    app = FastAPI(
+    app = _Application(
         title="Image Gateway",
         version=version("image-gateway"),
         description=_DESCRIPTION.strip(),
@@ -41,10 +42,21 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
         middleware=[Middleware(RequestScope), Middleware(Access)],
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
         redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
         # A redirect would be built from the Host header, and costs an upload twice.
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in (images.router, legacy.router, files.router, models.router, ops.router, playground.router):
-        app.include_router(router)
+    for part in (images, legacy, files, models, usage, admin, ops, playground):
+        app.include_router(part.router)
     return app
+
+
+class _Application(FastAPI):
+    """FastAPI with a word in its document on who may call what."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = add_security(super().openapi())
+        return self.openapi_schema

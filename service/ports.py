@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
+from service.domain.callers import ApiKey, Directory, Policy, Resource, Team
 from service.domain.errors import CallFailure, LimitState
 from service.domain.images import CallMade, Finish, Image, ImageCall, InputImage, Realm
 
@@ -173,16 +174,16 @@ class Links(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit to charge: *scope* names whose it is (`user`), *key* which one's.
+    """One limit to judge by: *scope* names whose it is (`user`), *key* which one's.
 
-    *resource* is `requests` (weight 1 an order) or `images` (weight 1 an image
-    made).
+    *resource* says what is counted, *amount* how much of it there is, in its unit
+    (see `domain.callers`).
     """
 
-    resource: str
+    resource: Resource
     scope: str
     key: str
-    per_min: int
+    amount: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +194,9 @@ class Ask:
     request. *pool* None keeps the order out of the cache. *used* are indices it
     has already, which must not be given again; *awaiting* those that others are
     making for it, to be waited for on while there is no answer. *fresh* takes nothing that is
-    there, *only_ready* nothing that is not.
+    there, *only_ready* nothing that is not. *scopes* (name, key) are what the order counts
+    against, *weight* as how many an image counts there. *key_id* must name a key of the
+    team that is still valid. *estimate_microusd* is for one image; None is an unknown price.
     """
 
     id: str
@@ -204,8 +207,11 @@ class Ask:
     pool: str | None
     n: int
     limits: tuple[Limit, ...]
+    scopes: tuple[tuple[str, str], ...] = ()
+    key_id: str | None = None
+    weight: int = 1
     realm: Realm = Realm.LIVE
-    estimate_microusd: int = 0
+    estimate_microusd: int | None = 0
     max_age_s: float | None = None
     fresh: bool = False
     only_ready: bool = False
@@ -268,7 +274,9 @@ class Settlement:
     refunded: int = 0
     unknown: int = 0
     forgotten: tuple[tuple[int, str], ...] = ()
-    estimate_microusd: int = 0
+    scopes: tuple[tuple[str, str], ...] = ()
+    weight: int = 1
+    estimate_microusd: int | None = 0
 
     @property
     def is_local(self) -> bool:
@@ -286,6 +294,8 @@ class OrderBook(Protocol):
 
         Raises:
             RateLimited: a limit refused; nothing was charged.
+            Unauthenticated: the key was revoked or has expired.
+            PermissionDenied: the team is closed.
             StateUnavailable: no answer; the caller falls back to a local share.
         """
         ...
@@ -309,13 +319,22 @@ class OrderBook(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """What an order holds and must renew."""
+    """What an order holds and must renew; *scopes* (name, key) are those that hold something for it."""
 
     id: str
     fence: str
     team: str
     pool: str | None
     indices: tuple[int, ...]
+    scopes: tuple[tuple[str, str], ...] = ()
+
+
+class Heartbeats(Protocol):
+    """Signs of life of every gateway process."""
+
+    async def beat(self) -> int:
+        """Tell that this process lives, and return how many do; raises `StateUnavailable`."""
+        ...
 
 
 class Wakeups(Protocol):
@@ -356,8 +375,124 @@ class Claims:
 
 
 class TokenVerifier(Protocol):
+    """Judges the tokens of an identity provider."""
+
     async def verify(self, token: str) -> Claims:
-        """Raises: Unauthenticated: forged, expired, not for us, or not understood. StateUnavailable("jwks"): the keys cannot be had."""
+        """Return what *token* says.
+
+        Raises:
+            Unauthenticated: forged, expired, not for us, or not understood.
+            StateUnavailable: the provider's keys cannot be had (reason `jwks`).
+        """
+        ...
+
+
+class CallerBook(Protocol):
+    """Keys, policies and teams as all processes see them."""
+
+    async def find_key(self, token_hash: str) -> ApiKey | None:
+        """Return the key whose token hashes to *token_hash*, also an expired one; None when unknown or revoked.
+
+        Raises:
+            StateUnavailable: it cannot be looked up now.
+        """
+        ...
+
+    async def read_directory(self) -> Directory:
+        """Return all policies and teams made by admins; raises `StateUnavailable`."""
+        ...
+
+    async def revision(self) -> int:
+        """Return a number that changes with every change of a key, policy or team; raises `StateUnavailable`."""
+        ...
+
+
+class Registrar(Protocol):
+    """Changes of keys, policies and teams. Each takes effect in every process within a second.
+
+    Everything here raises `StateUnavailable` when it may not have been done.
+    """
+
+    async def put_policy(self, policy: Policy) -> None:
+        """Make a policy or replace it."""
+        ...
+
+    async def remove_policy(self, name: str) -> bool:
+        """Remove a policy; whether there was one."""
+        ...
+
+    async def put_team(self, team: Team) -> None:
+        """Make a team or replace it; a closed one can spend nothing from this moment on."""
+        ...
+
+    async def add_key(self, key: ApiKey, token_hash: str) -> None:
+        """Make a key valid."""
+        ...
+
+    async def revoke_key(self, team: str, key_id: str) -> ApiKey | None:
+        """Make a key worthless from this moment on; returns it, or None when there is none."""
+        ...
+
+    async def list_keys(self, team: str) -> list[ApiKey]:
+        """Return the keys of a team, oldest first."""
+        ...
+
+    async def note(self, entry: "AuditEntry") -> None:
+        """Keep what an admin did."""
+        ...
+
+    async def read_audit(self, most: int) -> "list[AuditEntry]":
+        """Return the latest *most* acts, newest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One act of an admin: who (a key id, `bootstrap` or `command line`) did what to what, when."""
+
+    at_s: int
+    who: str
+    act: str
+    target: str
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerEntry:
+    """One sum of the ledger. *outcome* is `made` or `unknown` (paid by the house).
+
+    *unpriced* of the *images* have no known price and are not in *microusd*. *day* is
+    `YYYY-MM-DD` in UTC, *user* a keyed hash.
+    """
+
+    day: str
+    team: str
+    user: str
+    model: str
+    realm: str
+    outcome: str
+    images: int
+    microusd: int
+    unpriced: int
+
+
+class Ledger(Protocol):
+    """Reading what `OrderBook` booked."""
+
+    def read(self, team: str, days: Sequence[date], user: str | None = None) -> AsyncIterator[LedgerEntry]:
+        """Yield the sums of *team* for *days*, only of *user* if one is named; raises `StateUnavailable`."""
+        ...
+
+    async def teams(self) -> list[str]:
+        """Return every team that has a ledger; raises `StateUnavailable`."""
+        ...
+
+    async def erase(self, team: str, user: str) -> int:
+        """Take a person out of the ledger, the limits and the pools of their own.
+
+        Sums stay, under the user `erased`. Returns how many entries were changed;
+        raises `StateUnavailable` when not all were.
+        """
         ...
 
 
@@ -434,6 +569,13 @@ class RequestHandled:
     duration_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminActed:
+    """Fact: an admin did something; *entry* is the line of the audit."""
+
+    entry: AuditEntry
+
+
 TelemetryFact = (
     RequestHandled
     | AttemptMade
@@ -443,6 +585,7 @@ TelemetryFact = (
     | InFlight
     | CostSettled
     | OrderCrashed
+    | AdminActed
 )
 
 

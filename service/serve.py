@@ -21,6 +21,7 @@ from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from tempfile import gettempdir
+from typing import IO
 
 import orjson
 import uvicorn
@@ -38,6 +39,8 @@ _log = logging.getLogger(__name__)
 _START_S = 10.0
 _RESTART_PAUSE_S = 0.5
 _FAREWELL_S = 2
+_LOCK_PATIENCE_S = 3.0
+_LOCK_PAUSE_S = 0.05
 _MAX_SOCKET_PATH = 100
 """Unix socket addresses hold 108 bytes on Linux, 104 elsewhere."""
 
@@ -61,7 +64,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         listener = stack.enter_context(_bound_socket(settings))
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
         if redis_url is None:
-            stack.enter_context(_locked(settings.data_dir))
+            await stack.enter_async_context(_locked(settings.data_dir))
             redis_url = await stack.enter_async_context(embedded_valkey(settings.data_dir / "valkey"))
         sandbox_url = await stack.enter_async_context(_sandbox()) if uses_sandbox else None
         port = listener.getsockname()[1]
@@ -181,17 +184,73 @@ def _bound_socket(settings: Settings) -> socket.socket:
     return listener
 
 
-@contextmanager
-def _locked(data_dir: Path) -> Iterator[None]:
+@asynccontextmanager
+async def _locked(data_dir: Path) -> AsyncIterator[None]:
     """Make sure that no other gateway runs an embedded Valkey in this directory."""
     with (data_dir / "lock").open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            # A command of the command line may have it for a moment.
+            async with asyncio.timeout(_LOCK_PATIENCE_S):
+                while not _lock(file):  # noqa: ASYNC110 - another process tells no event
+                    await asyncio.sleep(_LOCK_PAUSE_S)
+        except TimeoutError as error:
             raise SettingsError(
                 f"Another gateway uses GATEWAY_DATA_DIR {data_dir}: give this one a directory of its own"
             ) from error
         yield
+
+
+def _lock(file: IO[str]) -> bool:
+    """Take the lock of *file* if nobody has it; it ends when the file is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def open_state(settings: Settings) -> AsyncIterator[Surroundings]:
+    """Find the shared state for a command that does not serve; yields where it is and the secrets.
+
+    Without `GATEWAY_REDIS_URL` that is the embedded Valkey of the gateway that runs on
+    the data directory, or one of our own for as long as this is open.
+
+    Raises:
+        SettingsError: the data directory cannot be used, or is in use without a Valkey to talk to.
+        ChildFailed: the embedded Valkey does not start.
+    """
+    _prepare_directory(settings.data_dir)
+    secrets = _secrets(settings)
+    async with AsyncExitStack() as stack:
+        if settings.redis_url is not None:
+            redis_url = settings.redis_url.get_secret_value()
+        else:
+            redis_url = await _find_valkey(settings.data_dir, stack)
+        yield Surroundings(redis_url=redis_url, sandbox_url=None, public_url="", secrets=secrets)
+
+
+async def _find_valkey(data_dir: Path, stack: AsyncExitStack) -> str:
+    """Return the URL of the embedded Valkey of *data_dir*, one of our own if no gateway runs there."""
+    path = _socket_path(data_dir / "valkey")
+    lock = stack.enter_context((data_dir / "lock").open("w"))
+    turn = stack.enter_context((data_dir / "turn").open("w"))
+    try:
+        async with asyncio.timeout(_START_S):
+            # One command at a time may start a server, or another would talk to it when it stops.
+            while not _lock(turn):  # noqa: ASYNC110 - another process tells no event
+                await asyncio.sleep(_LOCK_PAUSE_S)
+            while not _lock(lock):
+                if await _answers(path):
+                    turn.close()
+                    return f"unix://{path}"
+                await asyncio.sleep(_LOCK_PAUSE_S)
+    except TimeoutError as error:
+        raise SettingsError(
+            f"GATEWAY_DATA_DIR {data_dir} is in use, and its Valkey does not answer; try again, or name the Redis "
+            "of the gateway in GATEWAY_REDIS_URL"
+        ) from error
+    return await stack.enter_async_context(embedded_valkey(data_dir / "valkey"))
 
 
 def _local_url(host: str, port: int) -> str:
@@ -260,15 +319,22 @@ async def _wait_for_socket(path: Path, process: asyncio.subprocess.Process) -> N
     while True:
         if process.returncode is not None:
             raise ChildFailed
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_unix_connection(str(path))
-            writer.write(b"PING\r\n")
-            answer = await reader.readline()
-            writer.close()
-            # While it reads its append-only file it answers -LOADING.
-            if answer.startswith(b"+PONG"):
-                return
+        if await _answers(path):
+            return
         await asyncio.sleep(0.01)
+
+
+async def _answers(path: Path) -> bool:
+    """Whether a Valkey is ready behind the socket at *path*."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b"PING\r\n")
+        answer = await reader.readline()
+        writer.close()
+    except OSError:
+        return False
+    # While it reads its append-only file it answers -LOADING.
+    return answer.startswith(b"+PONG")
 
 
 @asynccontextmanager

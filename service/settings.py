@@ -5,10 +5,11 @@ variables as its SDKs read them, and an optional TOML file for what is a table. 
 empty variable is an unset one.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -24,8 +25,16 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from pydantic_settings import SettingsError as NestedSettingsError
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_SECRETS = ("redis_url", "secrets")
-_REDIS_SCHEMES = ("redis", "rediss", "unix")
+_SECRETS = ("redis_url", "secrets", "admin_key", "metrics_key")
+_REDIS_SCHEMES = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
 _STORE_SCHEMES = ("file", "s3", "gs", "az")
 _OPENAI_URL = "https://api.openai.com/v1"
 
@@ -34,13 +43,66 @@ class SettingsError(ValueError):
     """A setting is missing or wrong; the text names it and what would be right, never its value."""
 
 
-class DefaultPolicy(BaseModel):
-    """Limits of every caller without a policy of its own; 0 means no such limit."""
+class Limits(BaseModel):
+    """The limits of a policy; 0 means no such limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    requests_per_min: int = Field(0, ge=0)
+    images_per_min: int = Field(0, ge=0)
+    images_per_day: int = Field(0, ge=0)
+    images_in_flight: int = Field(0, ge=0)
+    budget_per_month_microusd: int = Field(0, ge=0)
+
+
+class DefaultPolicy(Limits):
+    """Limits of every user without a policy of their own."""
+
     requests_per_min: int = Field(600, ge=0)
     images_per_min: int = Field(120, ge=0)
+
+
+_NAME = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+
+
+class PolicyConfig(Limits):
+    """A `[policies.<name>]` table of the configuration file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    models: list[str] = []
+    """Models that may be asked for; empty: all."""
+    max_n: int = Field(0, ge=0, le=10)
+    max_size: str = Field("", pattern=r"^([1-9][0-9]{1,4}x[1-9][0-9]{1,4})?$")
+    """As many pixels as one image may have at most, such as `1536x1024`."""
+    cache: Literal["on", "off"] = "on"
+    cache_scope: Literal["user", "team"] | None = None
+
+
+class TeamConfig(BaseModel):
+    """A `[teams.<name>]` table: which policy limits the team as a whole, and which each of its users."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    policy: _NAME | None = None
+    user_policy: _NAME | None = None
+    closed: bool = False
+
+
+class JwtConfig(BaseModel):
+    """Which tokens are believed: `GATEWAY_JWT__*`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = ""
+    audience: str = ""
+    """Comma-separated; a token must be for one of them."""
+    jwks: str = ""
+    """URL or file of the issuer's public keys."""
+    algorithms: str = "RS256,ES256"
+    user_claim: str = "sub"
+    team_claim: str = "team"
+    policy_claim: str = "policy"
 
 
 class BackendConfig(BaseModel):
@@ -70,6 +132,8 @@ class FileConfig(BaseModel):
 
     backend: BackendConfig = BackendConfig()
     moderation: ModerationConfig = ModerationConfig()
+    policies: dict[_NAME, PolicyConfig] = {}
+    teams: dict[_NAME, TeamConfig] = {}
     models: dict[str, dict[str, Any]] = {}
     """Added to or laid over the catalogue, `[models."<name>"]`."""
 
@@ -107,7 +171,13 @@ class Settings(BaseSettings):
     secrets: SecretStr | None = None
     """Comma-separated, newest first; each at least 16 characters. Unset on loopback: made once."""
 
-    auth: Literal["open"] = "open"
+    auth: Literal["open", "keys", "jwt", "keys,jwt"] = "open"
+    """Which credentials callers need: none, API keys, tokens of an identity provider, or either."""
+    admin_key: SecretStr | None = None
+    """Opens `/admin`, also before there are any keys; at least 16 characters."""
+    metrics_key: SecretStr | None = None
+    """Opens `/metrics` where credentials are asked for, and nothing else."""
+    jwt: JwtConfig = JwtConfig()
     allow_open: bool = False
     """Lets an open gateway listen beyond loopback: everybody who reaches it may spend."""
     sandbox: bool | None = None
@@ -127,6 +197,10 @@ class Settings(BaseSettings):
     drain_s: float = Field(120.0, ge=0)
     max_calls_in_flight: int = Field(64, ge=1)
     default_policy: DefaultPolicy = DefaultPolicy()
+    unpriced: Literal["refuse", "count"] = "refuse"
+    """Whether callers with a budget may order what has no known price: no, or counted as unknown."""
+    budgets_without_redis: Literal["refuse", "spend"] = "refuse"
+    """Whether callers with a budget may spend while nobody can tell what is left of it."""
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
     openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
@@ -143,12 +217,21 @@ class Settings(BaseSettings):
             raise ValueError("each secret must be at least 16 characters long")
         return value
 
+    @field_validator("admin_key", "metrics_key")
+    @classmethod
+    def _check_operator_key(cls, value: SecretStr | None) -> SecretStr | None:
+        # What a header cannot carry would lock its owner out.
+        if value is not None and not re.fullmatch(r"[!-~]{16,512}", value.get_secret_value()):
+            raise ValueError("must be 16 to 512 ASCII characters without spaces")
+        return value
+
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_url(value.get_secret_value(), _REDIS_SCHEMES):
+        if value is not None and not _is_redis_url(value.get_secret_value()):
             raise ValueError(
-                f"must be a URL that starts with {', '.join(f'{name}://' for name in _REDIS_SCHEMES)}"
+                "must be a URL such as redis://host:6379, unix:///path, redis+cluster://host,host or "
+                "redis+sentinel://host,host/primary (rediss for TLS)"
             )
         return value
 
@@ -184,19 +267,24 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:
-        if not self.is_loopback and not self.allow_open:
+        if not self.is_loopback and self.is_open and not self.allow_open:
             raise ValueError(
                 "GATEWAY_HOST is not loopback and GATEWAY_AUTH is open: anyone could spend. "
-                "Bind to 127.0.0.1, or set GATEWAY_ALLOW_OPEN=true where the network is trusted"
+                "Set GATEWAY_AUTH=keys, bind to 127.0.0.1, or set GATEWAY_ALLOW_OPEN=true where the network "
+                "is trusted"
             )
         if not self.is_loopback and self.public_url is None:
             raise ValueError("GATEWAY_PUBLIC_URL is required off loopback: links are made with it")
         if self.redis_url is None and (self.replicas > 1 or not self.embedded_redis):
             raise ValueError("GATEWAY_REDIS_URL is required with several replicas or without embedded Redis")
-        if self.redis_url is not None and self.secrets is None and not self.is_loopback:
+        if self.redis_url is not None and self.secrets is None and not (self.is_loopback and self.is_open):
             raise ValueError(
                 "GATEWAY_SECRETS is required with GATEWAY_REDIS_URL: all replicas must share them"
             )
+        if "jwt" in self.auth:
+            for name in ("issuer", "audience", "jwks"):
+                if not getattr(self.jwt, name):
+                    raise ValueError(f"GATEWAY_JWT__{name.upper()} is required with GATEWAY_AUTH={self.auth}")
         return self
 
     @classmethod
@@ -210,6 +298,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Take values as they are given: `load_settings` reads the environment."""
         return (init_settings,)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether callers need no credentials."""
+        return self.auth == "open"
 
     @property
     def is_loopback(self) -> bool:
@@ -227,7 +320,7 @@ class Settings(BaseSettings):
             return True
         if self.openai_api_key is not None or self.openai_base_url is not None:
             return False
-        if self.sandbox is None and self.is_loopback:
+        if self.sandbox is None and self.is_loopback and self.is_open:
             return True
         raise SettingsError(
             "No image provider: set OPENAI_API_KEY (and OPENAI_BASE_URL for another server), "
@@ -291,17 +384,64 @@ def _read_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _read_file(path: Path) -> FileConfig:
+    text = ""
     try:
-        return FileConfig.model_validate(tomllib.loads(path.read_text("utf-8")))
+        text = path.read_text("utf-8")
+        config = FileConfig.model_validate(tomllib.loads(text))
     except OSError as error:
         raise SettingsError(f"GATEWAY_CONFIG: cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: {error}") from error
     except ValidationError as error:
         lines = (
-            f"{path}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+            f"{path}, line {_line_of(text, problem['loc'])}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            for problem in error.errors()
         )
         raise SettingsError("\n".join(lines)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    for team, entry in config.teams.items():
+        for field in ("policy", "user_policy"):
+            policy = getattr(entry, field)
+            if policy is not None and policy not in config.policies:
+                line = _line_of(text, ("teams", team, field))
+                raise SettingsError(
+                    f"{path}, line {line}: teams.{team}.{field}: there is no [policies.{policy}] in this file"
+                )
+    return config
+
+
+def _line_of(text: str, location: tuple[int | str, ...]) -> int:
+    """Return the line that completes the value at *location*, or at as much of it as there is.
+
+    The parser tells no positions; but the first lines up to it are a document that
+    has the value, and one line less are not.
+    """
+    lines = text.split("\n")
+    found = 1
+    for depth in range(1, len(location) + 1):
+        for number in range(_first_with(lines, location[depth - 1], found), len(lines) + 1):
+            if _has("\n".join(lines[:number]), location[:depth]):
+                found = number
+                break
+        else:
+            break
+    return found
+
+
+def _first_with(lines: list[str], part: int | str, start: int) -> int:
+    """Return the first line from *start* on that has the name *part*: lines before it need not be tried."""
+    if isinstance(part, int):
+        return start
+    return next((number for number in range(start, len(lines) + 1) if part in lines[number - 1]), start)
+
+
+def _has(text: str, location: tuple[int | str, ...]) -> bool:
+    try:
+        value: Any = tomllib.loads(text)
+        for part in location:
+            value = value[part]
+    except (tomllib.TOMLDecodeError, KeyError, IndexError, TypeError):
+        return False
+    return True
 
 
 def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
@@ -311,6 +451,15 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     return parts.scheme in schemes and bool(parts.netloc or parts.path)
+
+
+def _is_redis_url(text: str) -> bool:
+    """Whether *text* has the form of a Redis URL; several hosts in one (`a:1,b:2`) have no port to read."""
+    scheme, _, rest = text.partition("://")
+    if "+" not in scheme:
+        return _is_url(text, _REDIS_SCHEMES)
+    hosts, _, primary = rest.partition("?")[0].partition("/")
+    return scheme in _REDIS_SCHEMES and bool(hosts) and ("sentinel" not in scheme or bool(primary))
 
 
 def _describe(problem: Mapping[str, Any]) -> str:

@@ -12,6 +12,8 @@ import httpx
 from aiolimiter import AsyncLimiter
 from redis.asyncio import Redis
 
+from service.adapters.jwks import JwksSource
+from service.adapters.jwt import JwtVerifier, TokenRules
 from service.adapters.links import SignedLinks
 from service.adapters.logs import LoggedTelemetry
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts, open_transport
@@ -19,18 +21,24 @@ from service.adapters.openai.moderation import ListModerator, ProviderModerator
 from service.adapters.outbox import FileOutbox
 from service.adapters.pillow import PillowPictures
 from service.adapters.prometheus import PrometheusMetrics
+from service.adapters.redis.callers import RedisCallers
 from service.adapters.redis.client import open_client, translated_errors
+from service.adapters.redis.heartbeats import RedisHeartbeats
 from service.adapters.redis.keys import pool_key
+from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.redis.wakeups import RedisWakeups
 from service.adapters.secrets import derive_key
 from service.adapters.store import ObjectStore
 from service.adapters.system import SystemClock
-from service.domain.catalog import Catalog, parse_catalog
+from service.domain.callers import Directory, Policy, Team
+from service.domain.catalog import Catalog, CatalogError, parse_catalog
 from service.domain.errors import StateUnavailable
-from service.domain.images import ImageOrder, Policy, Realm
+from service.domain.images import ImageOrder, Realm
 from service.domain.retrying import RetryRule
+from service.gateway.administration import Administration
 from service.gateway.attempts import Attempts
+from service.gateway.callers import Callers, Credentials
 from service.gateway.degraded import LocalShare
 from service.gateway.dispatch import Dispatcher
 from service.gateway.flights import Flights
@@ -39,10 +47,11 @@ from service.gateway.keeping import Keeper
 from service.gateway.orders import OrderRunner
 from service.gateway.refusals import Refusals
 from service.gateway.state import LEASE_S, SharedState
+from service.gateway.usage import Usage
 from service.http.services import HttpServices
 from service.http.uploads import sweep
-from service.ports import Moderator, StateFailed, Telemetry
-from service.settings import Settings
+from service.ports import Clock, Moderator, StateFailed, Telemetry, TokenVerifier
+from service.settings import Settings, SettingsError
 
 _REDIS_CONNECTIONS = 64
 _PICTURE_WORKERS = 2
@@ -60,6 +69,28 @@ class Surroundings:
     sandbox_url: str | None
     public_url: str
     secrets: tuple[str, ...]
+
+
+def check_settings(settings: Settings) -> None:
+    """Find out before anything is started whether what is set can work together.
+
+    Raises:
+        SettingsError: naming the setting and what would be right.
+    """
+    try:
+        catalog = load_catalog(settings)
+    except CatalogError as error:
+        raise SettingsError(f"{settings.config}: {error}") from error
+    for name, policy in settings.file.policies.items():
+        for model in policy.models:
+            if model not in catalog.models:
+                raise SettingsError(f"{settings.config}: policies.{name}.models: there is no model '{model}'")
+    if "jwt" in settings.auth:
+        try:
+            _token_rules(settings)
+            JwksSource(settings.jwt.jwks, client=httpx.AsyncClient(), clock=SystemClock())
+        except ValueError as error:
+            raise SettingsError(f"GATEWAY_JWT: {error}") from error
 
 
 def load_catalog(settings: Settings) -> Catalog:
@@ -89,20 +120,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
         stack.push_async_callback(transport.aclose)
 
         flights = Flights()
-        state = SharedState(
-            book=RedisOrderBook(
-                redis,
-                clock=clock,
-                timeout_s=settings.redis_timeout_s,
-                lease_s=LEASE_S,
-                ttl_s=settings.cache_ttl_s,
-                process=process,
-            ),
-            outbox=FileOutbox(settings.data_dir / "outbox"),
-            clock=clock,
-            telemetry=telemetry,
-            local=LocalShare(clock=clock, processes=settings.replicas * settings.workers),
-        )
+        state = _open_state(settings, redis, clock, telemetry, process)
         dispatcher = Dispatcher(
             attempts=Attempts(
                 backend=OpenAIBackend(
@@ -121,16 +139,25 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
         )
         runner = await stack.enter_async_context(OrderRunner(telemetry=telemetry, drain_s=settings.drain_s))
         wakeups = RedisWakeups(listener, process=process)
-        runner.keep("renew", state.renew_forever)
-        runner.keep("replay", state.replay_forever)
-        runner.keep("listen", lambda: state.listen_forever(wakeups, flights))
+        heartbeats = RedisHeartbeats(redis, process=process, timeout_s=settings.redis_timeout_s)
+        verifier = await _open_verifier(settings, clock, stack)
+        callers = _open_callers(settings, surroundings, redis, clock, verifier)
+        for name, loop in {
+            "beat": lambda: state.beat_forever(heartbeats),
+            "renew": state.renew_forever,
+            "replay": state.replay_forever,
+            "listen": lambda: state.listen_forever(wakeups, flights),
+            "callers": callers.watch_forever,
+        }.items():
+            runner.keep(name, loop)
         catalog = load_catalog(settings)
         metrics.watch_models({model.name: model.shutdown for model in catalog.models.values()}, clock.today)
-        person_key = derive_key(secret, "person")
         yield HttpServices(
             generate=Generate(
                 catalog=catalog,
-                keys=OrderKeys(fingerprint=derive_key(secret, "fingerprint"), person=person_key),
+                keys=OrderKeys(
+                    fingerprint=derive_key(secret, "fingerprint"), person=derive_key(secret, "person")
+                ),
                 runner=runner,
                 state=state,
                 dispatcher=dispatcher,
@@ -143,6 +170,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
                 pass_unknown=settings.file.backend.pass_unknown,
                 refusals=Refusals(clock),
                 moderator=await _open_moderator(settings, address, stack),
+                counts_unpriced=settings.unpriced == "count",
             ),
             runner=runner,
             state=state,
@@ -157,8 +185,11 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             ),
             clock=clock,
             telemetry=telemetry,
-            default_policy=Policy(**settings.default_policy.model_dump()),
-            person_key=person_key,
+            callers=callers,
+            administration=_administration(settings, redis, callers, clock, telemetry),
+            usage=_usage(settings, redis, clock),
+            is_open=settings.is_open,
+            metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
             deadline_s=settings.deadline_s,
             caches=settings.cache == "on",
             uploads=_open_uploads(settings),
@@ -174,6 +205,29 @@ def _open_redis(
     return client
 
 
+def _open_state(
+    settings: Settings, redis: Redis, clock: Clock, telemetry: Telemetry, process: str
+) -> SharedState:
+    return SharedState(
+        book=RedisOrderBook(
+            redis,
+            clock=clock,
+            timeout_s=settings.redis_timeout_s,
+            lease_s=LEASE_S,
+            ttl_s=settings.cache_ttl_s,
+            process=process,
+        ),
+        outbox=FileOutbox(settings.data_dir / "outbox"),
+        clock=clock,
+        telemetry=telemetry,
+        local=LocalShare(
+            clock=clock,
+            processes=settings.replicas * settings.workers,
+            spends_budgets=settings.budgets_without_redis == "spend",
+        ),
+    )
+
+
 async def _greet_redis(client: Redis, telemetry: Telemetry) -> None:
     """Say at once that Redis is away; the gateway serves all the same, by its local share."""
     try:
@@ -181,6 +235,105 @@ async def _greet_redis(client: Redis, telemetry: Telemetry) -> None:
             await client.ping()
     except StateUnavailable as error:
         telemetry.record(StateFailed(operation="start", reason=error.reason))
+
+
+def declared_directory(settings: Settings) -> Directory:
+    """Return the policies and teams of the configuration file."""
+    policies = {
+        name: Policy(
+            name=name,
+            caches=entry.cache == "on",
+            models=tuple(entry.models),
+            **entry.model_dump(exclude={"cache", "models"}),
+        )
+        for name, entry in settings.file.policies.items()
+    }
+    teams = {
+        name: Team(name=name, policy=entry.policy, user_policy=entry.user_policy, is_closed=entry.closed)
+        for name, entry in settings.file.teams.items()
+    }
+    return Directory(policies=policies, teams=teams)
+
+
+async def _open_verifier(settings: Settings, clock: Clock, stack: AsyncExitStack) -> TokenVerifier | None:
+    if "jwt" not in settings.auth:
+        return None
+    transport = open_transport(settings.jwt.jwks, connections=2) if "://" in settings.jwt.jwks else None
+    client = await stack.enter_async_context(httpx.AsyncClient(transport=transport))
+    keys = JwksSource(settings.jwt.jwks, client=client, clock=clock)
+    return JwtVerifier(rules=_token_rules(settings), keys=keys, clock=clock)
+
+
+def _token_rules(settings: Settings) -> TokenRules:
+    jwt = settings.jwt
+    return TokenRules(
+        issuer=jwt.issuer,
+        audience=tuple(part.strip() for part in jwt.audience.split(",")),
+        algorithms=tuple(part.strip() for part in jwt.algorithms.split(",")),
+        user_claim=jwt.user_claim,
+        team_claim=jwt.team_claim,
+        policy_claim=jwt.policy_claim,
+    )
+
+
+def _open_callers(
+    settings: Settings,
+    surroundings: Surroundings,
+    redis: Redis,
+    clock: Clock,
+    verifier: TokenVerifier | None,
+) -> Callers:
+    credentials = Credentials(
+        takes_keys="keys" in settings.auth,
+        takes_jwt="jwt" in settings.auth,
+        token_keys=tuple(derive_key(each, "token") for each in surroundings.secrets),
+        person_key=derive_key(surroundings.secrets[0], "person"),
+        admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
+    )
+    return Callers(
+        credentials=credentials,
+        book=RedisCallers(redis, timeout_s=settings.redis_timeout_s),
+        verifier=verifier,
+        declared=declared_directory(settings),
+        default_policy=Policy(**settings.default_policy.model_dump()),
+        clock=clock,
+    )
+
+
+def _administration(
+    settings: Settings, redis: Redis, callers: Callers, clock: Clock, telemetry: Telemetry
+) -> Administration:
+    book = RedisCallers(redis, timeout_s=settings.redis_timeout_s)
+    return Administration(
+        callers=callers,
+        book=book,
+        registrar=book,
+        ledger=RedisLedger(redis, clock=clock, timeout_s=settings.redis_timeout_s),
+        declared=declared_directory(settings),
+        clock=clock,
+        telemetry=telemetry,
+    )
+
+
+def _usage(settings: Settings, redis: Redis, clock: Clock) -> Usage:
+    return Usage(ledger=RedisLedger(redis, clock=clock, timeout_s=settings.redis_timeout_s), clock=clock)
+
+
+@asynccontextmanager
+async def open_administration(
+    settings: Settings, surroundings: Surroundings
+) -> AsyncIterator[tuple[Administration, Usage]]:
+    """Open what the command line works with: the state and nothing else."""
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        redis = _open_redis(settings, surroundings, stack, connections=2)
+        callers = _open_callers(settings, surroundings, redis, clock, verifier=None)
+        # Nobody scrapes a command; what it does is in the audit.
+        telemetry = PrometheusMetrics(version=version("image-gateway"))
+        yield (
+            _administration(settings, redis, callers, clock, telemetry),
+            _usage(settings, redis, clock),
+        )
 
 
 def _backend_address(settings: Settings, surroundings: Surroundings) -> BackendAddress:
@@ -234,7 +387,8 @@ def _pool_name(settings: Settings) -> PoolName | None:
         return None
 
     def name(order: ImageOrder, fingerprint: str) -> str:
-        scope = "team" if settings.cache_scope == "team" else f"user-{order.caller.user}"
+        is_own = "user" in (settings.cache_scope, order.caller.cache_scope)
+        scope = f"user-{order.caller.user}" if is_own else "team"
         return pool_key(order.caller.team, scope, fingerprint)
 
     return name

@@ -55,14 +55,18 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def run_valkey(*, port: int | None = None, directory: Path | None = None) -> Iterator[Valkey]:
+def run_valkey(
+    *, port: int | None = None, directory: Path | None = None, config: dict[str, str] | None = None
+) -> Iterator[Valkey]:
     """Run a Valkey on a unix socket, or on TCP when *port* is given (0: a free one)."""
     # Short, because a unix socket's address holds about 100 bytes.
     with tempfile.TemporaryDirectory(prefix="ig-") as short:
         if port is None:
-            server = ValkeyServer(port=0, unix_socket_path=f"{short}/s", data_dir=directory or Path(short))
+            server = ValkeyServer(
+                port=0, unix_socket_path=f"{short}/s", data_dir=directory or Path(short), config=config
+            )
         else:
-            server = ValkeyServer(port=port or free_port(), data_dir=directory or Path(short))
+            server = ValkeyServer(port=port or free_port(), data_dir=directory or Path(short), config=config)
         with server:
             process = server._process
             if process is None:

@@ -6,12 +6,14 @@ import sys
 
 import orjson
 import pytest
+from pydantic import BaseModel
 
 from service.adapters.prometheus import PrometheusMetrics
-from service.settings import DefaultPolicy, Settings
+from service.settings import DefaultPolicy, JwtConfig, Settings
 from tests.processes import REPOSITORY
 
 NOT_VARIABLES = {"file"}
+GROUPS: dict[str, type[BaseModel]] = {"default_policy": DefaultPolicy, "jwt": JwtConfig}
 
 
 def read(path: str) -> str:
@@ -20,10 +22,13 @@ def read(path: str) -> str:
 
 def variables() -> set[str]:
     """Return every variable that is a setting."""
-    names = set(Settings.model_fields) - NOT_VARIABLES - {"default_policy"}
+    names = set(Settings.model_fields) - NOT_VARIABLES - set(GROUPS)
     own = {f"GATEWAY_{name.upper()}" for name in names if not name.startswith("openai_")}
     provider = {name.upper() for name in names if name.startswith("openai_")}
-    return own | provider | {f"GATEWAY_DEFAULT_POLICY__{name.upper()}" for name in DefaultPolicy.model_fields}
+    members = {
+        f"GATEWAY_{group}__{name}".upper() for group, model in GROUPS.items() for name in model.model_fields
+    }
+    return own | provider | members
 
 
 def rows(text: str, heading: str) -> list[list[str]]:
@@ -56,8 +61,9 @@ def test_the_readme_has_the_defaults_that_are_in_force() -> None:
 
 def _default(variable: str) -> object:
     name = variable.removeprefix("GATEWAY_").lower()
-    if name.startswith("default_policy__"):
-        return getattr(DefaultPolicy(), name.removeprefix("default_policy__"))
+    group, _, member = name.partition("__")
+    if member:
+        return getattr(GROUPS[group](), member)
     return Settings.model_fields[name].get_default()
 
 
@@ -72,7 +78,14 @@ def _plain(value: object) -> str:
 )
 def test_no_document_names_a_setting_that_is_none(path: str) -> None:
     known = variables() | {
-        f"{name}_FILE" for name in ("GATEWAY_SECRETS", "GATEWAY_REDIS_URL", "OPENAI_API_KEY")
+        f"{name}_FILE"
+        for name in (
+            "GATEWAY_SECRETS",
+            "GATEWAY_REDIS_URL",
+            "GATEWAY_ADMIN_KEY",
+            "GATEWAY_METRICS_KEY",
+            "OPENAI_API_KEY",
+        )
     }
     # Of the command line, which is a client.
     known |= {"GATEWAY_URL", "GATEWAY_KEY"}
@@ -157,3 +170,16 @@ def test_links_between_documents_lead_somewhere() -> None:
         ]
 
     assert broken == []
+
+
+def test_the_openapi_document_says_which_routes_want_credentials() -> None:
+    document = orjson.loads(read("openapi/openapi.json"))
+
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    without = {
+        f"{method} {path}"
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if operation.get("security") != [{"bearer": []}]
+    }
+    assert without == {"get /livez", "get /readyz", "get /v1/images/files/{name}"}

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from service.ports import (
+    AdminActed,
     AttemptMade,
     CostSettled,
     ImageDelivered,
@@ -105,6 +106,9 @@ class PrometheusMetrics:
         self._crashes = Counter(
             "imagegw_order_crashes", "Orders ended by a bug in the gateway.", registry=registry
         )
+        self._admin_acts = Counter(
+            "imagegw_admin_acts", "What admins did over HTTP.", ["act"], registry=registry
+        )
         Gauge("imagegw_build_info", "Always 1.", ["version"], registry=registry).labels(version).set(1)
         self._remaining_s = Gauge(
             "imagegw_model_remaining_seconds",
@@ -147,6 +151,8 @@ class PrometheusMetrics:
                 self._state_failures.labels(fact.operation, fact.reason).inc()
             case OrderCrashed():
                 self._crashes.inc()
+            case AdminActed(entry=entry):
+                self._admin_acts.labels(entry.act).inc()
 
     def _count_in_flight(self, fact: InFlight) -> None:
         for kind, change in (("orders", fact.orders), ("calls", fact.calls), ("waiters", fact.waiters)):

@@ -93,7 +93,8 @@ class Model:
     """One model under the name callers ask for.
 
     *images_per_call* is how many pictures one provider call makes at most;
-    *default_size* is empty where the provider chooses (`auto`).
+    *default_size* is empty where the provider chooses (`auto`). *weights* say, by quality,
+    as how many an image counts against limits of images; `default` stands for the rest, else 1.
     """
 
     name: str
@@ -112,6 +113,7 @@ class Model:
     price: TokenPrice | None = None
     price_per_image: Mapping[str, int] = field(default_factory=dict)
     output_tokens: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict)
     answers_usage: bool = True
     answers_revised_prompt: bool = False
     takes_response_format: bool = False
@@ -211,6 +213,16 @@ def parse_size(size: str) -> tuple[int, int] | None:
     return int(width), int(height)
 
 
+def pixels_of(model: Model, size: object) -> int:
+    """Return how many pixels an image of *size* has at most; what the provider chooses itself is `LARGEST_AUTO`."""
+    width, height = parse_size(str(size or model.default_size)) or LARGEST_AUTO
+    return width * height
+
+
+LARGEST_AUTO = (1536, 1024)
+"""The largest size that `auto` resolves to (API reference, `size`, 2026-11)."""
+
+
 def _is_plain_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5 and not text.startswith("0")
 
@@ -242,10 +254,17 @@ def _parse_model(name: str, entry: Mapping[str, Any], families: Mapping[str, Map
             inputs=InputRule(**{**inputs, "formats": tuple(inputs.get("formats", ()))}),
             bridge=_parse_bridge(bridge) if bridge else None,
             price=TokenPrice(**price) if price else None,
+            weights=_parse_weights(fields.pop("weights", {})),
             **fields,
         )
     except (AttributeError, TypeError, KeyError, ValueError) as error:
         raise CatalogError(f"models.{name}: {error}") from error
+
+
+def _parse_weights(weights: Mapping[str, Any]) -> Mapping[str, int]:
+    if any(type(weight) is not int or weight < 1 for weight in weights.values()):
+        raise ValueError("weights must be whole numbers of at least 1")
+    return weights
 
 
 def _parse_rule(rule: Mapping[str, Any]) -> ParameterRule:

@@ -6,8 +6,13 @@ Owns the error classes and the `CallFailure` value; does not own HTTP statuses
 
     GatewayError
     ├── InvalidOrder          the caller's mistake, found before anything is spent
-    ├── Unauthenticated       no or unknown credentials where some are required
-    ├── RateLimited           a limit of the caller's policy has no room
+    ├── Unauthenticated       no, unknown, expired or revoked credentials where some are required
+    ├── PermissionDenied      known credentials that may not do this
+    ├── ModelNotAllowed       a policy does not allow the asked model
+    ├── PriceUnknown          money is limited and the model has no price
+    ├── NotFound              an admin names what is not there
+    ├── Conflict              an admin's act that what is there forbids
+    ├── RateLimited           a limit of one of the caller's policies has no room
     ├── NotCached             `only-if-cached` and there is too little in the pool
     ├── OrderFailed           the calls of an order failed; carries their failures
     ├── DeadlineExceeded      the order's deadline passed before its images were there
@@ -108,15 +113,48 @@ class InvalidOrder(GatewayError):
 
 
 class Unauthenticated(GatewayError):
-    """Credentials are missing or unknown."""
+    """Credentials are missing, unknown, expired or revoked."""
+
+
+class PermissionDenied(GatewayError):
+    """The credentials are good, but not for this."""
+
+
+class ModelNotAllowed(GatewayError):
+    """A policy of the caller does not list the asked model."""
+
+    def __init__(self, model: str, scope: str) -> None:
+        super().__init__(
+            f"The model '{model[:100]}' does not exist or this {scope} does not have access to it. "
+            "GET /v1/usage lists the models that are allowed."
+        )
+
+
+class PriceUnknown(GatewayError):
+    """The caller has a budget, and the model's price is not in the catalogue: unknown is not free."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(
+            f"The price of '{model[:100]}' is not known, and this caller has a budget. "
+            "An operator can add the price to the catalogue, or set GATEWAY_UNPRICED=count."
+        )
+
+
+class NotFound(GatewayError):
+    """There is no key, policy or team of this name."""
+
+
+class Conflict(GatewayError):
+    """What is there forbids the act: it is declared in the file, in use, or closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitState:
     """Where one limit stands after a decision.
 
-    *resource* is `requests` or `images`; *reset_s* is the time until the whole
-    limit is free again.
+    *resource* is a `callers.Resource`; *limit* and *remaining* are in its unit (requests,
+    images as weighted, images, micro-dollars). *reset_s* is the time until the whole
+    limit is free again, or until its day or month ends; 0 for images in flight.
     """
 
     resource: str
@@ -126,8 +164,21 @@ class LimitState:
     reset_s: float
 
 
+_PERIODS = {
+    "requests": "requests per min",
+    "images": "images per min",
+    "images_per_day": "images per day",
+    "images_in_flight": "images in flight",
+    "budget_per_month": "budget per month",
+}
+_ENDS = {"images_per_day": "at midnight UTC", "budget_per_month": "with the next month (UTC)"}
+
+
 class RateLimited(GatewayError):
-    """A limit refused; waiting *retry_after_s* alone makes the same order pass."""
+    """A limit refused; waiting *retry_after_s* alone makes the same order pass.
+
+    Except for images in flight, where nobody knows when another order ends.
+    """
 
     def __init__(
         self,
@@ -137,15 +188,30 @@ class RateLimited(GatewayError):
         limits: tuple[LimitState, ...],
         degraded: bool = False,
     ) -> None:
-        super().__init__(
-            f"Rate limit reached for {refused.resource} per min of this {refused.scope}: "
-            f"limit {refused.limit}, remaining {refused.remaining}. "
-            f"Please try again in {retry_after_s:.3f}s."
-        )
+        super().__init__(_describe_limit(refused, retry_after_s))
         self.refused = refused
         self.retry_after_s = retry_after_s
         self.limits = limits
         self.degraded = degraded
+
+    @property
+    def is_quota(self) -> bool:
+        """Whether only the end of a day or a month helps: waiting a minute and trying again does not."""
+        return self.refused.resource in _ENDS
+
+
+def _describe_limit(state: LimitState, retry_after_s: float) -> str:
+    name = f"{_PERIODS[state.resource]} of this {state.scope}"
+    if state.resource == "budget_per_month":
+        limit, used = (f"${amount / 1e6:.6f}" for amount in (state.limit, state.limit - state.remaining))
+    else:
+        limit, used = str(state.limit), str(state.limit - state.remaining)
+    use = f"limit {limit}, used {used}"
+    if state.resource in _ENDS:
+        return f"You exceeded the {name}: {use}. It frees {_ENDS[state.resource]}."
+    if state.resource == "images_in_flight":
+        return f"Rate limit reached for {name}: {use}. It frees as they are finished."
+    return f"Rate limit reached for {name}: {use}. Please try again in {retry_after_s:.3f}s."
 
 
 class NotCached(GatewayError):

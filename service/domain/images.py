@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from service.domain.callers import Caller
 from service.domain.errors import CallFailure, GatewayError, LimitState
 
 Parameters = Mapping[str, Any]
@@ -35,24 +36,6 @@ class Realm(StrEnum):
 
     SANDBOX = "sandbox"
     LIVE = "live"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
-    """A named set of limits; 0 means no such limit."""
-
-    name: str = "default"
-    requests_per_min: int = 0
-    images_per_min: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Caller:
-    """Who asks. *user* is a keyed hash, never what the caller sent."""
-
-    team: str
-    user: str
-    policy: Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from service.domain.catalog import Model, parse_size
+from service.domain.catalog import Model, pixels_of
 from service.domain.images import Parameters
 
 _BASE_PIXELS = 1024 * 1024
@@ -34,16 +34,23 @@ def estimate_image(model: Model, parameters: Parameters) -> int | None:
     """Return the most one image of these *parameters* should cost, or None when unknown.
 
     Token-priced models: the output tokens of a 1024x1024 picture of that quality
-    in proportion to its pixels (never less than one such picture).
+    in proportion to its pixels (never less than one such picture). What the
+    provider chooses itself is taken at its dearest: `auto` quality as `high`.
     """
     quality = str(parameters.get("quality", "auto"))
-    size = str(parameters.get("size", "1024x1024"))
     if model.price_per_image:
+        size = str(parameters.get("size", "1024x1024"))
         rule = model.parameters.get("quality")
         default = rule.default if rule else None
         return model.price_per_image.get(f"{parameters.get('quality', default)}/{size}")
     tokens = model.output_tokens.get(quality)
     if model.price is None or tokens is None:
         return None
-    width, height = parse_size(size) or (1024, 1024)
-    return math.ceil(tokens * max(1.0, width * height / _BASE_PIXELS) * model.price.image_out)
+    pixels = pixels_of(model, parameters.get("size"))
+    return math.ceil(tokens * max(1.0, pixels / _BASE_PIXELS) * model.price.image_out)
+
+
+def weigh_image(model: Model, parameters: Parameters) -> int:
+    """Return as how many an image of these *parameters* counts against limits of images."""
+    quality = str(parameters.get("quality", "auto"))
+    return model.weights.get(quality, model.weights.get("default", 1))

@@ -1,42 +1,71 @@
 """Admission without Redis: this process's share of every limit, and its own claims.
 
-Failure behaviour: open, bounded. Each process admits *limit ÷ processes* (at least
-1), decided by the same GCRA as the script; nothing is read from the cache;
-identical orders share their calls within the process only. What is made is
-settled later through the outbox.
+Failure behaviour: open, bounded. Each process admits *limit ÷ live processes* (at
+least 1): rates by the same GCRA as the script, days and images in flight by counting
+what it admitted itself. A limit of money has no share: such orders are refused unless
+the operator chose otherwise. Nothing is read from the cache; identical orders share
+their calls within the process only. What is made is settled later through the outbox.
 """
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections import Counter
+from dataclasses import dataclass
 from itertools import count
 
+from cachetools import LRUCache
+
 from service.domain import gcra
-from service.domain.errors import LimitState, RateLimited
+from service.domain.callers import RATES, Resource
+from service.domain.errors import LimitState, RateLimited, StateUnavailable
 from service.ports import Ask, Clock, Grant, Limit, Settlement
 
 MAX_SCOPES = 10_000
 """Limit states kept at most; the longest unused goes first."""
 
+_DAY_S = 86400
+_IN_FLIGHT_WAIT_S = 1.0
 
 _Scope = tuple[str, str, str, str]
 
 
-class LocalShare:
-    """What a process may hand out by itself while the shared state is away."""
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What one limit says: *state* once this is charged, *wait_s* above 0 when it refuses."""
 
-    def __init__(self, *, clock: Clock, processes: int) -> None:
+    state: LimitState
+    wait_s: float = 0.0
+    arrival_us: int = 0
+    used: int = 0
+
+
+class LocalShare:
+    """What a process may hand out by itself while the shared state is away.
+
+    *processes* share every limit: those that should be there, or as many as were
+    last heard of where that is more.
+    """
+
+    def __init__(self, *, clock: Clock, processes: int, spends_budgets: bool = False) -> None:
         self._clock = clock
-        self._processes = processes
-        self._arrivals_us: OrderedDict[_Scope, int] = OrderedDict()
+        self._expected = self._processes = processes
+        self._spends_budgets = spends_budgets
+        self._arrivals_us: LRUCache[_Scope, int] = LRUCache(MAX_SCOPES)
+        self._days: LRUCache[_Scope, tuple[int, int]] = LRUCache(MAX_SCOPES)
+        self._in_flight: Counter[_Scope] = Counter()
+        self._holds: dict[str, tuple[tuple[_Scope, ...], int]] = {}
         self._claims: dict[str, dict[int, str]] = {}
         # Below zero, so that they never meet an index the script gave.
         self._indices = count(-1, -1)
+
+    def share_among(self, processes: int) -> None:
+        """Divide every limit by the number of *processes* that were heard of."""
+        self._processes = max(processes, self._expected)
 
     def begin(self, ask: Ask) -> Grant:
         """Admit from the local share.
 
         Raises:
             RateLimited: the share is used up; nothing was charged.
+            StateUnavailable: a budget would have to be spent without knowing what is left of it.
         """
         others = self._claims.get(ask.pool, {}) if ask.pool and not ask.fresh else {}
         awaited = tuple(index for index in others if index not in ask.used)[: ask.n]
@@ -48,60 +77,94 @@ class LocalShare:
         return Grant(ready=(), mine=mine, awaited=awaited, limits=limits, degraded=True)
 
     def finish(self, settlement: Settlement) -> None:
-        """Drop the local claims that a settlement ends."""
+        """Drop the local claims and slots that a settlement ends."""
+        ended = [*(index for index, _ in settlement.made if index is not None), *settlement.released]
+        self._free_slots(settlement.fence, len(ended))
         claims = self._claims.get(settlement.pool or "")
         if claims is None:
             return
-        for index in (*(index for index, _ in settlement.made), *settlement.released):
-            claims.pop(index, None) if index is not None else None
+        for index in ended:
+            claims.pop(index, None)
         if not claims:
             del self._claims[settlement.pool or ""]
 
     def _charge(self, ask: Ask, images: int) -> tuple[LimitState, ...]:
-        now_us = int(self._clock.monotonic_s() * 1e6)
-        weights = {"requests": 1 if ask.round == 0 else 0, "images": images}
-        decisions = [self._decide(ask.team, limit, weights[limit.resource], now_us) for limit in ask.limits]
-        retry_after_us = max((decision.retry_after_us for decision in decisions), default=0)
-        if retry_after_us > 0:
+        limits = [limit for limit in ask.limits if limit.resource != Resource.BUDGET_PER_MONTH]
+        if len(limits) < len(ask.limits) and images and not self._spends_budgets:
+            raise StateUnavailable("degraded")
+        verdicts = [self._judge(ask, limit, images) for limit in limits]
+        worst = max(verdicts, key=lambda verdict: verdict.wait_s, default=None)
+        if worst is not None and worst.wait_s > 0:
             # All or none: what the others allowed is not charged either.
-            before = [self._decide(ask.team, limit, 0, now_us) for limit in ask.limits]
-            states = self._states(ask.limits, before)
-            refused = next(
-                state
-                for state, decision in zip(states, decisions, strict=True)
-                if decision.retry_after_us == retry_after_us
-            )
-            raise RateLimited(refused, retry_after_s=retry_after_us / 1e6, limits=states, degraded=True)
-        for limit, decision in zip(ask.limits, decisions, strict=True):
-            self._remember(_scope(ask.team, limit), decision.arrival_us)
-        return self._states(ask.limits, decisions)
+            before = tuple(self._judge(ask, limit, 0, requests=0).state for limit in limits)
+            refused = before[verdicts.index(worst)]
+            raise RateLimited(refused, retry_after_s=worst.wait_s, limits=before, degraded=True)
+        for limit, verdict in zip(limits, verdicts, strict=True):
+            self._remember(ask, limit, verdict, images)
+        return tuple(verdict.state for verdict in verdicts)
 
-    def _decide(self, team: str, limit: Limit, weight: int, now_us: int) -> gcra.Decision:
-        arrival_us = self._arrivals_us.get(_scope(team, limit), 0)
-        share = self._share(limit)
+    def _judge(self, ask: Ask, limit: Limit, images: int, *, requests: int = 1) -> _Verdict:
+        if limit.resource in RATES:
+            first = requests if ask.round == 0 else 0
+            weight = first if limit.resource == Resource.REQUESTS else images * ask.weight
+            return self._judge_rate(ask, limit, weight)
+        share, scope = self._share(limit), _scope(ask.team, limit)
+        if limit.resource == Resource.IMAGES_PER_DAY:
+            day, seconds = divmod(self._clock.wall_s(), _DAY_S)
+            counted_day, counted = self._days.get(scope, (0, 0))
+            used, ends_s = counted if counted_day == int(day) else 0, _DAY_S - seconds
+            wanted, wait_s = images * ask.weight, ends_s
+        else:
+            used, ends_s = self._in_flight[scope], 0.0
+            wanted, wait_s = images, _IN_FLIGHT_WAIT_S
         # An order larger than the share takes all of it, or it could never pass while this lasts.
-        return gcra.decide(arrival_us, now_us, min(weight, share), share)
-
-    def _states(self, limits: Sequence[Limit], decisions: Sequence[gcra.Decision]) -> tuple[LimitState, ...]:
-        return tuple(
-            LimitState(
-                resource=limit.resource,
-                scope=limit.scope,
-                limit=self._share(limit),
-                remaining=decision.remaining,
-                reset_s=decision.reset_us / 1e6,
-            )
-            for limit, decision in zip(limits, decisions, strict=True)
+        wanted = min(wanted, share)
+        state = LimitState(
+            resource=limit.resource,
+            scope=limit.scope,
+            limit=share,
+            remaining=max(0, share - used - wanted),
+            reset_s=ends_s,
         )
+        return _Verdict(state, wait_s if wanted and used + wanted > share else 0.0, used=used + wanted)
+
+    def _judge_rate(self, ask: Ask, limit: Limit, weight: int) -> _Verdict:
+        now_us = int(self._clock.monotonic_s() * 1e6)
+        share = self._share(limit)
+        arrival_us = self._arrivals_us.get(_scope(ask.team, limit), 0)
+        decision = gcra.decide(arrival_us, now_us, min(weight, share), share)
+        state = LimitState(
+            resource=limit.resource,
+            scope=limit.scope,
+            limit=share,
+            remaining=decision.remaining,
+            reset_s=decision.reset_us / 1e6,
+        )
+        return _Verdict(state, decision.retry_after_us / 1e6, arrival_us=decision.arrival_us)
+
+    def _remember(self, ask: Ask, limit: Limit, verdict: _Verdict, images: int) -> None:
+        scope = _scope(ask.team, limit)
+        if limit.resource in RATES:
+            self._arrivals_us[scope] = verdict.arrival_us
+        elif limit.resource == Resource.IMAGES_PER_DAY:
+            self._days[scope] = (int(self._clock.wall_s() // _DAY_S), verdict.used)
+        elif images:
+            self._in_flight[scope] += images
+            scopes, _ = self._holds.get(ask.fence, ((), 0))
+            self._holds[ask.fence] = ((*scopes, scope), images)
+
+    def _free_slots(self, fence: str, images: int) -> None:
+        scopes, held = self._holds.pop(fence, ((), 0))
+        freed = min(images, held)
+        for scope in scopes:
+            self._in_flight[scope] -= freed
+            if not self._in_flight[scope]:
+                del self._in_flight[scope]
+        if freed < held:
+            self._holds[fence] = (scopes, held - freed)
 
     def _share(self, limit: Limit) -> int:
-        return max(1, limit.per_min // self._processes)
-
-    def _remember(self, scope: _Scope, arrival_us: int) -> None:
-        self._arrivals_us[scope] = arrival_us
-        self._arrivals_us.move_to_end(scope)
-        if len(self._arrivals_us) > MAX_SCOPES:
-            self._arrivals_us.popitem(last=False)
+        return max(1, limit.amount // self._processes)
 
 
 def _scope(team: str, limit: Limit) -> _Scope:

@@ -163,6 +163,8 @@ class Dispatcher:
             released=tuple(released),
             refunded=refunded,
             unknown=unknown,
+            scopes=job.ask.scopes,
+            weight=job.ask.weight,
             estimate_microusd=job.ask.estimate_microusd,
         )
 

@@ -9,18 +9,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.domain import bridge
-from service.domain.catalog import Catalog
+from service.domain.callers import Caller, check_policies
+from service.domain.catalog import Catalog, pixels_of
 from service.domain.errors import (
     CallFailure,
     DeadlineExceeded,
     GatewayError,
     ImageMissing,
-    InvalidOrder,
     NotCached,
     OrderFailed,
+    PermissionDenied,
+    PriceUnknown,
     RateLimited,
     StateUnavailable,
     StoreUnavailable,
+    Unauthenticated,
 )
 from service.domain.fanout import split_order
 from service.domain.fingerprint import fingerprint_order, keyed_hash
@@ -35,7 +38,7 @@ from service.domain.images import (
     SentOrder,
     Source,
 )
-from service.domain.pricing import estimate_image
+from service.domain.pricing import estimate_image, weigh_image
 from service.gateway.attempts import NOT_SENT
 from service.gateway.dispatch import Dispatcher, Job, Seats
 from service.gateway.flights import Flights
@@ -89,7 +92,11 @@ class _Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generate:
-    """The use case behind `POST /v1/images/generations`. *pool_name* None switches the cache off."""
+    """The use case behind the image routes.
+
+    *pool_name* None switches the cache off; *counts_unpriced* lets callers with a
+    budget order what has no known price.
+    """
 
     catalog: Catalog
     keys: OrderKeys
@@ -105,6 +112,7 @@ class Generate:
     refusals: Refusals
     moderator: Moderator | None = None
     pass_unknown: bool = False
+    counts_unpriced: bool = False
 
     def start(
         self, order: ImageOrder, when_done: Callable[[], None] = lambda: None
@@ -113,12 +121,15 @@ class Generate:
 
         Raises:
             InvalidOrder: nothing was spent.
+            ModelNotAllowed: by a policy of the caller.
+            PriceUnknown: the caller has a budget and the model no price.
             Draining: the process is shutting down.
         """
         sent = bridge.translate(self.catalog, order, self.clock.today(), pass_unknown=self.pass_unknown)
-        _check_burst(order)
+        self._check_policies(order, sent)
         fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
-        pool = self.pool_name(order, fingerprint) if self.pool_name is not None and order.cache.keep else None
+        may_keep = order.cache.keep and order.caller.may_cache
+        pool = self.pool_name(order, fingerprint) if self.pool_name is not None and may_keep else None
         memory = f"{order.caller.team} {fingerprint}"
 
         async def work(running: RunningOrder) -> None:
@@ -128,6 +139,20 @@ class Generate:
                 when_done()
 
         return self.runner.start(order.id, work), sent
+
+    def _check_policies(self, order: ImageOrder, sent: SentOrder) -> None:
+        """Check what the caller's policies say of the asked model, the number and the size."""
+        asked, model = self.catalog.models[order.asked_model], self.catalog.models[sent.model]
+        check_policies(
+            order.caller,
+            model=order.asked_model,
+            n=order.n,
+            pixels=pixels_of(asked, order.parameters.get("size")),
+            weight=weigh_image(model, sent.parameters),
+        )
+        is_unpriced = estimate_image(model, sent.parameters) is None
+        if is_unpriced and order.caller.has_budget and not self.counts_unpriced:
+            raise PriceUnknown(sent.model)
 
     async def _work(self, progress: _Progress) -> None:
         places = tuple(range(progress.order.n))
@@ -154,7 +179,7 @@ class Generate:
             ask = self._ask(progress, len(places))
             try:
                 grant = await self.state.begin(ask)
-            except RateLimited as refusal:
+            except (RateLimited, Unauthenticated, PermissionDenied, StateUnavailable) as refusal:
                 progress.error = refusal
                 return
             if ask.round == 0:
@@ -171,6 +196,7 @@ class Generate:
 
     def _ask(self, progress: _Progress, n: int) -> Ask:
         order, cache = progress.order, progress.order.cache
+        model = self.catalog.models[progress.sent.model]
         ask = Ask(
             id=order.id,
             round=progress.round,
@@ -180,8 +206,11 @@ class Generate:
             realm=self.realm,
             pool=progress.pool,
             n=n,
-            limits=limits_of(order),
-            estimate_microusd=self._estimate(progress.sent),
+            limits=limits_of(order.caller),
+            scopes=tuple((scope.name, scope.key) for scope in order.caller.scopes),
+            key_id=order.caller.key_id,
+            weight=weigh_image(model, progress.sent.parameters),
+            estimate_microusd=estimate_image(model, progress.sent.parameters),
             max_age_s=cache.max_age_s,
             fresh=not cache.reuse,
             only_ready=cache.only_if_cached,
@@ -191,9 +220,6 @@ class Generate:
         )
         progress.round += 1
         return ask
-
-    def _estimate(self, sent: SentOrder) -> int:
-        return estimate_image(self.catalog.models[sent.model], sent.parameters) or 0
 
     async def _take_ready(
         self, progress: _Progress, places: tuple[int, ...], ready: tuple[Variant, ...]
@@ -365,23 +391,10 @@ class Generate:
         self.telemetry.record(ImageDelivered(asked_model=progress.order.asked_model, source=source))
 
 
-def limits_of(order: ImageOrder) -> tuple[Limit, ...]:
-    """Return the limits of the caller's policy that an order counts against."""
-    caller = order.caller
-    limits = (("requests", caller.policy.requests_per_min), ("images", caller.policy.images_per_min))
+def limits_of(caller: Caller) -> tuple[Limit, ...]:
+    """Return every limit of every policy that an order of *caller* counts against."""
     return tuple(
-        Limit(resource=resource, scope="user", key=caller.user, per_min=per_min)
-        for resource, per_min in limits
-        if per_min > 0
+        Limit(resource=resource, scope=scope.name, key=scope.key, amount=amount)
+        for scope in caller.scopes
+        for resource, amount in scope.policy.amounts()
     )
-
-
-def _check_burst(order: ImageOrder) -> None:
-    """Refuse what could never be admitted, however long the caller waits."""
-    limit = order.caller.policy.images_per_min
-    if 0 < limit < order.n:
-        raise InvalidOrder(
-            f"Invalid 'n': this caller may make at most {limit} images per min, but n is {order.n}.",
-            param="n",
-            code="integer_above_max_value",
-        )

@@ -3,12 +3,12 @@
 import hashlib
 from dataclasses import dataclass
 
-from service.domain.catalog import Model
+from service.domain.catalog import Model, parse_size
 from service.domain.errors import Billing, CallFailure, FailureKind, StoreUnavailable
 from service.domain.fanout import share_usage
-from service.domain.images import CallMade, Image, RawImage, SentOrder
+from service.domain.images import CallMade, Image, Parameters, RawImage, SentOrder
 from service.domain.pricing import estimate_image, price_usage
-from service.ports import Clock, ImageStore, PictureBroken, Pictures
+from service.ports import Clock, ImageStore, Picture, PictureBroken, Pictures
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,18 @@ class Keeper:
             revised_prompt=raw.revised_prompt,
             usage=usage,
             resolved=resolved,
-            cost_microusd=estimate_image(model, sent.parameters) if cost is None else cost,
+            cost_microusd=estimate_image(model, _as_made(sent, picture)) if cost is None else cost,
         )
         try:
             await self._store.put(image.name, picture.data)
         except StoreUnavailable:
             return Kept(image, picture.data, is_stored=False)
         return Kept(image, picture.data, is_stored=True)
+
+
+def _as_made(sent: SentOrder, picture: Picture) -> Parameters:
+    """Return the sent parameters, with the size that the provider chose where it was left to it."""
+    size = f"{picture.width}x{picture.height}"
+    return (
+        sent.parameters if parse_size(str(sent.parameters.get("size"))) else {**sent.parameters, "size": size}
+    )

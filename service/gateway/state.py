@@ -6,9 +6,11 @@ the order book's own time-out.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
-from service.domain.errors import RateLimited, StateUnavailable
+from service.domain.callers import RATES, Resource
+from service.domain.errors import PermissionDenied, RateLimited, StateUnavailable, Unauthenticated
 from service.gateway.breaker import Breaker
 from service.gateway.degraded import LocalShare
 from service.gateway.flights import Flights
@@ -16,6 +18,7 @@ from service.ports import (
     Ask,
     Clock,
     Grant,
+    Heartbeats,
     Lease,
     LimitDecided,
     OrderBook,
@@ -30,6 +33,7 @@ LEASE_S = 30.0
 """How long claims and holds live without renewal (design, section 5)."""
 
 _REPLAY_S = 1.0
+_BEAT_S = 5.0
 
 Argument = TypeVar("Argument")
 
@@ -57,17 +61,29 @@ class SharedState:
 
         Raises:
             RateLimited: a limit refused; nothing was charged.
+            Unauthenticated: the caller's key is not valid any more.
+            PermissionDenied: the caller's team is closed.
+            StateUnavailable: Redis is away and this caller's money cannot be counted without it.
         """
         try:
             grant = await self._begin(ask)
         except RateLimited as refusal:
             self._telemetry.record(LimitDecided(decision=refusal.refused.resource, degraded=refusal.degraded))
             raise
+        except StateUnavailable:
+            # Without Redis only a budget refuses: nobody knows what is left of it.
+            self._telemetry.record(LimitDecided(decision=Resource.BUDGET_PER_MONTH, degraded=True))
+            raise
         if ask.round == 0:
             self._telemetry.record(LimitDecided(decision="allowed", degraded=grant.degraded))
         if grant.mine and not grant.degraded:
             self._leases[ask.fence] = Lease(
-                id=ask.id, fence=ask.fence, team=ask.team, pool=ask.pool, indices=grant.mine
+                id=ask.id,
+                fence=ask.fence,
+                team=ask.team,
+                pool=ask.pool,
+                indices=grant.mine,
+                scopes=_holding_scopes(ask),
             )
         return grant
 
@@ -102,6 +118,12 @@ class SharedState:
                 if await self._try("replay", self._book.finish, settlement):
                     self._outbox.remove([settlement])
 
+    async def beat_forever(self, heartbeats: Heartbeats) -> None:
+        """Tell that this process lives, and learn how many share the limits should Redis go away."""
+        while True:
+            await self._try("beat", self._beat, heartbeats)
+            await asyncio.sleep(_BEAT_S)
+
     async def listen_forever(self, wakeups: Wakeups, flights: Flights) -> None:
         """Pass news from other processes to who waits here."""
         async for pool, index in wakeups.listen():
@@ -115,7 +137,7 @@ class SharedState:
         except StateUnavailable as error:
             self._fail("begin", error)
             return _wait_on(ask) or self._begin_unheard(ask)
-        except RateLimited:
+        except (RateLimited, Unauthenticated, PermissionDenied):
             self._breaker.succeed()
             raise
         self._breaker.succeed()
@@ -131,10 +153,10 @@ class SharedState:
         """
         try:
             grant = self._local.begin(ask)
-        except RateLimited:
+        except (RateLimited, StateUnavailable):
             self._outbox.add(_give_up(ask))
             raise
-        if not grant.mine:
+        if ask.n and not grant.mine:
             self._outbox.add(_give_up(ask))
         return grant
 
@@ -151,6 +173,9 @@ class SharedState:
         self._breaker.succeed()
         return True
 
+    async def _beat(self, heartbeats: Heartbeats) -> None:
+        self._local.share_among(await heartbeats.beat())
+
     def _fail(self, operation: str, error: StateUnavailable) -> None:
         self._breaker.fail()
         self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
@@ -163,9 +188,7 @@ class SharedState:
         ended = {index for index, _ in settlement.made} | set(settlement.released)
         left = tuple(index for index in lease.indices if index not in ended)
         if left:
-            self._leases[settlement.fence] = Lease(
-                id=lease.id, fence=lease.fence, team=lease.team, pool=lease.pool, indices=left
-            )
+            self._leases[settlement.fence] = replace(lease, indices=left)
         else:
             del self._leases[settlement.fence]
 
@@ -187,5 +210,14 @@ def _give_up(ask: Ask) -> Settlement:
         realm=ask.realm,
         pool=ask.pool,
         limits=ask.limits,
+        scopes=ask.scopes,
+        weight=ask.weight,
+        estimate_microusd=ask.estimate_microusd,
         released=(-1,),
     )
+
+
+def _holding_scopes(ask: Ask) -> tuple[tuple[str, str], ...]:
+    """Return the scopes that keep a hold for *ask*: those with a limit of more than a rate."""
+    holding = ((limit.scope, limit.key) for limit in ask.limits if limit.resource not in RATES)
+    return tuple(dict.fromkeys(holding))

@@ -1,31 +1,34 @@
 """Who calls: one ASGI layer in front of all routes, deny by default.
 
-Open mode asks for no credentials; a bearer token, if there is one, only tells
-users apart, by its keyed hash. Every other route of the list below is open in
-any mode.
+A few routes are open in every mode; `/admin` is for admins; everything else wants
+credentials, unless the gateway runs in open mode, where a bearer token only tells
+users apart.
 """
 
-from dataclasses import dataclass
+import hmac
+import re
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.domain.fingerprint import keyed_hash
-from service.domain.images import Caller
+from service.domain.callers import Caller, Role
+from service.domain.errors import GatewayError, PermissionDenied, Unauthenticated
+from service.gateway.callers import ANYONE, Identity
+from service.http.errors import describe
 from service.http.services import HttpServices, services_of
 
-OPEN_TEAM = "open"
+OPEN_ROUTES = frozenset(
+    {"/", "/playground.css", "/playground.js", "/docs", "/openapi.json", "/livez", "/readyz"}
+)
+"""Routes without credentials in any mode."""
 
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What the credentials say: the team, and the user where they tell one."""
-
-    team: str
-    user: str | None
+_LINK = re.compile(r"/v1/images/files/[^/]+")
+_FOR_ADMINS = ("/admin/", "/metrics/")
+_MAX_TOKEN_BYTES = 8192
+_MISSING = "Administration needs GATEWAY_ADMIN_KEY to be set while GATEWAY_AUTH is open."
 
 
 class Access:
-    """Puts the `Identity` of each request into `scope["state"]["identity"]`."""
+    """Puts the `Identity` of each request into `scope["state"]["identity"]`, or refuses it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -33,26 +36,57 @@ class Access:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] == "http":
-            scope["state"]["identity"] = _identify(scope, services_of(scope))
+            try:
+                scope["state"]["identity"] = await _admit(scope, services_of(scope))
+            except GatewayError as error:
+                await describe(error).response()(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
 
 def caller_of(scope: Scope, *, named_user: str | None) -> Caller:
-    """Return who calls; *named_user* is the request's own `user`, used where credentials tell none."""
-    services = services_of(scope)
-    identity: Identity = scope["state"]["identity"]
-    user = identity.user
-    if user is None:
-        user = keyed_hash(services.person_key, f"user {named_user}") if named_user else "anonymous"
-    return Caller(team=identity.team, user=user, policy=services.default_policy)
+    """Return who calls; *named_user* is the request's own `user`, believed where credentials let it be."""
+    return services_of(scope).callers.caller_of(scope["state"]["identity"], named_user)
 
 
-def _identify(scope: Scope, services: HttpServices) -> Identity:
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, token = value.partition(b" ")
-            if scheme.lower() == b"bearer" and token.strip():
-                return Identity(
-                    OPEN_TEAM, keyed_hash(services.person_key, f"token {token.strip().decode('latin-1')}")
-                )
-    return Identity(OPEN_TEAM, None)
+def is_open_route(method: str, path: str) -> bool:
+    """Whether a request needs no credentials: a signed link is one by itself."""
+    if method not in ("GET", "HEAD"):
+        return False
+    return path in OPEN_ROUTES or _LINK.fullmatch(path) is not None
+
+
+async def _admit(scope: Scope, services: HttpServices) -> Identity:
+    path = scope["path"]
+    if is_open_route(scope["method"], path):
+        return ANYONE
+    token = _bearer_token(scope, is_required=not services.is_open)
+    if path == "/metrics" and (services.is_open or _is_metrics_key(services, token)):
+        return ANYONE
+    identity = await services.callers.identify(token)
+    if f"{path}/".startswith(_FOR_ADMINS) and identity.role is not Role.ADMIN:
+        raise PermissionDenied(_MISSING if services.is_open else "This needs a key with the role 'admin'.")
+    return identity
+
+
+def _bearer_token(scope: Scope, *, is_required: bool) -> str | None:
+    """Return the token of the one `Authorization: Bearer` header; in open mode others mean nothing."""
+    values = [value for name, value in scope["headers"] if name == b"authorization"]
+    if not values:
+        return None
+    scheme, _, token = values[0].partition(b" ")
+    token = token.strip()
+    if len(values) == 1 and scheme.lower() == b"bearer" and 0 < len(token) <= _MAX_TOKEN_BYTES:
+        return str(token.decode("latin-1"))
+    if is_required:
+        raise Unauthenticated("Send one header Authorization: Bearer YOUR_KEY; this one is not understood.")
+    return None
+
+
+def _is_metrics_key(services: HttpServices, token: str | None) -> bool:
+    key = services.metrics_key
+    return (
+        key is not None
+        and token is not None
+        and hmac.compare_digest(key.encode(), token.encode("utf-8", "surrogatepass"))
+    )

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.domain import errors
+from service.domain.callers import RATES
 from service.domain.errors import Billing, CallFailure, FailureKind, GatewayError, LimitState
 
 _NO_RETRY = {"x-should-retry": "false"}
@@ -82,9 +83,13 @@ async def answer_error(request: Request, error: Exception) -> Response:
 
 
 def limit_headers(limits: tuple[LimitState, ...], *, degraded: bool) -> dict[str, str]:
-    """Return `x-ratelimit-*` as OpenAI names them; resets are durations like `1.2s`."""
+    """Return `x-ratelimit-*` as OpenAI names them; resets are durations like `1.2s`.
+
+    Of several scopes the tightest speaks: the one with the least left, then the smaller limit.
+    """
     headers: dict[str, str] = {}
-    for limit in limits:
+    rates = [limit for limit in limits if limit.resource in RATES]
+    for limit in sorted(rates, key=lambda state: (state.remaining, state.limit), reverse=True):
         headers[f"x-ratelimit-limit-{limit.resource}"] = str(limit.limit)
         headers[f"x-ratelimit-remaining-{limit.resource}"] = str(limit.remaining)
         headers[f"x-ratelimit-reset-{limit.resource}"] = _duration(limit.reset_s)
@@ -115,7 +120,13 @@ def _invalid_order(error: errors.InvalidOrder) -> Problem:
 
 
 def _rate_limited(error: errors.RateLimited) -> Problem:
-    headers = limit_headers(error.limits, degraded=error.degraded) | _retry_headers(error.retry_after_s)
+    headers = limit_headers(error.limits, degraded=error.degraded)
+    if error.is_quota:
+        # OpenAI's own words for "not before the next period": SDKs would only hammer.
+        return Problem(
+            429, str(error), "insufficient_quota", "insufficient_quota", headers=headers | _NO_RETRY
+        )
+    headers |= _retry_headers(error.retry_after_s)
     return Problem(429, str(error), error.refused.resource, "rate_limit_exceeded", headers=headers)
 
 
@@ -221,7 +232,18 @@ INTERNAL = Problem(
 
 _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (errors.InvalidOrder, _invalid_order),
-    (errors.Unauthenticated, lambda error: Problem(401, str(error), code="invalid_api_key")),
+    (
+        errors.Unauthenticated,
+        lambda error: Problem(
+            401, str(error), code="invalid_api_key", headers={"www-authenticate": "Bearer"}
+        ),
+    ),
+    (errors.PermissionDenied, lambda error: Problem(403, str(error), code="insufficient_permissions")),
+    (errors.ModelNotAllowed, lambda error: Problem(403, str(error), code="model_not_found", param="model")),
+    (errors.PriceUnknown, lambda error: Problem(403, str(error), code="model_unpriced", param="model")),
+    (errors.NotFound, lambda error: Problem(404, str(error), code="not_found")),
+    # The SDKs try a 409 again by themselves, which cannot help here.
+    (errors.Conflict, lambda error: Problem(409, str(error), code="conflict", headers=_NO_RETRY)),
     (errors.RateLimited, _rate_limited),
     (errors.NotCached, lambda error: Problem(504, str(error), code="not_cached", headers=_NO_RETRY)),
     (errors.OrderFailed, _order_failed),

@@ -111,7 +111,7 @@ class ErrorResponse(BaseModel):
     error: ErrorBody
 
 
-def parse_json_request(body: bytes, schema: type[GenerateImageRequest]) -> dict[str, Any]:
+def parse_json_request(body: bytes, schema: type[BaseModel]) -> dict[str, Any]:
     """Return the fields of a JSON request, nulls dropped, their types checked against *schema*.
 
     Raises:

@@ -7,10 +7,12 @@ from pathlib import Path
 from starlette.types import Scope
 
 from service.domain.catalog import Catalog
-from service.domain.images import Policy
+from service.gateway.administration import Administration
+from service.gateway.callers import Callers
 from service.gateway.generate import Generate
 from service.gateway.orders import OrderRunner
 from service.gateway.state import SharedState
+from service.gateway.usage import Usage
 from service.ports import Clock, ImageFiles, InputPictures, Links, Telemetry
 
 
@@ -18,7 +20,8 @@ from service.ports import Clock, ImageFiles, InputPictures, Links, Telemetry
 class HttpServices:
     """Use cases and ports as endpoints need them.
 
-    *person_key* hashes who calls; *uploads* is where inputs lie while orders run.
+    *is_open* asks for no credentials; *metrics_key* opens `/metrics` where some are asked
+    for; *uploads* is where inputs lie while orders run.
     """
 
     generate: Generate
@@ -30,8 +33,11 @@ class HttpServices:
     links: Links
     clock: Clock
     telemetry: Telemetry
-    default_policy: Policy
-    person_key: bytes
+    callers: Callers
+    administration: Administration
+    usage: Usage
+    is_open: bool
+    metrics_key: str | None
     deadline_s: float
     caches: bool
     uploads: Path

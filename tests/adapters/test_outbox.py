@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from service.adapters.outbox import FileOutbox
+from service.domain.callers import Resource
 from service.domain.images import Image, Realm
 from service.ports import Limit, Settlement
 from tests.processes import REPOSITORY
@@ -39,7 +40,7 @@ def settlement(order_id: str = "order", part: str = "0.0", **fields: object) -> 
         "model": "gpt-image-2",
         "realm": Realm.LIVE,
         "pool": None,
-        "limits": (Limit(resource="images", scope="user", key="ann", per_min=5),),
+        "limits": (Limit(resource=Resource.IMAGES, scope="user", key="ann", amount=5),),
         "made": ((3, IMAGE), (None, IMAGE)),
         "forgotten": ((1, "cd"),),
     }

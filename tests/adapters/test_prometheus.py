@@ -7,7 +7,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.prometheus import REQUEST_BUCKETS_S, PrometheusMetrics
 from service.ports import (
+    AdminActed,
     AttemptMade,
+    AuditEntry,
     CostSettled,
     ImageDelivered,
     InFlight,
@@ -104,6 +106,12 @@ MODEL = {"model": "gpt-image-2"}
             1.0,
         ),
         (OrderCrashed(order_id="x", error=ValueError()), "imagegw_order_crashes_total", {}, 1.0),
+        (
+            AdminActed(entry=AuditEntry(at_s=1, who="bootstrap", act="create_key", target="shop/key_1")),
+            "imagegw_admin_acts_total",
+            {"act": "create_key"},
+            1.0,
+        ),
     ],
 )
 def test_each_fact_is_counted_where_it_belongs(

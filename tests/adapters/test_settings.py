@@ -64,7 +64,7 @@ def test_defaults_are_safe(load: Load) -> None:
         ("GATEWAY_LOG_LEVEL", CANARY),
         ("GATEWAY_SECRETS", CANARY),
         ("GATEWAY_SECRETS", f"{SECRET},{CANARY}"),
-        ("GATEWAY_AUTH", "keys"),
+        ("GATEWAY_AUTH", "passwords"),
         ("GATEWAY_CACHE", CANARY),
         ("GATEWAY_CACHE_SCOPE", "all"),
         ("GATEWAY_CACHE_TTL_S", "0"),
@@ -311,3 +311,274 @@ def test_misspelt_variables_are_found() -> None:
     }
 
     assert unknown_variables(given) == ["GATEWAY_IMAGES_PER_MIN", "GATEWAY_PORT_FILE", "GATEWAY_PROT"]
+
+
+JWT = {
+    "GATEWAY_JWT__ISSUER": "https://login.example.com/",
+    "GATEWAY_JWT__AUDIENCE": "image-gateway",
+    "GATEWAY_JWT__JWKS": "https://login.example.com/keys",
+}
+BEYOND = {"GATEWAY_HOST": "10.0.0.7", "GATEWAY_PUBLIC_URL": "https://images.example.com"}
+
+
+@pytest.mark.parametrize("auth", ["open", "keys", "jwt", "keys,jwt"])
+def test_every_way_to_authenticate_can_be_chosen(load: Load, auth: str) -> None:
+    settings = load(GATEWAY_AUTH=auth, **(JWT if "jwt" in auth else {}))
+
+    assert (settings.auth, settings.is_open) == (auth, auth == "open")
+
+
+@pytest.mark.parametrize("auth", ["key", "KEYS", "jwt,keys", "keys jwt", "keys,jwt,open"])
+def test_no_other_word_switches_authentication_on_or_off(load: Load, auth: str) -> None:
+    assert "GATEWAY_AUTH: Input should be 'open', 'keys', 'jwt' or 'keys,jwt'" in refusal(
+        load, GATEWAY_AUTH=auth
+    )
+
+
+@pytest.mark.parametrize("auth", ["jwt", "keys,jwt"])
+@pytest.mark.parametrize("missing", JWT)
+def test_tokens_need_an_issuer_an_audience_and_its_keys(load: Load, auth: str, missing: str) -> None:
+    given = {name: value for name, value in JWT.items() if name != missing}
+
+    assert refusal(load, GATEWAY_AUTH=auth, **given) == f"{missing} is required with GATEWAY_AUTH={auth}"
+
+
+def test_an_identity_provider_means_nothing_to_keys(load: Load) -> None:
+    assert load(GATEWAY_AUTH="keys").jwt.issuer == ""
+    assert not load(GATEWAY_AUTH="keys", **JWT).is_open
+
+
+def test_a_misspelt_member_of_a_group_is_refused(load: Load) -> None:
+    assert "GATEWAY_JWT__ISUER" in refusal(load, GATEWAY_JWT__ISUER=CANARY)
+    assert "GATEWAY_JWT" in refusal(load, GATEWAY_JWT=CANARY)
+
+
+@pytest.mark.parametrize("auth", ["keys", "jwt", "keys,jwt"])
+def test_with_credentials_a_gateway_may_listen_beyond_loopback(load: Load, auth: str) -> None:
+    given = {**JWT, **BEYOND, "GATEWAY_AUTH": auth}
+
+    assert not load(**given).is_loopback
+    del given["GATEWAY_PUBLIC_URL"]
+    assert "GATEWAY_PUBLIC_URL is required" in refusal(load, **given)
+
+
+@pytest.mark.parametrize("auth", ["keys", "jwt", "keys,jwt"])
+def test_with_credentials_a_shared_redis_needs_shared_secrets(load: Load, auth: str) -> None:
+    given = {**JWT, "GATEWAY_AUTH": auth, "GATEWAY_REDIS_URL": "redis://redis/0"}
+
+    assert "GATEWAY_SECRETS is required" in refusal(load, **given)
+    assert load(**given, GATEWAY_SECRETS=SECRET).secrets is not None
+
+
+def test_an_open_gateway_on_loopback_makes_its_secrets_itself(load: Load) -> None:
+    assert load(GATEWAY_REDIS_URL="redis://redis/0").secrets is None
+
+
+def test_the_sandbox_never_stands_in_where_credentials_are_asked_for(load: Load) -> None:
+    with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
+        assert load(GATEWAY_AUTH="keys").uses_sandbox
+
+    assert load(GATEWAY_AUTH="keys", GATEWAY_SANDBOX="true").uses_sandbox
+
+
+@pytest.mark.parametrize("variable", ["GATEWAY_ADMIN_KEY", "GATEWAY_METRICS_KEY"])
+@pytest.mark.parametrize(
+    "value", [CANARY, SECRET[:-1], f"{SECRET}\n", f"{SECRET}\t{CANARY}", f"{SECRET}\x7f"]
+)
+def test_an_operators_key_must_be_long_and_one_line(load: Load, variable: str, value: str) -> None:
+    message = refusal(load, **{variable: value})
+
+    assert message == f"{variable}: must be 16 to 512 ASCII characters without spaces"
+
+
+@pytest.mark.parametrize("field", ["admin_key", "metrics_key"])
+def test_an_operators_key_may_stand_in_a_file(load: Load, tmp_path: Path, field: str) -> None:
+    path = tmp_path / "key"
+    path.write_text(f"{SECRET}\n")
+
+    settings = load(**{f"GATEWAY_{field.upper()}_FILE": str(path)})
+
+    assert getattr(settings, field).get_secret_value() == SECRET
+    assert SECRET not in repr(settings)
+    assert load().model_dump()[field] is None
+
+
+def test_operators_keys_and_token_settings_are_known_variables() -> None:
+    given = [*JWT, "GATEWAY_ADMIN_KEY", "GATEWAY_ADMIN_KEY_FILE", "GATEWAY_METRICS_KEY_FILE"]
+
+    assert unknown_variables(dict.fromkeys([*given, "GATEWAY_JWT_ISSUER"], "")) == ["GATEWAY_JWT_ISSUER"]
+
+
+def test_every_limit_of_the_default_policy_is_a_variable(load: Load) -> None:
+    limits = ("requests_per_min", "images_per_min", "images_per_day", "images_in_flight")
+    names = [*limits, "budget_per_month_microusd"]
+
+    settings = load(**{f"GATEWAY_DEFAULT_POLICY__{name.upper()}": "7" for name in names})
+
+    assert [getattr(settings.default_policy, name) for name in names] == [7] * 5
+
+
+FILE = """\
+# Who may do what.
+[backend]
+name = "openai"
+
+[policies.small]
+images_per_day = 20
+models = [
+  "dall-e-2",
+  "dall-e-3",
+]
+max_size = "1024x1024"
+
+[policies]
+wide = { images_per_min = 60, max_n = 10 }
+
+[teams]
+sales = { policy = "small" }
+design.policy = "wide"
+design.user_policy = "small"
+research.closed = false
+"""
+
+
+def with_line(number: int, line: str) -> str:
+    """Return the file with line *number*, counted from 1, replaced."""
+    lines = FILE.splitlines(keepends=True)
+    lines[number - 1] = f"{line}\n"
+    return "".join(lines)
+
+
+def test_policies_and_teams_stand_in_the_file(load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(FILE)
+
+    file = load(GATEWAY_CONFIG=str(path)).file
+
+    assert len(FILE.splitlines()) == 20
+    assert set(file.policies) == {"small", "wide"}
+    small = file.policies["small"]
+    assert (small.images_per_day, small.requests_per_min, small.max_n) == (20, 0, 0)
+    assert (small.models, small.max_size) == (["dall-e-2", "dall-e-3"], "1024x1024")
+    assert (small.cache, small.cache_scope) == ("on", None)
+    design = file.teams["design"]
+    assert (design.policy, design.user_policy, design.closed) == ("wide", "small", False)
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "field", "says"),
+    [
+        (1, 'title = "mine"', "title", "Extra inputs are not permitted"),
+        (3, 'title = "openai"', "backend.title", "Extra inputs are not permitted"),
+        (6, "images_per_day = -1", "policies.small.images_per_day", "greater than or equal to 0"),
+        (6, "images_per_day = 1.5", "policies.small.images_per_day", "valid integer"),
+        (6, "image_per_day = 20", "policies.small.image_per_day", "Extra inputs are not permitted"),
+        (6, '"images_per_day" = -1 # a quoted key', "policies.small.images_per_day", "greater than"),
+        (6, "inner.images_per_day = 1", "policies.small.inner", "Extra inputs are not permitted"),
+        (11, 'max_size = "1024"', "policies.small.max_size", "should match pattern"),
+        (11, 'max_size = "0x1024"', "policies.small.max_size", "should match pattern"),
+        (11, 'cache = "sometimes"', "policies.small.cache", "'on' or 'off'"),
+        (11, 'cache_scope = "all"', "policies.small.cache_scope", "'user' or 'team'"),
+        (14, "wide = { images_per_min = 60, max_n = 11 }", "policies.wide.max_n", "less than or equal to 10"),
+        (14, "wide = { images_per_min = -60 }", "policies.wide.images_per_min", "greater than or equal to 0"),
+        (14, "wide = 3", "policies.wide", "valid dictionary"),
+        (17, 'sales = { policy = "Small" }', "teams.sales.policy", "should match pattern"),
+        (17, 'sales = { polcy = "small" }', "teams.sales.polcy", "Extra inputs are not permitted"),
+        (17, 'sales = { policy = "lost" }', "teams.sales.policy", "there is no [policies.lost]"),
+        (18, 'design.policy = "lost"', "teams.design.policy", "there is no [policies.lost]"),
+        (19, 'design.user_policy = "lost"', "teams.design.user_policy", "there is no [policies.lost]"),
+        (19, 'design.owner = "ann"', "teams.design.owner", "Extra inputs are not permitted"),
+        (20, "research.closed = 3", "teams.research.closed", "boolean"),
+        (20, '"Re Search".closed = true', "teams.Re Search", "should match pattern"),
+        (20, f"{'r' * 41}.closed = true", f"teams.{'r' * 41}", "should match pattern"),
+        (5, "[policies.Small]", "policies.Small", "should match pattern"),
+    ],
+)
+def test_a_mistake_in_the_file_names_its_line_and_field(
+    load: Load, tmp_path: Path, number: int, line: str, field: str, says: str
+) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(with_line(number, line))
+
+    problems = [
+        problem
+        for problem in refusal(load, GATEWAY_CONFIG=str(path)).splitlines()
+        if problem.startswith(f"{path}, line {number}: {field}")
+    ]
+
+    assert len(problems) == 1
+    assert says in problems[0]
+
+
+@pytest.mark.parametrize(("number", "line"), [(8, "  2,"), (9, "  3,")])
+def test_a_mistake_in_an_array_names_the_line_that_completes_it(
+    load: Load, tmp_path: Path, number: int, line: str
+) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(with_line(number, line))
+
+    message = refusal(load, GATEWAY_CONFIG=str(path))
+
+    assert message == f"{path}, line 10: policies.small.models.{number - 8}: Input should be a valid string"
+
+
+def test_the_line_is_right_with_line_ends_of_windows_and_text_of_many_lines(
+    load: Load, tmp_path: Path
+) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_bytes(
+        b'[moderation]\r\nwords = [\r\n"""\r\n[policies.p]\r\nmax_n = 99\r\n"""\r\n]\r\n'
+        b"\r\n[policies.p]\r\nmax_n = 99\r\n"
+    )
+
+    assert f"{path}, line 10: policies.p.max_n: " in refusal(load, GATEWAY_CONFIG=str(path))
+
+
+def test_every_mistake_in_the_file_has_a_line_of_its_own(load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(with_line(6, "images_per_day = -1").replace("max_n = 10", "max_n = 11"))
+
+    lines = refusal(load, GATEWAY_CONFIG=str(path)).splitlines()
+
+    assert [line.partition(": ")[0] for line in lines] == [f"{path}, line 6", f"{path}, line 14"]
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "says"),
+    [
+        (20, "[teams.design]", "('teams', 'design')"),
+        (20, 'design.policy = "small"', "overwrite a value"),
+        (20, "research.closed = yes", "Invalid value"),
+    ],
+)
+def test_a_team_that_is_declared_twice_and_bad_toml_name_file_and_line(
+    load: Load, tmp_path: Path, number: int, line: str, says: str
+) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(with_line(number, line))
+
+    message = refusal(load, GATEWAY_CONFIG=str(path))
+
+    assert message.startswith(f"{path}: ")
+    assert f"(at line {number}, column " in message
+    assert says in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://:pass@a:7000,b:7001",
+        "rediss+sentinel://a:26379,b/mymaster/0?sentinel_password=x",
+        "unix:///run/redis.sock",
+    ],
+)
+def test_redis_may_be_one_server_a_cluster_or_behind_sentinels(load: Load, url: str) -> None:
+    settings = load(GATEWAY_REDIS_URL=url)
+
+    assert settings.redis_url is not None
+    assert settings.redis_url.get_secret_value() == url
+
+
+@pytest.mark.parametrize("url", ["redis+sentinel://a:26379", "redis+cluster://", "redis+other://a"])
+def test_a_redis_url_that_leads_nowhere_is_refused(load: Load, url: str) -> None:
+    assert "GATEWAY_REDIS_URL" in refusal(load, GATEWAY_REDIS_URL=url)

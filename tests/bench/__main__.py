@@ -18,6 +18,7 @@ from uuid import uuid4
 import psutil
 
 from tests.bench.load import order_many
+from tests.bench.parts import measure
 from tests.processes import free_port, run_gateway, run_valkey
 
 ROUNDS = 5
@@ -59,6 +60,9 @@ def main() -> None:
                 case.run_round()
     _tell("")
     sys.stdout.write(_table(cases))
+    parts = asyncio.run(measure())
+    sys.stdout.write("\n| part | microseconds |\n| --- | --- |\n")
+    sys.stdout.write("".join(f"| {name} | {us:.0f} |\n" for name, us in parts))
 
 
 def _cases(stack: contextlib.ExitStack, picture_bytes: int, size: str, count: int) -> list[Case]:

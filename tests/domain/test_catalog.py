@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain.catalog import (
+    LARGEST_AUTO,
     CatalogError,
     ParameterRule,
     SizeRule,
@@ -13,6 +14,7 @@ from service.domain.catalog import (
     is_size_allowed,
     parse_catalog,
     parse_size,
+    pixels_of,
     widen,
 )
 from service.domain.errors import InvalidOrder
@@ -287,3 +289,41 @@ def test_widening_never_narrows_the_prompt() -> None:
     wide = widen(models["gpt-image-2"], models["dall-e-2"])
 
     assert wide.prompt_limit == 32_000
+
+
+def test_weights_are_read_by_quality() -> None:
+    catalog = parse_catalog(DEFAULTS + FAMILY + MODEL_A, {"a": {"weights": {"high": 4, "default": 2}}})
+
+    assert catalog.models["a"].weights == {"high": 4, "default": 2}
+
+
+def test_without_weights_every_image_is_one() -> None:
+    assert parse_catalog(DEFAULTS + FAMILY + MODEL_A).models["a"].weights == {}
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1.5, "2", True, None])
+def test_a_weight_that_is_no_whole_number_of_images_names_its_model(weight: Any) -> None:
+    with pytest.raises(CatalogError, match=r"^models\.a: weights must be whole numbers of at least 1$"):
+        parse_catalog(DEFAULTS + FAMILY + MODEL_A, {"a": {"weights": {"high": 4, "low": weight}}})
+
+
+def test_weights_that_are_no_table_name_their_model() -> None:
+    with pytest.raises(CatalogError, match=r"^models\.a: "):
+        parse_catalog(DEFAULTS + FAMILY + MODEL_A, {"a": {"weights": 4}})
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "pixels"),
+    [
+        ("gpt-image-2", "2048x1024", 2048 * 1024),
+        ("gpt-image-2", "auto", LARGEST_AUTO[0] * LARGEST_AUTO[1]),
+        ("gpt-image-2", None, LARGEST_AUTO[0] * LARGEST_AUTO[1]),
+        ("dall-e-3", None, 1024 * 1024),
+        ("dall-e-3", "1792x1024", 1792 * 1024),
+        ("dall-e-2", "256x256", 256 * 256),
+    ],
+)
+def test_an_image_has_the_pixels_of_its_size_or_the_most_that_could_be_chosen(
+    name: str, size: str | None, pixels: int
+) -> None:
+    assert pixels_of(a_catalog().models[name], size) == pixels

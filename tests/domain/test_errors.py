@@ -1,7 +1,10 @@
 import inspect
 import re
 
+import pytest
+
 from service.domain import errors
+from service.domain.callers import Resource
 from service.domain.errors import (
     DeadlineExceeded,
     Draining,
@@ -9,7 +12,9 @@ from service.domain.errors import (
     ImageMissing,
     InvalidOrder,
     LinkRefused,
+    ModelNotAllowed,
     OrderFailed,
+    PriceUnknown,
     RateLimited,
     StateUnavailable,
     StoreUnavailable,
@@ -44,10 +49,64 @@ def test_a_rate_limit_says_whose_and_how_long() -> None:
     error = RateLimited(refused, retry_after_s=1.2345, limits=(refused,))
 
     assert str(error) == (
-        "Rate limit reached for images per min of this user: limit 5, remaining 1. "
-        "Please try again in 1.234s."
+        "Rate limit reached for images per min of this user: limit 5, used 4. Please try again in 1.234s."
     )
     assert (error.refused, error.limits, error.degraded) == (refused, (refused,), False)
+
+
+@pytest.mark.parametrize(
+    ("resource", "name", "use", "frees"),
+    [
+        ("requests", "requests per min", "limit 9, used 7", "Please try again in 0.500s."),
+        ("images", "images per min", "limit 9, used 7", "Please try again in 0.500s."),
+        ("images_per_day", "images per day", "limit 9, used 7", "It frees at midnight UTC."),
+        ("images_in_flight", "images in flight", "limit 9, used 7", "It frees as they are finished."),
+        (
+            "budget_per_month",
+            "budget per month",
+            "limit $0.000009, used $0.000007",
+            "It frees with the next month (UTC).",
+        ),
+    ],
+)
+def test_every_limit_says_what_frees_it(resource: str, name: str, use: str, frees: str) -> None:
+    refused = a_limit_state(resource=resource, scope="key", limit=9, remaining=2)
+
+    error = RateLimited(refused, retry_after_s=0.5, limits=(refused,))
+
+    opening = "You exceeded the" if error.is_quota else "Rate limit reached for"
+    assert str(error) == f"{opening} {name} of this key: {use}. {frees}"
+
+
+@pytest.mark.parametrize("resource", Resource)
+def test_only_the_end_of_a_day_or_a_month_makes_a_quota(resource: Resource) -> None:
+    error = RateLimited(a_limit_state(resource=resource), retry_after_s=1.0, limits=())
+
+    assert error.is_quota is (resource in {Resource.IMAGES_PER_DAY, Resource.BUDGET_PER_MONTH})
+
+
+def test_a_budget_is_told_to_the_micro_dollar() -> None:
+    refused = a_limit_state(resource="budget_per_month", limit=25_000_000, remaining=1)
+
+    text = str(RateLimited(refused, retry_after_s=1e6, limits=()))
+
+    assert "limit $25.000000, used $24.999999." in text
+    assert "try again" not in text
+
+
+def test_a_policy_that_refuses_says_whose_it_is_and_where_to_look() -> None:
+    error = ModelNotAllowed("m" * 500, "team")
+
+    assert "this team does not have access" in str(error)
+    assert "/v1/usage" in str(error)
+    assert len(str(error)) < 300
+
+
+def test_an_unknown_price_says_what_an_operator_can_do() -> None:
+    error = PriceUnknown("m" * 500)
+
+    assert "GATEWAY_UNPRICED=count" in str(error)
+    assert len(str(error)) < 300
 
 
 def test_a_failed_order_speaks_for_its_first_failure() -> None:

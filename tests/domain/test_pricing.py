@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.pricing import estimate_image, price_usage
+from service.domain.pricing import estimate_image, price_usage, weigh_image
 from tests.fakes.values import USAGE, a_catalog
 
 
@@ -46,13 +46,13 @@ def test_a_model_without_a_price_costs_an_unknown_sum() -> None:
     ("name", "parameters", "microusd"),
     [
         ("gpt-image-2", {"quality": "medium", "size": "1024x1024"}, 1756 * 30),
-        ("gpt-image-2", {"quality": "low"}, 196 * 30),
-        ("gpt-image-2", {}, 7024 * 30),
-        ("gpt-image-2", {"quality": "low", "size": "auto"}, 196 * 30),
+        ("gpt-image-2", {"quality": "low"}, 196 * 30 * 3 // 2),
+        ("gpt-image-2", {}, 7024 * 30 * 3 // 2),
+        ("gpt-image-2", {"quality": "low", "size": "auto"}, 196 * 30 * 3 // 2),
         ("gpt-image-2", {"quality": "low", "size": "2048x2048"}, 4 * 196 * 30),
         ("gpt-image-2", {"quality": "low", "size": "1024x640"}, 196 * 30),
         ("gpt-image-2", {"quality": "low", "size": "1040x1040"}, 6066),
-        ("gpt-image-2.6-flare", {"quality": "max"}, 28096 * 30),
+        ("gpt-image-2.6-flare", {"quality": "max"}, 28096 * 30 * 3 // 2),
         ("dall-e-3", {"size": "1024x1024"}, 40_000),
         ("dall-e-3", {"quality": "hd", "size": "1792x1024"}, 120_000),
         ("dall-e-2", {"size": "256x256", "response_format": "b64_json"}, 16_000),
@@ -63,3 +63,24 @@ def test_an_image_is_estimated_by_quality_and_size(
     name: str, parameters: dict[str, Any], microusd: int | None
 ) -> None:
     assert estimate_image(a_catalog().models[name], parameters) == microusd
+
+
+@pytest.mark.parametrize(
+    ("weights", "parameters", "weight"),
+    [
+        ({}, {"quality": "high"}, 1),
+        ({}, {}, 1),
+        ({"high": 4}, {"quality": "high"}, 4),
+        ({"high": 4}, {"quality": "low"}, 1),
+        ({"high": 4, "default": 2}, {"quality": "low"}, 2),
+        ({"high": 4, "default": 2}, {}, 2),
+        ({"high": 4, "auto": 3, "default": 2}, {}, 3),
+        ({"high": 4, "auto": 3}, {"quality": "auto"}, 3),
+    ],
+)
+def test_an_image_weighs_by_its_quality(
+    weights: dict[str, int], parameters: dict[str, Any], weight: int
+) -> None:
+    model = replace(a_catalog().models["gpt-image-2"], weights=weights)
+
+    assert weigh_image(model, parameters) == weight

@@ -226,6 +226,8 @@ async def dump(redis: Redis, name: str) -> str:
     match to_text(await redis.type(name)):
         case "string":
             return str(await redis.get(name))
+        case "stream":
+            return str(await redis.xrange(name))
         case "hash":
             return str(await redis.hgetall(name))
         case "zset":

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from itertools import count
 
-from service.domain.errors import RateLimited, StateUnavailable
+from service.domain.errors import GatewayError, StateUnavailable
 from service.ports import Ask, Grant, Lease, Settlement
 from tests.fakes.values import a_grant
 
@@ -17,7 +17,7 @@ from tests.fakes.values import a_grant
 class FakeBook:
     """Implements `ports.OrderBook`; records what was asked and what was settled."""
 
-    def __init__(self, *script: Grant | RateLimited | StateUnavailable) -> None:
+    def __init__(self, *script: Grant | GatewayError) -> None:
         self.script = deque(script)
         self.is_gone = False
         self.asks: list[Ask] = []
@@ -65,3 +65,18 @@ class FakeWakeups:
     async def listen(self) -> AsyncIterator[tuple[str, int]]:
         while True:
             yield await self._news.get()
+
+
+class FakeHeartbeats:
+    """Implements `ports.Heartbeats`: as many processes live as the test says."""
+
+    def __init__(self, *alive: int) -> None:
+        self.alive = deque(alive)
+        self.beats = 0
+        self.is_gone = False
+
+    async def beat(self) -> int:
+        self.beats += 1
+        if self.is_gone:
+            raise StateUnavailable("timeout")
+        return self.alive.popleft() if len(self.alive) > 1 else self.alive[0]

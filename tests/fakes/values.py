@@ -4,10 +4,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from service.domain.callers import Caller, Policy, Resource, Scope
 from service.domain.catalog import Catalog, parse_catalog
 from service.domain.errors import Billing, CallFailure, FailureKind, LimitState, RateLimited
 from service.domain.images import (
-    Caller,
     CallMade,
     Delivery,
     Image,
@@ -16,7 +16,6 @@ from service.domain.images import (
     InputImage,
     Operation,
     Parameters,
-    Policy,
     RawImage,
     Realm,
     SentOrder,
@@ -42,8 +41,11 @@ def a_catalog() -> Catalog:
     return parse_catalog(builtin_models())
 
 
-def a_caller(**override: Any) -> Caller:
-    return Caller(**{"team": "open", "user": "ann", "policy": Policy(), **override})
+def a_caller(policy: Policy | None = None, **override: Any) -> Caller:
+    """Return a caller whose user has *policy*; without one, without limits."""
+    given = {"team": "open", "user": "ann", **override}
+    scope = Scope(name="user", key=given["user"], policy=policy or Policy())
+    return Caller(**{"scopes": (scope,), **given})
 
 
 def an_order(**override: Any) -> ImageOrder:
@@ -135,7 +137,7 @@ def a_variant(index: int = 0, **override: Any) -> Variant:
 
 
 def a_limit(**override: Any) -> Limit:
-    return Limit(**{"resource": "requests", "scope": "user", "key": "ann", "per_min": 10, **override})
+    return Limit(**{"resource": Resource.REQUESTS, "scope": "user", "key": "ann", "amount": 10, **override})
 
 
 def a_limit_state(**override: Any) -> LimitState:

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
 
+from service.domain.catalog import Catalog
 from service.domain.images import ImageOrder, OrderFact, Realm
 from service.domain.retrying import RetryRule
 from service.gateway.attempts import Attempts
@@ -48,6 +49,8 @@ class Assembly:
         pool_name: PoolName | None = name_pool,
         moderator: Moderator | None = None,
         pass_unknown: bool = False,
+        counts_unpriced: bool = False,
+        catalog: Catalog | None = None,
     ) -> None:
         self.clock = clock
         self.backend = FakeBackend(*script)
@@ -81,7 +84,7 @@ class Assembly:
         )
         self.runner = OrderRunner(telemetry=self.telemetry, drain_s=drain_s)
         self.generate = Generate(
-            catalog=a_catalog(),
+            catalog=catalog or a_catalog(),
             keys=KEYS,
             runner=self.runner,
             state=self.state,
@@ -95,6 +98,7 @@ class Assembly:
             refusals=Refusals(clock),
             moderator=moderator,
             pass_unknown=pass_unknown,
+            counts_unpriced=counts_unpriced,
         )
 
     async def __aenter__(self) -> Self:

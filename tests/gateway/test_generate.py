@@ -6,27 +6,34 @@ from typing import Any, TypeVar
 
 import pytest
 
+from service.domain.callers import Policy, Resource, Scope
+from service.domain.catalog import Catalog
 from service.domain.errors import (
     Billing,
     CallFailure,
     DeadlineExceeded,
     Draining,
     FailureKind,
+    GatewayError,
     InvalidOrder,
+    ModelNotAllowed,
     NotCached,
     OrderFailed,
+    PermissionDenied,
+    PriceUnknown,
     StateUnavailable,
     StoreUnavailable,
+    Unauthenticated,
 )
 from service.domain.images import (
     Admitted,
     CacheControl,
     CallFailed,
     Delivery,
+    ImageOrder,
     ImageReady,
     OrderDone,
     OrderFact,
-    Policy,
 )
 from service.gateway.attempts import NOT_SENT
 from service.gateway.flights import Landing
@@ -36,6 +43,7 @@ from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import (
     a_caller,
+    a_catalog,
     a_failure,
     a_grant,
     a_limit_state,
@@ -425,8 +433,8 @@ async def test_limits_of_the_policy_are_asked_and_told(clock: FakeClock) -> None
         facts = await house.run(an_order(caller=caller))
 
     assert house.book.asks[0].limits == (
-        Limit(resource="requests", scope="user", key="ann", per_min=60),
-        Limit(resource="images", scope="user", key="ann", per_min=5),
+        Limit(resource=Resource.REQUESTS, scope="user", key="ann", amount=60),
+        Limit(resource=Resource.IMAGES, scope="user", key="ann", amount=5),
     )
     assert facts[0] == Admitted(limits=states, degraded=False, pending=1)
 
@@ -768,3 +776,200 @@ async def test_who_waits_learns_from_whoever_asked_first_when_news_is_lost(clock
 
     assert clock.monotonic_s() - started_s < 1.0
     assert len(house.backend.calls) == 0
+
+
+def a_catalog_with(name: str, **changes: Any) -> Catalog:
+    catalog = a_catalog()
+    return replace(catalog, models={**catalog.models, name: replace(catalog.models[name], **changes)})
+
+
+@pytest.mark.parametrize(
+    ("policy", "order", "refusal"),
+    [
+        (Policy(models=("gpt-image-2",)), {}, ModelNotAllowed),
+        (Policy(models=("gpt-image-2.6-flare",)), {}, ModelNotAllowed),
+        (Policy(max_n=2), {"n": 3}, InvalidOrder),
+        (Policy(max_size="1024x1024"), {"parameters": {"size": "1792x1024"}}, InvalidOrder),
+        (Policy(max_size="1024x1024"), {"asked_model": "gpt-image-2"}, InvalidOrder),
+        (Policy(images_per_day=2), {"n": 3}, InvalidOrder),
+        (Policy(images_in_flight=2), {"n": 3}, InvalidOrder),
+    ],
+)
+async def test_what_a_policy_forbids_is_refused_before_anything_is_asked(
+    clock: FakeClock, policy: Policy, order: dict[str, Any], refusal: type[GatewayError]
+) -> None:
+    async with Assembly(clock) as house:
+        with pytest.raises(refusal):
+            house.start(an_order(caller=a_caller(policy=policy), **order))
+
+    assert house.book.asks == []
+    assert house.telemetry.facts == []
+    assert house.backend.attempts == 0
+
+
+@pytest.mark.parametrize(
+    ("policy", "order"),
+    [
+        (Policy(models=("dall-e-3",)), {}),
+        (Policy(max_n=2), {"n": 2}),
+        (Policy(max_size="1792x1024"), {"parameters": {"size": "1024x1792"}}),
+        # DALL-E's own default is a square, not what `auto` may become.
+        (Policy(max_size="1024x1024"), {}),
+        (Policy(max_size="1536x1024"), {"asked_model": "gpt-image-2"}),
+    ],
+)
+async def test_what_a_policy_allows_is_made(clock: FakeClock, policy: Policy, order: dict[str, Any]) -> None:
+    async with Assembly(clock) as house:
+        assert error(await house.run(an_order(caller=a_caller(policy=policy), **order))) is None
+
+
+async def test_every_scope_of_the_caller_is_asked_with_the_key_that_must_be_valid(clock: FakeClock) -> None:
+    caller = a_caller(
+        team="design",
+        key_id="key-1",
+        scopes=(
+            Scope(name="user", key="ann", policy=Policy(requests_per_min=60)),
+            Scope(name="key", key="key-1", policy=Policy()),
+            Scope(
+                name="team", key="design", policy=Policy(images_per_day=9, budget_per_month_microusd=10**9)
+            ),
+        ),
+    )
+    async with Assembly(clock) as house:
+        await house.run(an_order(caller=caller))
+
+    [ask], [settlement] = house.book.asks, house.book.settlements
+    scopes = (("user", "ann"), ("key", "key-1"), ("team", "design"))
+    assert (ask.key_id, ask.scopes, settlement.scopes) == ("key-1", scopes, scopes)
+    assert ask.limits == (
+        Limit(resource=Resource.REQUESTS, scope="user", key="ann", amount=60),
+        Limit(resource=Resource.IMAGES_PER_DAY, scope="team", key="design", amount=9),
+        Limit(resource=Resource.BUDGET_PER_MONTH, scope="team", key="design", amount=10**9),
+    )
+    assert settlement.limits == ask.limits
+
+
+async def test_an_image_weighs_as_the_model_that_makes_it_says(clock: FakeClock) -> None:
+    catalog = a_catalog_with("gpt-image-2.6-flare", weights={"high": 4, "default": 2})
+    async with Assembly(clock, catalog=catalog) as house:
+        for quality in ("hd", "standard"):
+            await house.run(an_order(id=quality, parameters={"quality": quality}))
+        with pytest.raises(InvalidOrder, match="each counting as 4"):
+            house.start(
+                an_order(n=2, parameters={"quality": "hd"}, caller=a_caller(policy=Policy(images_per_min=7)))
+            )
+
+    assert [ask.weight for ask in house.book.asks] == [4, 2]
+    assert [settlement.weight for settlement in house.book.settlements] == [4, 2]
+
+
+@pytest.mark.parametrize(
+    ("budget_microusd", "counts_unpriced", "is_refused"),
+    [(0, False, False), (10**9, False, True), (10**9, True, False)],
+)
+async def test_with_a_budget_an_unknown_price_is_not_free(
+    clock: FakeClock, budget_microusd: int, *, counts_unpriced: bool, is_refused: bool
+) -> None:
+    catalog = a_catalog_with("gpt-image-2.6-flare", price=None)
+    order = an_order(caller=a_caller(policy=Policy(budget_per_month_microusd=budget_microusd)))
+    async with Assembly(clock, catalog=catalog, counts_unpriced=counts_unpriced) as house:
+        if is_refused:
+            with pytest.raises(PriceUnknown, match=r"gpt-image-2\.6-flare"):
+                house.start(order)
+        else:
+            assert error(await house.run(order)) is None
+
+    assert [ask.estimate_microusd for ask in house.book.asks] == ([] if is_refused else [None])
+
+
+async def test_a_policy_may_keep_its_callers_out_of_the_cache(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        for caches in (True, False):
+            await house.run(an_order(id=str(caches), caller=a_caller(policy=Policy(caches=caches))))
+
+    assert [ask.pool is None for ask in house.book.asks] == [False, True]
+    assert house.book.settlements[1].made[0][0] is None
+
+
+async def test_pools_are_named_with_the_cache_scope_of_the_callers_policies(clock: FakeClock) -> None:
+    def name(order: ImageOrder, fingerprint: str) -> str:
+        return f"{order.caller.cache_scope}:{fingerprint}"
+
+    async with Assembly(clock, pool_name=name) as house:
+        for scope in (None, "team", "user"):
+            await house.run(an_order(id=str(scope), caller=a_caller(policy=Policy(cache_scope=scope))))
+
+    assert [str(ask.pool).partition(":")[0] for ask in house.book.asks] == ["None", "team", "user"]
+    assert len({str(ask.pool).partition(":")[2] for ask in house.book.asks}) == 1
+
+
+DENIALS = [Unauthenticated("Revoked."), PermissionDenied("Closed.")]
+
+
+@pytest.mark.parametrize("denial", DENIALS)
+async def test_a_denied_order_is_told_nothing_else(clock: FakeClock, denial: GatewayError) -> None:
+    async with Assembly(clock) as house:
+        house.book.script.append(denial)
+        facts = await house.run(an_order(n=3))
+
+    assert facts == [OrderDone(error=denial)]
+    assert house.backend.attempts == 0
+    assert (house.book.settlements, house.outbox.kept) == ([], [])
+    assert house.telemetry.of(OrderCrashed) == []
+    assert house.telemetry.in_flight() == InFlight()
+
+
+async def test_without_redis_callers_with_a_budget_are_told_to_come_back(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.book.is_gone = True
+        facts = await house.run(an_order(caller=a_caller(policy=Policy(budget_per_month_microusd=10**9))))
+
+    failed = error(facts)
+    assert isinstance(failed, StateUnavailable)
+    assert (failed.reason, len(facts)) == ("degraded", 1)
+    assert house.backend.attempts == 0
+    assert [settlement.made for settlement in house.outbox.kept] == [()]
+    assert house.telemetry.in_flight() == InFlight()
+
+
+@pytest.mark.parametrize("denial", DENIALS)
+async def test_a_caller_that_is_denied_while_it_waits_keeps_what_it_paid_for(
+    clock: FakeClock, denial: GatewayError
+) -> None:
+    held = Held()
+    async with Assembly(clock, held) as house:
+        house.book.script.extend([a_grant(mine=(0,), awaited=(1,)), denial])
+        running = house.start(an_order(n=2))
+        await held.arrived.wait()
+        house.flights.wake(pool_of(house), 1)
+        await until_idle()
+        held.release()
+        facts = await read(running)
+
+    assert images(facts) == {0: ("made", b"picture 0")}
+    assert error(facts) is denial
+    assert [len(settlement.made) for settlement in house.book.settlements] == [1]
+    assert house.state._leases == {}
+
+
+async def test_without_redis_a_budget_waits_for_others_but_never_makes_in_their_place(
+    clock: FakeClock,
+) -> None:
+    held, caller = Held(), a_caller(policy=Policy(budget_per_month_microusd=10**9))
+    async with Assembly(clock, held) as house:
+        house.book.script.append(a_grant(mine=(0,), awaited=(1,)))
+        running = house.start(an_order(n=2, caller=caller))
+        await held.arrived.wait()
+        house.book.is_gone = True
+        await asyncio.sleep(LEASE_S / 2)
+        assert house.telemetry.in_flight().waiters == 1
+        await asyncio.sleep(LEASE_S)
+        held.release()
+        facts = await read(running)
+
+    failed = error(facts)
+    assert isinstance(failed, StateUnavailable)
+    assert failed.reason == "degraded"
+    assert images(facts) == {0: ("made", b"picture 0")}
+    assert house.backend.attempts == 1
+    assert sum(len(settlement.made) for settlement in house.outbox.kept) == 1

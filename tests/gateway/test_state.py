@@ -3,18 +3,27 @@ import dataclasses
 
 import pytest
 
-from service.domain.errors import RateLimited, StateUnavailable
+from service.domain.callers import Resource
+from service.domain.errors import (
+    GatewayError,
+    PermissionDenied,
+    RateLimited,
+    StateUnavailable,
+    Unauthenticated,
+)
 from service.gateway.breaker import FAILURES_TO_OPEN
 from service.gateway.degraded import LocalShare
 from service.gateway.flights import Flights, Landing
 from service.gateway.state import LEASE_S, SharedState
 from service.ports import Lease, Limit, LimitDecided, StateFailed
-from tests.fakes.book import FakeBook, FakeWakeups
+from tests.fakes.book import FakeBook, FakeHeartbeats, FakeWakeups
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.storage import FakeOutbox
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_grant, a_limit, a_rate_limit, a_settlement, a_variant, an_ask, an_image
 from tests.gateway.assembly import in_background
+
+BUDGET = a_limit(resource=Resource.BUDGET_PER_MONTH, amount=1_000_000)
 
 
 class Surroundings:
@@ -88,7 +97,7 @@ async def test_without_an_answer_the_local_share_decides() -> None:
 async def test_a_refusal_of_the_local_share_is_told_as_such() -> None:
     around = Surroundings()
     around.book.is_gone = True
-    ask = an_ask(limits=(a_limit(per_min=1),))
+    ask = an_ask(limits=(a_limit(amount=1),))
     await around.state.begin(ask)
 
     with pytest.raises(RateLimited):
@@ -264,7 +273,7 @@ async def test_an_unheard_question_is_given_up_where_nothing_else_settles_it(clo
     """Redis may act on a question whose answer was lost: a refused order must not stay held there."""
     around = Surroundings(clock)
     around.book.is_gone = True
-    limits = (Limit(resource="images", scope="user", key="user", per_min=1),)
+    limits = (Limit(resource=Resource.IMAGES, scope="user", key="user", amount=1),)
     await around.state.begin(an_ask(id="order-1", n=1, pool=None, limits=limits))
     with pytest.raises(RateLimited):
         await around.state.begin(an_ask(id="order-2", n=1, pool=None, limits=limits))
@@ -279,3 +288,158 @@ async def test_a_strangers_variant_is_counted(clock: FakeClock) -> None:
     await around.state.begin(an_ask())
 
     assert around.telemetry.of(StateFailed) == [StateFailed(operation="begin", reason="foreign")]
+
+
+@pytest.mark.parametrize("refusal", [Unauthenticated("Revoked."), PermissionDenied("Closed.")])
+async def test_a_caller_the_book_denies_is_denied(refusal: GatewayError) -> None:
+    around = Surroundings()
+    around.book.script.append(refusal)
+
+    with pytest.raises(type(refusal)) as caught:
+        await around.state.begin(an_ask())
+
+    assert caught.value is refusal
+    assert around.telemetry.facts == []
+    assert around.outbox.kept == []
+    assert around.state._leases == {}
+
+
+@pytest.mark.parametrize("refusal", [Unauthenticated("Revoked."), PermissionDenied("Closed.")])
+async def test_denying_a_caller_is_a_sign_of_life(refusal: GatewayError) -> None:
+    around = Surroundings()
+    await around.lose_redis()
+    around.book.is_gone = False
+    around.book.script.append(refusal)
+    around.clock.advance(1.0)
+
+    with pytest.raises(type(refusal)):
+        await around.state.begin(an_ask())
+
+    assert not around.state.is_degraded
+
+
+async def test_denied_callers_never_open_the_breaker() -> None:
+    around = Surroundings()
+    for _ in range(2 * FAILURES_TO_OPEN):
+        around.book.script.append(Unauthenticated("Revoked."))
+        with pytest.raises(Unauthenticated):
+            await around.state.begin(an_ask())
+
+    assert not around.state.is_degraded
+
+
+async def test_failures_count_in_a_row_and_a_denial_ends_the_row() -> None:
+    around = Surroundings()
+    for _ in range(FAILURES_TO_OPEN - 1):
+        around.book.script.append(StateUnavailable("timeout"))
+        await around.state.begin(an_ask(pool=None))
+    around.book.script.extend([Unauthenticated("Revoked."), StateUnavailable("timeout")])
+    with pytest.raises(Unauthenticated):
+        await around.state.begin(an_ask())
+
+    await around.state.begin(an_ask(pool=None))
+
+    assert not around.state.is_degraded
+
+
+async def test_money_is_not_spent_while_redis_is_gone() -> None:
+    around = Surroundings()
+    await around.lose_redis()
+    kept = list(around.outbox.kept)
+
+    with pytest.raises(StateUnavailable) as caught:
+        await around.state.begin(an_ask(limits=(BUDGET,)))
+
+    assert caught.value.reason == "degraded"
+    # Nobody asked Redis, so there is nothing to give up.
+    assert around.outbox.kept == kept
+    assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(decision="budget_per_month", degraded=True)
+
+
+async def test_an_unheard_question_of_money_is_given_up() -> None:
+    around = Surroundings()
+    around.book.script.append(StateUnavailable("timeout"))
+    ask = an_ask(
+        round=3, limits=(BUDGET,), scopes=(("user", "ann"),), weight=4, estimate_microusd=40_000, pool="pool"
+    )
+
+    with pytest.raises(StateUnavailable) as caught:
+        await around.state.begin(ask)
+
+    assert caught.value.reason == "degraded"
+    assert around.outbox.kept == [
+        a_settlement(
+            part="3.unheard",
+            fence=ask.fence,
+            limits=(BUDGET,),
+            scopes=(("user", "ann"),),
+            weight=4,
+            estimate_microusd=40_000,
+            released=(-1,),
+            realm=ask.realm,
+        )
+    ]
+
+
+async def test_who_waits_on_is_not_asked_for_money_by_a_silent_redis() -> None:
+    around = Surroundings()
+    around.book.script.append(StateUnavailable("timeout"))
+
+    grant = await around.state.begin(an_ask(round=1, limits=(BUDGET,), awaiting=(4,)))
+
+    assert (grant.mine, grant.awaited) == ((), (4,))
+    assert around.outbox.kept == []
+
+
+async def test_a_lease_names_the_scopes_that_hold_something(clock: FakeClock) -> None:
+    around = Surroundings(clock)
+    limits = (
+        a_limit(resource=Resource.REQUESTS, scope="user", key="ann"),
+        a_limit(resource=Resource.IMAGES, scope="user", key="ann"),
+        a_limit(resource=Resource.IMAGES_PER_DAY, scope="key", key="k1"),
+        a_limit(resource=Resource.IMAGES_IN_FLIGHT, scope="key", key="k1"),
+        a_limit(resource=Resource.BUDGET_PER_MONTH, scope="team", key="open"),
+    )
+    await around.state.begin(an_ask(n=2, limits=limits))
+    async with in_background(around.state.renew_forever()):
+        await asyncio.sleep(LEASE_S / 3 + 1)
+        await around.state.finish(a_settlement(released=(0,)))
+        await asyncio.sleep(LEASE_S / 3)
+
+    scopes = (("key", "k1"), ("team", "open"))
+    assert [[(lease.indices, lease.scopes) for lease in leases] for leases in around.book.renewals] == [
+        [((0, 1), scopes)],
+        [((1,), scopes)],
+    ]
+
+
+async def test_the_share_is_divided_by_the_processes_that_were_last_heard_of(clock: FakeClock) -> None:
+    around, heartbeats = Surroundings(clock), FakeHeartbeats(2, 5)
+    limit = a_limit(resource=Resource.IMAGES_PER_DAY, amount=10)
+
+    async def share() -> int:
+        around.book.script.append(StateUnavailable("timeout"))
+        return (await around.state.begin(an_ask(only_ready=True, limits=(limit,)))).limits[0].limit
+
+    assert await share() == 10
+    async with in_background(around.state.beat_forever(heartbeats)):
+        await until_idle()
+        assert (heartbeats.beats, await share()) == (1, 5)
+        await asyncio.sleep(5.0)
+        assert (heartbeats.beats, await share()) == (2, 2)
+        heartbeats.is_gone = True
+        await asyncio.sleep(60.0)
+
+        assert await share() == 2
+
+    failures = around.telemetry.of(StateFailed)
+    assert StateFailed(operation="beat", reason="timeout") in failures
+
+
+async def test_a_heartbeat_that_is_heard_closes_the_breaker(clock: FakeClock) -> None:
+    around, heartbeats = Surroundings(clock), FakeHeartbeats(1)
+    await around.lose_redis()
+    async with in_background(around.state.beat_forever(heartbeats)):
+        await asyncio.sleep(5.0 + 1.0)
+
+    assert not around.state.is_degraded

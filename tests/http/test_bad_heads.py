@@ -43,7 +43,7 @@ HEAD = b"POST /v1/images/generations HTTP/1.1\r\nHost: gateway\r\nContent-Type: 
         ("GET", "/%00", 404, "unknown_url"),
         ("GET", "//livez", 404, "unknown_url"),
         ("GET", "/../livez", 404, "unknown_url"),
-        ("GET", "/admin", 404, "unknown_url"),
+        ("GET", "/admin", 403, "insufficient_permissions"),
         ("OPTIONS", "*", 404, "unknown_url"),
     ],
 )

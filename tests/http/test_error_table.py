@@ -21,6 +21,11 @@ def failure(
 EXAMPLES: dict[type[GatewayError], tuple[GatewayError, int, str | None]] = {
     errors.InvalidOrder: (errors.InvalidOrder("No.", param="n", code="x"), 400, "x"),
     errors.Unauthenticated: (errors.Unauthenticated("Who?"), 401, "invalid_api_key"),
+    errors.PermissionDenied: (errors.PermissionDenied("Not you."), 403, "insufficient_permissions"),
+    errors.ModelNotAllowed: (errors.ModelNotAllowed("dall-e-3", "team"), 403, "model_not_found"),
+    errors.PriceUnknown: (errors.PriceUnknown("dall-e-9"), 403, "model_unpriced"),
+    errors.NotFound: (errors.NotFound("No such team."), 404, "not_found"),
+    errors.Conflict: (errors.Conflict("In use."), 409, "conflict"),
     errors.RateLimited: (
         errors.RateLimited(LIMIT, retry_after_s=30.2, limits=(LIMIT,)),
         429,
@@ -144,6 +149,78 @@ def test_resets_are_written_like_openais(seconds: float, text: str) -> None:
         "x-ratelimit-reset-requests": text,
         "x-ratelimit-degraded": "true",
     }
+
+
+def a_state(scope: str, limit: int, remaining: int, resource: str = "requests") -> LimitState:
+    return LimitState(resource=resource, scope=scope, limit=limit, remaining=remaining, reset_s=float(limit))
+
+
+@pytest.mark.parametrize(
+    ("states", "tightest"),
+    [
+        ([a_state("user", 9, 3), a_state("team", 90, 60)], (9, 3)),
+        ([a_state("user", 9, 8), a_state("key", 20, 7), a_state("team", 90, 2)], (90, 2)),
+        ([a_state("user", 90, 2), a_state("team", 9, 2)], (9, 2)),
+        ([a_state("user", 9, 0)], (9, 0)),
+    ],
+)
+def test_of_several_scopes_the_tightest_speaks(states: list[LimitState], tightest: tuple[int, int]) -> None:
+    for ordered in (states, states[::-1]):
+        headers = limit_headers(tuple(ordered), degraded=False)
+
+        limit, remaining = tightest
+        assert headers == {
+            "x-ratelimit-limit-requests": str(limit),
+            "x-ratelimit-remaining-requests": str(remaining),
+            "x-ratelimit-reset-requests": f"{limit}s",
+        }
+
+
+def test_each_rate_has_its_own_tightest_scope() -> None:
+    states = (
+        a_state("user", 9, 1),
+        a_state("team", 90, 80),
+        a_state("user", 8, 7, "images"),
+        a_state("team", 80, 2, "images"),
+    )
+
+    headers = limit_headers(states, degraded=False)
+
+    assert headers["x-ratelimit-limit-requests"] == "9"
+    assert headers["x-ratelimit-limit-images"] == "80"
+
+
+def test_days_slots_and_money_have_no_headers_of_openais() -> None:
+    quotas = ("images_per_day", "images_in_flight", "budget_per_month")
+
+    assert limit_headers(tuple(a_state("user", 9, 3, name) for name in quotas), degraded=False) == {}
+
+
+@pytest.mark.parametrize("resource", ["images_per_day", "budget_per_month"])
+def test_a_used_up_quota_is_openais_own_and_invites_no_retry(resource: str) -> None:
+    rate = a_state("user", 9, 3)
+    error = errors.RateLimited(a_state("team", 5, 0, resource), retry_after_s=4000.0, limits=(rate,))
+
+    problem = describe(error)
+
+    assert (problem.status, problem.type, problem.code) == (429, "insufficient_quota", "insufficient_quota")
+    assert not sdk_retries(problem)
+    assert "retry-after" not in problem.headers
+    assert problem.headers["x-ratelimit-limit-requests"] == "9"
+
+
+def test_too_many_images_in_flight_invite_a_retry() -> None:
+    error = errors.RateLimited(a_state("user", 5, 0, "images_in_flight"), retry_after_s=1.0, limits=())
+
+    problem = describe(error)
+
+    assert (problem.type, problem.code) == ("images_in_flight", "rate_limit_exceeded")
+    assert problem.headers == {"retry-after": "1", "retry-after-ms": "1000"}
+    assert sdk_retries(problem)
+
+
+def test_who_has_no_credentials_is_told_how_they_are_sent() -> None:
+    assert describe(errors.Unauthenticated("Who?")).headers == {"www-authenticate": "Bearer"}
 
 
 def test_details_of_the_provider_never_replace_the_four_fields() -> None:

@@ -37,6 +37,25 @@ def limit_key(team: str, scope: str, whose: str) -> str:
     return f"{SCHEMA}:{{{team}}}:limits:{scope}:{whose}"
 
 
+def keys_key(team: str) -> str:
+    """Name the hash of a team's API keys by id."""
+    return f"{SCHEMA}:{{{team}}}:keys"
+
+
+def token_key(token_hash: str) -> str:
+    """Name where a token's hash leads to its team and key; on its own, since the team is not known yet."""
+    return f"{SCHEMA}:token:{token_hash}"
+
+
+def directory_key(part: str) -> str:
+    """Name a part of what is common to all teams: `policies`, `teams`, `revision`, `audit`, `seen`."""
+    return f"{SCHEMA}:{{directory}}:{part}"
+
+
+PROCESSES = f"{SCHEMA}:processes"
+"""Sorted set of living processes by the time of their last heartbeat."""
+
+
 def marker_key(team: str, kind: str, name: str) -> str:
     """Name the mark that a script has run."""
     return f"{SCHEMA}:{{{team}}}:{kind}:{name}"

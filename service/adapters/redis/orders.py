@@ -6,7 +6,8 @@ another order than the asked one (a connection mixed up after a cancellation) is
 treated the same and never handed on.
 """
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
@@ -15,11 +16,20 @@ import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
+from service.adapters.redis.client import answered
 from service.adapters.redis.script import Script
-from service.domain.errors import LimitState, RateLimited, StateUnavailable
+from service.domain.callers import RATES
+from service.domain.errors import (
+    GatewayError,
+    LimitState,
+    PermissionDenied,
+    RateLimited,
+    StateUnavailable,
+    Unauthenticated,
+)
 from service.domain.gcra import emission_us
 from service.domain.images import Image
-from service.ports import Ask, Clock, Grant, Lease, Limit, Settlement, Variant
+from service.ports import Ask, Clock, Grant, Lease, Settlement, Variant
 
 _LEDGER_TTL_S = 400 * 86400
 _SETTLED_MARKER_S = 86400
@@ -36,36 +46,40 @@ class RedisOrderBook:
     def __init__(
         self, client: Redis, *, clock: Clock, timeout_s: float, lease_s: float, ttl_s: float, process: str
     ) -> None:
+        self._client = client
         self._clock = clock
+        self._timeout_s = timeout_s
         self._lease_us = int(lease_s * 1e6)
         self._ttl_s = ttl_s
         self._process = process
-        scripts = files("service.adapters.redis") / "scripts"
         self._begin, self._finish, self._renew = (
-            Script(client, (scripts / f"{name}.lua").read_text("utf-8"), timeout_s=timeout_s)
-            for name in ("begin", "finish", "renew")
+            Script(client, _read_script(name), timeout_s=timeout_s) for name in ("begin", "finish", "renew")
         )
         self._teams: set[str] = set()
 
     async def begin(self, ask: Ask) -> Grant:
         """Implement `OrderBook.begin`."""
-        self._teams.add(ask.team)
-        limit_keys, limits = _number_limits(ask.team, ask.limits, first=5)
+        positions = _number_scopes(ask.scopes, first=6)
         names = [
             ask.pool or keys.marker_key(ask.team, "no-pool", "-"),
             keys.holds_key(ask.team),
             keys.hold_details_key(ask.team),
             keys.marker_key(ask.team, "asked", ask.fence),
-            *limit_keys,
+            keys.keys_key(ask.team),
+            *(keys.limit_key(ask.team, *scope) for scope in positions),
         ]
-        reply = orjson.loads(await self._run(self._begin, names, self._begin_arguments(ask, limits)))
+        reply = orjson.loads(await self._run(self._begin, names, self._begin_arguments(ask, positions)))
         if reply.get("id") != ask.id:
             raise StateUnavailable("mixed_up")
+        if ask.team not in self._teams:
+            await self._note_team(ask.team)
+        if "denied" in reply:
+            raise _denied(reply["denied"])
         states = tuple(
             LimitState(
                 resource=limit.resource,
                 scope=limit.scope,
-                limit=limit.per_min,
+                limit=limit.amount,
                 remaining=int(state["remaining"]),
                 reset_s=state["reset_us"] / 1e6,
             )
@@ -85,25 +99,32 @@ class RedisOrderBook:
     async def finish(self, settlement: Settlement) -> None:
         """Implement `OrderBook.finish`."""
         team = settlement.team
-        images = tuple(limit for limit in settlement.limits if limit.resource == "images")
-        gives_back = settlement.refunded or settlement.is_local
-        limit_keys, limits = _number_limits(team, images if gives_back else (), first=6)
+        positions = _number_scopes(settlement.scopes, first=6)
         names = [
             settlement.pool or keys.marker_key(team, "no-pool", "-"),
             keys.holds_key(team),
             keys.hold_details_key(team),
             keys.marker_key(team, "settled", f"{settlement.id}.{settlement.part}"),
             self._ledger_key(team),
-            *limit_keys,
+            *(keys.limit_key(team, *scope) for scope in positions),
         ]
-        await self._run(self._finish, names, self._finish_arguments(settlement, limits))
+        await self._run(self._finish, names, self._finish_arguments(settlement, positions))
 
     async def renew(self, leases: Sequence[Lease]) -> None:
         """Implement `OrderBook.renew`; also books what dead processes left behind, team by team."""
-        for team in list(self._teams):
+        async for team in self._each_team(leases):
             own = [lease for lease in leases if lease.team == team]
             pools = list(dict.fromkeys(lease.pool for lease in own if lease.pool))
-            names = [keys.holds_key(team), keys.hold_details_key(team), self._ledger_key(team), *pools]
+            positions = _number_scopes(
+                [scope for lease in own for scope in lease.scopes], first=4 + len(pools)
+            )
+            names = [
+                keys.holds_key(team),
+                keys.hold_details_key(team),
+                self._ledger_key(team),
+                *pools,
+                *(keys.limit_key(team, *scope) for scope in positions),
+            ]
             arguments = {
                 "lease_us": self._lease_us,
                 "leases": [
@@ -111,6 +132,7 @@ class RedisOrderBook:
                         "fence": lease.fence,
                         "pool": 4 + pools.index(lease.pool) if lease.pool else 0,
                         "indices": lease.indices,
+                        "scopes": [positions[scope] for scope in lease.scopes],
                     }
                     for lease in own
                 ],
@@ -120,10 +142,26 @@ class RedisOrderBook:
             }
             await self._run(self._renew, names, arguments)
 
+    async def _note_team(self, team: str) -> None:
+        """Have every process know of *team*; what fails is tried again with its next order."""
+        with contextlib.suppress(StateUnavailable):
+            await answered(self._client.sadd(keys.directory_key("seen"), team), timeout_s=self._timeout_s)
+            self._teams.add(team)
+
+    async def _each_team(self, leases: Sequence[Lease]) -> AsyncIterator[str]:
+        """Yield the teams of living orders first, whatever else fails; then all that were ever seen."""
+        here = self._teams | {lease.team for lease in leases}
+        for team in here:
+            yield team
+        names = await answered(self._client.smembers(keys.directory_key("seen")), timeout_s=self._timeout_s)
+        for team in {name.decode() for name in names} - here:
+            yield team
+
     async def _run(self, script: Script, names: list[str], arguments: Mapping[str, Any]) -> Any:
         return await script.run(names, orjson.dumps(arguments))
 
-    def _begin_arguments(self, ask: Ask, limits: list[dict[str, Any]]) -> dict[str, Any]:
+    def _begin_arguments(self, ask: Ask, positions: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+        holding = {(limit.scope, limit.key) for limit in ask.limits if limit.resource not in RATES}
         return {
             "id": ask.id,
             "round": ask.round,
@@ -138,12 +176,28 @@ class RedisOrderBook:
             "ttl_us": int(self._ttl_s * 1e6),
             "lease_us": self._lease_us,
             "marker_ms": self._lease_us // 1000,
-            "ledger": f"{ask.user}|{ask.model}",
-            "estimate_microusd": ask.estimate_microusd,
-            "limits": limits,
+            "ledger": f"{ask.user}|{ask.model}|{ask.realm}",
+            "has_key": ask.key_id is not None,
+            "key_id": ask.key_id or "-",
+            "weight": ask.weight,
+            "estimate_microusd": ask.estimate_microusd or 0,
+            "is_priced": ask.estimate_microusd is not None,
+            "scopes": [{"key": position, "holds": scope in holding} for scope, position in positions.items()],
+            "limits": [
+                {
+                    "key": positions[limit.scope, limit.key],
+                    "resource": limit.resource,
+                    "amount": limit.amount,
+                    **({"emission_us": emission_us(limit.amount)} if limit.resource in RATES else {}),
+                }
+                for limit in ask.limits
+            ],
         }
 
-    def _finish_arguments(self, settlement: Settlement, limits: list[dict[str, Any]]) -> dict[str, Any]:
+    def _finish_arguments(
+        self, settlement: Settlement, positions: Mapping[tuple[str, str], int]
+    ) -> dict[str, Any]:
+        rates = {(limit.scope, limit.key): limit for limit in settlement.limits if limit.resource == "images"}
         published = [(index, image) for index, image in settlement.made if index is not None]
         return {
             "fence": settlement.fence,
@@ -158,12 +212,21 @@ class RedisOrderBook:
             "is_local": settlement.is_local,
             "settled": len(published) + len(settlement.released),
             "refunded": settlement.refunded,
-            "limits": limits,
-            "ledger": f"{settlement.user}|{settlement.model}",
+            "weight": settlement.weight,
+            "scopes": [
+                {
+                    "key": position,
+                    **({"emission_us": emission_us(rates[scope].amount)} if scope in rates else {}),
+                }
+                for scope, position in positions.items()
+            ],
+            "ledger": f"{settlement.user}|{settlement.model}|{settlement.realm}",
             "charged_images": len(settlement.made),
             "charged_microusd": sum(image.cost_microusd or 0 for _, image in settlement.made),
+            "unpriced": sum(image.cost_microusd is None for _, image in settlement.made),
             "unknown": settlement.unknown,
-            "estimate_microusd": settlement.estimate_microusd,
+            "estimate_microusd": settlement.estimate_microusd or 0,
+            "is_priced": settlement.estimate_microusd is not None,
             "ttl_ms": int(self._ttl_s * 1e3),
             "most": _MOST_VARIANTS,
             "marker_s": _SETTLED_MARKER_S,
@@ -194,18 +257,17 @@ def _mark(pool: str) -> str:
     return orjson.dumps({"pool": pool}).decode().removesuffix("}") + ","
 
 
-def _number_limits(
-    team: str, limits: Sequence[Limit], *, first: int
-) -> tuple[list[str], list[dict[str, Any]]]:
-    """Return the scope keys of *limits* and the limits with the position of theirs in KEYS."""
-    names = list(dict.fromkeys(keys.limit_key(team, limit.scope, limit.key) for limit in limits))
-    numbered = [
-        {
-            "key": first + names.index(keys.limit_key(team, limit.scope, limit.key)),
-            "resource": limit.resource,
-            "per_min": limit.per_min,
-            "emission_us": emission_us(limit.per_min),
-        }
-        for limit in limits
-    ]
-    return names, numbered
+def _number_scopes(scopes: Sequence[tuple[str, str]], *, first: int) -> dict[tuple[str, str], int]:
+    """Return each scope with its position in KEYS."""
+    return {scope: first + i for i, scope in enumerate(dict.fromkeys(scopes))}
+
+
+def _read_script(name: str) -> str:
+    directory = files("service.adapters.redis") / "scripts"
+    return "\n".join((directory / f"{part}.lua").read_text("utf-8") for part in ("scopes", name))
+
+
+def _denied(what: str) -> GatewayError:
+    if what == "key":
+        return Unauthenticated("This API key was revoked, or it has expired.")
+    return PermissionDenied("The team of these credentials is closed.")

@@ -17,14 +17,16 @@ from redis.asyncio import Redis
 from service.adapters.redis.keys import hold_details_key, holds_key, pool_key
 from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.system import SystemClock
+from service.domain.callers import Resource
 from service.domain.errors import StateUnavailable
-from service.domain.images import Image, Realm
+from service.domain.images import Image
 from service.ports import Ask, Limit, Settlement
 
 TEAM = "t1"
 POOL = pool_key(TEAM, "team", "f" * 32)
-REQUESTS = Limit(resource="requests", scope="user", key="u1", per_min=60)
-IMAGES = Limit(resource="images", scope="user", key="u1", per_min=60)
+SCOPE = ("user", "u1")
+REQUESTS = Limit(resource=Resource.REQUESTS, scope="user", key="u1", amount=60)
+IMAGES = Limit(resource=Resource.IMAGES, scope="user", key="u1", amount=60)
 ESTIMATE_MICROUSD = 5_000
 
 _orders = count(1)
@@ -63,7 +65,9 @@ def make_ask(**changes: Any) -> Ask:
         limits=(),
         estimate_microusd=ESTIMATE_MICROUSD,
     )
-    return replace(ask, **changes)
+    limits = changes.get("limits", ())
+    scopes = tuple(dict.fromkeys([SCOPE, *((limit.scope, limit.key) for limit in limits)]))
+    return replace(ask, **{"scopes": scopes, **changes})
 
 
 def make_image(name: str = "a", *, cost_microusd: int | None = 4_000) -> Image:
@@ -91,9 +95,11 @@ def settle(ask: Ask, *, part: str = "0.0", **changes: Any) -> Settlement:
         team=ask.team,
         user=ask.user,
         model=ask.model,
-        realm=Realm.SANDBOX,
+        realm=ask.realm,
         pool=ask.pool,
         limits=ask.limits,
+        scopes=ask.scopes,
+        weight=ask.weight,
         estimate_microusd=ask.estimate_microusd,
     )
     return replace(settlement, **changes)
@@ -126,6 +132,12 @@ async def read_holds(client: Redis, team: str = TEAM) -> dict[str, dict[str, Any
     details = await _answer(client.hgetall(hold_details_key(team)))
     assert set(expiries) == set(details)
     return {fence.decode(): orjson.loads(text) for fence, text in details.items()}
+
+
+async def read_hash(client: Redis, name: str) -> dict[str, str]:
+    """Return a hash as text."""
+    fields: dict[bytes, bytes] = await _answer(client.hgetall(name))
+    return {field.decode(): value.decode() for field, value in fields.items()}
 
 
 async def names_of(client: Redis) -> list[str]:

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.redis.script import Script
+from service.domain.callers import Resource
 from service.domain.errors import RateLimited, StateUnavailable
 from tests.adapters.redis.orders import (
     IMAGES,
@@ -183,7 +184,7 @@ async def test_hits_and_waiters_count_as_requests_only(book: RedisOrderBook) -> 
 async def test_a_refusal_changes_nothing_at_all(book: RedisOrderBook, redis: Redis, pool: str | None) -> None:
     await fill(book, "a")
     await age_variants(redis, by_s=10 * 86400)  # a stale one, which an admitted order would have dropped
-    tight = IMAGES.__class__(resource="images", scope="user", key="u1", per_min=2)
+    tight = IMAGES.__class__(resource=Resource.IMAGES, scope="user", key="u1", amount=2)
     await book.begin(make_ask(limits=(tight,), fresh=True))
     before = await snapshot(redis)
 
@@ -251,7 +252,7 @@ async def test_every_key_carries_the_tag_of_its_team(book: RedisOrderBook, redis
     names = await names_of(redis)
 
     assert len(names) >= 7
-    assert all(name.startswith(f"ig:1:{{{TEAM}}}:") for name in names)
+    assert {name for name in names if not name.startswith(f"ig:1:{{{TEAM}}}:")} == {"ig:1:{directory}:seen"}
 
 
 async def test_every_key_goes_away_by_itself(book: RedisOrderBook, redis: Redis) -> None:
@@ -262,4 +263,4 @@ async def test_every_key_goes_away_by_itself(book: RedisOrderBook, redis: Redis)
     lasting = {name.split(":")[3] for name in await names_of(redis) if await redis.ttl(name) < 0}
 
     # Bounded by what is in flight; a sweep empties them.
-    assert lasting == {"holds", "hold-details"}
+    assert lasting == {"holds", "hold-details", "seen"}

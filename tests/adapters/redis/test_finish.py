@@ -222,9 +222,9 @@ async def test_the_ledger_adds_up_by_user_and_model(book: RedisOrderBook, redis:
     (ledger,) = await redis.keys("*:ledger:*")
     entries = await redis.hgetall(ledger)
 
-    assert entries[b"u1|gpt-image-2|made|images"] == b"2"
-    assert entries[b"u1|gpt-image-2|made|microusd"] == b"8000"
-    assert entries[b"u2|gpt-image-2|unknown|images"] == b"1"
+    assert entries[b"u1|gpt-image-2|live|made|images"] == b"2"
+    assert entries[b"u1|gpt-image-2|live|made|microusd"] == b"8000"
+    assert entries[b"u2|gpt-image-2|live|unknown|images"] == b"1"
     assert await read_ledger(redis) == {
         "made|images": 3,
         "made|microusd": 12_000,
@@ -239,7 +239,7 @@ async def test_an_image_of_unknown_price_is_counted(book: RedisOrderBook, redis:
 
     await book.finish(settle(ask, made=((0, make_image(cost_microusd=None)),)))
 
-    assert await read_ledger(redis) == {"made|images": 1}
+    assert await read_ledger(redis) == {"made|images": 1, "made|unpriced": 1}
 
 
 async def test_sums_stay_exact_beyond_what_lua_prints(book: RedisOrderBook, redis: Redis) -> None:

@@ -15,15 +15,16 @@ from redis.asyncio import Redis
 from service.adapters.redis.keys import limit_key
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain import gcra
+from service.domain.callers import Resource
 from service.domain.errors import LimitState, RateLimited
 from service.ports import Ask, Limit
 from tests.adapters.redis.orders import TEAM, make_ask, settle
 
 STEPS = 150
 LIMITS = (
-    Limit(resource="requests", scope="user", key="u1", per_min=7),
-    Limit(resource="images", scope="user", key="u1", per_min=13),
-    Limit(resource="images", scope="key", key="k1", per_min=11),
+    Limit(resource=Resource.REQUESTS, scope="user", key="u1", amount=7),
+    Limit(resource=Resource.IMAGES, scope="user", key="u1", amount=13),
+    Limit(resource=Resource.IMAGES, scope="key", key="k1", amount=11),
 )
 
 
@@ -36,7 +37,7 @@ class Oracle:
     def begin(self, now_us: int, requests: int, images: int) -> tuple[bool, list[gcra.Decision]]:
         weights = {"requests": requests, "images": images}
         decisions = [
-            gcra.decide(self.arrivals_us.get(limit, 0), now_us, weights[limit.resource], limit.per_min)
+            gcra.decide(self.arrivals_us.get(limit, 0), now_us, weights[limit.resource], limit.amount)
             for limit in LIMITS
         ]
         admitted = all(decision.allowed for decision in decisions)
@@ -109,17 +110,17 @@ async def refund_both(book: RedisOrderBook, redis: Redis, oracle: Oracle, images
     """Refund by the script and by the rule; the script's clock shows where it stopped at the present."""
     before = await read_arrivals(redis)
     seconds, microseconds = await redis.time()
-    await book.finish(settle(make_ask(pool=None), limits=LIMITS, refunded=images))
+    await book.finish(settle(make_ask(pool=None, limits=LIMITS), refunded=images))
     after = await read_arrivals(redis)
     earliest_us = seconds * 1_000_000 + microseconds
     for limit in LIMITS:
         if limit.resource == "requests" or before[limit] <= earliest_us:
             assert after.get(limit) == before.get(limit)
             continue
-        whole_us = before[limit] - images * gcra.emission_us(limit.per_min)
+        whole_us = before[limit] - images * gcra.emission_us(limit.amount)
         now_us = earliest_us if after[limit] == whole_us else after[limit]
         assert earliest_us <= now_us < earliest_us + 1_000_000
-        assert after[limit] == gcra.refund(before[limit], now_us, images, limit.per_min)
+        assert after[limit] == gcra.refund(before[limit], now_us, images, limit.amount)
         oracle.arrivals_us[limit] = after[limit]
 
 

@@ -4,9 +4,10 @@
 -- KEYS[2]   holds by expiry: sorted set, fence -> expires_us
 -- KEYS[3]   hold details: hash, fence -> JSON {ledger label, images, estimate_microusd of each}
 -- KEYS[4]   marker of this ask, so that one whose answer was lost is not charged twice
--- KEYS[5..] one hash per limit scope: resource -> theoretical arrival time in microseconds
+-- KEYS[5]   keys of the team: hash, key id -> 'expires_us|JSON' (0: never), and 'closed' once the team is
+-- KEYS[6..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of what is asked (service/adapters/redis/orders.py, _begin_arguments)
--- Returns   JSON {id, ready, mine, awaited, foreign, limits} or {id, refused, retry_after_us, limits}
+-- Returns   JSON {id, ready, mine, awaited, foreign, limits}, {id, refused, retry_after_us, limits} or {id, denied}
 --
 -- Times are microseconds of the server's own clock. Numbers of 16 digits are written with '%.0f':
 -- Lua's tostring would round them.
@@ -15,6 +16,14 @@ local ask = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local fence = ask.fence
+
+-- Whoever was sent away a moment ago spends nothing any more, whatever a process still remembers.
+local standing = redis.call('HMGET', KEYS[5], ask.key_id, 'closed')
+if ask.has_key then
+  local expires = tonumber(string.match(standing[1] or '', '^(%d+)|'))
+  if not expires or (expires > 0 and expires <= now) then return cjson.encode({id = ask.id, denied = 'key'}) end
+end
+if standing[2] then return cjson.encode({id = ask.id, denied = 'team'}) end
 
 -- What the pool has: variants to hand out, live claims of others, indices in use.
 local used, foreign = {}, 0
@@ -78,38 +87,79 @@ while missing > 0 do
   candidate = candidate + 1
 end
 
--- Limits: all or none. The same arithmetic as service/domain/gcra.py.
+-- Limits: all or none. Rates by the same arithmetic as service/domain/gcra.py, the others by what is
+-- settled and held. Of several that refuse, the one that lasts longest is told.
 local seen_before = redis.call('EXISTS', KEYS[4]) == 1
-local refused, retry_after_us = nil, 0
+local images = seen_before and 0 or #claimed
+local requests = not seen_before and ask.round == 0 and 1 or 0
+local today = calendar(now)
+local scopes = {}
+for _, scope in ipairs(ask.scopes) do scopes[scope.key] = read_scope(KEYS[scope.key], now, today) end
+local refused, longest_us = nil, -1
+local function refuse(i, wait_us)
+  if wait_us > longest_us then refused, longest_us = i - 1, wait_us end
+end
 for i, limit in ipairs(ask.limits) do
-  local weight = 0
-  if not seen_before then
-    if limit.resource == 'images' then weight = #claimed elseif ask.round == 0 then weight = 1 end
+  local scope = scopes[limit.key]
+  if limit.emission_us then
+    local weight = limit.resource == 'requests' and requests or images * ask.weight
+    limit.burst_us = limit.emission_us * limit.amount
+    limit.arrival = math.min(math.max(scope[limit.resource], now), now + limit.burst_us)
+    limit.wanted = limit.arrival + weight * limit.emission_us
+    local over_us = limit.wanted - now - limit.burst_us
+    if weight > 0 and over_us > 0 then refuse(i, over_us) end
+  else
+    local ends_us
+    if limit.resource == 'images_per_day' then
+      limit.used, limit.wanted, ends_us = scope.day + scope.held.weighted, images * ask.weight, today.day_ends_us
+    elseif limit.resource == 'images_in_flight' then
+      limit.used, limit.wanted, ends_us = scope.held.images, images, now
+    else
+      limit.used, limit.wanted, ends_us = scope.month + scope.held.microusd, images * ask.estimate_microusd, today.month_ends_us
+    end
+    limit.reset_us = ends_us - now
+    -- An image without a price wants no money; where none is left, it is refused all the same.
+    local is_over = limit.used + limit.wanted > limit.amount or limit.used >= limit.amount
+    if images > 0 and is_over then refuse(i, limit.reset_us) end
   end
-  limit.burst_us = limit.emission_us * limit.per_min
-  limit.arrival = tonumber(redis.call('HGET', KEYS[limit.key], limit.resource) or 0)
-  limit.arrival = math.min(math.max(limit.arrival, now), now + limit.burst_us)
-  limit.wanted = limit.arrival + weight * limit.emission_us
-  local over_us = limit.wanted - now - limit.burst_us
-  if weight > 0 and over_us > retry_after_us then refused, retry_after_us = i - 1, over_us end
 end
 local states = {}
 for i, limit in ipairs(ask.limits) do
-  local arrival = refused and limit.arrival or limit.wanted
-  states[i] = {
-    remaining = math.floor((limit.burst_us - (arrival - now)) / limit.emission_us),
-    reset_us = arrival - now,
-  }
+  if limit.emission_us then
+    local arrival = refused and limit.arrival or limit.wanted
+    states[i] = {
+      remaining = math.floor((limit.burst_us - (arrival - now)) / limit.emission_us),
+      reset_us = arrival - now,
+    }
+  else
+    local used = refused and limit.used or limit.used + limit.wanted
+    states[i] = {remaining = math.max(0, limit.amount - used), reset_us = limit.reset_us}
+  end
 end
 if refused then
-  return cjson.encode({id = ask.id, refused = refused, retry_after_us = retry_after_us, limits = states})
+  return cjson.encode({id = ask.id, refused = refused, retry_after_us = longest_us, limits = states})
 end
 
 -- Write.
 for _, limit in ipairs(ask.limits) do
-  if limit.wanted > limit.arrival then
-    redis.call('HSET', KEYS[limit.key], limit.resource, string.format('%.0f', limit.wanted))
-    redis.call('PEXPIRE', KEYS[limit.key], 120000)
+  if limit.emission_us and limit.wanted > limit.arrival then
+    local changes = scopes[limit.key].changes
+    changes[#changes + 1], changes[#changes + 2] = limit.resource, whole(limit.wanted)
+  end
+end
+for _, scope in ipairs(ask.scopes) do
+  local key, held, changes = KEYS[scope.key], scopes[scope.key].held, scopes[scope.key].changes
+  if scope.holds and images > 0 then
+    local hold = {
+      expires = now + ask.lease_us, images = images, weight = ask.weight, microusd = ask.estimate_microusd,
+    }
+    add_to(held, hold, images)
+    changes[#changes + 1], changes[#changes + 2] = 'hold|' .. fence, encode_hold(hold)
+    changes[#changes + 1], changes[#changes + 2] = 'held', encode_held(held)
+  end
+  if #changes > 0 then
+    redis.call('HSET', key, unpack(changes))
+    keep_for(key, 120000)
   end
 end
 if ask.round == 0 or #claimed > 0 then redis.call('SET', KEYS[4], '', 'PX', ask.marker_ms) end
@@ -120,12 +170,11 @@ if #claimed > 0 then
   if ask.has_pool then
     local claim = string.format('c|%.0f|%s', expires, fence)
     for _, index in ipairs(claimed) do redis.call('HSET', KEYS[1], index, claim) end
-    local keep_ms = math.ceil(ask.lease_us / 1000) * 2
-    if redis.call('PTTL', KEYS[1]) < keep_ms then redis.call('PEXPIRE', KEYS[1], keep_ms) end
+    keep_for(KEYS[1], math.ceil(ask.lease_us / 1000) * 2)
   end
-  redis.call('ZADD', KEYS[2], string.format('%.0f', expires), fence)
+  redis.call('ZADD', KEYS[2], whole(expires), fence)
   redis.call('HSET', KEYS[3], fence, cjson.encode({
-    ledger = ask.ledger, images = #claimed, estimate_microusd = ask.estimate_microusd,
+    ledger = ask.ledger, images = #claimed, estimate_microusd = ask.estimate_microusd, is_priced = ask.is_priced,
   }))
 end
 for _, index in ipairs(claimed) do mine[#mine + 1] = index end

@@ -2,8 +2,8 @@
 --
 -- KEYS[1]   pool (see begin.lua)
 -- KEYS[2]   holds by expiry     KEYS[3]   hold details     KEYS[4]   marker of this settlement
--- KEYS[5]   ledger of the day: hash, '<label>|images' and '<label>|microusd' -> integer
--- KEYS[6..] limit scopes
+-- KEYS[5]   ledger of the day: hash, '<label>|<outcome>|<unit>' -> integer, units images, microusd, unpriced
+-- KEYS[6..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of the settlement (service/adapters/redis/orders.py, _finish_arguments)
 -- Returns   how many of the made images were refused a place, or -1 when it was settled before
 
@@ -11,6 +11,7 @@ local s = cjson.decode(ARGV[1])
 if redis.call('EXISTS', KEYS[4]) == 1 then return -1 end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+local today = calendar(now)
 local changed, refused = {}, 0
 
 -- An index is ours to publish under while it holds our claim, or nobody's. Anything else is a
@@ -84,30 +85,48 @@ for _, forgotten in ipairs(s.forgotten) do
   end
 end
 
-for _, limit in ipairs(s.limits) do
-  local arrival = tonumber(redis.call('HGET', KEYS[limit.key], limit.resource) or 0)
+for _, scope in ipairs(s.scopes) do
+  local key = KEYS[scope.key]
+  -- What was not made comes back to the rate of images; to the others it comes back with the hold.
+  local arrival = s.refunded > 0 and scope.emission_us and tonumber(redis.call('HGET', key, 'images') or 0) or 0
   if arrival > now then
-    arrival = math.max(arrival - s.refunded * limit.emission_us, now)
-    redis.call('HSET', KEYS[limit.key], limit.resource, string.format('%.0f', arrival))
+    redis.call('HSET', key, 'images', whole(math.max(arrival - s.refunded * s.weight * scope.emission_us, now)))
+  end
+  local text = redis.call('HGET', key, 'hold|' .. s.fence)
+  if text then
+    local own, held = read_hold(text), read_held(redis.call('HGET', key, 'held'))
+    local ended = s.is_local and own.images or math.min(own.images, s.settled)
+    add_to(held, own, -ended)
+    own.images = own.images - ended
+    redis.call('HSET', key, 'held', encode_held(held), 'hold|' .. s.fence, encode_hold(own))
+    if own.images == 0 then redis.call('HDEL', key, 'hold|' .. s.fence) end
+  end
+  if s.charged_images > 0 then
+    local day = read_counter(redis.call('HGET', key, 'day'), today.day) + s.charged_images * s.weight
+    local month = read_counter(redis.call('HGET', key, 'month'), today.month) + s.charged_microusd
+    redis.call('HSET', key, 'day', today.day .. '|' .. whole(day), 'month', today.month .. '|' .. whole(month))
+    keep_for(key, KEEP_MS)
   end
 end
 
-local function charge(outcome, images, microusd)
-  if images == 0 and microusd == 0 then return end
-  local label = s.ledger .. '|' .. outcome
+local function charge(whose, outcome, images, microusd, unpriced)
+  if images == 0 then return end
+  local label = whose .. '|' .. outcome
   redis.call('HINCRBY', KEYS[5], label .. '|images', images)
-  redis.call('HINCRBY', KEYS[5], label .. '|microusd', string.format('%.0f', microusd))
+  redis.call('HINCRBY', KEYS[5], label .. '|microusd', whole(microusd))
+  if unpriced ~= 0 then redis.call('HINCRBY', KEYS[5], label .. '|unpriced', unpriced) end
   redis.call('EXPIRE', KEYS[5], s.ledger_ttl_s)
 end
-charge('made', s.charged_images, s.charged_microusd)
-charge('unknown', s.unknown, s.unknown * s.estimate_microusd)
+charge(s.ledger, 'made', s.charged_images, s.charged_microusd, s.unpriced)
+charge(s.ledger, 'unknown', s.unknown, s.unknown * s.estimate_microusd, s.is_priced and 0 or s.unknown)
 
 -- The hold shrinks by what is settled. One that a sweep has already booked as unknown leaves
 -- a remnant with `swept`, so that a late settlement takes its images out of the unknown again.
 if hold then
   if hold.swept then
     local back = math.min(hold.images, s.settled)
-    charge('unknown', -back, -back * s.estimate_microusd)
+    -- Under the name it was booked by: a person who was erased meanwhile stays so.
+    charge(hold.ledger, 'unknown', -back, -back * s.estimate_microusd, s.is_priced and 0 or -back)
   end
   hold.images = hold.images - s.settled
   if hold.images <= 0 then

@@ -1,0 +1,31 @@
+"""How many gateway processes live, told by heartbeats in one sorted set.
+
+Failure behaviour: closed. Without an answer nobody knows, and the caller goes on
+with the last number it heard.
+"""
+
+from redis.asyncio import Redis
+
+from service.adapters.redis.keys import PROCESSES
+from service.adapters.redis.script import Script
+
+_BEAT = """
+local time = redis.call('TIME')
+redis.call('ZADD', KEYS[1], time[1], ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', time[1] - ARGV[2])
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return redis.call('ZCARD', KEYS[1])
+"""
+
+
+class RedisHeartbeats:
+    """Implements `ports.Heartbeats` for *process*; one that is silent for *lost_s* is dead."""
+
+    def __init__(self, client: Redis, *, process: str, timeout_s: float, lost_s: int = 15) -> None:
+        self._beat = Script(client, _BEAT, timeout_s=timeout_s)
+        self._process = process
+        self._lost_s = lost_s
+
+    async def beat(self) -> int:
+        """Implement `Heartbeats.beat`."""
+        return int(await self._beat.run([PROCESSES], self._process, self._lost_s))

@@ -1,0 +1,172 @@
+"""The ledger in Redis: what `finish` and `renew` booked, read in pages, and a person taken out of it.
+
+A day of a team is one hash with a field for each sum. Fields are read by the page,
+those of one sum at one moment; a huge day never stops the server.
+Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import date, timedelta
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from service.adapters.redis import keys
+from service.adapters.redis.client import answered
+from service.domain.images import Realm
+from service.ports import Clock, LedgerEntry
+
+_PAGE = 500
+_KEPT_DAYS = 401
+"""As long as `orders` keeps a day, and today."""
+_UNITS = ("images", "microusd", "unpriced")
+_REALMS = frozenset(Realm)
+
+
+class RedisLedger:
+    """Implements `ports.Ledger`."""
+
+    def __init__(self, client: Redis, *, clock: Clock, timeout_s: float) -> None:
+        self._client = client
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._scripts = {name: _read_script(name) for name in ("erase", "find", "which")}
+
+    async def read(
+        self, team: str, days: Sequence[date], user: str | None = None
+    ) -> AsyncIterator[LedgerEntry]:
+        """Implement `Ledger.read`."""
+        for day in await self._booked(team, days):
+            async for entry in self._read_day(team, day, user):
+                yield entry
+
+    async def teams(self) -> list[str]:
+        """Implement `Ledger.teams`."""
+        names = await self._ask(self._client.smembers(keys.directory_key("seen")))
+        return sorted(name.decode() for name in names)
+
+    async def erase(self, team: str, user: str) -> int:
+        """Implement `Ledger.erase`.
+
+        Sums move last: until then they tell the next try that something is left.
+        """
+        today = self._clock.today()
+        days = await self._booked(team, [today - timedelta(days=i) for i in range(_KEPT_DAYS)])
+        fields = {day: [name async for name in self._fields(_ledger_key(team, day), user)] for day in days}
+        fences = [fence async for fence in self._held_by(team, user)]
+        limits = keys.limit_key(team, "user", user)
+        is_known = await self._ask(self._client.exists(limits))
+        if not (any(fields.values()) or fences or is_known):
+            return 0
+        changed: int = await self._drop_pools(team, user)
+        changed += await self._rename(team, today, user, fences=fences)
+        changed += await self._ask(self._client.delete(limits))
+        for day, names in fields.items():
+            for batch in _batches(names):
+                changed += await self._rename(team, day, user, fields=batch)
+        return changed
+
+    async def _booked(self, team: str, days: Sequence[date]) -> list[date]:
+        """Return those of *days* on which anything was booked."""
+        found = await self._eval("which", [_ledger_key(team, day) for day in days])
+        return [days[position - 1] for position in found]
+
+    async def _read_day(self, team: str, day: date, user: str | None) -> AsyncIterator[LedgerEntry]:
+        key = _ledger_key(team, day)
+        # A hash that is growing may show a field twice.
+        told: set[str] = set()
+        async for page in self._pages(key, user):
+            labels = {name.rpartition("|")[0] for name in page} - told
+            told |= labels
+            for batch in _batches(sorted(labels)):
+                names = [f"{label}|{unit}" for label in batch for unit in _UNITS]
+                values = iter(await self._ask(self._client.hmget(key, names)))
+                for label in batch:
+                    sums = [int(next(values) or 0) for _ in _UNITS]
+                    entry = _decode(team, day, label, sums)
+                    if entry is not None:
+                        yield entry
+
+    async def _pages(self, key: str, user: str | None) -> AsyncIterator[list[str]]:
+        pattern = None if user is None else f"{user}|*"
+        cursor = 0
+        while True:
+            cursor, page = await self._ask(self._client.hscan(key, cursor, match=pattern, count=_PAGE))
+            yield [name.decode() for name in page]
+            if cursor == 0:
+                return
+
+    async def _fields(self, key: str, user: str) -> AsyncIterator[str]:
+        async for page in self._pages(key, user):
+            for name in page:
+                yield name
+
+    async def _held_by(self, team: str, user: str) -> AsyncIterator[str]:
+        key, cursor = keys.hold_details_key(team), 0
+        while True:
+            cursor, page = await self._ask(self._client.hscan(key, cursor, count=_PAGE))
+            for fence, text in page.items():
+                if orjson.loads(text)["ledger"].startswith(f"{user}|"):
+                    yield fence.decode()
+            if cursor == 0:
+                return
+
+    async def _drop_pools(self, team: str, user: str) -> int:
+        """Remove the pools that are this user's own."""
+        pattern, cursor, dropped = keys.pool_key(team, f"user-{user}", "*"), "0", 0
+        while True:
+            page = await self._eval("find", [keys.keys_key(team)], cursor, pattern, _PAGE)
+            cursor = page[0].decode()
+            if page[1]:
+                dropped += await self._ask(self._client.unlink(*page[1]))
+            if cursor == "0":
+                return dropped
+
+    async def _rename(
+        self, team: str, day: date, user: str, *, fields: Sequence[str] = (), fences: Sequence[str] = ()
+    ) -> int:
+        names = [_ledger_key(team, day), keys.hold_details_key(team)]
+        arguments = orjson.dumps({"user": user, "fields": list(fields), "fences": list(fences)})
+        return int(await self._eval("erase", names, arguments))
+
+    async def _eval(self, script: str, names: Sequence[str], *arguments: bytes | str | int) -> Any:
+        # By its text: these run so rarely that no server need remember them.
+        return await self._ask(self._client.eval(self._scripts[script], len(names), *names, *arguments))
+
+    async def _ask(self, answer: Any) -> Any:
+        return await answered(answer, timeout_s=self._timeout_s)
+
+
+def _ledger_key(team: str, day: date) -> str:
+    return keys.ledger_key(team, day.strftime("%Y%m%d"))
+
+
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), _PAGE):
+        yield names[start : start + _PAGE]
+
+
+def _decode(team: str, day: date, label: str, sums: Sequence[int]) -> LedgerEntry | None:
+    """Return the entry of *label*; None where nothing is left of it, or it is of an older schema."""
+    user, _, rest = label.partition("|")
+    model, realm, outcome = [*rest.rsplit("|", 2), "", ""][:3]
+    if realm not in _REALMS or not any(sums):
+        return None
+    images, microusd, unpriced = sums
+    return LedgerEntry(
+        day=day.isoformat(),
+        team=team,
+        user=user,
+        model=model,
+        realm=realm,
+        outcome=outcome,
+        images=images,
+        microusd=microusd,
+        unpriced=unpriced,
+    )
+
+
+def _read_script(name: str) -> str:
+    return (files("service.adapters.redis") / "scripts" / f"{name}.lua").read_text("utf-8")

@@ -1,0 +1,95 @@
+"""`image-gateway keys`: make, list and revoke API keys."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from service.commands.surface import WHO, explain, fail, make_group, show_instant, show_table, with_state
+from service.domain.callers import Role
+from service.gateway.administration import NewKey
+
+app = make_group("Make, list and revoke API keys.")
+
+_LIFETIME = re.compile(r"([1-9][0-9]{0,4})d")
+
+
+@app.command()
+def create(
+    team: Annotated[str, typer.Option(help="Whose costs these are; made if it is not there.")],
+    user: Annotated[str, typer.Option(help="Whose key it is: a person, or a service.")],
+    role: Annotated[
+        Role, typer.Option(help="user orders; service orders for named end users; admin administers.")
+    ] = Role.USER,
+    policy: Annotated[str | None, typer.Option(help="Limits this key beside its user and team.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="A lifetime such as 90d, or a day such as 2027-01-31.")
+    ] = None,
+) -> None:
+    """Make a key. It is printed this once and cannot be read again.
+
+    Example: `KEY=$(image-gateway keys create --team shop --user anna --expires 90d)`
+    """
+    new = NewKey(team=team, user=user, role=role, policy=policy, expires_s=_read_expiry(expires))
+    key, token = with_state(lambda administration, _: administration.create_key(WHO, new))
+    until = f"until {show_instant(key.expires_s)}" if key.expires_s else "until it is revoked"
+    explain(
+        f"Key {key.id} of {key.user} in team {key.team} is good {until}. It is shown this once:\n"
+        f"send it as 'Authorization: Bearer ...'. Revoke it: image-gateway keys revoke {key.team} {key.id}"
+    )
+    typer.echo(token)
+
+
+@app.command("list")
+def list_keys(
+    team: Annotated[str | None, typer.Option(help="Only this team's; all unless given.")] = None,
+) -> None:
+    """List keys, oldest first. The keys themselves are not kept and cannot be listed.
+
+    Example: `image-gateway keys list --team shop`
+    """
+    keys = with_state(lambda administration, _: administration.list_keys(team))
+    show_table(
+        ("id", "team", "user", "role", "policy", "key", "created", "expires"),
+        [
+            (
+                key.id,
+                key.team,
+                key.user,
+                key.role,
+                key.policy,
+                key.hint,
+                show_instant(key.created_s),
+                show_instant(key.expires_s) or "never",
+            )
+            for key in keys
+        ],
+    )
+
+
+@app.command()
+def revoke(
+    team: Annotated[str, typer.Argument(help="The team of the key.")],
+    key_id: Annotated[str, typer.Argument(help="Its id, as `keys list` shows it.")],
+) -> None:
+    """Revoke a key: its orders are refused from this moment on, everything else within a second.
+
+    Example: `image-gateway keys revoke shop key_0123456789abcdef`
+    """
+    key = with_state(lambda administration, _: administration.revoke_key(WHO, team, key_id))
+    explain(f"Key {key.id} ({key.hint}) of {key.user} is revoked.")
+
+
+def _read_expiry(text: str | None) -> int:
+    if text is None:
+        return 0
+    lifetime = _LIFETIME.fullmatch(text)
+    if lifetime:
+        return int((datetime.now(UTC) + timedelta(days=int(lifetime[1]))).timestamp())
+    try:
+        # Until the end of that day.
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        fail(f"--expires '{text}': write a lifetime such as 90d, or a day such as 2027-01-31.")
+    return int((day + timedelta(days=1)).timestamp())

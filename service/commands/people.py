@@ -1,0 +1,39 @@
+"""`image-gateway purge` and `audit`: erasing a person, and what admins did."""
+
+from typing import Annotated
+
+import typer
+
+from service.commands.surface import WHO, explain, show_instant, show_table, with_state
+
+
+def purge(
+    user: Annotated[str, typer.Option(help="A name, as keys and tokens have it, or a hash of the ledger.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Erase a person: keys, limits, their own pictures in the cache, and the name on every sum.
+
+    Sums stay, under the user 'erased'. It cannot be undone.
+
+    Example: `image-gateway purge --user anna`
+    """
+    if not yes:
+        typer.confirm(
+            f"Erase '{user}' and revoke their keys in every team? This cannot be undone", abort=True, err=True
+        )
+    purged = with_state(lambda administration, _: administration.purge(WHO, user))
+    explain(f"Erased {purged.user}: {purged.keys} keys revoked, {purged.entries} entries changed.")
+
+
+def audit(
+    limit: Annotated[int, typer.Option(help="How many acts.", min=1, max=10_000)] = 100,
+) -> None:
+    """Show what admins did, newest first; over HTTP too.
+
+    Example: `image-gateway audit --limit 20`
+    """
+    entries = with_state(lambda administration, _: administration.audit(limit))
+    show_table(
+        ("at", "who", "act", "target", "details"),
+        [(show_instant(entry.at_s), entry.who, entry.act, entry.target, entry.details) for entry in entries],
+    )

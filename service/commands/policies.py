@@ -1,0 +1,121 @@
+"""`image-gateway policies`: list, set and remove policies."""
+
+from dataclasses import replace
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+
+import typer
+
+from service.commands.surface import WHO, explain, fail, make_group, show_table, with_state
+from service.domain.callers import Policy
+from service.gateway.administration import Administration
+from service.gateway.usage import Usage
+
+app = make_group("Named sets of limits, for users, keys and teams.")
+
+_Name = Annotated[str, typer.Argument(help="The policy.")]
+_Amount = Annotated[int | None, typer.Option(help="0: no such limit.", min=0)]
+
+
+@app.command("list")
+def list_policies() -> None:
+    """List policies, those of the configuration file too.
+
+    Example: `image-gateway policies list`
+    """
+
+    async def read(administration: Administration, _: Usage) -> list[tuple[object, ...]]:
+        policies = (await administration.directory()).policies
+        return [
+            (*_row(policies[name]), administration.is_declared(policies[name])) for name in sorted(policies)
+        ]
+
+    columns = ("policy", "requests/min", "images/min", "images/day", "in flight", "USD/month")
+    rest = ("models", "max n", "max size", "cache", "in the file")
+    show_table(columns + rest, with_state(read))
+
+
+@app.command("set")
+def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
+    name: _Name,
+    requests_per_min: _Amount = None,
+    images_per_min: _Amount = None,
+    images_per_day: _Amount = None,
+    images_in_flight: _Amount = None,
+    budget_per_month: Annotated[
+        str | None, typer.Option(help="US dollars, such as 25 or 0.50; 0: no such limit.")
+    ] = None,
+    models: Annotated[
+        str | None, typer.Option(help="Models that may be asked for, comma-separated; '': all.")
+    ] = None,
+    max_n: Annotated[int | None, typer.Option(help="Images in one order; 0: no such limit.", min=0)] = None,
+    max_size: Annotated[
+        str | None, typer.Option(help="As many pixels at most as 1536x1024 has; '': no such limit.")
+    ] = None,
+    cache: Annotated[bool | None, typer.Option(help="Whether orders read and fill the cache.")] = None,
+    cache_scope: Annotated[
+        str | None, typer.Option(help="Who shares what is cached: user or team; '': as the gateway says.")
+    ] = None,
+) -> None:
+    """Make a policy, or change what is given. In force everywhere within a second.
+
+    Example: `image-gateway policies set careful --images-per-day 50 --budget-per-month 25 --models dall-e-3`
+    """
+    changes: dict[str, Any] = {
+        "requests_per_min": requests_per_min,
+        "images_per_min": images_per_min,
+        "images_per_day": images_per_day,
+        "images_in_flight": images_in_flight,
+        "budget_per_month_microusd": None if budget_per_month is None else _read_dollars(budget_per_month),
+        "models": None if models is None else tuple(part.strip() for part in models.split(",") if part),
+        "max_n": max_n,
+        "max_size": max_size,
+        "caches": cache,
+    }
+    changes = {field: value for field, value in changes.items() if value is not None}
+    if cache_scope is not None:
+        changes["cache_scope"] = cache_scope or None
+
+    async def change(administration: Administration, _: Usage) -> None:
+        known = (await administration.directory()).policies
+        await administration.put_policy(WHO, replace(known.get(name, Policy(name=name)), **changes))
+
+    with_state(change)
+    explain(f"Policy {name} is in force. Give it to a team: image-gateway teams set TEAM --policy {name}")
+
+
+@app.command()
+def remove(name: _Name) -> None:
+    """Remove a policy that no team and no key is under.
+
+    Example: `image-gateway policies remove careful`
+    """
+    with_state(lambda administration, _: administration.remove_policy(WHO, name))
+    explain(f"Policy {name} is removed.")
+
+
+def _row(policy: Policy) -> tuple[object, ...]:
+    scope = f"on, by {policy.cache_scope}" if policy.cache_scope else "on"
+    return (
+        policy.name,
+        policy.requests_per_min or None,
+        policy.images_per_min or None,
+        policy.images_per_day or None,
+        policy.images_in_flight or None,
+        Decimal(policy.budget_per_month_microusd) / 1_000_000 if policy.budget_per_month_microusd else None,
+        ", ".join(policy.models) or "all",
+        policy.max_n or None,
+        policy.max_size or None,
+        scope if policy.caches else "off",
+    )
+
+
+def _read_dollars(text: str) -> int:
+    try:
+        microusd = Decimal(text) * 1_000_000
+        is_whole = microusd >= 0 and microusd == int(microusd)
+    except (InvalidOperation, ValueError, OverflowError):
+        is_whole, microusd = False, Decimal(0)
+    if not is_whole:
+        fail(f"--budget-per-month '{text}': write US dollars such as 25 or 0.50.")
+    return int(microusd)

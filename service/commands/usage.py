@@ -1,0 +1,111 @@
+"""`image-gateway usage`: what was spent, as a table or a file."""
+
+import sys
+from collections.abc import AsyncIterator
+from datetime import date
+from enum import StrEnum
+from typing import Annotated
+
+import orjson
+import typer
+
+from service.commands.surface import make_group, read_day, show_table, with_state
+from service.gateway.administration import Administration
+from service.gateway.usage import Usage, sum_up
+from service.http.tables import columns_of, to_record, write_csv
+from service.ports import LedgerEntry
+
+app = make_group("What was spent, by day, team, user, model and outcome.")
+
+_MOST_DAYS = 400
+
+
+class Format(StrEnum):
+    """How to write it."""
+
+    CSV = "csv"
+    JSON = "json"
+
+
+class Group(StrEnum):
+    """What to add up by."""
+
+    DAY = "day"
+    TEAM = "team"
+    USER = "user"
+    MODEL = "model"
+
+
+_From = Annotated[str | None, typer.Option("--from", help="First day, UTC; the first of the month.")]
+_To = Annotated[str | None, typer.Option("--to", help="Last day, UTC; today.")]
+_Team = Annotated[str | None, typer.Option(help="Only this team's.")]
+_User = Annotated[str | None, typer.Option(help="Only this person's: a name, or the hash shown here.")]
+
+
+@app.command()
+def export(
+    format_: Annotated[Format, typer.Option("--format", help="json: one object a line.")] = Format.CSV,
+    first: _From = None,
+    last: _To = None,
+    team: _Team = None,
+    user: _User = None,
+) -> None:
+    """Write every sum of the ledger to standard output, as it is kept.
+
+    Users are keyed hashes; `unpriced` images have no known price and are not in `microusd`.
+
+    Example: `image-gateway usage export --format csv --from 2026-11-01 --to 2026-11-30 > november.csv`
+    """
+    columns, span = columns_of([]), (read_day(first), read_day(last))
+
+    async def write(administration: Administration, usage: Usage) -> None:
+        entries = _entries(administration, usage, span, team, user)
+        if format_ is Format.CSV:
+            sys.stdout.write(write_csv([], columns))
+        async for entry in entries:
+            if format_ is Format.CSV:
+                sys.stdout.write(write_csv([entry], columns, with_head=False))
+            else:
+                sys.stdout.write(orjson.dumps(to_record(entry, columns)).decode() + "\n")
+        # Here, where a reader that has left is understood.
+        sys.stdout.flush()
+
+    with_state(write)
+
+
+@app.command()
+def show(
+    by: Annotated[Group, typer.Option(help="What to add up by.")] = Group.TEAM,
+    first: _From = None,
+    last: _To = None,
+    team: _Team = None,
+    user: _User = None,
+) -> None:
+    """Show what was spent as a table. Sums of test pictures and of unknown outcome stand apart.
+
+    Example: `image-gateway usage show --by model --from 2026-11-01 --team shop`
+    """
+    columns, span = columns_of([by]), (read_day(first), read_day(last))
+
+    async def read(administration: Administration, usage: Usage) -> list[LedgerEntry]:
+        return await sum_up(_entries(administration, usage, span, team, user), columns)
+
+    rows = with_state(read)
+    heads = tuple("USD" if column == "microusd" else column for column in columns)
+    show_table(heads, [[_cell(entry, column) for column in columns] for entry in rows])
+
+
+def _entries(
+    administration: Administration,
+    usage: Usage,
+    span: tuple[date | None, date | None],
+    team: str | None,
+    user: str | None,
+) -> AsyncIterator[LedgerEntry]:
+    """Return the sums that the options ask for; what is wrong with them shows before the first."""
+    person = None if user is None else administration.hash_of(user)
+    return usage.entries(usage.days(*span, most=_MOST_DAYS), team=team, user=person)
+
+
+def _cell(entry: LedgerEntry, column: str) -> object:
+    return f"{entry.microusd / 1e6:.6f}" if column == "microusd" else getattr(entry, column)

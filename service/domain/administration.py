@@ -1,0 +1,82 @@
+"""What an admin may enter: names, amounts and sizes, checked once for every front end.
+
+Pure rules; whether a name is taken or in use is the use case's to find out.
+"""
+
+import re
+from dataclasses import fields
+
+from service.domain.callers import Policy, is_name
+from service.domain.errors import InvalidOrder
+
+MOST_COUNTED = 1_000_000_000
+MOST_MICROUSD = 1_000_000_000_000_000
+"""Far below where Lua's numbers stop being exact."""
+MOST_N = 10
+LATEST_S = 4_102_444_800
+"""2100-01-01: a later expiry is a mistake in its unit."""
+
+_PERSON_HASH = re.compile(r"[0-9a-f]{32}")
+_SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
+_LONGEST_TEXT = 100
+
+
+def check_name(name: str, *, param: str) -> None:
+    """Check the name of a team or a policy."""
+    if not is_name(name):
+        raise InvalidOrder(
+            f"Invalid '{param}': a name is 1 to 40 of a-z, 0-9 and '-', and does not begin with '-'.",
+            param=param,
+        )
+
+
+def check_user(user: str) -> None:
+    """Check the name of a person or a service, which is as an identity provider might give it."""
+    if not _is_text(user) or is_person_hash(user):
+        raise InvalidOrder(
+            f"Invalid 'user': a user is 1 to {_LONGEST_TEXT} printable characters without spaces around them, "
+            "such as anna or anna@example.com.",
+            param="user",
+        )
+
+
+def is_person_hash(text: str) -> bool:
+    """Whether *text* is the hash that stands for a person, as the ledger shows it, and no name."""
+    return _PERSON_HASH.fullmatch(text) is not None
+
+
+def check_expiry(expires_s: int, now_s: float) -> None:
+    """Check when a key shall expire; 0 means never."""
+    if expires_s != 0 and not now_s < expires_s <= LATEST_S:
+        raise InvalidOrder(
+            "Invalid 'expires_at': it must be a time in the future, in seconds since 1970, and before 2100.",
+            param="expires_at",
+        )
+
+
+def check_policy(policy: Policy) -> None:
+    """Check everything a policy says."""
+    check_name(policy.name, param="name")
+    for field in fields(Policy):
+        value = getattr(policy, field.name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            _check_amount(field.name, value)
+    if policy.max_size and not _SIZE.fullmatch(policy.max_size):
+        raise InvalidOrder("Invalid 'max_size': it is a size such as 1536x1024.", param="max_size")
+    if policy.cache_scope not in (None, "user", "team"):
+        raise InvalidOrder("Invalid 'cache_scope': supported values are user and team.", param="cache_scope")
+    if not all(_is_text(model) for model in policy.models):
+        raise InvalidOrder("Invalid 'models': each is the name of a model.", param="models")
+
+
+_MOST = {"budget_per_month_microusd": MOST_MICROUSD, "max_n": MOST_N}
+
+
+def _check_amount(name: str, amount: int) -> None:
+    most = _MOST.get(name, MOST_COUNTED)
+    if not 0 <= amount <= most:
+        raise InvalidOrder(f"Invalid '{name}': it is 0 (no such limit) to {most}.", param=name)
+
+
+def _is_text(text: str) -> bool:
+    return 0 < len(text) <= _LONGEST_TEXT and text.isprintable() and text == text.strip()

@@ -1,0 +1,210 @@
+"""Who asks, and how much of what: roles, policies, and the scopes an order counts against.
+
+An order counts against several scopes at once (its user, its key, its team), each
+with a policy of its own; every limit of every scope must have room. Owns what a
+policy says and the checks that need no state; the counting is `adapters/redis`.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from service.domain.errors import InvalidOrder, ModelNotAllowed
+
+TOKEN_PREFIX = "ig_"  # noqa: S105 - what every key begins with
+_TOKEN = re.compile(r"ig_[A-Za-z0-9_-]{43}")
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+
+
+class Role(StrEnum):
+    """What credentials may do: order; order for named end users; administer."""
+
+    USER = "user"
+    SERVICE = "service"
+    ADMIN = "admin"
+
+
+class Resource(StrEnum):
+    """What a limit counts. The first two are rates, the others are what is used up or held."""
+
+    REQUESTS = "requests"
+    IMAGES = "images"
+    IMAGES_PER_DAY = "images_per_day"
+    IMAGES_IN_FLIGHT = "images_in_flight"
+    BUDGET_PER_MONTH = "budget_per_month"
+
+
+RATES = (Resource.REQUESTS, Resource.IMAGES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """A named set of limits and rules; 0, empty and None mean no such limit.
+
+    *models* are the asked models that are allowed; *max_size* (`1536x1024`) bounds
+    the pixels of one image; *caches* False keeps orders out of the cache.
+    """
+
+    name: str = "default"
+    requests_per_min: int = 0
+    images_per_min: int = 0
+    images_per_day: int = 0
+    images_in_flight: int = 0
+    budget_per_month_microusd: int = 0
+    models: tuple[str, ...] = ()
+    max_n: int = 0
+    max_size: str = ""
+    caches: bool = True
+    cache_scope: Literal["user", "team"] | None = None
+
+    def amounts(self) -> tuple[tuple[Resource, int], ...]:
+        """Return every limit that is set, with its amount."""
+        amounts = (
+            (Resource.REQUESTS, self.requests_per_min),
+            (Resource.IMAGES, self.images_per_min),
+            (Resource.IMAGES_PER_DAY, self.images_per_day),
+            (Resource.IMAGES_IN_FLIGHT, self.images_in_flight),
+            (Resource.BUDGET_PER_MONTH, self.budget_per_month_microusd),
+        )
+        return tuple((resource, amount) for resource, amount in amounts if amount > 0)
+
+
+NO_POLICY = Policy(name="none")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Team:
+    """A team: *policy* limits it as a whole, *user_policy* each of its users; both are names."""
+
+    name: str
+    policy: str | None = None
+    user_policy: str | None = None
+    is_closed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directory:
+    """All policies and teams there are, by name."""
+
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    teams: Mapping[str, Team] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """What is known of an API key; never the key itself.
+
+    *user* is the name an admin gave; *hint* shows its first and last characters.
+    *expires_s* 0 means never.
+    """
+
+    id: str
+    team: str
+    user: str
+    role: Role
+    hint: str
+    created_s: int
+    policy: str | None = None
+    expires_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """One thing an order counts against: *name* says what it is, *key* which one."""
+
+    name: Literal["user", "key", "team"]
+    key: str
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks. *user* is a keyed hash, never what the caller sent.
+
+    *key_id* names the API key that must still be valid when something is spent.
+    """
+
+    team: str
+    user: str
+    scopes: tuple[Scope, ...] = ()
+    key_id: str | None = None
+    role: Role = Role.USER
+
+    @property
+    def may_cache(self) -> bool:
+        """Whether every policy lets orders use the cache."""
+        return all(scope.policy.caches for scope in self.scopes)
+
+    @property
+    def cache_scope(self) -> Literal["user", "team"] | None:
+        """The narrowest scope that a policy asks for."""
+        asked = {scope.policy.cache_scope for scope in self.scopes}
+        return "user" if "user" in asked else "team" if "team" in asked else None
+
+    @property
+    def has_budget(self) -> bool:
+        """Whether money is limited."""
+        return any(scope.policy.budget_per_month_microusd for scope in self.scopes)
+
+
+def is_token(text: str) -> bool:
+    """Whether *text* could be an API key: what is not needs no look-up."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Whether *text* can name a team, a policy or a key: 1 to 40 of `a-z0-9-`, no `-` in front."""
+    return _NAME.fullmatch(text) is not None
+
+
+def hint_of(token: str) -> str:
+    """Return what may be shown of an API key: its prefix and last four characters."""
+    return f"{token[:7]}…{token[-4:]}"
+
+
+def check_policies(caller: Caller, *, model: str, n: int, pixels: int, weight: int) -> None:
+    """Check an order for *n* images of at most *pixels* each against every policy of *caller*.
+
+    *weight* is what one image counts for. What could never be admitted, however
+    long the caller waits, is refused here.
+
+    Raises:
+        ModelNotAllowed: a policy does not allow *model*.
+        InvalidOrder: for n or size.
+    """
+    for scope in caller.scopes:
+        policy = scope.policy
+        if policy.models and model not in policy.models:
+            raise ModelNotAllowed(model, scope.name)
+        if 0 < policy.max_n < n:
+            raise _too_many(f"this {scope.name} may order at most {policy.max_n} images at once", n)
+        if policy.max_size and pixels > _pixels(policy.max_size):
+            raise InvalidOrder(
+                f"Invalid 'size': this {scope.name} may order at most as many pixels as {policy.max_size} has.",
+                param="size",
+                code="invalid_size",
+            )
+        for resource, amount in policy.amounts():
+            if resource in _COUNTED and n * (1 if resource == "images_in_flight" else weight) > amount:
+                counted = f", each counting as {weight}" if weight > 1 else ""
+                raise _too_many(
+                    f"this {scope.name} may make at most {amount} {_COUNTED[resource]}{counted}", n
+                )
+
+
+_COUNTED = {
+    Resource.IMAGES: "images per min",
+    Resource.IMAGES_PER_DAY: "images per day",
+    Resource.IMAGES_IN_FLIGHT: "images at a time",
+}
+
+
+def _too_many(rule: str, n: int) -> InvalidOrder:
+    return InvalidOrder(f"Invalid 'n': {rule}, but n is {n}.", param="n", code="integer_above_max_value")
+
+
+def _pixels(size: str) -> int:
+    width, _, height = size.partition("x")
+    return int(width) * int(height)

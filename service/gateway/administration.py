@@ -1,0 +1,318 @@
+"""What admins do with keys, teams, policies and people, behind `/admin` and the command line.
+
+Every act is checked, then noted, then done: there is no act without its line in
+the audit, and a line whose act failed was followed by an error. Lines hold names of
+teams, policies and keys, and hashes of people; never a token or a person's name.
+Failure behaviour: closed. Whatever ends in `StateUnavailable` may be done again.
+"""
+
+import contextlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from service.domain.administration import check_expiry, check_name, check_policy, check_user, is_person_hash
+from service.domain.callers import TOKEN_PREFIX, ApiKey, Directory, Policy, Role, Team, hint_of
+from service.domain.errors import Conflict, NotFound, StateUnavailable
+from service.gateway.callers import OPEN_TEAM, Callers
+from service.ports import AdminActed, AuditEntry, CallerBook, Clock, Ledger, Registrar, Telemetry
+
+
+class Act(StrEnum):
+    """What an admin can do."""
+
+    CREATE_KEY = "create_key"
+    REVOKE_KEY = "revoke_key"
+    PUT_POLICY = "put_policy"
+    REMOVE_POLICY = "remove_policy"
+    PUT_TEAM = "put_team"
+    CLOSE_TEAM = "close_team"
+    REOPEN_TEAM = "reopen_team"
+    PURGE = "purge"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """What a new key shall be. *expires_s* is an instant since the epoch, 0 for never."""
+
+    team: str
+    user: str
+    role: Role = Role.USER
+    policy: str | None = None
+    expires_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purged:
+    """What a purge removed: *keys* revoked, *entries* of ledgers, limits and pools changed, for *user* (a hash)."""
+
+    user: str
+    keys: int
+    entries: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Administration:
+    """The use case behind both front ends; *who* acts is a key id, `bootstrap` or `command line`."""
+
+    callers: Callers
+    book: CallerBook
+    registrar: Registrar
+    ledger: Ledger
+    declared: Directory
+    clock: Clock
+    telemetry: Telemetry
+
+    async def directory(self) -> Directory:
+        """Return all policies and teams in force, now; raises `StateUnavailable`."""
+        made = await self.book.read_directory()
+        return Directory(
+            policies={**made.policies, **self.declared.policies},
+            teams={**made.teams, **self.declared.teams},
+        )
+
+    def is_declared(self, entry: Policy | Team) -> bool:
+        """Whether a policy or a team stands in the configuration file, out of reach here."""
+        return entry.name in (self.declared.policies if isinstance(entry, Policy) else self.declared.teams)
+
+    async def teams(self) -> list[Team]:
+        """Return every team, also those that orders alone have made; raises `StateUnavailable`."""
+        known = (await self.directory()).teams
+        names = {*known, *await self.ledger.teams()}
+        return [known.get(name) or Team(name=name) for name in sorted(names)]
+
+    async def create_key(self, who: str, new: NewKey) -> tuple[ApiKey, str]:
+        """Make a key and return it with its token, which nobody can ever read again.
+
+        A team that is not there is made.
+
+        Raises:
+            InvalidOrder: a name or the expiry cannot be.
+            NotFound: there is no such policy.
+            Conflict: the team is closed, or takes no keys.
+            StateUnavailable: there may be a key whose token nobody knows; it is worthless.
+        """
+        check_name(new.team, param="team")
+        check_user(new.user)
+        check_expiry(new.expires_s, self.clock.wall_s())
+        directory = await self.directory()
+        _check_policy_is_there(new.policy, directory, param="policy")
+        team = directory.teams.get(new.team)
+        if new.team == OPEN_TEAM:
+            raise Conflict(f"The team '{OPEN_TEAM}' is for callers without credentials. Name another.")
+        if team is not None and team.is_closed:
+            raise Conflict(f"The team '{new.team}' is closed. Reopen it first.")
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        key = ApiKey(
+            id=f"key_{secrets.token_hex(8)}",
+            team=new.team,
+            user=new.user,
+            role=new.role,
+            hint=hint_of(token),
+            created_s=int(self.clock.wall_s()),
+            policy=new.policy,
+            expires_s=new.expires_s,
+        )
+        details = {
+            "user": self.callers.person(key.user),
+            "role": key.role,
+            "policy": key.policy,
+            "expires_at": key.expires_s or None,
+        }
+        await self._note(who, Act.CREATE_KEY, f"{key.team}/{key.id}", details)
+        if team is None:
+            await self.registrar.put_team(Team(name=new.team))
+        await self.registrar.add_key(key, self.callers.hash_token(token))
+        await self._look_again()
+        return key, token
+
+    async def revoke_key(self, who: str, team: str, key_id: str) -> ApiKey:
+        """Make a key worthless from this moment on.
+
+        Raises:
+            NotFound: the team has no such key.
+            StateUnavailable: it may still be good.
+        """
+        if all(key.id != key_id for key in await self.registrar.list_keys(team)):
+            raise NotFound(f"The team '{team[:100]}' has no key '{key_id[:100]}'.")
+        await self._note(who, Act.REVOKE_KEY, f"{team}/{key_id}")
+        key = await self.registrar.revoke_key(team, key_id)
+        await self._look_again()
+        if key is None:
+            raise NotFound(f"The key '{key_id}' has just been revoked by somebody else.")
+        return key
+
+    async def list_keys(self, team: str | None = None) -> list[ApiKey]:
+        """Return the keys of *team*, or all there are, oldest first; raises `StateUnavailable`."""
+        names = [team] if team is not None else [each.name for each in await self.teams()]
+        return [key for name in names for key in await self.registrar.list_keys(name)]
+
+    async def put_policy(self, who: str, policy: Policy) -> None:
+        """Make a policy or replace it.
+
+        Raises:
+            InvalidOrder: something in it cannot be.
+            Conflict: the configuration file declares it.
+            StateUnavailable: it may have been done.
+        """
+        check_policy(policy)
+        self._check_undeclared(policy)
+        await self._note(who, Act.PUT_POLICY, policy.name, _limits_of(policy))
+        await self.registrar.put_policy(policy)
+        await self._look_again()
+
+    async def remove_policy(self, who: str, name: str) -> None:
+        """Remove a policy that nothing names any more.
+
+        Raises:
+            NotFound: there is none.
+            Conflict: the configuration file declares it, or a team or a key is under it.
+            StateUnavailable: it may have been done.
+        """
+        directory = await self.directory()
+        policy = directory.policies.get(name)
+        if policy is None:
+            raise NotFound(f"There is no policy '{name[:100]}'.")
+        self._check_undeclared(policy)
+        users = [
+            f"team '{team.name}'"
+            for team in directory.teams.values()
+            if name in (team.policy, team.user_policy)
+        ]
+        users += [
+            f"key '{key.id}' of team '{key.team}'" for key in await self.list_keys() if key.policy == name
+        ]
+        if users:
+            raise Conflict(f"The policy '{name}' is in use by {_enumerate(users)}. Give them another first.")
+        await self._note(who, Act.REMOVE_POLICY, name)
+        await self.registrar.remove_policy(name)
+        await self._look_again()
+
+    async def put_team(self, who: str, team: Team) -> None:
+        """Make a team or replace it.
+
+        Raises:
+            InvalidOrder: its name cannot be one.
+            NotFound: there is no such policy.
+            Conflict: the configuration file declares it.
+            StateUnavailable: it may have been done.
+        """
+        await self._put_team(who, Act.PUT_TEAM, team)
+
+    async def close_team(self, who: str, name: str) -> Team:
+        """Let a team spend nothing from this moment on; its keys, links and ledger stay.
+
+        Raises:
+            NotFound: there is no such team.
+            Conflict: the configuration file declares it.
+            StateUnavailable: it may have been done.
+        """
+        team = replace(await self._find_team(name), is_closed=True)
+        await self._put_team(who, Act.CLOSE_TEAM, team)
+        return team
+
+    async def reopen_team(self, who: str, name: str) -> Team:
+        """Undo `close_team`; raises the same."""
+        team = replace(await self._find_team(name), is_closed=False)
+        await self._put_team(who, Act.REOPEN_TEAM, team)
+        return team
+
+    async def purge(self, who: str, person: str) -> Purged:
+        """Erase *person*, a name or a hash: revoke and remove their keys, and take them out of every ledger.
+
+        What an order under way still books comes under the hash again: revoke, let
+        it finish, and purge once more to be sure.
+
+        Raises:
+            InvalidOrder: it is neither.
+            StateUnavailable: some of it may be left; do it again.
+        """
+        user = self.hash_of(person)
+        await self._note(who, Act.PURGE, user)
+        revoked, changed = 0, 0
+        for team in await self.teams():
+            for key in await self.registrar.list_keys(team.name):
+                if self.callers.person(key.user) == user:
+                    revoked += await self.registrar.revoke_key(team.name, key.id) is not None
+            changed += await self.ledger.erase(team.name, user)
+        await self._look_again()
+        return Purged(user=user, keys=revoked, entries=changed)
+
+    def hash_of(self, person: str) -> str:
+        """Return the hash that stands for *person*, who may be given as one; raises `InvalidOrder`."""
+        if is_person_hash(person):
+            return person
+        check_user(person)
+        return self.callers.person(person)
+
+    async def audit(self, most: int) -> list[AuditEntry]:
+        """Return the latest *most* acts, newest first; raises `StateUnavailable`."""
+        return await self.registrar.read_audit(most)
+
+    async def _put_team(self, who: str, act: Act, team: Team) -> None:
+        check_name(team.name, param="name")
+        self._check_undeclared(team)
+        directory = await self.directory()
+        _check_policy_is_there(team.policy, directory, param="policy")
+        _check_policy_is_there(team.user_policy, directory, param="user_policy")
+        details = {"policy": team.policy, "user_policy": team.user_policy, "closed": team.is_closed or None}
+        await self._note(who, act, team.name, details)
+        await self.registrar.put_team(team)
+        await self._look_again()
+
+    async def _look_again(self) -> None:
+        """Have this process obey at once what the others will obey within a second."""
+        with contextlib.suppress(StateUnavailable):
+            await self.callers.look_again()
+
+    async def _find_team(self, name: str) -> Team:
+        for team in await self.teams():
+            if team.name == name:
+                return team
+        raise NotFound(f"There is no team '{name[:100]}'.")
+
+    def _check_undeclared(self, entry: Policy | Team) -> None:
+        if self.is_declared(entry):
+            kind = "policy" if isinstance(entry, Policy) else "team"
+            raise Conflict(
+                f"The {kind} '{entry.name}' is declared in the configuration file of the gateway: "
+                "change it there and restart."
+            )
+
+    async def _note(
+        self, who: str, act: Act, target: str, details: Mapping[str, object] | None = None
+    ) -> None:
+        entry = AuditEntry(
+            at_s=int(self.clock.wall_s()),
+            who=who,
+            act=act,
+            target=target,
+            details=" ".join(
+                f"{name}={value}" for name, value in (details or {}).items() if value is not None
+            ),
+        )
+        await self.registrar.note(entry)
+        self.telemetry.record(AdminActed(entry=entry))
+
+
+def _check_policy_is_there(name: str | None, directory: Directory, *, param: str) -> None:
+    if name is not None and name not in directory.policies:
+        known = ", ".join(sorted(directory.policies)) or "none yet"
+        raise NotFound(f"There is no policy '{name[:100]}' (parameter '{param}'). Policies: {known}.")
+
+
+def _limits_of(policy: Policy) -> dict[str, object]:
+    """Return what a policy says beyond the default."""
+    said = asdict(policy)
+    plain = asdict(Policy())
+    return {
+        name: ",".join(value) if isinstance(value, tuple) else value
+        for name, value in said.items()
+        if name != "name" and value != plain[name]
+    }
+
+
+def _enumerate(names: Sequence[str], most: int = 5) -> str:
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

@@ -1,0 +1,271 @@
+"""Who calls: from credentials to a caller with everything it counts against.
+
+Credentials that were verified are remembered, bounded, by a keyed hash of the whole
+token, and looked up again once anything about keys, policies or teams has changed
+anywhere; a watcher asks for that twice a second. What could not be a credential is
+refused without a look-up.
+Failure behaviour: while Redis is away, who is known stays known, and who is not gets
+`StateUnavailable`. Revocation does not rest on this alone: `begin` checks the key.
+"""
+
+import asyncio
+import contextlib
+import hmac
+from dataclasses import dataclass, replace
+
+from cachetools import LRUCache, TTLCache
+
+from service.domain.callers import (
+    NO_POLICY,
+    ApiKey,
+    Caller,
+    Directory,
+    Policy,
+    Role,
+    Scope,
+    is_name,
+    is_token,
+)
+from service.domain.errors import PermissionDenied, StateUnavailable, Unauthenticated
+from service.domain.fingerprint import keyed_hash
+from service.ports import CallerBook, Clock, TokenVerifier
+
+OPEN_TEAM = "open"
+ADMIN_TEAM = "admin"
+JWT_TEAM = "default"
+"""The team of a token that names none."""
+
+LOOK_PAUSE_S = 0.5
+_MAX_KNOWN = 20_000
+_MAX_UNKNOWN = 20_000
+_UNKNOWN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Which credentials are taken, and the keys of their hashes.
+
+    *admin_key* is the operator's own. *token_keys* are newest first: a key that was
+    hashed with an older secret stays good while that secret is listed.
+    """
+
+    takes_keys: bool
+    takes_jwt: bool
+    token_keys: tuple[bytes, ...]
+    person_key: bytes
+    admin_key: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no credentials are asked for."""
+        return not (self.takes_keys or self.takes_jwt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What credentials say. *user* is None where open mode lets the request name one.
+
+    *user_policy* and *key_policy* are names; *expires_s* is an instant since the epoch, 0 for never.
+    """
+
+    team: str
+    user: str | None
+    role: Role
+    key_id: str | None = None
+    user_policy: str | None = None
+    key_policy: str | None = None
+    expires_s: float = 0.0
+
+
+ANYONE = Identity(team=OPEN_TEAM, user=None, role=Role.USER)
+
+
+class Callers:
+    """Identifies callers and puts their policies together."""
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials,
+        book: CallerBook,
+        verifier: TokenVerifier | None,
+        declared: Directory,
+        default_policy: Policy,
+        clock: Clock,
+    ) -> None:
+        self._credentials = credentials
+        self._book = book
+        self._verifier = verifier
+        self._declared = declared
+        self._default_policy = default_policy
+        self._clock = clock
+        self._directory = declared
+        self._revision: int | None = None
+        self._known: LRUCache[str, Identity] = LRUCache(_MAX_KNOWN)
+        self._unknown: TTLCache[str, None] = TTLCache(_MAX_UNKNOWN, _UNKNOWN_S, clock.monotonic_s)
+
+    @property
+    def directory(self) -> Directory:
+        """All policies and teams in force."""
+        return self._directory
+
+    async def identify(self, token: str | None) -> Identity:
+        """Return whose *token* it is.
+
+        Raises:
+            Unauthenticated: missing, malformed, unknown, revoked or expired.
+            StateUnavailable: it cannot be looked up now.
+        """
+        if token is not None and self._is_admin(token):
+            return Identity(team=ADMIN_TEAM, user=self.person("admin"), role=Role.ADMIN)
+        if self._credentials.is_open:
+            return ANYONE if token is None else replace(ANYONE, user=self._hash_person(f"token {token}"))
+        if token is None:
+            raise Unauthenticated(
+                "You didn't provide an API key. Send it in the header: Authorization: Bearer YOUR_KEY."
+            )
+        if self._credentials.takes_keys and is_token(token):
+            return await self._find_key(token)
+        if self._verifier is not None and token.count(".") == 2:
+            return await self._verify(self._verifier, token)
+        raise Unauthenticated("Incorrect API key provided. Ask an operator of this gateway for one.")
+
+    def caller_of(self, identity: Identity, named_user: str | None) -> Caller:
+        """Return the caller; *named_user* is the request's own `user`, believed from services and in open mode.
+
+        Raises:
+            PermissionDenied: the team is closed, or one of its policies is missing.
+        """
+        team = self._directory.teams.get(identity.team)
+        if team is not None and team.is_closed:
+            raise PermissionDenied("The team of these credentials is closed.")
+        user = identity.user
+        if named_user and (user is None or identity.role is Role.SERVICE):
+            user = self.person(named_user)
+        scopes = [Scope(name="user", key=user or "anonymous", policy=self._user_policy(identity))]
+        if identity.key_id is not None:
+            policy = self._policy(identity.key_policy, NO_POLICY)
+            scopes.append(Scope(name="key", key=identity.key_id, policy=policy))
+        if team is not None or identity.team != OPEN_TEAM:
+            policy = self._policy(team.policy if team else None, NO_POLICY)
+            scopes.append(Scope(name="team", key=identity.team, policy=policy))
+        return Caller(
+            team=identity.team,
+            user=user or "anonymous",
+            scopes=tuple(scopes),
+            key_id=identity.key_id,
+            role=identity.role,
+        )
+
+    def person(self, name: str) -> str:
+        """Return the hash that stands for the person *name*, however credentials name them."""
+        return self._hash_person(f"user {name}")
+
+    async def look_again(self) -> None:
+        """Forget what changed anywhere since the last look; raises `StateUnavailable`."""
+        revision = await self._book.revision()
+        if revision == self._revision:
+            return
+        made = await self._book.read_directory()
+        # What a file declares stands, whatever was made by other means under its name.
+        self._directory = Directory(
+            policies={**made.policies, **self._declared.policies},
+            teams={**made.teams, **self._declared.teams},
+        )
+        self._known.clear()
+        self._unknown.clear()
+        self._revision = revision
+
+    async def watch_forever(self) -> None:
+        """Look for changes twice a second; without Redis, what is known stays."""
+        while True:
+            with contextlib.suppress(StateUnavailable):
+                await self.look_again()
+            await asyncio.sleep(LOOK_PAUSE_S)
+
+    def _is_admin(self, token: str) -> bool:
+        admin_key = self._credentials.admin_key
+        # Hashes of equal length, compared in constant time: neither length nor prefix shows.
+        return admin_key is not None and hmac.compare_digest(
+            self.hash_token(token), self.hash_token(admin_key)
+        )
+
+    def hash_token(self, token: str) -> str:
+        """Return the hash under which a token is kept from now on."""
+        return keyed_hash(self._credentials.token_keys[0], token)
+
+    def _hash_person(self, text: str) -> str:
+        return keyed_hash(self._credentials.person_key, text)
+
+    async def _find_key(self, token: str) -> Identity:
+        token_hash = self.hash_token(token)
+        identity = self._known.get(token_hash)
+        if identity is None:
+            if token_hash in self._unknown:
+                raise _unknown_key()
+            revision = self._revision
+            key = await self._look_up(token)
+            if key is None:
+                if revision == self._revision:
+                    self._unknown[token_hash] = None
+                raise _unknown_key()
+            identity = self._identity_of(key)
+            if key.policy is not None and key.policy not in self._directory.policies:
+                # Made a moment ago together with its policy, elsewhere.
+                await self.look_again()
+            if revision == self._revision:
+                self._known[token_hash] = identity
+        if 0 < identity.expires_s <= self._clock.wall_s():
+            raise Unauthenticated("This API key has expired. Ask an operator of this gateway for a new one.")
+        return identity
+
+    async def _look_up(self, token: str) -> ApiKey | None:
+        for token_key in self._credentials.token_keys:
+            key = await self._book.find_key(keyed_hash(token_key, token))
+            if key is not None:
+                return key
+        return None
+
+    def _identity_of(self, key: ApiKey) -> Identity:
+        return Identity(
+            team=key.team,
+            user=self.person(key.user),
+            role=key.role,
+            key_id=key.id,
+            key_policy=key.policy,
+            expires_s=key.expires_s,
+        )
+
+    async def _verify(self, verifier: TokenVerifier, token: str) -> Identity:
+        claims = await verifier.verify(token)
+        team = claims.team or JWT_TEAM
+        if not is_name(team) or team in (OPEN_TEAM, ADMIN_TEAM):
+            raise Unauthenticated("The token names a team that cannot be one: 1 to 40 of a-z, 0-9 and '-'.")
+        if claims.policy is not None and not is_name(claims.policy):
+            raise Unauthenticated("The token names a policy that cannot be one: 1 to 40 of a-z, 0-9 and '-'.")
+        return Identity(
+            team=team,
+            user=self.person(claims.subject),
+            role=Role.USER,
+            user_policy=claims.policy,
+            expires_s=claims.expires_s,
+        )
+
+    def _user_policy(self, identity: Identity) -> Policy:
+        team = self._directory.teams.get(identity.team)
+        return self._policy(
+            identity.user_policy or (team.user_policy if team else None), self._default_policy
+        )
+
+    def _policy(self, name: str | None, otherwise: Policy) -> Policy:
+        """Return the policy *name*, or *otherwise* when none is named; a lost one lifts no limit."""
+        if name is None:
+            return otherwise
+        policy = self._directory.policies.get(name)
+        if policy is None:
+            raise PermissionDenied(f"The policy '{name}' of these credentials does not exist.")
+        return policy
+
+
+def _unknown_key() -> Unauthenticated:
+    return Unauthenticated("Incorrect API key provided. It is unknown, or it was revoked.")

@@ -1,0 +1,81 @@
+"""What was spent: the ledger's sums, for one caller or for all, as coarse as asked.
+
+Sums of different realms and outcomes are never added up: painted test pictures cost
+nothing, and what nobody knows to have been billed is not what a team was charged.
+Failure behaviour: closed, `StateUnavailable`.
+"""
+
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+
+from service.domain.errors import InvalidOrder
+from service.ports import Clock, Ledger, LedgerEntry
+
+COLUMNS = ("day", "team", "user", "model", "realm", "outcome")
+"""What tells sums apart; `images`, `microusd` and `unpriced` are the sums."""
+
+_ALWAYS = ("realm", "outcome")
+
+
+class Usage:
+    """Reads the ledger."""
+
+    def __init__(self, *, ledger: Ledger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def days(self, first: date | None, last: date | None, *, most: int) -> list[date]:
+        """Return the days from *first* (the first of its month) to *last* (today), both included.
+
+        Raises:
+            InvalidOrder: they are in the wrong order, or more than *most*.
+        """
+        last = last or self._clock.today()
+        first = first or last.replace(day=1)
+        count = (last - first).days + 1
+        if not 0 < count <= most:
+            raise InvalidOrder(
+                f"Invalid 'from': {first} to {last} is not a span of 1 to {most} days.", param="from"
+            )
+        return [first + timedelta(days=i) for i in range(count)]
+
+    async def entries(
+        self, days: Sequence[date], *, team: str | None = None, user: str | None = None
+    ) -> AsyncIterator[LedgerEntry]:
+        """Yield the sums of *days* as they are kept, of all teams unless one is named."""
+        for name in [team] if team is not None else await self._ledger.teams():
+            async for entry in self._ledger.read(name, days, user):
+                yield entry
+
+
+async def sum_up(entries: AsyncIterable[LedgerEntry], columns: Sequence[str]) -> list[LedgerEntry]:
+    """Return *entries* added up by *columns*, and always by realm and outcome; other columns are empty."""
+    kept = {*columns, *_ALWAYS}
+    blank = dict.fromkeys((column for column in COLUMNS if column not in kept), "")
+    sums: dict[tuple[str, ...], LedgerEntry] = {}
+    async for entry in entries:
+        _add(sums, replace(entry, **blank))  # type: ignore[arg-type]  # only columns of text
+    return [sums[labels] for labels in sorted(sums)]
+
+
+def add_up(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
+    """Return the totals of *entries*, one for each realm and outcome."""
+    blank = dict.fromkeys((column for column in COLUMNS if column not in _ALWAYS), "")
+    sums: dict[tuple[str, ...], LedgerEntry] = {}
+    for entry in entries:
+        _add(sums, replace(entry, **blank))  # type: ignore[arg-type]  # only columns of text
+    return [sums[labels] for labels in sorted(sums)]
+
+
+def _add(sums: dict[tuple[str, ...], LedgerEntry], entry: LedgerEntry) -> None:
+    labels = tuple(str(getattr(entry, column)) for column in COLUMNS)
+    known = sums.get(labels)
+    if known is not None:
+        entry = replace(
+            entry,
+            images=known.images + entry.images,
+            microusd=known.microusd + entry.microusd,
+            unpriced=known.unpriced + entry.unpriced,
+        )
+    sums[labels] = entry

@@ -1,0 +1,236 @@
+"""`GET /v1/usage`: what a caller has spent, and what is left of each of its limits. Costs nothing, counts nowhere."""
+
+from datetime import UTC, date, datetime
+from math import prod
+from typing import Any
+from uuid import uuid4
+
+import orjson
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from service.domain.callers import Caller, Resource, Role, hint_of
+from service.domain.catalog import Catalog, parse_size
+from service.domain.errors import InvalidOrder, LimitState, PermissionDenied, StateUnavailable
+from service.gateway.generate import limits_of
+from service.gateway.usage import add_up, sum_up
+from service.http.access import caller_of
+from service.http.schemas import ErrorResponse
+from service.http.services import HttpServices, services_of
+from service.http.tables import SUMS, to_record
+from service.ports import Ask
+
+MOST_DAYS = 92
+_COLUMNS = ("day", "model", "realm", "outcome", *SUMS)
+_TOTALS = ("realm", "outcome", *SUMS)
+_UNITS = {
+    Resource.REQUESTS: ("requests_per_min", "requests"),
+    Resource.IMAGES: ("images_per_min", "images"),
+    Resource.IMAGES_PER_DAY: ("images_per_day", "images"),
+    Resource.IMAGES_IN_FLIGHT: ("images_in_flight", "images"),
+    Resource.BUDGET_PER_MONTH: ("budget_per_month_microusd", "microusd"),
+}
+
+router = APIRouter(
+    tags=["Usage"], responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
+)
+
+
+class UsageTotal(BaseModel):
+    """A sum; images without a known price are in *unpriced* and not in *microusd*."""
+
+    realm: str
+    outcome: str
+    images: int
+    microusd: int
+    unpriced: int
+
+
+class UsageEntry(UsageTotal):
+    """A sum of a day and a model."""
+
+    day: date
+    model: str
+
+
+class UsageLimit(BaseModel):
+    """Where a limit stands; `resets_at` null: it frees as images are finished."""
+
+    scope: str
+    name: str
+    unit: str
+    limit: int
+    used: int
+    remaining: int
+    resets_at: datetime | None
+
+
+class UsagePolicy(BaseModel):
+    """Which policy limits what."""
+
+    scope: str
+    policy: str
+
+
+class UsageResponse(BaseModel):
+    """The answer of `GET /v1/usage`; a null means no such rule."""
+
+    object: str
+    team: str
+    user: str
+    key: str | None
+    first_day: date
+    last_day: date
+    data: list[UsageEntry]
+    totals: list[UsageTotal]
+    limits: list[UsageLimit]
+    policies: list[UsagePolicy]
+    models: list[str]
+    max_n: int | None
+    max_size: str | None
+
+
+def text_parameter(name: str, description: str, **schema: object) -> dict[str, Any]:
+    """Return how the OpenAPI document describes an optional query parameter."""
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+FROM_AND_TO = (
+    text_parameter("from", "First day, UTC; the first of the month unless given.", format="date"),
+    text_parameter("to", "Last day, UTC; today unless given.", format="date"),
+)
+
+
+@router.get(
+    "/v1/usage",
+    operation_id="getUsage",
+    summary="What you have spent, and what is left of your limits",
+    response_model=UsageResponse,
+    openapi_extra={
+        "parameters": [
+            *FROM_AND_TO,
+            text_parameter("user", "An end user of yours, by the name you order with; for keys of services."),
+        ]
+    },
+)
+async def get_usage(request: Request) -> Response:
+    """Answer from the ledger and the limits themselves."""
+    services = services_of(request.scope)
+    query = read_query(request, {"from", "to", "user"})
+    days = services.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
+    caller = _caller(request, query.get("user"))
+    limits = await _ask_for_limits(services, caller)
+    entries = await sum_up(services.usage.entries(days, team=caller.team, user=caller.user), ("day", "model"))
+    answer = {
+        "object": "usage",
+        "team": caller.team,
+        "user": caller.user,
+        "key": _key_hint(request, caller),
+        "first_day": days[0],
+        "last_day": days[-1],
+        "data": [to_record(entry, _COLUMNS) for entry in entries],
+        "totals": [to_record(entry, _TOTALS) for entry in add_up(entries)],
+        "limits": [_describe_limit(services, limit) for limit in limits],
+        **_rules(caller, services.catalog),
+    }
+    return Response(orjson.dumps(answer), media_type="application/json")
+
+
+def read_query(request: Request, known: set[str]) -> dict[str, str]:
+    """Return the query parameters, of which none may be unknown or given twice; an empty one is an absent one."""
+    query: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            raise InvalidOrder(
+                f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
+            )
+        if name in query:
+            raise InvalidOrder(f"The parameter '{name}' is given twice.", param=name)
+        if value:
+            query[name] = value
+    return query
+
+
+def read_day(query: dict[str, str], name: str) -> date | None:
+    """Return a day of the query."""
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError as error:
+        raise InvalidOrder(f"Invalid '{name}': a day is written 2026-11-30.", param=name) from error
+
+
+def _caller(request: Request, named_user: str | None) -> Caller:
+    identity = request.scope["state"]["identity"]
+    if named_user is not None and identity.role is not Role.SERVICE and identity.user is not None:
+        raise PermissionDenied("Only a key with the role 'service' may ask for another user's usage.")
+    return caller_of(request.scope, named_user=named_user)
+
+
+async def _ask_for_limits(services: HttpServices, caller: Caller) -> tuple[LimitState, ...]:
+    """Ask for no image, not for the first time: that is judged by every limit and charged to none."""
+    grant = await services.state.begin(
+        Ask(
+            id=uuid4().hex,
+            round=1,
+            team=caller.team,
+            user=caller.user,
+            model="",
+            pool=None,
+            n=0,
+            limits=limits_of(caller),
+            scopes=tuple((scope.name, scope.key) for scope in caller.scopes),
+            key_id=caller.key_id,
+            only_ready=True,
+        )
+    )
+    if grant.degraded:
+        # A local share would be a guess.
+        raise StateUnavailable("degraded")
+    return grant.limits
+
+
+def _describe_limit(services: HttpServices, state: LimitState) -> dict[str, Any]:
+    name, unit = _UNITS[Resource(state.resource)]
+    resets_at = datetime.fromtimestamp(round(services.clock.wall_s() + state.reset_s), UTC)
+    is_held = state.resource == Resource.IMAGES_IN_FLIGHT
+    return {
+        "scope": state.scope,
+        "name": name,
+        "unit": unit,
+        "limit": state.limit,
+        "used": state.limit - state.remaining,
+        "remaining": state.remaining,
+        "resets_at": None if is_held else resets_at,
+    }
+
+
+def _rules(caller: Caller, catalog: Catalog) -> dict[str, Any]:
+    policies = [scope.policy for scope in caller.scopes]
+    sizes = [policy.max_size for policy in policies if policy.max_size]
+    return {
+        "policies": [{"scope": scope.name, "policy": scope.policy.name} for scope in caller.scopes],
+        "models": [
+            name
+            for name in catalog.models
+            if all(not policy.models or name in policy.models for policy in policies)
+        ],
+        "max_n": min((policy.max_n for policy in policies if policy.max_n), default=None),
+        "max_size": min(sizes, key=lambda size: prod(parse_size(size) or ()), default=None),
+    }
+
+
+def _key_hint(request: Request, caller: Caller) -> str | None:
+    """Return what may be shown of the key: it came with this very request."""
+    if caller.key_id is None:
+        return None
+    return hint_of(request.headers["authorization"].partition(" ")[2].strip())

@@ -1,0 +1,157 @@
+"""Who may use which route: every route of the application against every role, as one table."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import httpx
+import pytest
+
+from service.app import create_app
+from service.settings import Settings
+from service.wiring import Surroundings
+from tests.processes import Gateway, run_gateway
+
+ADMIN_KEY = "an-admin-key-of-the-tests"
+ROLES = ("nobody", "user", "service", "admin")
+EVERYBODY, KEYS, ADMINS = set(ROLES), {"user", "service", "admin"}, {"admin"}
+OPEN = {
+    "GET /",
+    "GET /docs",
+    "GET /livez",
+    "GET /openapi.json",
+    "GET /playground.css",
+    "GET /playground.js",
+    "GET /readyz",
+    "GET /v1/images/files/{name}",
+    "HEAD /docs",
+    "HEAD /livez",
+    "HEAD /openapi.json",
+    "HEAD /readyz",
+    "HEAD /v1/images/files/{name}",
+}
+FOR_KEYS = {
+    "GET /v1/models",
+    "GET /v1/models/{model:path}",
+    "GET /v1/usage",
+    "POST /generate_image",
+    "POST /v1/images/edits",
+    "POST /v1/images/generations",
+    "POST /v1/images/variations",
+}
+FOR_ADMINS = {
+    "DELETE /admin/keys/{team}/{key_id}",
+    "DELETE /admin/people/{user:path}",
+    "DELETE /admin/policies/{name}",
+    "GET /admin/audit",
+    "GET /admin/keys",
+    "GET /admin/policies",
+    "GET /admin/teams",
+    "GET /admin/usage",
+    "GET /metrics",
+    "POST /admin/keys",
+    "PUT /admin/policies/{name}",
+    "PUT /admin/teams/{name}",
+}
+
+
+def all_routes() -> set[str]:
+    surroundings = Surroundings(redis_url="", sandbox_url=None, public_url="", secrets=("",))
+    return set(_walk(create_app(Settings.model_construct(), surroundings).routes))
+
+
+def _walk(routes: Sequence[Any]) -> Iterator[str]:
+    for route in routes:
+        if hasattr(route, "original_router"):
+            yield from _walk(route.original_router.routes)
+        else:
+            yield from (f"{method} {route.path}" for method in route.methods)
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    settings = {"auth": "keys", "admin_key": ADMIN_KEY, "sandbox": "true"}
+    with run_gateway(tmp_path_factory.mktemp("access"), **settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def clients(gateway: Gateway) -> Iterator[dict[str, httpx.Client]]:
+    admin = {"authorization": f"Bearer {ADMIN_KEY}"}
+    given = {}
+    for role in ("user", "service", "admin"):
+        body = {"team": "access", "user": f"a {role}", "role": role}
+        answer = httpx.post(f"{gateway.url}/admin/keys", json=body, headers=admin, trust_env=False)
+        assert answer.status_code == 201, answer.text
+        given[role] = {"authorization": f"Bearer {answer.json()['key']}"}
+    clients = {
+        role: httpx.Client(base_url=gateway.url, headers=given.get(role), trust_env=False) for role in ROLES
+    }
+    yield clients
+    for client in clients.values():
+        client.close()
+
+
+def test_the_table_has_every_route() -> None:
+    assert all_routes() == OPEN | FOR_KEYS | FOR_ADMINS
+
+
+@pytest.mark.parametrize("route", sorted(OPEN | FOR_KEYS | FOR_ADMINS))
+def test_a_route_admits_whom_it_should(clients: dict[str, httpx.Client], route: str) -> None:
+    method, _, path = route.partition(" ")
+    for name in ("{model:path}", "{name}", "{team}", "{key_id}", "{user:path}"):
+        path = path.replace(name, "nothing")
+    statuses = {role: client.request(method, path).status_code for role, client in clients.items()}
+
+    # A link is a credential of its own, and this one is none: 404 comes before anything else.
+    admitted = {role for role, status in statuses.items() if status not in (401, 403)}
+    assert admitted == (EVERYBODY if route in OPEN else KEYS if route in FOR_KEYS else ADMINS)
+    assert route in OPEN or statuses["nobody"] == 401
+    assert route not in FOR_ADMINS or (statuses["user"], statuses["service"]) == (403, 403)
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/admin/nowhere", "/v1/images/files/a/b", "/web/../admin/keys"])
+def test_what_is_not_in_the_table_is_not_open(clients: dict[str, httpx.Client], path: str) -> None:
+    assert clients["nobody"].get(path).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["Basic eDp5"],
+        ["Bearer"],
+        ["Bearer ig_short"],
+        [f"Bearer ig_{'x' * 43}"],
+        [f"Bearer {'x' * 9000}"],
+        [f"Bearer {ADMIN_KEY}", f"Bearer {ADMIN_KEY}"],
+        [f"Bearer {ADMIN_KEY[:-1]}"],
+        [f"Bearer {ADMIN_KEY}x"],
+        ["Bearer eyJhbGciOiJub25lIn0.eyJzdWIiOiJhIn0."],
+        ["Bearer *", "Bearer *"],
+        ["Bearer ig:1:{access}:keys"],
+    ],
+)
+def test_what_is_no_key_is_told_so_in_the_envelope(gateway: Gateway, values: list[str]) -> None:
+    headers = [("authorization", value) for value in values]
+    answer = httpx.get(f"{gateway.url}/v1/models", headers=headers, trust_env=False)
+
+    assert answer.status_code == 401
+    error = answer.json()["error"]
+    assert (error["code"], error["type"], error["param"]) == (
+        "invalid_api_key",
+        "invalid_request_error",
+        None,
+    )
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert not any(part in answer.text for value in values if len(part := value[7:]) > 3)
+
+
+def test_a_metrics_key_opens_metrics_and_nothing_else(tmp_path_factory: pytest.TempPathFactory) -> None:
+    settings = {"auth": "keys", "metrics_key": "a-key-for-scrapers", "sandbox": "true"}
+    headers = {"authorization": "Bearer a-key-for-scrapers"}
+    with run_gateway(tmp_path_factory.mktemp("metrics"), **settings) as gateway:
+        statuses = [
+            httpx.get(f"{gateway.url}{path}", headers=headers, trust_env=False).status_code
+            for path in ("/metrics", "/v1/models", "/admin/keys")
+        ]
+
+    assert statuses == [200, 401, 401]

@@ -1,0 +1,298 @@
+"""The command line as an operator has it: beside a running gateway, without one, and when something is wrong."""
+
+import csv
+import fcntl
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import orjson
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from service.__main__ import cli
+from service.domain.callers import is_token
+from tests.http.house import until
+from tests.http.offices import Office, open_office
+from tests.processes import REPOSITORY, run_gateway
+
+ORDER = {"model": "dall-e-3", "prompt": "a lighthouse"}
+GROUPS = ("keys", "teams", "policies", "usage")
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Runs commands on one data directory."""
+
+    data_dir: Path
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def run(self, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(*words),
+            env=self.environment(),
+            cwd=REPOSITORY,
+            input=answer,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+
+    def ask(self, *words: str) -> str:
+        """Return what a command that succeeds prints."""
+        done = self.run(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def refused(self, *words: str) -> str:
+        """Return what a command that fails says, in plain words and one line each."""
+        done = self.run(*words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Traceback" not in done.stderr
+        assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+        return done.stderr
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "service", *words]
+
+    def environment(self) -> dict[str, str]:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()  # noqa: TID251 - the child needs PATH and the like
+            if not name.upper().startswith(("GATEWAY_", "OPENAI_"))
+        }
+        return {**inherited, "GATEWAY_DATA_DIR": str(self.data_dir), **dict(self.settings)}
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    with open_office(tmp_path_factory.mktemp("office")) as office:
+        yield office
+
+
+@pytest.fixture
+def beside(office: Office) -> Shell:
+    """Beside a running gateway."""
+    return Shell(office.data_dir, (("GATEWAY_CONFIG", str(office.data_dir / "gateway.toml")),))
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Shell:
+    """Without a gateway, in a directory that is not there yet."""
+    return Shell(tmp_path / "data")
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+
+
+def test_a_key_made_beside_a_gateway_works_there_until_it_is_revoked(office: Office, beside: Shell) -> None:
+    done = beside.run("keys", "create", "--team", "shop", "--user", "anna", "--expires", "90d")
+    token = done.stdout.strip()
+    (listed,) = [row for row in rows(beside.ask("keys", "list", "--team", "shop")) if row["user"] == "anna"]
+
+    assert is_token(token)
+    assert done.stdout == f"{token}\n"
+    assert listed["id"] in done.stderr
+    assert token not in done.stderr
+    assert listed["key"].endswith(token[-4:])
+    with office.client(token) as user:
+        assert user.post("/v1/images/generations", json=ORDER).status_code == 200
+        assert beside.ask("keys", "revoke", "shop", listed["id"]) == ""
+        assert user.post("/v1/images/generations", json=ORDER).status_code == 401
+        until(lambda: user.get("/v1/models").status_code == 401)
+
+
+def test_a_key_made_without_a_gateway_is_good_when_one_starts(alone: Shell) -> None:
+    alone.ask("policies", "set", "careful", "--images-per-day", "5", "--budget-per-month", "2.50")
+    alone.ask("teams", "set", "shop", "--policy", "careful")
+    token = alone.ask("keys", "create", "--team", "shop", "--user", "anna", "--policy", "careful").strip()
+
+    with open_office(alone.data_dir) as office, office.client(token) as user:
+        answer = user.post("/v1/images/generations", json=ORDER)
+        limits = user.get("/v1/usage").json()["limits"]
+
+    assert answer.status_code == 200
+    assert {(limit["scope"], limit["name"], limit["limit"]) for limit in limits} >= {
+        ("key", "images_per_day", 5),
+        ("team", "budget_per_month_microusd", 2_500_000),
+    }
+
+
+def test_policies_change_only_what_is_given(alone: Shell) -> None:
+    alone.ask("policies", "set", "careful", "--images-per-day", "5", "--models", "dall-e-3, gpt-image-2")
+    alone.ask("policies", "set", "careful", "--max-n", "2", "--no-cache")
+
+    (listed,) = rows(alone.ask("policies", "list"))
+    alone.ask("policies", "set", "careful", "--images-per-day", "0", "--models", "")
+    (lifted,) = rows(alone.ask("policies", "list"))
+
+    assert (listed["images/day"], listed["max n"], listed["cache"]) == ("5", "2", "off")
+    assert listed["models"] == "dall-e-3, gpt-image-2"
+    assert (lifted["images/day"], lifted["models"], lifted["max n"]) == ("", "all", "2")
+
+
+def test_a_team_is_closed_and_reopened(office: Office, beside: Shell) -> None:
+    created = office.create_key()
+    with office.client(created["key"]) as user:
+        beside.ask("teams", "close", created["team"])
+        refused = user.post("/v1/images/generations", json=ORDER).status_code
+        beside.ask("teams", "reopen", created["team"])
+        until(lambda: user.post("/v1/images/generations", json=ORDER).status_code == 200)
+
+    assert refused == 403
+
+
+def test_what_the_file_declares_is_listed_and_left_alone(beside: Shell) -> None:
+    (listed,) = [row for row in rows(beside.ask("policies", "list")) if row["policy"] == "declared"]
+
+    assert listed["in the file"] == "yes"
+    assert "configuration file" in beside.refused("policies", "set", "declared", "--max-n", "1")
+    assert "configuration file" in beside.refused("policies", "remove", "declared")
+    assert "configuration file" in beside.refused("teams", "close", "declared")
+
+
+def test_usage_is_exported_as_it_is_kept(office: Office, beside: Shell) -> None:
+    created = office.create_key(user="carol")
+    with office.client(created["key"]) as user:
+        user.post("/v1/images/generations", json={**ORDER, "n": 2}).raise_for_status()
+    today = datetime.now(UTC).date().isoformat()
+    of_team = ("--team", created["team"], "--from", today, "--to", today)
+
+    text = beside.ask("usage", "export", *of_team)
+    (line,) = beside.ask("usage", "export", "--format", "json", *of_team, "--user", "carol").splitlines()
+    (shown,) = rows(beside.ask("usage", "show", "--by", "model", *of_team))
+
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["team"], row["images"], row["outcome"], row["realm"]) == (
+        created["team"],
+        "2",
+        "made",
+        "sandbox",
+    )
+    assert {name: str(value) for name, value in orjson.loads(line).items()} == row
+    assert (shown["images"], float(shown["USD"])) == ("2", int(row["microusd"]) / 1e6)
+    assert beside.ask("usage", "export", *of_team, "--user", "nobody").splitlines() == [text.splitlines()[0]]
+
+
+def test_a_purge_asks_first_and_is_in_the_audit(office: Office, beside: Shell) -> None:
+    created = office.create_key(user="dora")
+
+    declined = beside.run("purge", "--user", "dora", answer="n\n")
+    still_there = created["id"] in beside.ask("keys", "list")
+    accepted = beside.run("purge", "--user", "dora", answer="y\n")
+    again = beside.run("purge", "--user", "dora", "--yes")
+
+    assert (declined.returncode, still_there) == (1, True)
+    assert (accepted.returncode, again.returncode) == (0, 0)
+    assert "1 keys revoked" in accepted.stderr
+    assert created["id"] not in beside.ask("keys", "list")
+    latest = rows(beside.ask("audit", "--limit", "1"))[0]
+    assert (latest["who"], latest["act"]) == ("command line", "purge")
+    assert "dora" not in beside.ask("audit")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("keys", "create", "--team", "Shop", "--user", "anna"), "a-z"),
+        (("keys", "create", "--team", "shop", "--user", "anna", "--expires", "soon"), "90d"),
+        (("keys", "create", "--team", "shop", "--user", "anna", "--expires", "2020-01-01"), "future"),
+        (("keys", "create", "--team", "shop", "--user", "anna", "--policy", "none"), "declared"),
+        (("keys", "revoke", "shop", "key_1"), "no key"),
+        (("teams", "close", "nobody"), "no team"),
+        (("policies", "set", "careful", "--budget-per-month", "a lot"), "0.50"),
+        (("policies", "set", "careful", "--budget-per-month", "1e400"), "budget_per_month"),
+        (("policies", "set", "careful", "--max-size", "big"), "1536x1024"),
+        (("policies", "remove", "nobody"), "no policy"),
+        (("usage", "show", "--from", "yesterday"), "2026-11-30"),
+        (("usage", "export", "--from", "2020-01-01"), "400 days"),
+    ],
+)
+def test_a_mistake_is_told_in_one_line_with_what_would_be_right(
+    beside: Shell, words: tuple[str, ...], hint: str
+) -> None:
+    assert hint in beside.refused(*words)
+
+
+def test_a_redis_that_is_away_is_named(tmp_path: Path) -> None:
+    settings = (
+        ("GATEWAY_REDIS_URL", "redis://127.0.0.1:1"),
+        ("GATEWAY_SECRETS", "a-secret-of-16-characters"),
+    )
+
+    assert "GATEWAY_REDIS_URL" in Shell(tmp_path, settings).refused("keys", "list")
+
+
+def test_a_directory_that_cannot_be_written_is_named() -> None:
+    assert "GATEWAY_DATA_DIR" in Shell(Path("/proc/nowhere")).refused("keys", "list")
+
+
+def test_two_commands_at_once_wait_for_each_other(alone: Shell) -> None:
+    """Each would start a server of its own, and stop it under the other."""
+    words = [
+        alone.command("keys", "create", "--team", "shop", "--user", f"user-{number}") for number in range(4)
+    ]
+    running = [
+        subprocess.Popen(
+            each, env=alone.environment(), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for each in words
+    ]
+    outputs = [process.communicate(timeout=60) for process in running]
+
+    assert [process.returncode for process in running] == [0] * 4, outputs
+    assert len(rows(alone.ask("keys", "list", "--team", "shop"))) == 4
+
+
+def test_a_gateway_waits_for_a_command_and_no_longer(alone: Shell) -> None:
+    alone.data_dir.mkdir()
+    with (alone.data_dir / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused = Shell(alone.data_dir, (("GATEWAY_PORT", "0"),)).run("serve")
+    with run_gateway(alone.data_dir) as gateway:
+        assert gateway.stop() == 0
+
+    assert refused.returncode == 1
+    assert "GATEWAY_DATA_DIR" in refused.stderr
+
+
+def test_a_reader_that_has_enough_gets_no_traceback(alone: Shell) -> None:
+    """As in `image-gateway usage export | head -0`."""
+    process = subprocess.Popen(
+        alone.command("usage", "export"),
+        env=alone.environment(),
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    said = process.stderr.read()
+    process.stderr.close()
+
+    assert (said, process.wait(timeout=30)) == ("", 1)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_help_teaches_with_an_example(group: str) -> None:
+    runner, command = CliRunner(), get_command(cli)
+    assert isinstance(command, TyperGroup)
+    commands = command.commands[group]
+    assert isinstance(commands, TyperGroup)
+
+    for name in commands.commands:
+        text = runner.invoke(cli, [group, name, "--help"]).stdout
+
+        assert "Example:" in text
+        assert f"image-gateway {group} {name}" in " ".join(text.split())
