@@ -355,8 +355,8 @@ class Outbox(Protocol):
         """Keep one; returns once it is in the file."""
         ...
 
-    def pending(self) -> list[Settlement]:
-        """Return what is kept, oldest first."""
+    def pending(self, most: int = 100) -> list[Settlement]:
+        """Return the oldest *most* that are kept, oldest first."""
         ...
 
     def remove(self, settlements: Sequence[Settlement]) -> None:

@@ -1,5 +1,6 @@
 """The composition root: which adapter stands behind each port, opened in order and closed in reverse."""
 
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -105,7 +106,8 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
     clock = SystemClock()
     metrics = PrometheusMetrics(version=version("image-gateway"))
     telemetry = LoggedTelemetry(metrics)
-    secret = surroundings.secrets[0]
+    # Hashes that must stay what they are while a secret is being replaced come from the oldest.
+    secret = surroundings.secrets[-1]
     process = uuid4().hex
     async with AsyncExitStack() as stack:
         redis = _open_redis(settings, surroundings, stack, connections=_REDIS_CONNECTIONS)
@@ -142,6 +144,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
         heartbeats = RedisHeartbeats(redis, process=process, timeout_s=settings.redis_timeout_s)
         verifier = await _open_verifier(settings, clock, stack)
         callers = _open_callers(settings, surroundings, redis, clock, verifier)
+        await _look_at_directory(settings, redis, callers)
         for name, loop in {
             "beat": lambda: state.beat_forever(heartbeats),
             "renew": state.renew_forever,
@@ -276,6 +279,14 @@ def _token_rules(settings: Settings) -> TokenRules:
     )
 
 
+async def _look_at_directory(settings: Settings, redis: Redis, callers: Callers) -> None:
+    """Know all teams before the first request; without Redis, the watcher goes on trying."""
+    with contextlib.suppress(StateUnavailable):
+        declared = [name for name, team in settings.file.teams.items() if not team.closed]
+        await RedisCallers(redis, timeout_s=settings.redis_timeout_s).reopen(declared)
+        await callers.look_again()
+
+
 def _open_callers(
     settings: Settings,
     surroundings: Surroundings,
@@ -287,7 +298,7 @@ def _open_callers(
         takes_keys="keys" in settings.auth,
         takes_jwt="jwt" in settings.auth,
         token_keys=tuple(derive_key(each, "token") for each in surroundings.secrets),
-        person_key=derive_key(surroundings.secrets[0], "person"),
+        person_key=derive_key(surroundings.secrets[-1], "person"),
         admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
     )
     return Callers(

@@ -38,13 +38,13 @@ class FileOutbox:
         except OSError:
             _log.exception("settlement lost", extra={"order_id": settlement.id})
 
-    def pending(self) -> list[Settlement]:
+    def pending(self, most: int = 100) -> list[Settlement]:
         """Implement `Outbox.pending`."""
         try:
             paths = sorted(self._directory.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         except OSError:
             return []
-        return [settlement for path in paths if (settlement := _read(path)) is not None]
+        return [settlement for path in paths[:most] if (settlement := _read(path)) is not None]
 
     def remove(self, settlements: Sequence[Settlement]) -> None:
         """Implement `Outbox.remove`."""

@@ -194,6 +194,23 @@ def check_policies(caller: Caller, *, model: str, n: int, pixels: int, weight: i
                 )
 
 
+def check_budgets(caller: Caller, n: int, estimate_microusd: int) -> None:
+    """Check that *n* images of an estimated price each could be paid by an untouched budget.
+
+    Raises:
+        InvalidOrder: no month has enough for this order.
+    """
+    for scope in caller.scopes:
+        budget = scope.policy.budget_per_month_microusd
+        if 0 < budget < n * estimate_microusd:
+            raise InvalidOrder(
+                f"This order is estimated at ${n * estimate_microusd / 1e6:.6f}, but this {scope.name} may spend "
+                f"${budget / 1e6:.6f} a month. Order fewer images, a lower quality or a smaller size.",
+                param="n" if n > 1 else None,
+                code="budget_too_small",
+            )
+
+
 _COUNTED = {
     Resource.IMAGES: "images per min",
     Resource.IMAGES_PER_DAY: "images per day",

@@ -95,6 +95,7 @@ class Model:
     *images_per_call* is how many pictures one provider call makes at most;
     *default_size* is empty where the provider chooses (`auto`). *weights* say, by quality,
     as how many an image counts against limits of images; `default` stands for the rest, else 1.
+    *input_image_tokens* is the most that one input picture is charged for.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Model:
     price_per_image: Mapping[str, int] = field(default_factory=dict)
     output_tokens: Mapping[str, int] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
+    input_image_tokens: int = 0
     answers_usage: bool = True
     answers_revised_prompt: bool = False
     takes_response_format: bool = False

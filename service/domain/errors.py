@@ -177,7 +177,7 @@ _ENDS = {"images_per_day": "at midnight UTC", "budget_per_month": "with the next
 class RateLimited(GatewayError):
     """A limit refused; waiting *retry_after_s* alone makes the same order pass.
 
-    Except for images in flight, where nobody knows when another order ends.
+    *image_microusd* is what an image was estimated at. Except for images in flight, where nobody knows when another order ends.
     """
 
     def __init__(
@@ -187,8 +187,9 @@ class RateLimited(GatewayError):
         retry_after_s: float,
         limits: tuple[LimitState, ...],
         degraded: bool = False,
+        image_microusd: int | None = None,
     ) -> None:
-        super().__init__(_describe_limit(refused, retry_after_s))
+        super().__init__(_describe_limit(refused, retry_after_s, image_microusd))
         self.refused = refused
         self.retry_after_s = retry_after_s
         self.limits = limits
@@ -200,13 +201,15 @@ class RateLimited(GatewayError):
         return self.refused.resource in _ENDS
 
 
-def _describe_limit(state: LimitState, retry_after_s: float) -> str:
+def _describe_limit(state: LimitState, retry_after_s: float, image_microusd: int | None) -> str:
     name = f"{_PERIODS[state.resource]} of this {state.scope}"
     if state.resource == "budget_per_month":
         limit, used = (f"${amount / 1e6:.6f}" for amount in (state.limit, state.limit - state.remaining))
     else:
         limit, used = str(state.limit), str(state.limit - state.remaining)
     use = f"limit {limit}, used {used}"
+    if state.resource == "budget_per_month" and image_microusd:
+        use += f"; an image of this order is estimated at ${image_microusd / 1e6:.6f}"
     if state.resource in _ENDS:
         return f"You exceeded the {name}: {use}. It frees {_ENDS[state.resource]}."
     if state.resource == "images_in_flight":
@@ -240,10 +243,14 @@ class DeadlineExceeded(GatewayError):
 
 
 class StateUnavailable(GatewayError):
-    """Redis failed; *reason* is a metric label from a closed set."""
+    """Redis, or the identity provider's keys, failed; *reason* is a metric label from a closed set."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__("The gateway's shared state is unavailable.")
+        super().__init__(
+            "Tokens cannot be checked now: the keys of the identity provider cannot be read."
+            if reason == "jwks"
+            else "The gateway's shared state is unavailable."
+        )
         self.reason = reason
 
 

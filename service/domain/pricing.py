@@ -11,6 +11,7 @@ from service.domain.catalog import Model, pixels_of
 from service.domain.images import Parameters
 
 _BASE_PIXELS = 1024 * 1024
+_BYTES_PER_TOKEN = 3
 
 
 def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
@@ -30,12 +31,16 @@ def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
     return math.ceil(cost)
 
 
-def estimate_image(model: Model, parameters: Parameters) -> int | None:
+def estimate_image(
+    model: Model, parameters: Parameters, *, prompt_bytes: int = 0, inputs: int = 0
+) -> int | None:
     """Return the most one image of these *parameters* should cost, or None when unknown.
 
     Token-priced models: the output tokens of a 1024x1024 picture of that quality
     in proportion to its pixels (never less than one such picture). What the
-    provider chooses itself is taken at its dearest: `auto` quality as `high`.
+    provider chooses itself is taken at its dearest: `auto` quality as `high`. A
+    token of text is at least three bytes on average (one of a Chinese character, four
+    of English), and an input picture is taken at the catalogue's `input_image_tokens`.
     """
     quality = str(parameters.get("quality", "auto"))
     if model.price_per_image:
@@ -47,7 +52,10 @@ def estimate_image(model: Model, parameters: Parameters) -> int | None:
     if model.price is None or tokens is None:
         return None
     pixels = pixels_of(model, parameters.get("size"))
-    return math.ceil(tokens * max(1.0, pixels / _BASE_PIXELS) * model.price.image_out)
+    made = tokens * max(1.0, pixels / _BASE_PIXELS) * model.price.image_out
+    read = prompt_bytes / _BYTES_PER_TOKEN * model.price.text_in
+    seen = inputs * model.input_image_tokens * model.price.image_in
+    return math.ceil(made + read + seen)
 
 
 def weigh_image(model: Model, parameters: Parameters) -> int:

@@ -109,8 +109,8 @@ class Callers:
         """All policies and teams in force."""
         return self._directory
 
-    async def identify(self, token: str | None) -> Identity:
-        """Return whose *token* it is.
+    async def identify(self, token: str | None, *, afresh: bool = False) -> Identity:
+        """Return whose *token* it is; *afresh* looks it up again, for what admins do.
 
         Raises:
             Unauthenticated: missing, malformed, unknown, revoked or expired.
@@ -125,7 +125,7 @@ class Callers:
                 "You didn't provide an API key. Send it in the header: Authorization: Bearer YOUR_KEY."
             )
         if self._credentials.takes_keys and is_token(token):
-            return await self._find_key(token)
+            return await self._find_key(token, afresh=afresh)
         if self._verifier is not None and token.count(".") == 2:
             return await self._verify(self._verifier, token)
         raise Unauthenticated("Incorrect API key provided. Ask an operator of this gateway for one.")
@@ -135,8 +135,12 @@ class Callers:
 
         Raises:
             PermissionDenied: the team is closed, or one of its policies is missing.
+            StateUnavailable: what limits the team could not be read since this process started.
         """
         team = self._directory.teams.get(identity.team)
+        if team is None and self._revision is None and identity.team != OPEN_TEAM:
+            # Whether it has limits, or is closed, nobody has been able to read yet.
+            raise StateUnavailable("directory")
         if team is not None and team.is_closed:
             raise PermissionDenied("The team of these credentials is closed.")
         user = identity.user
@@ -197,9 +201,9 @@ class Callers:
     def _hash_person(self, text: str) -> str:
         return keyed_hash(self._credentials.person_key, text)
 
-    async def _find_key(self, token: str) -> Identity:
+    async def _find_key(self, token: str, *, afresh: bool) -> Identity:
         token_hash = self.hash_token(token)
-        identity = self._known.get(token_hash)
+        identity = None if afresh else self._known.get(token_hash)
         if identity is None:
             if token_hash in self._unknown:
                 raise _unknown_key()

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.domain import bridge
-from service.domain.callers import Caller, check_policies
-from service.domain.catalog import Catalog, pixels_of
+from service.domain.callers import Caller, check_budgets, check_policies
+from service.domain.catalog import Catalog, Model, pixels_of
 from service.domain.errors import (
     CallFailure,
     DeadlineExceeded,
@@ -150,9 +150,18 @@ class Generate:
             pixels=pixels_of(asked, order.parameters.get("size")),
             weight=weigh_image(model, sent.parameters),
         )
-        is_unpriced = estimate_image(model, sent.parameters) is None
-        if is_unpriced and order.caller.has_budget and not self.counts_unpriced:
+        estimate = self._estimate(model, sent)
+        if estimate is None and order.caller.has_budget and not self.counts_unpriced:
             raise PriceUnknown(sent.model)
+        check_budgets(order.caller, order.n, estimate or 0)
+
+    def _estimate(self, model: Model, sent: SentOrder) -> int | None:
+        return estimate_image(
+            model,
+            sent.parameters,
+            prompt_bytes=len(sent.prompt.encode("utf-8", "surrogatepass")),
+            inputs=len(sent.inputs),
+        )
 
     async def _work(self, progress: _Progress) -> None:
         places = tuple(range(progress.order.n))
@@ -210,7 +219,7 @@ class Generate:
             scopes=tuple((scope.name, scope.key) for scope in order.caller.scopes),
             key_id=order.caller.key_id,
             weight=weigh_image(model, progress.sent.parameters),
-            estimate_microusd=estimate_image(model, progress.sent.parameters),
+            estimate_microusd=self._estimate(model, progress.sent),
             max_age_s=cache.max_age_s,
             fresh=not cache.reuse,
             only_ready=cache.only_if_cached,

@@ -32,7 +32,9 @@ from service.ports import (
 LEASE_S = 30.0
 """How long claims and holds live without renewal (design, section 5)."""
 
+_ABOUT_KEYS = frozenset({"wrongtype", "response", "mixed_up"})
 _REPLAY_S = 1.0
+_REPLAYED_AT_ONCE = 100
 _BEAT_S = 5.0
 
 Argument = TypeVar("Argument")
@@ -114,9 +116,20 @@ class SharedState:
         """Send what Redis could not take, oldest first, once it answers again."""
         while True:
             await asyncio.sleep(_REPLAY_S)
-            for settlement in self._outbox.pending():
-                if await self._try("replay", self._book.finish, settlement):
-                    self._outbox.remove([settlement])
+            while await self._replay():
+                pass
+
+    async def _replay(self) -> bool:
+        """Send some of what is kept; whether it is worth going on at once."""
+        sent = 0
+        pending = self._outbox.pending(_REPLAYED_AT_ONCE)
+        for settlement in pending:
+            if await self._try("replay", self._book.finish, settlement):
+                self._outbox.remove([settlement])
+                sent += 1
+            elif self._breaker.is_open:
+                return False
+        return 0 < sent == _REPLAYED_AT_ONCE
 
     async def beat_forever(self, heartbeats: Heartbeats) -> None:
         """Tell that this process lives, and learn how many share the limits should Redis go away."""
@@ -177,7 +190,9 @@ class SharedState:
         self._local.share_among(await heartbeats.beat())
 
     def _fail(self, operation: str, error: StateUnavailable) -> None:
-        self._breaker.fail()
+        # A key of the wrong kind is one team's trouble: the server answers.
+        if error.reason not in _ABOUT_KEYS:
+            self._breaker.fail()
         self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
 
     def _end_locally(self, settlement: Settlement) -> None:

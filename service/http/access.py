@@ -63,8 +63,9 @@ async def _admit(scope: Scope, services: HttpServices) -> Identity:
     token = _bearer_token(scope, is_required=not services.is_open)
     if path == "/metrics" and (services.is_open or _is_metrics_key(services, token)):
         return ANYONE
-    identity = await services.callers.identify(token)
-    if f"{path}/".startswith(_FOR_ADMINS) and identity.role is not Role.ADMIN:
+    is_for_admins = f"{path}/".startswith(_FOR_ADMINS)
+    identity = await services.callers.identify(token, afresh=is_for_admins)
+    if is_for_admins and identity.role is not Role.ADMIN:
         raise PermissionDenied(_MISSING if services.is_open else "This needs a key with the role 'admin'.")
     return identity
 

@@ -10,6 +10,7 @@ from service.domain.callers import (
     Policy,
     Resource,
     Scope,
+    check_budgets,
     check_policies,
     hint_of,
     is_name,
@@ -238,3 +239,20 @@ def test_an_order_passes_exactly_if_an_unused_caller_could_make_it(
         passed = False
 
     assert passed is fits
+
+
+def test_an_order_that_no_month_could_pay_is_told_so() -> None:
+    caller = _caller_with(Policy(budget_per_month_microusd=100_000))
+
+    check_budgets(caller, 2, 50_000)
+    with pytest.raises(
+        InvalidOrder, match=r"estimated at \$0.150000, but this user may spend \$0.100000"
+    ) as caught:
+        check_budgets(caller, 3, 50_000)
+
+    assert (caught.value.param, caught.value.code) == ("n", "budget_too_small")
+    check_budgets(_caller_with(Policy()), 10, 10**9)
+
+
+def _caller_with(policy: Policy) -> Caller:
+    return Caller(team="t", user="u", scopes=(Scope(name="user", key="u", policy=policy),))

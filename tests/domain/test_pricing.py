@@ -84,3 +84,13 @@ def test_an_image_weighs_by_its_quality(
     model = replace(a_catalog().models["gpt-image-2"], weights=weights)
 
     assert weigh_image(model, parameters) == weight
+
+
+def test_what_is_read_and_seen_costs_too() -> None:
+    model = a_catalog().models["gpt-image-2"]
+    parameters = {"quality": "low", "size": "1024x1024"}
+    bare = estimate_image(model, parameters)
+    assert bare is not None
+
+    assert estimate_image(model, parameters, prompt_bytes=3000) == bare + 1000 * 5
+    assert estimate_image(model, parameters, inputs=2) == bare + 2 * 6240 * 8

@@ -60,8 +60,8 @@ class FakeOutbox:
     def add(self, settlement: Settlement) -> None:
         self.kept.append(settlement)
 
-    def pending(self) -> list[Settlement]:
-        return list(self.kept)
+    def pending(self, most: int = 100) -> list[Settlement]:
+        return self.kept[:most]
 
     def remove(self, settlements: Sequence[Settlement]) -> None:
         self.kept = [kept for kept in self.kept if kept not in settlements]

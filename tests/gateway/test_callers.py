@@ -46,6 +46,7 @@ class House:
         clock: FakeClock | None = None,
         **claims: Any,
     ) -> None:
+        self.has_looked = False
         self.clock = clock or FakeClock()
         self.book = book or FakeCallerBook()
         self.verifier = FakeTokenVerifier(**claims)
@@ -65,6 +66,10 @@ class House:
         )
 
     async def caller(self, token: str | None, named_user: str | None = None) -> Caller:
+        """Return the caller, as a process sees it that has read the directory."""
+        if not (self.has_looked or self.book.is_gone):
+            await self.callers.look_again()
+            self.has_looked = True
         return self.callers.caller_of(await self.callers.identify(token), named_user)
 
     async def says(self, token: str | None) -> str:
@@ -475,6 +480,7 @@ async def test_a_team_may_have_a_policy_for_each_of_its_users() -> None:
 async def test_policies_and_teams_are_in_force_once_they_were_looked_for() -> None:
     house = House()
     house.book.add(a_token(), an_api_key())
+    assert (await house.caller(a_token())).scopes[2].policy == NO_POLICY
     house.book.declare(
         Directory(policies={"wide": WIDE}, teams={"design": Team(name="design", policy="wide")})
     )
@@ -677,3 +683,30 @@ async def test_a_token_cannot_put_its_user_into_a_team_of_ours(team: str) -> Non
 
     with pytest.raises(Unauthenticated, match="team"):
         await house.callers.identify("eve.a.b")
+
+
+async def test_before_the_directory_was_read_nobody_orders_without_the_limits_of_a_team() -> None:
+    """It may be closed, or have a budget; only what a file declares is known."""
+    house = House(
+        auth="jwt",
+        eve=some_claims(team="studio"),
+        ann=some_claims(team="declared"),
+        declared=Directory(teams={"declared": Team(name="declared")}),
+    )
+
+    with pytest.raises(StateUnavailable):
+        house.callers.caller_of(await house.callers.identify("eve.a.b"), None)
+
+    assert house.callers.caller_of(await house.callers.identify("ann.a.b"), None).team == "declared"
+    await house.callers.look_again()
+    assert house.callers.caller_of(await house.callers.identify("eve.a.b"), None).team == "studio"
+
+
+async def test_what_admins_do_looks_their_key_up_afresh() -> None:
+    house = House()
+    house.book.add(a_token(), an_api_key(role=Role.ADMIN))
+    await house.callers.identify(a_token())
+    house.book.revoke("key-1")
+
+    with pytest.raises(Unauthenticated):
+        await house.callers.identify(a_token(), afresh=True)

@@ -499,7 +499,9 @@ async def test_people_are_named_to_the_provider_by_a_hash_of_their_own(clock: Fa
     assert not any("ann" in name or "bob" in name or "end-user" in name for name in names)
 
 
-@pytest.mark.parametrize(("quality", "estimate_microusd"), [("standard", 1756 * 30), ("max", 28096 * 30)])
+@pytest.mark.parametrize(
+    ("quality", "estimate_microusd"), [("standard", 1756 * 30 + 20), ("max", 28096 * 30 + 20)]
+)
 async def test_the_price_is_estimated_before_anything_is_made(
     clock: FakeClock, quality: str, estimate_microusd: int
 ) -> None:

@@ -155,3 +155,12 @@ def test_a_metrics_key_opens_metrics_and_nothing_else(tmp_path_factory: pytest.T
         ]
 
     assert statuses == [200, 401, 401]
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics%0A", "/admin/keys%0A", "/livez%0D", "/v1/models%00", "/metrics%7F"]
+)
+def test_a_control_character_opens_no_route(clients: dict[str, httpx.Client], path: str) -> None:
+    answers = {client.get(path).status_code for client in clients.values()}
+
+    assert answers == {400}

@@ -6,9 +6,10 @@ first is that field; whatever is written after it only makes the change known so
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
 
 import orjson
 from redis.asyncio import Redis
@@ -18,8 +19,11 @@ from service.adapters.redis.client import answered
 from service.domain.callers import ApiKey, Directory, Policy, Role, Team
 from service.ports import AuditEntry
 
+_log = logging.getLogger(__name__)
 _MOST_AUDIT_ENTRIES = 10_000
 _CLOSED = "closed"
+
+Value = TypeVar("Value")
 
 
 class RedisCallers:
@@ -36,15 +40,14 @@ class RedisCallers:
             return None
         team, key_id = orjson.loads(place)
         text = await self._ask(self._client.hget(keys.keys_key(team), key_id))
-        return None if text is None else _decode_key(text)
+        return None if text is None else _decode_all({b"": text}, _decode_key).get("")
 
     async def read_directory(self) -> Directory:
         """Implement `CallerBook.read_directory`."""
         policies = await self._ask(self._client.hgetall(keys.directory_key("policies")))
         teams = await self._ask(self._client.hgetall(keys.directory_key("teams")))
         return Directory(
-            policies={name.decode(): _decode_policy(text) for name, text in policies.items()},
-            teams={name.decode(): Team(**orjson.loads(text)) for name, text in teams.items()},
+            policies=_decode_all(policies, _decode_policy), teams=_decode_all(teams, _decode_team)
         )
 
     async def revision(self) -> int:
@@ -72,6 +75,11 @@ class RedisCallers:
         await self._ask(self._client.hset(keys.directory_key("teams"), team.name, _encode(team)))
         await self._tell()
 
+    async def reopen(self, teams: Sequence[str]) -> None:
+        """Take away marks of closing that an admin left on *teams*: what a file declares open is open."""
+        for team in teams:
+            await self._ask(self._client.hdel(keys.keys_key(team), _CLOSED))
+
     async def add_key(self, key: ApiKey, token_hash: str) -> None:
         """Implement `Registrar.add_key`."""
         expires_us = key.expires_s * 1_000_000
@@ -85,29 +93,30 @@ class RedisCallers:
     async def revoke_key(self, team: str, key_id: str) -> ApiKey | None:
         """Implement `Registrar.revoke_key`."""
         text = None if key_id == _CLOSED else await self._ask(self._client.hget(keys.keys_key(team), key_id))
-        if text is None:
-            return None
-        await self._ask(self._client.hdel(keys.keys_key(team), key_id))
-        await self._ask(self._client.delete(keys.token_key(_fields(text)["token_hash"])))
+        if text is not None:
+            await self._ask(self._client.hdel(keys.keys_key(team), key_id))
+            await self._ask(self._client.delete(keys.token_key(_fields(text)["token_hash"])))
+        # Also when it is gone already: whoever tries again was perhaps not told of the first time.
         await self._tell()
-        return _decode_key(text)
+        return None if text is None else _decode_all({b"": text}, _decode_key).get("")
 
     async def list_keys(self, team: str) -> list[ApiKey]:
         """Implement `Registrar.list_keys`."""
         entries: Mapping[bytes, bytes] = await self._ask(self._client.hgetall(keys.keys_key(team)))
-        found = [_decode_key(text) for name, text in entries.items() if name != _CLOSED.encode()]
-        return sorted(found, key=lambda key: (key.created_s, key.id))
+        given = {name: text for name, text in entries.items() if name != _CLOSED.encode()}
+        return sorted(_decode_all(given, _decode_key).values(), key=lambda key: (key.created_s, key.id))
 
     async def note(self, entry: AuditEntry) -> None:
         """Implement `Registrar.note`."""
-        fields: dict[Any, Any] = {"entry": _encode(entry)}
+        content: dict[Any, Any] = {"entry": _encode(entry)}
         stream = keys.directory_key("audit")
-        await self._ask(self._client.xadd(stream, fields, maxlen=_MOST_AUDIT_ENTRIES, approximate=True))
+        await self._ask(self._client.xadd(stream, content, maxlen=_MOST_AUDIT_ENTRIES, approximate=True))
 
     async def read_audit(self, most: int) -> list[AuditEntry]:
         """Implement `Registrar.read_audit`."""
         entries = await self._ask(self._client.xrevrange(keys.directory_key("audit"), count=most))
-        return [AuditEntry(**orjson.loads(fields[b"entry"])) for _, fields in entries]
+        given = {at: content[b"entry"] for at, content in entries}
+        return list(_decode_all(given, _decode_audit).values())
 
     async def _tell(self) -> None:
         """Have every process look again."""
@@ -121,17 +130,40 @@ def _encode(value: Policy | Team | AuditEntry) -> bytes:
     return orjson.dumps(asdict(value))
 
 
+def _decode_all(entries: Mapping[bytes, bytes], decode: Callable[[bytes], Value]) -> dict[str, Value]:
+    """Decode what can be; what cannot is as if it were not there, and one bad entry spoils no other."""
+    decoded: dict[str, Value] = {}
+    for name, text in entries.items():
+        try:
+            decoded[name.decode()] = decode(text)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            _log.warning("entry not understood", extra={"entry": name.decode(errors="replace")[:100]})
+    return decoded
+
+
 def _decode_policy(text: bytes) -> Policy:
-    fields = orjson.loads(text)
-    return Policy(**{**fields, "models": tuple(fields["models"])})
+    given = _known_fields(Policy, orjson.loads(text))
+    return Policy(**{**given, "models": tuple(given["models"])})
+
+
+def _decode_team(text: bytes) -> Team:
+    return Team(**_known_fields(Team, orjson.loads(text)))
 
 
 def _decode_key(text: bytes) -> ApiKey:
-    fields = _fields(text)
-    del fields["token_hash"]
-    return ApiKey(**{**fields, "role": Role(fields["role"])})
+    given = _known_fields(ApiKey, _fields(text))
+    return ApiKey(**{**given, "role": Role(given["role"])})
+
+
+def _decode_audit(text: bytes) -> AuditEntry:
+    return AuditEntry(**_known_fields(AuditEntry, orjson.loads(text)))
+
+
+def _known_fields(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what this version knows of an entry that a newer one may have written."""
+    return {each.name: given[each.name] for each in fields(kind) if each.name in given}
 
 
 def _fields(text: bytes) -> dict[str, Any]:
-    fields: dict[str, Any] = orjson.loads(text.partition(b"|")[2])
-    return fields
+    given: dict[str, Any] = orjson.loads(text.partition(b"|")[2])
+    return given

@@ -36,6 +36,7 @@ _SETTLED_MARKER_S = 86400
 """How long a settlement may wait in an outbox and still not be booked twice."""
 _FOREVER_US = 4 * 10**15
 _SWEEP = 100
+_ABOUT_KEYS = ("wrongtype", "response")
 _MOST_VARIANTS = 200
 """Variants kept for one fingerprint; `begin` reads them all."""
 
@@ -87,7 +88,12 @@ class RedisOrderBook:
         )
         if "refused" in reply:
             refused = states[int(reply["refused"])]
-            raise RateLimited(refused, retry_after_s=reply["retry_after_us"] / 1e6, limits=states)
+            raise RateLimited(
+                refused,
+                retry_after_s=reply["retry_after_us"] / 1e6,
+                limits=states,
+                image_microusd=ask.estimate_microusd,
+            )
         return Grant(
             ready=tuple(self._variants(ask, reply["ready"] or ())),
             mine=tuple(int(index) for index in reply["mine"] or ()),
@@ -112,35 +118,45 @@ class RedisOrderBook:
 
     async def renew(self, leases: Sequence[Lease]) -> None:
         """Implement `OrderBook.renew`; also books what dead processes left behind, team by team."""
+        failure: StateUnavailable | None = None
         async for team in self._each_team(leases):
-            own = [lease for lease in leases if lease.team == team]
-            pools = list(dict.fromkeys(lease.pool for lease in own if lease.pool))
-            positions = _number_scopes(
-                [scope for lease in own for scope in lease.scopes], first=4 + len(pools)
-            )
-            names = [
-                keys.holds_key(team),
-                keys.hold_details_key(team),
-                self._ledger_key(team),
-                *pools,
-                *(keys.limit_key(team, *scope) for scope in positions),
-            ]
-            arguments = {
-                "lease_us": self._lease_us,
-                "leases": [
-                    {
-                        "fence": lease.fence,
-                        "pool": 4 + pools.index(lease.pool) if lease.pool else 0,
-                        "indices": lease.indices,
-                        "scopes": [positions[scope] for scope in lease.scopes],
-                    }
-                    for lease in own
-                ],
-                "sweep": _SWEEP,
-                "ledger_ttl_s": _LEDGER_TTL_S,
-                "keep_s": _SETTLED_MARKER_S,
-            }
-            await self._run(self._renew, names, arguments)
+            try:
+                await self._renew_team(team, leases)
+            except StateUnavailable as error:
+                if error.reason not in _ABOUT_KEYS:
+                    raise
+                # One team's trouble: the others' claims must not lapse for it.
+                failure = error
+        if failure is not None:
+            raise failure
+
+    async def _renew_team(self, team: str, leases: Sequence[Lease]) -> None:
+        own = [lease for lease in leases if lease.team == team]
+        pools = list(dict.fromkeys(lease.pool for lease in own if lease.pool))
+        positions = _number_scopes([scope for lease in own for scope in lease.scopes], first=4 + len(pools))
+        names = [
+            keys.holds_key(team),
+            keys.hold_details_key(team),
+            self._ledger_key(team),
+            *pools,
+            *(keys.limit_key(team, *scope) for scope in positions),
+        ]
+        arguments = {
+            "lease_us": self._lease_us,
+            "leases": [
+                {
+                    "fence": lease.fence,
+                    "pool": 4 + pools.index(lease.pool) if lease.pool else 0,
+                    "indices": lease.indices,
+                    "scopes": [positions[scope] for scope in lease.scopes],
+                }
+                for lease in own
+            ],
+            "sweep": _SWEEP,
+            "ledger_ttl_s": _LEDGER_TTL_S,
+            "keep_s": _SETTLED_MARKER_S,
+        }
+        await self._run(self._renew, names, arguments)
 
     async def _note_team(self, team: str) -> None:
         """Have every process know of *team*; what fails is tried again with its next order."""

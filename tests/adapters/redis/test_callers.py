@@ -10,7 +10,7 @@ from service.adapters.redis.client import open_client
 from service.domain.callers import ApiKey, Policy, Role, Team
 from service.domain.errors import PermissionDenied, StateUnavailable, Unauthenticated
 from service.ports import AuditEntry
-from tests.adapters.redis.orders import make_ask, open_book
+from tests.adapters.redis.orders import make_ask, open_book, read_hash
 
 KEY = ApiKey(
     id="key_1",
@@ -130,3 +130,37 @@ async def test_a_redis_that_is_away_is_no_answer() -> None:
         await callers.note(AuditEntry(at_s=1, who="x", act="y", target="z"))
 
     await client.aclose()
+
+
+async def test_an_entry_of_another_version_spoils_no_other(redis: Redis) -> None:
+    book = RedisCallers(redis, timeout_s=2.0)
+    await book.put_policy(Policy(name="good", max_n=2))
+    await book.put_policy(Policy(name="newer", max_n=3))
+    newer = (await read_hash(redis, "ig:1:{directory}:policies"))["newer"]
+    newer = newer.replace("{", '{"unheard_of":1,', 1)
+    await redis.hset("ig:1:{directory}:policies", mapping={"newer": newer, "bad": "no json", "odd": "[]"})
+    await redis.hset("ig:1:{directory}:teams", "bad", '{"name": 1')
+
+    directory = await book.read_directory()
+
+    assert {name: policy.max_n for name, policy in directory.policies.items()} == {"good": 2, "newer": 3}
+    assert directory.teams == {}
+
+
+async def test_revoking_again_tells_again(redis: Redis) -> None:
+    """The first time the key was gone, but perhaps nobody was told."""
+    book = RedisCallers(redis, timeout_s=2.0)
+    before = await book.revision()
+
+    assert await book.revoke_key("shop", "key_gone") is None
+
+    assert await book.revision() > before
+
+
+async def test_what_a_file_declares_open_is_open(redis: Redis) -> None:
+    book = RedisCallers(redis, timeout_s=2.0)
+    await book.put_team(Team(name="shop", is_closed=True))
+
+    await book.reopen(["shop"])
+
+    assert (await open_book(redis).begin(make_ask(team="shop", pool=None))).mine

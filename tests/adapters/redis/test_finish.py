@@ -18,6 +18,7 @@ from tests.adapters.redis.orders import (
     make_image,
     read_holds,
     read_ledger,
+    reason_of,
     settle,
     snapshot,
 )
@@ -290,3 +291,20 @@ async def test_a_pool_keeps_its_newest_images_only(book: RedisOrderBook, redis: 
 
     left = sorted(int(index) for index in await redis.hkeys(POOL))
     assert (len(left), left[-1]) == (200, 202)
+
+
+@pytest.mark.parametrize("name", ["ig:1:{t1}:limits:user:u1", "ig:1:{t1}:hold-details"])
+async def test_what_cannot_be_written_whole_is_not_written_at_all(
+    book: RedisOrderBook, redis: Redis, name: str
+) -> None:
+    """Otherwise each new try would count the same images once more."""
+    ask = make_ask(limits=(IMAGES,))
+    await book.begin(ask)
+    await redis.delete(name)
+    await redis.set(name, "no hash")
+    before = await snapshot(redis)
+
+    for _ in range(2):
+        assert await reason_of(book.finish(settle(ask, made=made((0, "a"))))) == "wrongtype"
+
+    assert await snapshot(redis) == before

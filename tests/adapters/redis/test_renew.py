@@ -20,6 +20,7 @@ from tests.adapters.redis.orders import (
     make_ask,
     read_holds,
     read_ledger,
+    reason_of,
     settle,
 )
 
@@ -163,3 +164,18 @@ async def test_a_claim_expires_by_the_servers_own_clock(make_book: MakeBook) -> 
         await asyncio.sleep(0.02)
 
     assert 0.2 < time.monotonic() - started_s < 2
+
+
+async def test_one_teams_broken_key_stops_no_others_renewal(make_book: MakeBook, redis: Redis) -> None:
+    book = make_book(lease_s=30)
+    asks = [make_ask(team=team, pool=None) for team in ("a", "b", "c")]
+    for ask in asks:
+        await book.begin(ask)
+        await expire_holds(redis, ask.team)
+    await redis.delete(holds_key("b"))
+    await redis.set(holds_key("b"), "no set")
+
+    leases = [Lease(id=ask.id, fence=ask.fence, team=ask.team, pool=None, indices=(0,)) for ask in asks]
+    assert await reason_of(book.renew(leases)) == "wrongtype"
+
+    assert [await redis.zcount(holds_key(team), 2, "+inf") for team in ("a", "c")] == [1, 1]

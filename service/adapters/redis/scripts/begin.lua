@@ -120,7 +120,8 @@ for i, limit in ipairs(ask.limits) do
     limit.reset_us = ends_us - now
     -- An image without a price wants no money; where none is left, it is refused all the same.
     local is_over = limit.used + limit.wanted > limit.amount or limit.used >= limit.amount
-    if images > 0 and is_over then refuse(i, limit.reset_us) end
+    -- Nobody knows when another order ends: come back in a second.
+    if images > 0 and is_over then refuse(i, limit.reset_us > 0 and limit.reset_us or 1000000) end
   end
 end
 local states = {}

@@ -8,7 +8,15 @@
 -- Returns   how many of the made images were refused a place, or -1 when it was settled before
 
 local s = cjson.decode(ARGV[1])
+local TYPES = {[2] = 'zset', [4] = 'string'}
 if redis.call('EXISTS', KEYS[4]) == 1 then return -1 end
+-- What is counted is counted once only if everything that is written can be: a script that fails is not undone.
+for i = 2, #KEYS do
+  local kind = redis.call('TYPE', KEYS[i]).ok
+  if kind ~= 'none' and kind ~= (TYPES[i] or 'hash') then
+    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. kind)
+  end
+end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local today = calendar(now)
