@@ -5,11 +5,13 @@ from importlib.resources import files
 from fastapi import APIRouter
 from starlette.responses import Response
 
-_POLICY = "default-src 'self'; img-src 'self' data: https: http:; frame-ancestors 'none'"
+_POLICY = "default-src 'self'; img-src 'self' data: https: http:; form-action 'none'; frame-ancestors 'none'"
+"""The form is sent by the script alone: a browser that sent it would put what was typed into an address."""
 
 router = APIRouter(include_in_schema=False)
 
 
+@router.head("/")
 @router.get("/")
 async def get_page() -> Response:
     """Serve the page."""

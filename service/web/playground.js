@@ -1,34 +1,49 @@
 // The playground: one form, one request, the pictures and what they cost.
 
 const form = document.getElementById("order");
+const key = document.getElementById("key");
 const status = document.getElementById("status");
 const images = document.getElementById("images");
 
-const models = await (await fetch("/v1/models")).json();
-for (const model of models.data) {
-  const label = model.shutdown_date ? `${model.id} (${ends(model.shutdown_date)})` : model.id;
-  form.model.add(new Option(label, model.id, false, model.id === "dall-e-3"));
-}
-
-function ends(date) {
-  return new Date(date) > new Date() ? `ends ${date}` : `ended ${date}, answered by a living model`;
-}
-
-form.addEventListener("submit", async (event) => {
+// Before anything that can fail: without this a form would leave the page.
+form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const { key, n, ...fields } = Object.fromEntries(new FormData(form));
-  const order = Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== ""));
-  const headers = { "content-type": "application/json" };
-  if (key) headers.authorization = `Bearer ${key}`;
-  form.querySelector("button").disabled = true;
-  say("Working …");
+  return order();
+});
+key.addEventListener("change", listModels);
+await listModels();
+
+async function listModels() {
+  try {
+    const response = await fetch("/v1/models", { headers: credentials() });
+    if (response.status === 401) return say(aboutKeys(), key.value !== "");
+    const models = await response.json();
+    if (!response.ok) return say(models.error.message, true);
+    const asked = form.elements.model.value || "dall-e-3";
+    const options = models.data.map(({ id, shutdown_date: date }) =>
+      new Option(date ? `${id} (${ends(date)})` : id, id, false, id === asked));
+    form.elements.model.replaceChildren(...options);
+    // A link cannot carry a key.
+    document.getElementById("metrics").hidden = key.value !== "";
+    say("");
+  } catch (error) {
+    say(error.message, true);
+  }
+}
+
+async function order() {
+  const button = form.querySelector("button");
+  button.disabled = true;
   const startedAt = performance.now();
   try {
+    if (!form.elements.model.value) await listModels();
+    say("Working …");
     const response = await fetch("/v1/images/generations", {
       method: "POST",
-      headers,
-      body: JSON.stringify({ ...order, n: Number(n) }),
+      headers: { "content-type": "application/json", ...credentials() },
+      body: JSON.stringify(fields()),
     });
+    if (response.status === 401) return say(aboutKeys(), true);
     const answer = await response.json();
     if (!response.ok) throw new Error(`${answer.error.message} (${response.headers.get("x-request-id")})`);
     show(answer);
@@ -38,9 +53,31 @@ form.addEventListener("submit", async (event) => {
   } catch (error) {
     say(error.message, true);
   } finally {
-    form.querySelector("button").disabled = false;
+    button.disabled = false;
   }
-});
+}
+
+function fields() {
+  const given = { n: Number(form.elements.n.value) };
+  for (const name of ["prompt", "model", "size", "quality"]) {
+    if (form.elements[name].value !== "") given[name] = form.elements[name].value;
+  }
+  return given;
+}
+
+function credentials() {
+  return key.value ? { authorization: `Bearer ${key.value.trim()}` } : {};
+}
+
+function aboutKeys() {
+  return key.value
+    ? "This gateway does not accept this key: it is mistyped, revoked or expired."
+    : "This gateway asks for a key: type yours into the field 'Your key'. Its operators make them.";
+}
+
+function ends(date) {
+  return new Date(date) > new Date() ? `ends ${date}` : `ended ${date}, answered by a living model`;
+}
 
 function show(answer) {
   const pictures = answer.data.map((entry) => {

@@ -23,6 +23,7 @@ OPEN = {
     "GET /playground.js",
     "GET /readyz",
     "GET /v1/images/files/{name}",
+    "HEAD /",
     "HEAD /docs",
     "HEAD /livez",
     "HEAD /openapi.json",
