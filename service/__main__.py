@@ -54,6 +54,10 @@ def config() -> None:
     """Check the settings and show what is in force; secrets are not shown."""
     settings = read_settings()
     warn_of_unknown_variables()
+    try:
+        check_settings(settings)
+    except SettingsError as error:
+        fail(str(error))
     typer.echo(settings.model_dump_json(indent=2))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Protocol
 
-from service.domain.callers import ApiKey, Directory, Policy, Resource, Team
+from service.domain.callers import ApiKey, DeclaredNames, Directory, Policy, Resource, Team
 from service.domain.errors import CallFailure, LimitState
 from service.domain.images import CallMade, Finish, Image, ImageCall, InputImage, Realm
 
@@ -476,6 +476,26 @@ class LedgerEntry:
     unpriced: int
 
 
+class Notices(Protocol):
+    """What a gateway leaves for others on the same state, such as commands. All of it raises `StateUnavailable`."""
+
+    async def read_secret_check(self) -> str | None:
+        """Return the check value of the secrets in use; None before any gateway has started."""
+        ...
+
+    async def put_secret_check(self, check: str) -> None:
+        """Replace it."""
+        ...
+
+    async def read_declared(self) -> DeclaredNames:
+        """Return what the configuration file of the gateway that started last declares."""
+        ...
+
+    async def put_declared(self, names: DeclaredNames) -> None:
+        """Replace it."""
+        ...
+
+
 class Ledger(Protocol):
     """Reading what `OrderBook` booked."""
 
@@ -493,6 +513,10 @@ class Ledger(Protocol):
         Sums stay, under the user `erased`. Returns how many entries were changed;
         raises `StateUnavailable` when not all were.
         """
+        ...
+
+    async def compact(self) -> None:
+        """Have what was erased leave the server's files too, as far as that can be had; never fails."""
         ...
 
 

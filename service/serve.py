@@ -139,6 +139,14 @@ class _Server(uvicorn.Server):
         self.force_exit = True
 
 
+_AUTH = {
+    "open": "anybody who reaches this port (GATEWAY_AUTH=open)",
+    "keys": "with an API key (GATEWAY_AUTH=keys); make one: image-gateway keys create --team TEAM --user USER",
+    "jwt": "with a token of GATEWAY_JWT__ISSUER (GATEWAY_AUTH=jwt)",
+    "keys,jwt": "with an API key or a token of GATEWAY_JWT__ISSUER (GATEWAY_AUTH=keys,jwt)",
+}
+
+
 def _greeting(settings: Settings, surroundings: Surroundings) -> str:
     url = surroundings.public_url
     backend = (
@@ -147,11 +155,13 @@ def _greeting(settings: Settings, surroundings: Surroundings) -> str:
         else settings.provider_url
     )
     state = "embedded Valkey" if settings.redis_url is None else "GATEWAY_REDIS_URL"
+    credentials = "" if settings.is_open else "-H 'Authorization: Bearer YOUR_KEY' "
     return f"""Image Gateway is ready at {url}
   backend  {backend}
   state    {state}, files and secrets in {settings.data_dir}
+  callers  {_AUTH[settings.auth]}
   page     {url}/      docs  {url}/docs      metrics  {url}/metrics
-  try      curl {url}/v1/images/generations -H 'Content-Type: application/json' \\
+  try      curl {url}/v1/images/generations {credentials}-H 'Content-Type: application/json' \\
              -d '{{"model": "dall-e-3", "prompt": "a white siamese cat", "n": 2}}'"""
 
 
@@ -292,6 +302,8 @@ def _valkey_command(directory: Path, path: Path) -> list[str]:
         ) from error
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
+    # Its files, which it makes readable for all, hold names of people.
+    directory.chmod(0o700)
     options = {
         "port": "0",
         "unixsocket": str(path),

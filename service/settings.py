@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -23,6 +24,8 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 from pydantic_settings import SettingsError as NestedSettingsError
+
+from service.domain.callers import RESERVED_POLICIES
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _SECRETS = ("redis_url", "secrets", "admin_key", "metrics_key")
@@ -63,6 +66,15 @@ class DefaultPolicy(Limits):
 
 
 _NAME = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+
+
+def _check_not_reserved(name: str) -> str:
+    if name in RESERVED_POLICIES:
+        raise ValueError(f"no policy may be called '{name}': it means something else in usage")
+    return name
+
+
+_POLICY_NAME = Annotated[_NAME, AfterValidator(_check_not_reserved)]
 
 
 class PolicyConfig(Limits):
@@ -132,7 +144,7 @@ class FileConfig(BaseModel):
 
     backend: BackendConfig = BackendConfig()
     moderation: ModerationConfig = ModerationConfig()
-    policies: dict[_NAME, PolicyConfig] = {}
+    policies: dict[_POLICY_NAME, PolicyConfig] = {}
     teams: dict[_NAME, TeamConfig] = {}
     models: dict[str, dict[str, Any]] = {}
     """Added to or laid over the catalogue, `[models."<name>"]`."""

@@ -1,9 +1,10 @@
 """The composition root: which adapter stands behind each port, opened in order and closed in reverse."""
 
-import contextlib
+import asyncio
+import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -22,19 +23,22 @@ from service.adapters.openai.moderation import ListModerator, ProviderModerator
 from service.adapters.outbox import FileOutbox
 from service.adapters.pillow import PillowPictures
 from service.adapters.prometheus import PrometheusMetrics
+from service.adapters.redis.advice import advise
 from service.adapters.redis.callers import RedisCallers
 from service.adapters.redis.client import open_client, translated_errors
 from service.adapters.redis.heartbeats import RedisHeartbeats
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.ledger import RedisLedger
+from service.adapters.redis.notices import RedisNotices
 from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.redis.wakeups import RedisWakeups
 from service.adapters.secrets import derive_key
 from service.adapters.store import ObjectStore
 from service.adapters.system import SystemClock
-from service.domain.callers import Directory, Policy, Team
+from service.domain.callers import DeclaredNames, Directory, Policy, Team
 from service.domain.catalog import Catalog, CatalogError, parse_catalog
 from service.domain.errors import StateUnavailable
+from service.domain.fingerprint import keyed_hash
 from service.domain.images import ImageOrder, Realm
 from service.domain.retrying import RetryRule
 from service.gateway.administration import Administration
@@ -54,7 +58,9 @@ from service.http.uploads import sweep
 from service.ports import Clock, Moderator, StateFailed, Telemetry, TokenVerifier
 from service.settings import Settings, SettingsError
 
+_log = logging.getLogger(__name__)
 _REDIS_CONNECTIONS = 64
+_POST_PAUSE_S = 1.0
 _PICTURE_WORKERS = 2
 _LONGEST_ORDER_S = 2 * 3600.0
 
@@ -86,12 +92,26 @@ def check_settings(settings: Settings) -> None:
         for model in policy.models:
             if model not in catalog.models:
                 raise SettingsError(f"{settings.config}: policies.{name}.models: there is no model '{model}'")
+    if settings.redis_url is not None:
+        _check_redis_url(settings.redis_url.get_secret_value())
     if "jwt" in settings.auth:
-        try:
-            _token_rules(settings)
-            JwksSource(settings.jwt.jwks, client=httpx.AsyncClient(), clock=SystemClock())
-        except ValueError as error:
-            raise SettingsError(f"GATEWAY_JWT: {error}") from error
+        _check_jwt(settings)
+
+
+def _check_redis_url(url: str) -> None:
+    try:
+        # Reads all of it, and connects to nothing.
+        open_client(url, timeout_s=1, connections=1)
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_REDIS_URL: {error}") from None
+
+
+def _check_jwt(settings: Settings) -> None:
+    try:
+        _token_rules(settings)
+        JwksSource(settings.jwt.jwks, client=httpx.AsyncClient(), clock=SystemClock())
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_JWT: {error}") from error
 
 
 def load_catalog(settings: Settings) -> Catalog:
@@ -112,7 +132,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
     async with AsyncExitStack() as stack:
         redis = _open_redis(settings, surroundings, stack, connections=_REDIS_CONNECTIONS)
         listener = _open_redis(settings, surroundings, stack, connections=2)
-        await _greet_redis(redis, telemetry)
+        is_greeted = await _greet_redis(settings, surroundings, redis, telemetry)
         store = ObjectStore(_store_url(settings))
         await store.probe()
         pictures = PillowPictures(workers=_PICTURE_WORKERS)
@@ -151,6 +171,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             "replay": state.replay_forever,
             "listen": lambda: state.listen_forever(wakeups, flights),
             "callers": callers.watch_forever,
+            "notices": lambda: _post_later(settings, surroundings, redis, is_done=is_greeted),
         }.items():
             runner.keep(name, loop)
         catalog = load_catalog(settings)
@@ -231,13 +252,57 @@ def _open_state(
     )
 
 
-async def _greet_redis(client: Redis, telemetry: Telemetry) -> None:
+async def _greet_redis(
+    settings: Settings, surroundings: Surroundings, client: Redis, telemetry: Telemetry
+) -> bool:
     """Say at once that Redis is away; the gateway serves all the same, by its local share."""
     try:
         with translated_errors():
             await client.ping()
+        await _post_notices(settings, surroundings, client)
     except StateUnavailable as error:
         telemetry.record(StateFailed(operation="start", reason=error.reason))
+        advice = advise(error.reason, surroundings.redis_url)
+        _log.warning("%s Until then limits fall to a local share, and nothing is cached.", advice)
+        return False
+    return True
+
+
+async def _post_later(
+    settings: Settings, surroundings: Surroundings, client: Redis, *, is_done: bool
+) -> None:
+    """Leave the notices once Redis is back, then do nothing more."""
+    while not is_done:
+        with suppress(StateUnavailable):
+            await _post_notices(settings, surroundings, client)
+            is_done = True
+        await asyncio.sleep(_POST_PAUSE_S)
+    await asyncio.Event().wait()
+
+
+async def _post_notices(settings: Settings, surroundings: Surroundings, client: Redis) -> None:
+    """Tell whoever works on the same state which secrets count and which names our file has taken."""
+    notices = RedisNotices(client, timeout_s=settings.redis_timeout_s)
+    check, ours = await notices.read_secret_check(), _secret_checks(surroundings)
+    if check is not None and check not in ours:
+        _log.warning(
+            "GATEWAY_SECRETS are not those that this Redis was used with: keys, links and the hashes of people "
+            "made with the old ones mean nothing now. List the old secret behind the new one to keep them"
+        )
+    if check != ours[0]:
+        await notices.put_secret_check(ours[0])
+    declared = settings.file
+    names = DeclaredNames(
+        policies=frozenset(declared.policies),
+        teams=frozenset(declared.teams),
+        models=frozenset(declared.models),
+    )
+    await notices.put_declared(names)
+
+
+def _secret_checks(surroundings: Surroundings) -> list[str]:
+    """Return for each secret what tells it from others and tells nothing else."""
+    return [keyed_hash(derive_key(secret, "check"), "image-gateway") for secret in surroundings.secrets]
 
 
 def declared_directory(settings: Settings) -> Directory:
@@ -281,7 +346,7 @@ def _token_rules(settings: Settings) -> TokenRules:
 
 async def _look_at_directory(settings: Settings, redis: Redis, callers: Callers) -> None:
     """Know all teams before the first request; without Redis, the watcher goes on trying."""
-    with contextlib.suppress(StateUnavailable):
+    with suppress(StateUnavailable):
         declared = [name for name, team in settings.file.teams.items() if not team.closed]
         await RedisCallers(redis, timeout_s=settings.redis_timeout_s).reopen(declared)
         await callers.look_again()
@@ -320,7 +385,9 @@ def _administration(
         book=book,
         registrar=book,
         ledger=RedisLedger(redis, clock=clock, timeout_s=settings.redis_timeout_s),
+        notices=RedisNotices(redis, timeout_s=settings.redis_timeout_s),
         declared=declared_directory(settings),
+        models=frozenset(load_catalog(settings).models),
         clock=clock,
         telemetry=telemetry,
     )
@@ -334,10 +401,16 @@ def _usage(settings: Settings, redis: Redis, clock: Clock) -> Usage:
 async def open_administration(
     settings: Settings, surroundings: Surroundings
 ) -> AsyncIterator[tuple[Administration, Usage]]:
-    """Open what the command line works with: the state and nothing else."""
+    """Open what the command line works with: the state and nothing else.
+
+    Raises:
+        SettingsError: the secrets are not the gateway's.
+        StateUnavailable: nobody can tell.
+    """
     clock = SystemClock()
     async with AsyncExitStack() as stack:
         redis = _open_redis(settings, surroundings, stack, connections=2)
+        surroundings = await _with_secrets_in_use(settings, surroundings, redis)
         callers = _open_callers(settings, surroundings, redis, clock, verifier=None)
         # Nobody scrapes a command; what it does is in the audit.
         telemetry = PrometheusMetrics(version=version("image-gateway"))
@@ -345,6 +418,21 @@ async def open_administration(
             _administration(settings, redis, callers, clock, telemetry),
             _usage(settings, redis, clock),
         )
+
+
+async def _with_secrets_in_use(settings: Settings, surroundings: Surroundings, client: Redis) -> Surroundings:
+    """Return *surroundings* with the gateway's newest secret as ours: in the middle of a rotation we may be ahead."""
+    check = await RedisNotices(client, timeout_s=settings.redis_timeout_s).read_secret_check()
+    if check is None:
+        return surroundings
+    for secret, ours in zip(surroundings.secrets, _secret_checks(surroundings), strict=True):
+        if ours == check:
+            others = [each for each in surroundings.secrets if each != secret]
+            return replace(surroundings, secrets=(secret, *others))
+    raise SettingsError(
+        "GATEWAY_SECRETS are not those of the gateway that uses this Redis: its keys and people would not be "
+        "recognised. Give this command the gateway's own"
+    )
 
 
 def _backend_address(settings: Settings, surroundings: Surroundings) -> BackendAddress:

@@ -192,8 +192,9 @@ def test_a_purge_asks_first_and_is_in_the_audit(office: Office, beside: Shell) -
     again = beside.run("purge", "--user", "dora", "--yes")
 
     assert (declined.returncode, still_there) == (1, True)
-    assert (accepted.returncode, again.returncode) == (0, 0)
+    assert (accepted.returncode, again.returncode) == (0, 1)
     assert "1 keys revoked" in accepted.stderr
+    assert "nothing is known of 'dora'" in again.stderr
     assert created["id"] not in beside.ask("keys", "list")
     latest = rows(beside.ask("audit", "--limit", "1"))[0]
     assert (latest["who"], latest["act"]) == ("command line", "purge")
@@ -207,6 +208,10 @@ def test_a_purge_asks_first_and_is_in_the_audit(office: Office, beside: Shell) -
         (("keys", "create", "--team", "shop", "--user", "anna", "--expires", "soon"), "90d"),
         (("keys", "create", "--team", "shop", "--user", "anna", "--expires", "2020-01-01"), "future"),
         (("keys", "create", "--team", "shop", "--user", "anna", "--policy", "none"), "declared"),
+        (("policies", "set", "careful", "--models", "dall-e-33"), "no model 'dall-e-33'"),
+        (("policies", "set", "default", "--max-n", "1"), "another name"),
+        (("policies", "set", "none", "--max-n", "1"), "another name"),
+        (("purge", "--user", "nobody", "--yes"), "nothing is known"),
         (("keys", "revoke", "shop", "key_1"), "no key"),
         (("teams", "close", "nobody"), "no team"),
         (("policies", "set", "careful", "--budget-per-month", "a lot"), "0.50"),

@@ -6,9 +6,19 @@ from typing import Annotated
 
 import typer
 
-from service.commands.surface import WHO, explain, fail, make_group, show_instant, show_table, with_state
-from service.domain.callers import Role
-from service.gateway.administration import NewKey
+from service.commands.surface import (
+    WHO,
+    explain,
+    fail,
+    make_group,
+    read_settings,
+    show_instant,
+    show_table,
+    with_state,
+)
+from service.domain.callers import ApiKey, Role
+from service.gateway.administration import Administration, NewKey
+from service.gateway.usage import Usage
 
 app = make_group("Make, list and revoke API keys.")
 
@@ -32,7 +42,17 @@ def create(
     Example: `KEY=$(image-gateway keys create --team shop --user anna --expires 90d)`
     """
     new = NewKey(team=team, user=user, role=role, policy=policy, expires_s=_read_expiry(expires))
-    key, token = with_state(lambda administration, _: administration.create_key(WHO, new))
+
+    async def make(administration: Administration, _: Usage) -> tuple[ApiKey, str, bool]:
+        known = {*(await administration.directory()).teams, *(await administration.declared_names()).teams}
+        return *await administration.create_key(WHO, new), team not in known
+
+    key, token, is_new_team = with_state(make)
+    if is_new_team:
+        explain(f"note: there was no team {team}: it was made, without a policy. Is it spelt as you meant?")
+    auth = read_settings().auth
+    if "keys" not in auth:
+        explain(f"warning: GATEWAY_AUTH is {auth} here: a gateway that runs so takes no keys; it needs keys")
     until = f"until {show_instant(key.expires_s)}" if key.expires_s else "until it is revoked"
     explain(
         f"Key {key.id} of {key.user} in team {key.team} is good {until}. It is shown this once:\n"

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.surface import WHO, explain, show_instant, show_table, with_state
+from service.commands.surface import WHO, explain, fail, show_instant, show_table, with_state
 
 
 def purge(
@@ -13,7 +13,8 @@ def purge(
 ) -> None:
     """Erase a person: keys, limits, their own pictures in the cache, and the name on every sum.
 
-    Sums stay, under the user 'erased'. It cannot be undone.
+    Sums stay, under the user 'erased', and the audit keeps the keyed hash of whom it was about. It cannot be
+    undone. Exit code 1 if nothing is known of them.
 
     Example: `image-gateway purge --user anna`
     """
@@ -22,6 +23,8 @@ def purge(
             f"Erase '{user}' and revoke their keys in every team? This cannot be undone", abort=True, err=True
         )
     purged = with_state(lambda administration, _: administration.purge(WHO, user))
+    if not purged.found_anything:
+        fail(f"nothing is known of '{user}' (hash {purged.user}): no key, no limit and no sum has changed.")
     explain(f"Erased {purged.user}: {purged.keys} keys revoked, {purged.entries} entries changed.")
 
 

@@ -26,9 +26,8 @@ def list_policies() -> None:
 
     async def read(administration: Administration, _: Usage) -> list[tuple[object, ...]]:
         policies = (await administration.directory()).policies
-        return [
-            (*_row(policies[name]), administration.is_declared(policies[name])) for name in sorted(policies)
-        ]
+        names = await administration.declared_names()
+        return [(*_row(policies[name]), names.has(policies[name])) for name in sorted(policies)]
 
     columns = ("policy", "requests/min", "images/min", "images/day", "in flight", "USD/month")
     rest = ("models", "max n", "max size", "cache", "in the file")

@@ -15,12 +15,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from service.adapters.redis.advice import advise
 from service.domain.errors import GatewayError, StateUnavailable
 from service.gateway.administration import Administration
 from service.gateway.usage import Usage
 from service.serve import ChildFailed, open_state
 from service.settings import Settings, SettingsError, load_settings, unknown_variables
-from service.wiring import open_administration
+from service.wiring import check_settings, open_administration
 
 WHO = "command line"
 """How the audit names who acts here."""
@@ -52,6 +53,7 @@ def with_state(work: Callable[[Administration, Usage], Awaitable[Answer]]) -> An
     settings = read_settings()
     warn_of_unknown_variables()
     try:
+        check_settings(settings)
         answer = asyncio.run(_work(settings, work))
     except (SettingsError, ChildFailed) as error:
         fail(str(error))
@@ -59,25 +61,23 @@ def with_state(work: Callable[[Administration, Usage], Awaitable[Answer]]) -> An
         # Whoever read our output has enough, as `head` does; what is left in the buffer is for nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1)
-    if isinstance(answer, StateUnavailable):
-        fail(
-            f"Redis did not answer ({answer.reason}): check GATEWAY_REDIS_URL, or try again. What was begun may be done."
-        )
-    if isinstance(answer, GatewayError):
+    if isinstance(answer, (GatewayError, SettingsError)):
         fail(str(answer))
     return answer
 
 
 async def _work(
     settings: Settings, work: Callable[[Administration, Usage], Awaitable[Answer]]
-) -> Answer | GatewayError | BrokenPipeError:
-    async with (
-        open_state(settings) as surroundings,
-        open_administration(settings, surroundings) as (administration, usage),
-    ):
+) -> Answer | GatewayError | SettingsError | BrokenPipeError:
+    async with open_state(settings) as surroundings:
         try:
-            return await work(administration, usage)
-        except (GatewayError, BrokenPipeError) as error:
+            async with open_administration(settings, surroundings) as (administration, usage):
+                return await work(administration, usage)
+        except StateUnavailable as error:
+            return SettingsError(
+                f"{advise(error.reason, surroundings.redis_url)} What was begun may be done."
+            )
+        except (GatewayError, SettingsError, BrokenPipeError) as error:
             # As a value: the group that keeps the embedded server would wrap it.
             return error
 

@@ -1,13 +1,11 @@
 """`image-gateway teams`: list, set, close and reopen teams."""
 
-from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from service.commands.surface import WHO, explain, make_group, show_table, with_state
-from service.domain.callers import Team
-from service.gateway.administration import Administration
+from service.gateway.administration import Administration, TeamChanges
 from service.gateway.usage import Usage
 
 app = make_group("Say which policy limits a team, and close teams that may spend nothing any more.")
@@ -23,8 +21,9 @@ def list_teams() -> None:
     """
 
     async def read(administration: Administration, _: Usage) -> list[tuple[object, ...]]:
+        names = await administration.declared_names()
         return [
-            (team.name, team.policy, team.user_policy, team.is_closed, administration.is_declared(team))
+            (team.name, team.policy, team.user_policy, team.is_closed, names.has(team))
             for team in await administration.teams()
         ]
 
@@ -43,17 +42,11 @@ def set_team(
 
     Example: `image-gateway teams set shop --policy shop-budget --user-policy careful`
     """
-
-    async def change(administration: Administration, _: Usage) -> Team:
-        team = (await administration.directory()).teams.get(name, Team(name=name))
-        if policy is not None:
-            team = replace(team, policy=policy or None)
-        if user_policy is not None:
-            team = replace(team, user_policy=user_policy or None)
-        await administration.put_team(WHO, team)
-        return team
-
-    team = with_state(change)
+    given = {"policy": policy, "user_policy": user_policy}
+    changes = TeamChanges(
+        name=name, fields={field: value or None for field, value in given.items() if value is not None}
+    )
+    team = with_state(lambda administration, _: administration.change_team(WHO, changes))
     explain(
         f"Team {team.name}: policy {team.policy or 'none'}, of each user {team.user_policy or 'the default'}."
     )

@@ -4,9 +4,10 @@ Pure rules; whether a name is taken or in use is the use case's to find out.
 """
 
 import re
+from collections.abc import Collection
 from dataclasses import fields
 
-from service.domain.callers import Policy, is_name
+from service.domain.callers import RESERVED_POLICIES, Policy, is_name
 from service.domain.errors import InvalidOrder
 
 MOST_COUNTED = 1_000_000_000
@@ -54,9 +55,14 @@ def check_expiry(expires_s: int, now_s: float) -> None:
         )
 
 
-def check_policy(policy: Policy) -> None:
-    """Check everything a policy says."""
+def check_policy(policy: Policy, models: Collection[str]) -> None:
+    """Check everything a policy says; *models* are all there are."""
     check_name(policy.name, param="name")
+    if policy.name in RESERVED_POLICIES:
+        raise InvalidOrder(
+            f"Invalid 'name': '{policy.name}' means something else in usage; choose another name.",
+            param="name",
+        )
     for field in fields(Policy):
         value = getattr(policy, field.name)
         if isinstance(value, int) and not isinstance(value, bool):
@@ -67,6 +73,11 @@ def check_policy(policy: Policy) -> None:
         raise InvalidOrder("Invalid 'cache_scope': supported values are user and team.", param="cache_scope")
     if not all(_is_text(model) for model in policy.models):
         raise InvalidOrder("Invalid 'models': each is the name of a model.", param="models")
+    unknown = [model for model in policy.models if model not in models]
+    if unknown:
+        raise InvalidOrder(
+            f"Invalid 'models': there is no model '{unknown[0]}'. GET /v1/models lists them.", param="models"
+        )
 
 
 _MOST = {"budget_per_month_microusd": MOST_MICROUSD, "max_n": MOST_N}

@@ -72,6 +72,8 @@ class Policy:
 
 
 NO_POLICY = Policy(name="none")
+RESERVED_POLICIES = frozenset({Policy().name, NO_POLICY.name})
+"""What usage calls the gateway's default and having none: no policy that is made may be called so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,27 @@ class Directory:
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
     teams: Mapping[str, Team] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeclaredNames:
+    """What the configuration file of a gateway declares, by name: out of reach of admins, wherever they act."""
+
+    policies: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
+    models: frozenset[str] = frozenset()
+
+    def has(self, entry: Policy | Team) -> bool:
+        """Whether the file declares a policy or a team of this name."""
+        return entry.name in (self.policies if isinstance(entry, Policy) else self.teams)
+
+    def joined(self, other: "DeclaredNames") -> "DeclaredNames":
+        """Return what either declares."""
+        return DeclaredNames(
+            policies=self.policies | other.policies,
+            teams=self.teams | other.teams,
+            models=self.models | other.models,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

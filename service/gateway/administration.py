@@ -8,15 +8,25 @@ Failure behaviour: closed. Whatever ends in `StateUnavailable` may be done again
 
 import contextlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from service.domain.administration import check_expiry, check_name, check_policy, check_user, is_person_hash
-from service.domain.callers import TOKEN_PREFIX, ApiKey, Directory, Policy, Role, Team, hint_of
+from service.domain.callers import (
+    TOKEN_PREFIX,
+    ApiKey,
+    DeclaredNames,
+    Directory,
+    Policy,
+    Role,
+    Team,
+    hint_of,
+)
 from service.domain.errors import Conflict, NotFound, StateUnavailable
 from service.gateway.callers import OPEN_TEAM, Callers
-from service.ports import AdminActed, AuditEntry, CallerBook, Clock, Ledger, Registrar, Telemetry
+from service.ports import AdminActed, AuditEntry, CallerBook, Clock, Ledger, Notices, Registrar, Telemetry
 
 
 class Act(StrEnum):
@@ -51,16 +61,35 @@ class Purged:
     keys: int
     entries: int
 
+    @property
+    def found_anything(self) -> bool:
+        """Whether anything was known of that person."""
+        return bool(self.keys or self.entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TeamChanges:
+    """What shall change of a team; what is left out of *fields* (of `Team`) stays as it is."""
+
+    name: str
+    fields: Mapping[str, Any]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Administration:
-    """The use case behind both front ends; *who* acts is a key id, `bootstrap` or `command line`."""
+    """The use case behind both front ends; *who* acts is a key id, `bootstrap` or `command line`.
+
+    *declared* and *models* are what is known here; the gateway's own file, which a command need
+    not have, is known by its *notices*.
+    """
 
     callers: Callers
     book: CallerBook
     registrar: Registrar
     ledger: Ledger
+    notices: Notices
     declared: Directory
+    models: frozenset[str]
     clock: Clock
     telemetry: Telemetry
 
@@ -72,14 +101,19 @@ class Administration:
             teams={**made.teams, **self.declared.teams},
         )
 
-    def is_declared(self, entry: Policy | Team) -> bool:
-        """Whether a policy or a team stands in the configuration file, out of reach here."""
-        return entry.name in (self.declared.policies if isinstance(entry, Policy) else self.declared.teams)
+    async def declared_names(self) -> DeclaredNames:
+        """Return what the configuration file declares, out of reach here; raises `StateUnavailable`."""
+        here = DeclaredNames(
+            policies=frozenset(self.declared.policies),
+            teams=frozenset(self.declared.teams),
+            models=self.models,
+        )
+        return here.joined(await self.notices.read_declared())
 
     async def teams(self) -> list[Team]:
-        """Return every team, also those that orders alone have made; raises `StateUnavailable`."""
+        """Return every team, also those that only orders or the gateway's file have made; raises `StateUnavailable`."""
         known = (await self.directory()).teams
-        names = {*known, *await self.ledger.teams()}
+        names = {*known, *await self.ledger.teams(), *(await self.declared_names()).teams}
         return [known.get(name) or Team(name=name) for name in sorted(names)]
 
     async def create_key(self, who: str, new: NewKey) -> tuple[ApiKey, str]:
@@ -97,7 +131,8 @@ class Administration:
         check_user(new.user)
         check_expiry(new.expires_s, self.clock.wall_s())
         directory = await self.directory()
-        _check_policy_is_there(new.policy, directory, param="policy")
+        names = await self.declared_names()
+        _check_policy_is_there(new.policy, {*directory.policies, *names.policies}, param="policy")
         team = directory.teams.get(new.team)
         if new.team == OPEN_TEAM:
             raise Conflict(f"The team '{OPEN_TEAM}' is for callers without credentials. Name another.")
@@ -121,7 +156,7 @@ class Administration:
             "expires_at": key.expires_s or None,
         }
         await self._note(who, Act.CREATE_KEY, f"{key.team}/{key.id}", details)
-        if team is None:
+        if team is None and new.team not in names.teams:
             await self.registrar.put_team(Team(name=new.team))
         await self.registrar.add_key(key, self.callers.hash_token(token))
         await self._look_again()
@@ -156,8 +191,9 @@ class Administration:
             Conflict: the configuration file declares it.
             StateUnavailable: it may have been done.
         """
-        check_policy(policy)
-        self._check_undeclared(policy)
+        names = await self.declared_names()
+        check_policy(policy, names.models)
+        _check_undeclared(policy, names)
         await self._note(who, Act.PUT_POLICY, policy.name, _limits_of(policy))
         await self.registrar.put_policy(policy)
         await self._look_again()
@@ -171,10 +207,9 @@ class Administration:
             StateUnavailable: it may have been done.
         """
         directory = await self.directory()
-        policy = directory.policies.get(name)
-        if policy is None:
+        _check_undeclared(Policy(name=name), await self.declared_names())
+        if name not in directory.policies:
             raise NotFound(f"There is no policy '{name[:100]}'.")
-        self._check_undeclared(policy)
         users = [
             f"team '{team.name}'"
             for team in directory.teams.values()
@@ -199,6 +234,13 @@ class Administration:
             StateUnavailable: it may have been done.
         """
         await self._put_team(who, Act.PUT_TEAM, team)
+
+    async def change_team(self, who: str, changes: TeamChanges) -> Team:
+        """Make a team, or change of it what is given; returns it. Raises as `put_team` does."""
+        teams = (await self.directory()).teams
+        team = replace(teams.get(changes.name, Team(name=changes.name)), **changes.fields)
+        await self._put_team(who, Act.PUT_TEAM, team)
+        return team
 
     async def close_team(self, who: str, name: str) -> Team:
         """Let a team spend nothing from this moment on; its keys, links and ledger stay.
@@ -236,6 +278,7 @@ class Administration:
                 if self.callers.person(key.user) == user:
                     revoked += await self.registrar.revoke_key(team.name, key.id) is not None
             changed += await self.ledger.erase(team.name, user)
+        await self.ledger.compact()
         await self._look_again()
         return Purged(user=user, keys=revoked, entries=changed)
 
@@ -252,12 +295,14 @@ class Administration:
 
     async def _put_team(self, who: str, act: Act, team: Team) -> None:
         check_name(team.name, param="name")
-        self._check_undeclared(team)
+        names = await self.declared_names()
+        _check_undeclared(team, names)
         directory = await self.directory()
-        _check_policy_is_there(team.policy, directory, param="policy")
-        _check_policy_is_there(team.user_policy, directory, param="user_policy")
-        details = {"policy": team.policy, "user_policy": team.user_policy, "closed": team.is_closed or None}
-        await self._note(who, act, team.name, details)
+        policies = {*directory.policies, *names.policies}
+        _check_policy_is_there(team.policy, policies, param="policy")
+        _check_policy_is_there(team.user_policy, policies, param="user_policy")
+        before = directory.teams.get(team.name, Team(name=team.name))
+        await self._note(who, act, team.name, _changes_of(before, team))
         await self.registrar.put_team(team)
         await self._look_again()
 
@@ -271,14 +316,6 @@ class Administration:
             if team.name == name:
                 return team
         raise NotFound(f"There is no team '{name[:100]}'.")
-
-    def _check_undeclared(self, entry: Policy | Team) -> None:
-        if self.is_declared(entry):
-            kind = "policy" if isinstance(entry, Policy) else "team"
-            raise Conflict(
-                f"The {kind} '{entry.name}' is declared in the configuration file of the gateway: "
-                "change it there and restart."
-            )
 
     async def _note(
         self, who: str, act: Act, target: str, details: Mapping[str, object] | None = None
@@ -296,10 +333,29 @@ class Administration:
         self.telemetry.record(AdminActed(entry=entry))
 
 
-def _check_policy_is_there(name: str | None, directory: Directory, *, param: str) -> None:
-    if name is not None and name not in directory.policies:
-        known = ", ".join(sorted(directory.policies)) or "none yet"
+def _check_undeclared(entry: Policy | Team, names: DeclaredNames) -> None:
+    if names.has(entry):
+        kind = "policy" if isinstance(entry, Policy) else "team"
+        raise Conflict(
+            f"The {kind} '{entry.name}' is declared in the configuration file of the gateway: "
+            "change it there and restart."
+        )
+
+
+def _check_policy_is_there(name: str | None, policies: Collection[str], *, param: str) -> None:
+    if name is not None and name not in policies:
+        known = ", ".join(sorted(policies)) or "none yet"
         raise NotFound(f"There is no policy '{name[:100]}' (parameter '{param}'). Policies: {known}.")
+
+
+def _changes_of(before: Team, after: Team) -> dict[str, object]:
+    """Return what is different, as `old->new`."""
+    pairs = {
+        "policy": (before.policy or "none", after.policy or "none"),
+        "user_policy": (before.user_policy or "default", after.user_policy or "default"),
+        "closed": ("yes" if before.is_closed else "no", "yes" if after.is_closed else "no"),
+    }
+    return {name: f"{old}->{new}" for name, (old, new) in pairs.items() if old != new}
 
 
 def _limits_of(policy: Policy) -> dict[str, object]:

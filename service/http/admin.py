@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from starlette.responses import Response
 
 from service.domain.administration import MOST_COUNTED, MOST_MICROUSD, MOST_N
-from service.domain.callers import ApiKey, Policy, Role, Team
+from service.domain.callers import ApiKey, DeclaredNames, Policy, Role, Team
 from service.domain.errors import InvalidOrder
-from service.gateway.administration import Administration, NewKey
+from service.gateway.administration import Administration, NewKey, TeamChanges
 from service.gateway.usage import sum_up
 from service.http.errors import UNSUPPORTED_TYPE, Refusal
 from service.http.schemas import ErrorResponse, inline_schema, parse_json_request
@@ -56,13 +56,13 @@ class CreateKeyRequest(BaseModel):
 
 
 class PutTeamRequest(BaseModel):
-    """Body of `PUT /admin/teams/{name}`; replaces what is there."""
+    """Body of `PUT /admin/teams/{name}`. What is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid")
 
-    policy: StrictStr | None = Field(None, description="Limits the team as a whole.")
-    user_policy: StrictStr | None = Field(None, description="Limits each of its users.")
-    closed: StrictBool = Field(False, description="A closed team can spend nothing.")
+    policy: StrictStr | None = Field(None, description="Limits the team as a whole; null takes it away.")
+    user_policy: StrictStr | None = Field(None, description="Limits each of its users; null takes it away.")
+    closed: StrictBool | None = Field(None, description="A closed team can spend nothing.")
 
 
 class PutPolicyRequest(BaseModel):
@@ -268,28 +268,28 @@ async def revoke_key(request: Request, team: str, key_id: str) -> Response:
 async def list_teams(request: Request) -> Response:
     """List teams, also those that are known by their spending alone."""
     administration = _administration(request)
-    return _answer_list([_describe_team(administration, team) for team in await administration.teams()])
+    names = await administration.declared_names()
+    return _answer_list([_describe_team(team, names) for team in await administration.teams()])
 
 
 @router.put(
     "/teams/{name}",
     operation_id="adminPutTeam",
-    summary="Make a team, change it, close it or reopen it",
+    summary="Make a team, change it, close it or reopen it: what is left out stays, null takes a policy away",
     response_model=TeamEntry,
     openapi_extra=_body_of(PutTeamRequest),
 )
 async def put_team(request: Request, name: str) -> Response:
-    """Replace a team."""
-    fields = await _read_body(request, PutTeamRequest)
-    team = Team(
-        name=name,
-        policy=fields.get("policy"),
-        user_policy=fields.get("user_policy"),
-        is_closed=fields.get("closed", False),
-    )
+    """Make a team, or change what is given."""
+    body = await _read_bytes(request)
+    fields = parse_json_request(body, PutTeamRequest)
+    # An explicit null says something here, unlike in an order.
+    fields |= dict.fromkeys(orjson.loads(body).keys() & {"policy", "user_policy"} - fields.keys())
+    if "closed" in fields:
+        fields["is_closed"] = fields.pop("closed")
     administration = _administration(request)
-    await administration.put_team(_who(request), team)
-    return _answer(_describe_team(administration, team))
+    team = await administration.change_team(_who(request), TeamChanges(name=name, fields=fields))
+    return _answer(_describe_team(team, DeclaredNames()))
 
 
 @router.get("/policies", operation_id="adminListPolicies", summary="List policies", response_model=PolicyList)
@@ -297,7 +297,8 @@ async def list_policies(request: Request) -> Response:
     """List policies, declared and made."""
     administration = _administration(request)
     policies = (await administration.directory()).policies
-    return _answer_list([_describe_policy(administration, policies[name]) for name in sorted(policies)])
+    names = await administration.declared_names()
+    return _answer_list([_describe_policy(policies[name], names) for name in sorted(policies)])
 
 
 @router.put(
@@ -313,9 +314,8 @@ async def put_policy(request: Request, name: str) -> Response:
     caches = fields.pop("cache", True)
     models = tuple(fields.pop("models", ()))
     policy = Policy(**{**fields, "name": name, "models": models, "caches": caches})
-    administration = _administration(request)
-    await administration.put_policy(_who(request), policy)
-    return _answer(_describe_policy(administration, policy))
+    await _administration(request).put_policy(_who(request), policy)
+    return _answer(_describe_policy(policy, DeclaredNames()))
 
 
 @router.delete(
@@ -412,10 +412,13 @@ def _who(request: Request) -> str:
 
 
 async def _read_body(request: Request, schema: type[BaseModel]) -> dict[str, Any]:
+    return parse_json_request(await _read_bytes(request), schema)
+
+
+async def _read_bytes(request: Request) -> bytes:
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refusal(UNSUPPORTED_TYPE)
-    body = b"".join([chunk async for chunk in read_bounded(request, MAX_BODY_BYTES, MAX_BODY_S)])
-    return parse_json_request(body, schema)
+    return b"".join([chunk async for chunk in read_bounded(request, MAX_BODY_BYTES, MAX_BODY_S)])
 
 
 def _read_role(text: str) -> Role:
@@ -468,18 +471,18 @@ def _describe_key(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _describe_team(administration: Administration, team: Team) -> dict[str, Any]:
+def _describe_team(team: Team, names: DeclaredNames) -> dict[str, Any]:
     return {
         "object": "team",
         "name": team.name,
         "policy": team.policy,
         "user_policy": team.user_policy,
         "closed": team.is_closed,
-        "declared": administration.is_declared(team),
+        "declared": names.has(team),
     }
 
 
-def _describe_policy(administration: Administration, policy: Policy) -> dict[str, Any]:
+def _describe_policy(policy: Policy, names: DeclaredNames) -> dict[str, Any]:
     return {
         "object": "policy",
         "name": policy.name,
@@ -489,7 +492,7 @@ def _describe_policy(administration: Administration, policy: Policy) -> dict[str
         "max_size": policy.max_size,
         "cache": policy.caches,
         "cache_scope": policy.cache_scope,
-        "declared": administration.is_declared(policy),
+        "declared": names.has(policy),
     }
 
 

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.callers import RedisCallers
 from service.adapters.redis.ledger import RedisLedger
+from service.adapters.redis.notices import RedisNotices
 from service.adapters.system import SystemClock
 from service.domain.callers import Directory, Policy, Team
 from service.gateway.administration import Administration
@@ -14,6 +15,7 @@ from service.gateway.callers import Callers, Credentials
 from service.gateway.usage import Usage
 from tests.fakes.telemetry import FakeTelemetry
 
+MODELS = frozenset({"dall-e-3", "gpt-image-2"})
 TOKEN_KEY, PERSON_KEY = b"t" * 32, b"p" * 32
 
 
@@ -50,7 +52,9 @@ def open_office(client: Redis, *, declared: Directory | None = None) -> Office:
         book=book,
         registrar=book,
         ledger=ledger,
+        notices=RedisNotices(client, timeout_s=2.0),
         declared=declared,
+        models=MODELS,
         clock=clock,
         telemetry=telemetry,
     )

@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -132,7 +133,7 @@ def test_a_closed_team_is_refused_and_can_be_reopened(office: Office) -> None:
     with office.client(created["key"]) as user:
         closed = office.admin.put(path, json={"closed": True})
         refused = user.post("/v1/images/generations", json=ORDER)
-        office.admin.put(path, json={}).raise_for_status()
+        office.admin.put(path, json={"closed": False}).raise_for_status()
         served = user.post("/v1/images/generations", json=ORDER)
 
     assert closed.json()["closed"] is True
@@ -184,11 +185,67 @@ def test_a_policy_in_use_stays(office: Office) -> None:
     office.admin.put(f"/admin/teams/{team}", json={"user_policy": policy}).raise_for_status()
 
     refused = office.admin.delete(f"/admin/policies/{policy}")
-    office.admin.put(f"/admin/teams/{team}", json={}).raise_for_status()
+    office.admin.put(f"/admin/teams/{team}", json={"user_policy": None}).raise_for_status()
     removed = office.admin.delete(f"/admin/policies/{policy}")
 
     assert (refused.status_code, team in error_of(refused)["message"]) == (409, True)
     assert removed.json() == {"object": "policy", "id": policy, "deleted": True}
+
+
+def test_of_a_team_changes_what_is_given_and_the_audit_says_what_it_was(office: Office) -> None:
+    first, second = office.put_policy(), office.put_policy()
+    team = f"team-{uuid4().hex[:8]}"
+    path = f"/admin/teams/{team}"
+
+    office.admin.put(path, json={"policy": first, "user_policy": first}).raise_for_status()
+    closed = office.admin.put(path, json={"closed": True}).json()
+    changed = office.admin.put(path, json={"policy": second, "closed": None}).json()
+    removed = office.admin.put(path, json={"user_policy": None}).json()
+    same = office.admin.put(path, json={}).json()
+
+    assert (closed["policy"], closed["user_policy"], closed["closed"]) == (first, first, True)
+    assert (changed["policy"], changed["user_policy"], changed["closed"]) == (second, first, True)
+    assert (removed["policy"], removed["user_policy"], removed["closed"]) == (second, None, True)
+    assert same == removed
+    assert office.admin.put(path, json={"closed": False}).json()["closed"] is False
+    assert [line["details"] for line in audit(office) if line["target"] == team] == [
+        "closed=yes->no",
+        "",
+        f"user_policy={first}->default",
+        f"policy={first}->{second}",
+        "closed=no->yes",
+        f"policy=none->{first} user_policy=default->{first}",
+    ]
+
+
+@pytest.mark.parametrize("name", ["default", "none"])
+def test_a_policy_cannot_be_called_what_usage_calls_having_none(office: Office, name: str) -> None:
+    answer = office.admin.put(f"/admin/policies/{name}", json={"max_n": 1})
+
+    assert (answer.status_code, error_of(answer)["param"]) == (400, "name")
+
+
+def test_a_policy_allows_only_models_that_are_there(office: Office) -> None:
+    answer = office.admin.put("/admin/policies/typo", json={"models": ["dall-e-3", "dall-e-33"]})
+
+    assert (answer.status_code, error_of(answer)["param"]) == (400, "models")
+    assert "dall-e-33" in error_of(answer)["message"]
+
+
+async def test_a_purge_leaves_no_name_in_the_files_of_the_embedded_server(office: Office) -> None:
+    name = "greta@example.com"
+    directory = office.data_dir / "valkey"
+    office.create_key(user=name)
+    until(lambda: name.encode() in written(directory))
+
+    office.admin.delete(f"/admin/people/{name}").raise_for_status()
+
+    assert name.encode() not in written(directory)
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def written(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
 
 
 KEY = {"team": "shop", "user": "anna"}

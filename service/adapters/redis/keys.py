@@ -48,7 +48,7 @@ def token_key(token_hash: str) -> str:
 
 
 def directory_key(part: str) -> str:
-    """Name a part of what is common to all teams: `policies`, `teams`, `revision`, `audit`, `seen`."""
+    """Name a part of what is common to all teams: `policies`, `teams`, `revision`, `audit`, `seen`, and notices."""
     return f"{SCHEMA}:{{directory}}:{part}"
 
 

@@ -5,7 +5,10 @@ those of one sum at one moment; a huge day never stops the server.
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
+import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from importlib.resources import files
 from typing import Any
@@ -15,10 +18,13 @@ from redis.asyncio import Redis
 
 from service.adapters.redis import keys
 from service.adapters.redis.client import answered
+from service.domain.errors import StateUnavailable
 from service.domain.images import Realm
 from service.ports import Clock, LedgerEntry
 
 _PAGE = 500
+_COMPACT_S = 10.0
+_COMPACT_PAUSE_S = 0.05
 _KEPT_DAYS = 401
 """As long as `orders` keeps a day, and today."""
 _UNITS = ("images", "microusd", "unpriced")
@@ -67,6 +73,27 @@ class RedisLedger:
             for batch in _batches(names):
                 changed += await self._rename(team, day, user, fields=batch)
         return changed
+
+    async def compact(self) -> None:
+        """Implement `Ledger.compact`.
+
+        An append-only file holds what was erased until it is written anew. A server that keeps none is
+        left alone, and so is one that does not let us; one that stops too soon would keep the old file.
+        """
+        with suppress(StateUnavailable, TimeoutError):
+            if not (await self._persistence())["aof_enabled"]:
+                return
+            await self._ask(self._client.bgrewriteaof())
+            async with asyncio.timeout(_COMPACT_S):
+                while await self._is_compacting():  # noqa: ASYNC110 - the server tells no event
+                    await asyncio.sleep(_COMPACT_PAUSE_S)
+
+    async def _is_compacting(self) -> bool:
+        told = await self._persistence()
+        return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
+
+    async def _persistence(self) -> defaultdict[str, int]:
+        return defaultdict(int, await self._ask(self._client.info("persistence")))
 
     async def _booked(self, team: str, days: Sequence[date]) -> list[date]:
         """Return those of *days* on which anything was booked."""

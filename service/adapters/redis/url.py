@@ -53,7 +53,7 @@ def parse_redis_url(url: str) -> RedisUrl:
     if kind is None:
         raise ValueError(f"A Redis URL begins with one of {', '.join(f'{name}://' for name in SCHEMES)}.")
     if kind == "server":
-        return RedisUrl(kind=kind, options=dict(parse_url(url)), sentinel_options={})
+        return RedisUrl(kind=kind, options=_read(url), sentinel_options={})
     place, _, query = rest.partition("?")
     authority, _, path = place.partition("/")
     credentials, _, hosts = authority.rpartition("@")
@@ -64,7 +64,7 @@ def parse_redis_url(url: str) -> RedisUrl:
         raise ValueError(f"{scheme}:// takes no database: a cluster has only one.")
     single = scheme.partition("+")[0]
     read: list[dict[str, Any]] = [
-        dict(parse_url(f"{single}://{credentials}@{host}/{database}?{query}")) for host in hosts.split(",")
+        _read(f"{single}://{credentials}@{host}/{database}?{query}") for host in hosts.split(",")
     ]
     addresses = tuple((each.pop("host", "localhost"), each.pop("port", _PORTS[kind])) for each in read)
     options = read[0]
@@ -75,6 +75,32 @@ def parse_redis_url(url: str) -> RedisUrl:
         options=options,
         primary=unquote(primary),
     )
+
+
+def places_of(url: str) -> str:
+    """Return where *url* leads, as a person would name it: hosts and ports, or a path; never credentials."""
+    where = parse_redis_url(url)
+    if where.kind != "server":
+        return ", ".join(_place(host, port) for host, port in where.addresses)
+    path = where.options.get("path")
+    if path is not None:
+        return str(path)
+    return _place(where.options.get("host", "localhost"), where.options.get("port", _PORTS["server"]))
+
+
+def _place(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _read(url: str) -> dict[str, Any]:
+    try:
+        return dict(parse_url(url))
+    except ValueError:
+        # Its own words quote what could not be read, which may be a part of a password.
+        raise ValueError(
+            "A host, port, database or option in it cannot be read: it is host:port, with a port of 1 to 65535, "
+            "and '%40', '%2F' and '%2C' stand for '@', '/' and ',' in a password."
+        ) from None
 
 
 def _take_sentinel_options(options: dict[str, Any]) -> dict[str, Any]:

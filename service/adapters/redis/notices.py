@@ -1,0 +1,51 @@
+"""What a gateway leaves in Redis for those who work on the same state without being a gateway.
+
+Commands learn here whether their secrets are the gateway's, and which names its
+configuration file has taken. The gateway that started last has the word.
+Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
+"""
+
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from service.adapters.redis import keys
+from service.adapters.redis.client import answered
+from service.domain.callers import DeclaredNames
+
+_SECRETS = keys.directory_key("secrets")
+_DECLARED = keys.directory_key("declared")
+
+
+class RedisNotices:
+    """Implements `ports.Notices`."""
+
+    def __init__(self, client: Redis, *, timeout_s: float) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+
+    async def read_secret_check(self) -> str | None:
+        """Implement `Notices.read_secret_check`."""
+        check: bytes | None = await self._ask(self._client.get(_SECRETS))
+        return None if check is None else check.decode()
+
+    async def put_secret_check(self, check: str) -> None:
+        """Implement `Notices.put_secret_check`."""
+        await self._ask(self._client.set(_SECRETS, check))
+
+    async def read_declared(self) -> DeclaredNames:
+        """Implement `Notices.read_declared`."""
+        text = await self._ask(self._client.get(_DECLARED))
+        if text is None:
+            return DeclaredNames()
+        return DeclaredNames(**{kind: frozenset(names) for kind, names in orjson.loads(text).items()})
+
+    async def put_declared(self, names: DeclaredNames) -> None:
+        """Implement `Notices.put_declared`."""
+        kinds = {"policies": names.policies, "teams": names.teams, "models": names.models}
+        text = orjson.dumps({kind: sorted(each) for kind, each in kinds.items()})
+        await self._ask(self._client.set(_DECLARED, text))
+
+    async def _ask(self, answer: Any) -> Any:
+        return await answered(answer, timeout_s=self._timeout_s)

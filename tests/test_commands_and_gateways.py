@@ -1,0 +1,190 @@
+"""Commands that are not set up as the gateway is: refused in one line, before anything is spoilt."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.adapters.redis.client import open_client
+from tests.http.house import until
+from tests.http.offices import Office, open_office
+from tests.processes import free_port, run_gateway, run_valkey
+from tests.test_commands import ORDER, Shell, rows
+
+OLD, NEW, OTHER = "the-old-secret-of-all", "the-new-secret-of-all", "a-secret-of-another-gateway"
+MADE = ("keys", "create", "--team", "shop", "--user", "anna")
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    with open_office(tmp_path_factory.mktemp("office")) as office:
+        yield office
+
+
+@pytest.mark.parametrize("words", [MADE, ("purge", "--user", "anna", "--yes"), ("keys", "list")])
+def test_with_other_secrets_than_the_gateways_nothing_is_done(office: Office, words: tuple[str, ...]) -> None:
+    before = office.admin.get("/admin/audit").json()
+
+    assert "GATEWAY_SECRETS" in Shell(office.data_dir, (("GATEWAY_SECRETS", OTHER),)).refused(*words)
+
+    assert office.admin.get("/admin/audit").json() == before
+
+
+def test_secrets_are_rotated_under_commands(tmp_path: Path) -> None:
+    with run_valkey() as valkey:
+
+        def shell(secrets: str) -> Shell:
+            given = {"REDIS_URL": valkey.url, "SECRETS": secrets, "AUTH": "keys", "SANDBOX": "true"}
+            return Shell(tmp_path, tuple((f"GATEWAY_{name}", value) for name, value in given.items()))
+
+        with open_office(tmp_path, redis_url=valkey.url, secrets=OLD) as office:
+            # Ahead of the gateway: it works as the gateway will understand.
+            token = shell(f"{NEW},{OLD}").ask(*MADE).strip()
+            with office.client(token) as user:
+                assert user.get("/v1/usage").status_code == 200
+            assert "GATEWAY_SECRETS" in shell(NEW).refused(*MADE)
+        with open_office(tmp_path, redis_url=valkey.url, secrets=f"{NEW},{OLD}") as office:
+            assert "GATEWAY_SECRETS" in shell(OLD).refused(*MADE)
+            shell(NEW).ask(*MADE)
+            assert "GATEWAY_SECRETS" not in office.gateway.log.read_text("utf-8")
+        with open_office(tmp_path, redis_url=valkey.url, secrets=OTHER) as office:
+            shell(OTHER).ask(*MADE)
+            assert "GATEWAY_SECRETS are not those" in office.gateway.log.read_text("utf-8")
+
+
+def test_a_gateway_that_started_without_redis_leaves_its_check_later(tmp_path: Path) -> None:
+    port = free_port()
+    url = f"redis://127.0.0.1:{port}"
+    with open_office(tmp_path, redis_url=url, secrets=OLD) as office:
+        log = office.gateway.log.read_text("utf-8")
+        assert f"Nothing answers at 127.0.0.1:{port}" in log
+        with run_valkey(port=port):
+            shell = Shell(tmp_path, (("GATEWAY_REDIS_URL", url), ("GATEWAY_SECRETS", OTHER)))
+            until(lambda: "GATEWAY_SECRETS" in shell.run("keys", "list").stderr)
+
+
+def test_what_the_gateways_file_declares_is_out_of_reach_without_that_file(office: Office) -> None:
+    shell = Shell(office.data_dir)
+
+    for words in (
+        ("policies", "set", "declared", "--max-n", "1"),
+        ("policies", "remove", "declared"),
+        ("teams", "set", "declared", "--policy", ""),
+        ("teams", "close", "declared"),
+    ):
+        assert "configuration file" in shell.refused(*words)
+    token = shell.ask("keys", "create", "--team", "declared", "--user", "anna", "--policy", "declared")
+
+    with office.client(token.strip()) as user:
+        assert user.post("/v1/images/generations", json=ORDER).status_code == 200
+
+
+def test_what_is_declared_no_more_is_free_after_a_restart(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text("[policies.careful]\nmax_n = 1\n", "utf-8")
+    shell = Shell(tmp_path)
+    with run_gateway(tmp_path, config=str(config)) as gateway:
+        assert "configuration file" in shell.refused("policies", "set", "careful", "--max-n", "2")
+        gateway.stop()
+    with run_gateway(tmp_path):
+        shell.ask("policies", "set", "careful", "--max-n", "2")
+
+
+def test_config_says_what_serve_would_refuse(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('[policies.careful]\nmodels = ["dall-e-33"]\n', "utf-8")
+
+    assert "dall-e-33" in Shell(tmp_path, (("GATEWAY_CONFIG", str(config)),)).refused("config")
+
+
+@pytest.mark.parametrize("name", ["default", "none"])
+def test_a_file_cannot_declare_a_policy_that_usage_calls_otherwise(tmp_path: Path, name: str) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(f"[policies.{name}]\nmax_n = 1\n", "utf-8")
+
+    assert name in Shell(tmp_path, (("GATEWAY_CONFIG", str(config)),)).refused("config")
+
+
+def test_a_team_that_was_not_there_is_pointed_out(office: Office) -> None:
+    shell = Shell(office.data_dir, (("GATEWAY_AUTH", "keys"), ("GATEWAY_SANDBOX", "true")))
+
+    new, again = (shell.run("keys", "create", "--team", "shpo", "--user", "anna") for _ in range(2))
+
+    assert "no team shpo" in new.stderr
+    assert "no team" not in again.stderr
+    assert "warning" not in new.stderr
+    assert new.stdout.count("\n") == 1
+
+
+def test_a_mode_that_takes_no_keys_is_pointed_out(tmp_path: Path) -> None:
+    assert "warning: GATEWAY_AUTH is open" in Shell(tmp_path).run(*MADE).stderr
+
+
+@pytest.mark.parametrize("words", [("serve",), ("config",), ("keys", "list")])
+@pytest.mark.parametrize(
+    "place",
+    ["redis+cluster://:{}@127.0.0.1:99999,h", "redis+cluster://a:1,b:{}", "redis://:{}@h?unheard_of=1"],
+)
+def test_a_redis_url_that_cannot_be_read_is_one_line(
+    tmp_path: Path, words: tuple[str, ...], place: str
+) -> None:
+    settings = (("GATEWAY_REDIS_URL", place.format("canary")), ("GATEWAY_SECRETS", OTHER))
+
+    said = Shell(tmp_path, settings).refused(*words)
+
+    assert said.startswith("error: GATEWAY_REDIS_URL: ")
+    assert said.count("\n") == 1
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("redis://:wrong-canary@127.0.0.1:{port}", "refuses the user or the password"),
+        ("redis://127.0.0.1:{port}", "refuses the user or the password"),
+        ("redis://:wrong-canary@127.0.0.1:1", "Nothing answers at 127.0.0.1:1:"),
+        ("redis+cluster://:right@127.0.0.1:{port}", "cluster support is disabled"),
+        ("redis+sentinel://127.0.0.1:1,localhost:2/images", "127.0.0.1:1, localhost:2"),
+    ],
+)
+async def test_what_is_wrong_with_redis_is_told_with_its_place(tmp_path: Path, url: str, hint: str) -> None:
+    with run_valkey(port=0) as valkey:
+        client = open_client(valkey.url, timeout_s=2, connections=1)
+        await client.config_set("requirepass", "right")
+        await client.aclose()
+        given = url.format(port=valkey.url.rpartition(":")[2])
+        said = Shell(tmp_path, (("GATEWAY_REDIS_URL", given), ("GATEWAY_SECRETS", OTHER))).refused(
+            "keys", "list"
+        )
+
+    assert hint in said
+    assert "canary" not in said
+
+
+def test_the_banner_says_who_may_call_and_how(office: Office, tmp_path: Path) -> None:
+    asked = office.gateway.log.read_text("utf-8")
+    with run_gateway(tmp_path) as gateway:
+        until(lambda: "try      curl" in gateway.log.read_text("utf-8"))
+        told = gateway.log.read_text("utf-8")
+
+    assert "GATEWAY_AUTH=keys" in asked
+    assert "-H 'Authorization: Bearer YOUR_KEY'" in asked
+    assert "GATEWAY_AUTH=open" in told
+    assert "Authorization" not in told
+
+
+def test_a_purge_without_a_gateway_leaves_no_name_in_the_files(tmp_path: Path) -> None:
+    """Its own server must not stop before the file is written anew."""
+    shell, name = Shell(tmp_path), b"greta@example.com"
+    shell.ask("keys", "create", "--team", "shop", "--user", name.decode())
+    before = written(tmp_path / "valkey")
+
+    shell.ask("purge", "--user", name.decode(), "--yes")
+
+    assert name in before
+    assert name not in written(tmp_path / "valkey")
+    assert rows(shell.ask("keys", "list")) == []
+
+
+def written(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())
