@@ -79,6 +79,17 @@ def test_what_the_gateways_file_declares_is_out_of_reach_without_that_file(offic
         assert user.post("/v1/images/generations", json=ORDER).status_code == 200
 
 
+def test_a_model_that_only_the_gateways_file_knows_may_be_allowed_without_that_file(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('[models."our-own"]\nfamily = "gpt-image"\nreleased = 2026-11-01\n', "utf-8")
+    shell = Shell(tmp_path)
+    words = ("policies", "set", "careful", "--models", "our-own,dall-e-3")
+
+    assert "no model 'our-own'" in shell.refused(*words)
+    with run_gateway(tmp_path, config=str(config)):
+        shell.ask(*words)
+
+
 def test_what_is_declared_no_more_is_free_after_a_restart(tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text("[policies.careful]\nmax_n = 1\n", "utf-8")
