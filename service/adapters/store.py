@@ -1,50 +1,123 @@
 """Where image bytes live: obstore over a directory, S3, GCS or Azure.
 
-Names are made by the gateway from the content's digest. Writes are atomic: obstore
-writes a local file beside its target and renames it.
+Names are `<SHA-256 of the content>.<format>`, so that what is read can be checked: a
+damaged object is deleted and counts as missing, to be made again. Writes are atomic:
+a directory gets a file beside the target that is renamed, the others know no half
+object. A directory is not flushed to the disk at once; what a power cut takes is
+found by the check.
 Failure behaviour: closed and remembered; after a failed write the store counts as
-not writable until a probe succeeds, so that no picture is paid for in vain.
+not writable until a probe succeeds, so that no picture is paid for in vain. Nothing
+waits longer than `StoreTimeouts` says, also when the server answers no more. The
+text of an error names no URL, bucket or key.
 """
 
+import asyncio
+import hashlib
+import logging
+import re
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
-from obstore import get_async, get_range_async, head_async, put_async
+import obstore
+from cachetools import TTLCache
 from obstore import store as obstore_stores
 from obstore.exceptions import BaseError
 
 from service.domain.errors import ImageMissing, StoreUnavailable
 
+_FOLDER = "images"
+_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]+")
+_REMAINS = re.compile(r".+#\d+")
+"""Files obstore writes beside their target before it renames them."""
 _PROBE_NAME = "probe"
 _PROBE_PAUSE_S = 1.0
-_CHUNK_BYTES = 256 * 1024
+_MAX_PROBE_BYTES = 4 * 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+_REMOTE_PART_BYTES = 1024 * 1024
+"""One request each: fewer than pieces, and no more memory than a slow client may hold."""
+_UPLOAD_PART_BYTES = 8 * 1024 * 1024
+"""Larger objects go up in parts of this size, side by side, so that none outlasts its time."""
+_PAGE_OBJECTS = 1000
+_DELETE_OBJECTS = 100
+_CHECKED_S = 3600.0
+_NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
+_FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreTimeouts:
+    """Seconds to connect, for a request with its body, for an operation of several, for a probe."""
+
+    connect_s: float = 2.0
+    request_s: float = 10.0
+    operation_s: float = 20.0
+    probe_s: float = 3.0
+
+
+class StoredImage(NamedTuple):
+    """One image of the store as a listing shows it; *modified_s* is seconds since the epoch."""
+
+    name: str
+    size_bytes: int
+    modified_s: float
 
 
 class ObjectStore:
-    """Implements `ports.ImageStore` and `ports.ImageFiles` over one store URL."""
+    """Implements `ports.ImageStore` and `ports.ImageFiles` over one store URL.
 
-    def __init__(self, url: str) -> None:
-        self._store = _open(url)
+    *url* is `file:///directory`, `s3://bucket/prefix`, `gs://bucket/prefix` or
+    `az://container/prefix`. *options* are obstore's own for that kind of store
+    (`endpoint`, `region`, `access_key_id` and so on); what they leave out, obstore
+    takes from `AWS_*`, `GOOGLE_*` and `AZURE_*`. Raises `ValueError` if a store
+    cannot be described by them. A directory that cannot be made is made later.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        options: Mapping[str, str] | None = None,
+        timeouts: StoreTimeouts | None = None,
+    ) -> None:
+        self._timeouts = timeouts or StoreTimeouts()
+        self._directory = _directory_of(url)
+        self._store = None if self._directory else _open_remote(url, options or {}, self._timeouts)
+        with suppress(*_FAILURES):
+            self._opened()
         self._failed = False
+        self._failed_bytes = 0
         self._probe_at_s = 0.0
+        self._checked: TTLCache[str, bool] = TTLCache(10_000, _CHECKED_S)
 
     async def put(self, name: str, data: bytes) -> None:
-        """Implement `ImageStore.put`."""
+        """Implement `ImageStore.put`; what is there in full is not sent again."""
         try:
-            await put_async(self._store, _path(name), data)
-        except (BaseError, OSError) as error:
-            self._failed = True
+            async with self._guarded() as store:
+                if await _has(store, name, len(data)):
+                    return
+                await self._write(store, _path(name), data, _attributes(name))
+        except (StoreUnavailable, ImageMissing) as error:
+            # A bucket that is gone answers like an object that is.
+            self._note_failure(error)
+            self._failed_bytes = len(data)
             raise StoreUnavailable from error
         self._failed = False
 
     async def get(self, name: str) -> bytes:
-        """Implement `ImageStore.get`."""
-        with _translated_errors():
-            result = await get_async(self._store, _path(name))
-            return bytes(await result.bytes_async())
+        """Implement `ImageStore.get`; damaged bytes are deleted and count as missing."""
+        async with self._guarded() as store:
+            result = await obstore.get_async(store, _path(name))
+            data = bytes(await result.bytes_async())
+        digest = await asyncio.to_thread(hashlib.sha256, data)
+        await self._require_intact(name, digest.hexdigest())
+        return data
 
     async def is_writable(self) -> bool:
         """Implement `ImageStore.is_writable`; costs nothing while writes succeed."""
@@ -56,45 +129,252 @@ class ObjectStore:
         return not self._failed
 
     async def probe(self) -> None:
-        """Find out by a small write whether the store works; `is_writable` tells."""
+        """Find out by a small write whether the store works; `is_writable` tells.
+
+        A directory on a disk that was full must take as much as it refused.
+        """
+        size_bytes = min(self._failed_bytes, _MAX_PROBE_BYTES) if self._directory else 0
         try:
-            await put_async(self._store, _PROBE_NAME, b"ok")
-        except (BaseError, OSError):
-            self._failed = True
+            async with asyncio.timeout(self._timeouts.probe_s), self._guarded() as store:
+                await self._write(store, _PROBE_NAME, bytes(size_bytes) or b"ok", {})
+                if size_bytes:
+                    await self._write(store, _PROBE_NAME, b"ok", {})
+        except (StoreUnavailable, ImageMissing, TimeoutError) as error:
+            self._note_failure(error)
         else:
             self._failed = False
 
     async def size(self, name: str) -> int:
         """Implement `ImageFiles.size`."""
-        with _translated_errors():
-            return int((await head_async(self._store, _path(name)))["size"])
+        async with self._guarded() as store:
+            size_bytes = int((await obstore.head_async(store, _path(name)))["size"])
+        if size_bytes == 0:
+            await self._require_intact(name, hashlib.sha256().hexdigest())
+        return size_bytes
 
     async def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Implement `ImageFiles.read`."""
-        while start < end:
-            part_end = min(start + _CHUNK_BYTES, end)
-            with _translated_errors():
-                yield bytes(await get_range_async(self._store, _path(name), start=start, end=part_end))
-            start = part_end
+        """Implement `ImageFiles.read`.
+
+        A whole image is checked on the way, and its last part is not given before:
+        nobody gets all of a damaged one, and nobody gets it twice. A part alone cannot be
+        checked, so the image is read once in full before parts of it are given.
+        """
+        if start >= end:
+            return
+        part_bytes = _PIECE_BYTES if self._directory else _REMOTE_PART_BYTES
+        part, size_bytes = await self._read_part(name, start, min(start + part_bytes, end))
+        is_whole = start == 0 and end >= size_bytes
+        end = min(end, size_bytes)
+        if not is_whole:
+            await self._check_once(name)
+        digest = hashlib.sha256(part)
+        while True:
+            start += len(part)
+            if start >= end and is_whole:
+                await self._require_intact(name, digest.hexdigest())
+            for offset in range(0, len(part), _PIECE_BYTES):
+                yield part[offset : offset + _PIECE_BYTES]
+            if start >= end:
+                return
+            part, _ = await self._read_part(name, start, min(start + part_bytes, end))
+            digest.update(part)
+
+    async def verify(self, name: str) -> None:
+        """Read an image in full and check it; holds one part of it at a time.
+
+        Raises:
+            ImageMissing: it was damaged and is deleted, or it is not there.
+            StoreUnavailable: it cannot be read now.
+        """
+        async for _ in self.read(name, 0, await self.size(name)):
+            pass
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete images; those that are not there are no mistake.
+
+        Raises:
+            StoreUnavailable: some may be left.
+        """
+        for first in range(0, len(names), _DELETE_OBJECTS):
+            paths = [_path(name) for name in names[first : first + _DELETE_OBJECTS]]
+            try:
+                await self._delete(paths)
+            except ImageMissing:
+                # Not every kind of store goes on after one that is not there.
+                for path in paths:
+                    with suppress(ImageMissing):
+                        await self._delete([path])
+
+    async def list(self) -> AsyncIterator[StoredImage]:
+        """Yield every image in no order; holds one page of the listing at a time.
+
+        Raises:
+            StoreUnavailable: there may be more.
+        """
+        async with self._guarded() as store:
+            pages = obstore.list(store, _FOLDER, chunk_size=_PAGE_OBJECTS)
+        while True:
+            async with self._guarded():
+                try:
+                    page = await anext(pages)
+                except StopAsyncIteration:
+                    return
+            for entry in page:
+                name = PurePosixPath(entry["path"]).name
+                if _NAME.fullmatch(name):
+                    yield StoredImage(name, int(entry["size"]), entry["last_modified"].timestamp())
+
+    async def remove_remains(self, *, before_s: float) -> int:
+        """Delete what writers left in a directory when they were killed; return how many files.
+
+        Listings do not show these files. *before_s* (seconds since the epoch) spares
+        those that are being written. Buckets have a lifecycle rule for this.
+
+        Raises:
+            StoreUnavailable: some may be left.
+        """
+        if self._directory is None:
+            return 0
+        async with self._guarded():
+            return await asyncio.to_thread(_remove_remains, self._directory, before_s)
+
+    async def presign(self, name: str, *, ttl_s: int) -> str | None:
+        """Return a URL that gives the image to anyone for *ttl_s*; a directory has none.
+
+        Its media type, file name and cache rule were stored with the image.
+
+        Raises:
+            StoreUnavailable: there are no credentials to sign with.
+        """
+        async with self._guarded() as store:
+            if isinstance(
+                store, (obstore_stores.S3Store, obstore_stores.GCSStore, obstore_stores.AzureStore)
+            ):
+                return await obstore.sign_async(store, "GET", _path(name), timedelta(seconds=ttl_s))
+        return None
+
+    @asynccontextmanager
+    async def _guarded(self) -> AsyncIterator[obstore_stores.ObjectStore]:
+        """Bound an operation in time and translate what it raises."""
+        try:
+            async with asyncio.timeout(self._timeouts.operation_s):
+                yield self._opened()
+        except FileNotFoundError as error:
+            if any(mark in str(error) for mark in _NO_BUCKET):
+                # Missing would drop the entry and pay again.
+                raise StoreUnavailable from error
+            raise ImageMissing from error
+        except _FAILURES as error:
+            raise StoreUnavailable from error
+
+    def _opened(self) -> obstore_stores.ObjectStore:
+        if self._store is None:
+            self._store = obstore_stores.LocalStore(self._directory, mkdir=True)
+        return self._store
+
+    async def _write(
+        self, store: obstore_stores.ObjectStore, path: str, data: bytes, attributes: dict[str, str]
+    ) -> None:
+        if self._directory:
+            await obstore.put_async(store, path, data, use_multipart=False)
+        else:
+            await obstore.put_async(store, path, data, attributes=attributes, chunk_size=_UPLOAD_PART_BYTES)
+
+    async def _read_part(self, name: str, start: int, end: int) -> tuple[bytes, int]:
+        """Return a part of an image and the size of the whole."""
+        async with self._guarded() as store:
+            result = await obstore.get_async(store, _path(name), options={"range": (start, end)})
+            return bytes(await result.bytes_async()), int(result.meta["size"])
+
+    async def _check_once(self, name: str) -> None:
+        if name not in self._checked:
+            await self.verify(name)
+            self._checked[name] = True
+
+    async def _require_intact(self, name: str, digest: str) -> None:
+        if digest == name.partition(".")[0]:
+            return
+        _log.error("stored image damaged", extra={"image": name})
+        self._checked.pop(name, None)
+        with suppress(StoreUnavailable):
+            await self.delete([name])
+        raise ImageMissing
+
+    async def _delete(self, paths: Sequence[str]) -> None:
+        async with self._guarded() as store:
+            await obstore.delete_async(store, paths)
+
+    def _note_failure(self, error: BaseException) -> None:
+        if not self._failed:
+            # The name of what was raised tells a wrong key from a full disk or a hung server.
+            _log.warning("store failed", extra={"reason": type(error.__cause__ or error).__name__})
+        self._failed = True
 
 
 def _path(name: str) -> str:
     # Two hex digits of fan-out keep directories small on file systems that mind.
-    return f"images/{name[:2]}/{name}"
+    return f"{_FOLDER}/{name[:2]}/{name}"
 
 
-def _open(url: str) -> obstore_stores.ObjectStore:
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        return obstore_stores.LocalStore(Path(unquote(parts.path)), mkdir=True)
-    return obstore_stores.from_url(url)
+def _attributes(name: str) -> dict[str, str]:
+    """Return what a presigned URL answers with, since none of it can be asked for there."""
+    digest, _, kind = name.partition(".")
+    # As the gateway's own file route: a drawing can hold scripts and is not shown as a page.
+    place = "attachment" if kind == "svg" else "inline"
+    return {
+        "Content-Type": "image/svg+xml" if kind == "svg" else f"image/{kind}",
+        "Content-Disposition": f'{place}; filename="{digest[:16]}.{kind}"',
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }
 
 
-@contextmanager
-def _translated_errors() -> Iterator[None]:
+async def _has(store: obstore_stores.ObjectStore, name: str, size_bytes: int) -> bool:
+    """Whether the object is there and none of it is missing."""
     try:
-        yield
-    except FileNotFoundError as error:
-        raise ImageMissing from error
-    except (BaseError, OSError) as error:
-        raise StoreUnavailable from error
+        return int((await obstore.head_async(store, _path(name)))["size"]) == size_bytes
+    except FileNotFoundError:
+        return False
+
+
+def _remove_remains(directory: Path, before_s: float) -> int:
+    removed = 0
+    for path in directory.rglob("*#*"):
+        # Another process may sweep the same directory.
+        with suppress(FileNotFoundError):
+            if _REMAINS.fullmatch(path.name) and path.stat().st_mtime < before_s:
+                path.unlink()
+                removed += 1
+    return removed
+
+
+def _directory_of(url: str) -> Path | None:
+    parts = urlsplit(url)
+    return Path(unquote(parts.path)) if parts.scheme == "file" else None
+
+
+def _open_remote(url: str, options: Mapping[str, str], timeouts: StoreTimeouts) -> obstore_stores.ObjectStore:
+    # The keys depend on the kind of store; obstore checks them.
+    config: Any = dict(options)
+    try:
+        return obstore_stores.from_url(
+            url,
+            config=config,
+            client_options={
+                "connect_timeout": timedelta(seconds=timeouts.connect_s),
+                "timeout": timedelta(seconds=timeouts.request_s),
+                # The scheme of the endpoint decides; without one it is https.
+                "allow_http": True,
+            },
+            retry_config={
+                "max_retries": 2,
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=100),
+                    "max_backoff": timedelta(seconds=1),
+                    "base": 2,
+                },
+                # After a request that took all its time there is no other.
+                "retry_timeout": timedelta(seconds=timeouts.request_s / 2),
+            },
+        )
+    except _FAILURES as error:
+        raise ValueError("The URL or the options of the image store describe no store.") from error
