@@ -450,10 +450,12 @@ async def test_a_proxy_of_the_environment_is_not_used(
 
 async def test_cookies_are_not_kept() -> None:
     async with serve(good(PICTURE, "Set-Cookie: who=1; Path=/")) as sandbox:
-        downloads = ImageDownloads(sandbox.url)
+        # By its name: a jar would not take one from an address.
+        url = f"http://localhost:{sandbox.port}/"
+        downloads = ImageDownloads(url)
         try:
             for _ in range(2):
-                await downloads.fetch(sandbox.url, deadline_s=time.monotonic() + 20)
+                await downloads.fetch(url, deadline_s=time.monotonic() + 20)
         finally:
             await downloads.aclose()
 

@@ -16,7 +16,7 @@ from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
 from tests.s3_server import BUCKET, READER, S3Server, run_s3
 
 PICTURE = bytes(range(256)) * 10_000
-SHORT = StoreTimeouts(connect_s=0.5, request_s=0.5, operation_s=1.0, probe_s=0.5)
+SHORT = StoreTimeouts(connect_s=0.5, request_s=0.5, operation_s=60.0, probe_s=0.5)
 
 
 def name_of(data: bytes) -> str:
