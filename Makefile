@@ -12,10 +12,11 @@ LOCKS := deploy/requirements
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
-# A developer's exported key or setting must neither buy pictures nor bend a test: what is left of the
-# environment names no provider and no gateway. The same for upper and lower case, which settings do not tell apart.
+# A developer's exported key or setting must neither buy pictures nor bend a test, nor open somebody's bucket: what
+# is left of the environment names no provider, no gateway and no cloud. The same for upper and lower case, which
+# settings do not tell apart.
 STRIPPED := env -u OPENAI_API_KEY -u OPENAI_BASE_URL -u OPENAI_ORG_ID -u OPENAI_PROJECT_ID \
-	$$(env | awk -F= 'tolower($$1) ~ /^(gateway|openai|azure_openai)_[a-z0-9_]+$$/ { print "-u", $$1 }')
+	$$(env | awk -F= 'tolower($$1) ~ /^(gateway|openai|aws|azure|google)_[a-z0-9_]+$$/ { print "-u", $$1 }')
 
 # An environment that was copied here, or whose interpreter has gone, is made anew.
 ifneq ($(shell [ "$$(cat .venv/.made 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/python -c 'print("ready")' 2>/dev/null),ready)

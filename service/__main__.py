@@ -12,7 +12,7 @@ import typer
 
 from service.adapters.logs import configure_logs
 from service.app import create_app
-from service.commands import keys, people, policies, teams, usage
+from service.commands import cache, keys, people, policies, teams, usage
 from service.commands.surface import explain, fail, read_settings, warn_of_unknown_variables
 from service.serve import ChildFailed, serve
 from service.settings import Settings, SettingsError
@@ -30,6 +30,7 @@ for name, group in (
     ("teams", teams.app),
     ("policies", policies.app),
     ("usage", usage.app),
+    ("cache", cache.app),
 ):
     cli.add_typer(group, name=name)
 cli.command()(people.purge)

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from service.http import admin, files, images, legacy, models, ops, playground, usage
+from service.http import admin, cache, files, images, legacy, models, ops, playground, usage
 from service.http.access import Access
 from service.http.document import add_security
 from service.http.errors import HANDLED, answer_error
@@ -47,7 +47,7 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for part in (images, legacy, files, models, usage, admin, ops, playground):
+    for part in (images, legacy, files, models, usage, admin, cache, ops, playground):
         app.include_router(part.router)
     return app
 

@@ -8,11 +8,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from service.domain.callers import ApiKey, DeclaredNames, Directory, Policy, Resource, Team
 from service.domain.errors import CallFailure, LimitState
-from service.domain.images import CallMade, Finish, Image, ImageCall, InputImage, Realm
+from service.domain.images import (
+    CallMade,
+    Finish,
+    Idempotency,
+    Image,
+    ImageCall,
+    InputImage,
+    Operation,
+    Realm,
+)
 
 
 class Clock(Protocol):
@@ -69,6 +78,22 @@ class CallProgress(Protocol):
         ...
 
 
+class Downloads(Protocol):
+    """Fetches the pictures that a backend answers as URLs."""
+
+    async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+        """Return the bytes at *url*; *deadline_s* is an instant of the monotonic clock.
+
+        Raises:
+            DownloadFailed: not allowed, no answer in time, too large or empty.
+        """
+        ...
+
+
+class DownloadFailed(Exception):
+    """The picture could not be fetched; the text is safe to show and names no host."""
+
+
 class Moderator(Protocol):
     """Judges prompts before anything is spent on them."""
 
@@ -102,6 +127,147 @@ class ImageStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A team's right to an image, and where the image comes from.
+
+    *name* is its file name, *user* the keyed hash of who had it made, *parents* the
+    digests of what it was edited from.
+    """
+
+    name: str
+    team: str
+    user: str
+    asked_model: str
+    sent_model: str
+    answered_model: str | None
+    realm: str
+    operation: str
+    fingerprint: str
+    parents: tuple[str, ...]
+    credentials: str
+    created_s: int
+    size_bytes: int
+    width: int
+    height: int
+    cost_microusd: int | None
+    is_brief: bool
+
+
+class References(Protocol):
+    """Which images a team may refer to: what links, deletion and retention go by.
+
+    Made by `OrderBook.finish`. Everything here raises `StateUnavailable`.
+    """
+
+    async def has(self, team: str, name: str) -> bool:
+        """Whether *team* refers to the image *name*."""
+        ...
+
+    async def find(self, team: str, name: str) -> Reference | None:
+        """Return the reference, or None."""
+        ...
+
+    async def forget(self, team: str, name: str) -> bool:
+        """Take the reference away, and the image out of the team's pools; whether there was one.
+
+        The image is then due to be looked at by `Leftovers`.
+        """
+        ...
+
+    async def oldest(self, team: str, *, before_s: float, most: int, is_brief: bool = False) -> list[str]:
+        """Return the names of the oldest references made before an instant, oldest first."""
+        ...
+
+    def scan(self, team: str) -> AsyncIterator[Reference]:
+        """Yield all references of a team, in no order; one that is made meanwhile may be missing."""
+        ...
+
+    async def totals(self, team: str) -> tuple[int, int]:
+        """Return how many images and bytes a team refers to."""
+        ...
+
+    async def teams(self) -> list[str]:
+        """Return every team that has ordered something."""
+        ...
+
+    async def which(self, team: str, names: Sequence[str]) -> set[str]:
+        """Return those of *names* that *team* refers to."""
+        ...
+
+    async def variants(self, team: str, names: Sequence[str]) -> int:
+        """Return how many variants of the team's pools are one of *names*."""
+        ...
+
+
+class Leftovers(Protocol):
+    """Images that lost a reference: their bytes go once no team has one. Raises `StateUnavailable`."""
+
+    async def due(self, *, now_s: float, most: int) -> list[str]:
+        """Return the names that are to be looked at by now."""
+        ...
+
+    async def postpone(self, name: str, *, until_s: float) -> None:
+        """Look at *name* again later."""
+        ...
+
+    async def done(self, names: Sequence[str]) -> None:
+        """Look at *names* no more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One walk through the whole store: when it was begun, and which part of it (0 to 255) comes next."""
+
+    began_s: float
+    part: int
+
+
+class Turns(Protocol):
+    """Who may do what one process at a time does. Raises `StateUnavailable`."""
+
+    async def take(self, *, hold_s: float) -> bool:
+        """Whether it is this process' turn, for *hold_s* from now on."""
+        ...
+
+    async def read_round(self) -> Round | None:
+        """Return how far the walk through the store has come, whoever did it."""
+        ...
+
+    async def keep_round(self, round_: Round) -> None:
+        """Keep how far it has come."""
+        ...
+
+
+class StoredImage(NamedTuple):
+    """One image of the store as a listing shows it; *modified_s* is seconds since the epoch."""
+
+    name: str
+    size_bytes: int
+    modified_s: float
+
+
+class StoreShelves(Protocol):
+    """The store as retention sees it; everything raises `StoreUnavailable`."""
+
+    async def modified_s(self, name: str) -> float:
+        """Return when the image was last written, in seconds since the epoch; raises `ImageMissing`."""
+        ...
+
+    def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
+        """Yield every image in no order, or those of one of 256 parts; holds one page at a time."""
+        ...
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Delete images; those that are not there are no mistake."""
+        ...
+
+    async def remove_remains(self, *, before_s: float) -> int:
+        """Delete what killed writers left before an instant; return how many files."""
+        ...
+
+
 class ImageFiles(Protocol):
     """Reading stored images in parts, for the file routes."""
 
@@ -111,6 +277,14 @@ class ImageFiles(Protocol):
 
     def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Yield bytes *start* up to, not including, *end*; raises as `ImageStore.get`."""
+        ...
+
+    async def presign(self, name: str, *, ttl_s: int) -> str | None:
+        """Return a URL that gives the image to anyone for *ttl_s*; None where the store has none.
+
+        Raises:
+            StoreUnavailable: there is nothing to sign with.
+        """
         ...
 
 
@@ -159,12 +333,12 @@ class PictureBroken(Exception):
 class Links(Protocol):
     """The gateway's own links to stored images."""
 
-    def sign(self, name: str) -> str:
-        """Return the absolute URL of *name*, with its expiry and signature."""
+    def sign(self, team: str, name: str) -> str:
+        """Return the absolute URL of *name* for *team*, with its expiry and signature."""
         ...
 
-    def check(self, name: str, query: str) -> None:
-        """Check the query string that came with *name*.
+    def check(self, name: str, query: str) -> str:
+        """Check the query string that came with *name*; returns the team it was signed for.
 
         Raises:
             LinkRefused: forged, altered or expired.
@@ -194,7 +368,8 @@ class Ask:
     request. *pool* None keeps the order out of the cache. *used* are indices it
     has already, which must not be given again; *awaiting* those that others are
     making for it, to be waited for on while there is no answer. *fresh* takes nothing that is
-    there, *only_ready* nothing that is not. *scopes* (name, key) are what the order counts
+    there, *only_ready* nothing that is not. *respects_lapsed*: claims
+    that have expired still count, since an outage has just ended. *scopes* (name, key) are what the order counts
     against, *weight* as how many an image counts there. *key_id* must name a key of the
     team that is still valid. *estimate_microusd* is for one image; None is an unknown price.
     """
@@ -212,9 +387,11 @@ class Ask:
     weight: int = 1
     realm: Realm = Realm.LIVE
     estimate_microusd: int | None = 0
+    idempotency: Idempotency | None = None
     max_age_s: float | None = None
     fresh: bool = False
     only_ready: bool = False
+    respects_lapsed: bool = False
     used: tuple[int, ...] = ()
     awaiting: tuple[int, ...] = ()
 
@@ -238,6 +415,9 @@ class Grant:
     """What the shared state gives an order: *ready* images, indices to make, indices to await.
 
     *foreign* variants were found in the pool that belong to another, and removed.
+    *ready* begins with *resumed* images that were made before for the same
+    `Idempotency-Key`; *conclusion* is its final answer, and *is_under_way* says that
+    another order works on it: nothing else was granted then.
     """
 
     ready: tuple[Variant, ...]
@@ -246,6 +426,31 @@ class Grant:
     limits: tuple[LimitState, ...]
     degraded: bool = False
     foreign: int = 0
+    resumed: int = 0
+    conclusion: "Conclusion | None" = None
+    is_under_way: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """The final outcome of an order: its *images* by place, or *failures* that anyone would meet again."""
+
+    images: tuple[Image, ...] = ()
+    failures: tuple[CallFailure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where images come from, kept with each: the *asked* model, the *fingerprint* and the digests of its inputs.
+
+    *is_brief*: the caller asked for them not to be kept (`no-store`).
+    """
+
+    asked_model: str
+    operation: Operation
+    fingerprint: str
+    parents: tuple[str, ...] = ()
+    is_brief: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,7 +462,9 @@ class Settlement:
     free one); *released* go back to the pool; *forgotten* (index, digest) are
     variants whose bytes are gone; *refunded* images go back to the limits;
     *unknown* were sent and may have been billed: the house pays. *part* numbers
-    the settlements of one order; sending one twice changes nothing.
+    the settlements of one order; sending one twice changes nothing. *origin* is kept
+    with every image made, except for digests in *unstored*. The last one of an order with an `Idempotency-Key`
+    (*is_last*) has its *conclusion*, or none: then the key may be taken up again.
     """
 
     id: str
@@ -277,6 +484,11 @@ class Settlement:
     scopes: tuple[tuple[str, str], ...] = ()
     weight: int = 1
     estimate_microusd: int | None = 0
+    origin: Origin | None = None
+    unstored: tuple[str, ...] = ()
+    idempotency: Idempotency | None = None
+    is_last: bool = False
+    conclusion: Conclusion | None = None
 
     @property
     def is_local(self) -> bool:
@@ -294,6 +506,7 @@ class OrderBook(Protocol):
 
         Raises:
             RateLimited: a limit refused; nothing was charged.
+            IdempotencyMismatch: the key came with another order before.
             Unauthenticated: the key was revoked or has expired.
             PermissionDenied: the team is closed.
             StateUnavailable: no answer; the caller falls back to a local share.
@@ -325,8 +538,9 @@ class Lease:
     fence: str
     team: str
     pool: str | None
-    indices: tuple[int, ...]
+    indices: tuple[int, ...] = ()
     scopes: tuple[tuple[str, str], ...] = ()
+    idempotency: Idempotency | None = None
 
 
 class Heartbeats(Protocol):
@@ -443,6 +657,14 @@ class Registrar(Protocol):
 
     async def read_audit(self, most: int) -> "list[AuditEntry]":
         """Return the latest *most* acts, newest first."""
+        ...
+
+
+class Audit(Protocol):
+    """Where it is kept what admins did."""
+
+    async def note(self, entry: "AuditEntry") -> None:
+        """Keep what an admin did; raises `StateUnavailable`."""
         ...
 
 
@@ -584,6 +806,28 @@ class OrderCrashed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCounted:
+    """Fact: all teams together refer to so many images and bytes."""
+
+    images: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageForgotten:
+    """Fact: a reference was taken away; *reason* is one of a closed set (docs/metrics.md)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesDeleted:
+    """Fact: so many files of the store were deleted, since no team refers to them."""
+
+    files: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RequestHandled:
     """Fact: an HTTP request was answered; *route* is a template, never a raw path."""
 
@@ -609,6 +853,9 @@ TelemetryFact = (
     | InFlight
     | CostSettled
     | OrderCrashed
+    | StoreCounted
+    | ImageForgotten
+    | FilesDeleted
     | AdminActed
 )
 

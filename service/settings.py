@@ -28,7 +28,16 @@ from pydantic_settings import SettingsError as NestedSettingsError
 from service.domain.callers import RESERVED_POLICIES
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_SECRETS = ("redis_url", "secrets", "admin_key", "metrics_key")
+_SECRETS = (
+    "redis_url",
+    "secrets",
+    "admin_key",
+    "metrics_key",
+    "store_access_key_id",
+    "store_secret_access_key",
+)
+_WEEK_S = 7 * 86_400
+"""S3 signs for no longer."""
 _REDIS_SCHEMES = (
     "redis",
     "rediss",
@@ -178,6 +187,21 @@ class Settings(BaseSettings):
     embedded_redis: bool = True
     store_url: str | None = None
     """Unset: `files` in the data directory."""
+    store_endpoint: str | None = None
+    """Where an `s3://` store is, when not at AWS."""
+    store_region: str | None = None
+    store_access_key_id: SecretStr | None = None
+    store_secret_access_key: SecretStr | None = None
+    store_redirect_s: int = Field(0, ge=0, le=_WEEK_S)
+    """Above 0, who follows a link is sent to the store itself, by a URL that is good for so long."""
+    download_hosts: str = ""
+    """Comma-separated hosts in the company's network that a backend may link to, such as `cdn.corp:8443`."""
+    retention_s: int = Field(0, ge=0)
+    """How long images are kept; 0: for ever."""
+    retention_bytes: int = Field(0, ge=0)
+    """As many bytes as all teams may keep; the oldest go. 0: no such bound."""
+    sweep_s: float = Field(60.0, gt=0, le=3600)
+    """How often is looked for what is kept no longer."""
     public_url: str | None = None
     """Where callers reach this gateway; in every link. Required off loopback."""
     secrets: SecretStr | None = None
@@ -268,6 +292,13 @@ class Settings(BaseSettings):
             raise ValueError("must be an http(s) URL without credentials; the key goes into OPENAI_API_KEY")
         return value
 
+    @field_validator("store_endpoint")
+    @classmethod
+    def _check_store_endpoint(cls, value: str | None) -> str | None:
+        if value is not None and (not _is_url(value, ("http", "https")) or "@" in urlsplit(value).netloc):
+            raise ValueError("must be an http(s) URL without credentials, such as http://minio:9000")
+        return value
+
     @field_validator("store_url")
     @classmethod
     def _check_store_url(cls, value: str | None) -> str | None:
@@ -293,11 +324,21 @@ class Settings(BaseSettings):
             raise ValueError(
                 "GATEWAY_SECRETS is required with GATEWAY_REDIS_URL: all replicas must share them"
             )
+        self._check_store()
         if "jwt" in self.auth:
             for name in ("issuer", "audience", "jwks"):
                 if not getattr(self.jwt, name):
                     raise ValueError(f"GATEWAY_JWT__{name.upper()} is required with GATEWAY_AUTH={self.auth}")
         return self
+
+    def _check_store(self) -> None:
+        given = [name for name, value in self.store_options.items() if value]
+        if given and not (self.store_url or "").startswith("s3://"):
+            raise ValueError(
+                f"GATEWAY_STORE_{given[0].upper()} goes with a GATEWAY_STORE_URL that starts with s3://"
+            )
+        if (self.store_access_key_id is None) != (self.store_secret_access_key is None):
+            raise ValueError("GATEWAY_STORE_ACCESS_KEY_ID and GATEWAY_STORE_SECRET_ACCESS_KEY go together")
 
     @classmethod
     def settings_customise_sources(
@@ -338,6 +379,23 @@ class Settings(BaseSettings):
             "No image provider: set OPENAI_API_KEY (and OPENAI_BASE_URL for another server), "
             "or GATEWAY_SANDBOX=true for painted test pictures"
         )
+
+    @property
+    def store_options(self) -> dict[str, str]:
+        """What is set of an S3 store, under the names the store knows."""
+        options = {
+            "endpoint": self.store_endpoint,
+            "region": self.store_region,
+            "access_key_id": self.store_access_key_id and self.store_access_key_id.get_secret_value(),
+            "secret_access_key": self.store_secret_access_key
+            and self.store_secret_access_key.get_secret_value(),
+        }
+        return {name: value for name, value in options.items() if value}
+
+    @property
+    def trusted_hosts(self) -> list[str]:
+        """The hosts of `GATEWAY_DOWNLOAD_HOSTS`."""
+        return [host.strip() for host in self.download_hosts.split(",") if host.strip()]
 
     @property
     def provider_url(self) -> str:

@@ -14,6 +14,7 @@ import httpx
 from aiolimiter import AsyncLimiter
 from redis.asyncio import Redis
 
+from service.adapters.downloads import ImageDownloads
 from service.adapters.jwks import JwksSource
 from service.adapters.jwt import JwtVerifier, TokenRules
 from service.adapters.links import SignedLinks
@@ -31,6 +32,8 @@ from service.adapters.redis.keys import pool_key
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.notices import RedisNotices
 from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.references import RedisReferences
+from service.adapters.redis.turns import RedisTurns
 from service.adapters.redis.wakeups import RedisWakeups
 from service.adapters.secrets import derive_key
 from service.adapters.store import ObjectStore
@@ -50,7 +53,10 @@ from service.gateway.flights import Flights
 from service.gateway.generate import Generate, OrderKeys, PoolName
 from service.gateway.keeping import Keeper
 from service.gateway.orders import OrderRunner
+from service.gateway.ownership import Ownership
+from service.gateway.purging import Purging
 from service.gateway.refusals import Refusals
+from service.gateway.retention import Retention, Rules
 from service.gateway.state import LEASE_S, SharedState
 from service.gateway.usage import Usage
 from service.http.services import HttpServices
@@ -92,6 +98,7 @@ def check_settings(settings: Settings) -> None:
         for model in policy.models:
             if model not in catalog.models:
                 raise SettingsError(f"{settings.config}: policies.{name}.models: there is no model '{model}'")
+    _check_addresses(settings)
     if settings.redis_url is not None:
         _check_redis_url(settings.redis_url.get_secret_value())
     if "jwt" in settings.auth:
@@ -114,6 +121,18 @@ def _check_jwt(settings: Settings) -> None:
         raise SettingsError(f"GATEWAY_JWT: {error}") from error
 
 
+def _check_addresses(settings: Settings) -> None:
+    try:
+        ImageDownloads(settings.provider_url, trusted=settings.trusted_hosts)
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_DOWNLOAD_HOSTS: {error}") from error
+    if settings.store_url is not None:
+        try:
+            ObjectStore(settings.store_url, options=settings.store_options)
+        except ValueError as error:
+            raise SettingsError(f"GATEWAY_STORE_URL: {error}") from error
+
+
 def load_catalog(settings: Settings) -> Catalog:
     """Return the built-in catalogue with the operator's entries laid over it."""
     text = (files("service.domain") / "models.toml").read_text("utf-8")
@@ -133,21 +152,18 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
         redis = _open_redis(settings, surroundings, stack, connections=_REDIS_CONNECTIONS)
         listener = _open_redis(settings, surroundings, stack, connections=2)
         is_greeted = await _greet_redis(settings, surroundings, redis, telemetry)
-        store = ObjectStore(_store_url(settings))
+        store = ObjectStore(_store_url(settings), options=settings.store_options)
         await store.probe()
         pictures = PillowPictures(workers=_PICTURE_WORKERS)
         stack.callback(pictures.close)
         address = _backend_address(settings, surroundings)
-        transport = open_transport(address.url, connections=settings.max_calls_in_flight)
-        stack.push_async_callback(transport.aclose)
 
+        references = RedisReferences(redis, clock=clock, timeout_s=settings.redis_timeout_s)
         flights = Flights()
         state = _open_state(settings, redis, clock, telemetry, process)
         dispatcher = Dispatcher(
             attempts=Attempts(
-                backend=OpenAIBackend(
-                    address, transport=transport, timeouts=Timeouts(), pace=_pace(settings)
-                ),
+                backend=_open_backend(settings, address, stack),
                 clock=clock,
                 telemetry=telemetry,
                 rule=RetryRule(),
@@ -164,6 +180,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
         heartbeats = RedisHeartbeats(redis, process=process, timeout_s=settings.redis_timeout_s)
         verifier = await _open_verifier(settings, clock, stack)
         callers = _open_callers(settings, surroundings, redis, clock, verifier)
+        audit = RedisCallers(redis, timeout_s=settings.redis_timeout_s)
         await _look_at_directory(settings, redis, callers)
         for name, loop in {
             "beat": lambda: state.beat_forever(heartbeats),
@@ -171,6 +188,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             "replay": state.replay_forever,
             "listen": lambda: state.listen_forever(wakeups, flights),
             "callers": callers.watch_forever,
+            "sweep": _open_retention(settings, redis, references, store, telemetry, process).sweep_forever,
             "notices": lambda: _post_later(settings, surroundings, redis, is_done=is_greeted),
         }.items():
             runner.keep(name, loop)
@@ -187,6 +205,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
                 dispatcher=dispatcher,
                 flights=flights,
                 store=store,
+                references=references,
                 clock=clock,
                 telemetry=telemetry,
                 realm=address.realm,
@@ -200,6 +219,14 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             state=state,
             catalog=catalog,
             files=store,
+            ownership=Ownership(
+                references=references,
+                outbox=_outbox(settings),
+                audit=audit,
+                clock=clock,
+                telemetry=telemetry,
+            ),
+            purging=Purging(references=references, audit=audit, clock=clock, telemetry=telemetry),
             inputs=pictures,
             links=SignedLinks(
                 public_url=surroundings.public_url,
@@ -214,6 +241,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             usage=_usage(settings, redis, clock),
             is_open=settings.is_open,
             metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
+            redirect_s=settings.store_redirect_s,
             deadline_s=settings.deadline_s,
             caches=settings.cache == "on",
             uploads=_open_uploads(settings),
@@ -241,7 +269,7 @@ def _open_state(
             ttl_s=settings.cache_ttl_s,
             process=process,
         ),
-        outbox=FileOutbox(settings.data_dir / "outbox"),
+        outbox=_outbox(settings),
         clock=clock,
         telemetry=telemetry,
         local=LocalShare(
@@ -249,6 +277,49 @@ def _open_state(
             processes=settings.replicas * settings.workers,
             spends_budgets=settings.budgets_without_redis == "spend",
         ),
+    )
+
+
+@asynccontextmanager
+async def open_purging(
+    settings: Settings, surroundings: Surroundings
+) -> AsyncIterator[tuple[Purging, Administration]]:
+    """Open what `image-gateway cache` works with: the state and nothing else."""
+    clock = SystemClock()
+    # Nobody scrapes a command; what it does is in the audit.
+    telemetry = PrometheusMetrics(version=version("image-gateway"))
+    async with AsyncExitStack() as stack:
+        redis = _open_redis(settings, surroundings, stack, connections=2)
+        surroundings = await _with_secrets_in_use(settings, surroundings, redis)
+        callers = _open_callers(settings, surroundings, redis, clock, verifier=None)
+        yield (
+            Purging(
+                references=RedisReferences(redis, clock=clock, timeout_s=settings.redis_timeout_s),
+                audit=RedisCallers(redis, timeout_s=settings.redis_timeout_s),
+                clock=clock,
+                telemetry=telemetry,
+            ),
+            _administration(settings, redis, callers, clock, telemetry),
+        )
+
+
+def _open_retention(
+    settings: Settings,
+    redis: Redis,
+    references: RedisReferences,
+    store: ObjectStore,
+    telemetry: Telemetry,
+    process: str,
+) -> Retention:
+    return Retention(
+        references=references,
+        leftovers=references,
+        store=store,
+        turns=RedisTurns(redis, process=process, timeout_s=settings.redis_timeout_s),
+        clock=SystemClock(),
+        telemetry=telemetry,
+        rules=Rules(longest_s=settings.retention_s, most_bytes=settings.retention_bytes),
+        sweep_s=settings.sweep_s,
     )
 
 
@@ -284,13 +355,15 @@ async def _post_notices(settings: Settings, surroundings: Surroundings, client: 
     """Tell whoever works on the same state which secrets count and which names our file has taken."""
     notices = RedisNotices(client, timeout_s=settings.redis_timeout_s)
     check, ours = await notices.read_secret_check(), _secret_checks(surroundings)
-    if check is not None and check not in ours:
+    # By the newest what is made from now on is hashed, by the oldest people and orders are.
+    in_use = f"{ours[0]} {ours[-1]}"
+    if check is not None and not set(check.split()) & set(ours):
         _log.warning(
             "GATEWAY_SECRETS are not those that this Redis was used with: keys, links and the hashes of people "
             "made with the old ones mean nothing now. List the old secret behind the new one to keep them"
         )
-    if check != ours[0]:
-        await notices.put_secret_check(ours[0])
+    if check != in_use:
+        await notices.put_secret_check(in_use)
     declared = settings.file
     names = DeclaredNames(
         policies=frozenset(declared.policies),
@@ -376,6 +449,16 @@ def _open_callers(
     )
 
 
+def _open_backend(settings: Settings, address: BackendAddress, stack: AsyncExitStack) -> OpenAIBackend:
+    transport = open_transport(address.url, connections=settings.max_calls_in_flight)
+    stack.push_async_callback(transport.aclose)
+    downloads = ImageDownloads(address.url, trusted=settings.trusted_hosts)
+    stack.push_async_callback(downloads.aclose)
+    return OpenAIBackend(
+        address, transport=transport, timeouts=Timeouts(), pace=_pace(settings), downloads=downloads
+    )
+
+
 def _administration(
     settings: Settings, redis: Redis, callers: Callers, clock: Clock, telemetry: Telemetry
 ) -> Administration:
@@ -385,6 +468,7 @@ def _administration(
         book=book,
         registrar=book,
         ledger=RedisLedger(redis, clock=clock, timeout_s=settings.redis_timeout_s),
+        references=RedisReferences(redis, clock=clock, timeout_s=settings.redis_timeout_s),
         notices=RedisNotices(redis, timeout_s=settings.redis_timeout_s),
         declared=declared_directory(settings),
         models=frozenset(load_catalog(settings).models),
@@ -425,13 +509,13 @@ async def _with_secrets_in_use(settings: Settings, surroundings: Surroundings, c
     check = await RedisNotices(client, timeout_s=settings.redis_timeout_s).read_secret_check()
     if check is None:
         return surroundings
-    for secret, ours in zip(surroundings.secrets, _secret_checks(surroundings), strict=True):
-        if ours == check:
-            others = [each for each in surroundings.secrets if each != secret]
-            return replace(surroundings, secrets=(secret, *others))
+    newest, _, oldest = check.partition(" ")
+    ours = _secret_checks(surroundings)
+    if newest in ours and oldest == ours[-1]:
+        return replace(surroundings, secrets=surroundings.secrets[ours.index(newest) :])
     raise SettingsError(
         "GATEWAY_SECRETS are not those of the gateway that uses this Redis: its keys and people would not be "
-        "recognised. Give this command the gateway's own"
+        "recognised. Give this command the gateway's own, old ones too"
     )
 
 
@@ -467,6 +551,10 @@ def _open_uploads(settings: Settings) -> Path:
     directory = settings.data_dir / "uploads"
     sweep(directory, _LONGEST_ORDER_S)
     return directory
+
+
+def _outbox(settings: Settings) -> FileOutbox:
+    return FileOutbox(settings.data_dir / "outbox")
 
 
 def _store_url(settings: Settings) -> str:

@@ -89,7 +89,7 @@ def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
     environment = {
         name: value
         for name, value in os.environ.items()  # noqa: TID251 - the child needs PATH and the like
-        if not name.upper().startswith(("GATEWAY_", "OPENAI_"))
+        if not name.upper().startswith(("GATEWAY_", "OPENAI_", "AWS_", "AZURE_", "GOOGLE_"))
     }
     environment |= {"GATEWAY_PORT": str(port), "GATEWAY_DATA_DIR": str(data_dir)}
     for name, value in settings.items():

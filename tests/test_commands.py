@@ -24,7 +24,7 @@ from tests.http.offices import Office, open_office
 from tests.processes import REPOSITORY, run_gateway
 
 ORDER = {"model": "dall-e-3", "prompt": "a lighthouse"}
-GROUPS = ("keys", "teams", "policies", "usage")
+GROUPS = ("keys", "teams", "policies", "usage", "cache")
 
 
 @dataclass(frozen=True, slots=True)

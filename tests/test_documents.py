@@ -84,6 +84,8 @@ def test_no_document_names_a_setting_that_is_none(path: str) -> None:
             "GATEWAY_REDIS_URL",
             "GATEWAY_ADMIN_KEY",
             "GATEWAY_METRICS_KEY",
+            "GATEWAY_STORE_ACCESS_KEY_ID",
+            "GATEWAY_STORE_SECRET_ACCESS_KEY",
             "OPENAI_API_KEY",
         )
     }

@@ -21,6 +21,8 @@ import httpx
 from aiohttp.abc import AbstractResolver
 from httpx_aiohttp import AiohttpTransport
 
+from service.ports import DownloadFailed
+
 MAX_BYTES = 50 * 1024 * 1024
 _CONNECT_S = 5.0
 _READ_S = 15.0
@@ -40,10 +42,6 @@ _TUNNELS = (ip_network("2002::/16"), ip_network("2001::/32"), ip_network("192.88
 _DOCUMENTATION = ip_network("3fff::/20")
 _METADATA = frozenset(map(ip_address, ("168.63.129.16", "100.100.100.200", "fd00:ec2::254")))
 """Where Azure, Alibaba and AWS (by IPv6) tell a machine its secrets; the rest use link-local."""
-
-
-class DownloadFailed(Exception):
-    """The picture could not be fetched; the text is safe to show and names no host."""
 
 
 class DownloadRefused(DownloadFailed):
@@ -66,7 +64,7 @@ class _Trusted:
 
 
 class ImageDownloads:
-    """Fetches pictures for the backend at *backend_url*.
+    """Implements `ports.Downloads` for the backend at *backend_url*.
 
     *trusted* are hosts (`cdn.corp`, `cdn.corp:8443`) that may, with all under them, be
     in the company's own network. *resolver* and *tls* are for tests.
@@ -91,12 +89,7 @@ class ImageDownloads:
         self._inside = _open_transport(inner, resolver, tls)
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
-        """Return the bytes at *url*; *deadline_s* is an instant of `time.monotonic`.
-
-        Raises:
-            DownloadRefused: nothing is fetched from there.
-            DownloadFailed: no answer in time, not a picture, too large or empty.
-        """
+        """Implement `Downloads.fetch`; raises `DownloadRefused` for where nothing is fetched from."""
         request, transport = self._prepare(url)
         try:
             async with asyncio.timeout(max(0.0, deadline_s - time.monotonic())):

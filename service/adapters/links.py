@@ -1,7 +1,7 @@
-"""The gateway's own links: `<public url>/v1/images/files/<name>?exp=<unix time>&sig=<signature>`.
+"""The gateway's own links: `<public url>/v1/images/files/<name>?t=<team>&exp=<unix time>&sig=<signature>`.
 
-Signed with HMAC-SHA-256 under a key derived for this one purpose; a link made
-with an older secret stays good while that secret is listed.
+Name, team and expiry are signed together, with HMAC-SHA-256 under a key derived for this
+one purpose; a link made with an older secret stays good while that secret is listed.
 Failure behaviour: closed.
 """
 
@@ -28,25 +28,34 @@ class SignedLinks:
         # itsdangerous signs with the last key of the list and tries them all.
         self._signer = Signer(keys[::-1], salt=_SALT, sep=".", digest_method=hashlib.sha256)
 
-    def sign(self, name: str) -> str:
+    def sign(self, team: str, name: str) -> str:
         """Implement `Links.sign`."""
         expires_s = int(self._clock.wall_s()) + self._ttl_s if self._ttl_s else 0
-        signature = self._signer.get_signature(f"{name}?{expires_s}").decode()
-        return f"{self._base}{name}?exp={expires_s}&sig={signature}"
+        signature = self._signer.get_signature(_signed(name, team, str(expires_s))).decode()
+        return f"{self._base}{name}?t={team}&exp={expires_s}&sig={signature}"
 
-    def check(self, name: str, query: str) -> None:
+    def check(self, name: str, query: str) -> str:
         """Implement `Links.check`."""
         try:
             fields = parse_qs(query, max_num_fields=_MOST_FIELDS)
         except ValueError as error:
             raise LinkRefused from error
-        expires, signature = fields.get("exp", []), fields.get("sig", [])
-        if len(expires) != 1 or len(signature) != 1 or not expires[0].isascii() or not expires[0].isdigit():
+        given = [fields.get(field, []) for field in ("t", "exp", "sig")]
+        if any(len(values) != 1 for values in given):
+            raise LinkRefused
+        team, expires, signature = (values[0] for values in given)
+        if not expires.isascii() or not expires.isdigit():
             raise LinkRefused
         try:
-            self._signer.unsign(f"{name}?{expires[0]}.{signature[0]}")
+            self._signer.unsign(f"{_signed(name, team, expires)}.{signature}")
         except BadSignature as error:
             raise LinkRefused from error
-        expires_s = int(expires[0])
+        expires_s = int(expires)
         if expires_s and expires_s < self._clock.wall_s():
             raise LinkRefused
+        return team
+
+
+def _signed(name: str, team: str, expires: str) -> str:
+    # No name, team or expiry of ours holds what stands between them, so that one text has one meaning.
+    return f"{name}?{team}&{expires}"

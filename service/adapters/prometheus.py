@@ -15,12 +15,15 @@ from service.ports import (
     AdminActed,
     AttemptMade,
     CostSettled,
+    FilesDeleted,
     ImageDelivered,
+    ImageForgotten,
     InFlight,
     LimitDecided,
     OrderCrashed,
     RequestHandled,
     StateFailed,
+    StoreCounted,
     TelemetryFact,
 )
 
@@ -106,6 +109,21 @@ class PrometheusMetrics:
         self._crashes = Counter(
             "imagegw_order_crashes", "Orders ended by a bug in the gateway.", registry=registry
         )
+        self._kept = Gauge("imagegw_images_kept", "Images that teams refer to.", registry=registry)
+        self._kept_bytes = Gauge(
+            "imagegw_kept_bytes", "Bytes of the images that teams refer to.", registry=registry
+        )
+        self._forgotten = Counter(
+            "imagegw_images_forgotten",
+            "References to images taken away, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._files_deleted = Counter(
+            "imagegw_files_deleted",
+            "Files of the store deleted: no team referred to them.",
+            registry=registry,
+        )
         self._admin_acts = Counter(
             "imagegw_admin_acts", "What admins did over HTTP.", ["act"], registry=registry
         )
@@ -151,6 +169,13 @@ class PrometheusMetrics:
                 self._state_failures.labels(fact.operation, fact.reason).inc()
             case OrderCrashed():
                 self._crashes.inc()
+            case StoreCounted():
+                self._kept.set(fact.images)
+                self._kept_bytes.set(fact.size_bytes)
+            case ImageForgotten():
+                self._forgotten.labels(fact.reason).inc()
+            case FilesDeleted():
+                self._files_deleted.inc(fact.files)
             case AdminActed(entry=entry):
                 self._admin_acts.labels(entry.act).inc()
 

@@ -19,9 +19,9 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -30,6 +30,7 @@ from obstore import store as obstore_stores
 from obstore.exceptions import BaseError
 
 from service.domain.errors import ImageMissing, StoreUnavailable
+from service.ports import StoredImage
 
 _FOLDER = "images"
 _NAME = re.compile(r"[0-9a-f]{64}\.[a-z]+")
@@ -46,6 +47,8 @@ _UPLOAD_PART_BYTES = 8 * 1024 * 1024
 _PAGE_OBJECTS = 1000
 _DELETE_OBJECTS = 100
 _CHECKED_S = 3600.0
+_FRESH_S = 1800.0
+"""Half the age at which retention deletes what nobody refers to: what is put again then is as good as new."""
 _NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
 _FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
 _log = logging.getLogger(__name__)
@@ -61,16 +64,8 @@ class StoreTimeouts:
     probe_s: float = 3.0
 
 
-class StoredImage(NamedTuple):
-    """One image of the store as a listing shows it; *modified_s* is seconds since the epoch."""
-
-    name: str
-    size_bytes: int
-    modified_s: float
-
-
 class ObjectStore:
-    """Implements `ports.ImageStore` and `ports.ImageFiles` over one store URL.
+    """Implements `ports.ImageStore`, `ports.ImageFiles` and `ports.StoreShelves` over one store URL.
 
     *url* is `file:///directory`, `s3://bucket/prefix`, `gs://bucket/prefix` or
     `az://container/prefix`. *options* are obstore's own for that kind of store
@@ -97,10 +92,10 @@ class ObjectStore:
         self._checked: TTLCache[str, bool] = TTLCache(10_000, _CHECKED_S)
 
     async def put(self, name: str, data: bytes) -> None:
-        """Implement `ImageStore.put`; what is there in full is not sent again."""
+        """Implement `ImageStore.put`; what is there in full is not sent again, unless a sweep may be about to take it."""
         try:
             async with self._guarded() as store:
-                if await _has(store, name, len(data)):
+                if await _has_fresh(store, name, len(data)):
                     return
                 await self._write(store, _path(name), data, _attributes(name))
         except (StoreUnavailable, ImageMissing) as error:
@@ -205,14 +200,19 @@ class ObjectStore:
                     with suppress(ImageMissing):
                         await self._delete([path])
 
-    async def list(self) -> AsyncIterator[StoredImage]:
-        """Yield every image in no order; holds one page of the listing at a time.
-
-        Raises:
-            StoreUnavailable: there may be more.
-        """
+    async def modified_s(self, name: str) -> float:
+        """Implement `StoreShelves.modified_s`."""
         async with self._guarded() as store:
-            pages = obstore.list(store, _FOLDER, chunk_size=_PAGE_OBJECTS)
+            return (await obstore.head_async(store, _path(name)))["last_modified"].timestamp()
+
+    async def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
+        """Implement `StoreShelves.list`; after a `StoreUnavailable` there may be more.
+
+        The 256 parts are the folders, by the first two digits of the names.
+        """
+        folder = _FOLDER if part is None else f"{_FOLDER}/{part:02x}"
+        async with self._guarded() as store:
+            pages = obstore.list(store, folder, chunk_size=_PAGE_OBJECTS)
         while True:
             async with self._guarded():
                 try:
@@ -225,7 +225,7 @@ class ObjectStore:
                     yield StoredImage(name, int(entry["size"]), entry["last_modified"].timestamp())
 
     async def remove_remains(self, *, before_s: float) -> int:
-        """Delete what writers left in a directory when they were killed; return how many files.
+        """Implement `StoreShelves.remove_remains`: what writers left in a directory when they were killed.
 
         Listings do not show these files. *before_s* (seconds since the epoch) spares
         those that are being written. Buckets have a lifecycle rule for this.
@@ -328,12 +328,14 @@ def _attributes(name: str) -> dict[str, str]:
     }
 
 
-async def _has(store: obstore_stores.ObjectStore, name: str, size_bytes: int) -> bool:
-    """Whether the object is there and none of it is missing."""
+async def _has_fresh(store: obstore_stores.ObjectStore, name: str, size_bytes: int) -> bool:
+    """Whether the object is there, none of it is missing, and it is far from the age at which unused ones go."""
     try:
-        return int((await obstore.head_async(store, _path(name)))["size"]) == size_bytes
+        meta = await obstore.head_async(store, _path(name))
     except FileNotFoundError:
         return False
+    age_s = (datetime.now(UTC) - meta["last_modified"]).total_seconds()
+    return int(meta["size"]) == size_bytes and age_s < _FRESH_S
 
 
 def _remove_remains(directory: Path, before_s: float) -> int:

@@ -11,7 +11,7 @@ def purge(
     user: Annotated[str, typer.Option(help="A name, as keys and tokens have it, or a hash of the ledger.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Erase a person: keys, limits, their own pictures in the cache, and the name on every sum.
+    """Erase a person: keys, limits, the pictures they had made, and the name on every sum.
 
     Sums stay, under the user 'erased', and the audit keeps the keyed hash of whom it was about. It cannot be
     undone. Exit code 1 if nothing is known of them.

@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime
 from typing import NoReturn, TypeVar
 
@@ -21,12 +22,14 @@ from service.gateway.administration import Administration
 from service.gateway.usage import Usage
 from service.serve import ChildFailed, open_state
 from service.settings import Settings, SettingsError, load_settings, unknown_variables
-from service.wiring import check_settings, open_administration
+from service.wiring import Surroundings, check_settings, open_administration
 
 WHO = "command line"
 """How the audit names who acts here."""
 
 Answer = TypeVar("Answer")
+Opened = TypeVar("Opened")
+Open = Callable[[Settings, Surroundings], AbstractAsyncContextManager[Opened]]
 
 
 def make_group(text: str) -> typer.Typer:
@@ -50,11 +53,19 @@ def warn_of_unknown_variables() -> None:
 
 def with_state(work: Callable[[Administration, Usage], Awaitable[Answer]]) -> Answer:
     """Return what *work* returns, done on the state that the settings name; failures end the command."""
+    return with_opened(open_administration, lambda opened: work(*opened))
+
+
+def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]) -> Answer:
+    """Return what *work* returns, done on what *open_* opens over the state that the settings name.
+
+    Failures end the command.
+    """
     settings = read_settings()
     warn_of_unknown_variables()
     try:
         check_settings(settings)
-        answer = asyncio.run(_work(settings, work))
+        answer = asyncio.run(_work(settings, open_, work))
     except (SettingsError, ChildFailed) as error:
         fail(str(error))
     if isinstance(answer, BrokenPipeError):
@@ -67,12 +78,12 @@ def with_state(work: Callable[[Administration, Usage], Awaitable[Answer]]) -> An
 
 
 async def _work(
-    settings: Settings, work: Callable[[Administration, Usage], Awaitable[Answer]]
+    settings: Settings, open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
 ) -> Answer | GatewayError | SettingsError | BrokenPipeError:
     async with open_state(settings) as surroundings:
         try:
-            async with open_administration(settings, surroundings) as (administration, usage):
-                return await work(administration, usage)
+            async with open_(settings, surroundings) as opened:
+                return await work(opened)
         except StateUnavailable as error:
             return SettingsError(
                 f"{advise(error.reason, surroundings.redis_url)} What was begun may be done."

@@ -13,12 +13,16 @@ Owns the error classes and the `CallFailure` value; does not own HTTP statuses
     ├── NotFound              an admin names what is not there
     ├── Conflict              an admin's act that what is there forbids
     ├── RateLimited           a limit of one of the caller's policies has no room
+    ├── IdempotencyMismatch   an `Idempotency-Key` came again with another order
+    ├── OrderUnderWay         the order of this `Idempotency-Key` is still being worked on
+    ├── ImageGone             an answer cannot be repeated: one of its images is not kept any more
     ├── NotCached             `only-if-cached` and there is too little in the pool
     ├── OrderFailed           the calls of an order failed; carries their failures
     ├── DeadlineExceeded      the order's deadline passed before its images were there
     ├── StateUnavailable      Redis did not answer in time, or answered with an error
     ├── StoreUnavailable      the image store cannot be read or written
     ├── ImageMissing          a stored image is not there (any more)
+    ├── ImageNotKept          a good link to an image that is not kept any more
     ├── LinkRefused           a signed link is forged, altered or expired
     └── Draining              the process is shutting down and takes no new orders
 """
@@ -217,6 +221,33 @@ def _describe_limit(state: LimitState, retry_after_s: float, image_microusd: int
     return f"Rate limit reached for {name}: {use}. Please try again in {retry_after_s:.3f}s."
 
 
+class IdempotencyMismatch(GatewayError):
+    """The key was used for another order within the last 24 hours."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This Idempotency-Key was used with other parameters. Use a new key for a new order, "
+            "and the same parameters to repeat one."
+        )
+
+
+class OrderUnderWay(GatewayError):
+    """The same key's order did not end before this one's deadline."""
+
+    def __init__(self) -> None:
+        super().__init__("An order with this Idempotency-Key is still being worked on. Try again later.")
+
+
+class ImageGone(GatewayError):
+    """An image of an answer that was to be repeated is not kept any more."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The answer to this Idempotency-Key had an image that is not kept any more. "
+            "Order with a new key to have it made again."
+        )
+
+
 class NotCached(GatewayError):
     """`only-if-cached` was asked, and fewer than n images are in the pool."""
 
@@ -266,6 +297,13 @@ class ImageMissing(GatewayError):
 
     def __init__(self) -> None:
         super().__init__("This image does not exist, or is not kept any more.")
+
+
+class ImageNotKept(GatewayError):
+    """The image of a good link was deleted, its time was over, or its bytes were lost."""
+
+    def __init__(self) -> None:
+        super().__init__("This image is not kept any more. Order it again to have it made again.")
 
 
 class LinkRefused(GatewayError):

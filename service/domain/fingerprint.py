@@ -9,7 +9,7 @@ import hmac
 import json
 import unicodedata
 
-from service.domain.images import Operation, Realm, SentOrder
+from service.domain.images import Idempotency, ImageOrder, Operation, Realm, SentOrder
 
 
 def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: Realm) -> str:
@@ -36,6 +36,29 @@ def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: 
         separators=(",", ":"),
     )
     return keyed_hash(key, canonical)
+
+
+def identify_order(key: bytes, order: ImageOrder) -> Idempotency | None:
+    """Return the hashes of an order's `Idempotency-Key` within its caller, and of all that it asks for."""
+    if order.idempotency_key is None:
+        return None
+    caller = order.caller
+    canonical = json.dumps(
+        {
+            "operation": order.operation,
+            "model": order.asked_model,
+            "prompt": unicodedata.normalize("NFC", order.prompt),
+            "n": order.n,
+            "parameters": dict(order.parameters),
+            "delivery": order.delivery,
+            "user": order.safety_identifier,
+            "inputs": [[entry.role, entry.digest] for entry in order.inputs],
+        },
+        sort_keys=True,
+        separators=(",", ":"),
+    )
+    whose = f"idempotency {caller.team} {caller.key_id or caller.user} {order.idempotency_key}"
+    return Idempotency(key=keyed_hash(key, whose), order=keyed_hash(key, f"order {canonical}"))
 
 
 def _finish(sent: SentOrder) -> list[object] | None:

@@ -52,6 +52,14 @@ class CacheControl:
     max_age_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """An `Idempotency-Key` as a keyed hash within its caller, and the hash of the order it came with."""
+
+    key: str
+    order: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputImage:
     """One picture a caller sent: what its header says, and where its bytes lie while the order runs.
@@ -74,7 +82,8 @@ class ImageOrder:
     """One validated request, still in the words of the asked model.
 
     *parameters* holds what the caller gave beyond the fields here, nulls
-    dropped. *is_streamed* wants each image as soon as it is there. *safety_identifier* is the caller's own value, echoed back to it
+    dropped. *is_streamed* wants each image as soon as it is there. *idempotency_key* is
+    the caller's own: only its keyed hash leaves the process. *safety_identifier* is the caller's own value, echoed back to it
     and never sent on.
     """
 
@@ -92,6 +101,7 @@ class ImageOrder:
     inputs: tuple[InputImage, ...] = ()
     is_streamed: bool = False
     partial_images: int = 0
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +166,11 @@ class ImageCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawImage:
-    """One picture as a backend gave it."""
+    """One picture as a backend gave it; with a *url*, its *data* are still to be fetched."""
 
     data: bytes
     revised_prompt: str | None = None
+    url: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,12 +187,21 @@ class CallMade:
     answered_model: str | None = None
 
 
+class Credentials(StrEnum):
+    """Content credentials that a provider embeds in a picture: not there, untouched, or lost in resampling."""
+
+    NONE = "none"
+    KEPT = "kept"
+    LOST = "lost"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     """One finished, stored picture: everything a later hit must know.
 
     *digest* is the SHA-256 of its bytes in hex. *usage* is this image's share of
     its call. *cost_microusd* None means the price is unknown, which is not free.
+    *credentials* tells what became of the provider's content credentials (C2PA).
     """
 
     digest: str
@@ -194,6 +214,8 @@ class Image:
     usage: Mapping[str, Any] | None = None
     resolved: Mapping[str, str] = field(default_factory=dict)
     cost_microusd: int | None = None
+    answered_model: str | None = None
+    credentials: Credentials = Credentials.NONE
 
     @property
     def name(self) -> str:
@@ -211,11 +233,15 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """Fact: the order may proceed; *pending* images are not there yet."""
+    """Fact: the order may proceed; *pending* images are not there yet.
+
+    *is_replayed*: the answer was given before, for the same `Idempotency-Key`.
+    """
 
     limits: tuple[LimitState, ...]
     degraded: bool
     pending: int
+    is_replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,18 @@ from service.domain.callers import (
 )
 from service.domain.errors import Conflict, NotFound, StateUnavailable
 from service.gateway.callers import OPEN_TEAM, Callers
-from service.ports import AdminActed, AuditEntry, CallerBook, Clock, Ledger, Notices, Registrar, Telemetry
+from service.ports import (
+    AdminActed,
+    AuditEntry,
+    CallerBook,
+    Clock,
+    ImageForgotten,
+    Ledger,
+    Notices,
+    References,
+    Registrar,
+    Telemetry,
+)
 
 
 class Act(StrEnum):
@@ -87,6 +98,7 @@ class Administration:
     book: CallerBook
     registrar: Registrar
     ledger: Ledger
+    references: References
     notices: Notices
     declared: Directory
     models: frozenset[str]
@@ -261,7 +273,7 @@ class Administration:
         return team
 
     async def purge(self, who: str, person: str) -> Purged:
-        """Erase *person*, a name or a hash: revoke and remove their keys, and take them out of every ledger.
+        """Erase *person*, a name or a hash: their keys, the pictures they had made, and their name in every ledger.
 
         What an order under way still books comes under the hash again: revoke, let
         it finish, and purge once more to be sure.
@@ -277,10 +289,20 @@ class Administration:
             for key in await self.registrar.list_keys(team.name):
                 if self.callers.person(key.user) == user:
                     revoked += await self.registrar.revoke_key(team.name, key.id) is not None
+            changed += await self._forget_images(team.name, user)
             changed += await self.ledger.erase(team.name, user)
         await self.ledger.compact()
         await self._look_again()
         return Purged(user=user, keys=revoked, entries=changed)
+
+    async def _forget_images(self, team: str, user: str) -> int:
+        """Forget what *user* had made: where an image comes from names them, and its links are theirs."""
+        forgotten = 0
+        async for reference in self.references.scan(team):
+            if reference.user == user and await self.references.forget(team, reference.name):
+                self.telemetry.record(ImageForgotten(reason="purge"))
+                forgotten += 1
+        return forgotten
 
     def hash_of(self, person: str) -> str:
         """Return the hash that stands for *person*, who may be given as one; raises `InvalidOrder`."""

@@ -17,6 +17,7 @@ class Breaker:
         self._clock = clock
         self._failures = 0
         self._probe_at_s = 0.0
+        self._failed_at_s = 0.0
 
     @property
     def is_open(self) -> bool:
@@ -37,7 +38,14 @@ class Breaker:
         """Count a success: closed."""
         self._failures = 0
 
-    def fail(self) -> None:
-        """Count a failure; each pushes the next probe away."""
-        self._failures += 1
-        self._probe_at_s = self._clock.monotonic_s() + PAUSE_S
+    def fail(self, since_s: float) -> None:
+        """Count a failure of what began at *since_s*; each pushes the next probe away.
+
+        What began before the last failure was known is part of it: a crowd that
+        failed together is one failure.
+        """
+        now_s = self._clock.monotonic_s()
+        if since_s >= self._failed_at_s:
+            self._failures += 1
+            self._failed_at_s = now_s
+        self._probe_at_s = now_s + PAUSE_S

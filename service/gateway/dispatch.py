@@ -29,7 +29,7 @@ from service.gateway.flights import Flights, Landing
 from service.gateway.keeping import Keeper, Kept
 from service.gateway.orders import RunningOrder
 from service.gateway.state import SharedState
-from service.ports import Ask, Clock, CostSettled, Settlement, Telemetry
+from service.ports import Ask, Clock, CostSettled, Origin, Settlement, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,7 @@ class Job:
     sent: SentOrder
     model: Model
     ask: Ask
+    origin: Origin
     realm: Realm
     safety_identifier: str
 
@@ -136,6 +137,7 @@ class Dispatcher:
     def _settlement(self, job: Job, seats: Seats, kept: list[Kept | CallFailure]) -> Settlement:
         """Say what became of each seat; nothing is published for a picture that is not stored."""
         published: list[tuple[int | None, Image]] = []
+        unstored: list[str] = []
         released: list[int] = []
         refunded = unknown = 0
         for index, entry in zip(seats.indices, kept, strict=True):
@@ -145,6 +147,8 @@ class Dispatcher:
             elif isinstance(entry, Kept):
                 published.append((None, entry.image))
                 released.append(index)
+                if not entry.is_stored:
+                    unstored.append(entry.image.digest)
             else:
                 released.append(index)
                 refunded += entry.billing is Billing.NOT_BILLED
@@ -166,6 +170,9 @@ class Dispatcher:
             scopes=job.ask.scopes,
             weight=job.ask.weight,
             estimate_microusd=job.ask.estimate_microusd,
+            origin=job.origin,
+            unstored=tuple(unstored),
+            idempotency=job.ask.idempotency,
         )
 
     def _tell(
@@ -190,7 +197,9 @@ class Dispatcher:
                 running.emit(
                     ImageReady(position=place, image=delivered.image, source=Source.MADE, data=delivered.data)
                 )
-            if job.ask.pool:
+            if job.ask.pool and landing.image is None and landing.failure is None:
+                self.flights.wake(job.ask.pool, index)
+            elif job.ask.pool:
                 self.flights.land(job.ask.pool, index, landing)
         return failures
 

@@ -1,20 +1,25 @@
 """Images being made, and who in this process waits for them.
 
 All waiters for one index of one pool share one future, whether the maker is here
-or in another process. A maker here lands the image itself; news from elsewhere
-only tells them to ask the shared state again.
+or in another process. A maker here lands the image itself; news from elsewhere sends
+one of them, a scout, to ask the shared state, and what it finds it lands for all.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from service.domain.errors import CallFailure
 from service.domain.images import Image
 
 _LONGEST_POLL_S = 5.0
 """However many wait, lost news costs nobody longer than this."""
+
+MOST_WAITERS = 20_000
+"""Waits for one image each, of all orders of a process together."""
 
 Seat = tuple[str, int]
 """A pool and an index in it."""
@@ -24,7 +29,7 @@ Seat = tuple[str, int]
 class Landing:
     """How a wait ended: an *image* with its bytes, a *failure* all would meet, or neither: ask again.
 
-    An image that is not stored is good for its bytes only.
+    An image that is not stored is good for its bytes only; *data* None must be read.
     """
 
     image: Image | None = None
@@ -35,8 +40,10 @@ class Landing:
 
 @dataclass(slots=True)
 class _Flight:
+    """*scouts* are those who may be sent, each by a future of its own."""
+
     landing: asyncio.Future[Landing]
-    waiters: int = 0
+    scouts: dict[asyncio.Future[None], None] = field(default_factory=dict)
 
 
 class Flights:
@@ -45,6 +52,12 @@ class Flights:
     def __init__(self, *, poll_s: float = 0.25) -> None:
         self._flights: dict[Seat, _Flight] = {}
         self._poll_s = poll_s
+        self._waiters = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether nobody else may wait here; what waits costs memory."""
+        return self._waiters >= MOST_WAITERS
 
     def land(self, pool: str, index: int, landing: Landing) -> None:
         """Tell all who wait here how it ended."""
@@ -53,41 +66,56 @@ class Flights:
             flight.landing.set_result(landing)
 
     def wake(self, pool: str, index: int) -> None:
-        """Tell all who wait here to ask again."""
-        self.land(pool, index, Landing())
+        """Send one of those who wait here to ask again; the others go on waiting for what it finds."""
+        flight = self._flights.get((pool, index))
+        scout = next((scout for scout in flight.scouts if not scout.done()), None) if flight else None
+        if scout is not None:
+            scout.set_result(None)
 
-    async def wait(self, pool: str, indices: Iterable[int], *, left_s: float) -> dict[int, Landing]:
-        """Wait until at least one of *indices* has landed, or it is time to ask again.
+    async def wait(
+        self, pool: str, indices: Iterable[int], *, left_s: float, for_all: bool = False
+    ) -> dict[int, Landing]:
+        """Wait until one of *indices* has landed (*for_all*: all of them), or it is time to ask again.
 
         Returns what has landed, which may be nothing: news can be lost, so every
         waiter asks now and then. All waiters of one index together ask about
         once in `poll_s`, however many they are.
         """
-        flights = {index: self._join((pool, index)) for index in indices}
+        scout: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        flights = {index: self._join((pool, index), scout) for index in indices}
         try:
             # Slower the more are waiting; jittered, or they would all ask at once.
-            crowd = max(flight.waiters for flight in flights.values())
+            crowd = max(len(flight.scouts) for flight in flights.values())
             pause_s = min(self._poll_s * crowd, _LONGEST_POLL_S) * random.uniform(0.6, 1.4)  # noqa: S311 - spreads load, guards nothing
-            await asyncio.wait(
-                {flight.landing for flight in flights.values()},
-                timeout=min(pause_s, left_s),
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(pause_s, left_s)):
+                    await _until_landed({flight.landing for flight in flights.values()}, scout, for_all)
             return {
                 index: flight.landing.result() for index, flight in flights.items() if flight.landing.done()
             }
         finally:
             for index, flight in flights.items():
-                self._leave((pool, index), flight)
+                self._leave((pool, index), flight, scout)
 
-    def _join(self, seat: Seat) -> _Flight:
+    def _join(self, seat: Seat, scout: asyncio.Future[None]) -> _Flight:
         flight = self._flights.get(seat)
         if flight is None:
             flight = self._flights[seat] = _Flight(asyncio.get_running_loop().create_future())
-        flight.waiters += 1
+        flight.scouts[scout] = None
+        self._waiters += 1
         return flight
 
-    def _leave(self, seat: Seat, flight: _Flight) -> None:
-        flight.waiters -= 1
-        if flight.waiters == 0 and self._flights.get(seat) is flight:
+    def _leave(self, seat: Seat, flight: _Flight, scout: asyncio.Future[None]) -> None:
+        del flight.scouts[scout]
+        self._waiters -= 1
+        if not flight.scouts and self._flights.get(seat) is flight:
             del self._flights[seat]
+
+
+async def _until_landed(
+    landings: set[asyncio.Future[Landing]], scout: asyncio.Future[None], for_all: bool
+) -> None:
+    pending: set[asyncio.Future[Any]] = {landing for landing in landings if not landing.done()}
+    while not scout.done() and pending and (for_all or len(pending) == len(landings)):
+        await asyncio.wait({scout, *pending}, return_when=asyncio.FIRST_COMPLETED)
+        pending = {landing for landing in pending if not landing.done()}

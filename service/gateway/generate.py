@@ -5,8 +5,9 @@ The whole path of one order is `_work` → `_fill`; everything else serves it.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from service.domain import bridge
 from service.domain.callers import Caller, check_budgets, check_policies
@@ -15,9 +16,12 @@ from service.domain.errors import (
     CallFailure,
     DeadlineExceeded,
     GatewayError,
+    IdempotencyMismatch,
+    ImageGone,
     ImageMissing,
     NotCached,
     OrderFailed,
+    OrderUnderWay,
     PermissionDenied,
     PriceUnknown,
     RateLimited,
@@ -26,11 +30,12 @@ from service.domain.errors import (
     Unauthenticated,
 )
 from service.domain.fanout import split_order
-from service.domain.fingerprint import fingerprint_order, keyed_hash
+from service.domain.fingerprint import fingerprint_order, identify_order, keyed_hash
 from service.domain.images import (
     Admitted,
     CallFailed,
     Delivery,
+    Idempotency,
     Image,
     ImageOrder,
     ImageReady,
@@ -41,26 +46,36 @@ from service.domain.images import (
 from service.domain.pricing import estimate_image, weigh_image
 from service.gateway.attempts import NOT_SENT
 from service.gateway.dispatch import Dispatcher, Job, Seats
-from service.gateway.flights import Flights
+from service.gateway.flights import Flights, Landing
 from service.gateway.orders import OrderRunner, RunningOrder
 from service.gateway.refusals import Refusals
 from service.gateway.state import LEASE_S, SharedState
 from service.ports import (
     Ask,
     Clock,
+    Conclusion,
     Grant,
     ImageDelivered,
     ImageStore,
     InFlight,
     Limit,
     Moderator,
+    Origin,
+    References,
     Settlement,
     Telemetry,
     Variant,
 )
 
+_TWIN_PAUSE_S = 0.5
+"""How often an order asks whether the one with the same `Idempotency-Key` is done."""
+
 PoolName = Callable[[ImageOrder, str], str]
 """Names the pool of a fingerprint within the order's cache scope."""
+
+
+_REFUSALS = (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch, StateUnavailable)
+"""What the shared state says instead of admitting an order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +95,8 @@ class _Progress:
     running: RunningOrder
     pool: str | None
     memory: str
+    origin: Origin
+    idempotency: Idempotency | None
     round: int = 0
     used: list[int] = field(default_factory=list)
     awaiting: tuple[int, ...] = ()
@@ -88,6 +105,8 @@ class _Progress:
     failures: list[CallFailure] = field(default_factory=list)
     error: GatewayError | None = None
     is_dispatched: bool = False
+    is_begun: bool = False
+    is_concluded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +124,7 @@ class Generate:
     dispatcher: Dispatcher
     flights: Flights
     store: ImageStore
+    references: References
     clock: Clock
     telemetry: Telemetry
     realm: Realm
@@ -131,10 +151,26 @@ class Generate:
         may_keep = order.cache.keep and order.caller.may_cache
         pool = self.pool_name(order, fingerprint) if self.pool_name is not None and may_keep else None
         memory = f"{order.caller.team} {fingerprint}"
+        origin = Origin(
+            asked_model=order.asked_model,
+            operation=order.operation,
+            fingerprint=fingerprint,
+            parents=tuple(entry.digest for entry in order.inputs),
+            is_brief=not order.cache.keep,
+        )
 
         async def work(running: RunningOrder) -> None:
+            progress = _Progress(
+                order=order,
+                sent=sent,
+                running=running,
+                pool=pool,
+                memory=memory,
+                origin=origin,
+                idempotency=identify_order(self.keys.person, order),
+            )
             try:
-                await self._work(_Progress(order=order, sent=sent, running=running, pool=pool, memory=memory))
+                await self._work_once(progress)
             finally:
                 when_done()
 
@@ -163,6 +199,39 @@ class Generate:
             inputs=len(sent.inputs),
         )
 
+    async def _work_once(self, progress: _Progress) -> None:
+        """Work, and conclude an `Idempotency-Key`: its answer is final, or it may be taken up again."""
+        if progress.idempotency is None:
+            await self._work(progress)
+            return
+        conclusion: Conclusion | None = None
+        try:
+            await self._work(progress)
+            images = progress.running.delivered
+            # An order that was left while it waited for others ends without an error, and incomplete.
+            if len(images) == progress.order.n:
+                conclusion = Conclusion(images=tuple(images[place] for place in sorted(images)))
+        except OrderFailed as error:
+            if error.kept == 0 and all(failure.is_callers_own for failure in error.failures):
+                conclusion = Conclusion(failures=error.failures)
+            raise
+        except asyncio.CancelledError:
+            if progress.is_begun:
+                self.state.finish_later(self._last(progress, None))
+            raise
+        finally:
+            if progress.is_begun and not progress.is_concluded:
+                await self.state.finish(self._last(progress, conclusion))
+
+    def _last(self, progress: _Progress, conclusion: Conclusion | None) -> Settlement:
+        progress.is_concluded = True
+        return replace(
+            self._nothing_made(progress, "last"),
+            idempotency=progress.idempotency,
+            is_last=True,
+            conclusion=conclusion,
+        )
+
     async def _work(self, progress: _Progress) -> None:
         places = tuple(range(progress.order.n))
         async with asyncio.TaskGroup() as calls:
@@ -185,23 +254,81 @@ class Generate:
     async def _fill(self, progress: _Progress, places: tuple[int, ...], calls: asyncio.TaskGroup) -> None:
         """Fill *places*: ask, take what is ready, call for what is ours, wait for the rest, ask again."""
         while places and self._may_go_on(progress):
-            ask = self._ask(progress, len(places))
-            try:
-                grant = await self.state.begin(ask)
-            except (RateLimited, Unauthenticated, PermissionDenied, StateUnavailable) as refusal:
-                progress.error = refusal
+            begun = await self._begin(progress, len(places))
+            if begun is None:
+                for index in progress.awaiting:
+                    # It was sent to ask for others too: let another one go.
+                    self.flights.wake(progress.pool or "", index)
                 return
-            if ask.round == 0:
-                pending = len(places) - len(grant.ready)
-                progress.running.emit(Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending))
-            places = await self._take_ready(progress, places, grant.ready)
+            ask, grant = begun
+            places = await self._take_ready(progress, places, grant.ready, grant.resumed)
             made_here, places = places[: len(grant.mine)], places[len(grant.mine) :]
             await self._dispatch(progress, ask, grant, made_here, calls)
+            if not grant.degraded:
+                # Redis has just said that the makers live.
+                progress.waits_since_s = self.clock.monotonic_s()
             if places and grant.awaited:
                 places = await self._wait(progress, places, grant.awaited)
             elif places and not grant.ready and not grant.mine:
                 # Nothing was granted and nothing is under way: the cache may not be filled, or is inconsistent.
                 progress.error = progress.error or self._nothing_granted(progress)
+
+    async def _begin(self, progress: _Progress, n: int) -> tuple[Ask, Grant] | None:
+        """Ask the shared state for *n* images; None when the order ends here, refused or answered."""
+        while True:
+            ask = self._ask(progress, n)
+            try:
+                grant = await self.state.begin(ask)
+            except _REFUSALS as refusal:
+                progress.error = refusal
+                return None
+            if progress.is_begun and (grant.is_under_way or grant.conclusion is not None):
+                # The key was taken over while this process seemed dead: its new owner answers.
+                progress.error = OrderUnderWay()
+                return None
+            if grant.conclusion is not None:
+                await self._repeat(progress, grant.conclusion)
+                return None
+            if not grant.is_under_way:
+                break
+            if not await self._wait_for_twin(progress):
+                return None
+        progress.is_begun = True
+        if ask.round == 0:
+            pending = n - len(grant.ready)
+            progress.running.emit(Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending))
+        return ask, grant
+
+    async def _wait_for_twin(self, progress: _Progress) -> bool:
+        """Leave the order to another one with the same `Idempotency-Key`; whether to ask again."""
+        progress.round = 0
+        left_s = progress.order.deadline_s - self.clock.monotonic_s()
+        if left_s <= 0:
+            progress.error = OrderUnderWay()
+            return False
+        await asyncio.sleep(min(_TWIN_PAUSE_S, left_s))
+        return not progress.running.is_abandoned
+
+    async def _repeat(self, progress: _Progress, conclusion: Conclusion) -> None:
+        """Answer as before: nothing is counted or paid."""
+        progress.running.emit(Admitted(limits=(), degraded=False, pending=0, is_replayed=True))
+        if conclusion.failures:
+            progress.error = self._failed(progress, list(conclusion.failures))
+        for place, image in enumerate(conclusion.images):
+            try:
+                data = await self._read_again(progress, image)
+            except (ImageMissing, StoreUnavailable, StateUnavailable) as error:
+                progress.error = ImageGone() if isinstance(error, ImageMissing) else error
+                return
+            progress.filled += 1
+            progress.running.emit(ImageReady(position=place, image=image, source=Source.HIT, data=data))
+
+    async def _read_again(self, progress: _Progress, image: Image) -> bytes | None:
+        if not await self.references.has(progress.order.caller.team, image.name):
+            raise ImageMissing
+        if progress.order.delivery is Delivery.URL:
+            return None
+        return await self.store.get(image.name)
 
     def _ask(self, progress: _Progress, n: int) -> Ask:
         order, cache = progress.order, progress.order.cache
@@ -220,6 +347,7 @@ class Generate:
             key_id=order.caller.key_id,
             weight=weigh_image(model, progress.sent.parameters),
             estimate_microusd=self._estimate(model, progress.sent),
+            idempotency=progress.idempotency,
             max_age_s=cache.max_age_s,
             fresh=not cache.reuse,
             only_ready=cache.only_if_cached,
@@ -230,15 +358,24 @@ class Generate:
         progress.round += 1
         return ask
 
+    async def _is_kept(self, progress: _Progress, variant: Variant) -> bool:
+        """Whether an image that was made under the same key before may still be handed out."""
+        try:
+            return await self.references.has(progress.order.caller.team, variant.image.name)
+        except StateUnavailable:
+            return True
+
     async def _take_ready(
-        self, progress: _Progress, places: tuple[int, ...], ready: tuple[Variant, ...]
+        self, progress: _Progress, places: tuple[int, ...], ready: tuple[Variant, ...], resumed: int
     ) -> tuple[int, ...]:
-        """Hand out *ready* variants to the first *places*; returns the places still empty."""
-        for variant in ready:
+        """Hand out *ready* variants to the first *places*; returns the places still empty.
+
+        The first *resumed* of them do not come from a pool, from which deletion takes its images.
+        """
+        for number, variant in enumerate(ready):
             progress.used.append(variant.index)
-            if progress.round > 1 and progress.pool:
-                # The news of it was lost: whoever else waits for it need not find out by polling.
-                self.flights.wake(progress.pool, variant.index)
+            if number < resumed and not await self._is_kept(progress, variant):
+                continue
             data: bytes | None = None
             if progress.order.delivery is Delivery.B64_JSON:
                 try:
@@ -249,6 +386,9 @@ class Generate:
                 except StoreUnavailable as error:
                     progress.error = error
                     continue
+            if progress.round > 1 and progress.pool:
+                # Whoever else waits for it here need not ask.
+                self.flights.land(progress.pool, variant.index, Landing(image=variant.image, data=data))
             place, *rest = places
             places = tuple(rest)
             progress.filled += 1
@@ -262,20 +402,24 @@ class Generate:
 
     async def _forget(self, progress: _Progress, variant: Variant) -> None:
         """Drop a variant whose bytes are gone from the pool, so that it is made again."""
+        with contextlib.suppress(StateUnavailable):
+            await self.references.forget(progress.order.caller.team, variant.image.name)
+        nothing = self._nothing_made(progress, f"forget.{variant.index}")
+        await self.state.finish(replace(nothing, forgotten=((variant.index, variant.image.digest),)))
+
+    def _nothing_made(self, progress: _Progress, part: str) -> Settlement:
+        """Return a settlement without images, for what else there is to say."""
         caller = progress.order.caller
-        await self.state.finish(
-            Settlement(
-                id=progress.order.id,
-                part=f"forget.{variant.index}",
-                fence="",
-                team=caller.team,
-                user=caller.user,
-                model=progress.sent.model,
-                realm=self.realm,
-                pool=progress.pool,
-                limits=(),
-                forgotten=((variant.index, variant.image.digest),),
-            )
+        return Settlement(
+            id=progress.order.id,
+            part=part,
+            fence="",
+            team=caller.team,
+            user=caller.user,
+            model=progress.sent.model,
+            realm=self.realm,
+            pool=progress.pool,
+            limits=(),
         )
 
     async def _dispatch(
@@ -295,6 +439,7 @@ class Generate:
             sent=progress.sent,
             model=self.catalog.models[progress.sent.model],
             ask=ask,
+            origin=progress.origin,
             realm=self.realm,
             safety_identifier=keyed_hash(
                 self.keys.person, f"{order.caller.user} {order.safety_identifier or ''}"
@@ -366,32 +511,53 @@ class Generate:
         self, progress: _Progress, places: tuple[int, ...], awaited: tuple[int, ...]
     ) -> tuple[int, ...]:
         """Wait for images others are making; returns the places that must be asked for again."""
-        if set(awaited) - set(progress.awaiting):
-            progress.waits_since_s = self.clock.monotonic_s()
+        if self.flights.is_full:
+            progress.error = OrderFailed((NOT_SENT,), kept=progress.filled)
+            return places
         progress.awaiting = awaited
         self.telemetry.record(InFlight(waiters=1))
         try:
             left_s = max(0.0, progress.order.deadline_s - self.clock.monotonic_s())
-            landings = await self.flights.wait(progress.pool or "", awaited, left_s=left_s)
+            # A stream wants each image as soon as it is there; an answer in JSON wants them all.
+            landings = await self.flights.wait(
+                progress.pool or "", awaited, left_s=left_s, for_all=not progress.order.is_streamed
+            )
         finally:
             self.telemetry.record(InFlight(waiters=-1))
         for index, landing in landings.items():
-            has_image = landing.image is not None and (
-                landing.is_stored or progress.order.delivery is not Delivery.URL
-            )
-            if not has_image and landing.failure is None:
+            landed = await self._load_landed(progress, landing)
+            if landed is None and landing.failure is None:
                 continue
             place, *rest = places
             places = tuple(rest)
             progress.used.append(index)
-            if has_image and landing.image is not None:
-                self._deliver_landed(progress, place, landing.image, landing.data)
             if landing.failure is not None:
                 progress.failures.append(landing.failure)
                 progress.running.emit(CallFailed(positions=(place,), failure=landing.failure))
+            else:
+                self._deliver_landed(progress, place, landed)
         return places
 
-    def _deliver_landed(self, progress: _Progress, place: int, image: Image, data: bytes | None) -> None:
+    async def _load_landed(self, progress: _Progress, landing: Landing) -> tuple[Image, bytes | None] | None:
+        """Return the image as it will be delivered, or None where it cannot be."""
+        image, data = landing.image, landing.data
+        if image is None:
+            return None
+        if progress.order.delivery is Delivery.URL:
+            return (image, data) if landing.is_stored else None
+        if data is None:
+            try:
+                data = await self.store.get(image.name)
+            except (ImageMissing, StoreUnavailable):
+                return None
+        return image, data
+
+    def _deliver_landed(
+        self, progress: _Progress, place: int, landed: tuple[Image, bytes | None] | None
+    ) -> None:
+        if landed is None:
+            raise AssertionError("neither an image nor a failure")
+        image, data = landed
         progress.filled += 1
         progress.running.emit(ImageReady(position=place, image=image, source=Source.COALESCED, data=data))
         self._count(progress, Source.COALESCED)

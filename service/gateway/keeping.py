@@ -4,9 +4,10 @@ import hashlib
 from dataclasses import dataclass
 
 from service.domain.catalog import Model, parse_size
+from service.domain.credentials import has_credentials
 from service.domain.errors import Billing, CallFailure, FailureKind, StoreUnavailable
 from service.domain.fanout import share_usage
-from service.domain.images import CallMade, Image, Parameters, RawImage, SentOrder
+from service.domain.images import CallMade, Credentials, Image, Parameters, RawImage, SentOrder
 from service.domain.pricing import estimate_image, price_usage
 from service.ports import Clock, ImageStore, Picture, PictureBroken, Pictures
 
@@ -32,7 +33,7 @@ class Keeper:
         """Finish and store the images of one call, in its order."""
         shares = share_usage(made.usage, len(made.images)) if made.usage else [None] * len(made.images)
         return [
-            await self._keep_one(raw, sent, model, usage=share, resolved=dict(made.resolved))
+            await self._keep_one(raw, sent, model, usage=share, made=made)
             for raw, share in zip(made.images, shares, strict=True)
         ]
 
@@ -43,7 +44,7 @@ class Keeper:
         model: Model,
         *,
         usage: dict[str, object] | None,
-        resolved: dict[str, str],
+        made: CallMade,
     ) -> Kept | CallFailure:
         try:
             picture = await self._pictures.finish(raw.data, sent.finish)
@@ -63,14 +64,23 @@ class Keeper:
             created_s=int(self._clock.wall_s()),
             revised_prompt=raw.revised_prompt,
             usage=usage,
-            resolved=resolved,
+            resolved=dict(made.resolved),
             cost_microusd=estimate_image(model, _as_made(sent, picture)) if cost is None else cost,
+            answered_model=made.answered_model,
+            credentials=_credentials(raw, picture),
         )
         try:
             await self._store.put(image.name, picture.data)
         except StoreUnavailable:
             return Kept(image, picture.data, is_stored=False)
         return Kept(image, picture.data, is_stored=True)
+
+
+def _credentials(raw: RawImage, picture: Picture) -> Credentials:
+    """Tell what became of the provider's content credentials: new pixels would belie them, so none are copied."""
+    if not has_credentials(raw.data):
+        return Credentials.NONE
+    return Credentials.KEPT if picture.data == raw.data else Credentials.LOST
 
 
 def _as_made(sent: SentOrder, picture: Picture) -> Parameters:

@@ -13,14 +13,14 @@ from types import TracebackType
 from typing import Self
 
 from service.domain.errors import Draining, GatewayError
-from service.domain.images import OrderDone, OrderFact
+from service.domain.images import Image, ImageReady, OrderDone, OrderFact
 from service.ports import InFlight, OrderCrashed, Telemetry
 
 
 class RunningOrder:
     """One order under way: what the order writes and one reader reads.
 
-    Facts are bounded by construction (a few for each image), and dropped once
+    *delivered* are its images by place, whether somebody reads or not. Facts are bounded by construction (a few for each image), and dropped once
     the reader has left.
     """
 
@@ -30,6 +30,7 @@ class RunningOrder:
         self._news = asyncio.Event()
         self._has_reader = True
         self._is_over = False
+        self.delivered: dict[int, Image] = {}
 
     @property
     def is_abandoned(self) -> bool:
@@ -38,6 +39,8 @@ class RunningOrder:
 
     def emit(self, fact: OrderFact) -> None:
         """Tell the reader, if there still is one; never blocks."""
+        if isinstance(fact, ImageReady):
+            self.delivered[fact.position] = fact.image
         if self._has_reader:
             self._facts.append(fact)
             self._news.set()

@@ -5,12 +5,19 @@ the order book's own time-out.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
 from service.domain.callers import RATES, Resource
-from service.domain.errors import PermissionDenied, RateLimited, StateUnavailable, Unauthenticated
+from service.domain.errors import (
+    IdempotencyMismatch,
+    PermissionDenied,
+    RateLimited,
+    StateUnavailable,
+    Unauthenticated,
+)
 from service.gateway.breaker import Breaker
 from service.gateway.degraded import LocalShare
 from service.gateway.flights import Flights
@@ -32,6 +39,11 @@ from service.ports import (
 LEASE_S = 30.0
 """How long claims and holds live without renewal (design, section 5)."""
 
+_GRACE_S = 3.0
+"""So long after an outage what lapsed in it still counts: living processes are about to renew it."""
+_MOST_ASKING = 48
+"""Orders that ask Redis at once; fewer than it has connections."""
+_UNHEARD = ("timeout", "connection", "pool")
 _ABOUT_KEYS = frozenset({"wrongtype", "response", "mixed_up"})
 _REPLAY_S = 1.0
 _REPLAYED_AT_ONCE = 100
@@ -48,9 +60,13 @@ class SharedState:
     ) -> None:
         self._book = book
         self._outbox = outbox
+        self._clock = clock
         self._telemetry = telemetry
         self._local = local
         self._breaker = Breaker(clock)
+        self._is_back = asyncio.Event()
+        self._back_at_s = -_GRACE_S
+        self._turns = asyncio.Semaphore(_MOST_ASKING)
         self._leases: dict[str, Lease] = {}
 
     @property
@@ -73,11 +89,19 @@ class SharedState:
             self._telemetry.record(LimitDecided(decision=refusal.refused.resource, degraded=refusal.degraded))
             raise
         except StateUnavailable:
-            # Without Redis only a budget refuses: nobody knows what is left of it.
-            self._telemetry.record(LimitDecided(decision=Resource.BUDGET_PER_MONTH, degraded=True))
+            # Without Redis nobody knows what is left of a budget, or whether a key was used before.
+            decision = "idempotency" if ask.idempotency else Resource.BUDGET_PER_MONTH
+            self._telemetry.record(LimitDecided(decision=decision, degraded=True))
             raise
+        if grant.is_under_way or grant.conclusion is not None:
+            return grant
         if ask.round == 0:
             self._telemetry.record(LimitDecided(decision="allowed", degraded=grant.degraded))
+        if ask.idempotency is not None:
+            # Also while it only waits for others: its key is held as long as it lives.
+            self._leases[_record_lease(ask.id)] = Lease(
+                id=ask.id, fence="", team=ask.team, pool=None, idempotency=ask.idempotency
+            )
         if grant.mine and not grant.degraded:
             self._leases[ask.fence] = Lease(
                 id=ask.id,
@@ -93,7 +117,7 @@ class SharedState:
         """Settle a part of an order, now or, when Redis is away, later."""
         self._end_locally(settlement)
         try:
-            is_settled = await self._try("finish", self._book.finish, settlement)
+            is_settled = await self._try("finish", self._book.finish, settlement) is None
         except asyncio.CancelledError:
             # Whether it arrived is not known; sent twice it counts once.
             self._outbox.add(settlement)
@@ -107,9 +131,12 @@ class SharedState:
         self._outbox.add(settlement)
 
     async def renew_forever(self) -> None:
-        """Hold the claims of living orders."""
+        """Hold the claims of living orders; at once when Redis is back, since they may have lapsed meanwhile."""
         while True:
-            await asyncio.sleep(LEASE_S / 3)
+            self._is_back.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LEASE_S / 3):
+                    await self._is_back.wait()
             await self._try("renew", self._book.renew, list(self._leases.values()))
 
     async def replay_forever(self) -> None:
@@ -124,9 +151,13 @@ class SharedState:
         sent = 0
         pending = self._outbox.pending(_REPLAYED_AT_ONCE)
         for settlement in pending:
-            if await self._try("replay", self._book.finish, settlement):
+            obstacle = await self._try("replay", self._book.finish, settlement)
+            if obstacle is None:
                 self._outbox.remove([settlement])
                 sent += 1
+            elif obstacle in _ABOUT_KEYS:
+                # One that cannot be taken goes behind the others.
+                self._outbox.add(settlement)
             elif self._breaker.is_open:
                 return False
         return 0 < sent == _REPLAYED_AT_ONCE
@@ -143,20 +174,47 @@ class SharedState:
             flights.wake(pool, index)
 
     async def _begin(self, ask: Ask) -> Grant:
+        # A burst waits here rather than for a connection, where it would look like a slow Redis.
+        async with self._turns:
+            return await self._begin_in_turn(ask)
+
+    async def _begin_in_turn(self, ask: Ask) -> Grant:
         if not self._breaker.allows():
+            _check_bookable(ask)
             return _wait_on(ask) or self._local.begin(ask)
         try:
-            grant = await self._book.begin(ask)
-        except StateUnavailable as error:
-            self._fail("begin", error)
+            grant = await self._ask_twice(ask)
+        except StateUnavailable:
+            if ask.idempotency is not None and ask.round == 0:
+                # What Redis may have given unheard is given up; with it goes the key.
+                self._outbox.add(_give_up(ask))
+            _check_bookable(ask)
             return _wait_on(ask) or self._begin_unheard(ask)
-        except (RateLimited, Unauthenticated, PermissionDenied):
-            self._breaker.succeed()
+        except (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch):
+            self._succeed()
             raise
-        self._breaker.succeed()
+        self._succeed()
         if grant.foreign:
             self._telemetry.record(StateFailed(operation="begin", reason="foreign"))
         return grant
+
+    async def _ask_twice(self, ask: Ask) -> Grant:
+        """Ask, and once more where no answer came: deciding alone may pay for what is there or being made."""
+        try:
+            return await self._ask_book(ask)
+        except StateUnavailable as error:
+            if error.reason not in _UNHEARD or self._breaker.is_open:
+                raise
+        return await self._ask_book(ask)
+
+    async def _ask_book(self, ask: Ask) -> Grant:
+        started_s = self._clock.monotonic_s()
+        try:
+            is_fresh = self._breaker.is_open or started_s - self._back_at_s < _GRACE_S
+            return await self._book.begin(replace(ask, respects_lapsed=True) if is_fresh else ask)
+        except StateUnavailable as error:
+            self._fail("begin", error, started_s)
+            raise
 
     def _begin_unheard(self, ask: Ask) -> Grant:
         """Admit locally after a question whose answer was lost: Redis may yet act on it.
@@ -175,28 +233,38 @@ class SharedState:
 
     async def _try(
         self, operation: str, call: Callable[[Argument], Awaitable[None]], argument: Argument
-    ) -> bool:
+    ) -> str | None:
+        """Return why it was not done, or None when it was."""
         if not self._breaker.allows():
-            return False
+            return "degraded"
+        started_s = self._clock.monotonic_s()
         try:
             await call(argument)
         except StateUnavailable as error:
-            self._fail(operation, error)
-            return False
-        self._breaker.succeed()
-        return True
+            self._fail(operation, error, started_s)
+            return error.reason
+        self._succeed()
+        return None
 
     async def _beat(self, heartbeats: Heartbeats) -> None:
         self._local.share_among(await heartbeats.beat())
 
-    def _fail(self, operation: str, error: StateUnavailable) -> None:
+    def _succeed(self) -> None:
+        if self._breaker.is_open:
+            self._back_at_s = self._clock.monotonic_s()
+            self._is_back.set()
+        self._breaker.succeed()
+
+    def _fail(self, operation: str, error: StateUnavailable, since_s: float) -> None:
         # A key of the wrong kind is one team's trouble: the server answers.
         if error.reason not in _ABOUT_KEYS:
-            self._breaker.fail()
+            self._breaker.fail(since_s)
         self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
 
     def _end_locally(self, settlement: Settlement) -> None:
         self._local.finish(settlement)
+        if settlement.is_last:
+            self._leases.pop(_record_lease(settlement.id), None)
         lease = self._leases.get(settlement.fence)
         if lease is None:
             return
@@ -229,7 +297,20 @@ def _give_up(ask: Ask) -> Settlement:
         weight=ask.weight,
         estimate_microusd=ask.estimate_microusd,
         released=(-1,),
+        idempotency=ask.idempotency,
+        # An order that goes on keeps its key.
+        is_last=ask.idempotency is not None and ask.round == 0,
     )
+
+
+def _check_bookable(ask: Ask) -> None:
+    """Refuse who asks for exactly once while nobody can promise it; what has begun goes on."""
+    if ask.idempotency is not None and ask.round == 0:
+        raise StateUnavailable("degraded")
+
+
+def _record_lease(order_id: str) -> str:
+    return f"{order_id} key"
 
 
 def _holding_scopes(ask: Ask) -> tuple[tuple[str, str], ...]:

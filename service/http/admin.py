@@ -367,7 +367,7 @@ async def get_usage(request: Request) -> Response:
 @router.delete(
     "/people/{user:path}",
     operation_id="adminPurgePerson",
-    summary="Erase a person: keys, limits, own pictures in the cache, and the name on every sum",
+    summary="Erase a person: keys, limits, the pictures they had made, and the name on every sum",
     response_model=Erased,
 )
 async def purge_person(request: Request, user: str) -> Response:

@@ -9,10 +9,12 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.domain.bridge import in_words_of
 from service.domain.catalog import Model
-from service.domain.errors import GatewayError
+from service.domain.errors import CallFailure, GatewayError, OrderFailed
 from service.domain.images import (
     Admitted,
+    CallFailed,
     Delivery,
     ImageOrder,
     ImageReady,
@@ -26,16 +28,32 @@ from service.http.errors import CLIENT_GONE, describe, limit_headers
 from service.http.schemas import encode_answer
 from service.http.services import HttpServices
 
+_WATCH_AFTER_S = 0.05
+"""Hits are answered sooner, and need no task of their own."""
+
 
 class Answer:
-    """Reads one order's facts; answers in JSON."""
+    """Reads one order's facts; answers in JSON.
 
-    def __init__(self, services: HttpServices, order: ImageOrder, model: Model, sent: SentOrder) -> None:
+    With *accepts_partial*, images that could not be made are told beside those that were.
+    """
+
+    def __init__(
+        self,
+        services: HttpServices,
+        order: ImageOrder,
+        model: Model,
+        sent: SentOrder,
+        *,
+        accepts_partial: bool = False,
+    ) -> None:
         self._services = services
         self._order = order
         self._model = model
         self._sent = sent
+        self._accepts_partial = accepts_partial
         self._images: dict[int, ImageReady] = {}
+        self._failures: dict[int, CallFailure] = {}
         self._admitted: Admitted | None = None
         self._error: GatewayError | None = None
         self._is_done = False
@@ -46,17 +64,19 @@ class Answer:
         return self._admitted is None or self._admitted.pending > 0
 
     async def collect(self, request: Request, running: RunningOrder) -> Response:
-        """Read all facts; when images must be waited for, watch whether the client stays."""
+        """Read all facts; what takes longer than a moment is watched for a client that leaves."""
         started_s = self._services.clock.monotonic_s()
-        first = await running.next_fact()
-        self.take(first)
+        watchers: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as group:
-            watcher = None
-            if isinstance(first, Admitted) and first.pending:
-                watcher = group.create_task(_abandon_when_gone(request, running))
+
+            def watch() -> None:
+                watchers.append(group.create_task(abandon_when_gone(request, running)))
+
+            timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch)
             async for fact in running.facts():
                 self.take(fact)
-            if watcher is not None:
+            timer.cancel()
+            for watcher in watchers:
                 watcher.cancel()
         if not self._is_done:
             return CLIENT_GONE.response()
@@ -69,6 +89,8 @@ class Answer:
                 self._admitted = fact
             case ImageReady():
                 self._images[fact.position] = fact
+            case CallFailed():
+                self._failures |= dict.fromkeys(fact.positions, fact.failure)
             case OrderDone():
                 self._error = fact.error
                 self._is_done = True
@@ -79,7 +101,11 @@ class Answer:
         """Answer in JSON, once the order is over."""
         request.scope["state"]["log"] = self.log_fields()
         headers = self.headers(duration_s)
-        if self._error is not None:
+        errors: list[dict[str, Any]] = []
+        if self._error is not None and self._images and self._accepts_partial:
+            errors = self._describe_missing(self._error)
+            headers["preference-applied"] = "return=partial"
+        elif self._error is not None:
             problem = describe(self._error)
             return Response(
                 problem.body(),
@@ -91,16 +117,27 @@ class Answer:
         by_url = self._order.delivery is Delivery.URL
         body = encode_answer(
             images,
-            created_s=max(ready.image.created_s for ready in images),
-            urls={ready.position: self._services.links.sign(ready.image.name) for ready in images}
-            if by_url
-            else {},
+            urls={ready.position: self._link(ready) for ready in images} if by_url else {},
             with_usage=self._model.answers_usage,
             revised_prompt=self._order.prompt if self._model.answers_revised_prompt else None,
             # Answers of DALL·E had nothing but `created` and `data`.
             safety_identifier=self._order.safety_identifier if self._model.answers_usage else None,
+            errors=errors,
         )
         return Response(body, headers=headers, media_type="application/json")
+
+    def _link(self, ready: ImageReady) -> str:
+        return self._services.links.sign(self._order.caller.team, ready.image.name)
+
+    def _describe_missing(self, error: GatewayError) -> list[dict[str, Any]]:
+        """Return an error for each place of the answer that stays empty."""
+        missing = [place for place in range(self._order.n) if place not in self._images]
+        described = []
+        for place in missing:
+            failure = self._failures.get(place)
+            reason = OrderFailed((in_words_of(self._model, failure),), kept=0) if failure else error
+            described.append({"index": place, **describe(reason).error()})
+        return described
 
     def headers(self, duration_s: float) -> dict[str, str]:
         """Return what the headers can tell by now."""
@@ -112,6 +149,8 @@ class Answer:
         }
         if self._admitted is not None:
             headers |= limit_headers(self._admitted.limits, degraded=self._admitted.degraded)
+            if self._admitted.is_replayed:
+                headers["idempotent-replayed"] = "true"
         if self._images:
             headers["x-cache"] = self._cache_state()
             headers["x-cost-microusd"] = _cost(self._images)
@@ -154,7 +193,8 @@ class Answer:
         return fields
 
 
-async def _abandon_when_gone(request: Request, running: RunningOrder) -> None:
+async def abandon_when_gone(request: Request, running: RunningOrder) -> None:
+    """Wait for the client to leave, and abandon its order then."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     running.abandon()

@@ -34,10 +34,14 @@ class Problem:
     headers: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
 
+    def error(self) -> dict[str, Any]:
+        """Return the error object of the envelope."""
+        known = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {**self.details, **known}
+
     def body(self) -> bytes:
         """Return the envelope as JSON."""
-        known = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
-        return orjson.dumps({"error": {**self.details, **known}})
+        return orjson.dumps({"error": self.error()})
 
     def response(self) -> Response:
         """Return the answer."""
@@ -245,6 +249,12 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     # The SDKs try a 409 again by themselves, which cannot help here.
     (errors.Conflict, lambda error: Problem(409, str(error), code="conflict", headers=_NO_RETRY)),
     (errors.RateLimited, _rate_limited),
+    (errors.IdempotencyMismatch, lambda error: Problem(422, str(error), code="idempotency_key_reuse")),
+    (
+        errors.OrderUnderWay,
+        lambda error: Problem(409, str(error), code="order_under_way", headers=_retry_headers(2.0)),
+    ),
+    (errors.ImageGone, lambda error: Problem(410, str(error), code="image_gone", headers=_NO_RETRY)),
     (errors.NotCached, lambda error: Problem(504, str(error), code="not_cached", headers=_NO_RETRY)),
     (errors.OrderFailed, _order_failed),
     (errors.DeadlineExceeded, _deadline),
@@ -261,6 +271,13 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
         ),
     ),
     (errors.ImageMissing, lambda error: Problem(404, str(error), code="image_not_found")),
+    (
+        errors.ImageNotKept,
+        # The same link may be good again: what was deleted may be made again, byte for byte.
+        lambda error: Problem(
+            410, str(error), code="image_gone", headers={**_NO_RETRY, "cache-control": "no-store"}
+        ),
+    ),
     (errors.LinkRefused, lambda error: Problem(403, str(error), code="invalid_link")),
     (
         errors.Draining,

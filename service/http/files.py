@@ -1,23 +1,68 @@
-"""`/v1/images/files/{name}`: stored images behind signed links.
+"""`/v1/images/files/{name}`: stored images behind signed links, and what their owner may ask and do.
 
-A link is the credential. Content never changes under a name, so caches may keep it
-for ever; it is shown on any internal page (`CORP: cross-origin`) but never run.
+A link is the credential, as long as its team keeps the image. Content never changes
+under a name, so caches may keep it for ever; it is shown on any internal page
+(`CORP: cross-origin`) but never run. Describing and deleting want credentials, and
+what is not the caller's own does not exist.
 """
 
 import re
+from collections.abc import AsyncIterator
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
-from service.domain.errors import ImageMissing
+from service.domain.errors import ImageMissing, ImageNotKept, StoreUnavailable
+from service.http.access import caller_of
 from service.http.errors import Problem
 from service.http.schemas import ErrorResponse
-from service.http.services import services_of
+from service.http.services import HttpServices, services_of
+from service.ports import Reference
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|jpeg|webp|gif|svg)")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 router = APIRouter(tags=["Images"])
+
+_Team = Annotated[
+    str | None, Query(description="For admins: whose image it is; their own team's unless given.")
+]
+_User = Annotated[
+    str | None, Query(description="For service keys and open gateways: the user who ordered the image.")
+]
+
+
+class Models(BaseModel):
+    """A model by the name the caller asked for, the one we sent, and the one the provider answered, if it did."""
+
+    asked: str
+    sent: str
+    answered: str | None
+
+
+class ImageInfo(BaseModel):
+    """Where a stored image comes from."""
+
+    object: Literal["image"] = "image"
+    name: str
+    created: int = Field(description="Seconds since 1970.")
+    operation: str
+    models: Models
+    realm: str = Field(description="`live`, or `sandbox` for painted test pictures.")
+    fingerprint: str = Field(description="Keyed hash of the order: equal orders have the same.")
+    parents: list[str] = Field(description="SHA-256 of every picture it was edited from.")
+    size_bytes: int
+    width: int
+    height: int
+    content_credentials: str = Field(
+        description="What became of the provider's C2PA data: `kept` untouched, `lost` in resampling, or `none` came."
+    )
+    cost_microusd: int | None = Field(description="Null: the price is not known.")
+    team: str
+    user: str = Field(description="Keyed hash of who had it made.")
+    brief: bool = Field(description="Ordered with `no-store`: kept for an hour.")
 
 
 @router.head("/v1/images/files/{name}", include_in_schema=False)
@@ -28,15 +73,81 @@ router = APIRouter(tags=["Images"])
     response_class=Response,
     responses={
         200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
+        302: {
+            "description": "To the store itself, where the operator has it so (`GATEWAY_STORE_REDIRECT_S`)."
+        },
         "4XX": {"model": ErrorResponse},
     },
 )
 async def get_image_file(request: Request, name: str) -> Response:
-    """Serve the file, a single range of it, or 304."""
+    """Serve the file, a single range of it, 304, or a redirect to the store; 410 once it is not kept."""
     services = services_of(request.scope)
+    _check_name(name)
+    team = services.links.check(name, request.url.query)
+    await services.ownership.check_link(team, name)
+    try:
+        return await _serve(request, services, team, name)
+    except ImageMissing as error:
+        await services.ownership.note_lost(team, name)
+        raise ImageNotKept from error
+
+
+@router.delete(
+    "/v1/images/files/{name}",
+    operation_id="deleteImageFile",
+    summary="Delete a stored image of one's own",
+    status_code=204,
+    responses={"4XX": {"model": ErrorResponse}},
+)
+async def delete_image_file(request: Request, name: str, team: _Team = None, user: _User = None) -> Response:
+    """Take the image out of the cache and let its links answer 410; the bytes go once no team keeps them."""
+    _check_name(name)
+    caller = caller_of(request.scope, named_user=user)
+    await services_of(request.scope).ownership.delete(caller, name, team=team)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/v1/images/files/{name}/info",
+    operation_id="getImageInfo",
+    summary="Tell where a stored image of one's own comes from",
+    responses={"4XX": {"model": ErrorResponse}},
+)
+async def get_image_info(request: Request, name: str, team: _Team = None, user: _User = None) -> ImageInfo:
+    """Describe the image to who had it made, or to an admin."""
+    _check_name(name)
+    caller = caller_of(request.scope, named_user=user)
+    return _describe(await services_of(request.scope).ownership.find(caller, name, team=team))
+
+
+def _check_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise ImageMissing
-    services.links.check(name, request.url.query)
+
+
+def _describe(reference: Reference) -> ImageInfo:
+    return ImageInfo(
+        name=reference.name,
+        created=reference.created_s,
+        operation=reference.operation,
+        models=Models(
+            asked=reference.asked_model, sent=reference.sent_model, answered=reference.answered_model
+        ),
+        realm=reference.realm,
+        fingerprint=reference.fingerprint,
+        parents=list(reference.parents),
+        size_bytes=reference.size_bytes,
+        width=reference.width,
+        height=reference.height,
+        content_credentials=reference.credentials,
+        cost_microusd=reference.cost_microusd,
+        team=reference.team,
+        user=reference.user,
+        brief=reference.is_brief,
+    )
+
+
+async def _serve(request: Request, services: HttpServices, team: str, name: str) -> Response:
     digest, _, kind = name.partition(".")
     media_type = "image/svg+xml" if kind == "svg" else f"image/{kind}"
     headers = {
@@ -51,8 +162,11 @@ async def get_image_file(request: Request, name: str) -> Response:
     size_bytes = await services.files.size(name)
     if _matches(request.headers.get("if-none-match", ""), headers["etag"]):
         return Response(status_code=304, headers=headers)
-    # Ranges have a meaning for GET only (RFC 9110, 14.2).
     is_head = request.method == "HEAD"
+    if services.redirect_s and not is_head and (url := await _presign(services, name)):
+        # Whoever keeps this answer would ask for it again with a link that has run out.
+        return Response(status_code=302, headers={"location": url, "cache-control": "private, no-store"})
+    # Ranges have a meaning for GET only (RFC 9110, 14.2).
     start, end, status = (
         (0, size_bytes, 200) if is_head else _asked_part(request, headers["etag"], size_bytes)
     )
@@ -70,7 +184,31 @@ async def get_image_file(request: Request, name: str) -> Response:
     if is_head:
         return Response(status_code=status, headers=headers, media_type=media_type)
     chunks = services.files.read(name, start, end)
-    return StreamingResponse(chunks, status, headers=headers, media_type=media_type)
+    # Before the status line leaves: what is found damaged at once can still be a 410.
+    first = await anext(chunks)
+    rest = _read_rest(services, team, name, first, chunks)
+    return StreamingResponse(rest, status, headers=headers, media_type=media_type)
+
+
+async def _presign(services: HttpServices, name: str) -> str | None:
+    """Return a link to the store itself, if there is one; without, the file comes from here."""
+    try:
+        return await services.files.presign(name, ttl_s=services.redirect_s)
+    except StoreUnavailable:
+        return None
+
+
+async def _read_rest(
+    services: HttpServices, team: str, name: str, first: bytes, chunks: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    try:
+        yield first
+        async for chunk in chunks:
+            yield chunk
+    except ImageMissing:
+        # Too late for a status: the answer breaks off, and the next one is a 410.
+        await services.ownership.note_lost(team, name)
+        raise
 
 
 def _matches(field: str, etag: str) -> bool:

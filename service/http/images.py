@@ -13,7 +13,7 @@ from service.domain.images import ImageOrder, InputImage, Operation
 from service.domain.inputs import MAX_INPUT_PIXELS
 from service.http.answers import Answer
 from service.http.errors import UNSUPPORTED_TYPE, Refusal
-from service.http.orders import build_order, check_prompt_field, read_form_fields
+from service.http.orders import accepts_partial, build_order, check_prompt_field, read_form_fields
 from service.http.schemas import (
     EditImageJsonRequest,
     ErrorResponse,
@@ -149,7 +149,13 @@ async def _answer(request: Request, order: ImageOrder, form: Form) -> Response:
     except BaseException:
         form.discard()
         raise
-    answer = Answer(services, order, services.catalog.models[order.asked_model], sent)
+    answer = Answer(
+        services,
+        order,
+        services.catalog.models[order.asked_model],
+        sent,
+        accepts_partial=accepts_partial(request),
+    )
     if order.is_streamed:
         return await stream_answer(request, order, answer, running)
     return await answer.collect(request, running)

@@ -28,9 +28,11 @@ def build_order(
     response_format = fields.pop("response_format", None)
     named_user, safety_identifier = fields.pop("user", None), fields.pop("safety_identifier", None)
     model = services.catalog.find(fields.pop("model", None) or services.catalog.name_for(fields))
+    named_user_or_id = safety_identifier or named_user
     is_streamed = fields.get("stream") is True
     delivery = parse_delivery(response_format, model.delivery)
     partial_images = fields.get("partial_images", 0)
+    caller = caller_of(request.scope, named_user=named_user_or_id)
     return ImageOrder(
         id=uuid4().hex,
         operation=operation,
@@ -40,13 +42,14 @@ def build_order(
         parameters=fields,
         # Events carry the picture itself: there is no field for a link in them.
         delivery=Delivery.B64_JSON if is_streamed else delivery,
-        caller=caller_of(request.scope, named_user=safety_identifier or named_user),
+        caller=caller,
         deadline_s=services.clock.monotonic_s() + _timeout_s(request, services.deadline_s),
         cache=_cache_control(request),
-        safety_identifier=safety_identifier or named_user,
+        safety_identifier=named_user_or_id,
         inputs=inputs,
         is_streamed=is_streamed,
         partial_images=partial_images if isinstance(partial_images, int) else 0,
+        idempotency_key=_idempotency_key(request),
     )
 
 
@@ -109,6 +112,38 @@ def _put_nested(fields: dict[str, Any], name: str, text: str) -> None:
         target = target.setdefault(part, {}) if isinstance(target, dict) else {}
     if isinstance(target, dict):
         target[rest[-1]] = text
+
+
+def accepts_partial(request: Request) -> bool:
+    """Whether the caller takes fewer images than it asked for (`Prefer: return=partial`, RFC 7240)."""
+    preferences = ",".join(request.headers.getlist("prefer")).replace(" ", "").lower()
+    return "return=partial" in re.split("[,;]", preferences)
+
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+
+
+def _idempotency_key(request: Request) -> str | None:
+    """Return the `Idempotency-Key`, quoted as a structured string or bare."""
+    values = request.headers.getlist("idempotency-key")
+    if not values:
+        return None
+    key = values[0].strip()
+    if len(key) >= 2 and key[0] == key[-1] == '"':
+        key = key[1:-1]
+    if len(values) > 1 or not _KEY.fullmatch(key):
+        raise InvalidOrder(
+            "Idempotency-Key must be one header of 1 to 255 printable ASCII characters.",
+            param=None,
+            code="invalid_idempotency_key",
+        )
+    if request.scope["state"]["identity"].user is None:
+        raise InvalidOrder(
+            "Idempotency-Key needs a caller who can be told from others: send a key as Authorization: Bearer.",
+            param=None,
+            code="idempotency_needs_key",
+        )
+    return key
 
 
 def _timeout_s(request: Request, longest_s: float) -> float:

@@ -83,6 +83,16 @@ class ImageData(BaseModel):
     revised_prompt: str | None = None
 
 
+class PartialError(BaseModel):
+    """Why the image *index* of a partial answer (`Prefer: return=partial`) is missing."""
+
+    index: int
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
 class ImagesResponse(BaseModel):
     """The answer of the image routes."""
 
@@ -94,6 +104,7 @@ class ImagesResponse(BaseModel):
     size: str | None = None
     usage: dict[str, Any] | None = None
     safety_identifier: str | None = None
+    errors: list[PartialError] | None = None
 
 
 class ErrorBody(BaseModel):
@@ -152,15 +163,15 @@ def parse_delivery(value: str | None, default: Delivery) -> Delivery:
 def encode_answer(
     images: Sequence[ImageReady],
     *,
-    created_s: int,
     urls: Mapping[int, str],
     with_usage: bool,
     revised_prompt: str | None,
     safety_identifier: str | None,
+    errors: Sequence[Mapping[str, Any]] = (),
 ) -> bytes:
     """Return the JSON of an images answer; pictures without a URL go as base64."""
     answer: dict[str, Any] = {
-        "created": created_s,
+        "created": max(ready.image.created_s for ready in images),
         "data": [_encode_image(ready, urls.get(ready.position), revised_prompt) for ready in images],
     }
     if with_usage:
@@ -170,6 +181,8 @@ def encode_answer(
             answer["usage"] = add_usage(usage)
     if safety_identifier is not None:
         answer["safety_identifier"] = safety_identifier
+    if errors:
+        answer["errors"] = errors
     return orjson.dumps(answer)
 
 

@@ -11,6 +11,8 @@ from service.gateway.administration import Administration
 from service.gateway.callers import Callers
 from service.gateway.generate import Generate
 from service.gateway.orders import OrderRunner
+from service.gateway.ownership import Ownership
+from service.gateway.purging import Purging
 from service.gateway.state import SharedState
 from service.gateway.usage import Usage
 from service.ports import Clock, ImageFiles, InputPictures, Links, Telemetry
@@ -21,7 +23,8 @@ class HttpServices:
     """Use cases and ports as endpoints need them.
 
     *is_open* asks for no credentials; *metrics_key* opens `/metrics` where some are asked
-    for; *uploads* is where inputs lie while orders run.
+    for; *redirect_s* above 0 sends who reads a file to the store itself, for that long;
+    *uploads* is where inputs lie while orders run.
     """
 
     generate: Generate
@@ -29,6 +32,8 @@ class HttpServices:
     state: SharedState
     catalog: Catalog
     files: ImageFiles
+    ownership: Ownership
+    purging: Purging
     inputs: InputPictures
     links: Links
     clock: Clock
@@ -38,6 +43,7 @@ class HttpServices:
     usage: Usage
     is_open: bool
     metrics_key: str | None
+    redirect_s: int
     deadline_s: float
     caches: bool
     uploads: Path

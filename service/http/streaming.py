@@ -7,7 +7,7 @@ success.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import orjson
@@ -27,7 +27,7 @@ from service.domain.images import (
     PartialReady,
 )
 from service.gateway.orders import RunningOrder
-from service.http.answers import Answer
+from service.http.answers import Answer, abandon_when_gone
 from service.http.errors import describe
 
 PING_S = 15.0
@@ -48,7 +48,7 @@ async def stream_answer(
     request: Request, order: ImageOrder, answer: Answer, running: RunningOrder
 ) -> Response:
     """Answer with events, or with a plain error when the order fails before the first."""
-    pending = await _first_news(answer, running)
+    pending = await _watched(request, running, _first_news(answer, running))
     if isinstance(pending, OrderDone):
         return answer.respond(request, 0.0)
     headers = {**answer.headers(0.0), "cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -58,6 +58,17 @@ async def stream_answer(
             headers.pop(name, None)
     events = _events(request, order, answer, running, pending)
     return StreamingResponse(events, headers=headers, media_type="text/event-stream")
+
+
+async def _watched(
+    request: Request, running: RunningOrder, news: Coroutine[Any, Any, OrderFact | None]
+) -> OrderFact | None:
+    """Await *news*; a client that leaves meanwhile abandons its order."""
+    async with asyncio.TaskGroup() as group:
+        watcher = group.create_task(abandon_when_gone(request, running))
+        fact = await news
+        watcher.cancel()
+    return fact
 
 
 async def _first_news(answer: Answer, running: RunningOrder) -> OrderFact | None:

@@ -18,13 +18,17 @@ _PARTIAL_TOKENS = 100
 _LETTERS_PER_TOKEN = 4
 
 
-def to_answer(order: Order, pictures: Sequence[Painted]) -> dict[str, object]:
-    """Return the answer of the GPT image models."""
+def to_answer(
+    order: Order, pictures: Sequence[Painted], urls: Sequence[str] | None = None
+) -> dict[str, object]:
+    """Return the answer of the GPT image models; with *urls* as some servers that imitate them answer."""
     usage = _to_usage(order, len(pictures))
     usage["output_tokens_details"] = {"image_tokens": usage["output_tokens"], "text_tokens": 0}
     return {
         "created": _now_s(),
-        "data": [{"b64_json": picture.base64} for picture in pictures],
+        "data": [{"url": url} for url in urls]
+        if urls is not None
+        else [{"b64_json": picture.base64} for picture in pictures],
         **_to_look(order),
         "usage": usage,
         **_to_identifier(order),

@@ -43,6 +43,12 @@ class Behaviour(BaseModel):
     )
     images_short: int | None = Field(default=None, ge=0, description="so many fewer images than asked")
     paint: Literal["full", "flat"] = "full"
+    answer_urls: bool = Field(
+        default=False, description="living models answer URLs, as DALL-E did; not in streams"
+    )
+    embed_credentials: bool = Field(
+        default=False, description="painted PNGs carry a C2PA manifest store, which nobody has signed"
+    )
     repeat_pictures: bool = Field(default=False, description="equal orders get equal pictures, byte for byte")
 
 

@@ -27,6 +27,7 @@ class JournalImage:
     serial: int
     sha256: str
     order_hash: str
+    has_credentials: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ import hashlib
 import io
 import math
 import random
+import zlib
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
 
@@ -50,6 +51,7 @@ class Picture:
     is_flat: bool
     mark: Mark
     block: int = 1
+    has_credentials: bool = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -216,4 +218,17 @@ def _encode(canvas: Image.Image, picture: Picture) -> bytes:
             canvas.save(file, "WEBP", quality=picture.output_compression, method=0)
         case _:
             canvas.save(file, "PNG", compress_level=1)
-    return file.getvalue()
+    return embed_credentials(file.getvalue()) if picture.has_credentials else file.getvalue()
+
+
+def embed_credentials(file: bytes) -> bytes:
+    """Return a PNG with an empty C2PA manifest store behind its header, in a chunk `caBX` (C2PA 2.x, A.3)."""
+    kind, end_of_header = b"caBX", 33
+    description = _to_box(b"jumd", b"c2pa" + bytes.fromhex("00110010800000aa00389b71") + b"\x03c2pa\x00")
+    store = _to_box(b"jumb", description)
+    chunk = len(store).to_bytes(4) + kind + store + zlib.crc32(kind + store).to_bytes(4)
+    return file[:end_of_header] + chunk + file[end_of_header:]
+
+
+def _to_box(kind: bytes, content: bytes) -> bytes:
+    return (len(content) + 8).to_bytes(4) + kind + content

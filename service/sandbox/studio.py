@@ -31,6 +31,7 @@ class Painted:
     sha256: str
     base64: str
     file: bytes
+    has_credentials: bool
 
 
 class Studio:
@@ -84,6 +85,7 @@ class Studio:
             output_compression=order.output_compression,
             is_transparent=order.background == "transparent",
             is_flat=behaviour.paint == "flat",
+            has_credentials=behaviour.embed_credentials and order.output_format == "png",
             mark=Mark(order_hash=order.order_hash, serial=serial),
         )
 
@@ -100,4 +102,5 @@ def _finish(picture: Picture) -> Painted:
         sha256=hashlib.sha256(file).hexdigest(),
         base64=pybase64.b64encode_as_string(file),
         file=file,
+        has_credentials=picture.has_credentials,
     )

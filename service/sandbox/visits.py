@@ -46,7 +46,12 @@ class Visit:
     def bill(self, order: Order, pictures: Sequence[Painted]) -> None:
         """Note pictures as painted, from which moment they cost money."""
         self.entry.images += [
-            JournalImage(serial=picture.serial, sha256=picture.sha256, order_hash=order.order_hash)
+            JournalImage(
+                serial=picture.serial,
+                sha256=picture.sha256,
+                order_hash=order.order_hash,
+                has_credentials=picture.has_credentials,
+            )
             for picture in pictures
         ]
         self.entry.billed = bool(self.entry.images)

@@ -67,8 +67,13 @@ async def _make_pictures(visit: Visit, order: Order) -> list[Painted]:
 
 def _to_answer(visit: Visit, order: Order, pictures: Sequence[Painted]) -> dict[str, object]:
     if order.model.contract is Contract.GPT_IMAGE:
-        return to_answer(order, pictures)
+        answers_urls = visit.sandbox.conduct.behaviour.answer_urls
+        return to_answer(order, pictures, _to_urls(visit, pictures) if answers_urls else None)
     if order.response_format == "b64_json":
         return to_dalle_answer(order, [picture.base64 for picture in pictures])
+    return to_dalle_answer(order, _to_urls(visit, pictures))
+
+
+def _to_urls(visit: Visit, pictures: Sequence[Painted]) -> list[str]:
     shelf = visit.request.url_for("picture", name="")
-    return to_dalle_answer(order, [f"{shelf}{visit.sandbox.studio.shelve(picture)}" for picture in pictures])
+    return [f"{shelf}{visit.sandbox.studio.shelve(picture)}" for picture in pictures]

@@ -11,12 +11,15 @@ from service.ports import (
     AttemptMade,
     AuditEntry,
     CostSettled,
+    FilesDeleted,
     ImageDelivered,
+    ImageForgotten,
     InFlight,
     LimitDecided,
     OrderCrashed,
     RequestHandled,
     StateFailed,
+    StoreCounted,
     TelemetryFact,
 )
 
@@ -112,6 +115,10 @@ MODEL = {"model": "gpt-image-2"}
             {"act": "create_key"},
             1.0,
         ),
+        (StoreCounted(images=3, size_bytes=2000), "imagegw_images_kept", {}, 3.0),
+        (StoreCounted(images=3, size_bytes=2000), "imagegw_kept_bytes", {}, 2000.0),
+        (ImageForgotten(reason="age"), "imagegw_images_forgotten_total", {"reason": "age"}, 1.0),
+        (FilesDeleted(files=2), "imagegw_files_deleted_total", {}, 2.0),
     ],
 )
 def test_each_fact_is_counted_where_it_belongs(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.settings import Settings, SettingsError, load_settings, unknown_variables
+from service.wiring import check_settings
 from tests.processes import REPOSITORY
 
 CANARY = "canary-5f1c"
@@ -82,6 +83,14 @@ def test_defaults_are_safe(load: Load) -> None:
         ("GATEWAY_REDIS_URL", f"http://:{CANARY}@redis:6379/0"),
         ("GATEWAY_REDIS_URL", f"redis://:{CANARY}@redis:port/0"),
         ("GATEWAY_STORE_URL", f"ftp://{CANARY}/files"),
+        ("GATEWAY_STORE_ENDPOINT", f"ftp://{CANARY}"),
+        ("GATEWAY_STORE_ENDPOINT", f"http://user:{CANARY}@minio:9000"),
+        ("GATEWAY_STORE_REDIRECT_S", "604801"),
+        ("GATEWAY_STORE_SECRET_ACCESS_KEY", CANARY),
+        ("GATEWAY_STORE_REGION", CANARY),
+        ("GATEWAY_RETENTION_S", "-1"),
+        ("GATEWAY_RETENTION_BYTES", "1.5"),
+        ("GATEWAY_SWEEP_S", "0"),
         ("GATEWAY_DEFAULT_POLICY__REQUESTS_PER_MIN", CANARY),
         ("GATEWAY_DEFAULT_POLICY__IMAGES_PER_MIN", "-1"),
         ("GATEWAY_DEFAULT_POLICY__UNHEARD_OF", "1"),
@@ -582,3 +591,49 @@ def test_redis_may_be_one_server_a_cluster_or_behind_sentinels(load: Load, url: 
 @pytest.mark.parametrize("url", ["redis+sentinel://a:26379", "redis+cluster://", "redis+other://a"])
 def test_a_redis_url_that_leads_nowhere_is_refused(load: Load, url: str) -> None:
     assert "GATEWAY_REDIS_URL" in refusal(load, GATEWAY_REDIS_URL=url)
+
+
+S3 = {"GATEWAY_STORE_URL": "s3://pictures/here", "GATEWAY_STORE_ENDPOINT": "http://minio:9000"}
+
+
+def test_an_s3_store_is_described_by_what_is_set(load: Load) -> None:
+    assert load().store_options == {}
+    assert load(**S3).store_options == {"endpoint": "http://minio:9000"}
+
+
+def test_the_keys_of_a_store_may_come_from_files_and_are_not_shown(load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "secret"
+    path.write_text(f"{CANARY}\n")
+
+    settings = load(**S3, GATEWAY_STORE_ACCESS_KEY_ID="key-1", GATEWAY_STORE_SECRET_ACCESS_KEY_FILE=str(path))
+
+    assert settings.store_options["secret_access_key"] == CANARY
+    assert CANARY not in settings.model_dump_json()
+    assert CANARY not in repr(settings)
+
+
+def test_the_keys_of_a_store_go_together(load: Load) -> None:
+    assert "GATEWAY_STORE_SECRET_ACCESS_KEY" in refusal(load, **S3, GATEWAY_STORE_ACCESS_KEY_ID="key-1")
+
+
+def test_hosts_to_download_from_are_a_list(load: Load) -> None:
+    assert load().trusted_hosts == []
+    assert load(GATEWAY_DOWNLOAD_HOSTS=" cdn.corp:8443, ,files.corp").trusted_hosts == [
+        "cdn.corp:8443",
+        "files.corp",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GATEWAY_DOWNLOAD_HOSTS", f"https://{CANARY}/path"),
+        ("GATEWAY_STORE_URL", "s3://"),
+    ],
+)
+def test_what_cannot_be_opened_is_named_before_anything_starts(load: Load, variable: str, value: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        check_settings(load(**{variable: value}))
+
+    assert variable in str(refused.value)
+    assert CANARY not in str(refused.value)

@@ -121,6 +121,39 @@ async def test_what_is_there_in_full_is_not_written_again(store: ObjectStore, di
     assert [path.name for path in files_in(directory)] == [NAME]
 
 
+async def test_what_a_sweep_may_be_about_to_take_is_written_again(
+    store: ObjectStore, directory: Path
+) -> None:
+    await store.put(NAME, PICTURE)
+    half_an_hour_ago_s = time.time() - 1801  # noqa: TID251 - as the file system tells it
+    os.utime(file_of(directory), (half_an_hour_ago_s, half_an_hour_ago_s))
+
+    await store.put(NAME, PICTURE)
+
+    assert await store.modified_s(NAME) > half_an_hour_ago_s + 1700
+    assert await store.get(NAME) == PICTURE
+
+
+async def test_the_age_of_what_is_not_there_is_none(store: ObjectStore) -> None:
+    with pytest.raises(ImageMissing):
+        await store.modified_s(NAME)
+
+
+async def test_a_part_of_a_listing_is_one_folder(store: ObjectStore) -> None:
+    pictures = [b"%d" % number for number in range(300)]
+    for data in pictures:
+        await store.put(name_of(data), data)
+
+    parts = [[image.name async for image in store.list(part)] for part in range(256)]
+
+    assert all(int(name[:2], 16) == part for part, names in enumerate(parts) for name in names)
+    assert sorted(name for names in parts for name in names) == sorted(map(name_of, pictures))
+
+
+async def test_a_part_of_an_empty_store_is_empty(store: ObjectStore) -> None:
+    assert [image async for image in store.list(7)] == []
+
+
 async def test_what_was_cut_off_is_written_again(store: ObjectStore, directory: Path) -> None:
     await store.put(NAME, PICTURE)
     os.truncate(file_of(directory), 1000)

@@ -124,6 +124,18 @@ async def test_what_is_there_in_full_is_not_uploaded_again(store: ObjectStore, b
     assert kept.attributes["Cache-Control"] == "of the first"
 
 
+async def test_a_part_of_a_listing_is_one_prefix(store: ObjectStore) -> None:
+    pictures = [b"%d" % number for number in range(20)]
+    for data in pictures:
+        await store.put(name_of(data), data)
+
+    parts = [[image.name async for image in store.list(part)] for part in range(256)]
+
+    assert all(int(name[:2], 16) == part for part, names in enumerate(parts) for name in names)
+    assert sorted(name for names in parts for name in names) == sorted(map(name_of, pictures))
+    assert await store.modified_s(name_of(pictures[0])) > 1_700_000_000
+
+
 async def test_what_was_cut_off_is_uploaded_again(store: ObjectStore, bucket: S3Store) -> None:
     await obstore.put_async(bucket, PATH, PICTURE[:1000])
 

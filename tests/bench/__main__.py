@@ -17,6 +17,7 @@ from uuid import uuid4
 
 import psutil
 
+from tests.bench.crowd import measure as crowd_together
 from tests.bench.load import order_many
 from tests.bench.parts import measure
 from tests.processes import free_port, run_gateway, run_valkey
@@ -61,8 +62,11 @@ def main() -> None:
     _tell("")
     sys.stdout.write(_table(cases))
     parts = asyncio.run(measure())
+    crowd = asyncio.run(crowd_together())
     sys.stdout.write("\n| part | microseconds |\n| --- | --- |\n")
     sys.stdout.write("".join(f"| {name} | {us:.0f} |\n" for name, us in parts))
+    sys.stdout.write("\n| crowd | |\n| --- | --- |\n")
+    sys.stdout.write("".join(f"| {name} | {what} |\n" for name, what in crowd))
 
 
 def _cases(stack: contextlib.ExitStack, picture_bytes: int, size: str, count: int) -> list[Case]:

@@ -9,11 +9,15 @@ from service.domain.errors import (
     DeadlineExceeded,
     Draining,
     GatewayError,
+    IdempotencyMismatch,
+    ImageGone,
     ImageMissing,
+    ImageNotKept,
     InvalidOrder,
     LinkRefused,
     ModelNotAllowed,
     OrderFailed,
+    OrderUnderWay,
     PriceUnknown,
     RateLimited,
     StateUnavailable,
@@ -128,3 +132,38 @@ def test_errors_of_the_surroundings_say_what_can_be_done() -> None:
     assert "try again" in str(Draining())
     assert "Order the image again" in str(LinkRefused())
     assert "not kept" in str(ImageMissing())
+    assert "Order it again" in str(ImageNotKept())
+
+
+def test_a_repeated_order_that_cannot_be_answered_says_what_to_do_with_the_key() -> None:
+    assert "Use a new key for a new order" in str(IdempotencyMismatch())
+    assert "Try again later" in str(OrderUnderWay())
+    assert "Order with a new key" in str(ImageGone())
+
+
+def test_a_budget_that_has_no_room_says_what_an_image_would_cost() -> None:
+    refused = a_limit_state(resource="budget_per_month", limit=1_000_000, remaining=30_000)
+
+    error = RateLimited(refused, retry_after_s=1e6, limits=(), image_microusd=40_000)
+
+    assert "used $0.970000; an image of this order is estimated at $0.040000." in str(error)
+
+
+@pytest.mark.parametrize("image_microusd", [None, 0])
+def test_a_price_nobody_knows_is_not_told(image_microusd: int | None) -> None:
+    refused = a_limit_state(resource="budget_per_month")
+
+    assert "estimated" not in str(
+        RateLimited(refused, retry_after_s=1e6, limits=(), image_microusd=image_microusd)
+    )
+
+
+def test_only_limits_of_money_speak_of_prices() -> None:
+    refused = a_limit_state(resource="images")
+
+    assert "$" not in str(RateLimited(refused, retry_after_s=1.0, limits=(), image_microusd=40_000))
+
+
+def test_keys_that_cannot_be_read_are_told_from_a_state_that_is_away() -> None:
+    assert "identity provider" in str(StateUnavailable("jwks"))
+    assert "identity provider" not in str(StateUnavailable("timeout"))

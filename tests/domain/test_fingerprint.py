@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.bridge import translate
-from service.domain.fingerprint import fingerprint_order, keyed_hash
-from service.domain.images import Cutout, Delivery, Finish, Operation, Realm
+from service.domain.fingerprint import fingerprint_order, identify_order, keyed_hash
+from service.domain.images import CacheControl, Cutout, Delivery, Finish, Idempotency, Operation, Realm
 from tests.fakes.clock import FakeClock
 from tests.fakes.values import a_caller, a_catalog, a_sent_order, an_input, an_order
 
@@ -155,3 +155,101 @@ def test_an_object_as_a_parameter_counts_whatever_its_order() -> None:
 
     assert fingerprint(parameters=one) == fingerprint(parameters=same)
     assert fingerprint(parameters=one) != fingerprint(parameters=other)
+
+
+def identity(*, key: bytes = KEY, **asked: Any) -> Idempotency:
+    found = identify_order(key, an_order(**{"idempotency_key": "once", **asked}))
+    assert found is not None
+    return found
+
+
+def test_an_order_without_an_idempotency_key_has_no_identity() -> None:
+    assert identify_order(KEY, an_order()) is None
+
+
+def test_an_identity_hides_the_key_and_the_order() -> None:
+    hashes = identity()
+
+    assert [len(each) for each in (hashes.key, hashes.order)] == [32, 32]
+    assert set(hashes.key + hashes.order) <= set("0123456789abcdef")
+    assert hashes.key != hashes.order
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"operation": Operation.EDIT},
+        {"asked_model": "gpt-image-2"},
+        {"prompt": "A lighthouse."},
+        {"n": 2},
+        {"parameters": {"quality": "hd"}},
+        {"delivery": Delivery.URL},
+        {"safety_identifier": "end-user-7"},
+        {"inputs": (an_input(),)},
+    ],
+)
+def test_another_order_under_the_same_key_is_told_apart(other: dict[str, Any]) -> None:
+    assert identity(**other).order != identity().order
+    assert identity(**other).key == identity().key
+
+
+def test_inputs_tell_orders_apart_by_their_bytes_their_roles_and_their_order() -> None:
+    one, two, mask = an_input(digest="1"), an_input(digest="2"), an_input("mask", digest="2")
+    several = [(one,), (two,), (one, two), (two, one), (one, mask)]
+
+    assert len({identity(inputs=inputs).order for inputs in several}) == len(several)
+    assert identity(inputs=(one,)) == identity(inputs=(an_input(digest="1", path="/uploads/again"),))
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"id": "order-2"},
+        {"deadline_s": 9999.0},
+        {"cache": CacheControl(reuse=False)},
+        {"is_streamed": True, "partial_images": 2},
+    ],
+)
+def test_a_repeated_order_is_the_same_however_it_is_to_be_worked_on(same: dict[str, Any]) -> None:
+    assert identity(**same) == identity()
+
+
+def test_a_repeated_order_may_be_written_another_way() -> None:
+    one = identity(prompt="caf\u00e9", parameters={"quality": "hd", "style": "vivid"})
+
+    assert one == identity(prompt="cafe\u0301", parameters={"style": "vivid", "quality": "hd"})
+
+
+@pytest.mark.parametrize(
+    "caller",
+    [
+        a_caller(team="another"),
+        a_caller(user="bob"),
+        a_caller(key_id="key-1"),
+        a_caller(key_id="key-2"),
+    ],
+)
+def test_everybody_has_keys_of_their_own(caller: Any) -> None:
+    mine, theirs = identity(caller=a_caller()), identity(caller=caller)
+
+    assert theirs.key != mine.key
+    assert theirs.order == mine.order
+
+
+def test_an_api_key_has_its_own_whoever_it_belongs_to() -> None:
+    """Its user may be given another name in between."""
+    names = {identity(caller=a_caller(user=user, key_id="key-1")).key for user in ("ann", "bob")}
+
+    assert len(names) == 1
+
+
+def test_keys_are_told_apart_by_every_letter_and_the_secret() -> None:
+    names = {identity(idempotency_key=key).key for key in ("once", "Once", "once ", "twice")}
+
+    assert len(names) == 4
+    assert identity(key=b"another").key not in names
+    assert identity(key=b"another").order != identity().order
+
+
+def test_lone_surrogates_in_an_order_are_no_fault() -> None:
+    assert identity(prompt="\ud800").order != identity(prompt="\ud801").order

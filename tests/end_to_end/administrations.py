@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from service.adapters.redis.callers import RedisCallers
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.notices import RedisNotices
+from service.adapters.redis.references import RedisReferences
 from service.adapters.system import SystemClock
 from service.domain.callers import Directory, Policy, Team
 from service.gateway.administration import Administration
@@ -52,6 +53,7 @@ def open_office(client: Redis, *, declared: Directory | None = None) -> Office:
         book=book,
         registrar=book,
         ledger=ledger,
+        references=RedisReferences(client, clock=clock, timeout_s=2.0),
         notices=RedisNotices(client, timeout_s=2.0),
         declared=declared,
         models=MODELS,

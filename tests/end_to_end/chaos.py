@@ -6,13 +6,15 @@ outbox survives it), Redis with its append-only file.
 
 import asyncio
 import contextlib
+import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import httpx
 from redis.asyncio import Redis
 
@@ -129,3 +131,26 @@ async def open_chaos(root: Path, *gateways: str, **settings: object) -> AsyncIte
 def _close_all(stacks: dict[str, ExitStack]) -> None:
     for stack in stacks.values():
         stack.close()
+
+
+async def order_at_once(urls: Sequence[str], count: int, body: dict[str, object]) -> list[dict[str, Any]]:
+    """Order *count* times at once, taking turns among *urls*; returns each answer with its headers and instant.
+
+    By another client than elsewhere: a thousand connections are too many for that one.
+    """
+    answers: list[dict[str, Any]] = []
+
+    async def order(session: aiohttp.ClientSession, number: int) -> None:
+        async with session.post(f"{urls[number % len(urls)]}/v1/images/generations", json=body) as answer:
+            content = await answer.json()
+        answers.append(
+            {"status": answer.status, "headers": answer.headers, "json": content, "at_s": time.monotonic()}
+        )
+
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        for number in range(count):
+            group.create_task(order(session, number))
+    return answers

@@ -241,7 +241,7 @@ async def test_a_purge_erases_a_person_in_every_team_and_keeps_the_sums(office: 
             ask = make_ask(team=team, user=user, pool=f"ig:1:{{{team}}}:pool:user-{user}:{'f' * 32}")
             ask = replace(ask, scopes=(("user", user),))
             await book.begin(ask)
-            await book.finish(settle(ask, made=made((0, "a"))))
+            await book.finish(settle(ask, made=made((0, user))))
     before = await sums(office)
 
     purged = await admin.purge(WHO, ANNA.user)

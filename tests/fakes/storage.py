@@ -1,10 +1,10 @@
 """Stores, pictures and the outbox, in memory."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 
-from service.domain.errors import ImageMissing, StoreUnavailable
+from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailable
 from service.domain.images import Finish
-from service.ports import Picture, PictureBroken, Settlement
+from service.ports import AuditEntry, Picture, PictureBroken, Reference, Round, Settlement, StoredImage
 
 
 class FakeStore:
@@ -58,6 +58,7 @@ class FakeOutbox:
         self.kept = list(kept)
 
     def add(self, settlement: Settlement) -> None:
+        self.kept = [each for each in self.kept if (each.id, each.part) != (settlement.id, settlement.part)]
         self.kept.append(settlement)
 
     def pending(self, most: int = 100) -> list[Settlement]:
@@ -65,3 +66,147 @@ class FakeOutbox:
 
     def remove(self, settlements: Sequence[Settlement]) -> None:
         self.kept = [kept for kept in self.kept if kept not in settlements]
+
+
+class FakeReferences:
+    """Implements `ports.References` and `ports.Leftovers`.
+
+    Every team may refer to everything but what is in *gone*, until *kept* has something: then to
+    that alone. *is_away* answers nothing.
+    """
+
+    def __init__(self, *kept: Reference) -> None:
+        self.gone: set[str] = set()
+        self.kept = {(reference.team, reference.name): reference for reference in kept}
+        self.is_strict = bool(kept)
+        self.published: dict[str, int] = {}
+        self.leftovers: dict[str, float] = {}
+        self.is_away = False
+
+    def keep(self, *kept: Reference) -> None:
+        self.kept |= {(reference.team, reference.name): reference for reference in kept}
+        self.is_strict = True
+
+    def names(self) -> set[str]:
+        return {name for _, name in self.kept}
+
+    async def has(self, team: str, name: str) -> bool:
+        self._answer()
+        return (team, name) in self.kept if self.is_strict else name not in self.gone
+
+    async def find(self, team: str, name: str) -> Reference | None:
+        self._answer()
+        return self.kept.get((team, name))
+
+    async def forget(self, team: str, name: str) -> bool:
+        self._answer()
+        self.gone.add(name)
+        self.leftovers[name] = 0.0
+        return self.kept.pop((team, name), None) is not None
+
+    async def oldest(self, team: str, *, before_s: float, most: int, is_brief: bool = False) -> list[str]:
+        self._answer()
+        found = [
+            reference
+            for reference in self.kept.values()
+            if reference.team == team and reference.is_brief is is_brief and reference.created_s < before_s
+        ]
+        return [each.name for each in sorted(found, key=lambda reference: reference.created_s)][:most]
+
+    async def scan(self, team: str) -> AsyncIterator[Reference]:
+        self._answer()
+        for reference in list(self.kept.values()):
+            if reference.team == team:
+                yield reference
+
+    async def totals(self, team: str) -> tuple[int, int]:
+        self._answer()
+        sizes = [reference.size_bytes for reference in self.kept.values() if reference.team == team]
+        return len(sizes), sum(sizes)
+
+    async def teams(self) -> list[str]:
+        self._answer()
+        return sorted({team for team, _ in self.kept})
+
+    async def which(self, team: str, names: Sequence[str]) -> set[str]:
+        self._answer()
+        return {name for name in names if (team, name) in self.kept}
+
+    async def variants(self, team: str, names: Sequence[str]) -> int:
+        self._answer()
+        return sum(self.published.get(name, 0) for name in names if (team, name) in self.kept)
+
+    async def due(self, *, now_s: float, most: int) -> list[str]:
+        self._answer()
+        return [name for name, at_s in self.leftovers.items() if at_s <= now_s][:most]
+
+    async def postpone(self, name: str, *, until_s: float) -> None:
+        self._answer()
+        self.leftovers[name] = until_s
+
+    async def done(self, names: Sequence[str]) -> None:
+        self._answer()
+        for name in names:
+            self.leftovers.pop(name, None)
+
+    def _answer(self) -> None:
+        if self.is_away:
+            raise StateUnavailable("timeout")
+
+
+class FakeShelves:
+    """Implements `ports.StoreShelves`: *files* are modification times by name."""
+
+    def __init__(self, **files: float) -> None:
+        self.files = dict(files)
+        self.remains_before_s: list[float] = []
+        self.listed: list[int | None] = []
+        self.is_away = False
+
+    async def modified_s(self, name: str) -> float:
+        if name not in self.files:
+            raise ImageMissing
+        return self.files[name]
+
+    async def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
+        if self.is_away:
+            raise StoreUnavailable
+        self.listed.append(part)
+        for name, modified_s in list(self.files.items()):
+            if part is None or int(name[:2], 16) == part:
+                yield StoredImage(name, 1, modified_s)
+
+    async def delete(self, names: Sequence[str]) -> None:
+        for name in names:
+            self.files.pop(name, None)
+
+    async def remove_remains(self, *, before_s: float) -> int:
+        self.remains_before_s.append(before_s)
+        return 0
+
+
+class FakeTurns:
+    """Implements `ports.Turns`. *turns* are the answers to come; then it is always our turn."""
+
+    def __init__(self, *turns: bool) -> None:
+        self.turns = list(turns)
+        self.round: Round | None = None
+
+    async def take(self, *, hold_s: float) -> bool:
+        return self.turns.pop(0) if self.turns else True
+
+    async def read_round(self) -> Round | None:
+        return self.round
+
+    async def keep_round(self, round_: Round) -> None:
+        self.round = round_
+
+
+class FakeAudit:
+    """Implements `ports.Audit`."""
+
+    def __init__(self) -> None:
+        self.entries: list[AuditEntry] = []
+
+    async def note(self, entry: AuditEntry) -> None:
+        self.entries.append(entry)

@@ -20,7 +20,7 @@ from service.domain.images import (
     Realm,
     SentOrder,
 )
-from service.ports import Ask, Grant, Limit, Settlement, Variant
+from service.ports import Ask, Grant, Limit, Origin, Reference, Settlement, Variant
 
 USAGE = {
     "total_tokens": 1806,
@@ -167,6 +167,15 @@ def a_grant(**override: Any) -> Grant:
     return Grant(**{"ready": (), "mine": (), "awaited": (), "limits": (), **override})
 
 
+def an_origin(**override: Any) -> Origin:
+    given: dict[str, Any] = {
+        "asked_model": "dall-e-3",
+        "operation": Operation.GENERATE,
+        "fingerprint": "f" * 32,
+    }
+    return Origin(**{**given, **override})
+
+
 def a_settlement(**override: Any) -> Settlement:
     given: dict[str, Any] = {
         "id": "order-1",
@@ -180,3 +189,26 @@ def a_settlement(**override: Any) -> Settlement:
         "limits": (),
     }
     return Settlement(**{**given, **override})
+
+
+def a_reference(name: str = "ab" * 32 + ".png", **override: Any) -> Reference:
+    given: dict[str, Any] = {
+        "name": name,
+        "team": "open",
+        "user": "ann",
+        "asked_model": "dall-e-3",
+        "sent_model": "gpt-image-2.6-flare",
+        "answered_model": None,
+        "realm": "live",
+        "operation": "generate",
+        "fingerprint": "f" * 32,
+        "parents": (),
+        "credentials": "none",
+        "created_s": 1_700_000_000,
+        "size_bytes": 1000,
+        "width": 1024,
+        "height": 1024,
+        "cost_microusd": 4000,
+        "is_brief": False,
+    }
+    return Reference(**{**given, **override})

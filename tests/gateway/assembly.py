@@ -22,7 +22,7 @@ from service.ports import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
 from tests.fakes.book import FakeBook
 from tests.fakes.clock import FakeClock
-from tests.fakes.storage import FakeOutbox, FakePictures, FakeStore
+from tests.fakes.storage import FakeOutbox, FakePictures, FakeReferences, FakeStore
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_catalog
 
@@ -56,6 +56,7 @@ class Assembly:
         self.backend = FakeBackend(*script)
         self.book = FakeBook()
         self.store = FakeStore()
+        self.references = FakeReferences()
         self.pictures = FakePictures()
         self.outbox = FakeOutbox()
         self.telemetry = FakeTelemetry()
@@ -91,6 +92,7 @@ class Assembly:
             dispatcher=self.dispatcher,
             flights=self.flights,
             store=self.store,
+            references=self.references,
             clock=clock,
             telemetry=self.telemetry,
             realm=Realm.SANDBOX,

@@ -5,7 +5,7 @@ from tests.fakes.clock import FakeClock
 def a_breaker(clock: FakeClock, *, failures: int) -> Breaker:
     breaker = Breaker(clock)
     for _ in range(failures):
-        breaker.fail()
+        breaker.fail(clock.monotonic_s())
     return breaker
 
 
@@ -25,10 +25,11 @@ def test_enough_failures_in_a_row_open_it() -> None:
 
 
 def test_a_success_in_between_starts_the_count_anew() -> None:
-    breaker = a_breaker(FakeClock(), failures=FAILURES_TO_OPEN - 1)
+    clock = FakeClock()
+    breaker = a_breaker(clock, failures=FAILURES_TO_OPEN - 1)
 
     breaker.succeed()
-    breaker.fail()
+    breaker.fail(clock.monotonic_s())
 
     assert not breaker.is_open
 
@@ -64,9 +65,24 @@ def test_each_failure_pushes_the_next_probe_away() -> None:
     assert breaker.allows()
     clock.advance(PAUSE_S / 2)
 
-    breaker.fail()
+    breaker.fail(clock.monotonic_s())
 
     clock.advance(PAUSE_S * 0.9)
     assert not breaker.allows()
     clock.advance(PAUSE_S * 0.1)
     assert breaker.allows()
+
+
+def test_a_crowd_that_failed_together_is_one_failure() -> None:
+    clock = FakeClock()
+    breaker = Breaker(clock)
+    started_s = clock.monotonic_s()
+    clock.advance(0.3)
+
+    for _ in range(50):
+        breaker.fail(started_s)
+
+    assert not breaker.is_open
+    for _ in range(FAILURES_TO_OPEN - 1):
+        breaker.fail(clock.monotonic_s())
+    assert breaker.is_open

@@ -20,6 +20,7 @@ from tests.fakes.values import (
     a_sent_order,
     an_ask,
     an_order,
+    an_origin,
 )
 from tests.gateway.assembly import Assembly, read
 
@@ -34,6 +35,7 @@ def a_job(*, order: ImageOrder | None = None, pool: str | None = "pool", n: int 
         sent=a_sent_order(images_per_call=n),
         model=a_catalog().models["gpt-image-2.6-flare"],
         ask=an_ask(round=2, pool=pool, limits=(IMAGES,), estimate_microusd=5),
+        origin=an_origin(),
         realm=Realm.SANDBOX,
         safety_identifier="hash",
     )
@@ -263,7 +265,14 @@ async def test_who_waits_here_meets_a_refusal_everybody_would_meet(clock: FakeCl
 
 
 async def test_who_waits_here_tries_again_what_failed_by_chance(clock: FakeClock) -> None:
-    assert await _landing_of(Assembly(clock, TIMED_OUT)) == Landing()
+    house = Assembly(clock, TIMED_OUT)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(house.flights.wait("pool", [10], left_s=900.0))
+        await until_idle()
+        await house.dispatcher.make(a_job(), ONE, RunningOrder("order-1"))
+
+        assert await waiting == {}
+    assert clock.monotonic_s() < 1001
 
 
 async def test_a_call_cancelled_in_flight_leaves_its_bill_unknown(clock: FakeClock) -> None:

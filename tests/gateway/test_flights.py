@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from service.gateway.flights import Flights, Landing
+from service.gateway.flights import MOST_WAITERS, Flights, Landing
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_refusal, an_image
 
@@ -31,6 +31,19 @@ async def test_one_landing_of_several_is_enough() -> None:
     assert await waiting == {1: LANDED}
 
 
+async def test_who_wants_all_waits_for_all() -> None:
+    flights = Flights(poll_s=9.0)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(flights.wait("pool", [0, 1], left_s=9.0, for_all=True))
+        await until_idle()
+        flights.land("pool", 1, LANDED)
+        await until_idle()
+        assert not waiting.done()
+        flights.land("pool", 0, LANDED)
+
+    assert await waiting == {0: LANDED, 1: LANDED}
+
+
 async def test_what_lands_at_once_is_told_at_once() -> None:
     flights = Flights()
     refused = Landing(failure=a_refusal())
@@ -56,15 +69,47 @@ async def test_pools_and_indices_are_kept_apart() -> None:
     assert await waiting == {}
 
 
-async def test_waking_means_ask_again() -> None:
-    flights = Flights()
+async def test_news_send_one_to_ask_while_the_others_wait_on() -> None:
+    flights = Flights(poll_s=9.0)
     async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(flights.wait("pool", [0], left_s=9.0))
-        await asyncio.sleep(0)
+        scout, other = (group.create_task(flights.wait("pool", [0], left_s=9.0)) for _ in range(2))
+        await until_idle()
 
         flights.wake("pool", 0)
+        assert await scout == {}
+        assert not other.done()
+        flights.land("pool", 0, LANDED)
 
-    assert await waiting == {0: Landing(image=None, data=None, failure=None)}
+        assert await other == {0: LANDED}
+
+
+async def test_each_news_send_another_one(clock: FakeClock) -> None:
+    flights = Flights(poll_s=9.0)
+    async with asyncio.TaskGroup() as group:
+        waits = [group.create_task(flights.wait("pool", [0], left_s=9.0)) for _ in range(3)]
+        await until_idle()
+
+        for _ in range(4):
+            flights.wake("pool", 0)
+        await until_idle()
+
+        assert [wait.done() for wait in waits] == [True] * 3
+    assert clock.monotonic_s() < 1001
+
+
+async def test_a_process_has_room_for_so_many_waits_and_no_more() -> None:
+    flights = Flights(poll_s=9.0)
+    indices = range(MOST_WAITERS // 2)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            assert not flights.is_full
+            group.create_task(flights.wait("pool", indices, left_s=9.0))
+            await asyncio.sleep(0)
+        assert flights.is_full
+        for _ in range(2):
+            flights.wake("pool", 0)
+
+    assert not flights.is_full
 
 
 async def test_lost_news_are_made_good_by_asking_now_and_then(clock: FakeClock) -> None:

@@ -36,7 +36,7 @@ from service.domain.images import (
     OrderFact,
 )
 from service.gateway.attempts import NOT_SENT
-from service.gateway.flights import Landing
+from service.gateway.flights import MOST_WAITERS, Landing
 from service.gateway.state import LEASE_S
 from service.ports import ImageDelivered, InFlight, Limit, OrderCrashed, Variant
 from tests.fakes.backend import Held
@@ -975,3 +975,107 @@ async def test_without_redis_a_budget_waits_for_others_but_never_makes_in_their_
     assert images(facts) == {0: ("made", b"picture 0")}
     assert house.backend.attempts == 1
     assert sum(len(settlement.made) for settlement in house.outbox.kept) == 1
+
+
+async def test_forgetting_an_image_takes_the_teams_reference_with_it(clock: FakeClock) -> None:
+    gone = a_variant(0)
+    async with Assembly(clock) as house:
+        house.book.script.extend([a_grant(ready=(gone,)), a_grant(mine=(1,))])
+        await house.run(an_order())
+
+    assert house.references.gone == {gone.image.name}
+    assert set(house.references.leftovers) == {gone.image.name}
+
+
+async def test_a_reference_that_cannot_be_forgotten_now_keeps_no_image_from_being_made(
+    clock: FakeClock,
+) -> None:
+    async with Assembly(clock) as house:
+        house.references.is_away = True
+        house.book.script.extend([a_grant(ready=(a_variant(0),)), a_grant(mine=(1,))])
+        facts = await house.run(an_order())
+
+    assert images(facts) == {0: ("made", b"picture 0")}
+    assert error(facts) is None
+    assert house.book.settlements[0].forgotten == ((0, "d0"),)
+
+
+async def test_a_full_waiting_room_fails_who_would_wait_and_keeps_what_is_paid(clock: FakeClock) -> None:
+    ready = a_variant(0)
+    async with Assembly(clock) as house, asyncio.TaskGroup() as group:
+        keep(house, ready)
+        crowd = group.create_task(house.flights.wait("other", range(MOST_WAITERS), left_s=500.0))
+        await asyncio.sleep(0)
+        house.book.script.append(a_grant(ready=(ready,), mine=(1,), awaited=(2,)))
+        started_s = clock.monotonic_s()
+        facts = await house.run(an_order(n=3))
+        assert clock.monotonic_s() == started_s
+        crowd.cancel()
+
+    failed = error(facts)
+    assert isinstance(failed, OrderFailed)
+    assert (failed.failures, failed.kept) == ((NOT_SENT,), 1)
+    assert images(facts) == {0: ("hit", b"d0"), 1: ("made", b"picture 0")}
+    assert len(house.book.asks) == 1
+    assert house.telemetry.in_flight() == InFlight()
+
+
+async def test_an_image_that_landed_without_its_bytes_is_read_from_the_store(clock: FakeClock) -> None:
+    landed = a_variant(0)
+    async with Assembly(clock) as house:
+        keep(house, landed)
+        house.book.script.append(a_grant(awaited=(0,)))
+        running = house.start(an_order())
+        await until_idle()
+        house.flights.land(pool_of(house), 0, Landing(image=landed.image))
+        facts = await read(running)
+
+    assert images(facts) == {0: ("coalesced", b"d0")}
+    assert len(house.book.asks) == 1
+
+
+@pytest.mark.parametrize("is_gone", [True, False])
+async def test_an_image_that_landed_and_cannot_be_read_is_asked_for_again(
+    clock: FakeClock, *, is_gone: bool
+) -> None:
+    async with Assembly(clock) as house:
+        house.store.is_gone = is_gone
+        house.book.script.extend([a_grant(awaited=(0,)), a_grant(mine=(1,))])
+        running = house.start(an_order())
+        await until_idle()
+        house.flights.land(pool_of(house), 0, Landing(image=an_image()))
+        facts = await read(running)
+
+    assert images(facts) == {0: ("made", b"picture 0")}
+    assert error(facts) is None
+    # It was not given out: the next answer may name it.
+    assert house.book.asks[1].used == ()
+
+
+@pytest.mark.parametrize("refusal", [a_rate_limit(), PermissionDenied("Closed.")])
+async def test_a_scout_that_is_refused_lets_another_one_go(clock: FakeClock, refusal: GatewayError) -> None:
+    async with Assembly(clock) as house:
+        house.book.script.extend([a_grant(awaited=(0,)), a_grant(awaited=(0,))])
+        scout, other = (house.start(an_order(id=f"order-{i}", delivery=Delivery.URL)) for i in range(2))
+        await until_idle()
+        house.book.script.extend([refusal, a_grant(ready=(a_variant(0),))])
+        started_s = clock.monotonic_s()
+        house.flights.wake(pool_of(house), 0)
+
+        assert error(await read(scout)) is refusal
+        assert images(await read(other)) == {0: ("hit", None)}
+
+    # Long before anybody would have asked of himself.
+    assert clock.monotonic_s() - started_s < 0.1
+    assert [ask.id for ask in house.book.asks[2:]] == ["order-0", "order-1"]
+
+
+async def test_a_long_wait_is_no_silence_while_redis_says_that_the_maker_lives(clock: FakeClock) -> None:
+    """Otherwise a short outage in the second minute would have everybody buy the image again."""
+    async with Assembly(clock) as house:
+        house.book.script.extend([a_grant(awaited=(0,))] * 500)
+        running = house.start(an_order())
+        await asyncio.sleep(3 * LEASE_S)
+
+        assert house.book.asks[-1].awaiting == (0,)
+        running.abandon()

@@ -2,8 +2,10 @@ from dataclasses import replace
 from hashlib import sha256
 
 from service.domain.errors import Billing, CallFailure, FailureKind
-from service.domain.images import Finish, RawImage
+from service.domain.images import Credentials, Finish, RawImage
 from service.gateway.keeping import Keeper, Kept
+from service.ports import Picture
+from tests.domain.test_credentials import with_png_chunk
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.storage import FakePictures, FakeStore
 from tests.fakes.values import USAGE, a_call_made, a_catalog, a_sent_order, an_image
@@ -127,3 +129,42 @@ async def test_a_full_store_still_leaves_the_bytes() -> None:
 
 async def test_an_answer_without_pictures_keeps_none() -> None:
     assert await a_keeper().keep(replace(a_call_made(), images=()), a_sent_order(), MODEL) == []
+
+
+async def test_content_credentials_that_came_are_kept_with_the_bytes() -> None:
+    store = FakeStore()
+
+    [kept] = await a_keeper(store=store).keep(a_call_made(with_png_chunk()), a_sent_order(), MODEL)
+
+    assert isinstance(kept, Kept)
+    assert kept.image.credentials is Credentials.KEPT
+    assert store.blobs == {kept.image.name: with_png_chunk()}
+
+
+async def test_content_credentials_are_lost_with_the_pixels_they_are_for() -> None:
+    class Resampling(FakePictures):
+        async def finish(self, data: bytes, finish: Finish | None) -> Picture:
+            return Picture(b"resampled", "png", 256, 256)
+
+    sent = a_sent_order(finish=Finish(256, 256))
+
+    [kept] = await a_keeper(pictures=Resampling()).keep(a_call_made(with_png_chunk()), sent, MODEL)
+
+    assert isinstance(kept, Kept)
+    assert kept.image.credentials is Credentials.LOST
+
+
+async def test_a_picture_that_came_without_has_none() -> None:
+    [kept] = await a_keeper().keep(a_call_made(b"picture"), a_sent_order(), MODEL)
+
+    assert isinstance(kept, Kept)
+    assert kept.image.credentials is Credentials.NONE
+
+
+async def test_the_answered_model_stays_with_the_image() -> None:
+    made = replace(a_call_made(), answered_model="gpt-image-2-2026-04-21")
+
+    [kept] = await a_keeper().keep(made, a_sent_order(), MODEL)
+
+    assert isinstance(kept, Kept)
+    assert kept.image.answered_model == "gpt-image-2-2026-04-21"

@@ -7,6 +7,7 @@ from typing import cast
 import pytest
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message
 
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import Admitted, ImageReady, OrderDone, OrderFact, Source
@@ -27,9 +28,15 @@ def ready(position: int = 0) -> ImageReady:
 
 
 async def answer(running: RunningOrder) -> Response:
-    request = Request({"type": "http", "state": {}, "headers": [], "method": "POST", "path": "/"})
+    request = Request({"type": "http", "state": {}, "headers": [], "method": "POST", "path": "/"}, stay)
     reader = Answer(NOTHING_CACHED, ORDER, a_catalog().models["gpt-image-2"], a_sent_order())
     return await stream_answer(request, ORDER, reader, running)
+
+
+async def stay() -> Message:
+    """Be a client that neither says anything more nor leaves."""
+    await asyncio.Event().wait()
+    raise AssertionError
 
 
 def body_of(response: Response) -> AsyncIterator[bytes]:

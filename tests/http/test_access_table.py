@@ -31,6 +31,8 @@ OPEN = {
     "HEAD /v1/images/files/{name}",
 }
 FOR_KEYS = {
+    "DELETE /v1/images/files/{name}",
+    "GET /v1/images/files/{name}/info",
     "GET /v1/models",
     "GET /v1/models/{model:path}",
     "GET /v1/usage",
@@ -40,10 +42,12 @@ FOR_KEYS = {
     "POST /v1/images/variations",
 }
 FOR_ADMINS = {
+    "DELETE /admin/cache",
     "DELETE /admin/keys/{team}/{key_id}",
     "DELETE /admin/people/{user:path}",
     "DELETE /admin/policies/{name}",
     "GET /admin/audit",
+    "GET /admin/cache",
     "GET /admin/keys",
     "GET /admin/policies",
     "GET /admin/teams",

@@ -31,6 +31,9 @@ EXAMPLES: dict[type[GatewayError], tuple[GatewayError, int, str | None]] = {
         429,
         "rate_limit_exceeded",
     ),
+    errors.IdempotencyMismatch: (errors.IdempotencyMismatch(), 422, "idempotency_key_reuse"),
+    errors.OrderUnderWay: (errors.OrderUnderWay(), 409, "order_under_way"),
+    errors.ImageGone: (errors.ImageGone(), 410, "image_gone"),
     errors.NotCached: (errors.NotCached("Not there."), 504, "not_cached"),
     errors.OrderFailed: (
         OrderFailed((failure(FailureKind.BROKEN, Billing.UNKNOWN),), kept=1),
@@ -41,6 +44,7 @@ EXAMPLES: dict[type[GatewayError], tuple[GatewayError, int, str | None]] = {
     errors.StateUnavailable: (errors.StateUnavailable("timeout"), 503, "state_unavailable"),
     errors.StoreUnavailable: (errors.StoreUnavailable(), 503, "store_unavailable"),
     errors.ImageMissing: (errors.ImageMissing(), 404, "image_not_found"),
+    errors.ImageNotKept: (errors.ImageNotKept(), 410, "image_gone"),
     errors.LinkRefused: (errors.LinkRefused(), 403, "invalid_link"),
     errors.Draining: (errors.Draining(), 503, "draining"),
 }

@@ -184,29 +184,41 @@ def altered(link: httpx.URL) -> dict[str, str]:
     path, signature = link.path, link.params["sig"]
     flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
     other = path.replace(path[len(PATH) : len(PATH) + 2], "00", 1)
+    good = f"t=open&exp=0&sig={signature}"
     return {
         "no query": path,
-        "no signature": f"{path}?exp=0",
-        "no expiry": f"{path}?sig={signature}",
-        "an empty signature": f"{path}?exp=0&sig=",
-        "a changed signature": f"{path}?exp=0&sig={flipped}",
-        "a shortened signature": f"{path}?exp=0&sig={signature[:-1]}",
-        "a longer signature": f"{path}?exp=0&sig={signature}A",
-        "a later expiry": f"{path}?exp=9999999999&sig={signature}",
-        "a past expiry": f"{path}?exp=1&sig={signature}",
-        "another way to write it": f"{path}?exp=00&sig={signature}",
-        "a sign": f"{path}?exp=-0&sig={signature}",
-        "no number": f"{path}?exp=never&sig={signature}",
-        "two signatures": f"{path}?exp=0&sig={signature}&sig={signature}",
-        "two expiries": f"{path}?exp=0&exp=0&sig={signature}",
-        "another image": f"{other}?exp=0&sig={signature}",
-        "another format": f"{path.replace('.png', '.webp')}?exp=0&sig={signature}",
-        "more expiry in the signature": f"{path}?exp=0&sig=0.{signature}",
-        "broken UTF-8": f"{path}?exp=0&sig=%ff%fe",
-        "a NUL": f"{path}?exp=0&sig=%00",
-        "a long signature": f"{path}?exp=0&sig={'A' * 20_000}",
-        "a long expiry": f"{path}?exp={'9' * 10_000}&sig={signature}",
+        "no signature": f"{path}?t=open&exp=0",
+        "no expiry": f"{path}?t=open&sig={signature}",
+        "no team": f"{path}?exp=0&sig={signature}",
+        "another team": f"{path}?t=other&exp=0&sig={signature}",
+        "an empty team": f"{path}?t=&exp=0&sig={signature}",
+        "two teams": f"{path}?t=open&{good}",
+        "a team that is no name": f"{path}?t=..%2fopen&exp=0&sig={signature}",
+        "an empty signature": f"{path}?t=open&exp=0&sig=",
+        "a changed signature": f"{path}?t=open&exp=0&sig={flipped}",
+        "a shortened signature": f"{path}?t=open&exp=0&sig={signature[:-1]}",
+        "a longer signature": f"{path}?{good}A",
+        "a later expiry": f"{path}?t=open&exp=9999999999&sig={signature}",
+        "a past expiry": f"{path}?t=open&exp=1&sig={signature}",
+        "another way to write it": f"{path}?t=open&exp=00&sig={signature}",
+        "a sign": f"{path}?t=open&exp=-0&sig={signature}",
+        "no number": f"{path}?t=open&exp=never&sig={signature}",
+        "two signatures": f"{path}?{good}&sig={signature}",
+        "two expiries": f"{path}?exp=0&{good}",
+        "another image": f"{other}?{good}",
+        "another format": f"{path.replace('.png', '.webp')}?{good}",
+        "more expiry in the signature": f"{path}?t=open&exp=0&sig=0.{signature}",
+        "broken UTF-8": f"{path}?t=open&exp=0&sig=%ff%fe",
+        "a NUL": f"{path}?t=open&exp=0&sig=%00",
+        "a long signature": f"{path}?t=open&exp=0&sig={'A' * 20_000}",
+        "a long expiry": f"{path}?t=open&exp={'9' * 10_000}&sig={signature}",
     }
+
+
+def test_the_link_they_are_altered_from_is_good(gateway: Gateway, link: httpx.URL) -> None:
+    target = f"{link.path}?t=open&exp=0&sig={link.params['sig']}"
+
+    assert ask(gateway.url, get(target)).status == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
@@ -229,8 +241,8 @@ def test_a_link_with_many_more_fields_is_no_fault_of_ours(gateway: Gateway, link
 
 
 def test_a_forged_link_says_nothing_about_whether_the_image_exists(gateway: Gateway, link: httpx.URL) -> None:
-    there = ask(gateway.url, get(f"{link.path}?exp=0&sig=x"))
-    nowhere = ask(gateway.url, get(f"{PATH}{'0' * 64}.png?exp=0&sig=x"))
+    there = ask(gateway.url, get(f"{link.path}?t=open&exp=0&sig=x"))
+    nowhere = ask(gateway.url, get(f"{PATH}{'0' * 64}.png?t=open&exp=0&sig=x"))
 
     assert (there.status, there.body) == (nowhere.status, nowhere.body)
 
@@ -269,7 +281,7 @@ NAMES = (
 
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: name[:30])
 def test_a_name_that_is_none_of_ours_is_nothing(gateway: Gateway, name: str) -> None:
-    answer = follow(gateway, get(f"{PATH}{name}?exp=0&sig=x".encode().decode("latin-1")))
+    answer = follow(gateway, get(f"{PATH}{name}?t=open&exp=0&sig=x".encode().decode("latin-1")))
 
     assert answer.status in {400, 403, 404}
     assert answer.json()["error"]["code"] in {
@@ -291,7 +303,7 @@ def follow(gateway: Gateway, request: bytes) -> Answer:
     return ask(gateway.url, get(httpx.URL(location).raw_path.decode("ascii")))
 
 
-def test_a_file_that_is_gone_is_a_404_and_made_again_when_ordered(
+def test_a_file_that_is_gone_is_a_410_and_made_again_when_ordered(
     gateway: Gateway, client: httpx.Client
 ) -> None:
     fields = {"prompt": f"gone, {uuid4().hex}", "model": "dall-e-3", "response_format": "url"}
@@ -300,7 +312,7 @@ def test_a_file_that_is_gone_is_a_404_and_made_again_when_ordered(
     (file,) = gateway.log.parent.rglob(name)
     file.unlink()
 
-    check_envelope(client.get(link), 404, "image_not_found")
-    assert client.head(link).status_code == 404
+    check_envelope(client.get(link), 410, "image_gone")
+    assert client.head(link).status_code == 410
     again = client.post("/v1/images/generations", json=fields | {"response_format": "b64_json"})
     assert (again.status_code, again.headers["x-cache"]) == (200, "miss")

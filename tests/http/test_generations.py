@@ -55,7 +55,7 @@ def test_a_dall_e_3_order_has_the_answer_and_headers_of_its_contract(
     assert set(body["data"][0]) == {"url", "revised_prompt"}
     assert body["data"][0]["revised_prompt"] == prompt
     assert re.fullmatch(
-        re.escape(gateway.url) + r"/v1/images/files/[0-9a-f]{64}\.png\?exp=0&sig=[\w-]{43}",
+        re.escape(gateway.url) + r"/v1/images/files/[0-9a-f]{64}\.png\?t=open&exp=0&sig=[\w-]{43}",
         body["data"][0]["url"],
     )
     headers = answer.headers

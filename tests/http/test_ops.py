@@ -89,7 +89,7 @@ def test_models_are_those_of_the_catalogue_with_their_end(client: httpx.Client) 
     assert client.get("/v1/models/dall-e-3").json() == models["dall-e-3"]
 
 
-@pytest.mark.parametrize("name", ["made-up", "org%2Fgpt%20image", "a/b/c", "dall-e-3/", "%00", "a" * 5000])
+@pytest.mark.parametrize("name", ["made-up", "org%2Fgpt%20image", "a/b/c", "dall-e-3/", "a" * 5000])
 def test_an_unknown_model_is_a_404(client: httpx.Client, name: str) -> None:
     """Unlike in an order, where the provider answers 400."""
     answer = client.get(f"/v1/models/{name}")

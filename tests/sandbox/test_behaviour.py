@@ -1,5 +1,6 @@
 """Misbehaving as told."""
 
+import hashlib
 import time
 
 import httpx
@@ -268,3 +269,42 @@ def test_a_refused_request_takes_no_images() -> None:
 )
 def test_durations_read_as_go_prints_them(seconds: float, shown: str) -> None:
     assert to_duration(seconds) == shown
+
+
+async def test_living_models_answer_urls_if_told_to(sandbox: SandboxHandle) -> None:
+    await sandbox.behave(answer_urls=True, paint="flat")
+
+    answer = await sandbox.generate(n=2)
+
+    entries = answer.json()["data"]
+    assert [set(entry) for entry in entries] == [{"url"}, {"url"}]
+    files = [(await sandbox.client.get(entry["url"])).content for entry in entries]
+    (entry,) = await sandbox.journal()
+    assert [hashlib.sha256(file).hexdigest() for file in files] == [
+        image["sha256"] for image in entry["images"]
+    ]
+
+
+@pytest.mark.parametrize(("output_format", "has_credentials"), [("png", True), ("jpeg", False)])
+async def test_pictures_carry_content_credentials_if_told_to(
+    sandbox: SandboxHandle, output_format: str, has_credentials: bool
+) -> None:
+    """A chunk that any reader of PNGs skips; the journal says which pictures have it."""
+    await sandbox.behave(embed_credentials=True)
+
+    answer = await sandbox.generate(output_format=output_format)
+
+    (file,) = read_files(answer)
+    (entry,) = await sandbox.journal()
+    assert (file.find(b"caBX") == 37) is has_credentials
+    assert entry["images"][0]["has_credentials"] is has_credentials
+    assert open_picture(file).size == (1024, 1024)
+
+
+async def test_pictures_carry_none_by_themselves(sandbox: SandboxHandle) -> None:
+    answer = await sandbox.generate()
+
+    (file,) = read_files(answer)
+    (entry,) = await sandbox.journal()
+    assert b"caBX" not in file
+    assert entry["images"][0]["has_credentials"] is False

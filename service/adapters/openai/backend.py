@@ -2,8 +2,13 @@
 
 Requests are httpx objects handed straight to the aiohttp transport: the client
 around it costs more CPU than the whole exchange (docs/performance.md).
+Pictures that are answered as URLs are fetched at once, as a part of the call: such URLs
+run out. What cannot be fetched was made and is paid for, yet nobody can tell by how much:
+it is of unknown billing, the house pays, and it is never ordered again by itself.
 """
 
+import asyncio
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +23,8 @@ from httpx_sse import EventSource
 from service.adapters.openai import failures, wire
 from service.domain.errors import Billing, CallFailure
 from service.domain.fanout import add_usage
-from service.domain.images import CallMade, ImageCall, InputImage, Operation, Realm
-from service.ports import CallProgress
+from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm
+from service.ports import CallProgress, DownloadFailed, Downloads
 
 _KEEPALIVE_S = 15.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -82,11 +87,14 @@ class OpenAIBackend:
         transport: httpx.AsyncBaseTransport,
         timeouts: Timeouts,
         pace: AsyncLimiter | None,
+        downloads: Downloads,
     ) -> None:
         self.name = address.name
         self.realm = address.realm
         self._transport = transport
         self._pace = pace
+        self._downloads = downloads
+        self._download_s = timeouts.read_s
         base = address.url.rstrip("/")
         self._urls = {
             Operation.GENERATE: httpx.URL(f"{base}/images/generations"),
@@ -154,9 +162,28 @@ class OpenAIBackend:
         if response.status_code != httpx.codes.OK:
             return failures.classify_answer(response.status_code, response.headers, wire.decode_json(body))
         try:
-            return wire.decode_answer(body)
+            made = wire.decode_answer(body)
         except wire.NotUnderstood:
             return failures.broken("The image provider's answer cannot be understood.", status=200)
+        return made if all(image.url is None for image in made.images) else await self._download(made)
+
+    async def _download(self, made: CallMade) -> CallMade | CallFailure:
+        """Fetch what came as URLs, side by side; those that fail are missing from the answer."""
+        async with asyncio.TaskGroup() as group:
+            fetches = [group.create_task(self._fetch(image)) for image in made.images]
+        fetched = [fetch.result() for fetch in fetches]
+        images = tuple(image for image in fetched if isinstance(image, RawImage))
+        failed = [image for image in fetched if isinstance(image, CallFailure)]
+        return replace(made, images=images) if images else failed[0]
+
+    async def _fetch(self, image: RawImage) -> RawImage | CallFailure:
+        if image.url is None:
+            return image
+        try:
+            data = await self._downloads.fetch(image.url, deadline_s=time.monotonic() + self._download_s)
+        except DownloadFailed as error:
+            return failures.broken(str(error), status=200)
+        return replace(image, data=data, url=None)
 
 
 def _field(entry: InputImage, call: ImageCall) -> str:

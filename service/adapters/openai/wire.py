@@ -78,7 +78,7 @@ def decode_json(body: bytes) -> Any:
 
 
 def decode_answer(body: bytes) -> CallMade:
-    """Read an images answer; unknown fields are ignored.
+    """Read an images answer; unknown fields are ignored. Pictures may come as URLs, to be fetched yet.
 
     Raises:
         NotUnderstood: it is not JSON, has no pictures, or their base64 is broken.
@@ -88,7 +88,7 @@ def decode_answer(body: bytes) -> CallMade:
         raise NotUnderstood
     usage = answer.get("usage")
     return CallMade(
-        images=tuple(_decode_image(entry) for entry in answer["data"]),
+        images=tuple(_decode_link(entry) or _decode_image(entry) for entry in answer["data"]),
         usage=_clean_usage(usage),
         resolved={name: answer[name] for name in _RESOLVED if isinstance(answer.get(name), str)},
         answered_model=answer["model"] if isinstance(answer.get("model"), str) else None,
@@ -138,6 +138,14 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
 
 
+def _decode_link(entry: Any) -> RawImage | None:
+    """Return a picture that is still to be fetched; None where its bytes came along, or nothing did."""
+    if not isinstance(entry, Mapping) or isinstance(entry.get("b64_json"), str):
+        return None
+    url = entry.get("url")
+    return RawImage(data=b"", url=url, revised_prompt=_revised(entry)) if isinstance(url, str) else None
+
+
 def _decode_image(entry: Any) -> RawImage:
     text = entry.get("b64_json") if isinstance(entry, Mapping) else None
     if not isinstance(text, str):
@@ -146,5 +154,9 @@ def _decode_image(entry: Any) -> RawImage:
         data = pybase64.b64decode(text, validate=True)
     except ValueError as error:
         raise NotUnderstood from error
+    return RawImage(data=data, revised_prompt=_revised(entry))
+
+
+def _revised(entry: Mapping[str, Any]) -> str | None:
     revised = entry.get("revised_prompt")
-    return RawImage(data=data, revised_prompt=revised if isinstance(revised, str) else None)
+    return revised if isinstance(revised, str) else None

@@ -12,6 +12,11 @@ CHANNEL = f"{SCHEMA}:made"
 """Where `finish` tells all processes which images are there."""
 
 
+def team_prefix(team: str) -> str:
+    """Return how every key of *team* begins."""
+    return f"{SCHEMA}:{{{team}}}:"
+
+
 def pool_key(team: str, scope: str, fingerprint: str) -> str:
     """Name the pool of *fingerprint* in *scope*: whose hits these are is never optional."""
     return f"{SCHEMA}:{{{team}}}:pool:{scope}:{fingerprint}"
@@ -48,7 +53,7 @@ def token_key(token_hash: str) -> str:
 
 
 def directory_key(part: str) -> str:
-    """Name a part of what is common to all teams: `policies`, `teams`, `revision`, `audit`, `seen`, and notices."""
+    """Name a part of what is common to all teams: `policies`, `teams`, `revision`, `audit`, `seen` and notices."""
     return f"{SCHEMA}:{{directory}}:{part}"
 
 
@@ -56,6 +61,33 @@ PROCESSES = f"{SCHEMA}:processes"
 """Sorted set of living processes by the time of their last heartbeat."""
 
 
+def idempotency_key(team: str, key: str) -> str:
+    """Name the record of an `Idempotency-Key`, by its keyed hash."""
+    return f"{SCHEMA}:{{{team}}}:idempotency:{key}"
+
+
+def images_key(team: str) -> str:
+    """Name the hash of a team's references: image name -> where it comes from."""
+    return f"{SCHEMA}:{{{team}}}:images"
+
+
+def ages_key(team: str, kind: str) -> str:
+    """Name the sorted set of a team's references by the second they were made; *kind* is `kept` or `brief`."""
+    return f"{SCHEMA}:{{{team}}}:ages:{kind}"
+
+
+def totals_key(team: str) -> str:
+    """Name the hash of how many `images` and `bytes` a team refers to."""
+    return f"{SCHEMA}:{{{team}}}:totals"
+
+
 def marker_key(team: str, kind: str, name: str) -> str:
     """Name the mark that a script has run."""
     return f"{SCHEMA}:{{{team}}}:{kind}:{name}"
+
+
+LEFTOVERS = directory_key("leftovers")
+"""Sorted set of images that lost a reference, by the second at which their bytes are looked at."""
+
+SWEEPER = directory_key("sweeper")
+"""Which process sweeps now; and, with `:round` behind it, how far the walk through the store has come."""

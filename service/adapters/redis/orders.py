@@ -8,11 +8,12 @@ treated the same and never handed on.
 
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.resources import files
 from typing import Any
 
 import orjson
+from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
@@ -21,6 +22,7 @@ from service.adapters.redis.script import Script
 from service.domain.callers import RATES
 from service.domain.errors import (
     GatewayError,
+    IdempotencyMismatch,
     LimitState,
     PermissionDenied,
     RateLimited,
@@ -28,14 +30,18 @@ from service.domain.errors import (
     Unauthenticated,
 )
 from service.domain.gcra import emission_us
-from service.domain.images import Image
-from service.ports import Ask, Clock, Grant, Lease, Settlement, Variant
+from service.domain.images import Credentials, Idempotency, Image, Operation
+from service.ports import Ask, Clock, Conclusion, Grant, Lease, Origin, Settlement, Variant
 
 _LEDGER_TTL_S = 400 * 86400
 _SETTLED_MARKER_S = 86400
 """How long a settlement may wait in an outbox and still not be booked twice."""
 _FOREVER_US = 4 * 10**15
+_GRACE_US = 10 * 60 * 1_000_000
 _SWEEP = 100
+_IDEMPOTENCY_MS = 24 * 3600 * 1000
+_CONCLUSION = TypeAdapter(Conclusion)
+_NOTHING = Grant(ready=(), mine=(), awaited=(), limits=())
 _ABOUT_KEYS = ("wrongtype", "response")
 _MOST_VARIANTS = 200
 """Variants kept for one fingerprint; `begin` reads them all."""
@@ -60,22 +66,27 @@ class RedisOrderBook:
 
     async def begin(self, ask: Ask) -> Grant:
         """Implement `OrderBook.begin`."""
-        positions = _number_scopes(ask.scopes, first=6)
-        names = [
+        names = _Names(
             ask.pool or keys.marker_key(ask.team, "no-pool", "-"),
             keys.holds_key(ask.team),
             keys.hold_details_key(ask.team),
             keys.marker_key(ask.team, "asked", ask.fence),
             keys.keys_key(ask.team),
-            *(keys.limit_key(ask.team, *scope) for scope in positions),
-        ]
-        reply = orjson.loads(await self._run(self._begin, names, self._begin_arguments(ask, positions)))
+            _record_key(ask.team, ask.idempotency),
+        )
+        arguments = self._begin_arguments(ask, names)
+        reply = orjson.loads(await self._run(self._begin, names.names, arguments))
         if reply.get("id") != ask.id:
             raise StateUnavailable("mixed_up")
         if ask.team not in self._teams:
-            await self._note_team(ask.team)
+            with contextlib.suppress(StateUnavailable):
+                await self._note_team(ask.team)
         if "denied" in reply:
             raise _denied(reply["denied"])
+        if "result" in reply:
+            return replace(_NOTHING, conclusion=_CONCLUSION.validate_json(reply["result"]))
+        if "under_way" in reply:
+            return replace(_NOTHING, is_under_way=True)
         states = tuple(
             LimitState(
                 resource=limit.resource,
@@ -94,8 +105,11 @@ class RedisOrderBook:
                 limits=states,
                 image_microusd=ask.estimate_microusd,
             )
+        # What was made under a key is the caller's, in whichever pool it lies.
+        resumed = tuple(self._variants(ask, reply["resumed"] or (), keys.team_prefix(ask.team)))
         return Grant(
-            ready=tuple(self._variants(ask, reply["ready"] or ())),
+            ready=(*resumed, *self._variants(ask, reply["ready"] or (), f"{ask.pool}|")),
+            resumed=len(resumed),
             mine=tuple(int(index) for index in reply["mine"] or ()),
             awaited=tuple(int(index) for index in reply["awaited"] or ()),
             foreign=int(reply["foreign"]),
@@ -105,16 +119,23 @@ class RedisOrderBook:
     async def finish(self, settlement: Settlement) -> None:
         """Implement `OrderBook.finish`."""
         team = settlement.team
-        positions = _number_scopes(settlement.scopes, first=6)
-        names = [
+        if team not in self._teams:
+            # Whoever looks for unused bytes must know of every team that may refer to some.
+            await self._note_team(team)
+        names = _Names(
             settlement.pool or keys.marker_key(team, "no-pool", "-"),
             keys.holds_key(team),
             keys.hold_details_key(team),
             keys.marker_key(team, "settled", f"{settlement.id}.{settlement.part}"),
             self._ledger_key(team),
-            *(keys.limit_key(team, *scope) for scope in positions),
-        ]
-        await self._run(self._finish, names, self._finish_arguments(settlement, positions))
+            _record_key(team, settlement.idempotency),
+            keys.images_key(team),
+            keys.ages_key(team, "kept"),
+            keys.totals_key(team),
+            keys.ages_key(team, "brief"),
+        )
+        arguments = self._finish_arguments(settlement, names)
+        await self._run(self._finish, names.names, arguments)
 
     async def renew(self, leases: Sequence[Lease]) -> None:
         """Implement `OrderBook.renew`; also books what dead processes left behind, team by team."""
@@ -132,23 +153,17 @@ class RedisOrderBook:
 
     async def _renew_team(self, team: str, leases: Sequence[Lease]) -> None:
         own = [lease for lease in leases if lease.team == team]
-        pools = list(dict.fromkeys(lease.pool for lease in own if lease.pool))
-        positions = _number_scopes([scope for lease in own for scope in lease.scopes], first=4 + len(pools))
-        names = [
-            keys.holds_key(team),
-            keys.hold_details_key(team),
-            self._ledger_key(team),
-            *pools,
-            *(keys.limit_key(team, *scope) for scope in positions),
-        ]
+        names = _Names(keys.holds_key(team), keys.hold_details_key(team), self._ledger_key(team))
         arguments = {
             "lease_us": self._lease_us,
             "leases": [
                 {
+                    "id": lease.id,
                     "fence": lease.fence,
-                    "pool": 4 + pools.index(lease.pool) if lease.pool else 0,
+                    "pool": names.place(lease.pool) if lease.pool else 0,
+                    "record": names.place(_record_key(team, lease.idempotency)) if lease.idempotency else 0,
                     "indices": lease.indices,
-                    "scopes": [positions[scope] for scope in lease.scopes],
+                    "scopes": [names.place(keys.limit_key(team, *scope)) for scope in lease.scopes],
                 }
                 for lease in own
             ],
@@ -156,13 +171,12 @@ class RedisOrderBook:
             "ledger_ttl_s": _LEDGER_TTL_S,
             "keep_s": _SETTLED_MARKER_S,
         }
-        await self._run(self._renew, names, arguments)
+        await self._run(self._renew, names.names, arguments)
 
     async def _note_team(self, team: str) -> None:
         """Have every process know of *team*; what fails is tried again with its next order."""
-        with contextlib.suppress(StateUnavailable):
-            await answered(self._client.sadd(keys.directory_key("seen"), team), timeout_s=self._timeout_s)
-            self._teams.add(team)
+        await answered(self._client.sadd(keys.directory_key("seen"), team), timeout_s=self._timeout_s)
+        self._teams.add(team)
 
     async def _each_team(self, leases: Sequence[Lease]) -> AsyncIterator[str]:
         """Yield the teams of living orders first, whatever else fails; then all that were ever seen."""
@@ -176,7 +190,8 @@ class RedisOrderBook:
     async def _run(self, script: Script, names: list[str], arguments: Mapping[str, Any]) -> Any:
         return await script.run(names, orjson.dumps(arguments))
 
-    def _begin_arguments(self, ask: Ask, positions: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+    def _begin_arguments(self, ask: Ask, names: "_Names") -> dict[str, Any]:
+        positions = _place_scopes(names, ask.team, ask.scopes)
         holding = {(limit.scope, limit.key) for limit in ask.limits if limit.resource not in RATES}
         return {
             "id": ask.id,
@@ -195,6 +210,10 @@ class RedisOrderBook:
             "ledger": f"{ask.user}|{ask.model}|{ask.realm}",
             "has_key": ask.key_id is not None,
             "key_id": ask.key_id or "-",
+            "grace_us": _GRACE_US if ask.respects_lapsed else 0,
+            "has_idempotency": ask.idempotency is not None,
+            "order": ask.idempotency.order if ask.idempotency else "",
+            "idempotency_ms": _IDEMPOTENCY_MS,
             "weight": ask.weight,
             "estimate_microusd": ask.estimate_microusd or 0,
             "is_priced": ask.estimate_microusd is not None,
@@ -210,19 +229,21 @@ class RedisOrderBook:
             ],
         }
 
-    def _finish_arguments(
-        self, settlement: Settlement, positions: Mapping[tuple[str, str], int]
-    ) -> dict[str, Any]:
+    def _finish_arguments(self, settlement: Settlement, names: "_Names") -> dict[str, Any]:
+        positions = _place_scopes(names, settlement.team, settlement.scopes)
         rates = {(limit.scope, limit.key): limit for limit in settlement.limits if limit.resource == "images"}
-        published = [(index, image) for index, image in settlement.made if index is not None]
+        published = [index for index, _ in settlement.made if index is not None]
+        conclusion = settlement.conclusion
         return {
             "fence": settlement.fence,
             "has_pool": settlement.pool is not None,
             "pool": settlement.pool,
-            "made": [
-                {"index": index, "variant": _encode_variant(settlement.pool or "", image)}
-                for index, image in published
-            ],
+            "made": [_encode_made(settlement, index, image) for index, image in settlement.made],
+            "id": settlement.id,
+            "has_idempotency": settlement.idempotency is not None,
+            "is_last": settlement.is_last,
+            "is_brief": settlement.origin is not None and settlement.origin.is_brief,
+            **({"conclusion": _CONCLUSION.dump_json(conclusion).decode()} if conclusion else {}),
             "released": settlement.released,
             "forgotten": [{"index": index, "digest": digest} for index, digest in settlement.forgotten],
             "is_local": settlement.is_local,
@@ -251,12 +272,14 @@ class RedisOrderBook:
             "process": self._process,
         }
 
-    def _variants(self, ask: Ask, ready: Sequence[Mapping[str, Any]]) -> list[Variant]:
+    def _variants(self, ask: Ask, ready: Sequence[Mapping[str, Any]], owner: str) -> list[Variant]:
         """Decode variants; one that belongs to another pool is dropped, whatever put it here."""
         decoded = []
         for entry in ready:
             variant = orjson.loads(entry["variant"])
-            if variant.pop("pool") == ask.pool:
+            pool = variant.pop("pool")
+            if not pool or f"{pool}|".startswith(owner):
+                variant["credentials"] = Credentials(variant.get("credentials", Credentials.NONE))
                 decoded.append(Variant(int(entry["index"]), Image(**variant), entry["age_us"] / 1e6))
         return decoded
 
@@ -268,14 +291,56 @@ def _encode_variant(pool: str, image: Image) -> str:
     return orjson.dumps({"pool": pool, **asdict(image)}).decode()
 
 
+def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dict[str, Any]:
+    """Return an image as `finish` takes it: for the pool, for an `Idempotency-Key`, and as a reference."""
+    reference = {
+        **asdict(settlement.origin or Origin(asked_model="", operation=Operation.GENERATE, fingerprint="")),
+        "user": settlement.user,
+        "sent_model": settlement.model,
+        "answered_model": image.answered_model,
+        "realm": settlement.realm,
+        "created_s": image.created_s,
+        "size_bytes": image.size_bytes,
+        "width": image.width,
+        "height": image.height,
+        "credentials": image.credentials,
+        "cost_microusd": image.cost_microusd,
+    }
+    return {
+        "index": -1 if index is None else index,
+        "is_published": index is not None,
+        "variant": _encode_variant(settlement.pool or "", image),
+        "digest": image.digest,
+        "name": image.name,
+        "size_bytes": image.size_bytes,
+        **({} if image.digest in settlement.unstored else {"reference": orjson.dumps(reference).decode()}),
+    }
+
+
+def _record_key(team: str, idempotency: Idempotency | None) -> str:
+    return keys.idempotency_key(team, idempotency.key if idempotency else "-")
+
+
 def _mark(pool: str) -> str:
     """Return how every variant of *pool* begins: tenants are told apart by more than a key."""
     return orjson.dumps({"pool": pool}).decode().removesuffix("}") + ","
 
 
-def _number_scopes(scopes: Sequence[tuple[str, str]], *, first: int) -> dict[tuple[str, str], int]:
-    """Return each scope with its position in KEYS."""
-    return {scope: first + i for i, scope in enumerate(dict.fromkeys(scopes))}
+class _Names:
+    """The names of a script's KEYS; each has one position, counted from 1 as Lua does."""
+
+    def __init__(self, *names: str) -> None:
+        self.names = list(names)
+
+    def place(self, name: str) -> int:
+        """Return the position of *name*, which is added if it is not there."""
+        if name not in self.names:
+            self.names.append(name)
+        return self.names.index(name) + 1
+
+
+def _place_scopes(names: _Names, team: str, scopes: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    return {scope: names.place(keys.limit_key(team, *scope)) for scope in scopes}
 
 
 def _read_script(name: str) -> str:
@@ -284,6 +349,8 @@ def _read_script(name: str) -> str:
 
 
 def _denied(what: str) -> GatewayError:
+    if what == "idempotency":
+        return IdempotencyMismatch()
     if what == "key":
         return Unauthenticated("This API key was revoked, or it has expired.")
     return PermissionDenied("The team of these credentials is closed.")

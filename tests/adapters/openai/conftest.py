@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_asyncio
 
+from service.adapters.downloads import ImageDownloads
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts, open_transport
 from service.domain.errors import CallFailure
 from service.domain.images import CallMade, ImageCall, Realm
@@ -25,15 +26,18 @@ async def open_backend(
     url: str, *, connections: int = 4, timeouts: Timeouts = TIMEOUTS, **address: str
 ) -> AsyncIterator[OpenAIBackend]:
     transport = open_transport(url, connections=connections)
+    downloads = ImageDownloads(url)
     try:
         yield OpenAIBackend(
             BackendAddress(name="openai", realm=Realm.LIVE, url=url, **{"api_key": "sk-ours", **address}),
             transport=transport,
             timeouts=timeouts,
             pace=None,
+            downloads=downloads,
         )
     finally:
         await transport.aclose()
+        await downloads.aclose()
 
 
 class Watched:

@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import hashlib
 import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from service.adapters.downloads import ImageDownloads
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend, open_transport
 from service.domain.errors import Billing, FailureKind
 from service.domain.images import CallMade, ImageCall, Realm
@@ -52,6 +55,13 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in PROXY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
+
+
+class NoDownloads:
+    """Implements `ports.Downloads` for answers without URLs."""
+
+    async def fetch(self, url: str, *, deadline_s: float) -> bytes:
+        raise AssertionError(url)
 
 
 def made(result: object) -> CallMade:
@@ -154,6 +164,7 @@ async def test_the_pace_waits_and_never_refuses(provider: SandboxHandle) -> None
         transport=transport,
         timeouts=TIMEOUTS,
         pace=AsyncLimiter(2, 0.4),
+        downloads=NoDownloads(),
     )
     started_s = time.monotonic()
     watched = Watched()
@@ -177,6 +188,7 @@ async def test_a_call_larger_than_the_bucket_waits_for_the_whole_bucket(script: 
         transport=transport,
         timeouts=TIMEOUTS,
         pace=AsyncLimiter(2, 60),
+        downloads=NoDownloads(),
     )
     call = ImageCall(model="gpt-image-2", prompt="herons", n=10, parameters={}, safety_identifier="x")
 
@@ -194,6 +206,7 @@ async def test_who_is_cancelled_in_the_pace_has_sent_nothing(script: Script) -> 
         transport=transport,
         timeouts=TIMEOUTS,
         pace=pace,
+        downloads=NoDownloads(),
     )
     watched = Watched()
     await backend.make(CALL, Watched())
@@ -385,3 +398,86 @@ async def test_a_tunnel_that_is_refused_cost_nothing(monkeypatch: pytest.MonkeyP
         failure = failed(await make_call("https://provider.invalid/v1"))
 
     assert (failure.kind, failure.billing) == (FailureKind.UNREACHABLE, Billing.NOT_BILLED)
+
+
+async def test_pictures_that_come_as_urls_are_fetched_at_once(provider: SandboxHandle) -> None:
+    await provider.behave(paint="flat", answer_urls=True)
+
+    images = made(await make_call(f"{provider.url}/v1", replace(CALL, n=3))).images
+
+    assert [image.url for image in images] == [None] * 3
+    (entry,) = await provider.journal()
+    assert [hashlib.sha256(image.data).hexdigest() for image in images] == [
+        image["sha256"] for image in entry["images"]
+    ]
+
+
+async def test_bytes_that_came_along_are_not_fetched(script: Script) -> None:
+    entry = {"b64_json": base64.b64encode(b"picture").decode(), "url": "https://169.254.169.254/"}
+    script.answer(200, orjson.dumps({"data": [entry]}))
+
+    (image,) = made(await make_call(script.url)).images
+
+    assert (image.data, image.url) == (b"picture", None)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://169.254.169.254/latest/meta-data",
+        "https://10.0.0.1/picture.png",
+        "http://example.com/picture.png",
+        "https://localhost/picture.png",
+        "file:///etc/passwd",
+        "",
+    ],
+)
+async def test_a_picture_at_a_forbidden_place_is_lost_and_of_unknown_billing(
+    script: Script, url: str
+) -> None:
+    """It was made, so it is paid for; the answer says nothing of the place."""
+    script.answer(200, orjson.dumps({"data": [{"url": url}]}))
+
+    failure = failed(await make_call(script.url))
+
+    assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
+    assert not url or url not in failure.message
+
+
+async def test_a_picture_that_cannot_be_fetched_takes_no_other_with_it(script: Script) -> None:
+    good = {"b64_json": base64.b64encode(b"picture").decode()}
+    lost = {"url": "https://10.0.0.1/picture.png"}
+    script.answer(200, orjson.dumps({"data": [lost, good], "usage": {"output_tokens": 7}}))
+
+    answer = made(await make_call(script.url, replace(CALL, n=2)))
+
+    assert [image.data for image in answer.images] == [b"picture"]
+    assert answer.usage == {"output_tokens": 7}
+
+
+async def test_the_shelf_of_a_provider_that_hangs_is_not_waited_for(script: Script) -> None:
+    async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await connected.wait()
+        writer.close()
+
+    connected = asyncio.Event()
+    async with await asyncio.start_server(hang, "127.0.0.1", 0) as shelf:
+        port = shelf.sockets[0].getsockname()[1]
+        trusted = ImageDownloads(f"http://127.0.0.1:{port}")
+        transport = open_transport(script.url, connections=1)
+        backend = OpenAIBackend(
+            BackendAddress(name="openai", realm=Realm.LIVE, url=script.url, api_key="sk"),
+            transport=transport,
+            timeouts=replace(TIMEOUTS, read_s=0.2),
+            pace=None,
+            downloads=trusted,
+        )
+        script.answer(200, orjson.dumps({"data": [{"url": f"http://127.0.0.1:{port}/picture.png"}]}))
+
+        failure = failed(await backend.make(CALL, Watched()))
+        connected.set()
+        await transport.aclose()
+        await trusted.aclose()
+
+    assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
+    assert "in time" in failure.message

@@ -84,6 +84,25 @@ JSON = st.recursive(
 )
 
 
+def test_a_picture_may_come_as_a_url() -> None:
+    answer = {"data": [{"url": "https://example.com/1.png", "revised_prompt": "better", "b64_json": None}]}
+
+    (image,) = wire.decode_answer(orjson.dumps(answer)).images
+
+    assert (image.data, image.url, image.revised_prompt) == (b"", "https://example.com/1.png", "better")
+
+
+@pytest.mark.parametrize("entry", [{}, {"url": 3}, {"url": None}, [], None, {"b64_json": 3}])
+def test_a_picture_that_comes_as_neither_is_not_understood(entry: object) -> None:
+    with pytest.raises(wire.NotUnderstood):
+        wire.decode_answer(orjson.dumps({"data": [entry]}))
+
+
+def test_an_event_has_its_picture_along() -> None:
+    with pytest.raises(wire.NotUnderstood):
+        wire.decode_event('{"type": "image_generation.completed", "url": "https://example.com/1.png"}')
+
+
 @given(
     st.binary(max_size=64) | JSON.map(orjson.dumps) | JSON.map(lambda value: orjson.dumps({"data": [value]}))
 )

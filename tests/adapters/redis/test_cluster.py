@@ -15,14 +15,18 @@ from redis.crc import key_slot
 from redis.exceptions import DataError
 
 from service.adapters.redis.client import open_client
-from service.adapters.redis.keys import holds_key
+from service.adapters.redis.keys import holds_key, pool_key
 from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.references import RedisReferences
 from service.adapters.redis.script import Script
+from service.adapters.redis.turns import RedisTurns
+from service.adapters.system import SystemClock
 from service.domain.errors import StateUnavailable
 from tests.adapters.redis.load import loaded
 from tests.adapters.redis.orders import (
     fill,
     make_ask,
+    make_image,
     open_book,
     reason_of,
 )
@@ -228,3 +232,24 @@ async def test_a_map_in_the_older_form_will_do(cluster: Cluster) -> None:
         async with opened(cluster.url.replace("://", "://old:pw@")) as book:
             for team in TEAMS:
                 await fill(book, "a", team=team, pool=f"ig:1:{{{team}}}:pool:x")
+
+
+async def test_references_of_every_team_are_read_and_forgotten_where_they_are(cluster: Cluster) -> None:
+    async with open_client(cluster.url, timeout_s=2.0, connections=16) as client:
+        book = open_book(client)
+        references = RedisReferences(client, clock=SystemClock(), timeout_s=2.0)
+        turns = RedisTurns(client, process="here", timeout_s=2.0)
+        name = make_image("shared").name
+        for team in TEAMS:
+            await fill(book, "shared", pool=pool_key(team, "team", "f" * 32), team=team)
+
+        assert await turns.take(hold_s=60)
+        assert set(TEAMS) <= set(await references.teams())
+        for team in TEAMS:
+            assert await references.variants(team, [name]) == 1
+            images, _ = await references.totals(team)
+            assert name in [each.name async for each in references.scan(team)]
+            assert await references.forget(team, name)
+            assert (await references.totals(team))[0] == images - 1
+            assert not await references.has(team, name)
+        assert name in await references.due(now_s=4e9, most=99)

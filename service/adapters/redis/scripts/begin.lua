@@ -5,9 +5,12 @@
 -- KEYS[3]   hold details: hash, fence -> JSON {ledger label, images, estimate_microusd of each}
 -- KEYS[4]   marker of this ask, so that one whose answer was lost is not charged twice
 -- KEYS[5]   keys of the team: hash, key id -> 'expires_us|JSON' (0: never), and 'closed' once the team is
--- KEYS[6..] one hash for each limit scope (see scopes.lua)
+-- KEYS[6]   record of the Idempotency-Key: hash of order, owner, until (of its lease), result once it is final,
+--           and 'made|<digest>' -> 'index|variant JSON' for what was made under it
+-- KEYS[7..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of what is asked (service/adapters/redis/orders.py, _begin_arguments)
--- Returns   JSON {id, ready, mine, awaited, foreign, limits}, {id, refused, retry_after_us, limits} or {id, denied}
+-- Returns   JSON {id, resumed, ready, mine, awaited, foreign, limits}, {id, refused, retry_after_us, limits},
+--           {id, denied}, {id, result} or {id, under_way}
 --
 -- Times are microseconds of the server's own clock. Numbers of 16 digits are written with '%.0f':
 -- Lua's tostring would round them.
@@ -25,9 +28,37 @@ if ask.has_key then
 end
 if standing[2] then return cjson.encode({id = ask.id, denied = 'team'}) end
 
+-- Up to a tenth shorter, by when it was made, or what was made together would be made again together.
+local function lifetime(at) return ask.ttl_us - ask.ttl_us / 10 * (at % 1000000 / 1000000) end
+
 -- What the pool has: variants to hand out, live claims of others, indices in use.
 local used, foreign = {}, 0
 for _, index in ipairs(ask.used) do used[index] = true end
+
+-- An Idempotency-Key: repeated with another order it is a mistake; a final answer is given again; what is under
+-- way is left alone; and what was left off is taken up with all that was made, whatever the cache would say.
+local resumed = {}
+if ask.has_idempotency then
+  local known = redis.call('HMGET', KEYS[6], 'order', 'owner', 'until', 'result')
+  if known[1] and known[1] ~= ask.order then return cjson.encode({id = ask.id, denied = 'idempotency'}) end
+  if known[4] then return cjson.encode({id = ask.id, result = known[4]}) end
+  if known[2] and known[2] ~= ask.id and tonumber(known[3]) > 0 and tonumber(known[3]) + ask.grace_us > now then
+    return cjson.encode({id = ask.id, under_way = true})
+  end
+  if known[1] and ask.round == 0 then
+    local fields = redis.call('HGETALL', KEYS[6])
+    for i = 1, #fields, 2 do
+      local index, variant = string.match(fields[i + 1], '^(%-?%d+)|(.*)$')
+      local is_made = string.sub(fields[i], 1, 5) == 'made|'
+      -- What is in no pool has no index of its own.
+      if is_made and #resumed < ask.n and (tonumber(index) < 0 or not used[tonumber(index)]) then
+        resumed[#resumed + 1] = {index = tonumber(index), age_us = 0, variant = variant}
+        used[tonumber(index)] = true
+      end
+    end
+    table.sort(resumed, function(a, b) return a.index < b.index end)
+  end
+end
 local occupied, highest = {}, -1
 local variants, claims, mine, stale = {}, {}, {}, {}
 if ask.has_pool then
@@ -40,7 +71,7 @@ if ask.has_pool then
       if string.sub(rest, 1, #ask.mark) ~= ask.mark then
         -- Written for another pool, whatever put it here: never handed out, and counted.
         stale[#stale + 1], foreign = entries[i], foreign + 1
-      elseif at + ask.ttl_us <= now then
+      elseif at + lifetime(at) <= now then
         stale[#stale + 1] = entries[i]
       else
         occupied[index] = true
@@ -48,7 +79,7 @@ if ask.has_pool then
           variants[#variants + 1] = {index = index, age_us = now - at, variant = rest}
         end
       end
-    elseif at > now then
+    elseif at + ask.grace_us > now then
       occupied[index] = true
       if rest == fence then mine[#mine + 1] = index
       elseif not used[index] then claims[#claims + 1] = index end
@@ -62,7 +93,7 @@ end
 
 -- Plan: ready ones first, oldest first; then what others are making; the rest is ours to make.
 local ready, awaited, claimed = {}, {}, {}
-local missing = ask.n - #mine
+local missing = ask.n - #resumed - #mine
 if not ask.fresh then
   for _, variant in ipairs(variants) do
     if missing == 0 then break end
@@ -163,6 +194,10 @@ for _, scope in ipairs(ask.scopes) do
     keep_for(key, 120000)
   end
 end
+if ask.has_idempotency then
+  redis.call('HSET', KEYS[6], 'order', ask.order, 'owner', ask.id, 'until', whole(now + ask.lease_us))
+  redis.call('PEXPIRE', KEYS[6], ask.idempotency_ms)
+end
 if ask.round == 0 or #claimed > 0 then redis.call('SET', KEYS[4], '', 'PX', ask.marker_ms) end
 -- unpack() is bounded by Lua's stack; what is left goes next time.
 if #stale > 0 then redis.call('HDEL', KEYS[1], unpack(stale, 1, math.min(#stale, 1000))) end
@@ -182,6 +217,7 @@ for _, index in ipairs(claimed) do mine[#mine + 1] = index end
 
 return cjson.encode({
   id = ask.id,
+  resumed = resumed,
   ready = ready,
   mine = mine,
   awaited = awaited,

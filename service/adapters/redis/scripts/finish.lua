@@ -3,12 +3,17 @@
 -- KEYS[1]   pool (see begin.lua)
 -- KEYS[2]   holds by expiry     KEYS[3]   hold details     KEYS[4]   marker of this settlement
 -- KEYS[5]   ledger of the day: hash, '<label>|<outcome>|<unit>' -> integer, units images, microusd, unpriced
--- KEYS[6..] one hash for each limit scope (see scopes.lua)
+-- KEYS[6]   record of the Idempotency-Key (see begin.lua)
+-- KEYS[7]   references of the team: hash, image name -> JSON of where it comes from, and
+--           '<image name>|pools' -> lines of 'pool index'
+-- KEYS[8]   references that are kept, by the second they were made: sorted set; KEYS[10] the same for brief ones
+-- KEYS[9]   totals of the references: hash of images and bytes
+-- KEYS[11..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of the settlement (service/adapters/redis/orders.py, _finish_arguments)
 -- Returns   how many of the made images were refused a place, or -1 when it was settled before
 
 local s = cjson.decode(ARGV[1])
-local TYPES = {[2] = 'zset', [4] = 'string'}
+local TYPES = {[2] = 'zset', [4] = 'string', [8] = 'zset', [10] = 'zset'}
 if redis.call('EXISTS', KEYS[4]) == 1 then return -1 end
 -- What is counted is counted once only if everything that is written can be: a script that fails is not undone.
 for i = 2, #KEYS do
@@ -20,7 +25,7 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local today = calendar(now)
-local changed, refused = {}, 0
+local changed, published, refused = {}, 0, 0
 
 -- An index is ours to publish under while it holds our claim, or nobody's. Anything else is a
 -- newer maker's: a late owner may not overwrite it.
@@ -57,18 +62,45 @@ end
 
 for _, made in ipairs(s.made) do
   local index = made.index
-  if index < 0 then index = free_index() end
-  if is_ours(index) then
-    redis.call('HSET', KEYS[1], index, string.format('v|%.0f|%s', now, made.variant))
-    changed[#changed + 1] = made.index
-  else
-    refused = refused + 1
+  if s.has_pool and made.is_published then
+    if index < 0 then index = free_index() end
+    if is_ours(index) then
+      redis.call('HSET', KEYS[1], index, string.format('v|%.0f|%s', now, made.variant))
+      changed[#changed + 1] = made.index
+      published = published + 1
+    else
+      refused = refused + 1
+    end
+  end
+  if s.has_idempotency and redis.call('EXISTS', KEYS[6]) == 1 then
+    redis.call('HSET', KEYS[6], 'made|' .. made.digest, index .. '|' .. made.variant)
+  end
+  -- The team's reference: links, deletion and retention go by it. The same bytes made again are
+  -- young again, and what was brief is kept once somebody has it made to keep.
+  if made.reference then
+    local is_new = redis.call('HSETNX', KEYS[7], made.name, made.reference) == 1
+    local second = math.floor(now / 1000000)
+    if not s.is_brief then
+      redis.call('HSET', KEYS[7], made.name, made.reference)
+      redis.call('ZREM', KEYS[10], made.name)
+      redis.call('ZADD', KEYS[8], second, made.name)
+    elseif is_new then
+      redis.call('ZADD', KEYS[10], second, made.name)
+    end
+    if is_new then
+      redis.call('HINCRBY', KEYS[9], 'images', 1)
+      redis.call('HINCRBY', KEYS[9], 'bytes', made.size_bytes)
+    end
+    if s.has_pool and made.is_published then
+      local pools = redis.call('HGET', KEYS[7], made.name .. '|pools') or ''
+      redis.call('HSET', KEYS[7], made.name .. '|pools', pools .. s.pool .. ' ' .. index .. '\n')
+    end
   end
 end
-if #s.made > 0 and redis.call('PTTL', KEYS[1]) < s.ttl_ms then redis.call('PEXPIRE', KEYS[1], s.ttl_ms) end
+if published > 0 and redis.call('PTTL', KEYS[1]) < s.ttl_ms then redis.call('PEXPIRE', KEYS[1], s.ttl_ms) end
 
 -- A pool is bounded, or one prompt ordered afresh for ever would slow every order for it: the oldest go.
-local surplus = #s.made > 0 and redis.call('HLEN', KEYS[1]) - s.most or 0
+local surplus = published > 0 and redis.call('HLEN', KEYS[1]) - s.most or 0
 if surplus > 0 then
   local indices, entries = {}, redis.call('HGETALL', KEYS[1])
   for i = 1, #entries, 2 do
@@ -142,6 +174,14 @@ if hold then
     redis.call('ZREM', KEYS[2], s.fence)
   else
     redis.call('HSET', KEYS[3], s.fence, cjson.encode(hold))
+  end
+end
+
+if s.is_last and s.has_idempotency and redis.call('EXISTS', KEYS[6]) == 1 then
+  -- Whoever lost the key to another has nothing to say any more, and a final answer stays what it is.
+  if redis.call('HGET', KEYS[6], 'owner') == s.id then
+    if s.conclusion then redis.call('HSETNX', KEYS[6], 'result', s.conclusion) end
+    redis.call('HSET', KEYS[6], 'until', '0')
   end
 end
 

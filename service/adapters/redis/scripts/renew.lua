@@ -1,8 +1,8 @@
 -- Hold the claims of living orders of one team for another lease, and book what nobody renewed.
 --
 -- KEYS[1] holds by expiry   KEYS[2] hold details   KEYS[3] ledger of the day   KEYS[4..] pools and limit scopes
--- ARGV[1] JSON {lease_us, leases: [{fence, pool, indices, scopes}], sweep, ledger_ttl_s, keep_s}; pool and scopes
---         are positions in KEYS
+-- ARGV[1] JSON {lease_us, leases: [{id, fence, pool, record, indices, scopes}], sweep, ledger_ttl_s, keep_s};
+--         pool, record and scopes are positions in KEYS, 0 for none
 -- Returns how many expired holds were booked as unknown
 
 local args = cjson.decode(ARGV[1])
@@ -11,6 +11,10 @@ local now = time[1] * 1000000 + time[2]
 local expires = whole(now + args.lease_us)
 
 for _, lease in ipairs(args.leases) do
+  -- An Idempotency-Key's order may only wait for others, and hold nothing else.
+  if lease.record > 0 and redis.call('HGET', KEYS[lease.record], 'owner') == lease.id then
+    redis.call('HSET', KEYS[lease.record], 'until', expires)
+  end
   local text = redis.call('HGET', KEYS[2], lease.fence)
   -- What a sweep has booked keeps its own, longer time.
   if text and not cjson.decode(text).swept then

@@ -1,0 +1,161 @@
+"""A team's references to images in Redis: read here, made by `finish.lua`, taken away by `forget.lua`.
+
+An image that loses a reference is noted among the leftovers, outside the team's slot
+and after the script: when that note is lost, the daily walk through the store finds
+the bytes all the same.
+Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from importlib.resources import files
+from typing import Any
+
+import orjson
+from redis.asyncio import Redis
+
+from service.adapters.redis import keys
+from service.adapters.redis.client import answered
+from service.adapters.redis.script import Script
+from service.domain.errors import StateUnavailable
+from service.ports import Clock, Reference
+
+_POOLS = "|pools"
+_PAGE = 500
+_MOST_TRIES = 5
+
+
+class RedisReferences:
+    """Implements `ports.References` and `ports.Leftovers`."""
+
+    def __init__(self, client: Redis, *, clock: Clock, timeout_s: float) -> None:
+        self._client = client
+        self._clock = clock
+        self._timeout_s = timeout_s
+        self._forget, self._count = (
+            Script(client, _read_script(name), timeout_s=timeout_s) for name in ("forget", "count")
+        )
+
+    async def has(self, team: str, name: str) -> bool:
+        """Implement `References.has`."""
+        return bool(await self._ask(self._client.hexists(keys.images_key(team), name)))
+
+    async def find(self, team: str, name: str) -> Reference | None:
+        """Implement `References.find`."""
+        text = await self._ask(self._client.hget(keys.images_key(team), name))
+        return None if text is None else _decode(team, name, text)
+
+    async def forget(self, team: str, name: str) -> bool:
+        """Implement `References.forget`."""
+        for _ in range(_MOST_TRIES):
+            pools = await self._pools(team, name)
+            names = [
+                keys.images_key(team),
+                keys.ages_key(team, "kept"),
+                keys.ages_key(team, "brief"),
+                keys.totals_key(team),
+                *dict.fromkeys(pool for pool, _ in _lines(pools)),
+            ]
+            found = int(await self._forget.run(names, name, pools))
+            if found >= 0:
+                break
+            # It was published once more in between.
+        else:
+            raise StateUnavailable("busy")
+        # Also where nothing was found: a first try may have done it unheard.
+        await self.postpone(name, until_s=self._clock.wall_s())
+        return bool(found)
+
+    async def oldest(self, team: str, *, before_s: float, most: int, is_brief: bool = False) -> list[str]:
+        """Implement `References.oldest`."""
+        ages = keys.ages_key(team, "brief" if is_brief else "kept")
+        found = await self._ask(self._client.zrangebyscore(ages, "-inf", f"({before_s}", start=0, num=most))
+        return [name.decode() for name in found]
+
+    async def scan(self, team: str) -> AsyncIterator[Reference]:
+        """Implement `References.scan`."""
+        cursor = 0
+        while True:
+            answer = self._client.hscan(keys.images_key(team), cursor, count=_PAGE)
+            cursor, page = await self._ask(answer)
+            for field, text in page.items():
+                name = field.decode()
+                if not name.endswith(_POOLS):
+                    yield _decode(team, name, text)
+            if cursor == 0:
+                return
+
+    async def totals(self, team: str) -> tuple[int, int]:
+        """Implement `References.totals`."""
+        images, size_bytes = await self._ask(self._client.hmget(keys.totals_key(team), ["images", "bytes"]))
+        return int(images or 0), int(size_bytes or 0)
+
+    async def teams(self) -> list[str]:
+        """Implement `References.teams`."""
+        names = await self._ask(self._client.smembers(keys.directory_key("seen")))
+        return sorted(name.decode() for name in names)
+
+    async def which(self, team: str, names: Sequence[str]) -> set[str]:
+        """Implement `References.which`."""
+        found: set[str] = set()
+        for first in range(0, len(names), _PAGE):
+            page = list(names[first : first + _PAGE])
+            texts = await self._ask(self._client.hmget(keys.images_key(team), page))
+            found |= {name for name, text in zip(page, texts, strict=True) if text is not None}
+        return found
+
+    async def variants(self, team: str, names: Sequence[str]) -> int:
+        """Implement `References.variants`."""
+        count = 0
+        for first in range(0, len(names), _PAGE):
+            page = list(names[first : first + _PAGE])
+            fields = [f"{name}{_POOLS}" for name in page]
+            texts = await self._ask(self._client.hmget(keys.images_key(team), fields))
+            places = [
+                (pool, index, name.partition(".")[0])
+                for name, text in zip(page, texts, strict=True)
+                for pool, index in _lines((text or b"").decode())
+            ]
+            pools = list(dict.fromkeys(pool for pool, _, _ in places))
+            numbers = {pool: number for number, pool in enumerate(pools, 1)}
+            asked = [(numbers[pool], index, digest) for pool, index, digest in dict.fromkeys(places)]
+            if asked:
+                count += int(await self._count.run(pools, orjson.dumps(asked)))
+        return count
+
+    async def due(self, *, now_s: float, most: int) -> list[str]:
+        """Implement `Leftovers.due`."""
+        found = await self._ask(self._client.zrangebyscore(keys.LEFTOVERS, "-inf", now_s, start=0, num=most))
+        return [name.decode() for name in found]
+
+    async def postpone(self, name: str, *, until_s: float) -> None:
+        """Implement `Leftovers.postpone`."""
+        await self._ask(self._client.zadd(keys.LEFTOVERS, {name: until_s}))
+
+    async def done(self, names: Sequence[str]) -> None:
+        """Implement `Leftovers.done`."""
+        if names:
+            await self._ask(self._client.zrem(keys.LEFTOVERS, *names))
+
+    async def _pools(self, team: str, name: str) -> str:
+        text = await self._ask(self._client.hget(keys.images_key(team), f"{name}{_POOLS}"))
+        return "" if text is None else str(text.decode())
+
+    async def _ask(self, answer: Any) -> Any:
+        return await answered(answer, timeout_s=self._timeout_s)
+
+
+def _lines(text: str) -> Iterator[tuple[str, str]]:
+    """Yield (pool, index) for each time an image was published."""
+    for line in text.splitlines():
+        pool, _, index = line.rpartition(" ")
+        yield pool, index
+
+
+def _decode(team: str, name: str, text: bytes) -> Reference:
+    fields = orjson.loads(text)
+    fields["parents"] = tuple(fields["parents"])
+    return Reference(name=name, team=team, **fields)
+
+
+def _read_script(name: str) -> str:
+    return (files("service.adapters.redis") / "scripts" / f"{name}.lua").read_text("utf-8")

@@ -1,0 +1,131 @@
+"""`image-gateway cache`: what is kept, counted and purged."""
+
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from service.commands.surface import (
+    WHO,
+    explain,
+    fail,
+    make_group,
+    show_instant,
+    show_table,
+    with_opened,
+)
+from service.gateway.administration import Administration
+from service.gateway.purging import Purged, Purging, Selection, TeamStats
+from service.wiring import open_purging
+
+app = make_group("Count and purge the pictures that are kept.")
+
+_AGE = re.compile(r"([0-9]{1,5})([smhd])", re.ASCII)
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_MOST_MODELS = 3
+
+
+@app.command()
+def stats(
+    team: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+) -> None:
+    """Count what every team keeps. What two teams share is counted for each.
+
+    Variants are pictures that an equal order would be given; the others live by their links alone.
+
+    Example: `image-gateway cache stats`
+    """
+    counted = with_opened(open_purging, lambda opened: opened[0].stats(team))
+    if as_json:
+        document = [{**asdict(each), "models": dict(each.models.most_common())} for each in counted]
+        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
+        return
+    columns = ("team", "images", "bytes", "variants", "oldest", "models")
+    show_table(columns, [_row(each) for each in counted])
+
+
+@app.command()
+def purge(  # noqa: PLR0913, PLR0917 - one parameter an option
+    team: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Only this person's: a name, or a hash of the ledger.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Only those asked of it, or made by it.")] = None,
+    fingerprint: Annotated[
+        str | None, typer.Option(help="Only those of one order, as /info tells it.")
+    ] = None,
+    older_than: Annotated[
+        str | None, typer.Option(help="Only older ones: 30d, 12h, 90m; 0d is everything.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+) -> None:
+    """Purge pictures: equal orders make them anew, and their links answer 410.
+
+    All that is given must fit, and something must be. Files go within minutes once no team keeps
+    them and they are an hour old, as long as a gateway runs. It cannot be undone.
+
+    Example: `image-gateway cache purge --team shop --older-than 30d`
+    """
+    age_s = None if older_than is None else _read_age(older_than)
+
+    def select(administration: Administration) -> Selection:
+        person = None if user is None else administration.hash_of(user)
+        return Selection(team=team, user=person, model=model, fingerprint=fingerprint, older_than_s=age_s)
+
+    if all(given is None for given in (team, user, model, fingerprint, age_s)):
+        fail(
+            "Say what to purge: --team, --user, --model, --fingerprint or --older-than; --older-than 0d is everything."
+        )
+    if dry_run or not yes:
+        found = with_opened(open_purging, lambda opened: opened[0].select(select(opened[1])))
+        explain(f"{_count(found)} would be purged." if dry_run else f"{_count(found)} will be purged.")
+        if dry_run or found.images == 0:
+            return
+        typer.confirm("Purge them? This cannot be undone", abort=True, err=True)
+
+    async def work(opened: tuple[Purging, Administration]) -> Purged:
+        with Progress(
+            console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()
+        ) as progress:
+            return await opened[0].purge(WHO, select(opened[1]), tell=_show(progress))
+
+    explain(f"Purged {_count(with_opened(open_purging, work))}.")
+
+
+def _show(progress: Progress) -> Callable[[Purged], None]:
+    """Return what shows how far a purge is; how far it has to go nobody knows."""
+    task = progress.add_task("purging", total=None)
+    return lambda so_far: progress.update(task, description=f"purged {so_far.images} images")
+
+
+def _row(stats: TeamStats) -> tuple[object, ...]:
+    most = stats.models.most_common(_MOST_MODELS)
+    models = ", ".join(f"{model} {images}" for model, images in most)
+    rest = len(stats.models) - len(most)
+    return (
+        stats.team,
+        stats.images,
+        stats.size_bytes,
+        stats.variants,
+        show_instant(stats.oldest_s or 0),
+        f"{models}, {rest} more" if rest else models,
+    )
+
+
+def _count(purged: Purged) -> str:
+    return f"{purged.images} images of {purged.size_bytes / 1e6:.1f} MB"
+
+
+def _read_age(text: str) -> float:
+    match = _AGE.fullmatch(text)
+    if match is None:
+        fail(f"--older-than '{text}': write an age such as 30d, 12h or 90m.")
+    return float(match[1]) * _UNITS_S[match[2]]

@@ -1,0 +1,102 @@
+"""Who may see, describe and delete a stored image: whoever has a reference, and nobody is told of others'.
+
+A link shows its image as long as the team it was signed for refers to it. An image whose
+bytes are gone or damaged loses the reference, so that an order for it makes it again.
+Failure behaviour: links stay good while Redis is away; everything else is `StateUnavailable`.
+"""
+
+import contextlib
+from dataclasses import dataclass
+
+from service.domain.callers import Caller, Role
+from service.domain.errors import ImageMissing, ImageNotKept, StateUnavailable
+from service.ports import (
+    AdminActed,
+    Audit,
+    AuditEntry,
+    Clock,
+    ImageForgotten,
+    Outbox,
+    Reference,
+    References,
+    StateFailed,
+    Telemetry,
+)
+
+DELETED = "delete_image"
+"""The act as the audit names it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ownership:
+    """The use cases behind the file routes."""
+
+    references: References
+    outbox: Outbox
+    audit: Audit
+    clock: Clock
+    telemetry: Telemetry
+
+    async def check_link(self, team: str, name: str) -> None:
+        """Check that *team* still refers to the image.
+
+        Raises:
+            ImageNotKept: it does not.
+        """
+        try:
+            is_kept = await self.references.has(team, name)
+        except StateUnavailable as error:
+            # The link was signed by us, and its bytes are in the store: that is enough for now.
+            self.telemetry.record(StateFailed(operation="link", reason=error.reason))
+            return
+        if not is_kept and not self._is_to_be_settled(team, name):
+            raise ImageNotKept
+
+    async def note_lost(self, team: str, name: str) -> None:
+        """Drop the reference to an image whose bytes are gone; without Redis the next one to ask does."""
+        with contextlib.suppress(StateUnavailable):
+            if await self.references.forget(team, name):
+                self.telemetry.record(ImageForgotten(reason="lost"))
+
+    async def find(self, caller: Caller, name: str, *, team: str | None = None) -> Reference:
+        """Return the reference to an image that is the caller's own, or any team's for an admin.
+
+        Raises:
+            ImageMissing: there is none, or it is not the caller's.
+        """
+        reference = await self.references.find(self._team_of(caller, team), name)
+        if reference is None or not (caller.role is Role.ADMIN or reference.user == caller.user):
+            raise ImageMissing
+        return reference
+
+    async def delete(self, caller: Caller, name: str, *, team: str | None = None) -> None:
+        """Take the reference away; the bytes go once no team has one.
+
+        Raises:
+            ImageMissing: there is none, or it is not the caller's.
+        """
+        reference = await self.find(caller, name, team=team)
+        is_own = reference.user == caller.user and reference.team == caller.team
+        if not is_own:
+            who = caller.key_id or "bootstrap"
+            entry = AuditEntry(
+                at_s=int(self.clock.wall_s()), who=who, act=DELETED, target=name, details=reference.team
+            )
+            await self.audit.note(entry)
+            self.telemetry.record(AdminActed(entry=entry))
+        if await self.references.forget(reference.team, name):
+            self.telemetry.record(ImageForgotten(reason="owner" if is_own else "admin"))
+
+    def _team_of(self, caller: Caller, named: str | None) -> str:
+        if named is None or named == caller.team:
+            return caller.team
+        if caller.role is not Role.ADMIN:
+            raise ImageMissing
+        return named
+
+    def _is_to_be_settled(self, team: str, name: str) -> bool:
+        """Whether Redis has not heard of the image yet: it was made while Redis was away."""
+        return any(
+            settlement.team == team and any(image.name == name for _, image in settlement.made)
+            for settlement in self.outbox.pending()
+        )

@@ -1,0 +1,156 @@
+"""What is kept, counted, and taken away on an admin's word: by team, user, model, order or age.
+
+References go; the bytes follow by retention, once no team has one and they are an hour old.
+Failure behaviour: closed. A purge that is cut short may be given again: it goes on.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import asdict, dataclass, field
+
+from service.domain.errors import InvalidOrder
+from service.ports import (
+    AdminActed,
+    Audit,
+    AuditEntry,
+    Clock,
+    ImageForgotten,
+    Reference,
+    References,
+    Telemetry,
+)
+
+PURGED = "purge_cache"
+"""The act as the audit names it."""
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which images; None is any. *user* is a keyed hash, *model* the asked or the sent one."""
+
+    team: str | None = None
+    user: str | None = None
+    model: str | None = None
+    fingerprint: str | None = None
+    older_than_s: float | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing is named that an image must have."""
+        return all(value is None for value in asdict(self).values())
+
+    def has(self, reference: Reference, now_s: float) -> bool:
+        """Whether an image is one of them."""
+        return (
+            self.team in (None, reference.team)
+            and self.user in (None, reference.user)
+            and self.model in (None, reference.asked_model, reference.sent_model)
+            and self.fingerprint in (None, reference.fingerprint)
+            and (self.older_than_s is None or reference.created_s <= now_s - self.older_than_s)
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class TeamStats:
+    """What one team keeps. *oldest_s* is since the epoch; *models* counts images by the model that made them."""
+
+    team: str
+    images: int = 0
+    size_bytes: int = 0
+    variants: int = 0
+    oldest_s: int | None = None
+    models: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class Purged:
+    """What was purged, or would be; *is_complete* False when there is more."""
+
+    images: int = 0
+    size_bytes: int = 0
+    is_complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Purging:
+    """The use cases behind `cache stats` and `cache purge`. Everything raises `StateUnavailable`."""
+
+    references: References
+    audit: Audit
+    clock: Clock
+    telemetry: Telemetry
+
+    async def stats(self, team: str | None = None) -> list[TeamStats]:
+        """Count what every team keeps, or one; looks at every reference."""
+        teams = await self.references.teams() if team is None else [team]
+        return [await self._count(team) for team in teams]
+
+    async def select(self, selection: Selection) -> Purged:
+        """Count what a purge would take."""
+        found = Purged()
+        async for reference in self._find(selection):
+            found.images += 1
+            found.size_bytes += reference.size_bytes
+        return found
+
+    async def purge(
+        self,
+        who: str,
+        selection: Selection,
+        *,
+        most: int | None = None,
+        tell: Callable[[Purged], None] = lambda _: None,
+    ) -> Purged:
+        """Take all references of a selection away, at most *most*; *tell* hears of each.
+
+        Raises:
+            InvalidOrder: nothing was selected by.
+        """
+        if selection.is_everything:
+            raise InvalidOrder(
+                "Say what to purge: by team, user, model, fingerprint or age. An age of 0 is everything.",
+                param=None,
+            )
+        details = " ".join(
+            f"{name}={value}" for name, value in asdict(selection).items() if value is not None
+        )
+        entry = AuditEntry(
+            at_s=int(self.clock.wall_s()), who=who, act=PURGED, target="cache", details=details
+        )
+        await self.audit.note(entry)
+        self.telemetry.record(AdminActed(entry=entry))
+        purged = Purged()
+        async for reference in self._find(selection):
+            if purged.images == most:
+                purged.is_complete = False
+                break
+            if await self.references.forget(reference.team, reference.name):
+                self.telemetry.record(ImageForgotten(reason="purge"))
+                purged.images += 1
+                purged.size_bytes += reference.size_bytes
+                tell(purged)
+        return purged
+
+    async def _count(self, team: str) -> TeamStats:
+        stats = TeamStats(team=team)
+        page: list[str] = []
+        async for reference in self.references.scan(team):
+            stats.images += 1
+            stats.size_bytes += reference.size_bytes
+            stats.models[reference.sent_model] += 1
+            stats.oldest_s = min(stats.oldest_s or reference.created_s, reference.created_s)
+            page.append(reference.name)
+            if len(page) == _PAGE:
+                stats.variants += await self.references.variants(team, page)
+                page = []
+        stats.variants += await self.references.variants(team, page)
+        return stats
+
+    async def _find(self, selection: Selection) -> AsyncIterator[Reference]:
+        now_s = self.clock.wall_s()
+        teams = await self.references.teams() if selection.team is None else [selection.team]
+        for team in teams:
+            async for reference in self.references.scan(team):
+                if selection.has(reference, now_s):
+                    yield reference

@@ -1,0 +1,149 @@
+"""`/admin/cache`: what is kept, counted and purged; for callers with the role `admin`.
+
+Translates and calls `gateway/purging.py`; `access.py` has let nobody else in.
+"""
+
+import re
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from service.domain.errors import InvalidOrder
+from service.gateway.purging import Purged, Selection, TeamStats
+from service.http.schemas import ErrorResponse
+from service.http.services import services_of
+from service.http.usage import read_query, text_parameter
+
+MOST_PURGED = 10_000
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
+
+router = APIRouter(
+    prefix="/admin",
+    tags=["Administration"],
+    responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
+)
+
+
+class TeamCache(BaseModel):
+    """What one team keeps."""
+
+    object: Literal["team_cache"] = "team_cache"
+    team: str
+    images: int
+    size_bytes: int
+    variants: int = Field(description="Images that an equal order would be given.")
+    oldest: int | None = Field(description="Seconds since 1970.")
+    models: dict[str, int] = Field(description="Images by the model that made them, most first.")
+
+
+class TeamCacheList(BaseModel):
+    """What every team keeps. Bytes that two teams share are counted for each."""
+
+    object: Literal["list"] = "list"
+    data: list[TeamCache]
+
+
+class PurgeResult(BaseModel):
+    """What was purged, or would be."""
+
+    object: Literal["purge"] = "purge"
+    images: int
+    size_bytes: int
+    dry_run: bool
+    has_more: bool = Field(description=f"One request purges at most {MOST_PURGED} images: send it again.")
+
+
+_PURGE_PARAMETERS = (
+    text_parameter("team", "Only this team's."),
+    text_parameter(
+        "user", "Only this person's: a name, as keys and tokens have it, or the hash of the ledger."
+    ),
+    text_parameter("model", "Only those asked of it, or made by it."),
+    text_parameter("fingerprint", "Only those of one order, as `/info` tells it."),
+    text_parameter("older_than_s", "Only older ones, in seconds; 0 is everything.", pattern="^[0-9.]+$"),
+    text_parameter("dry_run", "Only count.", enum=["true", "false"]),
+)
+_PURGE_NAMES = {parameter["name"] for parameter in _PURGE_PARAMETERS}
+
+
+@router.get(
+    "/cache",
+    operation_id="getCacheStats",
+    summary="Count what is kept, team by team",
+    openapi_extra={"parameters": [_PURGE_PARAMETERS[0]]},
+)
+async def get_cache_stats(request: Request) -> TeamCacheList:
+    """Look at every reference: an answer may take seconds where there are many."""
+    team = read_query(request, {"team"}).get("team")
+    stats = await services_of(request.scope).purging.stats(team)
+    return TeamCacheList(data=[_describe(each) for each in stats])
+
+
+@router.delete(
+    "/cache",
+    operation_id="purgeCache",
+    summary="Purge what is kept, by any of its marks",
+    openapi_extra={"parameters": list(_PURGE_PARAMETERS)},
+)
+async def purge_cache(request: Request) -> PurgeResult:
+    """Take images out of the cache and let their links answer 410; bytes go once no team keeps them."""
+    services = services_of(request.scope)
+    query = _read_marks(request)
+    selection = Selection(
+        team=query.get("team"),
+        user=services.administration.hash_of(query["user"]) if "user" in query else None,
+        model=query.get("model"),
+        fingerprint=query.get("fingerprint"),
+        older_than_s=_read_age(query),
+    )
+    if _read_flag(query, "dry_run"):
+        return _answer(await services.purging.select(selection), dry_run=True)
+    who = request.scope["state"]["identity"].key_id or "bootstrap"
+    purged = await services.purging.purge(who, selection, most=MOST_PURGED)
+    return _answer(purged, dry_run=False)
+
+
+def _describe(stats: TeamStats) -> TeamCache:
+    return TeamCache(
+        team=stats.team,
+        images=stats.images,
+        size_bytes=stats.size_bytes,
+        variants=stats.variants,
+        oldest=stats.oldest_s,
+        models=dict(stats.models.most_common()),
+    )
+
+
+def _answer(purged: Purged, *, dry_run: bool) -> PurgeResult:
+    return PurgeResult(
+        images=purged.images,
+        size_bytes=purged.size_bytes,
+        dry_run=dry_run,
+        has_more=not purged.is_complete,
+    )
+
+
+def _read_marks(request: Request) -> dict[str, str]:
+    """Return the query; an empty mark is none, and a slip must not purge more."""
+    query = read_query(request, _PURGE_NAMES)
+    empty = next((name for name in request.query_params if name not in query), None)
+    if empty is not None:
+        raise InvalidOrder(f"The parameter '{empty}' is empty.", param=empty)
+    return query
+
+
+def _read_age(query: dict[str, str]) -> float | None:
+    text = query.get("older_than_s")
+    if text is None:
+        return None
+    if not _NUMBER.fullmatch(text):
+        raise InvalidOrder("Invalid 'older_than_s': it must be seconds, such as 86400.", param="older_than_s")
+    return float(text)
+
+
+def _read_flag(query: dict[str, str], name: str) -> bool:
+    text = query.get(name, "false")
+    if text not in ("true", "false"):
+        raise InvalidOrder(f"Invalid '{name}': it must be true or false.", param=name)
+    return text == "true"

@@ -1,0 +1,224 @@
+"""The record of an `Idempotency-Key` in the scripts: absent, under way, left off, final."""
+
+from dataclasses import replace
+
+import pytest
+from redis.asyncio import Redis
+
+from service.adapters.redis.keys import idempotency_key
+from service.adapters.redis.orders import RedisOrderBook
+from service.domain.callers import Resource
+from service.domain.errors import Billing, CallFailure, FailureKind, IdempotencyMismatch, RateLimited
+from service.domain.images import Idempotency
+from service.ports import Ask, Conclusion, Lease, Limit
+from tests.adapters.redis.orders import (
+    TEAM,
+    MakeBook,
+    fill,
+    made,
+    make_ask,
+    make_image,
+    read_hash,
+    read_holds,
+    settle,
+    snapshot,
+)
+
+ONCE = Idempotency("k" * 32, "o" * 32)
+RECORD = idempotency_key(TEAM, ONCE.key)
+
+
+def an_ask(**changes: object) -> Ask:
+    return make_ask(**{"idempotency": ONCE, "n": 2, **changes})
+
+
+async def conclude(book: RedisOrderBook, ask: Ask, conclusion: Conclusion | None) -> None:
+    await book.finish(
+        replace(settle(ask, part="last"), idempotency=ONCE, is_last=True, conclusion=conclusion)
+    )
+
+
+async def test_a_second_order_finds_the_first_under_way_and_changes_nothing(
+    book: RedisOrderBook, redis: Redis
+) -> None:
+    await book.begin(an_ask())
+    before = await snapshot(redis)
+
+    grant = await book.begin(an_ask())
+
+    assert grant.is_under_way
+    assert (grant.mine, grant.ready, grant.awaited) == ((), (), ())
+    assert await snapshot(redis) == before
+
+
+async def test_the_same_order_may_ask_on(book: RedisOrderBook) -> None:
+    ask = an_ask()
+    await book.begin(ask)
+
+    assert not (await book.begin(replace(ask, round=1, n=1, used=(0, 1)))).is_under_way
+
+
+async def test_another_order_is_a_mistake(book: RedisOrderBook, redis: Redis) -> None:
+    await book.begin(an_ask())
+    before = await snapshot(redis)
+
+    with pytest.raises(IdempotencyMismatch):
+        await book.begin(an_ask(idempotency=Idempotency(ONCE.key, "other")))
+
+    assert await snapshot(redis) == before
+
+
+async def test_a_final_answer_is_given_again_and_counts_for_nothing(
+    book: RedisOrderBook, redis: Redis
+) -> None:
+    requests = Limit(resource=Resource.REQUESTS, scope="user", key="u1", amount=1)
+    ask = an_ask(limits=(requests,))
+    await book.begin(ask)
+    conclusion = Conclusion(images=(make_image("a"), make_image("b")))
+    await conclude(book, ask, conclusion)
+    before = await snapshot(redis)
+
+    grant = await book.begin(an_ask(limits=(requests,)))
+
+    assert grant.conclusion == conclusion
+    assert await snapshot(redis) == before
+
+
+async def test_a_refusal_is_an_answer_too(book: RedisOrderBook) -> None:
+    ask = an_ask()
+    await book.begin(ask)
+    failure = CallFailure(
+        kind=FailureKind.REFUSED, billing=Billing.NOT_BILLED, message="No.", details={"a": 1}
+    )
+    await conclude(book, ask, Conclusion(failures=(failure,)))
+
+    assert (await book.begin(an_ask())).conclusion == Conclusion(failures=(failure,))
+
+
+@pytest.mark.parametrize("pool", [True, False])
+async def test_what_was_left_off_is_taken_up_with_what_was_made(
+    book: RedisOrderBook, redis: Redis, pool: bool
+) -> None:
+    ask = an_ask(n=3, fresh=True, **({} if pool else {"pool": None}))
+    first, *rest = (await book.begin(ask)).mine
+    index = first if pool else None
+    released = rest if pool else [first, *rest]
+    await book.finish(
+        replace(settle(ask, made=made((index, "a")), released=tuple(released)), idempotency=ONCE)
+    )
+    await conclude(book, ask, None)
+
+    grant = await book.begin(replace(ask, id="again"))
+
+    assert [variant.image for variant in grant.ready] == [make_image("a")]
+    assert len(grant.mine) == 2
+    assert [hold["images"] for hold in (await read_holds(redis)).values()] == [2]
+
+
+async def test_a_resumed_image_is_not_given_twice(book: RedisOrderBook) -> None:
+    """It is in the pool as well, where an order that may use the cache would find it again."""
+    ask = an_ask(n=2)
+    first, second = (await book.begin(ask)).mine
+    await book.finish(replace(settle(ask, made=made((first, "a")), released=(second,)), idempotency=ONCE))
+    await conclude(book, ask, None)
+    await fill(book, "b")
+
+    grant = await book.begin(replace(ask, id="again"))
+
+    assert sorted(variant.image.digest for variant in grant.ready) == sorted(
+        make_image(name).digest for name in ("a", "b")
+    )
+
+
+async def test_whoever_died_is_succeeded_once_its_lease_is_over(book: RedisOrderBook, redis: Redis) -> None:
+    await book.begin(an_ask())
+    await redis.hset(RECORD, "until", "1")
+
+    grant = await book.begin(an_ask(fresh=True))
+
+    assert not grant.is_under_way
+    assert len(grant.mine) == 2
+
+
+async def test_who_only_waits_keeps_its_key_too(make_book: MakeBook, redis: Redis) -> None:
+    book = make_book(lease_s=30)
+    ask = an_ask()
+    await book.begin(ask)
+    await redis.hset(RECORD, "until", "1")
+
+    await book.renew([Lease(id=ask.id, fence="", team=TEAM, pool=None, idempotency=ONCE)])
+
+    assert (await book.begin(an_ask())).is_under_way
+
+
+async def test_nobody_renews_the_key_of_another(make_book: MakeBook, redis: Redis) -> None:
+    book = make_book(lease_s=30)
+    await book.begin(an_ask())
+    await redis.hset(RECORD, "until", "1")
+
+    await book.renew([Lease(id="another", fence="", team=TEAM, pool=None, idempotency=ONCE)])
+
+    assert not (await book.begin(an_ask())).is_under_way
+
+
+async def test_a_refused_order_leaves_no_record(book: RedisOrderBook, redis: Redis) -> None:
+    limit = Limit(resource=Resource.IMAGES, scope="user", key="u1", amount=1)
+
+    with pytest.raises(RateLimited):
+        await book.begin(an_ask(limits=(limit,)))
+
+    assert not await redis.exists(RECORD)
+
+
+async def test_a_record_lives_a_day_and_no_longer(book: RedisOrderBook, redis: Redis) -> None:
+    ask = an_ask()
+    await book.begin(ask)
+    await book.finish(replace(settle(ask, made=made((0, "a"))), idempotency=ONCE))
+    assert 0 < await redis.pttl(RECORD) <= 24 * 3600 * 1000
+    await redis.delete(RECORD)
+
+    await conclude(book, ask, Conclusion(images=(make_image("a"),)))
+
+    assert not await redis.exists(RECORD)
+
+
+async def test_a_record_holds_hashes_and_no_prompt(book: RedisOrderBook, redis: Redis) -> None:
+    await book.begin(an_ask())
+
+    assert set(await read_hash(redis, RECORD)) == {"order", "owner", "until"}
+
+
+async def test_a_final_answer_stays_what_it_is(book: RedisOrderBook, redis: Redis) -> None:
+    """Its first owner was taken for dead, and comes back with pictures of its own."""
+    late, ask = an_ask(), an_ask()
+    await book.begin(late)
+    await redis.hset(RECORD, "until", "1")
+    await book.begin(ask)
+    final = Conclusion(images=(make_image("a"), make_image("b")))
+    await conclude(book, late, Conclusion(images=(make_image("c"), make_image("d"))))
+    await conclude(book, ask, final)
+    await conclude(book, replace(ask, id="later"), Conclusion(images=(make_image("e"),)))
+
+    assert (await book.begin(an_ask())).conclusion == final
+
+
+async def test_after_an_outage_what_lapsed_still_counts_for_a_moment(
+    book: RedisOrderBook, redis: Redis
+) -> None:
+    ask = an_ask()
+    await book.begin(ask)
+    seconds, _ = await redis.time()
+    await redis.hset(RECORD, "until", str(int(seconds) * 1_000_000 - 1))
+
+    assert (await book.begin(an_ask(respects_lapsed=True))).is_under_way
+    assert not (await book.begin(an_ask())).is_under_way
+
+
+async def test_what_an_order_has_is_not_resumed_for_it_again(book: RedisOrderBook) -> None:
+    ask = an_ask(n=2)
+    first, second = (await book.begin(ask)).mine
+    await book.finish(replace(settle(ask, made=made((first, "a")), released=(second,)), idempotency=ONCE))
+
+    grant = await book.begin(replace(ask, used=(first,)))
+
+    assert [variant.index for variant in grant.ready] == []

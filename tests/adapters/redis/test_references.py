@@ -1,0 +1,309 @@
+"""References on a real Valkey: made by settling, taken away with everything that would hand the image out."""
+
+from collections.abc import Awaitable
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis
+
+from service.adapters.redis import keys
+from service.adapters.redis.client import open_client
+from service.adapters.redis.keys import pool_key
+from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.references import RedisReferences
+from service.adapters.system import SystemClock
+from service.domain.errors import StateUnavailable
+from service.domain.images import Credentials, Image, Operation
+from service.ports import Origin, Reference
+from tests.adapters.redis.orders import POOL, TEAM, fill, made, make_ask, make_image, names_of, settle
+
+ORIGIN = Origin(asked_model="dall-e-3", operation=Operation.EDIT, fingerprint="f" * 32, parents=("a1", "b2"))
+OTHER_POOL = pool_key(TEAM, "user-u1", "e" * 32)
+
+
+@pytest.fixture
+def references(redis: Redis) -> RedisReferences:
+    return RedisReferences(redis, clock=SystemClock(), timeout_s=2.0)
+
+
+def name_of(name: str) -> str:
+    return make_image(name).name
+
+
+async def make(
+    book: RedisOrderBook, *names: str, team: str = TEAM, pool: str | None = POOL, **origin: Any
+) -> None:
+    """Order and settle one image a name."""
+    ask = make_ask(n=len(names), fresh=True, pool=pool, team=team)
+    grant = await book.begin(ask)
+    origin = {
+        "asked_model": "dall-e-3",
+        "operation": Operation.GENERATE,
+        "fingerprint": "f" * 32,
+        **origin,
+    }
+    images = made(*zip(grant.mine if pool else [None] * len(names), names, strict=True))
+    await book.finish(settle(ask, made=images, origin=Origin(**origin)))
+
+
+async def ready(book: RedisOrderBook, pool: str = POOL, team: str = TEAM) -> set[str]:
+    """Return the names a later order would be given."""
+    grant = await book.begin(make_ask(n=20, only_ready=True, pool=pool, team=team))
+    return {variant.image.name for variant in grant.ready}
+
+
+async def all_of(references: RedisReferences, team: str = TEAM) -> dict[str, Reference]:
+    return {reference.name: reference async for reference in references.scan(team)}
+
+
+async def test_a_reference_says_where_the_image_comes_from(
+    book: RedisOrderBook, references: RedisReferences
+) -> None:
+    image = make_image("a")
+    ask = make_ask()
+    await book.begin(ask)
+    await book.finish(settle(ask, made=((0, image),), origin=ORIGIN))
+
+    reference = await references.find(TEAM, image.name)
+
+    assert reference == Reference(
+        name=image.name,
+        team=TEAM,
+        user="u1",
+        asked_model="dall-e-3",
+        sent_model="gpt-image-2",
+        answered_model=None,
+        realm="live",
+        operation="edit",
+        fingerprint="f" * 32,
+        parents=("a1", "b2"),
+        credentials=Credentials.NONE,
+        created_s=image.created_s,
+        size_bytes=1000,
+        width=1024,
+        height=1024,
+        cost_microusd=4_000,
+        is_brief=False,
+    )
+    assert await references.has(TEAM, image.name)
+
+
+async def test_nobody_else_has_it(book: RedisOrderBook, references: RedisReferences) -> None:
+    await make(book, "a")
+
+    assert not await references.has("t2", name_of("a"))
+    assert await references.find("t2", name_of("a")) is None
+    assert await references.which("t2", [name_of("a")]) == set()
+
+
+async def test_what_is_forgotten_is_handed_out_no_more(
+    book: RedisOrderBook, references: RedisReferences, redis: Redis
+) -> None:
+    await make(book, "a", "b")
+
+    assert await references.forget(TEAM, name_of("a"))
+
+    assert not await references.has(TEAM, name_of("a"))
+    assert await ready(book) == {name_of("b")}
+    assert await references.totals(TEAM) == (1, 1000)
+    assert await references.oldest(TEAM, before_s=4e9, most=9) == [name_of("b")]
+    assert set(await all_of(references)) == {name_of("b")}
+    assert await references.variants(TEAM, [name_of("a"), name_of("b")]) == 1
+    fields = await cast("Awaitable[Any]", redis.hkeys(keys.images_key(TEAM)))
+    assert not any(field.decode().startswith(name_of("a")) for field in fields)
+
+
+async def test_forgetting_twice_changes_nothing(book: RedisOrderBook, references: RedisReferences) -> None:
+    await make(book, "a", "b")
+    await references.forget(TEAM, name_of("a"))
+
+    assert not await references.forget(TEAM, name_of("a"))
+
+    assert await references.totals(TEAM) == (1, 1000)
+
+
+async def test_an_image_goes_from_every_pool_of_the_team(
+    book: RedisOrderBook, references: RedisReferences
+) -> None:
+    await make(book, "a")
+    await make(book, "a", pool=OTHER_POOL)
+    assert await references.variants(TEAM, [name_of("a")]) == 2
+
+    await references.forget(TEAM, name_of("a"))
+
+    assert await ready(book) == set()
+    assert await ready(book, OTHER_POOL) == set()
+    assert await references.totals(TEAM) == (0, 0)
+
+
+async def test_what_took_its_place_in_a_pool_stays(
+    book: RedisOrderBook, references: RedisReferences, redis: Redis
+) -> None:
+    await make(book, "a")
+    await redis.delete(POOL)
+    await make(book, "b")
+    assert await references.variants(TEAM, [name_of("a")]) == 0
+
+    await references.forget(TEAM, name_of("a"))
+
+    assert await ready(book) == {name_of("b")}
+
+
+async def test_a_claim_under_its_index_stays(
+    book: RedisOrderBook, references: RedisReferences, redis: Redis
+) -> None:
+    await make(book, "a")
+    await redis.delete(POOL)
+    claim = make_ask()
+    assert (await book.begin(claim)).mine == (0,)
+
+    await references.forget(TEAM, name_of("a"))
+    await book.finish(settle(claim, made=made((0, "b"))))
+
+    assert await ready(book) == {name_of("b")}
+
+
+async def test_the_same_bytes_of_another_team_stay(book: RedisOrderBook, references: RedisReferences) -> None:
+    theirs = pool_key("t2", "team", "f" * 32)
+    await make(book, "a")
+    await make(book, "a", team="t2", pool=theirs)
+
+    await references.forget(TEAM, name_of("a"))
+
+    assert await references.has("t2", name_of("a"))
+    assert await ready(book, theirs, "t2") == {name_of("a")}
+
+
+async def test_a_forgotten_image_may_be_made_again(book: RedisOrderBook, references: RedisReferences) -> None:
+    await make(book, "a")
+    await references.forget(TEAM, name_of("a"))
+
+    await make(book, "a")
+
+    assert await ready(book) == {name_of("a")}
+    assert await references.totals(TEAM) == (1, 1000)
+
+
+async def test_a_reference_that_is_published_meanwhile_is_forgotten_whole(
+    book: RedisOrderBook, redis: Redis
+) -> None:
+    """Between reading its pools and forgetting it, an order publishes it in another one."""
+    await make(book, "a")
+
+    class Interrupted(RedisReferences):
+        is_first = True
+
+        async def _pools(self, team: str, name: str) -> str:
+            pools = await super()._pools(team, name)
+            if self.is_first:
+                self.is_first = False
+                await make(book, "a", pool=OTHER_POOL)
+            return pools
+
+    references = Interrupted(redis, clock=SystemClock(), timeout_s=2.0)
+
+    assert await references.forget(TEAM, name_of("a"))
+
+    assert await ready(book, OTHER_POOL) == set()
+    assert await ready(book) == set()
+
+
+async def test_the_oldest_come_first_and_brief_ones_apart(
+    book: RedisOrderBook, references: RedisReferences, redis: Redis
+) -> None:
+    await make(book, "a", "b", "c")
+    await make(book, "short", pool=None, is_brief=True)
+    ages: dict[str | bytes, float] = {name_of("b"): 100, name_of("a"): 200, name_of("c"): 300}
+    await redis.zadd(keys.ages_key(TEAM, "kept"), cast("Any", ages))
+
+    assert await references.oldest(TEAM, before_s=300, most=9) == [name_of("b"), name_of("a")]
+    assert await references.oldest(TEAM, before_s=301, most=1) == [name_of("b")]
+    assert await references.oldest(TEAM, before_s=4e9, most=9, is_brief=True) == [name_of("short")]
+    found = await references.find(TEAM, name_of("short"))
+    assert found is not None
+    assert found.is_brief
+
+
+async def test_a_brief_reference_is_forgotten_like_any_other(
+    book: RedisOrderBook, references: RedisReferences
+) -> None:
+    await make(book, "short", pool=None, is_brief=True)
+
+    assert await references.forget(TEAM, name_of("short"))
+
+    assert await references.oldest(TEAM, before_s=4e9, most=9, is_brief=True) == []
+    assert await references.totals(TEAM) == (0, 0)
+
+
+async def test_a_scan_finds_all_of_many(book: RedisOrderBook, references: RedisReferences) -> None:
+    names = [f"image-{number}" for number in range(700)]
+    for first in range(0, 700, 100):
+        await make(book, *names[first : first + 100])
+
+    found = await all_of(references)
+
+    assert set(found) == {name_of(name) for name in names}
+    assert await references.which(TEAM, [*map(name_of, names), "other.png"]) == set(found)
+    # A pool keeps 200 of one fingerprint.
+    assert await references.variants(TEAM, list(found)) == 200
+
+
+async def test_every_team_that_orders_or_settles_is_known(
+    book: RedisOrderBook, references: RedisReferences
+) -> None:
+    await fill(book, "a")
+    late = make_ask(team="t2", pool=pool_key("t2", "team", "f" * 32))
+    await book.finish(settle(late, made=made((-1, "b")), released=()))
+
+    assert await references.teams() == ["t1", "t2"]
+
+
+async def test_an_image_that_lost_a_reference_is_due_until_it_is_done(
+    book: RedisOrderBook, references: RedisReferences
+) -> None:
+    now_s = SystemClock().wall_s()
+    await make(book, "a", "b")
+    await references.forget(TEAM, name_of("a"))
+    await references.forget(TEAM, name_of("b"))
+
+    due = await references.due(now_s=now_s + 60, most=9)
+    await references.postpone(name_of("a"), until_s=now_s + 3600)
+    await references.done([name_of("b")])
+
+    assert set(due) == {name_of("a"), name_of("b")}
+    assert await references.due(now_s=now_s + 60, most=9) == []
+    assert await references.due(now_s=now_s + 3600, most=9) == [name_of("a")]
+
+
+async def test_nothing_is_left_of_a_team_that_forgot_everything(
+    book: RedisOrderBook, references: RedisReferences, redis: Redis
+) -> None:
+    await make(book, "a")
+    await references.forget(TEAM, name_of("a"))
+
+    left = [name for name in await names_of(redis) if f"{{{TEAM}}}" in name]
+
+    assert not any(part in name for name in left for part in (":images", ":ages", ":pool"))
+
+
+@pytest.mark.parametrize("question", ["has", "find", "forget", "totals", "teams", "due"])
+async def test_without_redis_every_question_is_unanswered(question: str) -> None:
+    client = open_client("unix:///nowhere/s", timeout_s=0.2, connections=1)
+    references = RedisReferences(client, clock=SystemClock(), timeout_s=0.2)
+    others: dict[str, dict[str, Any]] = {
+        "totals": {"team": TEAM},
+        "teams": {},
+        "due": {"now_s": 0, "most": 1},
+    }
+    arguments = others.get(question, {"team": TEAM, "name": "a.png"})
+
+    with pytest.raises(StateUnavailable):
+        await getattr(references, question)(**arguments)
+    await client.aclose()
+
+
+def test_names_are_digest_and_format() -> None:
+    """What `forget.lua` takes apart."""
+    image: Image = make_image("a")
+
+    assert image.name == f"{image.digest}.png"

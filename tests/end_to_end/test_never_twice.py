@@ -1,0 +1,122 @@
+"""Two replicas, killed gateways, a killed Redis and clients that hang up: no picture is paid for twice.
+
+Every order is repeated under its `Idempotency-Key` until it is answered, as a careful
+client would. The judge is the provider's journal; that no wrong picture is served is
+read from the pixels.
+"""
+
+import asyncio
+import base64
+import random
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from service.sandbox.marks import read_mark
+from tests.end_to_end.chaos import Chaos, open_chaos
+
+ORDERS = 2000
+PROMPTS = 50
+CLIENTS = 30
+KILLS = 5
+NAMES = ("a", "b")
+PATIENCE_S = 90.0
+
+
+@dataclass(slots=True)
+class Tally:
+    """What clients saw: pictures by prompt, and how their orders ended."""
+
+    serials: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    needed: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    hashes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+
+@pytest.mark.timeout(400)
+async def test_two_thousand_orders_pay_for_what_is_needed_and_nothing_else(tmp_path: Path) -> None:
+    tally = Tally()
+    async with open_chaos(tmp_path, *NAMES) as chaos:
+        await chaos.sandbox.behave(paint="flat", latency_s=0.1, latency_jitter_s=0.2)
+        await order_all(chaos, tally, random.Random(11))
+        await chaos.until_replayed()
+        journal = await chaos.sandbox.journal()
+        ledger = await chaos.ledger()
+
+    made: Counter[str] = Counter()
+    for entry in journal:
+        made[entry["prompt"].partition(" #")[0].partition("\n")[0]] += len(entry["images"])
+    wasted = made.total() - tally.needed.total()
+    assert tally.outcomes["200"] == ORDERS
+    assert set(tally.outcomes) <= {"200", "gone", "hung up", "409", "503", "504"}
+    # No picture more than was needed, but for those over which a process died.
+    assert 0 <= wasted <= ledger["unknown|images"] + KILLS * CLIENTS
+    assert all(len(serials) >= tally.needed[prompt] for prompt, serials in tally.serials.items())
+    assert {len(hashes) for hashes in tally.hashes.values()} == {1}
+    assert len({one for hashes in tally.hashes.values() for one in hashes}) == PROMPTS
+
+
+async def order_all(chaos: Chaos, tally: Tally, dice: random.Random) -> None:
+    numbers = iter(range(ORDERS))
+    deaths = [ORDERS * (i + 1) // (KILLS + 1) for i in range(KILLS)]
+
+    async def work() -> None:
+        for number in numbers:
+            prompt, n = f"boat {dice.randrange(PROMPTS)}", dice.choice((1, 1, 2, 3))
+            tally.needed[prompt] = max(tally.needed[prompt], n)
+            async with asyncio.timeout(PATIENCE_S):
+                await insist(chaos, tally, dice, prompt, n)
+            if number in deaths:
+                await kill_something(chaos, deaths.index(number))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(CLIENTS):
+            group.create_task(work())
+
+
+async def insist(chaos: Chaos, tally: Tally, dice: random.Random, prompt: str, n: int) -> None:
+    """Order until there is an answer; hang up now and then, at any moment."""
+    key = uuid4().hex
+    while True:
+        hang_up_s = dice.uniform(0, 0.4) if dice.random() < 0.15 else 60.0
+        answer = await ask(chaos, dice.choice(NAMES), prompt, n, key, hang_up_s)
+        tally.outcomes[answer if isinstance(answer, str) else str(answer.status_code)] += 1
+        if not isinstance(answer, str) and answer.status_code == 200:
+            note(tally, prompt, n, answer)
+            return
+        await asyncio.sleep(0.2)
+
+
+async def ask(
+    chaos: Chaos, gateway: str, prompt: str, n: int, key: str, hang_up_s: float
+) -> httpx.Response | str:
+    headers = {"idempotency-key": key, "authorization": "Bearer chaos"}
+    try:
+        async with asyncio.timeout(hang_up_s):
+            answer = await chaos.order(
+                gateway, prompt=prompt, n=n, response_format="b64_json", headers=headers
+            )
+    except TimeoutError:
+        return "hung up"
+    return answer or "gone"
+
+
+def note(tally: Tally, prompt: str, n: int, answer: httpx.Response) -> None:
+    marks = [read_mark(base64.b64decode(entry["b64_json"])) for entry in answer.json()["data"]]
+    assert len({mark.serial for mark in marks}) == n, "the same picture twice in one answer"
+    tally.serials[prompt] |= {mark.serial for mark in marks}
+    tally.hashes[prompt] |= {mark.order_hash for mark in marks}
+
+
+async def kill_something(chaos: Chaos, turn: int) -> None:
+    if turn % 3 == 2:
+        await chaos.kill_redis()
+        await asyncio.sleep(0.5)
+        await chaos.start_redis()
+    else:
+        await chaos.kill_gateway(NAMES[turn % 2])
+        await chaos.start_gateway(NAMES[turn % 2])

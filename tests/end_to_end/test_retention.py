@@ -1,0 +1,119 @@
+"""What is kept no longer, on a running gateway: links end, orders make it anew, and the disk gets smaller."""
+
+import os
+import time
+from pathlib import Path
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.adapters.redis.keys import SWEEPER
+from tests.http.house import GENERATIONS, House, open_house, until
+from tests.http.tenants import SECRET, follow, open_tenants, order
+
+HOUR_S = 3600
+
+
+def metric(house: House, name: str, **labels: str) -> float:
+    for family in text_string_to_metric_families(house.client.get("/metrics").text):
+        for sample in family.samples:
+            if sample.name == name and all(sample.labels.get(key) == value for key, value in labels.items()):
+                return float(sample.value)
+    return 0.0
+
+
+def files_in(house: House) -> set[str]:
+    return {path.name for path in house.data_dir.rglob("*.png")}
+
+
+def age(house: House, *links: httpx.URL) -> None:
+    """Make the files of links older than an hour."""
+    for link in links:
+        (path,) = house.data_dir.rglob(link.path.rpartition("/")[2])
+        old_s = time.time() - 2 * HOUR_S  # noqa: TID251 - as the file system tells it
+        os.utime(path, (old_s, old_s))
+
+
+def test_beyond_the_bytes_something_goes(tmp_path: Path) -> None:
+    with open_house(tmp_path / "sizing") as house:
+        house.behave(paint="flat")
+        size_bytes = len(follow(order(house.client, "how large is one")).content)
+    with open_house(tmp_path / "swept", sweep_s=0.2, retention_bytes=int(size_bytes * 2.5)) as house:
+        house.behave(paint="flat")
+        links = [order(house.client, f"picture {number}") for number in range(3)]
+
+        until(lambda: metric(house, "imagegw_images_forgotten_total", reason="bytes") == 1)
+        until(lambda: metric(house, "imagegw_images_kept") == 2)
+
+        # Which one goes where all are of one second is left to chance.
+        assert sorted(follow(link).status_code for link in links) == [200, 200, 410]
+        assert 0 < metric(house, "imagegw_kept_bytes") <= size_bytes * 2.5
+        (gone,) = [number for number, link in enumerate(links) if follow(link).status_code == 410]
+        again = house.client.post(GENERATIONS, json={"model": "dall-e-3", "prompt": f"picture {gone}"})
+        assert again.headers["x-cache"] == "miss"
+
+
+def test_what_is_too_old_goes_with_its_bytes_once_they_are_an_hour_old(tmp_path: Path) -> None:
+    with open_house(tmp_path, sweep_s=0.2, retention_s=1) as house:
+        house.behave(paint="flat")
+        link = order(house.client, "soon gone")
+        other = order(house.client, "soon gone too")
+        age(house, link)
+        name, young = (each.path.rpartition("/")[2] for each in (link, other))
+
+        until(lambda: follow(link).status_code == 410 and follow(other).status_code == 410)
+        until(lambda: name not in files_in(house))
+
+        assert young in files_in(house)
+        assert metric(house, "imagegw_images_forgotten_total", reason="age") == 2
+        assert metric(house, "imagegw_files_deleted_total") == 1
+
+
+def test_what_is_deleted_goes_from_the_disk_and_nothing_else(tmp_path: Path) -> None:
+    with open_house(tmp_path, sweep_s=0.2) as house:
+        house.behave(paint="flat")
+        deleted, kept = order(house.client, "deleted"), order(house.client, "kept")
+        age(house, deleted, kept)
+
+        assert house.client.delete(deleted.path).status_code == 204
+        until(lambda: metric(house, "imagegw_files_deleted_total") == 1)
+
+        assert files_in(house) == {kept.path.rpartition("/")[2]}
+        assert follow(kept).status_code == 200
+
+
+def test_what_is_made_again_meanwhile_does_not_vanish(tmp_path: Path) -> None:
+    """The very bytes: forgotten, an hour old, and about to be swept when an order makes them again."""
+    with open_house(tmp_path, sweep_s=0.2) as house:
+        house.behave(paint="flat", repeat_pictures=True)
+        first = order(house.client, "the same")
+        age(house, first)
+        house.client.delete(first.path)
+        second = order(house.client, "the same")
+        assert second == first
+
+        swept = metric(house, "imagegw_files_deleted_total")
+        until(lambda: metric(house, "imagegw_images_kept") == 1)
+
+        assert follow(second).status_code == 200
+        assert metric(house, "imagegw_files_deleted_total") == swept
+        assert files_in(house) == {second.path.rpartition("/")[2]}
+
+
+def test_what_was_due_is_swept_after_a_restart(tmp_path: Path) -> None:
+    with open_tenants(tmp_path, auth="open", sweep_s=3600) as tenants:
+        house = tenants.house
+        house.behave(paint="flat")
+        # The first sweep of a process comes at once; this is after it.
+        until(lambda: tenants.ask(lambda redis: redis.exists(SWEEPER)))
+        link = order(house.client, "left over")
+        age(house, link)
+        house.client.delete(link.path)
+        house.gateway.stop()
+        assert len(files_in(house)) == 1
+
+        # As when its time is over.
+        tenants.ask(lambda redis: redis.delete(SWEEPER))
+        again = {"redis_url": tenants.valkey.url, "secrets": SECRET, "redis_timeout_s": 1}
+        with open_house(tmp_path, sweep_s=0.2, **again) as house:
+            until(lambda: files_in(house) == set())
