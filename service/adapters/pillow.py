@@ -124,14 +124,21 @@ class _Workers:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
+_MOST_FILL_PAIRS = 65_536
+"""Fill bytes between the segments of a JPEG are read one by one: megabytes of them take seconds."""
+
+
 def read_header(data: bytes) -> Picture:
     """Return format and pixels from the header alone; no pixel is decoded.
 
     Raises:
-        PictureBroken: not a PNG, JPEG or WebP, or larger than `MAX_PIXELS`.
+        PictureBroken: not a PNG, JPEG or WebP, larger than `MAX_PIXELS`, or padded so
+            much that reading it would hold everybody up.
     """
     if data[:64].lstrip()[:4].lower() in (b"<svg", b"<?xm"):
         return Picture(data, "svg", 0, 0)
+    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xff") > _MOST_FILL_PAIRS:
+        raise PictureBroken
     try:
         with _quiet_bombs(), PillowImage.open(io.BytesIO(data), formats=tuple(FORMATS)) as opened:
             width, height, name = *opened.size, FORMATS[str(opened.format)]

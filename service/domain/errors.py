@@ -266,11 +266,12 @@ class OrderFailed(GatewayError):
 
 
 class DeadlineExceeded(GatewayError):
-    """The deadline passed; *dispatched* tells whether calls had been sent."""
+    """The deadline passed; *dispatched* tells whether calls had been sent, *kept* images are there."""
 
-    def __init__(self, *, dispatched: bool) -> None:
+    def __init__(self, *, dispatched: bool, kept: int = 0) -> None:
         super().__init__("The order did not finish before its deadline (x-request-timeout-s).")
         self.dispatched = dispatched
+        self.kept = kept
 
 
 class StateUnavailable(GatewayError):

@@ -499,7 +499,9 @@ class Generate:
         if progress.order.cache.only_if_cached:
             progress.error = progress.error or self._nothing_granted(progress)
         elif progress.order.deadline_s <= self.clock.monotonic_s():
-            progress.error = progress.error or DeadlineExceeded(dispatched=progress.is_dispatched)
+            progress.error = progress.error or DeadlineExceeded(
+                dispatched=progress.is_dispatched, kept=progress.filled
+            )
         return progress.error is None and not progress.running.is_abandoned
 
     def _nothing_granted(self, progress: _Progress) -> GatewayError:

@@ -222,7 +222,8 @@ def _http_exception(error: HTTPException) -> Problem:
 
 def _deadline(error: errors.DeadlineExceeded) -> Problem:
     headers = {"x-should-retry": str(not error.dispatched).lower()}
-    return Problem(504, str(error), "timeout_error", "deadline_exceeded", headers=headers)
+    details = {"images_kept": error.kept} if error.kept else {}
+    return Problem(504, str(error), "timeout_error", "deadline_exceeded", headers=headers, details=details)
 
 
 INTERNAL = Problem(

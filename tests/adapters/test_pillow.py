@@ -278,3 +278,12 @@ def test_a_picture_that_was_cut_off_is_broken(name: str) -> None:
 
     with pytest.raises(PictureBroken):
         read_header(whole[: len(whole) // 2])
+
+
+def test_a_jpeg_that_is_mostly_padding_is_refused_at_once() -> None:
+    """Its fill bytes are valid, and read one by one."""
+    whole = marked(64, 64, "JPEG")
+
+    assert read_header(whole[:2] + b"\xff" * 1000 + whole[2:]).format == "jpeg"
+    with pytest.raises(PictureBroken):
+        read_header(whole[:2] + b"\xff" * 300_000 + whole[2:])

@@ -492,7 +492,7 @@ def test_policies_and_teams_stand_in_the_file(load: Load, tmp_path: Path) -> Non
         (14, "wide = { images_per_min = -60 }", "policies.wide.images_per_min", "greater than or equal to 0"),
         (14, "wide = 3", "policies.wide", "valid dictionary"),
         (17, 'sales = { policy = "Small" }', "teams.sales.policy", "should match pattern"),
-        (17, 'sales = { polcy = "small" }', "teams.sales.polcy", "Extra inputs are not permitted"),
+        (17, 'sales = { polizy = "small" }', "teams.sales.polizy", "Extra inputs are not permitted"),
         (17, 'sales = { policy = "lost" }', "teams.sales.policy", "there is no [policies.lost]"),
         (18, 'design.policy = "lost"', "teams.design.policy", "there is no [policies.lost]"),
         (19, 'design.user_policy = "lost"', "teams.design.user_policy", "there is no [policies.lost]"),

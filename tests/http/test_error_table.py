@@ -236,3 +236,12 @@ def test_details_of_the_provider_never_replace_the_four_fields() -> None:
 
     assert error["message"] == "Ours."
     assert error["moderation_details"] == {"a": 1}
+
+
+def test_a_deadline_tells_what_is_there() -> None:
+    with_images = describe(errors.DeadlineExceeded(dispatched=True, kept=2))
+
+    assert orjson.loads(with_images.body())["error"]["images_kept"] == 2
+    assert (
+        "images_kept" not in orjson.loads(describe(errors.DeadlineExceeded(dispatched=True)).body())["error"]
+    )
