@@ -215,9 +215,9 @@ def test_a_repeated_order_is_the_same_however_it_is_to_be_worked_on(same: dict[s
 
 
 def test_a_repeated_order_may_be_written_another_way() -> None:
-    one = identity(prompt="caf\u00e9", parameters={"quality": "hd", "style": "vivid"})
+    one = identity(prompt="the\u00e9", parameters={"quality": "hd", "style": "vivid"})
 
-    assert one == identity(prompt="cafe\u0301", parameters={"style": "vivid", "quality": "hd"})
+    assert one == identity(prompt="thee\u0301", parameters={"style": "vivid", "quality": "hd"})
 
 
 @pytest.mark.parametrize(
