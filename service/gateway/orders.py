@@ -7,7 +7,6 @@ in the same group and end after the last order.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from types import TracebackType
 from typing import Self
@@ -24,10 +23,13 @@ class RunningOrder:
     the reader has left.
     """
 
+    # Thousands may wait at once: no dictionary, queue or event each, which would cost a kilobyte and more.
+    __slots__ = ("_facts", "_has_reader", "_is_over", "_news", "delivered", "id")
+
     def __init__(self, order_id: str) -> None:
         self.id = order_id
-        self._facts: deque[OrderFact] = deque()
-        self._news = asyncio.Event()
+        self._facts: list[OrderFact] = []
+        self._news: asyncio.Future[None] | None = None
         self._has_reader = True
         self._is_over = False
         self.delivered: dict[int, Image] = {}
@@ -43,13 +45,13 @@ class RunningOrder:
             self.delivered[fact.position] = fact.image
         if self._has_reader:
             self._facts.append(fact)
-            self._news.set()
+            self._wake_reader()
 
     def abandon(self) -> None:
         """The caller went away: nothing more is read."""
         self._has_reader = False
         self._facts.clear()
-        self._news.set()
+        self._wake_reader()
 
     async def next_fact(self) -> OrderFact | None:
         """Return the next fact, or None when there is none after `OrderDone`, or when abandoned.
@@ -59,13 +61,20 @@ class RunningOrder:
         while self._has_reader and not self._facts:
             if self._is_over:
                 return None
-            self._news.clear()
-            await self._news.wait()
+            self._news = asyncio.get_running_loop().create_future()
+            try:
+                await self._news
+            finally:
+                self._news = None
         if not self._has_reader:
             return None
-        fact = self._facts.popleft()
+        fact = self._facts.pop(0)
         self._is_over = isinstance(fact, OrderDone)
         return fact
+
+    def _wake_reader(self) -> None:
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
 
     async def facts(self) -> AsyncIterator[OrderFact]:
         """Yield what happens, ending with `OrderDone`, or at once when abandoned; for one reader."""

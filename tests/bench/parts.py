@@ -1,7 +1,7 @@
 """Parts of an order by themselves: Redis' own time for an order's two scripts, and knowing a caller again.
 
 Redis' time is its own (`INFO commandstats`), without the way there and back. Each is
-the median of many, since other work on the machine only ever adds.
+the median of many batches, since other work on the machine only ever adds.
 """
 
 import statistics
@@ -17,8 +17,8 @@ from service.ports import Ask, Limit
 from tests.adapters.redis.orders import POOL, TEAM, made, make_ask, open_book, settle
 from tests.processes import run_valkey
 
-ROUNDS = 1000
-IN_FLIGHT = 10
+BATCHES = 20
+IN_FLIGHT = 50
 SCOPES = (("user", "u1"), ("key", "k1"), ("team", TEAM))
 LIMITS = tuple(
     Limit(resource=resource, scope=scope, key=key, amount=60_000_000)
@@ -37,7 +37,7 @@ async def measure() -> list[tuple[str, float]]:
         await client.aclose()
     return [
         ("Redis: `begin` of a miss, two limits", two),
-        (f"Redis: `begin` of a miss, ten limits of three scopes, {IN_FLIGHT} images in flight", ten),
+        (f"Redis: `begin` of a miss, ten limits of three scopes, up to {IN_FLIGHT} images in flight", ten),
         ("Redis: `finish`, three scopes", finish),
         ("gateway: an API key it knows to a caller with three policies", await _identify_us()),
     ]
@@ -47,16 +47,16 @@ async def _order_us(client: Redis, limits: tuple[Limit, ...]) -> tuple[float, fl
     """Return the times of `begin` and `finish`, with some other orders under way."""
     book = open_book(client)
     await client.flushall()
-    for _ in range(IN_FLIGHT):
-        await book.begin(_ask(limits, "others"))
     begin_us, finish_us = [], []
-    for number in range(ROUNDS):
-        ask = _ask(limits, str(number))
+    for batch in range(BATCHES):
+        asks = [_ask(limits, f"{batch}.{number}") for number in range(IN_FLIGHT)]
         await client.config_resetstat()
-        await book.begin(ask)
+        for ask in asks:
+            await book.begin(ask)
         begin_us.append(await _script_us(client))
         await client.config_resetstat()
-        await book.finish(settle(ask, made=made((0, "a"))))
+        for ask in asks:
+            await book.finish(settle(ask, made=made((0, "a"))))
         finish_us.append(await _script_us(client))
     return statistics.median(begin_us), statistics.median(finish_us)
 
