@@ -285,6 +285,11 @@ class StateUnavailable(GatewayError):
         )
         self.reason = reason
 
+    @property
+    def is_about_keys(self) -> bool:
+        """Whether the server answers, and what one team has there is of the wrong kind."""
+        return self.reason in ("wrongtype", "response", "mixed_up")
+
 
 class StoreUnavailable(GatewayError):
     """The image store cannot be written or read right now."""

@@ -44,7 +44,6 @@ _GRACE_S = 3.0
 _MOST_ASKING = 48
 """Orders that ask Redis at once; fewer than it has connections."""
 _UNHEARD = ("timeout", "connection", "pool")
-_ABOUT_KEYS = frozenset({"wrongtype", "response", "mixed_up"})
 _REPLAY_S = 1.0
 _REPLAYED_AT_ONCE = 100
 _BEAT_S = 5.0
@@ -155,7 +154,7 @@ class SharedState:
             if obstacle is None:
                 self._outbox.remove([settlement])
                 sent += 1
-            elif obstacle in _ABOUT_KEYS:
+            elif obstacle.is_about_keys:
                 # One that cannot be taken goes behind the others.
                 self._outbox.add(settlement)
             elif self._breaker.is_open:
@@ -233,16 +232,16 @@ class SharedState:
 
     async def _try(
         self, operation: str, call: Callable[[Argument], Awaitable[None]], argument: Argument
-    ) -> str | None:
+    ) -> StateUnavailable | None:
         """Return why it was not done, or None when it was."""
         if not self._breaker.allows():
-            return "degraded"
+            return StateUnavailable("degraded")
         started_s = self._clock.monotonic_s()
         try:
             await call(argument)
         except StateUnavailable as error:
             self._fail(operation, error, started_s)
-            return error.reason
+            return error
         self._succeed()
         return None
 
@@ -257,7 +256,7 @@ class SharedState:
 
     def _fail(self, operation: str, error: StateUnavailable, since_s: float) -> None:
         # A key of the wrong kind is one team's trouble: the server answers.
-        if error.reason not in _ABOUT_KEYS:
+        if not error.is_about_keys:
             self._breaker.fail(since_s)
         self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
 

@@ -42,7 +42,6 @@ _SWEEP = 100
 _IDEMPOTENCY_MS = 24 * 3600 * 1000
 _CONCLUSION = TypeAdapter(Conclusion)
 _NOTHING = Grant(ready=(), mine=(), awaited=(), limits=())
-_ABOUT_KEYS = ("wrongtype", "response")
 _MOST_VARIANTS = 200
 """Variants kept for one fingerprint; `begin` reads them all."""
 
@@ -144,7 +143,7 @@ class RedisOrderBook:
             try:
                 await self._renew_team(team, leases)
             except StateUnavailable as error:
-                if error.reason not in _ABOUT_KEYS:
+                if not error.is_about_keys:
                     raise
                 # One team's trouble: the others' claims must not lapse for it.
                 failure = error
