@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from service.domain import bridge
 from service.domain.callers import Caller, check_budgets, check_policies
-from service.domain.catalog import Catalog, Model, pixels_of
+from service.domain.catalog import Catalog, pixels_of
 from service.domain.errors import (
     CallFailure,
     DeadlineExceeded,
@@ -86,6 +86,14 @@ class OrderKeys:
     person: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class _Price:
+    """What one image counts and is estimated at; *microusd* None is an unknown price."""
+
+    weight: int
+    microusd: int | None
+
+
 @dataclass(slots=True, kw_only=True)
 class _Progress:
     """What an order has so far. *used* are pool indices that must not be given to it again."""
@@ -96,6 +104,7 @@ class _Progress:
     pool: str | None
     memory: str
     origin: Origin
+    price: _Price
     idempotency: Idempotency | None
     round: int = 0
     used: list[int] = field(default_factory=list)
@@ -146,7 +155,8 @@ class Generate:
             Draining: the process is shutting down.
         """
         sent = bridge.translate(self.catalog, order, self.clock.today(), pass_unknown=self.pass_unknown)
-        self._check_policies(order, sent)
+        price = self._price(sent)
+        self._check_policies(order, sent, price)
         fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
         may_keep = order.cache.keep and order.caller.may_cache
         pool = self.pool_name(order, fingerprint) if self.pool_name is not None and may_keep else None
@@ -167,6 +177,7 @@ class Generate:
                 pool=pool,
                 memory=memory,
                 origin=origin,
+                price=price,
                 idempotency=identify_order(self.keys.person, order),
             )
             try:
@@ -176,28 +187,29 @@ class Generate:
 
         return self.runner.start(order.id, work), sent
 
-    def _check_policies(self, order: ImageOrder, sent: SentOrder) -> None:
-        """Check what the caller's policies say of the asked model, the number and the size."""
-        asked, model = self.catalog.models[order.asked_model], self.catalog.models[sent.model]
+    def _check_policies(self, order: ImageOrder, sent: SentOrder, price: _Price) -> None:
+        """Check what the caller's policies say of the asked model, the number, the size and the price."""
+        asked = self.catalog.models[order.asked_model]
         check_policies(
             order.caller,
             model=order.asked_model,
             n=order.n,
             pixels=pixels_of(asked, order.parameters.get("size")),
-            weight=weigh_image(model, sent.parameters),
+            weight=price.weight,
         )
-        estimate = self._estimate(model, sent)
-        if estimate is None and order.caller.has_budget and not self.counts_unpriced:
+        if price.microusd is None and order.caller.has_budget and not self.counts_unpriced:
             raise PriceUnknown(sent.model)
-        check_budgets(order.caller, order.n, estimate or 0)
+        check_budgets(order.caller, order.n, price.microusd or 0)
 
-    def _estimate(self, model: Model, sent: SentOrder) -> int | None:
-        return estimate_image(
+    def _price(self, sent: SentOrder) -> _Price:
+        model = self.catalog.models[sent.model]
+        estimate_microusd = estimate_image(
             model,
             sent.parameters,
             prompt_bytes=len(sent.prompt.encode("utf-8", "surrogatepass")),
             inputs=len(sent.inputs),
         )
+        return _Price(weigh_image(model, sent.parameters), estimate_microusd)
 
     async def _work_once(self, progress: _Progress) -> None:
         """Work, and conclude an `Idempotency-Key`: its answer is final, or it may be taken up again."""
@@ -332,7 +344,6 @@ class Generate:
 
     def _ask(self, progress: _Progress, n: int) -> Ask:
         order, cache = progress.order, progress.order.cache
-        model = self.catalog.models[progress.sent.model]
         ask = Ask(
             id=order.id,
             round=progress.round,
@@ -345,8 +356,8 @@ class Generate:
             limits=limits_of(order.caller),
             scopes=tuple((scope.name, scope.key) for scope in order.caller.scopes),
             key_id=order.caller.key_id,
-            weight=weigh_image(model, progress.sent.parameters),
-            estimate_microusd=self._estimate(model, progress.sent),
+            weight=progress.price.weight,
+            estimate_microusd=progress.price.microusd,
             idempotency=progress.idempotency,
             max_age_s=cache.max_age_s,
             fresh=not cache.reuse,
@@ -527,17 +538,17 @@ class Generate:
         finally:
             self.telemetry.record(InFlight(waiters=-1))
         for index, landing in landings.items():
-            landed = await self._load_landed(progress, landing)
-            if landed is None and landing.failure is None:
+            outcome = landing.failure or await self._load_landed(progress, landing)
+            if outcome is None:
                 continue
             place, *rest = places
             places = tuple(rest)
             progress.used.append(index)
-            if landing.failure is not None:
-                progress.failures.append(landing.failure)
-                progress.running.emit(CallFailed(positions=(place,), failure=landing.failure))
+            if isinstance(outcome, CallFailure):
+                progress.failures.append(outcome)
+                progress.running.emit(CallFailed(positions=(place,), failure=outcome))
             else:
-                self._deliver_landed(progress, place, landed)
+                self._deliver_landed(progress, place, *outcome)
         return places
 
     async def _load_landed(self, progress: _Progress, landing: Landing) -> tuple[Image, bytes | None] | None:
@@ -554,12 +565,7 @@ class Generate:
                 return None
         return image, data
 
-    def _deliver_landed(
-        self, progress: _Progress, place: int, landed: tuple[Image, bytes | None] | None
-    ) -> None:
-        if landed is None:
-            raise AssertionError("neither an image nor a failure")
-        image, data = landed
+    def _deliver_landed(self, progress: _Progress, place: int, image: Image, data: bytes | None) -> None:
         progress.filled += 1
         progress.running.emit(ImageReady(position=place, image=image, source=Source.COALESCED, data=data))
         self._count(progress, Source.COALESCED)
