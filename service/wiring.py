@@ -280,29 +280,6 @@ def _open_state(
     )
 
 
-@asynccontextmanager
-async def open_purging(
-    settings: Settings, surroundings: Surroundings
-) -> AsyncIterator[tuple[Purging, Administration]]:
-    """Open what `image-gateway cache` works with: the state and nothing else."""
-    clock = SystemClock()
-    # Nobody scrapes a command; what it does is in the audit.
-    telemetry = PrometheusMetrics(version=version("image-gateway"))
-    async with AsyncExitStack() as stack:
-        redis = _open_redis(settings, surroundings, stack, connections=2)
-        surroundings = await _with_secrets_in_use(settings, surroundings, redis)
-        callers = _open_callers(settings, surroundings, redis, clock, verifier=None)
-        yield (
-            Purging(
-                references=RedisReferences(redis, clock=clock, timeout_s=settings.redis_timeout_s),
-                audit=RedisCallers(redis, timeout_s=settings.redis_timeout_s),
-                clock=clock,
-                telemetry=telemetry,
-            ),
-            _administration(settings, redis, callers, clock, telemetry),
-        )
-
-
 def _open_retention(
     settings: Settings,
     redis: Redis,
@@ -485,7 +462,32 @@ def _usage(settings: Settings, redis: Redis, clock: Clock) -> Usage:
 async def open_administration(
     settings: Settings, surroundings: Surroundings
 ) -> AsyncIterator[tuple[Administration, Usage]]:
-    """Open what the command line works with: the state and nothing else.
+    """Open what keys, teams, policies and usage are administered with; raises as `_open_for_command`."""
+    async with _open_for_command(settings, surroundings) as (redis, administration, _):
+        yield administration, _usage(settings, redis, SystemClock())
+
+
+@asynccontextmanager
+async def open_purging(
+    settings: Settings, surroundings: Surroundings
+) -> AsyncIterator[tuple[Purging, Administration]]:
+    """Open what `image-gateway cache` works with; raises as `_open_for_command`."""
+    async with _open_for_command(settings, surroundings) as (redis, administration, telemetry):
+        clock = SystemClock()
+        purging = Purging(
+            references=RedisReferences(redis, clock=clock, timeout_s=settings.redis_timeout_s),
+            audit=RedisCallers(redis, timeout_s=settings.redis_timeout_s),
+            clock=clock,
+            telemetry=telemetry,
+        )
+        yield purging, administration
+
+
+@asynccontextmanager
+async def _open_for_command(
+    settings: Settings, surroundings: Surroundings
+) -> AsyncIterator[tuple[Redis, Administration, Telemetry]]:
+    """Open what every command works with: the state and nothing else.
 
     Raises:
         SettingsError: the secrets are not the gateway's.
@@ -498,10 +500,7 @@ async def open_administration(
         callers = _open_callers(settings, surroundings, redis, clock, verifier=None)
         # Nobody scrapes a command; what it does is in the audit.
         telemetry = PrometheusMetrics(version=version("image-gateway"))
-        yield (
-            _administration(settings, redis, callers, clock, telemetry),
-            _usage(settings, redis, clock),
-        )
+        yield redis, _administration(settings, redis, callers, clock, telemetry), telemetry
 
 
 async def _with_secrets_in_use(settings: Settings, surroundings: Surroundings, client: Redis) -> Surroundings:
