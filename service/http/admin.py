@@ -21,7 +21,7 @@ from service.http.errors import UNSUPPORTED_TYPE, Refusal
 from service.http.schemas import ErrorResponse, inline_schema, parse_json_request
 from service.http.services import services_of
 from service.http.tables import columns_of, to_record, write_csv
-from service.http.uploads import read_bounded
+from service.http.uploads import media_type_of, read_body
 from service.http.usage import FROM_AND_TO, read_day, read_query, text_parameter
 from service.ports import AuditEntry, LedgerEntry
 
@@ -416,9 +416,9 @@ async def _read_body(request: Request, schema: type[BaseModel]) -> dict[str, Any
 
 
 async def _read_bytes(request: Request) -> bytes:
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    if media_type_of(request) != "application/json":
         raise Refusal(UNSUPPORTED_TYPE)
-    return b"".join([chunk async for chunk in read_bounded(request, MAX_BODY_BYTES, MAX_BODY_S)])
+    return await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
 
 
 def _read_role(text: str) -> Role:

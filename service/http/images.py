@@ -24,7 +24,7 @@ from service.http.schemas import (
 )
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
-from service.http.uploads import Form, read_bounded, read_form, spool_data_url
+from service.http.uploads import Form, media_type_of, read_body, read_form, spool_data_url
 from service.ports import PictureBroken
 
 MAX_GENERATION_BYTES = 256 * 1024
@@ -76,10 +76,12 @@ _VARIATION_FORM = {
 )
 async def create_image(request: Request) -> Response:
     """Make images, in JSON or as a stream."""
-    if _media_type(request) != "application/json":
+    if media_type_of(request) != "application/json":
         raise Refusal(UNSUPPORTED_TYPE)
     services = services_of(request.scope)
-    fields = parse_json_request(await _read_body(request, MAX_GENERATION_BYTES), GenerateImageRequest)
+    fields = parse_json_request(
+        await read_body(request, MAX_GENERATION_BYTES, MAX_BODY_S), GenerateImageRequest
+    )
     return await _answer(request, build_order(request, services, Operation.GENERATE, fields), Form())
 
 
@@ -98,7 +100,7 @@ async def create_image(request: Request) -> Response:
 async def edit_image(request: Request) -> Response:
     """Edit images, in JSON or as a stream."""
     services = services_of(request.scope)
-    media_type = _media_type(request)
+    media_type = media_type_of(request)
     if media_type == "application/json":
         fields, form = await _read_json_edit(request, services)
     elif media_type == "multipart/form-data":
@@ -120,7 +122,7 @@ async def edit_image(request: Request) -> Response:
 )
 async def create_image_variation(request: Request) -> Response:
     """Make variations, through edits: no living provider has the endpoint."""
-    if _media_type(request) != "multipart/form-data":
+    if media_type_of(request) != "multipart/form-data":
         raise Refusal(UNSUPPORTED_TYPE)
     form = await read_form(request, services_of(request.scope).uploads, most_files=2)
     return await _answer_form(request, Operation.VARY, form.fields, form)
@@ -190,7 +192,7 @@ async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder
 
 async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dict[str, Any], Form]:
     """Read a JSON edit and let go of its body: the order may run for minutes."""
-    body = await _read_body(request, MAX_JSON_EDIT_BYTES)
+    body = await read_body(request, MAX_JSON_EDIT_BYTES, MAX_BODY_S)
     parsed = parse_json_request(body, EditImageJsonRequest)
     # Decoding, hashing and writing up to 48 MB would hold everybody up.
     return await asyncio.to_thread(_read_references, parsed, services.uploads)
@@ -209,11 +211,3 @@ def _read_references(fields: dict[str, Any], directory: Path) -> tuple[dict[str,
         form.discard()
         raise
     return fields, form
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def _read_body(request: Request, limit_bytes: int) -> bytes:
-    return b"".join([chunk async for chunk in read_bounded(request, limit_bytes, MAX_BODY_S)])

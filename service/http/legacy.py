@@ -14,7 +14,7 @@ from service.domain.images import ImageReady, Operation, OrderDone
 from service.http.errors import describe
 from service.http.orders import build_order
 from service.http.services import services_of
-from service.http.uploads import read_bounded
+from service.http.uploads import read_body
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_BODY_S = 30.0
@@ -45,7 +45,7 @@ router = APIRouter(tags=["Images"])
 async def generate_image(request: Request) -> Response:
     """Make one picture of 512x512 with `dall-e-2`, as the original did."""
     services = services_of(request.scope)
-    body = b"".join([chunk async for chunk in read_bounded(request, MAX_BODY_BYTES, MAX_BODY_S)])
+    body = await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
     prompt = _read_prompt(body)
     if not prompt:
         return JSONResponse({"error": "No prompt provided"}, 400)

@@ -87,6 +87,16 @@ async def read_form(request: Request, directory: Path, *, most_files: int = MAX_
     return reader.form
 
 
+def media_type_of(request: Request) -> str:
+    """Return the media type of the body, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(request: Request, limit_bytes: int, limit_s: float) -> bytes:
+    """Return the whole body; raises as `read_bounded`."""
+    return b"".join([chunk async for chunk in read_bounded(request, limit_bytes, limit_s)])
+
+
 async def read_bounded(request: Request, limit_bytes: int, limit_s: float) -> AsyncIterator[bytes]:
     """Yield the body as it comes, refusing too many bytes and too slow a sender.
 
