@@ -26,7 +26,12 @@ from service.domain.fanout import add_usage
 from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm
 from service.ports import CallProgress, DownloadFailed, Downloads
 
-_KEEPALIVE_S = 15.0
+_KEEPALIVE_S = 3.0
+"""How long an idle connection is used again: less than the 5 s after which uvicorn and Node.js close theirs.
+
+A call written into a connection that its server is just closing has an unknown outcome, and a picture may be paid for
+that nobody got. A new connection costs milliseconds beside the seconds of a picture.
+"""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MAX_ANSWER_BYTES_PER_IMAGE = 64 * 1024 * 1024
 """More than base64 of the largest picture any model makes (8.3 megapixels of raw RGBA)."""
