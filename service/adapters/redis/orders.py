@@ -7,7 +7,7 @@ treated the same and never handed on.
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.resources import files
 from typing import Any
@@ -91,10 +91,10 @@ class RedisOrderBook:
                 resource=limit.resource,
                 scope=limit.scope,
                 limit=limit.amount,
-                remaining=int(state["remaining"]),
-                reset_s=state["reset_us"] / 1e6,
+                remaining=int(remaining),
+                reset_s=reset_us / 1e6,
             )
-            for limit, state in zip(ask.limits, reply["limits"] or (), strict=True)
+            for limit, (remaining, reset_us) in zip(ask.limits, _in_pairs(reply["limits"]), strict=True)
         )
         if "refused" in reply:
             refused = states[int(reply["refused"])]
@@ -218,13 +218,14 @@ class RedisOrderBook:
             "is_priced": ask.estimate_microusd is not None,
             "scopes": [{"key": position, "holds": scope in holding} for scope, position in positions.items()],
             "limits": [
-                {
-                    "key": positions[limit.scope, limit.key],
-                    "resource": limit.resource,
-                    "amount": limit.amount,
-                    **({"emission_us": emission_us(limit.amount)} if limit.resource in RATES else {}),
-                }
+                fact
                 for limit in ask.limits
+                for fact in (
+                    positions[limit.scope, limit.key],
+                    limit.resource,
+                    limit.amount,
+                    emission_us(limit.amount) if limit.resource in RATES else 0,
+                )
             ],
         }
 
@@ -340,6 +341,11 @@ class _Names:
 
 def _place_scopes(names: _Names, team: str, scopes: Sequence[tuple[str, str]]) -> dict[tuple[str, str], int]:
     return {scope: names.place(keys.limit_key(team, *scope)) for scope in scopes}
+
+
+def _in_pairs(flat: Sequence[float]) -> Iterator[tuple[float, float]]:
+    # Lua writes an empty list as an empty object.
+    return zip(flat[::2], flat[1::2], strict=True) if flat else iter(())
 
 
 def _read_script(name: str) -> str:
