@@ -32,6 +32,16 @@ _REASONS = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
 class GatewayHttpProtocol(HttpToolsProtocol):
     """One connection."""
 
+    # Beside uvicorn's in one dictionary, they would be one too many for Python to share its keys: 1 kB a connection.
+    __slots__ = (
+        "_discarded_bytes",
+        "_head_bytes",
+        "_head_timer",
+        "_in_head",
+        "_is_refused",
+        "_offers_upgrade",
+    )
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._in_head = True
