@@ -61,7 +61,10 @@ from service.gateway.state import LEASE_S, SharedState
 from service.gateway.usage import Usage
 from service.http.services import HttpServices
 from service.http.uploads import sweep
-from service.ports import Clock, Moderator, StateFailed, Telemetry, TokenVerifier
+from service.ports.callers import TokenVerifier
+from service.ports.clock import Clock
+from service.ports.provider import Moderator
+from service.ports.telemetry import StateFailed, Telemetry
 from service.settings import Settings, SettingsError
 
 _log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ import httpx
 from aiohttp.abc import AbstractResolver
 from httpx_aiohttp import AiohttpTransport
 
-from service.ports import DownloadFailed
+from service.ports.provider import DownloadFailed
 
 MAX_BYTES = 50 * 1024 * 1024
 _CONNECT_S = 5.0

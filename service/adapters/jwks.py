@@ -27,7 +27,7 @@ from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import Key, import_key
 
 from service.domain.errors import StateUnavailable, Unauthenticated
-from service.ports import Clock
+from service.ports.clock import Clock
 
 _LARGEST_KEY_SET_BYTES = 1024 * 1024
 _MOST_KEYS = 100

@@ -29,7 +29,8 @@ from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate
 from joserfc.jwt import JWTClaimsRegistry
 
 from service.domain.errors import Unauthenticated
-from service.ports import Claims, Clock
+from service.ports.callers import Claims
+from service.ports.clock import Clock
 
 _ASYMMETRIC = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
@@ -93,7 +94,7 @@ class KeySource(Protocol):
 
 
 class JwtVerifier:
-    """Implements `ports.TokenVerifier`.
+    """Implements `ports.callers.TokenVerifier`.
 
     Tokens found good are remembered by their digest, so that a caller's next request
     costs no signature; the others are not, so that guessing fills no memory.

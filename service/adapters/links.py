@@ -11,7 +11,7 @@ from urllib.parse import parse_qs
 from itsdangerous import BadSignature, Signer
 
 from service.domain.errors import LinkRefused
-from service.ports import Clock
+from service.ports.clock import Clock
 
 PATH = "/v1/images/files/"
 _SALT = "image-link"
@@ -19,7 +19,7 @@ _MOST_FIELDS = 8
 
 
 class SignedLinks:
-    """Implements `ports.Links`. *keys* newest first; *ttl_s* 0 means as long as the image is kept."""
+    """Implements `ports.links.Links`. *keys* newest first; *ttl_s* 0 means as long as the image is kept."""
 
     def __init__(self, *, public_url: str, keys: list[bytes], ttl_s: int, clock: Clock) -> None:
         self._base = public_url.rstrip("/") + PATH

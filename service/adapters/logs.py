@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import structlog
 
-from service.ports import AdminActed, OrderCrashed, StateFailed, Telemetry, TelemetryFact
+from service.ports.telemetry import AdminActed, OrderCrashed, StateFailed, Telemetry, TelemetryFact
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -37,7 +37,7 @@ def configure_logs(level: str) -> None:
 
 
 class LoggedTelemetry:
-    """Implements `ports.Telemetry`: passes facts on and writes down the surprising ones."""
+    """Implements `ports.telemetry.Telemetry`: passes facts on and writes down the surprising ones."""
 
     def __init__(self, inner: Telemetry) -> None:
         self._inner = inner

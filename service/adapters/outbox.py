@@ -15,14 +15,14 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from service.ports import Settlement
+from service.ports.state import Settlement
 
 _SETTLEMENT = TypeAdapter(Settlement)
 _log = logging.getLogger(__name__)
 
 
 class FileOutbox:
-    """Implements `ports.Outbox` in *directory*, which is made when first needed."""
+    """Implements `ports.state.Outbox` in *directory*, which is made when first needed."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory

@@ -21,7 +21,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from service.domain.images import Finish, InputImage
-from service.ports import Picture, PictureBroken
+from service.ports.pictures import Picture, PictureBroken
 
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
 _TRAILER_BYTES = 1024

@@ -11,7 +11,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from service.ports import (
+from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
     CostSettled,
@@ -32,7 +32,7 @@ REQUEST_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 180
 
 
 class PrometheusMetrics:
-    """Implements `ports.Telemetry` for numbers, and renders them for a scrape."""
+    """Implements `ports.telemetry.Telemetry` for numbers, and renders them for a scrape."""
 
     content_type = CONTENT_TYPE_LATEST
 

@@ -30,7 +30,7 @@ from obstore import store as obstore_stores
 from obstore.exceptions import BaseError
 
 from service.domain.errors import ImageMissing, StoreUnavailable
-from service.ports import StoredImage
+from service.ports.store import StoredImage
 
 _FOLDER = "images"
 _NAME = re.compile(r"[0-9a-f]{64}\.[a-z]+")
@@ -65,7 +65,7 @@ class StoreTimeouts:
 
 
 class ObjectStore:
-    """Implements `ports.ImageStore`, `ports.ImageFiles` and `ports.StoreShelves` over one store URL.
+    """Implements `ports.store.ImageStore`, `ports.store.ImageFiles` and `ports.store.StoreShelves` over one store URL.
 
     *url* is `file:///directory`, `s3://bucket/prefix`, `gs://bucket/prefix` or
     `az://container/prefix`. *options* are obstore's own for that kind of store

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 
 class SystemClock:
-    """Implements `ports.Clock`; monotonic instants are those of the running event loop."""
+    """Implements `ports.clock.Clock`; monotonic instants are those of the running event loop."""
 
     def wall_s(self) -> float:
         """Implement `Clock.wall_s`."""

@@ -13,7 +13,7 @@ from service.commands.surface import make_group, read_day, show_table, with_stat
 from service.gateway.administration import Administration
 from service.gateway.usage import Usage, sum_up
 from service.http.tables import columns_of, to_record, write_csv
-from service.ports import LedgerEntry
+from service.ports.ledger import LedgerEntry
 
 app = make_group("What was spent, by day, team, user, model and outcome.")
 

@@ -26,18 +26,13 @@ from service.domain.callers import (
 )
 from service.domain.errors import Conflict, NotFound, StateUnavailable
 from service.gateway.callers import OPEN_TEAM, Callers
-from service.ports import (
-    AdminActed,
-    AuditEntry,
-    CallerBook,
-    Clock,
-    ImageForgotten,
-    Ledger,
-    Notices,
-    References,
-    Registrar,
-    Telemetry,
-)
+from service.ports.audit import AuditEntry
+from service.ports.callers import CallerBook, Registrar
+from service.ports.clock import Clock
+from service.ports.ledger import Ledger
+from service.ports.processes import Notices
+from service.ports.references import References
+from service.ports.telemetry import AdminActed, ImageForgotten, Telemetry
 
 
 class Act(StrEnum):

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
 from service.domain.retrying import RetryBudget, RetryRule, delay_before_retry_s
-from service.ports import AttemptMade, Backend, Clock, InFlight, Telemetry
+from service.ports.clock import Clock
+from service.ports.provider import Backend
+from service.ports.telemetry import AttemptMade, InFlight, Telemetry
 
 NOT_SENT = CallFailure(
     kind=FailureKind.NOT_SENT,
@@ -114,7 +116,7 @@ class Attempts:
 
 
 class _Progress:
-    """Implements `ports.CallProgress` for one attempt."""
+    """Implements `ports.provider.CallProgress` for one attempt."""
 
     def __init__(self, exposure: Exposure, clock: Clock, telemetry: Telemetry) -> None:
         self.sent_at_s: float | None = None

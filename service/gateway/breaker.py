@@ -4,7 +4,7 @@ While open, one probe at a time is let through each *pause_s*; its success close
 the breaker again. Not for errors that tell of the request rather than the server.
 """
 
-from service.ports import Clock
+from service.ports.clock import Clock
 
 FAILURES_TO_OPEN = 3
 PAUSE_S = 1.0

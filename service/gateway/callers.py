@@ -28,7 +28,8 @@ from service.domain.callers import (
 )
 from service.domain.errors import PermissionDenied, StateUnavailable, Unauthenticated
 from service.domain.fingerprint import keyed_hash
-from service.ports import CallerBook, Clock, TokenVerifier
+from service.ports.callers import CallerBook, TokenVerifier
+from service.ports.clock import Clock
 
 OPEN_TEAM = "open"
 ADMIN_TEAM = "admin"

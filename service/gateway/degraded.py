@@ -16,7 +16,9 @@ from cachetools import LRUCache
 from service.domain import gcra
 from service.domain.callers import RATES, Resource
 from service.domain.errors import LimitState, RateLimited, StateUnavailable
-from service.ports import Ask, Clock, Grant, Limit, Settlement
+from service.domain.limits import Limit
+from service.ports.clock import Clock
+from service.ports.state import Ask, Grant, Settlement
 
 MAX_SCOPES = 10_000
 """Limit states kept at most; the longest unused goes first."""

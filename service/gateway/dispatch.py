@@ -29,7 +29,9 @@ from service.gateway.flights import Flights, Landing
 from service.gateway.keeping import Keeper, Kept
 from service.gateway.orders import RunningOrder
 from service.gateway.state import SharedState
-from service.ports import Ask, Clock, CostSettled, Origin, Settlement, Telemetry
+from service.ports.clock import Clock
+from service.ports.state import Ask, Origin, Settlement
+from service.ports.telemetry import CostSettled, Telemetry
 
 
 @dataclass(frozen=True, slots=True)

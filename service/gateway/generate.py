@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from service.domain import bridge
-from service.domain.callers import Caller, check_budgets, check_policies
+from service.domain.callers import check_budgets, check_policies
 from service.domain.catalog import Catalog, pixels_of
 from service.domain.errors import (
     CallFailure,
@@ -43,6 +43,7 @@ from service.domain.images import (
     SentOrder,
     Source,
 )
+from service.domain.limits import limits_of
 from service.domain.pricing import estimate_image, weigh_image
 from service.gateway.attempts import NOT_SENT
 from service.gateway.dispatch import Dispatcher, Job, Seats
@@ -50,22 +51,12 @@ from service.gateway.flights import Flights, Landing
 from service.gateway.orders import OrderRunner, RunningOrder
 from service.gateway.refusals import Refusals
 from service.gateway.state import LEASE_S, SharedState
-from service.ports import (
-    Ask,
-    Clock,
-    Conclusion,
-    Grant,
-    ImageDelivered,
-    ImageStore,
-    InFlight,
-    Limit,
-    Moderator,
-    Origin,
-    References,
-    Settlement,
-    Telemetry,
-    Variant,
-)
+from service.ports.clock import Clock
+from service.ports.provider import Moderator
+from service.ports.references import References
+from service.ports.state import Ask, Conclusion, Grant, Origin, Settlement, Variant
+from service.ports.store import ImageStore
+from service.ports.telemetry import ImageDelivered, InFlight, Telemetry
 
 _TWIN_PAUSE_S = 0.5
 """How often an order asks whether the one with the same `Idempotency-Key` is done."""
@@ -572,12 +563,3 @@ class Generate:
 
     def _count(self, progress: _Progress, source: Source) -> None:
         self.telemetry.record(ImageDelivered(asked_model=progress.order.asked_model, source=source))
-
-
-def limits_of(caller: Caller) -> tuple[Limit, ...]:
-    """Return every limit of every policy that an order of *caller* counts against."""
-    return tuple(
-        Limit(resource=resource, scope=scope.name, key=scope.key, amount=amount)
-        for scope in caller.scopes
-        for resource, amount in scope.policy.amounts()
-    )

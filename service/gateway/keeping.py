@@ -9,7 +9,9 @@ from service.domain.errors import Billing, CallFailure, FailureKind, StoreUnavai
 from service.domain.fanout import share_usage
 from service.domain.images import CallMade, Credentials, Image, Parameters, RawImage, SentOrder
 from service.domain.pricing import estimate_image, price_usage
-from service.ports import Clock, ImageStore, Picture, PictureBroken, Pictures
+from service.ports.clock import Clock
+from service.ports.pictures import Picture, PictureBroken, Pictures
+from service.ports.store import ImageStore
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Self
 
 from service.domain.errors import Draining, GatewayError
 from service.domain.images import Image, ImageReady, OrderDone, OrderFact
-from service.ports import InFlight, OrderCrashed, Telemetry
+from service.ports.telemetry import InFlight, OrderCrashed, Telemetry
 
 
 class RunningOrder:

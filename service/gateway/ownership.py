@@ -10,18 +10,11 @@ from dataclasses import dataclass
 
 from service.domain.callers import Caller, Role
 from service.domain.errors import ImageMissing, ImageNotKept, StateUnavailable
-from service.ports import (
-    AdminActed,
-    Audit,
-    AuditEntry,
-    Clock,
-    ImageForgotten,
-    Outbox,
-    Reference,
-    References,
-    StateFailed,
-    Telemetry,
-)
+from service.ports.audit import Audit, AuditEntry
+from service.ports.clock import Clock
+from service.ports.references import Reference, References
+from service.ports.state import Outbox
+from service.ports.telemetry import AdminActed, ImageForgotten, StateFailed, Telemetry
 
 DELETED = "delete_image"
 """The act as the audit names it."""

@@ -9,16 +9,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 
 from service.domain.errors import InvalidOrder
-from service.ports import (
-    AdminActed,
-    Audit,
-    AuditEntry,
-    Clock,
-    ImageForgotten,
-    Reference,
-    References,
-    Telemetry,
-)
+from service.ports.audit import Audit, AuditEntry
+from service.ports.clock import Clock
+from service.ports.references import Reference, References
+from service.ports.telemetry import AdminActed, ImageForgotten, Telemetry
 
 PURGED = "purge_cache"
 """The act as the audit names it."""

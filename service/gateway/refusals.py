@@ -8,7 +8,7 @@ not exact, so nothing is remembered for long.
 from cachetools import TTLCache
 
 from service.domain.errors import CallFailure, FailureKind
-from service.ports import Clock
+from service.ports.clock import Clock
 
 REMEMBER_S = 300.0
 MOST = 10_000

@@ -14,20 +14,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailable
-from service.ports import (
-    Clock,
-    FilesDeleted,
-    ImageForgotten,
-    Leftovers,
-    Reference,
-    References,
-    Round,
-    StateFailed,
-    StoreCounted,
-    StoreShelves,
-    Telemetry,
-    Turns,
-)
+from service.ports.clock import Clock
+from service.ports.processes import Round, Turns
+from service.ports.references import Leftovers, Reference, References
+from service.ports.store import StoreShelves
+from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted, Telemetry
 
 BRIEF_S = 3600
 """How long an image ordered with `no-store` is kept."""

@@ -21,20 +21,10 @@ from service.domain.errors import (
 from service.gateway.breaker import Breaker
 from service.gateway.degraded import LocalShare
 from service.gateway.flights import Flights
-from service.ports import (
-    Ask,
-    Clock,
-    Grant,
-    Heartbeats,
-    Lease,
-    LimitDecided,
-    OrderBook,
-    Outbox,
-    Settlement,
-    StateFailed,
-    Telemetry,
-    Wakeups,
-)
+from service.ports.clock import Clock
+from service.ports.processes import Heartbeats, Wakeups
+from service.ports.state import Ask, Grant, Lease, OrderBook, Outbox, Settlement
+from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
 
 LEASE_S = 30.0
 """How long claims and holds live without renewal (design, section 5)."""

@@ -10,7 +10,8 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from service.domain.errors import InvalidOrder
-from service.ports import Clock, Ledger, LedgerEntry
+from service.ports.clock import Clock
+from service.ports.ledger import Ledger, LedgerEntry
 
 COLUMNS = ("day", "team", "user", "model", "realm", "outcome")
 """What tells sums apart; `images`, `microusd` and `unpriced` are the sums."""

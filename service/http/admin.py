@@ -23,7 +23,8 @@ from service.http.services import services_of
 from service.http.tables import columns_of, to_record, write_csv
 from service.http.uploads import media_type_of, read_body
 from service.http.usage import FROM_AND_TO, read_day, read_query, text_parameter
-from service.ports import AuditEntry, LedgerEntry
+from service.ports.audit import AuditEntry
+from service.ports.ledger import LedgerEntry
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_BODY_S = 30.0

@@ -19,7 +19,7 @@ from service.http.access import caller_of
 from service.http.errors import Problem
 from service.http.schemas import ErrorResponse
 from service.http.services import HttpServices, services_of
-from service.ports import Reference
+from service.ports.references import Reference
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|jpeg|webp|gif|svg)")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")

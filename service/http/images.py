@@ -25,7 +25,7 @@ from service.http.schemas import (
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
 from service.http.uploads import Form, media_type_of, read_body, read_form, spool_data_url
-from service.ports import PictureBroken
+from service.ports.pictures import PictureBroken
 
 MAX_GENERATION_BYTES = 256 * 1024
 MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024

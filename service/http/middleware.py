@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.errors import INTERNAL, Problem
 from service.http.services import HttpServices, services_of
-from service.ports import OrderCrashed, RequestHandled
+from service.ports.telemetry import OrderCrashed, RequestHandled
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})

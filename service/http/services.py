@@ -15,7 +15,11 @@ from service.gateway.ownership import Ownership
 from service.gateway.purging import Purging
 from service.gateway.state import SharedState
 from service.gateway.usage import Usage
-from service.ports import Clock, ImageFiles, InputPictures, Links, Telemetry
+from service.ports.clock import Clock
+from service.ports.links import Links
+from service.ports.pictures import InputPictures
+from service.ports.store import ImageFiles
+from service.ports.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

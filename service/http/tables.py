@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from service.gateway.usage import COLUMNS
-from service.ports import LedgerEntry
+from service.ports.ledger import LedgerEntry
 
 SUMS = ("images", "microusd", "unpriced")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")

@@ -1,7 +1,7 @@
 """Pictures on their way in: multipart bodies and data URLs, spooled to disk and bounded while they arrive.
 
 Parts are judged by nothing here but their names and sizes; what kind of picture
-their bytes are is read later (`ports.Pictures`). Nothing is held in memory beyond
+their bytes are is read later (`ports.pictures.Pictures`). Nothing is held in memory beyond
 one chunk, and each file's digest is computed as it passes.
 """
 

@@ -13,13 +13,13 @@ from starlette.responses import Response
 from service.domain.callers import Caller, Resource, Role, hint_of
 from service.domain.catalog import Catalog, parse_size
 from service.domain.errors import InvalidOrder, LimitState, PermissionDenied, StateUnavailable
-from service.gateway.generate import limits_of
+from service.domain.limits import limits_of
 from service.gateway.usage import add_up, sum_up
 from service.http.access import caller_of
 from service.http.schemas import ErrorResponse
 from service.http.services import HttpServices, services_of
 from service.http.tables import SUMS, to_record
-from service.ports import Ask
+from service.ports.state import Ask
 
 MOST_DAYS = 92
 _COLUMNS = ("day", "model", "realm", "outcome", *SUMS)

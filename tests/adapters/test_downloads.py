@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.adapters.downloads import DownloadRefused, ImageDownloads, is_inside, is_public
-from service.ports import DownloadFailed
+from service.ports.provider import DownloadFailed
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
 FAR = "https://api.openai.com/v1"

@@ -21,7 +21,7 @@ from joserfc import errors as joserfc_errors
 from service.adapters.jwks import JwksSource
 from service.adapters.jwt import JwtVerifier, TokenRules, _translated_errors
 from service.domain.errors import Unauthenticated
-from service.ports import Claims
+from service.ports.callers import Claims
 from tests.fakes.clock import NOON, FakeClock
 from tests.issuer import (
     IssuerKey,

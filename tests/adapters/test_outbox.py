@@ -13,7 +13,8 @@ import pytest
 from service.adapters.outbox import FileOutbox
 from service.domain.callers import Resource
 from service.domain.images import Image, Realm
-from service.ports import Limit, Settlement
+from service.domain.limits import Limit
+from service.ports.state import Settlement
 from tests.processes import REPOSITORY
 
 IMAGE = Image(

@@ -19,7 +19,7 @@ from PIL import Image
 
 from service.adapters.pillow import MAX_PIXELS, PillowPictures, read_header, resample
 from service.domain.images import Finish
-from service.ports import PictureBroken
+from service.ports.pictures import PictureBroken
 from service.sandbox.marks import Mark, draw_mark, read_mark
 
 MARK = Mark(order_hash="0123456789abcdef", serial=77)

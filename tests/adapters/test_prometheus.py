@@ -6,10 +6,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.prometheus import REQUEST_BUCKETS_S, PrometheusMetrics
-from service.ports import (
+from service.ports.audit import AuditEntry
+from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
-    AuditEntry,
     CostSettled,
     FilesDeleted,
     ImageDelivered,

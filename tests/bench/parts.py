@@ -12,8 +12,9 @@ from redis.asyncio import Redis
 from service.adapters.redis.client import open_client
 from service.adapters.system import SystemClock
 from service.domain.callers import ApiKey, Directory, Policy, Resource, Role
+from service.domain.limits import Limit
 from service.gateway.callers import Callers, Credentials
-from service.ports import Ask, Limit
+from service.ports.state import Ask
 from tests.adapters.redis.orders import POOL, TEAM, made, make_ask, open_book, settle
 from tests.processes import run_valkey
 
@@ -71,7 +72,7 @@ async def _script_us(client: Redis) -> float:
 
 
 class _OneKey:
-    """Implements `ports.CallerBook` with one key."""
+    """Implements `ports.callers.CallerBook` with one key."""
 
     async def find_key(self, _: str) -> ApiKey:
         return ApiKey(

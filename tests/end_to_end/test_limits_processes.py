@@ -19,7 +19,7 @@ from service.adapters.redis.keys import limit_key
 from service.domain.callers import Resource
 from service.domain.errors import RateLimited
 from service.domain.gcra import emission_us
-from service.ports import Limit
+from service.domain.limits import Limit
 from tests.adapters.redis.orders import make_ask, open_book
 from tests.processes import Gateway, Valkey, run_gateway
 from tests.sandbox.process import SandboxHandle, run_sandbox

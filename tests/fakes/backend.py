@@ -5,7 +5,7 @@ from collections import deque
 
 from service.domain.errors import CallFailure
 from service.domain.images import CallMade, ImageCall, Realm
-from service.ports import CallProgress
+from service.ports.provider import CallProgress
 from tests.fakes.values import a_call_made
 
 Outcome = CallMade | CallFailure | Exception
@@ -35,7 +35,7 @@ class Held:
 
 
 class FakeBackend:
-    """Implements `ports.Backend`. Each attempt takes the next step of the script; after it, all succeed.
+    """Implements `ports.provider.Backend`. Each attempt takes the next step of the script; after it, all succeed.
 
     *calls* are those that were sent, as the provider's own journal would have them.
     Stages are shown as soon as a call is sent, as many as it asks for.

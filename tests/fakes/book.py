@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import count
 
 from service.domain.errors import GatewayError, StateUnavailable
-from service.ports import Ask, Grant, Lease, Settlement
+from service.ports.state import Ask, Grant, Lease, Settlement
 from tests.fakes.values import a_grant
 
 
 class FakeBook:
-    """Implements `ports.OrderBook`; records what was asked and what was settled."""
+    """Implements `ports.state.OrderBook`; records what was asked and what was settled."""
 
     def __init__(self, *script: Grant | GatewayError) -> None:
         self.script = deque(script)
@@ -54,7 +54,7 @@ class FakeBook:
 
 
 class FakeWakeups:
-    """Implements `ports.Wakeups`: yields what the test tells."""
+    """Implements `ports.processes.Wakeups`: yields what the test tells."""
 
     def __init__(self) -> None:
         self._news: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
@@ -68,7 +68,7 @@ class FakeWakeups:
 
 
 class FakeHeartbeats:
-    """Implements `ports.Heartbeats`: as many processes live as the test says."""
+    """Implements `ports.processes.Heartbeats`: as many processes live as the test says."""
 
     def __init__(self, *alive: int) -> None:
         self.alive = deque(alive)

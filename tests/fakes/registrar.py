@@ -7,12 +7,13 @@ from typing import Any
 
 from service.domain.callers import ApiKey, DeclaredNames, Directory, Policy, Team
 from service.domain.errors import StateUnavailable
-from service.ports import AuditEntry, LedgerEntry
+from service.ports.audit import AuditEntry
+from service.ports.ledger import LedgerEntry
 from tests.fakes.callers import FakeCallerBook
 
 
 class FakeRegistrar(FakeCallerBook):
-    """Implements `ports.Registrar` and the `ports.CallerBook` that reads what it wrote.
+    """Implements `ports.callers.Registrar` and the `ports.callers.CallerBook` that reads what it wrote.
 
     *acts* are the changes in their order, notes among them. *is_stuck* notes, and changes nothing.
     """
@@ -81,7 +82,7 @@ class FakeRegistrar(FakeCallerBook):
 
 
 class FakeLedger:
-    """Implements `ports.Ledger`."""
+    """Implements `ports.ledger.Ledger`."""
 
     def __init__(self, *entries: LedgerEntry) -> None:
         self.entries = list(entries)
@@ -107,7 +108,7 @@ class FakeLedger:
 
 
 class FakeNotices:
-    """Implements `ports.Notices` for a gateway whose file declares nothing more than this process knows."""
+    """Implements `ports.processes.Notices` for a gateway whose file declares nothing more than this process knows."""
 
     def __init__(self) -> None:
         self.check: str | None = None

@@ -4,11 +4,16 @@ from collections.abc import AsyncIterator, Sequence
 
 from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailable
 from service.domain.images import Finish
-from service.ports import AuditEntry, Picture, PictureBroken, Reference, Round, Settlement, StoredImage
+from service.ports.audit import AuditEntry
+from service.ports.pictures import Picture, PictureBroken
+from service.ports.processes import Round
+from service.ports.references import Reference
+from service.ports.state import Settlement
+from service.ports.store import StoredImage
 
 
 class FakeStore:
-    """Implements `ports.ImageStore`. *is_full* takes nothing, *is_gone* gives nothing either.
+    """Implements `ports.store.ImageStore`. *is_full* takes nothing, *is_gone* gives nothing either.
 
     *hides_it* is the race: it looks writable and is not.
     """
@@ -36,7 +41,7 @@ class FakeStore:
 
 
 class FakePictures:
-    """Implements `ports.Pictures`: what starts with `broken` is none, `bug` meets a bug of ours."""
+    """Implements `ports.pictures.Pictures`: what starts with `broken` is none, `bug` meets a bug of ours."""
 
     def __init__(self) -> None:
         self.plans: list[Finish | None] = []
@@ -52,7 +57,7 @@ class FakePictures:
 
 
 class FakeOutbox:
-    """Implements `ports.Outbox`."""
+    """Implements `ports.state.Outbox`."""
 
     def __init__(self, *kept: Settlement) -> None:
         self.kept = list(kept)
@@ -69,7 +74,7 @@ class FakeOutbox:
 
 
 class FakeReferences:
-    """Implements `ports.References` and `ports.Leftovers`.
+    """Implements `ports.references.References` and `ports.references.Leftovers`.
 
     Every team may refer to everything but what is in *gone*, until *kept* has something: then to
     that alone. *is_away* answers nothing.
@@ -155,7 +160,7 @@ class FakeReferences:
 
 
 class FakeShelves:
-    """Implements `ports.StoreShelves`: *files* are modification times by name."""
+    """Implements `ports.store.StoreShelves`: *files* are modification times by name."""
 
     def __init__(self, **files: float) -> None:
         self.files = dict(files)
@@ -186,7 +191,7 @@ class FakeShelves:
 
 
 class FakeTurns:
-    """Implements `ports.Turns`. *turns* are the answers to come; then it is always our turn."""
+    """Implements `ports.processes.Turns`. *turns* are the answers to come; then it is always our turn."""
 
     def __init__(self, *turns: bool) -> None:
         self.turns = list(turns)
@@ -203,7 +208,7 @@ class FakeTurns:
 
 
 class FakeAudit:
-    """Implements `ports.Audit`."""
+    """Implements `ports.audit.Audit`."""
 
     def __init__(self) -> None:
         self.entries: list[AuditEntry] = []

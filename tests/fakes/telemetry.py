@@ -2,13 +2,13 @@
 
 from typing import TypeVar
 
-from service.ports import InFlight, TelemetryFact
+from service.ports.telemetry import InFlight, TelemetryFact
 
 Fact = TypeVar("Fact")
 
 
 class FakeTelemetry:
-    """Implements `ports.Telemetry` as a list."""
+    """Implements `ports.telemetry.Telemetry` as a list."""
 
     def __init__(self) -> None:
         self.facts: list[TelemetryFact] = []

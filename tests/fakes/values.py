@@ -20,7 +20,9 @@ from service.domain.images import (
     Realm,
     SentOrder,
 )
-from service.ports import Ask, Grant, Limit, Origin, Reference, Settlement, Variant
+from service.domain.limits import Limit
+from service.ports.references import Reference
+from service.ports.state import Ask, Grant, Origin, Settlement, Variant
 
 USAGE = {
     "total_tokens": 1806,

@@ -18,7 +18,7 @@ from service.gateway.keeping import Keeper
 from service.gateway.orders import OrderRunner, RunningOrder
 from service.gateway.refusals import Refusals
 from service.gateway.state import SharedState
-from service.ports import Moderator
+from service.ports.provider import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
 from tests.fakes.book import FakeBook
 from tests.fakes.clock import FakeClock

@@ -9,7 +9,7 @@ from service.domain.callers import ApiKey, Directory, Policy, Role, Team
 from service.domain.errors import Conflict, InvalidOrder, NotFound, StateUnavailable, Unauthenticated
 from service.gateway.administration import Administration, NewKey, Purged
 from service.gateway.callers import Callers, Credentials
-from service.ports import AdminActed, ImageForgotten
+from service.ports.telemetry import AdminActed, ImageForgotten
 from tests.fakes.callers import an_api_key
 from tests.fakes.clock import FakeClock
 from tests.fakes.registrar import FakeLedger, FakeNotices, FakeRegistrar, a_ledger_entry

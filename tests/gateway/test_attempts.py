@@ -7,7 +7,7 @@ from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
 from service.domain.retrying import RetryRule
 from service.gateway.attempts import NOT_SENT, Attempts
-from service.ports import AttemptMade, InFlight
+from service.ports.telemetry import AttemptMade, InFlight
 from tests.fakes.backend import FakeBackend, Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.telemetry import FakeTelemetry

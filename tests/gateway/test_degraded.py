@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from service.domain.callers import Resource
 from service.domain.errors import LimitState, RateLimited, StateUnavailable
+from service.domain.limits import Limit
 from service.gateway import degraded
 from service.gateway.degraded import LocalShare
-from service.ports import Ask, Limit
+from service.ports.state import Ask
 from tests.fakes.clock import FakeClock
 from tests.fakes.values import a_limit, a_settlement, an_ask, an_image
 

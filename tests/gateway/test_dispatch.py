@@ -8,7 +8,7 @@ from service.gateway.attempts import NOT_SENT
 from service.gateway.dispatch import Job, Seats
 from service.gateway.flights import Landing
 from service.gateway.orders import RunningOrder
-from service.ports import CostSettled
+from service.ports.telemetry import CostSettled
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import (

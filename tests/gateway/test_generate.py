@@ -35,10 +35,12 @@ from service.domain.images import (
     OrderDone,
     OrderFact,
 )
+from service.domain.limits import Limit
 from service.gateway.attempts import NOT_SENT
 from service.gateway.flights import MOST_WAITERS, Landing
 from service.gateway.state import LEASE_S
-from service.ports import ImageDelivered, InFlight, Limit, OrderCrashed, Variant
+from service.ports.state import Variant
+from service.ports.telemetry import ImageDelivered, InFlight, OrderCrashed
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import (

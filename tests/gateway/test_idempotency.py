@@ -29,7 +29,8 @@ from service.domain.images import (
     Source,
 )
 from service.gateway.state import LEASE_S
-from service.ports import Conclusion, ImageDelivered, OrderCrashed, Settlement, Variant
+from service.ports.state import Conclusion, Settlement, Variant
+from service.ports.telemetry import ImageDelivered, OrderCrashed
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_failure, a_grant, a_rate_limit, a_refusal, a_variant, an_image, an_order

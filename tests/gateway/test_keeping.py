@@ -4,7 +4,7 @@ from hashlib import sha256
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import Credentials, Finish, RawImage
 from service.gateway.keeping import Keeper, Kept
-from service.ports import Picture
+from service.ports.pictures import Picture
 from tests.domain.test_credentials import with_png_chunk
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.storage import FakePictures, FakeStore

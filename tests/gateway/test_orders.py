@@ -5,7 +5,7 @@ import pytest
 from service.domain.errors import Draining, GatewayError, NotCached
 from service.domain.images import Admitted, CallFailed, OrderDone
 from service.gateway.orders import OrderRunner, RunningOrder
-from service.ports import InFlight, OrderCrashed
+from service.ports.telemetry import InFlight, OrderCrashed
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_failure

@@ -5,7 +5,8 @@ import pytest
 from service.domain.callers import Caller, Role
 from service.domain.errors import ImageMissing, ImageNotKept, StateUnavailable
 from service.gateway.ownership import DELETED, Ownership
-from service.ports import AuditEntry, ImageForgotten, StateFailed
+from service.ports.audit import AuditEntry
+from service.ports.telemetry import ImageForgotten, StateFailed
 from tests.fakes.clock import FakeClock
 from tests.fakes.storage import FakeAudit, FakeOutbox, FakeReferences
 from tests.fakes.telemetry import FakeTelemetry

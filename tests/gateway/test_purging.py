@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.errors import InvalidOrder
 from service.gateway.purging import PURGED, Purged, Purging, Selection, TeamStats
-from service.ports import ImageForgotten
+from service.ports.telemetry import ImageForgotten
 from tests.fakes.clock import FakeClock
 from tests.fakes.storage import FakeAudit, FakeReferences
 from tests.fakes.telemetry import FakeTelemetry

@@ -33,7 +33,7 @@ OTHER_KINDS = [kind for kind in FailureKind if kind is not FailureKind.REFUSED]
 
 
 class FakeModerator:
-    """Implements `ports.Moderator`: refuses what contains `forbidden`."""
+    """Implements `ports.provider.Moderator`: refuses what contains `forbidden`."""
 
     def __init__(self) -> None:
         self.judged: list[str] = []
@@ -204,7 +204,7 @@ async def test_what_is_in_the_pool_needs_no_judge(clock: FakeClock) -> None:
 
 
 class Judge:
-    """Implements `ports.Moderator`: never comes to an end, or to a bad one."""
+    """Implements `ports.provider.Moderator`: never comes to an end, or to a bad one."""
 
     def __init__(self, *, hangs: bool) -> None:
         self._hangs = hangs

@@ -6,7 +6,9 @@ import pytest
 
 from service.domain.errors import StateUnavailable, StoreUnavailable
 from service.gateway.retention import PARTS, ROUND_S, UNUSED_S, Retention, Rules
-from service.ports import FilesDeleted, ImageForgotten, Reference, Round, StateFailed, StoreCounted
+from service.ports.processes import Round
+from service.ports.references import Reference
+from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted
 from tests.fakes.clock import FakeClock
 from tests.fakes.storage import FakeReferences, FakeShelves, FakeTurns
 from tests.fakes.telemetry import FakeTelemetry

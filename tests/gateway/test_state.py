@@ -13,11 +13,13 @@ from service.domain.errors import (
     Unauthenticated,
 )
 from service.domain.images import Idempotency
+from service.domain.limits import Limit
 from service.gateway.breaker import FAILURES_TO_OPEN
 from service.gateway.degraded import LocalShare
 from service.gateway.flights import Flights
 from service.gateway.state import LEASE_S, SharedState
-from service.ports import Conclusion, Grant, Lease, Limit, LimitDecided, Settlement, StateFailed
+from service.ports.state import Conclusion, Grant, Lease, Settlement
+from service.ports.telemetry import LimitDecided, StateFailed
 from tests.fakes.book import FakeBook, FakeHeartbeats, FakeWakeups
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.storage import FakeOutbox

@@ -5,7 +5,7 @@ import pytest
 
 from service.domain.errors import InvalidOrder
 from service.gateway.usage import Usage, add_up, sum_up
-from service.ports import LedgerEntry
+from service.ports.ledger import LedgerEntry
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.registrar import FakeLedger, a_ledger_entry
 

@@ -24,7 +24,7 @@ from service.adapters.openai import failures, wire
 from service.domain.errors import Billing, CallFailure
 from service.domain.fanout import add_usage
 from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm
-from service.ports import CallProgress, DownloadFailed, Downloads
+from service.ports.provider import CallProgress, DownloadFailed, Downloads
 
 _KEEPALIVE_S = 3.0
 """How long an idle connection is used again: less than the 5 s after which uvicorn and Node.js close theirs.
@@ -83,7 +83,7 @@ def open_transport(url: str, *, connections: int) -> AiohttpTransport:
 
 
 class OpenAIBackend:
-    """Implements `ports.Backend`. *pace* limits images per minute; it waits, it never refuses."""
+    """Implements `ports.provider.Backend`. *pace* limits images per minute; it waits, it never refuses."""
 
     def __init__(
         self,

@@ -24,7 +24,7 @@ _log = logging.getLogger(__name__)
 
 
 class ListModerator:
-    """Implements `ports.Moderator`: refuses prompts that contain one of *words*, whatever their case."""
+    """Implements `ports.provider.Moderator`: refuses prompts that contain one of *words*, whatever their case."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = [word.casefold() for word in words]
@@ -36,7 +36,7 @@ class ListModerator:
 
 
 class ProviderModerator:
-    """Implements `ports.Moderator` with `POST /moderations`."""
+    """Implements `ports.provider.Moderator` with `POST /moderations`."""
 
     def __init__(self, address: BackendAddress, client: httpx.AsyncClient) -> None:
         self._client = client

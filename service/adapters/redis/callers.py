@@ -17,7 +17,7 @@ from redis.asyncio import Redis
 from service.adapters.redis import keys
 from service.adapters.redis.client import answered
 from service.domain.callers import ApiKey, Directory, Policy, Role, Team
-from service.ports import AuditEntry
+from service.ports.audit import AuditEntry
 
 _log = logging.getLogger(__name__)
 _MOST_AUDIT_ENTRIES = 10_000
@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 
 class RedisCallers:
-    """Implements `ports.CallerBook` and `ports.Registrar`."""
+    """Implements `ports.callers.CallerBook` and `ports.callers.Registrar`."""
 
     def __init__(self, client: Redis, *, timeout_s: float) -> None:
         self._client = client

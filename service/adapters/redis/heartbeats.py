@@ -19,7 +19,7 @@ return redis.call('ZCARD', KEYS[1])
 
 
 class RedisHeartbeats:
-    """Implements `ports.Heartbeats` for *process*; one that is silent for *lost_s* is dead."""
+    """Implements `ports.processes.Heartbeats` for *process*; one that is silent for *lost_s* is dead."""
 
     def __init__(self, client: Redis, *, process: str, timeout_s: float, lost_s: int = 15) -> None:
         self._beat = Script(client, _BEAT, timeout_s=timeout_s)

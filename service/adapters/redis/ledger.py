@@ -20,7 +20,8 @@ from service.adapters.redis import keys
 from service.adapters.redis.client import answered
 from service.domain.errors import StateUnavailable
 from service.domain.images import Realm
-from service.ports import Clock, LedgerEntry
+from service.ports.clock import Clock
+from service.ports.ledger import LedgerEntry
 
 _PAGE = 500
 _COMPACT_S = 10.0
@@ -32,7 +33,7 @@ _REALMS = frozenset(Realm)
 
 
 class RedisLedger:
-    """Implements `ports.Ledger`."""
+    """Implements `ports.ledger.Ledger`."""
 
     def __init__(self, client: Redis, *, clock: Clock, timeout_s: float) -> None:
         self._client = client

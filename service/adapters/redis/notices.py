@@ -19,7 +19,7 @@ _DECLARED = keys.directory_key("declared")
 
 
 class RedisNotices:
-    """Implements `ports.Notices`."""
+    """Implements `ports.processes.Notices`."""
 
     def __init__(self, client: Redis, *, timeout_s: float) -> None:
         self._client = client

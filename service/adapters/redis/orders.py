@@ -31,7 +31,8 @@ from service.domain.errors import (
 )
 from service.domain.gcra import emission_us
 from service.domain.images import Credentials, Idempotency, Image, Operation
-from service.ports import Ask, Clock, Conclusion, Grant, Lease, Origin, Settlement, Variant
+from service.ports.clock import Clock
+from service.ports.state import Ask, Conclusion, Grant, Lease, Origin, Settlement, Variant
 
 _LEDGER_TTL_S = 400 * 86400
 _SETTLED_MARKER_S = 86400
@@ -47,7 +48,7 @@ _MOST_VARIANTS = 200
 
 
 class RedisOrderBook:
-    """Implements `ports.OrderBook` over one client; the scripts are package data."""
+    """Implements `ports.state.OrderBook` over one client; the scripts are package data."""
 
     def __init__(
         self, client: Redis, *, clock: Clock, timeout_s: float, lease_s: float, ttl_s: float, process: str

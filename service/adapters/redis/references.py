@@ -17,7 +17,8 @@ from service.adapters.redis import keys
 from service.adapters.redis.client import answered
 from service.adapters.redis.script import Script
 from service.domain.errors import StateUnavailable
-from service.ports import Clock, Reference
+from service.ports.clock import Clock
+from service.ports.references import Reference
 
 _POOLS = "|pools"
 _PAGE = 500
@@ -25,7 +26,7 @@ _MOST_TRIES = 5
 
 
 class RedisReferences:
-    """Implements `ports.References` and `ports.Leftovers`."""
+    """Implements `ports.references.References` and `ports.references.Leftovers`."""
 
     def __init__(self, client: Redis, *, clock: Clock, timeout_s: float) -> None:
         self._client = client

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from service.adapters.redis.client import answered
 from service.adapters.redis.keys import SWEEPER
 from service.adapters.redis.script import Script
-from service.ports import Round
+from service.ports.processes import Round
 
 _ROUND = f"{SWEEPER}:round"
 
@@ -24,7 +24,7 @@ return 1
 
 
 class RedisTurns:
-    """Implements `ports.Turns` for *process*."""
+    """Implements `ports.processes.Turns` for *process*."""
 
     def __init__(self, client: Redis, *, process: str, timeout_s: float) -> None:
         self._client = client

@@ -21,7 +21,7 @@ _PAUSE_S = 0.5
 
 
 class RedisWakeups:
-    """Implements `ports.Wakeups`; skips what *process* itself published.
+    """Implements `ports.processes.Wakeups`; skips what *process* itself published.
 
     A server that says nothing for twice *silence_s* is left for another.
     """

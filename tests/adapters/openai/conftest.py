@@ -41,7 +41,7 @@ async def open_backend(
 
 
 class Watched:
-    """Implements `ports.CallProgress`: notes what a call tells."""
+    """Implements `ports.provider.CallProgress`: notes what a call tells."""
 
     def __init__(self) -> None:
         self.sent_at_s: list[float] = []

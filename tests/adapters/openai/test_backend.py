@@ -58,7 +58,7 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class NoDownloads:
-    """Implements `ports.Downloads` for answers without URLs."""
+    """Implements `ports.provider.Downloads` for answers without URLs."""
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
         raise AssertionError(url)

@@ -26,7 +26,7 @@ USAGE = {"total_tokens": 3, "input_tokens": 1, "output_tokens": 2}
 
 @dataclass
 class Shown:
-    """Implements `ports.CallProgress`; remembers."""
+    """Implements `ports.provider.CallProgress`; remembers."""
 
     sent: int = 0
     stages: list[tuple[int, bytes, Mapping[str, str]]] = field(default_factory=list)

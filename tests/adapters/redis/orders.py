@@ -20,7 +20,8 @@ from service.adapters.system import SystemClock
 from service.domain.callers import Resource
 from service.domain.errors import StateUnavailable
 from service.domain.images import Image
-from service.ports import Ask, Limit, Settlement
+from service.domain.limits import Limit
+from service.ports.state import Ask, Settlement
 
 TEAM = "t1"
 POOL = pool_key(TEAM, "team", "f" * 32)

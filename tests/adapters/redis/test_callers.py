@@ -9,7 +9,7 @@ from service.adapters.redis.callers import RedisCallers
 from service.adapters.redis.client import open_client
 from service.domain.callers import ApiKey, Policy, Role, Team
 from service.domain.errors import PermissionDenied, StateUnavailable, Unauthenticated
-from service.ports import AuditEntry
+from service.ports.audit import AuditEntry
 from tests.adapters.redis.orders import make_ask, open_book, read_hash
 
 KEY = ApiKey(

@@ -12,7 +12,7 @@ from service.adapters.redis.client import open_client
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.callers import Resource
 from service.domain.errors import RateLimited
-from service.ports import Limit
+from service.domain.limits import Limit
 from tests.adapters.redis.orders import (
     POOL,
     fill,

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from service.adapters.redis.client import open_client
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.errors import StateUnavailable
-from service.ports import Grant
+from service.ports.state import Grant
 from service.sandbox.faults import FaultProxy
 from service.sandbox.modes import DropReply, HangAfterAccept, RefuseConnections, ResetAfterRequest
 from tests.adapters.redis import faults

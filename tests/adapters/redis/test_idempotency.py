@@ -10,7 +10,8 @@ from service.adapters.redis.orders import RedisOrderBook
 from service.domain.callers import Resource
 from service.domain.errors import Billing, CallFailure, FailureKind, IdempotencyMismatch, RateLimited
 from service.domain.images import Idempotency
-from service.ports import Ask, Conclusion, Lease, Limit
+from service.domain.limits import Limit
+from service.ports.state import Ask, Conclusion, Lease
 from tests.adapters.redis.orders import (
     TEAM,
     MakeBook,

@@ -14,7 +14,8 @@ from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.system import SystemClock
 from service.domain.errors import StateUnavailable
-from service.ports import Lease, LedgerEntry
+from service.ports.ledger import LedgerEntry
+from service.ports.state import Lease
 from tests.adapters.redis.dumps import read_everything
 from tests.adapters.redis.orders import (
     IMAGES,

@@ -17,7 +17,8 @@ from service.adapters.redis.keys import keys_key, limit_key
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.callers import Resource
 from service.domain.errors import PermissionDenied, RateLimited, Unauthenticated
-from service.ports import Ask, Lease, Limit
+from service.domain.limits import Limit
+from service.ports.state import Ask, Lease
 from tests.adapters.redis.orders import (
     TEAM,
     made,

@@ -17,7 +17,8 @@ from service.adapters.redis.orders import RedisOrderBook
 from service.domain import gcra
 from service.domain.callers import Resource
 from service.domain.errors import LimitState, RateLimited
-from service.ports import Ask, Limit
+from service.domain.limits import Limit
+from service.ports.state import Ask
 from tests.adapters.redis.orders import TEAM, make_ask, settle
 
 STEPS = 150

@@ -14,7 +14,8 @@ from service.adapters.redis.references import RedisReferences
 from service.adapters.system import SystemClock
 from service.domain.errors import StateUnavailable
 from service.domain.images import Credentials, Image, Operation
-from service.ports import Origin, Reference
+from service.ports.references import Reference
+from service.ports.state import Origin
 from tests.adapters.redis.orders import POOL, TEAM, fill, made, make_ask, make_image, names_of, settle
 
 ORIGIN = Origin(asked_model="dall-e-3", operation=Operation.EDIT, fingerprint="f" * 32, parents=("a1", "b2"))

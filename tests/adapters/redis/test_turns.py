@@ -7,7 +7,7 @@ from service.adapters.redis.client import open_client
 from service.adapters.redis.keys import SWEEPER
 from service.adapters.redis.turns import RedisTurns
 from service.domain.errors import StateUnavailable
-from service.ports import Round
+from service.ports.processes import Round
 
 
 def turns(redis: Redis, process: str) -> RedisTurns:

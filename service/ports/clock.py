@@ -1,0 +1,25 @@
+"""Time, so that tests can hold it; asking never fails."""
+
+from contextlib import AbstractAsyncContextManager
+from datetime import date
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it."""
+
+    def wall_s(self) -> float:
+        """Seconds since the epoch, for what leaves the process."""
+        ...
+
+    def today(self) -> date:
+        """The day in UTC."""
+        ...
+
+    def monotonic_s(self) -> float:
+        """Seconds on a clock that never jumps; deadlines are instants of it."""
+        ...
+
+    def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[object]:
+        """Raise `TimeoutError` inside the block once *deadline_s* has passed."""
+        ...

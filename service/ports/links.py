@@ -1,0 +1,19 @@
+"""The gateway's own links to stored images. Failure behaviour: closed; what cannot be checked is refused."""
+
+from typing import Protocol
+
+
+class Links(Protocol):
+    """The gateway's own links to stored images."""
+
+    def sign(self, team: str, name: str) -> str:
+        """Return the absolute URL of *name* for *team*, with its expiry and signature."""
+        ...
+
+    def check(self, name: str, query: str) -> str:
+        """Check the query string that came with *name*; returns the team it was signed for.
+
+        Raises:
+            LinkRefused: forged, altered or expired.
+        """
+        ...

@@ -1,0 +1,213 @@
+"""All state of an order that processes share: what it asks, what it is given, what became of it.
+
+In the order of an order's life: an `Ask` is answered by a `Grant`, a `Lease` holds what
+was granted, a `Settlement` ends a part of it. Failure behaviour: everything raises
+`StateUnavailable`; an ask then falls to a local share, a settlement to the `Outbox`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.domain.errors import CallFailure, LimitState
+from service.domain.images import Idempotency, Image, Operation, Realm
+from service.domain.limits import Limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What an order asks of the shared state.
+
+    *round* counts the times one order asks; only the first is charged as a
+    request. *pool* None keeps the order out of the cache. *used* are indices it
+    has already, which must not be given again; *awaiting* those that others are
+    making for it, to be waited for on while there is no answer. *fresh* takes nothing that is
+    there, *only_ready* nothing that is not. *respects_lapsed*: claims
+    that have expired still count, since an outage has just ended. *scopes* (name, key) are what the order counts
+    against, *weight* as how many an image counts there. *key_id* must name a key of the
+    team that is still valid. *estimate_microusd* is for one image; None is an unknown price.
+    """
+
+    id: str
+    round: int
+    team: str
+    user: str
+    model: str
+    pool: str | None
+    n: int
+    limits: tuple[Limit, ...]
+    scopes: tuple[tuple[str, str], ...] = ()
+    key_id: str | None = None
+    weight: int = 1
+    realm: Realm = Realm.LIVE
+    estimate_microusd: int | None = 0
+    idempotency: Idempotency | None = None
+    max_age_s: float | None = None
+    fresh: bool = False
+    only_ready: bool = False
+    respects_lapsed: bool = False
+    used: tuple[int, ...] = ()
+    awaiting: tuple[int, ...] = ()
+
+    @property
+    def fence(self) -> str:
+        """What marks this ask's claims: a later ask of the same order has another."""
+        return f"{self.id}.{self.round}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conclusion:
+    """The final outcome of an order: its *images* by place, or *failures* that anyone would meet again."""
+
+    images: tuple[Image, ...] = ()
+    failures: tuple[CallFailure, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One image of a pool."""
+
+    index: int
+    image: Image
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What the shared state gives an order: *ready* images, indices to make, indices to await.
+
+    *foreign* variants were found in the pool that belong to another, and removed.
+    *ready* begins with *resumed* images that were made before for the same
+    `Idempotency-Key`; *conclusion* is its final answer, and *is_under_way* says that
+    another order works on it: nothing else was granted then.
+    """
+
+    ready: tuple[Variant, ...]
+    mine: tuple[int, ...]
+    awaited: tuple[int, ...]
+    limits: tuple[LimitState, ...]
+    degraded: bool = False
+    foreign: int = 0
+    resumed: int = 0
+    conclusion: Conclusion | None = None
+    is_under_way: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where images come from, kept with each: the *asked* model, the *fingerprint* and the digests of its inputs.
+
+    *is_brief*: the caller asked for them not to be kept (`no-store`).
+    """
+
+    asked_model: str
+    operation: Operation
+    fingerprint: str
+    parents: tuple[str, ...] = ()
+    is_brief: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What became of a part of an order's claims.
+
+    *made* were paid for and are published under their index, where the claim
+    still holds or nobody has another (no index: not published; below 0: under a
+    free one); *released* go back to the pool; *forgotten* (index, digest) are
+    variants whose bytes are gone; *refunded* images go back to the limits;
+    *unknown* were sent and may have been billed: the house pays. *part* numbers
+    the settlements of one order; sending one twice changes nothing. *origin* is kept
+    with every image made, except for digests in *unstored*. The last one of an order with an `Idempotency-Key`
+    (*is_last*) has its *conclusion*, or none: then the key may be taken up again.
+    """
+
+    id: str
+    part: str
+    fence: str
+    team: str
+    user: str
+    model: str
+    realm: Realm
+    pool: str | None
+    limits: tuple[Limit, ...]
+    made: tuple[tuple[int | None, Image], ...] = ()
+    released: tuple[int, ...] = ()
+    refunded: int = 0
+    unknown: int = 0
+    forgotten: tuple[tuple[int, str], ...] = ()
+    scopes: tuple[tuple[str, str], ...] = ()
+    weight: int = 1
+    estimate_microusd: int | None = 0
+    origin: Origin | None = None
+    unstored: tuple[str, ...] = ()
+    idempotency: Idempotency | None = None
+    is_last: bool = False
+    conclusion: Conclusion | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether a local share gave the indices: then Redis may hold something nobody heard of."""
+        return any(index is not None and index < 0 for index, _ in self.made) or any(
+            index < 0 for index in self.released
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """What an order holds and must renew; *scopes* (name, key) are those that hold something for it."""
+
+    id: str
+    fence: str
+    team: str
+    pool: str | None
+    indices: tuple[int, ...] = ()
+    scopes: tuple[tuple[str, str], ...] = ()
+    idempotency: Idempotency | None = None
+
+
+class OrderBook(Protocol):
+    """All state of an order that processes share (design: two scripts)."""
+
+    async def begin(self, ask: Ask) -> Grant:
+        """Admit an order and give it its images in one step.
+
+        Raises:
+            RateLimited: a limit refused; nothing was charged.
+            IdempotencyMismatch: the key came with another order before.
+            Unauthenticated: the key was revoked or has expired.
+            PermissionDenied: the team is closed.
+            StateUnavailable: no answer; the caller falls back to a local share.
+        """
+        ...
+
+    async def finish(self, settlement: Settlement) -> None:
+        """Publish, settle and release; wakes who waits. Idempotent by id and part.
+
+        Raises:
+            StateUnavailable: it must be sent again later.
+        """
+        ...
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        """Hold the claims of living orders for another lease time.
+
+        Raises:
+            StateUnavailable: they expire if that lasts.
+        """
+        ...
+
+
+class Outbox(Protocol):
+    """Settlements that Redis could not take, kept in the data directory."""
+
+    def add(self, settlement: Settlement) -> None:
+        """Keep one; returns once it is in the file."""
+        ...
+
+    def pending(self, most: int = 100) -> list[Settlement]:
+        """Return the oldest *most* that are kept, oldest first."""
+        ...
+
+    def remove(self, settlements: Sequence[Settlement]) -> None:
+        """Forget what was sent."""
+        ...

@@ -1,0 +1,135 @@
+"""Facts that use cases tell about themselves; names, labels and buckets belong to the adapters.
+
+Failure behaviour: open. Recording never raises and never blocks.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from service.ports.audit import AuditEntry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestHandled:
+    """Fact: an HTTP request was answered; *route* is a template, never a raw path."""
+
+    route: str
+    method: str
+    status: int
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptMade:
+    """Fact: one attempt of a call ended; *outcome* is `made` or a `FailureKind`."""
+
+    backend: str
+    model: str
+    outcome: str
+    billing: str
+    duration_s: float
+    images: int
+    is_retry: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageDelivered:
+    """Fact: an order's image came from *source* (`hit`, `coalesced`, `made`)."""
+
+    asked_model: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitDecided:
+    """Fact: admission ended as *decision*: `allowed` or the resource that refused."""
+
+    decision: str
+    degraded: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateFailed:
+    """Fact: the shared state failed in *operation* because of *reason*."""
+
+    operation: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InFlight:
+    """Fact: orders running, calls sent and orders waiting for another's image, now."""
+
+    orders: int = field(default=0)
+    calls: int = field(default=0)
+    waiters: int = field(default=0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostSettled:
+    """Fact: an image was paid for; *microusd* None is an unknown price."""
+
+    model: str
+    realm: str
+    microusd: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderCrashed:
+    """Fact: a bug ended an order; *error* is logged in full, never shown."""
+
+    order_id: str
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCounted:
+    """Fact: all teams together refer to so many images and bytes."""
+
+    images: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageForgotten:
+    """Fact: a reference was taken away; *reason* is one of a closed set (docs/metrics.md)."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilesDeleted:
+    """Fact: so many files of the store were deleted, since no team refers to them."""
+
+    files: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminActed:
+    """Fact: an admin did something; *entry* is the line of the audit."""
+
+    entry: AuditEntry
+
+
+TelemetryFact = (
+    RequestHandled
+    | AttemptMade
+    | ImageDelivered
+    | LimitDecided
+    | StateFailed
+    | InFlight
+    | CostSettled
+    | OrderCrashed
+    | StoreCounted
+    | ImageForgotten
+    | FilesDeleted
+    | AdminActed
+)
+
+
+class Telemetry(Protocol):
+    """Where use cases put facts; names, labels and buckets belong to one adapter."""
+
+    def record(self, fact: TelemetryFact) -> None:
+        """Count a fact; never raises, never blocks."""
+        ...

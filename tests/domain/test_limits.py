@@ -1,0 +1,14 @@
+from service.domain.callers import Caller, Policy, Resource, Scope
+from service.domain.limits import Limit, limits_of
+
+
+def test_every_limit_of_every_scope_counts_and_what_is_unlimited_does_not() -> None:
+    person = Scope(name="user", key="ann", policy=Policy(images_per_min=5, images_in_flight=2))
+    team = Scope(name="team", key="design", policy=Policy(budget_per_month_microusd=1_000_000))
+    caller = Caller(team="design", user="ann", scopes=(person, team))
+
+    assert limits_of(caller) == (
+        Limit(resource=Resource.IMAGES, scope="user", key="ann", amount=5),
+        Limit(resource=Resource.IMAGES_IN_FLIGHT, scope="user", key="ann", amount=2),
+        Limit(resource=Resource.BUDGET_PER_MONTH, scope="team", key="design", amount=1_000_000),
+    )
