@@ -44,14 +44,19 @@ from service.domain.errors import StateUnavailable
 from service.domain.fingerprint import keyed_hash
 from service.domain.images import ImageOrder, Realm
 from service.domain.retrying import RetryRule
+from service.gateway.acceptance import Acceptance, OrderKeys, PoolName
 from service.gateway.administration import Administration
 from service.gateway.attempts import Attempts
 from service.gateway.callers import Callers, Credentials
+from service.gateway.coalescing import Coalescing
 from service.gateway.degraded import LocalShare
 from service.gateway.dispatch import Dispatcher
 from service.gateway.flights import Flights
-from service.gateway.generate import Generate, OrderKeys, PoolName
+from service.gateway.generate import Generate
+from service.gateway.hits import Hits
+from service.gateway.idempotency import Idempotence
 from service.gateway.keeping import Keeper
+from service.gateway.obstacles import Obstacles
 from service.gateway.orders import OrderRunner
 from service.gateway.ownership import Ownership
 from service.gateway.purging import Purging
@@ -199,24 +204,32 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
         metrics.watch_models({model.name: model.shutdown for model in catalog.models.values()}, clock.today)
         yield HttpServices(
             generate=Generate(
-                catalog=catalog,
-                keys=OrderKeys(
-                    fingerprint=derive_key(secret, "fingerprint"), person=derive_key(secret, "person")
+                acceptance=Acceptance(
+                    catalog=catalog,
+                    keys=OrderKeys(
+                        fingerprint=derive_key(secret, "fingerprint"), person=derive_key(secret, "person")
+                    ),
+                    realm=address.realm,
+                    clock=clock,
+                    pool_name=_pool_name(settings),
+                    pass_unknown=settings.file.backend.pass_unknown,
+                    counts_unpriced=settings.unpriced == "count",
                 ),
                 runner=runner,
                 state=state,
+                idempotence=Idempotence(state=state, store=store, references=references, clock=clock),
+                hits=Hits(
+                    state=state, store=store, references=references, flights=flights, telemetry=telemetry
+                ),
+                obstacles=Obstacles(
+                    store=store,
+                    refusals=Refusals(clock),
+                    moderator=await _open_moderator(settings, address, stack),
+                ),
                 dispatcher=dispatcher,
-                flights=flights,
-                store=store,
-                references=references,
+                coalescing=Coalescing(flights=flights, store=store, clock=clock, telemetry=telemetry),
                 clock=clock,
                 telemetry=telemetry,
-                realm=address.realm,
-                pool_name=_pool_name(settings),
-                pass_unknown=settings.file.backend.pass_unknown,
-                refusals=Refusals(clock),
-                moderator=await _open_moderator(settings, address, stack),
-                counts_unpriced=settings.unpriced == "count",
             ),
             runner=runner,
             state=state,

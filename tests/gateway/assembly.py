@@ -9,12 +9,17 @@ from typing import Any, Self
 from service.domain.catalog import Catalog
 from service.domain.images import ImageOrder, OrderFact, Realm
 from service.domain.retrying import RetryRule
+from service.gateway.acceptance import Acceptance, OrderKeys, PoolName
 from service.gateway.attempts import Attempts
+from service.gateway.coalescing import Coalescing
 from service.gateway.degraded import LocalShare
 from service.gateway.dispatch import Dispatcher
 from service.gateway.flights import Flights
-from service.gateway.generate import Generate, OrderKeys, PoolName
+from service.gateway.generate import Generate
+from service.gateway.hits import Hits
+from service.gateway.idempotency import Idempotence
 from service.gateway.keeping import Keeper
+from service.gateway.obstacles import Obstacles
 from service.gateway.orders import OrderRunner, RunningOrder
 from service.gateway.refusals import Refusals
 from service.gateway.state import SharedState
@@ -85,22 +90,34 @@ class Assembly:
         )
         self.runner = OrderRunner(telemetry=self.telemetry, drain_s=drain_s)
         self.generate = Generate(
-            catalog=catalog or a_catalog(),
-            keys=KEYS,
+            acceptance=Acceptance(
+                catalog=catalog or a_catalog(),
+                keys=KEYS,
+                realm=Realm.SANDBOX,
+                clock=clock,
+                pool_name=pool_name,
+                pass_unknown=pass_unknown,
+                counts_unpriced=counts_unpriced,
+            ),
             runner=self.runner,
             state=self.state,
+            idempotence=Idempotence(
+                state=self.state, store=self.store, references=self.references, clock=clock
+            ),
+            hits=Hits(
+                state=self.state,
+                store=self.store,
+                references=self.references,
+                flights=self.flights,
+                telemetry=self.telemetry,
+            ),
+            obstacles=Obstacles(store=self.store, refusals=Refusals(clock), moderator=moderator),
             dispatcher=self.dispatcher,
-            flights=self.flights,
-            store=self.store,
-            references=self.references,
+            coalescing=Coalescing(
+                flights=self.flights, store=self.store, clock=clock, telemetry=self.telemetry
+            ),
             clock=clock,
             telemetry=self.telemetry,
-            realm=Realm.SANDBOX,
-            pool_name=pool_name,
-            refusals=Refusals(clock),
-            moderator=moderator,
-            pass_unknown=pass_unknown,
-            counts_unpriced=counts_unpriced,
         )
 
     async def __aenter__(self) -> Self:

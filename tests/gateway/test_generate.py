@@ -1054,6 +1054,18 @@ async def test_an_image_that_landed_and_cannot_be_read_is_asked_for_again(
     assert house.book.asks[1].used == ()
 
 
+async def test_a_landing_of_nothing_is_asked_for_again(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.book.script.extend([a_grant(awaited=(0,)), a_grant(mine=(1,))])
+        running = house.start(an_order())
+        await until_idle()
+        house.flights.land(pool_of(house), 0, Landing())
+        facts = await read(running)
+
+    assert images(facts) == {0: ("made", b"picture 0")}
+    assert len(house.book.asks) == 2
+
+
 @pytest.mark.parametrize("refusal", [a_rate_limit(), PermissionDenied("Closed.")])
 async def test_a_scout_that_is_refused_lets_another_one_go(clock: FakeClock, refusal: GatewayError) -> None:
     async with Assembly(clock) as house:

@@ -29,7 +29,7 @@ from service.domain.images import (
     Source,
 )
 from service.gateway.state import LEASE_S
-from service.ports.state import Conclusion, Settlement, Variant
+from service.ports.state import Conclusion, Grant, Settlement, Variant
 from service.ports.telemetry import ImageDelivered, OrderCrashed
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
@@ -369,3 +369,35 @@ async def test_a_store_that_is_away_is_not_an_image_that_is_gone(clock: FakeCloc
 
     assert isinstance(error(facts), StoreUnavailable)
     assert house.telemetry.of(OrderCrashed) == []
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+async def test_what_was_deleted_since_is_not_resumed_unless_nobody_can_tell(
+    clock: FakeClock, *, is_away: bool
+) -> None:
+    """Such images come from the key, not from a pool that deletion empties."""
+    deleted, pooled = a_variant(3), a_variant(0)
+    async with Assembly(clock) as house:
+        house.references.gone.update({deleted.image.name, pooled.image.name})
+        house.references.is_away = is_away
+        house.book.script.append(a_grant(ready=(deleted, pooled), resumed=1))
+        facts = await house.run(a_keyed_order(n=2, delivery=Delivery.URL))
+
+    made = {image.name for image in images(facts)} - {deleted.image.name, pooled.image.name}
+    assert pooled.image in images(facts)
+    assert (deleted.image in images(facts)) is is_away
+    assert len(made) == (0 if is_away else 1)
+    assert house.book.asks[-1].used == (() if is_away else (3, 0))
+
+
+@pytest.mark.parametrize("taken_over", [UNDER_WAY, a_grant(conclusion=Conclusion(images=(an_image(),)))])
+async def test_a_key_that_was_taken_over_meanwhile_is_left_to_its_new_owner(
+    clock: FakeClock, taken_over: Grant
+) -> None:
+    async with Assembly(clock) as house:
+        house.book.script.extend([a_grant(awaited=(0,)), taken_over])
+        facts = await house.run(a_keyed_order(delivery=Delivery.URL))
+
+    assert isinstance(error(facts), OrderUnderWay)
+    assert images(facts) == []
+    assert last_of(house.book.settlements).conclusion is None

@@ -1,0 +1,73 @@
+"""Images that are there already: from the pool, or made before under the same `Idempotency-Key`.
+
+Failure behaviour: a variant whose bytes are gone is forgotten, so that it is made again;
+a store that cannot be read fails the order rather than have its images paid for twice.
+"""
+
+import contextlib
+from dataclasses import dataclass, replace
+
+from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailable
+from service.domain.images import Delivery, Source
+from service.gateway.flights import Flights, Landing
+from service.gateway.progress import Progress
+from service.gateway.state import SharedState
+from service.ports.references import References
+from service.ports.state import Grant, Variant
+from service.ports.store import ImageStore
+from service.ports.telemetry import ImageDelivered, Telemetry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hits:
+    """Hands out variants that the shared state has found ready."""
+
+    state: SharedState
+    store: ImageStore
+    references: References
+    flights: Flights
+    telemetry: Telemetry
+
+    async def take(self, progress: Progress, places: tuple[int, ...], grant: Grant) -> tuple[int, ...]:
+        """Hand out the ready variants of *grant* to the first *places*; returns the places still empty."""
+        for number, variant in enumerate(grant.ready):
+            progress.used.append(variant.index)
+            # What was resumed comes from no pool, and it is from pools that deletion takes its images.
+            if number < grant.resumed and not await self._is_kept(progress, variant):
+                continue
+            data: bytes | None = None
+            if progress.order.delivery is Delivery.B64_JSON:
+                try:
+                    data = await self.store.get(variant.image.name)
+                except ImageMissing:
+                    await self._forget(progress, variant)
+                    continue
+                except StoreUnavailable as error:
+                    progress.error = error
+                    continue
+            place, *rest = places
+            places = tuple(rest)
+            self._deliver(progress, place, variant, data)
+        return places
+
+    def _deliver(self, progress: Progress, place: int, variant: Variant, data: bytes | None) -> None:
+        if progress.round > 1 and progress.accepted.pool:
+            # Whoever else waits for it here need not ask.
+            landing = Landing(image=variant.image, data=data)
+            self.flights.land(progress.accepted.pool, variant.index, landing)
+        progress.deliver(place, variant.image, Source.HIT, data, age_s=variant.age_s)
+        self.telemetry.record(ImageDelivered(asked_model=progress.order.asked_model, source=Source.HIT))
+
+    async def _is_kept(self, progress: Progress, variant: Variant) -> bool:
+        """Whether an image that was made under the same key before may still be handed out."""
+        try:
+            return await self.references.has(progress.order.caller.team, variant.image.name)
+        except StateUnavailable:
+            return True
+
+    async def _forget(self, progress: Progress, variant: Variant) -> None:
+        """Drop a variant whose bytes are gone from the pool, so that it is made again."""
+        with contextlib.suppress(StateUnavailable):
+            await self.references.forget(progress.order.caller.team, variant.image.name)
+        nothing = progress.nothing_made(f"forget.{variant.index}")
+        await self.state.finish(replace(nothing, forgotten=((variant.index, variant.image.digest),)))
