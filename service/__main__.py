@@ -15,7 +15,8 @@ from service.app import create_app
 from service.commands import cache, keys, people, policies, teams, usage
 from service.commands.surface import explain, fail, read_settings, warn_of_unknown_variables
 from service.serve import ChildFailed, serve
-from service.settings import Settings, SettingsError
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
 from service.wiring import Surroundings, check_settings
 
 cli = typer.Typer(

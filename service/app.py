@@ -13,7 +13,7 @@ from service.http.access import Access
 from service.http.document import add_security
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import RequestScope
-from service.settings import Settings
+from service.settings.variables import Settings
 from service.wiring import Surroundings, open_services
 
 _DESCRIPTION = """

@@ -32,7 +32,8 @@ from service.adapters.secrets import load_or_make_secret
 from service.app import create_app
 from service.gateway.orders import OrderRunner
 from service.http.protocol import GatewayHttpProtocol
-from service.settings import Settings, SettingsError
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
 from service.wiring import Surroundings
 
 _log = logging.getLogger(__name__)

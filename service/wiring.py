@@ -70,7 +70,8 @@ from service.ports.callers import TokenVerifier
 from service.ports.clock import Clock
 from service.ports.provider import Moderator
 from service.ports.telemetry import StateFailed, Telemetry
-from service.settings import Settings, SettingsError
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
 
 _log = logging.getLogger(__name__)
 _REDIS_CONNECTIONS = 64

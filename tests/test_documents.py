@@ -9,7 +9,8 @@ import pytest
 from pydantic import BaseModel
 
 from service.adapters.prometheus import PrometheusMetrics
-from service.settings import DefaultPolicy, JwtConfig, Settings
+from service.settings.policies import DefaultPolicy
+from service.settings.variables import JwtConfig, Settings
 from tests.processes import REPOSITORY
 
 NOT_VARIABLES = {"file"}

@@ -21,7 +21,9 @@ from service.domain.errors import GatewayError, StateUnavailable
 from service.gateway.administration import Administration
 from service.gateway.usage import Usage
 from service.serve import ChildFailed, open_state
-from service.settings import Settings, SettingsError, load_settings, unknown_variables
+from service.settings.environment import load_settings, unknown_variables
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
 from service.wiring import Surroundings, check_settings, open_administration
 
 WHO = "command line"

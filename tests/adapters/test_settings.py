@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from service.settings import Settings, SettingsError, load_settings, unknown_variables
+from service.settings.environment import load_settings, unknown_variables
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
 from service.wiring import check_settings
 from tests.processes import REPOSITORY
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from service.app import create_app
-from service.settings import Settings
+from service.settings.variables import Settings
 from service.wiring import Surroundings
 from tests.processes import Gateway, run_gateway
 

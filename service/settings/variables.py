@@ -1,113 +1,26 @@
-"""All settings, read once from the environment, with their units and reasons.
+"""Every setting an operator can give as a variable, with its unit, its default and the reason for it.
 
-`GATEWAY_*` variables (nested with `__`, `*_FILE` for secrets), the provider's own
-variables as its SDKs read them, and an optional TOML file for what is a table. An
-empty variable is an unset one.
+`GATEWAY_*` variables (nested with `__`), and the provider's own as its SDKs read them.
+Owns what each may be and which go together; `environment.py` reads them.
 """
 
 import re
-import tomllib
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
-from pydantic_settings import SettingsError as NestedSettingsError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from service.domain.callers import RESERVED_POLICIES
+from service.settings.file import FileConfig
+from service.settings.policies import DefaultPolicy
+from service.settings.problems import SettingsError
+from service.settings.urls import STORE_SCHEMES, is_redis_url, is_url
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_SECRETS = (
-    "redis_url",
-    "secrets",
-    "admin_key",
-    "metrics_key",
-    "store_access_key_id",
-    "store_secret_access_key",
-)
 _WEEK_S = 7 * 86_400
 """S3 signs for no longer."""
-_REDIS_SCHEMES = (
-    "redis",
-    "rediss",
-    "unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-)
-_STORE_SCHEMES = ("file", "s3", "gs", "az")
 _OPENAI_URL = "https://api.openai.com/v1"
-
-
-class SettingsError(ValueError):
-    """A setting is missing or wrong; the text names it and what would be right, never its value."""
-
-
-class Limits(BaseModel):
-    """The limits of a policy; 0 means no such limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    requests_per_min: int = Field(0, ge=0)
-    images_per_min: int = Field(0, ge=0)
-    images_per_day: int = Field(0, ge=0)
-    images_in_flight: int = Field(0, ge=0)
-    budget_per_month_microusd: int = Field(0, ge=0)
-
-
-class DefaultPolicy(Limits):
-    """Limits of every user without a policy of their own."""
-
-    requests_per_min: int = Field(600, ge=0)
-    images_per_min: int = Field(120, ge=0)
-
-
-_NAME = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
-
-
-def _check_not_reserved(name: str) -> str:
-    if name in RESERVED_POLICIES:
-        raise ValueError(f"no policy may be called '{name}': it means something else in usage")
-    return name
-
-
-_POLICY_NAME = Annotated[_NAME, AfterValidator(_check_not_reserved)]
-
-
-class PolicyConfig(Limits):
-    """A `[policies.<name>]` table of the configuration file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    models: list[str] = []
-    """Models that may be asked for; empty: all."""
-    max_n: int = Field(0, ge=0, le=10)
-    max_size: str = Field("", pattern=r"^([1-9][0-9]{1,4}x[1-9][0-9]{1,4})?$")
-    """As many pixels as one image may have at most, such as `1536x1024`."""
-    cache: Literal["on", "off"] = "on"
-    cache_scope: Literal["user", "team"] | None = None
-
-
-class TeamConfig(BaseModel):
-    """A `[teams.<name>]` table: which policy limits the team as a whole, and which each of its users."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    policy: _NAME | None = None
-    user_policy: _NAME | None = None
-    closed: bool = False
 
 
 class JwtConfig(BaseModel):
@@ -124,39 +37,6 @@ class JwtConfig(BaseModel):
     user_claim: str = "sub"
     team_claim: str = "team"
     policy_claim: str = "policy"
-
-
-class BackendConfig(BaseModel):
-    """The `[backend]` table of the configuration file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field("openai", pattern=r"^[a-z0-9-]{1,40}$")
-    images_per_min: int = Field(0, ge=0)
-    """What the provider allows our key; calls are paced to it. 0: not paced."""
-    pass_unknown: bool = False
-    """Whether living models may be given parameters that the catalogue does not know."""
-
-
-class ModerationConfig(BaseModel):
-    """The `[moderation]` table: words that `GATEWAY_MODERATION=list` refuses."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    words: list[str] = []
-
-
-class FileConfig(BaseModel):
-    """The configuration file `GATEWAY_CONFIG` (TOML)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    backend: BackendConfig = BackendConfig()
-    moderation: ModerationConfig = ModerationConfig()
-    policies: dict[_POLICY_NAME, PolicyConfig] = {}
-    teams: dict[_NAME, TeamConfig] = {}
-    models: dict[str, dict[str, Any]] = {}
-    """Added to or laid over the catalogue, `[models."<name>"]`."""
 
 
 class Settings(BaseSettings):
@@ -264,7 +144,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _is_redis_url(value.get_secret_value()):
+        if value is not None and not is_redis_url(value.get_secret_value()):
             raise ValueError(
                 "must be a URL such as redis://host:6379, unix:///path, redis+cluster://host,host or "
                 "redis+sentinel://host,host/primary (rediss for TLS)"
@@ -281,30 +161,30 @@ class Settings(BaseSettings):
     @field_validator("public_url")
     @classmethod
     def _check_public_url(cls, value: str | None) -> str | None:
-        if value is not None and not _is_url(value, ("http", "https")):
+        if value is not None and not is_url(value, ("http", "https")):
             raise ValueError("must be an http(s) URL, such as https://images.example.com")
         return value
 
     @field_validator("openai_base_url")
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
-        if value is not None and (not _is_url(value, ("http", "https")) or "@" in urlsplit(value).netloc):
+        if value is not None and (not is_url(value, ("http", "https")) or "@" in urlsplit(value).netloc):
             raise ValueError("must be an http(s) URL without credentials; the key goes into OPENAI_API_KEY")
         return value
 
     @field_validator("store_endpoint")
     @classmethod
     def _check_store_endpoint(cls, value: str | None) -> str | None:
-        if value is not None and (not _is_url(value, ("http", "https")) or "@" in urlsplit(value).netloc):
+        if value is not None and (not is_url(value, ("http", "https")) or "@" in urlsplit(value).netloc):
             raise ValueError("must be an http(s) URL without credentials, such as http://minio:9000")
         return value
 
     @field_validator("store_url")
     @classmethod
     def _check_store_url(cls, value: str | None) -> str | None:
-        if value is not None and not _is_url(value, _STORE_SCHEMES):
+        if value is not None and not is_url(value, STORE_SCHEMES):
             raise ValueError(
-                f"must be a URL that starts with {', '.join(f'{name}://' for name in _STORE_SCHEMES)}"
+                f"must be a URL that starts with {', '.join(f'{name}://' for name in STORE_SCHEMES)}"
             )
         return value
 
@@ -349,7 +229,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values as they are given: `load_settings` reads the environment."""
+        """Take values as they are given: `environment.py` reads them."""
         return (init_settings,)
 
     @property
@@ -401,141 +281,3 @@ class Settings(BaseSettings):
     def provider_url(self) -> str:
         """Base URL of the provider, as the SDKs understand it."""
         return self.openai_base_url or _OPENAI_URL
-
-
-def load_settings(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from *environment* and the file it names.
-
-    Raises:
-        SettingsError: one line per problem, with the name of the variable.
-    """
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): value for name, value in environment.items() if value}
-    try:
-        values = {**source(), **_read_secret_files(environment)}
-        settings = Settings.model_validate(values)
-    except ValidationError as error:
-        raise SettingsError("\n".join(_describe(problem) for problem in error.errors())) from error
-    except NestedSettingsError as error:
-        name = str(error).partition('"')[2].partition('"')[0].upper()
-        raise SettingsError(
-            f"GATEWAY_{name}: is a group; set its members, as in GATEWAY_{name}__<MEMBER>"
-        ) from error
-    if settings.config is not None:
-        settings = settings.model_copy(update={"file": _read_file(settings.config)})
-    return settings
-
-
-def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Return `GATEWAY_*` variables that mean nothing: most likely misspelt."""
-    known = {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
-    known |= {f"GATEWAY_{name.upper()}_FILE" for name in _SECRETS}
-    # Read by `image-gateway generate`.
-    known |= {"GATEWAY_URL", "GATEWAY_KEY"}
-    return sorted(
-        name for name in environment if name.startswith("GATEWAY_") and name.partition("__")[0] not in known
-    )
-
-
-def _read_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
-    """Read secrets from the files that `*_FILE` variables name (Docker and Kubernetes secrets)."""
-    names = {f"GATEWAY_{name.upper()}": name for name in _SECRETS} | {"OPENAI_API_KEY": "openai_api_key"}
-    values: dict[str, str] = {}
-    for variable, name in names.items():
-        path = environment.get(f"{variable}_FILE")
-        if not path:
-            continue
-        try:
-            values[name] = Path(path).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            raise SettingsError(f"{variable}_FILE: cannot read the file it names: {reason}") from error
-    return values
-
-
-def _read_file(path: Path) -> FileConfig:
-    text = ""
-    try:
-        text = path.read_text("utf-8")
-        config = FileConfig.model_validate(tomllib.loads(text))
-    except OSError as error:
-        raise SettingsError(f"GATEWAY_CONFIG: cannot read {path}: {error.strerror}") from error
-    except ValidationError as error:
-        lines = (
-            f"{path}, line {_line_of(text, problem['loc'])}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-            for problem in error.errors()
-        )
-        raise SettingsError("\n".join(lines)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: {error}") from error
-    for team, entry in config.teams.items():
-        for field in ("policy", "user_policy"):
-            policy = getattr(entry, field)
-            if policy is not None and policy not in config.policies:
-                line = _line_of(text, ("teams", team, field))
-                raise SettingsError(
-                    f"{path}, line {line}: teams.{team}.{field}: there is no [policies.{policy}] in this file"
-                )
-    return config
-
-
-def _line_of(text: str, location: tuple[int | str, ...]) -> int:
-    """Return the line that completes the value at *location*, or at as much of it as there is.
-
-    The parser tells no positions; but the first lines up to it are a document that
-    has the value, and one line less are not.
-    """
-    lines = text.split("\n")
-    found = 1
-    for depth in range(1, len(location) + 1):
-        for number in range(_first_with(lines, location[depth - 1], found), len(lines) + 1):
-            if _has("\n".join(lines[:number]), location[:depth]):
-                found = number
-                break
-        else:
-            break
-    return found
-
-
-def _first_with(lines: list[str], part: int | str, start: int) -> int:
-    """Return the first line from *start* on that has the name *part*: lines before it need not be tried."""
-    if isinstance(part, int):
-        return start
-    return next((number for number in range(start, len(lines) + 1) if part in lines[number - 1]), start)
-
-
-def _has(text: str, location: tuple[int | str, ...]) -> bool:
-    try:
-        value: Any = tomllib.loads(text)
-        for part in location:
-            value = value[part]
-    except (tomllib.TOMLDecodeError, KeyError, IndexError, TypeError):
-        return False
-    return True
-
-
-def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    try:
-        parts = urlsplit(text)
-        parts.port  # noqa: B018 - read to check it: a port that is no number raises
-    except ValueError:
-        return False
-    return parts.scheme in schemes and bool(parts.netloc or parts.path)
-
-
-def _is_redis_url(text: str) -> bool:
-    """Whether *text* has the form of a Redis URL; several hosts in one (`a:1,b:2`) have no port to read."""
-    scheme, _, rest = text.partition("://")
-    if "+" not in scheme:
-        return _is_url(text, _REDIS_SCHEMES)
-    hosts, _, primary = rest.partition("?")[0].partition("/")
-    return scheme in _REDIS_SCHEMES and bool(hosts) and ("sentinel" not in scheme or bool(primary))
-
-
-def _describe(problem: Mapping[str, Any]) -> str:
-    location = [str(part) for part in problem["loc"]]
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    if not location:
-        return message
-    name = "__".join(location).upper()
-    return f"{name if name.startswith('OPENAI_') else f'GATEWAY_{name}'}: {message}"

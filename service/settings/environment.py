@@ -1,0 +1,85 @@
+"""Reading the settings: the environment, the files its `*_FILE` variables name, and the configuration file.
+
+Failure behaviour: closed. All that is wrong is told at once, a line each, and nothing is
+guessed; an empty variable is an unset one.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_settings import EnvSettingsSource
+from pydantic_settings import SettingsError as NestedSettingsError
+
+from service.settings.file import read_file
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
+
+_SECRETS = (
+    "redis_url",
+    "secrets",
+    "admin_key",
+    "metrics_key",
+    "store_access_key_id",
+    "store_secret_access_key",
+)
+
+
+def load_settings(environment: Mapping[str, str]) -> Settings:
+    """Read the settings from *environment* and the file it names.
+
+    Raises:
+        SettingsError: one line per problem, with the name of the variable.
+    """
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in environment.items() if value}
+    try:
+        values = {**source(), **_read_secret_files(environment)}
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_describe(problem) for problem in error.errors())) from error
+    except NestedSettingsError as error:
+        name = str(error).partition('"')[2].partition('"')[0].upper()
+        raise SettingsError(
+            f"GATEWAY_{name}: is a group; set its members, as in GATEWAY_{name}__<MEMBER>"
+        ) from error
+    if settings.config is not None:
+        settings = settings.model_copy(update={"file": read_file(settings.config)})
+    return settings
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return `GATEWAY_*` variables that mean nothing: most likely misspelt."""
+    known = {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
+    known |= {f"GATEWAY_{name.upper()}_FILE" for name in _SECRETS}
+    # Read by `image-gateway generate`.
+    known |= {"GATEWAY_URL", "GATEWAY_KEY"}
+    return sorted(
+        name for name in environment if name.startswith("GATEWAY_") and name.partition("__")[0] not in known
+    )
+
+
+def _read_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
+    """Read secrets from the files that `*_FILE` variables name (Docker and Kubernetes secrets)."""
+    names = {f"GATEWAY_{name.upper()}": name for name in _SECRETS} | {"OPENAI_API_KEY": "openai_api_key"}
+    values: dict[str, str] = {}
+    for variable, name in names.items():
+        path = environment.get(f"{variable}_FILE")
+        if not path:
+            continue
+        try:
+            values[name] = Path(path).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            raise SettingsError(f"{variable}_FILE: cannot read the file it names: {reason}") from error
+    return values
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    if not location:
+        return message
+    name = "__".join(location).upper()
+    return f"{name if name.startswith('OPENAI_') else f'GATEWAY_{name}'}: {message}"

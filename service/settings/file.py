@@ -1,0 +1,104 @@
+"""The configuration file: what is a table and so no variable. Every mistake is told with its line."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from service.settings.policies import Name, PolicyConfig, PolicyName, TeamConfig
+from service.settings.problems import SettingsError
+
+
+class BackendConfig(BaseModel):
+    """The `[backend]` table of the configuration file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("openai", pattern=r"^[a-z0-9-]{1,40}$")
+    images_per_min: int = Field(0, ge=0)
+    """What the provider allows our key; calls are paced to it. 0: not paced."""
+    pass_unknown: bool = False
+    """Whether living models may be given parameters that the catalogue does not know."""
+
+
+class ModerationConfig(BaseModel):
+    """The `[moderation]` table: words that `GATEWAY_MODERATION=list` refuses."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    words: list[str] = []
+
+
+class FileConfig(BaseModel):
+    """The configuration file `GATEWAY_CONFIG` (TOML)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    backend: BackendConfig = BackendConfig()
+    moderation: ModerationConfig = ModerationConfig()
+    policies: dict[PolicyName, PolicyConfig] = {}
+    teams: dict[Name, TeamConfig] = {}
+    models: dict[str, dict[str, Any]] = {}
+    """Added to or laid over the catalogue, `[models."<name>"]`."""
+
+
+def read_file(path: Path) -> FileConfig:
+    text = ""
+    try:
+        text = path.read_text("utf-8")
+        config = FileConfig.model_validate(tomllib.loads(text))
+    except OSError as error:
+        raise SettingsError(f"GATEWAY_CONFIG: cannot read {path}: {error.strerror}") from error
+    except ValidationError as error:
+        lines = (
+            f"{path}, line {_line_of(text, problem['loc'])}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        raise SettingsError("\n".join(lines)) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from error
+    for team, entry in config.teams.items():
+        for field in ("policy", "user_policy"):
+            policy = getattr(entry, field)
+            if policy is not None and policy not in config.policies:
+                line = _line_of(text, ("teams", team, field))
+                raise SettingsError(
+                    f"{path}, line {line}: teams.{team}.{field}: there is no [policies.{policy}] in this file"
+                )
+    return config
+
+
+def _line_of(text: str, location: tuple[int | str, ...]) -> int:
+    """Return the line that completes the value at *location*, or at as much of it as there is.
+
+    The parser tells no positions; but the first lines up to it are a document that
+    has the value, and one line less are not.
+    """
+    lines = text.split("\n")
+    found = 1
+    for depth in range(1, len(location) + 1):
+        for number in range(_first_with(lines, location[depth - 1], found), len(lines) + 1):
+            if _has("\n".join(lines[:number]), location[:depth]):
+                found = number
+                break
+        else:
+            break
+    return found
+
+
+def _first_with(lines: list[str], part: int | str, start: int) -> int:
+    """Return the first line from *start* on that has the name *part*: lines before it need not be tried."""
+    if isinstance(part, int):
+        return start
+    return next((number for number in range(start, len(lines) + 1) if part in lines[number - 1]), start)
+
+
+def _has(text: str, location: tuple[int | str, ...]) -> bool:
+    try:
+        value: Any = tomllib.loads(text)
+        for part in location:
+            value = value[part]
+    except (tomllib.TOMLDecodeError, KeyError, IndexError, TypeError):
+        return False
+    return True
