@@ -7,7 +7,6 @@ be killed.
 
 import asyncio
 import contextlib
-import ctypes
 import fcntl
 import logging
 import math
@@ -32,6 +31,7 @@ from service.adapters.secrets import load_or_make_secret
 from service.app import create_app
 from service.gateway.orders import OrderRunner
 from service.http.protocol import GatewayHttpProtocol
+from service.orphans import die_with_parent
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring import Surroundings
@@ -407,7 +407,7 @@ async def _start(name: str, command: list[str], is_ready: IsReady) -> asyncio.su
         stdout=asyncio.subprocess.PIPE,
         # Ctrl-C is for us: children must outlive the drain.
         start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
     )
     try:
         async with asyncio.timeout(_START_S):
@@ -430,8 +430,3 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         except TimeoutError:
             process.kill()
             await process.wait()
-
-
-def _die_with_parent() -> None:
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

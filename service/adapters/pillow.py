@@ -5,11 +5,9 @@ thing to be broken by hostile bytes: neither happens in the process that serves.
 """
 
 import asyncio
-import ctypes
 import io
 import multiprocessing
 import signal
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
@@ -21,6 +19,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from service.domain.images import Finish, InputImage
+from service.orphans import die_with_parent
 from service.ports.pictures import Picture, PictureBroken
 
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
@@ -117,7 +116,7 @@ class _Workers:
 
     def _open_pool(self) -> ProcessPoolExecutor:
         return ProcessPoolExecutor(
-            self._count, mp_context=multiprocessing.get_context("spawn"), initializer=_die_with_parent
+            self._count, mp_context=multiprocessing.get_context("spawn"), initializer=_start_worker
         )
 
     def close(self) -> None:
@@ -234,9 +233,7 @@ def _quiet_bombs() -> Iterator[None]:
         yield
 
 
-def _die_with_parent() -> None:
+def _start_worker() -> None:
     """Let no worker outlive a gateway that was killed; Ctrl-C is the gateway's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if sys.platform == "linux":
-        set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+    die_with_parent()
