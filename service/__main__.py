@@ -14,7 +14,8 @@ from service.adapters.logs import configure_logs
 from service.app import create_app
 from service.commands import cache, keys, people, policies, teams, usage
 from service.commands.surface import explain, fail, read_settings, warn_of_unknown_variables
-from service.serve import ChildFailed, serve
+from service.serve.children import ChildFailed
+from service.serve.supervisor import serve
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring import Surroundings, check_settings

@@ -20,7 +20,8 @@ from service.adapters.redis.advice import advise
 from service.domain.errors import GatewayError, StateUnavailable
 from service.gateway.administration import Administration
 from service.gateway.usage import Usage
-from service.serve import ChildFailed, open_state
+from service.serve.children import ChildFailed
+from service.serve.state import open_state
 from service.settings.environment import load_settings, unknown_variables
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings

@@ -1,0 +1,84 @@
+"""Child processes, which live exactly as long as this one.
+
+They are stopped on leaving, started again when they die, and killed by the kernel
+should this process be killed. A first start that fails is `ChildFailed`; later ones are
+tried again for as long as somebody needs the child.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from service.orphans import die_with_parent
+
+_log = logging.getLogger(__name__)
+START_S = 10.0
+_RESTART_PAUSE_S = 0.5
+
+
+class ChildFailed(RuntimeError):
+    """A child process ended or did not become ready in time."""
+
+
+IsReady = Callable[[asyncio.subprocess.Process], Awaitable[None]]
+
+
+@asynccontextmanager
+async def kept_alive(name: str, command: list[str], is_ready: IsReady) -> AsyncIterator[None]:
+    """Run a child and start it again whenever it ends; stop it on leaving."""
+    process = await _start(name, command, is_ready)
+    async with asyncio.TaskGroup() as group:
+        current = [process]
+        keeper = group.create_task(_restart_forever(name, command, is_ready, current))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            await _stop(current[0])
+
+
+async def _restart_forever(
+    name: str, command: list[str], is_ready: IsReady, current: list[asyncio.subprocess.Process]
+) -> None:
+    while True:
+        code = await current[0].wait()
+        _log.error("child ended", extra={"child": name, "exit_code": code})
+        await asyncio.sleep(_RESTART_PAUSE_S)
+        with contextlib.suppress(ChildFailed):
+            current[0] = await _start(name, command, is_ready)
+
+
+async def _start(name: str, command: list[str], is_ready: IsReady) -> asyncio.subprocess.Process:
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        # Its end tells a child that we are gone where the kernel does not.
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        # Ctrl-C is for us: children must outlive the drain.
+        start_new_session=True,
+        preexec_fn=die_with_parent if sys.platform == "linux" else None,
+    )
+    try:
+        async with asyncio.timeout(START_S):
+            await is_ready(process)
+    except (TimeoutError, ChildFailed, ValueError) as error:
+        await _stop(process)
+        raise ChildFailed(f"The {name} did not start.") from error
+    except asyncio.CancelledError:
+        process.kill()
+        raise
+    return process
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(5):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()

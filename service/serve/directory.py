@@ -1,0 +1,70 @@
+"""The data directory: that it can be used, by whom, and the secret that is kept in it.
+
+Failure behaviour: closed. Two gateways on one directory would each run a Valkey on the
+same files, so the second is told so and does not start.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import IO
+
+from service.adapters.secrets import load_or_make_secret
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
+
+_LOCK_PATIENCE_S = 3.0
+LOCK_PAUSE_S = 0.05
+
+
+def prepare_directory(directory: Path) -> None:
+    """Make the data directory and check that we may write there: the likeliest mistake with a mounted volume."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe = directory / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise SettingsError(
+            f"GATEWAY_DATA_DIR {directory}: {error.strerror}. It must be writable for user id {os.getuid()}"
+        ) from error
+
+
+def secrets_of(settings: Settings) -> tuple[str, ...]:
+    """Return the secrets that are set, newest first, or the one of the data directory, made if need be."""
+    if settings.secrets is not None:
+        return tuple(settings.secrets.get_secret_value().split(","))
+    try:
+        return (load_or_make_secret(settings.data_dir / "secret"),)
+    except ValueError as error:
+        raise SettingsError(
+            f"GATEWAY_SECRETS is not set, and {error}. Remove the file to have one made"
+        ) from error
+
+
+@asynccontextmanager
+async def locked(data_dir: Path) -> AsyncIterator[None]:
+    """Make sure that no other gateway runs an embedded Valkey in this directory."""
+    with (data_dir / "lock").open("w") as file:
+        try:
+            # A command of the command line may have it for a moment.
+            async with asyncio.timeout(_LOCK_PATIENCE_S):
+                while not lock(file):  # noqa: ASYNC110 - another process tells no event
+                    await asyncio.sleep(LOCK_PAUSE_S)
+        except TimeoutError as error:
+            raise SettingsError(
+                f"Another gateway uses GATEWAY_DATA_DIR {data_dir}: give this one a directory of its own"
+            ) from error
+        yield
+
+
+def lock(file: IO[str]) -> bool:
+    """Take the lock of *file* if nobody has it; it ends when the file is closed."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

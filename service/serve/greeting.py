@@ -1,0 +1,29 @@
+"""What the supervisor tells a person once it serves."""
+
+from service.settings.variables import Settings
+from service.wiring import Surroundings
+
+_AUTH = {
+    "open": "anybody who reaches this port (GATEWAY_AUTH=open)",
+    "keys": "with an API key (GATEWAY_AUTH=keys); make one: image-gateway keys create --team TEAM --user USER",
+    "jwt": "with a token of GATEWAY_JWT__ISSUER (GATEWAY_AUTH=jwt)",
+    "keys,jwt": "with an API key or a token of GATEWAY_JWT__ISSUER (GATEWAY_AUTH=keys,jwt)",
+}
+
+
+def greet(settings: Settings, surroundings: Surroundings) -> str:
+    url = surroundings.public_url
+    backend = (
+        "sandbox (painted test pictures; set OPENAI_API_KEY for real ones)"
+        if surroundings.sandbox_url
+        else settings.provider_url
+    )
+    state = "embedded Valkey" if settings.redis_url is None else "GATEWAY_REDIS_URL"
+    credentials = "" if settings.is_open else "-H 'Authorization: Bearer YOUR_KEY' "
+    return f"""Image Gateway is ready at {url}
+  backend  {backend}
+  state    {state}, files and secrets in {settings.data_dir}
+  callers  {_AUTH[settings.auth]}
+  page     {url}/      docs  {url}/docs      metrics  {url}/metrics
+  try      curl {url}/v1/images/generations {credentials}-H 'Content-Type: application/json' \\
+             -d '{{"model": "dall-e-3", "prompt": "a white siamese cat", "n": 2}}'"""

@@ -1,0 +1,28 @@
+"""The sandbox as a child: a provider that paints, reached over a socket like any other."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import orjson
+
+from service.serve.children import ChildFailed, kept_alive
+
+
+@asynccontextmanager
+async def run_sandbox() -> AsyncIterator[str]:
+    """Run the sandbox on a free port; yields its URL, which stays the same across restarts."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "service.sandbox", "--port", str(port), "--exit-with-parent"]
+    async with kept_alive("sandbox", command, _wait_for_listening):
+        yield f"http://127.0.0.1:{port}"
+
+
+async def _wait_for_listening(process: asyncio.subprocess.Process) -> None:
+    line = await process.stdout.readline() if process.stdout else b""
+    if not line or orjson.loads(line).get("event") != "listening":
+        raise ChildFailed

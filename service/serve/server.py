@@ -1,0 +1,101 @@
+"""The HTTP server: where it listens, and how it stops.
+
+The first signal drains, the second cuts off, and answers still leave before it ends.
+"""
+
+import asyncio
+import math
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.gateway.orders import OrderRunner
+from service.http.protocol import GatewayHttpProtocol
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
+
+_FAREWELL_S = 2
+
+
+def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]) -> uvicorn.Server:
+    """Return a server for *app*; *on_started* is called once it accepts."""
+    config = uvicorn.Config(
+        app,
+        http=GatewayHttpProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        # Orders are cut off after the drain time; their answers still have to leave.
+        timeout_graceful_shutdown=math.ceil(settings.drain_s) + _FAREWELL_S,
+    )
+    return _Server(config, app, on_started)
+
+
+def bound_socket(settings: Settings) -> socket.socket:
+    """Return a socket bound to what is set; raises `SettingsError`."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    # asyncio switches Nagle's delay off only where the protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise SettingsError(
+            f"GATEWAY_HOST {settings.host}, GATEWAY_PORT {settings.port}: {error.strerror}. "
+            "Stop what listens there, or choose another port"
+        ) from error
+    return listener
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, telling when it accepts."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, on_started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._on_started = on_started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start as uvicorn does."""
+        await super().startup(sockets)
+        if self.started:
+            self._on_started()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Drain on the first signal, stop at once on the second.
+
+        uvicorn's own raises the signal again when done, which would end this process
+        before its children are stopped and with a failure as exit code.
+        """
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        runner: OrderRunner | None = getattr(self._app.state, "runner", None)
+        if runner is None:
+            self.force_exit = True
+        elif self.should_exit:
+            # What is cut off still answers; then nothing is waited for.
+            runner.cut_off()
+            asyncio.get_running_loop().call_later(_FAREWELL_S / 2, self._force)
+        else:
+            runner.begin_drain()
+        self.should_exit = True
+
+    def _force(self) -> None:
+        self.force_exit = True

@@ -1,0 +1,61 @@
+"""Finding the shared state for a command that does not serve.
+
+Failure behaviour: closed. A Valkey that is there and does not answer is told of, and no
+second one is started beside it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from service.serve.children import START_S
+from service.serve.directory import LOCK_PAUSE_S, lock, prepare_directory, secrets_of
+from service.serve.valkey import answers, embedded_valkey, socket_path
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
+from service.wiring import Surroundings
+
+
+@asynccontextmanager
+async def open_state(settings: Settings) -> AsyncIterator[Surroundings]:
+    """Find the shared state for a command that does not serve; yields where it is and the secrets.
+
+    Without `GATEWAY_REDIS_URL` that is the embedded Valkey of the gateway that runs on
+    the data directory, or one of our own for as long as this is open.
+
+    Raises:
+        SettingsError: the data directory cannot be used, or is in use without a Valkey to talk to.
+        ChildFailed: the embedded Valkey does not start.
+    """
+    prepare_directory(settings.data_dir)
+    secrets = secrets_of(settings)
+    async with AsyncExitStack() as stack:
+        if settings.redis_url is not None:
+            redis_url = settings.redis_url.get_secret_value()
+        else:
+            redis_url = await _find_valkey(settings.data_dir, stack)
+        yield Surroundings(redis_url=redis_url, sandbox_url=None, public_url="", secrets=secrets)
+
+
+async def _find_valkey(data_dir: Path, stack: AsyncExitStack) -> str:
+    """Return the URL of the embedded Valkey of *data_dir*, one of our own if no gateway runs there."""
+    path = socket_path(data_dir / "valkey")
+    gateway = stack.enter_context((data_dir / "lock").open("w"))
+    turn = stack.enter_context((data_dir / "turn").open("w"))
+    try:
+        async with asyncio.timeout(START_S):
+            # One command at a time may start a server, or another would talk to it when it stops.
+            while not lock(turn):  # noqa: ASYNC110 - another process tells no event
+                await asyncio.sleep(LOCK_PAUSE_S)
+            while not lock(gateway):
+                if await answers(path):
+                    turn.close()
+                    return f"unix://{path}"
+                await asyncio.sleep(LOCK_PAUSE_S)
+    except TimeoutError as error:
+        raise SettingsError(
+            f"GATEWAY_DATA_DIR {data_dir} is in use, and its Valkey does not answer; try again, or name the Redis "
+            "of the gateway in GATEWAY_REDIS_URL"
+        ) from error
+    return await stack.enter_async_context(embedded_valkey(data_dir / "valkey"))

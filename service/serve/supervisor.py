@@ -1,0 +1,61 @@
+"""The supervisor: data directory, embedded Valkey, sandbox and the server; the only owner of child processes.
+
+Everything is opened in order and closed in reverse: children are stopped after the
+orders have drained.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import uvloop
+
+from service.app import create_app
+from service.serve.children import ChildFailed
+from service.serve.directory import locked, prepare_directory, secrets_of
+from service.serve.greeting import greet
+from service.serve.sandbox import run_sandbox
+from service.serve.server import bound_socket, make_server
+from service.serve.valkey import embedded_valkey
+from service.settings.variables import Settings
+from service.wiring import Surroundings
+
+
+def serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then drain; *announce* gets a few lines for a person.
+
+    Raises:
+        SettingsError: something that was set cannot work; nothing was started.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(settings, announce))
+
+
+async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    # Whatever can be wrong with the settings is found before the first child starts.
+    uses_sandbox = settings.uses_sandbox
+    prepare_directory(settings.data_dir)
+    secrets = secrets_of(settings)
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(bound_socket(settings))
+        redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
+        if redis_url is None:
+            await stack.enter_async_context(locked(settings.data_dir))
+            redis_url = await stack.enter_async_context(embedded_valkey(settings.data_dir / "valkey"))
+        sandbox_url = await stack.enter_async_context(run_sandbox()) if uses_sandbox else None
+        port = listener.getsockname()[1]
+        surroundings = Surroundings(
+            redis_url=redis_url,
+            sandbox_url=sandbox_url,
+            public_url=settings.public_url or _local_url(settings.host, port),
+            secrets=secrets,
+        )
+        app = create_app(settings, surroundings)
+        server = make_server(app, settings, lambda: announce(greet(settings, surroundings)))
+        await server.serve(sockets=[listener])
+        if not server.started:
+            raise ChildFailed("The server did not start; see its messages above.")
+
+
+def _local_url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

