@@ -18,7 +18,8 @@ from service.serve.children import ChildFailed
 from service.serve.supervisor import serve
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
-from service.wiring import Surroundings, check_settings
+from service.wiring.checks import check_settings
+from service.wiring.ground import Surroundings
 
 cli = typer.Typer(
     help="One service for all image generation of a company: the OpenAI Images API, cached, limited, accounted for.",

@@ -14,7 +14,8 @@ from service.http.document import add_security
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import RequestScope
 from service.settings.variables import Settings
-from service.wiring import Surroundings, open_services
+from service.wiring.ground import Surroundings
+from service.wiring.services import open_services
 
 _DESCRIPTION = """
 One service for all image generation of a company. It speaks the OpenAI Images API to clients of any age,

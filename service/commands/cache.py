@@ -22,7 +22,7 @@ from service.commands.surface import (
 )
 from service.gateway.administration import Administration
 from service.gateway.purging import Purged, Purging, Selection, TeamStats
-from service.wiring import open_purging
+from service.wiring.commands import open_purging
 
 app = make_group("Count and purge the pictures that are kept.")
 

@@ -25,7 +25,9 @@ from service.serve.state import open_state
 from service.settings.environment import load_settings, unknown_variables
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
-from service.wiring import Surroundings, check_settings, open_administration
+from service.wiring.checks import check_settings
+from service.wiring.commands import open_administration
+from service.wiring.ground import Surroundings
 
 WHO = "command line"
 """How the audit names who acts here."""

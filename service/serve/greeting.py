@@ -1,7 +1,7 @@
 """What the supervisor tells a person once it serves."""
 
 from service.settings.variables import Settings
-from service.wiring import Surroundings
+from service.wiring.ground import Surroundings
 
 _AUTH = {
     "open": "anybody who reaches this port (GATEWAY_AUTH=open)",

@@ -11,7 +11,7 @@ import pytest
 from service.settings.environment import load_settings, unknown_variables
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
-from service.wiring import check_settings
+from service.wiring.checks import check_settings
 from tests.processes import REPOSITORY
 
 CANARY = "canary-5f1c"

@@ -1,0 +1,52 @@
+"""What admins work with, over HTTP and from a shell: keys, teams, policies, the ledger, the audit."""
+
+from service.adapters.redis.ledger import RedisLedger
+from service.adapters.redis.notices import RedisNotices
+from service.adapters.redis.references import RedisReferences
+from service.gateway.administration import Administration
+from service.gateway.callers import Callers
+from service.gateway.purging import Purging
+from service.gateway.usage import Usage
+from service.wiring.callers import declared_directory, make_registry
+from service.wiring.catalog import load_catalog
+from service.wiring.ground import Ground
+
+
+def make_administration(ground: Ground, callers: Callers) -> Administration:
+    """Return what changes keys, teams and policies."""
+    registry = make_registry(ground)
+    return Administration(
+        callers=callers,
+        book=registry,
+        registrar=registry,
+        ledger=_ledger(ground),
+        references=_references(ground),
+        notices=RedisNotices(ground.redis, timeout_s=ground.settings.redis_timeout_s),
+        declared=declared_directory(ground.settings),
+        models=frozenset(load_catalog(ground.settings).models),
+        clock=ground.clock,
+        telemetry=ground.telemetry,
+    )
+
+
+def make_usage(ground: Ground) -> Usage:
+    """Return what sums up the ledger."""
+    return Usage(ledger=_ledger(ground), clock=ground.clock)
+
+
+def make_purging(ground: Ground) -> Purging:
+    """Return what counts and takes away what is kept."""
+    return Purging(
+        references=_references(ground),
+        audit=make_registry(ground),
+        clock=ground.clock,
+        telemetry=ground.telemetry,
+    )
+
+
+def _ledger(ground: Ground) -> RedisLedger:
+    return RedisLedger(ground.redis, clock=ground.clock, timeout_s=ground.settings.redis_timeout_s)
+
+
+def _references(ground: Ground) -> RedisReferences:
+    return RedisReferences(ground.redis, clock=ground.clock, timeout_s=ground.settings.redis_timeout_s)

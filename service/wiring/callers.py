@@ -1,0 +1,93 @@
+"""Who may call: credentials, keys in Redis, tokens of an identity provider, and what the file declares."""
+
+from contextlib import AsyncExitStack, suppress
+
+import httpx
+
+from service.adapters.jwks import JwksSource
+from service.adapters.jwt import JwtVerifier, TokenRules
+from service.adapters.openai.backend import open_transport
+from service.adapters.redis.callers import RedisCallers
+from service.adapters.secrets import derive_key
+from service.domain.callers import Directory, Policy, Team
+from service.domain.errors import StateUnavailable
+from service.gateway.callers import Callers, Credentials
+from service.ports.callers import TokenVerifier
+from service.settings.variables import Settings
+from service.wiring.ground import Ground
+
+
+async def open_callers(ground: Ground, stack: AsyncExitStack) -> Callers:
+    """Return callers who know all teams already; without Redis, their watcher goes on trying."""
+    callers = make_callers(ground, await _open_verifier(ground, stack))
+    with suppress(StateUnavailable):
+        declared = [name for name, team in ground.settings.file.teams.items() if not team.closed]
+        await make_registry(ground).reopen(declared)
+        await callers.look_again()
+    return callers
+
+
+def make_callers(ground: Ground, verifier: TokenVerifier | None = None) -> Callers:
+    """Return callers that know nobody yet."""
+    settings, secrets = ground.settings, ground.surroundings.secrets
+    credentials = Credentials(
+        takes_keys="keys" in settings.auth,
+        takes_jwt="jwt" in settings.auth,
+        token_keys=tuple(derive_key(each, "token") for each in secrets),
+        person_key=derive_key(ground.lasting_secret, "person"),
+        admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
+    )
+    return Callers(
+        credentials=credentials,
+        book=make_registry(ground),
+        verifier=verifier,
+        declared=declared_directory(settings),
+        default_policy=Policy(**settings.default_policy.model_dump()),
+        clock=ground.clock,
+    )
+
+
+def make_registry(ground: Ground) -> RedisCallers:
+    """Return the keys, policies, teams and the audit that are in Redis."""
+    return RedisCallers(ground.redis, timeout_s=ground.settings.redis_timeout_s)
+
+
+def declared_directory(settings: Settings) -> Directory:
+    """Return the policies and teams of the configuration file."""
+    policies = {
+        name: Policy(
+            name=name,
+            caches=entry.cache == "on",
+            models=tuple(entry.models),
+            **entry.model_dump(exclude={"cache", "models"}),
+        )
+        for name, entry in settings.file.policies.items()
+    }
+    teams = {
+        name: Team(name=name, policy=entry.policy, user_policy=entry.user_policy, is_closed=entry.closed)
+        for name, entry in settings.file.teams.items()
+    }
+    return Directory(policies=policies, teams=teams)
+
+
+def token_rules(settings: Settings) -> TokenRules:
+    """Return which tokens are believed; raises `ValueError`."""
+    jwt = settings.jwt
+    return TokenRules(
+        issuer=jwt.issuer,
+        audience=tuple(part.strip() for part in jwt.audience.split(",")),
+        algorithms=tuple(part.strip() for part in jwt.algorithms.split(",")),
+        user_claim=jwt.user_claim,
+        team_claim=jwt.team_claim,
+        policy_claim=jwt.policy_claim,
+    )
+
+
+async def _open_verifier(ground: Ground, stack: AsyncExitStack) -> TokenVerifier | None:
+    settings = ground.settings
+    if "jwt" not in settings.auth:
+        return None
+    transport = open_transport(settings.jwt.jwks, connections=2) if "://" in settings.jwt.jwks else None
+    client = await stack.enter_async_context(httpx.AsyncClient(transport=transport))
+    keys = JwksSource(settings.jwt.jwks, client=client, clock=ground.clock)
+    return JwtVerifier(rules=token_rules(settings), keys=keys, clock=ground.clock)

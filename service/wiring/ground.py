@@ -1,0 +1,71 @@
+"""What every part of a process stands on: the settings, what was found around it, Redis, the clock, telemetry."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from uuid import uuid4
+
+from redis.asyncio import Redis
+
+from service.adapters.redis.client import open_client
+from service.adapters.system import SystemClock
+from service.ports.clock import Clock
+from service.ports.telemetry import Telemetry
+from service.settings.variables import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What the supervisor found or started for this process.
+
+    *sandbox_url* None means the real provider. *secrets* are newest first.
+    """
+
+    redis_url: str
+    sandbox_url: str | None
+    public_url: str
+    secrets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ground:
+    """What the other modules here build on. *process* is its name among those on the same state."""
+
+    settings: Settings
+    surroundings: Surroundings
+    redis: Redis
+    clock: Clock
+    telemetry: Telemetry
+    process: str
+
+    @property
+    def lasting_secret(self) -> str:
+        """The oldest secret: hashes that must stay what they are while one is being replaced come from it."""
+        return self.surroundings.secrets[-1]
+
+
+def open_ground(
+    settings: Settings,
+    surroundings: Surroundings,
+    stack: AsyncExitStack,
+    *,
+    telemetry: Telemetry,
+    connections: int,
+) -> Ground:
+    """Open the connections of a process to Redis, at most so many; nothing is sent yet."""
+    return Ground(
+        settings=settings,
+        surroundings=surroundings,
+        redis=open_redis(settings, surroundings, stack, connections=connections),
+        clock=SystemClock(),
+        telemetry=telemetry,
+        process=uuid4().hex,
+    )
+
+
+def open_redis(
+    settings: Settings, surroundings: Surroundings, stack: AsyncExitStack, *, connections: int
+) -> Redis:
+    """Return a client that *stack* closes."""
+    client = open_client(surroundings.redis_url, timeout_s=settings.redis_timeout_s, connections=connections)
+    stack.push_async_callback(client.aclose)
+    return client

@@ -1,0 +1,89 @@
+"""Where images are kept, by whom, for how long, and what changes them."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.adapters.links import SignedLinks
+from service.adapters.pillow import PillowPictures
+from service.adapters.redis.references import RedisReferences
+from service.adapters.redis.turns import RedisTurns
+from service.adapters.secrets import derive_key
+from service.adapters.store import ObjectStore
+from service.gateway.ownership import Ownership
+from service.gateway.retention import Retention, Rules
+from service.http.uploads import sweep
+from service.settings.variables import Settings
+from service.wiring.callers import make_registry
+from service.wiring.ground import Ground
+from service.wiring.state import make_outbox
+
+_PICTURE_WORKERS = 2
+_LONGEST_ORDER_S = 2 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Images:
+    """The store, who may refer to what in it, and the workers that change pictures."""
+
+    store: ObjectStore
+    references: RedisReferences
+    pictures: PillowPictures
+
+
+async def open_images(ground: Ground, stack: AsyncExitStack) -> Images:
+    """Open the store and try it; *stack* ends the workers."""
+    settings = ground.settings
+    store = ObjectStore(_store_url(settings), options=settings.store_options)
+    await store.probe()
+    pictures = PillowPictures(workers=_PICTURE_WORKERS)
+    stack.callback(pictures.close)
+    references = RedisReferences(ground.redis, clock=ground.clock, timeout_s=settings.redis_timeout_s)
+    return Images(store=store, references=references, pictures=pictures)
+
+
+def make_ownership(ground: Ground, images: Images) -> Ownership:
+    """Return what tells and takes away a team's right to an image."""
+    return Ownership(
+        references=images.references,
+        outbox=make_outbox(ground.settings),
+        audit=make_registry(ground),
+        clock=ground.clock,
+        telemetry=ground.telemetry,
+    )
+
+
+def make_retention(ground: Ground, images: Images) -> Retention:
+    """Return what deletes."""
+    settings = ground.settings
+    return Retention(
+        references=images.references,
+        leftovers=images.references,
+        store=images.store,
+        turns=RedisTurns(ground.redis, process=ground.process, timeout_s=settings.redis_timeout_s),
+        clock=ground.clock,
+        telemetry=ground.telemetry,
+        rules=Rules(longest_s=settings.retention_s, most_bytes=settings.retention_bytes),
+        sweep_s=settings.sweep_s,
+    )
+
+
+def make_links(ground: Ground) -> SignedLinks:
+    """Return our own links, by the newest secret; those of older ones still open."""
+    return SignedLinks(
+        public_url=ground.surroundings.public_url,
+        keys=[derive_key(each, "image-link") for each in ground.surroundings.secrets],
+        ttl_s=ground.settings.url_ttl_s,
+        clock=ground.clock,
+    )
+
+
+def open_uploads(settings: Settings) -> Path:
+    """Return where inputs lie while orders run, without what killed processes left there."""
+    directory = settings.data_dir / "uploads"
+    sweep(directory, _LONGEST_ORDER_S)
+    return directory
+
+
+def _store_url(settings: Settings) -> str:
+    return settings.store_url or (settings.data_dir.resolve() / "files").as_uri()

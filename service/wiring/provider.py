@@ -1,0 +1,78 @@
+"""The provider: where it is, how fast it may be asked, and who judges prompts before that."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import httpx
+from aiolimiter import AsyncLimiter
+
+from service.adapters.downloads import ImageDownloads
+from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts, open_transport
+from service.adapters.openai.moderation import ListModerator, ProviderModerator
+from service.domain.images import Realm
+from service.ports.provider import Backend, Moderator
+from service.settings.variables import Settings
+from service.wiring.ground import Ground, Surroundings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A provider as orders meet it; without a *moderator* every prompt passes."""
+
+    backend: Backend
+    moderator: Moderator | None
+
+
+async def open_provider(ground: Ground, stack: AsyncExitStack) -> Provider:
+    """Open the connections to the provider; nothing is sent yet."""
+    address = _address(ground.settings, ground.surroundings)
+    return Provider(
+        backend=_open_backend(ground.settings, address, stack),
+        moderator=await _open_moderator(ground.settings, address, stack),
+    )
+
+
+def _address(settings: Settings, surroundings: Surroundings) -> BackendAddress:
+    if surroundings.sandbox_url is not None:
+        return BackendAddress(
+            name="sandbox", realm=Realm.SANDBOX, url=f"{surroundings.sandbox_url}/v1", api_key="sandbox"
+        )
+    return BackendAddress(
+        name=settings.file.backend.name,
+        realm=Realm.LIVE,
+        url=settings.provider_url,
+        api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none",
+        organization=settings.openai_org_id,
+        project=settings.openai_project_id,
+    )
+
+
+def _open_backend(settings: Settings, address: BackendAddress, stack: AsyncExitStack) -> OpenAIBackend:
+    transport = open_transport(address.url, connections=settings.max_calls_in_flight)
+    stack.push_async_callback(transport.aclose)
+    downloads = ImageDownloads(address.url, trusted=settings.trusted_hosts)
+    stack.push_async_callback(downloads.aclose)
+    return OpenAIBackend(
+        address, transport=transport, timeouts=Timeouts(), pace=_pace(settings), downloads=downloads
+    )
+
+
+def _pace(settings: Settings) -> AsyncLimiter | None:
+    """Return this process's part of what the provider allows our key."""
+    per_min = settings.file.backend.images_per_min
+    if per_min == 0:
+        return None
+    return AsyncLimiter(max(1.0, per_min / (settings.replicas * settings.workers)), 60.0)
+
+
+async def _open_moderator(
+    settings: Settings, address: BackendAddress, stack: AsyncExitStack
+) -> Moderator | None:
+    if settings.moderation == "list":
+        return ListModerator(settings.file.moderation.words)
+    if settings.moderation == "provider":
+        client = await stack.enter_async_context(
+            httpx.AsyncClient(transport=open_transport(address.url, connections=settings.max_calls_in_flight))
+        )
+        return ProviderModerator(address, client)
+    return None

@@ -1,0 +1,104 @@
+"""The composition root of a process that serves: opened in order, closed in reverse.
+
+Each concern is opened by a module beside this one, which chooses the adapters behind
+its ports. Failure behaviour: without Redis a process starts all the same; without its
+store it does not.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+
+from service.adapters.logs import LoggedTelemetry
+from service.adapters.prometheus import PrometheusMetrics
+from service.adapters.redis.heartbeats import RedisHeartbeats
+from service.adapters.redis.wakeups import RedisWakeups
+from service.domain.catalog import Catalog
+from service.gateway.callers import Callers
+from service.http.services import HttpServices
+from service.settings.variables import Settings
+from service.wiring.administration import make_administration, make_purging, make_usage
+from service.wiring.callers import open_callers
+from service.wiring.catalog import load_catalog
+from service.wiring.ground import Ground, Surroundings, open_ground, open_redis
+from service.wiring.images import (
+    Images,
+    make_links,
+    make_ownership,
+    make_retention,
+    open_images,
+    open_uploads,
+)
+from service.wiring.notices import greet_redis, post_later
+from service.wiring.orders import Orders, open_orders
+from service.wiring.provider import open_provider
+
+_REDIS_CONNECTIONS = 64
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, surroundings: Surroundings) -> AsyncIterator[HttpServices]:
+    """Open everything a process needs to serve; leaving drains the orders first."""
+    metrics = PrometheusMetrics(version=version("image-gateway"))
+    telemetry = LoggedTelemetry(metrics)
+    async with AsyncExitStack() as stack:
+        ground = open_ground(
+            settings, surroundings, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS
+        )
+        listener = open_redis(settings, surroundings, stack, connections=2)
+        is_greeted = await greet_redis(ground)
+        images = await open_images(ground, stack)
+        provider = await open_provider(ground, stack)
+        catalog = load_catalog(settings)
+        orders = await open_orders(ground, images, provider, catalog, stack)
+        callers = await open_callers(ground, stack)
+        wakeups = RedisWakeups(listener, process=ground.process)
+        heartbeats = RedisHeartbeats(ground.redis, process=ground.process, timeout_s=settings.redis_timeout_s)
+        for name, loop in {
+            "beat": lambda: orders.state.beat_forever(heartbeats),
+            "renew": orders.state.renew_forever,
+            "replay": orders.state.replay_forever,
+            "listen": lambda: orders.state.listen_forever(wakeups, orders.flights),
+            "callers": callers.watch_forever,
+            "sweep": make_retention(ground, images).sweep_forever,
+            "notices": lambda: post_later(ground, is_done=is_greeted),
+        }.items():
+            orders.runner.keep(name, loop)
+        metrics.watch_models(
+            {model.name: model.shutdown for model in catalog.models.values()}, ground.clock.today
+        )
+        yield _services(ground, images, orders, callers, catalog, metrics)
+
+
+def _services(
+    ground: Ground,
+    images: Images,
+    orders: Orders,
+    callers: Callers,
+    catalog: Catalog,
+    metrics: PrometheusMetrics,
+) -> HttpServices:
+    settings = ground.settings
+    return HttpServices(
+        generate=orders.generate,
+        runner=orders.runner,
+        state=orders.state,
+        catalog=catalog,
+        files=images.store,
+        ownership=make_ownership(ground, images),
+        purging=make_purging(ground),
+        inputs=images.pictures,
+        links=make_links(ground),
+        clock=ground.clock,
+        telemetry=ground.telemetry,
+        callers=callers,
+        administration=make_administration(ground, callers),
+        usage=make_usage(ground),
+        is_open=settings.is_open,
+        metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
+        redirect_s=settings.store_redirect_s,
+        deadline_s=settings.deadline_s,
+        caches=settings.cache == "on",
+        uploads=open_uploads(settings),
+        render_metrics=lambda: (metrics.render(), metrics.content_type),
+    )

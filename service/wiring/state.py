@@ -1,0 +1,36 @@
+"""The state that processes share: Redis, the local share while it is away, the outbox for what it missed."""
+
+from service.adapters.outbox import FileOutbox
+from service.adapters.redis.orders import RedisOrderBook
+from service.gateway.degraded import LocalShare
+from service.gateway.state import LEASE_S, SharedState
+from service.settings.variables import Settings
+from service.wiring.ground import Ground
+
+
+def make_state(ground: Ground) -> SharedState:
+    """Return the shared state of a process; its loops are started by `services.py`."""
+    settings = ground.settings
+    return SharedState(
+        book=RedisOrderBook(
+            ground.redis,
+            clock=ground.clock,
+            timeout_s=settings.redis_timeout_s,
+            lease_s=LEASE_S,
+            ttl_s=settings.cache_ttl_s,
+            process=ground.process,
+        ),
+        outbox=make_outbox(settings),
+        clock=ground.clock,
+        telemetry=ground.telemetry,
+        local=LocalShare(
+            clock=ground.clock,
+            processes=settings.replicas * settings.workers,
+            spends_budgets=settings.budgets_without_redis == "spend",
+        ),
+    )
+
+
+def make_outbox(settings: Settings) -> FileOutbox:
+    """Return what keeps settlements in the data directory."""
+    return FileOutbox(settings.data_dir / "outbox")
