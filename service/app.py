@@ -8,8 +8,9 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from service.http import admin, cache, files, images, legacy, models, ops, playground, usage
+from service.http import files, images, legacy, models, ops, playground, usage
 from service.http.access import Access
+from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
 from service.http.document import add_security
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import RequestScope
@@ -48,8 +49,17 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for part in (images, legacy, files, models, usage, admin, cache, ops, playground):
-        app.include_router(part.router)
+    for router in (
+        images.router,
+        legacy.router,
+        files.router,
+        models.router,
+        usage.router,
+        *ADMIN_ROUTERS,
+        ops.router,
+        playground.router,
+    ):
+        app.include_router(router)
     return app
 
 

@@ -12,10 +12,11 @@ from starlette.responses import Response
 
 from service.domain.callers import Caller, Resource, Role, hint_of
 from service.domain.catalog import Catalog, parse_size
-from service.domain.errors import InvalidOrder, LimitState, PermissionDenied, StateUnavailable
+from service.domain.errors import LimitState, PermissionDenied, StateUnavailable
 from service.domain.limits import limits_of
 from service.gateway.usage import add_up, sum_up
 from service.http.access import caller_of
+from service.http.query import FROM_AND_TO, read_day, read_query, text_parameter
 from service.http.schemas import ErrorResponse
 from service.http.services import HttpServices, services_of
 from service.http.tables import SUMS, to_record
@@ -91,23 +92,6 @@ class UsageResponse(BaseModel):
     max_size: str | None
 
 
-def text_parameter(name: str, description: str, **schema: object) -> dict[str, Any]:
-    """Return how the OpenAPI document describes an optional query parameter."""
-    return {
-        "name": name,
-        "in": "query",
-        "required": False,
-        "description": description,
-        "schema": {"type": "string", **schema},
-    }
-
-
-FROM_AND_TO = (
-    text_parameter("from", "First day, UTC; the first of the month unless given.", format="date"),
-    text_parameter("to", "Last day, UTC; today unless given.", format="date"),
-)
-
-
 @router.get(
     "/v1/usage",
     operation_id="getUsage",
@@ -141,32 +125,6 @@ async def get_usage(request: Request) -> Response:
         **_rules(caller, services.catalog),
     }
     return Response(orjson.dumps(answer), media_type="application/json")
-
-
-def read_query(request: Request, known: set[str]) -> dict[str, str]:
-    """Return the query parameters, of which none may be unknown or given twice; an empty one is an absent one."""
-    query: dict[str, str] = {}
-    for name, value in request.query_params.multi_items():
-        if name not in known:
-            raise InvalidOrder(
-                f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
-            )
-        if name in query:
-            raise InvalidOrder(f"The parameter '{name}' is given twice.", param=name)
-        if value:
-            query[name] = value
-    return query
-
-
-def read_day(query: dict[str, str], name: str) -> date | None:
-    """Return a day of the query."""
-    text = query.get(name)
-    if text is None:
-        return None
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
-    except ValueError as error:
-        raise InvalidOrder(f"Invalid '{name}': a day is written 2026-11-30.", param=name) from error
 
 
 def _caller(request: Request, named_user: str | None) -> Caller:

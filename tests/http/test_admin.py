@@ -453,6 +453,12 @@ def test_every_act_is_in_the_audit_the_log_and_the_metrics(office: Office) -> No
     )
 
 
+def test_metrics_name_a_route_by_its_whole_template(office: Office) -> None:
+    office.admin.delete("/admin/keys/nobody/none")
+
+    assert 'route="/admin/keys/{team}/{key_id}"' in metrics(office)
+
+
 def metrics(office: Office) -> str:
     answer = office.admin.get("/metrics")
     answer.raise_for_status()

@@ -1,28 +1,21 @@
-"""`/admin/cache`: what is kept, counted and purged; for callers with the role `admin`.
-
-Translates and calls `gateway/purging.py`; `access.py` has let nobody else in.
-"""
+"""`/admin/cache`: what is kept, counted and purged."""
 
 import re
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from pydantic import BaseModel, Field
 
 from service.domain.errors import InvalidOrder
 from service.gateway.purging import Purged, Selection, TeamStats
-from service.http.schemas import ErrorResponse
+from service.http.admin.requests import make_router, name_of_admin
+from service.http.query import read_query, text_parameter
 from service.http.services import services_of
-from service.http.usage import read_query, text_parameter
 
 MOST_PURGED = 10_000
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
 
-router = APIRouter(
-    prefix="/admin",
-    tags=["Administration"],
-    responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
-)
+router = make_router()
 
 
 class TeamCache(BaseModel):
@@ -99,8 +92,7 @@ async def purge_cache(request: Request) -> PurgeResult:
     )
     if _read_flag(query, "dry_run"):
         return _answer(await services.purging.select(selection), dry_run=True)
-    who = request.scope["state"]["identity"].key_id or "bootstrap"
-    purged = await services.purging.purge(who, selection, most=MOST_PURGED)
+    purged = await services.purging.purge(name_of_admin(request), selection, most=MOST_PURGED)
     return _answer(purged, dry_run=False)
 
 

@@ -1,0 +1,130 @@
+"""`/admin/keys`: made, listed and revoked; only the answer to its creation shows a key."""
+
+from typing import Any, Literal
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
+from starlette.responses import Response
+
+from service.domain.callers import ApiKey, Role
+from service.domain.errors import InvalidOrder
+from service.gateway.administration import NewKey
+from service.http.admin.answers import Removed, answer, answer_list
+from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
+from service.http.query import read_query, text_parameter
+
+_ROLES: list[Any] = [role.value for role in Role]
+
+router = make_router()
+
+
+class CreateKeyRequest(BaseModel):
+    """Body of `POST /admin/keys`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    team: StrictStr = Field(examples=["shop"], description="Made if it is not there.")
+    user: StrictStr = Field(examples=["anna"], description="Whose key it is: a person, or a service.")
+    role: StrictStr = Field("user", json_schema_extra={"enum": _ROLES})
+    policy: StrictStr | None = Field(None, description="Limits this key beside its user and its team.")
+    expires_at: StrictInt | None = Field(None, description="Seconds since 1970; never unless given.")
+
+
+class Key(BaseModel):
+    """What is known of a key. Only the answer to its creation holds the key itself, in `key`."""
+
+    object: Literal["api_key"] = "api_key"
+    id: str
+    team: str
+    user: str
+    role: Role
+    policy: str | None
+    hint: str
+    created_at: int
+    expires_at: int | None
+
+
+class CreatedKey(Key):
+    """A new key; `key` is shown this once."""
+
+    key: str
+
+
+class KeyList(BaseModel):
+    """Keys, oldest first."""
+
+    object: Literal["list"] = "list"
+    data: list[Key]
+
+
+@router.post(
+    "/keys",
+    operation_id="adminCreateKey",
+    summary="Make a key; the answer is the only one that ever shows it",
+    status_code=201,
+    response_model=CreatedKey,
+    openapi_extra=body_of(CreateKeyRequest),
+)
+async def create_key(request: Request) -> Response:
+    """Make a key, and its team if need be."""
+    fields = await read_fields(request, CreateKeyRequest)
+    new = NewKey(
+        team=fields["team"],
+        user=fields["user"],
+        role=_read_role(fields.get("role", "user")),
+        policy=fields.get("policy"),
+        expires_s=fields.get("expires_at", 0),
+    )
+    key, token = await administration_of(request).create_key(name_of_admin(request), new)
+    created = answer({**_describe_key(key), "key": token}, status=201)
+    created.headers["cache-control"] = "no-store"
+    return created
+
+
+@router.get(
+    "/keys",
+    operation_id="adminListKeys",
+    summary="List keys, of one team or of all",
+    response_model=KeyList,
+    openapi_extra={"parameters": [text_parameter("team", "Only this team's.")]},
+)
+async def list_keys(request: Request) -> Response:
+    """List keys; tokens cannot be listed, they are not kept."""
+    query = read_query(request, {"team"})
+    keys = await administration_of(request).list_keys(query.get("team"))
+    return answer_list([_describe_key(key) for key in keys])
+
+
+@router.delete(
+    "/keys/{team}/{key_id}",
+    operation_id="adminRevokeKey",
+    summary="Revoke a key: its orders are refused from this moment on",
+    response_model=Removed,
+)
+async def revoke_key(request: Request, team: str, key_id: str) -> Response:
+    """Revoke a key."""
+    key = await administration_of(request).revoke_key(name_of_admin(request), team, key_id)
+    return answer({"object": "api_key", "id": key.id, "deleted": True})
+
+
+def _read_role(text: str) -> Role:
+    try:
+        return Role(text)
+    except ValueError as error:
+        raise InvalidOrder(
+            f"Invalid 'role': supported values are {', '.join(_ROLES)}.", param="role"
+        ) from error
+
+
+def _describe_key(key: ApiKey) -> dict[str, Any]:
+    return {
+        "object": "api_key",
+        "id": key.id,
+        "team": key.team,
+        "user": key.user,
+        "role": key.role,
+        "policy": key.policy,
+        "hint": key.hint,
+        "created_at": key.created_s,
+        "expires_at": key.expires_s or None,
+    }

@@ -1,0 +1,119 @@
+"""`/admin/policies`: made, replaced, removed and listed."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from starlette.responses import Response
+
+from service.domain.administration import MOST_COUNTED, MOST_MICROUSD, MOST_N
+from service.domain.callers import DeclaredNames, Policy
+from service.http.admin.answers import Removed, answer, answer_list
+from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
+
+_LIMITS = (
+    "requests_per_min",
+    "images_per_min",
+    "images_per_day",
+    "images_in_flight",
+    "budget_per_month_microusd",
+)
+_Amount = Annotated[StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_COUNTED})]
+
+router = make_router()
+
+
+class PutPolicyRequest(BaseModel):
+    """Body of `PUT /admin/policies/{name}`; replaces what is there. 0 and what is left out: no such limit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    requests_per_min: _Amount
+    images_per_min: _Amount
+    images_per_day: _Amount
+    images_in_flight: _Amount
+    budget_per_month_microusd: StrictInt = Field(
+        0, json_schema_extra={"minimum": 0, "maximum": MOST_MICROUSD, "format": "int64"}
+    )
+    models: list[StrictStr] = Field([], description="Models that may be asked for; empty: all.")
+    max_n: StrictInt = Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_N})
+    max_size: StrictStr = Field("", examples=["1536x1024"], description="As many pixels at most.")
+    cache: StrictBool = Field(True, description="Whether orders read and fill the cache.")
+    cache_scope: StrictStr | None = Field(None, json_schema_extra={"enum": ["user", "team", None]})
+
+
+class PolicyEntry(BaseModel):
+    """A policy; one that is declared in the configuration file cannot be changed here."""
+
+    object: Literal["policy"] = "policy"
+    name: str
+    requests_per_min: int
+    images_per_min: int
+    images_per_day: int
+    images_in_flight: int
+    budget_per_month_microusd: int
+    models: list[str]
+    max_n: int
+    max_size: str
+    cache: bool
+    cache_scope: str | None
+    declared: bool
+
+
+class PolicyList(BaseModel):
+    """All policies."""
+
+    object: Literal["list"] = "list"
+    data: list[PolicyEntry]
+
+
+@router.get("/policies", operation_id="adminListPolicies", summary="List policies", response_model=PolicyList)
+async def list_policies(request: Request) -> Response:
+    """List policies, declared and made."""
+    administration = administration_of(request)
+    policies = (await administration.directory()).policies
+    names = await administration.declared_names()
+    return answer_list([_describe_policy(policies[name], names) for name in sorted(policies)])
+
+
+@router.put(
+    "/policies/{name}",
+    operation_id="adminPutPolicy",
+    summary="Make a policy or replace it; in force everywhere within a second",
+    response_model=PolicyEntry,
+    openapi_extra=body_of(PutPolicyRequest),
+)
+async def put_policy(request: Request, name: str) -> Response:
+    """Replace a policy."""
+    fields = await read_fields(request, PutPolicyRequest)
+    caches = fields.pop("cache", True)
+    models = tuple(fields.pop("models", ()))
+    policy = Policy(**{**fields, "name": name, "models": models, "caches": caches})
+    await administration_of(request).put_policy(name_of_admin(request), policy)
+    return answer(_describe_policy(policy, DeclaredNames()))
+
+
+@router.delete(
+    "/policies/{name}",
+    operation_id="adminRemovePolicy",
+    summary="Remove a policy that no team and no key is under",
+    response_model=Removed,
+)
+async def remove_policy(request: Request, name: str) -> Response:
+    """Remove a policy."""
+    await administration_of(request).remove_policy(name_of_admin(request), name)
+    return answer({"object": "policy", "id": name, "deleted": True})
+
+
+def _describe_policy(policy: Policy, names: DeclaredNames) -> dict[str, Any]:
+    return {
+        "object": "policy",
+        "name": policy.name,
+        **{resource: getattr(policy, resource) for resource in _LIMITS},
+        "models": policy.models,
+        "max_n": policy.max_n,
+        "max_size": policy.max_size,
+        "cache": policy.caches,
+        "cache_scope": policy.cache_scope,
+        "declared": names.has(policy),
+    }

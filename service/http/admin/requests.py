@@ -1,0 +1,57 @@
+"""What every request of an admin has: its place, who it is from, a small body in JSON, and what it works on."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from service.gateway.administration import Administration
+from service.http.errors import UNSUPPORTED_TYPE, Refusal
+from service.http.schemas import ErrorResponse, inline_schema, parse_json_request
+from service.http.services import services_of
+from service.http.uploads import media_type_of, read_body
+
+MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_S = 30.0
+
+
+def make_router() -> APIRouter:
+    """Return a router for one kind of thing.
+
+    Not to be included in another one: metrics name a route by the path it was made with,
+    which a prefix that is added later is no part of.
+    """
+    return APIRouter(
+        prefix="/admin",
+        tags=["Administration"],
+        responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
+    )
+
+
+def administration_of(request: Request) -> Administration:
+    """Return the use case that most of them call."""
+    return services_of(request.scope).administration
+
+
+def name_of_admin(request: Request) -> str:
+    """Return how the audit names the admin: the operator's own key has no id."""
+    key_id: str | None = request.scope["state"]["identity"].key_id
+    return key_id or "bootstrap"
+
+
+async def read_fields(request: Request, schema: type[BaseModel]) -> dict[str, Any]:
+    """Return the fields of a body that are given and are not null; raises `InvalidOrder`."""
+    return parse_json_request(await read_small_body(request), schema)
+
+
+async def read_small_body(request: Request) -> bytes:
+    """Return the body, which is never larger than `MAX_BODY_BYTES`."""
+    if media_type_of(request) != "application/json":
+        raise Refusal(UNSUPPORTED_TYPE)
+    return await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
+
+
+def body_of(schema: type[BaseModel]) -> dict[str, Any]:
+    """Return how the OpenAPI document describes a body of *schema*."""
+    content = {"application/json": {"schema": inline_schema(schema)}}
+    return {"requestBody": {"required": True, "content": content}}

@@ -1,0 +1,89 @@
+"""`/admin/teams`: made, changed, closed, opened again and listed."""
+
+from typing import Any, Literal
+
+import orjson
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
+from starlette.responses import Response
+
+from service.domain.callers import DeclaredNames, Team
+from service.gateway.administration import TeamChanges
+from service.http.admin.answers import answer, answer_list
+from service.http.admin.requests import (
+    administration_of,
+    body_of,
+    make_router,
+    name_of_admin,
+    read_small_body,
+)
+from service.http.schemas import parse_json_request
+
+router = make_router()
+
+
+class PutTeamRequest(BaseModel):
+    """Body of `PUT /admin/teams/{name}`. What is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    policy: StrictStr | None = Field(None, description="Limits the team as a whole; null takes it away.")
+    user_policy: StrictStr | None = Field(None, description="Limits each of its users; null takes it away.")
+    closed: StrictBool | None = Field(None, description="A closed team can spend nothing.")
+
+
+class TeamEntry(BaseModel):
+    """A team; one that is declared in the configuration file cannot be changed here."""
+
+    object: Literal["team"] = "team"
+    name: str
+    policy: str | None
+    user_policy: str | None
+    closed: bool
+    declared: bool
+
+
+class TeamList(BaseModel):
+    """All teams, also those that were never put but have spent."""
+
+    object: Literal["list"] = "list"
+    data: list[TeamEntry]
+
+
+@router.get("/teams", operation_id="adminListTeams", summary="List teams", response_model=TeamList)
+async def list_teams(request: Request) -> Response:
+    """List teams, also those that are known by their spending alone."""
+    administration = administration_of(request)
+    names = await administration.declared_names()
+    return answer_list([_describe_team(team, names) for team in await administration.teams()])
+
+
+@router.put(
+    "/teams/{name}",
+    operation_id="adminPutTeam",
+    summary="Make a team, change it, close it or reopen it: what is left out stays, null takes a policy away",
+    response_model=TeamEntry,
+    openapi_extra=body_of(PutTeamRequest),
+)
+async def put_team(request: Request, name: str) -> Response:
+    """Make a team, or change what is given."""
+    body = await read_small_body(request)
+    fields = parse_json_request(body, PutTeamRequest)
+    # An explicit null says something here, unlike in an order.
+    fields |= dict.fromkeys(orjson.loads(body).keys() & {"policy", "user_policy"} - fields.keys())
+    if "closed" in fields:
+        fields["is_closed"] = fields.pop("closed")
+    administration = administration_of(request)
+    team = await administration.change_team(name_of_admin(request), TeamChanges(name=name, fields=fields))
+    return answer(_describe_team(team, DeclaredNames()))
+
+
+def _describe_team(team: Team, names: DeclaredNames) -> dict[str, Any]:
+    return {
+        "object": "team",
+        "name": team.name,
+        "policy": team.policy,
+        "user_policy": team.user_policy,
+        "closed": team.is_closed,
+        "declared": names.has(team),
+    }

@@ -1,0 +1,99 @@
+"""`/admin/usage`: what was spent, by whom, as JSON or as a table for a spreadsheet."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Literal
+
+from fastapi import Request
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from service.domain.errors import InvalidOrder
+from service.gateway.usage import sum_up
+from service.http.admin.answers import answer_list
+from service.http.admin.requests import administration_of, make_router
+from service.http.query import FROM_AND_TO, read_choice, read_day, read_query, text_parameter
+from service.http.services import services_of
+from service.http.tables import columns_of, to_record, write_csv
+from service.ports.ledger import LedgerEntry
+
+MOST_DAYS = 400
+MOST_ROWS = 50_000
+_GROUPS = ("day", "team", "user", "model")
+_USERS_WITHOUT_NAME = frozenset({"anonymous", "erased"})
+
+router = make_router()
+
+
+class UsageRow(BaseModel):
+    """One sum; columns that were not asked for are left out. Images without a known price are in `unpriced` alone."""
+
+    day: str | None = None
+    team: str | None = None
+    user: str | None = None
+    model: str | None = None
+    realm: str
+    outcome: str
+    images: int
+    microusd: int
+    unpriced: int
+
+
+class UsageTable(BaseModel):
+    """Sums of the ledger."""
+
+    object: Literal["list"] = "list"
+    data: list[UsageRow]
+
+
+@router.get(
+    "/usage",
+    operation_id="adminGetUsage",
+    summary="What was spent, as JSON or CSV",
+    response_model=UsageTable,
+    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
+    openapi_extra={
+        "parameters": [
+            *FROM_AND_TO,
+            text_parameter("team", "Only this team's."),
+            text_parameter("user", "Only this person's: a name, or the hash that usage shows."),
+            text_parameter("group", "Add up by this, realm and outcome.", enum=list(_GROUPS)),
+            text_parameter("format", "Instead of the Accept header.", enum=["json", "csv"]),
+        ]
+    },
+)
+async def get_usage(request: Request) -> Response:
+    """Sum up the ledger; too many rows are refused rather than held in memory."""
+    services = services_of(request.scope)
+    query = read_query(request, {"from", "to", "team", "user", "group", "format"})
+    days = services.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
+    group = read_choice(query, "group", _GROUPS)
+    is_csv = read_choice(query, "format", ("json", "csv")) == "csv" or (
+        "format" not in query and "text/csv" in request.headers.get("accept", "")
+    )
+    columns = columns_of([group] if group else [])
+    entries = services.usage.entries(days, team=query.get("team"), user=_read_user(request, query))
+    rows = await sum_up(_bounded(entries) if group is None else entries, columns)
+    if is_csv:
+        headers = {"content-disposition": f'attachment; filename="usage-{days[0]}-{days[-1]}.csv"'}
+        return Response(write_csv(rows, columns), media_type="text/csv", headers=headers)
+    return answer_list([to_record(row, columns) for row in rows])
+
+
+def _read_user(request: Request, query: Mapping[str, str]) -> str | None:
+    user = query.get("user")
+    if user is None or user in _USERS_WITHOUT_NAME:
+        return user
+    return administration_of(request).hash_of(user)
+
+
+async def _bounded(entries: AsyncIterator[LedgerEntry]) -> AsyncIterator[LedgerEntry]:
+    count = 0
+    async for entry in entries:
+        count += 1
+        if count > MOST_ROWS:
+            raise InvalidOrder(
+                f"These are more than {MOST_ROWS} sums. Add them up with 'group', or narrow 'from', 'to', "
+                "'team' or 'user'; `image-gateway usage export` has no such bound.",
+                param="group",
+            )
+        yield entry

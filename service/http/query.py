@@ -1,0 +1,64 @@
+"""Query parameters: how they are read, and how the OpenAPI document describes them.
+
+Failure behaviour: closed. What is unknown, given twice or not understood is refused: a
+slip must not widen what is asked for.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+from fastapi import Request
+
+from service.domain.errors import InvalidOrder
+
+
+def text_parameter(name: str, description: str, **schema: object) -> dict[str, Any]:
+    """Return how the OpenAPI document describes an optional query parameter."""
+    return {
+        "name": name,
+        "in": "query",
+        "required": False,
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
+
+
+FROM_AND_TO = (
+    text_parameter("from", "First day, UTC; the first of the month unless given.", format="date"),
+    text_parameter("to", "Last day, UTC; today unless given.", format="date"),
+)
+
+
+def read_query(request: Request, known: set[str]) -> dict[str, str]:
+    """Return the query parameters, of which none may be unknown or given twice; an empty one is an absent one."""
+    query: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name not in known:
+            raise InvalidOrder(
+                f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
+            )
+        if name in query:
+            raise InvalidOrder(f"The parameter '{name}' is given twice.", param=name)
+        if value:
+            query[name] = value
+    return query
+
+
+def read_day(query: dict[str, str], name: str) -> date | None:
+    """Return a day of the query."""
+    text = query.get(name)
+    if text is None:
+        return None
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError as error:
+        raise InvalidOrder(f"Invalid '{name}': a day is written 2026-11-30.", param=name) from error
+
+
+def read_choice(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
+    """Return a parameter that is one of *choices*."""
+    value = query.get(name)
+    if value is not None and value not in choices:
+        raise InvalidOrder(f"Invalid '{name}': supported values are {', '.join(choices)}.", param=name)
+    return value
