@@ -1,4 +1,7 @@
-"""What admins did, and where it is kept."""
+"""What admins did, and where it is kept.
+
+Failure behaviour: an act that may not have been kept is `StateUnavailable`, never silence.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol

@@ -1,4 +1,8 @@
-"""The sandbox as a child: a provider that paints, reached over a socket like any other."""
+"""The sandbox as a child: a provider that paints, reached over a socket like any other.
+
+Failure behaviour: one that does not start is `ChildFailed`; orders that meet its restart
+fail as with any provider.
+"""
 
 import asyncio
 import socket

@@ -1,6 +1,7 @@
 """The HTTP server: where it listens, and how it stops.
 
 The first signal drains, the second cuts off, and answers still leave before it ends.
+Failure behaviour: an address that cannot be had is told before anything is started.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """The supervisor: data directory, embedded Valkey, sandbox and the server; the only owner of child processes.
 
 Everything is opened in order and closed in reverse: children are stopped after the
-orders have drained.
+orders have drained. Failure behaviour: closed; what cannot be opened ends the start.
 """
 
 import asyncio

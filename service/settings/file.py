@@ -1,4 +1,7 @@
-"""The configuration file: what is a table and so no variable. Every mistake is told with its line."""
+"""The configuration file: what is a table and so no variable.
+
+Failure behaviour: closed. Every mistake is told with its line, and none is passed over.
+"""
 
 import tomllib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is said of a setting that is missing or wrong."""
+"""What is said of a setting that is missing or wrong; it ends the start, or the command."""
 
 
 class SettingsError(ValueError):

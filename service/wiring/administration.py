@@ -1,4 +1,7 @@
-"""What admins work with, over HTTP and from a shell: keys, teams, policies, the ledger, the audit."""
+"""What admins work with, over HTTP and from a shell: keys, teams, policies, the ledger, the audit.
+
+Failure behaviour: nothing is asked here; what is made raises `StateUnavailable` when used.
+"""
 
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.notices import RedisNotices

@@ -1,4 +1,8 @@
-"""Who may call: credentials, keys in Redis, tokens of an identity provider, and what the file declares."""
+"""Who may call: credentials, keys in Redis, tokens of an identity provider, and what the file declares.
+
+Failure behaviour: without Redis a process starts and knows only what is declared; the
+callers' watcher goes on trying.
+"""
 
 from contextlib import AsyncExitStack, suppress
 

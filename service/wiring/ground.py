@@ -1,4 +1,7 @@
-"""What every part of a process stands on: the settings, what was found around it, Redis, the clock, telemetry."""
+"""What every part of a process stands on: the settings, what was found around it, Redis, the clock, telemetry.
+
+Failure behaviour: opening connects to nothing, so it fails for no one's absence.
+"""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""Where images are kept, by whom, for how long, and what changes them."""
+"""Where images are kept, by whom, for how long, and what changes them.
+
+Failure behaviour: a store that cannot be used does not end the start: it is tried once, and
+what needs it is refused until it works.
+"""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""What works on orders: the path of `gateway/generate.py` with every step it takes."""
+"""What works on orders: the path of `gateway/generate.py` with every step it takes.
+
+Failure behaviour: leaving waits for the orders under way, as long as the drain time.
+"""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass

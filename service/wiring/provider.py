@@ -1,4 +1,8 @@
-"""The provider: where it is, how fast it may be asked, and who judges prompts before that."""
+"""The provider: where it is, how fast it may be asked, and who judges prompts before that.
+
+Failure behaviour: nothing is sent here, so a provider that is away is met by the first
+order, not by the start.
+"""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass

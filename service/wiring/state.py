@@ -1,4 +1,7 @@
-"""The state that processes share: Redis, the local share while it is away, the outbox for what it missed."""
+"""The state that processes share: Redis, the local share while it is away, the outbox for what it missed.
+
+Failure behaviour: see `gateway/state.py`; nothing is asked here.
+"""
 
 from service.adapters.outbox import FileOutbox
 from service.adapters.redis.orders import RedisOrderBook

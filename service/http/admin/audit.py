@@ -1,4 +1,4 @@
-"""`/admin/audit`: what admins did, read and never changed."""
+"""`/admin/audit`: what admins did, read and never changed. 503 while it cannot be read."""
 
 from typing import Any, Literal
 
