@@ -11,7 +11,8 @@ _AUTH = {
 }
 
 
-def greet(settings: Settings, surroundings: Surroundings) -> str:
+def write_greeting(settings: Settings, surroundings: Surroundings) -> str:
+    """Return where it is, what it works with, and what to try first."""
     url = surroundings.public_url
     backend = (
         "sandbox (painted test pictures; set OPENAI_API_KEY for real ones)"

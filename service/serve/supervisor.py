@@ -13,7 +13,7 @@ import uvloop
 from service.app import create_app
 from service.serve.children import ChildFailed
 from service.serve.directory import locked, prepare_directory, secrets_of
-from service.serve.greeting import greet
+from service.serve.greeting import write_greeting
 from service.serve.sandbox import run_sandbox
 from service.serve.server import bound_socket, make_server
 from service.serve.valkey import embedded_valkey
@@ -51,7 +51,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             secrets=secrets,
         )
         app = create_app(settings, surroundings)
-        server = make_server(app, settings, lambda: announce(greet(settings, surroundings)))
+        server = make_server(app, settings, lambda: announce(write_greeting(settings, surroundings)))
         await server.serve(sockets=[listener])
         if not server.started:
             raise ChildFailed("The server did not start; see its messages above.")
