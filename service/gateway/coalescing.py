@@ -33,7 +33,17 @@ class Coalescing:
             progress.error = OrderFailed((NOT_SENT,), kept=progress.filled)
             return places
         progress.awaiting = awaited
-        for index, landing in (await self._wait(progress, awaited)).items():
+        # Not a coroutine of its own: thousands may wait at once, and each frame is memory.
+        self.telemetry.record(InFlight(waiters=1))
+        try:
+            left_s = max(0.0, progress.order.deadline_s - self.clock.monotonic_s())
+            # A stream wants each image as soon as it is there; an answer in JSON wants them all.
+            landings = await self.flights.wait(
+                progress.accepted.pool or "", awaited, left_s=left_s, for_all=not progress.order.is_streamed
+            )
+        finally:
+            self.telemetry.record(InFlight(waiters=-1))
+        for index, landing in landings.items():
             outcome = landing.failure or await self._load(progress, landing)
             if outcome is None:
                 continue
@@ -51,17 +61,6 @@ class Coalescing:
         """Have others ask who wait for the same: an order that was sent to ask for them too goes no further."""
         for index in progress.awaiting:
             self.flights.wake(progress.accepted.pool or "", index)
-
-    async def _wait(self, progress: Progress, awaited: tuple[int, ...]) -> dict[int, Landing]:
-        self.telemetry.record(InFlight(waiters=1))
-        try:
-            left_s = max(0.0, progress.order.deadline_s - self.clock.monotonic_s())
-            # A stream wants each image as soon as it is there; an answer in JSON wants them all.
-            return await self.flights.wait(
-                progress.accepted.pool or "", awaited, left_s=left_s, for_all=not progress.order.is_streamed
-            )
-        finally:
-            self.telemetry.record(InFlight(waiters=-1))
 
     async def _load(self, progress: Progress, landing: Landing) -> tuple[Image, bytes | None] | None:
         """Return the image as it will be delivered, or None where it cannot be."""
