@@ -1,7 +1,8 @@
-"""Pictures with Pillow: headers are read here, pixels only in a small pool of processes.
+"""Pictures with Pillow, in a small pool of processes; of those made for us, only the header is read here.
 
-Encoding a PNG takes hundreds of milliseconds of CPU, and a decoder is the likeliest
-thing to be broken by hostile bytes: neither happens in the process that serves.
+Encoding a PNG takes hundreds of milliseconds of CPU, reading megabytes of metadata takes
+seconds, and a decoder is the likeliest thing to be broken by hostile bytes: none of that
+happens in the loop that serves. What callers send is opened in a thread (`read_input`).
 """
 
 import asyncio
@@ -18,7 +19,9 @@ from typing import TypeVar, TypeVarTuple
 from PIL import Image as PillowImage
 from PIL import ImageOps
 
+from service.domain.headers import Header, read_crowded_header, read_header
 from service.domain.images import Finish, InputImage
+from service.domain.segments import Crowded
 from service.orphans import die_with_parent
 from service.ports.pictures import Picture, PictureBroken
 
@@ -46,7 +49,7 @@ class PillowPictures:
 
     async def finish(self, data: bytes, finish: Finish | None) -> Picture:
         """Implement `Pictures.finish`."""
-        picture = read_header(data)
+        picture = judge(data, await self._read_header(data))
         # Moving and drawn pictures pass through: resampling would take their frames, or what makes them scale.
         if finish is None or picture.format in ("gif", "svg"):
             return picture
@@ -57,6 +60,13 @@ class PillowPictures:
         except (OSError, ValueError, SyntaxError, BrokenExecutor) as error:
             raise PictureBroken from error
         return Picture(finished, picture.format, finish.width, finish.height)
+
+    async def _read_header(self, data: bytes) -> Header | None:
+        try:
+            return read_header(data)
+        except Crowded:
+            # It is paid for all the same: read where nobody waits but its own order.
+            return await self._finishing.run(read_crowded_header, data)
 
     def read_input(self, role: str, path: str, digest: str, size_bytes: int) -> InputImage:
         """Implement `InputPictures.read_input`."""
@@ -123,29 +133,18 @@ class _Workers:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-_MOST_FILL_PAIRS = 65_536
-"""Fill bytes between the segments of a JPEG are read one by one: megabytes of them take seconds."""
-
-
-def read_header(data: bytes) -> Picture:
-    """Return format and pixels from the header alone; no pixel is decoded.
+def judge(data: bytes, header: Header | None) -> Picture:
+    """Return the picture that *header* is of; no pixel is decoded.
 
     Raises:
-        PictureBroken: not a PNG, JPEG or WebP, larger than `MAX_PIXELS`, or padded so
-            much that reading it would hold everybody up.
+        PictureBroken: not a PNG, JPEG, WebP, GIF or SVG, cut off, or larger than `MAX_PIXELS`.
     """
-    if data[:64].lstrip()[:4].lower() in (b"<svg", b"<?xm"):
-        return Picture(data, "svg", 0, 0)
-    if data.startswith(b"\xff\xd8") and data.count(b"\xff\xff") > _MOST_FILL_PAIRS:
+    if header is None:
         raise PictureBroken
-    try:
-        with _quiet_bombs(), PillowImage.open(io.BytesIO(data), formats=tuple(FORMATS)) as opened:
-            width, height, name = *opened.size, FORMATS[str(opened.format)]
-    except (OSError, ValueError, SyntaxError, KeyError, PillowImage.DecompressionBombError) as error:
-        raise PictureBroken from error
-    if width * height > MAX_PIXELS or not _is_whole(data, name):
+    kind, width, height = header
+    if kind != "svg" and not (0 < width * height <= MAX_PIXELS and _is_whole(data, kind)):
         raise PictureBroken
-    return Picture(data, name, width, height)
+    return Picture(data, kind, width, height)
 
 
 def _is_whole(data: bytes, kind: str) -> bool:

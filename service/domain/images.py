@@ -188,11 +188,15 @@ class CallMade:
 
 
 class Credentials(StrEnum):
-    """Content credentials that a provider embeds in a picture: not there, untouched, or lost in resampling."""
+    """Content credentials that a provider embeds in a picture: not there, untouched, or lost in resampling.
+
+    Unknown where a file has so many segments that it was not searched to its end.
+    """
 
     NONE = "none"
     KEPT = "kept"
     LOST = "lost"
+    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """From a provider's bytes to images that are ours: finished, priced, named and stored."""
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 
@@ -12,6 +13,9 @@ from service.domain.pricing import estimate_image, price_usage
 from service.ports.clock import Clock
 from service.ports.pictures import Picture, PictureBroken, Pictures
 from service.ports.store import ImageStore
+
+_HASHED_AT_ONCE_BYTES = 2 * 1024 * 1024
+"""An ordinary picture, a millisecond or two; the largest that is read takes sixty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Keeper:
             )
         cost = price_usage(model, usage) if usage else None
         image = Image(
-            digest=hashlib.sha256(picture.data).hexdigest(),
+            digest=await _digest(picture.data),
             format=picture.format,
             width=picture.width,
             height=picture.height,
@@ -78,9 +82,21 @@ class Keeper:
         return Kept(image, picture.data, is_stored=True)
 
 
+async def _digest(data: bytes) -> str:
+    """Hash *data*, letting others have the loop after each part."""
+    digest = hashlib.sha256(data[:_HASHED_AT_ONCE_BYTES])
+    for start in range(_HASHED_AT_ONCE_BYTES, len(data), _HASHED_AT_ONCE_BYTES):
+        await asyncio.sleep(0)
+        digest.update(data[start : start + _HASHED_AT_ONCE_BYTES])
+    return digest.hexdigest()
+
+
 def _credentials(raw: RawImage, picture: Picture) -> Credentials:
     """Tell what became of the provider's content credentials: new pixels would belie them, so none are copied."""
-    if not has_credentials(raw.data):
+    had = has_credentials(raw.data)
+    if had is None:
+        return Credentials.UNKNOWN
+    if not had:
         return Credentials.NONE
     return Credentials.KEPT if picture.data == raw.data else Credentials.LOST
 

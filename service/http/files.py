@@ -57,7 +57,8 @@ class ImageInfo(BaseModel):
     width: int
     height: int
     content_credentials: str = Field(
-        description="What became of the provider's C2PA data: `kept` untouched, `lost` in resampling, or `none` came."
+        description="What became of the provider's C2PA data: `kept` untouched, `lost` in resampling, or `none` came; "
+        "`unknown` in a file of more segments than are searched."
     )
     cost_microusd: int | None = Field(description="Null: the price is not known.")
     team: str

@@ -17,9 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from service.adapters.pillow import MAX_PIXELS, PillowPictures, read_header, resample
+from service.adapters.pillow import MAX_PIXELS, PillowPictures, judge, resample
+from service.domain.headers import read_header
 from service.domain.images import Finish
-from service.ports.pictures import PictureBroken
+from service.domain.segments import MOST_SEGMENTS
+from service.ports.pictures import Picture, PictureBroken
 from service.sandbox.marks import Mark, draw_mark, read_mark
 
 MARK = Mark(order_hash="0123456789abcdef", serial=77)
@@ -55,6 +57,10 @@ def size_of(file: bytes) -> tuple[int, int]:
         return image.size
 
 
+def read(data: bytes) -> Picture:
+    return judge(data, read_header(data))
+
+
 @pytest.fixture
 async def pictures() -> AsyncIterator[PillowPictures]:
     opened = PillowPictures(workers=1)
@@ -66,7 +72,7 @@ async def pictures() -> AsyncIterator[PillowPictures]:
 def test_a_header_tells_format_and_size(name: str, known: str) -> None:
     file = marked(320, 200, name)
 
-    picture = read_header(file)
+    picture = read(file)
 
     assert (picture.data, picture.format, picture.width, picture.height) == (file, known, 320, 200)
 
@@ -74,7 +80,7 @@ def test_a_header_tells_format_and_size(name: str, known: str) -> None:
 @pytest.mark.parametrize("name", ["BMP", "TIFF", "ICO", "PPM", "PDF"])
 def test_other_formats_are_none_of_ours(name: str) -> None:
     with pytest.raises(PictureBroken):
-        read_header(file_of(Image.new("RGB", (64, 64)), name))
+        read(file_of(Image.new("RGB", (64, 64)), name))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +97,7 @@ def test_other_formats_are_none_of_ours(name: str) -> None:
 )
 def test_what_is_no_picture_is_broken(data: bytes) -> None:
     with pytest.raises(PictureBroken):
-        read_header(data)
+        read(data)
 
 
 @pytest.mark.parametrize(
@@ -101,13 +107,13 @@ def test_a_bomb_is_known_by_its_header(width: int, height: int) -> None:
     started_s = time.process_time()
 
     with pytest.raises(PictureBroken):
-        read_header(png_claiming(width, height))
+        read(png_claiming(width, height))
 
     assert time.process_time() - started_s < 0.5
 
 
 def test_the_largest_picture_a_model_makes_is_none() -> None:
-    assert read_header(png_claiming(3840, 2160)).width == 3840
+    assert read(png_claiming(3840, 2160)).width == 3840
 
 
 def test_a_picture_in_several_frames_is_judged_like_any_other() -> None:
@@ -117,7 +123,7 @@ def test_a_picture_in_several_frames_is_judged_like_any_other() -> None:
     first.save(target, "MPO", save_all=True, append_images=[second])
 
     try:
-        picture = read_header(target.getvalue())
+        picture = read(target.getvalue())
     except PictureBroken:
         return
 
@@ -138,7 +144,7 @@ def test_no_bytes_do_more_than_be_refused(changes: list[tuple[int, int]], length
         data[place] = value
 
     try:
-        picture = read_header(bytes(data[:length]))
+        picture = read(bytes(data[:length]))
     except PictureBroken:
         return
 
@@ -151,7 +157,7 @@ def test_resampling_keeps_format_and_what_the_picture_shows(name: str, size: int
     small = resample(marked(1024, 1024, name), size, size)
 
     assert size_of(small) == (size, size)
-    assert read_header(small).format == name.lower()
+    assert read(small).format == name.lower()
     assert read_mark(small) == MARK
 
 
@@ -266,7 +272,7 @@ def workers() -> set[int]:
 def test_a_header_is_read_without_a_trace_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    read_header(marked(64, 64))
+    read(marked(64, 64))
 
     assert list(tmp_path.iterdir()) == []
 
@@ -277,13 +283,43 @@ def test_a_picture_that_was_cut_off_is_broken(name: str) -> None:
     whole = file_of(Image.effect_noise((256, 256), 90).convert("RGB"), name)
 
     with pytest.raises(PictureBroken):
-        read_header(whole[: len(whole) // 2])
+        read(whole[: len(whole) // 2])
 
 
-def test_a_jpeg_that_is_mostly_padding_is_refused_at_once() -> None:
-    """Its fill bytes are valid, and read one by one."""
-    whole = marked(64, 64, "JPEG")
+@pytest.mark.parametrize("padding", [b"\xff" * 300_000, b"\xff\xfe\x00\x02" * (MOST_SEGMENTS + 1)])
+async def test_a_jpeg_that_is_mostly_padding_is_kept(pictures: PillowPictures, padding: bytes) -> None:
+    """It is paid for; what takes long to read is read in a worker."""
+    whole = marked(64, 48, "JPEG")
+    file = whole[:2] + padding + whole[2:]
 
-    assert read_header(whole[:2] + b"\xff" * 1000 + whole[2:]).format == "jpeg"
+    picture = await pictures.finish(file, None)
+
+    assert (picture.data, picture.format, picture.width, picture.height) == (file, "jpeg", 64, 48)
+
+
+async def test_only_what_is_crowded_before_its_frame_goes_to_a_worker(pictures: PillowPictures) -> None:
+    whole = marked(64, 48, "JPEG")
+    before = workers()
+
+    await pictures.finish(whole[:2] + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS - 10) + whole[2:], None)
+    assert workers() <= before
+
+    await pictures.finish(whole[:2] + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS + 1) + whole[2:], None)
+    assert workers() - before
+
+
+async def test_a_jpeg_of_nothing_but_padding_is_broken(pictures: PillowPictures) -> None:
     with pytest.raises(PictureBroken):
-        read_header(whole[:2] + b"\xff" * 300_000 + whole[2:])
+        await pictures.finish(b"\xff\xd8" + b"\xff\x01" * (MOST_SEGMENTS + 1) + b"\xff\xd9", None)
+
+
+async def test_a_million_empty_chunks_are_not_looked_at(pictures: PillowPictures) -> None:
+    """Its size is in the first chunk."""
+    whole, empty = marked(64, 48), b"\x00\x00\x00\x00prVt" + zlib.crc32(b"prVt").to_bytes(4)
+    file = whole[:33] + empty * 1_000_000 + whole[33:]
+    before = workers()
+
+    picture = await pictures.finish(file, None)
+
+    assert (picture.data, picture.width, picture.height) == (file, 64, 48)
+    assert workers() <= before

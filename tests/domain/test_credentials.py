@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from service.domain.credentials import has_credentials
+from service.domain.segments import MOST_SEGMENTS
 
 STORE = (
     b"\x00\x00\x00\x2ejumb\x00\x00\x00\x26jumd"
@@ -130,7 +131,7 @@ def test_what_only_looks_like_them_is_none(make: Callable[[], bytes]) -> None:
 def test_a_file_cut_off_anywhere_is_no_fault(make: Callable[[], bytes]) -> None:
     file = make()
 
-    assert all(has_credentials(file[:end]) in (True, False) for end in range(len(file)))
+    assert all(has_credentials(file[:end]) is not None for end in range(len(file)))
 
 
 HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF\x00\x00\x00\x00WEBP", b"GIF89a", b"<svg>", b"")
@@ -138,13 +139,73 @@ HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"RIFF\x00\x00\x00\x00WEBP", b"GIF89
 
 @given(st.sampled_from(HEADS), st.binary(max_size=200))
 def test_no_bytes_are_a_fault(head: bytes, rest: bytes) -> None:
-    assert has_credentials(head + rest) in (True, False)
+    assert has_credentials(head + rest) is not None
 
 
 @pytest.mark.parametrize("piece", [b"<!--", b"<", b"<a", b"<![CDATA["])
 def test_a_hostile_drawing_is_walked_through_once(piece: bytes) -> None:
     """Unclosed things must not be looked for again and again: this would take minutes."""
-    assert not has_credentials(b"<svg>" + piece * 500_000)
+    assert has_credentials(b"<svg>" + piece * 500_000) is not True
+
+
+GIF_PALETTE_END = 13 + 3 * 2 ** (encoded("GIF")[10] % 8 + 1)
+PADDING = {
+    "PNG": (33, png_chunk(b"prVt", b"")),
+    "JPEG": (2, b"\xff\xfe\x00\x02"),
+    "WEBP": (12, b"prVt\x00\x00\x00\x00"),
+    "GIF": (GIF_PALETTE_END, b"\x21\xfe\x00"),
+}
+"""Where segments that mean nothing may stand in a file, and one of them."""
+
+
+def padded(file: bytes, kind: str, count: int) -> bytes:
+    place, piece = PADDING[kind]
+    return file[:place] + piece * count + file[place:]
+
+
+MAKERS: dict[str, Callable[[], bytes]] = {
+    "PNG": with_png_chunk,
+    "JPEG": with_jpeg_segment,
+    "WEBP": with_riff_chunk,
+    "GIF": with_gif_extension,
+}
+
+
+@pytest.mark.parametrize("kind", PADDING)
+def test_of_a_crowded_file_it_is_not_known(kind: str) -> None:
+    """Walking through the millions of segments that 64 MB can hold would stop the loop for seconds."""
+    assert has_credentials(padded(MAKERS[kind](), kind, MOST_SEGMENTS - 100)) is True
+    assert has_credentials(padded(encoded(kind), kind, MOST_SEGMENTS - 100)) is False
+    assert has_credentials(padded(MAKERS[kind](), kind, MOST_SEGMENTS + 1)) is None
+    assert has_credentials(padded(encoded(kind), kind, MOST_SEGMENTS + 1)) is None
+
+
+@pytest.mark.parametrize("kind", PADDING)
+def test_what_comes_before_the_crowd_is_found(kind: str) -> None:
+    file = MAKERS[kind]()
+    if kind == "WEBP":  # its credentials come last
+        body = file[12:] + PADDING[kind][1] * (MOST_SEGMENTS + 1)
+        assert has_credentials(file[:12] + body) is True
+        return
+    place, piece = PADDING[kind]
+    store_end = place + len(file) - len(encoded(kind))
+
+    assert has_credentials(file[:store_end] + piece * (MOST_SEGMENTS + 1) + file[store_end:]) is True
+
+
+@pytest.mark.parametrize("padding", ["<a/>" * (MOST_SEGMENTS + 1), f"<!--{'x' * 5_000_000}-->"])
+def test_of_a_crowded_drawing_it_is_not_known(padding: str) -> None:
+    assert has_credentials(svg(MANIFEST, before=padding)) is None
+    assert has_credentials(svg("", before=padding)) is None
+    assert has_credentials(svg(MANIFEST) + padding.encode()) is True
+
+
+@pytest.mark.parametrize("blocks", [b"\x01x", b"\xff" + b"x" * 255])
+def test_the_blocks_of_an_extension_count_too(blocks: bytes) -> None:
+    file = encoded("GIF")
+    extension = b"\x21\xfe" + blocks * (MOST_SEGMENTS + 1) + b"\x00"
+
+    assert has_credentials(file[:GIF_PALETTE_END] + extension + file[GIF_PALETTE_END:]) is None
 
 
 @pytest.mark.parametrize("between", [b"\xff", b"\xff\xff\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xd7\xff\x01"])

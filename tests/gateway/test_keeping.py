@@ -3,9 +3,10 @@ from hashlib import sha256
 
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import Credentials, Finish, RawImage
+from service.domain.segments import MOST_SEGMENTS
 from service.gateway.keeping import Keeper, Kept
 from service.ports.pictures import Picture
-from tests.domain.test_credentials import with_png_chunk
+from tests.domain.test_credentials import padded, with_png_chunk
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.storage import FakePictures, FakeStore
 from tests.fakes.values import USAGE, a_call_made, a_catalog, a_sent_order, an_image
@@ -159,6 +160,26 @@ async def test_a_picture_that_came_without_has_none() -> None:
 
     assert isinstance(kept, Kept)
     assert kept.image.credentials is Credentials.NONE
+
+
+async def test_of_a_crowded_picture_the_credentials_are_unknown_and_the_bytes_kept() -> None:
+    store, crowded = FakeStore(), padded(with_png_chunk(), "PNG", MOST_SEGMENTS + 1)
+
+    [kept] = await a_keeper(store=store).keep(a_call_made(crowded), a_sent_order(), MODEL)
+
+    assert isinstance(kept, Kept)
+    assert kept.image.credentials is Credentials.UNKNOWN
+    assert store.blobs == {kept.image.name: crowded}
+
+
+async def test_a_large_picture_has_the_same_name_as_it_would_if_it_were_small() -> None:
+    """It is hashed in parts."""
+    large = bytes(5 * 1024 * 1024 + 1)
+
+    [kept] = await a_keeper().keep(a_call_made(large), a_sent_order(), MODEL)
+
+    assert isinstance(kept, Kept)
+    assert kept.image.digest == sha256(large).hexdigest()
 
 
 async def test_the_answered_model_stays_with_the_image() -> None:
