@@ -1,13 +1,20 @@
-"""HTTP/1.1 parsing: uvicorn's httptools protocol with three repairs.
+"""HTTP/1.1 parsing: uvicorn's httptools protocol with four repairs.
 
 * An offer to upgrade, which every `java.net.http.HttpClient` makes (to h2c), is
   declined; httptools would otherwise swallow the body behind it
   (Kludex/uvicorn#2722). Ignoring an upgrade is what RFC 9110, 7.8 allows.
 * A head is bounded in size and in time.
 * Bytes that are no HTTP are answered in the OpenAI error envelope.
+* A client that takes nothing of its answer any more is disconnected: what it does not
+  read lies in memory, and uvicorn waits for it for ever, even to close. To the application
+  it is one that has gone away.
 """
 
+import struct
 from asyncio import TimerHandle
+from contextlib import suppress
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Any
 
 import httptools
@@ -19,6 +26,15 @@ MAX_HEAD_BYTES = 32 * 1024
 MAX_HEAD_S = 10.0
 MAX_DISCARDED_BYTES = 128 * 1024 * 1024
 """What a client may still send after it has been answered, so that it gets to read the answer."""
+
+MAX_STALL_S = 60.0
+"""How long a client may take nothing of what is waiting for it.
+
+As nginx (`send_timeout`), whose users' clients live with it. It counts bytes, not answers: by the end of
+a write, a slow reader would be taken for one that has stopped (envoyproxy/envoy#34035).
+"""
+_STALL_CHECKS = 4
+"""In how many steps that time is counted: it is cut off at most a quarter late."""
 
 _FIELD_BYTES = len(b": \r\n")
 
@@ -40,10 +56,18 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         "_in_head",
         "_is_refused",
         "_offers_upgrade",
+        "_stall_check_s",
+        "_stall_timer",
+        "_stalled_checks",
+        "_unread_bytes",
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, max_stall_s: float = MAX_STALL_S, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._stall_check_s = max_stall_s / _STALL_CHECKS
+        self._stall_timer: TimerHandle | None = None
+        self._stalled_checks = 0
+        self._unread_bytes = 0
         self._in_head = True
         self._head_bytes = 0
         self._head_timer: TimerHandle | None = None
@@ -59,6 +83,8 @@ class GatewayHttpProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop_timer()
+        if self._stall_timer is not None:
+            self._stall_timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -112,6 +138,52 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         """A request is complete."""
         if not self._offers_upgrade and not self._is_refused:
             super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        """More is waiting for the client than its connection takes."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def resume_writing(self) -> None:
+        """The client has taken most of it."""
+        self._stalled_checks = 0
+        super().resume_writing()
+
+    def on_response_complete(self) -> None:
+        """The answer was written, which is not to say that it was taken."""
+        self._watch_reader()
+        super().on_response_complete()
+
+    def _watch_reader(self) -> None:
+        if self._stall_timer is None:
+            self._stalled_checks = 0
+            self._check_later()
+
+    def _check_later(self) -> None:
+        self._unread_bytes = self._count_unread()
+        self._stall_timer = self.loop.call_later(self._stall_check_s, self._check_reader)
+
+    def _check_reader(self) -> None:
+        """Disconnect a client that took no byte in all of the checks; no longer watch one that took everything."""
+        self._stall_timer = None
+        if self.transport.get_write_buffer_size() == 0:
+            return
+        unread_bytes = self._count_unread()
+        # While it grows, somebody writes: what was taken meanwhile shows in `resume_writing`, or in the next check.
+        self._stalled_checks = self._stalled_checks + 1 if unread_bytes >= self._unread_bytes else 0
+        if self._stalled_checks >= _STALL_CHECKS:
+            self.transport.abort()
+        else:
+            self._check_later()
+
+    def _count_unread(self) -> int:
+        """Return how much the client has not taken, here and in the kernel, which tells us of megabytes at a time."""
+        unread_bytes: int = self.transport.get_write_buffer_size()
+        connection = self.transport.get_extra_info("socket")
+        with suppress(OSError):  # Linux counts so; where it is not known, our own buffer has to do
+            (queued_bytes,) = struct.unpack("i", ioctl(connection.fileno(), TIOCOUTQ, bytes(4)))
+            unread_bytes += queued_bytes
+        return unread_bytes
 
     def _decline_upgrade(self) -> bytes:
         """Return the head just parsed without its offer, for a fresh parser."""

@@ -1,0 +1,161 @@
+"""Readers that stop reading are cut off; slow ones are not.
+
+On a real server with the gateway's own parser and loop, on real sockets; only its patience is shorter.
+"""
+
+import asyncio
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import uvicorn
+import uvloop
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from service.http.protocol import GatewayHttpProtocol
+from tests.http.wire import get
+from tests.processes import free_port
+
+STALL_S = 0.6
+PATIENCE_S = 10.0
+ANSWER_BYTES = 24 * 2**20
+"""More than the kernel takes from a server for a client that reads nothing."""
+PIECE = bytes(2**20)
+
+
+class ImpatientProtocol(GatewayHttpProtocol):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, max_stall_s=STALL_S, **kwargs)
+
+
+@dataclass(slots=True)
+class Server:
+    port: int
+    connections: set[Any]
+    was_left: threading.Event = field(default_factory=threading.Event)
+    """Set once the endless stream ended, because its reader had gone."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    async def answer(_: Request) -> Response:
+        return Response(bytes(ANSWER_BYTES))
+
+    async def stream(_: Request) -> Response:
+        async def pieces() -> AsyncIterator[bytes]:
+            try:
+                while True:
+                    yield PIECE
+                    await asyncio.sleep(0)
+            finally:
+                handle.was_left.set()
+
+        return StreamingResponse(pieces())
+
+    port = free_port()
+    app = Starlette(routes=[Route("/answer", answer), Route("/stream", stream)])
+    config = uvicorn.Config(
+        app, port=port, http=ImpatientProtocol, lifespan="off", log_config=None, timeout_keep_alive=1
+    )
+    running = uvicorn.Server(config)
+    handle = Server(port, running.server_state.connections)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        thread = threading.Thread(target=runner.run, args=(running.serve(),))
+        thread.start()
+        until(lambda: running.started)
+        yield handle
+        running.should_exit = True
+        thread.join()
+
+
+def until(condition: Any) -> None:
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
+def connect(server: Server, request: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", server.port), timeout=PATIENCE_S)
+    connection.sendall(request)
+    return connection
+
+
+def read_to_the_end(connection: socket.socket) -> int:
+    """Return how many bytes came before the server hung up."""
+    count = 0
+    try:
+        while data := connection.recv(2**20):
+            count += len(data)
+    except ConnectionResetError:
+        pass
+    return count
+
+
+def read_at_least(connection: socket.socket, size_bytes: int, *, at_once: int = 2**20) -> int:
+    """Return how many bytes came; the server must not hang up before."""
+    count = 0
+    while count < size_bytes:
+        data = connection.recv(at_once)
+        assert data, f"it hung up {size_bytes - count} bytes too early"
+        count += len(data)
+    return count
+
+
+@pytest.mark.parametrize("field", [(), ("Connection: close",)])
+def test_who_stops_reading_an_answer_is_cut_off(server: Server, field: tuple[str, ...]) -> None:
+    """Written in one piece, so that the application is through with it long before."""
+    with connect(server, get("/answer", *field)) as connection:
+        until(lambda: server.connections)
+        until(lambda: not server.connections)
+
+        assert read_to_the_end(connection) < ANSWER_BYTES
+
+
+def test_who_stops_reading_a_stream_has_gone_away(server: Server) -> None:
+    with connect(server, get("/stream")) as connection:
+        assert connection.recv(1000)
+
+        assert server.was_left.wait(PATIENCE_S)
+        until(lambda: not server.connections)
+
+
+def test_who_reads_slowly_gets_it_all(server: Server) -> None:
+    """A little at a time, which the kernel does not even tell the server about."""
+    with connect(server, get("/answer")) as connection:
+        count, until_s = 0, time.monotonic() + 5 * STALL_S
+        while time.monotonic() < until_s:
+            count += read_at_least(connection, 16 * 1024, at_once=16 * 1024)
+            time.sleep(STALL_S / 10)
+        assert count < ANSWER_BYTES / 8
+
+        count += read_at_least(connection, ANSWER_BYTES - count)
+
+    assert count >= ANSWER_BYTES
+
+
+def test_who_pauses_for_less_gets_it_all(server: Server) -> None:
+    with connect(server, get("/answer")) as connection:
+        count = 0
+        for _ in range(6):
+            time.sleep(STALL_S / 2)
+            count += read_at_least(connection, 2**18)
+        count += read_at_least(connection, ANSWER_BYTES - count)
+
+    assert count >= ANSWER_BYTES
+
+
+def test_who_has_read_everything_may_idle(server: Server) -> None:
+    with connect(server, get("/answer")) as connection:
+        read_at_least(connection, ANSWER_BYTES)
+        time.sleep(STALL_S)
+        connection.sendall(get("/answer"))
+
+        assert connection.recv(4) == b"HTTP"
