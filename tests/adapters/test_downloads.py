@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import datetime as dt
 import gzip
 import socket
 import ssl
@@ -14,12 +13,10 @@ from pathlib import Path
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from service.adapters.downloads import DownloadRefused, ImageDownloads, is_inside, is_public
 from service.ports.provider import DownloadFailed
+from tests.authority import Authority
 
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
 FAR = "https://api.openai.com/v1"
@@ -142,42 +139,9 @@ async def fetch(
         await downloads.aclose()
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """The two sides of a certificate for `pictures.test`."""
-
-    server: ssl.SSLContext
-    client: ssl.SSLContext
-
-
 @pytest.fixture
-def identity(tmp_path: Path) -> Identity:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "pictures.test")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("pictures.test")]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = tmp_path / "identity.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    pem.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(pem)
-    client = ssl.create_default_context(cadata=certificate.public_bytes(serialization.Encoding.PEM).decode())
-    return Identity(server, client)
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, "pictures.test")
 
 
 async def test_a_picture_comes_from_the_backends_own_origin() -> None:
@@ -198,9 +162,9 @@ async def test_a_backend_on_this_machine_may_call_itself_by_another_name() -> No
 
 
 async def test_a_trusted_host_is_asked_by_its_name_at_the_address_that_was_looked_up(
-    identity: Identity,
+    authority: Authority,
 ) -> None:
-    async with serve(good(), tls=identity.server) as server:
+    async with serve(good(), tls=authority.server_context()) as server:
         names = Names(["127.0.0.1"], port=server.port)
 
         data = await fetch(
@@ -208,7 +172,7 @@ async def test_a_trusted_host_is_asked_by_its_name_at_the_address_that_was_looke
             backend="http://127.0.0.1:1/v1",
             trusted=("test",),
             resolver=names,
-            tls=identity.client,
+            tls=authority.client_context(),
         )
 
     assert data == PICTURE
@@ -217,15 +181,15 @@ async def test_a_trusted_host_is_asked_by_its_name_at_the_address_that_was_looke
     assert "\r\nhost: pictures.test\r\n" in server.heads[0].lower()
 
 
-async def test_a_certificate_of_another_name_is_not_accepted(identity: Identity) -> None:
-    async with serve(good(), tls=identity.server) as server:
+async def test_a_certificate_of_another_name_is_not_accepted(authority: Authority) -> None:
+    async with serve(good(), tls=authority.server_context()) as server:
         with pytest.raises(DownloadFailed, match="connection failed"):
             await fetch(
                 "https://other.test/1.png",
                 backend="http://127.0.0.1:1/v1",
                 trusted=("test",),
                 resolver=Names(["127.0.0.1"], port=server.port),
-                tls=identity.client,
+                tls=authority.client_context(),
             )
 
     assert server.heads == []
@@ -374,13 +338,16 @@ async def test_a_name_that_leads_inside_is_refused(address: str, canary: Server)
     assert canary.connections == 0
 
 
-async def test_a_name_that_leads_elsewhere_the_second_time_gets_nothing(identity: Identity) -> None:
+async def test_a_name_that_leads_elsewhere_the_second_time_gets_nothing(authority: Authority) -> None:
     """The address that is judged is the one that is connected to; nobody looks it up again."""
-    async with serve(good(), tls=identity.server) as server:
+    async with serve(good(), tls=authority.server_context()) as server:
         # To the system both mean this machine; to us only the first is where a sandbox may be.
         names = Names(["127.0.0.1"], [ANY], port=server.port)
         downloads = ImageDownloads(
-            "http://127.0.0.1:1/v1", trusted=("pictures.test",), resolver=names, tls=identity.client
+            "http://127.0.0.1:1/v1",
+            trusted=("pictures.test",),
+            resolver=names,
+            tls=authority.client_context(),
         )
         try:
             url = "https://pictures.test/"

@@ -3,22 +3,15 @@
 import asyncio
 import base64
 import hashlib
-import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import orjson
 import pytest
 from aiolimiter import AsyncLimiter
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from service.adapters.downloads import ImageDownloads
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend, open_transport
@@ -35,6 +28,7 @@ from tests.adapters.openai.conftest import (
     open_backend,
     run_script,
 )
+from tests.authority import Authority
 from tests.sandbox.process import SandboxHandle
 
 GOOD = orjson.dumps({"created": 1, "data": [{"b64_json": base64.b64encode(b"picture").decode()}]})
@@ -287,58 +281,9 @@ async def test_a_netrc_neither_replaces_our_key_nor_breaks_the_call(
     assert b"authorization: bearer sk-ours" in script.requests[0].lower()
 
 
-class Authority:
-    """A certificate authority of our own, and one certificate for 127.0.0.1 and a made-up name."""
-
-    def __init__(self, directory: Path) -> None:
-        key = ec.generate_private_key(ec.SECP256R1())
-        self.root = directory / "root.pem"
-        self._chain = directory / "chain.pem"
-        root = self._sign("Test root", key, key, issuer=None)
-        own_key = ec.generate_private_key(ec.SECP256R1())
-        own = self._sign("provider.invalid", own_key, key, issuer=root)
-        self.root.write_bytes(root.public_bytes(serialization.Encoding.PEM))
-        self._chain.write_bytes(
-            own_key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-            + own.public_bytes(serialization.Encoding.PEM)
-        )
-
-    def server_context(self) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(self._chain)
-        return context
-
-    def _sign(
-        self,
-        name: str,
-        key: ec.EllipticCurvePrivateKey,
-        signer: ec.EllipticCurvePrivateKey,
-        *,
-        issuer: x509.Certificate | None,
-    ) -> x509.Certificate:
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(issuer.subject if issuer else subject)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
-        )
-        if issuer is not None:
-            names: list[x509.GeneralName] = [x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))]
-            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        return builder.sign(signer, hashes.SHA256())
-
-
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    return Authority(tmp_path_factory.mktemp("authority"))
+    return Authority(tmp_path_factory.mktemp("authority"), "provider.invalid")
 
 
 @asynccontextmanager
