@@ -4,7 +4,9 @@ Retention is the only one who deletes. References go first, with the pool entrie
 hand the image out, so that a hit may trust the pool; the bytes follow once no team has
 a reference and they are an hour old. An image that is made again meanwhile is written
 anew by the store, which makes it young. One process works at a time, as long as its turn
-lasts, and never more than so much in one sweep; all of it may be done twice.
+lasts, and never more than so much in one sweep; all of it may be done twice. What is younger
+than an order may last is spared: its order may still wait for other images, and would answer
+with a dead link. Only who deletes an image meanwhile gets that, as they wished.
 Failure behaviour: closed. Whatever does not answer ends the sweep, and the next one goes on.
 """
 
@@ -38,10 +40,11 @@ _LEAST_TURN_S = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How long and how much is kept; 0 is for ever, and without bound."""
+    """How long and how much is kept; 0 is for ever, and without bound. Before *least_s* nothing goes."""
 
     longest_s: int
     most_bytes: int
+    least_s: float
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,9 +86,10 @@ class Retention:
         self._left = _MOST_FORGOTTEN
         now_s = self.clock.wall_s()
         for team in teams:
-            await self._forget_old(team, now_s - BRIEF_S, "brief", is_brief=True)
+            await self._forget_old(team, now_s - max(BRIEF_S, self.rules.least_s), "brief", is_brief=True)
             if self.rules.longest_s:
-                await self._forget_old(team, now_s - self.rules.longest_s, "age")
+                age_s = max(self.rules.longest_s, self.rules.least_s)
+                await self._forget_old(team, now_s - age_s, "age")
         if self.rules.most_bytes and kept_bytes > self.rules.most_bytes:
             # Counted again: the brief and the old may have been enough.
             await self._forget_surplus(teams, await self._count(teams) - self.rules.most_bytes)
@@ -132,7 +136,8 @@ class Retention:
 
     async def _by_age(self, team: str) -> AsyncIterator[Reference]:
         """Yield references of a team, oldest first: all that one sweep could take."""
-        names = await self.references.oldest(team, before_s=self.clock.wall_s(), most=self._left)
+        before_s = self.clock.wall_s() - self.rules.least_s
+        names = await self.references.oldest(team, before_s=before_s, most=self._left)
         for name in names:
             reference = await self.references.find(team, name)
             if reference is None:

@@ -67,7 +67,9 @@ def make_retention(ground: Ground, images: Images) -> Retention:
         turns=RedisTurns(ground.redis, process=ground.process, timeout_s=settings.redis_timeout_s),
         clock=ground.clock,
         telemetry=ground.telemetry,
-        rules=Rules(longest_s=settings.retention_s, most_bytes=settings.retention_bytes),
+        rules=Rules(
+            longest_s=settings.retention_s, most_bytes=settings.retention_bytes, least_s=settings.deadline_s
+        ),
         sweep_s=settings.sweep_s,
     )
 

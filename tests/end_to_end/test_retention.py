@@ -12,6 +12,8 @@ from tests.http.house import GENERATIONS, House, open_house, until
 from tests.http.tenants import SECRET, follow, open_tenants, order
 
 HOUR_S = 3600
+DEADLINE_S = 3
+"""Nothing younger is swept."""
 
 
 def metric(house: House, name: str, **labels: str) -> float:
@@ -38,7 +40,9 @@ def test_beyond_the_bytes_something_goes(tmp_path: Path) -> None:
     with open_house(tmp_path / "sizing") as house:
         house.behave(paint="flat")
         size_bytes = len(follow(order(house.client, "how large is one")).content)
-    with open_house(tmp_path / "swept", sweep_s=0.2, retention_bytes=int(size_bytes * 2.5)) as house:
+    with open_house(
+        tmp_path / "swept", sweep_s=0.2, deadline_s=DEADLINE_S, retention_bytes=int(size_bytes * 2.5)
+    ) as house:
         house.behave(paint="flat")
         links = [order(house.client, f"picture {number}") for number in range(3)]
 
@@ -54,7 +58,7 @@ def test_beyond_the_bytes_something_goes(tmp_path: Path) -> None:
 
 
 def test_what_is_too_old_goes_with_its_bytes_once_they_are_an_hour_old(tmp_path: Path) -> None:
-    with open_house(tmp_path, sweep_s=0.2, retention_s=1) as house:
+    with open_house(tmp_path, sweep_s=0.2, deadline_s=DEADLINE_S, retention_s=1) as house:
         house.behave(paint="flat")
         link = order(house.client, "soon gone")
         other = order(house.client, "soon gone too")
@@ -67,6 +71,23 @@ def test_what_is_too_old_goes_with_its_bytes_once_they_are_an_hour_old(tmp_path:
         assert young in files_in(house)
         assert metric(house, "imagegw_images_forgotten_total", reason="age") == 2
         assert metric(house, "imagegw_files_deleted_total") == 1
+
+
+def test_what_an_order_has_while_it_waits_for_the_rest_stays(tmp_path: Path) -> None:
+    """Its answer links to all of them, though the first would be too old by then."""
+    with open_house(tmp_path, sweep_s=0.1, retention_s=1) as house:
+        house.behave(paint="flat")
+        first = order(house.client, "one and another")
+        house.behave(paint="flat", latency_s=2.5)
+
+        answer = house.client.post(
+            GENERATIONS, json={"model": "dall-e-3", "prompt": "one and another", "n": 2}
+        )
+
+        assert answer.headers["x-cache"].startswith("partial; hits=1")
+        links = [httpx.URL(entry["url"]) for entry in answer.json()["data"]]
+        assert first.path in {link.path for link in links}
+        assert [follow(link).status_code for link in links] == [200, 200]
 
 
 def test_what_is_deleted_goes_from_the_disk_and_nothing_else(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class Place:
         *kept: Reference,
         longest_s: int = 0,
         most_bytes: int = 0,
+        least_s: float = 0,
         turns: FakeTurns | None = None,
     ) -> None:
         self.clock = clock
@@ -40,7 +41,7 @@ class Place:
             turns=self.turns,
             clock=clock,
             telemetry=self.telemetry,
-            rules=Rules(longest_s=longest_s, most_bytes=most_bytes),
+            rules=Rules(longest_s=longest_s, most_bytes=most_bytes, least_s=least_s),
             sweep_s=60,
         )
 
@@ -85,6 +86,28 @@ async def test_images_are_kept_for_their_time(clock: FakeClock) -> None:
 
     assert place.references.names() == {name(2)}
     assert place.reasons() == ["age"]
+
+
+@pytest.mark.parametrize(("longest_s", "most_bytes"), [(100, 0), (0, 1)])
+async def test_what_an_order_may_still_answer_with_stays(
+    clock: FakeClock, longest_s: int, most_bytes: int
+) -> None:
+    """It waits for its other images as long as its deadline allows."""
+    old, young = a_picture(clock, 1, age_s=301), a_picture(clock, 2, age_s=299)
+    place = Place(clock, old, young, longest_s=longest_s, most_bytes=most_bytes, least_s=300)
+
+    await place.sweep()
+
+    assert place.references.names() == {name(2)}
+
+
+async def test_what_an_order_may_still_answer_with_stays_though_it_is_brief(clock: FakeClock) -> None:
+    brief = [a_picture(clock, number, age_s=7000 + 500 * number, is_brief=True) for number in (0, 1)]
+    place = Place(clock, *brief, least_s=2 * HOUR_S)
+
+    await place.sweep()
+
+    assert place.references.names() == {name(0)}
 
 
 async def test_more_than_a_batch_goes_in_one_sweep_and_no_more_than_its_share(clock: FakeClock) -> None:
