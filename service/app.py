@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from service.http import files, images, legacy, models, ops, playground, usage
+from service.http import docs, files, images, legacy, models, ops, playground, usage
 from service.http.access import Access
 from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
 from service.http.document import add_security
@@ -43,8 +43,9 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
         # Outermost first: what is refused for lack of credentials still has an id and a log line.
         middleware=[Middleware(RequestScope), Middleware(Access)],
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
+        # Its pages come from a CDN; ours is `http/docs.py`.
+        docs_url=None,
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
         # A redirect would be built from the Host header, and costs an upload twice.
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
@@ -57,6 +58,7 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
         usage.router,
         *ADMIN_ROUTERS,
         ops.router,
+        docs.router,
         playground.router,
     ):
         app.include_router(router)

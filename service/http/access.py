@@ -17,7 +17,11 @@ from service.http.errors import describe
 from service.http.services import HttpServices, services_of
 
 OPEN_ROUTES = frozenset(
-    {"/", "/playground.css", "/playground.js", "/docs", "/openapi.json", "/livez", "/readyz"}
+    {
+        *("/", "/playground.css", "/playground.js"),
+        *("/docs", "/docs/docs.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"),
+        *("/livez", "/readyz"),
+    }
 )
 """Routes without credentials in any mode."""
 

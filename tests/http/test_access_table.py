@@ -17,6 +17,9 @@ EVERYBODY, KEYS, ADMINS = set(ROLES), {"user", "service", "admin"}, {"admin"}
 OPEN = {
     "GET /",
     "GET /docs",
+    "GET /docs/docs.js",
+    "GET /docs/swagger-ui-bundle.js",
+    "GET /docs/swagger-ui.css",
     "GET /livez",
     "GET /openapi.json",
     "GET /playground.css",

@@ -1,5 +1,6 @@
 """What operators, browsers and generators ask for."""
 
+import re
 import shutil
 import subprocess
 
@@ -112,10 +113,28 @@ def test_the_page_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
         assert (part.status_code, part.headers["content-type"]) == (200, f"{media_type}; charset=utf-8")
 
 
+def test_the_docs_need_nothing_from_elsewhere(client: httpx.Client) -> None:
+    """A company's network may have no way out: by their policy not even a browser could ask."""
+    page = client.get("/docs")
+
+    assert page.headers["content-type"].startswith("text/html")
+    assert "//" not in page.headers["content-security-policy"]
+    assert page.headers["content-security-policy"].startswith("default-src 'self';")
+    assert "//" not in page.text
+    parts = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page.text)
+    assert len(parts) == 3
+    for path in parts:
+        part = client.get(path)
+        kind = "text/css" if path.endswith(".css") else "text/javascript"
+        assert (part.status_code, part.headers["content-type"]) == (200, f"{kind}; charset=utf-8")
+        assert part.content
+    assert "SwaggerUIBundle" in client.get("/docs/swagger-ui-bundle.js").text
+    assert '"/openapi.json"' in client.get("/docs/docs.js").text
+
+
 def test_docs_and_their_document(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
 
-    assert client.get("/docs").headers["content-type"].startswith("text/html")
     operations = {
         operation["operationId"] for path in document["paths"].values() for operation in path.values()
     }

@@ -1,0 +1,49 @@
+"""`/docs`: Swagger UI for our OpenAPI document, with nothing from elsewhere.
+
+FastAPI's own page loads it from a CDN, and is empty in a network without one. The files of
+Swagger UI are those in the wheel of fastapi-offline; nothing else of that package is used.
+"""
+
+from importlib.resources import files
+
+import fastapi_offline
+from fastapi import APIRouter
+from starlette.responses import FileResponse
+
+_POLICY = (
+    "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""Swagger UI writes styles into its elements."""
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.head("/docs")
+@router.get("/docs")
+async def get_docs() -> FileResponse:
+    """Serve the page."""
+    return _serve("service", "web/docs.html", "text/html")
+
+
+@router.get("/docs/docs.js")
+async def get_start() -> FileResponse:
+    """Serve the script that starts it."""
+    return _serve("service", "web/docs.js", "text/javascript")
+
+
+@router.get("/docs/swagger-ui-bundle.js")
+async def get_bundle() -> FileResponse:
+    """Serve Swagger UI."""
+    return _serve(fastapi_offline.__name__, "static/swagger-ui-bundle.js", "text/javascript")
+
+
+@router.get("/docs/swagger-ui.css")
+async def get_style() -> FileResponse:
+    """Serve its looks."""
+    return _serve(fastapi_offline.__name__, "static/swagger-ui.css", "text/css")
+
+
+def _serve(package: str, path: str, media_type: str) -> FileResponse:
+    headers = {"content-security-policy": _POLICY, "cache-control": "no-cache"}
+    return FileResponse(str(files(package) / path), headers=headers, media_type=media_type)
