@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.client import open_client
 from tests.processes import Gateway, Valkey, run_gateway, run_valkey
+from tests.s3_server import S3Server, run_s3
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +24,13 @@ async def redis(valkey: Valkey) -> AsyncIterator[Redis]:
     await client.flushall()
     yield client
     await client.aclose()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """A real S3 server with a bucket in it."""
+    with run_s3() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

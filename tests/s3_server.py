@@ -24,6 +24,7 @@ from obstore.store import S3Store
 from tests.processes import free_port
 
 BUCKET = "pictures"
+REGION = "us-east-1"
 READER = ("reader", "reader-secret-7f3a")
 """Key and secret of who may do anything with objects, and nothing with buckets."""
 _OWNER = ("owner", "owner-secret-91bc")
@@ -50,6 +51,20 @@ class S3Server:
         ]
         self._front: subprocess.Popen[bytes] | None = None
 
+    def settings(self, prefix: str) -> dict[str, object]:
+        """Return what a gateway is told whose pictures are under *prefix*."""
+        return {
+            "store_url": f"s3://{BUCKET}/{prefix}",
+            "store_endpoint": self.endpoint,
+            "store_region": REGION,
+            "store_access_key_id": READER[0],
+            "store_secret_access_key": READER[1],
+        }
+
+    def open_bucket(self, prefix: str) -> S3Store:
+        """Open what is under *prefix*, past any store of ours."""
+        return _open_bucket(self.endpoint, *READER, prefix=prefix)
+
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to what answers requests, such as SIGSTOP for a hung server."""
         if self._front is not None:
@@ -68,21 +83,33 @@ class S3Server:
             self._front = None
 
     def _is_answering(self) -> bool:
-        owner, secret = _OWNER
-        bucket = S3Store(
-            BUCKET,
-            endpoint=self.endpoint,
-            region="us-east-1",
-            access_key_id=owner,
-            secret_access_key=secret,
-            client_options={"allow_http": True, "timeout": "5s"},
-            retry_config={"max_retries": 0},
-        )
+        bucket = _open_bucket(self.endpoint, *_OWNER, timeout="5s", max_retries=0)
         try:
             obstore.put(bucket, "first", b"makes the bucket")
         except (BaseError, OSError):
             return False
         return True
+
+
+def _open_bucket(
+    endpoint: str,
+    key: str,
+    secret: str,
+    *,
+    prefix: str | None = None,
+    timeout: str = "30s",
+    max_retries: int = 10,
+) -> S3Store:
+    return S3Store(
+        BUCKET,
+        prefix=prefix,
+        endpoint=endpoint,
+        region=REGION,
+        access_key_id=key,
+        secret_access_key=secret,
+        client_options={"allow_http": True, "timeout": timeout},
+        retry_config={"max_retries": max_retries},
+    )
 
 
 @contextlib.contextmanager

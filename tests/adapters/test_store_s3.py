@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import signal
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import httpx
 import obstore
@@ -13,7 +13,7 @@ from obstore.store import S3Store
 
 from service.adapters.store import ObjectStore, StoreTimeouts
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
-from tests.s3_server import BUCKET, READER, S3Server, run_s3
+from tests.s3_server import BUCKET, READER, REGION, S3Server
 
 PICTURE = bytes(range(256)) * 10_000
 SHORT = StoreTimeouts(connect_s=0.5, request_s=0.5, operation_s=60.0, probe_s=0.5)
@@ -27,16 +27,10 @@ NAME = name_of(PICTURE)
 PATH = f"images/{NAME[:2]}/{NAME}"
 
 
-@pytest.fixture(scope="session")
-def s3() -> Iterator[S3Server]:
-    with run_s3() as server:
-        yield server
-
-
 def options_of(s3: S3Server, *, key: str = READER[0], secret: str = READER[1]) -> dict[str, str]:
     return {
         "endpoint": s3.endpoint,
-        "region": "us-east-1",
+        "region": REGION,
         "access_key_id": key,
         "secret_access_key": secret,
     }
@@ -56,15 +50,7 @@ def store(s3: S3Server, prefix: str) -> ObjectStore:
 @pytest.fixture
 def bucket(s3: S3Server, prefix: str) -> S3Store:
     """The same objects, past the store."""
-    return S3Store(
-        BUCKET,
-        prefix=prefix,
-        endpoint=s3.endpoint,
-        region="us-east-1",
-        access_key_id=READER[0],
-        secret_access_key=READER[1],
-        client_options={"allow_http": True},
-    )
+    return s3.open_bucket(prefix)
 
 
 async def collect(chunks: AsyncIterator[bytes], received: list[bytes] | None = None) -> bytes:

@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from tests.adapters.redis.orders import expire_claims, fill, names_of, open_book, read_holds, read_ledger
 from tests.end_to_end.chaos import order_at_once
+from tests.end_to_end.replicas import digests_of, order, replica_settings
 from tests.processes import Gateway, Valkey, run_gateway
 from tests.sandbox.process import SandboxHandle, run_sandbox
 
@@ -37,30 +38,12 @@ async def sandbox_url() -> AsyncGenerator[str]:
         yield handle.url
 
 
-@pytest.fixture
-async def sandbox(sandbox_url: str) -> AsyncGenerator[SandboxHandle]:
-    async with SandboxHandle(sandbox_url, None) as handle:
-        await handle.reset()
-        await handle.behave(paint="flat")
-        yield handle
-
-
 @pytest.fixture(scope="module")
 def replicas(
     valkey: Valkey, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Replicas]:
     root = tmp_path_factory.mktemp("replicas")
-    settings: dict[str, object] = {
-        "redis_url": valkey.url,
-        "redis_timeout_s": 3,  # a busy machine must not look like a broken Redis here
-        "replicas": 2,
-        "secrets": "a-secret-all-replicas-share",
-        "store_url": (root / "files").as_uri(),
-        "openai_base_url": f"{sandbox_url}/v1",
-        "openai_api_key": "x",
-        "default_policy__images_per_min": 0,
-        "default_policy__requests_per_min": 0,
-    }
+    settings = replica_settings(valkey.url, sandbox_url, root)
     with run_gateway(root / "a", **settings) as a, run_gateway(root / "b", **settings) as b:
         yield Replicas([a, b], root, settings)
 
@@ -73,11 +56,6 @@ async def client() -> AsyncGenerator[httpx.AsyncClient]:
         yield client
 
 
-async def order(client: httpx.AsyncClient, gateway: Gateway, prompt: str, **fields: object) -> httpx.Response:
-    body = {"model": "dall-e-3", "prompt": prompt, **fields}
-    return await client.post(f"{gateway.url}/v1/images/generations", json=body)
-
-
 async def order_all(
     client: httpx.AsyncClient, replicas: Replicas, prompt: str, sizes: list[int]
 ) -> list[httpx.Response]:
@@ -88,12 +66,6 @@ async def order_all(
             for number, n in enumerate(sizes)
         ]
     return [task.result() for task in tasks]
-
-
-def digests_of(answer: httpx.Response) -> list[str]:
-    """Return the digests in the answer's links."""
-    assert answer.status_code == 200, answer.text
-    return [re.findall(r"/files/([0-9a-f]{64})\.", one["url"])[0] for one in answer.json()["data"]]
 
 
 def sources_of(answer: httpx.Response) -> Counter[str]:

@@ -37,9 +37,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture(autouse=True)
 def nothing_stays(house: House) -> Iterator[None]:
-    yield
-
-    house.check_uploads_gone()
+    with house.unharmed():
+        yield
 
 
 @pytest.fixture

@@ -1,35 +1,21 @@
 """Fan-out: one order, several calls at once, each paid for once, whatever becomes of the others."""
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncGenerator, Iterator
 from itertools import pairwise
 
 import httpx
 import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 
 from tests.adapters.redis.orders import ESTIMATE_MICROUSD, read_holds, read_ledger
+from tests.end_to_end.replicas import digests_of
 from tests.processes import Gateway, Valkey, run_gateway
-from tests.sandbox.process import SandboxHandle, run_sandbox
+from tests.sandbox.process import SandboxHandle
 
 TEAM = "open"
 IMAGES_PER_MIN = 60
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sandbox_url() -> AsyncGenerator[str]:
-    async with run_sandbox() as handle:
-        yield handle.url
-
-
-@pytest.fixture
-async def sandbox(sandbox_url: str) -> AsyncGenerator[SandboxHandle]:
-    async with SandboxHandle(sandbox_url, None) as handle:
-        await handle.reset()
-        yield handle
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +44,6 @@ async def order(
 ) -> httpx.Response:
     body = {"model": "dall-e-3", "prompt": prompt, "n": 4, **fields}
     return await client.post("/v1/images/generations", json=body, headers=headers)
-
-
-def digests_of(answer: httpx.Response) -> list[str]:
-    """Return the digests in the answer's links, in its order."""
-    assert answer.status_code == 200, answer.text
-    return [re.findall(r"/files/([0-9a-f]{64})\.", one["url"])[0] for one in answer.json()["data"]]
 
 
 async def painted(sandbox: SandboxHandle) -> list[str]:

@@ -14,26 +14,12 @@ import httpx
 import orjson
 import psutil
 import pytest
-import pytest_asyncio
 
+from tests.end_to_end.replicas import order
 from tests.processes import REPOSITORY, Gateway, free_port, run_gateway
-from tests.sandbox.process import SandboxHandle, run_sandbox
+from tests.sandbox.process import SandboxHandle
 
 GONE_S = 5.0
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sandbox_url() -> AsyncGenerator[str]:
-    async with run_sandbox() as handle:
-        yield handle.url
-
-
-@pytest.fixture
-async def sandbox(sandbox_url: str) -> AsyncGenerator[SandboxHandle]:
-    async with SandboxHandle(sandbox_url, None) as handle:
-        await handle.reset()
-        await handle.behave(paint="flat")
-        yield handle
 
 
 @pytest.fixture
@@ -57,11 +43,6 @@ def standing(standing_dir: Path) -> Iterator[Gateway]:
 def provider(sandbox: SandboxHandle) -> dict[str, object]:
     """Return the settings that make *sandbox* the provider; Valkey stays the gateway's own."""
     return {"openai_base_url": f"{sandbox.url}/v1", "openai_api_key": "x"}
-
-
-async def order(client: httpx.AsyncClient, gateway: Gateway, prompt: str, **fields: object) -> httpx.Response:
-    body = {"model": "dall-e-3", "prompt": prompt, **fields}
-    return await client.post(f"{gateway.url}/v1/images/generations", json=body)
 
 
 async def until_painting(sandbox: SandboxHandle, requests: int = 1) -> None:

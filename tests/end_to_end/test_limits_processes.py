@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from itertools import count
 from multiprocessing import get_context
@@ -11,7 +11,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 
 from service.adapters.redis.client import open_client
@@ -21,8 +20,9 @@ from service.domain.errors import RateLimited
 from service.domain.gcra import emission_us
 from service.domain.limits import Limit
 from tests.adapters.redis.orders import make_ask, open_book
+from tests.end_to_end.replicas import replica_settings
 from tests.processes import Gateway, Valkey, run_gateway
-from tests.sandbox.process import SandboxHandle, run_sandbox
+from tests.sandbox.process import SandboxHandle
 
 PROCESSES = 4
 CLIENTS = 200
@@ -108,37 +108,14 @@ async def _in_worker(
     return await loop.run_in_executor(workers, ask_often, url, process)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sandbox_url() -> AsyncGenerator[str]:
-    async with run_sandbox() as handle:
-        yield handle.url
-
-
-@pytest.fixture
-async def sandbox(sandbox_url: str) -> AsyncGenerator[SandboxHandle]:
-    async with SandboxHandle(sandbox_url, None) as handle:
-        await handle.reset()
-        await handle.behave(paint="flat")
-        yield handle
-
-
 @pytest.fixture(scope="module")
 def gateways(
     valkey: Valkey, sandbox_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Gateway]]:
     """Two replicas: one Redis, one store, the same secrets."""
     root: Path = tmp_path_factory.mktemp("replicas")
-    settings = {
-        "redis_url": valkey.url,
-        "redis_timeout_s": 3,  # a busy machine must not look like a broken Redis here
-        "replicas": 2,
-        "secrets": "a-secret-all-replicas-share",
-        "store_url": (root / "files").as_uri(),
-        "openai_base_url": f"{sandbox_url}/v1",
-        "openai_api_key": "x",
-        "default_policy__images_per_min": IMAGES_PER_MIN,
-        "default_policy__requests_per_min": 0,
-    }
+    limits = {"default_policy__images_per_min": IMAGES_PER_MIN}
+    settings = replica_settings(valkey.url, sandbox_url, root, **limits)
     with run_gateway(root / "a", **settings) as a, run_gateway(root / "b", **settings) as b:
         yield [a, b]
 

@@ -8,27 +8,10 @@ from uuid import uuid4
 import httpx
 import obstore
 import pytest
-from obstore.store import S3Store
 
 from tests.http.house import GENERATIONS, House, check_error, digest_of, open_house, until
 from tests.http.tenants import follow, order
-from tests.s3_server import BUCKET, READER, S3Server, run_s3
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[S3Server]:
-    with run_s3() as server:
-        yield server
-
-
-def settings_of(s3: S3Server, prefix: str) -> dict[str, object]:
-    return {
-        "store_url": f"s3://{BUCKET}/{prefix}",
-        "store_endpoint": s3.endpoint,
-        "store_region": "us-east-1",
-        "store_access_key_id": READER[0],
-        "store_secret_access_key": READER[1],
-    }
+from tests.s3_server import READER, S3Server
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +21,14 @@ def prefix() -> str:
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory, s3: S3Server, prefix: str) -> Iterator[House]:
-    with open_house(tmp_path_factory.mktemp("s3"), **settings_of(s3, prefix)) as house:
+    with open_house(tmp_path_factory.mktemp("s3"), **s3.settings(prefix)) as house:
         house.behave(paint="flat")
         yield house
 
 
 @pytest.fixture(scope="module")
 def redirecting(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Iterator[House]:
-    settings = settings_of(s3, uuid4().hex)
+    settings = s3.settings(uuid4().hex)
     with open_house(tmp_path_factory.mktemp("redirecting"), store_redirect_s=60, **settings) as house:
         house.behave(paint="flat")
         yield house
@@ -54,19 +37,6 @@ def redirecting(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Itera
 @pytest.fixture
 def prompt() -> str:
     return f"a lighthouse, number {uuid4().hex}"
-
-
-def bucket(s3: S3Server, prefix: str) -> S3Store:
-    """The same objects, past the gateway."""
-    return S3Store(
-        BUCKET,
-        prefix=prefix,
-        endpoint=s3.endpoint,
-        region="us-east-1",
-        access_key_id=READER[0],
-        secret_access_key=READER[1],
-        client_options={"allow_http": True},
-    )
 
 
 def path_in_bucket(link: httpx.URL) -> str:
@@ -82,7 +52,7 @@ def test_pictures_are_in_the_bucket_and_come_from_the_gateway(
     answer = follow(link)
 
     assert answer.status_code == 200
-    kept = bytes(obstore.get(bucket(s3, prefix), path_in_bucket(link)).bytes())
+    kept = bytes(obstore.get(s3.open_bucket(prefix), path_in_bucket(link)).bytes())
     assert kept == answer.content
     assert digest_of(kept) == link.path.rpartition("/")[2].removesuffix(".png")
     part = httpx.get(link, headers={"range": "bytes=10-19"}, trust_env=False)
@@ -96,7 +66,7 @@ def test_an_object_that_is_gone_is_a_410_and_made_again(
     house: House, s3: S3Server, prefix: str, prompt: str
 ) -> None:
     link = order(house.client, prompt)
-    obstore.delete(bucket(s3, prefix), path_in_bucket(link))
+    obstore.delete(s3.open_bucket(prefix), path_in_bucket(link))
 
     check_error(follow(link), 410, code="image_gone", param=None)
     again = house.client.post(GENERATIONS, json={"model": "dall-e-3", "prompt": prompt})
@@ -178,7 +148,7 @@ def follow_patiently(link: httpx.URL) -> httpx.Response:
 def test_wrong_credentials_are_found_out_by_the_first_order(
     tmp_path_factory: pytest.TempPathFactory, s3: S3Server, prompt: str
 ) -> None:
-    settings = {**settings_of(s3, uuid4().hex), "store_secret_access_key": "not-the-secret"}
+    settings = {**s3.settings(uuid4().hex), "store_secret_access_key": "not-the-secret"}
     with open_house(tmp_path_factory.mktemp("wrong"), **settings) as house:
         body = {"model": "dall-e-3", "prompt": prompt, "response_format": "url"}
 

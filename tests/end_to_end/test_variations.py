@@ -28,9 +28,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture(autouse=True)
 def nothing_stays(house: House) -> Iterator[None]:
-    yield
-
-    house.check_uploads_gone()
+    with house.unharmed():
+        yield
 
 
 def test_four_variations_are_four_calls_with_words_of_their_own(house: House) -> None:

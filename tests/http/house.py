@@ -65,6 +65,14 @@ class House:
     def check_uploads_gone(self) -> None:
         until(lambda: not self.uploads())
 
+    @contextlib.contextmanager
+    def unharmed(self) -> Iterator[None]:
+        """Hold what is done meanwhile to it: no file is left, and nothing crashed."""
+        log_bytes = self.gateway.log.stat().st_size
+        yield
+        self.check_uploads_gone()
+        assert b"traceback" not in self.gateway.log.read_bytes()[log_bytes:].lower()
+
     def edit(self, *files: tuple[str, bytes], **fields: str) -> httpx.Response:
         """Order an edit; each of *files* is a field and its bytes."""
         return self._post(EDITS, files, fields)
