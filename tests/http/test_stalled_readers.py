@@ -4,13 +4,18 @@ On a real server with the gateway's own parser and loop, on real sockets; only i
 """
 
 import asyncio
+import base64
+import contextlib
 import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+from uuid import uuid4
 
+import orjson
 import pytest
 import uvicorn
 import uvloop
@@ -18,16 +23,25 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
+from service.app import create_app
 from service.http.protocol import GatewayHttpProtocol
-from tests.http.wire import get
-from tests.processes import free_port
+from service.settings.environment import load_settings
+from service.wiring.ground import Surroundings
+from tests.http.house import png
+from tests.http.wire import ask, get, post
+from tests.processes import Valkey, free_port
 
 STALL_S = 0.6
 PATIENCE_S = 10.0
 ANSWER_BYTES = 24 * 2**20
 """More than the kernel takes from a server for a client that reads nothing."""
 PIECE = bytes(2**20)
+COMPLETED = {
+    "type": "image_generation.completed",
+    "usage": {"total_tokens": 7, "input_tokens": 3, "output_tokens": 4},
+}
 
 
 class ImpatientProtocol(GatewayHttpProtocol):
@@ -43,6 +57,25 @@ class Server:
     """Set once the endless stream ended, because its reader had gone."""
 
 
+@contextlib.contextmanager
+def run_server(app: ASGIApp, *, lifespan: Literal["on", "off"] = "off") -> Iterator[Server]:
+    """Serve *app* until the block ends."""
+    port = free_port()
+    config = uvicorn.Config(
+        app, port=port, http=ImpatientProtocol, lifespan=lifespan, log_config=None, timeout_keep_alive=1
+    )
+    running = uvicorn.Server(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        thread = threading.Thread(target=runner.run, args=(running.serve(),))
+        thread.start()
+        until(lambda: running.started)
+        try:
+            yield Server(port, running.server_state.connections)
+        finally:
+            running.should_exit = True
+            thread.join()
+
+
 @pytest.fixture
 def server() -> Iterator[Server]:
     async def answer(_: Request) -> Response:
@@ -55,24 +88,12 @@ def server() -> Iterator[Server]:
                     yield PIECE
                     await asyncio.sleep(0)
             finally:
-                handle.was_left.set()
+                running.was_left.set()
 
         return StreamingResponse(pieces())
 
-    port = free_port()
-    app = Starlette(routes=[Route("/answer", answer), Route("/stream", stream)])
-    config = uvicorn.Config(
-        app, port=port, http=ImpatientProtocol, lifespan="off", log_config=None, timeout_keep_alive=1
-    )
-    running = uvicorn.Server(config)
-    handle = Server(port, running.server_state.connections)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        thread = threading.Thread(target=runner.run, args=(running.serve(),))
-        thread.start()
-        until(lambda: running.started)
-        yield handle
-        running.should_exit = True
-        thread.join()
+    with run_server(Starlette(routes=[Route("/answer", answer), Route("/stream", stream)])) as running:
+        yield running
 
 
 def until(condition: Any) -> None:
@@ -159,3 +180,45 @@ def test_who_has_read_everything_may_idle(server: Server) -> None:
         connection.sendall(get("/answer"))
 
         assert connection.recv(4) == b"HTTP"
+
+
+def test_what_was_ordered_by_who_stops_reading_is_finished_and_kept(valkey: Valkey, tmp_path: Path) -> None:
+    """As for every caller that goes away: paid for once, and there for who asks again."""
+    orders: list[bytes] = []
+    picture = base64.b64encode(png(1024)).decode()
+    look = {"b64_json": picture, "created_at": 1, "size": "1024x1024", "quality": "low", "background": "auto"}
+
+    async def paint(request: Request) -> Response:
+        orders.append(await request.body())
+        events = [
+            {"type": "image_generation.partial_image", "partial_image_index": number, **look}
+            for number in range(3)
+        ]
+        body = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in [*events, COMPLETED | look])
+        return Response(body, media_type="text/event-stream")
+
+    with contextlib.ExitStack() as stack:
+        provider = stack.enter_context(
+            run_server(Starlette(routes=[Route("/v1/{path:path}", paint, methods=["POST"])]))
+        )
+        settings = load_settings(
+            {
+                "GATEWAY_DATA_DIR": str(tmp_path),
+                "OPENAI_BASE_URL": f"http://127.0.0.1:{provider.port}/v1",
+                "OPENAI_API_KEY": "sk-ours",
+            }
+        )
+        surroundings = Surroundings(
+            redis_url=valkey.url, sandbox_url=None, public_url="http://gateway", secrets=(uuid4().hex,)
+        )
+        gateway = stack.enter_context(run_server(create_app(settings, surroundings), lifespan="on"))
+        order = {"model": "gpt-image-2", "prompt": f"a boat, number {uuid4().hex}"}
+        streamed = post(orjson.dumps({**order, "stream": True, "partial_images": 3}))
+        with connect(gateway, streamed) as connection:
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200")
+            until(lambda: not gateway.connections)
+
+        again = ask(f"http://127.0.0.1:{gateway.port}", post(orjson.dumps(order)))
+
+    assert (again.status, again.header("x-cache")) == (200, "hit")
+    assert len(orders) == 1
