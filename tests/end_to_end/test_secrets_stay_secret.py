@@ -17,6 +17,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from service.adapters.redis.client import open_client
+from tests.http.house import data_url, png
 from tests.processes import Gateway, Valkey, run_gateway, run_valkey
 from tests.sandbox.process import SandboxHandle, run_sandbox
 
@@ -111,6 +112,13 @@ async def order_everything(gateway: Gateway, sandbox: SandboxHandle) -> list[htt
         answers.append(await client.get(f"/{PROMPT}?user={USER}"))
         answers.append(await client.get(f"/v1/images/files/{PROMPT}?sig={USER}"))
         answers.append(await client.get("/livez", headers={"x-request-id": f"{USER} {CALLER_KEY}"}))
+        # Pillow, which reads it, is who logs at DEBUG.
+        edit = {
+            "model": "gpt-image-2",
+            "prompt": f"{PROMPT} edit",
+            "images": [{"image_url": data_url(png())}],
+        }
+        answers.append(await client.post("/v1/images/edits", json={**edit, "user": USER}))
         return answers
 
 
