@@ -64,7 +64,7 @@ class _Trusted:
 
 
 class ImageDownloads:
-    """Implements `ports.Downloads` for the backend at *backend_url*.
+    """Implements `ports.provider.Downloads` for the backend at *backend_url*.
 
     *trusted* are hosts (`cdn.corp`, `cdn.corp:8443`) that may, with all under them, be
     in the company's own network. *resolver* and *tls* are for tests.

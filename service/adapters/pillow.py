@@ -37,7 +37,9 @@ Result = TypeVar("Result")
 
 
 class PillowPictures:
-    """Implements `ports.Pictures` and `ports.InputPictures`; workers start with the first picture that needs one.
+    """Implements `ports.pictures.Pictures` and `ports.pictures.InputPictures`.
+
+    Workers start with the first picture that needs one.
 
     What callers send is decoded by a worker of its own: it may be refused yet, and
     must not keep what is paid for waiting.
