@@ -91,6 +91,26 @@ async def test_another_process_books_what_a_dead_one_left(make_book: MakeBook, r
     assert await read_ledger(redis) == UNKNOWN_TWO
 
 
+async def test_a_living_maker_keeps_its_place_though_a_sweep_came_first(
+    make_book: MakeBook, redis: Redis
+) -> None:
+    """After an outage whoever is back first books what lapsed in it; the maker may be a moment later."""
+    maker, other = make_book(process="maker"), make_book(process="other")
+    ask = make_ask()
+    await maker.begin(ask)
+    await expire_claims(redis)
+    await expire_holds(redis)
+    await other.begin(make_ask(only_ready=True))  # so that it knows the team
+    await other.renew([])
+
+    await maker.renew([lease(ask, 0)])
+
+    assert (await other.begin(make_ask())).awaited == (0,)
+    await maker.finish(settle(ask, made=made((0, "a"))))
+    assert await read_ledger(redis) == {"made|images": 1, "made|microusd": 4000}
+    assert await read_holds(redis) == {}
+
+
 async def test_a_late_settlement_takes_its_images_out_of_the_unknown(
     book: RedisOrderBook, redis: Redis
 ) -> None:

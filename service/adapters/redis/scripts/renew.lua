@@ -16,9 +16,9 @@ for _, lease in ipairs(args.leases) do
     redis.call('HSET', KEYS[lease.record], 'until', expires)
   end
   local text = redis.call('HGET', KEYS[2], lease.fence)
-  -- What a sweep has booked keeps its own, longer time.
-  if text and not cjson.decode(text).swept then
-    redis.call('ZADD', KEYS[1], 'XX', expires, lease.fence)
+  if text then
+    -- What a sweep has booked keeps its own, longer time there; but its maker lives, and so do its claims.
+    if not cjson.decode(text).swept then redis.call('ZADD', KEYS[1], 'XX', expires, lease.fence) end
     for _, scope in ipairs(lease.scopes) do
       local text = redis.call('HGET', KEYS[scope], 'hold|' .. lease.fence)
       if text then
