@@ -4,7 +4,8 @@ Failure behaviour: open, bounded. Each process admits *limit ÷ live processes* 
 least 1): rates by the same GCRA as the script, days and images in flight by counting
 what it admitted itself. A limit of money has no share: such orders are refused unless
 the operator chose otherwise. Nothing is read from the cache; identical orders share
-their calls within the process only. What is made is settled later through the outbox.
+their calls within the process only, those included that it was given while there was
+shared state. What is made is settled later through the outbox.
 """
 
 from collections import Counter
@@ -62,6 +63,11 @@ class LocalShare:
         """Divide every limit by the number of *processes* that were heard of."""
         self._processes = max(processes, self._expected)
 
+    def note(self, ask: Ask, indices: tuple[int, ...]) -> None:
+        """Remember what *ask* was given to make, for who orders the same once the shared state is away."""
+        if ask.pool and indices:
+            self._claims.setdefault(ask.pool, {}).update(dict.fromkeys(indices, ask.fence))
+
     def begin(self, ask: Ask) -> Grant:
         """Admit from the local share.
 
@@ -74,8 +80,7 @@ class LocalShare:
         to_make = 0 if ask.only_ready else ask.n - len(awaited)
         limits = self._charge(ask, to_make)
         mine = tuple(next(self._indices) for _ in range(to_make))
-        if ask.pool and mine:
-            self._claims.setdefault(ask.pool, {}).update(dict.fromkeys(mine, ask.fence))
+        self.note(ask, mine)
         return Grant(ready=(), mine=mine, awaited=awaited, limits=limits, degraded=True)
 
     def finish(self, settlement: Settlement) -> None:

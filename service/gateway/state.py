@@ -92,6 +92,7 @@ class SharedState:
                 id=ask.id, fence="", team=ask.team, pool=None, idempotency=ask.idempotency
             )
         if grant.mine and not grant.degraded:
+            self._local.note(ask, grant.mine)
             self._leases[ask.fence] = Lease(
                 id=ask.id,
                 fence=ask.fence,

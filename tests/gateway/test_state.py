@@ -191,6 +191,23 @@ async def test_local_claims_end_with_their_settlement() -> None:
     assert (await around.state.begin(an_ask(id="order-3"))).awaited == ()
 
 
+async def test_who_orders_without_redis_waits_for_what_was_begun_with_it() -> None:
+    """However long Redis is away, a process knows what it is making itself."""
+    around = Surroundings()
+    await around.state.begin(an_ask(n=2))
+    await around.state.finish(a_settlement(made=((0, an_image()),)))
+    around.book.is_gone = True
+
+    same = await around.state.begin(an_ask(id="order-2"))
+    fresh = await around.state.begin(an_ask(id="order-3", fresh=True))
+    other = await around.state.begin(an_ask(id="order-4", pool="other"))
+    await around.state.finish(a_settlement(part="0.1", released=(1,)))
+    later = await around.state.begin(an_ask(id="order-5", pool="pool", used=fresh.mine))
+
+    assert (same.mine, same.awaited) == ((), (1,))
+    assert [grant.awaited for grant in (fresh, other, later)] == [(), (), ()]
+
+
 async def test_claims_of_living_orders_are_renewed_well_within_their_lease(clock: FakeClock) -> None:
     around = Surroundings(clock)
     around.book.script.append(a_grant(mine=(3, 4)))
