@@ -1,11 +1,12 @@
 """Gateways, a Redis and a provider that a test may kill at any moment, and the books to judge them by.
 
 Owns the processes and how they come back: each gateway in its own data directory (its
-outbox survives it), Redis with its append-only file.
+outbox survives it), Redis with its append-only file. Each life of a gateway uses an API
+key of its own, by which the provider's journal tells who asked.
 """
 
 import asyncio
-import contextlib
+import signal
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -19,7 +20,9 @@ import httpx
 from redis.asyncio import Redis
 
 from service.adapters.redis.client import open_client
-from tests.adapters.redis.orders import read_ledger
+from service.adapters.redis.keys import images_key
+from tests.adapters.redis.orders import read_hash, read_holds, read_ledger
+from tests.end_to_end.books import Books, Kill, Waiting, name_maker, read_books
 from tests.processes import Gateway, Valkey, free_port, run_gateway, run_valkey
 from tests.sandbox.process import SandboxHandle, run_sandbox
 
@@ -39,17 +42,39 @@ class Chaos:
     valkey: Valkey | None = None
     stacks: dict[str, ExitStack] = field(default_factory=dict)
     gateways: dict[str, Gateway] = field(default_factory=dict)
+    lives: Counter[str] = field(default_factory=Counter)
+    waiting: list[Waiting] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+    outages: list[tuple[float, float]] = field(default_factory=list)
+    """From when to when Redis was away."""
+    killing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def start_gateway(self, name: str) -> None:
         """Start the gateway *name* where it was, or anew."""
+        self.lives[name] += 1
         stack = self.stacks[name] = ExitStack()
-        opening = run_gateway(self.root / name, **self.settings)
+        opening = run_gateway(self.root / name, openai_api_key=self.api_key(name), **self.settings)
         self.gateways[name] = await asyncio.to_thread(stack.enter_context, opening)
+
+    def api_key(self, name: str) -> str:
+        """Return what the present life of the gateway *name* shows to the provider."""
+        return f"sk-{name}-{self.lives[name]}"
 
     async def kill_gateway(self, name: str) -> None:
         """End it as a power cut would."""
-        self.gateways.pop(name).process.kill()
+        gateway = self.gateways.pop(name)
+        under_way = tuple(one for one in self.waiting if one.gateway == name)
+        gateway.kill()
+        maker = name_maker(self.api_key(name))
+        self.kills.append(Kill(maker=maker, at_s=time.monotonic(), under_way=under_way))
         await asyncio.to_thread(self.stacks.pop(name).close)
+
+    def stop_gateway(self, name: str) -> None:
+        """Let it hang, as a machine that is being moved does."""
+        self.gateways[name].process.send_signal(signal.SIGSTOP)
+
+    def continue_gateway(self, name: str) -> None:
+        self.gateways[name].process.send_signal(signal.SIGCONT)
 
     async def start_redis(self) -> None:
         """Start it with what its append-only file has kept."""
@@ -64,16 +89,37 @@ class Chaos:
             self.valkey.process.kill()
         await asyncio.to_thread(self.stacks.pop("redis").close)
 
+    @asynccontextmanager
+    async def without_redis(self) -> AsyncIterator[None]:
+        """Kill it, and start it again with what it has kept."""
+        since_s = time.monotonic()
+        await self.kill_redis()
+        try:
+            yield
+        finally:
+            await self.start_redis()
+            self.outages.append((since_s, time.monotonic()))
+
     async def order(self, gateway: str, **fields: Any) -> httpx.Response | None:
         """Order by JSON; None when the gateway went away meanwhile."""
         headers = fields.pop("headers", {})
         running = self.gateways.get(gateway)
         if running is None:
             return None
-        with contextlib.suppress(httpx.TransportError):
+        waiting = Waiting(
+            gateway=gateway,
+            asked_at_s=time.monotonic(),
+            fields=fields,
+            is_fresh="no-cache" in headers.get("cache-control", ""),
+        )
+        self.waiting.append(waiting)
+        try:
             url = f"{running.url}/v1/images/generations"
             return await self.client.post(url, json={"model": "dall-e-3", **fields}, headers=headers)
-        return None
+        except httpx.TransportError:
+            return None
+        finally:
+            self.waiting.remove(waiting)
 
     async def count_paid(self) -> int:
         """Return how many images the provider would charge for."""
@@ -83,6 +129,20 @@ class Chaos:
         """Return what the gateway has booked, by outcome and unit."""
         async with self.redis() as redis:
             return await read_ledger(redis, TEAM)
+
+    async def books(self) -> Books:
+        """Return what became of every image, once the provider and the outboxes are quiet."""
+        await self.until_replayed()
+        journal = await self.sandbox.journal()
+        async with self.redis() as redis:
+            names = await read_hash(redis, images_key(TEAM))
+        return read_books(journal, self.kills, (name.partition(".")[0] for name in names))
+
+    async def count_held(self) -> int:
+        """Return how many images are held and not yet booked as unknown."""
+        async with self.redis() as redis:
+            holds = await read_holds(redis, TEAM)
+        return sum(hold["images"] for hold in holds.values() if "swept" not in hold)
 
     async def until_replayed(self) -> None:
         """Wait until no settlement is in an outbox any more."""
@@ -115,7 +175,6 @@ async def open_chaos(root: Path, *gateways: str, **settings: object) -> AsyncIte
             "secrets": SECRETS,
             "store_url": (root / "files").as_uri(),
             "openai_base_url": f"{sandbox.url}/v1",
-            "openai_api_key": "x",
             "default_policy__requests_per_min": 0,
             "default_policy__images_per_min": 0,
             **settings,
