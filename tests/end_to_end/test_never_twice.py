@@ -20,9 +20,11 @@ from service.sandbox.marks import read_mark
 from tests.end_to_end.chaos import Chaos, open_chaos
 
 ORDERS = 2000
-PROMPTS = 50
+PROMPTS = 400
+AT_ONCE = 20
+"""So many prompts are ordered at a time, the next one joining as the oldest leaves: there is always one to make."""
 CLIENTS = 30
-KILLS = 5
+KILLS = 4
 NAMES = ("a", "b")
 PATIENCE_S = 90.0
 
@@ -53,8 +55,8 @@ async def test_two_thousand_orders_pay_for_what_is_needed_and_nothing_else(tmp_p
     # What was settled is what was needed, image by image.
     assert books.settled == tally.needed
     assert tally.served <= {one.serial for one in books.made if one.is_settled}
-    # The rest was cut, each by the one kill of the gateway that made it, in a place nobody else had.
-    assert len(books.excused) == len(books.cut)
+    # The rest was cut, and there is some, each by the one kill of the gateway that made it, in a place nobody else had.
+    assert len(books.excused) == len(books.cut) > 0
     assert all(books.under_way(kill) <= tally.needed for kill in books.kills)
     # And all of it is in the books.
     assert ledger["made|images"] == books.settled.total()
@@ -62,7 +64,7 @@ async def test_two_thousand_orders_pay_for_what_is_needed_and_nothing_else(tmp_p
     # Nothing that is paid for costs anything again.
     assert (again, made_again) == ({200}, 0)
     assert {len(hashes) for hashes in tally.hashes.values()} == {1}
-    assert len({one for hashes in tally.hashes.values() for one in hashes}) == PROMPTS
+    assert len({one for hashes in tally.hashes.values() for one in hashes}) == len(tally.needed)
 
 
 async def order_what_is_there(chaos: Chaos, tally: Tally) -> set[int]:
@@ -82,7 +84,8 @@ async def order_all(chaos: Chaos, tally: Tally, dice: random.Random) -> None:
         for number in numbers:
             if number in deaths:
                 await kill_something(chaos, deaths.index(number))
-            prompt, n = f"boat {dice.randrange(PROMPTS)}", dice.choice((1, 1, 2, 3))
+            prompt = f"boat {number * PROMPTS // ORDERS + dice.randrange(AT_ONCE)}"
+            n = dice.choice((1, 1, 2, 3))
             tally.needed[prompt] = max(tally.needed[prompt], n)
             async with asyncio.timeout(PATIENCE_S):
                 await insist(chaos, tally, dice, prompt, n)
@@ -129,9 +132,10 @@ def note(tally: Tally, prompt: str, n: int, answer: httpx.Response) -> None:
 async def kill_something(chaos: Chaos, turn: int) -> None:
     # One after the other: what is just starting cannot be killed again.
     async with chaos.killing:
-        if turn % 3 == 2:
+        if turn % 2:
             async with chaos.without_redis():
                 await asyncio.sleep(0.5)
         else:
-            await chaos.kill_gateway(NAMES[turn % 2])
-            await chaos.start_gateway(NAMES[turn % 2])
+            name = NAMES[turn // 2]
+            await chaos.kill_gateway(name)
+            await chaos.start_gateway(name)
