@@ -38,7 +38,7 @@ class Kill:
 
     maker: str
     at_s: float
-    under_way: tuple["Waiting", ...]
+    waiting: tuple["Waiting", ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Books:
             if one.maker in kills and one.answered_at_s > kills[one.maker].at_s - UNSETTLED_S
         )
 
-    def under_way(self, kill: Kill) -> Counter[str]:
+    def places_taken(self, kill: Kill) -> Counter[str]:
         """Return how many claims of each prompt were taken when *kill* fell, as far as images prove them.
 
         What was asked for before and settled has a place of its own in the pool, and

@@ -63,10 +63,10 @@ class Chaos:
     async def kill_gateway(self, name: str) -> None:
         """End it as a power cut would."""
         gateway = self.gateways.pop(name)
-        under_way = tuple(one for one in self.waiting if one.gateway == name)
+        waiting = tuple(one for one in self.waiting if one.gateway == name)
         gateway.kill()
         maker = name_maker(self.api_key(name))
-        self.kills.append(Kill(maker=maker, at_s=time.monotonic(), under_way=under_way))
+        self.kills.append(Kill(maker=maker, at_s=time.monotonic(), waiting=waiting))
         await asyncio.to_thread(self.stacks.pop(name).close)
 
     def stop_gateway(self, name: str) -> None:

@@ -77,9 +77,9 @@ def count_claimable(books: Books, kill: Kill) -> int:
 
     Orders of one prompt claim what is missing for the largest of them together; each fresh one claims its own.
     """
-    fresh = sum(one.is_fresh for one in kill.under_way)
+    fresh = sum(one.is_fresh for one in kill.waiting)
     largest: Counter[str] = Counter()
-    for one in kill.under_way:
+    for one in kill.waiting:
         prompt, n = one.fields["prompt"], one.fields.get("n", 1)
         if not one.is_fresh and n <= MOST_IMAGES:
             largest[prompt] = max(largest[prompt], n)

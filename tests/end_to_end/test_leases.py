@@ -30,7 +30,7 @@ NO_HEADERS: Mapping[str, str] = {}
 CACHED = {"cache-control": "only-if-cached"}
 SETTINGS = {"default_policy__images_in_flight": 1000}
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(220)]
 
 Answers = dict[str, httpx.Response | None]
 
@@ -114,7 +114,7 @@ class Visitors:
 async def sites(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[tuple[Site, Site]]:
     """Go through both troubles at once; nothing of it may take longer than it must."""
     after_outage, after_hang = Site(), Site()
-    async with asyncio.timeout(130), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(200), asyncio.TaskGroup() as group:
         group.create_task(lose_redis(tmp_path_factory.mktemp("outage"), after_outage))
         group.create_task(hang_gateway(tmp_path_factory.mktemp("hang"), after_hang))
     yield after_outage, after_hang

@@ -57,7 +57,7 @@ async def test_two_thousand_orders_pay_for_what_is_needed_and_nothing_else(tmp_p
     assert tally.served <= {one.serial for one in books.made if one.is_settled}
     # The rest was cut, and there is some, each by the one kill of the gateway that made it, in a place nobody else had.
     assert len(books.excused) == len(books.cut) > 0
-    assert all(books.under_way(kill) <= tally.needed for kill in books.kills)
+    assert all(books.places_taken(kill) <= tally.needed for kill in books.kills)
     # And all of it is in the books.
     assert ledger["made|images"] == books.settled.total()
     assert ledger["unknown|images"] + held >= len(books.cut)
