@@ -9,6 +9,7 @@ shared state. What is made is settled later through the outbox.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
 
@@ -24,6 +25,7 @@ from service.ports.state import Ask, Grant, Settlement
 MAX_SCOPES = 10_000
 """Limit states kept at most; the longest unused goes first."""
 
+_MOST_MADE = 10_000
 _DAY_S = 86400
 _IN_FLIGHT_WAIT_S = 1.0
 
@@ -58,6 +60,7 @@ class LocalShare:
         self._claims: dict[str, dict[int, str]] = {}
         # Below zero, so that they never meet an index the script gave.
         self._indices = count(-1, -1)
+        self._made: LRUCache[int, str] = LRUCache(_MOST_MADE)
 
     def share_among(self, processes: int) -> None:
         """Divide every limit by the number of *processes* that were heard of."""
@@ -83,8 +86,15 @@ class LocalShare:
         self.note(ask, mine)
         return Grant(ready=(), mine=mine, awaited=awaited, limits=limits, degraded=True)
 
+    def digests_of(self, indices: Iterable[int]) -> set[str]:
+        """Return the digests of what was made under those of *indices* that are local ones."""
+        return {self._made[index] for index in indices if index in self._made}
+
     def finish(self, settlement: Settlement) -> None:
         """Drop the local claims and slots that a settlement ends."""
+        for index, image in settlement.made:
+            if index is not None and index < 0:
+                self._made[index] = image.digest
         ended = [*(index for index, _ in settlement.made if index is not None), *settlement.released]
         self._free_slots(settlement.fence, len(ended))
         claims = self._claims.get(settlement.pool or "")

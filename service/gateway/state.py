@@ -173,7 +173,7 @@ class SharedState:
             _check_bookable(ask)
             return _wait_on(ask) or self._local.begin(ask)
         try:
-            grant = await self._ask_twice(ask)
+            grant = await self._ask_for_others(ask)
         except StateUnavailable:
             if ask.idempotency is not None and ask.round == 0:
                 # What Redis may have given unheard is given up; with it goes the key.
@@ -187,6 +187,19 @@ class SharedState:
         if grant.foreign:
             self._telemetry.record(StateFailed(operation="begin", reason="foreign"))
         return grant
+
+    async def _ask_for_others(self, ask: Ask) -> Grant:
+        """Ask, and take nothing that the order has: what the local share numbered has another index now."""
+        grant = await self._ask_twice(ask)
+        had = self._local.digests_of(ask.used)
+        again = tuple(variant.index for variant in grant.ready if variant.image.digest in had)
+        if not again:
+            return grant
+        if grant.mine:
+            # Claimed under this fence already; for the rest the order comes back.
+            others = tuple(variant for variant in grant.ready if variant.index not in again)
+            return replace(grant, ready=others)
+        return await self._ask_twice(replace(ask, used=(*ask.used, *again)))
 
     async def _ask_twice(self, ask: Ask) -> Grant:
         """Ask, and once more where no answer came: deciding alone may pay for what is there or being made."""

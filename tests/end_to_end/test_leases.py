@@ -27,6 +27,7 @@ GRACE_S = 3
 """So long after an outage a gateway respects what lapsed in it (`gateway/state.py`)."""
 KEYED = {"authorization": "Bearer leases", "idempotency-key": "once"}
 NO_HEADERS: Mapping[str, str] = {}
+FRESH = {"cache-control": "no-cache"}
 CACHED = {"cache-control": "only-if-cached"}
 SETTINGS = {"default_policy__images_in_flight": 1000}
 
@@ -159,7 +160,7 @@ async def lose_redis(root: Path, site: Site) -> None:
             visitors.leave(visitors.order("after, late", "b", "over"))
             await visitors.order("after, of into", "b", "into")
             await visitors.order("after, once", "b", "once", headers=KEYED)
-        await judge(chaos, site, "kept", "over", "shared", "into", "during", "begun", "once")
+        await judge(chaos, site, "kept", "over", "shared", "into", "during", "pair", "once")
 
 
 async def order_meanwhile(visitors: Visitors) -> None:
@@ -169,8 +170,10 @@ async def order_meanwhile(visitors: Visitors) -> None:
     await visitors.order("during, there", "b", "during")
     await visitors.order("during, once", "a", "once", headers=KEYED)
     visitors.leave(visitors.order("during, of over", "a", "over"))
-    await asyncio.sleep(ends_at_s - 3 - time.monotonic())
-    await visitors.begin("during, to the end", "b", "begun", takes_s=8)
+    await asyncio.sleep(ends_at_s - 4 - time.monotonic())
+    await visitors.begin("during, first", "b", "pair", takes_s=2)
+    await visitors.begin("during, to the end", "b", "pair", takes_s=8, headers=FRESH)
+    visitors.leave(visitors.order("during, both", "b", "pair", 2))
     await asyncio.sleep(ends_at_s - time.monotonic())
 
 
@@ -235,7 +238,8 @@ async def test_an_outage_costs_only_what_was_ordered_without_redis(after_outage:
         "shared": 2,
         # Nobody could know of the other.
         "during": 2,
-        "begun": 1,
+        # Who waited for both had one of them when Redis was back, which did not know of the other.
+        "pair": 3,
     }
 
 
@@ -248,6 +252,12 @@ async def test_who_waits_beside_the_maker_waits_for_it(after_outage: Site) -> No
 async def test_what_an_outage_let_lapse_is_waited_for_again(after_outage: Site) -> None:
     assert after_outage.serials("after, early") == after_outage.serials("over")
     assert after_outage.serials("after, late") == after_outage.serials("over")
+
+
+async def test_nobody_gets_a_picture_twice_as_the_outage_ends(after_outage: Site) -> None:
+    """What a gateway numbered by itself has another number once Redis knows of it."""
+    assert len(after_outage.serials("during, both")) == 2
+    assert after_outage.serials("during, first") < after_outage.serials("during, both")
 
 
 async def test_a_gateway_that_hung_publishes_over_nobody(after_hang: Site) -> None:

@@ -208,6 +208,25 @@ async def test_who_orders_without_redis_waits_for_what_was_begun_with_it() -> No
     assert [grant.awaited for grant in (fresh, other, later)] == [(), (), ()]
 
 
+async def test_what_was_had_by_a_local_index_is_not_given_by_another() -> None:
+    """Once Redis is back it hands out what was made meanwhile, under indices of its own."""
+    around = Surroundings()
+    await around.lose_redis()
+    [index] = (await around.state.begin(an_ask())).mine
+    around.book.is_gone = False
+    around.clock.advance(1.0)
+    await around.state.finish(a_settlement(made=((index, an_image("d0")),)))
+    both = (a_variant(0), a_variant(1))
+    around.book.script.extend([a_grant(ready=both, mine=(2,)), a_grant(ready=both), a_grant(ready=both[1:])])
+
+    filled = await around.state.begin(an_ask(n=3, round=1, used=(index,)))
+    asked_again = await around.state.begin(an_ask(n=2, round=2, used=(index, 2)))
+
+    assert (filled.ready, filled.mine) == (both[1:], (2,))
+    assert asked_again.ready == both[1:]
+    assert [ask.used for ask in around.book.asks[-3:]] == [(index,), (index, 2), (index, 2, 0)]
+
+
 async def test_claims_of_living_orders_are_renewed_well_within_their_lease(clock: FakeClock) -> None:
     around = Surroundings(clock)
     around.book.script.append(a_grant(mine=(3, 4)))
