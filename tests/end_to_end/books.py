@@ -46,7 +46,6 @@ class Waiting:
     """An order that a caller waits for; *fields* are its body."""
 
     gateway: str
-    asked_at_s: float
     fields: dict[str, Any]
     is_fresh: bool
 

@@ -108,7 +108,6 @@ class Chaos:
             return None
         waiting = Waiting(
             gateway=gateway,
-            asked_at_s=time.monotonic(),
             fields=fields,
             is_fresh="no-cache" in headers.get("cache-control", ""),
         )

@@ -25,7 +25,7 @@ KILLS = 6
 NAMES = ("a", "b")
 FREED_S = LEASE_S + 15
 BUDGET_MICROUSD = 10**12
-RECOVERED_S = 5.0
+RECOVERED_S = 3.0
 """After so long with Redis every gateway has noticed, even on a busy machine."""
 MOST_IMAGES = 10
 
