@@ -2,62 +2,82 @@
 
 A file appears complete or not at all (written beside and renamed), so a process
 that dies here loses nothing and leaves nothing half-written. Several processes may
-replay one directory: a settlement sent twice changes nothing.
+replay one directory: a settlement sent twice changes nothing. One that is pending
+only later has its time as the file's.
 Failure behaviour: an unwritable directory is logged, and the settlement is lost;
 its hold then expires into the ledger's `unknown`.
 """
 
 import contextlib
 import logging
+import os
 from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from service.ports.clock import Clock
 from service.ports.state import Settlement
 
 _SETTLEMENT = TypeAdapter(Settlement)
+_WHOLE, _FORETOLD = ".json", ".foretold"
 _log = logging.getLogger(__name__)
 
 
 class FileOutbox:
     """Implements `ports.state.Outbox` in *directory*, which is made when first needed."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, clock: Clock) -> None:
         self._directory = directory
+        self._clock = clock
 
-    def add(self, settlement: Settlement) -> None:
+    def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
         """Implement `Outbox.add`."""
         path = self._path(settlement)
+        half, foretold = path.with_suffix(".half"), path.with_suffix(_FORETOLD)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            half = path.with_suffix(".half")
             half.write_bytes(_SETTLEMENT.dump_json(settlement))
-            half.replace(path)
+            if after_s > 0:
+                due_s = self._clock.wall_s() + after_s
+                os.utime(half, (due_s, due_s))
+                half.replace(foretold)
+            else:
+                half.replace(path)
+                foretold.unlink(missing_ok=True)
         except OSError:
             _log.exception("settlement lost", extra={"order_id": settlement.id})
 
     def pending(self, most: int = 100) -> list[Settlement]:
         """Implement `Outbox.pending`."""
         try:
-            paths = sorted(self._directory.glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+            times_s = {path: path.stat().st_mtime for path in self._directory.iterdir()}
         except OSError:
             return []
+        now_s = self._clock.wall_s()
+        due = [
+            path
+            for path, time_s in times_s.items()
+            if path.suffix == _WHOLE or (path.suffix == _FORETOLD and time_s <= now_s)
+        ]
+        paths = sorted(due, key=times_s.__getitem__)
         return [settlement for path in paths[:most] if (settlement := _read(path)) is not None]
 
     def remove(self, settlements: Sequence[Settlement]) -> None:
         """Implement `Outbox.remove`."""
         for settlement in settlements:
+            path = self._path(settlement)
             try:
-                self._path(settlement).unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+                path.with_suffix(_FORETOLD).unlink(missing_ok=True)
             except OSError:
                 # It will be sent again, which changes nothing.
                 _log.exception("settlement not removed", extra={"order_id": settlement.id})
 
     def _path(self, settlement: Settlement) -> Path:
         name = sha256(f"{settlement.id}.{settlement.part}".encode()).hexdigest()[:32]
-        return self._directory / f"{name}.json"
+        return self._directory / f"{name}{_WHOLE}"
 
 
 def _read(path: Path) -> Settlement | None:

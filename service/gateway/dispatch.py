@@ -74,6 +74,9 @@ class Dispatcher:
     async def make(self, job: Job, seats: Seats, running: RunningOrder) -> list[CallFailure]:
         """Make one call of *job* for *seats*, settle it and tell; returns its failures."""
         exposure = Exposure(show=self._show(seats.places[0], running))
+        if seats.indices[0] < 0:
+            killed = self._settlement(job, seats, [_CUT_OFF] * len(seats.places))
+            self.state.foretell(killed, until_s=job.order.deadline_s)
         try:
             result = await self._call(job, seats, exposure)
             if isinstance(result, CallFailure):

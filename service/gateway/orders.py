@@ -19,8 +19,8 @@ from service.ports.telemetry import InFlight, OrderCrashed, Telemetry
 class RunningOrder:
     """One order under way: what the order writes and one reader reads.
 
-    *delivered* are its images by place, whether somebody reads or not. Facts are bounded by construction (a few for each image), and dropped once
-    the reader has left.
+    *delivered* are its images by place, whether somebody reads or not. Facts are
+    bounded by construction (a few for each image), and dropped once the reader has left.
     """
 
     # Thousands may wait at once: no dictionary, queue or event each, which would cost a kilobyte and more.

@@ -57,6 +57,7 @@ class SharedState:
         self._back_at_s = -_GRACE_S
         self._turns = asyncio.Semaphore(_MOST_ASKING)
         self._leases: dict[str, Lease] = {}
+        self._foretold: set[tuple[str, str]] = set()
 
     @property
     def is_degraded(self) -> bool:
@@ -103,8 +104,18 @@ class SharedState:
             )
         return grant
 
+    def foretell(self, settlement: Settlement, *, until_s: float) -> None:
+        """Have *settlement* booked a lease after the instant *until_s*, unless it is finished before.
+
+        For what the local share gave: should this process be killed, nobody else knows of it.
+        """
+        left_s = max(0.0, until_s - self._clock.monotonic_s())
+        self._outbox.add(settlement, after_s=left_s + LEASE_S)
+        self._foretold.add((settlement.id, settlement.part))
+
     async def finish(self, settlement: Settlement) -> None:
         """Settle a part of an order, now or, when Redis is away, later."""
+        is_foretold = (settlement.id, settlement.part) in self._foretold
         self._end_locally(settlement)
         try:
             is_settled = await self._try("finish", self._book.finish, settlement) is None
@@ -114,6 +125,8 @@ class SharedState:
             raise
         if not is_settled:
             self._outbox.add(settlement)
+        elif is_foretold:
+            self._outbox.remove([settlement])
 
     def finish_later(self, settlement: Settlement) -> None:
         """Settle without waiting: for an order that is cut short."""
@@ -266,6 +279,7 @@ class SharedState:
 
     def _end_locally(self, settlement: Settlement) -> None:
         self._local.finish(settlement)
+        self._foretold.discard((settlement.id, settlement.part))
         if settlement.is_last:
             self._leases.pop(_record_lease(settlement.id), None)
         lease = self._leases.get(settlement.fence)

@@ -200,8 +200,12 @@ class OrderBook(Protocol):
 class Outbox(Protocol):
     """Settlements that Redis could not take, kept in the data directory."""
 
-    def add(self, settlement: Settlement) -> None:
-        """Keep one; returns once it is in the file."""
+    def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
+        """Keep one; returns once it is in the file.
+
+        With *after_s* it is pending only then, and only if it was neither removed nor
+        added again meanwhile: what is to be said of an order whose process dies.
+        """
         ...
 
     def pending(self, most: int = 100) -> list[Settlement]:

@@ -50,7 +50,7 @@ def make_ownership(ground: Ground, images: Images) -> Ownership:
     """Return what tells and takes away a team's right to an image."""
     return Ownership(
         references=images.references,
-        outbox=make_outbox(ground.settings),
+        outbox=make_outbox(ground),
         audit=make_registry(ground),
         clock=ground.clock,
         telemetry=ground.telemetry,

@@ -7,7 +7,6 @@ from service.adapters.outbox import FileOutbox
 from service.adapters.redis.orders import RedisOrderBook
 from service.gateway.degraded import LocalShare
 from service.gateway.state import LEASE_S, SharedState
-from service.settings.variables import Settings
 from service.wiring.ground import Ground
 
 
@@ -23,7 +22,7 @@ def make_state(ground: Ground) -> SharedState:
             ttl_s=settings.cache_ttl_s,
             process=ground.process,
         ),
-        outbox=make_outbox(settings),
+        outbox=make_outbox(ground),
         clock=ground.clock,
         telemetry=ground.telemetry,
         local=LocalShare(
@@ -34,6 +33,6 @@ def make_state(ground: Ground) -> SharedState:
     )
 
 
-def make_outbox(settings: Settings) -> FileOutbox:
+def make_outbox(ground: Ground) -> FileOutbox:
     """Return what keeps settlements in the data directory."""
-    return FileOutbox(settings.data_dir / "outbox")
+    return FileOutbox(ground.settings.data_dir / "outbox", clock=ground.clock)

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from service.adapters.outbox import FileOutbox
+from service.adapters.system import SystemClock
 from service.domain.callers import Resource
 from service.domain.images import Image, Realm
 from service.domain.limits import Limit
+from service.ports.clock import Clock
 from service.ports.state import Settlement
+from tests.fakes.clock import FakeClock
 from tests.processes import REPOSITORY
 
 IMAGE = Image(
@@ -48,14 +51,18 @@ def settlement(order_id: str = "order", part: str = "0.0", **fields: object) -> 
     return Settlement(**{**values, **fields})  # type: ignore[arg-type]
 
 
-def test_what_is_added_comes_back_whole(tmp_path: Path) -> None:
-    FileOutbox(tmp_path).add(settlement())
+def open_outbox(directory: Path, clock: Clock | None = None) -> FileOutbox:
+    return FileOutbox(directory, clock=clock or SystemClock())
 
-    assert FileOutbox(tmp_path).pending() == [settlement()]
+
+def test_what_is_added_comes_back_whole(tmp_path: Path) -> None:
+    open_outbox(tmp_path).add(settlement())
+
+    assert open_outbox(tmp_path).pending() == [settlement()]
 
 
 def test_the_oldest_comes_first(tmp_path: Path) -> None:
-    outbox = FileOutbox(tmp_path)
+    outbox = open_outbox(tmp_path)
     for number in (3, 1, 2):
         outbox.add(settlement(part=f"{number}"))
         _age_files(tmp_path)
@@ -70,16 +77,51 @@ def _age_files(directory: Path) -> None:
 
 
 def test_the_same_settlement_again_is_one(tmp_path: Path) -> None:
-    outbox = FileOutbox(tmp_path)
+    outbox = open_outbox(tmp_path)
     outbox.add(settlement())
     outbox.add(settlement())
 
     assert len(outbox.pending()) == 1
 
 
+def test_what_is_foretold_is_pending_once_it_is_time(tmp_path: Path) -> None:
+    clock = FakeClock()
+    open_outbox(tmp_path, clock).add(settlement(unknown=2), after_s=330)
+
+    clock.advance(329)
+    early = open_outbox(tmp_path, clock).pending()
+    clock.advance(1)
+
+    assert early == []
+    assert open_outbox(tmp_path, clock).pending() == [settlement(unknown=2)]
+
+
+def test_what_came_true_replaces_what_was_foretold(tmp_path: Path) -> None:
+    clock = FakeClock()
+    outbox = open_outbox(tmp_path, clock)
+    outbox.add(settlement(unknown=2), after_s=1)
+    outbox.add(settlement())
+    clock.advance(2)
+
+    assert outbox.pending() == [settlement()]
+    outbox.remove([settlement()])
+    assert outbox.pending() == []
+
+
+def test_what_was_foretold_and_settled_elsewhere_is_forgotten(tmp_path: Path) -> None:
+    clock = FakeClock()
+    outbox = open_outbox(tmp_path, clock)
+    outbox.add(settlement(unknown=2), after_s=1)
+    outbox.remove([settlement()])
+    clock.advance(2)
+
+    assert outbox.pending() == []
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("strange", ["../../escape", "a/b", "a\x00b", "x" * 5000, ""])
 def test_no_id_leads_out_of_the_directory(tmp_path: Path, strange: str) -> None:
-    outbox = FileOutbox(tmp_path / "outbox")
+    outbox = open_outbox(tmp_path / "outbox")
     outbox.add(settlement(strange))
 
     assert [one.id for one in outbox.pending()] == [strange]
@@ -87,7 +129,7 @@ def test_no_id_leads_out_of_the_directory(tmp_path: Path, strange: str) -> None:
 
 
 def test_removing_what_is_gone_is_no_mistake(tmp_path: Path) -> None:
-    outbox = FileOutbox(tmp_path)
+    outbox = open_outbox(tmp_path)
     outbox.add(settlement(part="1"))
     outbox.add(settlement(part="2"))
 
@@ -98,16 +140,16 @@ def test_removing_what_is_gone_is_no_mistake(tmp_path: Path) -> None:
 
 
 def test_an_empty_or_missing_directory_has_nothing(tmp_path: Path) -> None:
-    assert FileOutbox(tmp_path).pending() == []
-    assert FileOutbox(tmp_path / "missing").pending() == []
-    FileOutbox(tmp_path / "missing").remove([settlement()])
+    assert open_outbox(tmp_path).pending() == []
+    assert open_outbox(tmp_path / "missing").pending() == []
+    open_outbox(tmp_path / "missing").remove([settlement()])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b"{}", b"\xff\xfe", b'{"id": 1}'])
 def test_an_unreadable_file_is_set_aside_and_never_in_the_way(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outbox = FileOutbox(tmp_path)
+    outbox = open_outbox(tmp_path)
     (tmp_path / "broken.json").write_bytes(content)
     outbox.add(settlement())
 
@@ -124,14 +166,14 @@ def test_a_directory_that_cannot_be_written_is_logged_and_nothing_raised(
 ) -> None:
     (tmp_path / "outbox").write_text("in the way")
 
-    FileOutbox(tmp_path / "outbox").add(settlement())
+    open_outbox(tmp_path / "outbox").add(settlement())
 
     assert "settlement lost" in caplog.text
-    assert FileOutbox(tmp_path / "outbox").pending() == []
+    assert open_outbox(tmp_path / "outbox").pending() == []
 
 
 def test_half_written_files_are_not_read(tmp_path: Path) -> None:
-    outbox = FileOutbox(tmp_path)
+    outbox = open_outbox(tmp_path)
     outbox.add(settlement())
     (whole,) = tmp_path.iterdir()
     (tmp_path / f"{whole.stem}x.half").write_bytes(whole.read_bytes()[:50])
@@ -144,8 +186,8 @@ def test_a_process_that_is_killed_while_writing_leaves_only_whole_files(tmp_path
     script = (
         "import sys, itertools\n"
         "from pathlib import Path\n"
-        "from tests.adapters.test_outbox import settlement, FileOutbox\n"
-        "outbox = FileOutbox(Path(sys.argv[1]))\n"
+        "from tests.adapters.test_outbox import settlement, open_outbox\n"
+        "outbox = open_outbox(Path(sys.argv[1]))\n"
         "for number in itertools.count():\n"
         "    outbox.add(settlement(part=str(number)))\n"
     )
@@ -155,18 +197,18 @@ def test_a_process_that_is_killed_while_writing_leaves_only_whole_files(tmp_path
             time.sleep(0.01)
         writer.kill()
 
-    kept = FileOutbox(tmp_path).pending()
+    kept = open_outbox(tmp_path).pending()
 
     assert len(kept) >= 50
     assert not list(tmp_path.glob("*.unreadable"))
 
 
 async def test_several_processes_may_empty_one_directory(tmp_path: Path) -> None:
-    outbox = FileOutbox(tmp_path)
+    outbox = open_outbox(tmp_path)
     stop = threading.Event()
 
     def empty() -> int:
-        other = FileOutbox(tmp_path)
+        other = open_outbox(tmp_path)
         rounds = 0
         while not stop.is_set():
             other.remove(other.pending())
@@ -192,7 +234,7 @@ async def test_an_unreadable_file_that_another_process_sets_aside_first_is_no_fa
     """
     pipe = tmp_path / "broken.json"
     os.mkfifo(pipe)
-    outbox = FileOutbox(tmp_path)
+    outbox = open_outbox(tmp_path)
 
     def set_aside() -> None:
         with pipe.open("wb") as writer:

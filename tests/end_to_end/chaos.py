@@ -149,6 +149,12 @@ class Chaos:
             while list(self.root.glob("*/outbox/*.json")):  # noqa: ASYNC110 - other processes write them
                 await asyncio.sleep(0.1)
 
+    async def until_booked(self) -> None:
+        """Wait until nothing is foretold any more: a lease after the deadline of those who died."""
+        async with asyncio.timeout(60):
+            while list(self.root.glob("*/outbox/*.foretold")):  # noqa: ASYNC110 - other processes write them
+                await asyncio.sleep(0.1)
+
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
         client = open_client(f"redis://127.0.0.1:{self.redis_port}", timeout_s=5, connections=2)

@@ -1,6 +1,6 @@
-"""What lasts longer than a lease: a Redis that is away, and a gateway that hangs.
+"""What lasts longer than a lease: a Redis that is away, a gateway that hangs, one that is killed without Redis.
 
-Both take more than half a minute of real time, since no setting shortens a lease; so
+All take more than half a minute of real time, since no setting shortens a lease; so
 they happen at once, each at a site of its own, and the tests judge what came of them.
 """
 
@@ -112,23 +112,29 @@ class Visitors:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sites(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[tuple[Site, Site]]:
-    """Go through both troubles at once; nothing of it may take longer than it must."""
-    after_outage, after_hang = Site(), Site()
+async def sites(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[tuple[Site, Site, Site]]:
+    """Go through all troubles at once; nothing of it may take longer than it must."""
+    after_outage, after_hang, after_kill = Site(), Site(), Site()
     async with asyncio.timeout(200), asyncio.TaskGroup() as group:
         group.create_task(lose_redis(tmp_path_factory.mktemp("outage"), after_outage))
         group.create_task(hang_gateway(tmp_path_factory.mktemp("hang"), after_hang))
-    yield after_outage, after_hang
+        group.create_task(kill_alone(tmp_path_factory.mktemp("kill"), after_kill))
+    yield after_outage, after_hang, after_kill
 
 
 @pytest.fixture
-def after_outage(sites: tuple[Site, Site]) -> Site:
+def after_outage(sites: tuple[Site, Site, Site]) -> Site:
     return sites[0]
 
 
 @pytest.fixture
-def after_hang(sites: tuple[Site, Site]) -> Site:
+def after_hang(sites: tuple[Site, Site, Site]) -> Site:
     return sites[1]
+
+
+@pytest.fixture
+def after_kill(sites: tuple[Site, Site, Site]) -> Site:
+    return sites[2]
 
 
 async def lose_redis(root: Path, site: Site) -> None:
@@ -193,6 +199,21 @@ async def hang_gateway(root: Path, site: Site) -> None:
             "a", prompt="once", response_format="b64_json", headers=KEYED
         )
         await judge(chaos, site, "plain", "once")
+
+
+async def kill_alone(root: Path, site: Site) -> None:
+    """Kill a gateway over calls that only it knows of, and start it again; an order takes 4 s at most there."""
+    async with open_chaos(root, "a", deadline_s=4, **SETTINGS) as chaos:
+        async with asyncio.TaskGroup() as group:
+            visitors = Visitors(chaos, site, group)
+            await visitors.order("before", "a", "kept")
+            async with chaos.without_redis():
+                await visitors.order("alone", "a", "alone")
+                await visitors.begin("killed", "a", "killed", takes_s=2)
+                await chaos.kill_gateway("a")
+        await chaos.start_gateway("a")
+        await chaos.until_booked()
+        await judge(chaos, site, "kept", "alone")
 
 
 async def judge(chaos: Chaos, site: Site, *prompts: str) -> None:
@@ -274,3 +295,11 @@ async def test_what_a_hung_gateway_made_is_in_the_ledger_beside_what_was_made_fo
     assert after_hang.ledger["made|images"] == 4
     assert after_hang.ledger["unknown|images"] == 0
     assert (after_hang.holds, after_hang.slots) == ({}, [])
+
+
+async def test_what_only_a_killed_gateway_knew_of_is_booked_as_unknown(after_kill: Site) -> None:
+    assert [one.prompt for one in after_kill.books.cut] == ["killed"]
+    assert after_kill.ledger["unknown|images"] == 1
+    assert after_kill.ledger["made|images"] == after_kill.made("kept") + after_kill.made("alone")
+    assert (after_kill.holds, after_kill.slots) == ({}, [])
+    assert after_kill.status("again alone") == 200

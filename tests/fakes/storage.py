@@ -57,20 +57,30 @@ class FakePictures:
 
 
 class FakeOutbox:
-    """Implements `ports.state.Outbox`."""
+    """Implements `ports.state.Outbox`; what is pending only later lies in *foretold*, with the seconds until then."""
 
     def __init__(self, *kept: Settlement) -> None:
         self.kept = list(kept)
+        self.foretold: list[tuple[Settlement, float]] = []
 
-    def add(self, settlement: Settlement) -> None:
-        self.kept = [each for each in self.kept if (each.id, each.part) != (settlement.id, settlement.part)]
-        self.kept.append(settlement)
+    def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
+        self._forget(settlement)
+        if after_s > 0:
+            self.foretold.append((settlement, after_s))
+        else:
+            self.kept.append(settlement)
 
     def pending(self, most: int = 100) -> list[Settlement]:
         return self.kept[:most]
 
     def remove(self, settlements: Sequence[Settlement]) -> None:
-        self.kept = [kept for kept in self.kept if kept not in settlements]
+        for settlement in settlements:
+            self._forget(settlement)
+
+    def _forget(self, settlement: Settlement) -> None:
+        name = (settlement.id, settlement.part)
+        self.kept = [each for each in self.kept if (each.id, each.part) != name]
+        self.foretold = [each for each in self.foretold if (each[0].id, each[0].part) != name]
 
 
 class FakeReferences:

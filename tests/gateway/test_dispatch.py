@@ -8,6 +8,7 @@ from service.gateway.attempts import NOT_SENT
 from service.gateway.dispatch import Job, Seats
 from service.gateway.flights import Landing
 from service.gateway.orders import RunningOrder
+from service.gateway.state import LEASE_S
 from service.ports.telemetry import CostSettled
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
@@ -289,6 +290,51 @@ async def test_a_call_cancelled_in_flight_leaves_its_bill_unknown(clock: FakeClo
     [settlement] = house.outbox.kept
     assert (settlement.released, settlement.unknown, settlement.refunded) == ((10, 11), 2, 0)
     assert settlement.part == "2.0"
+
+
+async def test_a_call_that_only_this_process_knows_of_is_foretold_until_it_is_settled(
+    clock: FakeClock,
+) -> None:
+    """Redis holds nothing for a local index: killed now, nobody would ever book it."""
+    held = Held()
+    house = Assembly(clock, held)
+    job = a_job(order=an_order(deadline_s=clock.monotonic_s() + 300))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.dispatcher.make(job, Seats((0,), (-1,)), RunningOrder("order-1")))
+        await held.arrived.wait()
+        [(foretold, after_s)] = house.outbox.foretold
+        held.release()
+
+    [settlement] = house.book.settlements
+    assert (foretold.id, foretold.part) == (settlement.id, settlement.part)
+    assert (foretold.unknown, foretold.released, foretold.made) == (1, (-1,), ())
+    assert after_s == 300 + LEASE_S
+    assert (house.outbox.foretold, house.outbox.kept) == ([], [])
+
+
+async def test_what_redis_gave_needs_no_foretelling(clock: FakeClock) -> None:
+    held = Held()
+    house = Assembly(clock, held)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(house.dispatcher.make(a_job(), ONE, RunningOrder("order-1")))
+        await held.arrived.wait()
+        foretold = list(house.outbox.foretold)
+        held.release()
+
+    assert foretold == []
+
+
+async def test_a_foretold_call_that_is_cancelled_is_told_as_it_was(clock: FakeClock) -> None:
+    held = Held(is_sent=False)
+    house = Assembly(clock, held)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(house.dispatcher.make(a_job(), Seats((0,), (-1,)), RunningOrder("order-1")))
+        await held.arrived.wait()
+        task.cancel()
+
+    assert house.outbox.foretold == []
+    [settlement] = house.outbox.kept
+    assert (settlement.refunded, settlement.unknown) == (1, 0)
 
 
 async def test_a_call_cancelled_in_the_queue_was_never_sent(clock: FakeClock) -> None:
