@@ -47,6 +47,19 @@ async def test_ready_images_come_oldest_first_and_whole(book: RedisOrderBook) ->
     assert (grant.mine, grant.awaited) == ((), ())
 
 
+async def test_what_was_made_first_comes_first_whatever_its_index(book: RedisOrderBook) -> None:
+    slow, quick = make_ask(n=2), make_ask(n=1, fresh=True)
+    await book.begin(slow)
+    await book.begin(quick)
+    await book.finish(settle(quick, made=made((2, "first"))))
+    await book.finish(settle(slow, made=made((1, "second b"), (0, "second a"))))
+
+    grant = await book.begin(make_ask(n=3))
+
+    assert [variant.index for variant in grant.ready] == [2, 0, 1]
+    assert grant.ready[0].image == make_image("first")
+
+
 async def test_ten_behind_one_claim_nine_and_await_one(book: RedisOrderBook) -> None:
     await book.begin(make_ask(n=1))
 

@@ -293,6 +293,21 @@ async def test_a_pool_keeps_its_newest_images_only(book: RedisOrderBook, redis: 
     assert (len(left), left[-1]) == (200, 202)
 
 
+async def test_a_full_pool_drops_its_oldest_images_whatever_their_indices(book: RedisOrderBook) -> None:
+    """A low index may be the newest: the one before was forgotten, or its maker took long."""
+    slow = make_ask()
+    assert (await book.begin(slow)).mine == (0,)
+    await fill(book, "oldest")
+    await fill(book, *(str(number) for number in range(199)))
+
+    await book.finish(settle(slow, made=made((0, "new"))))
+
+    grant = await book.begin(make_ask(n=200, only_ready=True))
+    images = [variant.image for variant in grant.ready]
+    assert (len(images), images[-1]) == (200, make_image("new"))
+    assert make_image("oldest") not in images
+
+
 @pytest.mark.parametrize("name", ["ig:1:{t1}:limits:user:u1", "ig:1:{t1}:hold-details"])
 async def test_what_cannot_be_written_whole_is_not_written_at_all(
     book: RedisOrderBook, redis: Redis, name: str

@@ -87,7 +87,11 @@ if ask.has_pool then
     end
     if index > highest then highest = index end
   end
-  table.sort(variants, function(a, b) return a.index < b.index end)
+  -- What was settled together is of one age: then by index.
+  table.sort(variants, function(a, b)
+    if a.age_us ~= b.age_us then return a.age_us > b.age_us end
+    return a.index < b.index
+  end)
   table.sort(claims)
   table.sort(mine)
 end

@@ -102,12 +102,13 @@ if published > 0 and redis.call('PTTL', KEYS[1]) < s.ttl_ms then redis.call('PEX
 -- A pool is bounded, or one prompt ordered afresh for ever would slow every order for it: the oldest go.
 local surplus = published > 0 and redis.call('HLEN', KEYS[1]) - s.most or 0
 if surplus > 0 then
-  local indices, entries = {}, redis.call('HGETALL', KEYS[1])
+  local variants, entries = {}, redis.call('HGETALL', KEYS[1])
   for i = 1, #entries, 2 do
-    if string.sub(entries[i + 1], 1, 1) == 'v' then indices[#indices + 1] = tonumber(entries[i]) end
+    local at = tonumber(string.match(entries[i + 1], '^v|(%d+)'))
+    if at then variants[#variants + 1] = {index = entries[i], at = at} end
   end
-  table.sort(indices)
-  for i = 1, math.min(surplus, #indices - 1) do redis.call('HDEL', KEYS[1], indices[i]) end
+  table.sort(variants, function(a, b) return a.at < b.at end)
+  for i = 1, math.min(surplus, #variants - 1) do redis.call('HDEL', KEYS[1], variants[i].index) end
 end
 
 for _, index in ipairs(s.released) do
