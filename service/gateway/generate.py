@@ -93,7 +93,7 @@ class Generate:
                 self.coalescing.send_another(progress)
                 return
             ask, grant = begun
-            places = await self.hits.take(progress, places, grant)
+            places = await self._take_ready(progress, ask, grant, places)
             made_here, places = places[: len(grant.mine)], places[len(grant.mine) :]
             await self._dispatch(progress, ask, grant, made_here, calls)
             if not grant.degraded:
@@ -124,6 +124,18 @@ class Generate:
             progress.running.emit(Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending))
         return ask, grant
 
+    async def _take_ready(
+        self, progress: Progress, ask: Ask, grant: Grant, places: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        """Hand out what is ready; returns the places still empty."""
+        try:
+            return await self.hits.take(progress, places, grant)
+        except BaseException:
+            if grant.mine:
+                unused = Seats(places[: len(grant.mine)], grant.mine)
+                self.dispatcher.give_up(_job(progress, ask), unused)
+            raise
+
     async def _dispatch(
         self,
         progress: Progress,
@@ -145,17 +157,17 @@ class Generate:
         ]
         try:
             obstacle = await self.obstacles.find(progress)
+            while obstacle is not None and seats:
+                progress.error = obstacle
+                await self.dispatcher.give_back(job, seats.pop(0), progress.running, NOT_SENT)
         except BaseException:
+            # What is being given back settles by itself; of the others nobody else knows that nothing was sent.
             for group in seats:
                 self.dispatcher.give_up(job, group)
             raise
         for group in seats:
-            if obstacle is not None:
-                progress.error = obstacle
-                await self.dispatcher.give_back(job, group, progress.running, NOT_SENT)
-            else:
-                progress.is_dispatched = True
-                calls.create_task(self._make(job, group, progress))
+            progress.is_dispatched = True
+            calls.create_task(self._make(job, group, progress))
 
     async def _make(self, job: Job, seats: Seats, progress: Progress) -> None:
         failures = await self.dispatcher.make(job, seats, progress.running)

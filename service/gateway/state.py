@@ -193,6 +193,10 @@ class SharedState:
                 self._outbox.add(_give_up(ask))
             _check_bookable(ask)
             return _wait_on(ask) or self._begin_unheard(ask)
+        except asyncio.CancelledError:
+            # No settlement of the order will name what Redis may have given it; if that is nothing, nothing changes.
+            self._outbox.add(_give_up(ask))
+            raise
         except (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch):
             self._succeed()
             raise

@@ -56,11 +56,12 @@ class Assembly:
         pass_unknown: bool = False,
         counts_unpriced: bool = False,
         catalog: Catalog | None = None,
+        store: FakeStore | None = None,
     ) -> None:
         self.clock = clock
         self.backend = FakeBackend(*script)
         self.book = FakeBook()
-        self.store = FakeStore()
+        self.store = store or FakeStore()
         self.references = FakeReferences()
         self.pictures = FakePictures()
         self.outbox = FakeOutbox()

@@ -16,11 +16,12 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
-from service.domain.images import Admitted, CacheControl, CallFailed, OrderDone
+from service.domain.images import Admitted, CacheControl, CallFailed, Delivery, OrderDone
 from service.gateway.flights import Landing
 from service.ports.telemetry import ImageDelivered, InFlight, OrderCrashed
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
+from tests.fakes.storage import FakeStore
 from tests.fakes.values import a_caller, a_grant, a_rate_limit, a_refusal, a_variant, an_image, an_order
 from tests.gateway.assembly import Assembly, read
 from tests.gateway.facts import error, images, in_dalles_words, keep, pool_of
@@ -221,6 +222,51 @@ async def test_an_order_cut_off_by_the_drain_settles_every_call(clock: FakeClock
     assert [settlement.unknown for settlement in house.outbox.kept] == [1, 1]
     assert [len(settlement.made) for settlement in house.book.settlements] == [1]
     assert house.telemetry.in_flight() == InFlight()
+
+
+async def test_an_order_cut_off_while_it_gives_back_gives_all_back(clock: FakeClock) -> None:
+    """What is left held would be booked as unknown, though nothing was sent."""
+    house = Assembly(clock, drain_s=5.0)
+    async with house:
+        house.store.is_full = True
+        house.book.may_finish.clear()
+        running = house.start(an_order(n=3, delivery=Delivery.URL))
+        await house.book.finishing.wait()
+    facts = await read(running)
+
+    assert isinstance(error(facts), Draining)
+    assert house.backend.attempts == 0
+    assert [settlement.released for settlement in house.outbox.kept] == [(0,), (1,), (2,)]
+    assert {(settlement.refunded, settlement.unknown) for settlement in house.outbox.kept} == {(1, 0)}
+    assert house.state._leases == {}
+
+
+async def test_an_order_cut_off_while_it_reads_what_is_ready_gives_back_what_it_was_given(
+    clock: FakeClock,
+) -> None:
+    class SilentStore(FakeStore):
+        """Never comes back from reading."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.reading = asyncio.Event()
+
+        async def get(self, name: str) -> bytes:
+            self.reading.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    store = SilentStore()
+    house = Assembly(clock, drain_s=5.0, store=store)
+    async with house:
+        house.book.script.append(a_grant(ready=(a_variant(0),), mine=(1, 2)))
+        house.start(an_order(n=3))
+        await store.reading.wait()
+
+    assert house.backend.attempts == 0
+    [settlement] = house.outbox.kept
+    assert (settlement.released, settlement.refunded, settlement.unknown) == ((1, 2), 2, 0)
+    assert house.state._leases == {}
 
 
 async def test_a_bug_in_one_call_does_not_keep_its_claims_alive(clock: FakeClock) -> None:

@@ -1,5 +1,6 @@
 import asyncio
 import dataclasses
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -18,7 +19,7 @@ from service.gateway.breaker import FAILURES_TO_OPEN
 from service.gateway.degraded import LocalShare
 from service.gateway.flights import Flights
 from service.gateway.state import LEASE_S, SharedState
-from service.ports.state import Conclusion, Grant, Lease, Settlement
+from service.ports.state import Ask, Conclusion, Grant, Lease, Settlement
 from service.ports.telemetry import LimitDecided, StateFailed
 from tests.fakes.book import FakeBook, FakeHeartbeats, FakeWakeups
 from tests.fakes.clock import FakeClock, until_idle
@@ -675,6 +676,48 @@ async def test_a_settlement_that_is_cut_off_is_kept_for_it_may_not_have_arrived(
 
     assert around.book.settlements == []
     assert around.outbox.kept == [a_settlement()]
+
+
+class SilentBook(FakeBook):
+    """Hears every question and answers none."""
+
+    async def begin(self, ask: Ask) -> Grant:
+        self.asks.append(ask)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_a_question_that_is_cut_off_is_given_up_for_it_may_have_arrived() -> None:
+    around = Surroundings(book=SilentBook())
+    async with AsyncExitStack() as asking:
+        for number in range(50):
+            await asking.enter_async_context(in_background(_begin(around, an_ask(id=str(number), n=2))))
+        await until_idle()
+        sent = [ask.id for ask in around.book.asks]
+
+    assert 0 < len(sent) < 50
+    # Whoever waited for a turn has asked nobody.
+    assert sorted(settlement.id for settlement in around.outbox.kept) == sorted(sent)
+    assert {settlement.part for settlement in around.outbox.kept} == {"0.unheard"}
+    assert {settlement.released for settlement in around.outbox.kept} == {(-1,)}
+
+
+@pytest.mark.parametrize(("round_", "is_last"), [(0, True), (1, False)])
+async def test_a_question_of_a_key_that_is_cut_off_gives_up_the_key_where_nobody_else_does(
+    round_: int, *, is_last: bool
+) -> None:
+    """An order that has begun says its last word by itself."""
+    around = Surroundings(book=SilentBook())
+    async with in_background(_begin(around, an_ask(round=round_, idempotency=ONCE))):
+        await until_idle()
+
+    [given_up] = around.outbox.kept
+    assert (given_up.part, given_up.idempotency) == (f"{round_}.unheard", ONCE)
+    assert (given_up.is_last, given_up.conclusion) == (is_last, None)
+
+
+async def _begin(around: Surroundings, ask: Ask) -> None:
+    await around.state.begin(ask)
 
 
 class PickyBook(FakeBook):
