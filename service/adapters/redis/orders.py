@@ -179,12 +179,13 @@ class RedisOrderBook:
         self._teams.add(team)
 
     async def _each_team(self, leases: Sequence[Lease]) -> AsyncIterator[str]:
-        """Yield the teams of living orders first, whatever else fails; then all that were ever seen."""
-        here = self._teams | {lease.team for lease in leases}
+        """Yield the teams of living orders first, whatever else fails; then others of here, and all that were seen."""
+        living = dict.fromkeys(lease.team for lease in leases)
+        here = [*living, *(self._teams - living.keys())]
         for team in here:
             yield team
         names = await answered(self._client.smembers(keys.directory_key("seen")), timeout_s=self._timeout_s)
-        for team in {name.decode() for name in names} - here:
+        for team in {name.decode() for name in names}.difference(here):
             yield team
 
     async def _run(self, script: Script, names: list[str], arguments: Mapping[str, Any]) -> Any:

@@ -18,6 +18,7 @@ from tests.adapters.redis.orders import (
     fill,
     made,
     make_ask,
+    names_of,
     read_holds,
     read_ledger,
     reason_of,
@@ -170,6 +171,41 @@ async def test_every_team_is_renewed_by_itself(book: RedisOrderBook, redis: Redi
     await book.renew([])
 
     assert await read_ledger(redis, "t1") == await read_ledger(redis, "t2") == UNKNOWN_TWO
+
+
+async def test_living_orders_come_before_what_others_left(make_book: MakeBook, redis: Redis) -> None:
+    """A renewal may be cut short, and only a living order has something to lose."""
+    here, elsewhere = make_book(), make_book(process="elsewhere")
+    living = [make_ask(team=f"living-{i}", pool=None) for i in range(2)]
+    known, strange = [f"known-{i}" for i in range(8)], [f"strange-{i}" for i in range(8)]
+    for team in known:
+        await here.begin(make_ask(team=team, pool=None))
+    for ask in (*living, *(make_ask(team=team, pool=None) for team in strange)):
+        await elsewhere.begin(ask)
+    for team in (*known, *strange):
+        await expire_holds(redis, team)
+
+    await here.renew([lease(ask) for ask in living])
+
+    order = [
+        team
+        for _, team in sorted([(await _renewed_at_us(redis, team), team) for team in await _teams(redis)])
+    ]
+    assert order[:2] == ["living-0", "living-1"]
+    assert (set(order[2:10]), set(order[10:])) == (set(known), set(strange))
+
+
+async def _teams(redis: Redis) -> list[str]:
+    return [
+        name.partition("{")[2].partition("}")[0] for name in await names_of(redis) if name.endswith(":holds")
+    ]
+
+
+async def _renewed_at_us(redis: Redis, team: str) -> float:
+    """Return when a hold was renewed for half a minute, or swept and kept for a day."""
+    [fence] = await read_holds(redis, team)
+    expires_us = await redis.zscore(holds_key(team), fence) or 0
+    return expires_us - (30 if team.startswith("living") else 86400) * 1_000_000
 
 
 async def test_a_claim_expires_by_the_servers_own_clock(make_book: MakeBook) -> None:
