@@ -3,15 +3,17 @@
 A file appears complete or not at all (written beside and renamed), so a process
 that dies here loses nothing and leaves nothing half-written. Several processes may
 replay one directory: a settlement sent twice changes nothing. One that is pending
-only later has its time as the file's.
+only later has its time as the file's. Of what was made, each file is read once and remembered
+as long as it is there: its name stands for one part of an order, which ends in one way.
 Failure behaviour: an unwritable directory is logged, and the settlement is lost;
 its hold then expires into the ledger's `unknown`.
 """
 
+import asyncio
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,6 +26,9 @@ _SETTLEMENT = TypeAdapter(Settlement)
 _WHOLE, _FORETOLD = ".json", ".foretold"
 _log = logging.getLogger(__name__)
 
+_Images = Mapping[Path, frozenset[tuple[str, str]]]
+"""What the settlement in each file made: team and image name."""
+
 
 class FileOutbox:
     """Implements `ports.state.Outbox` in *directory*, which is made when first needed."""
@@ -31,6 +36,8 @@ class FileOutbox:
     def __init__(self, directory: Path, *, clock: Clock) -> None:
         self._directory = directory
         self._clock = clock
+        self._images: _Images = {}
+        self._looking = asyncio.Lock()
 
     def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
         """Implement `Outbox.add`."""
@@ -75,9 +82,32 @@ class FileOutbox:
                 # It will be sent again, which changes nothing.
                 _log.exception("settlement not removed", extra={"order_id": settlement.id})
 
+    async def has_image(self, team: str, name: str) -> bool:
+        """Implement `Outbox.has_image`."""
+        # One at a time, or a crowd would read the same new files and keep every thread.
+        async with self._looking:
+            self._images, is_there = await asyncio.to_thread(self._look, self._images, (team, name))
+        return is_there
+
+    def _look(self, known: _Images, image: tuple[str, str]) -> tuple[_Images, bool]:
+        """Return what all files made, where only those not yet *known* are read, and whether *image* is among it."""
+        try:
+            # What is only foretold has made nothing.
+            paths = [path for path in self._directory.iterdir() if path.suffix == _WHOLE]
+        except OSError:
+            return {}, False
+        images = {path: known[path] if path in known else _images_of(_read(path)) for path in paths}
+        return images, any(image in each for each in images.values())
+
     def _path(self, settlement: Settlement) -> Path:
         name = sha256(f"{settlement.id}.{settlement.part}".encode()).hexdigest()[:32]
         return self._directory / f"{name}{_WHOLE}"
+
+
+def _images_of(settlement: Settlement | None) -> frozenset[tuple[str, str]]:
+    if settlement is None:
+        return frozenset()
+    return frozenset((settlement.team, image.name) for _, image in settlement.made)
 
 
 def _read(path: Path) -> Settlement | None:

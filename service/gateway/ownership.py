@@ -37,12 +37,12 @@ class Ownership:
             ImageNotKept: it does not.
         """
         try:
-            is_kept = await self.references.has(team, name)
+            is_kept = await self._is_kept(team, name)
         except StateUnavailable as error:
             # The link was signed by us, and its bytes are in the store: that is enough for now.
             self.telemetry.record(StateFailed(operation="link", reason=error.reason))
             return
-        if not is_kept and not self._is_to_be_settled(team, name):
+        if not is_kept:
             raise ImageNotKept
 
     async def note_lost(self, team: str, name: str) -> None:
@@ -87,9 +87,9 @@ class Ownership:
             raise ImageMissing
         return named
 
-    def _is_to_be_settled(self, team: str, name: str) -> bool:
-        """Whether Redis has not heard of the image yet: it was made while Redis was away."""
-        return any(
-            settlement.team == team and any(image.name == name for _, image in settlement.made)
-            for settlement in self.outbox.pending()
-        )
+    async def _is_kept(self, team: str, name: str) -> bool:
+        """Whether *team* refers to the image, or will as soon as Redis hears of it: it was made while that was away."""
+        if await self.references.has(team, name) or await self.outbox.has_image(team, name):
+            return True
+        # It may have been settled in between.
+        return await self.references.has(team, name)

@@ -215,3 +215,7 @@ class Outbox(Protocol):
     def remove(self, settlements: Sequence[Settlement]) -> None:
         """Forget what was sent."""
         ...
+
+    async def has_image(self, team: str, name: str) -> bool:
+        """Whether any that is kept says that *team* had the image *name* made."""
+        ...

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,65 @@ def test_what_was_foretold_and_settled_elsewhere_is_forgotten(tmp_path: Path) ->
 
     assert outbox.pending() == []
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_what_was_made_is_found_until_it_is_settled(tmp_path: Path) -> None:
+    ours, theirs = open_outbox(tmp_path), open_outbox(tmp_path)
+    made = [replace(IMAGE, digest=f"{number:064x}") for number in range(250)]
+    for number, image in enumerate(made):
+        outbox = ours if number % 2 else theirs
+        outbox.add(settlement(part=f"{number}", made=((None, image),)))
+
+    assert all([await ours.has_image("open", image.name) for image in made])
+    assert not await ours.has_image("other", IMAGE.name)
+    assert not await ours.has_image("open", IMAGE.name)
+    theirs.remove([settlement(part="0")])
+    assert [await ours.has_image("open", image.name) for image in made[:2]] == [False, True]
+
+
+async def test_what_is_foretold_has_made_nothing_yet(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    outbox.add(settlement(), after_s=60)
+
+    assert not await outbox.has_image("open", IMAGE.name)
+    assert not await open_outbox(tmp_path / "missing").has_image("open", IMAGE.name)
+
+
+async def test_who_looks_for_images_reads_each_file_once(tmp_path: Path) -> None:
+    outbox = open_outbox(tmp_path)
+    outbox.add(settlement())
+    assert await outbox.has_image("open", IMAGE.name)
+
+    _spoil_files(tmp_path)
+
+    assert await outbox.has_image("open", IMAGE.name)
+
+
+def _spoil_files(directory: Path) -> None:
+    for path in directory.iterdir():
+        path.write_bytes(b"{")
+
+
+async def test_a_slow_disk_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+    """A pipe is a file that takes as long as its writer."""
+    pipe = tmp_path / "slow.json"
+    os.mkfifo(pipe)
+    is_alive = threading.Event()
+
+    def write_late() -> bool:
+        was_alive = is_alive.wait(5)
+        with pipe.open("wb") as writer:
+            writer.write(b"{")
+        return was_alive
+
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(asyncio.to_thread(write_late))
+        group.create_task(open_outbox(tmp_path).has_image("open", IMAGE.name))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        is_alive.set()
+
+    assert writing.result()
 
 
 @pytest.mark.parametrize("strange", ["../../escape", "a/b", "a\x00b", "x" * 5000, ""])

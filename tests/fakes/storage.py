@@ -77,6 +77,12 @@ class FakeOutbox:
         for settlement in settlements:
             self._forget(settlement)
 
+    async def has_image(self, team: str, name: str) -> bool:
+        return any(
+            settlement.team == team and any(image.name == name for _, image in settlement.made)
+            for settlement in self.kept
+        )
+
     def _forget(self, settlement: Settlement) -> None:
         name = (settlement.id, settlement.part)
         self.kept = [each for each in self.kept if (each.id, each.part) != name]

@@ -1,5 +1,7 @@
 """Whose image it is: links of the team, everything else its owner's, and nobody is told of others'."""
 
+import dataclasses
+
 import pytest
 
 from service.domain.callers import Caller, Role
@@ -70,6 +72,28 @@ async def test_a_link_to_what_redis_has_not_heard_of_yet_is_good() -> None:
     for team, name in (("other", image.name), ("shop", f"{'ef' * 32}.png")):
         with pytest.raises(ImageNotKept):
             await place.ownership.check_link(team, name)
+
+
+async def test_a_link_is_good_however_much_redis_has_not_heard_of() -> None:
+    image = an_image("cd" * 32)
+    backlog = [a_settlement(team="shop", part=str(number)) for number in range(500)]
+    place = Place(FakeOutbox(*backlog, a_settlement(team="shop", part="new", made=((None, image),))))
+
+    await place.ownership.check_link("shop", image.name)
+
+
+async def test_a_link_is_good_while_its_image_moves_from_the_outbox_to_redis(place: Place) -> None:
+    """It was not in the one yet, and is not in the other any more."""
+    image = a_reference(team="shop", name=f"{'cd' * 32}.png")
+
+    class Settling(FakeOutbox):
+        async def has_image(self, team: str, name: str) -> bool:
+            place.references.keep(image)
+            return False
+
+    ownership = dataclasses.replace(place.ownership, outbox=Settling())
+
+    await ownership.check_link("shop", image.name)
 
 
 async def test_lost_bytes_take_the_reference_with_them(place: Place) -> None:
