@@ -137,6 +137,17 @@ async def test_an_image_goes_from_every_pool_of_the_team(
     assert await references.totals(TEAM) == (0, 0)
 
 
+async def test_an_image_made_again_where_it_was_is_there_once(book: RedisOrderBook, redis: Redis) -> None:
+    """One whose bytes are lost again and again must not be followed by an ever longer list."""
+    for _ in range(3):
+        await make(book, "a")
+        await book.finish(settle(make_ask(), forgotten=((0, make_image("a").digest),)))
+    await make(book, "a", pool=OTHER_POOL)
+
+    places = await cast("Awaitable[bytes]", redis.hget(keys.images_key(TEAM), f"{name_of('a')}|pools"))
+    assert places.decode().splitlines() == [f"{POOL} 0", f"{OTHER_POOL} 0"]
+
+
 async def test_what_took_its_place_in_a_pool_stays(
     book: RedisOrderBook, references: RedisReferences, redis: Redis
 ) -> None:

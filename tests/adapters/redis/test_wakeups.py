@@ -66,6 +66,21 @@ async def test_publishing_and_releasing_wake_other_processes(
         assert [await next_news(), await next_news()] == [(POOL, 1), (POOL, 2)]
 
 
+async def test_what_a_local_share_gave_is_told_by_where_it_went(
+    redis_url: str, redis: Redis, make_book: MakeBook
+) -> None:
+    """Below 0 every process counts by itself: who waits elsewhere for a number of its own has nothing to hear."""
+    book = make_book(process="maker")
+    unheard = make_ask()
+    await book.begin(unheard)
+    async with listening(redis_url, redis, "waiter") as next_news:
+        await book.finish(settle(make_ask(), released=(-1,)))
+        await book.finish(settle(unheard, made=made((-2, "a"), (-3, "b"))))
+        await book.finish(settle(make_ask(), released=(7,)))
+
+        assert [await next_news() for _ in range(3)] == [(POOL, 0), (POOL, 1), (POOL, 7)]
+
+
 async def test_a_process_does_not_hear_itself(redis_url: str, redis: Redis, make_book: MakeBook) -> None:
     ours, theirs = make_book(process="ours"), make_book(process="theirs")
     ask = make_ask(n=2)

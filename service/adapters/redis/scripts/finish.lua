@@ -25,7 +25,14 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local today = calendar(now)
-local changed, published, refused = {}, 0, 0
+local published, refused = 0, 0
+
+-- What others may wait for. Indices below 0 are known to nobody but the process that gave them.
+local changed, is_told = {}, {}
+local function tell(index)
+  if index < 0 or is_told[index] then return end
+  changed[#changed + 1], is_told[index] = index, true
+end
 
 -- An index is ours to publish under while it holds our claim, or nobody's. Anything else is a
 -- newer maker's: a late owner may not overwrite it.
@@ -52,7 +59,7 @@ if s.is_local then
     for i = 1, #entries, 2 do
       if string.match(entries[i + 1], '^c|%d+|(.*)$') == s.fence then
         redis.call('HDEL', KEYS[1], entries[i])
-        changed[#changed + 1] = tonumber(entries[i])
+        tell(tonumber(entries[i]))
       end
     end
   end
@@ -66,7 +73,7 @@ for _, made in ipairs(s.made) do
     if index < 0 then index = free_index() end
     if is_ours(index) then
       redis.call('HSET', KEYS[1], index, string.format('v|%.0f|%s', now, made.variant))
-      changed[#changed + 1] = made.index
+      tell(index)
       published = published + 1
     else
       refused = refused + 1
@@ -92,8 +99,10 @@ for _, made in ipairs(s.made) do
       redis.call('HINCRBY', KEYS[9], 'bytes', made.size_bytes)
     end
     if s.has_pool and made.is_published then
-      local pools = redis.call('HGET', KEYS[7], made.name .. '|pools') or ''
-      redis.call('HSET', KEYS[7], made.name .. '|pools', pools .. s.pool .. ' ' .. index .. '\n')
+      local pools, place = redis.call('HGET', KEYS[7], made.name .. '|pools') or '', s.pool .. ' ' .. index .. '\n'
+      if not string.find('\n' .. pools, '\n' .. place, 1, true) then
+        redis.call('HSET', KEYS[7], made.name .. '|pools', pools .. place)
+      end
     end
   end
 end
@@ -115,7 +124,7 @@ for _, index in ipairs(s.released) do
   if s.has_pool then
     local entry = redis.call('HGET', KEYS[1], index)
     if entry and string.match(entry, '^c|%d+|(.*)$') == s.fence then redis.call('HDEL', KEYS[1], index) end
-    changed[#changed + 1] = index
+    tell(index)
   end
 end
 

@@ -20,9 +20,9 @@ for _, lease in ipairs(args.leases) do
     -- What a sweep has booked keeps its own, longer time there; but its maker lives, and so do its claims.
     if not cjson.decode(text).swept then redis.call('ZADD', KEYS[1], 'XX', expires, lease.fence) end
     for _, scope in ipairs(lease.scopes) do
-      local text = redis.call('HGET', KEYS[scope], 'hold|' .. lease.fence)
-      if text then
-        local hold = read_hold(text)
+      local part = redis.call('HGET', KEYS[scope], 'hold|' .. lease.fence)
+      if part then
+        local hold = read_hold(part)
         hold.expires = now + args.lease_us
         redis.call('HSET', KEYS[scope], 'hold|' .. lease.fence, encode_hold(hold))
         keep_for(KEYS[scope], 120000)
