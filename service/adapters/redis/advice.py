@@ -5,7 +5,6 @@ Says where Redis was looked for, and never with which user or password.
 
 from service.adapters.redis.url import parse_redis_url, places_of
 
-_BUSY = "Redis at {place} is busy: try again. If it stays so, its SLOWLOG tells why."
 _ADVICE = {
     "auth": "Redis at {place} refuses the user or the password: check them in GATEWAY_REDIS_URL.",
     "no_permission": "Redis at {place} does not let this user do what the gateway does: give it all commands but "
@@ -19,7 +18,8 @@ _ADVICE = {
     "no_primary": "The sentinels at {place} know no living primary of that name: check the name at the end of "
     "GATEWAY_REDIS_URL.",
     "oom": "Redis at {place} has reached its maxmemory and takes no changes: give it more.",
-    "busy": _BUSY,
+    "busy": "Redis at {place} is busy: try again. If it stays so, its SLOWLOG tells why.",
+    "contended": "Orders kept making the very image that was to be forgotten: try again once they are done.",
     "cluster_down": "The cluster at {place} does not serve all slots now: try again, or look at CLUSTER INFO.",
 }
 _NO_CLUSTER = (

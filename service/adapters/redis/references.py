@@ -61,7 +61,7 @@ class RedisReferences:
                 break
             # It was published once more in between.
         else:
-            raise StateUnavailable("busy")
+            raise StateUnavailable("contended")
         # Also where nothing was found: a first try may have done it unheard.
         await self.postpone(name, until_s=self._clock.wall_s())
         return bool(found)

@@ -16,7 +16,17 @@ from service.domain.errors import StateUnavailable
 from service.domain.images import Credentials, Image, Operation
 from service.ports.references import Reference
 from service.ports.state import Origin
-from tests.adapters.redis.orders import POOL, TEAM, fill, made, make_ask, make_image, names_of, settle
+from tests.adapters.redis.orders import (
+    POOL,
+    TEAM,
+    fill,
+    made,
+    make_ask,
+    make_image,
+    names_of,
+    reason_of,
+    settle,
+)
 
 ORIGIN = Origin(asked_model="dall-e-3", operation=Operation.EDIT, fingerprint="f" * 32, parents=("a1", "b2"))
 OTHER_POOL = pool_key(TEAM, "user-u1", "e" * 32)
@@ -218,6 +228,27 @@ async def test_a_reference_that_is_published_meanwhile_is_forgotten_whole(
 
     assert await ready(book, OTHER_POOL) == set()
     assert await ready(book) == set()
+
+
+async def test_what_is_published_again_and_again_cannot_be_forgotten_now(
+    book: RedisOrderBook, redis: Redis
+) -> None:
+    """The server is well: what is in the way are orders, and that is said by a reason of its own."""
+    await make(book, "a")
+
+    class Contended(RedisReferences):
+        tries = 0
+
+        async def _pools(self, team: str, name: str) -> str:
+            pools = await super()._pools(team, name)
+            self.tries += 1
+            await make(book, "a", pool=pool_key(TEAM, f"user-{self.tries}", "e" * 32))
+            return pools
+
+    references = Contended(redis, clock=SystemClock(), timeout_s=2.0)
+
+    assert await reason_of(references.forget(TEAM, name_of("a"))) == "contended"
+    assert await references.has(TEAM, name_of("a"))
 
 
 async def test_the_oldest_come_first_and_brief_ones_apart(
