@@ -15,7 +15,7 @@ import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client import answered
+from service.adapters.redis.asking import Asking
 from service.domain.callers import ApiKey, Directory, Policy, Role, Team
 from service.ports.audit import AuditEntry
 
@@ -31,7 +31,7 @@ class RedisCallers:
 
     def __init__(self, client: Redis, *, timeout_s: float) -> None:
         self._client = client
-        self._timeout_s = timeout_s
+        self._ask = Asking(client, timeout_s=timeout_s)
 
     async def find_key(self, token_hash: str) -> ApiKey | None:
         """Implement `CallerBook.find_key`."""
@@ -85,7 +85,7 @@ class RedisCallers:
         expires_us = key.expires_s * 1_000_000
         text = f"{expires_us}|".encode() + orjson.dumps({**asdict(key), "token_hash": token_hash})
         # Whoever looks for a person looks through the teams that were seen.
-        await self._ask(self._client.sadd(keys.directory_key("seen"), key.team))
+        await self._ask(self._client.sadd(keys.SEEN, key.team))
         await self._ask(self._client.hset(keys.keys_key(key.team), key.id, text))
         await self._ask(self._client.set(keys.token_key(token_hash), orjson.dumps([key.team, key.id])))
         await self._tell()
@@ -121,9 +121,6 @@ class RedisCallers:
     async def _tell(self) -> None:
         """Have every process look again."""
         await self._ask(self._client.incr(keys.directory_key("revision")))
-
-    async def _ask(self, answer: Any) -> Any:
-        return await answered(answer, timeout_s=self._timeout_s)
 
 
 def _encode(value: Policy | Team | AuditEntry) -> bytes:

@@ -4,10 +4,9 @@ Whatever `GATEWAY_REDIS_URL` names, the client is a `redis.asyncio.Redis` whose 
 within a fixed time and is sent once.
 """
 
-import asyncio
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any
 
 from redis import exceptions
 from redis.asyncio import Redis
@@ -80,19 +79,6 @@ def _open_server(options: dict[str, Any], address: Address | None = None) -> Ser
     if address is not None:
         options = options | {"host": address[0], "port": address[1]}
     return ServerClient(ServerPool(**options))
-
-
-async def answered(answer: Any, *, timeout_s: float) -> Any:
-    """Await one command's *answer*.
-
-    Raises:
-        StateUnavailable: there is none, or none that is clear.
-    """
-    with translated_errors():
-        # The client's own time-outs bound each step; this bounds their sum.
-        async with asyncio.timeout(timeout_s * 1.2):
-            # redis-py types one method for its blocking and its asynchronous client at once.
-            return await cast("Awaitable[Any]", answer)
 
 
 @contextmanager

@@ -19,32 +19,36 @@ def team_prefix(team: str) -> str:
 
 def pool_key(team: str, scope: str, fingerprint: str) -> str:
     """Name the pool of *fingerprint* in *scope*: whose hits these are is never optional."""
-    return f"{SCHEMA}:{{{team}}}:pool:{scope}:{fingerprint}"
+    return f"{team_prefix(team)}pool:{scope}:{fingerprint}"
 
 
 def holds_key(team: str) -> str:
     """Name the sorted set of a team's holds by expiry."""
-    return f"{SCHEMA}:{{{team}}}:holds"
+    return f"{team_prefix(team)}holds"
 
 
 def hold_details_key(team: str) -> str:
     """Name the hash of what each hold holds."""
-    return f"{SCHEMA}:{{{team}}}:hold-details"
+    return f"{team_prefix(team)}hold-details"
+
+
+LEDGER_DAYS = 400
+"""A day of the ledger is kept for so many after what was last booked on it."""
 
 
 def ledger_key(team: str, day: str) -> str:
     """Name the ledger of a UTC *day* (`YYYYMMDD`)."""
-    return f"{SCHEMA}:{{{team}}}:ledger:{day}"
+    return f"{team_prefix(team)}ledger:{day}"
 
 
 def limit_key(team: str, scope: str, whose: str) -> str:
     """Name the hash of the limits of one scope, such as one user."""
-    return f"{SCHEMA}:{{{team}}}:limits:{scope}:{whose}"
+    return f"{team_prefix(team)}limits:{scope}:{whose}"
 
 
 def keys_key(team: str) -> str:
     """Name the hash of a team's API keys by id."""
-    return f"{SCHEMA}:{{{team}}}:keys"
+    return f"{team_prefix(team)}keys"
 
 
 def token_key(token_hash: str) -> str:
@@ -53,7 +57,7 @@ def token_key(token_hash: str) -> str:
 
 
 def directory_key(part: str) -> str:
-    """Name a part of what is common to all teams: `policies`, `teams`, `revision`, `audit`, `seen` and notices."""
+    """Name a part of what is common to all teams, such as `policies`, `teams`, `revision` and `audit`."""
     return f"{SCHEMA}:{{directory}}:{part}"
 
 
@@ -63,28 +67,31 @@ PROCESSES = f"{SCHEMA}:processes"
 
 def idempotency_key(team: str, key: str) -> str:
     """Name the record of an `Idempotency-Key`, by its keyed hash."""
-    return f"{SCHEMA}:{{{team}}}:idempotency:{key}"
+    return f"{team_prefix(team)}idempotency:{key}"
 
 
 def images_key(team: str) -> str:
     """Name the hash of a team's references: image name -> where it comes from."""
-    return f"{SCHEMA}:{{{team}}}:images"
+    return f"{team_prefix(team)}images"
 
 
 def ages_key(team: str, kind: str) -> str:
     """Name the sorted set of a team's references by the second they were made; *kind* is `kept` or `brief`."""
-    return f"{SCHEMA}:{{{team}}}:ages:{kind}"
+    return f"{team_prefix(team)}ages:{kind}"
 
 
 def totals_key(team: str) -> str:
     """Name the hash of how many `images` and `bytes` a team refers to."""
-    return f"{SCHEMA}:{{{team}}}:totals"
+    return f"{team_prefix(team)}totals"
 
 
 def marker_key(team: str, kind: str, name: str) -> str:
     """Name the mark that a script has run."""
-    return f"{SCHEMA}:{{{team}}}:{kind}:{name}"
+    return f"{team_prefix(team)}{kind}:{name}"
 
+
+SEEN = directory_key("seen")
+"""Set of the teams that ever ordered, settled or were given a key."""
 
 LEFTOVERS = directory_key("leftovers")
 """Sorted set of images that lost a reference, by the second at which their bytes are looked at."""

@@ -10,14 +10,14 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
-from importlib.resources import files
 from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client import answered
+from service.adapters.redis.asking import Asking
+from service.adapters.redis.script import read_script
 from service.domain.errors import StateUnavailable
 from service.domain.images import Realm
 from service.ports.clock import Clock
@@ -26,8 +26,6 @@ from service.ports.ledger import LedgerEntry
 _PAGE = 500
 _COMPACT_S = 10.0
 _COMPACT_PAUSE_S = 0.05
-_KEPT_DAYS = 401
-"""As long as `orders` keeps a day, and today."""
 _UNITS = ("images", "microusd", "unpriced")
 _REALMS = frozenset(Realm)
 
@@ -38,8 +36,8 @@ class RedisLedger:
     def __init__(self, client: Redis, *, clock: Clock, timeout_s: float) -> None:
         self._client = client
         self._clock = clock
-        self._timeout_s = timeout_s
-        self._scripts = {name: _read_script(name) for name in ("erase", "find", "which")}
+        self._ask = Asking(client, timeout_s=timeout_s)
+        self._scripts = {name: read_script(name) for name in ("erase", "find", "which")}
 
     async def read(
         self, team: str, days: Sequence[date], user: str | None = None
@@ -51,8 +49,7 @@ class RedisLedger:
 
     async def teams(self) -> list[str]:
         """Implement `Ledger.teams`."""
-        names = await self._ask(self._client.smembers(keys.directory_key("seen")))
-        return sorted(name.decode() for name in names)
+        return sorted(await self._ask.members(keys.SEEN))
 
     async def erase(self, team: str, user: str) -> int:
         """Implement `Ledger.erase`.
@@ -60,7 +57,7 @@ class RedisLedger:
         Sums move last: until then they tell the next try that something is left.
         """
         today = self._clock.today()
-        days = await self._booked(team, [today - timedelta(days=i) for i in range(_KEPT_DAYS)])
+        days = await self._booked(team, [today - timedelta(days=i) for i in range(keys.LEDGER_DAYS + 1)])
         fields = {day: [name async for name in self._fields(_ledger_key(team, day), user)] for day in days}
         fences = [fence async for fence in self._held_by(team, user)]
         limits = keys.limit_key(team, "user", user)
@@ -118,13 +115,8 @@ class RedisLedger:
                         yield entry
 
     async def _pages(self, key: str, user: str | None) -> AsyncIterator[list[str]]:
-        pattern = None if user is None else f"{user}|*"
-        cursor = 0
-        while True:
-            cursor, page = await self._ask(self._client.hscan(key, cursor, match=pattern, count=_PAGE))
+        async for page in self._ask.pages(key, None if user is None else f"{user}|*"):
             yield [name.decode() for name in page]
-            if cursor == 0:
-                return
 
     async def _fields(self, key: str, user: str) -> AsyncIterator[str]:
         async for page in self._pages(key, user):
@@ -132,14 +124,10 @@ class RedisLedger:
                 yield name
 
     async def _held_by(self, team: str, user: str) -> AsyncIterator[str]:
-        key, cursor = keys.hold_details_key(team), 0
-        while True:
-            cursor, page = await self._ask(self._client.hscan(key, cursor, count=_PAGE))
+        async for page in self._ask.pages(keys.hold_details_key(team)):
             for fence, text in page.items():
                 if orjson.loads(text)["ledger"].startswith(f"{user}|"):
                     yield fence.decode()
-            if cursor == 0:
-                return
 
     async def _drop_pools(self, team: str, user: str) -> int:
         """Remove the pools that are this user's own."""
@@ -162,9 +150,6 @@ class RedisLedger:
     async def _eval(self, script: str, names: Sequence[str], *arguments: bytes | str | int) -> Any:
         # By its text: these run so rarely that no server need remember them.
         return await self._ask(self._client.eval(self._scripts[script], len(names), *names, *arguments))
-
-    async def _ask(self, answer: Any) -> Any:
-        return await answered(answer, timeout_s=self._timeout_s)
 
 
 def _ledger_key(team: str, day: date) -> str:
@@ -194,7 +179,3 @@ def _decode(team: str, day: date, label: str, sums: Sequence[int]) -> LedgerEntr
         microusd=microusd,
         unpriced=unpriced,
     )
-
-
-def _read_script(name: str) -> str:
-    return (files("service.adapters.redis") / "scripts" / f"{name}.lua").read_text("utf-8")

@@ -5,13 +5,11 @@ configuration file has taken. The gateway that started last has the word.
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
-from typing import Any
-
 import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client import answered
+from service.adapters.redis.asking import Asking
 from service.domain.callers import DeclaredNames
 
 _SECRETS = keys.directory_key("secrets")
@@ -23,7 +21,7 @@ class RedisNotices:
 
     def __init__(self, client: Redis, *, timeout_s: float) -> None:
         self._client = client
-        self._timeout_s = timeout_s
+        self._ask = Asking(client, timeout_s=timeout_s)
 
     async def read_secret_check(self) -> str | None:
         """Implement `Notices.read_secret_check`."""
@@ -46,6 +44,3 @@ class RedisNotices:
         kinds = {"policies": names.policies, "teams": names.teams, "models": names.models}
         text = orjson.dumps({kind: sorted(each) for kind, each in kinds.items()})
         await self._ask(self._client.set(_DECLARED, text))
-
-    async def _ask(self, answer: Any) -> Any:
-        return await answered(answer, timeout_s=self._timeout_s)

@@ -9,7 +9,6 @@ treated the same and never handed on.
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from importlib.resources import files
 from typing import Any
 
 import orjson
@@ -17,8 +16,8 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client import answered
-from service.adapters.redis.script import Script
+from service.adapters.redis.asking import Asking
+from service.adapters.redis.script import Script, read_script
 from service.domain.callers import RATES
 from service.domain.errors import (
     GatewayError,
@@ -34,7 +33,7 @@ from service.domain.images import Credentials, Idempotency, Image, Operation
 from service.ports.clock import Clock
 from service.ports.state import Ask, Conclusion, Grant, Lease, Origin, Settlement, Variant
 
-_LEDGER_TTL_S = 400 * 86400
+_LEDGER_TTL_S = keys.LEDGER_DAYS * 86400
 _SETTLED_MARKER_S = 86400
 """How long a settlement may wait in an outbox and still not be booked twice."""
 _FOREVER_US = 4 * 10**15
@@ -55,12 +54,13 @@ class RedisOrderBook:
     ) -> None:
         self._client = client
         self._clock = clock
-        self._timeout_s = timeout_s
+        self._ask = Asking(client, timeout_s=timeout_s)
         self._lease_us = int(lease_s * 1e6)
         self._ttl_s = ttl_s
         self._process = process
         self._begin, self._finish, self._renew = (
-            Script(client, _read_script(name), timeout_s=timeout_s) for name in ("begin", "finish", "renew")
+            Script(client, read_script("scopes", name), timeout_s=timeout_s)
+            for name in ("begin", "finish", "renew")
         )
         self._teams: set[str] = set()
 
@@ -175,7 +175,7 @@ class RedisOrderBook:
 
     async def _note_team(self, team: str) -> None:
         """Have every process know of *team*; what fails is tried again with its next order."""
-        await answered(self._client.sadd(keys.directory_key("seen"), team), timeout_s=self._timeout_s)
+        await self._ask(self._client.sadd(keys.SEEN, team))
         self._teams.add(team)
 
     async def _each_team(self, leases: Sequence[Lease]) -> AsyncIterator[str]:
@@ -184,8 +184,7 @@ class RedisOrderBook:
         here = [*living, *(self._teams - living.keys())]
         for team in here:
             yield team
-        names = await answered(self._client.smembers(keys.directory_key("seen")), timeout_s=self._timeout_s)
-        for team in {name.decode() for name in names}.difference(here):
+        for team in (await self._ask.members(keys.SEEN)).difference(here):
             yield team
 
     async def _run(self, script: Script, names: list[str], arguments: Mapping[str, Any]) -> Any:
@@ -348,11 +347,6 @@ def _place_scopes(names: _Names, team: str, scopes: Sequence[tuple[str, str]]) -
 def _in_pairs(flat: Sequence[float]) -> Iterator[tuple[float, float]]:
     # Lua writes an empty list as an empty object.
     return zip(flat[::2], flat[1::2], strict=True) if flat else iter(())
-
-
-def _read_script(name: str) -> str:
-    directory = files("service.adapters.redis") / "scripts"
-    return "\n".join((directory / f"{part}.lua").read_text("utf-8") for part in ("scopes", name))
 
 
 def _denied(what: str) -> GatewayError:

@@ -7,15 +7,13 @@ Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from importlib.resources import files
-from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client import answered
-from service.adapters.redis.script import Script
+from service.adapters.redis.asking import Asking
+from service.adapters.redis.script import Script, read_script
 from service.domain.errors import StateUnavailable
 from service.ports.clock import Clock
 from service.ports.references import Reference
@@ -31,9 +29,9 @@ class RedisReferences:
     def __init__(self, client: Redis, *, clock: Clock, timeout_s: float) -> None:
         self._client = client
         self._clock = clock
-        self._timeout_s = timeout_s
+        self._ask = Asking(client, timeout_s=timeout_s)
         self._forget, self._count = (
-            Script(client, _read_script(name), timeout_s=timeout_s) for name in ("forget", "count")
+            Script(client, read_script(name), timeout_s=timeout_s) for name in ("forget", "count")
         )
 
     async def has(self, team: str, name: str) -> bool:
@@ -74,16 +72,11 @@ class RedisReferences:
 
     async def scan(self, team: str) -> AsyncIterator[Reference]:
         """Implement `References.scan`."""
-        cursor = 0
-        while True:
-            answer = self._client.hscan(keys.images_key(team), cursor, count=_PAGE)
-            cursor, page = await self._ask(answer)
+        async for page in self._ask.pages(keys.images_key(team)):
             for field, text in page.items():
                 name = field.decode()
                 if not name.endswith(_POOLS):
                     yield _decode(team, name, text)
-            if cursor == 0:
-                return
 
     async def totals(self, team: str) -> tuple[int, int]:
         """Implement `References.totals`."""
@@ -92,8 +85,7 @@ class RedisReferences:
 
     async def teams(self) -> list[str]:
         """Implement `References.teams`."""
-        names = await self._ask(self._client.smembers(keys.directory_key("seen")))
-        return sorted(name.decode() for name in names)
+        return sorted(await self._ask.members(keys.SEEN))
 
     async def which(self, team: str, names: Sequence[str]) -> set[str]:
         """Implement `References.which`."""
@@ -141,9 +133,6 @@ class RedisReferences:
         text = await self._ask(self._client.hget(keys.images_key(team), f"{name}{_POOLS}"))
         return "" if text is None else str(text.decode())
 
-    async def _ask(self, answer: Any) -> Any:
-        return await answered(answer, timeout_s=self._timeout_s)
-
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
     """Yield (pool, index) for each time an image was published."""
@@ -156,7 +145,3 @@ def _decode(team: str, name: str, text: bytes) -> Reference:
     fields = orjson.loads(text)
     fields["parents"] = tuple(fields["parents"])
     return Reference(name=name, team=team, **fields)
-
-
-def _read_script(name: str) -> str:
-    return (files("service.adapters.redis") / "scripts" / f"{name}.lua").read_text("utf-8")

@@ -7,6 +7,7 @@ Needs neither SCRIPT LOAD nor a start-up: a server that does not know the script
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha1
+from importlib.resources import files
 from typing import Any
 
 from redis import exceptions
@@ -26,6 +27,12 @@ _LASTING = (
 _STARVED_S = 0.02
 _STARVED_TRIES = 2
 """A burst of requests may keep the event loop from reading answers that are long there."""
+
+
+def read_script(*names: str) -> str:
+    """Return the text of the scripts *names*, one behind the other."""
+    directory = files("service.adapters.redis") / "scripts"
+    return "\n".join((directory / f"{name}.lua").read_text("utf-8") for name in names)
 
 
 class Script:

@@ -4,11 +4,9 @@ The lease only saves work: two that sweep at once do the same harmless thing twi
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`, and nobody's turn.
 """
 
-from typing import Any
-
 from redis.asyncio import Redis
 
-from service.adapters.redis.client import answered
+from service.adapters.redis.asking import Asking
 from service.adapters.redis.keys import SWEEPER
 from service.adapters.redis.script import Script
 from service.ports.processes import Round
@@ -30,7 +28,7 @@ class RedisTurns:
         self._client = client
         self._take = Script(client, _TAKE, timeout_s=timeout_s)
         self._process = process
-        self._timeout_s = timeout_s
+        self._ask = Asking(client, timeout_s=timeout_s)
 
     async def take(self, *, hold_s: float) -> bool:
         """Implement `Turns.take`."""
@@ -44,6 +42,3 @@ class RedisTurns:
     async def keep_round(self, round_: Round) -> None:
         """Implement `Turns.keep_round`."""
         await self._ask(self._client.hset(_ROUND, mapping={"began_s": round_.began_s, "part": round_.part}))
-
-    async def _ask(self, answer: Any) -> Any:
-        return await answered(answer, timeout_s=self._timeout_s)
