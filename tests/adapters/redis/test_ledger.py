@@ -9,7 +9,14 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
-from service.adapters.redis.keys import hold_details_key, holds_key, ledger_key, limit_key, pool_key
+from service.adapters.redis.keys import (
+    LEDGER_DAYS,
+    hold_details_key,
+    holds_key,
+    ledger_key,
+    limit_key,
+    pool_key,
+)
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.system import SystemClock
@@ -32,6 +39,7 @@ from tests.adapters.redis.orders import (
 ANNA, BOB = "a" * 32, "b" * 32
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
+OLDEST = TODAY - timedelta(days=LEDGER_DAYS)
 
 
 @pytest.fixture
@@ -118,7 +126,7 @@ async def test_a_large_day_is_read_whole_and_once(redis: Redis, ledger: RedisLed
 
 
 async def test_erasing_moves_every_sum_to_nobody(redis: Redis, ledger: RedisLedger) -> None:
-    for day in (TODAY, YESTERDAY, TODAY - timedelta(days=399)):
+    for day in (TODAY, YESTERDAY, OLDEST):
         await write(
             redis,
             day,
@@ -132,7 +140,7 @@ async def test_erasing_moves_every_sum_to_nobody(redis: Redis, ledger: RedisLedg
 
     changed = await ledger.erase("t1", ANNA)
 
-    entries = await read(ledger, TODAY, YESTERDAY, TODAY - timedelta(days=399))
+    entries = await read(ledger, TODAY, YESTERDAY, OLDEST)
     assert changed == 6
     assert [(entry.user, entry.images, entry.microusd) for entry in entries] == [
         (BOB, 4, 0),
