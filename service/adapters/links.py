@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from itsdangerous import BadSignature, Signer
 
-from service.domain.errors import LinkRefused
+from service.domain.errors import LinkExpired, LinkRefused
 from service.ports.clock import Clock
 
 PATH = "/v1/images/files/"
@@ -52,7 +52,7 @@ class SignedLinks:
             raise LinkRefused from error
         expires_s = int(expires)
         if expires_s and expires_s < self._clock.wall_s():
-            raise LinkRefused
+            raise LinkExpired
         return team
 
 

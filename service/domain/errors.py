@@ -23,7 +23,8 @@ Owns the error classes and the `CallFailure` value; does not own HTTP statuses
     ├── StoreUnavailable      the image store cannot be read or written
     ├── ImageMissing          a stored image is not there (any more)
     ├── ImageNotKept          a good link to an image that is not kept any more
-    ├── LinkRefused           a signed link is forged, altered or expired
+    ├── LinkExpired           a signed link whose time is over
+    ├── LinkRefused           a signed link is forged or altered
     └── Draining              the process is shutting down and takes no new orders
 """
 
@@ -295,7 +296,10 @@ class StoreUnavailable(GatewayError):
     """The image store cannot be written or read right now."""
 
     def __init__(self) -> None:
-        super().__init__("The image store is unavailable; ask for response_format=b64_json, or try again.")
+        super().__init__(
+            "The image store is unavailable. Try again, or order with response_format=b64_json and "
+            "cache-control: no-cache, which needs no store."
+        )
 
 
 class ImageMissing(GatewayError):
@@ -312,11 +316,18 @@ class ImageNotKept(GatewayError):
         super().__init__("This image is not kept any more. Order it again to have it made again.")
 
 
-class LinkRefused(GatewayError):
-    """A signed link is forged, altered or expired."""
+class LinkExpired(GatewayError):
+    """A signed link is ours, and its time is over."""
 
     def __init__(self) -> None:
-        super().__init__("This link is not valid, or has expired. Order the image again for a new link.")
+        super().__init__("This link has expired. Order the image again for a new link.")
+
+
+class LinkRefused(GatewayError):
+    """A signed link is forged or altered."""
+
+    def __init__(self) -> None:
+        super().__init__("This link is not valid. Order the image again for a new link.")
 
 
 class Draining(GatewayError):

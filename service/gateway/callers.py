@@ -81,6 +81,14 @@ class Identity:
 ANYONE = Identity(team=OPEN_TEAM, user=None, role=Role.USER)
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Whom a token stands for, and the hash its key is kept under."""
+
+    identity: Identity
+    kept_hash: str
+
+
 class Callers:
     """Identifies callers and puts their policies together."""
 
@@ -102,7 +110,8 @@ class Callers:
         self._clock = clock
         self._directory = declared
         self._revision: int | None = None
-        self._known: LRUCache[str, Identity] = LRUCache(_MAX_KNOWN)
+        self._known: LRUCache[str, _Known] = LRUCache(_MAX_KNOWN)
+        self._to_recall: LRUCache[str, str] = LRUCache(_MAX_KNOWN)
         self._unknown: TTLCache[str, None] = TTLCache(_MAX_UNKNOWN, _UNKNOWN_S, clock.monotonic_s)
 
     @property
@@ -177,6 +186,7 @@ class Callers:
             policies={**made.policies, **self._declared.policies},
             teams={**made.teams, **self._declared.teams},
         )
+        self._to_recall.update({token_hash: known.kept_hash for token_hash, known in self._known.items()})
         self._known.clear()
         self._unknown.clear()
         self._revision = revision
@@ -186,7 +196,23 @@ class Callers:
         while True:
             with contextlib.suppress(StateUnavailable):
                 await self.look_again()
+                await self._recall()
             await asyncio.sleep(LOOK_PAUSE_S)
+
+    async def _recall(self) -> None:
+        """Know the keys again that a change had forgotten: Redis may be away when they are used next."""
+        while self._to_recall:
+            token_hash, kept_hash = self._to_recall.popitem()
+            if token_hash in self._known:
+                continue
+            revision = self._revision
+            try:
+                key = await self._book.find_key(kept_hash)
+            except StateUnavailable:
+                self._to_recall[token_hash] = kept_hash
+                raise
+            if key is not None and revision == self._revision:
+                self._known[token_hash] = _Known(self._identity_of(key), kept_hash)
 
     def _is_admin(self, token: str) -> bool:
         admin_key = self._credentials.admin_key
@@ -204,31 +230,35 @@ class Callers:
 
     async def _find_key(self, token: str, *, afresh: bool) -> Identity:
         token_hash = self.hash_token(token)
-        identity = None if afresh else self._known.get(token_hash)
-        if identity is None:
+        known = None if afresh else self._known.get(token_hash)
+        if known is None:
             if token_hash in self._unknown:
                 raise _unknown_key()
             revision = self._revision
-            key = await self._look_up(token)
-            if key is None:
+            found = await self._look_up(token)
+            if found is None:
                 if revision == self._revision:
                     self._unknown[token_hash] = None
                 raise _unknown_key()
-            identity = self._identity_of(key)
+            key, kept_hash = found
+            known = _Known(self._identity_of(key), kept_hash)
             if key.policy is not None and key.policy not in self._directory.policies:
                 # Made a moment ago together with its policy, elsewhere.
                 await self.look_again()
             if revision == self._revision:
-                self._known[token_hash] = identity
+                self._known[token_hash] = known
+        identity = known.identity
         if 0 < identity.expires_s <= self._clock.wall_s():
             raise Unauthenticated("This API key has expired. Ask an operator of this gateway for a new one.")
         return identity
 
-    async def _look_up(self, token: str) -> ApiKey | None:
+    async def _look_up(self, token: str) -> tuple[ApiKey, str] | None:
+        """Return the key of *token* and the hash it is kept under, by whichever secret."""
         for token_key in self._credentials.token_keys:
-            key = await self._book.find_key(keyed_hash(token_key, token))
+            kept_hash = keyed_hash(token_key, token)
+            key = await self._book.find_key(kept_hash)
             if key is not None:
-                return key
+                return key, kept_hash
         return None
 
     def _identity_of(self, key: ApiKey) -> Identity:

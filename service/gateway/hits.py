@@ -55,8 +55,10 @@ class Hits:
             # Whoever else waits for it here need not ask.
             landing = Landing(image=variant.image, data=data)
             self.flights.land(progress.accepted.pool, variant.index, landing)
-        progress.deliver(place, variant.image, Source.HIT, data, age_s=variant.age_s)
-        self.telemetry.record(ImageDelivered(asked_model=progress.order.asked_model, source=Source.HIT))
+        # What another process made while this order waited for it was no hit.
+        source = Source.COALESCED if variant.index in progress.awaiting else Source.HIT
+        progress.deliver(place, variant.image, source, data, age_s=variant.age_s)
+        self.telemetry.record(ImageDelivered(asked_model=progress.order.asked_model, source=source))
 
     async def _is_kept(self, progress: Progress, variant: Variant) -> bool:
         """Whether an image that was made under the same key before may still be handed out."""

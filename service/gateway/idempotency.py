@@ -94,7 +94,8 @@ class Idempotence:
             except (ImageMissing, StoreUnavailable, StateUnavailable) as error:
                 progress.error = ImageGone() if isinstance(error, ImageMissing) else error
                 return
-            progress.deliver(place, image, Source.HIT, data)
+            age_s = max(0.0, self.clock.wall_s() - image.created_s)
+            progress.deliver(place, image, Source.HIT, data, age_s=age_s)
 
     async def _read_again(self, progress: Progress, image: Image) -> bytes | None:
         if not await self.references.has(progress.order.caller.team, image.name):

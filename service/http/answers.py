@@ -164,7 +164,7 @@ class Answer:
         return headers
 
     def _cache_state(self) -> str:
-        if not self._services.caches or not self._order.cache.keep:
+        if not (self._services.caches and self._order.caller.may_cache and self._order.cache.keep):
             return "bypass"
         sources = [ready.source for ready in self._images.values()]
         hits, coalesced, made = (

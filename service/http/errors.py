@@ -134,11 +134,17 @@ def _rate_limited(error: errors.RateLimited) -> Problem:
     return Problem(429, str(error), error.refused.resource, "rate_limit_exceeded", headers=headers)
 
 
+_LASTING = (FailureKind.REFUSED, FailureKind.INVALID, FailureKind.MISCONFIGURED)
+"""Failures that the same order meets again."""
+
+
 def _order_failed(error: errors.OrderFailed) -> Problem:
     kinds = {failure.kind for failure in error.failures}
     if error.kept == 0 and len(kinds) == 1:
         return _call_failed(error.failures[0])
-    retry = all(failure.billing is Billing.NOT_BILLED for failure in error.failures)
+    retry = all(
+        failure.billing is Billing.NOT_BILLED and failure.kind not in _LASTING for failure in error.failures
+    )
     return Problem(
         502,
         f"{len(error.failures)} of {len(error.failures) + error.kept} images could not be made "
@@ -279,6 +285,7 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
             410, str(error), code="image_gone", headers={**_NO_RETRY, "cache-control": "no-store"}
         ),
     ),
+    (errors.LinkExpired, lambda error: Problem(410, str(error), code="link_expired", headers=_NO_RETRY)),
     (errors.LinkRefused, lambda error: Problem(403, str(error), code="invalid_link")),
     (
         errors.Draining,

@@ -14,6 +14,7 @@ class Links(Protocol):
         """Check the query string that came with *name*; returns the team it was signed for.
 
         Raises:
-            LinkRefused: forged, altered or expired.
+            LinkExpired: its time is over.
+            LinkRefused: forged or altered.
         """
         ...

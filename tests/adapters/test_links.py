@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from service.adapters.links import SignedLinks
 from service.adapters.secrets import derive_key
-from service.domain.errors import LinkRefused
+from service.domain.errors import LinkExpired, LinkRefused
 from tests.fakes.clock import FakeClock
 
 NAME = "ab" * 32 + ".png"
@@ -56,7 +56,7 @@ def test_a_link_expires_at_its_second() -> None:
     clock.advance(60)
     signed.check(NAME, query)
     clock.advance(1)
-    with pytest.raises(LinkRefused):
+    with pytest.raises(LinkExpired):
         signed.check(NAME, query)
 
 

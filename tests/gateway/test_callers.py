@@ -258,6 +258,45 @@ async def test_a_revoked_key_is_forgotten_at_the_next_look() -> None:
     assert "revoked" in await house.says(a_token())
 
 
+@pytest.mark.parametrize("kept_by", [b"newest", b"oldest"])
+async def test_keys_are_known_again_after_any_change_before_redis_goes(
+    clock: FakeClock, kept_by: bytes
+) -> None:
+    house = House(token_keys=(b"newest", b"oldest"), clock=clock)
+    house.book.add(a_token(), an_api_key(), hashed_with=kept_by)
+    house.book.add(a_token("other"), an_api_key(id="key-2"), hashed_with=kept_by)
+    async with in_background(house.callers.watch_forever()):
+        await until_idle()
+        await house.callers.identify(a_token())
+        await house.callers.identify(a_token("other"))
+        house.book.revoke("key-2")
+        await asyncio.sleep(LOOK_PAUSE_S)
+        house.book.is_gone = True
+
+        identity = await house.callers.identify(a_token())
+        with pytest.raises(StateUnavailable):
+            await house.callers.identify(a_token("other"))
+
+    assert identity.key_id == "key-1"
+
+
+async def test_keys_that_could_not_be_looked_up_again_are_tried_later(clock: FakeClock) -> None:
+    house = House(clock=clock)
+    house.book.add(a_token(), an_api_key())
+    await house.callers.look_again()
+    await house.callers.identify(a_token())
+    house.book.declare(Directory())
+    await house.callers.look_again()
+    house.book.is_gone = True
+    async with in_background(house.callers.watch_forever()):
+        await until_idle()
+        house.book.is_gone = False
+        await asyncio.sleep(LOOK_PAUSE_S)
+        house.book.is_gone = True
+
+        assert (await house.callers.identify(a_token())).key_id == "key-1"
+
+
 async def test_nothing_is_forgotten_while_nothing_has_changed() -> None:
     house = House()
     house.book.add(a_token(), an_api_key())

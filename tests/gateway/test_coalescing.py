@@ -120,7 +120,8 @@ async def test_lost_news_are_made_good_by_asking_again(clock: FakeClock) -> None
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(awaited=(0,)), a_grant(ready=(ready,))])
         facts = await house.run(an_order())
 
-    assert images(facts) == {0: ("hit", b"d0")}
+    # Another process made it meanwhile: no hit, though it was there when we asked.
+    assert images(facts) == {0: ("coalesced", b"d0")}
     assert [ask.round for ask in house.book.asks] == [0, 1, 2]
     assert len(of(Admitted, facts)) == 1
 
@@ -376,7 +377,7 @@ async def test_a_scout_that_is_refused_lets_another_one_go(clock: FakeClock, ref
         house.flights.wake(pool_of(house), 0)
 
         assert error(await read(scout)) is refusal
-        assert images(await read(other)) == {0: ("hit", None)}
+        assert images(await read(other)) == {0: ("coalesced", None)}
 
     # Long before anybody would have asked of himself.
     assert clock.monotonic_s() - started_s < 0.1

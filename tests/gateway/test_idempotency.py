@@ -245,7 +245,7 @@ async def test_a_twin_is_waited_for_and_its_answer_repeated(clock: FakeClock) ->
 
     assert facts == [
         Admitted(limits=(), degraded=False, pending=0, is_replayed=True),
-        ImageReady(position=0, image=image, source=Source.HIT),
+        ImageReady(position=0, image=image, source=Source.HIT, age_s=clock.wall_s() - image.created_s),
         OrderDone(),
     ]
     assert clock.monotonic_s() - started_s == pytest.approx(1.0, abs=0.01)
