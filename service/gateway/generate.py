@@ -7,7 +7,7 @@ its own: `hits.py`, `dispatch.py`, `coalescing.py`.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.domain.errors import (
     DeadlineExceeded,
@@ -119,10 +119,21 @@ class Generate:
             if not await self.idempotence.answer(progress, grant):
                 return None
         progress.is_begun = True
+        grant = self._give_back_surplus(progress, ask, grant)
         if ask.round == 0:
             pending = n - len(grant.ready)
             progress.running.emit(Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending))
         return ask, grant
+
+    def _give_back_surplus(self, progress: Progress, ask: Ask, grant: Grant) -> Grant:
+        """Keep what fills *ask*: of what was claimed when its first answer was lost, some may have been resumed since."""
+        most = max(0, ask.n - len(grant.ready))
+        surplus = grant.mine[most:]
+        if not surplus:
+            return grant
+        nowhere = tuple(range(progress.order.n, progress.order.n + len(surplus)))
+        self.dispatcher.give_up(_job(progress, ask), Seats(nowhere, surplus))
+        return replace(grant, mine=grant.mine[:most])
 
     async def _take_ready(
         self, progress: Progress, ask: Ask, grant: Grant, places: tuple[int, ...]

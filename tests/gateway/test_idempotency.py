@@ -371,6 +371,20 @@ async def test_a_store_that_is_away_is_not_an_image_that_is_gone(clock: FakeCloc
     assert house.telemetry.of(OrderCrashed) == []
 
 
+async def test_what_was_claimed_beyond_what_is_missing_is_given_back(clock: FakeClock) -> None:
+    """The answer to its first ask was lost, and until the second an image was made that it resumes."""
+    resumed = a_variant(3)
+    async with Assembly(clock) as house:
+        house.book.script.append(a_grant(ready=(resumed,), resumed=1, mine=(0, 1)))
+        facts = await house.run(a_keyed_order(n=2, delivery=Delivery.URL))
+
+    assert error(facts) is None
+    assert len(images(facts)) == 2
+    assert len(house.backend.calls) == 1
+    [surplus] = [each for each in house.outbox.kept if each.released]
+    assert (surplus.released, surplus.refunded, surplus.unknown) == ((1,), 1, 0)
+
+
 @pytest.mark.parametrize("is_away", [False, True])
 async def test_what_was_deleted_since_is_not_resumed_unless_nobody_can_tell(
     clock: FakeClock, *, is_away: bool

@@ -116,6 +116,24 @@ async def test_what_was_left_off_is_taken_up_with_what_was_made(
     assert [hold["images"] for hold in (await read_holds(redis)).values()] == [2]
 
 
+async def test_an_ask_that_is_put_again_is_never_given_images_of_others(book: RedisOrderBook) -> None:
+    """Between the two, what an owner before it had made arrived: with its claims it has more than enough."""
+    gone = an_ask(id="gone")
+    first, second = (await book.begin(gone)).mine
+    await book.finish(replace(settle(gone, released=(first, second)), idempotency=ONCE))
+    await conclude(book, gone, None)
+    ask = an_ask()
+    await book.begin(ask)
+    late = replace(settle(gone, part="late", made=made((-1, "a"), (-2, "b"))), idempotency=ONCE)
+    await book.finish(late)
+    await fill(book, "c")
+
+    grant = await book.begin(ask)
+
+    assert {variant.image.digest for variant in grant.ready} == {make_image(name).digest for name in "ab"}
+    assert len(grant.mine) == 2
+
+
 async def test_a_resumed_image_is_not_given_twice(book: RedisOrderBook) -> None:
     """It is in the pool as well, where an order that may use the cache would find it again."""
     ask = an_ask(n=2)

@@ -98,7 +98,8 @@ end
 
 -- Plan: ready ones first, oldest first; then what others are making; the rest is ours to make.
 local ready, awaited, claimed = {}, {}, {}
-local missing = ask.n - #resumed - #mine
+-- An ask whose answer was lost may find more at the second time: made meanwhile, beside what was claimed for it.
+local missing = math.max(0, ask.n - #resumed - #mine)
 if not ask.fresh then
   for _, variant in ipairs(variants) do
     if missing == 0 then break end
