@@ -10,9 +10,9 @@ import httpx
 
 from service.adapters.jwks import JwksSource
 from service.adapters.jwt import JwtVerifier, TokenRules
-from service.adapters.openai.backend import open_transport
 from service.adapters.redis.callers import RedisCallers
 from service.adapters.secrets import derive_key
+from service.adapters.transport import open_transport
 from service.domain.callers import Directory, Policy, Team
 from service.domain.errors import StateUnavailable
 from service.gateway.callers import Callers, Credentials

@@ -11,8 +11,9 @@ import httpx
 from aiolimiter import AsyncLimiter
 
 from service.adapters.downloads import ImageDownloads
-from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts, open_transport
+from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts
 from service.adapters.openai.moderation import ListModerator, ProviderModerator
+from service.adapters.transport import open_transport
 from service.domain.images import Realm
 from service.ports.provider import Backend, Moderator
 from service.settings.variables import Settings

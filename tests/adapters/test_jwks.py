@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from joserfc.jws import JWSRegistry
 
 from service.adapters.jwks import JwksSource, JwksTimes, _parse_keys
-from service.adapters.openai.backend import open_transport
+from service.adapters.transport import open_transport
 from service.domain.errors import StateUnavailable, Unauthenticated
 from tests.fakes.clock import FakeClock
 from tests.issuer import (

@@ -7,8 +7,9 @@ import httpx
 import orjson
 import pytest
 
-from service.adapters.openai.backend import BackendAddress, open_transport
+from service.adapters.openai.backend import BackendAddress
 from service.adapters.openai.moderation import ListModerator, ProviderModerator
+from service.adapters.transport import open_transport
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import Realm
 from tests.adapters.openai.conftest import Script, run_script

@@ -10,7 +10,7 @@ import httpx
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from service.adapters.openai.backend import open_transport
+from service.adapters.transport import open_transport
 from service.http.protocol import GatewayHttpProtocol
 
 

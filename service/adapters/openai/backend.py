@@ -12,12 +12,10 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import httpx
 from aiolimiter import AsyncLimiter
-from httpx_aiohttp import AiohttpTransport
 from httpx_sse import EventSource
 
 from service.adapters.openai import failures, wire
@@ -26,13 +24,6 @@ from service.domain.fanout import add_usage
 from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm
 from service.ports.provider import CallProgress, DownloadFailed, Downloads
 
-_KEEPALIVE_S = 3.0
-"""How long an idle connection is used again: less than the 5 s after which uvicorn and Node.js close theirs.
-
-A call written into a connection that its server is just closing has an unknown outcome, and a picture may be paid for
-that nobody got. A new connection costs milliseconds beside the seconds of a picture.
-"""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _MAX_ANSWER_BYTES_PER_IMAGE = 64 * 1024 * 1024
 """More than base64 of the largest picture any model makes (8.3 megapixels of raw RGBA)."""
 
@@ -56,30 +47,6 @@ class Timeouts:
     pool_s: float = 10.0
     connect_s: float = 5.0
     read_s: float = 300.0
-
-
-def open_transport(url: str, *, connections: int) -> AiohttpTransport:
-    """Return a transport for *url*; opens no socket before the first request.
-
-    Honours `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`, but never sends what is
-    meant for this machine through a proxy.
-    """
-    address = httpx.URL(url)
-    verify = httpx.create_ssl_context()
-
-    def open_session() -> aiohttp.ClientSession:
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=verify, limit=connections, keepalive_timeout=_KEEPALIVE_S),
-            # It would read ~/.netrc along with the proxies, and put other credentials beside ours.
-            trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=2**20,
-        )
-
-    proxy = (
-        None if address.host in _LOOPBACK or proxy_bypass(address.host) else getproxies().get(address.scheme)
-    )
-    return AiohttpTransport(client=open_session, proxy=httpx.Proxy(proxy) if proxy else None)
 
 
 class OpenAIBackend:

@@ -14,7 +14,8 @@ import pytest
 from aiolimiter import AsyncLimiter
 
 from service.adapters.downloads import ImageDownloads
-from service.adapters.openai.backend import BackendAddress, OpenAIBackend, open_transport
+from service.adapters.openai.backend import BackendAddress, OpenAIBackend
+from service.adapters.transport import open_transport
 from service.domain.errors import Billing, FailureKind
 from service.domain.images import CallMade, ImageCall, Realm
 from service.sandbox.marks import read_mark
