@@ -197,7 +197,7 @@ def test_a_purge_asks_first_and_is_in_the_audit(office: Office, beside: Shell) -
     assert "nothing is known of 'dora'" in again.stderr
     assert created["id"] not in beside.ask("keys", "list")
     latest = rows(beside.ask("audit", "--limit", "1"))[0]
-    assert (latest["who"], latest["act"]) == ("command line", "purge")
+    assert (latest["who"], latest["act"]) == ("command line", "erase_person")
     assert "dora" not in beside.ask("audit")
 
 

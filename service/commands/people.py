@@ -22,10 +22,10 @@ def purge(
         typer.confirm(
             f"Erase '{user}' and revoke their keys in every team? This cannot be undone", abort=True, err=True
         )
-    purged = with_state(lambda administration, _: administration.purge(WHO, user))
-    if not purged.found_anything:
-        fail(f"nothing is known of '{user}' (hash {purged.user}): no key, no limit and no sum has changed.")
-    explain(f"Erased {purged.user}: {purged.keys} keys revoked, {purged.entries} entries changed.")
+    erased = with_state(lambda administration, _: administration.erase_person(WHO, user))
+    if not erased.found_anything:
+        fail(f"nothing is known of '{user}' (hash {erased.user}): no key, no limit and no sum has changed.")
+    explain(f"Erased {erased.user}: {erased.keys} keys revoked, {erased.entries} entries changed.")
 
 
 def audit(

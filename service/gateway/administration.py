@@ -10,7 +10,6 @@ import contextlib
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from enum import StrEnum
 from typing import Any
 
 from service.domain.administration import check_expiry, check_name, check_policy, check_user, is_person_hash
@@ -25,6 +24,7 @@ from service.domain.callers import (
     hint_of,
 )
 from service.domain.errors import Conflict, NotFound, StateUnavailable
+from service.gateway.audit import Act, AuditTrail
 from service.gateway.callers import OPEN_TEAM, Callers
 from service.ports.audit import AuditEntry
 from service.ports.callers import CallerBook, Registrar
@@ -32,20 +32,7 @@ from service.ports.clock import Clock
 from service.ports.ledger import Ledger
 from service.ports.processes import Notices
 from service.ports.references import References
-from service.ports.telemetry import AdminActed, ImageForgotten, Telemetry
-
-
-class Act(StrEnum):
-    """What an admin can do."""
-
-    CREATE_KEY = "create_key"
-    REVOKE_KEY = "revoke_key"
-    PUT_POLICY = "put_policy"
-    REMOVE_POLICY = "remove_policy"
-    PUT_TEAM = "put_team"
-    CLOSE_TEAM = "close_team"
-    REOPEN_TEAM = "reopen_team"
-    PURGE = "purge"
+from service.ports.telemetry import ImageForgotten, Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +47,8 @@ class NewKey:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Purged:
-    """What a purge removed: *keys* revoked, *entries* of ledgers, limits and pools changed, for *user* (a hash)."""
+class Erased:
+    """What was erased of *user*, a hash: *keys* revoked, *entries* of ledgers, limits and pools changed."""
 
     user: str
     keys: int
@@ -118,7 +105,11 @@ class Administration:
         return here.joined(await self.notices.read_declared())
 
     async def teams(self) -> list[Team]:
-        """Return every team, also those that only orders or the gateway's file have made; raises `StateUnavailable`."""
+        """Return every team, also those that only orders or the gateway's file have made.
+
+        Raises:
+            StateUnavailable: they cannot be read now.
+        """
         known = (await self.directory()).teams
         names = {*known, *await self.ledger.teams(), *(await self.declared_names()).teams}
         return [known.get(name) or Team(name=name) for name in sorted(names)]
@@ -162,7 +153,7 @@ class Administration:
             "policy": key.policy,
             "expires_at": key.expires_s or None,
         }
-        await self._note(who, Act.CREATE_KEY, f"{key.team}/{key.id}", details)
+        await self._trail.note(who, Act.CREATE_KEY, f"{key.team}/{key.id}", details)
         if team is None and new.team not in names.teams:
             await self.registrar.put_team(Team(name=new.team))
         await self.registrar.add_key(key, self.callers.hash_token(token))
@@ -178,7 +169,7 @@ class Administration:
         """
         if all(key.id != key_id for key in await self.registrar.list_keys(team)):
             raise NotFound(f"The team '{team[:100]}' has no key '{key_id[:100]}'.")
-        await self._note(who, Act.REVOKE_KEY, f"{team}/{key_id}")
+        await self._trail.note(who, Act.REVOKE_KEY, f"{team}/{key_id}")
         key = await self.registrar.revoke_key(team, key_id)
         await self._look_again()
         if key is None:
@@ -201,7 +192,7 @@ class Administration:
         names = await self.declared_names()
         check_policy(policy, names.models)
         _check_undeclared(policy, names)
-        await self._note(who, Act.PUT_POLICY, policy.name, _limits_of(policy))
+        await self._trail.note(who, Act.PUT_POLICY, policy.name, _limits_of(policy))
         await self.registrar.put_policy(policy)
         await self._look_again()
 
@@ -227,7 +218,7 @@ class Administration:
         ]
         if users:
             raise Conflict(f"The policy '{name}' is in use by {_enumerate(users)}. Give them another first.")
-        await self._note(who, Act.REMOVE_POLICY, name)
+        await self._trail.note(who, Act.REMOVE_POLICY, name)
         await self.registrar.remove_policy(name)
         await self._look_again()
 
@@ -267,18 +258,18 @@ class Administration:
         await self._put_team(who, Act.REOPEN_TEAM, team)
         return team
 
-    async def purge(self, who: str, person: str) -> Purged:
-        """Erase *person*, a name or a hash: their keys, the pictures they had made, and their name in every ledger.
+    async def erase_person(self, who: str, person: str) -> Erased:
+        """Erase *person*, a name or a hash: keys, the pictures they had made, their name in every ledger.
 
         What an order under way still books comes under the hash again: revoke, let
-        it finish, and purge once more to be sure.
+        it finish, and erase once more to be sure.
 
         Raises:
             InvalidOrder: it is neither.
             StateUnavailable: some of it may be left; do it again.
         """
         user = self.hash_of(person)
-        await self._note(who, Act.PURGE, user)
+        await self._trail.note(who, Act.ERASE_PERSON, user)
         revoked, changed = 0, 0
         for team in await self.teams():
             for key in await self.registrar.list_keys(team.name):
@@ -288,14 +279,14 @@ class Administration:
             changed += await self.ledger.erase(team.name, user)
         await self.ledger.compact()
         await self._look_again()
-        return Purged(user=user, keys=revoked, entries=changed)
+        return Erased(user=user, keys=revoked, entries=changed)
 
     async def _forget_images(self, team: str, user: str) -> int:
         """Forget what *user* had made: where an image comes from names them, and its links are theirs."""
         forgotten = 0
         async for reference in self.references.scan(team):
             if reference.user == user and await self.references.forget(team, reference.name):
-                self.telemetry.record(ImageForgotten(reason="purge"))
+                self.telemetry.record(ImageForgotten(reason="erased"))
                 forgotten += 1
         return forgotten
 
@@ -319,7 +310,7 @@ class Administration:
         _check_policy_is_there(team.policy, policies, param="policy")
         _check_policy_is_there(team.user_policy, policies, param="user_policy")
         before = directory.teams.get(team.name, Team(name=team.name))
-        await self._note(who, act, team.name, _changes_of(before, team))
+        await self._trail.note(who, act, team.name, _changes_of(before, team))
         await self.registrar.put_team(team)
         await self._look_again()
 
@@ -334,20 +325,9 @@ class Administration:
                 return team
         raise NotFound(f"There is no team '{name[:100]}'.")
 
-    async def _note(
-        self, who: str, act: Act, target: str, details: Mapping[str, object] | None = None
-    ) -> None:
-        entry = AuditEntry(
-            at_s=int(self.clock.wall_s()),
-            who=who,
-            act=act,
-            target=target,
-            details=" ".join(
-                f"{name}={value}" for name, value in (details or {}).items() if value is not None
-            ),
-        )
-        await self.registrar.note(entry)
-        self.telemetry.record(AdminActed(entry=entry))
+    @property
+    def _trail(self) -> AuditTrail:
+        return AuditTrail(self.registrar, self.clock, self.telemetry)
 
 
 def _check_undeclared(entry: Policy | Team, names: DeclaredNames) -> None:

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 from service.domain.callers import Caller, Role
 from service.domain.errors import ImageMissing, ImageNotKept, StateUnavailable
-from service.ports.audit import Audit, AuditEntry
+from service.gateway.audit import Act, AuditTrail
+from service.ports.audit import Audit
 from service.ports.clock import Clock
 from service.ports.references import Reference, References
 from service.ports.state import Outbox
-from service.ports.telemetry import AdminActed, ImageForgotten, StateFailed, Telemetry
-
-DELETED = "delete_image"
-"""The act as the audit names it."""
+from service.ports.telemetry import ImageForgotten, StateFailed, Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +70,8 @@ class Ownership:
         is_own = reference.user == caller.user and reference.team == caller.team
         if not is_own:
             who = caller.key_id or "bootstrap"
-            entry = AuditEntry(
-                at_s=int(self.clock.wall_s()), who=who, act=DELETED, target=name, details=reference.team
-            )
-            await self.audit.note(entry)
-            self.telemetry.record(AdminActed(entry=entry))
+            trail = AuditTrail(self.audit, self.clock, self.telemetry)
+            await trail.note(who, Act.DELETE_IMAGE, name, {"team": reference.team})
         if await self.references.forget(reference.team, name):
             self.telemetry.record(ImageForgotten(reason="owner" if is_own else "admin"))
 

@@ -9,13 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 
 from service.domain.errors import InvalidOrder
-from service.ports.audit import Audit, AuditEntry
+from service.gateway.audit import Act, AuditTrail
+from service.ports.audit import Audit
 from service.ports.clock import Clock
 from service.ports.references import Reference, References
-from service.ports.telemetry import AdminActed, ImageForgotten, Telemetry
+from service.ports.telemetry import ImageForgotten, Telemetry
 
-PURGED = "purge_cache"
-"""The act as the audit names it."""
 _PAGE = 500
 
 
@@ -47,7 +46,7 @@ class Selection:
 
 @dataclass(slots=True, kw_only=True)
 class TeamStats:
-    """What one team keeps. *oldest_s* is since the epoch; *models* counts images by the model that made them."""
+    """What one team keeps. *oldest_s* is since the epoch; *models* counts by the model that made an image."""
 
     team: str
     images: int = 0
@@ -106,14 +105,8 @@ class Purging:
                 "Say what to purge: by team, user, model, fingerprint or age. An age of 0 is everything.",
                 param=None,
             )
-        details = " ".join(
-            f"{name}={value}" for name, value in asdict(selection).items() if value is not None
-        )
-        entry = AuditEntry(
-            at_s=int(self.clock.wall_s()), who=who, act=PURGED, target="cache", details=details
-        )
-        await self.audit.note(entry)
-        self.telemetry.record(AdminActed(entry=entry))
+        trail = AuditTrail(self.audit, self.clock, self.telemetry)
+        await trail.note(who, Act.PURGE_CACHE, "cache", asdict(selection))
         purged = Purged()
         async for reference in self._find(selection):
             if purged.images == most:

@@ -207,7 +207,7 @@ async def test_every_act_has_its_line(office: Office) -> None:
     await admin.put_team(WHO, Team(name="shop"))
     await admin.remove_policy(WHO, "careful")
     await admin.revoke_key(WHO, "shop", key.id)
-    purged = await admin.purge("command line", "anna@example.com")
+    erased = await admin.erase_person("command line", "anna@example.com")
 
     lines = await admin.audit(100)
 
@@ -220,7 +220,7 @@ async def test_every_act_has_its_line(office: Office) -> None:
         ("put_team", "shop"),
         ("remove_policy", "careful"),
         ("revoke_key", f"shop/{key.id}"),
-        ("purge", purged.user),
+        ("erase_person", erased.user),
     ]
     assert [fact.entry for fact in office.telemetry.of(AdminActed)] == list(reversed(lines))
     assert [line.who for line in lines] == ["command line"] + [WHO] * 8
@@ -230,7 +230,9 @@ async def test_every_act_has_its_line(office: Office) -> None:
     assert await admin.audit(2) == lines[:2]
 
 
-async def test_a_purge_erases_a_person_in_every_team_and_keeps_the_sums(office: Office, redis: Redis) -> None:
+async def test_an_erasure_takes_a_person_out_of_every_team_and_keeps_the_sums(
+    office: Office, redis: Redis
+) -> None:
     admin, anna = office.administration, office.callers.person(ANNA.user)
     book = open_book(redis)
     token = ""
@@ -244,10 +246,10 @@ async def test_a_purge_erases_a_person_in_every_team_and_keeps_the_sums(office: 
             await book.finish(settle(ask, made=made((0, user))))
     before = await sums(office)
 
-    purged = await admin.purge(WHO, ANNA.user)
-    again = await admin.purge(WHO, anna)
+    erased = await admin.erase_person(WHO, ANNA.user)
+    again = await admin.erase_person(WHO, anna)
 
-    assert (purged.user, purged.keys, again.keys, again.entries) == (anna, 2, 0, 0)
+    assert (erased.user, erased.keys, again.keys, again.entries) == (anna, 2, 0, 0)
     assert await sums(office) == before
     held = await read_everything(redis)
     audit = held.pop("ig:1:{directory}:audit")

@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.callers import ApiKey, Directory, Policy, Role, Team
 from service.domain.errors import Conflict, InvalidOrder, NotFound, StateUnavailable, Unauthenticated
-from service.gateway.administration import Administration, NewKey, Purged
+from service.gateway.administration import Administration, Erased, NewKey
 from service.gateway.callers import Callers, Credentials
 from service.ports.telemetry import AdminActed, ImageForgotten
 from tests.fakes.callers import an_api_key
@@ -210,7 +210,7 @@ Attempt = Callable[[Administration], Awaitable[object]]
         (lambda office: office.close_team("boss", "lost"), NotFound),
         (lambda office: office.close_team("boss", "fixed"), Conflict),
         (lambda office: office.reopen_team("boss", "lost"), NotFound),
-        (lambda office: office.purge("boss", " ann"), InvalidOrder),
+        (lambda office: office.erase_person("boss", " ann"), InvalidOrder),
     ],
 )
 async def test_what_may_not_be_is_neither_noted_nor_done(attempt: Attempt, refusal: type[Exception]) -> None:
@@ -284,7 +284,7 @@ async def test_an_act_that_is_done_is_done_though_nobody_can_look_at_it_now() ->
 
 
 @pytest.mark.parametrize("is_hash", [True, False])
-async def test_a_purge_erases_one_person_everywhere(*, is_hash: bool) -> None:
+async def test_an_erasure_takes_one_person_everywhere(*, is_hash: bool) -> None:
     office = Office()
     ann, bob = office.callers.person("ann"), office.callers.person("bob")
     kept: ApiKey = an_api_key(id="key-2", user="bob")
@@ -298,12 +298,12 @@ async def test_a_purge_erases_one_person_everywhere(*, is_hash: bool) -> None:
         a_reference("1.png", team="design", user=ann), a_reference("2.png", team="design", user=bob)
     )
 
-    purged = await office.administration.purge("boss", ann if is_hash else "ann")
+    erased = await office.administration.erase_person("boss", ann if is_hash else "ann")
 
-    assert purged == Purged(user=ann, keys=2, entries=3)
+    assert erased == Erased(user=ann, keys=2, entries=3)
     assert office.book.keys == [kept]
     assert [entry.user for entry in office.ledger.entries] == ["erased", bob, "erased"]
     assert office.references.names() == {"2.png"}
-    assert office.telemetry.of(ImageForgotten) == [ImageForgotten(reason="purge")]
-    assert office.book.acts[0] == "note purge"
+    assert office.telemetry.of(ImageForgotten) == [ImageForgotten(reason="erased")]
+    assert office.book.acts[0] == "note erase_person"
     assert "ann" not in str(office.book.notes)

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.callers import Caller, Role
 from service.domain.errors import ImageMissing, ImageNotKept, StateUnavailable
-from service.gateway.ownership import DELETED, Ownership
+from service.gateway.ownership import Ownership
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import ImageForgotten, StateFailed
 from tests.fakes.clock import FakeClock
@@ -153,7 +153,11 @@ async def test_what_an_admin_deletes_is_in_the_audit(place: Place, key_id: str |
     assert place.telemetry.of(ImageForgotten) == [ImageForgotten(reason="admin")]
     assert place.audit.entries == [
         AuditEntry(
-            at_s=int(place.clock.wall_s()), who=who, act=DELETED, target=REFERENCE.name, details="shop"
+            at_s=int(place.clock.wall_s()),
+            who=who,
+            act="delete_image",
+            target=REFERENCE.name,
+            details="team=shop",
         )
     ]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from service.domain.errors import InvalidOrder
-from service.gateway.purging import PURGED, Purged, Purging, Selection, TeamStats
+from service.gateway.purging import Purged, Purging, Selection, TeamStats
 from service.ports.telemetry import ImageForgotten
 from tests.fakes.clock import FakeClock
 from tests.fakes.storage import FakeAudit, FakeReferences
@@ -75,7 +75,7 @@ async def test_what_has_all_the_marks_is_purged(place: Place, marks: dict[str, A
     assert told == list(range(1, len(taken) + 1))
     assert place.telemetry.of(ImageForgotten) == [ImageForgotten(reason="purge")] * len(taken)
     (entry,) = place.audit.entries
-    assert (entry.who, entry.act, entry.at_s) == ("ann", PURGED, NOW_S)
+    assert (entry.who, entry.act, entry.at_s) == ("ann", "purge_cache", NOW_S)
     assert all(f"{mark}={value}" in entry.details for mark, value in marks.items())
 
 

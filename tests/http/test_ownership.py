@@ -139,7 +139,11 @@ def test_an_admin_deletes_for_a_team_and_it_is_in_the_audit(
     assert answer.status_code == 204
     check_gone(link)
     (entry,) = tenants.ask(lambda redis: RedisCallers(redis, timeout_s=5).read_audit(1))
-    assert (entry.act, entry.target, entry.details) == ("delete_image", link.path.rpartition("/")[2], "shop")
+    assert (entry.act, entry.target, entry.details) == (
+        "delete_image",
+        link.path.rpartition("/")[2],
+        "team=shop",
+    )
 
 
 def test_two_teams_share_the_bytes_and_not_the_right_to_them(

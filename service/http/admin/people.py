@@ -4,18 +4,16 @@ from typing import Literal
 
 from fastapi import Request
 from pydantic import BaseModel
-from starlette.responses import Response
 
-from service.http.admin.answers import answer
 from service.http.admin.requests import administration_of, make_router, name_of_admin
 
 router = make_router()
 
 
-class Erased(BaseModel):
-    """What a purge took away; `user` is the hash that stood for the person."""
+class ErasedPerson(BaseModel):
+    """What was erased of a person; `user` is the hash that stood for them."""
 
-    object: Literal["purge"] = "purge"
+    object: Literal["erased_person"] = "erased_person"
     user: str
     keys_revoked: int
     entries_changed: int
@@ -23,18 +21,10 @@ class Erased(BaseModel):
 
 @router.delete(
     "/people/{user:path}",
-    operation_id="adminPurgePerson",
+    operation_id="adminErasePerson",
     summary="Erase a person: keys, limits, the pictures they had made, and the name on every sum",
-    response_model=Erased,
 )
-async def purge_person(request: Request, user: str) -> Response:
+async def erase_person(request: Request, user: str) -> ErasedPerson:
     """Erase a person, given by name or by hash."""
-    purged = await administration_of(request).purge(name_of_admin(request), user)
-    return answer(
-        {
-            "object": "purge",
-            "user": purged.user,
-            "keys_revoked": purged.keys,
-            "entries_changed": purged.entries,
-        }
-    )
+    erased = await administration_of(request).erase_person(name_of_admin(request), user)
+    return ErasedPerson(user=erased.user, keys_revoked=erased.keys, entries_changed=erased.entries)
