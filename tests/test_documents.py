@@ -1,18 +1,41 @@
 """Documents that promise names: compared with what has them."""
 
+import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import get_args, get_type_hints
 
 import orjson
 import pytest
 from pydantic import BaseModel
 
 from service.adapters.prometheus import PrometheusMetrics
+from service.adapters.redis.client import REASONS
+from service.domain.callers import Resource
+from service.domain.errors import Billing, FailureKind, StateUnavailable
+from service.domain.images import Realm, Source
+from service.gateway.audit import Act
+from service.ports.telemetry import Crashed, ImageForgotten, InFlight, LimitDecided, StateFailed
 from service.settings.policies import DefaultPolicy
 from service.settings.variables import JwtConfig, Settings
 from tests.processes import REPOSITORY
 
+LEADING: dict[tuple[str, str | int], tuple[str, list[tuple[str, str | int]]]] = {
+    ("StateFailed", "operation"): ("service/gateway/state.py", [("_try", 0), ("_fail", 0)]),
+    ("ImageForgotten", "reason"): ("service/gateway/retention.py", [("_forget", 2), ("_forget_old", 2)]),
+}
+"""Where a value of a label is written down, if not where the fact is made: a module, calls, and their argument."""
+PASSED_ON = {
+    *("operation", "reason"),
+    # Of `StateUnavailable`, whose reasons are looked up where they are made.
+    *("error.reason", "_name_reason(error)"),
+    # A `Resource`.
+    "refusal.refused.resource",
+}
+"""What stands for values that are written elsewhere."""
 NOT_VARIABLES = {"file"}
 GROUPS: dict[str, type[BaseModel]] = {"default_policy": DefaultPolicy, "jwt": JwtConfig}
 
@@ -105,6 +128,64 @@ def test_metrics_md_has_every_metric_with_type_and_labels() -> None:
         documented[name] = (kind, set(re.findall(r"`(\w+)`", cells[2])))
 
     assert documented == dict(_metrics())
+
+
+def test_metrics_md_has_every_value_of_every_closed_label() -> None:
+    documented = {}
+    for cells in rows(read("docs/metrics.md"), "\n## Values of labels\n"):
+        name, label = cells[0].strip("`"), cells[1].strip("`")
+        documented[name, label] = set(re.findall(r"`(\w+)`", cells[2]))
+
+    assert documented == {
+        ("imagegw_images_delivered_total", "source"): set(Source),
+        ("imagegw_cost_dollars_total", "realm"): set(Realm),
+        ("imagegw_upstream_attempts_total", "outcome"): {"made", *FailureKind},
+        ("imagegw_upstream_attempts_total", "billing"): set(Billing),
+        ("imagegw_limit_decisions_total", "decision"): {*Resource, *said(LimitDecided, "decision")},
+        ("imagegw_in_flight", "kind"): {field.name for field in fields(InFlight)},
+        ("imagegw_images_forgotten_total", "reason"): said(ImageForgotten, "reason"),
+        ("imagegw_state_failures_total", "operation"): said(StateFailed, "operation"),
+        ("imagegw_state_failures_total", "reason"): {
+            *REASONS,
+            *said(StateFailed, "reason"),
+            *said(StateUnavailable, 0, under="service/adapters/redis"),
+        },
+        ("imagegw_admin_acts_total", "act"): set(Act),
+        ("imagegw_order_crashes_total", "where"): set(get_args(get_type_hints(Crashed)["where"])),
+    }
+
+
+def said(what: type, argument: str | int, *, under: str = "service") -> set[str]:
+    """Return the texts that are written where one of *what* is made, or behind a name that leads there."""
+    module, leading = LEADING.get((what.__name__, argument), ("", []))
+    found: set[str] = set()
+    for path in sorted((REPOSITORY / under).rglob("*.py")):
+        calls = [(what.__name__, argument), *(leading if path == REPOSITORY / module else [])]
+        for given in _given(ast.parse(path.read_text("utf-8")), calls):
+            constants = [node.value for node in ast.walk(given) if isinstance(node, ast.Constant)]
+            texts = {value for value in constants if isinstance(value, str)}
+            assert texts or ast.unparse(given) in PASSED_ON, f"{path}: what can {ast.unparse(given)} be?"
+            found |= texts
+    return found
+
+
+def _given(tree: ast.AST, calls: list[tuple[str, str | int]]) -> Iterator[ast.expr]:
+    """Yield what *calls* are given; for a variable, what its function assigns to it."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    for function in functions:
+        nodes = list(ast.walk(function))
+        assigned = [
+            (ast.unparse(node.targets[0]), node.value) for node in nodes if isinstance(node, ast.Assign)
+        ]
+        for call in (node for node in nodes if isinstance(node, ast.Call)):
+            for name, argument in calls:
+                if ast.unparse(call.func).rpartition(".")[2] != name:
+                    continue
+                if isinstance(argument, int):
+                    given = call.args[argument]
+                else:
+                    given = next(each.value for each in call.keywords if each.arg == argument)
+                yield from [value for name, value in assigned if name == ast.unparse(given)] or [given]
 
 
 def test_every_metric_says_what_it_means() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 import structlog
 
-from service.ports.telemetry import AdminActed, OrderCrashed, StateFailed, Telemetry, TelemetryFact
+from service.ports.telemetry import AdminActed, Crashed, StateFailed, Telemetry, TelemetryFact
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -49,8 +49,8 @@ class LoggedTelemetry:
         match fact:
             case StateFailed():
                 self._log.warning("state failed", operation=fact.operation, reason=fact.reason)
-            case OrderCrashed():
-                self._log.error("order crashed", order_id=fact.order_id, traceback=_traceback(fact.error))
+            case Crashed():
+                self._log.error("crashed", where=fact.where, id=fact.id, traceback=_traceback(fact.error))
             case AdminActed(entry=entry):
                 self._log.info(
                     "audit", who=entry.who, act=entry.act, target=entry.target, details=entry.details

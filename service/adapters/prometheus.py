@@ -15,12 +15,12 @@ from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
     CostSettled,
+    Crashed,
     FilesDeleted,
     ImageDelivered,
     ImageForgotten,
     InFlight,
     LimitDecided,
-    OrderCrashed,
     RequestHandled,
     StateFailed,
     StoreCounted,
@@ -40,104 +40,73 @@ class PrometheusMetrics:
         # Creation times would double the series and nobody reads them.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        registry = self.registry
-        self._requests = Counter(
-            "imagegw_http_requests", "Requests answered.", ["route", "method", "status"], registry=registry
+        self._requests = self._counter(
+            "imagegw_http_requests", "Requests answered.", "route", "method", "status"
         )
-        self._request_s = Histogram(
+        self._request_s = self._histogram(
             "imagegw_http_request_duration_seconds",
-            "From the first byte of a request to the last of its answer.",
-            ["route"],
-            buckets=REQUEST_BUCKETS_S,
-            registry=registry,
+            "From the head of a request to the last byte of its answer.",
+            "route",
         )
-        self._images = Counter(
-            "imagegw_images_delivered",
-            "Images delivered, by asked model and source.",
-            ["model", "source"],
-            registry=registry,
+        self._images = self._counter(
+            "imagegw_images_delivered", "Images delivered, by asked model and source.", "model", "source"
         )
-        self._attempts = Counter(
+        self._attempts = self._counter(
             "imagegw_upstream_attempts",
             "Attempts of calls at a backend, by outcome and by who pays.",
-            ["backend", "model", "outcome", "billing"],
-            registry=registry,
+            *("backend", "model", "outcome", "billing"),
         )
-        self._retries = Counter(
-            "imagegw_upstream_retries", "Attempts after the first.", ["backend"], registry=registry
-        )
-        self._attempt_s = Histogram(
+        self._retries = self._counter("imagegw_upstream_retries", "Attempts after the first.", "backend")
+        self._attempt_s = self._histogram(
             "imagegw_upstream_attempt_duration_seconds",
             "From sending a call to its complete answer.",
-            ["backend", "model"],
-            buckets=REQUEST_BUCKETS_S,
-            registry=registry,
+            *("backend", "model"),
         )
-        self._made = Counter(
-            "imagegw_images_made",
-            "Images paid for, by the model that made them.",
-            ["model"],
-            registry=registry,
+        self._made = self._counter(
+            "imagegw_images_made", "Images paid for, by the model that made them.", "model"
         )
-        self._limits = Counter(
-            "imagegw_limit_decisions",
-            "Admissions: allowed, or the resource that refused.",
-            ["decision", "degraded"],
-            registry=registry,
+        self._limits = self._counter(
+            "imagegw_limit_decisions", "Admissions: allowed, or what refused.", "decision", "degraded"
         )
-        self._in_flight = Gauge(
-            "imagegw_in_flight",
-            "Orders running, calls sent, and orders waiting for another's image.",
-            ["kind"],
-            registry=registry,
+        self._in_flight = self._gauge(
+            "imagegw_in_flight", "Orders running, calls sent, and orders waiting for another's image.", "kind"
         )
-        self._cost = Counter(
-            "imagegw_cost_dollars", "Cost of images made, as priced.", ["model", "realm"], registry=registry
+        self._cost = self._counter(
+            "imagegw_cost_dollars", "Cost of images made, as priced.", "model", "realm"
         )
-        self._unpriced = Counter(
-            "imagegw_images_unpriced",
-            "Images made whose price is not in the catalogue.",
-            ["model"],
-            registry=registry,
+        self._unpriced = self._counter(
+            "imagegw_images_unpriced", "Images made whose price is not in the catalogue.", "model"
         )
-        self._state_failures = Counter(
+        self._state_failures = self._counter(
             "imagegw_state_failures",
-            "Redis operations that failed, by reason.",
-            ["operation", "reason"],
-            registry=registry,
+            "Work on the shared state that failed, by reason.",
+            "operation",
+            "reason",
         )
-        self._crashes = Counter(
-            "imagegw_order_crashes", "Orders ended by a bug in the gateway.", registry=registry
+        self._crashes = self._counter(
+            "imagegw_order_crashes", "Orders, turns of background loops and requests ended by a bug.", "where"
         )
-        self._kept = Gauge("imagegw_images_kept", "Images that teams refer to.", registry=registry)
-        self._kept_bytes = Gauge(
-            "imagegw_kept_bytes", "Bytes of the images that teams refer to.", registry=registry
+        self._kept = self._gauge("imagegw_images_kept", "Images that teams refer to.")
+        self._kept_bytes = self._gauge("imagegw_kept_bytes", "Bytes of the images that teams refer to.")
+        self._forgotten = self._counter(
+            "imagegw_images_forgotten", "References to images taken away, by reason.", "reason"
         )
-        self._forgotten = Counter(
-            "imagegw_images_forgotten",
-            "References to images taken away, by reason.",
-            ["reason"],
-            registry=registry,
+        self._files_deleted = self._counter(
+            "imagegw_files_deleted", "Files of the store deleted: no team referred to them."
         )
-        self._files_deleted = Counter(
-            "imagegw_files_deleted",
-            "Files of the store deleted: no team referred to them.",
-            registry=registry,
-        )
-        self._admin_acts = Counter(
-            "imagegw_admin_acts", "What admins did over HTTP.", ["act"], registry=registry
-        )
-        Gauge("imagegw_build_info", "Always 1.", ["version"], registry=registry).labels(version).set(1)
-        self._remaining_s = Gauge(
+        self._admin_acts = self._counter("imagegw_admin_acts", "What admins did over HTTP.", "act")
+        self._remaining_s = self._gauge(
             "imagegw_model_remaining_seconds",
             "Time until a model is shut down, in whole days; negative after it.",
-            ["model"],
-            registry=registry,
+            "model",
         )
+        self._gauge("imagegw_build_info", "Always 1.", "version").labels(version).set(1)
         for kind in ("orders", "calls", "waiters"):
             self._in_flight.labels(kind).set(0)
         for decision in ("allowed", "requests", "images"):
             self._limits.labels(decision, "false")
+        for where in ("order", "loop", "request"):
+            self._crashes.labels(where)
 
     def watch_models(self, shutdowns: Mapping[str, date | None], today: Callable[[], date]) -> None:
         """Show the time left to each model that has an end; negative once it is past."""
@@ -167,8 +136,8 @@ class PrometheusMetrics:
                 self._count_cost(fact)
             case StateFailed():
                 self._state_failures.labels(fact.operation, fact.reason).inc()
-            case OrderCrashed():
-                self._crashes.inc()
+            case Crashed():
+                self._crashes.labels(fact.where).inc()
             case StoreCounted():
                 self._kept.set(fact.images)
                 self._kept_bytes.set(fact.size_bytes)
@@ -178,6 +147,15 @@ class PrometheusMetrics:
                 self._files_deleted.inc(fact.files)
             case AdminActed(entry=entry):
                 self._admin_acts.labels(entry.act).inc()
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, buckets=REQUEST_BUCKETS_S, registry=self.registry)
 
     def _count_in_flight(self, fact: InFlight) -> None:
         for kind, change in (("orders", fact.orders), ("calls", fact.calls), ("waiters", fact.waiters)):

@@ -13,7 +13,7 @@ from typing import Self
 
 from service.domain.errors import Draining, GatewayError
 from service.domain.images import Image, ImageReady, OrderDone, OrderFact
-from service.ports.telemetry import InFlight, OrderCrashed, Telemetry
+from service.ports.telemetry import Crashed, InFlight, Telemetry
 
 
 class RunningOrder:
@@ -154,7 +154,7 @@ class OrderRunner:
             try:
                 await loop()
             except Exception as error:  # noqa: BLE001 - the top of a task: orders are being paid for beside it
-                self._telemetry.record(OrderCrashed(order_id=name, error=error))
+                self._telemetry.record(Crashed(where="loop", id=name, error=error))
             await asyncio.sleep(_LOOP_PAUSE_S)
 
     async def _run(self, running: RunningOrder, work: OrderWork) -> None:
@@ -166,7 +166,7 @@ class OrderRunner:
         except GatewayError as error:
             failed = error
         except Exception as error:  # noqa: BLE001 - the top of a task: one bug must not end the other orders
-            self._telemetry.record(OrderCrashed(order_id=running.id, error=error))
+            self._telemetry.record(Crashed(where="order", id=running.id, error=error))
             failed = GatewayError("The gateway failed while working on this order.")
         finally:
             running.emit(OrderDone(error=failed))

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.errors import INTERNAL, Problem
 from service.http.services import HttpServices, services_of
-from service.ports.telemetry import OrderCrashed, RequestHandled
+from service.ports.telemetry import Crashed, RequestHandled
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -55,7 +55,7 @@ class RequestScope:
             app = self._app if malformed is None else malformed.response()
             await app(scope, receive, send_with_id)
         except Exception as error:  # noqa: BLE001 - the edge: no traceback leaves the process
-            services.telemetry.record(OrderCrashed(order_id=request_id, error=error))
+            services.telemetry.record(Crashed(where="request", id=request_id, error=error))
             if status == 0:
                 await INTERNAL.response()(scope, receive, send_with_id)
         finally:

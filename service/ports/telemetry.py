@@ -4,7 +4,7 @@ Failure behaviour: open. Recording never raises and never blocks.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from service.ports.audit import AuditEntry
 
@@ -50,7 +50,7 @@ class LimitDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateFailed:
-    """Fact: the shared state failed in *operation* because of *reason*."""
+    """Fact: what processes share failed in *operation* because of *reason*: two closed sets."""
 
     operation: str
     reason: str
@@ -75,10 +75,14 @@ class CostSettled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderCrashed:
-    """Fact: a bug ended an order; *error* is logged in full, never shown."""
+class Crashed:
+    """Fact: a bug ended an order, a turn of a background loop or a request.
 
-    order_id: str
+    *id* is the order's or the request's, or the loop's name. *error* is logged in full, never shown.
+    """
+
+    where: Literal["order", "loop", "request"]
+    id: str
     error: BaseException
 
 
@@ -119,7 +123,7 @@ TelemetryFact = (
     | StateFailed
     | InFlight
     | CostSettled
-    | OrderCrashed
+    | Crashed
     | StoreCounted
     | ImageForgotten
     | FilesDeleted

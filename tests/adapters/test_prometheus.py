@@ -11,12 +11,12 @@ from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
     CostSettled,
+    Crashed,
     FilesDeleted,
     ImageDelivered,
     ImageForgotten,
     InFlight,
     LimitDecided,
-    OrderCrashed,
     RequestHandled,
     StateFailed,
     StoreCounted,
@@ -108,7 +108,12 @@ MODEL = {"model": "gpt-image-2"}
             {"operation": "begin", "reason": "timeout"},
             1.0,
         ),
-        (OrderCrashed(order_id="x", error=ValueError()), "imagegw_order_crashes_total", {}, 1.0),
+        (
+            Crashed(where="loop", id="sweep", error=ValueError()),
+            "imagegw_order_crashes_total",
+            {"where": "loop"},
+            1.0,
+        ),
         (
             AdminActed(entry=AuditEntry(at_s=1, who="bootstrap", act="create_key", target="shop/key_1")),
             "imagegw_admin_acts_total",
@@ -142,12 +147,10 @@ def test_an_unknown_price_is_not_free() -> None:
 def test_two_applications_in_a_process_do_not_share_numbers() -> None:
     one, other = PrometheusMetrics(version="1"), PrometheusMetrics(version="1")
 
-    one.record(OrderCrashed(order_id="x", error=ValueError()))
+    one.record(Crashed(where="order", id="x", error=ValueError()))
 
-    assert (value(one, "imagegw_order_crashes_total"), value(other, "imagegw_order_crashes_total")) == (
-        1.0,
-        0.0,
-    )
+    counted = [value(metrics, "imagegw_order_crashes_total", where="order") for metrics in (one, other)]
+    assert counted == [1.0, 0.0]
 
 
 def test_buckets_reach_ten_minutes_and_rise() -> None:

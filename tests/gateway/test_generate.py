@@ -18,7 +18,7 @@ from service.domain.errors import (
 )
 from service.domain.images import Admitted, CacheControl, CallFailed, Delivery, OrderDone
 from service.gateway.flights import Landing
-from service.ports.telemetry import ImageDelivered, InFlight, OrderCrashed
+from service.ports.telemetry import Crashed, ImageDelivered, InFlight
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.storage import FakeStore
@@ -308,7 +308,7 @@ async def test_a_denied_order_is_told_nothing_else(clock: FakeClock, denial: Gat
     assert facts == [OrderDone(error=denial)]
     assert house.backend.attempts == 0
     assert (house.book.settlements, house.outbox.kept) == ([], [])
-    assert house.telemetry.of(OrderCrashed) == []
+    assert house.telemetry.of(Crashed) == []
     assert house.telemetry.in_flight() == InFlight()
 
 

@@ -1,7 +1,7 @@
 """Images that are there already."""
 
 from service.domain.images import Delivery, ImageReady
-from service.ports.telemetry import OrderCrashed
+from service.ports.telemetry import Crashed
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_grant, a_variant, an_order
@@ -69,7 +69,7 @@ async def test_a_store_that_cannot_be_read_is_no_bug_and_cancels_no_call(clock: 
         held.release()
         facts = await read(running)
 
-    assert house.telemetry.of(OrderCrashed) == []
+    assert house.telemetry.of(Crashed) == []
     assert 0 in images(facts)
 
 
@@ -80,7 +80,7 @@ async def test_a_store_that_cannot_be_read_keeps_no_claims(clock: FakeClock) -> 
         facts = await house.run(an_order(n=2))
 
     assert error(facts) is not None
-    assert house.telemetry.of(OrderCrashed) == []
+    assert house.telemetry.of(Crashed) == []
     assert house.state._leases == {}
 
 

@@ -30,7 +30,7 @@ from service.domain.images import (
 )
 from service.gateway.state import LEASE_S
 from service.ports.state import Conclusion, Grant, Settlement, Variant
-from service.ports.telemetry import ImageDelivered, OrderCrashed
+from service.ports.telemetry import Crashed, ImageDelivered
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_failure, a_grant, a_rate_limit, a_refusal, a_variant, an_image, an_order
@@ -204,7 +204,7 @@ async def test_an_order_that_was_not_admitted_concludes_nothing(
 
         assert await house.run(a_keyed_order()) == [OrderDone(error=refusal)]
     assert (house.book.settlements, house.outbox.kept) == ([], [])
-    assert house.telemetry.of(OrderCrashed) == []
+    assert house.telemetry.of(Crashed) == []
 
 
 async def test_an_order_refused_while_it_waits_may_be_taken_up_again(clock: FakeClock) -> None:
@@ -219,7 +219,7 @@ async def test_a_bug_leaves_the_key_to_be_taken_up_again(clock: FakeClock) -> No
     async with Assembly(clock, ZeroDivisionError()) as house:
         await house.run(a_keyed_order())
 
-    assert len(house.telemetry.of(OrderCrashed)) == 1
+    assert len(house.telemetry.of(Crashed)) == 1
     settlements = house.book.settlements + house.outbox.kept
     assert last_of(settlements).conclusion is None
 
@@ -368,7 +368,7 @@ async def test_a_store_that_is_away_is_not_an_image_that_is_gone(clock: FakeCloc
         facts = await house.run(a_keyed_order())
 
     assert isinstance(error(facts), StoreUnavailable)
-    assert house.telemetry.of(OrderCrashed) == []
+    assert house.telemetry.of(Crashed) == []
 
 
 async def test_what_was_claimed_beyond_what_is_missing_is_given_back(clock: FakeClock) -> None:

@@ -5,7 +5,7 @@ import pytest
 from service.domain.errors import Draining, GatewayError, NotCached
 from service.domain.images import Admitted, CallFailed, OrderDone
 from service.gateway.orders import OrderRunner, RunningOrder
-from service.ports.telemetry import InFlight, OrderCrashed
+from service.ports.telemetry import Crashed, InFlight
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_failure
@@ -130,7 +130,7 @@ async def test_a_bug_in_one_order_ends_no_other_and_is_told_in_general() -> None
     assert isinstance(done, OrderDone)
     assert type(done.error) is GatewayError
     assert "secret" not in str(done.error)
-    assert telemetry.of(OrderCrashed) == [OrderCrashed(order_id="order-1", error=bug)]
+    assert telemetry.of(Crashed) == [Crashed(where="order", id="order-1", error=bug)]
 
 
 async def test_leaving_waits_for_orders_under_way(clock: FakeClock) -> None:
