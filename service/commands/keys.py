@@ -1,7 +1,7 @@
 """`image-gateway keys`: make, list and revoke API keys."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 import typer
@@ -108,8 +108,8 @@ def _read_expiry(text: str | None) -> int:
     if lifetime:
         return int((datetime.now(UTC) + timedelta(days=int(lifetime[1]))).timestamp())
     try:
-        # Until the end of that day.
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+        day = date.fromisoformat(text)
     except ValueError:
         fail(f"--expires '{text}': write a lifetime such as 90d, or a day such as 2027-01-31.")
-    return int((day + timedelta(days=1)).timestamp())
+    # Until the end of that day.
+    return int(datetime.combine(day + timedelta(days=1), time(), UTC).timestamp())

@@ -127,7 +127,7 @@ def read_day(text: str | None) -> date | None:
     if text is None:
         return None
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        return date.fromisoformat(text)
     except ValueError:
         fail(f"'{text}' is not a day. Write it as 2026-11-30.")
 

@@ -11,13 +11,11 @@ import typer
 
 from service.commands.surface import make_group, read_day, show_table, with_state
 from service.gateway.administration import Administration
-from service.gateway.usage import Usage, sum_up
+from service.gateway.usage import MOST_DAYS, Usage, sum_up
 from service.http.tables import columns_of, to_record, write_csv
 from service.ports.ledger import LedgerEntry
 
 app = make_group("What was spent, by day, team, user, model and outcome.")
-
-_MOST_DAYS = 400
 
 
 class Format(StrEnum):
@@ -104,7 +102,7 @@ def _entries(
 ) -> AsyncIterator[LedgerEntry]:
     """Return the sums that the options ask for; what is wrong with them shows before the first."""
     person = None if user is None else administration.hash_of(user)
-    return usage.entries(usage.days(*span, most=_MOST_DAYS), team=team, user=person)
+    return usage.entries(usage.days(*span, most=MOST_DAYS), team=team, user=person)
 
 
 def _cell(entry: LedgerEntry, column: str) -> object:

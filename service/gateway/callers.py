@@ -66,13 +66,15 @@ class Credentials:
 class Identity:
     """What credentials say. *user* is None where open mode lets the request name one.
 
-    *user_policy* and *key_policy* are names; *expires_s* is an instant since the epoch, 0 for never.
+    *key_hint* is what may be shown of a key; *user_policy* and *key_policy* are names;
+    *expires_s* is an instant since the epoch, 0 for never.
     """
 
     team: str
     user: str | None
     role: Role
     key_id: str | None = None
+    key_hint: str | None = None
     user_policy: str | None = None
     key_policy: str | None = None
     expires_s: float = 0.0
@@ -267,6 +269,7 @@ class Callers:
             user=self.person(key.user),
             role=key.role,
             key_id=key.id,
+            key_hint=key.hint,
             key_policy=key.policy,
             expires_s=key.expires_s,
         )

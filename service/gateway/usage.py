@@ -1,4 +1,4 @@
-"""What was spent: the ledger's sums, for one caller or for all, as coarse as asked.
+"""What was spent, the ledger's sums as coarse as asked, and where a caller's limits stand.
 
 Sums of different realms and outcomes are never added up: painted test pictures cost
 nothing, and what nobody knows to have been billed is not what a team was charged.
@@ -8,13 +8,20 @@ Failure behaviour: closed, `StateUnavailable`.
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
+from uuid import uuid4
 
-from service.domain.errors import InvalidOrder
+from service.domain.callers import Caller
+from service.domain.errors import InvalidOrder, LimitState, StateUnavailable
+from service.domain.limits import limits_of
+from service.gateway.state import SharedState
 from service.ports.clock import Clock
 from service.ports.ledger import Ledger, LedgerEntry
+from service.ports.state import Ask
 
 COLUMNS = ("day", "team", "user", "model", "realm", "outcome")
 """What tells sums apart; `images`, `microusd` and `unpriced` are the sums."""
+MOST_DAYS = 400
+"""As many as one answer to an admin spans."""
 
 _ALWAYS = ("realm", "outcome")
 
@@ -52,31 +59,69 @@ class Usage:
 
 async def sum_up(entries: AsyncIterable[LedgerEntry], columns: Sequence[str]) -> list[LedgerEntry]:
     """Return *entries* added up by *columns*, and always by realm and outcome; other columns are empty."""
-    kept = {*columns, *_ALWAYS}
-    blank = dict.fromkeys((column for column in COLUMNS if column not in kept), "")
-    sums: dict[tuple[str, ...], LedgerEntry] = {}
+    sums = _Sums(columns)
     async for entry in entries:
-        _add(sums, replace(entry, **blank))  # type: ignore[arg-type]  # only columns of text
-    return [sums[labels] for labels in sorted(sums)]
+        sums.add(entry)
+    return sums.rows()
 
 
 def add_up(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
     """Return the totals of *entries*, one for each realm and outcome."""
-    blank = dict.fromkeys((column for column in COLUMNS if column not in _ALWAYS), "")
-    sums: dict[tuple[str, ...], LedgerEntry] = {}
+    sums = _Sums(())
     for entry in entries:
-        _add(sums, replace(entry, **blank))  # type: ignore[arg-type]  # only columns of text
-    return [sums[labels] for labels in sorted(sums)]
+        sums.add(entry)
+    return sums.rows()
 
 
-def _add(sums: dict[tuple[str, ...], LedgerEntry], entry: LedgerEntry) -> None:
-    labels = tuple(str(getattr(entry, column)) for column in COLUMNS)
-    known = sums.get(labels)
-    if known is not None:
-        entry = replace(
-            entry,
-            images=known.images + entry.images,
-            microusd=known.microusd + entry.microusd,
-            unpriced=known.unpriced + entry.unpriced,
+async def ask_for_limits(state: SharedState, caller: Caller) -> tuple[LimitState, ...]:
+    """Return where every limit of *caller* stands.
+
+    Asks for no image, not for the first time: that is judged by every limit and charged to none.
+
+    Raises:
+        StateUnavailable: Redis is away; a local share would be a guess.
+    """
+    grant = await state.begin(
+        Ask(
+            id=uuid4().hex,
+            round=1,
+            team=caller.team,
+            user=caller.user,
+            model="",
+            pool=None,
+            n=0,
+            limits=limits_of(caller),
+            scopes=tuple((scope.name, scope.key) for scope in caller.scopes),
+            key_id=caller.key_id,
+            only_ready=True,
         )
-    sums[labels] = entry
+    )
+    if grant.degraded:
+        raise StateUnavailable("degraded")
+    return grant.limits
+
+
+class _Sums:
+    """Sums by some columns; as many are held as there are sums, however many entries are added."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        kept = {*columns, *_ALWAYS}
+        self._blank = dict.fromkeys((column for column in COLUMNS if column not in kept), "")
+        self._sums: dict[tuple[str, ...], LedgerEntry] = {}
+
+    def add(self, entry: LedgerEntry) -> None:
+        entry = replace(entry, **self._blank)  # type: ignore[arg-type]  # only columns of text
+        labels = tuple(str(getattr(entry, column)) for column in COLUMNS)
+        known = self._sums.get(labels)
+        if known is not None:
+            entry = replace(
+                entry,
+                images=known.images + entry.images,
+                microusd=known.microusd + entry.microusd,
+                unpriced=known.unpriced + entry.unpriced,
+            )
+        self._sums[labels] = entry
+
+    def rows(self) -> list[LedgerEntry]:
+        """Return the sums in the order of their labels."""
+        return [self._sums[labels] for labels in sorted(self._sums)]

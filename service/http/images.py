@@ -24,12 +24,11 @@ from service.http.schemas import (
 )
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
-from service.http.uploads import Form, media_type_of, read_body, read_form, spool_data_url
+from service.http.uploads import MAX_BODY_S, Form, media_type_of, read_body, read_form, spool_data_url
 from service.ports.pictures import PictureBroken
 
 MAX_GENERATION_BYTES = 256 * 1024
 MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024
-MAX_BODY_S = 30.0
 
 router = APIRouter(
     tags=["Images"], responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}

@@ -14,10 +14,9 @@ from service.domain.images import ImageReady, Operation, OrderDone
 from service.http.errors import describe
 from service.http.orders import build_order
 from service.http.services import services_of
-from service.http.uploads import read_body
+from service.http.uploads import MAX_BODY_S, read_body
 
 MAX_BODY_BYTES = 256 * 1024
-MAX_BODY_S = 30.0
 
 router = APIRouter(tags=["Images"])
 

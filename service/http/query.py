@@ -5,7 +5,7 @@ slip must not widen what is asked for.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 from fastapi import Request
@@ -51,7 +51,7 @@ def read_day(query: dict[str, str], name: str) -> date | None:
     if text is None:
         return None
     try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+        return date.fromisoformat(text)
     except ValueError as error:
         raise InvalidOrder(f"Invalid '{name}': a day is written 2026-11-30.", param=name) from error
 

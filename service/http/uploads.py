@@ -30,6 +30,8 @@ MAX_FILE_BYTES = 50 * 1024 * 1024
 MAX_PARTS = 100
 MAX_FIELD_BYTES = 256 * 1024
 MAX_UPLOAD_S = 300.0
+MAX_BODY_S = 30.0
+"""For a body without files."""
 
 _IMAGE_FIELD = re.compile(r"image(\[\d{0,3}\])?")
 _FILE_FIELDS = ("mask", "markup")

@@ -1,26 +1,24 @@
 """`GET /v1/usage`: what a caller has spent, and what is left of each of its limits. Costs nothing, counts nowhere."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from math import prod
-from typing import Any
-from uuid import uuid4
+from typing import Literal
 
 import orjson
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from service.domain.callers import Caller, Resource, Role, hint_of
+from service.domain.callers import Caller, Policy, Resource, Role
 from service.domain.catalog import Catalog, parse_size
-from service.domain.errors import LimitState, PermissionDenied, StateUnavailable
-from service.domain.limits import limits_of
-from service.gateway.usage import add_up, sum_up
+from service.domain.errors import LimitState, PermissionDenied
+from service.gateway.usage import add_up, ask_for_limits, sum_up
 from service.http.access import caller_of
 from service.http.query import FROM_AND_TO, read_day, read_query, text_parameter
 from service.http.schemas import ErrorResponse
 from service.http.services import HttpServices, services_of
 from service.http.tables import SUMS, to_record
-from service.ports.state import Ask
 
 MOST_DAYS = 92
 _COLUMNS = ("day", "model", "realm", "outcome", *SUMS)
@@ -77,7 +75,7 @@ class UsagePolicy(BaseModel):
 class UsageResponse(BaseModel):
     """The answer of `GET /v1/usage`; a null means no such rule."""
 
-    object: str
+    object: Literal["usage"] = "usage"
     team: str
     user: str
     key: str | None
@@ -110,21 +108,25 @@ async def get_usage(request: Request) -> Response:
     query = read_query(request, {"from", "to", "user"})
     days = services.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
     caller = _caller(request, query.get("user"))
-    limits = await _ask_for_limits(services, caller)
+    limits = await ask_for_limits(services.state, caller)
     entries = await sum_up(services.usage.entries(days, team=caller.team, user=caller.user), ("day", "model"))
-    answer = {
-        "object": "usage",
-        "team": caller.team,
-        "user": caller.user,
-        "key": _key_hint(request, caller),
-        "first_day": days[0],
-        "last_day": days[-1],
-        "data": [to_record(entry, _COLUMNS) for entry in entries],
-        "totals": [to_record(entry, _TOTALS) for entry in add_up(entries)],
-        "limits": [_describe_limit(services, limit) for limit in limits],
-        **_rules(caller, services.catalog),
-    }
-    return Response(orjson.dumps(answer), media_type="application/json")
+    policies = [scope.policy for scope in caller.scopes]
+    answer = UsageResponse(
+        team=caller.team,
+        user=caller.user,
+        key=request.scope["state"]["identity"].key_hint,
+        first_day=days[0],
+        last_day=days[-1],
+        data=[UsageEntry(**to_record(entry, _COLUMNS)) for entry in entries],
+        totals=[UsageTotal(**to_record(entry, _TOTALS)) for entry in add_up(entries)],
+        limits=[_describe_limit(services, limit) for limit in limits],
+        policies=[UsagePolicy(scope=scope.name, policy=scope.policy.name) for scope in caller.scopes],
+        models=_allowed_models(policies, services.catalog),
+        max_n=min((policy.max_n for policy in policies if policy.max_n), default=None),
+        max_size=_largest_size(policies),
+    )
+    # By orjson: instants end in +00:00, as they always have.
+    return Response(orjson.dumps(answer.model_dump()), media_type="application/json")
 
 
 def _caller(request: Request, named_user: str | None) -> Caller:
@@ -134,61 +136,29 @@ def _caller(request: Request, named_user: str | None) -> Caller:
     return caller_of(request.scope, named_user=named_user)
 
 
-async def _ask_for_limits(services: HttpServices, caller: Caller) -> tuple[LimitState, ...]:
-    """Ask for no image, not for the first time: that is judged by every limit and charged to none."""
-    grant = await services.state.begin(
-        Ask(
-            id=uuid4().hex,
-            round=1,
-            team=caller.team,
-            user=caller.user,
-            model="",
-            pool=None,
-            n=0,
-            limits=limits_of(caller),
-            scopes=tuple((scope.name, scope.key) for scope in caller.scopes),
-            key_id=caller.key_id,
-            only_ready=True,
-        )
-    )
-    if grant.degraded:
-        # A local share would be a guess.
-        raise StateUnavailable("degraded")
-    return grant.limits
-
-
-def _describe_limit(services: HttpServices, state: LimitState) -> dict[str, Any]:
+def _describe_limit(services: HttpServices, state: LimitState) -> UsageLimit:
     name, unit = _UNITS[Resource(state.resource)]
-    resets_at = datetime.fromtimestamp(round(services.clock.wall_s() + state.reset_s), UTC)
     is_held = state.resource == Resource.IMAGES_IN_FLIGHT
-    return {
-        "scope": state.scope,
-        "name": name,
-        "unit": unit,
-        "limit": state.limit,
-        "used": state.limit - state.remaining,
-        "remaining": state.remaining,
-        "resets_at": None if is_held else resets_at,
-    }
+    resets_at = datetime.fromtimestamp(round(services.clock.wall_s() + state.reset_s), UTC)
+    return UsageLimit(
+        scope=state.scope,
+        name=name,
+        unit=unit,
+        limit=state.limit,
+        used=state.limit - state.remaining,
+        remaining=state.remaining,
+        resets_at=None if is_held else resets_at,
+    )
 
 
-def _rules(caller: Caller, catalog: Catalog) -> dict[str, Any]:
-    policies = [scope.policy for scope in caller.scopes]
+def _allowed_models(policies: Sequence[Policy], catalog: Catalog) -> list[str]:
+    return [
+        name
+        for name in catalog.models
+        if all(not policy.models or name in policy.models for policy in policies)
+    ]
+
+
+def _largest_size(policies: Sequence[Policy]) -> str | None:
     sizes = [policy.max_size for policy in policies if policy.max_size]
-    return {
-        "policies": [{"scope": scope.name, "policy": scope.policy.name} for scope in caller.scopes],
-        "models": [
-            name
-            for name in catalog.models
-            if all(not policy.models or name in policy.models for policy in policies)
-        ],
-        "max_n": min((policy.max_n for policy in policies if policy.max_n), default=None),
-        "max_size": min(sizes, key=lambda size: prod(parse_size(size) or ()), default=None),
-    }
-
-
-def _key_hint(request: Request, caller: Caller) -> str | None:
-    """Return what may be shown of the key: it came with this very request."""
-    if caller.key_id is None:
-        return None
-    return hint_of(request.headers["authorization"].partition(" ")[2].strip())
+    return min(sizes, key=lambda size: prod(parse_size(size) or ()), default=None)

@@ -92,6 +92,7 @@ async def test_a_key_is_who_it_was_made_for() -> None:
         user=house.callers.person("checkout"),
         role=Role.SERVICE,
         key_id="key-1",
+        key_hint="ig_aaaa…aaaa",
         key_policy="tight",
         expires_s=2_000_000_000,
     )

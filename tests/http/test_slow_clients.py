@@ -18,9 +18,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from service.http.errors import HANDLED, answer_error
-from service.http.images import MAX_BODY_S, MAX_GENERATION_BYTES
+from service.http.images import MAX_GENERATION_BYTES
 from service.http.protocol import MAX_HEAD_S, GatewayHttpProtocol
-from service.http.uploads import read_bounded
+from service.http.uploads import MAX_BODY_S, read_bounded
 from tests.http.wire import Connection, check_goes_on
 from tests.processes import free_port
 

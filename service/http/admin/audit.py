@@ -1,13 +1,11 @@
 """`/admin/audit`: what admins did, read and never changed. 503 while it cannot be read."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import Request
 from pydantic import BaseModel
-from starlette.responses import Response
 
 from service.domain.errors import InvalidOrder
-from service.http.admin.answers import answer_list
 from service.http.admin.requests import administration_of, make_router
 from service.http.query import read_query, text_parameter
 from service.ports.audit import AuditEntry
@@ -38,25 +36,18 @@ class AuditList(BaseModel):
     "/audit",
     operation_id="adminGetAudit",
     summary="What admins did, newest first",
-    response_model=AuditList,
     openapi_extra={
         "parameters": [text_parameter("limit", f"How many, 1 to {MOST_AUDIT_ENTRIES}; 100 unless given.")]
     },
 )
-async def get_audit(request: Request) -> Response:
+async def get_audit(request: Request) -> AuditList:
     """List the latest acts."""
     text = read_query(request, {"limit"}).get("limit", "100")
     most = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
     if not 1 <= most <= MOST_AUDIT_ENTRIES:
         raise InvalidOrder(f"Invalid 'limit': it is 1 to {MOST_AUDIT_ENTRIES}.", param="limit")
-    return answer_list([_describe_act(entry) for entry in await administration_of(request).audit(most)])
+    return AuditList(data=[_describe(entry) for entry in await administration_of(request).audit(most)])
 
 
-def _describe_act(entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "at": entry.at_s,
-        "who": entry.who,
-        "act": entry.act,
-        "target": entry.target,
-        "details": entry.details,
-    }
+def _describe(entry: AuditEntry) -> AuditLine:
+    return AuditLine(at=entry.at_s, who=entry.who, act=entry.act, target=entry.target, details=entry.details)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from service.domain.errors import InvalidOrder
 from service.gateway.purging import Purged, Selection, TeamStats
 from service.http.admin.requests import make_router, name_of_admin
-from service.http.query import read_query, text_parameter
+from service.http.query import read_choice, read_query, text_parameter
 from service.http.services import services_of
 
 MOST_PURGED = 10_000
@@ -54,7 +54,9 @@ _PURGE_PARAMETERS = (
     ),
     text_parameter("model", "Only those asked of it, or made by it."),
     text_parameter("fingerprint", "Only those of one order, as `/info` tells it."),
-    text_parameter("older_than_s", "Only older ones, in seconds; 0 is everything.", pattern="^[0-9.]+$"),
+    text_parameter(
+        "older_than_s", "Only older ones, in seconds; 0 is everything.", pattern=f"^{_NUMBER.pattern}$"
+    ),
     text_parameter("dry_run", "Only count.", enum=["true", "false"]),
 )
 _PURGE_NAMES = {parameter["name"] for parameter in _PURGE_PARAMETERS}
@@ -62,7 +64,7 @@ _PURGE_NAMES = {parameter["name"] for parameter in _PURGE_PARAMETERS}
 
 @router.get(
     "/cache",
-    operation_id="getCacheStats",
+    operation_id="adminGetCacheStats",
     summary="Count what is kept, team by team",
     openapi_extra={"parameters": [_PURGE_PARAMETERS[0]]},
 )
@@ -75,7 +77,7 @@ async def get_cache_stats(request: Request) -> TeamCacheList:
 
 @router.delete(
     "/cache",
-    operation_id="purgeCache",
+    operation_id="adminPurgeCache",
     summary="Purge what is kept, by any of its marks",
     openapi_extra={"parameters": list(_PURGE_PARAMETERS)},
 )
@@ -90,7 +92,7 @@ async def purge_cache(request: Request) -> PurgeResult:
         fingerprint=query.get("fingerprint"),
         older_than_s=_read_age(query),
     )
-    if _read_flag(query, "dry_run"):
+    if read_choice(query, "dry_run", ("true", "false")) == "true":
         return _answer(await services.purging.select(selection), dry_run=True)
     purged = await services.purging.purge(name_of_admin(request), selection, most=MOST_PURGED)
     return _answer(purged, dry_run=False)
@@ -132,10 +134,3 @@ def _read_age(query: dict[str, str]) -> float | None:
     if not _NUMBER.fullmatch(text):
         raise InvalidOrder("Invalid 'older_than_s': it must be seconds, such as 86400.", param="older_than_s")
     return float(text)
-
-
-def _read_flag(query: dict[str, str], name: str) -> bool:
-    text = query.get(name, "false")
-    if text not in ("true", "false"):
-        raise InvalidOrder(f"Invalid '{name}': it must be true or false.", param=name)
-    return text == "true"

@@ -2,14 +2,13 @@
 
 from typing import Any, Literal
 
-from fastapi import Request
+from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
-from starlette.responses import Response
 
 from service.domain.callers import ApiKey, Role
 from service.domain.errors import InvalidOrder
 from service.gateway.administration import NewKey
-from service.http.admin.answers import Removed, answer, answer_list
+from service.http.admin.answers import Removed
 from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
 from service.http.query import read_query, text_parameter
 
@@ -62,10 +61,9 @@ class KeyList(BaseModel):
     operation_id="adminCreateKey",
     summary="Make a key; the answer is the only one that ever shows it",
     status_code=201,
-    response_model=CreatedKey,
     openapi_extra=body_of(CreateKeyRequest),
 )
-async def create_key(request: Request) -> Response:
+async def create_key(request: Request, response: Response) -> CreatedKey:
     """Make a key, and its team if need be."""
     fields = await read_fields(request, CreateKeyRequest)
     new = NewKey(
@@ -76,35 +74,32 @@ async def create_key(request: Request) -> Response:
         expires_s=fields.get("expires_at", 0),
     )
     key, token = await administration_of(request).create_key(name_of_admin(request), new)
-    created = answer({**_describe_key(key), "key": token}, status=201)
-    created.headers["cache-control"] = "no-store"
-    return created
+    response.headers["cache-control"] = "no-store"
+    return CreatedKey(**vars(_describe(key)), key=token)
 
 
 @router.get(
     "/keys",
     operation_id="adminListKeys",
     summary="List keys, of one team or of all",
-    response_model=KeyList,
     openapi_extra={"parameters": [text_parameter("team", "Only this team's.")]},
 )
-async def list_keys(request: Request) -> Response:
+async def list_keys(request: Request) -> KeyList:
     """List keys; tokens cannot be listed, they are not kept."""
     query = read_query(request, {"team"})
     keys = await administration_of(request).list_keys(query.get("team"))
-    return answer_list([_describe_key(key) for key in keys])
+    return KeyList(data=[_describe(key) for key in keys])
 
 
 @router.delete(
     "/keys/{team}/{key_id}",
     operation_id="adminRevokeKey",
     summary="Revoke a key: its orders are refused from this moment on",
-    response_model=Removed,
 )
-async def revoke_key(request: Request, team: str, key_id: str) -> Response:
+async def revoke_key(request: Request, team: str, key_id: str) -> Removed:
     """Revoke a key."""
     key = await administration_of(request).revoke_key(name_of_admin(request), team, key_id)
-    return answer({"object": "api_key", "id": key.id, "deleted": True})
+    return Removed(object="api_key", id=key.id)
 
 
 def _read_role(text: str) -> Role:
@@ -116,15 +111,14 @@ def _read_role(text: str) -> Role:
         ) from error
 
 
-def _describe_key(key: ApiKey) -> dict[str, Any]:
-    return {
-        "object": "api_key",
-        "id": key.id,
-        "team": key.team,
-        "user": key.user,
-        "role": key.role,
-        "policy": key.policy,
-        "hint": key.hint,
-        "created_at": key.created_s,
-        "expires_at": key.expires_s or None,
-    }
+def _describe(key: ApiKey) -> Key:
+    return Key(
+        id=key.id,
+        team=key.team,
+        user=key.user,
+        role=key.role,
+        policy=key.policy,
+        hint=key.hint,
+        created_at=key.created_s,
+        expires_at=key.expires_s or None,
+    )

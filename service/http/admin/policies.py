@@ -1,23 +1,15 @@
 """`/admin/policies`: made, replaced, removed and listed."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
-from starlette.responses import Response
 
 from service.domain.administration import MOST_COUNTED, MOST_MICROUSD, MOST_N
 from service.domain.callers import DeclaredNames, Policy
-from service.http.admin.answers import Removed, answer, answer_list
+from service.http.admin.answers import Removed
 from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
 
-_LIMITS = (
-    "requests_per_min",
-    "images_per_min",
-    "images_per_day",
-    "images_in_flight",
-    "budget_per_month_microusd",
-)
 _Amount = Annotated[StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_COUNTED})]
 
 router = make_router()
@@ -67,53 +59,54 @@ class PolicyList(BaseModel):
     data: list[PolicyEntry]
 
 
-@router.get("/policies", operation_id="adminListPolicies", summary="List policies", response_model=PolicyList)
-async def list_policies(request: Request) -> Response:
+@router.get("/policies", operation_id="adminListPolicies", summary="List policies")
+async def list_policies(request: Request) -> PolicyList:
     """List policies, declared and made."""
     administration = administration_of(request)
     policies = (await administration.directory()).policies
     names = await administration.declared_names()
-    return answer_list([_describe_policy(policies[name], names) for name in sorted(policies)])
+    return PolicyList(data=[_describe(policies[name], names) for name in sorted(policies)])
 
 
 @router.put(
     "/policies/{name}",
     operation_id="adminPutPolicy",
     summary="Make a policy or replace it; in force everywhere within a second",
-    response_model=PolicyEntry,
     openapi_extra=body_of(PutPolicyRequest),
 )
-async def put_policy(request: Request, name: str) -> Response:
+async def put_policy(request: Request, name: str) -> PolicyEntry:
     """Replace a policy."""
     fields = await read_fields(request, PutPolicyRequest)
     caches = fields.pop("cache", True)
     models = tuple(fields.pop("models", ()))
     policy = Policy(**{**fields, "name": name, "models": models, "caches": caches})
     await administration_of(request).put_policy(name_of_admin(request), policy)
-    return answer(_describe_policy(policy, DeclaredNames()))
+    return _describe(policy, DeclaredNames())
 
 
 @router.delete(
     "/policies/{name}",
     operation_id="adminRemovePolicy",
     summary="Remove a policy that no team and no key is under",
-    response_model=Removed,
 )
-async def remove_policy(request: Request, name: str) -> Response:
+async def remove_policy(request: Request, name: str) -> Removed:
     """Remove a policy."""
     await administration_of(request).remove_policy(name_of_admin(request), name)
-    return answer({"object": "policy", "id": name, "deleted": True})
+    return Removed(object="policy", id=name)
 
 
-def _describe_policy(policy: Policy, names: DeclaredNames) -> dict[str, Any]:
-    return {
-        "object": "policy",
-        "name": policy.name,
-        **{resource: getattr(policy, resource) for resource in _LIMITS},
-        "models": policy.models,
-        "max_n": policy.max_n,
-        "max_size": policy.max_size,
-        "cache": policy.caches,
-        "cache_scope": policy.cache_scope,
-        "declared": names.has(policy),
-    }
+def _describe(policy: Policy, names: DeclaredNames) -> PolicyEntry:
+    return PolicyEntry(
+        name=policy.name,
+        requests_per_min=policy.requests_per_min,
+        images_per_min=policy.images_per_min,
+        images_per_day=policy.images_per_day,
+        images_in_flight=policy.images_in_flight,
+        budget_per_month_microusd=policy.budget_per_month_microusd,
+        models=list(policy.models),
+        max_n=policy.max_n,
+        max_size=policy.max_size,
+        cache=policy.caches,
+        cache_scope=policy.cache_scope,
+        declared=names.has(policy),
+    )

@@ -1,4 +1,4 @@
-"""What every request of an admin has: its place, who it is from, a small body in JSON, and what it works on."""
+"""What every request of an admin has: a place, a sender, a small body in JSON, and what it works on."""
 
 from typing import Any
 
@@ -9,10 +9,9 @@ from service.gateway.administration import Administration
 from service.http.errors import UNSUPPORTED_TYPE, Refusal
 from service.http.schemas import ErrorResponse, inline_schema, parse_json_request
 from service.http.services import services_of
-from service.http.uploads import media_type_of, read_body
+from service.http.uploads import MAX_BODY_S, media_type_of, read_body
 
 MAX_BODY_BYTES = 64 * 1024
-MAX_BODY_S = 30.0
 
 
 def make_router() -> APIRouter:

@@ -1,15 +1,13 @@
 """`/admin/teams`: made, changed, closed, opened again and listed."""
 
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
-from starlette.responses import Response
 
 from service.domain.callers import DeclaredNames, Team
 from service.gateway.administration import TeamChanges
-from service.http.admin.answers import answer, answer_list
 from service.http.admin.requests import (
     administration_of,
     body_of,
@@ -50,22 +48,21 @@ class TeamList(BaseModel):
     data: list[TeamEntry]
 
 
-@router.get("/teams", operation_id="adminListTeams", summary="List teams", response_model=TeamList)
-async def list_teams(request: Request) -> Response:
+@router.get("/teams", operation_id="adminListTeams", summary="List teams")
+async def list_teams(request: Request) -> TeamList:
     """List teams, also those that are known by their spending alone."""
     administration = administration_of(request)
     names = await administration.declared_names()
-    return answer_list([_describe_team(team, names) for team in await administration.teams()])
+    return TeamList(data=[_describe(team, names) for team in await administration.teams()])
 
 
 @router.put(
     "/teams/{name}",
     operation_id="adminPutTeam",
     summary="Make a team, change it, close it or reopen it: what is left out stays, null takes a policy away",
-    response_model=TeamEntry,
     openapi_extra=body_of(PutTeamRequest),
 )
-async def put_team(request: Request, name: str) -> Response:
+async def put_team(request: Request, name: str) -> TeamEntry:
     """Make a team, or change what is given."""
     body = await read_small_body(request)
     fields = parse_json_request(body, PutTeamRequest)
@@ -75,15 +72,14 @@ async def put_team(request: Request, name: str) -> Response:
         fields["is_closed"] = fields.pop("closed")
     administration = administration_of(request)
     team = await administration.change_team(name_of_admin(request), TeamChanges(name=name, fields=fields))
-    return answer(_describe_team(team, DeclaredNames()))
+    return _describe(team, DeclaredNames())
 
 
-def _describe_team(team: Team, names: DeclaredNames) -> dict[str, Any]:
-    return {
-        "object": "team",
-        "name": team.name,
-        "policy": team.policy,
-        "user_policy": team.user_policy,
-        "closed": team.is_closed,
-        "declared": names.has(team),
-    }
+def _describe(team: Team, names: DeclaredNames) -> TeamEntry:
+    return TeamEntry(
+        name=team.name,
+        policy=team.policy,
+        user_policy=team.user_policy,
+        closed=team.is_closed,
+        declared=names.has(team),
+    )

@@ -8,15 +8,13 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from service.domain.errors import InvalidOrder
-from service.gateway.usage import sum_up
-from service.http.admin.answers import answer_list
+from service.gateway.usage import MOST_DAYS, sum_up
 from service.http.admin.requests import administration_of, make_router
 from service.http.query import FROM_AND_TO, read_choice, read_day, read_query, text_parameter
 from service.http.services import services_of
 from service.http.tables import columns_of, to_record, write_csv
 from service.ports.ledger import LedgerEntry
 
-MOST_DAYS = 400
 MOST_ROWS = 50_000
 _GROUPS = ("day", "team", "user", "model")
 _USERS_WITHOUT_NAME = frozenset({"anonymous", "erased"})
@@ -25,7 +23,7 @@ router = make_router()
 
 
 class UsageRow(BaseModel):
-    """One sum; columns that were not asked for are left out. Images without a known price are in `unpriced` alone."""
+    """One sum; columns that were not asked for are left out. Images of unknown price are in `unpriced` alone."""
 
     day: str | None = None
     team: str | None = None
@@ -50,6 +48,7 @@ class UsageTable(BaseModel):
     operation_id="adminGetUsage",
     summary="What was spent, as JSON or CSV",
     response_model=UsageTable,
+    response_model_exclude_none=True,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     openapi_extra={
         "parameters": [
@@ -61,7 +60,7 @@ class UsageTable(BaseModel):
         ]
     },
 )
-async def get_usage(request: Request) -> Response:
+async def get_usage(request: Request) -> UsageTable | Response:
     """Sum up the ledger; too many rows are refused rather than held in memory."""
     services = services_of(request.scope)
     query = read_query(request, {"from", "to", "team", "user", "group", "format"})
@@ -76,7 +75,7 @@ async def get_usage(request: Request) -> Response:
     if is_csv:
         headers = {"content-disposition": f'attachment; filename="usage-{days[0]}-{days[-1]}.csv"'}
         return Response(write_csv(rows, columns), media_type="text/csv", headers=headers)
-    return answer_list([to_record(row, columns) for row in rows])
+    return UsageTable(data=[UsageRow(**to_record(row, columns)) for row in rows])
 
 
 def _read_user(request: Request, query: Mapping[str, str]) -> str | None:
