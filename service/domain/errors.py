@@ -99,8 +99,8 @@ class GatewayError(Exception):
 class InvalidOrder(GatewayError):
     """The order is not one that its model takes.
 
-    *code* and *error_type* are the ones OpenAI answers in the same case
-    (contract, "Codes seen"), so that clients which match on them keep working.
+    *code* and *error_type* are the ones OpenAI answers in the same case, so that
+    clients which match on them keep working.
     """
 
     def __init__(
@@ -180,9 +180,10 @@ _ENDS = {"images_per_day": "at midnight UTC", "budget_per_month": "with the next
 
 
 class RateLimited(GatewayError):
-    """A limit refused; waiting *retry_after_s* alone makes the same order pass.
+    """A limit refused; after *retry_after_s* the same order passes, if nobody else takes the room.
 
-    *image_microusd* is what an image was estimated at. Except for images in flight, where nobody knows when another order ends.
+    For images in flight that is a guess: nobody knows when another order ends. *image_microusd* is
+    what an image of the order is estimated at; None is an unknown price.
     """
 
     def __init__(

@@ -83,8 +83,8 @@ class ImageOrder:
 
     *parameters* holds what the caller gave beyond the fields here, nulls
     dropped. *is_streamed* wants each image as soon as it is there. *idempotency_key* is
-    the caller's own: only its keyed hash leaves the process. *safety_identifier* is the caller's own value, echoed back to it
-    and never sent on.
+    the caller's own: only its keyed hash leaves the process. *safety_identifier* is the
+    caller's own too, echoed back to it and never sent on.
     """
 
     id: str

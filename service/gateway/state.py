@@ -1,7 +1,8 @@
 """The shared state as use cases see it: Redis when it answers, a local share when not.
 
-Owns the breaker, the fall-back and the outbox; nothing here ever waits longer than
-the order book's own time-out.
+Owns the breaker, the fall-back and what goes into the outbox. An order waits here for its turn
+to ask; every question is bounded by the order book's own time-out, and one that nobody
+answered is asked once more.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from service.ports.state import Ask, Grant, Lease, OrderBook, Outbox, Settlement
 from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
 
 LEASE_S = 30.0
-"""How long claims and holds live without renewal (design, section 5)."""
+"""How long claims and holds live without renewal."""
 
 _GRACE_S = 3.0
 """So long after an outage what lapsed in it still counts: living processes are about to renew it."""

@@ -33,7 +33,7 @@ class Ledger(Protocol):
         ...
 
     async def teams(self) -> list[str]:
-        """Return every team that has a ledger; raises `StateUnavailable`."""
+        """Return every team that has ever asked for anything, spent or not; raises `StateUnavailable`."""
         ...
 
     async def erase(self, team: str, user: str) -> int:

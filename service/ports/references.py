@@ -70,7 +70,7 @@ class References(Protocol):
         ...
 
     async def teams(self) -> list[str]:
-        """Return every team that has ordered something."""
+        """Return every team that has ever asked for anything, whether it refers to an image or not."""
         ...
 
     async def which(self, team: str, names: Sequence[str]) -> set[str]:

@@ -21,11 +21,11 @@ class Ask:
     *round* counts the times one order asks; only the first is charged as a
     request. *pool* None keeps the order out of the cache. *used* are indices it
     has already, which must not be given again; *awaiting* those that others are
-    making for it, to be waited for on while there is no answer. *fresh* takes nothing that is
-    there, *only_ready* nothing that is not. *respects_lapsed*: claims
-    that have expired still count, since an outage has just ended. *scopes* (name, key) are what the order counts
-    against, *weight* as how many an image counts there. *key_id* must name a key of the
-    team that is still valid. *estimate_microusd* is for one image; None is an unknown price.
+    making for it, to be waited for on while there is no answer. *fresh* takes nothing that
+    is there, *only_ready* nothing that is not. *respects_lapsed*: claims that have expired
+    still count, since an outage has just ended. *scopes* (name, key) are what the order
+    counts against, *weight* as how many an image counts there. *key_id* must name a key of
+    the team that is still valid. *estimate_microusd* is for one image; None is an unknown price.
     """
 
     id: str
@@ -95,7 +95,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where images come from, kept with each: the *asked* model, the *fingerprint* and the digests of its inputs.
+    """Where images come from, kept with each: the asked model, the fingerprint, the digests of the inputs.
 
     *is_brief*: the caller asked for them not to be kept (`no-store`).
     """
@@ -117,8 +117,9 @@ class Settlement:
     variants whose bytes are gone; *refunded* images go back to the limits;
     *unknown* were sent and may have been billed: the house pays. *part* numbers
     the settlements of one order; sending one twice changes nothing. *origin* is kept
-    with every image made, except for digests in *unstored*. The last one of an order with an `Idempotency-Key`
-    (*is_last*) has its *conclusion*, or none: then the key may be taken up again.
+    with every image made, except for digests in *unstored*. The last one of an order with
+    an `Idempotency-Key` (*is_last*) has its *conclusion*, or none: then the key may be
+    taken up again.
     """
 
     id: str
@@ -166,7 +167,7 @@ class Lease:
 
 
 class OrderBook(Protocol):
-    """All state of an order that processes share (design: two scripts)."""
+    """All state of an order that processes share (docs/adr/0002)."""
 
     async def begin(self, ask: Ask) -> Grant:
         """Admit an order and give it its images in one step.
