@@ -85,7 +85,10 @@ class Settings(BaseSettings):
     public_url: str | None = None
     """Where callers reach this gateway; in every link. Required off loopback."""
     secrets: SecretStr | None = None
-    """Comma-separated, newest first; each at least 16 characters. Unset on loopback: made once."""
+    """Comma-separated, newest first; each at least 16 characters.
+
+    Unset: made once, in the data directory; with a Redis of its own, only for an open gateway on loopback.
+    """
 
     auth: Literal["open", "keys", "jwt", "keys,jwt"] = "open"
     """Which credentials callers need: none, API keys, tokens of an identity provider, or either."""
