@@ -49,8 +49,3 @@ def decide(arrival_us: int, now_us: int, weight: int, limit_per_min: int) -> Dec
         retry_after_us=0 if allowed else wanted - now_us - burst_us,
         reset_us=arrival - now_us,
     )
-
-
-def refund(arrival_us: int, now_us: int, weight: int, limit_per_min: int) -> int:
-    """Return the stored state after *weight* units were given back unused."""
-    return max(arrival_us - weight * emission_us(limit_per_min), now_us)

@@ -20,6 +20,7 @@ from service.domain.errors import LimitState, RateLimited
 from service.domain.limits import Limit
 from service.ports.state import Ask
 from tests.adapters.redis.orders import TEAM, make_ask, settle
+from tests.oracles import refund
 
 STEPS = 150
 LIMITS = (
@@ -121,7 +122,7 @@ async def refund_both(book: RedisOrderBook, redis: Redis, oracle: Oracle, images
         whole_us = before[limit] - images * gcra.emission_us(limit.amount)
         now_us = earliest_us if after[limit] == whole_us else after[limit]
         assert earliest_us <= now_us < earliest_us + 1_000_000
-        assert after[limit] == gcra.refund(before[limit], now_us, images, limit.amount)
+        assert after[limit] == refund(before[limit], now_us, images, limit.amount)
         oracle.arrivals_us[limit] = after[limit]
 
 
