@@ -230,6 +230,9 @@ def test_the_openapi_document_has_ids_and_no_loose_ends() -> None:
     identifiers = [operation["operationId"] for operation in operations]
     assert len(set(identifiers)) == len(identifiers)
     assert all(re.fullmatch(r"[a-z][A-Za-z]+", identifier) for identifier in identifiers)
+    for path, each in document["paths"].items():
+        for operation in each.values():
+            assert operation["operationId"].startswith("admin") is path.startswith("/admin/"), path
     for reference in set(re.findall(r'"\$ref":\s*"#/([^"]+)"', text)):
         found = document
         for part in reference.split("/"):

@@ -247,6 +247,25 @@ async def test_a_crashed_background_loop_ends_no_order() -> None:
     assert work.log == ["finished", "settled"]
 
 
+async def test_a_loop_that_crashes_is_told_by_its_name_and_started_again() -> None:
+    telemetry = FakeTelemetry()
+    bug = ZeroDivisionError()
+    is_back = asyncio.Event()
+    turns = iter([bug])
+
+    async def loop() -> None:
+        for error in turns:
+            raise error
+        is_back.set()
+        await asyncio.Event().wait()
+
+    async with open_runner(telemetry=telemetry) as runner:
+        runner.keep("sweep", loop)
+        await is_back.wait()
+
+    assert telemetry.of(Crashed) == [Crashed(where="loop", id="sweep", error=bug)]
+
+
 async def _after(delay_s: float, event: asyncio.Event) -> None:
     await asyncio.sleep(delay_s)
     event.set()
