@@ -80,8 +80,7 @@ class PrometheusMetrics:
         self._state_failures = self._counter(
             "imagegw_state_failures",
             "Work on the shared state that failed, by reason.",
-            "operation",
-            "reason",
+            *("operation", "reason"),
         )
         self._crashes = self._counter(
             "imagegw_order_crashes", "Orders, turns of background loops and requests ended by a bug.", "where"
@@ -101,12 +100,7 @@ class PrometheusMetrics:
             "model",
         )
         self._gauge("imagegw_build_info", "Always 1.", "version").labels(version).set(1)
-        for kind in ("orders", "calls", "waiters"):
-            self._in_flight.labels(kind).set(0)
-        for decision in ("allowed", "requests", "images"):
-            self._limits.labels(decision, "false")
-        for where in ("order", "loop", "request"):
-            self._crashes.labels(where)
+        self._begin_at_zero()
 
     def watch_models(self, shutdowns: Mapping[str, date | None], today: Callable[[], date]) -> None:
         """Show the time left to each model that has an end; negative once it is past."""
@@ -156,6 +150,15 @@ class PrometheusMetrics:
 
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         return Histogram(name, text, labels, buckets=REQUEST_BUCKETS_S, registry=self.registry)
+
+    def _begin_at_zero(self) -> None:
+        """Show series before their first fact: without a zero the first increase is not seen as one."""
+        for kind in ("orders", "calls", "waiters"):
+            self._in_flight.labels(kind).set(0)
+        for decision in ("allowed", "requests", "images"):
+            self._limits.labels(decision, "false")
+        for where in ("order", "loop", "request"):
+            self._crashes.labels(where)
 
     def _count_in_flight(self, fact: InFlight) -> None:
         for kind, change in (("orders", fact.orders), ("calls", fact.calls), ("waiters", fact.waiters)):
