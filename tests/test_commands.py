@@ -241,6 +241,16 @@ def test_a_directory_that_cannot_be_written_is_named() -> None:
     assert "GATEWAY_DATA_DIR" in Shell(Path("/proc/nowhere")).refused("keys", "list")
 
 
+def test_a_server_that_does_not_start_is_told_in_one_line_after_its_log(alone: Shell) -> None:
+    settings = (("GATEWAY_PORT", "0"), ("OPENAI_API_KEY", "sk-any"), ("HTTPS_PROXY", "nonsense://host"))
+
+    done = Shell(alone.data_dir, settings).run("serve")
+
+    *log, last = done.stderr.splitlines()
+    assert (done.returncode, last) == (1, "error: The server did not start; see its messages above.")
+    assert all(orjson.loads(line)["event"] for line in log)
+
+
 def test_two_commands_at_once_wait_for_each_other(alone: Shell) -> None:
     """Each would start a server of its own, and stop it under the other."""
     words = [

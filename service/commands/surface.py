@@ -70,32 +70,26 @@ def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
     warn_of_unknown_variables()
     try:
         check_settings(settings)
-        answer = asyncio.run(_work(settings, open_, work))
-    except (SettingsError, ChildFailed) as error:
+        return asyncio.run(_work(settings, open_, work))
+    except (SettingsError, ChildFailed, GatewayError) as error:
         fail(str(error))
-    if isinstance(answer, BrokenPipeError):
+    except BrokenPipeError:
         # Whoever read our output has enough, as `head` does; what is left in the buffer is for nobody.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1)
-    if isinstance(answer, (GatewayError, SettingsError)):
-        fail(str(answer))
-    return answer
+        raise typer.Exit(1) from None
 
 
 async def _work(
     settings: Settings, open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
-) -> Answer | GatewayError | SettingsError | BrokenPipeError:
+) -> Answer:
     async with open_state(settings) as surroundings:
         try:
             async with open_(settings, surroundings) as opened:
                 return await work(opened)
         except StateUnavailable as error:
-            return SettingsError(
+            raise SettingsError(
                 f"{advise(error.reason, surroundings.redis_url)} What was begun may be done."
-            )
-        except (GatewayError, SettingsError, BrokenPipeError) as error:
-            # As a value: the group that keeps the embedded server would wrap it.
-            return error
+            ) from error
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

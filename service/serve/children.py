@@ -2,12 +2,13 @@
 
 They are stopped on leaving, started again when they die, and killed by the kernel
 should this process be killed. A first start that fails is `ChildFailed`; later ones are
-tried again for as long as somebody needs the child.
+told and tried again for as long as somebody needs the child. What fails beside a child
+comes out as it was raised.
 """
 
 import asyncio
-import contextlib
 import logging
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -30,7 +31,7 @@ IsReady = Callable[[asyncio.subprocess.Process], Awaitable[None]]
 async def kept_alive(name: str, command: list[str], is_ready: IsReady) -> AsyncIterator[None]:
     """Run a child and start it again whenever it ends; stop it on leaving."""
     process = await _start(name, command, is_ready)
-    async with asyncio.TaskGroup() as group:
+    async with _unwrapping_group() as group:
         current = [process]
         keeper = group.create_task(_restart_forever(name, command, is_ready, current))
         try:
@@ -40,6 +41,22 @@ async def kept_alive(name: str, command: list[str], is_ready: IsReady) -> AsyncI
             await _stop(current[0])
 
 
+@asynccontextmanager
+async def _unwrapping_group() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group whose sole failure comes out by itself: who is told of it looks for its kind."""
+    sole: BaseException | None = None
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as failures:
+        if len(failures.exceptions) > 1:
+            raise
+        sole = failures.exceptions[0]
+    if sole is not None:
+        # Here, so that it does not carry the group that carried it.
+        raise sole
+
+
 async def _restart_forever(
     name: str, command: list[str], is_ready: IsReady, current: list[asyncio.subprocess.Process]
 ) -> None:
@@ -47,30 +64,40 @@ async def _restart_forever(
         code = await current[0].wait()
         _log.error("child ended", extra={"child": name, "exit_code": code})
         await asyncio.sleep(_RESTART_PAUSE_S)
-        with contextlib.suppress(ChildFailed):
+        try:
             current[0] = await _start(name, command, is_ready)
+        except ChildFailed as error:
+            _log.error("child not started again", extra={"child": name, "reason": str(error)})
 
 
 async def _start(name: str, command: list[str], is_ready: IsReady) -> asyncio.subprocess.Process:
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        # Its end tells a child that we are gone where the kernel does not.
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        # Ctrl-C is for us: children must outlive the drain.
-        start_new_session=True,
-        preexec_fn=die_with_parent if sys.platform == "linux" else None,
-    )
+    process = await _spawn(name, command)
     try:
         async with asyncio.timeout(START_S):
             await is_ready(process)
-    except (TimeoutError, ChildFailed, ValueError) as error:
+    except (OSError, ChildFailed, ValueError) as error:
         await _stop(process)
         raise ChildFailed(f"The {name} did not start.") from error
     except asyncio.CancelledError:
         process.kill()
         raise
     return process
+
+
+async def _spawn(name: str, command: list[str]) -> asyncio.subprocess.Process:
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command,
+            # Its end tells a child that we are gone where the kernel does not.
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            # Ctrl-C is for us: children must outlive the drain.
+            start_new_session=True,
+            preexec_fn=die_with_parent if sys.platform == "linux" else None,
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        # No process or memory to be had, or the file is gone.
+        raise ChildFailed(f"The {name} cannot be run: {error}") from error
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from service.gateway.orders import OrderRunner
 from service.http.protocol import GatewayHttpProtocol
+from service.serve.children import ChildFailed
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 
@@ -65,10 +66,12 @@ class _Server(uvicorn.Server):
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does."""
-        await super().startup(sockets)
-        if self.started:
-            self._on_started()
+        """Start as uvicorn does; raises `ChildFailed` where it would end this process."""
+        try:
+            await super().startup(sockets)
+        except SystemExit as error:
+            raise ChildFailed("The server did not start; see its messages above.") from error
+        self._on_started()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from service.app import create_app
-from service.serve.children import ChildFailed
 from service.serve.directory import locked, prepare_directory, secrets_of
 from service.serve.greeting import write_greeting
 from service.serve.sandbox import run_sandbox
@@ -26,6 +25,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
     Raises:
         SettingsError: something that was set cannot work; nothing was started.
+        ChildFailed: the server or a child did not start; what was started is stopped.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(settings, announce))
@@ -53,8 +53,6 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
         app = create_app(settings, surroundings)
         server = make_server(app, settings, lambda: announce(write_greeting(settings, surroundings)))
         await server.serve(sockets=[listener])
-        if not server.started:
-            raise ChildFailed("The server did not start; see its messages above.")
 
 
 def _local_url(host: str, port: int) -> str:
