@@ -57,10 +57,7 @@ class PillowPictures:
             return picture
         if finish.cutout is None and (picture.width, picture.height) == (finish.width, finish.height):
             return picture
-        try:
-            finished = await self._finishing.run(render, data, finish)
-        except (OSError, ValueError, SyntaxError, BrokenExecutor) as error:
-            raise PictureBroken from error
+        finished = await self._finishing.run(render, data, finish)
         return Picture(finished, picture.format, finish.width, finish.height)
 
     async def _read_header(self, data: bytes) -> Header | None:
@@ -96,10 +93,7 @@ class PillowPictures:
 
     async def look_through(self, image: InputImage) -> InputImage:
         """Implement `InputPictures.look_through`."""
-        try:
-            return replace(image, has_alpha=await self._looking.run(is_see_through, image.path))
-        except (OSError, ValueError, SyntaxError, BrokenExecutor) as error:
-            raise PictureBroken from error
+        return replace(image, has_alpha=await self._looking.run(is_see_through, image.path))
 
     def close(self) -> None:
         """End the workers; waits for none."""
@@ -115,6 +109,17 @@ class _Workers:
         self._pool = self._open_pool()
 
     async def run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
+        """Return what *work* returns in a worker.
+
+        Raises:
+            PictureBroken: it raised anything, or its worker died of it.
+        """
+        try:
+            return await self._run(work, *arguments)
+        except Exception as error:
+            raise PictureBroken from error
+
+    async def _run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
         loop = asyncio.get_running_loop()
         pool = self._pool
         try:

@@ -8,7 +8,7 @@ import signal
 import struct
 import time
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psutil
@@ -42,13 +42,14 @@ def marked(width: int, height: int, name: str = "PNG") -> bytes:
 
 def png_claiming(width: int, height: int) -> bytes:
     """Return a PNG of a few bytes whose header claims *width* x *height*."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def size_of(file: bytes) -> tuple[int, int]:
@@ -240,6 +241,67 @@ async def test_a_worker_that_dies_costs_at_most_the_picture_it_had(pictures: Pil
         await pictures.finish(file, Finish(256, 256))
 
     assert (await pictures.finish(file, Finish(256, 256))).width == 256
+
+
+def png_of_two_sizes() -> bytes:
+    """Return a PNG whose first header is harmless; decoders believe the second."""
+    whole = marked(64, 64)
+    return whole[:33] + png_claiming(60_000, 60_000)[8:33] + whole[33:]
+
+
+def jpeg_of_two_sizes() -> bytes:
+    """Return a JPEG with a second frame of 60000 x 60000."""
+    whole = marked(64, 64, "JPEG")
+    start = whole.index(b"\xff\xc0")
+    end = start + 2 + int.from_bytes(whole[start + 2 : start + 4])
+    frame = whole[start : start + 5] + struct.pack(">HH", 60_000, 60_000) + whole[start + 9 : end]
+    return whole[:end] + frame + whole[end:]
+
+
+def png_with_an_empty_profile() -> bytes:
+    """Return a PNG with a colour profile behind its pixels that ends after its name: an IndexError."""
+    whole = marked(64, 64)
+    return whole[:-12] + chunk(b"iCCP", b"name\0") + whole[-12:]
+
+
+@pytest.mark.parametrize("make", [png_of_two_sizes, jpeg_of_two_sizes, png_with_an_empty_profile])
+async def test_whatever_a_decoder_raises_the_picture_is_broken(
+    pictures: PillowPictures, make: Callable[[], bytes]
+) -> None:
+    file = make()
+    with pytest.raises(PictureBroken):
+        await pictures.finish(file, Finish(32, 32))
+
+    assert (await pictures.finish(marked(64, 64), Finish(32, 32))).width == 32
+
+
+async def test_an_input_is_broken_whatever_its_decoder_raises(
+    pictures: PillowPictures, tmp_path: Path
+) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(png_with_an_empty_profile())
+    image = pictures.read_input("image", str(path), "0" * 64, path.stat().st_size)
+
+    with pytest.raises(PictureBroken):
+        await pictures.look_through(image)
+
+
+async def test_a_crowded_picture_that_kills_its_workers_is_broken(pictures: PillowPictures) -> None:
+    """As one that takes all memory: nothing else may leave `finish`, or calls that are paid for are cancelled."""
+    whole, before = marked(64, 48, "JPEG"), workers()
+    file = whole[:2] + b"\xff\xfe\x00\x02" * 8_000_000 + whole[2:]
+
+    async def finish() -> None:
+        with pytest.raises(PictureBroken):
+            await pictures.finish(file, None)
+
+    async with asyncio.TaskGroup() as group:
+        finishing = group.create_task(finish())
+        while not finishing.done():
+            for pid in workers() - before:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.01)
 
 
 async def test_workers_end_with_their_owner() -> None:
