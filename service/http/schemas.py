@@ -5,16 +5,37 @@ and a field nobody knows is refused there under its own name.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 import pybase64
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from service.domain.errors import InvalidOrder
 from service.domain.fanout import add_usage
 from service.domain.images import Delivery, ImageReady
 from service.domain.validation import wrong_type
+
+# Bounds for those who generate clients; the range is judged where all others are, in the same words.
+_Count = Annotated[StrictInt, WithJsonSchema({"type": "integer", "maximum": 2.0**31, "minimum": -(2.0**31)})]
+_EXPECTED = {
+    "int_type": "an integer",
+    "bool_type": "a boolean",
+    "string_type": "a string",
+    "list_type": "an array",
+    "dict_type": "an object",
+    "model_type": "an object",
+}
+"""pydantic's names of errors, and what would be right."""
 
 
 class GenerateImageRequest(BaseModel):
@@ -24,7 +45,7 @@ class GenerateImageRequest(BaseModel):
 
     prompt: StrictStr = Field(description="What the image shows.", examples=["a white siamese cat"])
     model: StrictStr | None = Field(None, examples=["dall-e-3"])
-    n: StrictInt | None = Field(None, ge=-(2**31), le=2**31, examples=[1], description="1 to 10 images.")
+    n: _Count | None = Field(None, examples=[1], description="1 to 10 images.")
     size: StrictStr | None = Field(None, examples=["1024x1024"])
     quality: StrictStr | None = Field(None, examples=["standard"])
     style: StrictStr | None = Field(None, examples=["vivid"], description="`dall-e-3` only.")
@@ -219,12 +240,4 @@ def _invalid(error: ValidationError) -> InvalidOrder:
         return InvalidOrder(
             f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
         )
-    kinds = {
-        "int": "an integer",
-        "les": "an integer",
-        "gre": "an integer",
-        "boo": "a boolean",
-        "str": "a string",
-    }
-    expected = kinds.get(problem["type"][:3], "another type")
-    return wrong_type(name, expected, problem["input"])
+    return wrong_type(name, _EXPECTED.get(problem["type"], "another type"), problem["input"])
