@@ -9,11 +9,12 @@ from dataclasses import fields
 
 from service.domain.callers import RESERVED_POLICIES, Policy, is_name
 from service.domain.errors import InvalidOrder
+from service.domain.validation import MAX_N
 
 MOST_COUNTED = 1_000_000_000
 MOST_MICROUSD = 1_000_000_000_000_000
 """Far below where Lua's numbers stop being exact."""
-MOST_N = 10
+MOST_N = MAX_N
 LATEST_S = 4_102_444_800
 """2100-01-01: a later expiry is a mistake in its unit."""
 
@@ -46,6 +47,11 @@ def is_person_hash(text: str) -> bool:
     return _PERSON_HASH.fullmatch(text) is not None
 
 
+def is_size(text: str) -> bool:
+    """Whether *text* is written as a size, such as 1536x1024."""
+    return _SIZE.fullmatch(text) is not None
+
+
 def check_expiry(expires_s: int, now_s: float) -> None:
     """Check when a key shall expire; 0 means never."""
     if expires_s != 0 and not now_s < expires_s <= LATEST_S:
@@ -67,7 +73,7 @@ def check_policy(policy: Policy, models: Collection[str]) -> None:
         value = getattr(policy, field.name)
         if isinstance(value, int) and not isinstance(value, bool):
             _check_amount(field.name, value)
-    if policy.max_size and not _SIZE.fullmatch(policy.max_size):
+    if policy.max_size and not is_size(policy.max_size):
         raise InvalidOrder("Invalid 'max_size': it is a size such as 1536x1024.", param="max_size")
     if policy.cache_scope not in (None, "user", "team"):
         raise InvalidOrder("Invalid 'cache_scope': supported values are user and team.", param="cache_scope")

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from service.settings.policies import Name, PolicyConfig, PolicyName, TeamConfig
+from service.settings.policies import Counted, Name, PolicyConfig, PolicyName, TeamConfig
 from service.settings.problems import SettingsError
 
 
@@ -19,7 +19,7 @@ class BackendConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field("openai", pattern=r"^[a-z0-9-]{1,40}$")
-    images_per_min: int = Field(0, ge=0)
+    images_per_min: Counted = 0
     """What the provider allows our key; calls are paced to it. 0: not paced."""
     pass_unknown: bool = False
     """Whether living models may be given parameters that the catalogue does not know."""
@@ -55,7 +55,8 @@ def read_file(path: Path) -> FileConfig:
         raise SettingsError(f"GATEWAY_CONFIG: cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
         lines = (
-            f"{path}, line {_line_of(text, problem['loc'])}: {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
+            f"{path}, line {_line_of(text, problem['loc'])}: {'.'.join(map(str, problem['loc']))}: "
+            + problem["msg"].removeprefix("Value error, ")
             for problem in error.errors()
         )
         raise SettingsError("\n".join(lines)) from error

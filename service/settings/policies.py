@@ -1,32 +1,17 @@
-"""Limits, policies and teams as an operator writes them."""
+"""Limits, policies and teams as an operator writes them; what they may be is the domain's, as for `/admin`."""
 
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.domain.callers import RESERVED_POLICIES
+from service.domain.administration import MOST_COUNTED, MOST_MICROUSD, MOST_N, is_size
+from service.domain.callers import RESERVED_POLICIES, is_name
 
 
-class Limits(BaseModel):
-    """The limits of a policy; 0 means no such limit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    requests_per_min: int = Field(0, ge=0)
-    images_per_min: int = Field(0, ge=0)
-    images_per_day: int = Field(0, ge=0)
-    images_in_flight: int = Field(0, ge=0)
-    budget_per_month_microusd: int = Field(0, ge=0)
-
-
-class DefaultPolicy(Limits):
-    """Limits of every user without a policy of their own."""
-
-    requests_per_min: int = Field(600, ge=0)
-    images_per_min: int = Field(120, ge=0)
-
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
+def _check_name(name: str) -> str:
+    if not is_name(name):
+        raise ValueError("a name is 1 to 40 of a-z, 0-9 and '-', and does not begin with '-'")
+    return name
 
 
 def _check_not_reserved(name: str) -> str:
@@ -35,7 +20,36 @@ def _check_not_reserved(name: str) -> str:
     return name
 
 
+def _check_size(size: str) -> str:
+    if size and not is_size(size):
+        raise ValueError("it is a size such as 1536x1024")
+    return size
+
+
+Counted = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
+Microusd = Annotated[int, Field(ge=0, le=MOST_MICROUSD)]
+Name = Annotated[str, AfterValidator(_check_name)]
 PolicyName = Annotated[Name, AfterValidator(_check_not_reserved)]
+Size = Annotated[str, AfterValidator(_check_size)]
+
+
+class Limits(BaseModel):
+    """The limits of a policy; 0 means no such limit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    requests_per_min: Counted = 0
+    images_per_min: Counted = 0
+    images_per_day: Counted = 0
+    images_in_flight: Counted = 0
+    budget_per_month_microusd: Microusd = 0
+
+
+class DefaultPolicy(Limits):
+    """Limits of every user without a policy of their own."""
+
+    requests_per_min: Counted = 600
+    images_per_min: Counted = 120
 
 
 class PolicyConfig(Limits):
@@ -45,8 +59,8 @@ class PolicyConfig(Limits):
 
     models: list[str] = []
     """Models that may be asked for; empty: all."""
-    max_n: int = Field(0, ge=0, le=10)
-    max_size: str = Field("", pattern=r"^([1-9][0-9]{1,4}x[1-9][0-9]{1,4})?$")
+    max_n: int = Field(0, ge=0, le=MOST_N)
+    max_size: Size = ""
     """As many pixels as one image may have at most, such as `1536x1024`."""
     cache: Literal["on", "off"] = "on"
     cache_scope: Literal["user", "team"] | None = None

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from service.domain.administration import MOST_COUNTED, MOST_MICROUSD
 from service.settings.environment import load_settings, unknown_variables
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
@@ -95,6 +96,8 @@ def test_defaults_are_safe(load: Load) -> None:
         ("GATEWAY_SWEEP_S", "0"),
         ("GATEWAY_DEFAULT_POLICY__REQUESTS_PER_MIN", CANARY),
         ("GATEWAY_DEFAULT_POLICY__IMAGES_PER_MIN", "-1"),
+        ("GATEWAY_DEFAULT_POLICY__IMAGES_PER_DAY", "1000000001"),
+        ("GATEWAY_DEFAULT_POLICY__BUDGET_PER_MONTH_MICROUSD", "1000000000000001"),
         ("GATEWAY_DEFAULT_POLICY__UNHEARD_OF", "1"),
         ("GATEWAY_CONFIG", "/nowhere/at/all.toml"),
         ("GATEWAY_SECRETS_FILE", "/nowhere/at/all"),
@@ -429,6 +432,16 @@ def test_every_limit_of_the_default_policy_is_a_variable(load: Load) -> None:
     assert [getattr(settings.default_policy, name) for name in names] == [7] * 5
 
 
+def test_the_highest_limits_an_admin_may_enter_may_be_set(load: Load) -> None:
+    settings = load(
+        GATEWAY_DEFAULT_POLICY__IMAGES_PER_DAY=str(MOST_COUNTED),
+        GATEWAY_DEFAULT_POLICY__BUDGET_PER_MONTH_MICROUSD=str(MOST_MICROUSD),
+    )
+
+    assert settings.default_policy.images_per_day == MOST_COUNTED
+    assert settings.default_policy.budget_per_month_microusd == MOST_MICROUSD
+
+
 FILE = """\
 # Who may do what.
 [backend]
@@ -486,23 +499,38 @@ def test_policies_and_teams_stand_in_the_file(load: Load, tmp_path: Path) -> Non
         (6, "image_per_day = 20", "policies.small.image_per_day", "Extra inputs are not permitted"),
         (6, '"images_per_day" = -1 # a quoted key', "policies.small.images_per_day", "greater than"),
         (6, "inner.images_per_day = 1", "policies.small.inner", "Extra inputs are not permitted"),
-        (11, 'max_size = "1024"', "policies.small.max_size", "should match pattern"),
-        (11, 'max_size = "0x1024"', "policies.small.max_size", "should match pattern"),
+        (11, 'max_size = "1024"', "policies.small.max_size", "a size such as 1536x1024"),
+        (11, 'max_size = "0x1024"', "policies.small.max_size", "a size such as 1536x1024"),
         (11, 'cache = "sometimes"', "policies.small.cache", "'on' or 'off'"),
         (11, 'cache_scope = "all"', "policies.small.cache_scope", "'user' or 'team'"),
         (14, "wide = { images_per_min = 60, max_n = 11 }", "policies.wide.max_n", "less than or equal to 10"),
         (14, "wide = { images_per_min = -60 }", "policies.wide.images_per_min", "greater than or equal to 0"),
+        (
+            6,
+            f"images_per_day = {10**9 + 1}",
+            "policies.small.images_per_day",
+            "less than or equal to 1000000000",
+        ),
+        (6, f"requests_per_min = {10**30}", "policies.small.requests_per_min", "less than or equal to"),
+        (
+            6,
+            f"budget_per_month_microusd = {10**15 + 1}",
+            "policies.small.budget_per_month_microusd",
+            "less than or equal to 1000000000000000",
+        ),
+        (3, f"images_per_min = {10**400}", "backend.images_per_min", "less than or equal to 1000000000"),
         (14, "wide = 3", "policies.wide", "valid dictionary"),
-        (17, 'sales = { policy = "Small" }', "teams.sales.policy", "should match pattern"),
+        (17, 'sales = { policy = "Small" }', "teams.sales.policy", "1 to 40 of a-z"),
         (17, 'sales = { polizy = "small" }', "teams.sales.polizy", "Extra inputs are not permitted"),
         (17, 'sales = { policy = "lost" }', "teams.sales.policy", "there is no [policies.lost]"),
         (18, 'design.policy = "lost"', "teams.design.policy", "there is no [policies.lost]"),
         (19, 'design.user_policy = "lost"', "teams.design.user_policy", "there is no [policies.lost]"),
         (19, 'design.owner = "ann"', "teams.design.owner", "Extra inputs are not permitted"),
         (20, "research.closed = 3", "teams.research.closed", "boolean"),
-        (20, '"Re Search".closed = true', "teams.Re Search", "should match pattern"),
-        (20, f"{'r' * 41}.closed = true", f"teams.{'r' * 41}", "should match pattern"),
-        (5, "[policies.Small]", "policies.Small", "should match pattern"),
+        (20, '"Re Search".closed = true', "teams.Re Search", "1 to 40 of a-z"),
+        (20, f"{'r' * 41}.closed = true", f"teams.{'r' * 41}", "1 to 40 of a-z"),
+        (5, "[policies.Small]", "policies.Small", "1 to 40 of a-z"),
+        (5, "[policies.none]", "policies.none", ": no policy may be called 'none'"),
     ],
 )
 def test_a_mistake_in_the_file_names_its_line_and_field(
