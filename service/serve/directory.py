@@ -1,7 +1,7 @@
 """The data directory: that it can be used, by whom, and the secret that is kept in it.
 
 Failure behaviour: closed. Two gateways on one directory would each run a Valkey on the
-same files, so the second is told so and does not start.
+same files, so the second is told so and does not start; nor does one that cannot find out.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ def secrets_of(settings: Settings) -> tuple[str, ...]:
 @asynccontextmanager
 async def locked(data_dir: Path) -> AsyncIterator[None]:
     """Make sure that no other gateway runs an embedded Valkey in this directory."""
-    with (data_dir / "lock").open("w") as file:
+    with open_lock(data_dir, "lock") as file:
         try:
             # A command of the command line may have it for a moment.
             async with asyncio.timeout(_LOCK_PATIENCE_S):
@@ -61,10 +61,30 @@ async def locked(data_dir: Path) -> AsyncIterator[None]:
         yield
 
 
+def open_lock(data_dir: Path, name: str) -> IO[str]:
+    """Open the file of *data_dir* that `lock` takes."""
+    try:
+        return (data_dir / name).open("w")
+    except OSError as error:
+        raise SettingsError(
+            f"GATEWAY_DATA_DIR {data_dir}: cannot open {name!r} in it: {error.strerror}. The file must be writable "
+            f"for user id {os.getuid()}"
+        ) from error
+
+
 def lock(file: IO[str]) -> bool:
-    """Take the lock of *file* if nobody has it; it ends when the file is closed."""
+    """Take the lock of *file* if nobody has it; it ends when the file is closed.
+
+    Raises:
+        SettingsError: it is not to be had there at all, as on network volumes without locks.
+    """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return False
+    except OSError as error:
+        raise SettingsError(
+            f"GATEWAY_DATA_DIR: {file.name} cannot be locked: {error.strerror}. Choose a directory on a volume that "
+            "knows locks, such as a local disk, or set GATEWAY_REDIS_URL"
+        ) from error
     return True

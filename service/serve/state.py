@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from service.serve.children import START_S
-from service.serve.directory import LOCK_PAUSE_S, lock, prepare_directory, secrets_of
+from service.serve.directory import LOCK_PAUSE_S, lock, open_lock, prepare_directory, secrets_of
 from service.serve.valkey import answers, embedded_valkey, socket_path
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
@@ -41,8 +41,8 @@ async def open_state(settings: Settings) -> AsyncIterator[Surroundings]:
 async def _find_valkey(data_dir: Path, stack: AsyncExitStack) -> str:
     """Return the URL of the embedded Valkey of *data_dir*, one of our own if no gateway runs there."""
     path = socket_path(data_dir / "valkey")
-    gateway = stack.enter_context((data_dir / "lock").open("w"))
-    turn = stack.enter_context((data_dir / "turn").open("w"))
+    gateway = stack.enter_context(open_lock(data_dir, "lock"))
+    turn = stack.enter_context(open_lock(data_dir, "turn"))
     try:
         async with asyncio.timeout(START_S):
             # One command at a time may start a server, or another would talk to it when it stops.
