@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from service.domain.catalog import Model, pixels_of
-from service.domain.images import Parameters
+from service.domain.catalog import Model, parse_size, pixels_of
+from service.domain.images import Parameters, SentOrder
 
 _BASE_PIXELS = 1024 * 1024
 _BYTES_PER_TOKEN = 3
@@ -56,6 +56,21 @@ def estimate_image(
     read = prompt_bytes / _BYTES_PER_TOKEN * model.price.text_in
     seen = inputs * model.input_image_tokens * model.price.image_in
     return math.ceil(made + read + seen)
+
+
+def estimate_sent(model: Model, sent: SentOrder, *, painted: str = "") -> int | None:
+    """Return the most one image of *sent* should cost with all that is read and seen for it, or None when unknown.
+
+    *painted* is the size of the picture that came, for where the choice was left to
+    the provider; before that, its largest is taken.
+    """
+    is_left_open = parse_size(str(sent.parameters.get("size"))) is None
+    return estimate_image(
+        model,
+        {**sent.parameters, "size": painted} if painted and is_left_open else sent.parameters,
+        prompt_bytes=len(sent.prompt.encode("utf-8", "surrogatepass")),
+        inputs=len(sent.inputs),
+    )
 
 
 def weigh_image(model: Model, parameters: Parameters) -> int:

@@ -13,7 +13,7 @@ from service.domain.catalog import Catalog, Model, pixels_of
 from service.domain.errors import PriceUnknown
 from service.domain.fingerprint import fingerprint_order, identify_order, keyed_hash
 from service.domain.images import Idempotency, ImageOrder, Realm, SentOrder
-from service.domain.pricing import estimate_image, weigh_image
+from service.domain.pricing import estimate_sent, weigh_image
 from service.ports.clock import Clock
 from service.ports.state import Origin
 
@@ -85,7 +85,7 @@ class Acceptance:
         """
         sent = bridge.translate(self.catalog, order, self.clock.today(), pass_unknown=self.pass_unknown)
         asked, target = self.catalog.models[order.asked_model], self.catalog.models[sent.model]
-        price = _price(target, sent)
+        price = Price(weigh_image(target, sent.parameters), estimate_sent(target, sent))
         self._check_policies(order, asked, target, price)
         fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
         person = f"{order.caller.user} {order.safety_identifier or ''}"
@@ -119,16 +119,6 @@ class Acceptance:
     def _pool(self, order: ImageOrder, fingerprint: str) -> str | None:
         may_keep = order.cache.keep and order.caller.may_cache
         return self.pool_name(order, fingerprint) if self.pool_name is not None and may_keep else None
-
-
-def _price(target: Model, sent: SentOrder) -> Price:
-    estimate_microusd = estimate_image(
-        target,
-        sent.parameters,
-        prompt_bytes=len(sent.prompt.encode("utf-8", "surrogatepass")),
-        inputs=len(sent.inputs),
-    )
-    return Price(weigh_image(target, sent.parameters), estimate_microusd)
 
 
 def _origin(order: ImageOrder, fingerprint: str) -> Origin:

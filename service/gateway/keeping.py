@@ -4,12 +4,12 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 
-from service.domain.catalog import Model, parse_size
+from service.domain.catalog import Model
 from service.domain.credentials import has_credentials
 from service.domain.errors import Billing, CallFailure, FailureKind, StoreUnavailable
 from service.domain.fanout import share_usage
-from service.domain.images import CallMade, Credentials, Image, Parameters, RawImage, SentOrder
-from service.domain.pricing import estimate_image, price_usage
+from service.domain.images import CallMade, Credentials, Image, RawImage, SentOrder
+from service.domain.pricing import estimate_sent, price_usage
 from service.ports.clock import Clock
 from service.ports.pictures import Picture, PictureBroken, Pictures
 from service.ports.store import ImageStore
@@ -61,6 +61,9 @@ class Keeper:
                 message="The image provider returned something that is not an acceptable picture.",
             )
         cost = price_usage(model, usage) if usage else None
+        if cost is None:
+            # What was reserved, but for a size that nobody knew then.
+            cost = estimate_sent(model, sent, painted=f"{picture.width}x{picture.height}")
         image = Image(
             digest=await _digest(picture.data),
             format=picture.format,
@@ -71,7 +74,7 @@ class Keeper:
             revised_prompt=raw.revised_prompt,
             usage=usage,
             resolved=dict(made.resolved),
-            cost_microusd=estimate_image(model, _as_made(sent, picture)) if cost is None else cost,
+            cost_microusd=cost,
             answered_model=made.answered_model,
             credentials=_credentials(raw, picture),
         )
@@ -99,11 +102,3 @@ def _credentials(raw: RawImage, picture: Picture) -> Credentials:
     if not had:
         return Credentials.NONE
     return Credentials.KEPT if picture.data == raw.data else Credentials.LOST
-
-
-def _as_made(sent: SentOrder, picture: Picture) -> Parameters:
-    """Return the sent parameters, with the size that the provider chose where it was left to it."""
-    size = f"{picture.width}x{picture.height}"
-    return (
-        sent.parameters if parse_size(str(sent.parameters.get("size"))) else {**sent.parameters, "size": size}
-    )

@@ -3,13 +3,14 @@ from hashlib import sha256
 
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import Credentials, Finish, RawImage
+from service.domain.pricing import estimate_image, estimate_sent
 from service.domain.segments import MOST_SEGMENTS
 from service.gateway.keeping import Keeper, Kept
 from service.ports.pictures import Picture
 from tests.domain.test_credentials import padded, with_png_chunk
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.storage import FakePictures, FakeStore
-from tests.fakes.values import USAGE, a_call_made, a_catalog, a_sent_order, an_image
+from tests.fakes.values import USAGE, a_call_made, a_catalog, a_sent_order, an_image, an_input
 
 MODEL = a_catalog().models["gpt-image-2.6-flare"]
 
@@ -80,14 +81,38 @@ async def test_without_usage_the_price_is_estimated() -> None:
     [kept] = await a_keeper().keep(a_call_made(usage=None), a_sent_order(), MODEL)
 
     assert isinstance(kept, Kept)
-    assert (kept.image.usage, kept.image.cost_microusd) == (None, 1756 * 30)
+    assert (kept.image.usage, kept.image.cost_microusd) == (None, 1756 * 30 + 20)
 
 
 async def test_usage_without_totals_is_estimated_too() -> None:
     [kept] = await a_keeper().keep(a_call_made(usage={"output_tokens": 5}), a_sent_order(), MODEL)
 
     assert isinstance(kept, Kept)
-    assert (kept.image.usage, kept.image.cost_microusd) == ({"output_tokens": 5}, 1756 * 30)
+    assert (kept.image.usage, kept.image.cost_microusd) == ({"output_tokens": 5}, 1756 * 30 + 20)
+
+
+async def test_without_usage_is_booked_what_was_reserved() -> None:
+    """Also for what was read and seen: the prompt and the pictures that were sent."""
+    parameters = {"quality": "medium", "size": "1024x1024"}
+    sent = a_sent_order(prompt="漢字" * 500, parameters=parameters, inputs=(an_input(), an_input("mask")))
+    bare = estimate_image(MODEL, parameters)
+
+    [kept] = await a_keeper().keep(a_call_made(usage=None), sent, MODEL)
+
+    assert isinstance(kept, Kept)
+    assert bare is not None
+    assert kept.image.cost_microusd == estimate_sent(MODEL, sent) == bare + 1000 * 5 + 2 * 6240 * 8
+
+
+async def test_a_size_the_provider_chose_is_booked_as_it_came() -> None:
+    sent = a_sent_order(parameters={"quality": "medium", "size": "auto"})
+    painted = replace(sent, parameters={"quality": "medium", "size": "1024x1024"})
+
+    [kept] = await a_keeper().keep(a_call_made(usage=None), sent, MODEL)
+
+    assert isinstance(kept, Kept)
+    assert kept.image.cost_microusd == estimate_sent(MODEL, painted)
+    assert kept.image.cost_microusd != estimate_sent(MODEL, sent)
 
 
 async def test_a_price_nobody_knows_is_not_nothing() -> None:
