@@ -2,17 +2,13 @@
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated
 
-import httpx
 import orjson
-import pybase64
 import typer
 
 from service.adapters.logs import configure_logs
 from service.app import create_app
-from service.commands import cache, keys, people, policies, teams, usage
+from service.commands import cache, generate, keys, people, policies, teams, usage
 from service.commands.surface import explain, fail, read_settings, warn_of_unknown_variables
 from service.serve.children import ChildFailed
 from service.serve.supervisor import serve
@@ -36,6 +32,7 @@ for name, group in (
     ("cache", cache.app),
 ):
     cli.add_typer(group, name=name)
+cli.command()(generate.generate)
 cli.command()(people.purge)
 cli.command()(people.audit)
 
@@ -73,40 +70,6 @@ def openapi() -> None:
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
 
 
-@cli.command()
-def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
-    prompt: Annotated[str, typer.Argument(help="What the image shows.")],
-    model: Annotated[str, typer.Option(help="Any model of GET /v1/models.")] = "dall-e-3",
-    n: Annotated[int, typer.Option("-n", help="How many images, 1 to 10.")] = 1,
-    size: Annotated[
-        str | None, typer.Option(help="Such as 1024x1024; the model's own when not given.")
-    ] = None,
-    out: Annotated[Path, typer.Option(help="Directory for the images.")] = Path("out"),
-    url: Annotated[str, typer.Option(envvar="GATEWAY_URL", help="The gateway.")] = "http://127.0.0.1:8080",
-    key: Annotated[str, typer.Option(envvar="GATEWAY_KEY", help="Your key; not needed in open mode.")] = "",
-) -> None:
-    """Order images from a running gateway and save them."""
-    order = {"prompt": prompt, "model": model, "n": n, "size": size, "response_format": "b64_json"}
-    headers = {"authorization": f"Bearer {key}"} if key else {}
-    try:
-        # Before anything is ordered: what is paid for must have a place to go.
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        fail(f"--out {out}: {error.strerror}")
-    try:
-        response = httpx.post(f"{url}/v1/images/generations", json=order, headers=headers, timeout=610)
-    except (httpx.TransportError, httpx.InvalidURL) as error:
-        fail(f"No gateway answers at {url}: {error}. Start one with `image-gateway serve`.")
-    answer = response.json()
-    if response.is_error:
-        fail(f"{answer['error']['message']} (request {response.headers['x-request-id']})")
-    for number, image in enumerate(answer["data"], 1):
-        data = pybase64.b64decode(image["b64_json"], validate=True)
-        path = out / f"{response.headers['x-request-id'][-8:]}-{number}.{_extension(data)}"
-        path.write_bytes(data)
-        typer.echo(path)
-
-
 @cli.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
@@ -118,12 +81,6 @@ def sandbox(context: typer.Context) -> None:
 def main() -> None:
     """Run the command line."""
     cli()
-
-
-def _extension(data: bytes) -> str:
-    if data.startswith(b"\x89PNG"):
-        return "png"
-    return "jpg" if data.startswith(b"\xff\xd8") else "webp"
 
 
 if __name__ == "__main__":

@@ -1,0 +1,115 @@
+"""`image-gateway generate`: an order over HTTP to a gateway that runs, and its images in files.
+
+Failure behaviour: one line that says what would be right. Whatever answers may be a proxy
+or something else entirely, so nothing of an answer is taken for granted.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import uuid4
+
+import httpx
+import orjson
+import pybase64
+import typer
+
+from service.commands.surface import fail
+
+_CONNECT_S = 10.0
+_PATIENCE_S = 610.0
+"""Longer than a gateway works on an order unless it is told to."""
+
+
+class OrderNotMade(Exception):
+    """There are no images; the text says why and what would be right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The *images* of an order, and what to call them."""
+
+    name: str
+    images: list[bytes]
+
+
+def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
+    prompt: Annotated[str, typer.Argument(help="What the image shows.")],
+    model: Annotated[str, typer.Option(help="Any model of GET /v1/models.")] = "dall-e-3",
+    n: Annotated[int, typer.Option("-n", help="How many images, 1 to 10.")] = 1,
+    size: Annotated[
+        str | None, typer.Option(help="Such as 1024x1024; the model's own when not given.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Directory for the images.")] = Path("out"),
+    url: Annotated[str, typer.Option(envvar="GATEWAY_URL", help="The gateway.")] = "http://127.0.0.1:8080",
+    key: Annotated[str, typer.Option(envvar="GATEWAY_KEY", help="Your key; not needed in open mode.")] = "",
+) -> None:
+    """Order images from a running gateway and save them."""
+    order = {"prompt": prompt, "model": model, "n": n, "size": size, "response_format": "b64_json"}
+    try:
+        # Before anything is ordered: what is paid for must have a place to go.
+        out.mkdir(parents=True, exist_ok=True)
+        made = place_order(url, key, order)
+        paths = [
+            out / f"{made.name}-{number}.{_extension(image)}" for number, image in enumerate(made.images, 1)
+        ]
+        for path, image in zip(paths, made.images, strict=True):
+            path.write_bytes(image)
+    except OrderNotMade as error:
+        fail(str(error))
+    except OSError as error:
+        fail(f"--out {out}: {error.strerror}")
+    for path in paths:
+        typer.echo(path)
+
+
+def place_order(url: str, key: str, order: dict[str, Any], *, patience_s: float = _PATIENCE_S) -> Made:
+    """Return the images of *order* from the gateway at *url*.
+
+    Raises:
+        OrderNotMade: it was refused or failed, or no gateway answers there.
+    """
+    if not (key.isascii() and key.isprintable()):
+        raise OrderNotMade("GATEWAY_KEY is not a key: it has characters that no key has.")
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    timeout = httpx.Timeout(patience_s, connect=min(_CONNECT_S, patience_s))
+    try:
+        response = httpx.post(f"{url}/v1/images/generations", json=order, headers=headers, timeout=timeout)
+    except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
+        raise OrderNotMade(
+            f"{url} did not answer for {patience_s:.0f} seconds. What was begun may be done: the same order again "
+            "finds its images in the cache."
+        ) from error
+    # Beyond the client's own: a proxy or certificates of the environment that cannot be used.
+    except (httpx.RequestError, httpx.InvalidURL, OSError, ValueError) as error:
+        raise OrderNotMade(
+            f"No gateway answers at {url}: {str(error) or type(error).__name__}. Start one with `image-gateway serve`."
+        ) from error
+    return Made(_name_of(response), _read_images(url, response))
+
+
+def _read_images(url: str, response: httpx.Response) -> list[bytes]:
+    try:
+        answer = orjson.loads(response.content)
+        if not response.is_error:
+            return [pybase64.b64decode(image["b64_json"], validate=True) for image in answer["data"]]
+        message = answer["error"]["message"]
+    except (ValueError, LookupError, TypeError) as error:
+        kind = response.headers.get("content-type", "no media type")
+        raise OrderNotMade(
+            f"What answers at {url} is no gateway, or something in front of it: status {response.status_code}, "
+            f"{kind}. Set GATEWAY_URL to the address of the gateway."
+        ) from error
+    raise OrderNotMade(f"{message} (request {response.headers.get('x-request-id', 'without an id')})")
+
+
+def _name_of(response: httpx.Response) -> str:
+    """Return what to call the images by: the end of the request's id, without what leads out of a directory."""
+    return re.sub(r"[^A-Za-z0-9]", "", response.headers.get("x-request-id", ""))[-8:] or uuid4().hex[:8]
+
+
+def _extension(data: bytes) -> str:
+    if data.startswith(b"\x89PNG"):
+        return "png"
+    return "jpg" if data.startswith(b"\xff\xd8") else "webp"

@@ -1,0 +1,163 @@
+"""`image-gateway generate`: with a gateway, and with whatever else may stand at its address."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from service.__main__ import cli
+from service.commands.generate import OrderNotMade, place_order
+from tests.processes import free_port, run_gateway
+
+ORDER = {"prompt": "a lighthouse", "response_format": "b64_json"}
+IMAGE = b'{"data": [{"b64_json": "iVBORw0KGgo="}]}'
+
+
+@contextmanager
+def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
+    """Run a server that gives every order one answer; yields its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name.replace("_", "-"), value)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name in the base class
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def generate(url: str, out: Path, *words: str) -> Result:
+    environment = {"GATEWAY_URL": url, "NO_PROXY": "*"}
+    return CliRunner().invoke(cli, ["generate", "a lighthouse", "--out", str(out), *words], env=environment)
+
+
+def check_refused(result: Result, *hints: str) -> None:
+    """Check that a command said one line, and what is in it."""
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith("error: ")
+    assert len(result.stderr.splitlines()) == 1
+    for hint in hints:
+        assert hint in result.stderr
+
+
+def test_images_of_a_gateway_are_saved_and_named(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with run_gateway(tmp_path / "data") as gateway:
+        made = generate(gateway.url, out, "-n", "2")
+        refused = generate(gateway.url, out, "-n", "11")
+
+    paths = [Path(line) for line in made.stdout.splitlines()]
+    assert made.exit_code == 0
+    assert sorted(paths) == sorted(out.iterdir())
+    assert len(paths) == 2
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    check_refused(refused, "integer above maximum value", "(request ")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (502, b"<html><h1>502 Bad Gateway</h1></html>", "text/html"),
+        (502, b"", "text/plain"),
+        (404, b'{"detail": "Not Found"}', "application/json"),
+        (500, b'{"error": "broken"}', "application/json"),
+        (401, b'["no"]', "application/json"),
+        (301, b"", "text/html"),
+        (200, b"<html>Welcome</html>", "text/html"),
+        (200, b'{"data": [{"url": "http://host/1.png"}]}', "application/json"),
+        (200, b'{"data": [{"b64_json": null}]}', "application/json"),
+        (200, b'{"data": [{"b64_json": "no base64"}]}', "application/json"),
+        (200, b'{"data": "none"}', "application/json"),
+        (200, b"[]", "application/json"),
+    ],
+)
+def test_what_is_no_gateway_is_told_in_one_line(tmp_path: Path, status: int, body: bytes, kind: str) -> None:
+    with answering(status, body, content_type=kind) as url:
+        result = generate(url, tmp_path)
+
+    check_refused(result, url, "no gateway", f"status {status}, {kind}", "GATEWAY_URL")
+
+
+def test_a_refusal_without_a_request_id_is_told_all_the_same(tmp_path: Path) -> None:
+    with answering(400, b'{"error": {"message": "No."}}') as url:
+        check_refused(generate(url, tmp_path), "error: No. (request without an id)")
+
+
+@pytest.mark.parametrize("given", ["../../../x", "", "/etc/passwd"])
+def test_the_name_of_an_image_leads_nowhere_else(tmp_path: Path, given: str) -> None:
+    with answering(200, IMAGE, x_request_id=given) as url:
+        result = generate(url, tmp_path / "out")
+
+    (path,) = (tmp_path / "out").iterdir()
+    assert result.stdout == f"{path}\n"
+
+
+def test_an_address_where_nobody_listens_is_told(tmp_path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+
+    check_refused(generate(url, tmp_path), f"No gateway answers at {url}", "image-gateway serve")
+
+
+@pytest.mark.parametrize("url", ["localhost:8080", "http://[", "ftp://host", "http://a b"])
+def test_an_address_that_is_none_is_told(tmp_path: Path, url: str) -> None:
+    check_refused(generate(url, tmp_path), f"No gateway answers at {url}")
+
+
+def test_a_connection_that_breaks_off_is_told(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def hang_up() -> None:
+            server.accept()[0].close()
+
+        accepting = threading.Thread(target=hang_up)
+        accepting.start()
+        result = generate(f"http://127.0.0.1:{server.getsockname()[1]}", tmp_path)
+        accepting.join()
+
+    check_refused(result, "No gateway answers")
+
+
+def test_a_gateway_that_does_not_answer_in_time_may_have_begun() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+
+        with pytest.raises(OrderNotMade, match="What was begun may be done"):
+            place_order(url, "", ORDER, patience_s=0.2)
+
+
+def test_a_key_that_no_header_carries_is_told(tmp_path: Path) -> None:
+    check_refused(generate("http://127.0.0.1:1", tmp_path, "--key", "ключ"), "GATEWAY_KEY")
+
+
+def test_a_proxy_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        cli,
+        ["generate", "a lighthouse", "--out", str(tmp_path), "--url", "http://host.test"],
+        env={"HTTP_PROXY": "nonsense://host", "NO_PROXY": ""},
+    )
+
+    check_refused(result, "No gateway answers at http://host.test")
+
+
+def test_images_that_cannot_be_written_name_the_directory() -> None:
+    check_refused(generate("http://127.0.0.1:1", Path("/proc/nowhere")), "--out /proc/nowhere")
