@@ -73,9 +73,12 @@ class Answer:
                 watchers.append(group.create_task(abandon_when_gone(request, running)))
 
             timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch)
-            async for fact in running.facts():
-                self.take(fact)
-            timer.cancel()
+            try:
+                async for fact in running.facts():
+                    self.take(fact)
+            finally:
+                # Also when we are cut off: it would start a task in a group that has ended.
+                timer.cancel()
             for watcher in watchers:
                 watcher.cancel()
         if not self._is_done:

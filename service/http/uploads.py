@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -74,8 +74,10 @@ async def read_form(request: Request, directory: Path, *, most_files: int = MAX_
     reader = _Reader(directory)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
-        async for chunk in read_bounded(request, most_files * MAX_FILE_BYTES, MAX_UPLOAD_S):
-            parser.write(chunk)
+        body = read_bounded(request, most_files * MAX_FILE_BYTES, MAX_UPLOAD_S)
+        async with contextlib.aclosing(body) as chunks:
+            async for chunk in chunks:
+                parser.write(chunk)
         parser.finalize()
         reader.check_complete()
     except FormParserError as error:
@@ -96,11 +98,14 @@ def media_type_of(request: Request) -> str:
 
 async def read_body(request: Request, limit_bytes: int, limit_s: float) -> bytes:
     """Return the whole body; raises as `read_bounded`."""
-    return b"".join([chunk async for chunk in read_bounded(request, limit_bytes, limit_s)])
+    async with contextlib.aclosing(read_bounded(request, limit_bytes, limit_s)) as chunks:
+        return b"".join([chunk async for chunk in chunks])
 
 
-async def read_bounded(request: Request, limit_bytes: int, limit_s: float) -> AsyncIterator[bytes]:
+async def read_bounded(request: Request, limit_bytes: int, limit_s: float) -> AsyncGenerator[bytes, None]:
     """Yield the body as it comes, refusing too many bytes and too slow a sender.
+
+    Whoever may stop before the end closes it (`aclosing`): its time runs on until then.
 
     Raises:
         Refusal: 413 or 408; or the client left.
@@ -110,8 +115,8 @@ async def read_bounded(request: Request, limit_bytes: int, limit_s: float) -> As
         raise Refusal(body_too_large(limit_bytes))
     size_bytes = 0
     try:
-        async with asyncio.timeout(limit_s):
-            async for chunk in request.stream():
+        async with asyncio.timeout(limit_s), contextlib.aclosing(request.stream()) as chunks:
+            async for chunk in chunks:
                 size_bytes += len(chunk)
                 if size_bytes > limit_bytes:
                     raise Refusal(body_too_large(limit_bytes))

@@ -1,0 +1,76 @@
+"""Readers that stop before the end: what they read from is closed there and then, and no timer outlives them."""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from starlette.requests import Request
+
+from service.domain.errors import InvalidOrder
+from service.gateway.orders import RunningOrder
+from service.http.answers import Answer
+from service.http.errors import Refusal
+from service.http.services import HttpServices
+from service.http.uploads import read_body, read_form
+from tests.fakes.clock import FakeClock
+from tests.fakes.values import a_catalog, a_sent_order, an_order
+
+
+@contextmanager
+def left_open() -> Iterator[list[AsyncGenerator[Any, Any]]]:
+    """Note generators that nobody closed before they were forgotten."""
+    found: list[AsyncGenerator[Any, Any]] = []
+    before = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=before.firstiter, finalizer=found.append)
+    yield found
+    sys.set_asyncgen_hooks(*before)
+
+
+def a_request(*chunks: bytes, content_type: str = "application/json") -> Request:
+    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    headers = [(b"content-type", content_type.encode())]
+    return Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
+
+
+async def test_a_malformed_form_leaves_no_reader_behind(tmp_path: Path) -> None:
+    request = a_request(b"nothing of a form", b"more", content_type="multipart/form-data; boundary=x")
+
+    with left_open() as found, pytest.raises(InvalidOrder):
+        await read_form(request, tmp_path)
+
+    assert found == []
+
+
+async def test_a_body_that_is_too_large_leaves_no_reader_behind() -> None:
+    with left_open() as found, pytest.raises(Refusal):
+        await read_body(a_request(b"1234", b"5678", b"9"), limit_bytes=6, limit_s=60)
+
+    assert found == []
+
+
+async def test_an_answer_that_is_cut_off_starts_no_watcher() -> None:
+    loop = asyncio.get_running_loop()
+    problems: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: problems.append(context))
+    services = cast(HttpServices, SimpleNamespace(clock=FakeClock()))
+    model = a_catalog().models["dall-e-3"]
+    answer = Answer(services, an_order(), model, a_sent_order())
+    over = asyncio.Event()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await answer.collect(a_request(), RunningOrder("order-1"))
+    # Due after the timer that would start the watcher.
+    loop.call_later(0.1, over.set)
+    await over.wait()
+
+    assert problems == []
