@@ -128,8 +128,8 @@ class OrderRunner:
             task.cancel()
 
     def keep(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        """Run a background loop until the last order has ended; one that crashes is started again."""
-        self._loops.append(self._group.create_task(self._run_forever(name, loop)))
+        """Run a background loop until the last order has ended; one that crashes is started again, one that returns has done its work."""
+        self._loops.append(self._group.create_task(self._run_to_its_end(name, loop)))
 
     def start(self, order_id: str, work: OrderWork) -> RunningOrder:
         """Run an order's work to its end, whatever becomes of the caller.
@@ -149,10 +149,10 @@ class OrderRunner:
         await asyncio.sleep(self._drain_s)
         self.cut_off()
 
-    async def _run_forever(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
+    async def _run_to_its_end(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await loop()
+                return await loop()
             except Exception as error:  # noqa: BLE001 - the top of a task: orders are being paid for beside it
                 self._telemetry.record(Crashed(where="loop", id=name, error=error))
             await asyncio.sleep(_LOOP_PAUSE_S)

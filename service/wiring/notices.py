@@ -39,13 +39,12 @@ async def greet_redis(ground: Ground) -> bool:
 
 
 async def post_later(ground: Ground, *, is_done: bool) -> None:
-    """Leave the notices once Redis is back, then do nothing more."""
+    """Leave the notices once Redis is back, unless they are left."""
     while not is_done:
+        await asyncio.sleep(_POST_PAUSE_S)
         with suppress(StateUnavailable):
             await _post_notices(ground)
             is_done = True
-        await asyncio.sleep(_POST_PAUSE_S)
-    await asyncio.Event().wait()
 
 
 async def with_secrets_in_use(ground: Ground) -> Ground:

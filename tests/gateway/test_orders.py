@@ -247,23 +247,28 @@ async def test_a_crashed_background_loop_ends_no_order() -> None:
     assert work.log == ["finished", "settled"]
 
 
-async def test_a_loop_that_crashes_is_told_by_its_name_and_started_again() -> None:
+async def test_a_loop_that_crashes_is_started_again_and_one_that_returns_is_not() -> None:
     telemetry = FakeTelemetry()
-    bug = ZeroDivisionError()
-    is_back = asyncio.Event()
-    turns = iter([bug])
+    crashes, ends = 0, 0
 
-    async def loop() -> None:
-        for error in turns:
-            raise error
-        is_back.set()
+    async def crash() -> None:
+        nonlocal crashes
+        crashes += 1
+        if crashes < 3:
+            raise ZeroDivisionError
         await asyncio.Event().wait()
 
-    async with open_runner(telemetry=telemetry) as runner:
-        runner.keep("sweep", loop)
-        await is_back.wait()
+    async def end() -> None:
+        nonlocal ends
+        ends += 1
 
-    assert telemetry.of(Crashed) == [Crashed(where="loop", id="sweep", error=bug)]
+    async with open_runner(telemetry=telemetry) as runner:
+        runner.keep("crash", crash)
+        runner.keep("end", end)
+        await asyncio.sleep(60)
+
+    assert (crashes, ends) == (3, 1)
+    assert [(crash.where, crash.id) for crash in telemetry.of(Crashed)] == [("loop", "crash")] * 2
 
 
 async def _after(delay_s: float, event: asyncio.Event) -> None:
