@@ -21,12 +21,12 @@ import httpx
 from aiohttp.abc import AbstractResolver
 from httpx_aiohttp import AiohttpTransport
 
+from service.domain.hosts import is_loopback
 from service.ports.provider import DownloadFailed
 
 MAX_BYTES = 50 * 1024 * 1024
 _CONNECT_S = 5.0
 _READ_S = 15.0
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _PORTS = {"http": 80, "https": 443}
 _HEADERS = {
     "accept": "image/*",
@@ -84,7 +84,7 @@ class ImageDownloads:
         self._trusted = [_parse_trusted(entry) for entry in trusted]
         self._max_bytes = max_bytes
         tls = tls or httpx.create_ssl_context(trust_env=True)
-        inner = _is_inside_or_loopback if backend.host in _LOOPBACK else is_inside
+        inner = _is_inside_or_loopback if is_loopback(backend.host) else is_inside
         self._outside = _open_transport(is_public, resolver, tls)
         self._inside = _open_transport(inner, resolver, tls)
 
@@ -215,7 +215,7 @@ def _is_inside_or_loopback(address: IPv4Address | IPv6Address) -> bool:
 
 def _origin_of(url: httpx.URL) -> tuple[str, str, int]:
     host = _host_of(url)
-    return url.scheme, "localhost" if host in _LOOPBACK else host, _port_of(url)
+    return url.scheme, "localhost" if is_loopback(host) else host, _port_of(url)
 
 
 def _host_of(url: httpx.URL) -> str:

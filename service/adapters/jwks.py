@@ -27,13 +27,13 @@ from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import Key, import_key
 
 from service.domain.errors import StateUnavailable, Unauthenticated
+from service.domain.hosts import is_loopback
 from service.ports.clock import Clock
 
 _LARGEST_KEY_SET_BYTES = 1024 * 1024
 _MOST_KEYS = 100
 _FIRST_PAUSE_S = 1.0
 """Between two attempts to get the first keys: nobody gets in meanwhile."""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # An answer that is compressed all the same is no JSON, and so could be no bomb either.
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "image-gateway"}
 _log = logging.getLogger(__name__)
@@ -178,7 +178,7 @@ def _parse_address(url: str) -> tuple[str, Path | None]:
         address = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise ValueError("the address of the keys is not a URL") from error
-    is_safe = address.scheme == "https" or (address.scheme == "http" and address.host in _LOOPBACK)
+    is_safe = address.scheme == "https" or (address.scheme == "http" and is_loopback(address.host))
     if not is_safe or not address.host or address.userinfo:
         raise ValueError(
             "keys come from an https URL without credentials, an http URL on loopback, or a file"

@@ -10,13 +10,14 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
+from service.domain.hosts import is_loopback
+
 _KEEPALIVE_S = 3.0
 """How long an idle connection is used again: less than the 5 s after which uvicorn and Node.js close theirs.
 
 A call written into a connection that its server is just closing has an unknown outcome, and a picture
 may be paid for that nobody got. A new connection costs milliseconds beside the seconds of a picture.
 """
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def open_transport(url: str, *, connections: int) -> AiohttpTransport:
@@ -38,6 +39,6 @@ def open_transport(url: str, *, connections: int) -> AiohttpTransport:
         )
 
     proxy = (
-        None if address.host in _LOOPBACK or proxy_bypass(address.host) else getproxies().get(address.scheme)
+        None if is_loopback(address.host) or proxy_bypass(address.host) else getproxies().get(address.scheme)
     )
     return AiohttpTransport(client=open_session, proxy=httpx.Proxy(proxy) if proxy else None)

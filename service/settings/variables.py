@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from service.domain.hosts import is_loopback
 from service.settings.file import FileConfig
 from service.settings.policies import DefaultPolicy
 from service.settings.problems import SettingsError
 from service.settings.urls import STORE_SCHEMES, is_redis_url, is_url
 
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _WEEK_S = 7 * 86_400
 """S3 signs for no longer."""
 _OPENAI_URL = "https://api.openai.com/v1"
@@ -243,7 +243,7 @@ class Settings(BaseSettings):
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the gateway."""
-        return self.host in _LOOPBACK
+        return is_loopback(self.host)
 
     @property
     def uses_sandbox(self) -> bool:
