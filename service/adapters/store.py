@@ -29,6 +29,7 @@ from cachetools import TTLCache
 from obstore import store as obstore_stores
 from obstore.exceptions import BaseError
 
+from service.domain.delivering import delivery_headers
 from service.domain.errors import ImageMissing, StoreUnavailable
 from service.ports.store import StoredImage
 
@@ -318,13 +319,11 @@ def _path(name: str) -> str:
 
 def _attributes(name: str) -> dict[str, str]:
     """Return what a presigned URL answers with, since none of it can be asked for there."""
-    digest, _, kind = name.partition(".")
-    # As the gateway's own file route: a drawing can hold scripts and is not shown as a page.
-    place = "attachment" if kind == "svg" else "inline"
+    headers = delivery_headers(name)
     return {
-        "Content-Type": "image/svg+xml" if kind == "svg" else f"image/{kind}",
-        "Content-Disposition": f'{place}; filename="{digest[:16]}.{kind}"',
-        "Cache-Control": "private, max-age=31536000, immutable",
+        "Content-Type": headers.media_type,
+        "Content-Disposition": headers.disposition,
+        "Cache-Control": headers.cache_control,
     }
 
 

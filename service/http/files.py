@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
+from service.domain.delivering import delivery_headers
 from service.domain.errors import ImageMissing, ImageNotKept, StoreUnavailable
 from service.http.access import caller_of
 from service.http.errors import Problem
@@ -149,14 +150,13 @@ def _describe(reference: Reference) -> ImageInfo:
 
 
 async def _serve(request: Request, services: HttpServices, team: str, name: str) -> Response:
-    digest, _, kind = name.partition(".")
-    media_type = "image/svg+xml" if kind == "svg" else f"image/{kind}"
+    delivered = delivery_headers(name)
+    media_type = delivered.media_type
     headers = {
-        "etag": f'"{digest}"',
-        "cache-control": "private, max-age=31536000, immutable",
+        "etag": f'"{name.partition(".")[0]}"',
+        "cache-control": delivered.cache_control,
         "accept-ranges": "bytes",
-        # A drawing can hold scripts: it is downloaded, not shown as a page of ours.
-        "content-disposition": f'{"attachment" if kind == "svg" else "inline"}; filename="{digest[:16]}.{kind}"',
+        "content-disposition": delivered.disposition,
         "cross-origin-resource-policy": "cross-origin",
         "content-security-policy": "default-src 'none'; sandbox",
     }

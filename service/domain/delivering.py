@@ -1,0 +1,26 @@
+"""How the bytes of an image are delivered by its name, whoever does it: the gateway, or the store behind a signed URL."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryHeaders:
+    """The values of `content-type`, `content-disposition` and `cache-control`."""
+
+    media_type: str
+    disposition: str
+    cache_control: str
+
+
+def delivery_headers(name: str) -> DeliveryHeaders:
+    """Return what the image *name* (`<digest>.<format>`) is delivered with.
+
+    Its content never changes. A drawing can hold scripts: it is downloaded, not shown as a page of ours.
+    """
+    digest, _, kind = name.partition(".")
+    is_drawing = kind == "svg"
+    return DeliveryHeaders(
+        media_type="image/svg+xml" if is_drawing else f"image/{kind}",
+        disposition=f'{"attachment" if is_drawing else "inline"}; filename="{digest[:16]}.{kind}"',
+        cache_control="private, max-age=31536000, immutable",
+    )
