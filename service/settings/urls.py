@@ -2,15 +2,6 @@
 
 from urllib.parse import urlsplit
 
-_REDIS_SCHEMES = (
-    "redis",
-    "rediss",
-    "unix",
-    "redis+sentinel",
-    "rediss+sentinel",
-    "redis+cluster",
-    "rediss+cluster",
-)
 STORE_SCHEMES = ("file", "s3", "gs", "az")
 
 
@@ -24,10 +15,11 @@ def is_url(text: str, schemes: tuple[str, ...]) -> bool:
     return parts.scheme in schemes and bool(parts.netloc or parts.path)
 
 
-def is_redis_url(text: str) -> bool:
-    """Whether *text* has the form of a Redis URL; several hosts in one (`a:1,b:2`) have no port to read."""
+def names_place(text: str) -> bool:
+    """Whether a Redis URL says where Redis is: a client would take this machine for one that does not.
+
+    Which forms there are is known where it is opened, and checked before anything starts.
+    """
     scheme, _, rest = text.partition("://")
-    if "+" not in scheme:
-        return is_url(text, _REDIS_SCHEMES)
-    hosts, _, primary = rest.partition("?")[0].partition("/")
-    return scheme in _REDIS_SCHEMES and bool(hosts) and ("sentinel" not in scheme or bool(primary))
+    place, _, path = rest.partition("?")[0].partition("/")
+    return bool(place or ("+" not in scheme and path))

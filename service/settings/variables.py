@@ -16,7 +16,7 @@ from service.domain.hosts import is_loopback
 from service.settings.file import FileConfig
 from service.settings.policies import DefaultPolicy
 from service.settings.problems import SettingsError
-from service.settings.urls import STORE_SCHEMES, is_redis_url, is_url
+from service.settings.urls import STORE_SCHEMES, is_url, names_place
 
 _WEEK_S = 7 * 86_400
 """S3 signs for no longer."""
@@ -147,7 +147,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not is_redis_url(value.get_secret_value()):
+        if value is not None and not names_place(value.get_secret_value()):
             raise ValueError(
                 "must be a URL such as redis://host:6379, unix:///path, redis+cluster://host,host or "
                 "redis+sentinel://host,host/primary (rediss for TLS)"

@@ -83,8 +83,8 @@ def test_defaults_are_safe(load: Load) -> None:
         ("GATEWAY_SANDBOX", CANARY),
         ("GATEWAY_ALLOW_OPEN", CANARY),
         ("GATEWAY_EMBEDDED_REDIS", CANARY),
-        ("GATEWAY_REDIS_URL", f"http://:{CANARY}@redis:6379/0"),
-        ("GATEWAY_REDIS_URL", f"redis://:{CANARY}@redis:port/0"),
+        ("GATEWAY_REDIS_URL", CANARY),
+        ("GATEWAY_REDIS_URL", f"redis+cluster:///{CANARY}"),
         ("GATEWAY_STORE_URL", f"ftp://{CANARY}/files"),
         ("GATEWAY_STORE_ENDPOINT", f"ftp://{CANARY}"),
         ("GATEWAY_STORE_ENDPOINT", f"http://user:{CANARY}@minio:9000"),
@@ -618,9 +618,32 @@ def test_redis_may_be_one_server_a_cluster_or_behind_sentinels(load: Load, url: 
     assert settings.redis_url.get_secret_value() == url
 
 
-@pytest.mark.parametrize("url", ["redis+sentinel://a:26379", "redis+cluster://", "redis+other://a"])
+@pytest.mark.parametrize(
+    "url", ["redis:", "redis://", "redis://?db=1", "unix://", "redis+cluster://", "redis+sentinel:///primary"]
+)
 def test_a_redis_url_that_leads_nowhere_is_refused(load: Load, url: str) -> None:
     assert "GATEWAY_REDIS_URL" in refusal(load, GATEWAY_REDIS_URL=url)
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        (f"http://:{CANARY}@redis:6379/0", "redis://, rediss://, unix://"),
+        (f"redis+other://:{CANARY}@a", "redis+sentinel://"),
+        (f"redis://:{CANARY}@redis:port/0", "host:port, with a port of 1 to 65535"),
+        (f"redis+sentinel://:{CANARY}@a:26379", "redis+sentinel://host:26379/<name>"),
+        (f"redis+cluster://:{CANARY}@a:x", "host:port, with a port of 1 to 65535"),
+    ],
+)
+def test_a_redis_url_of_no_form_we_know_is_told_what_would_be_right(load: Load, url: str, hint: str) -> None:
+    settings = load(GATEWAY_REDIS_URL=url)
+
+    with pytest.raises(SettingsError) as refused:
+        check_settings(settings)
+
+    assert str(refused.value).startswith("GATEWAY_REDIS_URL: ")
+    assert hint in str(refused.value)
+    assert CANARY not in str(refused.value)
 
 
 S3 = {"GATEWAY_STORE_URL": "s3://pictures/here", "GATEWAY_STORE_ENDPOINT": "http://minio:9000"}
