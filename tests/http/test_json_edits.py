@@ -1,10 +1,12 @@
 """Edits as JSON: pictures inside the body, as data URLs and in no other way."""
 
-import time
+import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 
 from tests.http.house import (
@@ -19,6 +21,8 @@ from tests.http.house import (
     open_house,
     png,
 )
+
+MAX_IMAGES = 16
 
 
 @pytest.fixture(scope="module")
@@ -207,12 +211,27 @@ def test_a_reference_may_be_no_longer_than_the_contract_says(house: House) -> No
 
 
 def test_other_requests_go_on_while_a_large_body_is_read(house: House) -> None:
-    """Nothing of 15 MB is decoded, hashed or written where it holds everybody up for long."""
-    picture = file_of(noise(2200, seed=5))
-    assert 14_000_000 < len(picture) < 15_500_000
+    """Decoding, hashing and writing tens of megabytes holds nobody up.
 
-    started_s = time.monotonic()
-    answer = order(house, data_url(picture))
+    Sixteen files of 2.9 MB, none of them a picture, are written one after the other: what is asked once the
+    first lies on the disk is answered before the last does. A machine may be too busy for the asker to be
+    seen in between, so an edit is repeated until it is; a gateway that does it in the way of others never
+    lets it happen.
+    """
+    images = [{"image_url": data_url(random.Random(seed).randbytes(2_900_000))} for seed in range(MAX_IMAGES)]
+    body = orjson.dumps({"model": "gpt-image-2", "prompt": "a boat", "images": images})
 
-    assert answer.status_code == 200, answer.text
-    assert time.monotonic() - started_s < 5
+    with ThreadPoolExecutor(1) as pool:
+        assert any(is_served_meanwhile(house, pool, body) for _ in range(10))
+
+
+def is_served_meanwhile(house: House, pool: ThreadPoolExecutor, body: bytes) -> bool:
+    """Return whether another request was asked and answered between the first file of an edit and its last."""
+    edit = pool.submit(house.client.post, EDITS, content=body, headers={"content-type": "application/json"})
+    was_served = False
+    while not edit.done():
+        before = len(house.uploads())
+        assert house.client.get("/livez").status_code == 200
+        was_served = was_served or 0 < before <= len(house.uploads()) < MAX_IMAGES
+    check_error(edit.result(), 400, code="unsupported_file_mimetype", param="image[0]")
+    return was_served
