@@ -18,12 +18,15 @@ from typing import Any
 
 import httpx
 import orjson
+import psutil
 from PIL import Image
 
 from tests.processes import REPOSITORY, Gateway, run_gateway
 
 BOUNDARY = "a-boundary"
 PATIENCE_S = 10.0
+SPARING_S = 3.0
+"""A hundred times what a body of a few megabytes takes; 100,000 of anything against each other take far longer."""
 EDITS, VARIATIONS, GENERATIONS = "/v1/images/edits", "/v1/images/variations", "/v1/images/generations"
 
 Part = tuple[str, bytes, str | None, str | None]
@@ -72,6 +75,19 @@ class House:
         yield
         self.check_uploads_gone()
         assert b"traceback" not in self.gateway.log.read_bytes()[log_bytes:].lower()
+
+    def cpu_s(self) -> float:
+        """Return the CPU time that the gateway and its workers have taken."""
+        process = psutil.Process(self.gateway.process.pid)
+        times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+        return sum(each.user + each.system for each in times)
+
+    @contextlib.contextmanager
+    def sparing(self) -> Iterator[None]:
+        """Hold what is done meanwhile to it: nothing that grows with the square of its size."""
+        before_s = self.cpu_s()
+        yield
+        assert self.cpu_s() - before_s < SPARING_S
 
     def edit(self, *files: tuple[str, bytes], **fields: str) -> httpx.Response:
         """Order an edit; each of *files* is a field and its bytes."""

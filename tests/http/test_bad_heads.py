@@ -1,11 +1,10 @@
 """Heads that are no request: an envelope where HTTP is spoken, and a connection that is sane or closed."""
 
-import time
-
 import httpx
 import orjson
 import pytest
 
+from tests.http.house import until
 from tests.http.wire import (
     ROUTE,
     Connection,
@@ -101,6 +100,7 @@ NO_HTTP = {
     "a NUL in a field": b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Request-Id: a\x00b\r\n\r\n",
     "a CR in a field": b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Request-Id: a\rSet-Cookie: b\r\n\r\n",
     "a LF in a field": b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Request-Id: a\nSet-Cookie: b\r\n\r\n",
+    "a DEL in a field": b"GET /livez HTTP/1.1\r\nHost: a\r\nX-Request-Id: \x7f\r\n\r\n",
     "a NUL in a key": HEAD + b"Idempotency-Key: a\x00b\r\nContent-Length: 2\r\n\r\n{}",
     "a CR in a key": HEAD + b"Idempotency-Key: a\rb\r\nContent-Length: 2\r\n\r\n{}",
     "a raw non-ASCII path": "GET /é HTTP/1.1\r\nHost: a\r\n\r\n".encode(),
@@ -126,22 +126,24 @@ def test_what_is_no_http_is_answered_and_cut_off(gateway: Gateway, request_bytes
         assert connection.is_closed()
 
 
-UNFINISHED = {
-    "TLS without a line end": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
-    "noise without a line end": bytes(range(128, 256)) * 3,
-    "bare line feeds": b"GET /livez HTTP/1.1\nHost: a\n\n",
-}
-
-
-@pytest.mark.parametrize("request_bytes", UNFINISHED.values(), ids=UNFINISHED)
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
+        bytes(range(128, 256)) * 3,
+        b"GET /livez HTTP/1.1\nHost: a\n\n",
+    ],
+    ids=["TLS", "noise", "bare line feeds"],
+)
 def test_what_can_never_become_http_is_not_waited_for(gateway: Gateway, request_bytes: bytes) -> None:
-    """Whoever opens the plain port with https:// would otherwise look at nothing for ten seconds."""
+    """Whoever opens the plain port with https:// would otherwise look at nothing for ten seconds.
+
+    A head that was waited for is cut off without a word; these have no line end, and are answered.
+    """
     with Connection(gateway.url) as connection:
         connection.send(request_bytes)
-        answer = connection.read_answer()
 
-        assert answer.took_s < 1.0
-        assert answer.status in {200, 400}
+        check_refused(connection.read_answer(), 400, code="malformed_request")
 
 
 def test_http_1_0_is_served_without_a_host_and_closed(gateway: Gateway) -> None:
@@ -198,7 +200,6 @@ HARMFUL_IDS = [
     "{}",
     "a,b",
     "\t",
-    "\x7f",
 ]
 
 
@@ -222,9 +223,8 @@ def test_any_other_request_id_is_replaced(gateway: Gateway, value: str) -> None:
         connection.send(request)
         answer = connection.read_answer()
 
-    # The parser may refuse it altogether.
-    if answer.status != 400:
-        check_has_id(answer)
+    assert answer.status == 200
+    check_has_id(answer)
     assert answer.all("set-cookie") == []
 
 
@@ -244,27 +244,24 @@ def test_every_log_line_stays_one_json_object(gateway: Gateway) -> None:
         ask(gateway.url, get(f"/nowhere?a=%0a{forged}".replace('"', "%22")))
     ask(gateway.url, post(orjson.dumps({"prompt": "x", "model": f"a\n{forged}", "user": f"b\n{forged}"})))
 
-    lines: list[bytes] = []
-    deadline_s = time.monotonic() + 2
     # A line is written after its answer.
-    while len(lines) < 9 and time.monotonic() < deadline_s:
-        lines = gateway.log.read_bytes()[log_bytes:].splitlines()
-        time.sleep(0.01)
-    assert len(lines) >= 9
+    until(lambda: gateway.log.read_bytes().count(b"\n", log_bytes) >= 9)
+    lines = gateway.log.read_bytes()[log_bytes:].splitlines()
     assert all(isinstance(orjson.loads(line), dict) for line in lines)
     assert b"somebody" not in b"".join(lines)
 
 
-def test_other_clients_are_served_while_one_sends_a_large_head(
+def test_other_clients_are_served_while_one_is_sending_a_large_head(
     gateway: Gateway, client: httpx.Client
 ) -> None:
+    head = b"GET /livez HTTP/1.1\r\nHost: a\r\nX: " + b"a" * 30_000
     with Connection(gateway.url) as connection:
-        connection.send(b"GET / HTTP/1.1\r\nX: ")
-        started_s = time.monotonic()
+        for start in range(0, len(head), 1000):
+            connection.send(head[start : start + 1000])
+            assert client.get("/livez").status_code == 200
 
-        assert client.get("/livez").status_code == 200
-
-    assert time.monotonic() - started_s < 1.0
+        connection.send(b"\r\n\r\n")
+        assert connection.read_answer().json() == {"status": "ok"}
 
 
 @pytest.mark.parametrize("host", ["a/?x=y", "a#", "[", "@", "a b", "a:99999", "[::1", "a\\b", ""])
@@ -274,8 +271,7 @@ def test_a_strange_host_changes_nothing(gateway: Gateway, host: str) -> None:
 
     answer = ask(gateway.url, lines.encode())
 
-    assert answer.status in {400, 403}
-    assert answer.json()["error"]["code"] in {"invalid_link", "malformed_request"}
+    check_refused(answer, 403, code="invalid_link")
 
 
 @pytest.mark.parametrize("target", ["http://elsewhere/livez", "http://gateway/livez?x=y"])

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import time
 
 import httpx
 import pytest
@@ -79,9 +78,8 @@ def test_a_body_that_comes_byte_by_byte_holds_nobody_up(gateway: Gateway, client
         connection.send(f"{HEAD}Content-Length: {len(body)}\r\n\r\n".encode())
         for byte in body:
             connection.send(bytes([byte]))
-            started_s = time.monotonic()
+            # Nothing but another byte would let it go on with the body.
             assert client.get("/livez").status_code == 200
-            assert time.monotonic() - started_s < 1.0
         answer = connection.read_answer()
 
     assert (answer.status, answer.json()["error"]["param"]) == (400, "n")

