@@ -1,10 +1,9 @@
-"""The process: one line, a quick end, no orphan."""
+"""The process: one line, an end that waits for nobody, no orphan."""
 
 import asyncio
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -13,42 +12,41 @@ import pytest
 
 from tests.sandbox.process import REPOSITORY, START_S, open_process, read_line, run_sandbox, stop_process
 
-QUICK_S = 1.0
+LATENCY_S = "300"
+"""Longer than anybody here waits: what has ended did not end by itself."""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_ends_quickly_although_requests_sleep(number: signal.Signals) -> None:
-    async with open_process("--latency-s", "30", "--fault-proxy") as process, asyncio.TaskGroup() as group:
+async def test_ends_although_requests_sleep(number: signal.Signals) -> None:
+    async with (
+        open_process("--latency-s", LATENCY_S, "--fault-proxy") as process,
+        asyncio.TaskGroup() as group,
+    ):
         line = await read_line(process)
         for url in (line["url"], line["fault_url"]):
             group.create_task(expect_no_pictures(url))
         await wait_for_requests(line["url"], 2)
-        started_s = time.monotonic()
 
         process.send_signal(number)
         rest = await wait_for_end(process)
 
-    assert time.monotonic() - started_s < QUICK_S
     assert (process.returncode, rest) == (0, b"")
 
 
-async def test_ends_quickly_although_a_stream_is_open(tmp_path: Path) -> None:
+async def test_ends_although_a_stream_is_open(tmp_path: Path) -> None:
     file = tmp_path / "journal.jsonl"
     body = {"model": "gpt-image-2", "prompt": "a cat", "stream": True, "partial_images": 1}
     async with (
-        open_process("--latency-s", "30", "--journal-file", str(file)) as process,
+        open_process("--latency-s", LATENCY_S, "--journal-file", str(file)) as process,
         httpx.AsyncClient(trust_env=False, headers={"authorization": "Bearer k"}) as client,
     ):
         line = await read_line(process)
         async with client.stream("POST", f"{line['url']}/v1/images/generations", json=body) as answer:
-            started_s = time.monotonic()
-
             process.send_signal(signal.SIGTERM)
             with pytest.raises(httpx.RemoteProtocolError):
                 await answer.aread()
             await wait_for_end(process)
 
-    assert time.monotonic() - started_s < QUICK_S
     (entry,) = [orjson.loads(one) for one in file.read_bytes().splitlines()]
     assert (entry["status"], entry["billed"]) == (200, False)
 
@@ -56,13 +54,11 @@ async def test_ends_quickly_although_a_stream_is_open(tmp_path: Path) -> None:
 async def test_ends_when_its_parent_closes_stdin() -> None:
     async with open_process("--exit-with-parent") as process:
         await read_line(process)
-        started_s = time.monotonic()
 
         assert process.stdin is not None
         process.stdin.close()
         await wait_for_end(process)
 
-    assert time.monotonic() - started_s < QUICK_S
     assert process.returncode == 0
 
 
@@ -84,7 +80,7 @@ async def test_does_not_outlive_a_parent_that_is_killed() -> None:
     parent.kill()
 
     # Its stdout is ours: it ends once both have gone.
-    async with asyncio.timeout(QUICK_S):
+    async with asyncio.timeout(START_S):
         await parent.communicate()
     with pytest.raises(httpx.ConnectError):
         async with httpx.AsyncClient(trust_env=False) as client:

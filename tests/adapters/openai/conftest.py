@@ -72,6 +72,8 @@ class Script:
 
     url: str
     reply: bytes = b""
+    holds_on: bool = False
+    """Keep the connection open after the reply, until the other side closes it."""
     requests: list[bytes] = field(default_factory=list)
 
     def answer(self, status: int, body: bytes, *fields: str) -> None:
@@ -96,6 +98,8 @@ async def run_script() -> AsyncIterator[Script]:
         )
         script.requests.append(head + await reader.readexactly(length))
         writer.write(script.reply)
+        if script.holds_on:
+            await reader.read()
         writer.close()
 
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
