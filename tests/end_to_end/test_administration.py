@@ -1,6 +1,7 @@
 """What admins do, on a real Redis: in force at once, noted before it is done, and never of what a file declares."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -11,7 +12,7 @@ from service.gateway.administration import NewKey
 from service.ports.telemetry import AdminActed
 from tests.adapters.redis.dumps import read_everything
 from tests.adapters.redis.orders import made, make_ask, open_book, settle
-from tests.end_to_end.administrations import Office, declare, open_office
+from tests.end_to_end.administrations import Office, open_office
 
 WHO = "key_0123456789abcdef"
 ANNA = NewKey(team="shop", user="anna@example.com")
@@ -176,9 +177,11 @@ async def test_a_closed_team_spends_nothing_until_it_is_reopened(office: Office,
         await admin.close_team(WHO, "nobody")
 
 
-async def test_what_the_file_declares_is_read_and_never_touched(redis: Redis) -> None:
-    declared = declare(Policy(name="careful", images_per_day=5), Team(name="shop", policy="careful"))
-    admin = open_office(redis, declared=declared).administration
+async def test_what_the_file_declares_is_read_and_never_touched(redis: Redis, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('[policies.careful]\nimages_per_day = 5\n[teams.shop]\npolicy = "careful"\n', "utf-8")
+    admin = open_office(redis, config=config).administration
+    declared = await admin.directory()
 
     for act in (
         admin.put_policy(WHO, Policy(name="careful")),
@@ -191,6 +194,8 @@ async def test_what_the_file_declares_is_read_and_never_touched(redis: Redis) ->
             await act
 
     assert await admin.audit(10) == []
+    assert {name: each.images_per_day for name, each in declared.policies.items()} == {"careful": 5}
+    assert declared.teams["shop"].policy == "careful"
     assert (await admin.directory()).policies == declared.policies
     key, _ = await admin.create_key(WHO, replace(ANNA, policy="careful"))
     assert key.policy == "careful"
