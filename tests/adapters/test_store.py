@@ -1,11 +1,10 @@
 """The image store on a real directory, and on one that fails."""
 
 import asyncio
-import hashlib
 import os
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,14 +12,9 @@ import pytest
 from service.adapters.store import ObjectStore, StoreTimeouts
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
 from tests.adapters.disks import Disk, small_disk
+from tests.adapters.stored import collect, name_of
 
 PICTURE = bytes(range(256)) * 3000
-
-
-def name_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest() + ".png"
-
-
 NAME = name_of(PICTURE)
 
 
@@ -67,14 +61,6 @@ def flip_a_bit(path: Path, *, at: int) -> None:
     data[at] ^= 0x10
     path.write_bytes(data)
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-
-
-async def collect(chunks: AsyncIterator[bytes], received: list[bytes] | None = None) -> bytes:
-    """Read to the end; *received* has what came before an error, too."""
-    received = [] if received is None else received
-    async for chunk in chunks:
-        received.append(chunk)
-    return b"".join(received)
 
 
 async def become_writable(store: ObjectStore) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import signal
 import uuid
-from collections.abc import AsyncIterator
 
 import httpx
 import obstore
@@ -13,16 +12,11 @@ from obstore.store import S3Store
 
 from service.adapters.store import ObjectStore, StoreTimeouts
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
+from tests.adapters.stored import collect, name_of
 from tests.s3_server import BUCKET, READER, REGION, S3Server
 
 PICTURE = bytes(range(256)) * 10_000
 SHORT = StoreTimeouts(connect_s=0.5, request_s=0.5, operation_s=60.0, probe_s=0.5)
-
-
-def name_of(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest() + ".png"
-
-
 NAME = name_of(PICTURE)
 PATH = f"images/{NAME[:2]}/{NAME}"
 
@@ -51,14 +45,6 @@ def store(s3: S3Server, prefix: str) -> ObjectStore:
 def bucket(s3: S3Server, prefix: str) -> S3Store:
     """The same objects, past the store."""
     return s3.open_bucket(prefix)
-
-
-async def collect(chunks: AsyncIterator[bytes], received: list[bytes] | None = None) -> bytes:
-    """Read to the end; *received* has what came before an error, too."""
-    received = [] if received is None else received
-    async for chunk in chunks:
-        received.append(chunk)
-    return b"".join(received)
 
 
 async def become_writable(store: ObjectStore) -> None:
