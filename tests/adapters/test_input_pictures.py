@@ -3,7 +3,6 @@
 import io
 import struct
 import zlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +16,6 @@ from tests.http.house import file_of, mask_with_hole, noise
 
 KINDS = ("PNG", "JPEG", "WEBP", "GIF")
 HEADERS = [file_of(noise(16), kind) for kind in KINDS]
-
-
-@pytest.fixture
-async def pictures() -> AsyncIterator[PillowPictures]:
-    opened = PillowPictures(workers=1)
-    yield opened
-    opened.close()
 
 
 def spool(pictures: PillowPictures, directory: Path, file: bytes, role: str = "image") -> InputImage:

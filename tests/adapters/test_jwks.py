@@ -47,11 +47,6 @@ async def open_source(url: str, clock: FakeClock, **times: float) -> AsyncIterat
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def server() -> AsyncIterator[KeyServer]:
     async with run_key_server(OLD) as running:
         yield running

@@ -62,11 +62,6 @@ def some_rules(**changes: Any) -> TokenRules:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def server() -> AsyncIterator[KeyServer]:
     async with run_key_server(rsa_key(), ec_key(), ed25519_key()) as running:
         yield running

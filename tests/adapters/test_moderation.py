@@ -1,7 +1,6 @@
 """Judges of prompts: a list, and a provider that says yes, says no, or says nothing that can be used."""
 
 import time
-from collections.abc import AsyncIterator
 
 import httpx
 import orjson
@@ -12,16 +11,10 @@ from service.adapters.openai.moderation import _TIMEOUT_S, ListModerator, Provid
 from service.adapters.transport import open_transport
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import Realm
-from tests.adapters.openai.conftest import Script, run_script
+from tests.adapters.openai.conftest import Script
 from tests.processes import free_port
 
 FLAGGED = {"flagged": True, "categories": {"violence": True, "hate": False, "self-harm": True}}
-
-
-@pytest.fixture
-async def script() -> AsyncIterator[Script]:
-    async with run_script() as running:
-        yield running
 
 
 async def judge(url: str, prompt: str = "a boat", *, left_s: float = 5.0) -> CallFailure | None:

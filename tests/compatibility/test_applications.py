@@ -376,7 +376,7 @@ def test_a_limit_is_outlasted(client: Client, slow_gateway: Gateway) -> None:
     """Retries: after the time that a limit names, unseen by the application"""
     observed = client.observe("outlast limit", slow_gateway.url)
 
-    assert 0.4 < observed["longest_s"] < 4
+    assert observed["longest_s"] > 0.4
 
 
 @clients(PYTHON_0)

@@ -107,12 +107,6 @@ async def run_script() -> AsyncIterator[Script]:
         yield script
 
 
-@pytest.fixture
-async def script() -> AsyncIterator[Script]:
-    async with run_script() as running:
-        yield running
-
-
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def provider_urls() -> AsyncGenerator[tuple[str, str]]:
     async with run_sandbox(fault_proxy=True, today="2026-11-22") as handle:

@@ -2,7 +2,7 @@
 
 import base64
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from service.adapters.openai import wire
 from service.adapters.openai.wire import NotUnderstood, StreamFailed, decode_event
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
-from tests.adapters.openai.conftest import Script, open_backend, run_script
+from tests.adapters.openai.conftest import Script, open_backend
 
 CALL = ImageCall(
     model="gpt-image-2", prompt="a heron", n=1, parameters={}, safety_identifier="h", partial_images=2
@@ -36,12 +36,6 @@ class Shown:
 
     def show(self, number: int, data: bytes, resolved: Mapping[str, str]) -> None:
         self.stages.append((number, data, resolved))
-
-
-@pytest.fixture
-async def script() -> AsyncIterator[Script]:
-    async with run_script() as running:
-        yield running
 
 
 def b64(data: bytes) -> str:

@@ -1,0 +1,28 @@
+"""What tests of several adapters work with."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from service.adapters.pillow import PillowPictures
+from tests.adapters.openai.conftest import Script, run_script
+from tests.fakes.clock import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+async def pictures() -> AsyncIterator[PillowPictures]:
+    opened = PillowPictures(workers=1)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+async def script() -> AsyncIterator[Script]:
+    """A provider that answers byte for byte."""
+    async with run_script() as running:
+        yield running
