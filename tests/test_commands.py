@@ -6,7 +6,6 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,12 +69,6 @@ class Shell:
             if not name.upper().startswith(("GATEWAY_", "OPENAI_"))
         }
         return {**inherited, "GATEWAY_DATA_DIR": str(self.data_dir), **dict(self.settings)}
-
-
-@pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    with open_office(tmp_path_factory.mktemp("office")) as office:
-        yield office
 
 
 @pytest.fixture

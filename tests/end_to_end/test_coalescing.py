@@ -77,10 +77,6 @@ def sources_of(answer: httpx.Response) -> Counter[str]:
     return Counter({name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", header)})
 
 
-async def count_painted(sandbox: SandboxHandle) -> int:
-    return sum(len(entry["images"]) for entry in await sandbox.journal())
-
-
 async def test_a_thousand_identical_orders_in_two_processes_pay_once(
     replicas: Replicas, sandbox: SandboxHandle, redis: Redis
 ) -> None:
@@ -113,7 +109,7 @@ async def test_orders_of_any_size_share_the_images_of_the_largest(
     answers = await order_all(client, replicas, "boats of any size", [1, 3, 7, 10, 2, 5, 10, 1, 8, 4])
 
     everything = set(digests_of(answers[3]))
-    assert await count_painted(sandbox) == len(everything) == 10
+    assert await sandbox.count_painted() == len(everything) == 10
     for answer in answers:
         digests = digests_of(answer)
         assert len(set(digests)) == len(digests)
@@ -134,7 +130,7 @@ async def test_what_one_replica_made_is_a_hit_in_the_other_and_served_by_it(
     assert digests_of(first) == digests_of(second)
     assert second.headers["x-cost-microusd"] == "0"
     assert file.content.startswith(b"\x89PNG")
-    assert await count_painted(sandbox) == 2
+    assert await sandbox.count_painted() == 2
 
 
 async def test_a_killed_maker_is_replaced_once_its_claim_has_expired(
@@ -144,11 +140,11 @@ async def test_a_killed_maker_is_replaced_once_its_claim_has_expired(
     with run_gateway(replicas.root / "doomed", **replicas.settings) as doomed:
         async with asyncio.TaskGroup() as group:
             lost = group.create_task(fail_to_order(client, doomed, "a boat half made"))
-            await until_painting(sandbox, 1)
+            await sandbox.until_asked(1)
             waiting = group.create_task(order(client, replicas.gateways[0], "a boat half made"))
             doomed.kill()
             await lost
-            assert await count_painted(sandbox) == 1
+            assert await sandbox.count_painted() == 1
             assert not waiting.done()
             (pool,) = [name for name in await names_of(redis) if ":pool:" in name]
 
@@ -157,7 +153,7 @@ async def test_a_killed_maker_is_replaced_once_its_claim_has_expired(
     answer = waiting.result()
     assert sources_of(answer) == {"misses": 1}
     # One was paid for and lost with its maker; its hold stays until it is booked as unknown.
-    assert await count_painted(sandbox) == 2
+    assert await sandbox.count_painted() == 2
     assert [hold["images"] for hold in (await read_holds(redis, TEAM)).values()] == [1]
     assert (await read_ledger(redis, TEAM))["made|images"] == 1
 
@@ -165,13 +161,6 @@ async def test_a_killed_maker_is_replaced_once_its_claim_has_expired(
 async def fail_to_order(client: httpx.AsyncClient, gateway: Gateway, prompt: str) -> None:
     with pytest.raises(httpx.TransportError):
         await order(client, gateway, prompt)
-
-
-async def until_painting(sandbox: SandboxHandle, requests: int) -> None:
-    """Wait until the sandbox has begun *requests*."""
-    async with asyncio.timeout(10):
-        while len(await sandbox.journal(settle_s=0)) < requests:  # noqa: ASYNC110 - another process
-            await asyncio.sleep(0.01)
 
 
 @pytest.mark.usefixtures("sandbox")
@@ -215,4 +204,4 @@ async def test_a_strangers_image_in_the_pool_is_made_anew(
 
     assert answer.status_code == 200, answer.text
     assert sources_of(answer) == {"misses": 1}
-    assert await count_painted(sandbox) == 2
+    assert await sandbox.count_painted() == 2

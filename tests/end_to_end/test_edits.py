@@ -3,7 +3,6 @@
 import threading
 import time
 from collections.abc import Iterator
-from uuid import uuid4
 
 import httpx
 import psutil
@@ -28,22 +27,13 @@ from tests.http.house import (
 
 MIB = 1024 * 1024
 
+pytestmark = pytest.mark.usefixtures("nothing_stays")
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with open_house(tmp_path_factory.mktemp("edits")) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(house: House) -> Iterator[None]:
-    with house.unharmed():
-        yield
-
-
-@pytest.fixture
-def prompt() -> str:
-    return f"a boat, number {uuid4().hex}"
 
 
 def edit_old(house: House, prompt: str, size: int, **files: Image.Image) -> Image.Image:

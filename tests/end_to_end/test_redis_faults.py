@@ -5,14 +5,13 @@ import itertools
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 from redis.asyncio import Redis
 
 from service.adapters.redis.client import open_client
@@ -26,7 +25,7 @@ from tests.adapters.redis.orders import (
     read_ledger,
 )
 from tests.processes import Gateway, Valkey, free_port, run_gateway, run_valkey
-from tests.sandbox.process import SandboxHandle, run_sandbox
+from tests.sandbox.process import SandboxHandle
 
 RECOVERED_S = 2.0
 IMAGES_PER_MIN = 60
@@ -36,12 +35,6 @@ TEAM = "open"
 
 _prompts = (f"boat {number}" for number in itertools.count())
 _users = (f"user {number}" for number in itertools.count())
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sandbox_url() -> AsyncGenerator[str]:
-    async with run_sandbox() as handle:
-        yield handle.url
 
 
 @dataclass(slots=True)

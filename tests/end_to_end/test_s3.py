@@ -34,11 +34,6 @@ def redirecting(tmp_path_factory: pytest.TempPathFactory, s3: S3Server) -> Itera
         yield house
 
 
-@pytest.fixture
-def prompt() -> str:
-    return f"a lighthouse, number {uuid4().hex}"
-
-
 def path_in_bucket(link: httpx.URL) -> str:
     name = link.path.rpartition("/")[2]
     return f"images/{name[:2]}/{name}"

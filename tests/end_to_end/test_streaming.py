@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import httpx
 import orjson
@@ -55,11 +54,6 @@ def nothing_stays(house: House) -> Iterator[None]:
     house.behave(paint="flat")
     with house.unharmed():
         yield
-
-
-@pytest.fixture
-def prompt() -> str:
-    return f"a lighthouse, number {uuid4().hex}"
 
 
 def listen(house: House, prompt: str, model: str = "gpt-image-2", **fields: object) -> list[Event]:

@@ -19,17 +19,13 @@ from tests.http.house import (
     text,
 )
 
+pytestmark = pytest.mark.usefixtures("nothing_stays")
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with open_house(tmp_path_factory.mktemp("variations")) as opened:
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(house: House) -> Iterator[None]:
-    with house.unharmed():
-        yield
 
 
 def test_four_variations_are_four_calls_with_words_of_their_own(house: House) -> None:

@@ -35,17 +35,13 @@ from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_failure, a_grant, a_rate_limit, a_refusal, a_variant, an_image, an_order
 from tests.gateway.assembly import KEYS, Assembly, read
+from tests.gateway.facts import error
 
 UNDER_WAY = a_grant(is_under_way=True)
 
 
 def a_keyed_order(**override: object) -> ImageOrder:
     return an_order(**{"idempotency_key": "once", **override})
-
-
-def error(facts: list[OrderFact]) -> GatewayError | None:
-    assert isinstance(facts[-1], OrderDone)
-    return facts[-1].error
 
 
 def images(facts: list[OrderFact]) -> list[Image]:

@@ -11,7 +11,6 @@ from service.domain.images import (
     CallFailed,
     Delivery,
     ImageReady,
-    OrderDone,
     OrderFact,
     Source,
 )
@@ -28,6 +27,7 @@ from tests.fakes.values import (
     an_order,
 )
 from tests.gateway.assembly import Assembly, read
+from tests.gateway.facts import error
 
 OTHER_KINDS = [kind for kind in FailureKind if kind is not FailureKind.REFUSED]
 
@@ -43,11 +43,6 @@ class FakeModerator:
         self.judged.append(prompt)
         self.deadlines_s.append(deadline_s)
         return a_refusal(code="moderation_blocked") if "forbidden" in prompt else None
-
-
-def error(facts: list[OrderFact]) -> GatewayError | None:
-    assert isinstance(facts[-1], OrderDone)
-    return facts[-1].error
 
 
 def refused_with(facts: list[OrderFact]) -> list[str | None]:

@@ -1,18 +1,15 @@
 """What the tests of the HTTP edge share: a provider that keeps a journal, gateways in front of it, clients."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.processes import REPOSITORY, Gateway, run_gateway
+from tests.processes import Gateway, run_gateway, run_sandbox
 
 
 class SandboxJournal:
@@ -34,12 +31,8 @@ class SandboxJournal:
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxJournal]:
     """A sandbox, by its journal."""
     path = tmp_path_factory.mktemp("sandbox") / "journal.jsonl"
-    command = [sys.executable, "-m", "service.sandbox", "--exit-with-parent", "--journal-file", str(path)]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        if process.stdout is None:
-            raise AssertionError("stdout is not a pipe")
-        yield SandboxJournal(orjson.loads(process.stdout.readline())["url"], path)
-        process.terminate()
+    with run_sandbox("--journal-file", str(path)) as url:
+        yield SandboxJournal(url, path)
 
 
 @pytest.fixture(scope="session")
@@ -55,12 +48,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, journal: SandboxJournal) -
 def client(gateway: Gateway) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client:
         yield client
-
-
-@pytest.fixture
-def prompt() -> str:
-    """A prompt no other test has."""
-    return f"a lighthouse, number {uuid4().hex}"
 
 
 @pytest.fixture

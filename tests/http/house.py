@@ -8,8 +8,6 @@ import contextlib
 import hashlib
 import io
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import psutil
 from PIL import Image
 
-from tests.processes import REPOSITORY, Gateway, run_gateway
+from tests.processes import Gateway, run_gateway, run_sandbox
 
 BOUNDARY = "a-boundary"
 PATIENCE_S = 10.0
@@ -104,12 +101,8 @@ class House:
 @contextlib.contextmanager
 def open_house(directory: Path, **settings: object) -> Iterator[House]:
     """Run a sandbox and a gateway before it, without limits unless *settings* say otherwise."""
-    command = [sys.executable, "-m", "service.sandbox", "--exit-with-parent"]
     limits = {"default_policy__requests_per_min": 0, "default_policy__images_per_min": 0}
-    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        if process.stdout is None:
-            raise AssertionError("stdout is not a pipe")
-        url = orjson.loads(process.stdout.readline())["url"]
+    with run_sandbox() as url:
         given = {"openai_base_url": f"{url}/v1", "openai_api_key": "sk-ours", **limits, **settings}
         with (
             run_gateway(directory, **given) as gateway,
@@ -117,7 +110,6 @@ def open_house(directory: Path, **settings: object) -> Iterator[House]:
             httpx.Client(base_url=url, trust_env=False, timeout=60) as sandbox,
         ):
             yield House(gateway, client, sandbox, directory)
-        process.terminate()
 
 
 def until(condition: Callable[[], object]) -> None:

@@ -5,7 +5,6 @@ import hashlib
 import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -26,11 +25,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 @pytest.fixture(autouse=True)
 def behave(house: House) -> None:
     house.behave(paint="flat")
-
-
-@pytest.fixture
-def prompt() -> str:
-    return f"boat {uuid4().hex}"
 
 
 def order(house: House, key: str, prompt: str, **fields: object) -> httpx.Response:

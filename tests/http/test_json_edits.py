@@ -24,18 +24,14 @@ from tests.http.house import (
 
 MAX_IMAGES = 16
 
+pytestmark = pytest.mark.usefixtures("nothing_stays")
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with open_house(tmp_path_factory.mktemp("json")) as opened:
         opened.behave(paint="flat")
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(house: House) -> Iterator[None]:
-    with house.unharmed():
-        yield
 
 
 def order(house: House, *urls: str, **fields: Any) -> httpx.Response:

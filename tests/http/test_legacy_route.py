@@ -18,11 +18,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield opened
 
 
-@pytest.fixture
-def prompt() -> str:
-    return f"a lighthouse, number {uuid4().hex}"
-
-
 def ask(house: House, **fields: object) -> httpx.Response:
     return house.client.post(ROUTE, json=fields)
 

@@ -6,7 +6,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -42,11 +41,6 @@ def clients(tenants: Tenants) -> Iterator[dict[str, httpx.Client]]:
             "operator": tenants.client_of(ADMIN_KEY),
         }
         yield {name: stack.enter_context(client) for name, client in made.items()}
-
-
-@pytest.fixture
-def prompt() -> str:
-    return f"a lighthouse, number {uuid4().hex}"
 
 
 def file_of(tenants: Tenants, link: httpx.URL) -> Path:

@@ -1,7 +1,6 @@
 """`Prefer: return=partial`: what was made is answered, and what was not is told beside it."""
 
 from collections.abc import Iterator
-from uuid import uuid4
 
 import httpx
 import pytest
@@ -15,11 +14,6 @@ PARTIAL = {"prefer": "return=partial"}
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with open_house(tmp_path_factory.mktemp("partial")) as house:
         yield house
-
-
-@pytest.fixture
-def prompt() -> str:
-    return f"boat {uuid4().hex}"
 
 
 def order(house: House, prompt: str, n: int, **headers: str) -> httpx.Response:

@@ -35,18 +35,14 @@ MIB = 1024 * 1024
 FIELDS = (text("prompt", "a boat"), text("model", "gpt-image-2"), text("quality", "low"))
 END = f"--{BOUNDARY}--\r\n".encode()
 
+pytestmark = pytest.mark.usefixtures("nothing_stays")
+
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with open_house(tmp_path_factory.mktemp("uploads")) as opened:
         opened.behave(paint="flat")
         yield opened
-
-
-@pytest.fixture(autouse=True)
-def nothing_stays(house: House) -> Iterator[None]:
-    with house.unharmed():
-        yield
 
 
 @pytest.fixture

@@ -55,6 +55,16 @@ class SandboxHandle:
         entries: list[dict[str, Any]] = answer.json()["entries"]
         return entries
 
+    async def count_painted(self) -> int:
+        """Return how many images it has made."""
+        return sum(len(entry["images"]) for entry in await self.journal())
+
+    async def until_asked(self, requests: int) -> None:
+        """Wait until it has begun *requests*."""
+        async with asyncio.timeout(START_S):
+            while len(await self.journal(settle_s=0)) < requests:  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
+
     async def behave(self, **fields: object) -> None:
         """Replace the behaviour; what is left out is as at the start."""
         await self._ask("PUT", "/sandbox/behaviour", json=fields)
