@@ -12,7 +12,14 @@ from typing import Any
 import orjson
 import structlog
 
-from service.ports.telemetry import AdminActed, Crashed, StateFailed, Telemetry, TelemetryFact
+from service.ports.telemetry import (
+    AdminActed,
+    Crashed,
+    ImageSpilled,
+    StateFailed,
+    Telemetry,
+    TelemetryFact,
+)
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 
@@ -51,6 +58,10 @@ class LoggedTelemetry:
                 self._log.warning("state failed", operation=fact.operation, reason=fact.reason)
             case Crashed():
                 self._log.error("crashed", where=fact.where, id=fact.id, traceback=_traceback(fact.error))
+            case ImageSpilled(outcome="brought_home"):
+                self._log.info("spilled image brought home", image=fact.name)
+            case ImageSpilled():
+                self._log.warning("image spilled", image=fact.name, outcome=fact.outcome)
             case AdminActed(entry=entry):
                 self._log.info(
                     "audit", who=entry.who, act=entry.act, target=entry.target, details=entry.details

@@ -19,9 +19,11 @@ from service.ports.telemetry import (
     FilesDeleted,
     ImageDelivered,
     ImageForgotten,
+    ImageSpilled,
     InFlight,
     LimitDecided,
     RequestHandled,
+    SpillCounted,
     StateFailed,
     StoreCounted,
     TelemetryFact,
@@ -93,6 +95,10 @@ class PrometheusMetrics:
         self._files_deleted = self._counter(
             "imagegw_files_deleted", "Files of the store deleted: no team referred to them."
         )
+        self._spilled = self._counter(
+            "imagegw_images_spilled", "Images the store did not take, by what became of them.", "outcome"
+        )
+        self._spill = self._gauge("imagegw_spill_images", "Images that wait on this machine for the store.")
         self._admin_acts = self._counter("imagegw_admin_acts", "What admins did over HTTP.", "act")
         self._remaining_s = self._gauge(
             "imagegw_model_remaining_seconds",
@@ -112,7 +118,7 @@ class PrometheusMetrics:
         """Return all metrics in the text format."""
         return generate_latest(self.registry)
 
-    def record(self, fact: TelemetryFact) -> None:  # noqa: C901 - one arm a fact, nothing else
+    def record(self, fact: TelemetryFact) -> None:  # noqa: C901, PLR0912, PLR0915 - one arm a fact
         """Implement `Telemetry.record`."""
         match fact:
             case RequestHandled():
@@ -139,6 +145,10 @@ class PrometheusMetrics:
                 self._forgotten.labels(fact.reason).inc()
             case FilesDeleted():
                 self._files_deleted.inc(fact.files)
+            case ImageSpilled():
+                self._spilled.labels(fact.outcome).inc()
+            case SpillCounted():
+                self._spill.set(fact.images)
             case AdminActed(entry=entry):
                 self._admin_acts.labels(entry.act).inc()
 
@@ -159,6 +169,8 @@ class PrometheusMetrics:
             self._limits.labels(decision, "false")
         for where in ("order", "loop", "request"):
             self._crashes.labels(where)
+        for outcome in ("kept", "refused", "brought_home"):
+            self._spilled.labels(outcome)
 
     def _count_in_flight(self, fact: InFlight) -> None:
         for kind, change in (("orders", fact.orders), ("calls", fact.calls), ("waiters", fact.waiters)):

@@ -109,6 +109,21 @@ class FilesDeleted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSpilled:
+    """Fact: a picture the store did not take; *outcome* is `kept` in the spill, `refused` by it, or `brought_home`."""
+
+    name: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpillCounted:
+    """Fact: so many pictures wait in the spill for the store."""
+
+    images: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AdminActed:
     """Fact: an admin did something; *entry* is the line of the audit."""
 
@@ -127,6 +142,8 @@ TelemetryFact = (
     | StoreCounted
     | ImageForgotten
     | FilesDeleted
+    | ImageSpilled
+    | SpillCounted
     | AdminActed
 )
 

@@ -15,9 +15,11 @@ from service.ports.telemetry import (
     FilesDeleted,
     ImageDelivered,
     ImageForgotten,
+    ImageSpilled,
     InFlight,
     LimitDecided,
     RequestHandled,
+    SpillCounted,
     StateFailed,
     StoreCounted,
     TelemetryFact,
@@ -124,6 +126,13 @@ MODEL = {"model": "gpt-image-2"}
         (StoreCounted(images=3, size_bytes=2000), "imagegw_kept_bytes", {}, 2000.0),
         (ImageForgotten(reason="age"), "imagegw_images_forgotten_total", {"reason": "age"}, 1.0),
         (FilesDeleted(files=2), "imagegw_files_deleted_total", {}, 2.0),
+        (
+            ImageSpilled(name="a.png", outcome="kept"),
+            "imagegw_images_spilled_total",
+            {"outcome": "kept"},
+            1.0,
+        ),
+        (SpillCounted(images=4), "imagegw_spill_images", {}, 4.0),
     ],
 )
 def test_each_fact_is_counted_where_it_belongs(
@@ -171,6 +180,8 @@ def test_what_alerts_ask_for_is_there_before_anything_happened() -> None:
     }
     decisions = {sample.labels["decision"] for sample in families["imagegw_limit_decisions"].samples}
     assert decisions == {"allowed", "requests", "images"}
+    outcomes = {sample.labels["outcome"] for sample in families["imagegw_images_spilled"].samples}
+    assert outcomes == {"kept", "refused", "brought_home"}
     assert families["imagegw_build_info"].samples[0].labels == {"version": "1.2"}
 
 

@@ -1,0 +1,194 @@
+"""Pictures that were paid for and that the store did not take: kept beside it until it does.
+
+A remote store can go away between the order and its picture. What it does not take then
+goes into a spill of this machine (a directory, itself a store), bounded in bytes, and
+from there home by a loop, also after a restart. A picture is read from the spill first:
+it leaves it only once the store has it, so that it is always found in one of them.
+Several processes may share a spill; what two of them bring home is the same bytes.
+Processes that do not share it find its pictures only once they are home.
+Failure behaviour: closed. Where the spill takes nothing either, or is full, the store has
+failed. A spill that cannot be read hides no picture of the store, and makes none missing.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
+from service.ports.store import ImageFiles, ImageStore, StoredImage, StoreShelves
+from service.ports.telemetry import ImageSpilled, SpillCounted, Telemetry
+
+MOST_BYTES = 256 * 1024 * 1024
+_LEAST_BYTES = 64 * 1024
+"""What a small picture counts as, so that the spill is bounded in files, too."""
+_PIECE_BYTES = 256 * 1024
+_PAUSE_S = 1.0
+_UNREADABLE = (ImageMissing, StoreUnavailable)
+
+
+class Shelves(ImageStore, ImageFiles, StoreShelves, Protocol):
+    """A store as everybody sees it together."""
+
+
+class SpillingStore:
+    """Implements `ports.store.ImageStore`, `ports.store.ImageFiles` and `ports.store.StoreShelves` over two stores.
+
+    *home* is where pictures belong, *spill* where they wait, with at most *most_bytes*; processes that
+    share it may exceed that by what each of them writes at the same moment.
+    """
+
+    def __init__(
+        self, home: Shelves, *, spill: Shelves, telemetry: Telemetry, most_bytes: int = MOST_BYTES
+    ) -> None:
+        self._home = home
+        self._spill = spill
+        self._telemetry = telemetry
+        self._most_bytes = most_bytes
+        self._turn = asyncio.Lock()
+
+    async def put(self, name: str, data: bytes) -> None:
+        """Implement `ImageStore.put`; a store that is known to be down is not waited for."""
+        if await self._home.is_writable():
+            with suppress(StoreUnavailable):
+                await self._home.put(name, data)
+                return
+        try:
+            async with self._turn:
+                await self._keep(name, data)
+        except _UNREADABLE as error:
+            self._telemetry.record(ImageSpilled(name=name, outcome="refused"))
+            raise StoreUnavailable from error
+        self._telemetry.record(ImageSpilled(name=name, outcome="kept"))
+
+    async def get(self, name: str) -> bytes:
+        """Implement `ImageStore.get`."""
+        try:
+            return await self._spill.get(name)
+        except _UNREADABLE as error:
+            with _no_loss_by(error):
+                return await self._home.get(name)
+
+    async def is_writable(self) -> bool:
+        """Implement `ImageStore.is_writable`: a spill is for what is paid for already."""
+        return await self._home.is_writable()
+
+    async def size(self, name: str) -> int:
+        """Implement `ImageFiles.size`."""
+        try:
+            return await self._spill.size(name)
+        except _UNREADABLE as error:
+            with _no_loss_by(error):
+                return await self._home.size(name)
+
+    async def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Implement `ImageFiles.read`; what is spilled is read at once, since it may go home meanwhile."""
+        try:
+            data = await self._spill.get(name)
+        except _UNREADABLE as error:
+            with _no_loss_by(error):
+                async for piece in self._home.read(name, start, end):
+                    yield piece
+            return
+        end = min(end, len(data))
+        for offset in range(start, end, _PIECE_BYTES):
+            yield data[offset : min(offset + _PIECE_BYTES, end)]
+
+    async def presign(self, name: str, *, ttl_s: int) -> str | None:
+        """Implement `ImageFiles.presign`: what is spilled is not where such a link leads."""
+        with suppress(*_UNREADABLE):
+            await self._spill.size(name)
+            return None
+        return await self._home.presign(name, ttl_s=ttl_s)
+
+    async def modified_s(self, name: str) -> float:
+        """Implement `StoreShelves.modified_s`: of the younger one, where both have it.
+
+        What waits in the spill has an age although the store does not answer, so that it can go.
+        """
+        spilled_s: float | None = None
+        with suppress(*_UNREADABLE):
+            spilled_s = await self._spill.modified_s(name)
+        try:
+            home_s = await self._home.modified_s(name)
+        except _UNREADABLE:
+            if spilled_s is None:
+                raise
+            return spilled_s
+        return home_s if spilled_s is None else max(home_s, spilled_s)
+
+    async def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
+        """Implement `StoreShelves.list`; what is in both comes twice."""
+        async for image in self._spill.list(part):
+            yield image
+        async for image in self._home.list(part):
+            yield image
+
+    async def delete(self, names: Sequence[str]) -> None:
+        """Implement `StoreShelves.delete`: from the spill first, or it would bring them home again."""
+        await self._spill.delete(names)
+        await self._home.delete(names)
+
+    async def remove_remains(self, *, before_s: float) -> int:
+        """Implement `StoreShelves.remove_remains`."""
+        removed = await self._spill.remove_remains(before_s=before_s)
+        return removed + await self._home.remove_remains(before_s=before_s)
+
+    async def bring_home_forever(self) -> None:
+        """Empty the spill whenever the store takes what is in it.
+
+        Often: who shares the store and not the spill takes a picture for lost that is not home in time.
+        """
+        while True:
+            # A disk that cannot be read now is looked at again.
+            with suppress(StoreUnavailable):
+                await self.bring_home()
+            await asyncio.sleep(_PAUSE_S)
+
+    async def bring_home(self) -> None:
+        """Put what is in the spill into the store, as far as that takes it.
+
+        Raises:
+            StoreUnavailable: the spill cannot be read.
+        """
+        waiting = [image.name async for image in self._spill.list()]
+        left = len(waiting)
+        self._telemetry.record(SpillCounted(images=left))
+        for name in waiting:
+            if not await self._home.is_writable():
+                return
+            # One that the store does not take holds up none of the others.
+            with suppress(StoreUnavailable):
+                await self._move(name)
+                left -= 1
+                self._telemetry.record(SpillCounted(images=left))
+
+    async def _keep(self, name: str, data: bytes) -> None:
+        taken_bytes = max(len(data), _LEAST_BYTES)
+        async for image in self._spill.list():
+            if image.name != name:
+                taken_bytes += max(image.size_bytes, _LEAST_BYTES)
+        if taken_bytes > self._most_bytes:
+            raise StoreUnavailable
+        await self._spill.put(name, data)
+
+    async def _move(self, name: str) -> None:
+        try:
+            data = await self._spill.get(name)
+        except ImageMissing:
+            # Deleted, damaged, or brought home by another process.
+            return
+        await self._home.put(name, data)
+        await self._spill.delete([name])
+        self._telemetry.record(ImageSpilled(name=name, outcome="brought_home"))
+
+
+@contextmanager
+def _no_loss_by(error: GatewayError) -> Iterator[None]:
+    """Call nothing missing that may be in a spill which could not be read: it would be paid for again."""
+    try:
+        yield
+    except ImageMissing:
+        if isinstance(error, StoreUnavailable):
+            raise error from None
+        raise
