@@ -7,12 +7,14 @@ what needs it is refused until it works.
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from service.adapters.links import SignedLinks
 from service.adapters.pillow import PillowPictures
 from service.adapters.redis.references import RedisReferences
 from service.adapters.redis.turns import RedisTurns
 from service.adapters.secrets import derive_key
+from service.adapters.spill import SpillingStore
 from service.adapters.store import ObjectStore
 from service.gateway.ownership import Ownership
 from service.gateway.retention import Retention, Rules
@@ -28,9 +30,13 @@ _LONGEST_ORDER_S = 2 * 3600.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """The store, who may refer to what in it, and the workers that change pictures."""
+    """The store, who may refer to what in it, and the workers that change pictures.
 
-    store: ObjectStore
+    *spill* is *store*, where that has one.
+    """
+
+    store: ObjectStore | SpillingStore
+    spill: SpillingStore | None
     references: RedisReferences
     pictures: PillowPictures
 
@@ -38,12 +44,13 @@ class Images:
 async def open_images(ground: Ground, stack: AsyncExitStack) -> Images:
     """Open the store and try it; *stack* ends the workers."""
     settings = ground.settings
-    store = ObjectStore(_store_url(settings), options=settings.store_options)
-    await store.probe()
+    home = ObjectStore(_store_url(settings), options=settings.store_options)
+    await home.probe()
+    spill = _open_spill(ground, home)
     pictures = PillowPictures(workers=_PICTURE_WORKERS)
     stack.callback(pictures.close)
     references = RedisReferences(ground.redis, clock=ground.clock, timeout_s=settings.redis_timeout_s)
-    return Images(store=store, references=references, pictures=pictures)
+    return Images(store=spill or home, spill=spill, references=references, pictures=pictures)
 
 
 def make_ownership(ground: Ground, images: Images) -> Ownership:
@@ -89,6 +96,14 @@ def open_uploads(settings: Settings) -> Path:
     directory = settings.data_dir / "uploads"
     sweep(directory, _LONGEST_ORDER_S)
     return directory
+
+
+def _open_spill(ground: Ground, home: ObjectStore) -> SpillingStore | None:
+    """Return *home* with a spill if it is elsewhere: a directory that fails would be on the same disk."""
+    directory = ground.settings.data_dir.resolve() / "spill"
+    if urlsplit(_store_url(ground.settings)).scheme == "file":
+        return None
+    return SpillingStore(home, spill=ObjectStore(directory.as_uri()), telemetry=ground.telemetry)
 
 
 def _store_url(settings: Settings) -> str:

@@ -64,6 +64,8 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             "notices": lambda: post_later(ground, is_done=is_greeted),
         }.items():
             orders.runner.keep(name, loop)
+        if images.spill:
+            orders.runner.keep("spill", images.spill.bring_home_forever)
         metrics.watch_models(
             {model.name: model.shutdown for model in catalog.models.values()}, ground.clock.today
         )
