@@ -1,4 +1,4 @@
-"""HTTP/1.1 parsing: uvicorn's httptools protocol with four repairs.
+"""HTTP/1.1 parsing: uvicorn's httptools protocol with five repairs.
 
 * An offer to upgrade, which every `java.net.http.HttpClient` makes (to h2c), is
   declined; httptools would otherwise swallow the body behind it
@@ -8,6 +8,8 @@
 * A client that takes nothing of its answer any more is disconnected: what it does not
   read lies in memory, and uvicorn waits for it for ever, even to close. To the application
   it is one that has gone away.
+* A client that has been answered and begins no other request is disconnected, whatever it
+  sends instead; uvicorn would wait for ever for the end of a body that nobody reads.
 """
 
 import struct
@@ -88,8 +90,12 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse *data*; a head that offers an upgrade is parsed once more without the offer."""
-        self._unset_keepalive_if_required()
+        """Parse *data*; a head that offers an upgrade is parsed once more without the offer.
+
+        Only a head ends the time an answered client may idle: the rest of a body that nobody
+        waits for, or blank lines, would otherwise hold the connection for ever. nginx gives
+        that rest less (`lingering_time`).
+        """
         while data and not self._is_refused:
             try:
                 self.parser.feed_data(data)
@@ -99,6 +105,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
             except httptools.HttpParserError:
                 self._refuse(_MALFORMED)
         if self._in_head and not self._is_refused:
+            self._unset_keepalive_if_required()
             self._head_bytes += len(data)
             self._start_timer()
             if self._head_bytes > MAX_HEAD_BYTES:
@@ -118,6 +125,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         self._in_head = False
         self._discarded_bytes = 0
         self._stop_timer()
+        self._unset_keepalive_if_required()
         fields_bytes = sum(len(name) + len(value) + _FIELD_BYTES for name, value in self.headers)
         if len(self.url) + fields_bytes > MAX_HEAD_BYTES:
             self._refuse(_TOO_LARGE)
@@ -135,9 +143,15 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is complete."""
-        if not self._offers_upgrade and not self._is_refused:
-            super().on_message_complete()
+        """A request is complete; who was answered before may idle from now on."""
+        if self._offers_upgrade or self._is_refused:
+            return
+        super().on_message_complete()
+        if self.timeout_keep_alive_task is not None:
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def pause_writing(self) -> None:
         """More is waiting for the client than its connection takes."""
