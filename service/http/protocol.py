@@ -1,4 +1,4 @@
-"""HTTP/1.1 parsing: uvicorn's httptools protocol with five repairs.
+"""HTTP/1.1 parsing: uvicorn's httptools protocol with six repairs.
 
 * An offer to upgrade, which every `java.net.http.HttpClient` makes (to h2c), is
   declined; httptools would otherwise swallow the body behind it
@@ -10,6 +10,8 @@
   it is one that has gone away.
 * A client that has been answered and begins no other request is disconnected, whatever it
   sends instead; uvicorn would wait for ever for the end of a body that nobody reads.
+* That a client has gone away is told to the request that runs; uvicorn tells the one that
+  came last, which may still be waiting for its turn.
 """
 
 import struct
@@ -20,7 +22,8 @@ from termios import TIOCOUTQ
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from service.http.errors import Problem
 
@@ -58,6 +61,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         "_in_head",
         "_is_refused",
         "_offers_upgrade",
+        "_running",
         "_stall_check_s",
         "_stall_timer",
         "_stalled_checks",
@@ -76,6 +80,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         self._discarded_bytes = 0
         self._offers_upgrade = False
         self._is_refused = False
+        self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: Any) -> None:
         """Start waiting for the first head."""
@@ -83,10 +88,14 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """Stop waiting, and tell the request that runs."""
         self._stop_timer()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
+        if self._running is not None and not self._running.response_complete:
+            # With requests behind it. From now on it writes nothing, so that nobody asks what was not taken.
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -131,6 +140,9 @@ class GatewayHttpProtocol(HttpToolsProtocol):
             self._refuse(_TOO_LARGE)
         else:
             super().on_headers_complete()
+            if len(self.pipeline) == 1:
+                # uvicorn reads nothing while one waits, and who reads nothing is not told that the client has gone.
+                self.flow.resume_reading()
 
     def on_body(self, body: bytes) -> None:
         """Collect the body; of one that was answered before it ended, discard a bounded rest."""
@@ -167,6 +179,10 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         """The answer was written, which is not to say that it was taken."""
         self._watch_reader()
         super().on_response_complete()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _watch_reader(self) -> None:
         if self._stall_timer is None:

@@ -6,6 +6,7 @@ On a real server with the gateway's own parser and loop, on real sockets; only i
 import asyncio
 import base64
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -53,8 +54,10 @@ class ImpatientProtocol(GatewayHttpProtocol):
 class Server:
     port: int
     connections: set[Any]
+    was_begun: threading.Event = field(default_factory=threading.Event)
+    """Set once the request that waits for its client to leave has begun to."""
     was_left: threading.Event = field(default_factory=threading.Event)
-    """Set once the endless stream ended, because its reader had gone."""
+    """Set once that request, or the endless stream, ended because its client had gone."""
 
 
 @contextlib.contextmanager
@@ -92,7 +95,15 @@ def server() -> Iterator[Server]:
 
         return StreamingResponse(pieces())
 
-    with run_server(Starlette(routes=[Route("/answer", answer), Route("/stream", stream)])) as running:
+    async def wait(request: Request) -> Response:
+        running.was_begun.set()
+        while not await request.is_disconnected():
+            await request.receive()
+        running.was_left.set()
+        return Response()
+
+    routes = [Route("/answer", answer), Route("/stream", stream), Route("/wait", wait)]
+    with run_server(Starlette(routes=routes)) as running:
         yield running
 
 
@@ -146,6 +157,35 @@ def test_who_stops_reading_a_stream_has_gone_away(server: Server) -> None:
 
         assert server.was_left.wait(PATIENCE_S)
         until(lambda: not server.connections)
+
+
+def test_who_stops_reading_has_gone_away_with_requests_behind_it_too(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What runs is told, not what came last; it would go on writing to a connection that is no more."""
+    with connect(server, get("/stream") + get("/answer")) as connection:
+        assert connection.recv(1000)
+
+        assert server.was_left.wait(PATIENCE_S)
+        until(lambda: not server.connections)
+
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("behind", [b"", get("/wait"), get("/wait")[:-1], get("/wait") * 3])
+def test_that_a_client_leaves_is_noticed_with_requests_behind_it_too(server: Server, behind: bytes) -> None:
+    with connect(server, get("/wait") + behind):
+        assert server.was_begun.wait(PATIENCE_S)
+
+    assert server.was_left.wait(PATIENCE_S)
+
+
+def test_that_a_client_leaves_is_noticed_with_a_request_that_came_later(server: Server) -> None:
+    with connect(server, get("/wait")) as connection:
+        assert server.was_begun.wait(PATIENCE_S)
+        connection.sendall(get("/wait"))
+
+    assert server.was_left.wait(PATIENCE_S)
 
 
 def test_who_reads_slowly_gets_it_all(server: Server) -> None:
