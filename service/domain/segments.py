@@ -17,8 +17,8 @@ MOST_SEGMENTS = 8192
 """What is walked where others wait, three milliseconds. 48 MB of pixels, in libpng's pieces of 8 KB, are 6144."""
 
 _FILL = re.compile(rb"\xff{1,256}")
-_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))
-"""JPEG markers that stand alone: TEM and RST0 to RST7."""
+_WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD8))
+"""JPEG markers that stand alone: TEM and RST0 to RST7; and none, a zero."""
 
 Segment = tuple[bytes, int, int]
 """Its name, and where its content starts and ends; the end may be behind that of the file."""
@@ -53,12 +53,17 @@ def png_chunks(data: bytes) -> Iterator[Segment]:
 
 
 def jpeg_segments(data: bytes) -> Iterator[Segment]:
-    """Yield the segments before the first scan by their marker's code.
+    """Yield the segments before the first scan by their marker's code; what stands between them has the code 0.
 
-    Fill bytes and markers that stand alone count too: 256 of the former, each of the latter.
+    Decoders skip it with a warning: whatever is not 0xFF, and 0xFF before a zero. It counts
+    too, as do fill bytes, 256 as one, and markers that stand alone.
     """
     position = len(JPEG)
-    while position + 4 <= len(data) and data[position] == 0xFF:
+    while 0 <= position <= len(data) - 4:
+        if data[position] != 0xFF:
+            start, position = position, data.find(b"\xff", position)
+            yield b"\x00", start, position if position >= 0 else len(data)
+            continue
         marker = data[position + 1]
         if marker in (0xD9, 0xDA):
             return

@@ -208,9 +208,12 @@ def test_the_blocks_of_an_extension_count_too(blocks: bytes) -> None:
     assert has_credentials(file[:GIF_PALETTE_END] + extension + file[GIF_PALETTE_END:]) is None
 
 
-@pytest.mark.parametrize("between", [b"\xff", b"\xff\xff\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xd7\xff\x01"])
+@pytest.mark.parametrize(
+    "between",
+    [b"\xff", b"\xff\xff\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xd7\xff\x01", b"\x00", b"\xff\x00", b"\r\n"],
+)
 def test_what_may_stand_between_segments_of_a_jpeg_hides_nothing(between: bytes) -> None:
-    """Fill bytes, and markers that stand alone."""
+    """Fill bytes, markers that stand alone, and what decoders skip."""
     file = with_jpeg_segment()
 
     assert has_credentials(file[:2] + between + file[2:])

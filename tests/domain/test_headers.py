@@ -1,10 +1,12 @@
 """Format and pixels are read from where they stand, and nothing else has to be sound."""
 
 import io
+import struct
+import warnings
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -16,6 +18,16 @@ def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (320, 200), **
     file = io.BytesIO()
     Image.new(mode, size).save(file, kind, **options)
     return file.getvalue()
+
+
+def decoded_size(file: bytes) -> tuple[int, int] | None:
+    """Return the size of a picture whose pixels can all be decoded."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(file)) as image:
+            image.load()
+            return image.size
+    except (OSError, ValueError, SyntaxError, LookupError, struct.error, Image.DecompressionBombError):
+        return None
 
 
 @pytest.mark.parametrize(
@@ -76,6 +88,57 @@ def test_a_jpeg_that_is_crowded_before_its_frame_is_not_waited_for() -> None:
     with pytest.raises(Crowded):
         read_header(crowded)
     assert read_crowded_header(crowded) == ("jpeg", 320, 200)
+
+
+STRAY = (b"\x00", bytes(16), b"text", b"\r\n", b"\xff\x00", b"\xff\x00x\xff\x00", b"\xff", b"\xff\x01")
+"""What stands between the segments of some JPEGs; decoders warn of it and go on."""
+
+
+def segment_ends(file: bytes) -> list[int]:
+    """Return where the segments of a sound JPEG end, before its scan."""
+    ends = [2]
+    while file[ends[-1] + 1] != 0xDA:
+        ends.append(ends[-1] + 2 + int.from_bytes(file[ends[-1] + 2 : ends[-1] + 4]))
+    return ends
+
+
+JPEGS = tuple(encoded("JPEG", size=(32, 20), progressive=is_progressive) for is_progressive in (False, True))
+
+
+@pytest.mark.parametrize("stray", STRAY)
+@pytest.mark.parametrize("file", JPEGS)
+def test_stray_bytes_between_the_segments_of_a_jpeg_are_skipped(file: bytes, stray: bytes) -> None:
+    for end in segment_ends(file):
+        assert read_header(file[:end] + stray + file[end:]) == ("jpeg", 32, 20)
+
+
+@given(
+    st.sampled_from(JPEGS),
+    st.lists(st.tuples(st.integers(2, 300), st.sampled_from(STRAY) | st.binary(max_size=3)), max_size=3),
+    st.lists(st.tuples(st.integers(2, 300), st.integers(0, 255)), max_size=3),
+)
+@settings(max_examples=200)
+def test_every_jpeg_that_can_be_decoded_has_a_header(
+    file: bytes, strays: list[tuple[int, bytes]], changes: list[tuple[int, int]]
+) -> None:
+    damaged = bytearray(file)
+    for place, value in changes:
+        damaged[place] = value
+    for place, stray in strays:
+        damaged[place:place] = stray
+
+    size = decoded_size(bytes(damaged))
+
+    assert size is None or read_header(bytes(damaged)) == ("jpeg", *size)
+
+
+@pytest.mark.parametrize("stray", [b"\xff\x00", b"\x00\xff\xfe\x00\x02"])
+def test_a_jpeg_of_stray_bytes_is_not_waited_for(stray: bytes) -> None:
+    file = JPEGS[0][:2] + stray * MOST_SEGMENTS + JPEGS[0][2:]
+
+    with pytest.raises(Crowded):
+        read_header(file)
+    assert read_crowded_header(file) == ("jpeg", 32, 20)
 
 
 HEADS = (
