@@ -6,7 +6,7 @@ and "no" for whatever cannot be walked through. A file with more segments than a
 for is not searched to its end: of that one it is not known.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from service.domain import segments
 from service.domain.segments import Crowded, bounded
@@ -14,8 +14,6 @@ from service.domain.segments import Crowded, bounded
 _JUMBF_BOX = slice(12, 16)
 _BOX_TYPE = slice(24, 28)
 _MOST_DRAWING_BYTES = 4 * 1024 * 1024
-_MOST_NAME_BYTES = 32
-"""More than the longest element name that is looked for."""
 
 
 def has_credentials(data: bytes) -> bool | None:
@@ -66,7 +64,7 @@ def _in_gif(data: bytes) -> bool:
 def _in_svg(data: bytes) -> bool:
     """An element `c2pa:manifest` in the `metadata` of the drawing, outside of comments and quoted text."""
     is_in_metadata = False
-    for name in bounded(_element_names(data[:_MOST_DRAWING_BYTES])):
+    for name in bounded(segments.svg_elements(data[:_MOST_DRAWING_BYTES])):
         if name in (b"metadata", b"/metadata"):
             is_in_metadata = name == b"metadata"
         elif name == b"c2pa:manifest" and is_in_metadata:
@@ -75,24 +73,6 @@ def _in_svg(data: bytes) -> bool:
         raise Crowded
     return False
 
-
-def _element_names(data: bytes) -> Iterator[bytes]:
-    """Yield what follows every `<`; an empty name for comments, quoted text and instructions."""
-    position = data.find(b"<")
-    while position >= 0:
-        for opening, closing in _SKIPPED:
-            if data.startswith(opening, position):
-                end = data.find(closing, position)
-                yield b""
-                break
-        else:
-            end = data.find(b">", position)
-            words = data[position + 1 : min(end, position + _MOST_NAME_BYTES)].split(None, 1)
-            yield words[0].rstrip(b"/") if words and end > 0 else b""
-        position = data.find(b"<", end) if end > 0 else -1
-
-
-_SKIPPED = ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>"))
 
 _FORMATS: tuple[tuple[bytes, Callable[[bytes], bool]], ...] = (
     (segments.PNG, _in_png),

@@ -2,19 +2,42 @@
 
 PNG (ISO/IEC 15948, 11.2.2), JPEG (ITU-T T.81, B.2.2), WebP (RFC 9649, 2.5 to 2.7), GIF
 (GIF89a, 18); of an SVG only that it is one. Image libraries read all metadata on the way, which
-takes seconds of a file that has megabytes of it. Pure; None for whatever is none of these.
+takes seconds of a file that has megabytes of it. Pure; None for whatever is none of these, and
+for a header that nothing follows: a backend's error or its broken-off answer is not to be
+charged and cached. Whether what follows can be decoded is not found out here.
 """
 
 import zlib
 from collections.abc import Iterable
+from itertools import islice
 
-from service.domain.segments import JPEG, PNG, Segment, bounded, jpeg_segments
+from service.domain.segments import (
+    JPEG,
+    MOST_SEGMENTS,
+    PNG,
+    Segment,
+    bounded,
+    gif_palette_end,
+    jpeg_segments,
+    svg_elements,
+)
 
 Header = tuple[str, int, int]
 """Format, width and height."""
 
 _NO_FRAMES = (0xC4, 0xC8, 0xCC)
 """Markers between those of frames: Huffman tables, an extension, arithmetic conditioning."""
+
+_MOST_SEARCHED_BYTES = 1024 * 1024
+"""In how much content is looked for, milliseconds; a larger file has some. No error page is as large."""
+
+_SCAN = (b"\xff\xda",)
+_PIXELS = (b"IDAT", b"fdAT")
+_FRAMES = (b"VP8 ", b"VP8L", b"ANMF")
+_IMAGE = (b",",)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_MOST_CLOSING_BYTES = 64
+"""More than the closing tag of a drawing."""
 
 
 def read_header(data: bytes) -> Header | None:
@@ -28,10 +51,12 @@ def read_header(data: bytes) -> Header | None:
     if data.startswith(PNG):
         return _of_png(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _of_webp(data[:30])
-    if data[:6] in (b"GIF87a", b"GIF89a") and len(data) >= 10:
-        return "gif", int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
-    return ("svg", 0, 0) if data[:64].lstrip()[:4].lower() in (b"<svg", b"<?xm") else None
+        return _of_webp(data)
+    if data[:6] in (b"GIF87a", b"GIF89a") and len(data) >= 13:
+        size = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
+        return ("gif", *size) if _has_any(_IMAGE, data, gif_palette_end(data)) else None
+    begins_as_text = data[:64].removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"<")
+    return ("svg", 0, 0) if begins_as_text and _is_drawing(data) else None
 
 
 def read_crowded_header(data: bytes) -> Header | None:
@@ -43,9 +68,8 @@ def _of_jpeg(data: bytes, segments: Iterable[Segment]) -> Header | None:
     for marker, start, end in segments:
         if 0xC0 <= marker[0] <= 0xCF and marker[0] not in _NO_FRAMES:
             frame = data[start : min(end, start + 5)]
-            return (
-                ("jpeg", int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])) if len(frame) == 5 else None
-            )
+            size = int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])
+            return ("jpeg", *size) if len(frame) == 5 and _has_any(_SCAN, data, end) else None
     return None
 
 
@@ -54,12 +78,13 @@ def _of_png(data: bytes) -> Header | None:
     is_sound = data[8:16] == b"\x00\x00\x00\rIHDR" and data[29:33] == zlib.crc32(b"IHDR" + content).to_bytes(
         4
     )
-    return ("png", int.from_bytes(content[:4]), int.from_bytes(content[4:8])) if is_sound else None
+    size = int.from_bytes(content[:4]), int.from_bytes(content[4:8])
+    return ("png", *size) if is_sound and _has_any(_PIXELS, data, 33) else None
 
 
-def _of_webp(head: bytes) -> Header | None:
-    kind, content = head[12:16], head[20:]
-    if kind == b"VP8X" and len(content) == 10:
+def _of_webp(data: bytes) -> Header | None:
+    kind, content = data[12:16], data[20:30]
+    if kind == b"VP8X" and len(content) == 10 and _has_any(_FRAMES, data, 30):
         return "webp", 1 + int.from_bytes(content[4:7], "little"), 1 + int.from_bytes(content[7:10], "little")
     if kind == b"VP8L" and len(content) >= 5 and content[:1] == b"\x2f":
         bits = int.from_bytes(content[1:5], "little")
@@ -68,3 +93,30 @@ def _of_webp(head: bytes) -> Header | None:
         width, height = int.from_bytes(content[6:8], "little"), int.from_bytes(content[8:10], "little")
         return "webp", width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def _has_any(marks: tuple[bytes, ...], data: bytes, start: int) -> bool:
+    """Whether one of *marks* comes behind *start* and before the end of the file.
+
+    A search, not a walk: decoders step over what stands between segments, and differ in what
+    they step over. It may find what only looks like one, and misses none.
+    """
+    end = start + _MOST_SEARCHED_BYTES
+    return len(data) > end or any(0 <= data.find(mark, start, end) < len(data) - len(mark) for mark in marks)
+
+
+def _is_drawing(data: bytes) -> bool:
+    """Whether the root element is `svg`, behind whatever may precede it, and is closed."""
+    elements = islice(svg_elements(data[:_MOST_SEARCHED_BYTES]), MOST_SEGMENTS)
+    names = (name for name in elements if name and not name.startswith(b"!"))
+    if not _is_svg(next(names, b"")):
+        return False
+    closing = data.rfind(b"</", max(0, len(data) - _MOST_SEARCHED_BYTES))
+    if closing < 0:
+        return b"/>" in data[:_MOST_SEARCHED_BYTES] and next(names, None) is None
+    name, is_closed, _ = data[closing + 2 : closing + _MOST_CLOSING_BYTES].partition(b">")
+    return bool(is_closed) and _is_svg(name.rstrip())
+
+
+def _is_svg(name: bytes) -> bool:
+    return name.rpartition(b":")[2].lower() == b"svg"

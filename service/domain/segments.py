@@ -1,4 +1,4 @@
-"""The segments a picture's file is made of, one by one: PNG and RIFF chunks, JPEG segments, GIF blocks.
+"""The segments a picture's file is made of, one by one: PNG and RIFF chunks, JPEG segments, GIF blocks, elements of an SVG.
 
 Nothing is decoded and nothing copied but names; whatever cannot be walked through simply
 ends. A file of 64 MB can hold millions of empty segments, which take seconds: who walks where
@@ -19,6 +19,10 @@ MOST_SEGMENTS = 8192
 _FILL = re.compile(rb"\xff{1,256}")
 _WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD8))
 """JPEG markers that stand alone: TEM and RST0 to RST7; and none, a zero."""
+
+_MOST_NAME_BYTES = 32
+"""More than the longest element name that is looked for."""
+_SKIPPED = ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>"))
 
 Segment = tuple[bytes, int, int]
 """Its name, and where its content starts and ends; the end may be behind that of the file."""
@@ -95,8 +99,7 @@ def gif_extensions(data: bytes) -> Iterator[Segment]:
     """Yield the extensions before the first image by their label and first block, then their other blocks and the empty last."""
     if len(data) < 13:
         return
-    flags = data[10]
-    position = 13 + (3 << (flags % 8 + 1) if flags & 0x80 else 0)
+    position = gif_palette_end(data)
     while position + 2 < len(data) and data[position] == 0x21:
         label = data[position + 1 : position + 2]
         position += 3
@@ -106,3 +109,25 @@ def gif_extensions(data: bytes) -> Iterator[Segment]:
             if end == position:
                 break
             label, position = b"", end + 1
+
+
+def gif_palette_end(data: bytes) -> int:
+    """Return where the extensions and images begin."""
+    flags = data[10]
+    return 13 + (3 << (flags % 8 + 1) if flags & 0x80 else 0)
+
+
+def svg_elements(data: bytes) -> Iterator[bytes]:
+    """Yield the name that follows every `<`; an empty one for comments, quoted text and instructions."""
+    position = data.find(b"<")
+    while position >= 0:
+        for opening, closing in _SKIPPED:
+            if data.startswith(opening, position):
+                end = data.find(closing, position)
+                yield b""
+                break
+        else:
+            end = data.find(b">", position)
+            words = data[position + 1 : min(end, position + _MOST_NAME_BYTES)].split(None, 1)
+            yield words[0].rstrip(b"/") if words and end > 0 else b""
+        position = data.find(b"<", end) if end > 0 else -1

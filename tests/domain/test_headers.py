@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from service.domain.headers import Header, read_crowded_header, read_header
 from service.domain.segments import MOST_SEGMENTS, Crowded
@@ -18,6 +19,12 @@ def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (320, 200), **
     file = io.BytesIO()
     Image.new(mode, size).save(file, kind, **options)
     return file.getvalue()
+
+
+def padding_of_png(size_bytes: int) -> PngInfo:
+    padding = PngInfo()
+    padding.add(b"prVt", bytes(size_bytes))
+    return padding
 
 
 def decoded_size(file: bytes) -> tuple[int, int] | None:
@@ -58,9 +65,92 @@ def test_sizes_of_webp_are_right_to_the_last_bit(size: tuple[int, int], options:
     assert read_header(encoded("WEBP", size=size, **options)) == ("webp", *size)
 
 
-@pytest.mark.parametrize("data", [b"<svg>", b' \n<?xml version="1.0"?><svg/>', b"<SVG >"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"<svg></svg>",
+        b' \n<?xml version="1.0"?><svg/>',
+        b"<SVG ></SVG >\n",
+        b"\xef\xbb\xbf<svg width='8'\n/>",
+        b"<!-- <html> --><svg><rect/></svg><!-- made by hand -->",
+        b'<?xml version="1.0"?><?xml-stylesheet href="a"?><svg:svg xmlns:svg="b"><svg:rect/></svg:svg>',
+        b'<!DOCTYPE svg PUBLIC "-//W3C//DTD SVG 1.1//EN" "a" [<!ENTITY b "c">]>\n<svg\nid="d"><g></g></svg>',
+    ],
+)
 def test_a_drawing_has_no_pixels(data: bytes) -> None:
     assert read_header(data) == ("svg", 0, 0)
+
+
+def test_a_drawing_may_be_large_but_not_its_preface() -> None:
+    for element in (b"<g/>", b"<g></g>"):
+        assert read_header(b"<svg>" + element * 300_000 + b"</svg>") == ("svg", 0, 0)
+    assert read_header(b"<!---->" * 2 * MOST_SEGMENTS + b"<svg/>") is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+        b'<?xml version="1.0"?>',
+        b"<!DOCTYPE html><html><svg></svg></html>",
+        b"<html><svg></svg></html>",
+        b"<!-- <svg></svg> -->",
+        b"<svgs></svgs>",
+        b"an <svg></svg>",
+        b"<",
+    ],
+)
+def test_what_has_another_root_is_no_drawing(data: bytes) -> None:
+    assert read_header(data) is None
+
+
+def test_a_drawing_that_is_cut_off_tells_nothing() -> None:
+    file = b'<?xml version="1.0"?><svg xmlns="a"><g><rect/></g><!-- b --><rect/></svg>'
+    assert read_header(file)
+
+    assert {read_header(file[:end]) for end in range(len(file))} == {None}
+
+
+BARE = {
+    "PNG": encoded("PNG")[:33] + b"\x00\x00\x00\x00IEND\xaeB\x60\x82",
+    "JPEG": b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x10\x00\x10\x01\x01\x11\x00\xff\xd9",
+    "JPEG, scan without data": b"\xff\xd8\xff\xc0\x00\x0b\x08\x00\x10\x00\x10\x01\x01\x11\x00\xff\xda",
+    "WebP": b"RIFF\x16\x00\x00\x00WEBPVP8X\x0a\x00\x00\x00\x00\x00\x00\x00\x13\x00\x00\x1d\x00\x00",
+    "GIF": b"GIF89a\x05\x00\x05\x00\x00\x00\x00\x3b",
+    "GIF with a palette": b"GIF89a\x05\x00\x05\x00\x80\x00\x00,,,,,,\x3b",
+}
+
+
+@pytest.mark.parametrize("file", BARE.values(), ids=BARE)
+def test_a_header_that_no_pixels_follow_tells_nothing(file: bytes) -> None:
+    assert decoded_size(file) is None
+
+    assert read_header(file) is None
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
+def test_the_pixels_of_moving_pictures_are_found(kind: str) -> None:
+    file = encoded(kind, save_all=True, append_images=[Image.new("RGB", (320, 200), "red")])
+
+    assert read_header(file) == (kind.lower(), 320, 200)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("PNG", {"pnginfo": padding_of_png(2_000_000)}),
+        ("JPEG", {"icc_profile": bytes(2_000_000)}),
+        ("WEBP", {"icc_profile": bytes(2_000_000)}),
+        ("GIF", {"comment": bytes(2_000_000)}),
+    ],
+    ids=["PNG", "JPEG", "WebP", "GIF"],
+)
+def test_pixels_behind_megabytes_of_metadata_are_taken_for_granted(
+    kind: str, options: dict[str, Any]
+) -> None:
+    file = encoded(kind, **options)
+
+    assert read_header(file) == (kind.lower(), *(decoded_size(file) or ()))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
@@ -130,6 +220,32 @@ def test_every_jpeg_that_can_be_decoded_has_a_header(
     size = decoded_size(bytes(damaged))
 
     assert size is None or read_header(bytes(damaged)) == ("jpeg", *size)
+
+
+OTHERS = (
+    *(encoded(kind, size=(32, 20)) for kind in ("PNG", "GIF", "WEBP")),
+    encoded("WEBP", "RGBA", (32, 20), exif=b"Exif\x00\x00"),
+)
+
+
+@given(
+    st.sampled_from(OTHERS),
+    st.lists(st.tuples(st.integers(12, 300), st.integers(0, 255)), max_size=3),
+    st.lists(st.tuples(st.integers(12, 300), st.binary(min_size=1, max_size=3)), max_size=1),
+)
+@settings(max_examples=200)
+def test_whatever_can_be_decoded_has_a_header(
+    file: bytes, changes: list[tuple[int, int]], strays: list[tuple[int, bytes]]
+) -> None:
+    """Not always the same size: a GIF's frame may stick out of it."""
+    damaged = bytearray(file)
+    for place, value in changes:
+        if place < len(damaged):
+            damaged[place] = value
+    for place, stray in strays:
+        damaged[place:place] = stray
+
+    assert decoded_size(bytes(damaged)) is None or read_header(bytes(damaged)) is not None
 
 
 @pytest.mark.parametrize("stray", [b"\xff\x00", b"\x00\xff\xfe\x00\x02"])
