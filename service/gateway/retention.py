@@ -6,7 +6,8 @@ a reference and they are an hour old. An image that is made again meanwhile is w
 anew by the store, which makes it young. One process works at a time, as long as its turn
 lasts, and never more than so much in one sweep; all of it may be done twice. What is younger
 than an order may last is spared: its order may still wait for other images, and would answer
-with a dead link. Only who deletes an image meanwhile gets that, as they wished.
+with a dead link. Two get that all the same: an order that waits with a hit which comes of
+age meanwhile, as any hit may right after its answer; and who deletes an image, as they wished.
 Failure behaviour: closed. Whatever does not answer ends the sweep, and the next one goes on.
 """
 
