@@ -25,11 +25,16 @@ from tests.http.wire import Connection, check_goes_on
 from tests.processes import free_port
 
 SPEED = 25
-IDLE_S = 3600
-"""Longer than any test: who is cut off here was cut off for its head or its body."""
+PATIENT_S = 3600
+"""Longer than any test: who is cut off then was cut off for its head or its body."""
+IDLE_S = 75
+"""How long the gateway lets a connection idle."""
 DRIP_S = 0.005
 DRIPS = 2000
 """Many times what fits into the time for a head."""
+REFUSED_BYTES = 100_000
+REFUSED = b"POST /refuse HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % REFUSED_BYTES
+"""An order that is answered before its body comes."""
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
@@ -56,14 +61,32 @@ async def echo(request: Request) -> Response:
     )
 
 
+async def refuse(_: Request) -> Response:
+    return Response(status_code=401)
+
+
 async def live(_: Request) -> Mapping[str, str] | Response:
     return Response(b'{"status":"ok"}', media_type="application/json")
 
 
 @pytest.fixture(scope="module")
 def fast_url() -> Iterator[str]:
+    yield from serve(PATIENT_S)
+
+
+@pytest.fixture(scope="module")
+def hasty_url() -> Iterator[str]:
+    """One that hangs up on who idles, as the gateway does."""
+    yield from serve(IDLE_S)
+
+
+def serve(idle_s: int) -> Iterator[str]:
     app = Starlette(
-        routes=[Route("/echo", echo, methods=["POST"]), Route("/livez", live)],
+        routes=[
+            Route("/echo", echo, methods=["POST"]),
+            Route("/refuse", refuse, methods=["POST"]),
+            Route("/livez", live),
+        ],
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
     )
     port = free_port()
@@ -73,7 +96,7 @@ def fast_url() -> Iterator[str]:
         http=GatewayHttpProtocol,
         lifespan="off",
         log_config=None,
-        timeout_keep_alive=IDLE_S,
+        timeout_keep_alive=idle_s,
     )
     server = uvicorn.Server(config)
     with asyncio.Runner(loop_factory=FastLoop) as runner:
@@ -132,6 +155,64 @@ def test_an_idle_connection_is_not_an_unfinished_head(fast_url: str) -> None:
         check_goes_on(connection)
         assert connection.wait_quietly(MAX_HEAD_S / SPEED * 2) == b""
         check_goes_on(connection)
+
+
+@pytest.mark.parametrize("rest", [b"", b"x"])
+def test_who_was_answered_may_take_no_longer_to_end_its_body_than_to_idle(
+    hasty_url: str, rest: bytes
+) -> None:
+    """Nobody reads it, and no other timer runs."""
+    with Connection(hasty_url) as connection:
+        connection.send(REFUSED)
+        assert connection.read_answer().status == 401
+        connection.send(rest)
+
+        assert connection.is_closed()
+
+
+def test_a_body_that_drips_behind_its_answer_is_cut_off_too(hasty_url: str) -> None:
+    """The time is for all that is left of it, not for each of its bytes."""
+    with Connection(hasty_url) as connection:
+        connection.send(REFUSED)
+        assert connection.read_answer().status == 401
+
+        assert connection.send_until_answered(_dripping(DRIPS)) < DRIPS
+
+
+def test_who_ends_a_body_behind_its_answer_may_idle_anew_and_go_on(hasty_url: str) -> None:
+    with Connection(hasty_url) as connection:
+        connection.send(REFUSED)
+        assert connection.read_answer().status == 401
+        time.sleep(IDLE_S / SPEED * 0.7)
+        connection.send(bytes(REFUSED_BYTES))
+        assert connection.wait_quietly(IDLE_S / SPEED * 0.7) == b""
+        check_goes_on(connection)
+
+        connection.send(REFUSED)
+        assert connection.read_answer().status == 401
+        connection.send(bytes(REFUSED_BYTES))
+        assert connection.is_closed()
+
+
+def test_blank_lines_do_not_keep_a_connection(hasty_url: str) -> None:
+    """They may come before a head (RFC 9112, 2.2), and begin none."""
+    with Connection(hasty_url) as connection:
+        check_goes_on(connection)
+        connection.send(b"\r\n")
+
+        assert connection.is_closed()
+
+
+def test_a_body_that_takes_longer_than_idling_is_read(hasty_url: str) -> None:
+    """On a connection that was answered before, and idled."""
+    with Connection(hasty_url) as connection:
+        check_goes_on(connection)
+        time.sleep((IDLE_S - MAX_BODY_S / 2) / SPEED)
+        connection.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n{")
+        time.sleep(MAX_BODY_S * 0.8 / SPEED)
+        connection.send(b"}")
+
+        assert connection.read_answer().body == b"{}"
 
 
 def _dripping(count: int) -> Iterator[bytes]:
