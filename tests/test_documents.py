@@ -18,7 +18,7 @@ from service.domain.callers import Resource
 from service.domain.errors import Billing, FailureKind, StateUnavailable
 from service.domain.images import Realm, Source
 from service.gateway.audit import Act
-from service.ports.telemetry import Crashed, ImageForgotten, InFlight, LimitDecided, StateFailed
+from service.ports.telemetry import Crashed, ImageForgotten, ImageSpilled, InFlight, LimitDecided, StateFailed
 from service.settings.policies import DefaultPolicy
 from service.settings.variables import JwtConfig, Settings
 from tests.processes import REPOSITORY
@@ -144,6 +144,7 @@ def test_metrics_md_has_every_value_of_every_closed_label() -> None:
         ("imagegw_limit_decisions_total", "decision"): {*Resource, *said(LimitDecided, "decision")},
         ("imagegw_in_flight", "kind"): {field.name for field in fields(InFlight)},
         ("imagegw_images_forgotten_total", "reason"): said(ImageForgotten, "reason"),
+        ("imagegw_images_spilled_total", "outcome"): said(ImageSpilled, "outcome"),
         ("imagegw_state_failures_total", "operation"): said(StateFailed, "operation"),
         ("imagegw_state_failures_total", "reason"): {
             *REASONS,
