@@ -67,11 +67,18 @@ def list_keys(
 ) -> None:
     """List keys, oldest first. The keys themselves are not kept and cannot be listed.
 
+    The secret is `lost` where GATEWAY_SECRETS no longer lists the one that a key was made with: it is refused.
+
     Example: `image-gateway keys list --team shop`
     """
-    keys = with_state(lambda administration, _: administration.list_keys(team))
+
+    async def look(administration: Administration, _: Usage) -> list[tuple[ApiKey, bool | None]]:
+        keys = await administration.list_keys(team)
+        return [(key, administration.has_its_secret(key)) for key in keys]
+
+    keys = with_state(look)
     show_table(
-        ("id", "team", "user", "role", "policy", "key", "created", "expires"),
+        ("id", "team", "user", "role", "policy", "key", "created", "expires", "secret"),
         [
             (
                 key.id,
@@ -82,8 +89,9 @@ def list_keys(
                 key.hint,
                 show_instant(key.created_s),
                 show_instant(key.expires_s) or "never",
+                {True: "listed", False: "lost", None: None}[has_secret],
             )
-            for key in keys
+            for key, has_secret in keys
         ],
     )
 

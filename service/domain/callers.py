@@ -120,7 +120,8 @@ class ApiKey:
     """What is known of an API key; never the key itself.
 
     *user* is the name an admin gave; *hint* shows its first and last characters.
-    *expires_s* 0 means never.
+    *expires_s* 0 means never. *secret_mark* tells the secret it was hashed with from
+    others; it is empty for keys of earlier versions.
     """
 
     id: str
@@ -131,6 +132,7 @@ class ApiKey:
     created_s: int
     policy: str | None = None
     expires_s: int = 0
+    secret_mark: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

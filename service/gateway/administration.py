@@ -146,6 +146,7 @@ class Administration:
             created_s=int(self.clock.wall_s()),
             policy=new.policy,
             expires_s=new.expires_s,
+            secret_mark=self.callers.secret_mark(),
         )
         details = {
             "user": self.callers.person(key.user),
@@ -180,6 +181,10 @@ class Administration:
         """Return the keys of *team*, or all there are, oldest first; raises `StateUnavailable`."""
         names = [team] if team is not None else [each.name for each in await self.teams()]
         return [key for name in names for key in await self.registrar.list_keys(name)]
+
+    def has_its_secret(self, key: ApiKey) -> bool | None:
+        """Whether the secret that *key* was made with is still listed: without it the key is refused; None: not known."""
+        return self.callers.takes_keys_of(key.secret_mark)
 
     async def put_policy(self, who: str, policy: Policy) -> None:
         """Make a policy or replace it.

@@ -40,6 +40,7 @@ LOOK_PAUSE_S = 0.5
 _MAX_KNOWN = 20_000
 _MAX_UNKNOWN = 20_000
 _UNKNOWN_S = 5.0
+_MARK_CHARACTERS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,6 +228,16 @@ class Callers:
         """Return the hash under which a token is kept from now on."""
         return keyed_hash(self._credentials.token_keys[0], token)
 
+    def secret_mark(self) -> str:
+        """Return what tells the secret of new keys from others."""
+        return _mark_of(self._credentials.token_keys[0])
+
+    def takes_keys_of(self, secret_mark: str) -> bool | None:
+        """Whether keys with this mark can be found by the secrets that are listed; None where nobody noted it."""
+        if not secret_mark:
+            return None
+        return any(_mark_of(token_key) == secret_mark for token_key in self._credentials.token_keys)
+
     def _hash_person(self, text: str) -> str:
         return keyed_hash(self._credentials.person_key, text)
 
@@ -303,6 +314,11 @@ class Callers:
         if policy is None:
             raise PermissionDenied(f"The policy '{name}' of these credentials does not exist.")
         return policy
+
+
+def _mark_of(token_key: bytes) -> str:
+    # No API key reads so; a part is enough to tell a handful of secrets apart.
+    return keyed_hash(token_key, "which secret")[:_MARK_CHARACTERS]
 
 
 def _unknown_key() -> Unauthenticated:

@@ -1,7 +1,8 @@
 """What gateways and commands on one Redis tell each other: which secrets count, which names a file has taken.
 
 Failure behaviour: a gateway serves all the same while Redis is away, and leaves its
-notices once it is back; a command with secrets that are not the gateway's is refused.
+notices once it is back, and says what is lost with secrets it is not given; a command with
+secrets that are not the gateway's is refused.
 """
 
 import asyncio
@@ -74,11 +75,9 @@ async def _post_notices(ground: Ground) -> None:
     check, ours = await notices.read_secret_check(), _secret_checks(ground.surroundings)
     # By the newest what is made from now on is hashed, by the oldest people and orders are.
     in_use = f"{ours[0]} {ours[-1]}"
-    if check is not None and not set(check.split()) & set(ours):
-        _log.warning(
-            "GATEWAY_SECRETS are not those that this Redis was used with: keys, links and the hashes of people "
-            "made with the old ones mean nothing now. List the old secret behind the new one to keep them"
-        )
+    if check is not None:
+        _warn_of_lost_secrets(check, ours)
+    # The one that started last has the word, so that a secret can be given up; it was told what that costs.
     if check != in_use:
         await notices.put_secret_check(in_use)
     declared = ground.settings.file
@@ -88,6 +87,28 @@ async def _post_notices(ground: Ground) -> None:
         models=frozenset(declared.models),
     )
     await notices.put_declared(names)
+
+
+def _warn_of_lost_secrets(check: str, ours: list[str]) -> None:
+    """Say what *check*, left by the gateway that started last, shows to be lost with the secrets we are given."""
+    newest, _, oldest = check.partition(" ")
+    if oldest not in ours:
+        _log.warning(
+            "GATEWAY_SECRETS does not list the secret by which people and orders were hashed here until now: "
+            "keys and links made with it are refused, people's limits, budgets and cached pictures start anew, "
+            "and a purge by name finds nothing of before. List it again, as the last one, to have all that back"
+        )
+    elif oldest != ours[-1]:
+        _log.warning(
+            "GATEWAY_SECRETS ends with another secret than the one by which people and orders were hashed here "
+            "until now: people's limits, budgets and cached pictures start anew, and a purge by name finds nothing "
+            "of before. List that one last to have them back, unless you have just done so with an older one"
+        )
+    if newest not in (*ours, oldest):
+        _log.warning(
+            "GATEWAY_SECRETS does not list the newest secret that this Redis was used with: this gateway refuses "
+            "keys and links made with it. List it too, in front if it is still the newest"
+        )
 
 
 def _notices(ground: Ground) -> RedisNotices:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from service.domain.callers import ApiKey, Role
 from service.domain.errors import InvalidOrder
-from service.gateway.administration import NewKey
+from service.gateway.administration import Administration, NewKey
 from service.http.admin.answers import Removed
 from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
 from service.http.query import read_query, text_parameter
@@ -41,6 +41,10 @@ class Key(BaseModel):
     hint: str
     created_at: int
     expires_at: int | None
+    secret_listed: bool | None = Field(
+        description="false: GATEWAY_SECRETS no longer lists the secret it was made with, so it is refused. "
+        "null: made before this was noted."
+    )
 
 
 class CreatedKey(Key):
@@ -73,9 +77,10 @@ async def create_key(request: Request, response: Response) -> CreatedKey:
         policy=fields.get("policy"),
         expires_s=fields.get("expires_at", 0),
     )
-    key, token = await administration_of(request).create_key(name_of_admin(request), new)
+    administration = administration_of(request)
+    key, token = await administration.create_key(name_of_admin(request), new)
     response.headers["cache-control"] = "no-store"
-    return CreatedKey(**vars(_describe(key)), key=token)
+    return CreatedKey(**vars(_describe(administration, key)), key=token)
 
 
 @router.get(
@@ -87,8 +92,9 @@ async def create_key(request: Request, response: Response) -> CreatedKey:
 async def list_keys(request: Request) -> KeyList:
     """List keys; tokens cannot be listed, they are not kept."""
     query = read_query(request, {"team"})
-    keys = await administration_of(request).list_keys(query.get("team"))
-    return KeyList(data=[_describe(key) for key in keys])
+    administration = administration_of(request)
+    keys = await administration.list_keys(query.get("team"))
+    return KeyList(data=[_describe(administration, key) for key in keys])
 
 
 @router.delete(
@@ -111,7 +117,7 @@ def _read_role(text: str) -> Role:
         ) from error
 
 
-def _describe(key: ApiKey) -> Key:
+def _describe(administration: Administration, key: ApiKey) -> Key:
     return Key(
         id=key.id,
         team=key.team,
@@ -121,4 +127,5 @@ def _describe(key: ApiKey) -> Key:
         hint=key.hint,
         created_at=key.created_s,
         expires_at=key.expires_s or None,
+        secret_listed=administration.has_its_secret(key),
     )
