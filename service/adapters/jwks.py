@@ -71,6 +71,16 @@ class JwksSource:
         self._keys: tuple[Key, ...] = ()
         self._loaded_at_s = self._failed_at_s = self._missed_at_s = -math.inf
 
+    def check_file(self) -> None:
+        """Read the keys once if they are in a file: one that is not there at the start is a mistake in its name.
+
+        Raises:
+            OSError: it cannot be read.
+            ValueError: no key of a key set can be taken from it.
+        """
+        if self._path is not None:
+            _parse_keys(_read_file(self._path))
+
     async def find(self, kid: str | None, algorithm: JWSAlgModel) -> Key:
         """Return the key *kid* if it is one for *algorithm*; without a *kid*, the only such key.
 

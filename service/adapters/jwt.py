@@ -51,6 +51,10 @@ _NOT_VALID = {
 }
 
 
+class AlgorithmsRefused(ValueError):
+    """An algorithm is not known, or nobody could be told apart by it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRules:
     """Which tokens are good, and which of their claims we read.
@@ -75,7 +79,7 @@ class TokenRules:
         if not self.issuer or not self.audience or not all(self.audience):
             raise ValueError("an issuer and at least one audience are needed, none of them empty")
         if not self.algorithms or not _ASYMMETRIC.issuperset(self.algorithms):
-            raise ValueError(f"the algorithms must be among {', '.join(sorted(_ASYMMETRIC))}")
+            raise AlgorithmsRefused(f"the algorithms must be among {', '.join(sorted(_ASYMMETRIC))}")
         if not all((self.user_claim, self.team_claim, self.policy_claim)) or self.leeway_s < 0:
             raise ValueError("the names of claims must not be empty, nor the leeway negative")
 

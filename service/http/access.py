@@ -81,6 +81,10 @@ def _bearer_token(scope: Scope, *, is_required: bool) -> str | None:
         return None
     scheme, _, token = values[0].partition(b" ")
     token = token.strip()
+    if is_required and scheme.lower() == b"bearer" and len(token) > _MAX_TOKEN_BYTES:
+        raise Unauthenticated(
+            f"The key or token is longer than {_MAX_TOKEN_BYTES} bytes; no longer one is taken."
+        )
     if len(values) == 1 and scheme.lower() == b"bearer" and 0 < len(token) <= _MAX_TOKEN_BYTES:
         return str(token.decode("latin-1"))
     if is_required:

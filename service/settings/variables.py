@@ -209,9 +209,10 @@ class Settings(BaseSettings):
             )
         self._check_store()
         if "jwt" in self.auth:
-            for name in ("issuer", "audience", "jwks"):
-                if not getattr(self.jwt, name):
-                    raise ValueError(f"GATEWAY_JWT__{name.upper()} is required with GATEWAY_AUTH={self.auth}")
+            missing = [name for name in ("issuer", "audience", "jwks") if not getattr(self.jwt, name)]
+            if missing:
+                names = ", ".join(f"GATEWAY_JWT__{name.upper()}" for name in missing)
+                raise ValueError(f"GATEWAY_AUTH={self.auth} requires {names}")
         return self
 
     def _check_store(self) -> None:

@@ -1,12 +1,13 @@
 """Whether what is set can work together: found out before anything is started, by building what can be built.
 
-Failure behaviour: closed. Nothing is connected to; the first mistake ends the start.
+Files that are named are read. Failure behaviour: closed. Nothing is connected to; the first mistake ends the start.
 """
 
 import httpx
 
 from service.adapters.downloads import ImageDownloads
 from service.adapters.jwks import JwksSource
+from service.adapters.jwt import AlgorithmsRefused
 from service.adapters.redis.client import open_client
 from service.adapters.store import ObjectStore
 from service.adapters.system import SystemClock
@@ -61,6 +62,13 @@ def _check_redis_url(url: str) -> None:
 def _check_jwt(settings: Settings) -> None:
     try:
         token_rules(settings)
-        JwksSource(settings.jwt.jwks, client=httpx.AsyncClient(), clock=SystemClock())
+    except AlgorithmsRefused as error:
+        raise SettingsError(f"GATEWAY_JWT__ALGORITHMS: {error}") from error
     except ValueError as error:
         raise SettingsError(f"GATEWAY_JWT: {error}") from error
+    try:
+        JwksSource(settings.jwt.jwks, client=httpx.AsyncClient(), clock=SystemClock()).check_file()
+    except OSError as error:
+        raise SettingsError(f"GATEWAY_JWT__JWKS: cannot read the file it names: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_JWT__JWKS: {error}") from error

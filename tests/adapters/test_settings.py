@@ -13,6 +13,7 @@ from service.settings.environment import load_settings, unknown_variables
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring.checks import check_settings
+from tests.issuer import ec_key, key_set
 from tests.processes import REPOSITORY
 
 CANARY = "canary-5f1c"
@@ -354,7 +355,37 @@ def test_no_other_word_switches_authentication_on_or_off(load: Load, auth: str) 
 def test_tokens_need_an_issuer_an_audience_and_its_keys(load: Load, auth: str, missing: str) -> None:
     given = {name: value for name, value in JWT.items() if name != missing}
 
-    assert refusal(load, GATEWAY_AUTH=auth, **given) == f"{missing} is required with GATEWAY_AUTH={auth}"
+    assert refusal(load, GATEWAY_AUTH=auth, **given) == f"GATEWAY_AUTH={auth} requires {missing}"
+
+
+def test_all_that_an_identity_provider_needs_is_named_at_once(load: Load) -> None:
+    assert all(name in refusal(load, GATEWAY_AUTH="jwt") for name in JWT)
+
+
+@pytest.mark.parametrize("content", [None, "", "{}", '{"keys": []}'])
+def test_a_file_without_keys_is_a_mistake_before_anything_starts(
+    load: Load, tmp_path: Path, content: str | None
+) -> None:
+    path = tmp_path / "keys.json"
+    if content is not None:
+        path.write_text(content, "utf-8")
+
+    for place in (str(path), path.as_uri()):
+        with pytest.raises(SettingsError, match=r"^GATEWAY_JWT__JWKS: [^\n]+$"):
+            check_settings(load(**{**JWT, "GATEWAY_AUTH": "jwt", "GATEWAY_JWT__JWKS": place}))
+
+
+def test_a_file_with_a_key_is_taken(load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_bytes(key_set(ec_key()))
+
+    check_settings(load(**{**JWT, "GATEWAY_AUTH": "jwt", "GATEWAY_JWT__JWKS": str(path)}))
+
+
+@pytest.mark.parametrize("algorithms", ["HS256", "RS256,none", "rs256"])
+def test_an_algorithm_that_cannot_be_is_named_with_its_variable(load: Load, algorithms: str) -> None:
+    with pytest.raises(SettingsError, match=r"^GATEWAY_JWT__ALGORITHMS: .*RS256"):
+        check_settings(load(**{**JWT, "GATEWAY_AUTH": "jwt", "GATEWAY_JWT__ALGORITHMS": algorithms}))
 
 
 def test_an_identity_provider_means_nothing_to_keys(load: Load) -> None:

@@ -127,6 +127,14 @@ async def test_a_key_revoked_elsewhere_is_refused_at_once_where_it_is_remembered
         until(lambda: user.get("/v1/models").status_code == 401)
 
 
+def test_a_token_that_is_too_long_is_told_how_long_one_may_be(office: Office) -> None:
+    with office.client("x" * 8193) as user:
+        answer = user.get("/v1/usage")
+
+    assert answer.status_code == 401
+    assert "longer than 8192 bytes" in error_of(answer)["message"]
+
+
 def test_a_closed_team_is_refused_and_can_be_reopened(office: Office) -> None:
     created = office.create_key()
     path = f"/admin/teams/{created['team']}"
