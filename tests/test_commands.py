@@ -199,7 +199,14 @@ def test_a_purge_asks_first_and_is_in_the_audit(office: Office, beside: Shell) -
     [
         (("keys", "create", "--team", "Shop", "--user", "anna"), "a-z"),
         (("keys", "create", "--team", "shop", "--user", "anna", "--expires", "soon"), "90d"),
-        (("keys", "create", "--team", "shop", "--user", "anna", "--expires", "2020-01-01"), "future"),
+        (
+            ("keys", "create", "--team", "shop", "--user", "anna", "--expires", "2020-01-01"),
+            "--expires 2020-01-01: ",
+        ),
+        (("keys", "create", "--team", "shop", "--user", "anna", "--expires", "9999-12-31"), "until 2100"),
+        (("keys", "create", "--team", "shop", "--user", "anna", "--expires", "99999d"), "until 2100"),
+        (("keys", "create", "--team", "admin", "--user", "anna"), "gateway itself"),
+        (("teams", "set", "open"), "gateway itself"),
         (("keys", "create", "--team", "shop", "--user", "anna", "--policy", "none"), "declared"),
         (("policies", "set", "careful", "--models", "dall-e-33"), "no model 'dall-e-33'"),
         (("policies", "set", "default", "--max-n", "1"), "another name"),

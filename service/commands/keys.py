@@ -16,6 +16,7 @@ from service.commands.surface import (
     show_table,
     with_state,
 )
+from service.domain.administration import LATEST_S
 from service.domain.callers import ApiKey, Role
 from service.gateway.administration import Administration, NewKey
 from service.gateway.usage import Usage
@@ -112,12 +113,23 @@ def revoke(
 def _read_expiry(text: str | None) -> int:
     if text is None:
         return 0
+    now = datetime.now(UTC)
     lifetime = _LIFETIME.fullmatch(text)
-    if lifetime:
-        return int((datetime.now(UTC) + timedelta(days=int(lifetime[1]))).timestamp())
     try:
-        day = date.fromisoformat(text)
+        # A day lasts until its end.
+        expires = (
+            now + timedelta(days=int(lifetime[1]))
+            if lifetime
+            else datetime.combine(date.fromisoformat(text), time(), UTC) + timedelta(days=1)
+        )
     except ValueError:
         fail(f"--expires '{text}': write a lifetime such as 90d, or a day such as 2027-01-31.")
-    # Until the end of that day.
-    return int(datetime.combine(day + timedelta(days=1), time(), UTC).timestamp())
+    except OverflowError:
+        expires = datetime.max.replace(tzinfo=UTC)
+    if expires <= now:
+        fail(f"--expires {text}: that day is over. Write one in the future, or a lifetime such as 90d.")
+    if expires.timestamp() > LATEST_S:
+        fail(
+            f"--expires {text}: a key may last until 2100 at most. Leave --expires out for one without an end."
+        )
+    return int(expires.timestamp())

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from dataclasses import fields
 
-from service.domain.callers import RESERVED_POLICIES, Policy, is_name
+from service.domain.callers import RESERVED_POLICIES, RESERVED_TEAMS, Policy, is_name
 from service.domain.errors import InvalidOrder
 from service.domain.validation import MAX_N
 
@@ -28,6 +28,17 @@ def check_name(name: str, *, param: str) -> None:
     if not is_name(name):
         raise InvalidOrder(
             f"Invalid '{param}': a name is 1 to 40 of a-z, 0-9 and '-', and does not begin with '-'.",
+            param=param,
+        )
+
+
+def check_team(name: str, *, param: str) -> None:
+    """Check the name of a team that is made, changed or given keys."""
+    check_name(name, param=param)
+    if name in RESERVED_TEAMS:
+        raise InvalidOrder(
+            f"Invalid '{param}': '{name}' is a team of the gateway itself: 'open' is for callers without credentials, "
+            "'admin' for GATEWAY_ADMIN_KEY. Choose another name.",
             param=param,
         )
 

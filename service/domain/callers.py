@@ -75,6 +75,13 @@ NO_POLICY = Policy(name="none")
 RESERVED_POLICIES = frozenset({Policy().name, NO_POLICY.name})
 """What usage calls the gateway's default and having none: no policy that is made may be called so."""
 
+OPEN_TEAM = "open"
+"""Whose callers without credentials are, in open mode."""
+ADMIN_TEAM = "admin"
+"""Whose the operator's own key is."""
+RESERVED_TEAMS = frozenset({OPEN_TEAM, ADMIN_TEAM})
+"""The gateway's own: nobody else is put into them."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Team:

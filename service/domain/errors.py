@@ -306,8 +306,8 @@ class StoreUnavailable(GatewayError):
 class ImageMissing(GatewayError):
     """No image is stored under this name."""
 
-    def __init__(self) -> None:
-        super().__init__("This image does not exist, or is not kept any more.")
+    def __init__(self, message: str = "This image does not exist, or is not kept any more.") -> None:
+        super().__init__(message)
 
 
 class ImageNotKept(GatewayError):

@@ -12,7 +12,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from service.domain.administration import check_expiry, check_name, check_policy, check_user, is_person_hash
+from service.domain.administration import (
+    check_expiry,
+    check_name,
+    check_policy,
+    check_team,
+    check_user,
+    is_person_hash,
+)
 from service.domain.callers import (
     TOKEN_PREFIX,
     ApiKey,
@@ -25,7 +32,7 @@ from service.domain.callers import (
 )
 from service.domain.errors import Conflict, NotFound, StateUnavailable
 from service.gateway.audit import Act, AuditTrail
-from service.gateway.callers import OPEN_TEAM, Callers
+from service.gateway.callers import Callers
 from service.ports.audit import AuditEntry
 from service.ports.callers import CallerBook, Registrar
 from service.ports.clock import Clock
@@ -122,18 +129,16 @@ class Administration:
         Raises:
             InvalidOrder: a name or the expiry cannot be.
             NotFound: there is no such policy.
-            Conflict: the team is closed, or takes no keys.
+            Conflict: the team is closed.
             StateUnavailable: there may be a key whose token nobody knows; it is worthless.
         """
-        check_name(new.team, param="team")
+        check_team(new.team, param="team")
         check_user(new.user)
         check_expiry(new.expires_s, self.clock.wall_s())
         directory = await self.directory()
         names = await self.declared_names()
         _check_policy_is_there(new.policy, {*directory.policies, *names.policies}, param="policy")
         team = directory.teams.get(new.team)
-        if new.team == OPEN_TEAM:
-            raise Conflict(f"The team '{OPEN_TEAM}' is for callers without credentials. Name another.")
         if team is not None and team.is_closed:
             raise Conflict(f"The team '{new.team}' is closed. Reopen it first.")
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
@@ -180,7 +185,8 @@ class Administration:
     async def list_keys(self, team: str | None = None) -> list[ApiKey]:
         """Return the keys of *team*, or all there are, oldest first; raises `StateUnavailable`."""
         names = [team] if team is not None else [each.name for each in await self.teams()]
-        return [key for name in names for key in await self.registrar.list_keys(name)]
+        keys = [key for name in names for key in await self.registrar.list_keys(name)]
+        return sorted(keys, key=lambda key: (key.created_s, key.id))
 
     def has_its_secret(self, key: ApiKey) -> bool | None:
         """Whether the secret that *key* was made with is still listed: without it the key is refused; None: not known."""
@@ -307,7 +313,8 @@ class Administration:
         return await self.registrar.read_audit(most)
 
     async def _put_team(self, who: str, act: Act, team: Team) -> None:
-        check_name(team.name, param="name")
+        # Those that are there already, of earlier versions or of callers without credentials, can be closed.
+        (check_team if act is Act.PUT_TEAM else check_name)(team.name, param="name")
         names = await self.declared_names()
         _check_undeclared(team, names)
         directory = await self.directory()

@@ -16,7 +16,10 @@ from dataclasses import dataclass, replace
 from cachetools import LRUCache, TTLCache
 
 from service.domain.callers import (
+    ADMIN_TEAM,
     NO_POLICY,
+    OPEN_TEAM,
+    RESERVED_TEAMS,
     ApiKey,
     Caller,
     Directory,
@@ -31,8 +34,6 @@ from service.domain.fingerprint import keyed_hash
 from service.ports.callers import CallerBook, TokenVerifier
 from service.ports.clock import Clock
 
-OPEN_TEAM = "open"
-ADMIN_TEAM = "admin"
 JWT_TEAM = "default"
 """The team of a token that names none."""
 
@@ -288,8 +289,12 @@ class Callers:
     async def _verify(self, verifier: TokenVerifier, token: str) -> Identity:
         claims = await verifier.verify(token)
         team = claims.team or JWT_TEAM
-        if not is_name(team) or team in (OPEN_TEAM, ADMIN_TEAM):
+        if not is_name(team):
             raise Unauthenticated("The token names a team that cannot be one: 1 to 40 of a-z, 0-9 and '-'.")
+        if team in RESERVED_TEAMS:
+            raise Unauthenticated(
+                f"The token names the team '{team}', which is reserved for the gateway itself."
+            )
         if claims.policy is not None and not is_name(claims.policy):
             raise Unauthenticated("The token names a policy that cannot be one: 1 to 40 of a-z, 0-9 and '-'.")
         return Identity(

@@ -7,13 +7,15 @@ what is not the caller's own does not exist.
 """
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
+from service.domain.callers import Caller, Role
 from service.domain.delivering import delivery_headers
 from service.domain.errors import ImageMissing, ImageNotKept, StoreUnavailable
 from service.http.access import caller_of
@@ -105,7 +107,8 @@ async def delete_image_file(request: Request, name: str, team: _Team = None, use
     """Take the image out of the cache and let its links answer 410; the bytes go once no team keeps them."""
     _check_name(name)
     caller = caller_of(request.scope, named_user=user)
-    await services_of(request.scope).ownership.delete(caller, name, team=team)
+    with _advising_admins(caller, team):
+        await services_of(request.scope).ownership.delete(caller, name, team=team)
     return Response(status_code=204)
 
 
@@ -119,7 +122,21 @@ async def get_image_info(request: Request, name: str, team: _Team = None, user: 
     """Describe the image to who had it made, or to an admin."""
     _check_name(name)
     caller = caller_of(request.scope, named_user=user)
-    return _describe(await services_of(request.scope).ownership.find(caller, name, team=team))
+    with _advising_admins(caller, team):
+        return _describe(await services_of(request.scope).ownership.find(caller, name, team=team))
+
+
+@contextmanager
+def _advising_admins(caller: Caller, team: str | None) -> Iterator[None]:
+    """Tell an admin who named no team to name one, rather than that there is no such image."""
+    try:
+        yield
+    except ImageMissing as error:
+        if caller.role is not Role.ADMIN or team is not None:
+            raise
+        raise ImageMissing(
+            f"Your team '{caller.team}' has no such image. An admin names the team whose image it is: ?team=NAME."
+        ) from error
 
 
 def _check_name(name: str) -> None:

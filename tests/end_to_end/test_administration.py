@@ -110,7 +110,7 @@ async def test_a_key_needs_a_policy_that_is_there_and_a_team_that_is_open(office
 
     with pytest.raises(Conflict, match="closed"):
         await office.administration.create_key(WHO, ANNA)
-    with pytest.raises(Conflict, match="open"):
+    with pytest.raises(InvalidOrder, match="open"):
         await office.administration.create_key(WHO, replace(ANNA, team="open"))
 
     assert await office.administration.list_keys() == []

@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.callers import ApiKey, Directory, Policy, Role, Team
 from service.domain.errors import Conflict, InvalidOrder, NotFound, StateUnavailable, Unauthenticated
-from service.gateway.administration import Administration, Erased, NewKey
+from service.gateway.administration import Administration, Erased, NewKey, TeamChanges
 from service.gateway.callers import Callers, Credentials
 from service.ports.telemetry import AdminActed, ImageForgotten
 from tests.fakes.callers import an_api_key
@@ -74,6 +74,35 @@ async def test_a_key_is_good_at_once_and_its_line_names_nobody() -> None:
     assert office.telemetry.of(AdminActed) == [AdminActed(entry=entry)]
 
 
+async def test_keys_of_all_teams_are_listed_oldest_first() -> None:
+    office = Office()
+    for team in ("sales", "design", "sales", "art"):
+        await office.administration.create_key("boss", NewKey(team=team, user="ann"))
+        office.clock.advance(1)
+
+    assert [key.team for key in await office.administration.list_keys()] == [
+        "sales",
+        "design",
+        "sales",
+        "art",
+    ]
+
+
+@pytest.mark.parametrize("name", ["open", "admin"])
+async def test_a_team_of_the_gateways_own_is_not_made_or_changed_but_can_be_closed(name: str) -> None:
+    office = Office()
+    office.book.teams[name] = Team(name=name)
+
+    for team in (Team(name=name), Team(name=name, policy="small")):
+        with pytest.raises(InvalidOrder, match="of the gateway itself"):
+            await office.administration.put_team("boss", team)
+    with pytest.raises(InvalidOrder, match="of the gateway itself"):
+        await office.administration.change_team("boss", TeamChanges(name=name, fields={"policy": "small"}))
+    await office.administration.close_team("boss", name)
+
+    assert office.book.teams[name] == Team(name=name, is_closed=True)
+
+
 async def test_a_key_makes_its_team() -> None:
     office = Office()
 
@@ -92,7 +121,8 @@ async def test_a_key_makes_its_team() -> None:
         (NewKey(team="design", user=" ann"), InvalidOrder),
         (NewKey(team="design", user="ann", expires_s=1), InvalidOrder),
         (NewKey(team="design", user="ann", policy="none"), NotFound),
-        (NewKey(team="open", user="ann"), Conflict),
+        (NewKey(team="open", user="ann"), InvalidOrder),
+        (NewKey(team="admin", user="ann"), InvalidOrder),
         (NewKey(team="closed", user="ann"), Conflict),
     ],
 )

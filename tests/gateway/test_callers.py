@@ -721,7 +721,7 @@ async def test_a_key_made_while_it_was_looked_up_is_not_remembered_as_unknown() 
 async def test_a_token_cannot_put_its_user_into_a_team_of_ours(team: str) -> None:
     house = House(auth="jwt", eve=some_claims(team=team))
 
-    with pytest.raises(Unauthenticated, match="team"):
+    with pytest.raises(Unauthenticated, match=f"'{team}', which is reserved"):
         await house.callers.identify("eve.a.b")
 
 

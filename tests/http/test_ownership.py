@@ -103,6 +103,21 @@ def test_to_others_it_does_not_exist(clients: dict[str, httpx.Client], prompt: s
 
 
 @pytest.mark.parametrize("method", ["DELETE", "GET"])
+def test_an_admin_who_names_no_team_is_told_to(
+    clients: dict[str, httpx.Client], prompt: str, method: str
+) -> None:
+    link = order(clients["anna"], prompt)
+    target = link.path if method == "DELETE" else f"{link.path}/info"
+
+    for name in ("operator", "admin"):
+        answer = clients[name].request(method, target)
+
+        check_error(answer, 404, code="image_not_found", param=None)
+        assert "?team=" in answer.json()["error"]["message"]
+    assert "?team=" not in clients["ben"].request(method, target).text
+
+
+@pytest.mark.parametrize("method", ["DELETE", "GET"])
 def test_a_link_is_no_credential_for_more_than_the_picture(
     tenants: Tenants, clients: dict[str, httpx.Client], prompt: str, method: str
 ) -> None:
