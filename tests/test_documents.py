@@ -18,7 +18,15 @@ from service.domain.callers import Resource
 from service.domain.errors import Billing, FailureKind, StateUnavailable
 from service.domain.images import Realm, Source
 from service.gateway.audit import Act
-from service.ports.telemetry import Crashed, ImageForgotten, ImageSpilled, InFlight, LimitDecided, StateFailed
+from service.ports.telemetry import (
+    Crashed,
+    ImageForgotten,
+    ImageSpilled,
+    InFlight,
+    LimitDecided,
+    StateFailed,
+    StoreTrouble,
+)
 from service.settings.policies import DefaultPolicy
 from service.settings.variables import JwtConfig, Settings
 from tests.processes import REPOSITORY
@@ -151,6 +159,7 @@ def test_metrics_md_has_every_value_of_every_closed_label() -> None:
             *said(StateFailed, "reason"),
             *said(StateUnavailable, 0, under="service/adapters/redis"),
         },
+        ("imagegw_store_failures_total", "reason"): set(get_args(StoreTrouble)),
         ("imagegw_admin_acts_total", "act"): set(Act),
         ("imagegw_order_crashes_total", "where"): set(get_args(get_type_hints(Crashed)["where"])),
     }

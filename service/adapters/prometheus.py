@@ -26,6 +26,7 @@ from service.ports.telemetry import (
     SpillCounted,
     StateFailed,
     StoreCounted,
+    StoreFailed,
     TelemetryFact,
 )
 
@@ -84,6 +85,12 @@ class PrometheusMetrics:
             "Work on the shared state that failed, by reason.",
             *("operation", "reason"),
         )
+        self._store_failures = self._counter(
+            "imagegw_store_failures", "Operations of the image store that failed, by reason.", "reason"
+        )
+        self._store_failing = self._gauge(
+            "imagegw_store_failing", "Whether the image store failed when it was last used or tried."
+        )
         self._crashes = self._counter(
             "imagegw_order_crashes", "Orders, turns of background loops and requests ended by a bug.", "where"
         )
@@ -114,6 +121,10 @@ class PrometheusMetrics:
             if shutdown is not None:
                 self._remaining_s.labels(name).set_function(partial(_seconds_until, shutdown, today))
 
+    def watch_store(self, is_failing: Callable[[], bool]) -> None:
+        """Show whether the image store works."""
+        self._store_failing.set_function(is_failing)
+
     def render(self) -> bytes:
         """Return all metrics in the text format."""
         return generate_latest(self.registry)
@@ -136,6 +147,8 @@ class PrometheusMetrics:
                 self._count_cost(fact)
             case StateFailed():
                 self._state_failures.labels(fact.operation, fact.reason).inc()
+            case StoreFailed():
+                self._store_failures.labels(fact.reason).inc()
             case Crashed():
                 self._crashes.labels(fact.where).inc()
             case StoreCounted():

@@ -8,7 +8,7 @@ found by the check.
 Failure behaviour: closed and remembered; after a failed write the store counts as
 not writable until a probe succeeds, so that no picture is paid for in vain. Nothing
 waits longer than `StoreTimeouts` says, also when the server answers no more. The
-text of an error names no URL, bucket or key.
+text of an error names no URL, bucket or key; the log says what *explain* has to say of the reason.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import hashlib
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,11 +27,12 @@ from urllib.parse import unquote, urlsplit
 import obstore
 from cachetools import TTLCache
 from obstore import store as obstore_stores
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
 from service.domain.delivering import delivery_headers
 from service.domain.errors import ImageMissing, StoreUnavailable
 from service.ports.store import StoredImage
+from service.ports.telemetry import StoreFailed, StoreTrouble, Telemetry
 
 _FOLDER = "images"
 _NAME = re.compile(r"[0-9a-f]{64}\.[a-z]+")
@@ -52,6 +53,7 @@ _FRESH_S = 1800.0
 """Half the age at which retention deletes what nobody refers to: what is put again then is as good as new."""
 _NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
 _FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
+_DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
 _log = logging.getLogger(__name__)
 
 
@@ -81,7 +83,12 @@ class ObjectStore:
         *,
         options: Mapping[str, str] | None = None,
         timeouts: StoreTimeouts | None = None,
+        telemetry: Telemetry | None = None,
+        explain: Callable[[str], Mapping[str, str]] | None = None,
     ) -> None:
+        self._telemetry = telemetry
+        self._explain = explain or (lambda _: {})
+        self._is_troubled = False
         self._timeouts = timeouts or StoreTimeouts()
         self._directory = _directory_of(url)
         self._store = None if self._directory else _open_remote(url, options or {}, self._timeouts)
@@ -123,6 +130,11 @@ class ObjectStore:
             self._probe_at_s = time.monotonic() + _PROBE_PAUSE_S
             await self.probe()
         return not self._failed
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the last write or the last operation at all failed; asks nobody."""
+        return self._failed or self._is_troubled
 
     async def probe(self) -> None:
         """Find out by a small write whether the store works; `is_writable` tells.
@@ -260,13 +272,21 @@ class ObjectStore:
         try:
             async with asyncio.timeout(self._timeouts.operation_s):
                 yield self._opened()
+            self._is_troubled = False
         except FileNotFoundError as error:
             if any(mark in str(error) for mark in _NO_BUCKET):
+                self._tell(error)
                 # Missing would drop the entry and pay again.
                 raise StoreUnavailable from error
             raise ImageMissing from error
         except _FAILURES as error:
+            self._tell(error)
             raise StoreUnavailable from error
+
+    def _tell(self, error: BaseException) -> None:
+        self._is_troubled = True
+        if self._telemetry is not None:
+            self._telemetry.record(StoreFailed(reason=_reason_of(error)))
 
     def _opened(self) -> obstore_stores.ObjectStore:
         if self._store is None:
@@ -306,10 +326,31 @@ class ObjectStore:
             await obstore.delete_async(store, paths)
 
     def _note_failure(self, error: BaseException) -> None:
+        if not isinstance(error, StoreUnavailable):
+            # Nobody has told yet.
+            self._tell(error)
         if not self._failed:
-            # The name of what was raised tells a wrong key from a full disk or a hung server.
-            _log.warning("store failed", extra={"reason": type(error.__cause__ or error).__name__})
+            reason = _reason_of(error)
+            _log.warning(
+                "store failed",
+                # The name of what was raised tells a full disk from one that is not there.
+                extra={
+                    "reason": reason,
+                    "error": type(error.__cause__ or error).__name__,
+                    **self._explain(reason),
+                },
+            )
         self._failed = True
+
+
+def _reason_of(error: BaseException) -> StoreTrouble:
+    """Return why the store failed."""
+    cause = error.__cause__ or error
+    if isinstance(cause, TimeoutError):
+        return "timeout"
+    if isinstance(cause, _DENIED):
+        return "denied"
+    return "missing" if isinstance(cause, FileNotFoundError) else "other"
 
 
 def _path(name: str) -> str:

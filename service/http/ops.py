@@ -20,12 +20,13 @@ async def get_liveness() -> dict[str, str]:
 @router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", operation_id="getReadiness", summary="May this process have traffic?")
 async def get_readiness(request: Request, verbose: str | None = None) -> JSONResponse:
-    """Red only while draining: without Redis or a provider, hits, files and honest refusals still work."""
+    """Red only while draining: without Redis, store or provider, some still works and the rest is refused honestly."""
     services = services_of(request.scope)
     draining = services.runner.is_draining
     body: dict[str, Any] = {"status": "draining" if draining else "ok"}
     if verbose is not None:
         body["state"] = "degraded" if services.state.is_degraded else "ok"
+        body["store"] = "failing" if services.is_store_failing() else "ok"
     return JSONResponse(body, 503 if draining else 200)
 
 

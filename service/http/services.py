@@ -36,6 +36,7 @@ class HttpServices:
     state: SharedState
     catalog: Catalog
     files: ImageFiles
+    is_store_failing: Callable[[], bool]
     ownership: Ownership
     purging: Purging
     inputs: InputPictures

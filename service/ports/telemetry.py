@@ -86,6 +86,16 @@ class Crashed:
     error: BaseException
 
 
+StoreTrouble = Literal["denied", "missing", "timeout", "other"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFailed:
+    """Fact: the image store failed because of *reason*."""
+
+    reason: StoreTrouble
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCounted:
     """Fact: all teams together refer to so many images and bytes."""
@@ -139,6 +149,7 @@ TelemetryFact = (
     | InFlight
     | CostSettled
     | Crashed
+    | StoreFailed
     | StoreCounted
     | ImageForgotten
     | FilesDeleted

@@ -1,5 +1,6 @@
 """What the supervisor tells a person once it serves."""
 
+from service.adapters.store_advice import place_of
 from service.settings.variables import Settings
 from service.wiring.ground import Surroundings
 
@@ -20,10 +21,16 @@ def write_greeting(settings: Settings, surroundings: Surroundings) -> str:
         else settings.provider_url
     )
     state = "embedded Valkey" if settings.redis_url is None else "GATEWAY_REDIS_URL"
+    files = (
+        f"{settings.data_dir}/files"
+        if settings.store_url is None
+        else place_of(settings.store_url, settings.store_options)
+    )
+    secrets = f"the secret in {settings.data_dir}/secret" if settings.secrets is None else "GATEWAY_SECRETS"
     credentials = "" if settings.is_open else "-H 'Authorization: Bearer YOUR_KEY' "
     return f"""Image Gateway is ready at {url}
   backend  {backend}
-  state    {state}, files and secrets in {settings.data_dir}
+  state    {state}, pictures in {files}, {secrets}
   callers  {_AUTH[settings.auth]}
   page     {url}/      docs  {url}/docs      metrics  {url}/metrics
   try      curl {url}/v1/images/generations {credentials}-H 'Content-Type: application/json' \\

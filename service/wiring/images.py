@@ -4,6 +4,7 @@ Failure behaviour: a store that cannot be used does not end the start: it is tri
 what needs it is refused until it works.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from service.adapters.redis.turns import RedisTurns
 from service.adapters.secrets import derive_key
 from service.adapters.spill import SpillingStore
 from service.adapters.store import ObjectStore
+from service.adapters.store_advice import advise, place_of
 from service.gateway.ownership import Ownership
 from service.gateway.retention import Retention, Rules
 from service.http.uploads import sweep
@@ -26,15 +28,19 @@ from service.wiring.state import make_outbox
 
 _PICTURE_WORKERS = 2
 _LONGEST_ORDER_S = 2 * 3600.0
+_PROBE_PAUSE_S = 5.0
+_PAUSES_WHILE_WELL = 12
+"""A small write a minute, where nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
     """The store, who may refer to what in it, and the workers that change pictures.
 
-    *spill* is *store*, where that has one.
+    *spill* is *store*, where that has one, and *home* what is under it.
     """
 
+    home: ObjectStore
     store: ObjectStore | SpillingStore
     spill: SpillingStore | None
     references: RedisReferences
@@ -44,13 +50,31 @@ class Images:
 async def open_images(ground: Ground, stack: AsyncExitStack) -> Images:
     """Open the store and try it; *stack* ends the workers."""
     settings = ground.settings
-    home = ObjectStore(_store_url(settings), options=settings.store_options)
+    url, options = _store_url(settings), settings.store_options
+    place = place_of(url, options)
+    home = ObjectStore(
+        url,
+        options=options,
+        telemetry=ground.telemetry,
+        explain=lambda reason: {"store": place, "advice": advise(reason, url)},
+    )
     await home.probe()
     spill = _open_spill(ground, home)
     pictures = PillowPictures(workers=_PICTURE_WORKERS)
     stack.callback(pictures.close)
     references = RedisReferences(ground.redis, clock=ground.clock, timeout_s=settings.redis_timeout_s)
-    return Images(store=spill or home, spill=spill, references=references, pictures=pictures)
+    return Images(home=home, store=spill or home, spill=spill, references=references, pictures=pictures)
+
+
+async def watch_store(store: ObjectStore) -> None:
+    """Probe *store* now and then, so that it is known to fail, or to work again, before the next order."""
+    pauses = 0
+    while True:
+        await asyncio.sleep(_PROBE_PAUSE_S)
+        pauses += 1
+        if store.is_failing or pauses >= _PAUSES_WHILE_WELL:
+            pauses = 0
+            await store.probe()
 
 
 def make_ownership(ground: Ground, images: Images) -> Ownership:

@@ -28,6 +28,7 @@ from service.wiring.images import (
     make_retention,
     open_images,
     open_uploads,
+    watch_store,
 )
 from service.wiring.notices import greet_redis, post_later
 from service.wiring.orders import Orders, open_orders
@@ -61,6 +62,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             "listen": lambda: orders.state.listen_forever(wakeups, orders.flights),
             "callers": callers.watch_forever,
             "sweep": make_retention(ground, images).sweep_forever,
+            "store": lambda: watch_store(images.home),
             "notices": lambda: post_later(ground, is_done=is_greeted),
         }.items():
             orders.runner.keep(name, loop)
@@ -69,6 +71,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
         metrics.watch_models(
             {model.name: model.shutdown for model in catalog.models.values()}, ground.clock.today
         )
+        metrics.watch_store(lambda: images.home.is_failing)
         yield _services(ground, images, orders, callers, catalog, metrics)
 
 
@@ -87,6 +90,7 @@ def _services(
         state=orders.state,
         catalog=catalog,
         files=images.store,
+        is_store_failing=lambda: images.home.is_failing,
         ownership=make_ownership(ground, images),
         purging=make_purging(ground),
         inputs=images.pictures,

@@ -12,7 +12,9 @@ from obstore.store import S3Store
 
 from service.adapters.store import ObjectStore, StoreTimeouts
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
+from service.ports.telemetry import StoreFailed
 from tests.adapters.stored import collect, name_of
+from tests.fakes.telemetry import FakeTelemetry
 from tests.s3_server import BUCKET, READER, REGION, S3Server
 
 PICTURE = bytes(range(256)) * 10_000
@@ -240,6 +242,43 @@ async def test_a_server_that_comes_back_has_everything(s3: S3Server, store: Obje
 
     await become_writable(store)
     assert await store.get(NAME) == PICTURE
+
+
+@pytest.mark.parametrize(
+    ("bucket_name", "secret", "reason", "is_read"),
+    [
+        (BUCKET, "not-the-secret", "denied", True),
+        (BUCKET, "not-the-secret", "denied", False),
+        ("no-such-bucket", READER[1], "missing", True),
+    ],
+)
+async def test_every_failure_is_counted_by_its_reason_until_the_store_works(
+    s3: S3Server, bucket_name: str, secret: str, reason: str, *, is_read: bool
+) -> None:
+    telemetry = FakeTelemetry()
+    options = options_of(s3, secret=secret)
+    store = ObjectStore(f"s3://{bucket_name}", options=options, telemetry=telemetry)
+
+    with pytest.raises(StoreUnavailable):
+        await (store.get(NAME) if is_read else store.put(NAME, PICTURE))
+
+    assert (store.is_failing, telemetry.of(StoreFailed)) == (True, [StoreFailed(reason=reason)])
+
+
+async def test_a_store_fails_no_more_once_a_probe_succeeds(s3: S3Server, store: ObjectStore) -> None:
+    await store.put(NAME, PICTURE)
+    s3.stop()
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store.get(NAME)
+        await store.probe()
+        assert store.is_failing
+    finally:
+        s3.start()
+
+    await become_writable(store)
+
+    assert not store.is_failing
 
 
 @pytest.mark.parametrize(

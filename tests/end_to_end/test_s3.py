@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import httpx
 import obstore
+import orjson
 import pytest
 
 from tests.http.house import GENERATIONS, House, check_error, digest_of, open_house, until
@@ -151,4 +152,17 @@ def test_wrong_credentials_are_found_out_by_the_first_order(
 
         check_error(answer, 503, code="store_unavailable", param=None)
         assert house.journal(prompt=prompt) == []
-        assert "not-the-secret" not in house.gateway.log.read_text("utf-8")
+        log = house.gateway.log.read_text("utf-8")
+        assert "not-the-secret" not in log
+        [failed] = [orjson.loads(line) for line in log.splitlines() if '"store failed"' in line]
+        assert (failed["reason"], failed["store"]) == (
+            "denied",
+            f"{settings['store_url']} at {s3.endpoint}",
+        )
+        assert "GATEWAY_STORE_SECRET_ACCESS_KEY" in failed["advice"]
+        assert f"pictures in {failed['store']}" in log
+        ready = house.client.get("/readyz?verbose")
+        assert (ready.status_code, ready.json()["status"], ready.json()["store"]) == (200, "ok", "failing")
+        metrics = house.client.get("/metrics").text
+        assert "imagegw_store_failing 1.0" in metrics
+        assert 'imagegw_store_failures_total{reason="denied"}' in metrics

@@ -17,7 +17,7 @@ def test_liveness_and_readiness(client: httpx.Client) -> None:
 
     assert (live.status_code, live.json()) == (200, {"status": "ok"})
     assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
-    assert verbose.json() == {"status": "ok", "state": "ok"}
+    assert verbose.json() == {"status": "ok", "state": "ok", "store": "ok"}
 
 
 def test_metrics_are_what_prometheus_reads(client: httpx.Client, prompt: str) -> None:

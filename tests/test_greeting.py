@@ -1,0 +1,42 @@
+"""What a person is told once the gateway serves: where things are, and no more than may be shown."""
+
+from pathlib import Path
+
+import pytest
+
+from service.adapters.store_advice import advise, place_of
+from service.serve.greeting import write_greeting
+from service.settings.environment import load_settings
+from service.wiring.ground import Surroundings
+
+SECRET = "0123456789abcdef"
+
+
+def greeting(**variables: str) -> str:
+    surroundings = Surroundings(redis_url="", sandbox_url=None, public_url="http://here", secrets=(SECRET,))
+    return write_greeting(load_settings({"GATEWAY_SANDBOX": "true", **variables}), surroundings)
+
+
+def test_files_and_secret_are_where_they_are(tmp_path: Path) -> None:
+    local = greeting(GATEWAY_DATA_DIR=str(tmp_path))
+    remote = greeting(
+        GATEWAY_DATA_DIR=str(tmp_path),
+        GATEWAY_SECRETS=SECRET,
+        GATEWAY_STORE_URL="s3://pictures/shop",
+        GATEWAY_STORE_ENDPOINT="http://minio:9000",
+    )
+
+    assert f"pictures in {tmp_path}/files, the secret in {tmp_path}/secret" in local
+    assert "pictures in s3://pictures/shop at http://minio:9000, GATEWAY_SECRETS" in remote
+    assert str(tmp_path) not in remote
+    assert SECRET not in local + remote
+
+
+def test_a_place_has_no_credentials() -> None:
+    assert place_of("s3://key:canary@pictures/shop?sig=canary#canary", {}) == "s3://pictures/shop"
+
+
+@pytest.mark.parametrize("reason", ["denied", "missing", "timeout", "other"])
+def test_what_to_check_is_a_setting(reason: str) -> None:
+    assert "GATEWAY_STORE_" in advise(reason, "s3://pictures")
+    assert "GATEWAY_STORE_ENDPOINT" not in advise(reason, "file:///pictures")
