@@ -26,7 +26,11 @@ def write_greeting(settings: Settings, surroundings: Surroundings) -> str:
         if settings.store_url is None
         else place_of(settings.store_url, settings.store_options)
     )
-    secrets = f"the secret in {settings.data_dir}/secret" if settings.secrets is None else "GATEWAY_SECRETS"
+    secrets = (
+        f"secret in {settings.data_dir}/secret"
+        if settings.secrets is None
+        else "secrets from GATEWAY_SECRETS"
+    )
     credentials = "" if settings.is_open else "-H 'Authorization: Bearer YOUR_KEY' "
     return f"""Image Gateway is ready at {url}
   backend  {backend}
