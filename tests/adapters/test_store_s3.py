@@ -12,7 +12,7 @@ from obstore.store import S3Store
 
 from service.adapters.store import ObjectStore, StoreTimeouts
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
-from service.ports.telemetry import StoreFailed
+from service.ports.telemetry import StoreFailed, StoreTrouble
 from tests.adapters.stored import collect, name_of
 from tests.fakes.telemetry import FakeTelemetry
 from tests.s3_server import BUCKET, READER, REGION, S3Server
@@ -253,7 +253,7 @@ async def test_a_server_that_comes_back_has_everything(s3: S3Server, store: Obje
     ],
 )
 async def test_every_failure_is_counted_by_its_reason_until_the_store_works(
-    s3: S3Server, bucket_name: str, secret: str, reason: str, *, is_read: bool
+    s3: S3Server, bucket_name: str, secret: str, reason: StoreTrouble, *, is_read: bool
 ) -> None:
     telemetry = FakeTelemetry()
     options = options_of(s3, secret=secret)
