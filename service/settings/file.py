@@ -4,8 +4,10 @@ Failure behaviour: closed. Every mistake is told with its line, and none is pass
 """
 
 import tomllib
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -56,7 +58,7 @@ def read_file(path: Path) -> FileConfig:
     except ValidationError as error:
         lines = (
             f"{path}, line {_line_of(text, problem['loc'])}: {'.'.join(map(str, problem['loc']))}: "
-            + problem["msg"].removeprefix("Value error, ")
+            + _what_is_wrong(problem)
             for problem in error.errors()
         )
         raise SettingsError("\n".join(lines)) from error
@@ -71,6 +73,28 @@ def read_file(path: Path) -> FileConfig:
                     f"{path}, line {line}: teams.{team}.{field}: there is no [policies.{policy}] in this file"
                 )
     return config
+
+
+def _what_is_wrong(problem: Mapping[str, Any]) -> str:
+    if problem["type"] != "extra_forbidden":
+        return str(problem["msg"]).removeprefix("Value error, ")
+    *table, name = map(str, problem["loc"])
+    known = _names_in(table)
+    close = get_close_matches(name, known, n=1)
+    return (
+        f"there is no such name; did you mean {close[0]}?"
+        if close
+        else f"there is no such name; there are {', '.join(known)}"
+    )
+
+
+def _names_in(table: Sequence[str]) -> list[str]:
+    """Return the names that the table at a path of names may have."""
+    kind: Any = FileConfig
+    for part in table:
+        # Of a mapping, every name leads to the same kind.
+        kind = kind.model_fields[part].annotation if hasattr(kind, "model_fields") else get_args(kind)[-1]
+    return list(kind.model_fields)
 
 
 def _line_of(text: str, location: tuple[int | str, ...]) -> int:
