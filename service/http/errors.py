@@ -142,9 +142,9 @@ def _order_failed(error: errors.OrderFailed) -> Problem:
     kinds = {failure.kind for failure in error.failures}
     if error.kept == 0 and len(kinds) == 1:
         return _call_failed(error.failures[0])
-    retry = all(
-        failure.billing is Billing.NOT_BILLED and failure.kind not in _LASTING for failure in error.failures
-    )
+    # What was made shows that the provider takes such an order: what it refused of it may come next time.
+    may_pass = error.kept > 0 or not kinds.intersection(_LASTING)
+    retry = may_pass and all(failure.billing is Billing.NOT_BILLED for failure in error.failures)
     return Problem(
         502,
         f"{len(error.failures)} of {len(error.failures) + error.kept} images could not be made "

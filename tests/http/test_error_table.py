@@ -45,6 +45,7 @@ EXAMPLES: dict[type[GatewayError], tuple[GatewayError, int, str | None]] = {
     errors.StoreUnavailable: (errors.StoreUnavailable(), 503, "store_unavailable"),
     errors.ImageMissing: (errors.ImageMissing(), 404, "image_not_found"),
     errors.ImageNotKept: (errors.ImageNotKept(), 410, "image_gone"),
+    errors.LinkExpired: (errors.LinkExpired(), 410, "link_expired"),
     errors.LinkRefused: (errors.LinkRefused(), 403, "invalid_link"),
     errors.Draining: (errors.Draining(), 503, "draining"),
 }
@@ -99,6 +100,13 @@ def test_a_failed_call_invites_a_retry_only_where_nothing_was_billed(kind: Failu
 
     assert problem.status == status
     assert sdk_retries(problem) == may_retry
+
+
+@pytest.mark.parametrize(("kept", "may_retry"), [(0, False), (2, True)])
+def test_what_is_refused_is_tried_again_only_beside_what_was_made(kept: int, may_retry: bool) -> None:
+    failures = (failure(FailureKind.REFUSED), failure(FailureKind.OVERLOADED))
+
+    assert sdk_retries(describe(OrderFailed(failures, kept=kept))) is may_retry
 
 
 @pytest.mark.parametrize("billing", Billing)

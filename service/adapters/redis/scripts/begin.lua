@@ -106,6 +106,8 @@ if not ask.fresh then
     ready[#ready + 1] = variant
     missing = missing - 1
   end
+  -- In the order of their places, whichever of them was finished first: the same order has the same answer.
+  table.sort(ready, function(a, b) return a.index < b.index end)
   if not ask.only_ready then
     for _, index in ipairs(claims) do
       if missing == 0 then break end
