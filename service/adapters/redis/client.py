@@ -96,6 +96,11 @@ def translated_errors() -> Iterator[None]:
         exceptions.IncorrectPolicyType,
     ) as error:
         raise StateUnavailable(_name_reason(error)) from error
+    except RuntimeError as error:
+        # What uvloop says of a connection that the server closed just before it was written to.
+        if "handler is closed" not in str(error):
+            raise
+        raise StateUnavailable("connection") from error
 
 
 def _name_reason(error: BaseException) -> str:

@@ -1,8 +1,10 @@
 """Whatever redis-py raises has a label of its own and leaves as `StateUnavailable`."""
 
+import asyncio
 import inspect
 
 import pytest
+import uvloop
 from redis import exceptions
 from redis.asyncio import sentinel
 
@@ -101,3 +103,28 @@ def test_what_redis_py_wraps_while_connecting_is_told_by_its_cause() -> None:
 def test_a_mistake_of_our_own_is_no_failure_of_redis() -> None:
     with pytest.raises(TypeError), translated_errors():
         raise TypeError
+
+
+def test_a_connection_closed_before_it_is_written_to_is_one_that_broke() -> None:
+    """uvloop has a `RuntimeError` of its own for it, which redis-py passes on."""
+
+    async def write_to_what_is_closed() -> None:
+        async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.transport.abort()
+            await asyncio.sleep(0.01)
+            with translated_errors():
+                writer.writelines([b"PING"])
+
+    with (
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+        pytest.raises(StateUnavailable) as failure,
+    ):
+        runner.run(write_to_what_is_closed())
+
+    assert failure.value.reason == "connection"
+
+
+def test_other_bugs_stay_bugs() -> None:
+    with pytest.raises(RuntimeError), translated_errors():
+        raise RuntimeError("dictionary changed size during iteration")
