@@ -3,7 +3,7 @@
 Failure behaviour: open. Recording never raises and never blocks.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from service.ports.audit import AuditEntry
@@ -60,9 +60,9 @@ class StateFailed:
 class InFlight:
     """Fact: orders running, calls sent and orders waiting for another's image, now."""
 
-    orders: int = field(default=0)
-    calls: int = field(default=0)
-    waiters: int = field(default=0)
+    orders: int = 0
+    calls: int = 0
+    waiters: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

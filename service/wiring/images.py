@@ -37,14 +37,18 @@ _PAUSES_WHILE_WELL = 12
 class Images:
     """The store, who may refer to what in it, and the workers that change pictures.
 
-    *spill* is *store*, where that has one, and *home* what is under it.
+    *home* is the store itself, *spill* the same with what waits beside it, where it is a remote one.
     """
 
     home: ObjectStore
-    store: ObjectStore | SpillingStore
     spill: SpillingStore | None
     references: RedisReferences
     pictures: PillowPictures
+
+    @property
+    def store(self) -> ObjectStore | SpillingStore:
+        """Where images are put and read."""
+        return self.spill or self.home
 
 
 async def open_images(ground: Ground, stack: AsyncExitStack) -> Images:
@@ -63,7 +67,7 @@ async def open_images(ground: Ground, stack: AsyncExitStack) -> Images:
     pictures = PillowPictures(workers=_PICTURE_WORKERS)
     stack.callback(pictures.close)
     references = RedisReferences(ground.redis, clock=ground.clock, timeout_s=settings.redis_timeout_s)
-    return Images(home=home, store=spill or home, spill=spill, references=references, pictures=pictures)
+    return Images(home=home, spill=spill, references=references, pictures=pictures)
 
 
 async def watch_store(store: ObjectStore) -> None:

@@ -8,7 +8,7 @@ import signal
 import struct
 import time
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -60,13 +60,6 @@ def size_of(file: bytes) -> tuple[int, int]:
 
 def read(data: bytes) -> Picture:
     return judge(data, read_header(data))
-
-
-@pytest.fixture
-async def pictures() -> AsyncIterator[PillowPictures]:
-    opened = PillowPictures(workers=1)
-    yield opened
-    opened.close()
 
 
 @pytest.mark.parametrize(("name", "known"), [("PNG", "png"), ("JPEG", "jpeg"), ("WEBP", "webp")])

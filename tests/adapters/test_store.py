@@ -12,7 +12,7 @@ import pytest
 from service.adapters.store import ObjectStore, StoreTimeouts
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
 from tests.adapters.disks import Disk, small_disk
-from tests.adapters.stored import collect, name_of
+from tests.adapters.stored import become_writable, collect, name_of
 
 PICTURE = bytes(range(256)) * 3000
 NAME = name_of(PICTURE)
@@ -61,13 +61,6 @@ def flip_a_bit(path: Path, *, at: int) -> None:
     data[at] ^= 0x10
     path.write_bytes(data)
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
-
-
-async def become_writable(store: ObjectStore) -> None:
-    """Ask until it is: at most one probe a second, so that not every order asks a store that is down."""
-    async with asyncio.timeout(10):
-        while not await store.is_writable():  # noqa: ASYNC110 - a probe is a question
-            await asyncio.sleep(0.02)
 
 
 async def test_what_is_put_is_there_by_its_name(store: ObjectStore) -> None:
@@ -357,7 +350,7 @@ async def test_a_directory_that_cannot_be_made_is_made_as_soon_as_it_can(tmp_pat
 
     in_the_way.unlink()
 
-    await become_writable(store)
+    await become_writable(store, within_s=10)
     await store.put(NAME, PICTURE)
     assert await store.get(NAME) == PICTURE
 
@@ -373,7 +366,7 @@ async def test_a_write_that_fails_is_remembered_until_a_probe_succeeds(
     assert not await store.is_writable()
 
     unblock(directory)
-    await become_writable(store)
+    await become_writable(store, within_s=10)
     await store.put(NAME, PICTURE)
 
 
@@ -414,7 +407,7 @@ async def test_a_full_disk_takes_no_half_picture_and_the_store_recovers_by_itsel
     assert not await store.is_writable()
 
     disk.free()
-    await become_writable(store)
+    await become_writable(store, within_s=10)
     await store.put(NAME, PICTURE)
     assert await store.get(NAME) == PICTURE
     assert next(disk.path.rglob("probe")).stat().st_size < 10
@@ -438,7 +431,7 @@ async def test_a_read_only_disk_gives_and_does_not_take(disk: Disk) -> None:
     assert not await store.is_writable()
 
     disk.make_writable()
-    await become_writable(store)
+    await become_writable(store, within_s=10)
     await store.put(name_of(b"new"), b"new")
 
 

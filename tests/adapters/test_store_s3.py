@@ -13,7 +13,7 @@ from obstore.store import S3Store
 from service.adapters.store import ObjectStore, StoreTimeouts
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
 from service.ports.telemetry import StoreFailed, StoreTrouble
-from tests.adapters.stored import collect, name_of
+from tests.adapters.stored import become_writable, collect, name_of
 from tests.fakes.telemetry import FakeTelemetry
 from tests.s3_server import BUCKET, READER, REGION, S3Server
 
@@ -47,12 +47,6 @@ def store(s3: S3Server, prefix: str) -> ObjectStore:
 def bucket(s3: S3Server, prefix: str) -> S3Store:
     """The same objects, past the store."""
     return s3.open_bucket(prefix)
-
-
-async def become_writable(store: ObjectStore) -> None:
-    async with asyncio.timeout(20):
-        while not await store.is_writable():  # noqa: ASYNC110 - a probe is a question
-            await asyncio.sleep(0.02)
 
 
 async def test_what_is_put_is_there_by_its_name(store: ObjectStore) -> None:
@@ -223,7 +217,7 @@ async def test_a_server_that_hangs_is_not_waited_for_and_is_used_again(s3: S3Ser
     finally:
         s3.signal(signal.SIGCONT)
 
-    await become_writable(store)
+    await become_writable(store, within_s=20)
     await store.put(name_of(b"new"), b"new")
     assert await store.get(NAME) == PICTURE
 
@@ -240,7 +234,7 @@ async def test_a_server_that_comes_back_has_everything(s3: S3Server, store: Obje
     finally:
         s3.start()
 
-    await become_writable(store)
+    await become_writable(store, within_s=20)
     assert await store.get(NAME) == PICTURE
 
 
@@ -276,7 +270,7 @@ async def test_a_store_fails_no_more_once_a_probe_succeeds(s3: S3Server, store: 
     finally:
         s3.start()
 
-    await become_writable(store)
+    await become_writable(store, within_s=20)
 
     assert not store.is_failing
 

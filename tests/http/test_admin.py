@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from service.adapters.redis.client import open_client
 from tests.adapters.redis.dumps import read_everything
 from tests.http.house import until
-from tests.http.offices import ADMIN_KEY, Office, open_office
+from tests.http.offices import ADMIN_KEY, Office
 
 ORDER = {"model": "dall-e-3", "prompt": "a lighthouse"}
 ROUTES = (
@@ -32,12 +32,6 @@ ROUTES = (
     ("DELETE", "/admin/people/anna"),
     ("GET", "/admin/audit"),
 )
-
-
-@pytest.fixture(scope="module")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
-    with open_office(tmp_path_factory.mktemp("office")) as office:
-        yield office
 
 
 @pytest.fixture
