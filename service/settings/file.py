@@ -34,7 +34,7 @@ class ModerationConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     words: list[str] = []
-    """Texts that a prompt must not contain, in upper or lower case."""
+    """Texts that no prompt may contain, in upper or lower case, if `GATEWAY_MODERATION` is `list`."""
 
 
 class FileConfig(BaseModel):
