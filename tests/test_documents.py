@@ -6,11 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import orjson
 import pytest
-from pydantic import BaseModel
 
 from service.adapters.prometheus import PrometheusMetrics
 from service.adapters.redis.client import REASONS
@@ -27,9 +27,12 @@ from service.ports.telemetry import (
     StateFailed,
     StoreTrouble,
 )
-from service.settings.policies import DefaultPolicy
-from service.settings.variables import JwtConfig, Settings
+from service.settings.environment import load_settings
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
+from service.wiring.checks import check_settings
 from tests.processes import REPOSITORY
+from tests.settings_page import NESTED, NOT_VARIABLES, TABLES, write_page
 
 LEADING: dict[tuple[str, str | int], tuple[str, list[tuple[str, str | int]]]] = {
     ("StateFailed", "operation"): ("service/gateway/state.py", [("_try", 0), ("_fail", 0)]),
@@ -44,8 +47,13 @@ PASSED_ON = {
     "refusal.refused.resource",
 }
 """What stands for values that are written elsewhere."""
-NOT_VARIABLES = {"file"}
-GROUPS: dict[str, type[BaseModel]] = {"default_policy": DefaultPolicy, "jwt": JwtConfig}
+TRANSLATED = {"一只白色暹罗猫": "a white siamese cat", "一顶红色的帽子": "a red hat"}
+"""The prompts of the Chinese README."""
+PAGES = sorted(
+    str(path.relative_to(REPOSITORY))
+    for path in (REPOSITORY / "README.md", REPOSITORY / "README.zh-CN.md", *REPOSITORY.glob("docs/*.md"))
+)
+"""Documents for those who call and run the gateway."""
 
 
 def read(path: str) -> str:
@@ -54,11 +62,11 @@ def read(path: str) -> str:
 
 def variables() -> set[str]:
     """Return every variable that is a setting."""
-    names = set(Settings.model_fields) - NOT_VARIABLES - set(GROUPS)
+    names = set(Settings.model_fields) - NOT_VARIABLES - set(NESTED)
     own = {f"GATEWAY_{name.upper()}" for name in names if not name.startswith("openai_")}
     provider = {name.upper() for name in names if name.startswith("openai_")}
     members = {
-        f"GATEWAY_{group}__{name}".upper() for group, model in GROUPS.items() for name in model.model_fields
+        f"GATEWAY_{group}__{name}".upper() for group, model in NESTED.items() for name in model.model_fields
     }
     return own | provider | members
 
@@ -70,32 +78,63 @@ def rows(text: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def test_the_readme_has_every_setting_and_no_other() -> None:
-    documented = set()
-    for cells in rows(read("README.md"), "\n## Settings\n"):
-        documented |= set(re.findall(r"`((?:GATEWAY|OPENAI)_[A-Z_]+)`", cells[0]))
-
-    assert documented == variables()
+def settings_rows() -> list[list[str]]:
+    """Return the cells of the rows of `docs/settings.md` that are variables."""
+    page = read("docs/settings.md").partition("\n## Configuration file\n")[0]
+    return [row for part in page.split("\n## ")[1:] for row in rows(part, "\n")]
 
 
-def test_the_readme_has_the_defaults_that_are_in_force() -> None:
+def test_the_settings_page_is_what_the_settings_say_of_themselves() -> None:
+    assert read("docs/settings.md") == write_page(), "python -m tests.settings_page > docs/settings.md"
+
+
+def test_the_settings_page_has_every_setting_once_and_no_other() -> None:
+    documented = [
+        name for cells in settings_rows() for name in re.findall(r"`((?:GATEWAY|OPENAI)_[A-Z_]+)`", cells[0])
+    ]
+
+    assert sorted(documented) == sorted(variables())
+
+
+def test_the_settings_page_has_the_defaults_that_are_in_force() -> None:
     wrong = {}
-    for cells in rows(read("README.md"), "\n## Settings\n"):
-        names = re.findall(r"`(GATEWAY_[A-Z_]+)`", cells[0])
-        values = re.findall(r"`([^`]+)`", cells[1])
-        for name, value in zip(names, values, strict=False):
-            default = _default(name)
-            if default is not None and _plain(default) != value:
-                wrong[name] = (value, default)
+    for cells in settings_rows():
+        (name,) = re.findall(r"`((?:GATEWAY|OPENAI)_[A-Z_]+)`", cells[0])
+        default = _default(name)
+        expected = "unset" if default in (None, "") else f"`{_plain(default)}`"
+        if cells[1] != expected:
+            wrong[name] = (cells[1], default)
 
     assert wrong == {}
+
+
+def test_the_settings_page_says_what_every_setting_does() -> None:
+    page = read("docs/settings.md")
+    described = settings_rows() + [row for table in TABLES for row in rows(page, f"\n### `{table}`\n")]
+
+    assert all(len(cells[3]) > 10 and cells[3].endswith(".") for cells in described)
+    assert {cells[0] for cells in described} >= {"`closed`", "`words`", "`pass_unknown`", "`max_size`"}
+
+
+def test_the_settings_page_marks_every_variable_that_a_file_may_hold() -> None:
+    marked = {cells[0].split("`")[1] for cells in settings_rows() if "`…_FILE`" in cells[0]}
+
+    assert marked == {name for name in variables() if _is_read_from_a_file(name)}
+
+
+def _is_read_from_a_file(variable: str) -> bool:
+    try:
+        load_settings({f"{variable}_FILE": "/nowhere"})
+    except SettingsError as error:
+        return f"{variable}_FILE: cannot read" in str(error)
+    return False
 
 
 def _default(variable: str) -> object:
     name = variable.removeprefix("GATEWAY_").lower()
     group, _, member = name.partition("__")
     if member:
-        return getattr(GROUPS[group](), member)
+        return getattr(NESTED[group](), member)
     return Settings.model_fields[name].get_default()
 
 
@@ -105,22 +144,9 @@ def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-@pytest.mark.parametrize(
-    "path", ["README.md", "README.zh-CN.md", "docker-compose.yml", "Dockerfile", "deploy/compose.env.example"]
-)
+@pytest.mark.parametrize("path", [*PAGES, "docker-compose.yml", "Dockerfile", "deploy/compose.env.example"])
 def test_no_document_names_a_setting_that_is_none(path: str) -> None:
-    known = variables() | {
-        f"{name}_FILE"
-        for name in (
-            "GATEWAY_SECRETS",
-            "GATEWAY_REDIS_URL",
-            "GATEWAY_ADMIN_KEY",
-            "GATEWAY_METRICS_KEY",
-            "GATEWAY_STORE_ACCESS_KEY_ID",
-            "GATEWAY_STORE_SECRET_ACCESS_KEY",
-            "OPENAI_API_KEY",
-        )
-    }
+    known = variables() | {f"{name}_FILE" for name in variables() if _is_read_from_a_file(name)}
     # Of the command line, which is a client.
     known |= {"GATEWAY_URL", "GATEWAY_KEY"}
 
@@ -250,7 +276,7 @@ def test_the_openapi_document_has_ids_and_no_loose_ends() -> None:
 
 
 def test_nothing_committed_tells_of_the_machine_it_was_made_on() -> None:
-    for name in ("README.md", "README.zh-CN.md", "openapi/openapi.json", "docs/metrics.md", "Makefile"):
+    for name in (*PAGES, "openapi/openapi.json", "Makefile"):
         text = read(name)
 
         assert not re.search(r"/(home|root|work|Users|tmp)/\w", text), name
@@ -259,14 +285,57 @@ def test_nothing_committed_tells_of_the_machine_it_was_made_on() -> None:
 def test_links_between_documents_lead_somewhere() -> None:
     broken = []
     for document in (*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")):
-        targets = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text("utf-8"))
-        broken += [
-            f"{document.name}: {target}"
-            for target in targets
-            if "://" not in target and not (document.parent / target).exists()
-        ]
+        for link in _links(document.read_text("utf-8")):
+            path, _, section = link.partition("#")
+            target = document.parent / path if path else document
+            if not target.exists() or (section and section not in _anchors(target.read_text("utf-8"))):
+                broken.append(f"{document.name}: {link}")
 
     assert broken == []
+
+
+def _links(text: str) -> list[str]:
+    return [link for link in re.findall(r"\]\(([^)\s]+)[^)]*\)", text) if "://" not in link]
+
+
+def _anchors(text: str) -> set[str]:
+    """Return the anchors that GitHub gives the headings of *text*."""
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_both_readmes_have_the_same_sections_code_and_links() -> None:
+    english, chinese = _outline(read("README.md")), _outline(read("README.zh-CN.md"))
+
+    assert chinese == english
+    assert len(english) > 6
+
+
+def _outline(readme: str) -> list[tuple[str, list[str], set[str], int]]:
+    """Return, section by section, the level, the code, the targets of links and the number of rows and items."""
+    outline = []
+    for section in re.split(r"^(?=#+ )", _in_english(readme), flags=re.MULTILINE)[1:]:
+        code = re.findall(r"^```.*?^```", section, re.MULTILINE | re.DOTALL)
+        links = {link for link in _links(section) if not link.startswith("README")}
+        items = len(re.findall(r"^(?:\||- )", section, re.MULTILINE))
+        outline.append((section.partition(" ")[0], code, links, items))
+    return outline
+
+
+def _in_english(readme: str) -> str:
+    """Return *readme* with its prompts in English and its code without comments."""
+    for chinese, english in TRANSLATED.items():
+        readme = readme.replace(chinese, english)
+    return re.sub(r"[ \t]+# .*", "", readme)
+
+
+@pytest.mark.parametrize("path", [page for page in PAGES if "```toml" in read(page)])
+def test_every_configuration_file_in_a_document_is_one(path: str, tmp_path: Path) -> None:
+    for number, text in enumerate(re.findall(r"^```toml\n(.*?)^```", read(path), re.MULTILINE | re.DOTALL)):
+        file = tmp_path / f"{number}.toml"
+        file.write_text(text, "utf-8")
+
+        check_settings(load_settings({"GATEWAY_CONFIG": str(file)}))
 
 
 def test_the_openapi_document_says_which_routes_want_credentials() -> None:

@@ -21,18 +21,20 @@ class BackendConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field("openai", pattern=r"^[a-z0-9-]{1,40}$")
+    """Name of the provider in metrics; 1 to 40 of `a-z`, `0-9` and `-`."""
     images_per_min: Counted = 0
-    """What the provider allows our key; calls are paced to it. 0: not paced."""
+    """Images a minute that the provider allows your key; calls are paced to it. 0 sets no pace."""
     pass_unknown: bool = False
-    """Whether living models may be given parameters that the catalogue does not know."""
+    """If `true`, parameters that the catalogue does not know are passed on to living models."""
 
 
 class ModerationConfig(BaseModel):
-    """The `[moderation]` table: words that `GATEWAY_MODERATION=list` refuses."""
+    """The `[moderation]` table, read with `GATEWAY_MODERATION=list`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     words: list[str] = []
+    """Texts that no prompt may contain, in upper or lower case, if `GATEWAY_MODERATION` is `list`."""
 
 
 class FileConfig(BaseModel):

@@ -34,22 +34,29 @@ Size = Annotated[str, AfterValidator(_check_size)]
 
 
 class Limits(BaseModel):
-    """The limits of a policy; 0 means no such limit."""
+    """The limits of a policy; 0 means no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     requests_per_min: Counted = 0
+    """Requests a minute; 0 sets no limit."""
     images_per_min: Counted = 0
+    """Images made a minute; 0 sets no limit."""
     images_per_day: Counted = 0
+    """Images made a day (UTC); 0 sets no limit."""
     images_in_flight: Counted = 0
+    """Images being made at the same time; 0 sets no limit."""
     budget_per_month_microusd: Microusd = 0
+    """Spending a month (UTC), in millionths of a US dollar; 0 sets no limit."""
 
 
 class DefaultPolicy(Limits):
-    """Limits of every user without a policy of their own."""
+    """Limits of every user without a policy."""
 
     requests_per_min: Counted = 600
+    """Requests a minute; 0 sets no limit."""
     images_per_min: Counted = 120
+    """Images made a minute; 0 sets no limit."""
 
 
 class PolicyConfig(Limits):
@@ -58,19 +65,25 @@ class PolicyConfig(Limits):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     models: list[str] = []
-    """Models that may be asked for; empty: all."""
+    """Models that may be ordered; an empty list allows all."""
     max_n: int = Field(0, ge=0, le=MOST_N)
+    """Images in one order; 0 sets no limit."""
     max_size: Size = ""
-    """As many pixels as one image may have at most, such as `1536x1024`."""
+    """Largest image in pixels, given as a size such as `1536x1024`; empty sets no limit."""
     cache: Literal["on", "off"] = "on"
+    """If `off`, every order is paid for."""
     cache_scope: Literal["user", "team"] | None = None
+    """Callers that share cached images. If unset, `GATEWAY_CACHE_SCOPE` decides."""
 
 
 class TeamConfig(BaseModel):
-    """A `[teams.<name>]` table: which policy limits the team as a whole, and which each of its users."""
+    """A `[teams.<name>]` table of the configuration file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     policy: Name | None = None
+    """Policy that limits the team as a whole."""
     user_policy: Name | None = None
+    """Policy that limits each user of the team."""
     closed: bool = False
+    """If `true`, the team may order nothing."""

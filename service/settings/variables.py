@@ -24,19 +24,24 @@ _OPENAI_URL = "https://api.openai.com/v1"
 
 
 class JwtConfig(BaseModel):
-    """Which tokens are believed: `GATEWAY_JWT__*`."""
+    """Tokens of an identity provider: `GATEWAY_JWT__*`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     issuer: str = ""
+    """Issuer that a token must name in `iss`. Required if `GATEWAY_AUTH` includes `jwt`."""
     audience: str = ""
-    """Comma-separated; a token must be for one of them."""
+    """Accepted audiences, comma-separated; a token must name one of them in `aud`. Required with `jwt`."""
     jwks: str = ""
-    """URL or file of the issuer's public keys."""
+    """URL of the issuer's public keys (JWKS), or a file that exists at startup. Required with `jwt`."""
     algorithms: str = "RS256,ES256"
+    """Accepted signature algorithms, comma-separated."""
     user_claim: str = "sub"
+    """Claim that holds the user."""
     team_claim: str = "team"
+    """Claim that holds the team."""
     policy_claim: str = "policy"
+    """Claim that holds the policy of the user."""
 
 
 class Settings(BaseSettings):
@@ -52,82 +57,124 @@ class Settings(BaseSettings):
     )
 
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: int = Field(8080, ge=0, le=65535)
+    """Port to listen on; 0 picks a free one."""
     workers: Literal[1] = 1
-    """Processes of this replica; more than one comes with a later version."""
+    """Processes of this replica; a later version supports more than one."""
     replicas: int = Field(1, ge=1)
-    """Gateways on one Redis: local shares and paces are divided by it."""
+    """Gateways that share one Redis. Local shares of limits and the pace of calls are divided by it."""
     data_dir: Path = Path(".data")
+    """Directory for images, the embedded Valkey, the outbox and the generated secret."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Lowest level that is logged, in upper or lower case."""
     config: Path | None = None
+    """Path of the [configuration file](#configuration-file) (TOML)."""
 
     redis_url: SecretStr | None = None
-    """Unset: an embedded Valkey in the data directory."""
+    """URL of Redis 7 or newer, or Valkey: `redis://`, `rediss://`, `unix://`, `redis+cluster://host:port,host:port`
+    or `redis+sentinel://host:port,host:port/master`. If unset, the gateway runs an embedded Valkey in the data
+    directory.
+    """
     redis_timeout_s: float = Field(0.25, gt=0, le=5)
+    """Seconds without an answer after which Redis counts as unavailable."""
     embedded_redis: bool = True
+    """If `false`, the gateway refuses to start without `GATEWAY_REDIS_URL`."""
     store_url: str | None = None
-    """Unset: `files` in the data directory."""
+    """Where images are stored: `file:///path`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    Replicas share one store and one Redis. If unset, images go to `files` in the data directory.
+    """
     store_endpoint: str | None = None
-    """Where an `s3://` store is, when not at AWS."""
+    """Endpoint of an `s3://` store outside AWS, such as `http://minio:9000`."""
     store_region: str | None = None
+    """Region of an `s3://` store."""
     store_access_key_id: SecretStr | None = None
+    """Access key of an `s3://` store. If unset, the gateway uses `AWS_*` variables or the machine's role, as it uses
+    `GOOGLE_*` and `AZURE_*` for the other stores.
+    """
     store_secret_access_key: SecretStr | None = None
+    """Secret that belongs to the access key; set both or neither."""
     store_redirect_s: int = Field(0, ge=0, le=_WEEK_S)
-    """Above 0, who follows a link is sent to the store itself, by a URL that is good for so long."""
+    """If above 0, links redirect to a presigned store URL valid this many seconds, even if the image is deleted
+    meanwhile.
+    """
     download_hosts: str = ""
-    """Comma-separated hosts in the company's network that a backend may link to, such as `cdn.corp:8443`."""
+    """Hosts in your network that a provider's image URLs may point to, comma-separated, such as `cdn.corp:8443`. Other
+    hosts must be public, or the provider's own.
+    """
     retention_s: int = Field(0, ge=0)
-    """How long images are kept; 0: for ever."""
+    """Seconds an image is kept; 0 keeps it forever."""
     retention_bytes: int = Field(0, ge=0)
-    """As many bytes as all teams may keep; the oldest go. 0: no such bound."""
+    """Total size of the images of all teams; above it the oldest images are deleted. 0 sets no bound."""
     sweep_s: float = Field(60.0, gt=0, le=3600)
-    """How often is looked for what is kept no longer."""
+    """Seconds between retention sweeps."""
     public_url: str | None = None
-    """Where callers reach this gateway; in every link. Required off loopback."""
+    """URL at which callers reach the gateway, and the prefix of every link. If unset, `http://<host>:<port>`. Required
+    if the gateway listens beyond loopback.
+    """
     secrets: SecretStr | None = None
-    """Comma-separated, newest first; each at least 16 characters.
-
-    Unset: made once, in the data directory; with a Redis of its own, only for an open gateway on loopback.
+    """Secrets that sign links and hash keys, comma-separated, newest first, 16 characters or more each; see
+    [rotation](secrets.md). If unset, the gateway generates one in the data directory. Required with
+    `GATEWAY_REDIS_URL`, except for an open gateway on loopback.
     """
 
     auth: Literal["open", "keys", "jwt", "keys,jwt"] = "open"
-    """Which credentials callers need: none, API keys, tokens of an identity provider, or either."""
+    """Credentials that callers need: none (`open`: everyone who reaches the port may order), API keys of this gateway
+    (`keys`), tokens of your identity provider (`jwt`), or either.
+    """
     admin_key: SecretStr | None = None
-    """Opens `/admin`, also before there are any keys; at least 16 characters."""
+    """Key that opens `/admin`, even before any other key exists; 16 to 512 ASCII characters without spaces."""
     metrics_key: SecretStr | None = None
-    """Opens `/metrics` where credentials are asked for, and nothing else."""
+    """Key that opens `/metrics` and nothing else, for a scraper where callers need credentials; 16 to 512 ASCII
+    characters without spaces.
+    """
     jwt: JwtConfig = JwtConfig()
+    """Tokens of an identity provider."""
     allow_open: bool = False
-    """Lets an open gateway listen beyond loopback: everybody who reaches it may spend."""
+    """If `true`, an open gateway may listen beyond loopback: everyone who reaches it may spend."""
     sandbox: bool | None = None
-    """Unset: the sandbox stands in when no provider is set, auth is open and we are on loopback."""
+    """If `true`, the sandbox always paints test images; if `false`, never. If unset, it does so only while no provider
+    is set, the gateway listens on loopback and `GATEWAY_AUTH` is `open`.
+    """
 
     moderation: Literal["off", "provider", "list"] = "off"
-    """Who judges prompts before anything is spent: nobody, the provider's moderation endpoint, or a list."""
+    """Check of prompts before anything is spent: none, the provider's moderation endpoint, or the words in
+    [`[moderation]`](#moderation).
+    """
 
     cache: Literal["on", "off"] = "on"
+    """If `off`, every order is paid for."""
     cache_scope: Literal["user", "team"] = "team"
+    """Callers that share cached images: a whole team, or each user alone."""
     cache_ttl_s: int = Field(30 * 86400, ge=60)
+    """Seconds during which an equal order finds a cached image."""
     url_ttl_s: int = Field(0, ge=0)
-    """0: links live as long as the image is kept."""
+    """Seconds a link works; with 0 it works as long as the image is kept."""
 
     deadline_s: float = Field(300.0, gt=0, le=3600)
-    """Longest an order may take; `x-request-timeout-s` may shorten it."""
+    """Longest duration of an order in seconds; a caller may shorten it with `x-request-timeout-s`."""
     drain_s: float = Field(120.0, ge=0)
+    """Seconds a stopping gateway waits for running orders."""
     max_calls_in_flight: int = Field(64, ge=1)
+    """Concurrent calls to the provider."""
     default_policy: DefaultPolicy = DefaultPolicy()
+    """Limits of a user without a policy."""
     unpriced: Literal["refuse", "count"] = "refuse"
-    """Whether callers with a budget may order what has no known price: no, or counted as unknown."""
+    """Orders of callers with a budget for a model without a known price: refused, or made and counted as unpriced."""
     budgets_without_redis: Literal["refuse", "spend"] = "refuse"
-    """Whether callers with a budget may spend while nobody can tell what is left of it."""
+    """Orders of callers with a budget while Redis is unavailable: refused with 503, or made and booked later."""
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
+    """Key of the provider."""
     openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
+    """Base URL of the provider, with `/v1` if its API has it. If unset, OpenAI's own."""
     openai_org_id: str | None = Field(None, validation_alias="OPENAI_ORG_ID")
+    """Organization to name to the provider."""
     openai_project_id: str | None = Field(None, validation_alias="OPENAI_PROJECT_ID")
+    """Project to name to the provider."""
 
     file: FileConfig = FileConfig()
-    """What the configuration file says; not itself a variable."""
+    """Content of the configuration file; not a variable."""
 
     @field_validator("secrets")
     @classmethod

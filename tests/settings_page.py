@@ -1,0 +1,185 @@
+"""Write `docs/settings.md` from the settings themselves: `python -m tests.settings_page > docs/settings.md`."""
+
+import ast
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from service.settings.file import BackendConfig, ModerationConfig
+from service.settings.policies import DefaultPolicy, Limits, PolicyConfig, TeamConfig
+from service.settings.variables import JwtConfig, Settings
+
+NESTED: dict[str, type[BaseModel]] = {"default_policy": DefaultPolicy, "jwt": JwtConfig}
+"""Settings whose members are variables, such as `GATEWAY_JWT__ISSUER`."""
+NOT_VARIABLES = {"file"}
+SUBJECTS = {
+    "Provider": (
+        "openai_api_key openai_base_url openai_org_id openai_project_id sandbox max_calls_in_flight moderation "
+        "download_hosts"
+    ),
+    "Server": "host port public_url data_dir config log_level deadline_s drain_s workers",
+    "Callers": "auth allow_open admin_key metrics_key secrets jwt",
+    "Limits": "default_policy unpriced budgets_without_redis",
+    "Redis": "redis_url redis_timeout_s embedded_redis replicas",
+    "Cache": "cache cache_scope cache_ttl_s",
+    "Images and links": (
+        "store_url store_endpoint store_region store_access_key_id store_secret_access_key store_redirect_s url_ttl_s "
+        "retention_s retention_bytes sweep_s"
+    ),
+}
+NOTES = {"Limits": ("`GATEWAY_DEFAULT_POLICY__*` limits every user without a policy.", "")}
+TABLES: dict[str, type[BaseModel]] = {
+    "[backend]": BackendConfig,
+    "[moderation]": ModerationConfig,
+    "[policies.<name>]": PolicyConfig,
+    "[teams.<name>]": TeamConfig,
+}
+UNITS = {"_s": "seconds", "_bytes": "bytes", "_microusd": "micro-dollars"}
+HEADER = """\
+# Settings
+
+<!-- Generated: python -m tests.settings_page > docs/settings.md -->
+
+The gateway reads environment variables, and tables from a [configuration file](#configuration-file). An empty variable
+is an unset one. `image-gateway config` checks all settings and prints those in force, without secrets; a misspelt
+variable is reported with the nearest known name.
+
+"or `…_FILE`" marks secrets that a file may hold: `OPENAI_API_KEY_FILE=/run/secrets/key` instead of `OPENAI_API_KEY`.
+`HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` apply to calls to the provider. The command line also reads `GATEWAY_URL`
+and `GATEWAY_KEY`: the gateway and the key that `image-gateway generate` uses.
+"""
+FILE_HEADER = """\
+## Configuration file
+
+`GATEWAY_CONFIG` names a TOML file. It takes precedence over policies and teams set by commands or `/admin`, and those
+that it declares can be changed only there. Mistakes are reported with their line.
+
+```toml
+[backend]
+images_per_min = 150
+
+[moderation]
+words = ["..."]
+
+[policies.artists]
+images_per_day = 200
+budget_per_month_microusd = 50_000_000   # 50 US dollars
+models = ["dall-e-3", "gpt-image-2"]
+max_n = 4
+max_size = "1536x1024"
+
+[teams.studio]
+policy = "artists"
+
+[models."dall-e-3".bridge]
+to = "gpt-image-2.6-sunburst"            # another living model for a retired one
+```
+
+A team's or a policy's name has 1 to 40 of `a-z`, `0-9` and `-`. `[models."<name>"]` tables
+[add or override a model](bridge.md#add-or-override-a-model).
+"""
+
+
+def write_page() -> str:
+    """Return the page."""
+    parts = [HEADER]
+    for subject, names in SUBJECTS.items():
+        rows = [row for name in names.split() for row in _variables(name)]
+        parts.append(_table(subject, "variable", rows, note=NOTES.get(subject, ())))
+    parts.append(FILE_HEADER)
+    for table, model in TABLES.items():
+        parts.append(_table(f"`{table}`", "name", list(_rows(model)), level=3))
+    return "\n".join(parts)
+
+
+def variable_of(name: str) -> str:
+    """Return the variable of the setting *name*."""
+    return name.upper() if name.startswith("openai_") else f"GATEWAY_{name.upper()}"
+
+
+def _variables(name: str) -> Iterator[tuple[str, ...]]:
+    if name in NESTED:
+        for member, *rest in _rows(NESTED[name]):
+            yield (f"`{variable_of(name)}__{member.strip('`').upper()}`", *rest)
+        return
+    field = Settings.model_fields[name]
+    from_file = " or `…_FILE`" if SecretStr in get_args(field.annotation) else ""
+    yield f"`{variable_of(name)}`{from_file}", *_row(name, field, _descriptions(Settings)[name])
+
+
+def _rows(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
+    described = _descriptions(model)
+    for name, field in model.model_fields.items():
+        yield f"`{name}`", *_row(name, field, described[name])
+
+
+def _row(name: str, field: FieldInfo, description: str) -> tuple[str, str, str]:
+    default = field.get_default(call_default_factory=True)
+    return _show(default), _values(name, field), description
+
+
+def _descriptions(model: type[BaseModel]) -> dict[str, str]:
+    """Return the docstring below each field of *model*, inherited ones too."""
+    found: dict[str, str] = {}
+    for kind in (Limits, model) if issubclass(model, Limits) else (model,):
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in zip(definition.body, definition.body[1:], strict=False):
+            if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+                assert isinstance(text.value, ast.Constant)
+                found[ast.unparse(field.target)] = " ".join(str(text.value.value).split())
+    return found
+
+
+def _show(value: object) -> str:
+    if value in (None, "", []):
+        return "unset"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+def _values(name: str, field: FieldInfo) -> str:
+    """Return what a setting may be: its choices, or its unit and range."""
+    choices = _choices(field.annotation)
+    if choices:
+        return ", ".join(_show(choice) for choice in choices)
+    unit = next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "")
+    return ", ".join(part for part in (unit, _range(field)) if part) or "text"
+
+
+def _choices(kind: Any) -> list[Any]:
+    if kind is bool:
+        return [True, False]
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    # A choice that may be left out.
+    return [choice for member in get_args(kind) for choice in _choices(member)]
+
+
+def _range(field: FieldInfo) -> str:
+    words = {"ge": "at least", "gt": "above", "le": "at most"}
+    bounds = [(word, getattr(rule, bound, None)) for rule in field.metadata for bound, word in words.items()]
+    return ", ".join(f"{word} {value:,}" for word, value in bounds if value is not None)
+
+
+def _table(
+    title: str, first: str, rows: list[tuple[str, ...]], *, level: int = 2, note: Sequence[str] = ()
+) -> str:
+    lines = [
+        f"{'#' * level} {title}",
+        "",
+        *note,
+        f"| {first} | default | values | meaning |",
+        "| --- | --- | --- | --- |",
+    ]
+    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), ""])
+
+
+if __name__ == "__main__":
+    sys.stdout.write(write_page())

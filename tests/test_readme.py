@@ -1,0 +1,77 @@
+"""The commands and the Python of both READMEs, run as they are printed."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.http.house import file_of, mask_with_hole, png
+from tests.processes import REPOSITORY, Gateway
+
+ADDRESS = "http://127.0.0.1:8080"
+SCRIPT = ".venv/bin/image-gateway"
+
+
+def snippets(readme: str) -> list[tuple[str, str]]:
+    """Return the language and the text of what calls a gateway that runs."""
+    text = (REPOSITORY / readme).read_text("utf-8")
+    blocks = re.findall(r"^```(sh|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [(language, code) for language, code in blocks if f"{ADDRESS}/v1" in code or SCRIPT in code]
+
+
+SNIPPETS = [
+    pytest.param(language, code, id=f"{readme}-{number}-{language}")
+    for readme in ("README.md", "README.zh-CN.md")
+    for number, (language, code) in enumerate(snippets(readme), 1)
+]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """A directory with the two files that the edits name."""
+    (tmp_path / "cat.png").write_bytes(png())
+    (tmp_path / "mask.png").write_bytes(file_of(mask_with_hole(64)))
+    return tmp_path
+
+
+@pytest.mark.parametrize(("language", "code"), SNIPPETS)
+def test_what_a_readme_shows_works(language: str, code: str, gateway: Gateway, directory: Path) -> None:
+    program = ["sh", "-e"] if language == "sh" else [sys.executable]
+    code = code.replace(ADDRESS, gateway.url).replace(SCRIPT, f"{sys.executable} -m service")
+    # A refused order ends curl with an error, too.
+    (directory / ".curlrc").write_text("fail\nsilent\nshow-error\n")
+
+    ran = subprocess.run(
+        program,
+        input=code,
+        env=_environment(gateway, directory),
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    if "--out images" in code:
+        assert [path.suffix for path in (directory / "images").iterdir()] == [".png"] * 4
+    else:
+        assert f"{gateway.url}/v1/images/files/" in ran.stdout
+
+
+def _environment(gateway: Gateway, directory: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL")}  # noqa: TID251 - the child needs its PATH
+    return kept | {
+        "GATEWAY_URL": gateway.url,
+        "CURL_HOME": str(directory),
+        "PYTHONPATH": str(REPOSITORY),
+        "PYTHONUTF8": "1",
+    }
+
+
+def test_both_readmes_show_calls_in_both_languages() -> None:
+    shown = [[language for language, _ in snippets(readme)] for readme in ("README.md", "README.zh-CN.md")]
+
+    assert shown == [["sh", "python", "sh", "sh", "python", "sh"]] * 2
