@@ -739,3 +739,11 @@ def test_every_fault_of_a_model_in_the_file_is_told_with_what_would_be_right(
         f"{path}: models.my-model: released is missing: a date such as 2026-01-31",
         f"{path}: models.my-model: sizes.fixed must be a list, not a string",
     ]
+
+
+def test_the_example_of_ones_own_model_is_accepted(load: Load) -> None:
+    settings = load(GATEWAY_CONFIG=str(REPOSITORY / "deploy/models.toml.example"))
+
+    check_settings(settings)
+
+    assert list(settings.file.models) == ["my-model", "dall-e-3"]
