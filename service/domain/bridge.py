@@ -75,13 +75,10 @@ def in_words_of(model: Model, failure: CallFailure) -> CallFailure:
 
 
 def _send_as_asked(model: Model, order: ImageOrder, parameters: Parameters) -> SentOrder:
-    sent = _without_defaults(model, parameters)
-    if model.takes_response_format:
-        sent["response_format"] = "b64_json"
     return SentOrder(
         model=model.name,
         prompt=order.prompt,
-        parameters=sent,
+        parameters={**_without_defaults(model, parameters), **_response_format(model)},
         images_per_call=model.images_per_call,
         output_format=str(parameters.get("output_format", "png")),
         operation=order.operation,
@@ -104,8 +101,11 @@ def _send_bridged(
     return SentOrder(
         model=target.name,
         prompt=_bridged_prompt(bridge, target, order.prompt, asked),
-        parameters=_without_defaults(target, {**sent, "size": bridge.sizes.get(size, size)}),
-        images_per_call=1 if varies else model.images_per_call,
+        parameters={
+            **_without_defaults(target, {**sent, "size": bridge.sizes.get(size, size)}),
+            **_response_format(target),
+        },
+        images_per_call=1 if varies else min(model.images_per_call, target.images_per_call),
         output_format=str(sent.get("output_format", "png")),
         finish=_finish(size, cutout),
         bridge_version=BRIDGE_VERSION,
@@ -160,6 +160,10 @@ def _inputs(bridge: Bridge, target: Model, order: ImageOrder) -> tuple[tuple[Inp
 
 def _defaults(model: Model) -> dict[str, str | int]:
     return {name: rule.default for name, rule in model.parameters.items() if rule.default is not None}
+
+
+def _response_format(model: Model) -> dict[str, str]:
+    return {"response_format": "b64_json"} if model.takes_response_format else {}
 
 
 def _without_defaults(model: Model, parameters: Parameters) -> dict[str, Any]:

@@ -8,8 +8,9 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
+from service.domain.entries import EntryFaults, read_entry, suggest
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery, Operation
 
@@ -30,7 +31,7 @@ class ParameterRule:
     values: tuple[str, ...] = ()
     minimum: int | None = None
     maximum: int | None = None
-    kind: str = "integer"
+    kind: Literal["integer", "boolean", "object"] = "integer"
     default: str | int | None = None
     operations: tuple[Operation, ...] = ()
 
@@ -164,17 +165,22 @@ class Catalog:
 def parse_catalog(text: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Catalog:
     """Read the catalogue from TOML, with an operator's entries laid over it.
 
-    An override with `bridge = false` switches a bridge off; fields not named
-    keep their value, and an unknown model needs a complete entry (a `family`
-    completes it).
+    An override with `bridge = false` switches a bridge off, and one with
+    `price = false` has no known price; fields not named keep their value, and
+    an unknown model needs a complete entry (a `family` completes it).
 
     Raises:
-        CatalogError: naming the model and what is wrong with its entry.
+        CatalogError: naming the model and all that is wrong with its entry, a line for each.
     """
     document = tomllib.loads(text)
     families = document["families"]
     entries: dict[str, dict[str, Any]] = {name: dict(entry) for name, entry in document["models"].items()}
     for name, entry in (overrides or {}).items():
+        if name not in entries and "family" not in entry:
+            near = suggest(name, document["models"])
+            raise CatalogError(
+                f"models.{name}: family must be one of {', '.join(families)} in a new model{near}"
+            )
         entries[name] = _merge(entries.get(name, {}), entry)
     models = {name: _parse_model(name, entry, families) for name, entry in entries.items()}
     defaults = document["defaults"]
@@ -242,40 +248,14 @@ def _parse_model(name: str, entry: Mapping[str, Any], families: Mapping[str, Map
     if not isinstance(family, str) or family not in families:
         raise CatalogError(f"models.{name}: family must be one of {', '.join(families)}")
     fields = _merge(families[family], entry)
-    bridge = fields.pop("bridge", None)
+    weights = fields.get("weights")
+    if isinstance(weights, Mapping) and any(type(each) is not int or each < 1 for each in weights.values()):
+        raise CatalogError(f"models.{name}: weights must be whole numbers of at least 1")
+    switched_off = [key for key in ("bridge", "price") if fields.get(key) is False]
     try:
-        sizes = fields.pop("sizes")
-        price = fields.pop("price", None)
-        inputs = fields.pop("inputs", {})
-        return Model(
-            name=name,
-            sizes=SizeRule(**{**sizes, "fixed": tuple(sizes.get("fixed", ()))}),
-            parameters={key: _parse_rule(rule) for key, rule in fields.pop("parameters").items()},
-            delivery=Delivery(fields.pop("delivery")),
-            operations=tuple(Operation(name) for name in fields.pop("operations", ["generate"])),
-            inputs=InputRule(**{**inputs, "formats": tuple(inputs.get("formats", ()))}),
-            bridge=_parse_bridge(bridge) if bridge else None,
-            price=TokenPrice(**price) if price else None,
-            weights=_parse_weights(fields.pop("weights", {})),
-            **fields,
-        )
-    except (AttributeError, TypeError, KeyError, ValueError) as error:
-        raise CatalogError(f"models.{name}: {error}") from error
-
-
-def _parse_weights(weights: Mapping[str, Any]) -> Mapping[str, int]:
-    if any(type(weight) is not int or weight < 1 for weight in weights.values()):
-        raise ValueError("weights must be whole numbers of at least 1")
-    return weights
-
-
-def _parse_rule(rule: Mapping[str, Any]) -> ParameterRule:
-    operations = tuple(Operation(name) for name in rule.get("operations", ()))
-    return ParameterRule(**{**rule, "values": tuple(rule.get("values", ())), "operations": operations})
-
-
-def _parse_bridge(bridge: Mapping[str, Any]) -> Bridge:
-    return Bridge(**{**bridge, "variation_prompts": tuple(bridge.get("variation_prompts", ()))})
+        return read_entry(Model, {key: fields[key] for key in fields if key not in switched_off}, name=name)
+    except EntryFaults as error:
+        raise CatalogError("\n".join(f"models.{name}: {fault}" for fault in error.faults)) from error
 
 
 def _check_bridges(catalog: Catalog) -> None:

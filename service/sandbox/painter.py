@@ -15,6 +15,9 @@ import random
 import zlib
 from colorsys import hsv_to_rgb
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from unicodedata import east_asian_width
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -28,7 +31,7 @@ _PAPER = (255, 255, 255)
 _DARK, _LIGHT, _SKY, _SKY_SHADES, _HILL, _SUN, _CLEAR = 0, 63, 64, 128, 192, 200, 255
 _FLAT_DARK, _FLAT_LIGHT, _FLAT_CLEAR = 0, 1, 2
 _STRIP = 0.75  # the label and the mark stand below this share of the height
-_LONGEST_LABEL = 50
+_LONGEST_LABEL = 50  # columns, of which a letter of full width takes two
 _HIGHEST_JPEG_QUALITY = 95  # above it Pillow only makes the file larger
 
 
@@ -190,23 +193,37 @@ def _draw_label(canvas: Image.Image, picture: Picture) -> None:
     facts = (
         f"{picture.model}   {picture.width}x{picture.height}   {picture.quality}   No. {picture.mark.serial}"
     )
+    prompt = _shorten(picture.prompt)
     draw.text((left, middle - 90 * unit), "SANDBOX", font=_font(76 * unit), fill=255)
     draw.text((left, middle + 12 * unit), facts, font=_font(25 * unit), fill=205)
-    draw.text((left, middle + 54 * unit), _shorten(picture.prompt), font=_font(22 * unit), fill=150)
+    draw.text((left, middle + 54 * unit), prompt, font=_font(22 * unit, prompt), fill=150)
     indices = strip.point([grey // 4 for grey in range(256)])
     canvas.paste(Image.frombytes("P", indices.size, indices.tobytes()), (0, top))
 
 
-def _font(size: float) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def _font(size: float, text: str = "") -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     # Opened for each use: a FreeType face must not be shared between threads.
-    return ImageFont.load_default(max(size, 5))
+    if text.isascii():  # Pillow's own font has little else
+        return ImageFont.load_default(max(size, 5))
+    file = io.BytesIO(_read_wide_font())
+    return ImageFont.truetype(file, max(size, 5), layout_engine=ImageFont.Layout.BASIC)
+
+
+@cache
+def _read_wide_font() -> bytes:
+    return (files("service.sandbox") / "fonts" / "wqy-microhei.ttf").read_bytes()
 
 
 def _shorten(prompt: str) -> str:
-    """Return one line that the built-in font, which knows Latin letters only, can show."""
+    """Return one line of at most as many columns as fit beside the mark."""
     line = " ".join(prompt.split())
-    shown = "".join(letter if letter <= "\u017f" else "\u00b7" for letter in line[:_LONGEST_LABEL])
-    return shown if len(line) <= _LONGEST_LABEL else f"{shown.rstrip()}..."
+    columns, shown = 0, ""
+    for letter in line:
+        columns += 2 if east_asian_width(letter) in "WF" else 1
+        if columns > _LONGEST_LABEL:
+            return f"{shown.rstrip()}..."
+        shown += letter
+    return shown
 
 
 def _encode(canvas: Image.Image, picture: Picture) -> bytes:

@@ -1,4 +1,4 @@
-// The playground: one form, one request, the pictures and what they cost.
+// The playground: one form, one request, the images and what they cost.
 
 const form = document.getElementById("order");
 const key = document.getElementById("key");
@@ -48,8 +48,9 @@ async function order() {
     if (!response.ok) throw new Error(`${answer.error.message} (${response.headers.get("x-request-id")})`);
     show(answer);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(2);
-    const cost = (Number(response.headers.get("x-cost-microusd")) / 1e6).toFixed(4);
-    say(`${answer.data.length} images in ${seconds} s, cache ${response.headers.get("x-cache")}, $${cost}`);
+    const count = answer.data.length === 1 ? "1 image" : `${answer.data.length} images`;
+    const cost = await price(response.headers.get("x-cost-microusd"));
+    say(`${count} in ${seconds} s, cache ${response.headers.get("x-cache")}, ${cost}`);
   } catch (error) {
     say(error.message, true);
   } finally {
@@ -58,11 +59,21 @@ async function order() {
 }
 
 function fields() {
-  const given = { n: Number(form.elements.n.value) };
-  for (const name of ["prompt", "model", "size", "quality"]) {
-    if (form.elements[name].value !== "") given[name] = form.elements[name].value;
+  const given = {};
+  for (const name of ["prompt", "n", "model", "size", "quality"]) {
+    const value = form.elements[name].value;
+    if (value !== "") given[name] = name === "n" ? Number(value) : value;
   }
   return given;
+}
+
+// The ledger alone tells test images from paid ones.
+async function price(microusd) {
+  const today = new Date().toISOString().slice(0, 10);
+  const usage = await fetch(`/v1/usage?from=${today}`, { headers: credentials() });
+  const { totals = [] } = await usage.json();
+  if (totals.length && totals.every(({ realm }) => realm === "sandbox")) return "test images, nothing charged";
+  return microusd === "unknown" ? "price unknown" : `$${(Number(microusd) / 1e6).toFixed(4)}`;
 }
 
 function credentials() {
@@ -82,8 +93,11 @@ function ends(date) {
 function show(answer) {
   const pictures = answer.data.map((entry) => {
     const link = document.createElement("a");
-    link.href = entry.url ?? `data:image/png;base64,${entry.b64_json}`;
+    const format = answer.output_format ?? "png";
+    link.href = entry.url ?? `data:image/${format};base64,${entry.b64_json}`;
     link.target = "_blank";
+    // Browsers open no `data:` link, but keep what it holds as a file.
+    if (!entry.url) link.download = `image.${format}`;
     const picture = document.createElement("img");
     picture.src = link.href;
     picture.alt = entry.revised_prompt ?? "generated image";

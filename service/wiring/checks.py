@@ -27,7 +27,8 @@ def check_settings(settings: Settings) -> None:
     try:
         catalog = load_catalog(settings)
     except CatalogError as error:
-        raise SettingsError(f"{settings.config}: {error}") from error
+        lines = (f"{settings.config}: {line}" for line in str(error).splitlines())
+        raise SettingsError("\n".join(lines)) from error
     for name, policy in settings.file.policies.items():
         for model in policy.models:
             if model not in catalog.models:

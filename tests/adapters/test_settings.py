@@ -721,3 +721,29 @@ def test_what_cannot_be_opened_is_named_before_anything_starts(load: Load, varia
 
     assert variable in str(refused.value)
     assert CANARY not in str(refused.value)
+
+
+def test_every_fault_of_a_model_in_the_file_is_told_with_what_would_be_right(
+    load: Load, tmp_path: Path
+) -> None:
+    path = tmp_path / "gateway.toml"
+    path.write_text(
+        '[models."my-model"]\nfamily = "gpt-image"\nprompt_limt = 4000\nsizes = { fixed = "auto" }\n'
+    )
+
+    with pytest.raises(SettingsError) as refused:
+        check_settings(load(GATEWAY_CONFIG=str(path)))
+
+    assert str(refused.value).splitlines() == [
+        f"{path}: models.my-model: prompt_limt is no field (did you mean prompt_limit?)",
+        f"{path}: models.my-model: released is missing: a date such as 2026-01-31",
+        f"{path}: models.my-model: sizes.fixed must be a list, not a string",
+    ]
+
+
+def test_the_example_of_ones_own_model_is_accepted(load: Load) -> None:
+    settings = load(GATEWAY_CONFIG=str(REPOSITORY / "deploy/models.toml.example"))
+
+    check_settings(settings)
+
+    assert list(settings.file.models) == ["my-model", "dall-e-3"]

@@ -1,5 +1,6 @@
 """The bridge, by examples and by a property over everything callers may ask of a bridged model."""
 
+import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -13,8 +14,10 @@ from service.domain.bridge import BRIDGE_VERSION, accepted_model, in_words_of, t
 from service.domain.catalog import Catalog, Model, ParameterRule, is_size_allowed, parse_catalog, parse_size
 from service.domain.errors import FailureKind, InvalidOrder
 from service.domain.images import Cutout, Finish, ImageOrder, InputImage, Operation, SentOrder
+from service.domain.pricing import estimate_image
 from service.domain.validation import check_order
 from tests.fakes.values import a_catalog, a_failure, an_input, an_order, builtin_models
+from tests.processes import REPOSITORY
 
 TODAY = date(2026, 11, 20)
 AFTER_ALL = date(2027, 1, 1)
@@ -530,3 +533,48 @@ def _is_valid_preview(asked: dict[str, Any]) -> bool:
     if output_format == "gif":
         return all(entry.role != "mask" for entry in asked["inputs"])
     return bool(output_format != "svg" or asked["n"] == 1)
+
+
+def own_models() -> dict[str, dict[str, Any]]:
+    text = (REPOSITORY / "deploy/models.toml.example").read_text("utf-8")
+    models: dict[str, dict[str, Any]] = tomllib.loads(text)["models"]
+    return models
+
+
+def example_of_own_models() -> Catalog:
+    return parse_catalog(builtin_models(), own_models())
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "sent", "finish"),
+    [
+        ("my-model", {}, {"size": "1024x1024"}, None),
+        ("my-model", {"size": "512x512", "seed": 7}, {"size": "512x512", "seed": 7}, None),
+        ("dall-e-3", {"quality": "hd"}, {"size": "1024x1024"}, Finish(1024, 1024)),
+        ("dall-e-3", {"size": "1792x1024"}, {"size": "1024x1024"}, Finish(1792, 1024)),
+    ],
+)
+def test_the_example_sends_its_own_and_retired_names_to_the_model_of_ones_own(
+    model: str, asked: Mapping[str, Any], sent: Mapping[str, Any], finish: Finish | None
+) -> None:
+    order = translate(example_of_own_models(), an_order(asked_model=model, parameters=asked), TODAY)
+
+    assert order.model == "my-model"
+    assert order.parameters == {**sent, "response_format": "b64_json"}
+    assert order.finish == finish
+
+
+@pytest.mark.parametrize(
+    ("size", "microusd"), [("512x512", 2_000), ("1024x1024", 5_000)], ids=["small", "large"]
+)
+def test_the_example_prices_every_size(size: str, microusd: int) -> None:
+    catalog = example_of_own_models()
+    sent = translate(catalog, an_order(asked_model="my-model", parameters={"size": size}), TODAY)
+
+    assert estimate_image(catalog.models["my-model"], sent.parameters) == microusd
+
+
+def test_a_bridge_asks_for_no_more_images_in_one_call_than_its_target_makes() -> None:
+    catalog = parse_catalog(builtin_models(), {**own_models(), "dall-e-2": {"bridge": {"to": "my-model"}}})
+
+    assert translate(catalog, an_order(asked_model="dall-e-2"), TODAY).images_per_call == 1

@@ -140,9 +140,47 @@ def test_an_operator_adds_a_model_with_a_family() -> None:
         ("gpt-image-2", {"colour": "red"}, "colour"),
         ("gpt-image-2", {"delivery": "fax"}, "fax"),
         ("gpt-image-2", {"price": {"text_in": 1, "per_word": 2}}, "per_word"),
-        ("gpt-image-2", {"price": 5}, "mapping"),
-        ("gpt-image-2", {"sizes": "1024x1024"}, "mapping"),
-        ("gpt-image-2", {"parameters": {"quality": ["low"]}}, "'list' object"),
+        ("new", {"family": "gpt-image"}, "released is missing: a date such as 2026-01-31"),
+        ("new", {"family": "gpt-image", "realesed": 1}, "realesed is no field (did you mean released?)"),
+        (
+            "new",
+            {"family": "gpt-image", "released": "2026"},
+            "released must be a date such as 2026-01-31, not a string",
+        ),
+        ("dalle-3", {"bridge": False}, "in a new model (did you mean dall-e-3?)"),
+        ("gpt-image-2", {"name": "x"}, "name is no field"),
+        ("gpt-image-2", {"colour": "red"}, "colour is no field"),
+        ("gpt-image-2", {"delivery": "fax"}, "delivery must be one of url, b64_json, not 'fax'"),
+        (
+            "gpt-image-2",
+            {"operations": ["paint"]},
+            "operations[0] must be one of generate, edit, vary, not 'paint'",
+        ),
+        ("gpt-image-2", {"price": {"image_in": "free"}}, "price.image_in must be a number, not a string"),
+        (
+            "gpt-image-2",
+            {"price": 5},
+            "price must be a table of text_in, image_in, image_out, not a whole number",
+        ),
+        ("gpt-image-2", {"sizes": "1024x1024"}, "sizes must be a table of fixed, "),
+        ("gpt-image-2", {"sizes": {"fixed": "1024x1024"}}, "sizes.fixed must be a list, not a string"),
+        ("gpt-image-2", {"prompt_limit": True}, "prompt_limit must be a whole number, not true or false"),
+        (
+            "gpt-image-2",
+            {"parameters": {"quality": ["low"]}},
+            "parameters.quality must be a table of values, ",
+        ),
+        (
+            "gpt-image-2",
+            {"parameters": {"seed": {"kind": "int"}}},
+            "kind must be one of integer, boolean, object",
+        ),
+        (
+            "gpt-image-2",
+            {"parameters": {"seed": {"default": 1.5}}},
+            "default must be a string or a whole number",
+        ),
+        ("gpt-image-2", {"bridge": {"keeps_unmasked": True}}, "bridge.to is missing: a string"),
         ("gpt-image-2", {"bridge": {"to": "nowhere"}}, "bridge.to: nowhere must be a model without a bridge"),
         (
             "gpt-image-2",
@@ -157,6 +195,33 @@ def test_a_malformed_entry_is_named(name: str, entry: Mapping[str, Any], says: s
 
     assert str(caught.value).startswith(f"models.{name}")
     assert says in str(caught.value)
+
+
+def test_every_fault_of_a_model_has_a_line_of_its_own() -> None:
+    entry = {
+        "family": "dall-e",
+        "releasd": 1,
+        "images_per_call": "two",
+        "sizes": {"fixed": ["1x1"], "steps": 2},
+    }
+
+    with pytest.raises(CatalogError) as caught:
+        parse_catalog(builtin_models(), {"new": entry})
+
+    assert str(caught.value).splitlines() == [
+        "models.new: releasd is no field (did you mean released?)",
+        "models.new: released is missing: a date such as 2026-01-31",
+        "models.new: parameters is missing: a table",
+        "models.new: prompt_limit is missing: a whole number",
+        "models.new: images_per_call must be a whole number, not a string",
+        "models.new: sizes.steps is no field",
+    ]
+
+
+def test_a_price_that_is_switched_off_is_not_known() -> None:
+    model = parse_catalog(builtin_models(), {"gpt-image-2": {"price": False}}).models["gpt-image-2"]
+
+    assert model.price is None
 
 
 def test_parameters_that_are_no_table_are_named() -> None:

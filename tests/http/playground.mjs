@@ -1,9 +1,10 @@
-// The page in a browser of a few lines: `node playground.mjs GATEWAY SCRIPT [KEY] [first|later]`.
+// The page in a browser of a few lines: `node playground.mjs GATEWAY SCRIPT FIELDS [KEY] [first|later]`.
+// FIELDS is JSON: what the person types into the form, by name.
 // Runs the page's own script against a running gateway and prints what a person would see.
 
 import { readFileSync } from "node:fs";
 
-const [gateway, script, key = "", when = "later"] = process.argv.slice(2);
+const [gateway, script, typed, key = "", when = "later"] = process.argv.slice(2);
 
 class Element {
   constructor(fields = {}) {
@@ -61,6 +62,7 @@ if (when === "later" && key) {
   await elements.key.listeners.change();
 }
 seen.models = elements.order.elements.model.children.map((option) => option.value);
+for (const [name, value] of Object.entries(JSON.parse(typed))) elements.order.elements[name].value = value;
 let prevented = false;
 await elements.order.listeners.submit({ preventDefault: () => (prevented = true) });
 console.log(JSON.stringify({
@@ -69,4 +71,5 @@ console.log(JSON.stringify({
   said: elements.status.textContent,
   failed: elements.status.classes.has("failed"),
   pictures: elements.images.children.map((link) => link.href),
+  files: elements.images.children.map((link) => link.download ?? ""),
 }));

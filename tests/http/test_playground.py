@@ -4,14 +4,16 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
+from tests.http.conftest import SandboxJournal
 from tests.http.offices import Office, open_office
-from tests.processes import REPOSITORY
+from tests.processes import REPOSITORY, run_gateway
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +22,15 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         yield office
 
 
-def visit(gateway: str, *key: str) -> dict[str, Any]:
-    """Return what a person sees who opens the page, types *key* and asks for pictures."""
+def visit(gateway: str, *key: str, **typed: str) -> dict[str, Any]:
+    """Return what a person sees who opens the page, types *key* and what else is *typed*, and asks for images."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
     script = str(REPOSITORY / "service/web/playground.js")
     browser = str(REPOSITORY / "tests/http/playground.mjs")
     done = subprocess.run(
-        [node, browser, gateway, script, *key],
+        [node, browser, gateway, script, orjson.dumps(typed).decode(), *key],
         capture_output=True,
         text=True,
         check=False,
@@ -68,6 +70,51 @@ def test_without_a_key_or_with_a_wrong_one_the_page_says_what_is_missing(office:
     assert "Your key" in without["said"]
     assert (wrong["prevented"], wrong["failed"], wrong["models"]) == (True, True, [])
     assert "not accept this key" in wrong["said"]
+
+
+def test_an_empty_number_of_images_is_one(client: httpx.Client) -> None:
+    seen = visit(str(client.base_url).rstrip("/"), n="")
+
+    assert seen["said"].startswith("1 image in ")
+    assert len(seen["pictures"]) == 1
+
+
+def test_a_number_of_images_that_cannot_be_is_refused_in_words(client: httpx.Client) -> None:
+    seen = visit(str(client.base_url).rstrip("/"), n="0")
+
+    assert seen["failed"]
+    assert "Expected a value >= 1, but got 0" in seen["said"]
+
+
+def test_an_image_without_a_link_is_a_file_to_keep(client: httpx.Client) -> None:
+    url = str(client.base_url).rstrip("/")
+    without, linked = visit(url, model="gpt-image-2"), visit(url, model="dall-e-3")
+
+    assert all(picture.startswith("data:image/png;base64,") for picture in without["pictures"])
+    assert without["files"] == ["image.png", "image.png"]
+    assert linked["files"] == ["", ""]
+
+
+def test_images_that_are_paid_for_show_their_price(client: httpx.Client) -> None:
+    seen = visit(str(client.base_url).rstrip("/"), prompt="a priced cat")
+
+    assert seen["said"].endswith(", cache miss, $0.1054")
+
+
+def test_test_images_show_no_price(office: Office) -> None:
+    seen = visit(office.gateway.url, office.create_key()["key"])
+
+    assert seen["said"].endswith(", test images, nothing charged")
+
+
+def test_a_price_that_is_not_known_is_said_to_be(tmp_path: Path, journal: SandboxJournal) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('[models."gpt-image-2"]\nprice = false\n')
+    provider = {"openai_base_url": f"{journal.url}/v1", "openai_api_key": "sk-ours"}
+    with run_gateway(tmp_path, config=config, **provider) as gateway:
+        seen = visit(gateway.url, model="gpt-image-2")
+
+    assert seen["said"].endswith(", cache miss, price unknown")
 
 
 class _Fields(HTMLParser):

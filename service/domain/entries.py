@@ -1,0 +1,115 @@
+"""Tables of TOML, read into frozen dataclasses: every field that is missing, unknown or of the wrong kind is told.
+
+Reads the kinds the catalogue has: tables, lists, choices and plain values. Knows no model.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from datetime import date
+from difflib import get_close_matches
+from enum import EnumType
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+Entry = TypeVar("Entry")
+
+_WORDS = {
+    str: "a string",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    date: "a date such as 2026-01-31",
+    dict: "a table",
+    list: "a list",
+}
+
+
+class EntryFaults(ValueError):
+    """A table does not fit; *faults* has one sentence for each reason."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("; ".join(faults))
+        self.faults = faults
+
+
+def read_entry(kind: type[Entry], table: Mapping[str, Any], **given: Any) -> Entry:
+    """Return a *kind*, a dataclass, made of *table* and of what is *given*, which a table may not name.
+
+    Raises:
+        EntryFaults: with all that is wrong with the table.
+    """
+    faults: list[str] = []
+    found = _read_table(kind, table, "", faults, given)
+    if faults:
+        raise EntryFaults(faults)
+    return kind(**found)
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return a question that names the nearest of the *known* names, or nothing."""
+    nearest = get_close_matches(name, list(known), 1)
+    return f" (did you mean {nearest[0]}?)" if nearest else ""
+
+
+def _read_table(
+    kind: Any, table: Mapping[str, Any], path: str, faults: list[str], given: Mapping[str, Any]
+) -> dict[str, Any]:
+    known = {field.name: field for field in fields(kind) if field.name not in given}
+    faults += [f"{path}{name} is no field{suggest(name, known)}" for name in table if name not in known]
+    faults += [
+        f"{path}{name} is missing: {_describe(field.type)}"
+        for name, field in known.items()
+        if name not in table and _is_required(field)
+    ]
+    read = {
+        name: _read(known[name].type, value, path + name, faults)
+        for name, value in table.items()
+        if name in known
+    }
+    return {**read, **given}
+
+
+def _read(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
+    options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    first, origin = options[0], get_origin(options[0])
+    if isinstance(value, Mapping) and is_dataclass(first):
+        before = len(faults)
+        read = _read_table(first, value, f"{path}.", faults, {})
+        return first(**read) if len(faults) == before else None  # type: ignore[operator] # a class, not an instance
+    if isinstance(value, Mapping) and origin is Mapping:
+        return {
+            name: _read(get_args(first)[1], each, f"{path}.{name}", faults) for name, each in value.items()
+        }
+    if isinstance(value, list) and origin is tuple:
+        return tuple(
+            _read(get_args(first)[0], each, f"{path}[{at}]", faults) for at, each in enumerate(value)
+        )
+    if value in _choices(first):
+        return first(value) if isinstance(first, EnumType) else value
+    if type(value) in options or (type(value) is int and float in options):
+        return value
+    shown = repr(value) if _choices(first) else _WORDS.get(type(value), type(value).__name__)
+    faults.append(f"{path} must be {_describe(kind)}, not {shown}")
+    return None
+
+
+def _describe(kind: Any) -> str:
+    """Return what a value of *kind* is, in words."""
+    options = [option for option in get_args(kind) if option is not NoneType]
+    if isinstance(kind, UnionType):
+        return " or ".join(map(_describe, options))
+    if choices := _choices(kind):
+        return f"one of {', '.join(choices)}"
+    if is_dataclass(kind):
+        return f"a table of {', '.join(field.name for field in fields(kind))}"
+    return _WORDS[{tuple: list, Mapping: dict}.get(get_origin(kind), kind)]
+
+
+def _choices(kind: Any) -> list[str]:
+    if isinstance(kind, EnumType):
+        return list(kind)
+    return list(get_args(kind)) if get_origin(kind) is Literal else []
+
+
+def _is_required(field: Field[Any]) -> bool:
+    return field.default is MISSING and field.default_factory is MISSING
