@@ -12,10 +12,16 @@ LOCKS := deploy/requirements
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
 
+# Tests wait more than they work, so there are twice as many workers as on two cores could work at once. The tests of
+# one file stay together: they share servers.
+PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
+ALL := -m 'not clients and not jdk and not container'
+
 # A developer's exported key or setting must neither buy pictures nor bend a test, nor open somebody's bucket: what
 # is left of the environment names no provider, no gateway and no cloud. The same for upper and lower case, which
 # settings do not tell apart.
-STRIPPED := env -u OPENAI_API_KEY -u OPENAI_BASE_URL -u OPENAI_ORG_ID -u OPENAI_PROJECT_ID \
+# Python may write its bytecode: otherwise each of the processes that tests start would compile the service anew.
+STRIPPED := env -u PYTHONDONTWRITEBYTECODE -u OPENAI_API_KEY -u OPENAI_BASE_URL -u OPENAI_ORG_ID -u OPENAI_PROJECT_ID \
 	$$(env | awk -F= 'tolower($$1) ~ /^(gateway|openai|aws|azure|google)_[a-z0-9_]+$$/ { print "-u", $$1 }')
 
 # An environment that was copied here, or whose interpreter has gone, is made anew.
@@ -36,12 +42,16 @@ demo: .venv/.run ## Make four pictures on free ports with the sandbox, show cach
 ##@ Work on it
 
 .PHONY: test
-test: .venv/.dev ## Run the test suite; ARGS="-k name" narrows it
-	@exec $(STRIPPED) $(BIN)/python -m pytest $(ARGS)
+test: .venv/.dev ## Run the suite without its slow tests, in at most three minutes; ARGS="-k name" narrows it
+	@exec $(STRIPPED) $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+
+.PHONY: test-all
+test-all: .venv/.dev ## Run the whole suite
+	@exec $(STRIPPED) $(BIN)/python -m pytest $(PARALLEL) $(ALL) $(ARGS)
 
 .PHONY: cover
-cover: .venv/.dev ## Run the test suite and show the branches it missed
-	@exec $(STRIPPED) $(BIN)/python -m pytest --cov --cov-report=term-missing $(ARGS)
+cover: .venv/.dev ## Run the whole suite and show the branches it missed
+	@exec $(STRIPPED) $(BIN)/python -m pytest $(PARALLEL) $(ALL) --cov --cov-report=term-missing $(ARGS)
 
 .PHONY: check
 check: .venv/.dev ## Lint, formatting, types, layers, dependencies, spelling

@@ -374,9 +374,21 @@ EXAMPLES = 1430
 
 
 @pytest.mark.parametrize("name", BRIDGED)
-@settings(max_examples=EXAMPLES)
 @given(data=st.data())
 def test_whatever_a_bridged_model_takes_its_target_takes_too(name: str, data: st.DataObject) -> None:
+    check_some_order(name, data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BRIDGED)
+@settings(max_examples=EXAMPLES)
+@given(data=st.data())
+def test_a_bridged_models_target_takes_ten_thousand_orders(name: str, data: st.DataObject) -> None:
+    check_some_order(name, data)
+
+
+def check_some_order(name: str, data: st.DataObject) -> None:
+    """Translate an order that the bridged model *name* takes, and hold it to the rules of its target."""
     catalog = a_catalog()
     model = catalog.models[name]
     accepted = accepted_model(catalog, model, AFTER_ALL)

@@ -44,7 +44,7 @@ CLOCKS = {"right": "", "early": "+10m", "late": "-10m", "tomorrow": "+24h"}
 IMAGES = Limit(resource=Resource.IMAGES, scope="user", key="u1", amount=60)
 WINDOW_S = 60.0
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 
 @contextmanager

@@ -247,6 +247,7 @@ def test_what_the_provider_finds_wrong_with_a_picture_is_the_callers_to_read(
     assert not call["billed"]
 
 
+@pytest.mark.slow
 def test_sixteen_large_uploads_do_not_fill_the_memory(house: House, prompt: str) -> None:
     """Spooled as they come, read from disk as they go: 320 MB raise the process by less than 120."""
     gateway = psutil.Process(house.gateway.process.pid)

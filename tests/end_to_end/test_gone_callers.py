@@ -1,10 +1,9 @@
 """Callers that close their sockets at random moments, on JSON and streams: finished, cached, charged once."""
 
 import asyncio
-import contextlib
 import random
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import httpx
@@ -16,6 +15,7 @@ from tests.end_to_end.chaos import Chaos, open_chaos
 
 CALLERS = 120
 LATENCY_S = 0.3
+PATIENCE_S = 40.0
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ async def chaos(tmp_path: Path) -> AsyncIterator[Chaos]:
         yield chaos
 
 
-async def call_and_hang_up(chaos: Chaos, number: int, after_s: float) -> None:
-    """Send a whole request on a socket of its own, and close the socket after a while, however far it got."""
+async def call_and_hang_up(chaos: Chaos, number: int, moment: Awaitable[object]) -> None:
+    """Send a whole request on a socket of its own, and close the socket at *moment*, however far it got."""
     host, port = chaos.gateways["a"].url.removeprefix("http://").split(":")
     fields: dict[str, object] = {"prompt": f"boat {number}.", "n": 1 + number % 2}
     if number % 3:
@@ -37,12 +37,15 @@ async def call_and_hang_up(chaos: Chaos, number: int, after_s: float) -> None:
         f"POST /v1/images/generations HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n"
         f"content-length: {len(body)}\r\n\r\n"
     )
-    reader, writer = await asyncio.open_connection(host, int(port))
-    with contextlib.suppress(ConnectionError, TimeoutError):
-        writer.write(head.encode() + body)
-        async with asyncio.timeout(after_s):
-            await reader.read()
+    _, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head.encode() + body)
+    await moment
     writer.transport.abort()
+
+
+async def after(event: asyncio.Event, pause_s: float) -> None:
+    await event.wait()
+    await asyncio.sleep(pause_s)
 
 
 async def read_gauges(chaos: Chaos) -> dict[str, float]:
@@ -57,10 +60,17 @@ async def test_nothing_is_lost_and_nothing_is_left_behind(chaos: Chaos) -> None:
     await chaos.sandbox.behave(paint="flat", latency_s=LATENCY_S, latency_jitter_s=LATENCY_S)
     process = psutil.Process(chaos.gateways["a"].process.pid)
 
+    at_once, once_asked = asyncio.Event(), asyncio.Event()
+    at_once.set()
+
     async with asyncio.TaskGroup() as group:
         for number in range(CALLERS):
-            group.create_task(call_and_hang_up(chaos, number, dice.uniform(0, 3 * LATENCY_S)))
-    async with asyncio.timeout(20):
+            # One half leaves before or while its order is sent, the other while many are at the provider.
+            moment = after(once_asked if number % 2 else at_once, dice.uniform(0, 2 * LATENCY_S))
+            group.create_task(call_and_hang_up(chaos, number, moment))
+        await chaos.sandbox.until_asked(CALLERS // 3)
+        once_asked.set()
+    async with asyncio.timeout(PATIENCE_S):
         while any((await read_gauges(chaos)).values()):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
     journal = await chaos.sandbox.journal()
@@ -74,7 +84,7 @@ async def test_nothing_is_lost_and_nothing_is_left_behind(chaos: Chaos) -> None:
     again = [await order_again(chaos, number) for number in range(CALLERS) if is_in(journal, number)]
     assert {answer.headers["x-cache"] for answer in again} == {"hit"}
     assert await chaos.count_paid() == paid
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while count_callers(chaos, process) > 1:  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
 

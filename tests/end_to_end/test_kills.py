@@ -40,7 +40,8 @@ class Tally:
     outcomes: Counter[str] = field(default_factory=Counter)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_ten_thousand_operations_and_a_few_deaths(tmp_path: Path) -> None:
     settings = {
         "default_policy__images_in_flight": 1000,

@@ -31,7 +31,7 @@ FRESH = {"cache-control": "no-cache"}
 CACHED = {"cache-control": "only-if-cached"}
 SETTINGS = {"default_policy__images_in_flight": 1000}
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(220)]
+pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(220)]
 
 Answers = dict[str, httpx.Response | None]
 

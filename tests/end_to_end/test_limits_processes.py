@@ -73,6 +73,7 @@ async def server_us(redis: Redis) -> int:
     return int(seconds) * 1_000_000 + int(microseconds)
 
 
+@pytest.mark.slow
 async def test_four_processes_admit_what_one_would(valkey: Valkey, redis: Redis) -> None:
     """Half the burst is taken before, so that the bucket never stands full and time is never lost."""
     loop = asyncio.get_running_loop()

@@ -40,7 +40,8 @@ class Tally:
     hashes: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 async def test_two_thousand_orders_pay_for_what_is_needed_and_nothing_else(tmp_path: Path) -> None:
     tally = Tally()
     async with open_chaos(tmp_path, *NAMES) as chaos:

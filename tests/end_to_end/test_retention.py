@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.redis.keys import SWEEPER
@@ -36,6 +37,7 @@ def age(house: House, *links: httpx.URL) -> None:
         os.utime(path, (old_s, old_s))
 
 
+@pytest.mark.slow
 def test_beyond_the_bytes_something_goes(tmp_path: Path) -> None:
     with open_house(tmp_path / "sizing") as house:
         house.behave(paint="flat")
@@ -57,6 +59,7 @@ def test_beyond_the_bytes_something_goes(tmp_path: Path) -> None:
         assert again.headers["x-cache"] == "miss"
 
 
+@pytest.mark.slow
 def test_what_is_too_old_goes_with_its_bytes_once_they_are_an_hour_old(tmp_path: Path) -> None:
     with open_house(tmp_path, sweep_s=0.2, deadline_s=DEADLINE_S, retention_s=1) as house:
         house.behave(paint="flat")
@@ -73,6 +76,7 @@ def test_what_is_too_old_goes_with_its_bytes_once_they_are_an_hour_old(tmp_path:
         assert metric(house, "imagegw_files_deleted_total") == 1
 
 
+@pytest.mark.slow
 def test_what_an_order_has_while_it_waits_for_the_rest_stays(tmp_path: Path) -> None:
     """Its answer links to all of them, though the first would be too old by then."""
     with open_house(tmp_path, sweep_s=0.1, retention_s=1) as house:
@@ -121,6 +125,7 @@ def test_what_is_made_again_meanwhile_does_not_vanish(tmp_path: Path) -> None:
         assert files_in(house) == {second.path.rpartition("/")[2]}
 
 
+@pytest.mark.slow
 def test_what_was_due_is_swept_after_a_restart(tmp_path: Path) -> None:
     with open_tenants(tmp_path, auth="open", sweep_s=3600) as tenants:
         house = tenants.house

@@ -14,6 +14,8 @@ from tests.http.house import GENERATIONS, House, check_error, digest_of, open_ho
 from tests.http.tenants import follow
 from tests.s3_server import S3Server
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 30.0
 """A server that was away answers no sooner than it has found its data again."""
 LATENCY_S = 2

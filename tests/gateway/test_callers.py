@@ -176,6 +176,7 @@ async def test_who_sends_nothing_is_told_how_to() -> None:
     assert house.book.look_ups == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tokens", "are_keys"), [(100_000, False), (50_000, True)])
 async def test_more_and_more_tokens_leave_the_memory_flat(tokens: int, *, are_keys: bool) -> None:
     house = House(book=FakeBookOfEverybody() if are_keys else None)

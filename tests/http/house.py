@@ -21,7 +21,7 @@ from PIL import Image
 from tests.processes import Gateway, run_gateway, run_sandbox
 
 BOUNDARY = "a-boundary"
-PATIENCE_S = 10.0
+PATIENCE_S = 30.0
 SPARING_S = 3.0
 """A hundred times what a body of a few megabytes takes; 100,000 of anything against each other take far longer."""
 EDITS, VARIATIONS, GENERATIONS = "/v1/images/edits", "/v1/images/variations", "/v1/images/generations"

@@ -205,6 +205,7 @@ def test_a_purged_image_cannot_be_repeated(house: House, prompt: str) -> None:
     assert gone.json()["error"]["code"] == "image_gone"
 
 
+@pytest.mark.slow
 def test_a_key_survives_a_restart_and_the_death_of_its_maker(
     house: House, prompt: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

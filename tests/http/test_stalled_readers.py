@@ -34,8 +34,8 @@ from tests.http.house import png
 from tests.http.wire import ask, get, post
 from tests.processes import Valkey, free_port
 
-STALL_S = 0.6
-PATIENCE_S = 10.0
+STALL_S = 1.5
+PATIENCE_S = 20.0
 ANSWER_BYTES = 24 * 2**20
 """More than the kernel takes from a server for a client that reads nothing."""
 PIECE = bytes(2**20)

@@ -50,7 +50,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 @pytest.fixture
 async def client(redis_url: str) -> AsyncIterator[Redis]:
     """A client as the gateway uses it."""
-    client = open_client(redis_url, timeout_s=2.0, connections=32)
+    client = open_client(redis_url, timeout_s=20.0, connections=32)
     yield client
     await client.aclose()
 

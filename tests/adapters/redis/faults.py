@@ -13,7 +13,7 @@ from tests.adapters.redis.orders import POOL
 from tests.processes import Valkey
 from tests.redis_servers import port_of
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 
 Fault = Callable[[Valkey, Redis], AbstractAsyncContextManager[None]]
 

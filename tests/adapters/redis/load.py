@@ -11,7 +11,7 @@ from service.domain.errors import StateUnavailable
 from service.ports.state import Settlement
 from tests.adapters.redis.orders import made, make_ask, settle
 
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 _CALLERS_OF_A_TEAM = 4
 
 

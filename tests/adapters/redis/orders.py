@@ -43,7 +43,7 @@ def open_book(
     client: Redis,
     *,
     process: str = "here",
-    timeout_s: float = 2.0,
+    timeout_s: float = 20.0,
     lease_s: float = 30.0,
     ttl_s: float = 86400.0,
 ) -> RedisOrderBook:

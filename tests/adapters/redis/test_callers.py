@@ -38,7 +38,7 @@ FULL = Policy(
 
 @pytest.fixture
 def callers(redis: Redis) -> RedisCallers:
-    return RedisCallers(redis, timeout_s=2.0)
+    return RedisCallers(redis, timeout_s=20.0)
 
 
 async def test_a_key_is_found_by_the_hash_of_its_token(callers: RedisCallers) -> None:
@@ -133,7 +133,7 @@ async def test_a_redis_that_is_away_is_no_answer() -> None:
 
 
 async def test_an_entry_of_another_version_spoils_no_other(redis: Redis) -> None:
-    book = RedisCallers(redis, timeout_s=2.0)
+    book = RedisCallers(redis, timeout_s=20.0)
     await book.put_policy(Policy(name="good", max_n=2))
     await book.put_policy(Policy(name="newer", max_n=3))
     newer = (await read_hash(redis, "ig:1:{directory}:policies"))["newer"]
@@ -149,7 +149,7 @@ async def test_an_entry_of_another_version_spoils_no_other(redis: Redis) -> None
 
 async def test_revoking_again_tells_again(redis: Redis) -> None:
     """The first time the key was gone, but perhaps nobody was told."""
-    book = RedisCallers(redis, timeout_s=2.0)
+    book = RedisCallers(redis, timeout_s=20.0)
     before = await book.revision()
 
     assert await book.revoke_key("shop", "key_gone") is None
@@ -158,7 +158,7 @@ async def test_revoking_again_tells_again(redis: Redis) -> None:
 
 
 async def test_what_a_file_declares_open_is_open(redis: Redis) -> None:
-    book = RedisCallers(redis, timeout_s=2.0)
+    book = RedisCallers(redis, timeout_s=20.0)
     await book.put_team(Team(name="shop", is_closed=True))
 
     await book.reopen(["shop"])

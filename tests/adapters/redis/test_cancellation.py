@@ -75,6 +75,7 @@ class Storm:
         return "right" if [variant.image for variant in grant.ready] == [make_image(pool)] else "wrong"
 
 
+@pytest.mark.slow
 async def test_a_storm_never_gives_an_answer_to_the_wrong_caller(distant: Redis) -> None:
     storm = Storm(open_book(distant, timeout_s=PATIENCE_S))
 

@@ -235,10 +235,10 @@ async def test_a_map_in_the_older_form_will_do(cluster: Cluster) -> None:
 
 
 async def test_references_of_every_team_are_read_and_forgotten_where_they_are(cluster: Cluster) -> None:
-    async with open_client(cluster.url, timeout_s=2.0, connections=16) as client:
+    async with open_client(cluster.url, timeout_s=20.0, connections=16) as client:
         book = open_book(client)
-        references = RedisReferences(client, clock=SystemClock(), timeout_s=2.0)
-        turns = RedisTurns(client, process="here", timeout_s=2.0)
+        references = RedisReferences(client, clock=SystemClock(), timeout_s=20.0)
+        turns = RedisTurns(client, process="here", timeout_s=20.0)
         name = make_image("shared").name
         for team in TEAMS:
             await fill(book, "shared", pool=pool_key(team, "team", "f" * 32), team=team)

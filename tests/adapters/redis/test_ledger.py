@@ -44,7 +44,7 @@ OLDEST = TODAY - timedelta(days=LEDGER_DAYS)
 
 @pytest.fixture
 def ledger(redis: Redis) -> RedisLedger:
-    return RedisLedger(redis, clock=SystemClock(), timeout_s=2.0)
+    return RedisLedger(redis, clock=SystemClock(), timeout_s=20.0)
 
 
 async def write(redis: Redis, day: date, fields: dict[str, int], team: str = "t1") -> None:

@@ -34,7 +34,7 @@ OTHER_POOL = pool_key(TEAM, "user-u1", "e" * 32)
 
 @pytest.fixture
 def references(redis: Redis) -> RedisReferences:
-    return RedisReferences(redis, clock=SystemClock(), timeout_s=2.0)
+    return RedisReferences(redis, clock=SystemClock(), timeout_s=20.0)
 
 
 def name_of(name: str) -> str:
@@ -222,7 +222,7 @@ async def test_a_reference_that_is_published_meanwhile_is_forgotten_whole(
                 await make(book, "a", pool=OTHER_POOL)
             return pools
 
-    references = Interrupted(redis, clock=SystemClock(), timeout_s=2.0)
+    references = Interrupted(redis, clock=SystemClock(), timeout_s=20.0)
 
     assert await references.forget(TEAM, name_of("a"))
 
@@ -245,7 +245,7 @@ async def test_what_is_published_again_and_again_cannot_be_forgotten_now(
             await make(book, "a", pool=pool_key(TEAM, f"user-{self.tries}", "e" * 32))
             return pools
 
-    references = Contended(redis, clock=SystemClock(), timeout_s=2.0)
+    references = Contended(redis, clock=SystemClock(), timeout_s=20.0)
 
     assert await reason_of(references.forget(TEAM, name_of("a"))) == "contended"
     assert await references.has(TEAM, name_of("a"))

@@ -215,11 +215,13 @@ async def test_a_claim_expires_by_the_servers_own_clock(make_book: MakeBook) -> 
     waiter = make_ask()
     started_s = time.monotonic()
 
-    while not (await book.begin(waiter)).mine:
-        waiter = make_ask(id=waiter.id, round=waiter.round + 1)
-        await asyncio.sleep(0.02)
+    # Well below the lease that claims have unless a test says otherwise.
+    async with asyncio.timeout(20):
+        while not (await book.begin(waiter)).mine:
+            waiter = make_ask(id=waiter.id, round=waiter.round + 1)
+            await asyncio.sleep(0.02)
 
-    assert 0.2 < time.monotonic() - started_s < 2
+    assert time.monotonic() - started_s > 0.2
 
 
 async def test_one_teams_broken_key_stops_no_others_renewal(make_book: MakeBook, redis: Redis) -> None:

@@ -11,7 +11,7 @@ from service.ports.processes import Round
 
 
 def turns(redis: Redis, process: str) -> RedisTurns:
-    return RedisTurns(redis, process=process, timeout_s=2.0)
+    return RedisTurns(redis, process=process, timeout_s=20.0)
 
 
 async def test_it_is_one_process_turn_at_a_time(redis: Redis) -> None:

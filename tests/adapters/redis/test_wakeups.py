@@ -19,7 +19,7 @@ from tests.adapters.redis.orders import POOL, MakeBook, made, make_ask, make_ima
 from tests.processes import Valkey
 from tests.redis_servers import kill, run_cluster, run_watched
 
-NEWS_S = 5.0
+NEWS_S = 20.0
 NEWS = orjson.dumps({"by": "maker", "pool": POOL, "indices": [7]})
 
 News = Callable[[], Awaitable[tuple[str, int]]]

@@ -1,0 +1,50 @@
+"""The suite's own plugin, on small suites in a directory of their own."""
+
+import pytest
+
+pytest_plugins = ["pytester"]
+
+SLOW = """
+import pytest
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 2])
+def test_takes_long(size):
+    assert size
+
+def test_takes_no_time():
+    assert True
+"""
+OPTIONS = ("-p", "tests.suite", "-p", "no:cacheprovider", "-m", "not slow", "-W", "ignore", "-o", "markers=slow")
+
+
+@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+def test_what_is_left_out_is_listed_by_name(pytester: pytest.Pytester, parallel: tuple[str, ...]) -> None:
+    pytester.makepyfile(test_some=SLOW, test_others=SLOW)
+
+    result = pytester.runpytest_subprocess(*OPTIONS, *parallel)
+
+    result.assert_outcomes(passed=2, deselected=0 if parallel else 4)
+    result.stdout.fnmatch_lines(
+        ["*2 slow tests left out*", "test_others.py::test_takes_long", "test_some.py::test_takes_long"]
+    )
+
+
+def test_nothing_is_said_where_all_ran(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_some=SLOW)
+
+    result = pytester.runpytest_subprocess(*OPTIONS, "-m", "slow or not slow")
+
+    result.assert_outcomes(passed=3)
+    assert "left out" not in result.stdout.str()
+
+
+def test_dear_directories_come_first(pytester: pytest.Pytester) -> None:
+    for directory in ("domain", "http", "end_to_end"):
+        pytester.mkpydir(directory)
+        (pytester.path / directory / "test_it.py").write_text("def test_it(): assert True\n", "utf-8")
+
+    result = pytester.runpytest_subprocess(*OPTIONS, "-v")
+
+    lines = [line.partition("/")[0] for line in result.outlines if "::test_it PASSED" in line]
+    assert lines == ["end_to_end", "http", "domain"]
