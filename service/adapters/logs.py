@@ -1,4 +1,4 @@
-"""Logging: one JSON object a line on standard error, for events and libraries alike.
+"""Logging: a line an event on standard error, ours and libraries' alike: for people on a terminal, else as JSON.
 
 Event names are constants and data are fields. No prompt, key, link or provider body
 ever is a field.
@@ -6,11 +6,11 @@ ever is a field.
 
 import logging
 import sys
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.ports.telemetry import (
     AdminActed,
@@ -21,22 +21,22 @@ from service.ports.telemetry import (
     TelemetryFact,
 )
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
-
 
 def configure_logs(level: str) -> None:
-    """Send everything through one JSON renderer; called once by the command line."""
+    """Send everything through one chain of processors; called once by the command line."""
+    chain = _for_people() if sys.stderr.isatty() else _for_machines()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _name_as_ours, *chain],
+        )
+    )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Its lines repeat ours, less well; what it says about bad bytes is worth keeping.
     logging.getLogger("uvicorn.access").disabled = True
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=_dump),
-        ],
+        processors=chain,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -70,22 +70,37 @@ class LoggedTelemetry:
                 pass
 
 
-class _JsonFormatter(logging.Formatter):
-    """Renders what libraries log like our own lines."""
+def _for_machines() -> list[Processor]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.JSONRenderer(serializer=_dump),
+    ]
 
-    def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, Any] = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        fields.pop("color_message", None)
-        timestamp = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        fields |= {
-            "timestamp": timestamp,
-            "event": record.getMessage(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-        }
-        if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return _dump(fields)
+
+def _for_people() -> list[Processor]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        _show_traceback,
+        structlog.dev.ConsoleRenderer(),
+    ]
+
+
+def _name_as_ours(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Turn what libraries add to a line into the fields of our own."""
+    event.pop("color_message", None)
+    exc_info = event.pop("exc_info", None)
+    if exc_info and exc_info[1]:
+        event["traceback"] = _traceback(exc_info[1])
+    return event
+
+
+def _show_traceback(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Have a traceback written below its line, where a field would be one long string."""
+    if "traceback" in event:
+        event["exception"] = event.pop("traceback")
+    return event
 
 
 def _dump(fields: Any, **_: Any) -> str:
