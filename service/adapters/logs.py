@@ -5,21 +5,30 @@ ever is a field.
 """
 
 import logging
+import math
 import sys
+import time
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from service.domain.errors import CallFailure, FailureKind, loggable_code
 from service.ports.telemetry import (
     AdminActed,
+    AttemptMade,
     Crashed,
     ImageSpilled,
+    ProviderChecked,
     StateFailed,
     Telemetry,
     TelemetryFact,
 )
+
+_PAUSE_S = 60.0
+_NOT_THE_PROVIDERS = (FailureKind.NOT_SENT, FailureKind.NOT_KEPT)
 
 
 def configure_logs(level: str) -> None:
@@ -46,8 +55,9 @@ def configure_logs(level: str) -> None:
 class LoggedTelemetry:
     """Implements `ports.telemetry.Telemetry`: passes facts on and writes down the surprising ones."""
 
-    def __init__(self, inner: Telemetry) -> None:
+    def __init__(self, inner: Telemetry, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner
+        self._repeats = _Repeats(now_s)
         self._log = structlog.get_logger()
 
     def record(self, fact: TelemetryFact) -> None:
@@ -56,6 +66,13 @@ class LoggedTelemetry:
         match fact:
             case StateFailed():
                 self._log.warning("state failed", operation=fact.operation, reason=fact.reason)
+            case (
+                AttemptMade(failure=CallFailure() as failure)
+                | ProviderChecked(failure=CallFailure() as failure)
+            ):
+                self._warn_of(fact.backend, failure)
+            case ProviderChecked():
+                self._log.info("provider answers", backend=fact.backend, took_key=fact.is_sure)
             case Crashed():
                 self._log.error("crashed", where=fact.where, id=fact.id, traceback=_traceback(fact.error))
             case ImageSpilled(outcome="brought_home"):
@@ -68,6 +85,45 @@ class LoggedTelemetry:
                 )
             case _:
                 pass
+
+    def _warn_of(self, backend: str, failure: CallFailure) -> None:
+        """Write down a failure of the provider that is not the caller's, once a minute for each kind and status."""
+        if failure.is_callers_own or failure.kind in _NOT_THE_PROVIDERS:
+            return
+        suppressed = self._repeats.count((failure.kind, failure.status))
+        if suppressed is None:
+            return
+        told = {
+            "status": failure.status,
+            "code": loggable_code(failure.code),
+            "cause": failure.cause or failure.message,
+            "mend": failure.mend,
+            "suppressed": suppressed,
+        }
+        self._log.warning(
+            "provider failed",
+            backend=backend,
+            kind=failure.kind.value,
+            **{name: value for name, value in told.items() if value},
+        )
+
+
+class _Repeats:
+    """Lets one line of a kind through a minute, and counts the others."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._told: dict[Hashable, tuple[float, int]] = {}
+
+    def count(self, kind: Hashable) -> int | None:
+        """Return how many were suppressed since the last line of *kind*, or None if this one is to be."""
+        now_s = self._now_s()
+        told_s, suppressed = self._told.get(kind, (-math.inf, 0))
+        if now_s - told_s < _PAUSE_S:
+            self._told[kind] = (told_s, suppressed + 1)
+            return None
+        self._told[kind] = (now_s, 0)
+        return suppressed
 
 
 def _for_machines() -> list[Processor]:
