@@ -12,17 +12,18 @@ LOCKS := deploy/requirements
 BIN := .venv/bin
 PIP := $(BIN)/python -u -m pip --disable-pip-version-check --no-input
 
-# $(call install,LOCK) installs what a lock names, with a line for each package and step: a terminal and a log alike
-# show that it goes on. What goes wrong pip tells on standard error.
-install = began=$$(date +%s); count=0; of=$$(grep -c '^[a-z0-9].*==' $(1)); echo "$(1): getting $$of packages"; \
+# $(call timed,WHAT,COMMAND) says what is done and how long it took; $(call install,LOCK) says so of each package, too.
+# A terminal and a log alike show that it goes on. What goes wrong pip tells on standard error.
+timed = began=$$(date +%s); echo '$(1) ...'; $(2) && echo "$(1): done after $$(($$(date +%s) - began)) s"
+install = count=0; of=$$(grep -c '^[a-z0-9].*==' $(1)); $(call timed,$(1): its packages, \
 	{ $(PIP) install --require-hashes --no-deps -r $(1) || code=$$?; echo "Ended $${code:-0}"; } | while read -r word what _; do \
-		case $$word in Collecting | Processing | Requirement | Ignoring) count=$$((count + 1));; esac; \
 		case $$word in \
-			Collecting | Processing) printf '  %3s of %s  %s\n' $$count $$of "$${what\#\#*/}";; \
-			Installing) echo "$(1): got them in $$(($$(date +%s) - began)) s, installing them";; \
-			Ended) [ $$what -ne 0 ] || echo "$(1): done after $$(($$(date +%s) - began)) s"; exit $$what;; \
+			(Collecting | Processing) count=$$((count + 1)); printf '  %3s of %s  %s\n' $$count $$of "$$(basename "$$what")";; \
+			(Requirement | Ignoring) count=$$((count + 1));; \
+			(Installing) echo "$(1): got them after $$(($$(date +%s) - began)) s; installing them ...";; \
+			(Ended) exit $$what;; \
 		esac; \
-	done
+	done)
 
 # A developer's exported key or setting must neither buy pictures nor bend a test, nor open somebody's bucket: what
 # is left of the environment names no provider, no gateway and no cloud. The same for upper and lower case, which
@@ -117,15 +118,14 @@ help: ## Show this list
 	@command -v "$(PYTHON)" >/dev/null 2>&1 \
 		&& "$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 		|| { echo "$(PYTHON) must be Python 3.11 or newer with its venv module: sudo apt-get install python3 python3-venv (or name another: make PYTHON=python3.13 ...)" >&2; exit 1; }
-	@echo 'Setting up .venv with $(PYTHON) (once; a minute or so)'
+	@echo 'Setting up .venv (once; a minute or so)'
 	@rm -rf .venv
-	@"$(PYTHON)" -m venv .venv
+	@$(call timed,an environment of $(PYTHON),"$(PYTHON)" -m venv .venv)
 	@printf '%s\n' "$(CURDIR)" > $@
 
 .venv/.run: .venv/.made pyproject.toml $(LOCKS)/run.txt
 	@$(call install,$(LOCKS)/run.txt)
-	@echo 'pyproject.toml: installing this project'
-	@$(PIP) install -qq --no-deps --no-build-isolation --no-index --editable .
+	@$(call timed,this project,$(PIP) install -qq --no-deps --no-build-isolation --no-index --editable .)
 	@touch $@
 
 .venv/.dev: .venv/.run $(LOCKS)/dev.txt
