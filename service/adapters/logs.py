@@ -139,7 +139,7 @@ def _for_people() -> list[Processor]:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
         _show_traceback,
-        structlog.dev.ConsoleRenderer(),
+        structlog.dev.ConsoleRenderer(sort_keys=False),
     ]
 
 
