@@ -14,6 +14,7 @@ RANDOM = "Zm9vYmFyYmF6cXV4MTIz"
         ("Incorrect API key provided: sk-...wxyz.", "wxyz"),
         ("Incorrect API key provided: abcd****wxyz.", "wxyz"),
         ("Incorrect API key provided: tiny.", "tiny"),
+        ("bad abcd****wxyz here", "wxyz"),
         ("bad abcd...wxyz here", "wxyz"),
         ("bad abcd…wxyz here", "wxyz"),
         ("Bearer tiny is not known", "tiny"),
