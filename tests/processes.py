@@ -134,7 +134,7 @@ def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
 
 
 def is_check(entry: Mapping[str, Any]) -> bool:
-    """Whether an entry of a sandbox's journal is only a gateway that looks at its provider."""
+    """Tell if an entry of a sandbox's journal is only a gateway that looks at its provider."""
     return bool(entry["path"] == "/v1/models" and entry["headers"].get("user-agent") == "image-gateway")
 
 

@@ -1,4 +1,7 @@
-"""How the provider fares, by what became of the last calls and checks: the row `provider` of `/readyz?verbose`."""
+"""The provider's condition after the last calls and checks: the row `provider` of `/readyz?verbose`.
+
+Failure behaviour: none; recording never raises.
+"""
 
 from service.domain.conditions import Condition
 from service.domain.errors import CallFailure, FailureKind
@@ -13,7 +16,7 @@ _WORDS = {
     FailureKind.TIMED_OUT: "failing",
     FailureKind.BROKEN: "failing",
 }
-"""What is said of the provider after a failure; others say nothing of it."""
+"""The provider's condition after a failure; other failures say nothing of it."""
 _UNCHECKED = "It lists no models for this key, so only a call tells whether it takes the key."
 
 
@@ -27,7 +30,7 @@ class ProviderHealth:
 
     @property
     def needs_check(self) -> bool:
-        """Whether a free look may tell more than is known; a key that a call was refused with stays refused."""
+        """Tell if a free look can add to what is known: a key that a call was refused with stays refused."""
         return self.condition.word in ("unknown", "unreachable", "failing")
 
     def record(self, fact: TelemetryFact) -> None:
@@ -39,7 +42,7 @@ class ProviderHealth:
                 | ProviderChecked(failure=CallFailure() as failure)
             ):
                 if failure.kind in _WORDS:
-                    self._turn(_WORDS[failure.kind], failure.mend)
+                    self._turn(_WORDS[failure.kind], failure.advice)
             case AttemptMade():
                 self._turn("ok")
             case ProviderChecked():
@@ -47,6 +50,6 @@ class ProviderHealth:
             case _:
                 pass
 
-    def _turn(self, word: str, mend: str = "") -> None:
+    def _turn(self, word: str, advice: str = "") -> None:
         since_s = self.condition.since_s if word == self.condition.word else self._clock.wall_s()
-        self.condition = Condition(word=word, since_s=since_s, mend=mend)
+        self.condition = Condition(word=word, since_s=since_s, advice=advice)

@@ -97,7 +97,7 @@ class LoggedTelemetry:
             "status": failure.status,
             "code": loggable_code(failure.code),
             "cause": failure.cause or failure.message,
-            "mend": failure.mend,
+            "advice": failure.advice,
             "suppressed": suppressed,
         }
         self._log.warning(

@@ -77,7 +77,7 @@ class CallFailure:
     *message* is safe to show: it holds no prompt, key or raw provider body.
     *details* are fields of the provider's error object beyond the four known
     ones, passed on as they came. *retry_after_s* is the provider's own advice.
-    *cause* and *mend* are for operators: what the provider or the network said,
+    *cause* and *advice* are for operators: what the provider or the network said,
     without keys and prompts, and what may help.
     """
 
@@ -91,7 +91,7 @@ class CallFailure:
     retry_after_s: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
     cause: str = ""
-    mend: str = ""
+    advice: str = ""
 
     @property
     def is_callers_own(self) -> bool:

@@ -140,7 +140,7 @@ def _timed_out(*, was_sent: bool) -> CallFailure:
             kind=FailureKind.TIMED_OUT,
             billing=Billing.UNKNOWN,
             message="The image provider did not answer before the deadline of the order.",
-            mend="The provider did not answer before an order's deadline (GATEWAY_DEADLINE_S, or the caller's own "
+            advice="The provider did not answer before an order's deadline (GATEWAY_DEADLINE_S, or the caller's own "
             "x-request-timeout-s): is it slower than that, or down?",
         )
     return NOT_SENT

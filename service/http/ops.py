@@ -35,7 +35,7 @@ async def get_readiness(request: Request, verbose: str | None = None) -> JSONRes
 
 def _details(row: Condition) -> dict[str, str]:
     """Return what is known of a row beyond its word."""
-    details = {"mend": row.mend} if row.mend else {}
+    details = {"advice": row.advice} if row.advice else {}
     if row.since_s is not None:
         details["since"] = datetime.fromtimestamp(row.since_s, UTC).isoformat(timespec="seconds")
     return details

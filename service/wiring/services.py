@@ -43,7 +43,7 @@ _REDIS_CONNECTIONS = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Instruments:
-    """What operators look at."""
+    """The instruments that operators read."""
 
     metrics: PrometheusMetrics
     health: ProviderHealth

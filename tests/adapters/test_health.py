@@ -1,4 +1,4 @@
-"""How the provider fares follows what became of calls and checks."""
+"""The condition of the provider follows what became of calls and checks."""
 
 import pytest
 
@@ -9,8 +9,8 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.telemetry import FakeTelemetry
 
 
-def failure(kind: FailureKind, mend: str = "do this") -> CallFailure:
-    return CallFailure(kind=kind, billing=Billing.NOT_BILLED, message="m", mend=mend)
+def failure(kind: FailureKind, advice: str = "do this") -> CallFailure:
+    return CallFailure(kind=kind, billing=Billing.NOT_BILLED, message="m", advice=advice)
 
 
 def attempt(failed: CallFailure | None = None) -> AttemptMade:
@@ -41,7 +41,7 @@ def health(clock: FakeClock) -> ProviderHealth:
 
 
 def test_before_anything_was_asked_nothing_is_known(health: ProviderHealth) -> None:
-    assert (health.condition.word, health.condition.mend) == ("unknown", "")
+    assert (health.condition.word, health.condition.advice) == ("unknown", "")
     assert health.needs_check
 
 
@@ -64,16 +64,16 @@ def test_facts_are_passed_on() -> None:
         (FailureKind.BROKEN, "failing"),
     ],
 )
-def test_a_failure_is_told_with_its_mend_until_a_call_succeeds(
+def test_a_failure_is_told_with_its_advice_until_a_call_succeeds(
     health: ProviderHealth, kind: FailureKind, word: str
 ) -> None:
     health.record(checked())
 
     health.record(attempt(failure(kind)))
 
-    assert (health.condition.word, health.condition.mend) == (word, "do this")
+    assert (health.condition.word, health.condition.advice) == (word, "do this")
     health.record(attempt())
-    assert (health.condition.word, health.condition.mend) == ("ok", "")
+    assert (health.condition.word, health.condition.advice) == ("ok", "")
 
 
 @pytest.mark.parametrize("kind", ["refused", "invalid", "rate_limited", "not_sent", "not_kept"])
@@ -81,7 +81,7 @@ def test_what_says_nothing_of_the_provider_changes_nothing(health: ProviderHealt
     health.record(attempt(failure(FailureKind.MISCONFIGURED)))
     before = health.condition
 
-    health.record(attempt(failure(FailureKind(kind), mend="")))
+    health.record(attempt(failure(FailureKind(kind), advice="")))
 
     assert health.condition == before
 
@@ -92,9 +92,9 @@ def test_since_is_when_it_began(health: ProviderHealth, clock: FakeClock) -> Non
     health.record(attempt(failure(FailureKind.MISCONFIGURED)))
     clock.advance(10)
 
-    health.record(attempt(failure(FailureKind.MISCONFIGURED, mend="or that")))
+    health.record(attempt(failure(FailureKind.MISCONFIGURED, advice="or that")))
 
-    assert (health.condition.since_s, health.condition.mend) == (began_s, "or that")
+    assert (health.condition.since_s, health.condition.advice) == (began_s, "or that")
 
 
 def test_without_a_list_of_models_it_is_well_and_says_that_the_key_is_unchecked(
@@ -103,7 +103,7 @@ def test_without_a_list_of_models_it_is_well_and_says_that_the_key_is_unchecked(
     health.record(checked(is_sure=False))
 
     assert health.condition.word == "ok"
-    assert "only a call tells" in health.condition.mend
+    assert "only a call tells" in health.condition.advice
     assert not health.needs_check
 
 

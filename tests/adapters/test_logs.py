@@ -48,7 +48,7 @@ REFUSED_KEY = CallFailure(
     status=401,
     code="invalid_api_key",
     cause="Incorrect API key provided.",
-    mend="OPENAI_API_KEY was refused (401).",
+    advice="OPENAI_API_KEY was refused (401).",
 )
 
 
@@ -66,7 +66,7 @@ def lines_of(*facts: TelemetryFact | float) -> list[MutableMapping[str, Any]]:
 
 
 @pytest.mark.parametrize("fact", [attempt(REFUSED_KEY), checked(REFUSED_KEY)])
-def test_a_failure_of_the_provider_is_a_warning_with_its_cause_and_its_mend(fact: TelemetryFact) -> None:
+def test_a_failure_of_the_provider_is_a_warning_with_its_cause_and_its_advice(fact: TelemetryFact) -> None:
     [line] = lines_of(fact)
 
     assert line == {
@@ -77,7 +77,7 @@ def test_a_failure_of_the_provider_is_a_warning_with_its_cause_and_its_mend(fact
         "status": 401,
         "code": "invalid_api_key",
         "cause": "Incorrect API key provided.",
-        "mend": "OPENAI_API_KEY was refused (401).",
+        "advice": "OPENAI_API_KEY was refused (401).",
     }
 
 

@@ -89,7 +89,7 @@ def test_a_refused_key_is_told_before_anybody_orders(refused: Gateway) -> None:
 
     line = lines_of(refused, "provider failed")[0]
     assert (line["level"], line["status"], line["code"]) == ("warning", 401, "invalid_api_key")
-    assert line["mend"].startswith("OPENAI_API_KEY was refused (401 invalid_api_key)")
+    assert line["advice"].startswith("OPENAI_API_KEY was refused (401 invalid_api_key)")
     assert line["cause"].startswith("Incorrect API key provided: [hidden]")
     assert KEY not in refused.log.read_text("utf-8")
 
@@ -100,7 +100,7 @@ def test_readiness_says_what_to_do_and_since_when_and_stays_green(refused: Gatew
     body = rows(refused.url)
 
     assert body["status"] == "ok"
-    assert body["details"]["provider"]["mend"].startswith("OPENAI_API_KEY was refused (401")
+    assert body["details"]["provider"]["advice"].startswith("OPENAI_API_KEY was refused (401")
     assert body["details"]["provider"]["since"].endswith("+00:00")
 
 
@@ -134,7 +134,7 @@ def test_the_row_follows_calls(house: House) -> None:
     order(house.gateway.url, prompt=f"{PROMPT} 2")
 
     assert after_failure["provider"] == "refused"
-    assert "quota or billing" in after_failure["details"]["provider"]["mend"]
+    assert "quota or billing" in after_failure["details"]["provider"]["advice"]
     assert rows(house.gateway.url)["provider"] == "ok"
 
 

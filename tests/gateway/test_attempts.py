@@ -155,7 +155,7 @@ async def test_a_deadline_after_sending_leaves_the_bill_unknown(clock: FakeClock
     assert backend.attempts == 1
     [told] = telemetry.of(AttemptMade)
     assert (told.outcome, told.failure) == ("timed_out", result)
-    assert "GATEWAY_DEADLINE_S" in result.mend
+    assert "GATEWAY_DEADLINE_S" in result.advice
     assert telemetry.in_flight().calls == 0
 
 

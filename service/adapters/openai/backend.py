@@ -19,7 +19,7 @@ from aiolimiter import AsyncLimiter
 from httpx_sse import EventSource
 
 from service.adapters.openai import failures, wire
-from service.adapters.openai.mends import explain
+from service.adapters.openai.advice import explain
 from service.domain.errors import Billing, CallFailure
 from service.domain.fanout import add_usage
 from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm
@@ -42,12 +42,12 @@ class BackendAddress:
 
     @property
     def secrets(self) -> list[str]:
-        """What no log may hold."""
+        """The values that no log may hold."""
         return [each for each in (self.api_key, self.organization, self.project) if each]
 
     @property
     def headers(self) -> dict[str, str]:
-        """What shows who we are, and who asks."""
+        """The headers that show who we are."""
         headers = {
             "authorization": f"Bearer {self.api_key}",
             "accept": "application/json",

@@ -9,15 +9,15 @@ import aiohttp
 import httpx
 
 from service.adapters.openai import failures, wire
+from service.adapters.openai.advice import explain, names_version
 from service.adapters.openai.backend import BackendAddress, read_body
-from service.adapters.openai.mends import explain, names_version
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.ports.telemetry import ProviderChecked, Telemetry
 
 _TIMEOUT_S = 10.0
 _MOST_BYTES = 1024 * 1024
 _NO_MODELS = (404, 405, 501)
-"""How servers answer that speak the images API and have no list of models."""
+"""Answers of servers that speak the images API and have no list of models."""
 _NO_JSON = "The image provider's answer cannot be understood."
 _TIMED_OUT = CallFailure(
     kind=FailureKind.TIMED_OUT,
@@ -68,7 +68,7 @@ class ProviderCheck:
         return status, failures.classify_answer(status, response.headers, wire.decode_json(body or b""))
 
     def _says_nothing(self, failure: CallFailure) -> bool:
-        """Whether a failure is only of this list: not there, not for this key, or not now."""
+        """Tell if a failure is only of this list: it is not there, not for this key, or not now."""
         if failure.status in _NO_MODELS:
             return failure.status != 404 or names_version(self._address.url)
         is_for_others = failure.status in (401, 403) and "Missing scopes" in failure.cause

@@ -17,7 +17,7 @@ from service.adapters.openai.redaction import redact
 from service.domain.errors import Billing, CallFailure, FailureKind
 
 NO_TLS = "no TLS"
-"""How the cause of a connection begins that failed over its encryption."""
+"""The first words of the cause, where a connection failed over its encryption."""
 _OURS = {
     FailureKind.MISCONFIGURED: "The gateway's own account or configuration at the image provider was refused.",
     FailureKind.BLOCKED: "The image provider has blocked the gateway's account for a while.",

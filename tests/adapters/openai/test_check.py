@@ -50,14 +50,14 @@ async def test_it_asks_with_the_key_and_orders_nothing(script: Script) -> None:
     assert b"authorization: bearer sk-ours\r\n" in request.lower()
 
 
-async def test_a_refused_key_is_told_with_its_mend(script: Script) -> None:
+async def test_a_refused_key_is_told_with_its_advice(script: Script) -> None:
     script.answer(401, envelope("Incorrect API key provided: sk-ours."), JSON)
 
     fact = await look(script.url)
 
     assert fact.failure is not None
     assert fact.failure.kind is FailureKind.MISCONFIGURED
-    assert fact.failure.mend.startswith("OPENAI_API_KEY was refused (401)")
+    assert fact.failure.advice.startswith("OPENAI_API_KEY was refused (401)")
     assert "sk-ours" not in fact.failure.cause
 
 
@@ -84,7 +84,7 @@ async def test_a_base_url_without_a_version_is_found(script: Script) -> None:
     fact = await look(script.url.removesuffix("/v1"))
 
     assert fact.failure is not None
-    assert fact.failure.mend.startswith("The base URL lacks /v1 (404)")
+    assert fact.failure.advice.startswith("The base URL lacks /v1 (404)")
 
 
 async def test_a_page_is_no_list(script: Script) -> None:

@@ -1,6 +1,6 @@
-"""What an operator can do about a provider that fails: one sentence for each way.
+"""Advice for operators whose provider fails: one sentence for each way to fail.
 
-Names settings, a status and a code, and no host or secret: anybody may read it.
+It names settings, a status and a code, and no host or secret: anybody may read it.
 """
 
 import re
@@ -23,7 +23,7 @@ class _Row:
     statuses: tuple[int, ...] = ()
     words: tuple[str, ...] = ()
     """Any of them is the code, the type or the param."""
-    mend: str
+    advice: str
 
     def fits(self, failure: CallFailure) -> bool:
         return (
@@ -42,38 +42,38 @@ _MODEL = (
 _NO_VERSION = "The base URL lacks /v1{answer}: write OPENAI_BASE_URL as in https://api.openai.com/v1."
 _NO_API = "OPENAI_BASE_URL leads to no images API{answer}: check its path, and what stands between."
 _ROWS = (
-    _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(401,), mend=_KEY),
-    _Row(kinds=(FailureKind.MISCONFIGURED,), words=("model_not_found", "model"), mend=_MODEL),
+    _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(401,), advice=_KEY),
+    _Row(kinds=(FailureKind.MISCONFIGURED,), words=("model_not_found", "model"), advice=_MODEL),
     _Row(
         kinds=(FailureKind.MISCONFIGURED,),
         statuses=(403,),
-        mend="The provider does not let this key make images{answer}: check its permissions, its organization's "
+        advice="The provider does not let this key make images{answer}: check its permissions, its organization's "
         "verification, and from which countries it may be used.",
     ),
-    _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(404, 405, 410), mend=_NO_API),
-    _Row(kinds=(FailureKind.MISCONFIGURED,), mend=_QUOTA),
+    _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(404, 405, 410), advice=_NO_API),
+    _Row(kinds=(FailureKind.MISCONFIGURED,), advice=_QUOTA),
     _Row(
         kinds=(FailureKind.BLOCKED,),
-        mend="The provider has blocked the account{answer}, for what callers asked for: GATEWAY_MODERATION refuses "
+        advice="The provider has blocked the account{answer}, for what callers asked for: GATEWAY_MODERATION refuses "
         "such prompts before they are sent.",
     ),
     _Row(
         kinds=(FailureKind.RATE_LIMITED,),
-        mend="The provider's rate limit is reached{answer}: set images_per_min under [backend] to what the account "
+        advice="The provider's rate limit is reached{answer}: set images_per_min under [backend] to what the account "
         "may, so that calls wait instead.",
     ),
     _Row(
         kinds=(FailureKind.OVERLOADED,),
-        mend="The provider fails or is overloaded{answer}: see its status page; calls are tried again by themselves.",
+        advice="The provider fails or is overloaded{answer}: see its status page; calls are tried again by themselves.",
     ),
     _Row(
         kinds=(FailureKind.TIMED_OUT,),
-        mend="The provider did not answer in time: is it up, and is GATEWAY_DEADLINE_S long enough?",
+        advice="The provider did not answer in time: is it up, and is GATEWAY_DEADLINE_S long enough?",
     ),
-    _Row(kinds=(FailureKind.BROKEN,), statuses=tuple(range(300, 500)), mend=_NO_API),
+    _Row(kinds=(FailureKind.BROKEN,), statuses=tuple(range(300, 500)), advice=_NO_API),
     _Row(
         kinds=(FailureKind.BROKEN,),
-        mend="The provider's answer broke off or cannot be understood{answer}: look for a proxy between, and whether "
+        advice="The provider's answer broke off or cannot be understood{answer}: look for a proxy between, and whether "
         "OPENAI_BASE_URL leads to an images API.",
     ),
 )
@@ -87,22 +87,22 @@ _TLS = (
 
 
 def explain(failure: CallFailure, url: str, *, secrets: Sequence[str], prompt: str = "") -> CallFailure:
-    """Return *failure* with its mend, and with a cause that holds none of *secrets* and nothing of *prompt*."""
+    """Return *failure* with its advice, and with a cause that holds none of *secrets* and nothing of *prompt*."""
     if failure.is_callers_own:
         return replace(failure, cause="")
     cause = without(failure.cause, secrets=secrets, prompt=prompt)
-    return replace(failure, cause=cause, mend=_mend(failure, url))
+    return replace(failure, cause=cause, advice=_advise(failure, url))
 
 
 def names_version(url: str) -> bool:
-    """Whether the path of a base URL has a segment like `v1`."""
+    """Tell if the path of a base URL has a segment like `v1`."""
     return any(_VERSION.fullmatch(segment) for segment in urlsplit(url).path.split("/"))
 
 
-def _mend(failure: CallFailure, url: str) -> str:
+def _advise(failure: CallFailure, url: str) -> str:
     if failure.kind is FailureKind.UNREACHABLE:
         return _TLS if failure.cause.startswith(NO_TLS) else _UNREACHABLE
-    text = next((row.mend for row in _ROWS if row.fits(failure)), "")
+    text = next((row.advice for row in _ROWS if row.fits(failure)), "")
     if text == _NO_API and not names_version(url):
         text = _NO_VERSION
     words = " ".join(str(each) for each in (failure.status, loggable_code(failure.code)) if each)

@@ -47,15 +47,15 @@ def envelope(message: str, **fields: object) -> bytes:
         (503, envelope("Busy."), "The provider fails or is overloaded (503)"),
     ],
 )
-async def test_a_mend_names_the_setting_the_status_and_the_code(
+async def test_advice_names_the_setting_the_status_and_the_code(
     script: Script, status: int, body: bytes, begins: str
 ) -> None:
     script.answer(status, body)
 
     failure = failed(await make_call(script.url))
 
-    assert failure.mend.startswith(begins)
-    assert "127.0.0.1" not in failure.mend
+    assert failure.advice.startswith(begins)
+    assert "127.0.0.1" not in failure.advice
 
 
 @pytest.mark.parametrize("body", [b"<html>", envelope("Invalid URL (POST /images/generations)")])
@@ -64,7 +64,7 @@ async def test_a_base_url_without_a_version_is_named(script: Script, body: bytes
 
     failure = failed(await make_call(script.url.removesuffix("/v1")))
 
-    assert failure.mend.startswith("The base URL lacks /v1 (404): write OPENAI_BASE_URL as in ")
+    assert failure.advice.startswith("The base URL lacks /v1 (404): write OPENAI_BASE_URL as in ")
 
 
 async def test_a_refused_connection_is_told_with_its_place() -> None:
@@ -73,8 +73,8 @@ async def test_a_refused_connection_is_told_with_its_place() -> None:
     failure = failed(await make_call(f"http://127.0.0.1:{port}/v1"))
 
     assert failure.cause == f"connection refused at 127.0.0.1:{port}"
-    assert failure.mend.startswith("The provider is unreachable")
-    assert str(port) not in failure.mend
+    assert failure.advice.startswith("The provider is unreachable")
+    assert str(port) not in failure.advice
 
 
 async def test_a_name_that_does_not_exist_is_told() -> None:
@@ -88,7 +88,7 @@ async def test_plain_http_behind_https_is_no_tls(provider: SandboxHandle) -> Non
 
     assert failure.kind is FailureKind.UNREACHABLE
     assert failure.cause.startswith("no TLS with 127.0.0.1:")
-    assert failure.mend.startswith("There is no TLS with the provider")
+    assert failure.advice.startswith("There is no TLS with the provider")
 
 
 async def test_what_the_provider_says_of_the_account_is_told_without_the_key(script: Script) -> None:
@@ -113,13 +113,13 @@ async def test_a_refused_prompt_is_the_callers_and_nothing_is_told_of_it(provide
 
     failure = failed(await make_call(f"{provider.url}/v1"))
 
-    assert (failure.cause, failure.mend) == ("", "")
+    assert (failure.cause, failure.advice) == ("", "")
 
 
-def test_every_setting_that_a_mend_names_is_one() -> None:
+def test_every_setting_that_advice_names_is_one() -> None:
     """Or the advice of a bad hour sends somebody to look for what is not there."""
     repository = Path(__file__).parents[3]
-    text = (repository / "service/adapters/openai/mends.py").read_text("utf-8")
+    text = (repository / "service/adapters/openai/advice.py").read_text("utf-8")
     settings = (repository / "service/settings/variables.py").read_text("utf-8").upper()
 
     named = set(re.findall(r"(?:GATEWAY|OPENAI)_[A-Z_]+", text))
