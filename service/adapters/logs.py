@@ -96,7 +96,7 @@ class LoggedTelemetry:
         told = {
             "status": failure.status,
             "code": loggable_code(failure.code),
-            "cause": failure.cause or failure.message,
+            "cause": failure.cause,
             "advice": failure.advice,
             "suppressed": suppressed,
         }

@@ -99,6 +99,13 @@ def test_what_is_not_the_providers_fault_is_not_written_down_as_its(kind: str) -
     assert lines_of(attempt(replace(REFUSED_KEY, kind=FailureKind(kind)))) == []
 
 
+def test_a_message_for_callers_is_not_written_down() -> None:
+    """It may be the provider's own, with the prompt in it."""
+    [line] = lines_of(attempt(replace(REFUSED_KEY, message="canary", cause="")))
+
+    assert "canary" not in str(line)
+
+
 def test_a_code_that_is_none_is_not_written_down() -> None:
     [line] = lines_of(attempt(replace(REFUSED_KEY, code="sk-proj-1 is no code")))
 

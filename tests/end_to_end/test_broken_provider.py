@@ -138,6 +138,18 @@ def test_the_row_follows_calls(house: House) -> None:
     assert rows(house.gateway.url)["provider"] == "ok"
 
 
+def test_what_the_provider_says_is_not_written_down_where_it_repeats_the_prompt(house: House) -> None:
+    prompt = f"{PROMPT} at dusk"
+    house.behave(failures=[{"status": 503, "message": f"Too busy to paint {prompt}", "count": 9}])
+
+    order(house.gateway.url, prompt=prompt)
+
+    house.behave()
+    line = lines_of(house.gateway, "provider failed")[-1]
+    assert (line["status"], line["kind"]) == (503, "overloaded")
+    assert PROMPT not in house.gateway.log.read_text("utf-8")
+
+
 def test_a_refused_prompt_is_no_failure_of_the_provider(house: House) -> None:
     before = rows(house.gateway.url)
     told = lines_of(house.gateway, "provider failed")

@@ -12,6 +12,8 @@ from service.adapters.openai.failures import NO_TLS
 from service.adapters.openai.redaction import without
 from service.domain.errors import CallFailure, FailureKind, loggable_code
 
+_OUR_WORDS = (FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.BROKEN)
+"""Failures whose cause is not the provider's words."""
 _VERSION = re.compile(r"v\d\w*")
 
 
@@ -90,7 +92,9 @@ def explain(failure: CallFailure, url: str, *, secrets: Sequence[str], prompt: s
     """Return *failure* with its advice, and with a cause that holds none of *secrets* and nothing of *prompt*."""
     if failure.is_callers_own:
         return replace(failure, cause="")
-    cause = without(failure.cause, secrets=secrets, prompt=prompt)
+    cause = failure.cause
+    if failure.kind not in _OUR_WORDS:
+        cause = without(cause, secrets=secrets, prompt=prompt)
     return replace(failure, cause=cause, advice=_advise(failure, url))
 
 

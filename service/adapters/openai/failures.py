@@ -161,6 +161,7 @@ def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFail
             kind=FailureKind.TIMED_OUT,
             billing=Billing.UNKNOWN,
             message="The image provider did not answer in time.",
+            cause="sent, and no answer in time",
         )
     return broken("The connection to the image provider broke before its answer was complete.")
 
@@ -182,7 +183,9 @@ def _cause_of(error: BaseException) -> str:
 
 def broken(message: str, *, status: int | None = None) -> CallFailure:
     """Return the failure of an answer that cannot be understood: sent, so of unknown billing."""
-    return CallFailure(kind=FailureKind.BROKEN, billing=Billing.UNKNOWN, message=message, status=status)
+    return CallFailure(
+        kind=FailureKind.BROKEN, billing=Billing.UNKNOWN, message=message, status=status, cause=message
+    )
 
 
 def _inner_error(error: Mapping[str, Any]) -> Mapping[str, Any]:

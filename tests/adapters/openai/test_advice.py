@@ -1,6 +1,7 @@
 """A failure of the provider says what an operator can do about it, over real sockets."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -75,6 +76,15 @@ async def test_a_refused_connection_is_told_with_its_place() -> None:
     assert failure.cause == f"connection refused at 127.0.0.1:{port}"
     assert failure.advice.startswith("The provider is unreachable")
     assert str(port) not in failure.advice
+
+
+async def test_a_place_is_told_whatever_the_prompt_is() -> None:
+    """A prompt of one letter is in everything that could be said."""
+    port = free_port()
+
+    failure = failed(await make_call(f"http://127.0.0.1:{port}/v1", replace(CALL, prompt="a")))
+
+    assert str(port) in failure.cause
 
 
 async def test_a_name_that_does_not_exist_is_told() -> None:
