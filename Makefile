@@ -10,7 +10,20 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 LOCKS := deploy/requirements
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input -qq
+PIP := $(BIN)/python -u -m pip --disable-pip-version-check --no-input
+
+# $(call timed,WHAT,COMMAND) says what is done and how long it took; $(call install,LOCK) says so of each package, too.
+# A terminal and a log alike show that it goes on. What goes wrong pip tells on standard error.
+timed = began=$$(date +%s); echo '$(1) ...'; $(2) && echo "$(1): done after $$(($$(date +%s) - began)) s"
+install = count=0; of=$$(grep -c '^[a-z0-9].*==' $(1)); $(call timed,$(1): its packages, \
+	{ $(PIP) install --require-hashes --no-deps -r $(1) || code=$$?; echo "Ended $${code:-0}"; } | while read -r word what _; do \
+		case $$word in \
+			(Collecting | Processing) count=$$((count + 1)); printf '  %3s of %s  %s\n' $$count $$of "$$(basename "$$what")";; \
+			(Requirement | Ignoring) count=$$((count + 1));; \
+			(Installing) echo "$(1): got them after $$(($$(date +%s) - began)) s; installing them ...";; \
+			(Ended) exit $$what;; \
+		esac; \
+	done)
 
 # Tests wait more than they work, so there are twice as many workers as on two cores could work at once. The tests of
 # one file stay together: they share servers.
@@ -115,18 +128,18 @@ help: ## Show this list
 	@command -v "$(PYTHON)" >/dev/null 2>&1 \
 		&& "$(PYTHON)" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 \
 		|| { echo "$(PYTHON) must be Python 3.11 or newer with its venv module: sudo apt-get install python3 python3-venv (or name another: make PYTHON=python3.13 ...)" >&2; exit 1; }
-	@echo 'Setting up .venv (once; a minute or so) ...'
+	@echo 'Setting up .venv (once; a minute or so)'
 	@rm -rf .venv
-	@"$(PYTHON)" -m venv .venv
+	@$(call timed,an environment of $(PYTHON),"$(PYTHON)" -m venv .venv)
 	@printf '%s\n' "$(CURDIR)" > $@
 
 .venv/.run: .venv/.made pyproject.toml $(LOCKS)/run.txt
-	@$(PIP) install --require-hashes --no-deps -r $(LOCKS)/run.txt
-	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
+	@$(call install,$(LOCKS)/run.txt)
+	@$(call timed,this project,$(PIP) install -qq --no-deps --no-build-isolation --no-index --editable .)
 	@touch $@
 
 .venv/.dev: .venv/.run $(LOCKS)/dev.txt
-	@$(PIP) install --require-hashes --no-deps -r $(LOCKS)/dev.txt
+	@$(call install,$(LOCKS)/dev.txt)
 	@touch $@
 
 .venv-lock/.made: Makefile

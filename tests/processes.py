@@ -15,9 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import orjson
@@ -134,6 +135,11 @@ def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
             process.wait(timeout=10)
         process.kill()
         process.wait()
+
+
+def is_check(entry: Mapping[str, Any]) -> bool:
+    """Tell if an entry of a sandbox's journal is only a gateway that looks at its provider."""
+    return bool(entry["path"] == "/v1/models" and entry["headers"].get("user-agent") == "image-gateway")
 
 
 def free_port() -> int:

@@ -174,7 +174,7 @@ def test_the_banner_says_who_may_call_and_how(office: Office, tmp_path: Path) ->
         told = gateway.log.read_text("utf-8")
 
     assert "GATEWAY_AUTH=keys" in asked
-    assert "-H 'Authorization: Bearer YOUR_KEY'" in asked
+    assert '-H "Authorization: Bearer $KEY"' in asked
     assert "GATEWAY_AUTH=open" in told
     assert "Authorization" not in told
 

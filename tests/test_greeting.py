@@ -40,3 +40,29 @@ def test_a_place_has_no_credentials() -> None:
 def test_what_to_check_is_a_setting(reason: str) -> None:
     assert "GATEWAY_STORE_" in advise(reason, "s3://pictures")
     assert "GATEWAY_STORE_ENDPOINT" not in advise(reason, "file:///pictures")
+
+
+def test_with_keys_the_next_steps_are_a_key_and_an_order_with_it() -> None:
+    told = greeting(GATEWAY_AUTH="keys")
+
+    key, order = (
+        next(line for line in told.splitlines() if line.startswith(name)) for name in ("  key", "  try")
+    )
+    assert key.startswith("  key      KEY=$(GATEWAY_AUTH=keys ")
+    assert key.endswith("keys create --team demo --user me)")
+    assert '-H "Authorization: Bearer $KEY"' in order
+
+
+def test_what_a_command_needs_and_may_not_be_shown_is_named() -> None:
+    told = greeting(GATEWAY_AUTH="keys", GATEWAY_REDIS_URL=f"redis://:{SECRET}@there", GATEWAY_SECRETS=SECRET)
+
+    assert "make keys where GATEWAY_REDIS_URL and GATEWAY_SECRETS are set as here" in told
+    assert SECRET not in told
+
+
+def test_with_tokens_the_order_wants_one_and_no_key() -> None:
+    issuer = {"ISSUER": "https://issuer", "AUDIENCE": "images", "JWKS": "https://issuer/keys"}
+    told = greeting(GATEWAY_AUTH="jwt", **{f"GATEWAY_JWT__{name}": value for name, value in issuer.items()})
+
+    assert "keys create" not in told
+    assert "Bearer $TOKEN" in told

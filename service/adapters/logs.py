@@ -1,42 +1,51 @@
-"""Logging: one JSON object a line on standard error, for events and libraries alike.
+"""Logging: a line an event on standard error, ours and libraries' alike: for people on a terminal, else as JSON.
 
 Event names are constants and data are fields. No prompt, key, link or provider body
 ever is a field.
 """
 
 import logging
+import math
 import sys
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import orjson
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
+from service.domain.errors import CallFailure, FailureKind, loggable_code
 from service.ports.telemetry import (
     AdminActed,
+    AttemptMade,
     Crashed,
     ImageSpilled,
+    ProviderChecked,
     StateFailed,
     Telemetry,
     TelemetryFact,
 )
 
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+_PAUSE_S = 60.0
+_NOT_THE_PROVIDERS = (FailureKind.NOT_SENT, FailureKind.NOT_KEPT)
 
 
 def configure_logs(level: str) -> None:
-    """Send everything through one JSON renderer; called once by the command line."""
+    """Send everything through one chain of processors; called once by the command line."""
+    chain = _for_people() if sys.stderr.isatty() else _for_machines()
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_JsonFormatter())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), structlog.stdlib.add_logger_name],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _name_as_ours, *chain],
+        )
+    )
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Its lines repeat ours, less well; what it says about bad bytes is worth keeping.
     logging.getLogger("uvicorn.access").disabled = True
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(serializer=_dump),
-        ],
+        processors=chain,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
@@ -46,8 +55,9 @@ def configure_logs(level: str) -> None:
 class LoggedTelemetry:
     """Implements `ports.telemetry.Telemetry`: passes facts on and writes down the surprising ones."""
 
-    def __init__(self, inner: Telemetry) -> None:
+    def __init__(self, inner: Telemetry, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner
+        self._repeats = _Repeats(now_s)
         self._log = structlog.get_logger()
 
     def record(self, fact: TelemetryFact) -> None:
@@ -56,6 +66,13 @@ class LoggedTelemetry:
         match fact:
             case StateFailed():
                 self._log.warning("state failed", operation=fact.operation, reason=fact.reason)
+            case (
+                AttemptMade(failure=CallFailure() as failure)
+                | ProviderChecked(failure=CallFailure() as failure)
+            ):
+                self._warn_of(fact.backend, failure)
+            case ProviderChecked():
+                self._log.info("provider answers", backend=fact.backend, took_key=fact.is_sure)
             case Crashed():
                 self._log.error("crashed", where=fact.where, id=fact.id, traceback=_traceback(fact.error))
             case ImageSpilled(outcome="brought_home"):
@@ -69,23 +86,77 @@ class LoggedTelemetry:
             case _:
                 pass
 
-
-class _JsonFormatter(logging.Formatter):
-    """Renders what libraries log like our own lines."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields: dict[str, Any] = {key: value for key, value in vars(record).items() if key not in _STANDARD}
-        fields.pop("color_message", None)
-        timestamp = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
-        fields |= {
-            "timestamp": timestamp,
-            "event": record.getMessage(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
+    def _warn_of(self, backend: str, failure: CallFailure) -> None:
+        """Write down a failure of the provider that is not the caller's, once a minute for each kind and status."""
+        if failure.is_callers_own or failure.kind in _NOT_THE_PROVIDERS:
+            return
+        suppressed = self._repeats.count((failure.kind, failure.status))
+        if suppressed is None:
+            return
+        told = {
+            "status": failure.status,
+            "code": loggable_code(failure.code),
+            "cause": failure.cause,
+            "advice": failure.advice,
+            "suppressed": suppressed,
         }
-        if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return _dump(fields)
+        self._log.warning(
+            "provider failed",
+            backend=backend,
+            kind=failure.kind.value,
+            **{name: value for name, value in told.items() if value},
+        )
+
+
+class _Repeats:
+    """Lets one line of a kind through a minute, and counts the others."""
+
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._told: dict[Hashable, tuple[float, int]] = {}
+
+    def count(self, kind: Hashable) -> int | None:
+        """Return how many were suppressed since the last line of *kind*, or None if this one is to be."""
+        now_s = self._now_s()
+        told_s, suppressed = self._told.get(kind, (-math.inf, 0))
+        if now_s - told_s < _PAUSE_S:
+            self._told[kind] = (told_s, suppressed + 1)
+            return None
+        self._told[kind] = (now_s, 0)
+        return suppressed
+
+
+def _for_machines() -> list[Processor]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.JSONRenderer(serializer=_dump),
+    ]
+
+
+def _for_people() -> list[Processor]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
+        _show_traceback,
+        structlog.dev.ConsoleRenderer(sort_keys=False),
+    ]
+
+
+def _name_as_ours(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Turn what libraries add to a line into the fields of our own."""
+    event.pop("color_message", None)
+    exc_info = event.pop("exc_info", None)
+    if exc_info and exc_info[1]:
+        event["traceback"] = _traceback(exc_info[1])
+    return event
+
+
+def _show_traceback(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """Have a traceback written below its line, where a field would be one long string."""
+    if "traceback" in event:
+        event["exception"] = event.pop("traceback")
+    return event
 
 
 def _dump(fields: Any, **_: Any) -> str:

@@ -22,6 +22,7 @@ from service.ports.telemetry import (
     ImageSpilled,
     InFlight,
     LimitDecided,
+    ProviderChecked,
     RequestHandled,
     SpillCounted,
     StateFailed,
@@ -164,6 +165,8 @@ class PrometheusMetrics:
                 self._spill.set(fact.images)
             case AdminActed(entry=entry):
                 self._admin_acts.labels(entry.act).inc()
+            case ProviderChecked():
+                pass
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)

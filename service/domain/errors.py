@@ -28,9 +28,12 @@ Owns the error classes and the `CallFailure` value; does not own HTTP statuses
     └── Draining              the process is shutting down and takes no new orders
 """
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
 class Billing(StrEnum):
@@ -74,6 +77,8 @@ class CallFailure:
     *message* is safe to show: it holds no prompt, key or raw provider body.
     *details* are fields of the provider's error object beyond the four known
     ones, passed on as they came. *retry_after_s* is the provider's own advice.
+    *cause* and *advice* are for operators: what the provider or the network said,
+    without keys and prompts, and what may help.
     """
 
     kind: FailureKind
@@ -85,11 +90,18 @@ class CallFailure:
     param: str | None = None
     retry_after_s: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    cause: str = ""
+    advice: str = ""
 
     @property
     def is_callers_own(self) -> bool:
         """Whether anyone ordering the same would fail the same way."""
         return self.kind in (FailureKind.REFUSED, FailureKind.INVALID)
+
+
+def loggable_code(code: str | None) -> str | None:
+    """Return *code* if it is one: what a provider sends as such may be anything."""
+    return code if code is None or _CODE.fullmatch(code) else "other"
 
 
 class GatewayError(Exception):

@@ -98,6 +98,7 @@ class Attempts:
     def _record(
         self, call: ImageCall, result: CallMade | CallFailure, duration_s: float, *, is_retry: bool
     ) -> None:
+        failure = result if isinstance(result, CallFailure) else None
         if isinstance(result, CallFailure):
             outcome, billing, images = result.kind.value, result.billing, 0
         else:
@@ -111,6 +112,7 @@ class Attempts:
                 duration_s=duration_s,
                 images=images,
                 is_retry=is_retry,
+                failure=failure,
             )
         )
 
@@ -138,5 +140,7 @@ def _timed_out(*, was_sent: bool) -> CallFailure:
             kind=FailureKind.TIMED_OUT,
             billing=Billing.UNKNOWN,
             message="The image provider did not answer before the deadline of the order.",
+            advice="The provider did not answer before an order's deadline (GATEWAY_DEADLINE_S, or the caller's own "
+            "x-request-timeout-s): is it slower than that, or down?",
         )
     return NOT_SENT

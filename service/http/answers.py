@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from service.domain.bridge import in_words_of
 from service.domain.catalog import Model
@@ -102,20 +103,14 @@ class Answer:
 
     def respond(self, request: Request, duration_s: float) -> Response:
         """Answer in JSON, once the order is over."""
-        request.scope["state"]["log"] = self.log_fields()
+        self.note(request.scope)
         headers = self.headers(duration_s)
         errors: list[dict[str, Any]] = []
         if self._error is not None and self._images and self._accepts_partial:
             errors = self._describe_missing(self._error)
             headers["preference-applied"] = "return=partial"
         elif self._error is not None:
-            problem = describe(self._error)
-            return Response(
-                problem.body(),
-                problem.status,
-                headers={**headers, **problem.headers},
-                media_type="application/json",
-            )
+            return describe(self._error).response(headers)
         images = [self._images[position] for position in sorted(self._images)]
         by_url = self._order.delivery is Delivery.URL
         body = encode_answer(
@@ -179,7 +174,13 @@ class Answer:
             return "miss"
         return f"partial; hits={hits}; coalesced={coalesced}; misses={made}"
 
-    def log_fields(self) -> Mapping[str, Any]:
+    def note(self, scope: Scope) -> None:
+        """Have the request's log line tell of the order, and of why it failed, whatever the status says."""
+        scope["state"]["log"] = self._log_fields()
+        if self._error is not None:
+            describe(self._error).note(scope)
+
+    def _log_fields(self) -> Mapping[str, Any]:
         """Return what the request's log line says of its order."""
         fields: dict[str, Any] = {
             "order_id": self._order.id,

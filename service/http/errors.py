@@ -14,6 +14,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from service.domain import errors
 from service.domain.callers import RATES
@@ -43,9 +44,26 @@ class Problem:
         """Return the envelope as JSON."""
         return orjson.dumps({"error": self.error()})
 
-    def response(self) -> Response:
-        """Return the answer."""
-        return Response(self.body(), self.status, headers=dict(self.headers), media_type="application/json")
+    def response(self, headers: Mapping[str, str] | None = None) -> Response:
+        """Return the answer, with *headers* beside those of the problem."""
+        return _ProblemResponse(self, {**(headers or {}), **self.headers})
+
+    def note(self, scope: Scope) -> None:
+        """Have the request's log line say why it failed."""
+        scope.setdefault("state", {})["problem"] = self
+
+
+class _ProblemResponse(Response):
+    """An answer that is noted for the log wherever it is sent from."""
+
+    def __init__(self, problem: Problem, headers: Mapping[str, str]) -> None:
+        super().__init__(problem.body(), problem.status, headers=headers, media_type="application/json")
+        self._problem = problem
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        self._problem.note(scope)
+        await super().__call__(scope, receive, send)
 
 
 class Refusal(Exception):

@@ -190,12 +190,7 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
     )
     if start >= end:
         problem = Problem(416, "This range is outside the image.", code="range_not_satisfiable")
-        return Response(
-            problem.body(),
-            416,
-            headers={"content-range": f"bytes */{size_bytes}"},
-            media_type="application/json",
-        )
+        return problem.response({"content-range": f"bytes */{size_bytes}"})
     headers["content-length"] = str(end - start)
     if status == 206:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size_bytes}"

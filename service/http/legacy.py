@@ -11,12 +11,13 @@ from starlette.responses import JSONResponse, Response
 
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import ImageReady, Operation, OrderDone
-from service.http.errors import describe
+from service.http.errors import Problem, describe
 from service.http.orders import build_order
 from service.http.services import services_of
 from service.http.uploads import MAX_BODY_S, read_body
 
 MAX_BODY_BYTES = 256 * 1024
+_NO_PROMPT = Problem(400, "No prompt provided", code="missing_required_parameter")
 
 router = APIRouter(tags=["Images"])
 
@@ -47,7 +48,8 @@ async def generate_image(request: Request) -> Response:
     body = await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
     prompt = _read_prompt(body)
     if not prompt:
-        return JSONResponse({"error": "No prompt provided"}, 400)
+        _NO_PROMPT.note(request.scope)
+        return JSONResponse({"error": _NO_PROMPT.message}, _NO_PROMPT.status)
     fields = {"prompt": prompt, "model": "dall-e-2", "size": "512x512", "response_format": "b64_json"}
     try:
         running, _ = services.generate.start(build_order(request, services, Operation.GENERATE, fields))
@@ -58,7 +60,7 @@ async def generate_image(request: Request) -> Response:
             elif isinstance(fact, OrderDone) and fact.error is not None:
                 raise fact.error
     except GatewayError as error:
-        return _answer_error(error)
+        return _answer_error(request, error)
     return JSONResponse({"image_base64": pybase64.b64encode_as_string(data)})
 
 
@@ -71,8 +73,9 @@ def _read_prompt(body: bytes) -> str:
     return prompt if isinstance(prompt, str) else ""
 
 
-def _answer_error(error: GatewayError) -> Response:
+def _answer_error(request: Request, error: GatewayError) -> Response:
     problem = describe(error)
+    problem.note(request.scope)
     details = orjson.loads(problem.body())["error"]
     # The original knew one status for whatever its provider said.
     status = 500 if isinstance(error, OrderFailed) else problem.status

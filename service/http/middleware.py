@@ -3,6 +3,7 @@
 Pure ASGI. It stands outside authentication so that refused requests are seen too.
 """
 
+import logging
 import re
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.domain.errors import loggable_code
 from service.http.errors import INTERNAL, Problem
 from service.http.services import HttpServices, services_of
 from service.ports.telemetry import Crashed, RequestHandled
@@ -17,6 +19,8 @@ from service.ports.telemetry import Crashed, RequestHandled
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_AS_ASKED = frozenset({"not_cached", "draining"})
+"""Codes of 5xx that somebody wanted: `only-if-cached` by the caller, the end of the process by the operator."""
 _PATH = Problem(400, "A path must have no control characters.", code="malformed_request")
 _HOSTS = Problem(400, "A request must name exactly one host.", code="malformed_request")
 
@@ -69,8 +73,10 @@ class RequestScope:
         services.telemetry.record(
             RequestHandled(route=route, method=method, status=status, duration_s=duration_s)
         )
+        problem: Problem | None = scope["state"].get("problem")
         if route not in _QUIET_ROUTES:
-            self._log.info(
+            self._log.log(
+                _level_of(problem),
                 "request",
                 request_id=request_id,
                 method=method,
@@ -78,7 +84,22 @@ class RequestScope:
                 status=status,
                 duration_ms=round(duration_s * 1000, 1),
                 **scope["state"].get("log", {}),
+                **_reason_of(status, problem),
             )
+
+
+def _level_of(problem: Problem | None) -> int:
+    """Return how loud a request's line is: what we or the provider failed at is more than news."""
+    if problem is None or problem.status < 500 or problem.code in _AS_ASKED:
+        return logging.INFO
+    return logging.ERROR if problem is INTERNAL else logging.WARNING
+
+
+def _reason_of(status: int, problem: Problem | None) -> dict[str, str | None]:
+    """Return why a request failed: the code of its error, or the type where that has none."""
+    if problem is not None:
+        return {"code": loggable_code(problem.code or problem.type)}
+    return {"code": "other"} if status >= 400 else {}
 
 
 def _find_malformed(scope: Scope) -> Problem | None:

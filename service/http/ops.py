@@ -1,10 +1,12 @@
 """Routes for operators: is the process alive, may it have traffic, what does it count."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
+from service.domain.conditions import Condition
 from service.http.services import services_of
 
 router = APIRouter(tags=["Operations"])
@@ -25,9 +27,18 @@ async def get_readiness(request: Request, verbose: str | None = None) -> JSONRes
     draining = services.runner.is_draining
     body: dict[str, Any] = {"status": "draining" if draining else "ok"}
     if verbose is not None:
-        body["state"] = "degraded" if services.state.is_degraded else "ok"
-        body["store"] = "failing" if services.is_store_failing() else "ok"
+        rows = {name: look() for name, look in services.conditions.items()}
+        body |= {name: row.word for name, row in rows.items()}
+        body["details"] = {name: details for name, row in rows.items() if (details := _details(row))}
     return JSONResponse(body, 503 if draining else 200)
+
+
+def _details(row: Condition) -> dict[str, str]:
+    """Return what is known of a row beyond its word."""
+    details = {"advice": row.advice} if row.advice else {}
+    if row.since_s is not None:
+        details["since"] = datetime.fromtimestamp(row.since_s, UTC).isoformat(timespec="seconds")
+    return details
 
 
 @router.get("/metrics", operation_id="getMetrics", summary="Metrics in the Prometheus text format")

@@ -1,12 +1,13 @@
 """What the HTTP layer works with, put together by `wiring` and found in every request's state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.types import Scope
 
 from service.domain.catalog import Catalog
+from service.domain.conditions import Condition
 from service.gateway.administration import Administration
 from service.gateway.callers import Callers
 from service.gateway.generate import Generate
@@ -21,6 +22,8 @@ from service.ports.pictures import InputPictures
 from service.ports.store import ImageFiles
 from service.ports.telemetry import Telemetry
 
+Conditions = Mapping[str, Callable[[], Condition]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpServices:
@@ -28,7 +31,7 @@ class HttpServices:
 
     *is_open* asks for no credentials; *metrics_key* opens `/metrics` where some are asked
     for; *redirect_s* above 0 sends who reads a file to the store itself, for that long;
-    *uploads* is where inputs lie while orders run.
+    *conditions* are the rows of `/readyz?verbose`; *uploads* is where inputs lie while orders run.
     """
 
     generate: Generate
@@ -36,7 +39,7 @@ class HttpServices:
     state: SharedState
     catalog: Catalog
     files: ImageFiles
-    is_store_failing: Callable[[], bool]
+    conditions: Conditions
     ownership: Ownership
     purging: Purging
     inputs: InputPictures

@@ -103,7 +103,7 @@ async def _events(
             if fact is not None and (event := _encode(order, fact)):
                 yield event
     finally:
-        request.scope["state"]["log"] = answer.log_fields()
+        answer.note(request.scope)
         # Cancelled here means that the client has gone: the order goes by its own rule.
         if not is_over:
             running.abandon()

@@ -6,6 +6,7 @@ Failure behaviour: open. Recording never raises and never blocks.
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from service.domain.errors import CallFailure
 from service.ports.audit import AuditEntry
 
 
@@ -21,7 +22,7 @@ class RequestHandled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMade:
-    """Fact: one attempt of a call ended; *outcome* is `made` or a `FailureKind`."""
+    """Fact: one attempt of a call ended; *outcome* is `made` or a `FailureKind`, and *failure* says more of it."""
 
     backend: str
     model: str
@@ -30,6 +31,16 @@ class AttemptMade:
     duration_s: float
     images: int
     is_retry: bool
+    failure: CallFailure | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderChecked:
+    """Fact: a backend was asked something free; without a *failure* it answered, and *is_sure* says that it took the key."""
+
+    backend: str
+    failure: CallFailure | None
+    is_sure: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +154,7 @@ class AdminActed:
 TelemetryFact = (
     RequestHandled
     | AttemptMade
+    | ProviderChecked
     | ImageDelivered
     | LimitDecided
     | StateFailed

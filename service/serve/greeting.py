@@ -1,12 +1,13 @@
 """What the supervisor tells a person once it serves."""
 
 from service.adapters.store_advice import place_of
+from service.serve.program import command_on
 from service.settings.variables import Settings
 from service.wiring.ground import Surroundings
 
 _AUTH = {
     "open": "anybody who reaches this port (GATEWAY_AUTH=open)",
-    "keys": "with an API key (GATEWAY_AUTH=keys); make one: image-gateway keys create --team TEAM --user USER",
+    "keys": "with an API key (GATEWAY_AUTH=keys)",
     "jwt": "with a token of GATEWAY_JWT__ISSUER (GATEWAY_AUTH=jwt)",
     "keys,jwt": "with an API key or a token of GATEWAY_JWT__ISSUER (GATEWAY_AUTH=keys,jwt)",
 }
@@ -31,11 +32,32 @@ def write_greeting(settings: Settings, surroundings: Surroundings) -> str:
         if settings.secrets is None
         else "secrets from GATEWAY_SECRETS"
     )
-    credentials = "" if settings.is_open else "-H 'Authorization: Bearer YOUR_KEY' "
     return f"""Image Gateway is ready at {url}
   backend  {backend}
   state    {state}, pictures in {files}, {secrets}
-  callers  {_AUTH[settings.auth]}
+  callers  {_write_callers(settings)}
   page     {url}/      docs  {url}/docs      metrics  {url}/metrics
-  try      curl {url}/v1/images/generations {credentials}-H 'Content-Type: application/json' \\
+{_write_key(settings)}  try      curl {url}/v1/images/generations {_credentials(settings)}-H 'Content-Type: application/json' \\
              -d '{{"model": "dall-e-3", "prompt": "a white siamese cat", "n": 2}}'"""
+
+
+def _credentials(settings: Settings) -> str:
+    if settings.is_open:
+        return ""
+    return f'-H "Authorization: Bearer ${"KEY" if "keys" in settings.auth else "TOKEN"}" '
+
+
+def _write_key(settings: Settings) -> str:
+    """Return the line that comes by what callers need, if they need anything."""
+    if settings.is_open:
+        return ""
+    if "keys" not in settings.auth:
+        return "  token    TOKEN='a token of your identity provider'\n"
+    return f"  key      KEY=$({command_on(settings, 'keys create --team demo --user me')})\n"
+
+
+def _write_callers(settings: Settings) -> str:
+    hidden = {"GATEWAY_REDIS_URL": settings.redis_url, "GATEWAY_SECRETS": settings.secrets}
+    names = " and ".join(name for name, value in hidden.items() if value is not None)
+    where = f"; make keys where {names} are set as here" if names and "keys" in settings.auth else ""
+    return f"{_AUTH[settings.auth]}{where}"

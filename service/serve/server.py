@@ -5,6 +5,7 @@ Failure behaviour: an address that cannot be had is told before anything is star
 """
 
 import asyncio
+import logging
 import math
 import signal
 import socket
@@ -31,6 +32,8 @@ def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]
         ws="none",
         lifespan="on",
         log_config=None,
+        # Where it listens is told by *on_started*, before anything else: see `startup`.
+        log_level=logging.WARNING,
         access_log=False,
         server_header=False,
         timeout_keep_alive=75,
@@ -72,6 +75,8 @@ class _Server(uvicorn.Server):
         except SystemExit as error:
             raise ChildFailed("The server did not start; see its messages above.") from error
         self._on_started()
+        # From here on its lines are news: that it stops, and for which connections it waits.
+        logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

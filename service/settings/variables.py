@@ -176,6 +176,11 @@ class Settings(BaseSettings):
     file: FileConfig = FileConfig()
     """Content of the configuration file; not a variable."""
 
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _take_any_case(cls, value: object) -> object:
+        return value.upper() if isinstance(value, str) else value
+
     @field_validator("secrets")
     @classmethod
     def _check_secrets(cls, value: SecretStr | None) -> SecretStr | None:

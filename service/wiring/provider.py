@@ -1,9 +1,10 @@
 """The provider: where it is, how fast it may be asked, and who judges prompts before that.
 
-Failure behaviour: nothing is sent here, so a provider that is away is met by the first
-order, not by the start.
+Failure behaviour: the start waits for nothing; a provider that is away or refuses its key
+is told of by a check beside it, which costs nothing.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -11,7 +12,9 @@ import httpx
 from aiolimiter import AsyncLimiter
 
 from service.adapters.downloads import ImageDownloads
+from service.adapters.health import ProviderHealth
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts
+from service.adapters.openai.check import ProviderCheck
 from service.adapters.openai.moderation import ListModerator, ProviderModerator
 from service.adapters.transport import open_transport
 from service.domain.images import Realm
@@ -19,22 +22,36 @@ from service.ports.provider import Backend, Moderator
 from service.settings.variables import Settings
 from service.wiring.ground import Ground, Surroundings
 
+_CHECK_PAUSE_S = 60.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A provider as orders meet it; without a *moderator* every prompt passes."""
+    """A provider as orders meet it; without a *moderator* every prompt passes. *check* looks at it for free."""
 
     backend: Backend
+    check: ProviderCheck
     moderator: Moderator | None
 
 
 async def open_provider(ground: Ground, stack: AsyncExitStack) -> Provider:
     """Open the connections to the provider; nothing is sent yet."""
     address = _address(ground.settings, ground.surroundings)
+    transport = open_transport(address.url, connections=ground.settings.max_calls_in_flight)
+    stack.push_async_callback(transport.aclose)
     return Provider(
-        backend=_open_backend(ground.settings, address, stack),
+        backend=_open_backend(ground.settings, address, transport, stack),
+        check=ProviderCheck(address, transport=transport, telemetry=ground.telemetry),
         moderator=await _open_moderator(ground.settings, address, stack),
     )
+
+
+async def watch_provider(check: ProviderCheck, health: ProviderHealth) -> None:
+    """Check the provider, again and again until it is well: calls tell how it fares from then on."""
+    while True:
+        if health.needs_check:
+            await check.look()
+        await asyncio.sleep(_CHECK_PAUSE_S)
 
 
 def _address(settings: Settings, surroundings: Surroundings) -> BackendAddress:
@@ -52,9 +69,9 @@ def _address(settings: Settings, surroundings: Surroundings) -> BackendAddress:
     )
 
 
-def _open_backend(settings: Settings, address: BackendAddress, stack: AsyncExitStack) -> OpenAIBackend:
-    transport = open_transport(address.url, connections=settings.max_calls_in_flight)
-    stack.push_async_callback(transport.aclose)
+def _open_backend(
+    settings: Settings, address: BackendAddress, transport: httpx.AsyncBaseTransport, stack: AsyncExitStack
+) -> OpenAIBackend:
     downloads = ImageDownloads(address.url, trusted=settings.trusted_hosts)
     stack.push_async_callback(downloads.aclose)
     return OpenAIBackend(

@@ -7,13 +7,17 @@ cannot be opened at all ends the start, and closes what was open by then.
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 
+from service.adapters.health import ProviderHealth
 from service.adapters.logs import LoggedTelemetry
 from service.adapters.prometheus import PrometheusMetrics
 from service.adapters.redis.heartbeats import RedisHeartbeats
 from service.adapters.redis.wakeups import RedisWakeups
+from service.adapters.system import SystemClock
 from service.domain.catalog import Catalog
+from service.domain.conditions import Condition
 from service.gateway.callers import Callers
 from service.http.services import HttpServices
 from service.settings.variables import Settings
@@ -32,16 +36,25 @@ from service.wiring.images import (
 )
 from service.wiring.notices import greet_redis, post_later
 from service.wiring.orders import Orders, open_orders
-from service.wiring.provider import open_provider
+from service.wiring.provider import open_provider, watch_provider
 
 _REDIS_CONNECTIONS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Instruments:
+    """The instruments that operators read."""
+
+    metrics: PrometheusMetrics
+    health: ProviderHealth
 
 
 @asynccontextmanager
 async def open_services(settings: Settings, surroundings: Surroundings) -> AsyncIterator[HttpServices]:
     """Open everything a process needs to serve; leaving drains the orders first."""
     metrics = PrometheusMetrics(version=version("image-gateway"))
-    telemetry = LoggedTelemetry(metrics)
+    health = ProviderHealth(metrics, SystemClock())
+    telemetry = LoggedTelemetry(health)
     async with AsyncExitStack() as stack:
         ground = open_ground(
             settings, surroundings, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS
@@ -63,6 +76,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             "callers": callers.watch_forever,
             "sweep": make_retention(ground, images).sweep_forever,
             "store": lambda: watch_store(images.home),
+            "provider": lambda: watch_provider(provider.check, health),
             "notices": lambda: post_later(ground, is_done=is_greeted),
         }.items():
             orders.runner.keep(name, loop)
@@ -72,7 +86,9 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             {model.name: model.shutdown for model in catalog.models.values()}, ground.clock.today
         )
         metrics.watch_store(lambda: images.home.is_failing)
-        yield _services(ground, images, orders, callers, catalog, metrics)
+        yield _services(
+            ground, images, orders, callers, catalog, _Instruments(metrics=metrics, health=health)
+        )
 
 
 def _services(
@@ -81,16 +97,20 @@ def _services(
     orders: Orders,
     callers: Callers,
     catalog: Catalog,
-    metrics: PrometheusMetrics,
+    instruments: _Instruments,
 ) -> HttpServices:
-    settings = ground.settings
+    settings, metrics = ground.settings, instruments.metrics
     return HttpServices(
         generate=orders.generate,
         runner=orders.runner,
         state=orders.state,
         catalog=catalog,
         files=images.store,
-        is_store_failing=lambda: images.home.is_failing,
+        conditions={
+            "state": lambda: _condition("degraded", if_=orders.state.is_degraded),
+            "store": lambda: _condition("failing", if_=images.home.is_failing),
+            "provider": lambda: instruments.health.condition,
+        },
         ownership=make_ownership(ground, images),
         purging=make_purging(ground),
         inputs=images.pictures,
@@ -108,3 +128,7 @@ def _services(
         uploads=open_uploads(settings),
         render_metrics=lambda: (metrics.render(), metrics.content_type),
     )
+
+
+def _condition(word: str, *, if_: bool) -> Condition:
+    return Condition(word=word if if_ else "ok")

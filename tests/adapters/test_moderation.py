@@ -109,11 +109,15 @@ async def test_a_flag_counts_whatever_its_categories_are(script: Script, categor
 
 
 @pytest.mark.parametrize("status", [301, 400, 401, 404, 429, 500, 503])
-async def test_a_provider_that_fails_lets_the_prompt_pass(script: Script, status: int) -> None:
+async def test_a_provider_that_fails_lets_the_prompt_pass(
+    script: Script, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
     script.answer(status, orjson.dumps({"error": {"message": "no"}}), "location: http://127.0.0.1:1/")
 
     assert await judge(script.url) is None
     assert len(script.requests) == 1
+    [record] = caplog.records
+    assert vars(record)["reason"] == f"answered {status}"
 
 
 @pytest.mark.parametrize(

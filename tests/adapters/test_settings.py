@@ -165,6 +165,11 @@ def test_an_empty_variable_is_an_unset_one(load: Load) -> None:
     assert empty == load()
 
 
+@pytest.mark.parametrize("level", ["debug", "Debug", "DEBUG"])
+def test_the_level_of_the_log_is_taken_in_any_case(load: Load, level: str) -> None:
+    assert load(GATEWAY_LOG_LEVEL=level).log_level == "DEBUG"
+
+
 def test_limits_of_the_default_policy(load: Load) -> None:
     settings = load(GATEWAY_DEFAULT_POLICY__REQUESTS_PER_MIN="7", GATEWAY_DEFAULT_POLICY__IMAGES_PER_MIN="0")
 

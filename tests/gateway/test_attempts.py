@@ -153,7 +153,9 @@ async def test_a_deadline_after_sending_leaves_the_bill_unknown(clock: FakeClock
     assert isinstance(result, CallFailure)
     assert (result.kind, result.billing) == (FailureKind.TIMED_OUT, Billing.UNKNOWN)
     assert backend.attempts == 1
-    assert [fact.outcome for fact in telemetry.of(AttemptMade)] == ["timed_out"]
+    [told] = telemetry.of(AttemptMade)
+    assert (told.outcome, told.failure) == ("timed_out", result)
+    assert "GATEWAY_DEADLINE_S" in result.advice
     assert telemetry.in_flight().calls == 0
 
 

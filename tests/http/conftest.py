@@ -9,7 +9,7 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.processes import Gateway, run_gateway, run_sandbox
+from tests.processes import Gateway, is_check, run_gateway, run_sandbox
 
 
 class SandboxJournal:
@@ -20,7 +20,8 @@ class SandboxJournal:
         self._path = path
 
     def entries(self) -> list[dict[str, Any]]:
-        return [orjson.loads(line) for line in self._path.read_bytes().splitlines()]
+        entries = map(orjson.loads, self._path.read_bytes().splitlines())
+        return [entry for entry in entries if not is_check(entry)]
 
     def of(self, prompt: str) -> list[dict[str, Any]]:
         """Return the calls whose prompt begins with *prompt*."""

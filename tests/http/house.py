@@ -18,7 +18,7 @@ import httpx
 import psutil
 from PIL import Image
 
-from tests.processes import Gateway, run_gateway, run_sandbox
+from tests.processes import Gateway, is_check, run_gateway, run_sandbox
 
 BOUNDARY = "a-boundary"
 PATIENCE_S = 30.0
@@ -46,7 +46,7 @@ class House:
     def journal(self, *, prompt: str | None = None) -> list[dict[str, Any]]:
         """Return the calls that reached the provider, once none is in flight."""
         answer = self.sandbox.get("/sandbox/journal", params={"settle_s": 10})
-        entries: list[dict[str, Any]] = answer.json()["entries"]
+        entries = [entry for entry in answer.json()["entries"] if not is_check(entry)]
         return [entry for entry in entries if prompt is None or (entry["prompt"] or "").startswith(prompt)]
 
     def journal_of_input(self, file: bytes) -> list[dict[str, Any]]:

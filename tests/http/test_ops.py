@@ -9,15 +9,19 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.catalog import parse_catalog
+from tests.http.house import until
 from tests.processes import REPOSITORY
 
 
 def test_liveness_and_readiness(client: httpx.Client) -> None:
+    until(lambda: client.get("/readyz?verbose").json()["provider"] != "unknown")
     live, ready, verbose = (client.get(path) for path in ("/livez", "/readyz", "/readyz?verbose"))
 
     assert (live.status_code, live.json()) == (200, {"status": "ok"})
     assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
-    assert verbose.json() == {"status": "ok", "state": "ok", "store": "ok"}
+    rows = verbose.json()
+    assert set(rows.pop("details")["provider"]) == {"since"}
+    assert rows == {"status": "ok", "state": "ok", "store": "ok", "provider": "ok"}
 
 
 def test_metrics_are_what_prometheus_reads(client: httpx.Client, prompt: str) -> None:

@@ -19,6 +19,7 @@ from aiolimiter import AsyncLimiter
 from httpx_sse import EventSource
 
 from service.adapters.openai import failures, wire
+from service.adapters.openai.advice import explain
 from service.domain.errors import Billing, CallFailure
 from service.domain.fanout import add_usage
 from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm
@@ -38,6 +39,27 @@ class BackendAddress:
     api_key: str
     organization: str | None = None
     project: str | None = None
+
+    @property
+    def secrets(self) -> list[str]:
+        """The values that no log may hold."""
+        return [each for each in (self.api_key, self.organization, self.project) if each]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers that show who we are."""
+        headers = {
+            "authorization": f"Bearer {self.api_key}",
+            "accept": "application/json",
+            # Pictures do not compress, and an answer that does could be a bomb.
+            "accept-encoding": "identity",
+            "user-agent": "image-gateway",
+        }
+        if self.organization:
+            headers["openai-organization"] = self.organization
+        if self.project:
+            headers["openai-project"] = self.project
+        return headers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +89,14 @@ class OpenAIBackend:
         self._pace = pace
         self._downloads = downloads
         self._download_s = timeouts.read_s
+        self._address = address
         base = address.url.rstrip("/")
         self._urls = {
             Operation.GENERATE: httpx.URL(f"{base}/images/generations"),
             Operation.EDIT: httpx.URL(f"{base}/images/edits"),
             Operation.VARY: httpx.URL(f"{base}/images/variations"),
         }
-        self._headers = _headers(address)
+        self._headers = address.headers
         self._extensions = {
             "timeout": {"pool": timeouts.pool_s, "connect": timeouts.connect_s, "read": timeouts.read_s}
         }
@@ -87,9 +110,12 @@ class OpenAIBackend:
             request = self._request(call, files)
             progress.sending()
             try:
-                return await self._exchange(request, call, progress)
+                result = await self._exchange(request, call, progress)
             except (httpx.HTTPError, aiohttp.ClientError) as error:
-                return failures.classify_exception(error)
+                result = failures.classify_exception(error)
+        if isinstance(result, CallMade):
+            return result
+        return explain(result, self._address.url, secrets=self._address.secrets, prompt=call.prompt)
 
     def _request(self, call: ImageCall, files: ExitStack) -> httpx.Request:
         url = self._urls[call.operation]
@@ -126,7 +152,7 @@ class OpenAIBackend:
         try:
             if response.headers.get("content-type", "").startswith("text/event-stream"):
                 return await _read_stream(response, progress, limit_bytes)
-            body = await _read(response, limit_bytes)
+            body = await read_body(response, limit_bytes)
         finally:
             await response.aclose()
         if body is None:
@@ -197,7 +223,7 @@ async def _read_stream(
     )
 
 
-async def _read(response: httpx.Response, limit_bytes: int) -> bytes | None:
+async def read_body(response: httpx.Response, limit_bytes: int) -> bytes | None:
     """Read the whole body, or return None once it is larger than *limit_bytes*."""
     chunks: list[bytes] = []
     size_bytes = 0
@@ -207,18 +233,3 @@ async def _read(response: httpx.Response, limit_bytes: int) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _headers(address: BackendAddress) -> dict[str, str]:
-    headers = {
-        "authorization": f"Bearer {address.api_key}",
-        "accept": "application/json",
-        # Pictures do not compress, and an answer that does could be a bomb.
-        "accept-encoding": "identity",
-        "user-agent": "image-gateway",
-    }
-    if address.organization:
-        headers["openai-organization"] = address.organization
-    if address.project:
-        headers["openai-project"] = address.project
-    return headers

@@ -5,6 +5,7 @@ matters: account before rate, refusal before bad input. What is not listed here 
 sent and is of unknown billing.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,18 @@ from typing import Any
 import aiohttp
 import httpx
 
+from service.adapters.openai.redaction import redact
 from service.domain.errors import Billing, CallFailure, FailureKind
 
+NO_TLS = "no TLS"
+"""The first words of the cause, where a connection failed over its encryption."""
 _OURS = {
     FailureKind.MISCONFIGURED: "The gateway's own account or configuration at the image provider was refused.",
     FailureKind.BLOCKED: "The image provider has blocked the gateway's account for a while.",
 }
 """What callers read of failures that are not theirs: nothing of the provider's own words."""
+_MOST_CAUSE = 300
+_CALLERS_OWN = (FailureKind.REFUSED, FailureKind.INVALID)
 _KNOWN_FIELDS = ("message", "type", "param", "code")
 
 
@@ -127,6 +133,7 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
         param=_text(error.get("param")),
         retry_after_s=_retry_after_s(headers),
         details={key: value for key, value in error.items() if key not in _KNOWN_FIELDS},
+        cause="" if row.kind in _CALLERS_OWN else redact(error["message"]),
     )
 
 
@@ -147,19 +154,38 @@ def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFail
             kind=FailureKind.UNREACHABLE,
             billing=Billing.NOT_BILLED,
             message="The image provider cannot be reached.",
+            cause=_cause_of(cause or error),
         )
     if isinstance(cause, aiohttp.SocketTimeoutError) or isinstance(error, httpx.ReadTimeout):
         return CallFailure(
             kind=FailureKind.TIMED_OUT,
             billing=Billing.UNKNOWN,
             message="The image provider did not answer in time.",
+            cause="sent, and no answer in time",
         )
     return broken("The connection to the image provider broke before its answer was complete.")
 
 
+def _cause_of(error: BaseException) -> str:
+    """Say what kept a connection from coming about, and where."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        place = f"{error.host}:{error.port}"
+        if isinstance(error, aiohttp.ClientSSLError):
+            return f"{NO_TLS} with {place}: {error.os_error}"[:_MOST_CAUSE]
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            return f"no such host: {error.host}"
+        number = error.os_error.errno
+        return f"{os.strerror(number).lower() if number else error.os_error} at {place}"[:_MOST_CAUSE]
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answered {error.status}"
+    return "no connection in time" if isinstance(error, TimeoutError) else type(error).__name__
+
+
 def broken(message: str, *, status: int | None = None) -> CallFailure:
     """Return the failure of an answer that cannot be understood: sent, so of unknown billing."""
-    return CallFailure(kind=FailureKind.BROKEN, billing=Billing.UNKNOWN, message=message, status=status)
+    return CallFailure(
+        kind=FailureKind.BROKEN, billing=Billing.UNKNOWN, message=message, status=status, cause=message
+    )
 
 
 def _inner_error(error: Mapping[str, Any]) -> Mapping[str, Any]:

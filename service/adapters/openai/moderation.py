@@ -49,14 +49,28 @@ class ProviderModerator:
             async with asyncio.timeout(min(_TIMEOUT_S, max(0.0, deadline_s - time.monotonic()))):
                 response = await self._client.post(self._url, json={"input": prompt}, headers=self._headers)
             result = response.raise_for_status().json()["results"][0]
-        except (TimeoutError, httpx.HTTPError, aiohttp.ClientError, ValueError, LookupError, TypeError):
-            _log.warning("moderation unavailable")
+        except (
+            TimeoutError,
+            httpx.HTTPError,
+            aiohttp.ClientError,
+            ValueError,
+            LookupError,
+            TypeError,
+        ) as error:
+            _log.warning("moderation unavailable", extra={"reason": _reason_of(error)})
             return None
         if not isinstance(result, Mapping) or not result.get("flagged"):
             return None
         categories = result.get("categories")
         hits = categories.items() if isinstance(categories, Mapping) else ()
         return _refusal(tuple(str(name) for name, hit in hits if hit))
+
+
+def _reason_of(error: Exception) -> str:
+    """Say what went wrong, without the words of the answer."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return f"answered {error.response.status_code}"
+    return type(error).__name__
 
 
 def _refusal(categories: tuple[str, ...]) -> CallFailure:

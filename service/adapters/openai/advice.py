@@ -1,0 +1,113 @@
+"""Advice for operators whose provider fails: one sentence for each way to fail.
+
+It names settings, a status and a code, and no host or secret: anybody may read it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from service.adapters.openai.failures import NO_TLS
+from service.adapters.openai.redaction import without
+from service.domain.errors import CallFailure, FailureKind, loggable_code
+
+_OUR_WORDS = (FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.BROKEN)
+"""Failures whose cause is not the provider's words."""
+_VERSION = re.compile(r"v\d\w*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    """One way to fail; an empty field fits anything."""
+
+    kinds: tuple[FailureKind, ...]
+    statuses: tuple[int, ...] = ()
+    words: tuple[str, ...] = ()
+    """Any of them is the code, the type or the param."""
+    advice: str
+
+    def fits(self, failure: CallFailure) -> bool:
+        return (
+            failure.kind in self.kinds
+            and (not self.statuses or failure.status in self.statuses)
+            and (not self.words or not {failure.code, failure.type, failure.param}.isdisjoint(self.words))
+        )
+
+
+_KEY = "OPENAI_API_KEY was refused{answer}: is it complete, still valid, and a key of the server that OPENAI_BASE_URL names?"
+_QUOTA = "The provider's quota or billing stops us{answer}: look at the limits and the credit of OPENAI_API_KEY's account."
+_MODEL = (
+    "The model is not there for this key{answer}: give its project access to it, or take another model "
+    "in the configuration file."
+)
+_NO_VERSION = "The base URL lacks /v1{answer}: write OPENAI_BASE_URL as in https://api.openai.com/v1."
+_NO_API = "OPENAI_BASE_URL leads to no images API{answer}: check its path, and what stands between."
+_ROWS = (
+    _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(401,), advice=_KEY),
+    _Row(kinds=(FailureKind.MISCONFIGURED,), words=("model_not_found", "model"), advice=_MODEL),
+    _Row(
+        kinds=(FailureKind.MISCONFIGURED,),
+        statuses=(403,),
+        advice="The provider does not let this key make images{answer}: check its permissions, its organization's "
+        "verification, and from which countries it may be used.",
+    ),
+    _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(404, 405, 410), advice=_NO_API),
+    _Row(kinds=(FailureKind.MISCONFIGURED,), advice=_QUOTA),
+    _Row(
+        kinds=(FailureKind.BLOCKED,),
+        advice="The provider has blocked the account{answer}, for what callers asked for: GATEWAY_MODERATION refuses "
+        "such prompts before they are sent.",
+    ),
+    _Row(
+        kinds=(FailureKind.RATE_LIMITED,),
+        advice="The provider's rate limit is reached{answer}: set images_per_min under [backend] to what the account "
+        "may, so that calls wait instead.",
+    ),
+    _Row(
+        kinds=(FailureKind.OVERLOADED,),
+        advice="The provider fails or is overloaded{answer}: see its status page; calls are tried again by themselves.",
+    ),
+    _Row(
+        kinds=(FailureKind.TIMED_OUT,),
+        advice="The provider did not answer in time: is it up, and is GATEWAY_DEADLINE_S long enough?",
+    ),
+    _Row(kinds=(FailureKind.BROKEN,), statuses=tuple(range(300, 500)), advice=_NO_API),
+    _Row(
+        kinds=(FailureKind.BROKEN,),
+        advice="The provider's answer broke off or cannot be understood{answer}: look for a proxy between, and whether "
+        "OPENAI_BASE_URL leads to an images API.",
+    ),
+)
+_UNREACHABLE = (
+    "The provider is unreachable: is it up, is OPENAI_BASE_URL right, and is the way out open (HTTPS_PROXY)?"
+)
+_TLS = (
+    "There is no TLS with the provider: is it https:// in OPENAI_BASE_URL, and is SSL_CERT_FILE set where the "
+    "company's own authority signs?"
+)
+
+
+def explain(failure: CallFailure, url: str, *, secrets: Sequence[str], prompt: str = "") -> CallFailure:
+    """Return *failure* with its advice, and with a cause that holds none of *secrets* and nothing of *prompt*."""
+    if failure.is_callers_own:
+        return replace(failure, cause="")
+    cause = failure.cause
+    if failure.kind not in _OUR_WORDS:
+        cause = without(cause, secrets=secrets, prompt=prompt)
+    return replace(failure, cause=cause, advice=_advise(failure, url))
+
+
+def names_version(url: str) -> bool:
+    """Tell if the path of a base URL has a segment like `v1`."""
+    return any(_VERSION.fullmatch(segment) for segment in urlsplit(url).path.split("/"))
+
+
+def _advise(failure: CallFailure, url: str) -> str:
+    if failure.kind is FailureKind.UNREACHABLE:
+        return _TLS if failure.cause.startswith(NO_TLS) else _UNREACHABLE
+    text = next((row.advice for row in _ROWS if row.fits(failure)), "")
+    if text == _NO_API and not names_version(url):
+        text = _NO_VERSION
+    words = " ".join(str(each) for each in (failure.status, loggable_code(failure.code)) if each)
+    return text.format(answer=f" ({words})" if words else "")

@@ -1,0 +1,75 @@
+"""Asking a provider for its models: free, and it tells whether it can be reached and takes the key.
+
+Failure behaviour: whatever comes is told as a fact, and nothing is raised.
+"""
+
+import asyncio
+
+import aiohttp
+import httpx
+
+from service.adapters.openai import failures, wire
+from service.adapters.openai.advice import explain, names_version
+from service.adapters.openai.backend import BackendAddress, read_body
+from service.domain.errors import Billing, CallFailure, FailureKind
+from service.ports.telemetry import ProviderChecked, Telemetry
+
+_TIMEOUT_S = 10.0
+_MOST_BYTES = 1024 * 1024
+_NO_MODELS = (404, 405, 501)
+"""Answers of servers that speak the images API and have no list of models."""
+_NO_JSON = "The image provider's answer cannot be understood."
+_TIMED_OUT = CallFailure(
+    kind=FailureKind.TIMED_OUT,
+    billing=Billing.NOT_BILLED,
+    message="The image provider did not answer in time.",
+    cause="no answer to GET /models in time",
+)
+
+
+class ProviderCheck:
+    """Looks at a provider without ordering anything."""
+
+    def __init__(
+        self, address: BackendAddress, *, transport: httpx.AsyncBaseTransport, telemetry: Telemetry
+    ) -> None:
+        self._address = address
+        self._transport = transport
+        self._telemetry = telemetry
+
+    async def look(self) -> None:
+        """Ask once, and tell what came of it."""
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                status, failure = await self._ask()
+        except TimeoutError:
+            status, failure = None, _TIMED_OUT
+        except (httpx.HTTPError, aiohttp.ClientError) as error:
+            status, failure = None, failures.classify_exception(error)
+        if failure is not None and self._says_nothing(failure):
+            failure = None
+        if failure is not None:
+            failure = explain(failure, self._address.url, secrets=self._address.secrets)
+        is_sure = status == httpx.codes.OK
+        self._telemetry.record(ProviderChecked(backend=self._address.name, failure=failure, is_sure=is_sure))
+
+    async def _ask(self) -> tuple[int, CallFailure | None]:
+        request = httpx.Request(
+            "GET", f"{self._address.url.rstrip('/')}/models", headers=self._address.headers
+        )
+        response = await self._transport.handle_async_request(request)
+        status, kind = response.status_code, response.headers.get("content-type", "")
+        try:
+            if status == httpx.codes.OK:
+                return status, None if "json" in kind else failures.broken(_NO_JSON, status=status)
+            body = await read_body(response, _MOST_BYTES)
+        finally:
+            await response.aclose()
+        return status, failures.classify_answer(status, response.headers, wire.decode_json(body or b""))
+
+    def _says_nothing(self, failure: CallFailure) -> bool:
+        """Tell if a failure is only of this list: it is not there, not for this key, or not now."""
+        if failure.status in _NO_MODELS:
+            return failure.status != 404 or names_version(self._address.url)
+        is_for_others = failure.status in (401, 403) and "Missing scopes" in failure.cause
+        return is_for_others or failure.kind is FailureKind.RATE_LIMITED

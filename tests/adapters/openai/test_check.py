@@ -1,0 +1,113 @@
+"""Looking at a provider for free: what came of it is told, whatever it is."""
+
+import orjson
+import pytest
+
+from service.adapters.openai.backend import BackendAddress
+from service.adapters.openai.check import ProviderCheck
+from service.adapters.transport import open_transport
+from service.domain.errors import FailureKind
+from service.domain.images import Realm
+from service.ports.telemetry import ProviderChecked
+from tests.adapters.openai.conftest import Script
+from tests.fakes.telemetry import FakeTelemetry
+from tests.processes import free_port
+from tests.sandbox.process import SandboxHandle
+
+JSON = "content-type: application/json"
+
+
+async def look(url: str) -> ProviderChecked:
+    """Look once at the provider at *url*."""
+    telemetry = FakeTelemetry()
+    transport = open_transport(url, connections=1)
+    address = BackendAddress(name="openai", realm=Realm.LIVE, url=url, api_key="sk-ours")
+    try:
+        await ProviderCheck(address, transport=transport, telemetry=telemetry).look()
+    finally:
+        await transport.aclose()
+    [fact] = telemetry.of(ProviderChecked)
+    return fact
+
+
+def envelope(message: str) -> bytes:
+    return orjson.dumps({"error": {"message": message, "type": None, "param": None, "code": None}})
+
+
+async def test_a_provider_that_lists_its_models_takes_the_key(provider: SandboxHandle) -> None:
+    fact = await look(f"{provider.url}/v1")
+
+    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=True)
+
+
+async def test_it_asks_with_the_key_and_orders_nothing(script: Script) -> None:
+    script.answer(200, b'{"data": []}', JSON)
+
+    await look(script.url)
+
+    [request] = script.requests
+    assert request.startswith(b"GET /v1/models HTTP/1.1\r\n")
+    assert b"authorization: bearer sk-ours\r\n" in request.lower()
+
+
+async def test_a_refused_key_is_told_with_its_advice(script: Script) -> None:
+    script.answer(401, envelope("Incorrect API key provided: sk-ours."), JSON)
+
+    fact = await look(script.url)
+
+    assert fact.failure is not None
+    assert fact.failure.kind is FailureKind.MISCONFIGURED
+    assert fact.failure.advice.startswith("OPENAI_API_KEY was refused (401)")
+    assert "sk-ours" not in fact.failure.cause
+
+
+@pytest.mark.parametrize("status", [404, 405, 501])
+async def test_a_provider_without_a_list_is_well_and_unchecked(script: Script, status: int) -> None:
+    script.answer(status, b'{"detail": "Not Found"}', JSON)
+
+    fact = await look(script.url)
+
+    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=False)
+
+
+async def test_a_key_that_may_not_list_is_well_and_unchecked(script: Script) -> None:
+    script.answer(403, envelope("You have insufficient permissions. Missing scopes: api.model.read."), JSON)
+
+    fact = await look(script.url)
+
+    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=False)
+
+
+async def test_a_base_url_without_a_version_is_found(script: Script) -> None:
+    script.answer(404, b"<html>")
+
+    fact = await look(script.url.removesuffix("/v1"))
+
+    assert fact.failure is not None
+    assert fact.failure.advice.startswith("The base URL lacks /v1 (404)")
+
+
+async def test_a_page_is_no_list(script: Script) -> None:
+    script.answer(200, b"<html>Log in</html>", "content-type: text/html")
+
+    fact = await look(script.url)
+
+    assert fact.failure is not None
+    assert fact.failure.kind is FailureKind.BROKEN
+
+
+async def test_a_provider_that_is_not_there_is_told() -> None:
+    fact = await look(f"http://127.0.0.1:{free_port()}/v1")
+
+    assert fact.failure is not None
+    assert fact.failure.kind is FailureKind.UNREACHABLE
+
+
+@pytest.mark.parametrize("reply", [b"", b"\x00", b"HTTP/1.1 401 No\r\ncontent-length: 9\r\n\r\n{"])
+async def test_an_answer_that_breaks_is_told_and_not_raised(script: Script, reply: bytes) -> None:
+    script.reply = reply
+
+    fact = await look(script.url)
+
+    assert fact.failure is not None
+    assert fact.failure.kind is FailureKind.BROKEN

@@ -1,0 +1,76 @@
+"""A provider's words in a log: bounded, on one line, without keys and prompts."""
+
+import pytest
+
+from service.adapters.openai.redaction import HIDDEN, redact, without
+
+RANDOM = "Zm9vYmFyYmF6cXV4MTIz"
+
+
+@pytest.mark.parametrize(
+    ("said", "secret"),
+    [
+        ("Incorrect API key provided: sk-proj-abcd. You can find it there.", "abcd"),
+        ("Incorrect API key provided: sk-...wxyz.", "wxyz"),
+        ("Incorrect API key provided: abcd****wxyz.", "wxyz"),
+        ("Incorrect API key provided: tiny.", "tiny"),
+        ("bad abcd****wxyz here", "wxyz"),
+        ("bad abcd...wxyz here", "wxyz"),
+        ("bad abcd…wxyz here", "wxyz"),
+        ("Bearer tiny is not known", "tiny"),
+        ("bearer TINY", "TINY"),
+        ("pk-live-1 and key_1, and sess-1", "live"),
+        (f"The token {RANDOM} has expired", RANDOM),
+        (f'{{"authorization":"{RANDOM}"}}', RANDOM),
+        ("eyJhbGciOiJSUzI1NiIsInR5cCI6.eyJpc3MiOiJhIiwic3ViIjoiYiJ9MQ.c2lnbmF0dXJlb2Z0aGV0b2tlbjE", "eyJ"),
+        (f"org-{'a' * 40}", "aaaa"),
+    ],
+)
+def test_what_looks_like_a_key_is_hidden(said: str, secret: str) -> None:
+    told = redact(said)
+
+    assert secret not in told
+    assert HIDDEN in told
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "You exceeded your current quota, please check your plan and billing details.",
+        "The model 'gpt-image-2' does not exist or you do not have access to it.",
+        "Rate limit reached for gpt-image-2 on images per min: Limit 5, Used 5, Requested 1.",
+        "Your organization must be verified to use the model. See https://platform.openai.com/settings.",
+    ],
+)
+def test_what_an_operator_needs_is_left(said: str) -> None:
+    assert redact(said) == said
+
+
+def test_it_is_one_bounded_line_that_no_terminal_obeys() -> None:
+    told = redact("first\nsecond\x1b[31m " + "words " * 1000)
+
+    assert told.startswith("first second [31m words")
+    assert len(told) == 300
+
+
+def test_the_secrets_in_use_are_hidden_whatever_they_look_like() -> None:
+    told = without("no account for correct horse", secrets=["correct horse", "no"], prompt="")
+
+    assert told == f"no account for {HIDDEN}"
+
+
+@pytest.mark.parametrize(
+    ("said", "prompt"),
+    [
+        ("Cannot draw 'a heron at dusk'", "a heron at dusk"),
+        ("Cannot draw 'A HERON\n  at dusk'", "a heron at dusk by the lake, in oil"),
+        ("Cannot draw '... heron at dusk, in ...'", "a heron at dusk, in oil, for the annual report"),
+        ("Cannot draw 'heron'", "heron"),
+    ],
+)
+def test_words_that_repeat_some_of_a_prompt_are_not_told_at_all(said: str, prompt: str) -> None:
+    assert without(said, secrets=[], prompt=prompt) == ""
+
+
+def test_words_that_repeat_nothing_of_a_prompt_are_told() -> None:
+    assert without("Quota exceeded", secrets=[], prompt="a heron at dusk") == "Quota exceeded"

@@ -1,0 +1,48 @@
+"""The provider is checked at the start, and again until it is well; calls tell of it from then on."""
+
+import asyncio
+from collections.abc import Callable
+
+import httpx
+
+from service.adapters.health import ProviderHealth
+from service.adapters.openai.backend import BackendAddress
+from service.adapters.openai.check import ProviderCheck
+from service.domain.images import Realm
+from service.wiring.provider import watch_provider
+from tests.fakes.clock import FakeClock
+from tests.fakes.telemetry import FakeTelemetry
+from tests.gateway.assembly import in_background
+
+ADDRESS = BackendAddress(name="openai", realm=Realm.LIVE, url="http://provider/v1", api_key="sk-ours")
+GOOD = httpx.Response(200, json={"data": []})
+
+
+async def looks_in(
+    duration_s: float, clock: FakeClock, answer: Callable[[int], httpx.Response]
+) -> list[float]:
+    """Return when the provider was asked in the first *duration_s*; *answer* gets the number of the look."""
+    began_s, looks = clock.monotonic_s(), list[float]()
+
+    def handle(_: httpx.Request) -> httpx.Response:
+        looks.append(round(clock.monotonic_s() - began_s))
+        return answer(len(looks))
+
+    health = ProviderHealth(FakeTelemetry(), clock)
+    check = ProviderCheck(ADDRESS, transport=httpx.MockTransport(handle), telemetry=health)
+    async with in_background(watch_provider(check, health)):
+        await asyncio.sleep(duration_s)
+    return looks
+
+
+async def test_a_provider_that_is_well_is_left_alone(clock: FakeClock) -> None:
+    assert await looks_in(600.0, clock, lambda _: GOOD) == [0]
+
+
+async def test_one_that_is_away_is_looked_at_each_minute_until_it_is_back(clock: FakeClock) -> None:
+    def answer(number: int) -> httpx.Response:
+        if number < 3:
+            raise httpx.ConnectError("away")
+        return GOOD
+
+    assert await looks_in(600.0, clock, answer) == [0, 60, 120]

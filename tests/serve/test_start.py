@@ -1,0 +1,135 @@
+"""The first minute of a person with a gateway: what a terminal and a log show, and commands that can be pasted."""
+
+import contextlib
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from tests.http.house import until
+from tests.processes import REPOSITORY, START_S, Gateway, free_port, run_gateway
+
+CLEAN = {
+    name: value
+    for name, value in os.environ.items()  # noqa: TID251 - the child needs PATH and the like
+    if not name.upper().startswith(("GATEWAY_", "OPENAI_", "AWS_", "AZURE_", "GOOGLE_"))
+}
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.fixture(scope="module")
+def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway with keys, started as `make run` does but for its port and directory, logging into a file."""
+    directory = tmp_path_factory.mktemp("a new comer")
+    with run_gateway(directory, auth="keys", sandbox="true") as running:
+        yield running
+
+
+def banner_of(gateway: Gateway) -> str:
+    """Return the lines for a person, which are not JSON."""
+    lines = gateway.log.read_text("utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("{"))
+
+
+def commands_of(banner: str) -> str:
+    """Return all that the banner has to be pasted, in its order."""
+    return re.sub(r"^  (?:key|try) +", "", banner[banner.index("  key") :], flags=re.MULTILINE)
+
+
+def test_the_banner_is_the_first_that_is_written(keyed: Gateway) -> None:
+    first, *_ = keyed.log.read_text("utf-8").splitlines()
+
+    assert first == f"Image Gateway is ready at {keyed.url}"
+
+
+def requests_in(log: Path) -> list[dict[str, Any]]:
+    """Return the lines about requests; every line that is not for a person is JSON."""
+    lines = [line for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
+    return [line for line in map(orjson.loads, lines) if line["event"] == "request"]
+
+
+def test_in_a_file_a_line_is_json(keyed: Gateway) -> None:
+    httpx.get(f"{keyed.url}/nowhere", trust_env=False)
+    until(lambda: requests_in(keyed.log))
+
+    line = requests_in(keyed.log)[0]
+
+    assert (line["level"], line["route"], line["status"]) == ("info", "other", 401)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", line["timestamp"])
+
+
+def test_commands_of_the_banner_work_as_pasted_from_the_checkout(keyed: Gateway) -> None:
+    commands = commands_of(banner_of(keyed))
+
+    pasted = subprocess.run(
+        ["sh", "-e"],
+        input=commands,
+        cwd=REPOSITORY,
+        env={**CLEAN, "PATH": "/usr/local/bin:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+    assert pasted.returncode == 0, pasted.stderr
+    assert len(orjson.loads(pasted.stdout)["data"]) == 2
+    assert "warning" not in pasted.stderr
+
+
+@contextlib.contextmanager
+def terminal(directory: Path) -> Iterator[tuple[int, subprocess.Popen[bytes], str]]:
+    """Run a gateway on a terminal of its own; yields our side of it."""
+    ours, theirs = pty.openpty()
+    port = free_port()
+    settings = {"GATEWAY_PORT": str(port), "GATEWAY_DATA_DIR": str(directory), "TERM": "xterm"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "serve"],
+        cwd=REPOSITORY,
+        env={**CLEAN, **settings},
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        yield ours, process, f"http://127.0.0.1:{port}"
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_until(ours: int, text: str) -> str:
+    """Return what the terminal shows, without colours, once *text* is in it."""
+    shown, deadline_s = "", time.monotonic() + START_S
+    while text not in shown:
+        assert time.monotonic() < deadline_s, shown
+        if select.select([ours], [], [], 0.1)[0]:
+            shown += COLOUR.sub("", os.read(ours, 65536).decode())
+    return shown
+
+
+def test_on_a_terminal_lines_are_for_people_and_come_after_the_banner(tmp_path: Path) -> None:
+    with terminal(tmp_path) as (ours, process, url):
+        shown = read_until(ours, '"n": 2}\'')
+        httpx.get(f"{url}/nowhere", trust_env=False)
+        shown += read_until(ours, "duration_ms")
+        process.send_signal(signal.SIGTERM)
+        end = read_until(ours, "Shutting down")
+
+    assert shown.startswith("Image Gateway is ready at ")
+    assert '{"' not in shown.replace('{"model"', "")
+    [line] = [line for line in shown.splitlines() if "/nowhere" in line or "route=other" in line]
+    assert re.match(r"\d\d:\d\d:\d\d \[info +\] request +.*method=GET.* status=404", line)
+    assert "Shutting down" in end
