@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-_DEAREST_FIRST = ("end_to_end", "http", "tests", "adapters", "redis", "openai", "sandbox", "serve", "gateway", "domain")
+_DEAREST_FIRST = (
+    "end_to_end",
+    "http",
+    "tests",
+    "adapters",
+    "redis",
+    "openai",
+    "sandbox",
+    "serve",
+    "gateway",
+    "domain",
+)
 """Directories by what a file in them costs; others come last."""
 
 _left_out: set[str] = set()

@@ -15,7 +15,18 @@ def test_takes_long(size):
 def test_takes_no_time():
     assert True
 """
-OPTIONS = ("-p", "tests.suite", "-p", "no:cacheprovider", "-m", "not slow", "-W", "ignore", "-o", "markers=slow")
+OPTIONS = (
+    "-p",
+    "tests.suite",
+    "-p",
+    "no:cacheprovider",
+    "-m",
+    "not slow",
+    "-W",
+    "ignore",
+    "-o",
+    "markers=slow",
+)
 
 
 @pytest.mark.parametrize("parallel", [(), ("-n", "2")])

@@ -113,7 +113,7 @@ async def collect(chunks: AsyncIterator[bytes]) -> bytes:
 
 async def come_home(store: SpillingStore) -> None:
     """Wait until the store has been found to work, at most a second later, and everything is there."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not await store.is_writable():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     await store.bring_home()
@@ -188,7 +188,7 @@ async def test_the_loop_brings_it_home_by_itself(place: Place) -> None:
     place.leave()
     await place.store.put(NAME, PICTURE)
 
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         loop = group.create_task(place.store.bring_home_forever())
         while not place.telemetry.of(SpillCounted):  # noqa: ASYNC110 - it looked in vain
             await asyncio.sleep(0.01)
@@ -253,7 +253,7 @@ async def test_one_that_the_store_does_not_take_holds_up_no_other(place: Place) 
     folder.parent.mkdir()
     folder.write_text("in the way")
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(names_in(place.spilled)) > 1:
             await place.open().bring_home()
 

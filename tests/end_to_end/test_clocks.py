@@ -131,7 +131,6 @@ async def replicas(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[R
             "jwt__jwks": root / "jwks.json",
             "config": root / "config.toml",
             "redis_url": valkey.url,
-            "redis_timeout_s": 3,  # a busy machine must not look like a broken Redis here
             "replicas": len(CLOCKS),
             "secrets": SECRETS,
             "store_url": (root / "files").as_uri(),
@@ -235,7 +234,7 @@ class JumpingRedis:
 
     async def set_clock(self, offset_s: int) -> None:
         self.offset.write_text(f"{offset_s:+}\n", "utf-8")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while abs(int((await self.client.time())[0]) - now_s() - offset_s) > 1:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.01)
 

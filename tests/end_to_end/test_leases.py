@@ -88,7 +88,7 @@ class Visitors:
         await self.chaos.sandbox.behave(paint="flat", latency_s=takes_s)
         number = len(await self.chaos.sandbox.journal(settle_s=0))
         self.leave(self.order(name, gateway, prompt, headers=headers))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(await self.chaos.sandbox.journal(settle_s=0)) == number:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.02)
         await self.chaos.sandbox.behave(paint="flat")
@@ -103,7 +103,7 @@ class Visitors:
 
     async def until_back(self, gateway: str) -> float:
         """Order until *gateway* has noticed that Redis is back; returns when that was."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 answer = await self.chaos.order(gateway, prompt="probe")
                 if answer is not None and "x-ratelimit-degraded" not in answer.headers:
@@ -154,7 +154,7 @@ async def lose_redis(root: Path, site: Site) -> None:
                 # It is back before the one whose claims have lapsed can say that it lives.
                 chaos.stop_gateway("a")
             back_at_s = await visitors.until_back("b")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while not (await chaos.ledger())["unknown|images"]:  # noqa: ASYNC110 - another process
                     await asyncio.sleep(0.1)
             chaos.continue_gateway("a")

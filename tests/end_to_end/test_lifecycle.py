@@ -19,7 +19,7 @@ from tests.end_to_end.replicas import order
 from tests.processes import REPOSITORY, Gateway, free_port, run_gateway
 from tests.sandbox.process import SandboxHandle
 
-GONE_S = 5.0
+GONE_S = 30.0
 
 
 @pytest.fixture

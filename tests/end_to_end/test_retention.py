@@ -140,6 +140,6 @@ def test_what_was_due_is_swept_after_a_restart(tmp_path: Path) -> None:
 
         # As when its time is over.
         tenants.ask(lambda redis: redis.delete(SWEEPER))
-        again = {"redis_url": tenants.valkey.url, "secrets": SECRET, "redis_timeout_s": 1}
+        again = {"redis_url": tenants.valkey.url, "secrets": SECRET}
         with open_house(tmp_path, sweep_s=0.2, **again) as house:
             until(lambda: files_in(house) == set())

@@ -72,7 +72,6 @@ def open_tenants(directory: Path, **settings: object) -> Iterator[Tenants]:
             "admin_key": ADMIN_KEY,
             "secrets": SECRET,
             "redis_url": valkey.url,
-            "redis_timeout_s": 1,
             **settings,
         }
         with open_house(directory, **given) as house:

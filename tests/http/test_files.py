@@ -183,7 +183,8 @@ def altered(link: httpx.URL) -> dict[str, str]:
     """Return paths with queries that nobody signed."""
     path, signature = link.path, link.params["sig"]
     flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
-    other = path.replace(path[len(PATH) : len(PATH) + 2], "00", 1)
+    digest = path[len(PATH) :]
+    other = PATH + ("1" if digest[0] == "0" else "0") + digest[1:]
     good = f"t=open&exp=0&sig={signature}"
     return {
         "no query": path,

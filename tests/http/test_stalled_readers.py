@@ -65,7 +65,7 @@ def run_server(app: ASGIApp, *, lifespan: Literal["on", "off"] = "off") -> Itera
     """Serve *app* until the block ends."""
     port = free_port()
     config = uvicorn.Config(
-        app, port=port, http=ImpatientProtocol, lifespan=lifespan, log_config=None, timeout_keep_alive=1
+        app, port=port, http=ImpatientProtocol, lifespan=lifespan, log_config=None, timeout_keep_alive=10
     )
     running = uvicorn.Server(config)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
