@@ -4,6 +4,7 @@ With pytest-xdist each file runs in one worker, so that a module's servers start
 `_DEAREST_FIRST` start first: a long file that starts last would keep one worker busy and the others idle.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Remember slow tests that a marker expression leaves out."""
-    _left_out.update(item.nodeid.partition("[")[0] for item in items if item.get_closest_marker("slow"))
+    _left_out.update(item.nodeid for item in items if item.get_closest_marker("slow"))
 
 
 @pytest.hookimpl(trylast=True)
@@ -55,8 +56,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """List what was left out."""
     if _left_out:
         terminalreporter.section(f"{len(_left_out)} slow tests left out; `make test-all` runs them")
-        for name in sorted(_left_out):
-            terminalreporter.line(name)
+        names = Counter(node_id.partition("[")[0] for node_id in _left_out)
+        for name, cases in sorted(names.items()):
+            terminalreporter.line(name if cases == 1 else f"{name} ({cases} cases)")
 
 
 def _rank(path: Path) -> int:

@@ -37,7 +37,11 @@ def test_what_is_left_out_is_listed_by_name(pytester: pytest.Pytester, parallel:
 
     result.assert_outcomes(passed=2, deselected=0 if parallel else 4)
     result.stdout.fnmatch_lines(
-        ["*2 slow tests left out*", "test_others.py::test_takes_long", "test_some.py::test_takes_long"]
+        [
+            "*4 slow tests left out*",
+            "test_others.py::test_takes_long (2 cases)",
+            "test_some.py::test_takes_long (2 cases)",
+        ]
     )
 
 
