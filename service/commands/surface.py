@@ -22,7 +22,7 @@ from service.gateway.administration import Administration
 from service.gateway.usage import Usage
 from service.serve.children import ChildFailed
 from service.serve.state import open_state
-from service.settings.environment import load_settings, unknown_variables
+from service.settings.environment import load_settings, nearest_variable, unknown_variables
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring.checks import check_settings
@@ -53,7 +53,9 @@ def read_settings() -> Settings:
 def warn_of_unknown_variables() -> None:
     """Name variables that are most likely misspelt."""
     for name in unknown_variables(os.environ):  # noqa: TID251 - the one place that reads the environment
-        explain(f"warning: {name} is not a setting of the gateway")
+        near = nearest_variable(name)
+        advice = f". Did you mean {near}?" if near else ""
+        explain(f"warning: {name} is not a setting of the gateway{advice}")
 
 
 def with_state(work: Callable[[Administration, Usage], Awaitable[Answer]]) -> Answer:
