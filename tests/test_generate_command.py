@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.__main__ import cli
 from service.commands.generate import OrderNotMade, place_order
+from service.commands.root import cli
 from tests.processes import free_port, run_gateway
 
 ORDER = {"prompt": "a lighthouse", "response_format": "b64_json"}
@@ -36,7 +36,7 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"

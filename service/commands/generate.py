@@ -15,7 +15,9 @@ import orjson
 import pybase64
 import typer
 
-from service.commands.surface import fail
+from service.commands.speech import fail, make_command
+
+app = make_command()
 
 _CONNECT_S = 10.0
 _PATIENCE_S = 610.0
@@ -34,6 +36,7 @@ class Made:
     images: list[bytes]
 
 
+@app.command()
 def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
     prompt: Annotated[str, typer.Argument(help="What the image shows.")],
     model: Annotated[str, typer.Option(help="Any model of GET /v1/models.")] = "dall-e-3",

@@ -6,16 +6,10 @@ from typing import Annotated
 
 import typer
 
-from service.commands.surface import (
-    WHO,
-    explain,
-    fail,
-    make_group,
-    read_settings,
-    show_instant,
-    show_table,
-    with_state,
-)
+from service.commands.speech import explain, fail, make_group, show_instant
+from service.commands.state import WHO, with_state
+from service.commands.surface import read_settings
+from service.commands.table import show_table
 from service.domain.administration import LATEST_S
 from service.domain.callers import ApiKey, Role
 from service.gateway.administration import Administration, NewKey
