@@ -1,21 +1,30 @@
-"""How a command starts: what it loads, and what its help says."""
+"""How a command starts: what it loads, what its help says, and that Ctrl-C ends it at any moment without a fuss."""
 
+import asyncio
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from importlib.util import find_spec
 from inspect import cleandoc
 from pathlib import Path
+from types import FrameType
 
 import pytest
 from typer.testing import CliRunner
 
+from service.commands.interrupts import tidied_up
 from service.commands.root import HELPS, cli, load
 from tests.processes import REPOSITORY, Valkey
 from tests.shell import Shell
 
-TIMED = (sys.executable, "-X", "importtime", "-m", "service")
+TIMED = (sys.executable, "-X", "importtime")
 """Tells on standard error, line by line, every module that has been loaded."""
+MODULE = ("-m", "service")
+SCRIPT = (str(Path(sys.executable).with_name("image-gateway")),)
 OF_HELP = {
     "annotated_doc",
     "attr",
@@ -69,9 +78,9 @@ def beside(tmp_path: Path, valkey: Valkey) -> Shell:
     return Shell(tmp_path, tuple(given.items()))
 
 
-def start(shell: Shell, *words: str) -> "subprocess.Popen[str]":
+def start(shell: Shell, *words: str, entry: tuple[str, ...] = MODULE) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [*TIMED, *words],
+        [*TIMED, *entry, *words],
         env=shell.environment(),
         cwd=REPOSITORY,
         stdin=subprocess.PIPE,
@@ -99,6 +108,21 @@ def packages_of(modules: set[str]) -> set[str]:
     """Return the packages among *modules* that are not Python's own; some are tried and not there."""
     packages = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
     return {name for name in packages if find_spec(name)}
+
+
+def interrupt(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Press Ctrl-C; return the exit code and what is said besides the modules that were loaded."""
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    return process.returncode, "\n".join(line for line in said.splitlines() if not module_of(line))
+
+
+def wait_for(process: "subprocess.Popen[str]", module: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if module_of(line) == module:
+            return
+    raise AssertionError(f"{module} was not loaded")
 
 
 def test_help_loads_no_command_and_nothing_that_serves(shell: Shell) -> None:
@@ -140,3 +164,116 @@ def test_every_command_is_in_the_list() -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert CliRunner().invoke(cli, ["--version"]).stdout == f"image-gateway {version('image-gateway')}\n"
+
+
+@pytest.mark.parametrize("entry", [MODULE, SCRIPT], ids=["module", "script"])
+@pytest.mark.parametrize("module", ["typer", "redis", "service.commands.state"])
+def test_ctrl_c_ends_a_command_that_is_being_loaded(
+    shell: Shell, module: str, entry: tuple[str, ...]
+) -> None:
+    with start(shell, "keys", "list", entry=entry) as process:
+        wait_for(process, module)
+        code, said = interrupt(process)
+
+    assert said == ""
+    assert code == 130
+
+
+@pytest.mark.parametrize("module", ["typer", "fastapi", "PIL"])
+def test_ctrl_c_ends_a_gateway_that_is_being_loaded(shell: Shell, module: str) -> None:
+    with start(shell, "serve") as process:
+        wait_for(process, module)
+        code, said = interrupt(process)
+
+    assert said == ""
+    assert code == 130
+
+
+def test_ctrl_c_closes_what_is_open_before_a_command_ends() -> None:
+    closed = []
+
+    async def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.Event().wait()
+        finally:
+            closed.append("connection")
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise AssertionError("ended at once")
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        with pytest.raises(KeyboardInterrupt), tidied_up():
+            asyncio.run(work())
+
+        assert closed == ["connection"]
+        assert signal.getsignal(signal.SIGINT) is leave
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_ctrl_c_at_work_is_no_traceback_and_leaves_no_server_behind(shell: Shell, step: int) -> None:
+    with start(shell, "keys", "create", "--team", "shop", "--user", "anna") as process:
+        wait_for(process, "service.commands.state")
+        time.sleep(step * 0.04)
+        code, said = interrupt(process)
+
+    assert "Traceback" not in said
+    assert code in (0, 130)
+    # A server that was left behind would keep the lock of its directory.
+    assert shell.run("keys", "list").returncode == 0
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_ctrl_c_while_a_gateway_starts_is_no_traceback(shell: Shell, step: int) -> None:
+    with start(shell, "serve") as process:
+        wait_for(process, "service.app")
+        time.sleep(step * 0.12)
+        code, said = interrupt(process)
+
+    assert "Traceback" not in said
+    assert code in (0, 130)
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """Somebody who takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_redis(tmp_path: Path, silent: socket.socket) -> None:
+    port = silent.getsockname()[1]
+    given = {
+        "REDIS_URL": f"redis://127.0.0.1:{port}",
+        "REDIS_TIMEOUT_S": "5",
+        "SECRETS": "a-secret-of-these-tests",
+    }
+    shell = Shell(tmp_path, tuple((f"GATEWAY_{name}", value) for name, value in given.items()))
+
+    with shell.start("keys", "list") as process, silent.accept()[0]:
+        code, said = interrupt(process)
+
+    assert (code, said) == (130, "")
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_a_gateway(tmp_path: Path, silent: socket.socket) -> None:
+    url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    shell = Shell(tmp_path, (("GATEWAY_URL", url), ("NO_PROXY", "*")))
+
+    with shell.start("generate", "a lighthouse", "--out", str(tmp_path)) as process, silent.accept()[0]:
+        code, said = interrupt(process)
+
+    assert (code, said) == (130, "")
+
+
+def test_ctrl_c_answers_a_question(shell: Shell) -> None:
+    with shell.start("purge", "--user", "anna") as process:
+        assert process.stderr is not None
+        asked = process.stderr.read(len("Erase 'anna'"))
+        code, _ = interrupt(process)
+
+    assert asked == "Erase 'anna'"
+    assert code == 130

@@ -10,6 +10,7 @@ from typing import TypeVar
 import typer
 
 from service.adapters.redis.advice import advise
+from service.commands.interrupts import tidied_up
 from service.commands.speech import fail
 from service.commands.surface import read_settings, warn_of_unknown_variables
 from service.domain.errors import GatewayError, StateUnavailable
@@ -44,7 +45,8 @@ def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
     warn_of_unknown_variables()
     try:
         check_redis_url(settings)
-        return asyncio.run(_work(settings, open_, work))
+        with tidied_up():
+            return asyncio.run(_work(settings, open_, work))
     except (SettingsError, ChildFailed, GatewayError) as error:
         fail(str(error))
     except BrokenPipeError:
