@@ -1,8 +1,15 @@
 """The command line as an operator has it: beside a running gateway, without one, and when something is wrong."""
 
+import contextlib
 import csv
 import fcntl
 import io
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,7 +21,7 @@ from service.commands.root import cli, load
 from service.domain.callers import is_token
 from tests.http.house import until
 from tests.http.offices import Office, open_office
-from tests.processes import run_gateway
+from tests.processes import REPOSITORY, run_gateway
 from tests.shell import Shell, rows
 
 ORDER = {"model": "dall-e-3", "prompt": "a lighthouse"}
@@ -33,6 +40,25 @@ def alone(tmp_path: Path) -> Shell:
     return Shell(tmp_path / "data")
 
 
+def run_on_terminal(shell: Shell, columns: int, *words: str) -> str:
+    """Return what a person sees, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = shell.environment() | {"TERM": "dumb"}
+    environment.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "service", *words]
+    with subprocess.Popen(command, env=environment, cwd=REPOSITORY, stdin=theirs, stdout=theirs) as process:
+        os.close(theirs)
+        shown = bytearray()
+        # On Linux, a terminal whose last user has left ends with an error.
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    return shown.decode()
+
+
 def test_a_key_made_beside_a_gateway_works_there_until_it_is_revoked(office: Office, beside: Shell) -> None:
     done = beside.run_apart("keys", "create", "--team", "shop", "--user", "anna", "--expires", "90d")
     token = done.stdout.strip()
@@ -48,6 +74,26 @@ def test_a_key_made_beside_a_gateway_works_there_until_it_is_revoked(office: Off
         assert beside.ask("keys", "revoke", "shop", listed["id"]) == ""
         assert user.post("/v1/images/generations", json=ORDER).status_code == 401
         until(lambda: user.get("/v1/models").status_code == 401)
+
+
+def test_a_key_is_revoked_by_how_its_id_begins(office: Office, beside: Shell) -> None:
+    created = office.create_key()
+
+    done = beside.run("keys", "revoke", created["team"], created["id"][:10])
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert created["id"] in done.stderr
+    assert rows(beside.ask("keys", "list", "--team", created["team"])) == []
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_ids_are_whole_on_a_terminal_of_any_width(office: Office, beside: Shell, columns: int) -> None:
+    created = office.create_key(team=f"a-team-with-a-long-name-{columns}", user="someone@example.com")
+
+    shown = run_on_terminal(beside, columns, "keys", "list", "--team", created["team"])
+
+    assert created["id"] in shown
+    assert max(len(line) for line in shown.splitlines()) <= columns
 
 
 def test_a_key_made_without_a_gateway_is_good_when_one_starts(alone: Shell) -> None:
