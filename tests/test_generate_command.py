@@ -145,6 +145,29 @@ def test_a_gateway_that_does_not_answer_in_time_may_have_begun() -> None:
             place_order(url, "", ORDER, patience_s=0.2)
 
 
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"GATEWAY_PORT": "1"}, "http://127.0.0.1:1"),
+        ({"GATEWAY_PORT": "1", "GATEWAY_HOST": "0.0.0.0"}, "http://127.0.0.1:1"),  # noqa: S104 - nothing is bound here
+        ({"GATEWAY_PORT": "1", "GATEWAY_HOST": "127.0.0.9"}, "http://127.0.0.9:1"),
+        ({"GATEWAY_PORT": "1", "GATEWAY_HOST": "::"}, "http://[::1]:1"),
+        ({"GATEWAY_PORT": "1", "GATEWAY_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:2"),
+    ],
+)
+def test_the_gateway_of_this_machine_is_found(tmp_path: Path, given: dict[str, str], url: str) -> None:
+    unset = dict.fromkeys(("GATEWAY_URL", "GATEWAY_HOST", "GATEWAY_PORT"))
+    # A proxy where nobody listens, so that no gateway is met which happens to run here.
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": None, "NO_PROXY": None, "no_proxy": None}
+    environment = {**unset, **given, **proxy}
+    words = ["generate", "a lighthouse", "--out", str(tmp_path)]
+
+    result = CliRunner().invoke(cli, words, env=environment)
+
+    check_refused(result, f"No gateway answers at {url}:")
+
+
 def test_a_key_that_no_header_carries_is_told(tmp_path: Path) -> None:
     check_refused(generate("http://127.0.0.1:1", tmp_path, "--key", "ключ"), "GATEWAY_KEY")
 
