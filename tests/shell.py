@@ -74,7 +74,9 @@ class Shell:
         return inherited | self._given()
 
     def _given(self) -> dict[str, str]:
-        return {"GATEWAY_DATA_DIR": str(self.data_dir), **dict(self.settings)}
+        # Patient enough for a busy machine.
+        patience = {"GATEWAY_REDIS_TIMEOUT_S": "2"}
+        return {"GATEWAY_DATA_DIR": str(self.data_dir), **patience, **dict(self.settings)}
 
 
 def check_refused(done: Done) -> str:
