@@ -9,7 +9,7 @@ import pytest
 
 from tests.http.offices import Office, open_office
 from tests.http.tenants import follow, order
-from tests.test_commands import Shell
+from tests.shell import Shell
 
 
 @pytest.fixture

@@ -1,74 +1,31 @@
 """The command line as an operator has it: beside a running gateway, without one, and when something is wrong."""
 
+import contextlib
 import csv
 import fcntl
 import io
 import os
+import pty
+import struct
 import subprocess
 import sys
-from dataclasses import dataclass
+import termios
 from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
 import pytest
-from typer.core import TyperGroup
-from typer.main import get_command
 from typer.testing import CliRunner
 
-from service.__main__ import cli
+from service.commands.root import cli, load
 from service.domain.callers import is_token
 from tests.http.house import until
 from tests.http.offices import Office, open_office
 from tests.processes import REPOSITORY, run_gateway
+from tests.shell import Shell, rows
 
 ORDER = {"model": "dall-e-3", "prompt": "a lighthouse"}
 GROUPS = ("keys", "teams", "policies", "usage", "cache")
-
-
-@dataclass(frozen=True, slots=True)
-class Shell:
-    """Runs commands on one data directory."""
-
-    data_dir: Path
-    settings: tuple[tuple[str, str], ...] = ()
-
-    def run(self, *words: str, answer: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.command(*words),
-            env=self.environment(),
-            cwd=REPOSITORY,
-            input=answer,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=30,
-        )
-
-    def ask(self, *words: str) -> str:
-        """Return what a command that succeeds prints."""
-        done = self.run(*words)
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def refused(self, *words: str) -> str:
-        """Return what a command that fails says, in plain words and one line each."""
-        done = self.run(*words)
-        assert (done.returncode, done.stdout) == (1, "")
-        assert "Traceback" not in done.stderr
-        assert all(line.startswith("error: ") for line in done.stderr.splitlines())
-        return done.stderr
-
-    def command(self, *words: str) -> list[str]:
-        return [sys.executable, "-m", "service", *words]
-
-    def environment(self) -> dict[str, str]:
-        inherited = {
-            name: value
-            for name, value in os.environ.items()  # noqa: TID251 - the child needs PATH and the like
-            if not name.upper().startswith(("GATEWAY_", "OPENAI_"))
-        }
-        return {**inherited, "GATEWAY_DATA_DIR": str(self.data_dir), **dict(self.settings)}
 
 
 @pytest.fixture
@@ -83,12 +40,27 @@ def alone(tmp_path: Path) -> Shell:
     return Shell(tmp_path / "data")
 
 
-def rows(text: str) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+def run_on_terminal(shell: Shell, columns: int, *words: str) -> str:
+    """Return what a person sees, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = shell.environment() | {"TERM": "dumb"}
+    environment.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "service", *words]
+    with subprocess.Popen(command, env=environment, cwd=REPOSITORY, stdin=theirs, stdout=theirs) as process:
+        os.close(theirs)
+        shown = bytearray()
+        # On Linux, a terminal whose last user has left ends with an error.
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    return shown.decode()
 
 
 def test_a_key_made_beside_a_gateway_works_there_until_it_is_revoked(office: Office, beside: Shell) -> None:
-    done = beside.run("keys", "create", "--team", "shop", "--user", "anna", "--expires", "90d")
+    done = beside.run_apart("keys", "create", "--team", "shop", "--user", "anna", "--expires", "90d")
     token = done.stdout.strip()
     (listed,) = [row for row in rows(beside.ask("keys", "list", "--team", "shop")) if row["user"] == "anna"]
 
@@ -102,6 +74,26 @@ def test_a_key_made_beside_a_gateway_works_there_until_it_is_revoked(office: Off
         assert beside.ask("keys", "revoke", "shop", listed["id"]) == ""
         assert user.post("/v1/images/generations", json=ORDER).status_code == 401
         until(lambda: user.get("/v1/models").status_code == 401)
+
+
+def test_a_key_is_revoked_by_how_its_id_begins(office: Office, beside: Shell) -> None:
+    created = office.create_key()
+
+    done = beside.run("keys", "revoke", created["team"], created["id"][:10])
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert created["id"] in done.stderr
+    assert rows(beside.ask("keys", "list", "--team", created["team"])) == []
+
+
+@pytest.mark.parametrize("columns", [80, 160])
+def test_ids_are_whole_on_a_terminal_of_any_width(office: Office, beside: Shell, columns: int) -> None:
+    created = office.create_key(team=f"a-team-with-a-long-name-{columns}", user="someone@example.com")
+
+    shown = run_on_terminal(beside, columns, "keys", "list", "--team", created["team"])
+
+    assert created["id"] in shown
+    assert max(len(line) for line in shown.splitlines()) <= columns
 
 
 def test_a_key_made_without_a_gateway_is_good_when_one_starts(alone: Shell) -> None:
@@ -179,7 +171,7 @@ def test_usage_is_exported_as_it_is_kept(office: Office, beside: Shell) -> None:
 def test_a_purge_asks_first_and_is_in_the_audit(office: Office, beside: Shell) -> None:
     created = office.create_key(user="dora")
 
-    declined = beside.run("purge", "--user", "dora", answer="n\n")
+    declined = beside.run_apart("purge", "--user", "dora", answer="n\n")
     still_there = created["id"] in beside.ask("keys", "list")
     accepted = beside.run("purge", "--user", "dora", answer="y\n")
     again = beside.run("purge", "--user", "dora", "--yes")
@@ -244,7 +236,7 @@ def test_a_directory_that_cannot_be_written_is_named() -> None:
 def test_a_server_that_does_not_start_is_told_in_one_line_after_its_log(alone: Shell) -> None:
     settings = (("GATEWAY_PORT", "0"), ("OPENAI_API_KEY", "sk-any"), ("HTTPS_PROXY", "nonsense://host"))
 
-    done = Shell(alone.data_dir, settings).run("serve")
+    done = Shell(alone.data_dir, settings).run_apart("serve")
 
     *log, last = done.stderr.splitlines()
     assert (done.returncode, last) == (1, "error: The server did not start; see its messages above.")
@@ -253,14 +245,8 @@ def test_a_server_that_does_not_start_is_told_in_one_line_after_its_log(alone: S
 
 def test_two_commands_at_once_wait_for_each_other(alone: Shell) -> None:
     """Each would start a server of its own, and stop it under the other."""
-    words = [
-        alone.command("keys", "create", "--team", "shop", "--user", f"user-{number}") for number in range(4)
-    ]
     running = [
-        subprocess.Popen(
-            each, env=alone.environment(), cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for each in words
+        alone.start("keys", "create", "--team", "shop", "--user", f"user-{number}") for number in range(4)
     ]
     outputs = [process.communicate(timeout=60) for process in running]
 
@@ -272,7 +258,7 @@ def test_a_gateway_waits_for_a_command_and_no_longer(alone: Shell) -> None:
     alone.data_dir.mkdir()
     with (alone.data_dir / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        refused = Shell(alone.data_dir, (("GATEWAY_PORT", "0"),)).run("serve")
+        refused = Shell(alone.data_dir, (("GATEWAY_PORT", "0"),)).run_apart("serve")
     with run_gateway(alone.data_dir) as gateway:
         assert gateway.stop() == 0
 
@@ -282,32 +268,19 @@ def test_a_gateway_waits_for_a_command_and_no_longer(alone: Shell) -> None:
 
 def test_a_reader_that_has_enough_gets_no_traceback(alone: Shell) -> None:
     """As in `image-gateway usage export | head -0`."""
-    process = subprocess.Popen(
-        alone.command("usage", "export"),
-        env=alone.environment(),
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    said = process.stderr.read()
-    process.stderr.close()
+    with alone.start("usage", "export") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
 
-    assert (said, process.wait(timeout=30)) == ("", 1)
+    assert (said, process.returncode) == ("", 1)
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_help_teaches_with_an_example(group: str) -> None:
-    runner, command = CliRunner(), get_command(cli)
-    assert isinstance(command, TyperGroup)
-    commands = command.commands[group]
-    assert isinstance(commands, TyperGroup)
-
-    for name in commands.commands:
-        text = runner.invoke(cli, [group, name, "--help"]).stdout
+    for name in load(group).commands:
+        text = CliRunner().invoke(cli, [group, name, "--help"]).stdout
 
         assert "Example:" in text
         assert f"image-gateway {group} {name}" in " ".join(text.split())

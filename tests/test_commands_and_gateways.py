@@ -1,17 +1,44 @@
 """Commands that are not set up as the gateway is: refused in one line, before anything is spoilt."""
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from service.adapters.redis.client import open_client
+from service.settings.environment import load_settings
+from service.wiring.ground import Surroundings, open_ground
+from service.wiring.notices import greet_redis
+from tests.fakes.telemetry import FakeTelemetry
 from tests.http.house import until
 from tests.http.offices import Office, open_office
-from tests.processes import free_port, run_gateway, run_valkey
-from tests.test_commands import ORDER, Shell, rows
+from tests.processes import Gateway, free_port, run_valkey
+from tests.shell import Shell, check_refused, rows
+from tests.test_commands import ORDER
 
 OLD, NEW, OTHER = "the-old-secret-of-all", "the-new-secret-of-all", "a-secret-of-another-gateway"
 MADE = ("keys", "create", "--team", "shop", "--user", "anna")
+
+
+@pytest.fixture
+def on_valkey(tmp_path: Path) -> Iterator[Shell]:
+    """On an empty Valkey, where no gateway has been yet."""
+    with run_valkey() as valkey:
+        yield Shell(tmp_path, (("GATEWAY_REDIS_URL", valkey.url), ("GATEWAY_SECRETS", OLD)))
+
+
+async def greet_as_gateway(shell: Shell, **settings: str) -> None:
+    """Leave on the state of *shell* what a gateway leaves that starts with *settings*."""
+    given = {**dict(shell.settings), **{f"GATEWAY_{name.upper()}": value for name, value in settings.items()}}
+    read = load_settings(given)
+    surroundings = Surroundings(
+        redis_url=given["GATEWAY_REDIS_URL"], sandbox_url=None, public_url="http://here", secrets=(OLD,)
+    )
+    async with AsyncExitStack() as stack:
+        ground = open_ground(read, surroundings, stack, telemetry=FakeTelemetry(), connections=2)
+        assert await greet_redis(ground)
 
 
 @pytest.mark.parametrize("words", [MADE, ("purge", "--user", "anna", "--yes"), ("keys", "list")])
@@ -74,26 +101,27 @@ def test_what_the_gateways_file_declares_is_out_of_reach_without_that_file(offic
         assert user.post("/v1/images/generations", json=ORDER).status_code == 200
 
 
-def test_a_model_that_only_the_gateways_file_knows_may_be_allowed_without_that_file(tmp_path: Path) -> None:
+def test_a_model_that_only_the_gateways_file_knows_may_be_allowed_without_that_file(
+    on_valkey: Shell, tmp_path: Path
+) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text('[models."our-own"]\nfamily = "gpt-image"\nreleased = 2026-11-01\n', "utf-8")
-    shell = Shell(tmp_path)
     words = ("policies", "set", "careful", "--models", "our-own,dall-e-3")
 
-    assert "no model 'our-own'" in shell.refused(*words)
-    with run_gateway(tmp_path, config=str(config)):
-        shell.ask(*words)
+    assert "no model 'our-own'" in on_valkey.refused(*words)
+    asyncio.run(greet_as_gateway(on_valkey, config=str(config)))
+    on_valkey.ask(*words)
 
 
-def test_what_is_declared_no_more_is_free_after_a_restart(tmp_path: Path) -> None:
+def test_what_is_declared_no_more_is_free_after_a_restart(on_valkey: Shell, tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text("[policies.careful]\nmax_n = 1\n", "utf-8")
-    shell = Shell(tmp_path)
-    with run_gateway(tmp_path, config=str(config)) as gateway:
-        assert "configuration file" in shell.refused("policies", "set", "careful", "--max-n", "2")
-        gateway.stop()
-    with run_gateway(tmp_path):
-        shell.ask("policies", "set", "careful", "--max-n", "2")
+    words = ("policies", "set", "careful", "--max-n", "2")
+
+    asyncio.run(greet_as_gateway(on_valkey, config=str(config)))
+    assert "configuration file" in on_valkey.refused(*words)
+    asyncio.run(greet_as_gateway(on_valkey))
+    on_valkey.ask(*words)
 
 
 def test_config_says_what_serve_would_refuse(tmp_path: Path) -> None:
@@ -136,7 +164,9 @@ def test_a_redis_url_that_cannot_be_read_is_one_line(
 ) -> None:
     settings = (("GATEWAY_REDIS_URL", place.format("canary")), ("GATEWAY_SECRETS", OTHER))
 
-    said = Shell(tmp_path, settings).refused(*words)
+    shell = Shell(tmp_path, settings)
+    # Who serves sets up the logs of its process.
+    said = check_refused(shell.run_apart(*words) if words == ("serve",) else shell.run(*words))
 
     assert said.startswith("error: GATEWAY_REDIS_URL: ")
     assert said.count("\n") == 1
@@ -159,19 +189,17 @@ async def test_what_is_wrong_with_redis_is_told_with_its_place(tmp_path: Path, u
         await client.config_set("requirepass", "right")
         await client.aclose()
         given = url.format(port=valkey.url.rpartition(":")[2])
-        said = Shell(tmp_path, (("GATEWAY_REDIS_URL", given), ("GATEWAY_SECRETS", OTHER))).refused(
-            "keys", "list"
-        )
+        shell = Shell(tmp_path, (("GATEWAY_REDIS_URL", given), ("GATEWAY_SECRETS", OTHER)))
+        said = check_refused(await asyncio.to_thread(shell.run_apart, "keys", "list"))
 
     assert hint in said
     assert "canary" not in said
 
 
-def test_the_banner_says_who_may_call_and_how(office: Office, tmp_path: Path) -> None:
+def test_the_banner_says_who_may_call_and_how(office: Office, gateway: Gateway) -> None:
     asked = office.gateway.log.read_text("utf-8")
-    with run_gateway(tmp_path) as gateway:
-        until(lambda: "try      curl" in gateway.log.read_text("utf-8"))
-        told = gateway.log.read_text("utf-8")
+    until(lambda: "try      curl" in gateway.log.read_text("utf-8"))
+    told = gateway.log.read_text("utf-8")
 
     assert "GATEWAY_AUTH=keys" in asked
     assert '-H "Authorization: Bearer $KEY"' in asked

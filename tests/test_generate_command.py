@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.__main__ import cli
 from service.commands.generate import OrderNotMade, place_order
+from service.commands.root import cli
 from tests.processes import free_port, run_gateway
 
 ORDER = {"prompt": "a lighthouse", "response_format": "b64_json"}
@@ -36,7 +36,7 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             yield f"http://127.0.0.1:{server.server_port}"
@@ -143,6 +143,29 @@ def test_a_gateway_that_does_not_answer_in_time_may_have_begun() -> None:
 
         with pytest.raises(OrderNotMade, match="What was begun may be done"):
             place_order(url, "", ORDER, patience_s=0.2)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"GATEWAY_PORT": "1"}, "http://127.0.0.1:1"),
+        ({"GATEWAY_PORT": "1", "GATEWAY_HOST": "0.0.0.0"}, "http://127.0.0.1:1"),  # noqa: S104 - nothing is bound here
+        ({"GATEWAY_PORT": "1", "GATEWAY_HOST": "127.0.0.9"}, "http://127.0.0.9:1"),
+        ({"GATEWAY_PORT": "1", "GATEWAY_HOST": "::"}, "http://[::1]:1"),
+        ({"GATEWAY_PORT": "1", "GATEWAY_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:2"),
+    ],
+)
+def test_the_gateway_of_this_machine_is_found(tmp_path: Path, given: dict[str, str], url: str) -> None:
+    unset = dict.fromkeys(("GATEWAY_URL", "GATEWAY_HOST", "GATEWAY_PORT"))
+    # A proxy where nobody listens, so that no gateway is met which happens to run here.
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": None, "NO_PROXY": None, "no_proxy": None}
+    environment = {**unset, **given, **proxy}
+    words = ["generate", "a lighthouse", "--out", str(tmp_path)]
+
+    result = CliRunner().invoke(cli, words, env=environment)
+
+    check_refused(result, f"No gateway answers at {url}:")
 
 
 def test_a_key_that_no_header_carries_is_told(tmp_path: Path) -> None:

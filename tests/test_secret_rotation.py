@@ -42,7 +42,7 @@ class Replica:
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
         self.callers = make_callers(ground)
-        self.administration = make_administration(ground, self.callers)
+        self.administration = make_administration(ground, self.callers, models=frozenset())
         self.links = make_links(ground)
 
 

@@ -11,15 +11,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from service.commands.surface import (
-    WHO,
-    explain,
-    fail,
-    make_group,
-    show_instant,
-    show_table,
-    with_opened,
-)
+from service.commands.speech import explain, fail, make_group, show_instant
+from service.commands.state import WHO, with_opened
+from service.commands.table import show_table
 from service.gateway.administration import Administration
 from service.gateway.purging import Purged, Purging, Selection, TeamStats
 from service.wiring.commands import open_purging

@@ -15,7 +15,9 @@ import orjson
 import pybase64
 import typer
 
-from service.commands.surface import fail
+from service.commands.speech import fail, make_command
+
+app = make_command()
 
 _CONNECT_S = 10.0
 _PATIENCE_S = 610.0
@@ -34,6 +36,7 @@ class Made:
     images: list[bytes]
 
 
+@app.command()
 def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
     prompt: Annotated[str, typer.Argument(help="What the image shows.")],
     model: Annotated[str, typer.Option(help="Any model of GET /v1/models.")] = "dall-e-3",
@@ -42,7 +45,11 @@ def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
         str | None, typer.Option(help="Such as 1024x1024; the model's own when not given.")
     ] = None,
     out: Annotated[Path, typer.Option(help="Directory for the images.")] = Path("out"),
-    url: Annotated[str, typer.Option(envvar="GATEWAY_URL", help="The gateway.")] = "http://127.0.0.1:8080",
+    url: Annotated[
+        str | None, typer.Option(envvar="GATEWAY_URL", help="The gateway; that of this machine unless given.")
+    ] = None,
+    host: Annotated[str, typer.Option(envvar="GATEWAY_HOST", help="Where that one listens.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="GATEWAY_PORT", help="And on which port.")] = 8080,
     key: Annotated[str, typer.Option(envvar="GATEWAY_KEY", help="Your key; not needed in open mode.")] = "",
 ) -> None:
     """Order images from a running gateway and save them."""
@@ -50,7 +57,7 @@ def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
     try:
         # Before anything is ordered: what is paid for must have a place to go.
         out.mkdir(parents=True, exist_ok=True)
-        made = place_order(url, key, order)
+        made = place_order(url or _url_of(host, port), key, order)
         paths = [
             out / f"{made.name}-{number}.{_extension(image)}" for number, image in enumerate(made.images, 1)
         ]
@@ -87,6 +94,12 @@ def place_order(url: str, key: str, order: dict[str, Any], *, patience_s: float 
             f"No gateway answers at {url}: {str(error) or type(error).__name__}. Start one with `image-gateway serve`."
         ) from error
     return Made(_name_of(response), _read_images(url, response))
+
+
+def _url_of(host: str, port: int) -> str:
+    """Return the address of a gateway that listens on *host*, which may be every address of this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _read_images(url: str, response: httpx.Response) -> list[bytes]:

@@ -6,16 +6,10 @@ from typing import Annotated
 
 import typer
 
-from service.commands.surface import (
-    WHO,
-    explain,
-    fail,
-    make_group,
-    read_settings,
-    show_instant,
-    show_table,
-    with_state,
-)
+from service.commands.speech import explain, fail, make_group, show_instant
+from service.commands.state import WHO, with_state
+from service.commands.surface import read_settings
+from service.commands.table import show_table
 from service.domain.administration import LATEST_S
 from service.domain.callers import ApiKey, Role
 from service.gateway.administration import Administration, NewKey
@@ -100,13 +94,22 @@ def list_keys(
 @app.command()
 def revoke(
     team: Annotated[str, typer.Argument(help="The team of the key.")],
-    key_id: Annotated[str, typer.Argument(help="Its id, as `keys list` shows it.")],
+    key_id: Annotated[
+        str, typer.Argument(help="Its id, as `keys list` shows it, or how no other id of the team begins.")
+    ],
 ) -> None:
     """Revoke a key: its orders are refused from this moment on, everything else within a second.
 
-    Example: `image-gateway keys revoke shop key_0123456789abcdef`
+    Of its id, the beginning will do, from 4 characters after `key_` on, if no other key of the team has it.
+
+    Example: `image-gateway keys revoke shop key_0123`
     """
-    key = with_state(lambda administration, _: administration.revoke_key(WHO, team, key_id))
+
+    async def take(administration: Administration, _: Usage) -> ApiKey:
+        key = await administration.find_key(team, key_id)
+        return await administration.revoke_key(WHO, team, key.id)
+
+    key = with_state(take)
     explain(f"Key {key.id} ({key.hint}) of {key.user} is revoked.")
 
 

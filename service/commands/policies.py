@@ -1,15 +1,22 @@
 """`image-gateway policies`: list, set and remove policies."""
 
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
 import typer
 
-from service.commands.surface import WHO, explain, fail, make_group, show_table, with_state
+from service.commands.speech import explain, fail, make_group
+from service.commands.state import WHO, with_opened, with_state
+from service.commands.table import show_table
 from service.domain.callers import Policy
 from service.gateway.administration import Administration
 from service.gateway.usage import Usage
+from service.settings.variables import Settings
+from service.wiring.catalog import checked_models
+from service.wiring.commands import open_administration
+from service.wiring.ground import Surroundings
 
 app = make_group("Named sets of limits, for users, keys and teams.")
 
@@ -79,7 +86,7 @@ def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
         known = (await administration.directory()).policies
         await administration.put_policy(WHO, replace(known.get(name, Policy(name=name)), **changes))
 
-    with_state(change)
+    with_opened(_open_with_models, lambda opened: change(*opened))
     explain(f"Policy {name} is in force. Give it to a team: image-gateway teams set TEAM --policy {name}")
 
 
@@ -91,6 +98,12 @@ def remove(name: _Name) -> None:
     """
     with_state(lambda administration, _: administration.remove_policy(WHO, name))
     explain(f"Policy {name} is removed.")
+
+
+def _open_with_models(
+    settings: Settings, surroundings: Surroundings
+) -> AbstractAsyncContextManager[tuple[Administration, Usage]]:
+    return open_administration(settings, surroundings, models=checked_models(settings))
 
 
 def _row(policy: Policy) -> tuple[object, ...]:

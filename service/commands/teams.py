@@ -4,7 +4,9 @@ from typing import Annotated
 
 import typer
 
-from service.commands.surface import WHO, explain, make_group, show_table, with_state
+from service.commands.speech import explain, make_group
+from service.commands.state import WHO, with_state
+from service.commands.table import show_table
 from service.gateway.administration import Administration, TeamChanges
 from service.gateway.usage import Usage
 

@@ -9,7 +9,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from service.commands.surface import make_group, read_day, show_table, with_state
+from service.commands.speech import make_group, read_day
+from service.commands.state import with_state
+from service.commands.table import show_table
 from service.gateway.administration import Administration
 from service.gateway.usage import MOST_DAYS, Usage, sum_up
 from service.http.tables import columns_of, to_record, write_csv

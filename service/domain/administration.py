@@ -9,7 +9,7 @@ from dataclasses import fields
 
 from service.domain.callers import RESERVED_POLICIES, RESERVED_TEAMS, Policy, is_name
 from service.domain.errors import InvalidOrder
-from service.domain.validation import MAX_N
+from service.domain.images import MAX_N
 
 MOST_COUNTED = 1_000_000_000
 MOST_MICROUSD = 1_000_000_000_000_000

@@ -14,6 +14,8 @@ from service.domain.errors import CallFailure, GatewayError, LimitState
 
 Parameters = Mapping[str, Any]
 """Parameters as JSON has them: strings, integers, booleans, or an object that is passed on as it is."""
+MAX_N = 10
+"""No image endpoint has ever taken more (API reference, `n`)."""
 
 
 class Operation(StrEnum):

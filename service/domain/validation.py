@@ -8,12 +8,8 @@ from typing import Any
 
 from service.domain.catalog import Model, ParameterRule, broken_size_rule, is_size_allowed, parse_size
 from service.domain.errors import InvalidOrder
-from service.domain.images import InputImage, Operation, Parameters
+from service.domain.images import MAX_N, InputImage, Operation, Parameters
 from service.domain.inputs import check_inputs
-
-MAX_N = 10
-"""No image endpoint has ever taken more (API reference, `n`)."""
-
 
 _COMPRESSED = ("jpeg", "webp")
 _NEEDED_FORMAT = {"frame_count": "gif", "frame_duration_ms": "gif", "svg": "svg"}

@@ -41,6 +41,9 @@ from service.ports.processes import Notices
 from service.ports.references import References
 from service.ports.telemetry import ImageForgotten, Telemetry
 
+_KEY_ID = "key_"
+_LEAST_OF_ID = 4
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
@@ -143,7 +146,7 @@ class Administration:
             raise Conflict(f"The team '{new.team}' is closed. Reopen it first.")
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         key = ApiKey(
-            id=f"key_{secrets.token_hex(8)}",
+            id=f"{_KEY_ID}{secrets.token_hex(8)}",
             team=new.team,
             user=new.user,
             role=new.role,
@@ -181,6 +184,29 @@ class Administration:
         if key is None:
             raise NotFound(f"The key '{key_id}' has just been revoked by somebody else.")
         return key
+
+    async def find_key(self, team: str, text: str) -> ApiKey:
+        """Return the key of *team* whose id is *text*, or begins so and no other does.
+
+        Raises:
+            NotFound: there is none, or *text* is too short to tell.
+            Conflict: there are several.
+            StateUnavailable: they cannot be read now.
+        """
+        keys = {key.id: key for key in await self.registrar.list_keys(team)}
+        if text in keys:
+            return keys[text]
+        advice = f" Of an id, give at least {_LEAST_OF_ID} characters after '{_KEY_ID}'."
+        found: list[str] = []
+        if text.startswith(_KEY_ID) and len(text) >= len(_KEY_ID) + _LEAST_OF_ID:
+            advice, found = "", [key_id for key_id in keys if key_id.startswith(text)]
+        if not found:
+            raise NotFound(f"The team '{team[:100]}' has no key '{text[:100]}'.{advice}")
+        if len(found) > 1:
+            raise Conflict(
+                f"Several keys of the team '{team}' begin with '{text}': {_enumerate(found)}. Give more of the id."
+            )
+        return keys[found[0]]
 
     async def list_keys(self, team: str | None = None) -> list[ApiKey]:
         """Return the keys of *team*, or all there are, oldest first; raises `StateUnavailable`."""

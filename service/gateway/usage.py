@@ -1,4 +1,4 @@
-"""What was spent, the ledger's sums as coarse as asked, and where a caller's limits stand.
+"""What was spent: the ledger's sums, as coarse as asked.
 
 Sums of different realms and outcomes are never added up: painted test pictures cost
 nothing, and what nobody knows to have been billed is not what a team was charged.
@@ -8,15 +8,10 @@ Failure behaviour: closed, `StateUnavailable`.
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
-from uuid import uuid4
 
-from service.domain.callers import Caller
-from service.domain.errors import InvalidOrder, LimitState, StateUnavailable
-from service.domain.limits import limits_of
-from service.gateway.state import SharedState
+from service.domain.errors import InvalidOrder
 from service.ports.clock import Clock
 from service.ports.ledger import Ledger, LedgerEntry
-from service.ports.state import Ask
 
 COLUMNS = ("day", "team", "user", "model", "realm", "outcome")
 """What tells sums apart; `images`, `microusd` and `unpriced` are the sums."""
@@ -71,34 +66,6 @@ def add_up(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
     for entry in entries:
         sums.add(entry)
     return sums.rows()
-
-
-async def ask_for_limits(state: SharedState, caller: Caller) -> tuple[LimitState, ...]:
-    """Return where every limit of *caller* stands.
-
-    Asks for no image, not for the first time: that is judged by every limit and charged to none.
-
-    Raises:
-        StateUnavailable: Redis is away; a local share would be a guess.
-    """
-    grant = await state.begin(
-        Ask(
-            id=uuid4().hex,
-            round=1,
-            team=caller.team,
-            user=caller.user,
-            model="",
-            pool=None,
-            n=0,
-            limits=limits_of(caller),
-            scopes=tuple((scope.name, scope.key) for scope in caller.scopes),
-            key_id=caller.key_id,
-            only_ready=True,
-        )
-    )
-    if grant.degraded:
-        raise StateUnavailable("degraded")
-    return grant.limits
 
 
 class _Sums:

@@ -96,15 +96,17 @@ class _Server(uvicorn.Server):
 
     def _stop(self) -> None:
         runner: OrderRunner | None = getattr(self._app.state, "runner", None)
-        if runner is None:
+        if not self.should_exit:
+            # Before there is a runner, what is being opened is closed again as soon as it is open.
+            self.should_exit = True
+            if runner is not None:
+                runner.begin_drain()
+        elif runner is None:
             self.force_exit = True
-        elif self.should_exit:
+        else:
             # What is cut off still answers; then nothing is waited for.
             runner.cut_off()
             asyncio.get_running_loop().call_later(_FAREWELL_S / 2, self._force)
-        else:
-            runner.begin_drain()
-        self.should_exit = True
 
     def _force(self) -> None:
         self.force_exit = True

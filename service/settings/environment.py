@@ -4,15 +4,16 @@ Failure behaviour: closed. All that is wrong is told at once, a line each, and n
 guessed; an empty variable is an unset one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings import SettingsError as NestedSettingsError
 
-from service.settings.file import read_file
+from service.settings.file import FileConfig, read_file
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 
@@ -24,6 +25,8 @@ _SECRETS = (
     "store_access_key_id",
     "store_secret_access_key",
 )
+_OTHERS = (*(f"{name.upper()}_FILE" for name in _SECRETS), "URL", "KEY")
+"""Variables that are no settings: files of secrets, and what `image-gateway generate` reads."""
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -52,12 +55,28 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Return `GATEWAY_*` variables that mean nothing: most likely misspelt."""
     known = {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
-    known |= {f"GATEWAY_{name.upper()}_FILE" for name in _SECRETS}
-    # Read by `image-gateway generate`.
-    known |= {"GATEWAY_URL", "GATEWAY_KEY"}
+    known |= {f"GATEWAY_{name}" for name in _OTHERS}
     return sorted(
         name for name in environment if name.startswith("GATEWAY_") and name.partition("__")[0] not in known
     )
+
+
+def nearest_variable(name: str) -> str | None:
+    """Return the variable that an unknown one is most likely meant to be, if one is near."""
+    # What all begin with would make any two look alike.
+    near = get_close_matches(name.removeprefix("GATEWAY_"), [*_names(), *_OTHERS], n=1, cutoff=0.7)
+    return f"GATEWAY_{near[0]}" if near else None
+
+
+def _names() -> Iterator[str]:
+    """Yield the names of settings that follow `GATEWAY_`, of groups those of their members."""
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.default, FileConfig) or field.validation_alias is not None:
+            continue
+        members = type(field.default).model_fields if isinstance(field.default, BaseModel) else {}
+        yield from (f"{name}__{member}".upper() for member in members)
+        if not members:
+            yield name.upper()
 
 
 def _read_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
@@ -82,4 +101,8 @@ def _describe(problem: Mapping[str, Any]) -> str:
     if not location:
         return message
     name = "__".join(location).upper()
-    return f"{name if name.startswith('OPENAI_') else f'GATEWAY_{name}'}: {message}"
+    variable = name if name.startswith("OPENAI_") else f"GATEWAY_{name}"
+    if problem["type"] == "extra_forbidden":
+        near = nearest_variable(variable)
+        message = "there is no such setting" + (f"; did you mean {near}?" if near else "")
+    return f"{variable}: {message}"

@@ -11,12 +11,11 @@ from service.gateway.callers import Callers
 from service.gateway.purging import Purging
 from service.gateway.usage import Usage
 from service.wiring.callers import declared_directory, make_registry
-from service.wiring.catalog import load_catalog
 from service.wiring.ground import Ground
 
 
-def make_administration(ground: Ground, callers: Callers) -> Administration:
-    """Return what changes keys, teams and policies."""
+def make_administration(ground: Ground, callers: Callers, *, models: frozenset[str]) -> Administration:
+    """Return what changes keys, teams and policies; a policy may name *models* and what a gateway has declared."""
     registry = make_registry(ground)
     return Administration(
         callers=callers,
@@ -26,7 +25,7 @@ def make_administration(ground: Ground, callers: Callers) -> Administration:
         references=_references(ground),
         notices=RedisNotices(ground.redis, timeout_s=ground.settings.redis_timeout_s),
         declared=declared_directory(ground.settings),
-        models=frozenset(load_catalog(ground.settings).models),
+        models=models,
         clock=ground.clock,
         telemetry=ground.telemetry,
     )

@@ -1,18 +1,13 @@
-"""Who may call: credentials, keys in Redis, tokens of an identity provider, and what the file declares.
+"""Who may call: credentials, keys in Redis, and what the file declares.
 
 Failure behaviour: without Redis a process starts and knows only what is declared; the
 callers' watcher goes on trying.
 """
 
-from contextlib import AsyncExitStack, suppress
+from contextlib import suppress
 
-import httpx
-
-from service.adapters.jwks import JwksSource
-from service.adapters.jwt import JwtVerifier, TokenRules
 from service.adapters.redis.callers import RedisCallers
 from service.adapters.secrets import derive_key
-from service.adapters.transport import open_transport
 from service.domain.callers import Directory, Policy, Team
 from service.domain.errors import StateUnavailable
 from service.gateway.callers import Callers, Credentials
@@ -21,9 +16,9 @@ from service.settings.variables import Settings
 from service.wiring.ground import Ground
 
 
-async def open_callers(ground: Ground, stack: AsyncExitStack) -> Callers:
+async def open_callers(ground: Ground, verifier: TokenVerifier | None) -> Callers:
     """Return callers who know all teams already; without Redis, their watcher goes on trying."""
-    callers = make_callers(ground, await _open_verifier(ground, stack))
+    callers = make_callers(ground, verifier)
     with suppress(StateUnavailable):
         declared = [name for name, team in ground.settings.file.teams.items() if not team.closed]
         await make_registry(ground).reopen(declared)
@@ -72,26 +67,3 @@ def declared_directory(settings: Settings) -> Directory:
         for name, entry in settings.file.teams.items()
     }
     return Directory(policies=policies, teams=teams)
-
-
-def token_rules(settings: Settings) -> TokenRules:
-    """Return which tokens are believed; raises `ValueError`."""
-    jwt = settings.jwt
-    return TokenRules(
-        issuer=jwt.issuer,
-        audience=tuple(part.strip() for part in jwt.audience.split(",")),
-        algorithms=tuple(part.strip() for part in jwt.algorithms.split(",")),
-        user_claim=jwt.user_claim,
-        team_claim=jwt.team_claim,
-        policy_claim=jwt.policy_claim,
-    )
-
-
-async def _open_verifier(ground: Ground, stack: AsyncExitStack) -> TokenVerifier | None:
-    settings = ground.settings
-    if "jwt" not in settings.auth:
-        return None
-    transport = open_transport(settings.jwt.jwks, connections=2) if "://" in settings.jwt.jwks else None
-    client = await stack.enter_async_context(httpx.AsyncClient(transport=transport))
-    keys = JwksSource(settings.jwt.jwks, client=client, clock=ground.clock)
-    return JwtVerifier(rules=token_rules(settings), keys=keys, clock=ground.clock)

@@ -2,7 +2,8 @@
 
 from importlib.resources import files
 
-from service.domain.catalog import Catalog, parse_catalog
+from service.domain.catalog import Catalog, CatalogError, parse_catalog
+from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 
 
@@ -10,3 +11,21 @@ def load_catalog(settings: Settings) -> Catalog:
     """Return the built-in catalogue with the operator's entries laid over it; raises `CatalogError`."""
     text = (files("service.domain") / "models.toml").read_text("utf-8")
     return parse_catalog(text, settings.file.models)
+
+
+def checked_models(settings: Settings) -> frozenset[str]:
+    """Return the names of all models; policies of the configuration file may name no others.
+
+    Raises:
+        SettingsError: naming the entry and what would be right.
+    """
+    try:
+        catalog = load_catalog(settings)
+    except CatalogError as error:
+        lines = (f"{settings.config}: {line}" for line in str(error).splitlines())
+        raise SettingsError("\n".join(lines)) from error
+    for name, policy in settings.file.policies.items():
+        for model in policy.models:
+            if model not in catalog.models:
+                raise SettingsError(f"{settings.config}: policies.{name}.models: there is no model '{model}'")
+    return frozenset(catalog.models)

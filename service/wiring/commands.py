@@ -6,12 +6,11 @@ the gateway's, and `StateUnavailable` when nobody can tell.
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.metadata import version
 
-from service.adapters.prometheus import PrometheusMetrics
 from service.gateway.administration import Administration
 from service.gateway.purging import Purging
 from service.gateway.usage import Usage
+from service.ports.telemetry import TelemetryFact
 from service.settings.variables import Settings
 from service.wiring.administration import make_administration, make_purging, make_usage
 from service.wiring.callers import make_callers
@@ -21,11 +20,11 @@ from service.wiring.notices import with_secrets_in_use
 
 @asynccontextmanager
 async def open_administration(
-    settings: Settings, surroundings: Surroundings
+    settings: Settings, surroundings: Surroundings, *, models: frozenset[str] = frozenset()
 ) -> AsyncIterator[tuple[Administration, Usage]]:
-    """Open what keys, teams, policies and usage are administered with."""
+    """Open what keys, teams, policies and usage are administered with; only a policy names *models*."""
     async with _open_ground(settings, surroundings) as ground:
-        yield make_administration(ground, make_callers(ground)), make_usage(ground)
+        yield make_administration(ground, make_callers(ground), models=models), make_usage(ground)
 
 
 @asynccontextmanager
@@ -34,13 +33,19 @@ async def open_purging(
 ) -> AsyncIterator[tuple[Purging, Administration]]:
     """Open what `image-gateway cache` works with."""
     async with _open_ground(settings, surroundings) as ground:
-        yield make_purging(ground), make_administration(ground, make_callers(ground))
+        administration = make_administration(ground, make_callers(ground), models=frozenset())
+        yield make_purging(ground), administration
 
 
 @asynccontextmanager
 async def _open_ground(settings: Settings, surroundings: Surroundings) -> AsyncIterator[Ground]:
-    # Nobody scrapes a command; what it does is in the audit.
-    telemetry = PrometheusMetrics(version=version("image-gateway"))
     async with AsyncExitStack() as stack:
-        ground = open_ground(settings, surroundings, stack, telemetry=telemetry, connections=2)
+        ground = open_ground(settings, surroundings, stack, telemetry=_Unmeasured(), connections=2)
         yield await with_secrets_in_use(ground)
+
+
+class _Unmeasured:
+    """Implements `ports.telemetry.Telemetry`: nobody scrapes a command; what it does is in the audit."""
+
+    def record(self, fact: TelemetryFact) -> None:
+        """Let it go."""

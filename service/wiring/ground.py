@@ -13,6 +13,7 @@ from service.adapters.redis.client import open_client
 from service.adapters.system import SystemClock
 from service.ports.clock import Clock
 from service.ports.telemetry import Telemetry
+from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 
 
@@ -63,6 +64,17 @@ def open_ground(
         telemetry=telemetry,
         process=uuid4().hex,
     )
+
+
+def check_redis_url(settings: Settings) -> None:
+    """Check that a client understands what is set of Redis; raises `SettingsError`."""
+    if settings.redis_url is None:
+        return
+    try:
+        # Reads all of it, and connects to nothing.
+        open_client(settings.redis_url.get_secret_value(), timeout_s=1, connections=1)
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_REDIS_URL: {error}") from None
 
 
 def open_redis(

@@ -37,6 +37,7 @@ from service.wiring.images import (
 from service.wiring.notices import greet_redis, post_later
 from service.wiring.orders import Orders, open_orders
 from service.wiring.provider import open_provider, watch_provider
+from service.wiring.tokens import open_verifier
 
 _REDIS_CONNECTIONS = 64
 
@@ -65,7 +66,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
         provider = await open_provider(ground, stack)
         catalog = load_catalog(settings)
         orders = await open_orders(ground, images, provider, catalog, stack)
-        callers = await open_callers(ground, stack)
+        callers = await open_callers(ground, await open_verifier(ground, stack))
         wakeups = RedisWakeups(listener, process=ground.process)
         heartbeats = RedisHeartbeats(ground.redis, process=ground.process, timeout_s=settings.redis_timeout_s)
         for name, loop in {
@@ -118,7 +119,7 @@ def _services(
         clock=ground.clock,
         telemetry=ground.telemetry,
         callers=callers,
-        administration=make_administration(ground, callers),
+        administration=make_administration(ground, callers, models=frozenset(catalog.models)),
         usage=make_usage(ground),
         is_open=settings.is_open,
         metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,

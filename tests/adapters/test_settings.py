@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.domain.administration import MOST_COUNTED, MOST_MICROUSD
-from service.settings.environment import load_settings, unknown_variables
+from service.settings.environment import load_settings, nearest_variable, unknown_variables
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring.checks import check_settings
@@ -331,6 +331,28 @@ def test_misspelt_variables_are_found() -> None:
     }
 
     assert unknown_variables(given) == ["GATEWAY_IMAGES_PER_MIN", "GATEWAY_PORT_FILE", "GATEWAY_PROT"]
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        ("GATEWAY_PROT", "GATEWAY_PORT"),
+        ("GATEWAY_REDIS", "GATEWAY_REDIS_URL"),
+        ("GATEWAY_SECRET_FILE", "GATEWAY_SECRETS_FILE"),
+        ("GATEWAY_JWT_ISSUER", "GATEWAY_JWT__ISSUER"),
+        ("GATEWAY_JWTS__ISSUER", "GATEWAY_JWT__ISSUER"),
+        ("GATEWAY_COLOUR", None),
+        ("GATEWAY_OPENAI_KEY", None),
+    ],
+)
+def test_a_misspelt_variable_has_a_nearest_only_where_one_is_near(misspelt: str, meant: str | None) -> None:
+    assert nearest_variable(misspelt) == meant
+
+
+def test_a_misspelt_member_of_a_group_is_refused_with_its_nearest(load: Load) -> None:
+    said = refusal(load, GATEWAY_JWT__ISSUR=CANARY)
+
+    assert said == "GATEWAY_JWT__ISSUR: there is no such setting; did you mean GATEWAY_JWT__ISSUER?"
 
 
 JWT = {

@@ -12,6 +12,7 @@ from service.gateway.usage import Usage
 from service.settings.environment import load_settings
 from service.wiring.administration import make_administration, make_usage
 from service.wiring.callers import make_callers
+from service.wiring.catalog import checked_models
 from service.wiring.ground import Ground, Surroundings
 from tests.fakes.telemetry import FakeTelemetry
 
@@ -43,4 +44,5 @@ def open_office(client: Redis, *, config: Path | None = None) -> Office:
         process="test",
     )
     callers = make_callers(ground)
-    return Office(make_administration(ground, callers), callers, make_usage(ground), telemetry)
+    administration = make_administration(ground, callers, models=checked_models(ground.settings))
+    return Office(administration, callers, make_usage(ground), telemetry)

@@ -88,6 +88,41 @@ async def test_keys_of_all_teams_are_listed_oldest_first() -> None:
     ]
 
 
+async def test_a_key_is_found_by_how_its_id_alone_begins() -> None:
+    office = Office()
+    for key_id in ("key_12345678", "key_12349999", "key_1234"):
+        await office.book.add_key(an_api_key(id=key_id, team="sales"), "hash")
+
+    for text, found in (
+        ("key_12345", "key_12345678"),
+        ("key_12349999", "key_12349999"),
+        ("key_1234", "key_1234"),
+    ):
+        assert (await office.administration.find_key("sales", text)).id == found
+
+
+async def test_a_beginning_that_several_ids_have_names_them() -> None:
+    office = Office()
+    for key_id in ("key_12345678", "key_12349999", "key_ffff9999"):
+        await office.book.add_key(an_api_key(id=key_id, team="sales"), "hash")
+
+    with pytest.raises(Conflict, match="key_12345678, key_12349999") as refused:
+        await office.administration.find_key("sales", "key_1234")
+
+    assert "key_ffff9999" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["key_123", "key_", "", "1234", "key_9999", "ey_12345678"])
+async def test_a_beginning_that_is_short_or_no_keys_finds_none(text: str) -> None:
+    office = Office()
+    await office.book.add_key(an_api_key(id="key_12345678", team="sales"), "hash")
+
+    with pytest.raises(NotFound, match="no key"):
+        await office.administration.find_key("sales", text)
+    with pytest.raises(NotFound, match="no key"):
+        await office.administration.find_key("art", "key_1234")
+
+
 @pytest.mark.parametrize("name", ["open", "admin"])
 async def test_a_team_of_the_gateways_own_is_not_made_or_changed_but_can_be_closed(name: str) -> None:
     office = Office()

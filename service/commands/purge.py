@@ -1,12 +1,16 @@
-"""`image-gateway purge` and `audit`: erasing a person, and what admins did."""
+"""`image-gateway purge`: erasing a person."""
 
 from typing import Annotated
 
 import typer
 
-from service.commands.surface import WHO, explain, fail, show_instant, show_table, with_state
+from service.commands.speech import explain, fail, make_command
+from service.commands.state import WHO, with_state
+
+app = make_command()
 
 
+@app.command()
 def purge(
     user: Annotated[str, typer.Option(help="A name, as keys and tokens have it, or a hash of the ledger.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
@@ -26,17 +30,3 @@ def purge(
     if not erased.found_anything:
         fail(f"nothing is known of '{user}' (hash {erased.user}): no key, no limit and no sum has changed.")
     explain(f"Erased {erased.user}: {erased.keys} keys revoked, {erased.entries} entries changed.")
-
-
-def audit(
-    limit: Annotated[int, typer.Option(help="How many acts.", min=1, max=10_000)] = 100,
-) -> None:
-    """Show what admins did, newest first; over HTTP too.
-
-    Example: `image-gateway audit --limit 20`
-    """
-    entries = with_state(lambda administration, _: administration.audit(limit))
-    show_table(
-        ("at", "who", "act", "target", "details"),
-        [(show_instant(entry.at_s), entry.who, entry.act, entry.target, entry.details) for entry in entries],
-    )

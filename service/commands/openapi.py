@@ -1,0 +1,19 @@
+"""`image-gateway openapi`: the description of the API, without a gateway that runs."""
+
+import orjson
+import typer
+
+from service.app import create_app
+from service.commands.speech import make_command
+from service.settings.variables import Settings
+from service.wiring.ground import Surroundings
+
+app = make_command()
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    surroundings = Surroundings(redis_url="", sandbox_url=None, public_url="", secrets=("",))
+    document = create_app(Settings.model_construct(), surroundings).openapi()
+    typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))

@@ -1,0 +1,18 @@
+"""`image-gateway sandbox`: the sandbox provider by itself."""
+
+import os
+import sys
+
+import typer
+
+from service.commands.speech import make_command
+
+app = make_command()
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def sandbox(context: typer.Context) -> None:
+    """Run the sandbox provider by itself; `image-gateway sandbox --help` shows its options."""
+    os.execv(sys.executable, [sys.executable, "-m", "service.sandbox", *context.args])  # noqa: S606 - replaces this process

@@ -1,0 +1,47 @@
+"""How commands are made and speak to a person.
+
+Answers go to standard output, explanations and errors to standard error. A failure is
+one line that says what would be right, and exit code 1.
+"""
+
+from datetime import UTC, date, datetime
+from typing import NoReturn
+
+import typer
+
+
+def make_group(text: str) -> typer.Typer:
+    """Return a group of commands with *text* as its help."""
+    return typer.Typer(help=text, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
+
+
+def make_command() -> typer.Typer:
+    """Return what one command is made with."""
+    return typer.Typer(add_completion=False)
+
+
+def explain(text: str) -> None:
+    """Tell a person something that is not the answer."""
+    typer.echo(text, err=True)
+
+
+def fail(message: str) -> NoReturn:
+    """End the command with a message."""
+    for line in message.splitlines():
+        typer.echo(f"error: {line}", err=True)
+    raise typer.Exit(1)
+
+
+def read_day(text: str | None) -> date | None:
+    """Return the day an option names."""
+    if text is None:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        fail(f"'{text}' is not a day. Write it as 2026-11-30.")
+
+
+def show_instant(at_s: int) -> str:
+    """Return an instant for a person; none for 0."""
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at_s else ""

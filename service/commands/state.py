@@ -1,0 +1,68 @@
+"""Work on the state that a command finds or opens; failures end the command."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TypeVar
+
+import typer
+
+from service.adapters.redis.advice import advise
+from service.commands.interrupts import tidied_up
+from service.commands.speech import fail
+from service.commands.surface import read_settings, warn_of_unknown_variables
+from service.domain.errors import GatewayError, StateUnavailable
+from service.gateway.administration import Administration
+from service.gateway.usage import Usage
+from service.serve.children import ChildFailed
+from service.serve.state import open_state
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
+from service.wiring.commands import open_administration
+from service.wiring.ground import Surroundings, check_redis_url
+
+WHO = "command line"
+"""How the audit names who acts here."""
+
+Answer = TypeVar("Answer")
+Opened = TypeVar("Opened")
+Open = Callable[[Settings, Surroundings], AbstractAsyncContextManager[Opened]]
+
+
+def with_state(work: Callable[[Administration, Usage], Awaitable[Answer]]) -> Answer:
+    """Return what *work* returns, done on the state that the settings name; failures end the command."""
+    return with_opened(open_administration, lambda opened: work(*opened))
+
+
+def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]) -> Answer:
+    """Return what *work* returns, done on what *open_* opens over the state that the settings name.
+
+    Failures end the command. Of the settings, what a command uses is checked.
+    """
+    settings = read_settings()
+    warn_of_unknown_variables()
+    try:
+        check_redis_url(settings)
+        with tidied_up():
+            return asyncio.run(_work(settings, open_, work))
+    except (SettingsError, ChildFailed, GatewayError) as error:
+        fail(str(error))
+    except BrokenPipeError:
+        # Whoever read our output has enough, as `head` does; what is left in the buffer is for nobody.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+
+
+async def _work(
+    settings: Settings, open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
+) -> Answer:
+    async with open_state(settings) as surroundings:
+        try:
+            async with open_(settings, surroundings) as opened:
+                return await work(opened)
+        except StateUnavailable as error:
+            raise SettingsError(
+                f"{advise(error.reason, surroundings.redis_url)} What was begun may be done."
+            ) from error

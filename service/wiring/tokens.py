@@ -1,0 +1,63 @@
+"""Tokens of an identity provider: which are believed, and where its keys are.
+
+Failure behaviour: nothing is asked here; keys that cannot be had are met by the first token.
+"""
+
+from contextlib import AsyncExitStack
+
+import httpx
+
+from service.adapters.jwks import JwksSource
+from service.adapters.jwt import AlgorithmsRefused, JwtVerifier, TokenRules
+from service.adapters.system import SystemClock
+from service.adapters.transport import open_transport
+from service.ports.callers import TokenVerifier
+from service.settings.problems import SettingsError
+from service.settings.variables import Settings
+from service.wiring.ground import Ground
+
+
+async def open_verifier(ground: Ground, stack: AsyncExitStack) -> TokenVerifier | None:
+    """Return what tells good tokens; nothing where none are taken."""
+    settings = ground.settings
+    if "jwt" not in settings.auth:
+        return None
+    transport = open_transport(settings.jwt.jwks, connections=2) if "://" in settings.jwt.jwks else None
+    client = await stack.enter_async_context(httpx.AsyncClient(transport=transport))
+    keys = JwksSource(settings.jwt.jwks, client=client, clock=ground.clock)
+    return JwtVerifier(rules=_token_rules(settings), keys=keys, clock=ground.clock)
+
+
+def check_tokens(settings: Settings) -> None:
+    """Check what is set of tokens, if they are taken; reads the file of keys if there is one.
+
+    Raises:
+        SettingsError: naming the setting and what would be right.
+    """
+    if "jwt" not in settings.auth:
+        return
+    try:
+        _token_rules(settings)
+    except AlgorithmsRefused as error:
+        raise SettingsError(f"GATEWAY_JWT__ALGORITHMS: {error}") from error
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_JWT: {error}") from error
+    try:
+        JwksSource(settings.jwt.jwks, client=httpx.AsyncClient(), clock=SystemClock()).check_file()
+    except OSError as error:
+        raise SettingsError(f"GATEWAY_JWT__JWKS: cannot read the file it names: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"GATEWAY_JWT__JWKS: {error}") from error
+
+
+def _token_rules(settings: Settings) -> TokenRules:
+    """Return which tokens are believed; raises `ValueError`."""
+    jwt = settings.jwt
+    return TokenRules(
+        issuer=jwt.issuer,
+        audience=tuple(part.strip() for part in jwt.audience.split(",")),
+        algorithms=tuple(part.strip() for part in jwt.algorithms.split(",")),
+        user_claim=jwt.user_claim,
+        team_claim=jwt.team_claim,
+        policy_claim=jwt.policy_claim,
+    )

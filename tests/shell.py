@@ -1,0 +1,96 @@
+"""The command line as an operator has it: with settings of its own, in this process or in one of its own."""
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from service.commands.root import cli
+from tests.processes import REPOSITORY
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command that has ended leaves."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shell:
+    """Runs commands on one data directory."""
+
+    data_dir: Path
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def run(self, *words: str, answer: str = "") -> Done:
+        """Run a command here, which costs no start of Python."""
+        away: dict[str, str | None] = dict.fromkeys(_foreign_variables())
+        result = CliRunner().invoke(
+            cli, words, input=answer, env=away | self._given(), catch_exceptions=False
+        )
+        return Done(result.exit_code, result.stdout, result.stderr)
+
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        """Start a command in a process of its own."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "service", *words],
+            env=self.environment(),
+            cwd=REPOSITORY,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run_apart(self, *words: str, answer: str = "") -> Done:
+        """Run a command in a process of its own."""
+        with self.start(*words) as process:
+            stdout, stderr = process.communicate(answer, timeout=30)
+        return Done(process.returncode, stdout, stderr)
+
+    def ask(self, *words: str) -> str:
+        """Return what a command that succeeds prints."""
+        done = self.run(*words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def refused(self, *words: str) -> str:
+        """Return what a command that fails says, in plain words and one line each."""
+        return check_refused(self.run(*words))
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment of a command."""
+        inherited = dict(os.environ)  # noqa: TID251 - the child needs PATH and the like
+        for name in _foreign_variables():
+            del inherited[name]
+        return inherited | self._given()
+
+    def _given(self) -> dict[str, str]:
+        # Patient enough for a busy machine.
+        patience = {"GATEWAY_REDIS_TIMEOUT_S": "2"}
+        return {"GATEWAY_DATA_DIR": str(self.data_dir), **patience, **dict(self.settings)}
+
+
+def check_refused(done: Done) -> str:
+    """Check that a command failed in plain words, one line each; return them."""
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    assert all(line.startswith("error: ") for line in done.stderr.splitlines())
+    return done.stderr
+
+
+def rows(text: str) -> list[dict[str, str]]:
+    """Return a table as a program reads it."""
+    return list(csv.DictReader(io.StringIO(text), delimiter="\t"))
+
+
+def _foreign_variables() -> list[str]:
+    return [name for name in os.environ if name.upper().startswith(("GATEWAY_", "OPENAI_"))]  # noqa: TID251 - to take them away

@@ -1,0 +1,279 @@
+"""How a command starts: what it loads, what its help says, and that Ctrl-C ends it at any moment without a fuss."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from importlib.util import find_spec
+from inspect import cleandoc
+from pathlib import Path
+from types import FrameType
+
+import pytest
+from typer.testing import CliRunner
+
+from service.commands.interrupts import tidied_up
+from service.commands.root import HELPS, cli, load
+from tests.processes import REPOSITORY, Valkey
+from tests.shell import Shell
+
+TIMED = (sys.executable, "-X", "importtime")
+"""Tells on standard error, line by line, every module that has been loaded."""
+MODULE = ("-m", "service")
+SCRIPT = (str(Path(sys.executable).with_name("image-gateway")),)
+OF_HELP = {
+    "annotated_doc",
+    "attr",
+    "markdown_it",
+    "mdurl",
+    "pygments",
+    "rich",
+    "service",
+    "shellingham",
+    "typer",
+}
+OF_SERVING = {
+    "PIL",
+    "aiohttp",
+    "fastapi",
+    "httpx",
+    "joserfc",
+    "obstore",
+    "openai",
+    "prometheus_client",
+    "starlette",
+    "structlog",
+    "uvicorn",
+    "uvloop",
+}
+ADMINISTRATION = [
+    ("keys", "create", "--team", "shop", "--user", "anna"),
+    ("keys", "list"),
+    ("teams", "list"),
+    ("policies", "list"),
+    ("policies", "set", "careful", "--models", "dall-e-3"),
+    ("usage", "show"),
+    ("usage", "export"),
+    ("cache", "stats"),
+    ("cache", "purge", "--older-than", "0d", "--yes"),
+    ("audit",),
+    ("purge", "--user", "anna", "--yes"),
+]
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Without a gateway, in a directory that is not there yet."""
+    return Shell(tmp_path / "data", (("GATEWAY_PORT", "0"),))
+
+
+@pytest.fixture
+def beside(tmp_path: Path, valkey: Valkey) -> Shell:
+    """Beside gateways that share a Valkey."""
+    given = {"GATEWAY_REDIS_URL": valkey.url, "GATEWAY_SECRETS": "a-secret-of-these-tests"}
+    return Shell(tmp_path, tuple(given.items()))
+
+
+def start(shell: Shell, *words: str, entry: tuple[str, ...] = MODULE) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [*TIMED, *entry, *words],
+        env=shell.environment(),
+        cwd=REPOSITORY,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def module_of(line: str) -> str:
+    return line.rpartition("|")[2].strip() if line.startswith("import time:") else ""
+
+
+def loaded_by(shell: Shell, *words: str) -> set[str]:
+    """Return all modules that a command that succeeds loads."""
+    with start(shell, *words) as process:
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 0, said
+    modules = [module_of(line) for line in said.splitlines()]
+    # Up to here Python starts by itself.
+    return set(modules[modules.index("site") + 1 :]) - {""}
+
+
+def packages_of(modules: set[str]) -> set[str]:
+    """Return the packages among *modules* that are not Python's own; some are tried and not there."""
+    packages = {name.partition(".")[0] for name in modules} - sys.stdlib_module_names
+    return {name for name in packages if find_spec(name)}
+
+
+def interrupt(process: "subprocess.Popen[str]") -> tuple[int, str]:
+    """Press Ctrl-C; return the exit code and what is said besides the modules that were loaded."""
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    return process.returncode, "\n".join(line for line in said.splitlines() if not module_of(line))
+
+
+def wait_for(process: "subprocess.Popen[str]", module: str) -> None:
+    assert process.stderr is not None
+    for line in process.stderr:
+        if module_of(line) == module:
+            return
+    raise AssertionError(f"{module} was not loaded")
+
+
+def test_help_loads_no_command_and_nothing_that_serves(shell: Shell) -> None:
+    modules = loaded_by(shell, "--help")
+
+    assert packages_of(modules) <= OF_HELP
+    assert {name for name in modules if name.startswith("service")} <= {
+        "service",
+        "service.commands",
+        "service.commands.root",
+    }
+
+
+@pytest.mark.parametrize("words", ADMINISTRATION, ids=" ".join)
+def test_administration_loads_nothing_that_serves(beside: Shell, words: tuple[str, ...]) -> None:
+    if words[0] == "purge":
+        beside.ask("keys", "create", "--team", "shop", "--user", "anna")
+
+    packages = packages_of(loaded_by(beside, *words))
+
+    assert {"typer", "redis", "pydantic_settings"} <= packages
+    assert packages & OF_SERVING == set()
+
+
+@pytest.mark.parametrize("name", HELPS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    first = cleandoc(load(name).help).split("\n\n")[0]
+
+    assert HELPS[name] == " ".join(first.splitlines())
+
+
+def test_every_command_is_in_the_list() -> None:
+    text = CliRunner().invoke(cli, ["--help"]).stdout
+
+    assert [name for name in HELPS if f" {name} " not in text] == []
+    assert CliRunner().invoke(cli, ["kesy"]).exit_code == 2
+    assert "'keys'" in CliRunner().invoke(cli, ["kesy"]).stderr
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(cli, ["--version"]).stdout == f"image-gateway {version('image-gateway')}\n"
+
+
+@pytest.mark.parametrize("entry", [MODULE, SCRIPT], ids=["module", "script"])
+@pytest.mark.parametrize("module", ["typer", "redis", "service.commands.state"])
+def test_ctrl_c_ends_a_command_that_is_being_loaded(
+    shell: Shell, module: str, entry: tuple[str, ...]
+) -> None:
+    with start(shell, "keys", "list", entry=entry) as process:
+        wait_for(process, module)
+        code, said = interrupt(process)
+
+    assert said == ""
+    assert code == 130
+
+
+@pytest.mark.parametrize("module", ["typer", "fastapi", "PIL"])
+def test_ctrl_c_ends_a_gateway_that_is_being_loaded(shell: Shell, module: str) -> None:
+    with start(shell, "serve") as process:
+        wait_for(process, module)
+        code, said = interrupt(process)
+
+    assert said == ""
+    assert code == 130
+
+
+def test_ctrl_c_closes_what_is_open_before_a_command_ends() -> None:
+    closed = []
+
+    async def work() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.Event().wait()
+        finally:
+            closed.append("connection")
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise AssertionError("ended at once")
+
+    before = signal.signal(signal.SIGINT, leave)
+    try:
+        with pytest.raises(KeyboardInterrupt), tidied_up():
+            asyncio.run(work())
+
+        assert closed == ["connection"]
+        assert signal.getsignal(signal.SIGINT) is leave
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("step", range(6))
+def test_ctrl_c_at_work_is_no_traceback_and_leaves_no_server_behind(shell: Shell, step: int) -> None:
+    with start(shell, "keys", "create", "--team", "shop", "--user", "anna") as process:
+        wait_for(process, "service.commands.state")
+        time.sleep(step * 0.04)
+        code, said = interrupt(process)
+
+    assert "Traceback" not in said
+    assert code in (0, 130)
+    # A server that was left behind would keep the lock of its directory.
+    assert shell.run("keys", "list").returncode == 0
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_ctrl_c_while_a_gateway_starts_is_no_traceback(shell: Shell, step: int) -> None:
+    with start(shell, "serve") as process:
+        wait_for(process, "service.app")
+        time.sleep(step * 0.12)
+        code, said = interrupt(process)
+
+    assert "Traceback" not in said
+    assert code in (0, 130)
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """Somebody who takes connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_redis(tmp_path: Path, silent: socket.socket) -> None:
+    port = silent.getsockname()[1]
+    given = {
+        "REDIS_URL": f"redis://127.0.0.1:{port}",
+        "REDIS_TIMEOUT_S": "5",
+        "SECRETS": "a-secret-of-these-tests",
+    }
+    shell = Shell(tmp_path, tuple((f"GATEWAY_{name}", value) for name, value in given.items()))
+
+    with shell.start("keys", "list") as process, silent.accept()[0]:
+        code, said = interrupt(process)
+
+    assert (code, said) == (130, "")
+
+
+def test_ctrl_c_ends_a_command_that_waits_for_a_gateway(tmp_path: Path, silent: socket.socket) -> None:
+    url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    shell = Shell(tmp_path, (("GATEWAY_URL", url), ("NO_PROXY", "*")))
+
+    with shell.start("generate", "a lighthouse", "--out", str(tmp_path)) as process, silent.accept()[0]:
+        code, said = interrupt(process)
+
+    assert (code, said) == (130, "")
+
+
+def test_ctrl_c_answers_a_question(shell: Shell) -> None:
+    with shell.start("purge", "--user", "anna") as process:
+        assert process.stderr is not None
+        asked = process.stderr.read(len("Erase 'anna'"))
+        code, _ = interrupt(process)
+
+    assert asked == "Erase 'anna'"
+    assert code == 130
