@@ -4,6 +4,7 @@ With pytest-xdist each file runs in one worker, so that a module's servers start
 `_DEAREST_FIRST` start first: a long file that starts last would keep one worker busy and the others idle.
 """
 
+import gc
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,6 +32,12 @@ _left_out: set[str] = set()
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put dear files first; the order within a directory stays."""
     items.sort(key=lambda item: _rank(item.path))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector the thousands of tests and modules that stay to the end anyway."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
