@@ -112,8 +112,11 @@ class OrderRunner:
         self.begin_drain()
         while self._orders:
             await asyncio.wait(set(self._orders))
-        for loop in self._loops:
-            loop.cancel()
+        while running := [loop for loop in self._loops if not loop.done()]:
+            # Again and again: a library may drop a cancellation, and the process must end all the same.
+            for loop in running:
+                loop.cancel()
+            await asyncio.wait(running, timeout=_LOOP_PAUSE_S)
         await self._group.__aexit__(kind, error, trace)
 
     def begin_drain(self) -> None:

@@ -271,6 +271,25 @@ async def test_a_loop_that_crashes_is_started_again_and_one_that_returns_is_not(
     assert [(crash.where, crash.id) for crash in telemetry.of(Crashed)] == [("loop", "crash")] * 2
 
 
+async def test_a_loop_that_drops_a_cancellation_is_cancelled_again() -> None:
+    dropped: list[bool] = []
+
+    async def loop() -> None:
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if dropped:
+                    raise
+                dropped.append(True)
+
+    async with open_runner() as runner:
+        runner.keep("loop", loop)
+        await until_idle()
+
+    assert dropped == [True]
+
+
 async def _after(delay_s: float, event: asyncio.Event) -> None:
     await asyncio.sleep(delay_s)
     event.set()

@@ -15,6 +15,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
+from service.adapters.redis.connections import CANCELLABLE, PlainConnection, TlsConnection
 from service.adapters.redis.url import Address
 
 Guide = Callable[[], Awaitable[Address]]
@@ -37,7 +38,9 @@ class ServerPool(BlockingConnectionPool):
             # It would lengthen the time-outs, and hands out connections the server has closed.
             "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         }
-        super().__init__(**(fixed | options))
+        opened = fixed | options
+        kind = opened.get("connection_class", Connection)
+        super().__init__(**opened | {"connection_class": CANCELLABLE.get(kind, kind)})
         try:
             self.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own
         except TypeError as error:
@@ -78,7 +81,7 @@ class ServerClient(Redis):
         await self.connection_pool.disconnect(inuse_connections=False)
 
 
-class GuidedConnection(Connection):
+class GuidedConnection(PlainConnection):
     """A connection that asks, each time it is opened, where it shall lead."""
 
     def __init__(self, *, guide: Guide, **options: Any) -> None:
@@ -92,7 +95,7 @@ class GuidedConnection(Connection):
         await super()._connect()  # type: ignore[no-untyped-call]  # redis-py's own
 
 
-class GuidedTlsConnection(GuidedConnection, SSLConnection):
+class GuidedTlsConnection(GuidedConnection, TlsConnection):
     """The same over TLS."""
 
 

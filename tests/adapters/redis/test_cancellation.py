@@ -75,6 +75,24 @@ class Storm:
         return "right" if [variant.image for variant in grant.ready] == [make_image(pool)] else "wrong"
 
 
+async def test_a_command_that_is_cancelled_at_any_step_ends_there(client: Redis) -> None:
+    """Otherwise a loop that is told to end goes on, and a deadline that passes at that moment bounds nothing."""
+    await client.ping()
+    swallowed = [steps for steps in range(60) if not await is_cancelled_after(client, steps)]
+
+    assert swallowed == []
+
+
+async def is_cancelled_after(client: Redis, steps: int) -> bool:
+    """Cancel a command after so many turns of the loop; whether it ended then, unless it was over before."""
+    command = asyncio.ensure_future(client.execute_command("PING"))  # noqa: TID251 - awaited below
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    is_over = not command.cancel()
+    await asyncio.wait([command])
+    return is_over or command.cancelled()
+
+
 @pytest.mark.slow
 async def test_a_storm_never_gives_an_answer_to_the_wrong_caller(distant: Redis) -> None:
     storm = Storm(open_book(distant, timeout_s=PATIENCE_S))

@@ -1,0 +1,49 @@
+"""Connections to Redis that a cancellation ends at any moment.
+
+redis-py sends within `asyncio.wait_for`. Up to Python 3.11 that drops a cancellation which arrives as the send
+ends (python/cpython#81839), and the task goes on as if nobody had cancelled it: a background loop never
+stops, and a deadline that passes at that moment bounds nothing.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from redis import exceptions
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+
+
+class CancellableSends(AbstractConnection):
+    """Sends within `asyncio.timeout` instead, in the same time."""
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        """Send as redis-py does; raises its `TimeoutError` after `socket_timeout`."""
+        timeout_s, self.socket_timeout = self.socket_timeout, None
+        try:
+            async with asyncio.timeout(timeout_s):
+                await super().send_packed_command(command, check_health)
+        except TimeoutError:
+            raise exceptions.TimeoutError("Timeout writing to socket") from None
+        finally:
+            self.socket_timeout = timeout_s
+
+
+class PlainConnection(CancellableSends, Connection):
+    """Over TCP."""
+
+
+class TlsConnection(CancellableSends, SSLConnection):
+    """Over TLS."""
+
+
+class SocketConnection(CancellableSends, UnixDomainSocketConnection):
+    """Over a unix socket."""
+
+
+CANCELLABLE: dict[type[AbstractConnection], type[AbstractConnection]] = {
+    Connection: PlainConnection,
+    SSLConnection: TlsConnection,
+    UnixDomainSocketConnection: SocketConnection,
+}
+"""Our connections by those of redis-py."""
