@@ -1,7 +1,7 @@
 """The entry point of the command line: `image-gateway …` and `python -m service …`.
 
 Failure behaviour: Ctrl-C ends a command at once, with exit code 130 and no traceback, also
-while its modules are loaded; what has something to tidy up says so to `commands/interrupts.py`.
+while its modules are loaded; what has something to tidy up says so to `serve/interrupts.py`.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Rules that the scripts in Redis follow and nobody else applies, in Python, and how often they are compared."""
+"""Rules that the scripts in Redis follow and nobody else applies, in Python, and how often a test compares them."""
 
 import pytest
 from _pytest.mark.structures import ParameterSet
@@ -11,6 +11,6 @@ def refund(arrival_us: int, now_us: int, weight: int, limit_per_min: int) -> int
     return max(arrival_us - weight * emission_us(limit_per_min), now_us)
 
 
-def seeds(quick: int, *, all_: int) -> list[int | ParameterSet]:
-    """Return seeds of random schedules: *quick* for every run of the suite, the rest for the whole of it."""
+def numbers(quick: int, *, all_: int) -> list[int | ParameterSet]:
+    """Return the numbers below *all_*: *quick* of them for every run of the suite, the rest for the whole of it."""
     return [*range(quick), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(quick, all_))]

@@ -16,8 +16,9 @@ from types import FrameType
 import pytest
 from typer.testing import CliRunner
 
-from service.commands.interrupts import tidied_up
 from service.commands.root import HELPS, cli, load
+from service.serve.interrupts import run_interruptible
+from tests.oracles import numbers
 from tests.processes import REPOSITORY, Valkey
 from tests.shell import Shell
 
@@ -204,8 +205,8 @@ def test_ctrl_c_closes_what_is_open_before_a_command_ends() -> None:
 
     before = signal.signal(signal.SIGINT, leave)
     try:
-        with pytest.raises(KeyboardInterrupt), tidied_up():
-            asyncio.run(work())
+        with pytest.raises(KeyboardInterrupt), asyncio.Runner() as runner:
+            run_interruptible(runner, work())
 
         assert closed == ["connection"]
         assert signal.getsignal(signal.SIGINT) is leave
@@ -213,7 +214,7 @@ def test_ctrl_c_closes_what_is_open_before_a_command_ends() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize("step", range(6))
+@pytest.mark.parametrize("step", numbers(2, all_=6))
 def test_ctrl_c_at_work_is_no_traceback_and_leaves_no_server_behind(shell: Shell, step: int) -> None:
     with start(shell, "keys", "create", "--team", "shop", "--user", "anna") as process:
         wait_for(process, "service.commands.state")
@@ -226,7 +227,7 @@ def test_ctrl_c_at_work_is_no_traceback_and_leaves_no_server_behind(shell: Shell
     assert shell.run("keys", "list").returncode == 0
 
 
-@pytest.mark.parametrize("step", range(4))
+@pytest.mark.parametrize("step", numbers(1, all_=4))
 def test_ctrl_c_while_a_gateway_starts_is_no_traceback(shell: Shell, step: int) -> None:
     with start(shell, "serve") as process:
         wait_for(process, "service.app")

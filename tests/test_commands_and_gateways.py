@@ -50,6 +50,7 @@ def test_with_other_secrets_than_the_gateways_nothing_is_done(office: Office, wo
     assert office.admin.get("/admin/audit").json() == before
 
 
+@pytest.mark.slow
 def test_secrets_are_rotated_under_commands(tmp_path: Path) -> None:
     with run_valkey() as valkey:
 

@@ -1,7 +1,6 @@
 """`image-gateway serve`: the gateway itself."""
 
 from service.adapters.logs import configure_logs
-from service.commands.interrupts import tidied_up
 from service.commands.speech import explain, fail, make_command
 from service.commands.surface import read_settings, warn_of_unknown_variables
 from service.serve.children import ChildFailed
@@ -20,7 +19,6 @@ def serve() -> None:
     configure_logs(settings.log_level)
     try:
         check_settings(settings)
-        with tidied_up():
-            serve_until_stopped(settings, explain)
+        serve_until_stopped(settings, explain)
     except (SettingsError, ChildFailed) as error:
         fail(str(error))

@@ -10,13 +10,13 @@ from typing import TypeVar
 import typer
 
 from service.adapters.redis.advice import advise
-from service.commands.interrupts import tidied_up
 from service.commands.speech import fail
 from service.commands.surface import read_settings, warn_of_unknown_variables
 from service.domain.errors import GatewayError, StateUnavailable
 from service.gateway.administration import Administration
 from service.gateway.usage import Usage
 from service.serve.children import ChildFailed
+from service.serve.interrupts import run_interruptible
 from service.serve.state import open_state
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
@@ -45,8 +45,8 @@ def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
     warn_of_unknown_variables()
     try:
         check_redis_url(settings)
-        with tidied_up():
-            return asyncio.run(_work(settings, open_, work))
+        with asyncio.Runner() as runner:
+            return run_interruptible(runner, _work(settings, open_, work))
     except (SettingsError, ChildFailed, GatewayError) as error:
         fail(str(error))
     except BrokenPipeError:

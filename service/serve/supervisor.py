@@ -13,6 +13,7 @@ import uvloop
 from service.app import create_app
 from service.serve.directory import locked, prepare_directory, secrets_of
 from service.serve.greeting import write_greeting
+from service.serve.interrupts import run_interruptible
 from service.serve.sandbox import run_sandbox
 from service.serve.server import bound_socket, make_server
 from service.serve.valkey import embedded_valkey
@@ -28,7 +29,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         ChildFailed: the server or a child did not start; what was started is stopped.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, announce))
+        run_interruptible(runner, _serve(settings, announce))
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:

@@ -133,6 +133,7 @@ async def test_what_one_replica_made_is_a_hit_in_the_other_and_served_by_it(
     assert await sandbox.count_painted() == 2
 
 
+@pytest.mark.slow
 async def test_a_killed_maker_is_replaced_once_its_claim_has_expired(
     replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient, redis: Redis
 ) -> None:

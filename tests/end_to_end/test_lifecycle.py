@@ -133,6 +133,7 @@ def test_a_second_gateway_on_the_same_directory_says_so_and_goes(
     assert httpx.get(f"{standing.url}/livez", trust_env=False).status_code == 200
 
 
+@pytest.mark.slow
 def test_children_that_die_are_started_again(standing: Gateway) -> None:
     for child in children_of(standing):
         child.kill()
@@ -178,6 +179,7 @@ async def test_a_caller_that_leaves_mid_order_finds_its_images_later(
     assert await sandbox.count_painted() == 2
 
 
+@pytest.mark.slow
 async def test_a_restart_keeps_limits_cache_and_links(
     sandbox: SandboxHandle, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:

@@ -314,6 +314,7 @@ def test_a_large_picture_that_is_found_damaged_on_the_way_is_gone_the_next_time(
     check_gone(link)
 
 
+@pytest.mark.slow
 def test_links_are_good_while_redis_is_away(
     tenants: Tenants, clients: dict[str, httpx.Client], prompt: str
 ) -> None:

@@ -28,7 +28,7 @@ from tests.adapters.redis.orders import (
     settle,
     snapshot,
 )
-from tests.oracles import seeds
+from tests.oracles import numbers
 
 USER, KEY, CLAN = ("user", "u1"), ("key", "k1"), ("team", TEAM)
 DAY, FLIGHT, BUDGET = Resource.IMAGES_PER_DAY, Resource.IMAGES_IN_FLIGHT, Resource.BUDGET_PER_MONTH
@@ -77,7 +77,7 @@ class Oracle:
             self.settled[BUDGET, scope] += paid * COST
 
 
-@pytest.mark.parametrize("seed", seeds(5, all_=50))
+@pytest.mark.parametrize("seed", numbers(5, all_=50))
 async def test_every_limit_of_every_scope_is_exact(book: RedisOrderBook, redis: Redis, seed: int) -> None:
     """Twenty schedules a seed, each with scopes and amounts of its own."""
     dice = random.Random(seed)

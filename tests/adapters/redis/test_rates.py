@@ -20,7 +20,7 @@ from service.domain.errors import LimitState, RateLimited
 from service.domain.limits import Limit
 from service.ports.state import Ask
 from tests.adapters.redis.orders import TEAM, make_ask, settle
-from tests.oracles import refund, seeds
+from tests.oracles import numbers, refund
 
 STEPS = 150
 LIMITS = (
@@ -54,7 +54,7 @@ class Oracle:
             self.arrivals_us[limit] -= pause_us
 
 
-@pytest.mark.parametrize("seed", seeds(4, all_=20))
+@pytest.mark.parametrize("seed", numbers(4, all_=20))
 async def test_the_script_decides_as_the_rule_does(book: RedisOrderBook, redis: Redis, seed: int) -> None:
     dice = random.Random(seed)
     oracle = Oracle()
