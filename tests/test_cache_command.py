@@ -91,6 +91,7 @@ def test_a_mistake_purges_nothing(shell: Shell, words: tuple[str, ...], hint: st
     assert hint in shell.refused(*words)
 
 
+@pytest.mark.slow
 def test_there_need_be_no_gateway(tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = tmp_path_factory.mktemp("alone")
     with open_office(directory) as office:

@@ -254,6 +254,7 @@ def test_two_commands_at_once_wait_for_each_other(alone: Shell) -> None:
     assert len(rows(alone.ask("keys", "list", "--team", "shop"))) == 4
 
 
+@pytest.mark.slow
 def test_a_gateway_waits_for_a_command_and_no_longer(alone: Shell) -> None:
     alone.data_dir.mkdir()
     with (alone.data_dir / "lock").open("w") as lock:

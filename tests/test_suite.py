@@ -29,7 +29,7 @@ OPTIONS = (
 )
 
 
-@pytest.mark.parametrize("parallel", [(), ("-n", "2")])
+@pytest.mark.parametrize("parallel", [("-n", "2"), pytest.param((), marks=pytest.mark.slow)])
 def test_what_is_left_out_is_listed_by_name(pytester: pytest.Pytester, parallel: tuple[str, ...]) -> None:
     pytester.makepyfile(test_some=SLOW, test_others=SLOW)
 

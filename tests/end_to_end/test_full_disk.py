@@ -4,6 +4,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import httpx
+import pytest
 
 from tests.adapters.disks import small_disk
 from tests.http.house import GENERATIONS, check_error, open_house, until
@@ -43,6 +44,7 @@ def test_a_full_disk_costs_nothing_and_is_over_when_there_is_room(tmp_path: Path
             assert ask(house.client, f"{prompt} b64", "b64_json").headers["x-cache"] == "miss"
 
 
+@pytest.mark.slow
 def test_deleting_makes_room_on_a_full_disk(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         store_url = (disk.path / "files").as_uri()

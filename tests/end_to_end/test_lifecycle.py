@@ -109,6 +109,7 @@ def test_sigkill_leaves_no_orphan(tmp_path: Path) -> None:
         assert not still_running(children)
 
 
+@pytest.mark.slow
 def test_a_second_gateway_on_the_same_directory_says_so_and_goes(
     standing: Gateway, standing_dir: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_what_an_order_has_while_it_waits_for_the_rest_stays(tmp_path: Path) -> 
         assert [follow(link).status_code for link in links] == [200, 200]
 
 
+@pytest.mark.slow
 def test_what_is_deleted_goes_from_the_disk_and_nothing_else(tmp_path: Path) -> None:
     with open_house(tmp_path, sweep_s=0.2) as house:
         house.behave(paint="flat")

@@ -14,6 +14,8 @@ from tests.http.house import GENERATIONS, House, check_error, digest_of, open_ho
 from tests.http.tenants import follow, order
 from tests.s3_server import READER, S3Server
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def prefix() -> str:
@@ -106,7 +108,6 @@ def test_a_deleted_picture_is_redirected_to_no_more(redirecting: House, prompt: 
     assert follow(link.copy_set_param("exp", "1")).status_code == 403
 
 
-@pytest.mark.slow
 def test_a_store_that_hangs_costs_nothing(house: House, s3: S3Server, prompt: str) -> None:
     """The first order after it hangs is paid for and cannot be kept; from then on it is known before paying."""
     link = order(house.client, f"{prompt}, before")

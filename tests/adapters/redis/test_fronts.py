@@ -17,6 +17,8 @@ from tests.adapters.redis.orders import make_ask, open_book, read_holds, reason_
 from tests.processes import Valkey
 from tests.redis_servers import Cluster, port_of, run_cluster, run_server, run_watched
 
+pytestmark = pytest.mark.slow
+
 PASSWORD = "p@ss/word"
 QUOTED = "p%40ss%2Fword"
 

@@ -133,6 +133,7 @@ async def test_a_quiet_channel_is_not_a_broken_one(redis_url: str, redis: Redis,
     assert before["id"] == after["id"]
 
 
+@pytest.mark.slow
 async def test_a_listener_leaves_a_server_of_the_cluster_that_hangs_or_dies(tmp_path: Path) -> None:
     """Wherever it listens, it hears what any server publishes."""
     with run_cluster(tmp_path, settings={"cluster-require-full-coverage": "no"}) as cluster:
@@ -152,6 +153,7 @@ async def test_a_listener_leaves_a_server_of_the_cluster_that_hangs_or_dies(tmp_
             assert await next_news() == (POOL, 7)
 
 
+@pytest.mark.slow
 async def test_a_listener_follows_the_primary(tmp_path: Path) -> None:
     with run_watched(tmp_path) as watched:
         async with listening_anywhere(watched.url) as next_news:
