@@ -57,7 +57,7 @@ FILE_HEADER = """\
 ## Configuration file
 
 `GATEWAY_CONFIG` names a TOML file. It takes precedence over policies and teams set by commands or `/admin`, and those
-that it declares can be changed only there. Mistakes are reported with their line.
+that it declares can be changed only there. Mistakes are reported with their place.
 
 ```toml
 [backend]

@@ -26,8 +26,8 @@ def test_files_and_secret_are_where_they_are(tmp_path: Path) -> None:
         GATEWAY_STORE_ENDPOINT="http://minio:9000",
     )
 
-    assert f"pictures in {tmp_path}/files, secret in {tmp_path}/secret" in local
-    assert "pictures in s3://pictures/shop at http://minio:9000, secrets from GATEWAY_SECRETS" in remote
+    assert f"images in {tmp_path}/files, secret in {tmp_path}/secret" in local
+    assert "images in s3://pictures/shop at http://minio:9000, secrets from GATEWAY_SECRETS" in remote
     assert str(tmp_path) not in remote
     assert SECRET not in local + remote
 

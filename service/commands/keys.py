@@ -1,12 +1,13 @@
 """`image-gateway keys`: make, list and revoke API keys."""
 
 import re
+import sys
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 import typer
 
-from service.commands.speech import explain, fail, make_group, show_instant
+from service.commands.speech import explain, fail, make_group, show_day, show_instant
 from service.commands.state import WHO, with_state
 from service.commands.surface import read_settings
 from service.commands.table import show_table
@@ -72,6 +73,8 @@ def list_keys(
         return [(key, administration.has_its_secret(key)) for key in keys]
 
     keys = with_state(look)
+    # A terminal has room for days.
+    show = show_day if sys.stdout.isatty() else show_instant
     show_table(
         ("id", "team", "user", "role", "policy", "key", "created", "expires", "secret"),
         [
@@ -82,8 +85,8 @@ def list_keys(
                 key.role,
                 key.policy,
                 key.hint,
-                show_instant(key.created_s),
-                show_instant(key.expires_s) or "never",
+                show(key.created_s),
+                show(key.expires_s) or "never",
                 {True: "listed", False: "lost", None: None}[has_secret],
             )
             for key, has_secret in keys

@@ -45,3 +45,8 @@ def read_day(text: str | None) -> date | None:
 def show_instant(at_s: int) -> str:
     """Return an instant for a person; none for 0."""
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at_s else ""
+
+
+def show_day(at_s: int) -> str:
+    """Return the day of an instant; none for 0."""
+    return show_instant(at_s)[:10]

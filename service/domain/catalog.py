@@ -179,7 +179,7 @@ def parse_catalog(text: str, overrides: Mapping[str, Mapping[str, Any]] | None =
         if name not in entries and "family" not in entry:
             near = suggest(name, document["models"])
             raise CatalogError(
-                f"models.{name}: family must be one of {', '.join(families)} in a new model{near}"
+                f"models.{name}: family is missing: one of {', '.join(families)} in a new model{near}"
             )
         entries[name] = _merge(entries.get(name, {}), entry)
     models = {name: _parse_model(name, entry, families) for name, entry in entries.items()}
@@ -264,7 +264,10 @@ def _check_bridges(catalog: Catalog) -> None:
             raise CatalogError(f"defaults: there is no model {name}")
     for model in catalog.models.values():
         target = catalog.models.get(model.bridge.to) if model.bridge else None
-        if model.bridge and (target is None or target.bridge is not None):
+        if model.bridge and target is None:
+            near = suggest(model.bridge.to, catalog.models)
+            raise CatalogError(f"models.{model.name}.bridge.to: there is no model {model.bridge.to}{near}")
+        if model.bridge and target and target.bridge is not None:
             raise CatalogError(
                 f"models.{model.name}.bridge.to: {model.bridge.to} must be a model without a bridge"
             )

@@ -34,7 +34,7 @@ def write_greeting(settings: Settings, surroundings: Surroundings) -> str:
     )
     return f"""Image Gateway is ready at {url}
   backend  {backend}
-  state    {state}, pictures in {files}, {secrets}
+  state    {state}, images in {files}, {secrets}
   callers  {_write_callers(settings)}
   page     {url}/      docs  {url}/docs      metrics  {url}/metrics
 {_write_key(settings)}  try      curl {url}/v1/images/generations {_credentials(settings)}-H 'Content-Type: application/json' \\

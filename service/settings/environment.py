@@ -29,6 +29,15 @@ _OTHERS = (*(f"{name.upper()}_FILE" for name in _SECRETS), "URL", "KEY")
 """Variables that are no settings: files of secrets, and what `image-gateway generate` reads."""
 
 
+_PROVIDER = ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+_OLD_NAMES = {
+    "OPENAI_API_BASE": "OPENAI_BASE_URL",
+    "OPENAI_KEY": "OPENAI_API_KEY",
+    "OPENAI_ORGANIZATION": "OPENAI_ORG_ID",
+}
+"""Names of earlier SDKs, and what they are now (openai 0.28, README)."""
+
+
 def load_settings(environment: Mapping[str, str]) -> Settings:
     """Read the settings from *environment* and the file it names.
 
@@ -53,16 +62,28 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Return `GATEWAY_*` variables that mean nothing: most likely misspelt."""
+    """Return variables that are most likely misspelt: unknown `GATEWAY_*`, and names near a provider's variable."""
     known = {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
     known |= {f"GATEWAY_{name}" for name in _OTHERS}
-    return sorted(
+    ours = (
         name for name in environment if name.startswith("GATEWAY_") and name.partition("__")[0] not in known
     )
+    # Other `OPENAI_*` variables are an SDK's.
+    theirs = (
+        name
+        for name in environment
+        if name.startswith("OPEN") and name not in _PROVIDER and nearest_variable(name) is not None
+    )
+    return sorted([*ours, *theirs])
 
 
 def nearest_variable(name: str) -> str | None:
     """Return the variable that an unknown one is most likely meant to be, if one is near."""
+    if not name.startswith("GATEWAY_"):
+        if name in _OLD_NAMES:
+            return _OLD_NAMES[name]
+        near = get_close_matches(name, _PROVIDER, n=1, cutoff=0.88)
+        return near[0] if near else None
     # What all begin with would make any two look alike.
     near = get_close_matches(name.removeprefix("GATEWAY_"), [*_names(), *_OTHERS], n=1, cutoff=0.7)
     return f"GATEWAY_{near[0]}" if near else None

@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     hosts must be public, or the provider's own.
     """
     retention_s: int = Field(0, ge=0)
-    """Seconds an image is kept; 0 keeps it forever."""
+    """Seconds an image is kept, but at least `GATEWAY_DEADLINE_S`; 0 keeps it forever."""
     retention_bytes: int = Field(0, ge=0)
     """Total size of the images of all teams; above it the oldest images are deleted. 0 sets no bound."""
     sweep_s: float = Field(60.0, gt=0, le=3600)

@@ -333,6 +333,12 @@ def test_misspelt_variables_are_found() -> None:
     assert unknown_variables(given) == ["GATEWAY_IMAGES_PER_MIN", "GATEWAY_PORT_FILE", "GATEWAY_PROT"]
 
 
+def test_of_the_providers_variables_only_those_near_ours_are_unknown() -> None:
+    given = ["OPENAI_BASEURL", "OPENAI_LOG", "OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_API_BASE"]
+
+    assert unknown_variables(dict.fromkeys(given, "")) == ["OPENAI_API_BASE", "OPENAI_BASEURL"]
+
+
 @pytest.mark.parametrize(
     ("misspelt", "meant"),
     [
@@ -343,6 +349,13 @@ def test_misspelt_variables_are_found() -> None:
         ("GATEWAY_JWTS__ISSUER", "GATEWAY_JWT__ISSUER"),
         ("GATEWAY_COLOUR", None),
         ("GATEWAY_OPENAI_KEY", None),
+        ("OPENAI_BASEURL", "OPENAI_BASE_URL"),
+        ("OPENAI_APIKEY", "OPENAI_API_KEY"),
+        ("OPEN_API_KEY", "OPENAI_API_KEY"),
+        ("OPENAI_API_BASE", "OPENAI_BASE_URL"),
+        ("OPENAI_ORGANIZATION", "OPENAI_ORG_ID"),
+        ("OPENAI_LOG", None),
+        ("OPENAI_WEBHOOK_SECRET", None),
     ],
 )
 def test_a_misspelt_variable_has_a_nearest_only_where_one_is_near(misspelt: str, meant: str | None) -> None:

@@ -133,7 +133,7 @@ def test_an_operator_adds_a_model_with_a_family() -> None:
 @pytest.mark.parametrize(
     ("name", "entry", "says"),
     [
-        ("new", {"released": date(2026, 1, 1)}, "family must be one of gpt-image, gpt-image-1, dall-e"),
+        ("new", {"released": date(2026, 1, 1)}, "family is missing: one of gpt-image, gpt-image-1, dall-e"),
         ("new", {"family": "gpt-image"}, "released"),
         ("new", {"family": ["gpt-image"]}, "family must be one of"),
         ("new", {"family": "dall-e", "released": date(2026, 1, 1)}, "sizes"),
@@ -181,7 +181,7 @@ def test_an_operator_adds_a_model_with_a_family() -> None:
             "default must be a string or a whole number",
         ),
         ("gpt-image-2", {"bridge": {"keeps_unmasked": True}}, "bridge.to is missing: a string"),
-        ("gpt-image-2", {"bridge": {"to": "nowhere"}}, "bridge.to: nowhere must be a model without a bridge"),
+        ("gpt-image-2", {"bridge": {"to": "nowhere"}}, "bridge.to: there is no model nowhere"),
         (
             "gpt-image-2",
             {"bridge": {"to": "dall-e-3"}},

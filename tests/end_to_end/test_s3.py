@@ -162,7 +162,7 @@ def test_wrong_credentials_are_found_out_by_the_first_order(
             f"{settings['store_url']} at {s3.endpoint}",
         )
         assert "GATEWAY_STORE_SECRET_ACCESS_KEY" in failed["advice"]
-        assert f"pictures in {failed['store']}" in log
+        assert f"images in {failed['store']}" in log
         ready = house.client.get("/readyz?verbose")
         assert (ready.status_code, ready.json()["status"], ready.json()["store"]) == (200, "ok", "failing")
         metrics = house.client.get("/metrics").text

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import httpx
 
-from service.adapters.openai.redaction import redact
+from service.adapters.openai.redaction import hide_keys, redact
 from service.domain.errors import Billing, CallFailure, FailureKind
 
 NO_TLS = "no TLS"
@@ -126,7 +126,7 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
     return CallFailure(
         kind=row.kind,
         billing=Billing.NOT_BILLED,
-        message=_OURS.get(row.kind) or error["message"][:1000],
+        message=_OURS.get(row.kind) or hide_keys(error["message"][:1000]),
         status=status,
         code=_text(error.get("code")),
         type=_text(error.get("type")),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.adapters.openai.redaction import HIDDEN, redact, without
+from service.adapters.openai.redaction import HIDDEN, hide_keys, redact, without
 
 RANDOM = "Zm9vYmFyYmF6cXV4MTIz"
 
@@ -74,3 +74,15 @@ def test_words_that_repeat_some_of_a_prompt_are_not_told_at_all(said: str, promp
 
 def test_words_that_repeat_nothing_of_a_prompt_are_told() -> None:
     assert without("Quota exceeded", secrets=[], prompt="a heron at dusk") == "Quota exceeded"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("Bad prompt; key Bearer sk-proj-abcdefgh", f"Bad prompt; key Bearer {HIDDEN}"),
+        ("Incorrect API key provided: abcd1234.", f"Incorrect API key provided: {HIDDEN}"),
+        ("Give key-value pairs. Request req_0123456789abcdef, sk-8", None),
+    ],
+)
+def test_a_caller_is_told_everything_but_keys(said: str, told: str | None) -> None:
+    assert hide_keys(said) == (told or said)
