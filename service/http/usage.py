@@ -1,4 +1,4 @@
-"""`GET /v1/usage`: what a caller has spent, and what is left of each of its limits. Costs nothing, counts nowhere."""
+"""`GET /v1/usage`: a caller's spending, and the rest of each of its limits. Costs nothing, counts nowhere."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime

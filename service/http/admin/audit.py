@@ -1,4 +1,4 @@
-"""`/admin/audit`: what admins did, read and never changed. 503 while it cannot be read."""
+"""`/admin/audit`: the acts of admins, read and never changed. 503 while they cannot be read."""
 
 from typing import Literal
 

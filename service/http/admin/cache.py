@@ -1,4 +1,4 @@
-"""`/admin/cache`: what is kept, counted and purged."""
+"""`/admin/cache`: count and purge stored images."""
 
 import re
 from typing import Literal
@@ -119,7 +119,7 @@ def _answer(purged: Purged, *, dry_run: bool) -> PurgeResult:
 
 
 def _read_marks(request: Request) -> dict[str, str]:
-    """Return the query; an empty mark is none, and a slip must not purge more."""
+    """Return the query; an empty mark counts as absent, and a slip must not purge more."""
     query = read_query(request, _PURGE_NAMES)
     empty = next((name for name in request.query_params if name not in query), None)
     if empty is not None:

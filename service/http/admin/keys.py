@@ -1,4 +1,4 @@
-"""`/admin/keys`: made, listed and revoked; only the answer to its creation shows a key."""
+"""`/admin/keys`: create, list and revoke; only the answer to its creation shows a key."""
 
 from typing import Any, Literal
 

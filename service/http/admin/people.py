@@ -1,4 +1,4 @@
-"""`/admin/people`: erased on request."""
+"""`/admin/people`: erase a person on request."""
 
 from typing import Literal
 

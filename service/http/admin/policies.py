@@ -1,4 +1,4 @@
-"""`/admin/policies`: made, replaced, removed and listed."""
+"""`/admin/policies`: create, replace, remove and list."""
 
 from typing import Annotated, Literal
 
