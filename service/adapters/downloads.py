@@ -184,7 +184,7 @@ def _open_transport(
             connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=2**20
         )
 
-    # Without TLS settings of its own, it would load every certificate of the system.
+    # With *verify* given, it does not load every certificate of the system itself.
     return AiohttpTransport(verify=tls, client=open_session)
 
 
@@ -193,7 +193,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def is_inside(address: IPv4Address | IPv6Address) -> bool:
-    """Tell if an address is inside a network or names a group, rather than a public machine."""
+    """Tell if an address may belong to a host, ours or public, and not to one machine's inside or a group."""
     if address in _METADATA or any(address in tunnel for tunnel in _TUNNELS):
         return False
     if isinstance(address, IPv6Address):

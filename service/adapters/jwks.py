@@ -33,7 +33,7 @@ _LARGEST_KEY_SET_BYTES = 1024 * 1024
 _MOST_KEYS = 100
 _FIRST_PAUSE_S = 1.0
 """Between two attempts to get the first keys: no token is accepted meanwhile."""
-# A compressed answer is then no JSON, and cannot be a bomb either.
+# An answer that is compressed all the same is then no JSON, and cannot be a bomb.
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "image-gateway"}
 _log = logging.getLogger(__name__)
 

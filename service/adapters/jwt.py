@@ -52,7 +52,7 @@ _NOT_VALID = {
 
 
 class AlgorithmsRefused(ValueError):
-    """An algorithm is unknown, or cannot tell one signer from another."""
+    """An algorithm is unknown, or symmetric: everyone with its key could sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -290,20 +290,20 @@ class Settings(BaseSettings):
 
     @property
     def is_open(self) -> bool:
-        """Whether callers need no credentials."""
+        """Tell if callers need no credentials."""
         return self.auth == "open"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach the gateway."""
+        """Tell if only this machine can reach the gateway."""
         return is_loopback(self.host)
 
     @property
     def uses_sandbox(self) -> bool:
-        """Whether pictures are painted fakes.
+        """Tell if the sandbox paints the images.
 
         Raises:
-            SettingsError: there is no provider, and the sandbox may not stand in by itself.
+            SettingsError: no provider is set, and the sandbox may not stand in by itself.
         """
         if self.sandbox:
             return True
@@ -318,7 +318,7 @@ class Settings(BaseSettings):
 
     @property
     def store_options(self) -> dict[str, str]:
-        """What is set of an S3 store, under the names the store knows."""
+        """The settings of an S3 store, under the store's own names."""
         options = {
             "endpoint": self.store_endpoint,
             "region": self.store_region,

@@ -323,7 +323,7 @@ def _record_key(team: str, idempotency: Idempotency | None) -> str:
 
 
 def _mark(pool: str) -> str:
-    """Return the first field of every variant of *pool*: more than a key separates tenants."""
+    """Return the beginning of every variant of *pool*: more than a key separates tenants."""
     return orjson.dumps({"pool": pool}).decode().removesuffix("}") + ","
 
 
