@@ -327,7 +327,7 @@ class ObjectStore:
 
     def _note_failure(self, error: BaseException) -> None:
         if not isinstance(error, StoreUnavailable):
-            # Nobody has told yet.
+            # Not reported yet.
             self._tell(error)
         if not self._failed:
             reason = _reason_of(error)

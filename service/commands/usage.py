@@ -21,14 +21,14 @@ app = make_group("What was spent, by day, team, user, model and outcome.")
 
 
 class Format(StrEnum):
-    """How to write it."""
+    """The format of an export."""
 
     CSV = "csv"
     JSON = "json"
 
 
 class Group(StrEnum):
-    """What to add up by."""
+    """The column to group by."""
 
     DAY = "day"
     TEAM = "team"

@@ -10,8 +10,8 @@ Owns the error classes and the `CallFailure` value; does not own HTTP statuses
     ├── PermissionDenied      known credentials that may not do this
     ├── ModelNotAllowed       a policy does not allow the asked model
     ├── PriceUnknown          money is limited and the model has no price
-    ├── NotFound              an admin names what is not there
-    ├── Conflict              an admin's act that what is there forbids
+    ├── NotFound              an admin names a missing key, policy or team
+    ├── Conflict              an admin's act that the present state forbids
     ├── RateLimited           a limit of one of the caller's policies has no room
     ├── IdempotencyMismatch   an `Idempotency-Key` came again with another order
     ├── OrderUnderWay         the order of this `Idempotency-Key` is still being worked on

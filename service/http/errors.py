@@ -314,4 +314,4 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
 )
 
 HANDLED = (GatewayError, Refusal, HTTPException)
-"""What the application's exception handler is registered for."""
+"""Exceptions for which the application's exception handler is registered."""

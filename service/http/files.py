@@ -46,7 +46,7 @@ class Models(BaseModel):
 
 
 class ImageInfo(BaseModel):
-    """Where a stored image comes from."""
+    """The origin of a stored image."""
 
     object: Literal["image"] = "image"
     name: str

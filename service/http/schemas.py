@@ -81,7 +81,7 @@ def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 class ImageReference(BaseModel):
-    """A picture inside JSON: a data URL."""
+    """An image inside JSON: a data URL."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -105,7 +105,7 @@ class ImageData(BaseModel):
 
 
 class PartialError(BaseModel):
-    """Why the image *index* of a partial answer (`Prefer: return=partial`) is missing."""
+    """The reason why the image *index* of a partial answer (`Prefer: return=partial`) is missing."""
 
     index: int
     message: str
@@ -129,7 +129,7 @@ class ImagesResponse(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong and, in the message, what would be right."""
+    """The failure and, in the message, a correct value."""
 
     message: str
     type: str

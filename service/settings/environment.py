@@ -1,6 +1,6 @@
-"""Reading the settings: the environment, the files its `*_FILE` variables name, and the configuration file.
+"""Read the settings: the environment, the files its `*_FILE` variables name, and the configuration file.
 
-Failure behaviour: closed. All that is wrong is told at once, a line each, and nothing is
+Failure behaviour: closed. All faults are reported at once, a line each, and nothing is
 guessed; an empty variable is an unset one.
 """
 

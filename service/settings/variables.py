@@ -1,7 +1,7 @@
-"""Every setting an operator can give as a variable, with its unit, its default and the reason for it.
+"""Declare every setting an operator can give as a variable, with its unit, its default and the reason for it.
 
 `GATEWAY_*` variables (nested with `__`), and the provider's own as its SDKs read them.
-Owns what each may be and which go together; `environment.py` reads them.
+Owns the values of each and their combinations; `environment.py` reads them.
 """
 
 import re

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class Removed(BaseModel):
-    """What is gone."""
+    """The confirmation of a removal."""
 
     object: str
     id: str

@@ -19,7 +19,7 @@ router = make_router()
 
 
 class TeamCache(BaseModel):
-    """What one team keeps."""
+    """The stored images of one team."""
 
     object: Literal["team_cache"] = "team_cache"
     team: str
@@ -31,14 +31,14 @@ class TeamCache(BaseModel):
 
 
 class TeamCacheList(BaseModel):
-    """What every team keeps. Bytes that two teams share are counted for each."""
+    """The stored images of every team. Bytes that two teams share are counted for each."""
 
     object: Literal["list"] = "list"
     data: list[TeamCache]
 
 
 class PurgeResult(BaseModel):
-    """What was purged, or would be."""
+    """The images purged, or matched by a dry run."""
 
     object: Literal["purge"] = "purge"
     images: int
