@@ -193,7 +193,7 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def is_inside(address: IPv4Address | IPv6Address) -> bool:
-    """Tell if an address may belong to a host, ours or public, and not to one machine's inside or a group."""
+    """Tell if an address may be a host, public or in our network: no loopback, link-local, group or metadata address."""
     if address in _METADATA or any(address in tunnel for tunnel in _TUNNELS):
         return False
     if isinstance(address, IPv6Address):

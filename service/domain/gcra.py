@@ -4,7 +4,7 @@ Pure integer arithmetic in microseconds. It is the oracle for the Lua in
 `adapters/redis/scripts/begin.lua`, which must decide the same, and it decides by
 itself when Redis is away (`gateway/degraded.py`).
 
-The burst is one minute's worth: from any state, what is admitted in a time t is
+The burst is one minute's worth: from any state, the units admitted in a time t are
 at most burst + rate x t, exactly. Source of the algorithm: ITU-T I.371, "virtual
 scheduling".
 """

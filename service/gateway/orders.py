@@ -1,9 +1,9 @@
-"""The order runner: every order runs here as one task that outlives its request.
+"""Run every order as one task that outlives its request.
 
 Paid calls must not die with a closed browser tab, and a slow reader must not slow
-an order down. So an order belongs to the application's task group, tells what
-happens as facts, and settles whatever it holds by itself. Background loops live
-in the same group and end after the last order.
+an order down. So an order belongs to the application's task group, reports its progress
+as facts, and settles its claims by itself. Background loops live in the same group and
+end after the last order.
 """
 
 import asyncio

@@ -98,7 +98,7 @@ class Retention:
         await self._walk(teams)
 
     async def _may_go_on(self) -> bool:
-        # Held until the next sweep, so that each period has one; after a death the turn stays free as long.
+        # Held until the next sweep, so that each period has one; if the holder dies, no process sweeps for as long.
         return await self.turns.take(hold_s=max(self.sweep_s, _LEAST_TURN_S))
 
     async def _count(self, teams: Sequence[str]) -> int:

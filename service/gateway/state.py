@@ -207,7 +207,7 @@ class SharedState:
         return grant
 
     async def _ask_for_others(self, ask: Ask) -> Grant:
-        """Ask without offering the order's indices: those of the local share have another number in Redis."""
+        """Ask, and drop images the order has already: those of the local share have another index in Redis."""
         grant = await self._ask_twice(ask)
         had = self._local.digests_of(ask.used)
         again = tuple(variant.index for variant in grant.ready if variant.image.digest in had)

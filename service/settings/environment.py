@@ -26,7 +26,7 @@ _SECRETS = (
     "store_secret_access_key",
 )
 _OTHERS = (*(f"{name.upper()}_FILE" for name in _SECRETS), "URL", "KEY")
-"""Variables that are no settings: files of secrets, and what `image-gateway generate` reads."""
+"""Variables that are no settings: files of secrets, and those `image-gateway generate` reads."""
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -63,7 +63,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 def nearest_variable(name: str) -> str | None:
     """Return the variable that an unknown one is most likely meant to be, if one is near."""
-    # What all begin with would make any two look alike.
+    # The common prefix would make any two look alike.
     near = get_close_matches(name.removeprefix("GATEWAY_"), [*_names(), *_OTHERS], n=1, cutoff=0.7)
     return f"GATEWAY_{near[0]}" if near else None
 

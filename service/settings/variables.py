@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     @field_validator("admin_key", "metrics_key")
     @classmethod
     def _check_operator_key(cls, value: SecretStr | None) -> SecretStr | None:
-        # What a header cannot carry would lock its owner out.
+        # A key that no header can carry would lock its owner out.
         if value is not None and not re.fullmatch(r"[!-~]{16,512}", value.get_secret_value()):
             raise ValueError("must be 16 to 512 ASCII characters without spaces")
         return value

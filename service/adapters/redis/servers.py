@@ -90,7 +90,7 @@ class GuidedConnection(PlainConnection):
 
     async def _connect(self) -> None:
         self.host, self.port = await self._guide()
-        # Other connections are told to leave for the guide's news; this one has not arrived yet.
+        # The guide may have told all connections to leave; this one has not connected yet.
         self.reset_should_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
         await super()._connect()  # type: ignore[no-untyped-call]  # redis-py's own
 

@@ -16,7 +16,7 @@ router = make_router()
 
 
 class AuditLine(BaseModel):
-    """One act: who (a key id, `bootstrap` or `command line`) did what to what, when."""
+    """One act: the actor (a key id, `bootstrap` or `command line`), the act, its target and its time."""
 
     at: int
     who: str

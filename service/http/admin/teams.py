@@ -21,7 +21,7 @@ router = make_router()
 
 
 class PutTeamRequest(BaseModel):
-    """Body of `PUT /admin/teams/{name}`. What is left out stays as it is."""
+    """Body of `PUT /admin/teams/{name}`. Missing fields keep their values."""
 
     model_config = ConfigDict(extra="forbid")
 
