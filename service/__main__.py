@@ -1,7 +1,7 @@
 """The entry point of the command line: `image-gateway …` and `python -m service …`.
 
 Failure behaviour: Ctrl-C ends a command at once, with exit code 130 and no traceback, also
-while its modules are loaded; what has something to tidy up says so to `serve/interrupts.py`.
+while its modules are loaded; commands that must clean up use `serve/interrupts.py`.
 """
 
 import os
@@ -16,7 +16,7 @@ def main() -> None:
     try:
         import_module("service.commands.root").cli()
     finally:
-        # All is done but Python's own end, which would put back what Ctrl-C does by default.
+        # All is done but Python's own end, which would restore the default of Ctrl-C.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

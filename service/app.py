@@ -1,4 +1,4 @@
-"""Builds the FastAPI application; no I/O outside its lifespan."""
+"""Build the FastAPI application; no I/O outside its lifespan."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -40,10 +40,10 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
         description=_DESCRIPTION.strip(),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
-        # Outermost first: what is refused for lack of credentials still has an id and a log line.
+        # Outermost first: a request refused for lack of credentials still has an id and a log line.
         middleware=[Middleware(RequestScope), Middleware(Access)],
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
-        # Its pages come from a CDN; ours is `http/docs.py`.
+        # Its pages come from a CDN; the gateway's own is `http/docs.py`.
         docs_url=None,
         redoc_url=None,
         # A redirect would be built from the Host header, and costs an upload twice.
@@ -66,7 +66,7 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
 
 
 class _Application(FastAPI):
-    """FastAPI with a word in its document on who may call what."""
+    """FastAPI with the needed credentials in its OpenAPI document."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the document, made once."""

@@ -152,7 +152,7 @@ def _gateway(data_dir: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # Nothing of the developer's own settings: an exported key must not buy pictures here.
+    # None of the developer's own settings: an exported key must not buy images here.
     environment = {name: value for name, value in _environment().items() if not _is_setting(name)}
     environment |= {
         "GATEWAY_PORT": str(port),

@@ -1,6 +1,6 @@
-"""No orphans: a child process ends with the one that started it, however that ends.
+"""End a child process with the one that started it, however that ends.
 
-Failure behaviour: open. Linux alone has this; elsewhere a child has to notice by itself.
+Failure behaviour: open. Only Linux has this; elsewhere a child has to notice by itself.
 """
 
 import ctypes

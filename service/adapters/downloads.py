@@ -1,10 +1,10 @@
-"""Fetching the pictures that a backend answers as URLs.
+"""Fetch images that a backend returns as URLs.
 
-What a backend returns is not trusted: its URL must not lead into our network. Public
-https on port 443 is fetched, the backend's own origin, and hosts an operator trusts;
-the address is judged where the socket to it is made, so that no spelling of a host and
+The backend is not trusted: its URL must not lead into the operator's network. Allowed are
+public https on port 443, the backend's own origin, and hosts an operator trusts; the
+address is judged where the socket to it is made, so that no spelling of a host and
 no second answer of a name server gets past. No redirect, proxy, cookie or key.
-Failure behaviour: closed; every failure is `DownloadFailed`, and the picture is lost.
+Failure behaviour: closed; every failure is `DownloadFailed`, and the image is lost.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _READ_S = 15.0
 _PORTS = {"http": 80, "https": 443}
 _HEADERS = {
     "accept": "image/*",
-    # Pictures do not compress, and an answer that does could be a bomb.
+    # Images do not compress, and a compressed answer could be a bomb.
     "accept-encoding": "identity",
     "user-agent": "image-gateway",
 }
@@ -38,14 +38,14 @@ _HEADERS = {
 _UNICAST_6 = ip_network("2000::/3")
 _LOCAL_6 = ip_network("fc00::/7")
 _TUNNELS = (ip_network("2002::/16"), ip_network("2001::/32"), ip_network("192.88.99.0/24"))
-"""6to4, Teredo and the relays of 6to4: they lead to an IPv4 address that nobody checked."""
+"""6to4, Teredo and the relays of 6to4: they lead to an IPv4 address that no rule checks."""
 _DOCUMENTATION = ip_network("3fff::/20")
 _METADATA = frozenset(map(ip_address, ("168.63.129.16", "100.100.100.200", "fd00:ec2::254")))
-"""Where Azure, Alibaba and AWS (by IPv6) tell a machine its secrets; the rest use link-local."""
+"""Addresses where Azure, Alibaba and AWS (by IPv6) give a machine its secrets; the rest use link-local."""
 
 
 class DownloadRefused(DownloadFailed):
-    """The URL leads to where nothing is fetched from; nothing was sent there."""
+    """The URL leads to a forbidden address; nothing was sent there."""
 
     def __init__(self) -> None:
         super().__init__("The image provider linked to a picture at an address that is not allowed.")
@@ -53,7 +53,7 @@ class DownloadRefused(DownloadFailed):
 
 @dataclass(frozen=True, slots=True)
 class _Trusted:
-    """A host, with all under it, at one port."""
+    """A host and its subdomains, at one port."""
 
     host: str
     port: int
@@ -66,7 +66,7 @@ class _Trusted:
 class ImageDownloads:
     """Implements `ports.provider.Downloads` for the backend at *backend_url*.
 
-    *trusted* are hosts (`cdn.corp`, `cdn.corp:8443`) that may, with all under them, be
+    *trusted* are hosts (`cdn.corp`, `cdn.corp:8443`) that may, with their subdomains, be
     in the company's own network. *resolver* and *tls* are for tests.
     """
 
@@ -89,7 +89,7 @@ class ImageDownloads:
         self._inside = _open_transport(inner, resolver, tls)
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
-        """Implement `Downloads.fetch`; raises `DownloadRefused` for where nothing is fetched from."""
+        """Implement `Downloads.fetch`; raises `DownloadRefused` for forbidden addresses."""
         request, transport = self._prepare(url)
         try:
             async with asyncio.timeout(max(0.0, deadline_s - time.monotonic())):
@@ -99,7 +99,7 @@ class ImageDownloads:
         except httpx.UnsupportedProtocol as error:
             # A host in numbers other than four of them.
             raise DownloadRefused from error
-        # A name that cannot be one is a UnicodeError where it is looked up.
+        # An invalid name is a UnicodeError when it is looked up.
         except (httpx.HTTPError, aiohttp.ClientError, OSError, ValueError) as error:
             if _is_refusal(error):
                 raise DownloadRefused from error
@@ -152,7 +152,7 @@ class ImageDownloads:
 
 
 class _AddressRefused(OSError):
-    """Raised where a socket would have been made."""
+    """Raised in place of opening a forbidden socket."""
 
     def __init__(self) -> None:
         super().__init__("address refused")
@@ -163,7 +163,7 @@ def _open_transport(
     resolver: AbstractResolver | None,
     tls: ssl.SSLContext,
 ) -> AiohttpTransport:
-    """Return a transport that connects to what *allows* says; opens no socket before the first request."""
+    """Return a transport that connects only to addresses that *allows* accepts; opens no socket before the first request."""
 
     def make_socket(info: tuple[int, int, int, str, tuple[str, int]]) -> socket.socket:
         family, kind, protocol, _, sockaddr = info
@@ -184,7 +184,7 @@ def _open_transport(
             connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=2**20
         )
 
-    # Told so, it does not load every certificate of the system for itself.
+    # With *verify* given, it does not load every certificate of the system itself.
     return AiohttpTransport(verify=tls, client=open_session)
 
 
@@ -193,11 +193,11 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def is_inside(address: IPv4Address | IPv6Address) -> bool:
-    """Whether a host of ours or of the world may have it, and no machine's insides or group."""
+    """Tell if an address may be a host, public or in our network: no loopback, link-local, group or metadata address."""
     if address in _METADATA or any(address in tunnel for tunnel in _TUNNELS):
         return False
     if isinstance(address, IPv6Address):
-        # What wraps an IPv4 address (mapped, compatible, NAT64) is in neither.
+        # An address that wraps an IPv4 one (mapped, compatible, NAT64) is in neither.
         return (address in _UNICAST_6 or address in _LOCAL_6) and address not in _DOCUMENTATION
     return not (
         address.is_loopback
@@ -209,7 +209,7 @@ def is_inside(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _is_inside_or_loopback(address: IPv4Address | IPv6Address) -> bool:
-    """For a backend on this machine, as the sandbox is."""
+    """Tell the same, but accept loopback: for a backend on this machine, such as the sandbox."""
     return address.is_loopback or is_inside(address)
 
 
@@ -237,7 +237,7 @@ def _parse_trusted(entry: str) -> _Trusted:
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Whether the socket was refused, below what two libraries wrapped around it."""
+    """Tell if the socket was refused, below the exceptions two libraries wrap around it."""
     while error is not None:
         if isinstance(error, _AddressRefused):
             return True

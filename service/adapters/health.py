@@ -1,4 +1,4 @@
-"""The provider's condition after the last calls and checks: the row `provider` of `/readyz?verbose`.
+"""Remember the provider's condition after the last calls and checks: the row `provider` of `/readyz?verbose`.
 
 Failure behaviour: none; recording never raises.
 """
@@ -16,12 +16,12 @@ _WORDS = {
     FailureKind.TIMED_OUT: "failing",
     FailureKind.BROKEN: "failing",
 }
-"""The provider's condition after a failure; other failures say nothing of it."""
+"""The provider's condition after a failure; other failures do not change it."""
 _UNCHECKED = "It lists no models for this key, so only a call tells whether it takes the key."
 
 
 class ProviderHealth:
-    """Implements `ports.telemetry.Telemetry`: passes facts on and remembers what they say of the provider."""
+    """Implements `ports.telemetry.Telemetry`: passes facts on and remembers the provider's condition."""
 
     def __init__(self, inner: Telemetry, clock: Clock) -> None:
         self._inner = inner
@@ -30,7 +30,7 @@ class ProviderHealth:
 
     @property
     def needs_check(self) -> bool:
-        """Tell if a free look can add to what is known: a key that a call was refused with stays refused."""
+        """Tell if a free check can add information: a key that a call was refused with stays refused."""
         return self.condition.word in ("unknown", "unreachable", "failing")
 
     def record(self, fact: TelemetryFact) -> None:

@@ -1,11 +1,10 @@
-"""The keys an issuer publishes (JWKS, RFC 7517), fetched when somebody needs them.
+"""Fetch the keys an issuer publishes (JWKS, RFC 7517), on demand.
 
-Owns where they come from and how long they are good; which of them may verify what
-is joserfc's knowledge. A set that cannot be read changes nothing, and a key that
-cannot be used is passed over.
+Owns the source of the keys and their lifetime; joserfc judges which key may verify a
+token. A set that cannot be read changes nothing, and an unusable key is skipped.
 
-Failure behaviour: closed. Keys that were had once go on being used for a day while
-their source fails; before the first of them nobody gets in.
+Failure behaviour: closed. Fetched keys stay in use for a day while their source fails;
+before the first of them no token is accepted.
 """
 
 import asyncio
@@ -33,8 +32,8 @@ from service.ports.clock import Clock
 _LARGEST_KEY_SET_BYTES = 1024 * 1024
 _MOST_KEYS = 100
 _FIRST_PAUSE_S = 1.0
-"""Between two attempts to get the first keys: nobody gets in meanwhile."""
-# An answer that is compressed all the same is no JSON, and so could be no bomb either.
+"""Between two attempts to get the first keys: no token is accepted meanwhile."""
+# An answer that is compressed all the same is then no JSON, and cannot be a bomb.
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "image-gateway"}
 _log = logging.getLogger(__name__)
 
@@ -43,8 +42,8 @@ _log = logging.getLogger(__name__)
 class JwksTimes:
     """Seconds: keys are fetched anew after *refresh_s* and thrown away after *max_stale_s*.
 
-    A key that is not known is looked for at most once in *miss_pause_s*, which is
-    also the pause after a fetch that failed.
+    An unknown key is looked for at most once in *miss_pause_s*, which is also the pause
+    after a failed fetch.
     """
 
     refresh_s: float = 300.0
@@ -56,8 +55,7 @@ class JwksTimes:
 class JwksSource:
     """Implements `jwt.KeySource` with the key set at *url*.
 
-    That is an `https` URL, an `http` one on loopback, a `file` one, or a path.
-    Two never fetch at once.
+    The URL is `https`, `http` on loopback, `file`, or a path. Two fetches never overlap.
     """
 
     def __init__(
@@ -72,7 +70,7 @@ class JwksSource:
         self._loaded_at_s = self._failed_at_s = self._missed_at_s = -math.inf
 
     def check_file(self) -> None:
-        """Read the keys once if they are in a file: one that is not there at the start is a mistake in its name.
+        """Read the keys once if they are in a file: a missing one at startup is a mistake in its name.
 
         Raises:
             OSError: it cannot be read.
@@ -85,7 +83,7 @@ class JwksSource:
         """Return the key *kid* if it is one for *algorithm*; without a *kid*, the only such key.
 
         Raises:
-            Unauthenticated: there is none, or it is not clear which.
+            Unauthenticated: no key, or more than one, matches.
             StateUnavailable: there are no keys, or only ones that are too old.
         """
         await self._keep_fresh()
@@ -100,7 +98,7 @@ class JwksSource:
         return found[0]
 
     async def _keep_fresh(self) -> None:
-        # While somebody fetches, the others go on with the keys there are.
+        # During a fetch, the other callers continue with the present keys.
         if self._is_due() and not (self._is_usable() and self._fetching.locked()):
             async with self._fetching:
                 if self._is_due():
@@ -109,12 +107,12 @@ class JwksSource:
             raise StateUnavailable("jwks")
 
     async def _look_again(self, kid: str | None, algorithm: JWSAlgModel) -> None:
-        """Fetch the keys for one that is not known, unless that was tried just now."""
+        """Fetch the keys again for an unknown one, unless that was tried just now."""
         async with self._fetching:
             pause_over = self._age_s(self._missed_at_s) >= self._times.miss_pause_s
             if pause_over and not self._fitting(kid, algorithm):
                 await self._fetch()
-                # Only now: a caller who goes away meanwhile must not use up the others' one attempt.
+                # Only now: a caller who leaves meanwhile must not use up the others' one attempt.
                 self._missed_at_s = self._clock.monotonic_s()
 
     def _is_due(self) -> bool:
@@ -133,7 +131,7 @@ class JwksSource:
         return [key for key in named if _is_for(algorithm, key)]
 
     async def _fetch(self) -> None:
-        """Replace the keys, or keep them where what comes is not a key set."""
+        """Replace the keys, or keep them if the answer is not a key set."""
         try:
             async with asyncio.timeout(self._times.timeout_s):
                 document = await self._read()
@@ -174,10 +172,10 @@ def _is_for(algorithm: JWSAlgModel, key: Key) -> bool:
 
 
 def _parse_address(url: str) -> tuple[str, Path | None]:
-    """Return the URL, and the path where it means a file.
+    """Return the URL, and the path if it names a file.
 
     Raises:
-        ValueError: keys cannot be taken from there, or not safely.
+        ValueError: keys cannot be fetched from there, or not safely.
     """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
@@ -208,7 +206,7 @@ def _parse_keys(document: bytes) -> tuple[Key, ...]:
     """Return the keys of a JWKS (RFC 7517, 5) that can verify.
 
     Raises:
-        ValueError: it is none, or has no such key.
+        ValueError: it is not a key set, or has no such key.
     """
     value = orjson.loads(document)
     entries = value.get("keys") if isinstance(value, dict) else None
@@ -227,5 +225,5 @@ def _import_key(entry: dict[str, Any]) -> Key | None:
             key = import_key(entry)
     except (JoseError, SecurityWarning, UnsupportedAlgorithm, ValueError, TypeError, LookupError):
         return None
-    # Symmetric keys count as private. Whoever reads a published private key can sign with it.
+    # Symmetric keys count as private. With a published private key, anyone can sign.
     return None if key.is_private else key

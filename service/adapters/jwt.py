@@ -1,10 +1,10 @@
-"""Tokens of the company's own identity provider: JSON Web Tokens (RFC 7519), checked as RFC 8725 advises.
+"""Verify tokens of the company's own identity provider: JSON Web Tokens (RFC 7519), checked as RFC 8725 advises.
 
-Owns which tokens are good, what is read from them and how long that is remembered;
-does not own the keys (`jwks`) nor who may do what. Symmetric algorithms and `none`
+Owns the rules of valid tokens, the claims that are read and the time they are remembered;
+does not own the keys (`jwks`) nor the rights of callers. Symmetric algorithms and `none`
 are never accepted: a published key is no secret.
 
-Failure behaviour: closed. Whatever is wrong with a token, it is not good.
+Failure behaviour: closed. Any fault makes a token invalid.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ _LARGEST_TOKEN = 8 * 1024
 _LONGEST_VALUE = 200
 _MOST_REMEMBERED = 10_000
 _REMEMBER_S = 60.0
-"""How long a key that was taken out of the set may still let a token in that it signed."""
+"""Longest time in which a key that left the set may still admit a token it signed."""
 _ABSENT = object()
 
 _NOT_UNDERSTOOD = "The token cannot be understood; it must be a signed JSON Web Token."
@@ -52,18 +52,18 @@ _NOT_VALID = {
 
 
 class AlgorithmsRefused(ValueError):
-    """An algorithm is not known, or nobody could be told apart by it."""
+    """An algorithm is unknown, or symmetric: everyone with its key could sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRules:
-    """Which tokens are good, and which of their claims we read.
+    """The rules of valid tokens, and the names of the claims to read.
 
     A claim is found by its whole name (`https://example.com/team`) or else, where
     the name has dots, by its path (`realm_access.team`).
 
     Raises:
-        ValueError: no token could be good, or too many.
+        ValueError: no token could be valid, or too many.
     """
 
     issuer: str
@@ -85,14 +85,14 @@ class TokenRules:
 
 
 class KeySource(Protocol):
-    """Where the keys come from."""
+    """The source of the keys."""
 
     async def find(self, kid: str | None, algorithm: JWSAlgModel) -> Key:
-        """Return the key *kid* of *algorithm*; without a *kid*, the only one there is.
+        """Return the key *kid* of *algorithm*; without a *kid*, the only one.
 
         Raises:
-            Unauthenticated: there is none, or it is not clear which.
-            StateUnavailable: no keys can be had.
+            Unauthenticated: no key, or more than one, matches.
+            StateUnavailable: no keys can be fetched.
         """
         ...
 
@@ -100,8 +100,8 @@ class KeySource(Protocol):
 class JwtVerifier:
     """Implements `ports.callers.TokenVerifier`.
 
-    Tokens found good are remembered by their digest, so that a caller's next request
-    costs no signature; the others are not, so that guessing fills no memory.
+    Valid tokens are remembered by their digest, so that a caller's next request costs no
+    signature; invalid ones are not, so that guessing fills no memory.
     """
 
     def __init__(self, *, rules: TokenRules, keys: KeySource, clock: Clock) -> None:
@@ -175,7 +175,7 @@ class JwtVerifier:
 
 
 class _Signatures(JWSRegistry):
-    """What joserfc may read and verify for us."""
+    """The algorithms and headers that joserfc may read and verify."""
 
     # The whole token is bounded; an issuer may divide that as it likes (x5c makes long headers).
     max_header_length = _LARGEST_TOKEN
@@ -195,9 +195,9 @@ class _Signatures(JWSRegistry):
 
 @contextmanager
 def _translated_errors() -> Iterator[None]:
-    """Turn whatever a token makes joserfc and the JSON readers raise into `Unauthenticated`.
+    """Turn every error that a token causes in joserfc and the JSON readers into `Unauthenticated`.
 
-    Beside its own errors joserfc lets through what odd JSON causes: a header that is a
+    Beside its own errors joserfc raises those that odd JSON causes: a header that is a
     list (TypeError), one that is deep (RecursionError).
     """
     try:
@@ -207,7 +207,7 @@ def _translated_errors() -> Iterator[None]:
 
 
 def _describe(error: Exception) -> str:
-    """Say what is wrong without a word of the token's own."""
+    """Describe the fault without a word of the token's own."""
     match error:
         case ExpiredTokenError():
             return "The token has expired."
@@ -224,10 +224,10 @@ def _describe(error: Exception) -> str:
 
 
 def _read_text(claims: Mapping[str, Any], name: str) -> str | None:
-    """Return a claim, or None where it is absent; one that is there must be usable.
+    """Return a claim, or None where it is absent; a present one must be usable.
 
     Raises:
-        Unauthenticated: it is: what we cannot read must not become what we assume.
+        Unauthenticated: it is not: an unreadable claim must not become an assumption.
     """
     value = claims.get(name, _ABSENT)
     if value is _ABSENT:
@@ -250,5 +250,5 @@ def _follow(value: object, path: list[str]) -> object:
 
 
 def _media_type(text: str) -> str:
-    """Return a `typ` as RFC 7515 (4.1.9) compares them: `application/` goes without saying."""
+    """Return a `typ` as RFC 7515 (4.1.9) compares them: the prefix `application/` is optional."""
     return text.lower().removeprefix("application/")

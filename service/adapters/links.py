@@ -57,5 +57,5 @@ class SignedLinks:
 
 
 def _signed(name: str, team: str, expires: str) -> str:
-    # No name, team or expiry of ours holds what stands between them, so that one text has one meaning.
+    # Separators cannot occur in the fields, so a signature is unambiguous.
     return f"{name}?{team}&{expires}"

@@ -1,4 +1,4 @@
-"""Logging: a line an event on standard error, ours and libraries' alike: for people on a terminal, else as JSON.
+"""Log one line per event on standard error, for the gateway and its libraries: text on a terminal, else JSON.
 
 Event names are constants and data are fields. No prompt, key, link or provider body
 ever is a field.
@@ -42,7 +42,7 @@ def configure_logs(level: str) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Its lines repeat ours, less well; what it says about bad bytes is worth keeping.
+    # Its lines repeat the gateway's, less well; its reports on bad bytes are worth keeping.
     logging.getLogger("uvicorn.access").disabled = True
     structlog.configure(
         processors=chain,
@@ -53,7 +53,7 @@ def configure_logs(level: str) -> None:
 
 
 class LoggedTelemetry:
-    """Implements `ports.telemetry.Telemetry`: passes facts on and writes down the surprising ones."""
+    """Implements `ports.telemetry.Telemetry`: passes facts on and logs the surprising ones."""
 
     def __init__(self, inner: Telemetry, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._inner = inner
@@ -87,7 +87,7 @@ class LoggedTelemetry:
                 pass
 
     def _warn_of(self, backend: str, failure: CallFailure) -> None:
-        """Write down a failure of the provider that is not the caller's, once a minute for each kind and status."""
+        """Log a failure of the provider that is not the caller's, once a minute for each kind and status."""
         if failure.is_callers_own or failure.kind in _NOT_THE_PROVIDERS:
             return
         suppressed = self._repeats.count((failure.kind, failure.status))
@@ -116,7 +116,7 @@ class _Repeats:
         self._told: dict[Hashable, tuple[float, int]] = {}
 
     def count(self, kind: Hashable) -> int | None:
-        """Return how many were suppressed since the last line of *kind*, or None if this one is to be."""
+        """Return how many were suppressed since the last line of *kind*, or None to suppress this one."""
         now_s = self._now_s()
         told_s, suppressed = self._told.get(kind, (-math.inf, 0))
         if now_s - told_s < _PAUSE_S:
@@ -144,7 +144,7 @@ def _for_people() -> list[Processor]:
 
 
 def _name_as_ours(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Turn what libraries add to a line into the fields of our own."""
+    """Turn fields that libraries add to a line into the gateway's own."""
     event.pop("color_message", None)
     exc_info = event.pop("exc_info", None)
     if exc_info and exc_info[1]:
@@ -153,7 +153,7 @@ def _name_as_ours(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _show_traceback(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Have a traceback written below its line, where a field would be one long string."""
+    """Write a traceback below its line, where a field would be one long string."""
     if "traceback" in event:
         event["exception"] = event.pop("traceback")
     return event

@@ -1,10 +1,10 @@
-"""Settlements that Redis could not take, one small file each, until it can.
+"""Store settlements that Redis could not take, one small file each, until it can.
 
 A file appears complete or not at all (written beside and renamed), so a process
-that dies here loses nothing and leaves nothing half-written. Several processes may
-replay one directory: a settlement sent twice changes nothing. One that is pending
-only later has its time as the file's. Of what was made, each file is read once and remembered
-as long as it is there: its name stands for one part of an order, which ends in one way.
+that dies here loses nothing and leaves no partial file. Several processes may
+replay one directory: a settlement sent twice changes nothing. A settlement that is pending
+only later has that time as its file's. For the images made, each file is read once and
+remembered while it exists: its name stands for one part of an order, which ends in one way.
 Failure behaviour: an unwritable directory is logged, and the settlement is lost;
 its hold then expires into the ledger's `unknown`.
 """
@@ -27,11 +27,11 @@ _WHOLE, _FORETOLD = ".json", ".foretold"
 _log = logging.getLogger(__name__)
 
 _Images = Mapping[Path, frozenset[tuple[str, str]]]
-"""What the settlement in each file made: team and image name."""
+"""Images made by the settlement in each file: team and image name."""
 
 
 class FileOutbox:
-    """Implements `ports.state.Outbox` in *directory*, which is made when first needed."""
+    """Implements `ports.state.Outbox` in *directory*, which is created when first needed."""
 
     def __init__(self, directory: Path, *, clock: Clock) -> None:
         self._directory = directory
@@ -90,9 +90,9 @@ class FileOutbox:
         return is_there
 
     def _look(self, known: _Images, image: tuple[str, str]) -> tuple[_Images, bool]:
-        """Return what all files made, where only those not yet *known* are read, and whether *image* is among it."""
+        """Return the images made by all files, reading only those not yet *known*, and whether *image* is one of them."""
         try:
-            # What is only foretold has made nothing.
+            # A foretold settlement has made nothing.
             paths = [path for path in self._directory.iterdir() if path.suffix == _WHOLE]
         except OSError:
             return {}, False
@@ -116,7 +116,7 @@ def _read(path: Path) -> Settlement | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError):
-        # Kept for a person to look at, out of the way of the others.
+        # Kept for a person to inspect, out of the way of the others.
         _log.exception("settlement unreadable", extra={"file": path.name})
         with contextlib.suppress(OSError):
             path.rename(path.with_suffix(".unreadable"))

@@ -1,8 +1,8 @@
-"""Pictures with Pillow, in a small pool of processes; of those made for us, only the header is read here.
+"""Process images with Pillow, in a small pool of processes; of a backend's images, this process reads only the header.
 
 Encoding a PNG takes hundreds of milliseconds of CPU, reading megabytes of metadata takes
-seconds, and a decoder is the likeliest thing to be broken by hostile bytes: none of that
-happens in the loop that serves. What callers send is opened in a thread (`read_input`).
+seconds, and a decoder is the likeliest part to be broken by hostile bytes: none of that
+happens in the event loop. Callers' images are opened in a thread (`read_input`).
 """
 
 import asyncio
@@ -27,9 +27,9 @@ from service.ports.pictures import Picture, PictureBroken
 
 FORMATS = {"PNG": "png", "JPEG": "jpeg", "WEBP": "webp", "GIF": "gif"}
 _TRAILER_BYTES = 1024
-"""Where the end of a picture is looked for; some writers pad."""
+"""Bytes in which to look for the end of an image; some writers pad."""
 MAX_PIXELS = 40_000_000
-"""Above five times the largest picture a model makes; stops decompression bombs at the header."""
+"""Above five times the largest image a model makes; stops decompression bombs at the header."""
 
 
 Arguments = TypeVarTuple("Arguments")
@@ -39,10 +39,10 @@ Result = TypeVar("Result")
 class PillowPictures:
     """Implements `ports.pictures.Pictures` and `ports.pictures.InputPictures`.
 
-    Workers start with the first picture that needs one.
+    Workers start with the first image that needs one.
 
-    What callers send is decoded by a worker of its own: it may be refused yet, and
-    must not keep what is paid for waiting.
+    Callers' images are decoded by a worker of their own: they may still be refused, and must
+    not delay images that are paid for.
     """
 
     def __init__(self, *, workers: int) -> None:
@@ -52,7 +52,7 @@ class PillowPictures:
     async def finish(self, data: bytes, finish: Finish | None) -> Picture:
         """Implement `Pictures.finish`."""
         picture = judge(data, await self._read_header(data))
-        # Moving and drawn pictures pass through: resampling would take their frames, or what makes them scale.
+        # Animations and drawings pass through: resampling would take their frames, or their scalability.
         if finish is None or picture.format in ("gif", "svg"):
             return picture
         if finish.cutout is None and (picture.width, picture.height) == (finish.width, finish.height):
@@ -64,7 +64,7 @@ class PillowPictures:
         try:
             return read_header(data)
         except Crowded:
-            # It is paid for all the same: read where nobody waits but its own order.
+            # It is paid for all the same: read where only its own order waits.
             return await self._finishing.run(read_crowded_header, data)
 
     def read_input(self, role: str, path: str, digest: str, size_bytes: int) -> InputImage:
@@ -75,10 +75,10 @@ class PillowPictures:
                 kind, (width, height) = FORMATS[str(opened.format)], opened.size
                 has_alpha = _has_alpha(opened)
         except PillowImage.DecompressionBombError:
-            # Larger than any limit: which one does not matter, the rules refuse it by its pixels.
+            # Larger than any limit: the exact limit does not matter, the rules refuse it by its pixels.
             kind, width, height = "png", MAX_PIXELS, 2
         except (OSError, ValueError, SyntaxError, KeyError):
-            # Not a picture we know: said by the empty format.
+            # An unknown format is reported as the empty one.
             pass
         return InputImage(
             role=role,
@@ -96,20 +96,20 @@ class PillowPictures:
         return replace(image, has_alpha=await self._looking.run(is_see_through, image.path))
 
     def close(self) -> None:
-        """End the workers; waits for none."""
+        """End the workers without waiting for them."""
         self._finishing.close()
         self._looking.close()
 
 
 class _Workers:
-    """A small pool of processes that is made anew when one of them dies."""
+    """A small pool of processes that is created anew when one of them dies."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._pool = self._open_pool()
 
     async def run(self, work: Callable[[*Arguments], Result], *arguments: *Arguments) -> Result:
-        """Return what *work* returns in a worker.
+        """Return the result of *work* in a worker.
 
         Raises:
             PictureBroken: it raised anything, or its worker died of it.
@@ -125,7 +125,7 @@ class _Workers:
         try:
             return await loop.run_in_executor(pool, work, *arguments)
         except BrokenExecutor:
-            # A worker died, perhaps of another picture: once more, among new ones.
+            # A worker died, perhaps of another image: once more, among new ones.
             if self._pool is pool:
                 pool.shutdown(wait=False)
                 self._pool = self._open_pool()
@@ -141,7 +141,7 @@ class _Workers:
 
 
 def judge(data: bytes, header: Header | None) -> Picture:
-    """Return the picture that *header* is of; no pixel is decoded.
+    """Return the image that *header* describes; no pixel is decoded.
 
     Raises:
         PictureBroken: not a PNG, JPEG, WebP, GIF or SVG, cut off, or larger than `MAX_PIXELS`.
@@ -155,7 +155,7 @@ def judge(data: bytes, header: Header | None) -> Picture:
 
 
 def _is_whole(data: bytes, kind: str) -> bool:
-    """Whether the end of the file is there; decoding to find out would cost fifty milliseconds."""
+    """Tell if the end of the file is there; decoding to find out would cost fifty milliseconds."""
     if kind == "webp":
         return int.from_bytes(data[4:8], "little") + 8 <= len(data)
     trailer = {"png": b"IEND", "jpeg": b"\xff\xd9", "gif": b"\x3b"}[kind]
@@ -163,14 +163,14 @@ def _is_whole(data: bytes, kind: str) -> bool:
 
 
 def render(data: bytes, finish: Finish) -> bytes:
-    """Return the picture as *finish* asks for it, in its own format. Runs in a worker."""
+    """Return the image as *finish* asks for it, in its own format. Runs in a worker."""
     return resample(data, finish.width, finish.height) if finish.cutout is None else composite(data, finish)
 
 
 def resample(data: bytes, width: int, height: int) -> bytes:
-    """Return the picture in exactly these pixels.
+    """Return the image in exactly these pixels.
 
-    Lanczos; where the shape differs, the middle is kept and the longer sides are
+    Lanczos; if the shape differs, the middle is kept and the longer sides are
     cut off.
     """
     with PillowImage.open(io.BytesIO(data), formats=tuple(FORMATS)) as opened:
@@ -178,9 +178,9 @@ def resample(data: bytes, width: int, height: int) -> bytes:
 
 
 def composite(data: bytes, finish: Finish) -> bytes:
-    """Return the picture with the input's own pixels wherever the mask is opaque.
+    """Return the image with the input's own pixels wherever the mask is opaque.
 
-    The input is bit for bit what was sent, or its Lanczos resample where another
+    The input is bit for bit as sent, or its Lanczos resample where another
     size was asked; partial alpha blends.
     """
     size, cutout = (finish.width, finish.height), finish.cutout
@@ -192,14 +192,14 @@ def composite(data: bytes, finish: Finish) -> bytes:
         PillowImage.open(cutout.mask.path, formats=("PNG",)) as mask,
     ):
         painted = _fit(opened, size).convert("RGB")
-        # The mask decides alone; what the input's own transparency hides was its colour all the same.
+        # The mask decides alone; colours under the input's own transparency are its colours all the same.
         kept = _fit(_to_rgb(image), size)
         alpha = _fit(mask.convert("RGBA").getchannel("A"), size)
         return _save(PillowImage.composite(kept, painted, alpha), str(opened.format))
 
 
 def is_see_through(path: str) -> bool:
-    """Whether some pixel of the picture at *path* is not opaque. Runs in a worker."""
+    """Tell if some pixel of the image at *path* is not opaque. Runs in a worker."""
     with PillowImage.open(path, formats=tuple(FORMATS)) as picture:
         histogram = picture.convert("RGBA").getchannel("A").histogram()
         return any(histogram[:255])
@@ -233,13 +233,13 @@ def _has_alpha(picture: PillowImage.Image) -> bool:
 
 @contextmanager
 def _quiet_bombs() -> Iterator[None]:
-    """Let Pillow open what it warns of: we judge pixels by our own limit."""
+    """Let Pillow open images it warns of: `MAX_PIXELS` is the limit."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
         yield
 
 
 def _start_worker() -> None:
-    """Let no worker outlive a gateway that was killed; Ctrl-C is the gateway's to handle."""
+    """End a worker with its gateway, even a killed one; Ctrl-C is the gateway's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with_parent()

@@ -1,4 +1,4 @@
-"""Every metric of the gateway: names, labels and buckets (described in docs/metrics.md).
+"""Define every metric of the gateway: names, labels and buckets (described in docs/metrics.md).
 
 Labels are closed sets: route templates, models of the catalogue, kinds of failure.
 One registry per application, so that two can live in one process.
@@ -32,7 +32,7 @@ from service.ports.telemetry import (
 )
 
 REQUEST_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 180, 300, 600)
-"""Up to ten minutes: high-quality pictures take two (peers stop at one and see nothing)."""
+"""Up to ten minutes: high-quality images take two (peers stop at one and see nothing)."""
 
 
 class PrometheusMetrics:
@@ -41,7 +41,7 @@ class PrometheusMetrics:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self, *, version: str) -> None:
-        # Creation times would double the series and nobody reads them.
+        # Creation times would double the series for no reader.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._requests = self._counter(
@@ -117,7 +117,7 @@ class PrometheusMetrics:
         self._begin_at_zero()
 
     def watch_models(self, shutdowns: Mapping[str, date | None], today: Callable[[], date]) -> None:
-        """Show the time left to each model that has an end; negative once it is past."""
+        """Show the time left to each model with an end of life; negative once it is past."""
         for name, shutdown in shutdowns.items():
             if shutdown is not None:
                 self._remaining_s.labels(name).set_function(partial(_seconds_until, shutdown, today))

@@ -1,4 +1,4 @@
-"""One key for each purpose, derived from the gateway's secrets (HKDF-SHA-256, RFC 5869).
+"""Derive one key for each purpose from the gateway's secrets (HKDF-SHA-256, RFC 5869).
 
 A key that leaks from one use opens no other, and no secret is used directly.
 """

@@ -1,13 +1,13 @@
-"""Pictures that were paid for and that the store did not take: kept beside it until it does.
+"""Keep paid images that the store did not take beside it, until it does.
 
-A remote store can go away between the order and its picture. What it does not take then
-goes into a spill of this machine (a directory, itself a store), bounded in bytes, and
-from there home by a loop, also after a restart. A picture is read from the spill first:
-it leaves it only once the store has it, so that it is always found in one of them.
-Several processes may share a spill; what two of them bring home is the same bytes.
-Processes that do not share it find its pictures only once they are home.
-Failure behaviour: closed. Where the spill takes nothing either, or is full, the store has
-failed. A spill that cannot be read hides no picture of the store, and makes none missing.
+A remote store can go away between an order and its image. An image it does not take goes
+into a spill of this machine (a directory, itself a store), bounded in bytes, and
+from there home by a loop, also after a restart. An image is read from the spill first:
+it leaves it only once the store has it, so that one of them always has it.
+Several processes may share a spill; two of them bring home the same bytes.
+Processes that do not share it find its images only once they are home.
+Failure behaviour: closed. If the spill takes nothing either, or is full, the store has
+failed. A spill that cannot be read hides no image of the store, and makes none missing.
 """
 
 import asyncio
@@ -21,21 +21,21 @@ from service.ports.telemetry import ImageSpilled, SpillCounted, Telemetry
 
 MOST_BYTES = 256 * 1024 * 1024
 _LEAST_BYTES = 64 * 1024
-"""What a small picture counts as, so that the spill is bounded in files, too."""
+"""The least size that an image counts for, so that the spill is bounded in files, too."""
 _PIECE_BYTES = 256 * 1024
 _PAUSE_S = 1.0
 _UNREADABLE = (ImageMissing, StoreUnavailable)
 
 
 class Shelves(ImageStore, ImageFiles, StoreShelves, Protocol):
-    """A store as everybody sees it together."""
+    """All parts of a store together."""
 
 
 class SpillingStore:
     """Implements `ports.store.ImageStore`, `ports.store.ImageFiles` and `ports.store.StoreShelves` over two stores.
 
-    *home* is where pictures belong, *spill* where they wait, with at most *most_bytes*; processes that
-    share it may exceed that by what each of them writes at the same moment.
+    *home* is the store of all images, *spill* holds waiting ones, at most *most_bytes*; processes that
+    share it may exceed that by their writes of one moment.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SpillingStore:
         self._turn = asyncio.Lock()
 
     async def put(self, name: str, data: bytes) -> None:
-        """Implement `ImageStore.put`; a store that is known to be down is not waited for."""
+        """Implement `ImageStore.put`; skips a store that is known to be down."""
         if await self._home.is_writable():
             with suppress(StoreUnavailable):
                 await self._home.put(name, data)
@@ -70,7 +70,7 @@ class SpillingStore:
                 return await self._home.get(name)
 
     async def is_writable(self) -> bool:
-        """Implement `ImageStore.is_writable`: a spill is for what is paid for already."""
+        """Implement `ImageStore.is_writable`: a spill is for images that are paid for already."""
         return await self._home.is_writable()
 
     async def size(self, name: str) -> int:
@@ -82,7 +82,7 @@ class SpillingStore:
                 return await self._home.size(name)
 
     async def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Implement `ImageFiles.read`; what is spilled is read at once, since it may go home meanwhile."""
+        """Implement `ImageFiles.read`; a spilled image is read at once, since it may go home meanwhile."""
         try:
             data = await self._spill.get(name)
         except _UNREADABLE as error:
@@ -95,16 +95,16 @@ class SpillingStore:
             yield data[offset : min(offset + _PIECE_BYTES, end)]
 
     async def presign(self, name: str, *, ttl_s: int) -> str | None:
-        """Implement `ImageFiles.presign`: what is spilled is not where such a link leads."""
+        """Implement `ImageFiles.presign`: such a link does not lead to the spill."""
         with suppress(*_UNREADABLE):
             await self._spill.size(name)
             return None
         return await self._home.presign(name, ttl_s=ttl_s)
 
     async def modified_s(self, name: str) -> float:
-        """Implement `StoreShelves.modified_s`: of the younger one, where both have it.
+        """Implement `StoreShelves.modified_s`: of the younger one, if both have it.
 
-        What waits in the spill has an age although the store does not answer, so that it can go.
+        An image in the spill has an age even while the store does not answer, so that it can go.
         """
         spilled_s: float | None = None
         with suppress(*_UNREADABLE):
@@ -118,7 +118,7 @@ class SpillingStore:
         return home_s if spilled_s is None else max(home_s, spilled_s)
 
     async def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
-        """Implement `StoreShelves.list`; what is in both comes twice."""
+        """Implement `StoreShelves.list`; an image in both comes twice."""
         async for image in self._spill.list(part):
             yield image
         async for image in self._home.list(part):
@@ -135,18 +135,18 @@ class SpillingStore:
         return removed + await self._home.remove_remains(before_s=before_s)
 
     async def bring_home_forever(self) -> None:
-        """Empty the spill whenever the store takes what is in it.
+        """Empty the spill whenever the store takes its images.
 
-        Often: who shares the store and not the spill takes a picture for lost that is not home in time.
+        Often: a process that shares the store and not the spill takes an image that is not home in time for lost.
         """
         while True:
-            # A disk that cannot be read now is looked at again.
+            # An unreadable disk is tried again.
             with suppress(StoreUnavailable):
                 await self.bring_home()
             await asyncio.sleep(_PAUSE_S)
 
     async def bring_home(self) -> None:
-        """Put what is in the spill into the store, as far as that takes it.
+        """Move images from the spill into the store, as far as it takes them.
 
         Raises:
             StoreUnavailable: the spill cannot be read.
@@ -157,7 +157,7 @@ class SpillingStore:
         for name in waiting:
             if not await self._home.is_writable():
                 return
-            # One that the store does not take holds up none of the others.
+            # An image that the store does not take delays none of the others.
             with suppress(StoreUnavailable):
                 await self._move(name)
                 left -= 1
@@ -185,7 +185,7 @@ class SpillingStore:
 
 @contextmanager
 def _no_loss_by(error: GatewayError) -> Iterator[None]:
-    """Call nothing missing that may be in a spill which could not be read: it would be paid for again."""
+    """Treat no image as missing that an unreadable spill may hold: it would be paid for again."""
     try:
         yield
     except ImageMissing:

@@ -1,14 +1,14 @@
-"""Where image bytes live: obstore over a directory, S3, GCS or Azure.
+"""Store image bytes with obstore, in a directory, S3, GCS or Azure.
 
-Names are `<SHA-256 of the content>.<format>`, so that what is read can be checked: a
+Names are `<SHA-256 of the content>.<format>`, so that every read can be checked: a
 damaged object is deleted and counts as missing, to be made again. Writes are atomic:
-a directory gets a file beside the target that is renamed, the others know no half
-object. A directory is not flushed to the disk at once; what a power cut takes is
-found by the check.
+a directory gets a file beside the target that is renamed, the others have no half
+objects. A directory is not flushed to the disk at once; the check finds the losses of a
+power cut.
 Failure behaviour: closed and remembered; after a failed write the store counts as
-not writable until a probe succeeds, so that no picture is paid for in vain. Nothing
-waits longer than `StoreTimeouts` says, also when the server answers no more. The
-text of an error names no URL, bucket or key; the log says what *explain* has to say of the reason.
+not writable until a probe succeeds, so that no image is paid for in vain. Nothing
+waits longer than `StoreTimeouts` says, even if the server stops answering. The
+text of an error names no URL, bucket or key; the log has the explanation of *explain*.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ _PAGE_OBJECTS = 1000
 _DELETE_OBJECTS = 100
 _CHECKED_S = 3600.0
 _FRESH_S = 1800.0
-"""Half the age at which retention deletes what nobody refers to: what is put again then is as good as new."""
+"""Half the age at which retention deletes unreferenced bytes: a younger object is as good as new."""
 _NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
 _FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
 _DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
@@ -72,9 +72,9 @@ class ObjectStore:
 
     *url* is `file:///directory`, `s3://bucket/prefix`, `gs://bucket/prefix` or
     `az://container/prefix`. *options* are obstore's own for that kind of store
-    (`endpoint`, `region`, `access_key_id` and so on); what they leave out, obstore
-    takes from `AWS_*`, `GOOGLE_*` and `AZURE_*`. Raises `ValueError` if a store
-    cannot be described by them. A directory that cannot be made is made later.
+    (`endpoint`, `region`, `access_key_id` and so on); obstore takes the rest from
+    `AWS_*`, `GOOGLE_*` and `AZURE_*`. Raises `ValueError` if they cannot describe
+    a store. A directory that cannot be created is created later.
     """
 
     def __init__(
@@ -100,14 +100,14 @@ class ObjectStore:
         self._checked: TTLCache[str, bool] = TTLCache(10_000, _CHECKED_S)
 
     async def put(self, name: str, data: bytes) -> None:
-        """Implement `ImageStore.put`; what is there in full is not sent again, unless a sweep may be about to take it."""
+        """Implement `ImageStore.put`; a complete object is not sent again, unless a sweep may be about to take it."""
         try:
             async with self._guarded() as store:
                 if await _has_fresh(store, name, len(data)):
                     return
                 await self._write(store, _path(name), data, _attributes(name))
         except (StoreUnavailable, ImageMissing) as error:
-            # A bucket that is gone answers like an object that is.
+            # A missing bucket answers like a missing object.
             self._note_failure(error)
             self._failed_bytes = len(data)
             raise StoreUnavailable from error
@@ -133,11 +133,11 @@ class ObjectStore:
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last write or the last operation at all failed; asks nobody."""
+        """Tell if the last write or the last operation at all failed; asks no server."""
         return self._failed or self._is_troubled
 
     async def probe(self) -> None:
-        """Find out by a small write whether the store works; `is_writable` tells.
+        """Find out by a small write if the store works; `is_writable` has the result.
 
         A directory on a disk that was full must take as much as it refused.
         """
@@ -163,9 +163,9 @@ class ObjectStore:
     async def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Implement `ImageFiles.read`.
 
-        A whole image is checked on the way, and its last part is not given before:
-        nobody gets all of a damaged one, and nobody gets it twice. A part alone cannot be
-        checked, so the image is read once in full before parts of it are given.
+        A whole image is checked on the way, and its last part is held back until then: no reader
+        gets all of a damaged one, and none gets it twice. A part alone cannot be checked, so the
+        image is read once in full before parts of it are given.
         """
         if start >= end:
             return
@@ -198,7 +198,7 @@ class ObjectStore:
             pass
 
     async def delete(self, names: Sequence[str]) -> None:
-        """Delete images; those that are not there are no mistake.
+        """Delete images; missing ones are no error.
 
         Raises:
             StoreUnavailable: some may be left.
@@ -208,7 +208,7 @@ class ObjectStore:
             try:
                 await self._delete(paths)
             except ImageMissing:
-                # Not every kind of store goes on after one that is not there.
+                # Not every kind of store continues after a missing one.
                 for path in paths:
                     with suppress(ImageMissing):
                         await self._delete([path])
@@ -238,7 +238,7 @@ class ObjectStore:
                     yield StoredImage(name, int(entry["size"]), entry["last_modified"].timestamp())
 
     async def remove_remains(self, *, before_s: float) -> int:
-        """Implement `StoreShelves.remove_remains`: what writers left in a directory when they were killed.
+        """Implement `StoreShelves.remove_remains`: the partial files of killed writers in a directory.
 
         Listings do not show these files. *before_s* (seconds since the epoch) spares
         those that are being written. Buckets have a lifecycle rule for this.
@@ -268,7 +268,7 @@ class ObjectStore:
 
     @asynccontextmanager
     async def _guarded(self) -> AsyncIterator[obstore_stores.ObjectStore]:
-        """Bound an operation in time and translate what it raises."""
+        """Bound an operation in time and translate its errors."""
         try:
             async with asyncio.timeout(self._timeouts.operation_s):
                 yield self._opened()
@@ -327,13 +327,13 @@ class ObjectStore:
 
     def _note_failure(self, error: BaseException) -> None:
         if not isinstance(error, StoreUnavailable):
-            # Nobody has told yet.
+            # Not reported yet.
             self._tell(error)
         if not self._failed:
             reason = _reason_of(error)
             _log.warning(
                 "store failed",
-                # The name of what was raised tells a full disk from one that is not there.
+                # The name of the exception tells a full disk from a missing one.
                 extra={
                     "reason": reason,
                     "error": type(error.__cause__ or error).__name__,
@@ -359,7 +359,7 @@ def _path(name: str) -> str:
 
 
 def _attributes(name: str) -> dict[str, str]:
-    """Return what a presigned URL answers with, since none of it can be asked for there."""
+    """Return the attributes that a presigned URL answers with, since its requests cannot ask for them."""
     headers = delivery_headers(name)
     return {
         "Content-Type": headers.media_type,
@@ -369,7 +369,7 @@ def _attributes(name: str) -> dict[str, str]:
 
 
 async def _has_fresh(store: obstore_stores.ObjectStore, name: str, size_bytes: int) -> bool:
-    """Whether the object is there, none of it is missing, and it is far from the age at which unused ones go."""
+    """Tell if the object is there, complete, and far from the age at which unused ones go."""
     try:
         meta = await obstore.head_async(store, _path(name))
     except FileNotFoundError:

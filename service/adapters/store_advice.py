@@ -1,6 +1,6 @@
-"""What an operator can do about an image store that fails: one sentence for each reason.
+"""Advise operators whose image store fails: one sentence for each reason.
 
-Says where the store was looked for, and never with which key.
+The advice names the place of the store, and never a key.
 """
 
 from collections.abc import Mapping
@@ -25,12 +25,12 @@ _OTHER = (
 
 
 def advise(reason: str, url: str) -> str:
-    """Return what to look at for *reason*, of a `StoreFailed`, at the store *url*."""
+    """Return the advice for *reason*, of a `StoreFailed`, at the store *url*."""
     return _DIRECTORY if url.startswith("file:") else _REMOTE.get(reason, _OTHER)
 
 
 def place_of(url: str, options: Mapping[str, str]) -> str:
-    """Return where the store is, for people."""
+    """Return the place of the store, for people."""
     parts = urlsplit(url)
     place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return f"{place} at {options['endpoint']}" if "endpoint" in options else place

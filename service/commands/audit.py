@@ -1,4 +1,4 @@
-"""`image-gateway audit`: what admins did."""
+"""`image-gateway audit`: show the acts of admins."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`image-gateway cache`: what is kept, counted and purged."""
+"""`image-gateway cache`: count and purge stored images."""
 
 import re
 import sys
@@ -95,7 +95,7 @@ def purge(  # noqa: PLR0913, PLR0917 - one parameter an option
 
 
 def _show(progress: Progress) -> Callable[[Purged], None]:
-    """Return what shows how far a purge is; how far it has to go nobody knows."""
+    """Return a function that shows the progress of a purge; its total is unknown."""
     task = progress.add_task("purging", total=None)
     return lambda so_far: progress.update(task, description=f"purged {so_far.images} images")
 

@@ -1,4 +1,4 @@
-"""`image-gateway config`: what is set, checked as `serve` does."""
+"""`image-gateway config`: show the settings, checked as `serve` does."""
 
 import typer
 

@@ -1,7 +1,7 @@
-"""`image-gateway generate`: an order over HTTP to a gateway that runs, and its images in files.
+"""`image-gateway generate`: order over HTTP from a running gateway, and save the images in files.
 
-Failure behaviour: one line that says what would be right. Whatever answers may be a proxy
-or something else entirely, so nothing of an answer is taken for granted.
+Failure behaviour: one line with a correct value. The answer may come from a proxy or
+something else entirely, so nothing in it is taken for granted.
 """
 
 import re
@@ -21,16 +21,16 @@ app = make_command()
 
 _CONNECT_S = 10.0
 _PATIENCE_S = 610.0
-"""Longer than a gateway works on an order unless it is told to."""
+"""Longer than a gateway works on an order unless configured otherwise."""
 
 
 class OrderNotMade(Exception):
-    """There are no images; the text says why and what would be right."""
+    """The order made no images; the text has the reason and a remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """The *images* of an order, and what to call them."""
+    """The *images* of an order, and their name."""
 
     name: str
     images: list[bytes]
@@ -55,7 +55,7 @@ def generate(  # noqa: PLR0913, PLR0917 - one parameter an option
     """Order images from a running gateway and save them."""
     order = {"prompt": prompt, "model": model, "n": n, "size": size, "response_format": "b64_json"}
     try:
-        # Before anything is ordered: what is paid for must have a place to go.
+        # Before the order: paid images must have a place to go.
         out.mkdir(parents=True, exist_ok=True)
         made = place_order(url or _url_of(host, port), key, order)
         paths = [
@@ -118,7 +118,7 @@ def _read_images(url: str, response: httpx.Response) -> list[bytes]:
 
 
 def _name_of(response: httpx.Response) -> str:
-    """Return what to call the images by: the end of the request's id, without what leads out of a directory."""
+    """Return the name of the images: the end of the request's id, without parts that leave the directory."""
     return re.sub(r"[^A-Za-z0-9]", "", response.headers.get("x-request-id", ""))[-8:] or uuid4().hex[:8]
 
 

@@ -1,4 +1,4 @@
-"""`image-gateway keys`: make, list and revoke API keys."""
+"""`image-gateway keys`: create, list and revoke API keys."""
 
 import re
 import sys

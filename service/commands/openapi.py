@@ -1,4 +1,4 @@
-"""`image-gateway openapi`: the description of the API, without a gateway that runs."""
+"""`image-gateway openapi`: print the description of the API, without a running gateway."""
 
 import orjson
 import typer

@@ -1,4 +1,4 @@
-"""`image-gateway purge`: erasing a person."""
+"""`image-gateway purge`: erase a person."""
 
 from typing import Annotated
 

@@ -1,7 +1,7 @@
-"""The command line: every command by name, and its module, which is loaded when the command is called.
+"""The command line: every command by name, with its module, which is loaded when the command is called.
 
-So `--help` loads none of them, and `keys list` nothing of what serves. Their helps stand here a
-second time; a test holds them to what the commands say of themselves.
+So `--help` loads none of them, and `keys list` loads no part of the server. The helps stand
+here a second time; a test compares them with those of the commands.
 """
 
 import gc
@@ -39,7 +39,7 @@ class Commands(TyperGroup):
             self.add_command(TyperCommand(name, help=text))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the name, the loaded command and what is left of *args*."""
+        """Return the name, the loaded command and the rest of *args*."""
         name, known, rest = super().resolve_command(ctx, args)
         return name, load(name) if name else known, rest
 

@@ -1,4 +1,4 @@
-"""`image-gateway sandbox`: the sandbox provider by itself."""
+"""`image-gateway sandbox`: run the sandbox provider alone."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""`image-gateway serve`: the gateway itself."""
+"""`image-gateway serve`: run the gateway."""
 
 from service.adapters.logs import configure_logs
 from service.commands.speech import explain, fail, make_command

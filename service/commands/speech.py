@@ -1,7 +1,7 @@
-"""How commands are made and speak to a person.
+"""Make commands, and print their answers and failures.
 
 Answers go to standard output, explanations and errors to standard error. A failure is
-one line that says what would be right, and exit code 1.
+one line with a remedy, and exit code 1.
 """
 
 from datetime import UTC, date, datetime
@@ -16,12 +16,12 @@ def make_group(text: str) -> typer.Typer:
 
 
 def make_command() -> typer.Typer:
-    """Return what one command is made with."""
+    """Return the arguments that make a command."""
     return typer.Typer(add_completion=False)
 
 
 def explain(text: str) -> None:
-    """Tell a person something that is not the answer."""
+    """Print an explanation, which is not the answer."""
     typer.echo(text, err=True)
 
 

@@ -24,7 +24,7 @@ from service.wiring.commands import open_administration
 from service.wiring.ground import Surroundings, check_redis_url
 
 WHO = "command line"
-"""How the audit names who acts here."""
+"""The actor's name in the audit."""
 
 Answer = TypeVar("Answer")
 Opened = TypeVar("Opened")
@@ -32,14 +32,14 @@ Open = Callable[[Settings, Surroundings], AbstractAsyncContextManager[Opened]]
 
 
 def with_state(work: Callable[[Administration, Usage], Awaitable[Answer]]) -> Answer:
-    """Return what *work* returns, done on the state that the settings name; failures end the command."""
+    """Return the result of *work* on the state that the settings name; failures end the command."""
     return with_opened(open_administration, lambda opened: work(*opened))
 
 
 def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]) -> Answer:
-    """Return what *work* returns, done on what *open_* opens over the state that the settings name.
+    """Return the result of *work* on the services that *open_* opens over the state that the settings name.
 
-    Failures end the command. Of the settings, what a command uses is checked.
+    Failures end the command. Checks only the settings a command uses.
     """
     settings = read_settings()
     warn_of_unknown_variables()
@@ -50,7 +50,7 @@ def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
     except (SettingsError, ChildFailed, GatewayError) as error:
         fail(str(error))
     except BrokenPipeError:
-        # Whoever read our output has enough, as `head` does; what is left in the buffer is for nobody.
+        # The reader of the output has enough, as `head` does; the rest of the buffer has no reader.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
 

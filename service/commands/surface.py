@@ -1,4 +1,4 @@
-"""The environment of a command: the one place that reads it."""
+"""Read the environment of a command; no other module does."""
 
 import os
 
@@ -9,7 +9,7 @@ from service.settings.variables import Settings
 
 
 def read_settings() -> Settings:
-    """Return the settings; what is wrong with them ends the command."""
+    """Return the settings; a fault in them ends the command."""
     try:
         return load_settings(os.environ)  # noqa: TID251 - the one place that reads the environment
     except SettingsError as error:

@@ -1,4 +1,4 @@
-"""Tables: for a person, or for a program that reads the output."""
+"""Print tables, for a person or for a program that reads the output."""
 
 import sys
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from rich.table import Table
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a table for a person, or tab-separated lines for a program.
 
-    The first column is what other commands are given, so it is shown whole on terminals of any width.
+    Other commands take the first column, so it is shown whole on terminals of any width.
     """
     if not sys.stdout.isatty():
         for row in (columns, *rows):

@@ -1,4 +1,4 @@
-"""`image-gateway usage`: what was spent, as a table or a file."""
+"""`image-gateway usage`: show or export spending."""
 
 import sys
 from collections.abc import AsyncIterator
@@ -21,14 +21,14 @@ app = make_group("What was spent, by day, team, user, model and outcome.")
 
 
 class Format(StrEnum):
-    """How to write it."""
+    """The format of an export."""
 
     CSV = "csv"
     JSON = "json"
 
 
 class Group(StrEnum):
-    """What to add up by."""
+    """The column to group by."""
 
     DAY = "day"
     TEAM = "team"
@@ -67,7 +67,7 @@ def export(
                 sys.stdout.write(write_csv([entry], columns, with_head=False))
             else:
                 sys.stdout.write(orjson.dumps(to_record(entry, columns)).decode() + "\n")
-        # Here, where a reader that has left is understood.
+        # Here, where a reader that has left is handled.
         sys.stdout.flush()
 
     with_state(write)
@@ -102,7 +102,7 @@ def _entries(
     team: str | None,
     user: str | None,
 ) -> AsyncIterator[LedgerEntry]:
-    """Return the sums that the options ask for; what is wrong with them shows before the first."""
+    """Return the sums that the options ask for; a fault in them shows before the first."""
     person = None if user is None else administration.hash_of(user)
     return usage.entries(usage.days(*span, most=MOST_DAYS), team=team, user=person)
 

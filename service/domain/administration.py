@@ -1,6 +1,6 @@
-"""What an admin may enter: names, amounts and sizes, checked once for every front end.
+"""Check the names, amounts and sizes that admins enter, once for every front end.
 
-Pure rules; whether a name is taken or in use is the use case's to find out.
+Pure rules; the use case finds out if a name is taken or in use.
 """
 
 import re
@@ -33,7 +33,7 @@ def check_name(name: str, *, param: str) -> None:
 
 
 def check_team(name: str, *, param: str) -> None:
-    """Check the name of a team that is made, changed or given keys."""
+    """Check the name of a team that is created, changed or given keys."""
     check_name(name, param=param)
     if name in RESERVED_TEAMS:
         raise InvalidOrder(
@@ -44,7 +44,7 @@ def check_team(name: str, *, param: str) -> None:
 
 
 def check_user(user: str) -> None:
-    """Check the name of a person or a service, which is as an identity provider might give it."""
+    """Check the name of a person or a service, in any form an identity provider might use."""
     if not _is_text(user) or is_person_hash(user):
         raise InvalidOrder(
             f"Invalid 'user': a user is 1 to {_LONGEST_TEXT} printable characters without spaces around them, "
@@ -54,17 +54,17 @@ def check_user(user: str) -> None:
 
 
 def is_person_hash(text: str) -> bool:
-    """Whether *text* is the hash that stands for a person, as the ledger shows it, and no name."""
+    """Tell if *text* is a person's hash, as the ledger shows it, and not a name."""
     return _PERSON_HASH.fullmatch(text) is not None
 
 
 def is_size(text: str) -> bool:
-    """Whether *text* is written as a size, such as 1536x1024."""
+    """Tell if *text* has the form of a size, such as 1536x1024."""
     return _SIZE.fullmatch(text) is not None
 
 
 def check_expiry(expires_s: int, now_s: float) -> None:
-    """Check when a key shall expire; 0 means never."""
+    """Check the expiry of a key; 0 means never."""
     if expires_s != 0 and not now_s < expires_s <= LATEST_S:
         raise InvalidOrder(
             "Invalid 'expires_at': it must be a time in the future, in seconds since 1970, and before 2100.",
@@ -73,7 +73,7 @@ def check_expiry(expires_s: int, now_s: float) -> None:
 
 
 def check_policy(policy: Policy, models: Collection[str]) -> None:
-    """Check everything a policy says; *models* are all there are."""
+    """Check all values of a policy; *models* are all known ones."""
     check_name(policy.name, param="name")
     if policy.name in RESERVED_POLICIES:
         raise InvalidOrder(

@@ -1,7 +1,7 @@
-"""The bridge: an order for any model, put in the words of the model that will make it.
+"""Translate an order for any model into the words of the model that will make it.
 
-Pure translation by the catalogue's tables. A bridged picture is asked for in
-exactly the asked size where the living model paints it; only sizes it cannot
+Pure translation by the catalogue's tables. A bridged image is ordered in exactly
+the asked size where the living model paints it; only sizes it cannot
 paint are made larger and resampled (`Finish`), because encoding a PNG anew costs
 hundreds of milliseconds of CPU.
 """
@@ -28,23 +28,23 @@ BRIDGE_VERSION = "1"
 
 
 _DELIVERY = frozenset({"stream", "partial_images"})
-"""Parameters that say how images are delivered, not which."""
+"""Parameters that change the delivery of images, not the images."""
 
 
 def accepted_model(catalog: Catalog, model: Model, today: date) -> Model:
-    """Return *model* as callers may ask for it today: wider while it is bridged."""
+    """Return *model* as callers may order it today: wider while it is bridged."""
     if model.bridge is None or not model.is_bridged(today):
         return model
     return widen(model, catalog.models[model.bridge.to])
 
 
 def translate(catalog: Catalog, order: ImageOrder, today: date, *, pass_unknown: bool = False) -> SentOrder:
-    """Check *order* and put it in the words of the model that will make it.
+    """Check *order* and translate it for the model that will make it.
 
     *pass_unknown* lets living models have parameters the catalogue does not know.
 
     Raises:
-        InvalidOrder: it is not one its model takes; nothing has been spent.
+        InvalidOrder: its model does not take it; nothing has been spent.
     """
     model = catalog.find(order.asked_model)
     bridge = model.bridge if model.is_bridged(today) else None
@@ -68,7 +68,7 @@ def translate(catalog: Catalog, order: ImageOrder, today: date, *, pass_unknown:
 
 
 def in_words_of(model: Model, failure: CallFailure) -> CallFailure:
-    """Return *failure* as clients of *model* know it: DALL·E had another name for a refusal."""
+    """Return *failure* in the terms of clients of *model*: DALL·E had another name for a refusal."""
     if failure.kind is not FailureKind.REFUSED or model.family != "dall-e":
         return failure
     return replace(failure, code="content_policy_violation", type="invalid_request_error")
@@ -116,7 +116,7 @@ def _send_bridged(
 
 
 def _finish(size: str, cutout: Cutout | None) -> Finish | None:
-    """Return what must be done to a picture of *size*; an edit whose size is left open keeps its input's."""
+    """Return the finish of an image of *size*; an edit whose size is left open keeps its input's."""
     pixels = parse_size(size)
     if pixels is None and cutout is not None:
         pixels = (cutout.image.width, cutout.image.height)
@@ -136,11 +136,11 @@ def _bridged_prompt(bridge: Bridge, target: Model, prompt: str, asked: Parameter
 
 
 def _inputs(bridge: Bridge, target: Model, order: ImageOrder) -> tuple[tuple[InputImage, ...], Cutout | None]:
-    """Return what to send and what must stay as it is.
+    """Return the inputs to send and the part of them that must not change.
 
-    Where the old model kept what a mask covers, an image with alpha and no mask is
-    its own mask. It is sent as one too where the living model takes it so; what is
-    covered is kept by us in any case.
+    Where the old model kept the area a mask covers, an image with alpha and no mask is its
+    own mask. It is sent as one too where the living model takes it so; the gateway restores
+    the covered area in any case.
     """
     is_moving = order.parameters.get("output_format") == "gif"
     if not bridge.keeps_unmasked or order.operation is not Operation.EDIT or is_moving:
@@ -167,6 +167,6 @@ def _response_format(model: Model) -> dict[str, str]:
 
 
 def _without_defaults(model: Model, parameters: Parameters) -> dict[str, Any]:
-    """Drop what the provider assumes anyway: naming a default is the same order as leaving it out."""
+    """Drop values the provider assumes anyway: naming a default is the same order as leaving it out."""
     defaults = {"size": "auto", **_defaults(model)}
     return {name: value for name, value in parameters.items() if defaults.get(name) != value}

@@ -1,8 +1,8 @@
-"""Who asks, and how much of what: roles, policies, and the scopes an order counts against.
+"""Define callers: roles, policies, and the scopes an order counts against.
 
 An order counts against several scopes at once (its user, its key, its team), each
-with a policy of its own; every limit of every scope must have room. Owns what a
-policy says and the checks that need no state; the counting is `adapters/redis`.
+with a policy of its own; every limit of every scope must have room. Owns the meaning of a
+policy and the checks that need no state; the counting is `adapters/redis`.
 """
 
 import re
@@ -19,7 +19,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 class Role(StrEnum):
-    """What credentials may do: order; order for named end users; administer."""
+    """The rights of credentials: order; order for named end users; administer."""
 
     USER = "user"
     SERVICE = "service"
@@ -27,7 +27,7 @@ class Role(StrEnum):
 
 
 class Resource(StrEnum):
-    """What a limit counts. The first two are rates, the others are what is used up or held."""
+    """The quantity a limit counts. The first two are rates, the others are used up or held."""
 
     REQUESTS = "requests"
     IMAGES = "images"
@@ -73,14 +73,14 @@ class Policy:
 
 NO_POLICY = Policy(name="none")
 RESERVED_POLICIES = frozenset({Policy().name, NO_POLICY.name})
-"""What usage calls the gateway's default and having none: no policy that is made may be called so."""
+"""Usage shows these for the gateway's default and for no policy: no policy of an admin may have such a name."""
 
 OPEN_TEAM = "open"
-"""Whose callers without credentials are, in open mode."""
+"""The team of callers without credentials, in open mode."""
 ADMIN_TEAM = "admin"
-"""Whose the operator's own key is."""
+"""The team of the operator's own key."""
 RESERVED_TEAMS = frozenset({OPEN_TEAM, ADMIN_TEAM})
-"""The gateway's own: nobody else is put into them."""
+"""The gateway's own teams: no other caller may join them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ class Team:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directory:
-    """All policies and teams there are, by name."""
+    """All policies and teams, by name."""
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
     teams: Mapping[str, Team] = field(default_factory=dict)
@@ -103,18 +103,18 @@ class Directory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredNames:
-    """What the configuration file of a gateway declares, by name: out of reach of admins, wherever they act."""
+    """The names that a gateway's configuration file declares; admins cannot change them from anywhere."""
 
     policies: frozenset[str] = frozenset()
     teams: frozenset[str] = frozenset()
     models: frozenset[str] = frozenset()
 
     def has(self, entry: Policy | Team) -> bool:
-        """Whether the file declares a policy or a team of this name."""
+        """Tell if the file declares a policy or a team of this name."""
         return entry.name in (self.policies if isinstance(entry, Policy) else self.teams)
 
     def joined(self, other: "DeclaredNames") -> "DeclaredNames":
-        """Return what either declares."""
+        """Return the names that either declares."""
         return DeclaredNames(
             policies=self.policies | other.policies,
             teams=self.teams | other.teams,
@@ -124,7 +124,7 @@ class DeclaredNames:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """What is known of an API key; never the key itself.
+    """The record of an API key, without the key itself.
 
     *user* is the name an admin gave; *hint* shows its first and last characters.
     *expires_s* 0 means never. *secret_mark* tells the secret it was hashed with from
@@ -144,7 +144,7 @@ class ApiKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """One thing an order counts against: *name* says what it is, *key* which one."""
+    """One scope that an order counts against: *name* is its kind, *key* identifies it."""
 
     name: Literal["user", "key", "team"]
     key: str
@@ -153,9 +153,9 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks. *user* is a keyed hash, never what the caller sent.
+    """The sender of an order. *user* is a keyed hash, never the text the caller sent.
 
-    *key_id* names the API key that must still be valid when something is spent.
+    *key_id* names the API key that must still be valid when money is spent.
     """
 
     team: str
@@ -166,41 +166,41 @@ class Caller:
 
     @property
     def may_cache(self) -> bool:
-        """Whether every policy lets orders use the cache."""
+        """Tell if every policy lets orders use the cache."""
         return all(scope.policy.caches for scope in self.scopes)
 
     @property
     def cache_scope(self) -> Literal["user", "team"] | None:
-        """The narrowest scope that a policy asks for."""
+        """The narrowest scope that any policy sets."""
         asked = {scope.policy.cache_scope for scope in self.scopes}
         return "user" if "user" in asked else "team" if "team" in asked else None
 
     @property
     def has_budget(self) -> bool:
-        """Whether money is limited."""
+        """Tell if a limit of money applies."""
         return any(scope.policy.budget_per_month_microusd for scope in self.scopes)
 
 
 def is_token(text: str) -> bool:
-    """Whether *text* could be an API key: what is not needs no look-up."""
+    """Tell if *text* could be an API key: other texts need no look-up."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def is_name(text: str) -> bool:
-    """Whether *text* can name a team, a policy or a key: 1 to 40 of `a-z0-9-`, no `-` in front."""
+    """Tell if *text* can name a team, a policy or a key: 1 to 40 of `a-z0-9-`, no `-` in front."""
     return _NAME.fullmatch(text) is not None
 
 
 def hint_of(token: str) -> str:
-    """Return what may be shown of an API key: its prefix and last four characters."""
+    """Return the part of an API key that may be shown: its prefix and last four characters."""
     return f"{token[:7]}…{token[-4:]}"
 
 
 def check_policies(caller: Caller, *, model: str, n: int, pixels: int, weight: int) -> None:
     """Check an order for *n* images of at most *pixels* each against every policy of *caller*.
 
-    *weight* is what one image counts for. What could never be admitted, however
-    long the caller waits, is refused here.
+    *weight* is the number that one image counts for. An order that could never be admitted,
+    however long the caller waits, is refused here.
 
     Raises:
         ModelNotAllowed: a policy does not allow *model*.
@@ -227,7 +227,7 @@ def check_policies(caller: Caller, *, model: str, n: int, pixels: int, weight: i
 
 
 def check_budgets(caller: Caller, n: int, estimate_microusd: int) -> None:
-    """Check that *n* images of an estimated price each could be paid by an untouched budget.
+    """Check that an untouched budget could pay for *n* images of an estimated price each.
 
     Raises:
         InvalidOrder: no month has enough for this order.

@@ -1,7 +1,7 @@
 """The catalogue: every image model as data, read from TOML (`models.toml`).
 
-Owns what a model takes, costs and until when it lives. Does not decide whether an
-order is valid (`validation`) nor how it is translated (`bridge`).
+Owns a model's parameters, prices and end of life. Does not judge orders (`validation`)
+and does not translate them (`bridge`).
 """
 
 import tomllib
@@ -21,10 +21,10 @@ class CatalogError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterRule:
-    """What one parameter may be: one of *values*, an integer from *minimum* to *maximum*, or of *kind*.
+    """The values one parameter may have: one of *values*, an integer from *minimum* to *maximum*, or of *kind*.
 
     *kind* is `integer`, `boolean`, or `object`, which is passed on unread.
-    *default* is what the provider assumes when it is absent; naming it is the
+    *default* is the value the provider assumes when it is absent; naming it is the
     same order as leaving it out. *operations* empty means all.
     """
 
@@ -38,7 +38,7 @@ class ParameterRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeRule:
-    """Which `WIDTHxHEIGHT` a model paints: those in *fixed*, and, where *multiple* > 0, all by rule."""
+    """The `WIDTHxHEIGHT` a model paints: those in *fixed*, and, where *multiple* > 0, all by rule."""
 
     fixed: tuple[str, ...] = ()
     multiple: int = 0
@@ -50,7 +50,7 @@ class SizeRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputRule:
-    """Which pictures a model takes as input; *needs_alpha* where there is no mask of its own."""
+    """The images a model takes as input; *needs_alpha* where there is no separate mask."""
 
     formats: tuple[str, ...] = ()
     max_bytes: int = 0
@@ -72,13 +72,13 @@ class TokenPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bridge:
-    """How a model's orders are put to the living model *to* once it is shut down.
+    """The translation of a model's orders for the living model *to*, after its shutdown.
 
     *values* maps parameter → old value → new value; *prompt_suffix* maps
     parameter → value → words put after the prompt; *sizes* maps a size the
     target cannot paint to the one painted and resampled. *keeps_unmasked*: the
-    model never touched what a mask covers, and neither may we.
-    *variation_prompts* stand in for an endpoint that took none, one a picture.
+    model never touched the area a mask covers, and the gateway must not either.
+    *variation_prompts* stand in for an endpoint that took none, one an image.
     """
 
     to: str
@@ -93,10 +93,10 @@ class Bridge:
 class Model:
     """One model under the name callers ask for.
 
-    *images_per_call* is how many pictures one provider call makes at most;
-    *default_size* is empty where the provider chooses (`auto`). *weights* say, by quality,
-    as how many an image counts against limits of images; `default` stands for the rest, else 1.
-    *input_image_tokens* is the most that one input picture is charged for.
+    *images_per_call* is the most images that one provider call makes;
+    *default_size* is empty where the provider chooses (`auto`). *weights* give, by quality,
+    the number an image counts for against limits of images; `default` stands for the rest, else 1.
+    *input_image_tokens* is the highest charge for one input image.
     """
 
     name: str
@@ -122,13 +122,13 @@ class Model:
     takes_response_format: bool = False
 
     def is_bridged(self, today: date) -> bool:
-        """Whether another model answers for this one today."""
+        """Tell if another model answers for this one today."""
         return self.bridge is not None and (self.shutdown is None or self.shutdown <= today)
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All models by name, and which one is meant when none is named."""
+    """All models by name, and the default one."""
 
     models: Mapping[str, Model]
     default_model: str
@@ -150,9 +150,9 @@ class Catalog:
         return model
 
     def name_for(self, parameters: Mapping[str, Any]) -> str:
-        """Return the model meant when none is named.
+        """Return the default model of an order that names none.
 
-        The contract's default, unless a parameter is given that only GPT image
+        The contract's default, unless the order has a parameter that only GPT image
         models know.
         """
         own = self.models[self.default_model].parameters
@@ -170,7 +170,7 @@ def parse_catalog(text: str, overrides: Mapping[str, Mapping[str, Any]] | None =
     an unknown model needs a complete entry (a `family` completes it).
 
     Raises:
-        CatalogError: naming the model and all that is wrong with its entry, a line for each.
+        CatalogError: naming the model and every fault of its entry, a line for each.
     """
     document = tomllib.loads(text)
     families = document["families"]
@@ -190,7 +190,7 @@ def parse_catalog(text: str, overrides: Mapping[str, Mapping[str, Any]] | None =
 
 
 def is_size_allowed(rule: SizeRule, size: str) -> bool:
-    """Whether *size* (`auto` or `WIDTHxHEIGHT`) is one the rule paints."""
+    """Tell if the rule paints *size* (`auto` or `WIDTHxHEIGHT`)."""
     if size in rule.fixed:
         return True
     pixels = parse_size(size)
@@ -198,7 +198,7 @@ def is_size_allowed(rule: SizeRule, size: str) -> bool:
 
 
 def broken_size_rule(rule: SizeRule, width: int, height: int) -> str | None:
-    """Return which part of a free size rule *width* x *height* breaks, in the provider's words."""
+    """Return the part of a free size rule that *width* x *height* breaks, in the provider's words."""
     longest, shortest, pixels = max(width, height), min(width, height), width * height
     if width % rule.multiple or height % rule.multiple:
         return f"Width and height must both be divisible by {rule.multiple}."
@@ -222,7 +222,7 @@ def parse_size(size: str) -> tuple[int, int] | None:
 
 
 def pixels_of(model: Model, size: object) -> int:
-    """Return how many pixels an image of *size* has at most; what the provider chooses itself is `LARGEST_AUTO`."""
+    """Return the most pixels an image of *size* can have; `LARGEST_AUTO` where the provider chooses."""
     width, height = parse_size(str(size or model.default_size)) or LARGEST_AUTO
     return width * height
 
@@ -276,7 +276,7 @@ def _check_bridges(catalog: Catalog) -> None:
 def widen(model: Model, target: Model) -> Model:
     """Return *model* as its bridge accepts it: its own contract and all the target takes.
 
-    Callers of a retired model ask in either vocabulary, and both can be honoured.
+    Callers of a retired model may use either vocabulary.
     """
     parameters = {**target.parameters, **model.parameters}
     for name in model.parameters.keys() & target.parameters.keys():

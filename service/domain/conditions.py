@@ -1,13 +1,13 @@
-"""The condition of what a process works with, as operators are told."""
+"""The condition of a dependency, as shown to operators."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """The condition in a *word*; since when, in seconds since the epoch, and the *advice*, where those are known.
+    """The condition in a *word*; its start, in seconds since the epoch, and the *advice*, where known.
 
-    Anybody may read it: advice names no host and no secret.
+    Anyone may read it: advice names no host and no secret.
     """
 
     word: str

@@ -1,9 +1,9 @@
-"""Whether a picture's file carries content credentials (C2PA), read from its structure and not from chance bytes.
+"""Find content credentials (C2PA) in an image file, by its structure and not by chance bytes.
 
-Only their place is looked at: whether they are valid is for who shows the picture to find
-out. Where a manifest store is embedded: C2PA specification 2.x, appendix A.3. Pure, bounded,
-and "no" for whatever cannot be walked through. A file with more segments than anybody waits
-for is not searched to its end: of that one it is not known.
+Finds their place only: programs that show the image verify them. Places of an embedded
+manifest store: C2PA specification 2.x, appendix A.3. Pure, bounded, and "no" for a file that
+cannot be parsed. A file with too many segments is not searched to its end: its answer is
+unknown.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ _MOST_DRAWING_BYTES = 4 * 1024 * 1024
 
 
 def has_credentials(data: bytes) -> bool | None:
-    """Whether *data*, a PNG, JPEG, WebP, GIF or SVG, has a manifest store; None when it is too crowded to tell."""
+    """Tell if *data*, a PNG, JPEG, WebP, GIF or SVG, has a manifest store; None if it has too many segments."""
     look = next((look for begins_with, look in _FORMATS if data.startswith(begins_with)), _in_svg)
     try:
         return look(data)
@@ -26,12 +26,12 @@ def has_credentials(data: bytes) -> bool | None:
 
 
 def _in_png(data: bytes) -> bool:
-    """A chunk `caBX`; after the pixels it is frowned on, but valid."""
+    """Find a chunk `caBX`; after the pixels it is discouraged, but valid."""
     return any(kind == b"caBX" and end > start for kind, start, end in bounded(segments.png_chunks(data)))
 
 
 def _in_jpeg(data: bytes) -> bool:
-    """A JUMBF box of the type `c2pa` in an APP11 segment before the first scan (JPEG XT, ISO/IEC 18477-3)."""
+    """Find a JUMBF box of the type `c2pa` in an APP11 segment before the first scan (JPEG XT, ISO/IEC 18477-3)."""
     return any(
         marker == b"\xeb" and _is_manifest_store(data[start:end])
         for marker, start, end in bounded(segments.jpeg_segments(data))
@@ -39,7 +39,7 @@ def _in_jpeg(data: bytes) -> bool:
 
 
 def _is_manifest_store(segment: bytes) -> bool:
-    """Whether the first of a box's segments begins the manifest store: identifier, instance, packet, then the box."""
+    """Tell if the first of a box's segments begins the manifest store: identifier, instance, packet, then the box."""
     return (
         segment[:2] == b"JP"
         and segment[_JUMBF_BOX] == b"jumb"
@@ -49,12 +49,12 @@ def _is_manifest_store(segment: bytes) -> bool:
 
 
 def _in_riff(data: bytes) -> bool:
-    """A chunk `C2PA`."""
+    """Find a chunk `C2PA`."""
     return any(kind == b"C2PA" and end > start for kind, start, end in bounded(segments.riff_chunks(data)))
 
 
 def _in_gif(data: bytes) -> bool:
-    """An application extension `C2PA_GIF` before the first image."""
+    """Find an application extension `C2PA_GIF` before the first image."""
     return any(
         label == b"\xff" and end - start == 11 and data.startswith(b"C2PA_GIF", start)
         for label, start, end in bounded(segments.gif_extensions(data))
@@ -62,7 +62,7 @@ def _in_gif(data: bytes) -> bool:
 
 
 def _in_svg(data: bytes) -> bool:
-    """An element `c2pa:manifest` in the `metadata` of the drawing, outside of comments and quoted text."""
+    """Find an element `c2pa:manifest` in the drawing's `metadata`, outside of comments and quoted text."""
     is_in_metadata = False
     for name in bounded(segments.svg_elements(data[:_MOST_DRAWING_BYTES])):
         if name in (b"metadata", b"/metadata"):

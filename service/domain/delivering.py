@@ -1,4 +1,4 @@
-"""How the bytes of an image are delivered by its name, whoever does it: the gateway, or the store behind a signed URL."""
+"""Choose the headers of an image by its name, for the gateway and for the store behind a signed URL."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ class DeliveryHeaders:
 
 
 def delivery_headers(name: str) -> DeliveryHeaders:
-    """Return what the image *name* (`<digest>.<format>`) is delivered with.
+    """Return the headers of the image *name* (`<digest>.<format>`).
 
-    Its content never changes. A drawing can hold scripts: it is downloaded, not shown as a page of ours.
+    Its content never changes. A drawing can hold scripts: it is downloaded, not shown as a page of this origin.
     """
     digest, _, kind = name.partition(".")
     is_drawing = kind == "svg"

@@ -1,4 +1,4 @@
-"""Tables of TOML, read into frozen dataclasses: every field that is missing, unknown or of the wrong kind is told.
+"""Read tables of TOML into frozen dataclasses, and report every missing, unknown or mistyped field.
 
 Reads the kinds the catalogue has: tables, lists, choices and plain values. Knows no model.
 """
@@ -33,10 +33,10 @@ class EntryFaults(ValueError):
 
 
 def read_entry(kind: type[Entry], table: Mapping[str, Any], **given: Any) -> Entry:
-    """Return a *kind*, a dataclass, made of *table* and of what is *given*, which a table may not name.
+    """Return a *kind*, a dataclass, made of *table* and of *given* fields, which a table may not name.
 
     Raises:
-        EntryFaults: with all that is wrong with the table.
+        EntryFaults: with all faults of the table.
     """
     faults: list[str] = []
     found = _read_table(kind, table, "", faults, given)
@@ -94,7 +94,7 @@ def _read(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
 
 
 def _describe(kind: Any) -> str:
-    """Return what a value of *kind* is, in words."""
+    """Describe a value of *kind* in words."""
     options = [option for option in get_args(kind) if option is not NoneType]
     if isinstance(kind, UnionType):
         return " or ".join(map(_describe, options))

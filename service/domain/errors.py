@@ -10,8 +10,8 @@ Owns the error classes and the `CallFailure` value; does not own HTTP statuses
     ├── PermissionDenied      known credentials that may not do this
     ├── ModelNotAllowed       a policy does not allow the asked model
     ├── PriceUnknown          money is limited and the model has no price
-    ├── NotFound              an admin names what is not there
-    ├── Conflict              an admin's act that what is there forbids
+    ├── NotFound              an admin names a missing key, policy or team
+    ├── Conflict              an admin's act that the present state forbids
     ├── RateLimited           a limit of one of the caller's policies has no room
     ├── IdempotencyMismatch   an `Idempotency-Key` came again with another order
     ├── OrderUnderWay         the order of this `Idempotency-Key` is still being worked on
@@ -37,7 +37,7 @@ _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 
 class Billing(StrEnum):
-    """Whether the provider charged for a failed call."""
+    """The billing of a failed call by the provider."""
 
     BILLED = "billed"
     NOT_BILLED = "not_billed"
@@ -45,16 +45,16 @@ class Billing(StrEnum):
 
 
 class FailureKind(StrEnum):
-    """What a failed call means for the caller and for a retry."""
+    """The meaning of a failed call for the caller and for a retry."""
 
     REFUSED = "refused"
-    """The provider's policy refused the prompt or the picture."""
+    """The provider's policy refused the prompt or the image."""
     INVALID = "invalid"
-    """The provider calls a parameter wrong that we let through."""
+    """The provider rejects a parameter that the gateway accepted."""
     MISCONFIGURED = "misconfigured"
-    """Our key, account, billing or model name at the provider is wrong."""
+    """The gateway's key, account, billing or model name at the provider is wrong."""
     BLOCKED = "blocked"
-    """The provider has blocked our account, for what others may have asked before."""
+    """The provider has blocked the gateway's account, perhaps for earlier orders of other callers."""
     RATE_LIMITED = "rate_limited"
     OVERLOADED = "overloaded"
     """A 5xx with a complete error envelope."""
@@ -77,8 +77,8 @@ class CallFailure:
     *message* is safe to show: it holds no prompt, key or raw provider body.
     *details* are fields of the provider's error object beyond the four known
     ones, passed on as they came. *retry_after_s* is the provider's own advice.
-    *cause* and *advice* are for operators: what the provider or the network said,
-    without keys and prompts, and what may help.
+    *cause* and *advice* are for operators: the words of the provider or the network,
+    without keys and prompts, and a possible remedy.
     """
 
     kind: FailureKind
@@ -95,12 +95,12 @@ class CallFailure:
 
     @property
     def is_callers_own(self) -> bool:
-        """Whether anyone ordering the same would fail the same way."""
+        """Tell if every equal order would fail the same way."""
         return self.kind in (FailureKind.REFUSED, FailureKind.INVALID)
 
 
 def loggable_code(code: str | None) -> str | None:
-    """Return *code* if it is one: what a provider sends as such may be anything."""
+    """Return *code* if it has the form of one: a provider may send anything."""
     return code if code is None or _CODE.fullmatch(code) else "other"
 
 
@@ -109,7 +109,7 @@ class GatewayError(Exception):
 
 
 class InvalidOrder(GatewayError):
-    """The order is not one that its model takes.
+    """The model of the order does not take it.
 
     *code* and *error_type* are the ones OpenAI answers in the same case, so that
     clients which match on them keep working.
@@ -134,7 +134,7 @@ class Unauthenticated(GatewayError):
 
 
 class PermissionDenied(GatewayError):
-    """The credentials are good, but not for this."""
+    """The credentials are valid, but lack the right."""
 
 
 class ModelNotAllowed(GatewayError):
@@ -158,16 +158,16 @@ class PriceUnknown(GatewayError):
 
 
 class NotFound(GatewayError):
-    """There is no key, policy or team of this name."""
+    """No key, policy or team has this name."""
 
 
 class Conflict(GatewayError):
-    """What is there forbids the act: it is declared in the file, in use, or closed."""
+    """The present state forbids the act: the target is declared in the file, in use, or closed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitState:
-    """Where one limit stands after a decision.
+    """The state of one limit after a decision.
 
     *resource* is a `callers.Resource`; *limit* and *remaining* are in its unit (requests,
     images as weighted, images, micro-dollars). *reset_s* is the time until the whole
@@ -192,10 +192,10 @@ _ENDS = {"images_per_day": "at midnight UTC", "budget_per_month": "with the next
 
 
 class RateLimited(GatewayError):
-    """A limit refused; after *retry_after_s* the same order passes, if nobody else takes the room.
+    """A limit refused; after *retry_after_s* the same order passes, if no other takes the room.
 
-    For images in flight that is a guess: nobody knows when another order ends. *image_microusd* is
-    what an image of the order is estimated at; None is an unknown price.
+    For images in flight that is a guess: the end of another order is unknown. *image_microusd* is
+    the estimate for one image of the order; None is an unknown price.
     """
 
     def __init__(
@@ -215,7 +215,7 @@ class RateLimited(GatewayError):
 
     @property
     def is_quota(self) -> bool:
-        """Whether only the end of a day or a month helps: waiting a minute and trying again does not."""
+        """Tell if only the end of a day or a month helps, and a retry within minutes does not."""
         return self.refused.resource in _ENDS
 
 
@@ -253,7 +253,7 @@ class OrderUnderWay(GatewayError):
 
 
 class ImageGone(GatewayError):
-    """An image of an answer that was to be repeated is not kept any more."""
+    """An image of an answer to be repeated is not kept any more."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -269,8 +269,8 @@ class NotCached(GatewayError):
 class OrderFailed(GatewayError):
     """Some or all calls of an order failed.
 
-    *kept* images were made and stay in the pool: the same order again gets them
-    for nothing.
+    *kept* images were made and stay in the pool: the same order gets them
+    again for free.
     """
 
     def __init__(self, failures: tuple[CallFailure, ...], *, kept: int) -> None:
@@ -280,7 +280,7 @@ class OrderFailed(GatewayError):
 
 
 class DeadlineExceeded(GatewayError):
-    """The deadline passed; *dispatched* tells whether calls had been sent, *kept* images are there."""
+    """The deadline passed; *dispatched* tells if calls had been sent, *kept* counts finished images."""
 
     def __init__(self, *, dispatched: bool, kept: int = 0) -> None:
         super().__init__("The order did not finish before its deadline (x-request-timeout-s).")
@@ -301,7 +301,7 @@ class StateUnavailable(GatewayError):
 
     @property
     def is_about_keys(self) -> bool:
-        """Whether the server answers, and what one team has there is of the wrong kind."""
+        """Tell if the server answers, but a key of one team has the wrong type."""
         return self.reason in ("wrongtype", "response", "mixed_up")
 
 
@@ -323,14 +323,14 @@ class ImageMissing(GatewayError):
 
 
 class ImageNotKept(GatewayError):
-    """The image of a good link was deleted, its time was over, or its bytes were lost."""
+    """The image of a valid link was deleted, has expired, or lost its bytes."""
 
     def __init__(self) -> None:
         super().__init__("This image is not kept any more. Order it again to have it made again.")
 
 
 class LinkExpired(GatewayError):
-    """A signed link is ours, and its time is over."""
+    """A signed link is the gateway's own, and has expired."""
 
     def __init__(self) -> None:
         super().__init__("This link has expired. Order the image again for a new link.")

@@ -1,4 +1,4 @@
-"""How an order of n images becomes calls, and an order's usage is shared among its images."""
+"""Split an order of n images into calls, and share a call's usage among its images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The keyed hashes that stand for prompts, orders and people.
+"""Hash prompts, orders and people with keys.
 
 Plain hashes of short texts can be guessed, so every hash here takes a key that is
 derived from the gateway's secrets for its own purpose.
@@ -13,11 +13,11 @@ from service.domain.images import Idempotency, ImageOrder, Operation, Realm, Sen
 
 
 def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: Realm) -> str:
-    """Return the name under which pictures of equal orders are found again, 32 hex digits.
+    """Return the name of the pool in which equal orders find their images, 32 hex digits.
 
     Equal for the same text in any Unicode composition and any order of
     parameters; n, user and delivery do not count, so that an order for n finds
-    the pictures of one for m.
+    the images of one for m.
     """
     canonical = json.dumps(
         {
@@ -39,7 +39,7 @@ def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: 
 
 
 def identify_order(key: bytes, order: ImageOrder) -> Idempotency | None:
-    """Return the hashes of an order's `Idempotency-Key` within its caller, and of all that it asks for."""
+    """Return the hashes of an order's `Idempotency-Key` within its caller, and of its whole content."""
     if order.idempotency_key is None:
         return None
     caller = order.caller

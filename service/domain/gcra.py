@@ -4,7 +4,7 @@ Pure integer arithmetic in microseconds. It is the oracle for the Lua in
 `adapters/redis/scripts/begin.lua`, which must decide the same, and it decides by
 itself when Redis is away (`gateway/degraded.py`).
 
-The burst is one minute's worth: from any state, what is admitted in a time t is
+The burst is one minute's worth: from any state, the units admitted in a time t are
 at most burst + rate x t, exactly. Source of the algorithm: ITU-T I.371, "virtual
 scheduling".
 """
@@ -16,7 +16,7 @@ MINUTE_US = 60_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What a limit says to a request of some weight.
+    """The verdict of a limit on a request of some weight.
 
     *arrival_us* is the theoretical arrival time to store; it is unchanged when
     the request is refused. *retry_after_us* is 0 when allowed.
@@ -30,7 +30,7 @@ class Decision:
 
 
 def emission_us(limit_per_min: int) -> int:
-    """Return the time one unit takes to come free, rounded up so that it never over-admits."""
+    """Return the time in which one unit comes free, rounded up so that it never over-admits."""
     return -(-MINUTE_US // limit_per_min)
 
 

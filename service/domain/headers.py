@@ -1,10 +1,10 @@
-"""Format and pixels of a picture, from the few bytes that say so.
+"""Read an image's format and pixels from its first bytes.
 
 PNG (ISO/IEC 15948, 11.2.2), JPEG (ITU-T T.81, B.2.2), WebP (RFC 9649, 2.5 to 2.7), GIF
-(GIF89a, 18); of an SVG only that it is one. Image libraries read all metadata on the way, which
-takes seconds of a file that has megabytes of it. Pure; None for whatever is none of these, and
-for a header that nothing follows: a backend's error or its broken-off answer is not to be
-charged and cached. Whether what follows can be decoded is not found out here.
+(GIF89a, 18); an SVG is only recognised. Image libraries read all metadata on the way, which
+takes seconds for a file with megabytes of it. Pure; None for other formats, and for a header
+without content: a backend's error or its broken-off answer must not be charged and cached.
+Does not find out if the content can be decoded.
 """
 
 import zlib
@@ -29,7 +29,7 @@ _NO_FRAMES = (0xC4, 0xC8, 0xCC)
 """Markers between those of frames: Huffman tables, an extension, arithmetic conditioning."""
 
 _MOST_SEARCHED_BYTES = 1024 * 1024
-"""In how much content is looked for, milliseconds; a larger file has some. No error page is as large."""
+"""Most bytes to search for content, milliseconds; a larger file has some. No error page is as large."""
 
 _SCAN = (b"\xff\xda",)
 _PIXELS = (b"IDAT", b"fdAT")
@@ -41,10 +41,10 @@ _MOST_CLOSING_BYTES = 64
 
 
 def read_header(data: bytes) -> Header | None:
-    """Return what the header says, at once.
+    """Return the header, quickly.
 
     Raises:
-        Crowded: a JPEG whose frame comes after more segments than anybody waits for.
+        Crowded: a JPEG has too many segments before its frame.
     """
     if data.startswith(JPEG):
         return _of_jpeg(data, bounded(jpeg_segments(data)))
@@ -60,7 +60,7 @@ def read_header(data: bytes) -> Header | None:
 
 
 def read_crowded_header(data: bytes) -> Header | None:
-    """Return what `read_header` would of a JPEG, however long that takes."""
+    """Return the header of a JPEG with any number of segments, however long that takes."""
     return _of_jpeg(data, jpeg_segments(data))
 
 
@@ -96,17 +96,17 @@ def _of_webp(data: bytes) -> Header | None:
 
 
 def _has_any(marks: tuple[bytes, ...], data: bytes, start: int) -> bool:
-    """Whether one of *marks* comes behind *start* and before the end of the file.
+    """Tell if one of *marks* comes behind *start* and before the end of the file.
 
-    A search, not a walk: decoders step over what stands between segments, and differ in what
-    they step over. It may find what only looks like one, and misses none.
+    A search, not a walk: decoders skip bytes between segments, and differ in the bytes they
+    skip. It may find a byte sequence that only looks like a mark, and misses none.
     """
     end = start + _MOST_SEARCHED_BYTES
     return len(data) > end or any(0 <= data.find(mark, start, end) < len(data) - len(mark) for mark in marks)
 
 
 def _is_drawing(data: bytes) -> bool:
-    """Whether the root element is `svg`, behind whatever may precede it, and is closed."""
+    """Tell if the root element is `svg`, behind any valid prologue, and is closed."""
     elements = islice(svg_elements(data[:_MOST_SEARCHED_BYTES]), MOST_SEGMENTS)
     names = (name for name in elements if name and not name.startswith(b"!"))
     if not _is_svg(next(names, b"")):

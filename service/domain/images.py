@@ -1,4 +1,4 @@
-"""The values of an order: who asks, what is asked, what is sent, what came back.
+"""The values of an order: the caller, the request, the calls and their results.
 
 Frozen dataclasses without behaviour beyond small derivations. Money is integer
 micro-dollars, sizes are bytes or pixels, times are seconds.
@@ -13,13 +13,13 @@ from service.domain.callers import Caller
 from service.domain.errors import CallFailure, GatewayError, LimitState
 
 Parameters = Mapping[str, Any]
-"""Parameters as JSON has them: strings, integers, booleans, or an object that is passed on as it is."""
+"""Parameters as JSON has them: strings, integers, booleans, or an object that is passed on unchanged."""
 MAX_N = 10
 """No image endpoint has ever taken more (API reference, `n`)."""
 
 
 class Operation(StrEnum):
-    """What is done to make an image."""
+    """The way to make an image."""
 
     GENERATE = "generate"
     EDIT = "edit"
@@ -27,14 +27,14 @@ class Operation(StrEnum):
 
 
 class Delivery(StrEnum):
-    """How the caller receives its images."""
+    """The form in which the caller receives its images."""
 
     URL = "url"
     B64_JSON = "b64_json"
 
 
 class Realm(StrEnum):
-    """Whether pictures are painted fakes or paid for; part of every fingerprint."""
+    """The realm of images, painted fakes or paid ones; part of every fingerprint."""
 
     SANDBOX = "sandbox"
     LIVE = "live"
@@ -42,7 +42,7 @@ class Realm(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheControl:
-    """The request's `cache-control`, as far as a pool of variants has a meaning for it.
+    """The request's `cache-control`, as far as it applies to a pool of variants.
 
     *reuse* False (`no-cache`) makes fresh variants; *keep* False (`no-store`)
     neither reads nor fills the pool; *max_age_s* bounds the age of reused ones.
@@ -64,7 +64,7 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputImage:
-    """One picture a caller sent: what its header says, and where its bytes lie while the order runs.
+    """One image from a caller: its header, and the place of its bytes while the order runs.
 
     *role* is `image`, `mask` or `markup`; *digest* the SHA-256 of its bytes in hex.
     """
@@ -83,8 +83,8 @@ class InputImage:
 class ImageOrder:
     """One validated request, still in the words of the asked model.
 
-    *parameters* holds what the caller gave beyond the fields here, nulls
-    dropped. *is_streamed* wants each image as soon as it is there. *idempotency_key* is
+    *parameters* holds the caller's values beyond the fields here, nulls
+    dropped. *is_streamed* wants each image as soon as it exists. *idempotency_key* is
     the caller's own: only its keyed hash leaves the process. *safety_identifier* is the
     caller's own too, echoed back to it and never sent on.
     """
@@ -108,7 +108,7 @@ class ImageOrder:
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
-    """What an edit may not touch: *image* wherever *mask* is opaque; partial alpha blends."""
+    """The part an edit may not touch: *image* wherever *mask* is opaque; partial alpha blends."""
 
     image: InputImage
     mask: InputImage
@@ -116,7 +116,7 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """What a picture must still become: exactly *width* x *height* pixels, outside of *cutout* the input's."""
+    """The remaining work on an image: exactly *width* x *height* pixels, outside of *cutout* the input's."""
 
     width: int
     height: int
@@ -128,8 +128,8 @@ class SentOrder:
     """The order in the words of the model that will make it (see `bridge`).
 
     *images_per_call* is the asked model's: dall-e-3 makes one image a call.
-    *bridge_version* is empty when nothing was translated; *operation* is what the
-    model is asked to do, which for a bridged variation is an edit.
+    *bridge_version* is empty when nothing was translated; *operation* is the one the
+    model performs, which for a bridged variation is an edit.
     """
 
     model: str
@@ -168,7 +168,7 @@ class ImageCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawImage:
-    """One picture as a backend gave it; with a *url*, its *data* are still to be fetched."""
+    """One image as a backend returned it; with a *url*, its *data* are still to be fetched."""
 
     data: bytes
     revised_prompt: str | None = None
@@ -177,9 +177,9 @@ class RawImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallMade:
-    """The answer to a call: 1 to n pictures, and what the provider says of them.
+    """The answer to a call: 1 to n images, and the provider's statements about them.
 
-    *usage* is the provider's token count as it came; *resolved* holds what it
+    *usage* is the provider's token count as it came; *resolved* holds the values it
     chose for `quality`, `size`, `background` and `output_format`.
     """
 
@@ -190,9 +190,9 @@ class CallMade:
 
 
 class Credentials(StrEnum):
-    """Content credentials that a provider embeds in a picture: not there, untouched, or lost in resampling.
+    """Content credentials that a provider embeds in an image: absent, untouched, or lost in resampling.
 
-    Unknown where a file has so many segments that it was not searched to its end.
+    Unknown for a file with so many segments that it was not searched to its end.
     """
 
     NONE = "none"
@@ -203,11 +203,11 @@ class Credentials(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One finished, stored picture: everything a later hit must know.
+    """One finished, stored image: everything a later hit must know.
 
     *digest* is the SHA-256 of its bytes in hex. *usage* is this image's share of
     its call. *cost_microusd* None means the price is unknown, which is not free.
-    *credentials* tells what became of the provider's content credentials (C2PA).
+    *credentials* is the state of the provider's content credentials (C2PA).
     """
 
     digest: str
@@ -230,7 +230,7 @@ class Image:
 
 
 class Source(StrEnum):
-    """Where an image of an answer came from; each has its own price for the caller."""
+    """The source of an image in an answer; each has its own price for the caller."""
 
     HIT = "hit"
     COALESCED = "coalesced"
@@ -239,7 +239,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """Fact: the order may proceed; *pending* images are not there yet.
+    """Fact: the order may proceed; *pending* images are still to be made.
 
     *is_replayed*: the answer was given before, for the same `Idempotency-Key`.
     """
@@ -252,7 +252,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReady:
-    """Fact: the image for place *position* of the answer is there.
+    """Fact: the image for place *position* of the answer is ready.
 
     *data* are its bytes where the delivery needs them. *age_s* is 0 unless
     it was a hit.

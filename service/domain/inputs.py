@@ -1,6 +1,6 @@
-"""Whether the pictures a caller sent are ones its model takes, before anything is spent.
+"""Check that a model takes the caller's images, before money is spent.
 
-Judged by what the headers of the pictures say, never by file names or announced
+Judges the headers of the images, never file names or announced
 types. Codes are those of the OpenAI API in the same case (observed 2026).
 """
 
@@ -9,14 +9,14 @@ from service.domain.errors import InvalidOrder
 from service.domain.images import InputImage, Operation
 
 MAX_INPUT_PIXELS = 40_000_000
-"""Far above any model's own limit; a picture that unpacks to more is a bomb."""
+"""Far above any model's own limit; an image that unpacks to more is a bomb."""
 
 
 def check_inputs(model: Model, operation: Operation, inputs: tuple[InputImage, ...]) -> None:
-    """Check what came with an order for *operation*.
+    """Check the images of an order for *operation*.
 
     Raises:
-        InvalidOrder: for the first thing that is wrong.
+        InvalidOrder: for the first fault.
     """
     images = [entry for entry in inputs if entry.role == "image"]
     overlays = [entry for entry in inputs if entry.role != "image"]

@@ -1,4 +1,4 @@
-"""The limits an order is judged by: every limit of every policy of its caller, with whose it is.
+"""List the limits that judge an order: every limit of every policy of its caller, with its scope.
 
 Pure values; the counting is `adapters/redis` and, without it, `gateway/degraded.py`.
 """
@@ -10,9 +10,9 @@ from service.domain.callers import Caller, Resource
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit to judge by: *scope* names whose it is (`user`), *key* which one's.
+    """One limit to judge by: *scope* is the kind of its owner (`user`), *key* identifies the owner.
 
-    *resource* says what is counted, *amount* how much of it there is, in its unit
+    *resource* is the counted quantity, *amount* its bound, in its unit
     (see `domain.callers`).
     """
 

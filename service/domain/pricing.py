@@ -1,4 +1,4 @@
-"""What an image costs, in integer micro-dollars, rounded up.
+"""Price images in integer micro-dollars, rounded up.
 
 A price that is not in the catalogue is None, "unknown", and never 0.
 """
@@ -34,13 +34,13 @@ def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
 def estimate_image(
     model: Model, parameters: Parameters, *, prompt_bytes: int = 0, inputs: int = 0
 ) -> int | None:
-    """Return the most one image of these *parameters* should cost, or None when unknown.
+    """Return the highest expected price of one image of these *parameters*, or None when unknown.
 
-    Token-priced models: the output tokens of a 1024x1024 picture of that quality
-    in proportion to its pixels (never less than one such picture). What the
-    provider chooses itself is taken at its dearest: `auto` quality as `high`. A
+    Token-priced models: the output tokens of a 1024x1024 image of that quality
+    in proportion to its pixels (never less than one such image). Values that the
+    provider chooses are taken at their dearest: `auto` quality as `high`. A
     token of text is at least three bytes on average (one of a Chinese character, four
-    of English), and an input picture is taken at the catalogue's `input_image_tokens`.
+    of English), and an input image is taken at the catalogue's `input_image_tokens`.
     """
     quality = str(parameters.get("quality", "auto"))
     if model.price_per_image:
@@ -59,9 +59,9 @@ def estimate_image(
 
 
 def estimate_sent(model: Model, sent: SentOrder, *, painted: str = "") -> int | None:
-    """Return the most one image of *sent* should cost with all that is read and seen for it, or None when unknown.
+    """Return the highest expected price of one image of *sent* with its prompt and inputs, or None when unknown.
 
-    *painted* is the size of the picture that came, for where the choice was left to
+    *painted* is the size of the finished image, for orders that left the choice to
     the provider; before that, its largest is taken.
     """
     is_left_open = parse_size(str(sent.parameters.get("size"))) is None
@@ -74,6 +74,6 @@ def estimate_sent(model: Model, sent: SentOrder, *, painted: str = "") -> int | 
 
 
 def weigh_image(model: Model, parameters: Parameters) -> int:
-    """Return as how many an image of these *parameters* counts against limits of images."""
+    """Return the number that an image of these *parameters* counts for against limits of images."""
     quality = str(parameters.get("quality", "auto"))
     return model.weights.get(quality, model.weights.get("default", 1))

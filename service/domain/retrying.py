@@ -1,6 +1,6 @@
-"""When a failed call is tried again, and after how long.
+"""Decide whether a failed call is tried again, and after which delay.
 
-Only what was not billed is tried again; the number of attempts, the deadline and
+Only calls that were not billed are tried again; the number of attempts, the deadline and
 a budget bound it. Full jitter, because many callers fail at the same moment
 (Amazon Builders' Library, "Timeouts, retries and backoff with jitter").
 """
@@ -14,7 +14,7 @@ _RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRule:
-    """At most *attempts* tries; delays grow from *base_s* to *cap_s*; a longer advice of the provider ends it."""
+    """At most *attempts* tries; delays grow from *base_s* to *cap_s*; a longer Retry-After ends the retrying."""
 
     attempts: int = 3
     base_s: float = 0.5
@@ -25,7 +25,7 @@ class RetryRule:
 def delay_before_retry_s(
     rule: RetryRule, failure: CallFailure, *, attempt: int, left_s: float, jitter: float
 ) -> float | None:
-    """Return how long to wait before the next attempt, or None when there must be none.
+    """Return the delay before the next attempt, or None when there must be none.
 
     *attempt* counts from 1; *left_s* is the time to the deadline; *jitter* is
     uniform in [0, 1).
@@ -36,7 +36,7 @@ def delay_before_retry_s(
     if failure.retry_after_s is not None:
         if failure.retry_after_s > rule.max_retry_after_s:
             return None
-        # Never earlier than told, and spread, or all of us come back in the same instant.
+        # Never earlier than advised, and spread, or all calls return in the same instant.
         delay_s = failure.retry_after_s + delay_s
     return delay_s if delay_s < left_s else None
 

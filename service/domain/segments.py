@@ -1,8 +1,8 @@
-"""The segments a picture's file is made of, one by one: PNG and RIFF chunks, JPEG segments, GIF blocks, elements of an SVG.
+"""Walk the segments of an image file: PNG and RIFF chunks, JPEG segments, GIF blocks, elements of an SVG.
 
-Nothing is decoded and nothing copied but names; whatever cannot be walked through simply
-ends. A file of 64 MB can hold millions of empty segments, which take seconds: who walks where
-others wait does it through `bounded`. Pure.
+Decodes nothing and copies only names; a walk ends at the first malformed segment. A file of
+64 MB can hold millions of empty segments, which take seconds: a walk in the event loop goes
+through `bounded`. Pure.
 """
 
 import re
@@ -14,24 +14,24 @@ PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8"
 
 MOST_SEGMENTS = 8192
-"""What is walked where others wait, three milliseconds. 48 MB of pixels, in libpng's pieces of 8 KB, are 6144."""
+"""Most segments to walk in the event loop, three milliseconds. 48 MB of pixels, in libpng's pieces of 8 KB, are 6144."""
 
 _FILL = re.compile(rb"\xff{1,256}")
 _WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD8))
 """JPEG markers that stand alone: TEM and RST0 to RST7; and none, a zero."""
 
 _MOST_NAME_BYTES = 32
-"""More than the longest element name that is looked for."""
+"""More than the longest element name in use."""
 _SKIPPED = ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>"))
 
 Segment = tuple[bytes, int, int]
-"""Its name, and where its content starts and ends; the end may be behind that of the file."""
+"""Its name, and the start and end of its content; the end may be behind that of the file."""
 
 Item = TypeVar("Item")
 
 
 class Crowded(ValueError):
-    """There are more segments than anybody waits for."""
+    """The file has more than `MOST_SEGMENTS` segments."""
 
 
 def bounded(segments: Iterable[Item]) -> Iterator[Item]:
@@ -57,9 +57,9 @@ def png_chunks(data: bytes) -> Iterator[Segment]:
 
 
 def jpeg_segments(data: bytes) -> Iterator[Segment]:
-    """Yield the segments before the first scan by their marker's code; what stands between them has the code 0.
+    """Yield the segments before the first scan by their marker's code; bytes between them have the code 0.
 
-    Decoders skip it with a warning: whatever is not 0xFF, and 0xFF before a zero. It counts
+    Decoders skip such bytes with a warning: all but 0xFF, and 0xFF before a zero. They count
     too, as do fill bytes, 256 as one, and markers that stand alone.
     """
     position = len(JPEG)
@@ -86,7 +86,7 @@ def jpeg_segments(data: bytes) -> Iterator[Segment]:
 
 
 def riff_chunks(data: bytes) -> Iterator[Segment]:
-    """Yield the chunks of the one form a WebP is."""
+    """Yield the chunks of the only form a WebP has."""
     position = 12
     while position + 8 <= len(data):
         start = position + 8
@@ -112,7 +112,7 @@ def gif_extensions(data: bytes) -> Iterator[Segment]:
 
 
 def gif_palette_end(data: bytes) -> int:
-    """Return where the extensions and images begin."""
+    """Return the start of the extensions and images."""
     flags = data[10]
     return 13 + (3 << (flags % 8 + 1) if flags & 0x80 else 0)
 

@@ -1,7 +1,7 @@
-"""Whether an order is one its model takes: everything is checked before anything is spent.
+"""Check that an order's model takes it, before money is spent.
 
 Codes, types and messages are those of the OpenAI API in the same case (observed
-2026-04 to 2026-11), each with what would be right.
+2026-04 to 2026-11), each with a correct value.
 """
 
 from typing import Any
@@ -26,12 +26,12 @@ def check_order(  # noqa: PLR0913 - what an order is made of
     inputs: tuple[InputImage, ...] = (),
     pass_unknown: bool = False,
 ) -> None:
-    """Check an order against *model* as callers may ask for it.
+    """Check an order against *model* as callers may order it.
 
-    With *pass_unknown*, parameters nobody here knows are the backend's to judge.
+    With *pass_unknown*, parameters the catalogue does not know are the backend's to judge.
 
     Raises:
-        InvalidOrder: for the first thing that is wrong.
+        InvalidOrder: for the first fault.
     """
     if operation not in model.operations:
         raise InvalidOrder(
@@ -54,7 +54,7 @@ def check_order(  # noqa: PLR0913 - what an order is made of
 
 
 def check_prompt(prompt: str, limit: int) -> None:
-    """Check that the prompt says something and is at most *limit* characters long."""
+    """Check that the prompt is not empty and is at most *limit* characters long."""
     if not prompt.strip():
         raise InvalidOrder(
             "Invalid 'prompt': expected a description of the image, but got an empty string.",

@@ -1,7 +1,7 @@
-"""What is checked, translated, priced and named before an order is set going.
+"""Check, translate, price and name an order before it runs.
 
-Nothing is asked of anybody and nothing is spent. Failure behaviour: closed; what a
-policy forbids, or what nobody can price for a caller with a budget, is refused.
+Asks no other service and spends nothing. Failure behaviour: closed; an order that a policy
+forbids, or that has no known price while its caller has a budget, is refused.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class OrderKeys:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one image counts and is estimated at; *microusd* None is an unknown price."""
+    """The estimate for one image and its weight; *microusd* None is an unknown price."""
 
     weight: int
     microusd: int | None
@@ -39,7 +39,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """An order that may be worked on, and what it is called by.
+    """An accepted order and the names it runs under.
 
     *asked* and *target* are the models of *order* and of *sent*. *pool* None keeps the
     order out of the cache; *memory* names it among remembered refusals. *safety_identifier*
@@ -61,10 +61,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """What decides whether an order is worked on at all.
+    """Decides whether an order may run.
 
     *pool_name* None switches the cache off; *counts_unpriced* lets callers with a
-    budget order what has no known price.
+    budget order models without a known price.
     """
 
     catalog: Catalog
@@ -79,9 +79,9 @@ class Acceptance:
         """Check and translate *order*.
 
         Raises:
-            InvalidOrder: as asked, or as a policy or budget of the caller has it.
-            ModelNotAllowed: by a policy of the caller.
-            PriceUnknown: the caller has a budget and the model no price.
+            InvalidOrder: it breaks the contract, or a policy or budget of the caller.
+            ModelNotAllowed: a policy of the caller does not list the model.
+            PriceUnknown: the caller has a budget and the model has no price.
         """
         sent = bridge.translate(self.catalog, order, self.clock.today(), pass_unknown=self.pass_unknown)
         asked, target = self.catalog.models[order.asked_model], self.catalog.models[sent.model]
@@ -104,7 +104,7 @@ class Acceptance:
         )
 
     def _check_policies(self, order: ImageOrder, asked: Model, target: Model, price: Price) -> None:
-        """Check what the caller's policies say of the asked model, the number, the size and the price."""
+        """Check the asked model, number, size and price against the caller's policies."""
         check_policies(
             order.caller,
             model=order.asked_model,

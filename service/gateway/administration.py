@@ -1,9 +1,9 @@
-"""What admins do with keys, teams, policies and people, behind `/admin` and the command line.
+"""Manage keys, teams, policies and people, for `/admin` and for the command line.
 
-Every act is checked, then noted, then done: there is no act without its line in
-the audit, and a line whose act failed was followed by an error. Lines hold names of
-teams, policies and keys, and hashes of people; never a token or a person's name.
-Failure behaviour: closed. Whatever ends in `StateUnavailable` may be done again.
+Every act is checked, then noted, then done: no act lacks its line in the audit, and a
+line whose act failed was followed by an error. Lines hold names of teams, policies and
+keys, and hashes of people; never a token or a person's name.
+Failure behaviour: closed. An act that ends in `StateUnavailable` may be repeated.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ _LEAST_OF_ID = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewKey:
-    """What a new key shall be. *expires_s* is an instant since the epoch, 0 for never."""
+    """The values of a key to create. *expires_s* is an instant since the epoch, 0 for never."""
 
     team: str
     user: str
@@ -58,7 +58,7 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """What was erased of *user*, a hash: *keys* revoked, *entries* of ledgers, limits and pools changed."""
+    """The result of erasing *user*, a hash: *keys* revoked, *entries* of ledgers, limits and pools changed."""
 
     user: str
     keys: int
@@ -66,13 +66,13 @@ class Erased:
 
     @property
     def found_anything(self) -> bool:
-        """Whether anything was known of that person."""
+        """Tell if the gateway knew anything about that person."""
         return bool(self.keys or self.entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TeamChanges:
-    """What shall change of a team; what is left out of *fields* (of `Team`) stays as it is."""
+    """Changes to a team; *fields* (of `Team`) that are left out keep their values."""
 
     name: str
     fields: Mapping[str, Any]
@@ -82,8 +82,8 @@ class TeamChanges:
 class Administration:
     """The use case behind both front ends; *who* acts is a key id, `bootstrap` or `command line`.
 
-    *declared* and *models* are what is known here; the gateway's own file, which a command need
-    not have, is known by its *notices*.
+    *declared* and *models* are known in this process; a command may run without the gateway's
+    file and reads its names from *notices*.
     """
 
     callers: Callers
@@ -98,7 +98,7 @@ class Administration:
     telemetry: Telemetry
 
     async def directory(self) -> Directory:
-        """Return all policies and teams in force, now; raises `StateUnavailable`."""
+        """Return all current policies and teams; raises `StateUnavailable`."""
         made = await self.book.read_directory()
         return Directory(
             policies={**made.policies, **self.declared.policies},
@@ -106,7 +106,7 @@ class Administration:
         )
 
     async def declared_names(self) -> DeclaredNames:
-        """Return what the configuration file declares, out of reach here; raises `StateUnavailable`."""
+        """Return the names in the configuration file, which admins cannot change; raises `StateUnavailable`."""
         here = DeclaredNames(
             policies=frozenset(self.declared.policies),
             teams=frozenset(self.declared.teams),
@@ -115,7 +115,7 @@ class Administration:
         return here.joined(await self.notices.read_declared())
 
     async def teams(self) -> list[Team]:
-        """Return every team, also those that only orders or the gateway's file have made.
+        """Return every team, including those known only from orders or from the gateway's file.
 
         Raises:
             StateUnavailable: they cannot be read now.
@@ -125,15 +125,15 @@ class Administration:
         return [known.get(name) or Team(name=name) for name in sorted(names)]
 
     async def create_key(self, who: str, new: NewKey) -> tuple[ApiKey, str]:
-        """Make a key and return it with its token, which nobody can ever read again.
+        """Create a key and return it with its token, which cannot be read again.
 
-        A team that is not there is made.
+        Creates the team if it does not exist.
 
         Raises:
-            InvalidOrder: a name or the expiry cannot be.
-            NotFound: there is no such policy.
+            InvalidOrder: a name or the expiry is invalid.
+            NotFound: the policy does not exist.
             Conflict: the team is closed.
-            StateUnavailable: there may be a key whose token nobody knows; it is worthless.
+            StateUnavailable: a key may exist whose token was never shown; it is worthless.
         """
         check_team(new.team, param="team")
         check_user(new.user)
@@ -170,11 +170,11 @@ class Administration:
         return key, token
 
     async def revoke_key(self, who: str, team: str, key_id: str) -> ApiKey:
-        """Make a key worthless from this moment on.
+        """Revoke a key with immediate effect.
 
         Raises:
             NotFound: the team has no such key.
-            StateUnavailable: it may still be good.
+            StateUnavailable: it may still be valid.
         """
         if all(key.id != key_id for key in await self.registrar.list_keys(team)):
             raise NotFound(f"The team '{team[:100]}' has no key '{key_id[:100]}'.")
@@ -186,11 +186,11 @@ class Administration:
         return key
 
     async def find_key(self, team: str, text: str) -> ApiKey:
-        """Return the key of *team* whose id is *text*, or begins so and no other does.
+        """Return the key of *team* whose id is *text*, or the only one whose id begins with it.
 
         Raises:
-            NotFound: there is none, or *text* is too short to tell.
-            Conflict: there are several.
+            NotFound: no key matches, or *text* is too short to tell.
+            Conflict: several keys match.
             StateUnavailable: they cannot be read now.
         """
         keys = {key.id: key for key in await self.registrar.list_keys(team)}
@@ -209,20 +209,20 @@ class Administration:
         return keys[found[0]]
 
     async def list_keys(self, team: str | None = None) -> list[ApiKey]:
-        """Return the keys of *team*, or all there are, oldest first; raises `StateUnavailable`."""
+        """Return the keys of *team*, or all keys, oldest first; raises `StateUnavailable`."""
         names = [team] if team is not None else [each.name for each in await self.teams()]
         keys = [key for name in names for key in await self.registrar.list_keys(name)]
         return sorted(keys, key=lambda key: (key.created_s, key.id))
 
     def has_its_secret(self, key: ApiKey) -> bool | None:
-        """Whether the secret that *key* was made with is still listed: without it the key is refused; None: not known."""
+        """Tell if the secret of *key* is still listed: without it the key is refused; None: not known."""
         return self.callers.takes_keys_of(key.secret_mark)
 
     async def put_policy(self, who: str, policy: Policy) -> None:
-        """Make a policy or replace it.
+        """Create or replace a policy.
 
         Raises:
-            InvalidOrder: something in it cannot be.
+            InvalidOrder: one of its values is invalid.
             Conflict: the configuration file declares it.
             StateUnavailable: it may have been done.
         """
@@ -234,11 +234,11 @@ class Administration:
         await self._look_again()
 
     async def remove_policy(self, who: str, name: str) -> None:
-        """Remove a policy that nothing names any more.
+        """Remove an unused policy.
 
         Raises:
-            NotFound: there is none.
-            Conflict: the configuration file declares it, or a team or a key is under it.
+            NotFound: it does not exist.
+            Conflict: the configuration file declares it, or a team or a key uses it.
             StateUnavailable: it may have been done.
         """
         directory = await self.directory()
@@ -260,28 +260,28 @@ class Administration:
         await self._look_again()
 
     async def put_team(self, who: str, team: Team) -> None:
-        """Make a team or replace it.
+        """Create or replace a team.
 
         Raises:
-            InvalidOrder: its name cannot be one.
-            NotFound: there is no such policy.
+            InvalidOrder: its name is invalid.
+            NotFound: a policy does not exist.
             Conflict: the configuration file declares it.
             StateUnavailable: it may have been done.
         """
         await self._put_team(who, Act.PUT_TEAM, team)
 
     async def change_team(self, who: str, changes: TeamChanges) -> Team:
-        """Make a team, or change of it what is given; returns it. Raises as `put_team` does."""
+        """Create a team, or change the given fields; returns it. Raises as `put_team` does."""
         teams = (await self.directory()).teams
         team = replace(teams.get(changes.name, Team(name=changes.name)), **changes.fields)
         await self._put_team(who, Act.PUT_TEAM, team)
         return team
 
     async def close_team(self, who: str, name: str) -> Team:
-        """Let a team spend nothing from this moment on; its keys, links and ledger stay.
+        """Stop a team from spending, with immediate effect; its keys, links and ledger stay.
 
         Raises:
-            NotFound: there is no such team.
+            NotFound: it does not exist.
             Conflict: the configuration file declares it.
             StateUnavailable: it may have been done.
         """
@@ -296,14 +296,14 @@ class Administration:
         return team
 
     async def erase_person(self, who: str, person: str) -> Erased:
-        """Erase *person*, a name or a hash: keys, the pictures they had made, their name in every ledger.
+        """Erase *person*, a name or a hash: their keys, their images, and their name in every ledger.
 
-        What an order under way still books comes under the hash again: revoke, let
-        it finish, and erase once more to be sure.
+        An order still under way books under the hash again: revoke the keys, let it finish,
+        and erase once more to be sure.
 
         Raises:
-            InvalidOrder: it is neither.
-            StateUnavailable: some of it may be left; do it again.
+            InvalidOrder: *person* is neither a name nor a hash.
+            StateUnavailable: some data may be left; repeat the call.
         """
         user = self.hash_of(person)
         await self._trail.note(who, Act.ERASE_PERSON, user)
@@ -319,7 +319,7 @@ class Administration:
         return Erased(user=user, keys=revoked, entries=changed)
 
     async def _forget_images(self, team: str, user: str) -> int:
-        """Forget what *user* had made: where an image comes from names them, and its links are theirs."""
+        """Forget the images *user* ordered: their references name the user, and their links belong to them."""
         forgotten = 0
         async for reference in self.references.scan(team):
             if reference.user == user and await self.references.forget(team, reference.name):
@@ -328,7 +328,7 @@ class Administration:
         return forgotten
 
     def hash_of(self, person: str) -> str:
-        """Return the hash that stands for *person*, who may be given as one; raises `InvalidOrder`."""
+        """Return the hash of *person*, who may be given as a hash already; raises `InvalidOrder`."""
         if is_person_hash(person):
             return person
         check_user(person)
@@ -339,7 +339,7 @@ class Administration:
         return await self.registrar.read_audit(most)
 
     async def _put_team(self, who: str, act: Act, team: Team) -> None:
-        # Those that are there already, of earlier versions or of callers without credentials, can be closed.
+        # Existing teams, of earlier versions or of callers without credentials, can be closed.
         (check_team if act is Act.PUT_TEAM else check_name)(team.name, param="name")
         names = await self.declared_names()
         _check_undeclared(team, names)
@@ -353,7 +353,7 @@ class Administration:
         await self._look_again()
 
     async def _look_again(self) -> None:
-        """Have this process obey at once what the others will obey within a second."""
+        """Apply the change in this process at once; the others follow within a second."""
         with contextlib.suppress(StateUnavailable):
             await self.callers.look_again()
 
@@ -384,7 +384,7 @@ def _check_policy_is_there(name: str | None, policies: Collection[str], *, param
 
 
 def _changes_of(before: Team, after: Team) -> dict[str, object]:
-    """Return what is different, as `old->new`."""
+    """Return the differences as `old->new`."""
     pairs = {
         "policy": (before.policy or "none", after.policy or "none"),
         "user_policy": (before.user_policy or "default", after.user_policy or "default"),
@@ -394,7 +394,7 @@ def _changes_of(before: Team, after: Team) -> dict[str, object]:
 
 
 def _limits_of(policy: Policy) -> dict[str, object]:
-    """Return what a policy says beyond the default."""
+    """Return the limits of a policy that differ from the default."""
     said = asdict(policy)
     plain = asdict(Policy())
     return {

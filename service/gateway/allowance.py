@@ -1,4 +1,4 @@
-"""Where a caller's limits stand.
+"""Read the current state of a caller's limits.
 
 Failure behaviour: closed, `StateUnavailable`: a local share would be a guess.
 """
@@ -13,9 +13,9 @@ from service.ports.state import Ask
 
 
 async def ask_for_limits(state: SharedState, caller: Caller) -> tuple[LimitState, ...]:
-    """Return where every limit of *caller* stands.
+    """Return the state of every limit of *caller*.
 
-    Asks for no image, not for the first time: that is judged by every limit and charged to none.
+    Asks for zero images in a second round, which every limit judges and none charges.
 
     Raises:
         StateUnavailable: Redis is away; a local share would be a guess.

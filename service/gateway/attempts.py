@@ -1,6 +1,6 @@
-"""One call against a deadline: attempts, retries, and the truth about who pays.
+"""Make one call before a deadline: attempts, retries, and who pays for each failure.
 
-The only place that retries. What was sent is never repeated unless the provider
+The only place that retries. A request that was sent is never repeated unless the provider
 said that it made nothing.
 """
 
@@ -24,12 +24,12 @@ NOT_SENT = CallFailure(
 
 
 Show = Callable[[int, bytes, Mapping[str, str]], None]
-"""Takes a stage of an image: its number, its bytes, and what the provider chose."""
+"""Takes a stage of an image: its number, its bytes, and the values the provider chose."""
 
 
 @dataclass(slots=True)
 class Exposure:
-    """A call while it is made: whether it may be billed if cut off now, and who sees its stages."""
+    """The state of a running call: whether cutting it off may still cost money, and the receiver of its stages."""
 
     show: Show = lambda *_: None
     may_be_billed: bool = False
@@ -57,7 +57,7 @@ class Attempts:
     async def make(
         self, call: ImageCall, *, deadline_s: float, exposure: Exposure | None = None
     ) -> CallMade | CallFailure:
-        """Make *call*, trying again while nothing was billed and there is time and budget."""
+        """Make *call*, retrying while nothing was billed and time and budget last."""
         exposure = exposure or Exposure()
         self._budget.earn()
         attempt = 1
@@ -81,7 +81,7 @@ class Attempts:
         progress = _Progress(exposure, self._clock, self._telemetry)
         started_s = self._clock.monotonic_s()
         try:
-            # A time-out strikes where a task waits, which may be after sending: look before.
+            # A time-out strikes wherever the task waits, perhaps after sending: check first.
             if deadline_s <= started_s:
                 return NOT_SENT
             async with self._clock.timeout_at(deadline_s):

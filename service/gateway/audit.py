@@ -1,8 +1,8 @@
-"""What admins do, as the audit names it, and the one way to note it.
+"""Note the acts of admins in the audit.
 
-An act is noted before it is done: there is no act without its line, and a line whose
-act failed was followed by an error.
-Failure behaviour: closed. What cannot be noted is `StateUnavailable`, and is not done.
+An act is noted before it is done: no act lacks its line, and a line whose act failed was
+followed by an error.
+Failure behaviour: closed. An act that cannot be noted is `StateUnavailable`, and is not done.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from service.ports.telemetry import AdminActed, Telemetry
 
 
 class Act(StrEnum):
-    """What an admin can do."""
+    """An act of an admin."""
 
     CREATE_KEY = "create_key"
     REVOKE_KEY = "revoke_key"
@@ -31,7 +31,7 @@ class Act(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AuditTrail:
-    """Notes acts where they are kept, and tells telemetry of them."""
+    """Stores acts and reports them to telemetry."""
 
     audit: Audit
     clock: Clock
@@ -43,7 +43,7 @@ class AuditTrail:
         """Note that *who* is about to do *act* to *target*; details that are None are left out.
 
         Raises:
-            StateUnavailable: it may not have been kept.
+            StateUnavailable: the note may be lost.
         """
         said = (f"{name}={value}" for name, value in (details or {}).items() if value is not None)
         entry = AuditEntry(

@@ -1,7 +1,7 @@
 """A circuit breaker: after enough failures in a row, stop asking for a while.
 
-While open, one probe at a time is let through each *pause_s*; its success closes
-the breaker again. Not for errors that tell of the request rather than the server.
+While open, it lets one probe through each *pause_s*; a successful probe closes the
+breaker again. Not for errors that concern the request rather than the server.
 """
 
 from service.ports.clock import Clock
@@ -21,11 +21,11 @@ class Breaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether the dependency counts as gone."""
+        """Tell if the dependency counts as gone."""
         return self._failures >= FAILURES_TO_OPEN
 
     def allows(self) -> bool:
-        """Whether to try now; while open this books the one probe of the pause."""
+        """Tell if a call may be tried now; while open this books the one probe of the pause."""
         if not self.is_open:
             return True
         now_s = self._clock.monotonic_s()
@@ -35,14 +35,14 @@ class Breaker:
         return True
 
     def succeed(self) -> None:
-        """Count a success: closed."""
+        """Count a success: the breaker closes."""
         self._failures = 0
 
     def fail(self, since_s: float) -> None:
-        """Count a failure of what began at *since_s*; each pushes the next probe away.
+        """Count a failure of a call that began at *since_s*; each failure postpones the next probe.
 
-        What began before the last failure was known is part of it: a crowd that
-        failed together is one failure.
+        Calls that began before the last known failure belong to it: a crowd that failed
+        together counts as one failure.
         """
         now_s = self._clock.monotonic_s()
         if since_s >= self._failed_at_s:

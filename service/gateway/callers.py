@@ -1,10 +1,9 @@
-"""Who calls: from credentials to a caller with everything it counts against.
+"""Identify callers: from credentials to a caller and every limit it counts against.
 
-Credentials that were verified are remembered, bounded, by a keyed hash of the whole
-token, and looked up again once anything about keys, policies or teams has changed
-anywhere; a watcher asks for that twice a second. What could not be a credential is
-refused without a look-up.
-Failure behaviour: while Redis is away, who is known stays known, and who is not gets
+Verified credentials are remembered, bounded, by a keyed hash of the whole token, and
+looked up again after any change of a key, policy or team in any process; a watcher checks
+for changes twice a second. A text that cannot be a credential is refused without a look-up.
+Failure behaviour: while Redis is away, known callers stay known, and unknown ones get
 `StateUnavailable`. Revocation does not rest on this alone: `begin` checks the key.
 """
 
@@ -46,10 +45,10 @@ _MARK_CHARACTERS = 8
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Which credentials are taken, and the keys of their hashes.
+    """The accepted kinds of credentials, and the keys of their hashes.
 
     *admin_key* is the operator's own. *token_keys* are newest first: a key that was
-    hashed with an older secret stays good while that secret is listed.
+    hashed with an older secret stays valid while that secret is listed.
     """
 
     takes_keys: bool
@@ -60,15 +59,15 @@ class Credentials:
 
     @property
     def is_open(self) -> bool:
-        """Whether no credentials are asked for."""
+        """Tell if the gateway asks for no credentials."""
         return not (self.takes_keys or self.takes_jwt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What credentials say. *user* is None where open mode lets the request name one.
+    """The statement of a caller's credentials. *user* is None where open mode lets the request name one.
 
-    *key_hint* is what may be shown of a key; *user_policy* and *key_policy* are names;
+    *key_hint* is the part of a key that may be shown; *user_policy* and *key_policy* are names;
     *expires_s* is an instant since the epoch, 0 for never.
     """
 
@@ -87,7 +86,7 @@ ANYONE = Identity(team=OPEN_TEAM, user=None, role=Role.USER)
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """Whom a token stands for, and the hash its key is kept under."""
+    """The identity behind a token, and the hash its key is stored under."""
 
     identity: Identity
     kept_hash: str
@@ -120,11 +119,11 @@ class Callers:
 
     @property
     def directory(self) -> Directory:
-        """All policies and teams in force."""
+        """All current policies and teams."""
         return self._directory
 
     async def identify(self, token: str | None, *, afresh: bool = False) -> Identity:
-        """Return whose *token* it is; *afresh* looks it up again, for what admins do.
+        """Return the identity behind *token*; *afresh* skips the memory, for the acts of admins.
 
         Raises:
             Unauthenticated: missing, malformed, unknown, revoked or expired.
@@ -145,15 +144,15 @@ class Callers:
         raise Unauthenticated("Incorrect API key provided. Ask an operator of this gateway for one.")
 
     def caller_of(self, identity: Identity, named_user: str | None) -> Caller:
-        """Return the caller; *named_user* is the request's own `user`, believed from services and in open mode.
+        """Return the caller; *named_user* is the request's own `user`, trusted from services and in open mode.
 
         Raises:
             PermissionDenied: the team is closed, or one of its policies is missing.
-            StateUnavailable: what limits the team could not be read since this process started.
+            StateUnavailable: this process has not been able to read the team's limits yet.
         """
         team = self._directory.teams.get(identity.team)
         if team is None and self._revision is None and identity.team != OPEN_TEAM:
-            # Whether it has limits, or is closed, nobody has been able to read yet.
+            # The team may have limits or be closed; this process has not been able to read it yet.
             raise StateUnavailable("directory")
         if team is not None and team.is_closed:
             raise PermissionDenied("The team of these credentials is closed.")
@@ -176,16 +175,16 @@ class Callers:
         )
 
     def person(self, name: str) -> str:
-        """Return the hash that stands for the person *name*, however credentials name them."""
+        """Return the hash that stands for the person *name*, for every kind of credentials."""
         return self._hash_person(f"user {name}")
 
     async def look_again(self) -> None:
-        """Forget what changed anywhere since the last look; raises `StateUnavailable`."""
+        """Forget all that changed anywhere since the last look; raises `StateUnavailable`."""
         revision = await self._book.revision()
         if revision == self._revision:
             return
         made = await self._book.read_directory()
-        # What a file declares stands, whatever was made by other means under its name.
+        # A declaration in the file takes precedence over a stored one of the same name.
         self._directory = Directory(
             policies={**made.policies, **self._declared.policies},
             teams={**made.teams, **self._declared.teams},
@@ -196,7 +195,7 @@ class Callers:
         self._revision = revision
 
     async def watch_forever(self) -> None:
-        """Look for changes twice a second; without Redis, what is known stays."""
+        """Look for changes twice a second; without Redis, known callers stay known."""
         while True:
             with contextlib.suppress(StateUnavailable):
                 await self.look_again()
@@ -204,7 +203,7 @@ class Callers:
             await asyncio.sleep(LOOK_PAUSE_S)
 
     async def _recall(self) -> None:
-        """Know the keys again that a change had forgotten: Redis may be away when they are used next."""
+        """Look up forgotten keys again after a change: Redis may be away at their next use."""
         while self._to_recall:
             token_hash, kept_hash = self._to_recall.popitem()
             if token_hash in self._known:
@@ -226,15 +225,15 @@ class Callers:
         )
 
     def hash_token(self, token: str) -> str:
-        """Return the hash under which a token is kept from now on."""
+        """Return the hash under which a new token is stored."""
         return keyed_hash(self._credentials.token_keys[0], token)
 
     def secret_mark(self) -> str:
-        """Return what tells the secret of new keys from others."""
+        """Return a mark that distinguishes the secret of new keys from others."""
         return _mark_of(self._credentials.token_keys[0])
 
     def takes_keys_of(self, secret_mark: str) -> bool | None:
-        """Whether keys with this mark can be found by the secrets that are listed; None where nobody noted it."""
+        """Tell if the listed secrets can find keys with this mark; None where no mark was stored."""
         if not secret_mark:
             return None
         return any(_mark_of(token_key) == secret_mark for token_key in self._credentials.token_keys)
@@ -257,7 +256,7 @@ class Callers:
             key, kept_hash = found
             known = _Known(self._identity_of(key), kept_hash)
             if key.policy is not None and key.policy not in self._directory.policies:
-                # Made a moment ago together with its policy, elsewhere.
+                # Created a moment ago in another process, together with its policy.
                 await self.look_again()
             if revision == self._revision:
                 self._known[token_hash] = known
@@ -267,7 +266,7 @@ class Callers:
         return identity
 
     async def _look_up(self, token: str) -> tuple[ApiKey, str] | None:
-        """Return the key of *token* and the hash it is kept under, by whichever secret."""
+        """Return the key of *token* and the hash it is stored under, trying every secret."""
         for token_key in self._credentials.token_keys:
             kept_hash = keyed_hash(token_key, token)
             key = await self._book.find_key(kept_hash)
@@ -322,7 +321,7 @@ class Callers:
 
 
 def _mark_of(token_key: bytes) -> str:
-    # No API key reads so; a part is enough to tell a handful of secrets apart.
+    # No API key has this form; a part is enough to tell a handful of secrets apart.
     return keyed_hash(token_key, "which secret")[:_MARK_CHARACTERS]
 
 

@@ -1,6 +1,6 @@
-"""Images that others are making: waited for instead of paid for again.
+"""Wait for images that other orders are making, instead of paying for them again.
 
-Failure behaviour: a wait that brings nothing, or something that cannot be handed out,
+Failure behaviour: a wait that yields nothing, or an image that cannot be delivered,
 leaves its place empty, and the order asks again; a full waiting room fails the order.
 """
 
@@ -18,7 +18,7 @@ from service.ports.telemetry import ImageDelivered, InFlight, Telemetry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coalescing:
-    """Takes what lands in the waiting room for an order."""
+    """Takes images from the waiting room for an order."""
 
     flights: Flights
     store: ImageStore
@@ -28,7 +28,7 @@ class Coalescing:
     async def wait(
         self, progress: Progress, places: tuple[int, ...], awaited: tuple[int, ...]
     ) -> tuple[int, ...]:
-        """Wait for images others are making; returns the places that must be asked for again."""
+        """Wait for images of other orders; returns the places to ask for again."""
         if self.flights.is_full:
             progress.error = OrderFailed((NOT_SENT,), kept=progress.filled)
             return places
@@ -37,7 +37,7 @@ class Coalescing:
         self.telemetry.record(InFlight(waiters=1))
         try:
             left_s = max(0.0, progress.order.deadline_s - self.clock.monotonic_s())
-            # A stream wants each image as soon as it is there; an answer in JSON wants them all.
+            # A stream wants each image as soon as it exists; a JSON answer wants them all.
             landings = await self.flights.wait(
                 progress.accepted.pool or "", awaited, left_s=left_s, for_all=not progress.order.is_streamed
             )
@@ -58,12 +58,12 @@ class Coalescing:
         return places
 
     def send_another(self, progress: Progress) -> None:
-        """Have others ask who wait for the same: an order that was sent to ask for them too goes no further."""
+        """Wake another waiter for the same images; this order, the scout, stops here."""
         for index in progress.awaiting:
             self.flights.wake(progress.accepted.pool or "", index)
 
     async def _load(self, progress: Progress, landing: Landing) -> tuple[Image, bytes | None] | None:
-        """Return the image as it will be delivered, or None where it cannot be."""
+        """Return the image as it will be delivered, or None if that is impossible."""
         image, data = landing.image, landing.data
         if image is None:
             return None

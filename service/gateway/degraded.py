@@ -1,11 +1,11 @@
-"""Admission without Redis: this process's share of every limit, and its own claims.
+"""Admit orders without Redis, from this process's share of every limit and with its own claims.
 
 Failure behaviour: open, bounded. Each process admits *limit ÷ live processes* (at
 least 1): rates by the same GCRA as the script, days and images in flight by counting
-what it admitted itself. A limit of money has no share: such orders are refused unless
-the operator chose otherwise. Nothing is read from the cache; identical orders share
-their calls within the process only, those included that it was given while there was
-shared state. What is made is settled later through the outbox.
+its own admissions. A limit of money has no share: such orders are refused unless
+the operator chose otherwise. The cache is not read; identical orders share their calls
+within the process only, including calls it was granted while Redis was there.
+Results are settled later through the outbox.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ from service.ports.clock import Clock
 from service.ports.state import Ask, Grant, Settlement
 
 MAX_SCOPES = 10_000
-"""Limit states kept at most; the longest unused goes first."""
+"""Most limit states to keep; the longest unused goes first."""
 
 _MOST_MADE = 10_000
 _DAY_S = 86400
@@ -34,7 +34,7 @@ _Scope = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What one limit says: *state* once this is charged, *wait_s* above 0 when it refuses."""
+    """The verdict of one limit: *state* after the charge, *wait_s* above 0 for a refusal."""
 
     state: LimitState
     wait_s: float = 0.0
@@ -43,10 +43,10 @@ class _Verdict:
 
 
 class LocalShare:
-    """What a process may hand out by itself while the shared state is away.
+    """The part of every limit that a process may use by itself while Redis is away.
 
-    *processes* share every limit: those that should be there, or as many as were
-    last heard of where that is more.
+    *processes* share every limit: the configured number, or the number last heard of if
+    that is larger.
     """
 
     def __init__(self, *, clock: Clock, processes: int, spends_budgets: bool = False) -> None:
@@ -63,11 +63,11 @@ class LocalShare:
         self._made: LRUCache[int, str] = LRUCache(_MOST_MADE)
 
     def share_among(self, processes: int) -> None:
-        """Divide every limit by the number of *processes* that were heard of."""
+        """Divide every limit by the number of live *processes*."""
         self._processes = max(processes, self._expected)
 
     def note(self, ask: Ask, indices: tuple[int, ...]) -> None:
-        """Remember what *ask* was given to make, for who orders the same once the shared state is away."""
+        """Remember the indices granted to *ask*, for equal orders during a later outage."""
         if ask.pool and indices:
             self._claims.setdefault(ask.pool, {}).update(dict.fromkeys(indices, ask.fence))
 
@@ -76,7 +76,7 @@ class LocalShare:
 
         Raises:
             RateLimited: the share is used up; nothing was charged.
-            StateUnavailable: a budget would have to be spent without knowing what is left of it.
+            StateUnavailable: the caller has a budget whose remainder is unknown.
         """
         others = self._claims.get(ask.pool, {}) if ask.pool and not ask.fresh else {}
         awaited = tuple(index for index in others if index not in ask.used)[: ask.n]
@@ -87,7 +87,7 @@ class LocalShare:
         return Grant(ready=(), mine=mine, awaited=awaited, limits=limits, degraded=True)
 
     def digests_of(self, indices: Iterable[int]) -> set[str]:
-        """Return the digests of what was made under those of *indices* that are local ones."""
+        """Return the digests of the images made under the local ones of *indices*."""
         return {self._made[index] for index in indices if index in self._made}
 
     def finish(self, settlement: Settlement) -> None:
@@ -112,7 +112,7 @@ class LocalShare:
         verdicts = [self._judge(ask, limit, images) for limit in limits]
         worst = max(verdicts, key=lambda verdict: verdict.wait_s, default=None)
         if worst is not None and worst.wait_s > 0:
-            # All or none: what the others allowed is not charged either.
+            # All or none: limits that had room are not charged either.
             before = tuple(self._judge(ask, limit, 0, requests=0).state for limit in limits)
             refused = before[verdicts.index(worst)]
             raise RateLimited(refused, retry_after_s=worst.wait_s, limits=before, degraded=True)
@@ -134,7 +134,7 @@ class LocalShare:
         else:
             used, ends_s = self._in_flight[scope], 0.0
             wanted, wait_s = images, _IN_FLIGHT_WAIT_S
-        # An order larger than the share takes all of it, or it could never pass while this lasts.
+        # An order larger than the share takes all of it, or it could never pass during the outage.
         wanted = min(wanted, share)
         state = LimitState(
             resource=limit.resource,

@@ -1,8 +1,8 @@
-"""Fan-out: the calls of an order, at once but bounded, each settled by itself.
+"""Fan out the calls of an order, concurrent but bounded, and settle each by itself.
 
 A failed call is a value and never cancels its siblings, which are being paid for.
 Each call's images are published as soon as they are stored, so that a process
-that dies in the middle of an order loses only what was in flight.
+that dies in the middle of an order loses only its calls in flight.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ class Seats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """An admitted order as its calls need it. *ask* is the one that gave the indices."""
+    """An admitted order as its calls need it. *ask* obtained the indices."""
 
     order: ImageOrder
     sent: SentOrder
@@ -72,7 +72,7 @@ class Dispatcher:
         self._slots = asyncio.Semaphore(max_calls)
 
     async def make(self, job: Job, seats: Seats, running: RunningOrder) -> list[CallFailure]:
-        """Make one call of *job* for *seats*, settle it and tell; returns its failures."""
+        """Make one call of *job* for *seats*, settle it and report it; returns its failures."""
         exposure = Exposure(show=self._show(seats.places[0], running))
         if seats.indices[0] < 0:
             killed = self._settlement(job, seats, [_CUT_OFF] * len(seats.places))
@@ -85,7 +85,7 @@ class Dispatcher:
                 kept = await self._keep(job, result, len(seats.places))
             settlement = self._settlement(job, seats, kept)
         except BaseException:
-            # The drain time is over, or there is a bug: either way nothing may stay claimed.
+            # The drain time is over, or there is a bug: either way no claim may remain.
             cut_off = _CUT_OFF if exposure.may_be_billed else NOT_SENT
             self.state.finish_later(self._settlement(job, seats, [cut_off] * len(seats.places)))
             raise
@@ -140,7 +140,7 @@ class Dispatcher:
         return kept[:n] + [_TOO_FEW] * (n - len(kept))
 
     def _settlement(self, job: Job, seats: Seats, kept: list[Kept | CallFailure]) -> Settlement:
-        """Say what became of each seat; nothing is published for a picture that is not stored."""
+        """Return the outcome of each seat; an image that is not stored is not published."""
         published: list[tuple[int | None, Image]] = []
         unstored: list[str] = []
         released: list[int] = []
@@ -183,7 +183,7 @@ class Dispatcher:
     def _tell(
         self, job: Job, seats: Seats, kept: list[Kept | CallFailure], running: RunningOrder
     ) -> list[CallFailure]:
-        """Tell the order's reader and who waits for the same images; returns the failures."""
+        """Report to the order's reader and to waiters for the same images; returns the failures."""
         failures: list[CallFailure] = []
         for place, index, entry in zip(seats.places, seats.indices, kept, strict=True):
             if isinstance(entry, Kept):
@@ -192,7 +192,7 @@ class Dispatcher:
                     CostSettled(model=job.sent.model, realm=job.realm, microusd=entry.image.cost_microusd)
                 )
             else:
-                # Only what everybody would meet is shared; others shall try for themselves.
+                # Only failures that any order would meet are shared; after others, waiters try for themselves.
                 landing = Landing(failure=entry if entry.is_callers_own else None)
             delivered = _by_delivery(entry, job.order.delivery)
             if isinstance(delivered, CallFailure):
@@ -210,7 +210,7 @@ class Dispatcher:
 
 
 def _by_delivery(entry: Kept | CallFailure, delivery: Delivery) -> Kept | CallFailure:
-    """Return what *entry* is to a caller who wants it by *delivery*: no link without a stored picture."""
+    """Return *entry* for a caller who wants it by *delivery*: without a stored image there is no link."""
     if isinstance(entry, Kept) and not entry.is_stored and delivery is Delivery.URL:
         return _NOT_KEPT
     return entry

@@ -1,8 +1,8 @@
-"""Images being made, and who in this process waits for them.
+"""Track the images being made and their waiters in this process.
 
-All waiters for one index of one pool share one future, whether the maker is here
-or in another process. A maker here lands the image itself; news from elsewhere sends
-one of them, a scout, to ask the shared state, and what it finds it lands for all.
+All waiters for one index of one pool share one future, whether the maker is in this
+process or in another. A local maker lands the image itself; news from another process sends
+one waiter, the scout, to ask the shared state, and the scout lands the result for all.
 """
 
 import asyncio
@@ -16,10 +16,10 @@ from service.domain.errors import CallFailure
 from service.domain.images import Image
 
 _LONGEST_POLL_S = 5.0
-"""However many wait, lost news costs nobody longer than this."""
+"""The longest delay that lost news can cause, however many wait."""
 
 MOST_WAITERS = 20_000
-"""Waits for one image each, of all orders of a process together."""
+"""Most waits of all orders of a process together; each is for one image."""
 
 Seat = tuple[str, int]
 """A pool and an index in it."""
@@ -27,9 +27,9 @@ Seat = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """How a wait ended: an *image* with its bytes, a *failure* all would meet, or neither: ask again.
+    """The end of a wait: an *image* with its bytes, a *failure* all would meet, or neither: ask again.
 
-    An image that is not stored is good for its bytes only; *data* None must be read.
+    An image that is not stored offers its bytes only; *data* None must be read.
     """
 
     image: Image | None = None
@@ -40,7 +40,7 @@ class Landing:
 
 @dataclass(slots=True)
 class _Flight:
-    """*scouts* are those who may be sent, each by a future of its own."""
+    """One image being made. *scouts* are the waiters that may be sent, each by a future of its own."""
 
     landing: asyncio.Future[Landing]
     scouts: dict[asyncio.Future[None], None] = field(default_factory=dict)
@@ -56,17 +56,17 @@ class Flights:
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody else may wait here; what waits costs memory."""
+        """Tell if the waiting room is full; each wait costs memory."""
         return self._waiters >= MOST_WAITERS
 
     def land(self, pool: str, index: int, landing: Landing) -> None:
-        """Tell all who wait here how it ended."""
+        """End the wait of all waiters for this image."""
         flight = self._flights.pop((pool, index), None)
         if flight and not flight.landing.done():
             flight.landing.set_result(landing)
 
     def wake(self, pool: str, index: int) -> None:
-        """Send one of those who wait here to ask again; the others go on waiting for what it finds."""
+        """Send one waiter to ask again; the others wait for its result."""
         flight = self._flights.get((pool, index))
         scout = next((scout for scout in flight.scouts if not scout.done()), None) if flight else None
         if scout is not None:
@@ -77,14 +77,14 @@ class Flights:
     ) -> dict[int, Landing]:
         """Wait until one of *indices* has landed (*for_all*: all of them), or it is time to ask again.
 
-        Returns what has landed, which may be nothing: news can be lost, so every
-        waiter asks now and then. All waiters of one index together ask about
-        once in `poll_s`, however many they are.
+        Returns the landings, perhaps none: news can be lost, so every waiter asks now and
+        then. All waiters for one index together ask about once in `poll_s`, however many
+        they are.
         """
         scout: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         flights = {index: self._join((pool, index), scout) for index in indices}
         try:
-            # Slower the more are waiting; jittered, or they would all ask at once.
+            # The more wait, the slower; with jitter, or they would all ask at once.
             crowd = max(len(flight.scouts) for flight in flights.values())
             pause_s = min(self._poll_s * crowd, _LONGEST_POLL_S) * random.uniform(0.6, 1.4)  # noqa: S311 - spreads load, guards nothing
             with contextlib.suppress(TimeoutError):

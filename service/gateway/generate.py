@@ -1,6 +1,6 @@
-"""The main job: from an order to its images, by the shortest way that costs least.
+"""Take an order to its images by the shortest and cheapest way.
 
-Ready variants first, then what others are making, and calls only for the rest.
+Ready variants first, then images that other orders are making, and calls only for the rest.
 The whole path of one order is `_work` → `_fill`; each way to an image has a module of
 its own: `hits.py`, `dispatch.py`, `coalescing.py`.
 """
@@ -36,7 +36,7 @@ from service.ports.state import Ask, Grant
 from service.ports.telemetry import ImageDelivered, Telemetry
 
 _REFUSALS = (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch, StateUnavailable)
-"""What the shared state says instead of admitting an order."""
+"""Refusals of the shared state."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +57,12 @@ class Generate:
     def start(
         self, order: ImageOrder, when_done: Callable[[], None] = lambda: None
     ) -> tuple[RunningOrder, SentOrder]:
-        """Check and translate *order* and set it going; *when_done* is called when its inputs may go.
+        """Check, translate and start *order*; *when_done* is called when its inputs may be removed.
 
         Raises:
             InvalidOrder: nothing was spent.
-            ModelNotAllowed: by a policy of the caller.
-            PriceUnknown: the caller has a budget and the model no price.
+            ModelNotAllowed: a policy of the caller does not list the model.
+            PriceUnknown: the caller has a budget and the model has no price.
             Draining: the process is shutting down.
         """
         accepted = self.acceptance.accept(order)
@@ -86,7 +86,7 @@ class Generate:
             raise progress.failed(progress.failures)
 
     async def _fill(self, progress: Progress, places: tuple[int, ...], calls: asyncio.TaskGroup) -> None:
-        """Fill *places*: ask, take what is ready, call for what is ours, wait for the rest, ask again."""
+        """Fill *places*: ask, take ready variants, make calls, wait for the rest, ask again."""
         while places and self._may_go_on(progress):
             begun = await self._begin(progress, len(places))
             if begun is None:
@@ -97,12 +97,12 @@ class Generate:
             made_here, places = places[: len(grant.mine)], places[len(grant.mine) :]
             await self._dispatch(progress, ask, grant, made_here, calls)
             if not grant.degraded:
-                # Redis has just said that the makers live.
+                # Redis has just confirmed that the makers live.
                 progress.waits_since_s = self.clock.monotonic_s()
             if places and grant.awaited:
                 places = await self.coalescing.wait(progress, places, grant.awaited)
             elif places and not grant.ready and not grant.mine:
-                # Nothing was granted and nothing is under way: the cache may not be filled, or is inconsistent.
+                # Nothing granted and nothing under way: the order may not fill the cache, or the pool is inconsistent.
                 progress.error = progress.error or _nothing_granted(progress)
 
     async def _begin(self, progress: Progress, n: int) -> tuple[Ask, Grant] | None:
@@ -126,7 +126,10 @@ class Generate:
         return ask, grant
 
     def _give_back_surplus(self, progress: Progress, ask: Ask, grant: Grant) -> Grant:
-        """Keep what fills *ask*: of what was claimed when its first answer was lost, some may have been resumed since."""
+        """Release the indices that *ask* no longer needs.
+
+        A repeated ask may resume images for which its lost first answer had claimed indices.
+        """
         most = max(0, ask.n - len(grant.ready))
         surplus = grant.mine[most:]
         if not surplus:
@@ -138,7 +141,7 @@ class Generate:
     async def _take_ready(
         self, progress: Progress, ask: Ask, grant: Grant, places: tuple[int, ...]
     ) -> tuple[int, ...]:
-        """Hand out what is ready; returns the places still empty."""
+        """Deliver the ready variants; returns the places still empty."""
         try:
             return await self.hits.take(progress, places, grant)
         except BaseException:
@@ -155,7 +158,7 @@ class Generate:
         places: tuple[int, ...],
         calls: asyncio.TaskGroup,
     ) -> None:
-        """Start the calls for the indices this order was given, or give them back unused."""
+        """Start the calls for the indices of this order, or give them back unused."""
         if not grant.mine:
             return
         job = _job(progress, ask)
@@ -163,7 +166,7 @@ class Generate:
         # A ready variant that turned out to be gone may leave more places than indices, never fewer.
         seats = [
             Seats(group, tuple(grant.mine[places.index(place)] for place in group))
-            # A call answers for all its images at once; a stream wants each as soon as it is there.
+            # A call returns all its images at once; a stream wants each as soon as it exists.
             for group in split_order(places, 1 if job.order.is_streamed else job.sent.images_per_call)
         ]
         try:
@@ -172,7 +175,7 @@ class Generate:
                 progress.error = obstacle
                 await self.dispatcher.give_back(job, seats.pop(0), progress.running, NOT_SENT)
         except BaseException:
-            # What is being given back settles by itself; of the others nobody else knows that nothing was sent.
+            # Seats being given back settle by themselves; for the others only this frame knows that nothing was sent.
             for group in seats:
                 self.dispatcher.give_up(job, group)
             raise
@@ -189,7 +192,7 @@ class Generate:
             self.telemetry.record(ImageDelivered(asked_model=job.order.asked_model, source=Source.MADE))
 
     def _may_go_on(self, progress: Progress) -> bool:
-        """Whether to ask for places that are still empty; the first time, always."""
+        """Tell if the order may ask again for its empty places; the first time, always."""
         if progress.round == 0:
             return True
         if progress.order.cache.only_if_cached:

@@ -1,4 +1,4 @@
-"""Images that are there already: from the pool, or made before under the same `Idempotency-Key`.
+"""Deliver images that exist already: from the pool, or made under the same `Idempotency-Key`.
 
 Failure behaviour: a variant whose bytes are gone is forgotten, so that it is made again;
 a store that cannot be read fails the order rather than have its images paid for twice.
@@ -20,7 +20,7 @@ from service.ports.telemetry import ImageDelivered, Telemetry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hits:
-    """Hands out variants that the shared state has found ready."""
+    """Delivers ready variants of the shared state."""
 
     state: SharedState
     store: ImageStore
@@ -29,10 +29,10 @@ class Hits:
     telemetry: Telemetry
 
     async def take(self, progress: Progress, places: tuple[int, ...], grant: Grant) -> tuple[int, ...]:
-        """Hand out the ready variants of *grant* to the first *places*; returns the places still empty."""
+        """Deliver the ready variants of *grant* to the first *places*; returns the places still empty."""
         for number, variant in enumerate(grant.ready):
             progress.used.append(variant.index)
-            # What was resumed comes from no pool, and it is from pools that deletion takes its images.
+            # Resumed images come from no pool, and deletion removes images from pools only.
             if number < grant.resumed and not await self._is_kept(progress, variant):
                 continue
             data: bytes | None = None
@@ -52,23 +52,23 @@ class Hits:
 
     def _deliver(self, progress: Progress, place: int, variant: Variant, data: bytes | None) -> None:
         if progress.round > 1 and progress.accepted.pool:
-            # Whoever else waits for it here need not ask.
+            # Other waiters for it in this process need not ask.
             landing = Landing(image=variant.image, data=data)
             self.flights.land(progress.accepted.pool, variant.index, landing)
-        # What another process made while this order waited for it was no hit.
+        # An image that another process made while this order waited was no hit.
         source = Source.COALESCED if variant.index in progress.awaiting else Source.HIT
         progress.deliver(place, variant.image, source, data, age_s=variant.age_s)
         self.telemetry.record(ImageDelivered(asked_model=progress.order.asked_model, source=source))
 
     async def _is_kept(self, progress: Progress, variant: Variant) -> bool:
-        """Whether an image that was made under the same key before may still be handed out."""
+        """Tell if an image made under the same key before may still be delivered."""
         try:
             return await self.references.has(progress.order.caller.team, variant.image.name)
         except StateUnavailable:
             return True
 
     async def _forget(self, progress: Progress, variant: Variant) -> None:
-        """Drop a variant whose bytes are gone from the pool, so that it is made again."""
+        """Remove a variant whose bytes are gone from the pool, so that it is made again."""
         with contextlib.suppress(StateUnavailable):
             await self.references.forget(progress.order.caller.team, variant.image.name)
         nothing = progress.nothing_made(f"forget.{variant.index}")

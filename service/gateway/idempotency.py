@@ -1,8 +1,8 @@
-"""Orders with an `Idempotency-Key`: concluded once, answered as before, left to a twin (docs/adr/0007).
+"""Handle orders with an `Idempotency-Key`: concluded once, repeated, or left to a twin (docs/adr/0007).
 
-A key is final, under way, or left off; one that was left off is taken up again with the
+A key is final, under way, or left off; an order takes up a left-off key again with the
 images made for it, which the shared state grants first (`hits.py`). Failure behaviour:
-closed. While nobody can tell what a key stands for, its order is refused (`state.py`).
+closed. While the state of a key is unknown, its order is refused (`state.py`).
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from service.ports.state import Conclusion, Grant, Settlement
 from service.ports.store import ImageStore
 
 _TWIN_PAUSE_S = 0.5
-"""How often an order asks whether the one with the same `Idempotency-Key` is done."""
+"""Pause between two looks at the order with the same `Idempotency-Key`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Idempotence:
-    """What makes one order of many with the same key."""
+    """Makes one order of all orders with the same key."""
 
     state: SharedState
     store: ImageStore
@@ -39,7 +39,7 @@ class Idempotence:
     clock: Clock
 
     async def conclude(self, progress: Progress, work: Callable[[Progress], Awaitable[None]]) -> None:
-        """Do *work*, and conclude its key: the answer is final, or it may be taken up again."""
+        """Do *work*, and conclude its key: the answer is final, or another order may take the key up again."""
         if progress.accepted.idempotency is None:
             await work(progress)
             return
@@ -47,7 +47,7 @@ class Idempotence:
         try:
             await work(progress)
             images = progress.running.delivered
-            # An order that was left while it waited for others ends without an error, and incomplete.
+            # An order whose reader left while it waited ends without an error, and incomplete.
             if len(images) == progress.order.n:
                 conclusion = Conclusion(images=tuple(images[place] for place in sorted(images)))
         except OrderFailed as error:
@@ -63,9 +63,9 @@ class Idempotence:
                 await self.state.finish(_last(progress, conclusion))
 
     async def answer(self, progress: Progress, grant: Grant) -> bool:
-        """Answer by what the key stands for already; whether to ask again, since a twin was waited for."""
+        """Answer from the state of the key; returns True to ask again, after waiting for a twin."""
         if progress.is_begun:
-            # The key was taken over while this process seemed dead: its new owner answers.
+            # Another order took the key over while this process seemed dead: the new owner answers.
             progress.error = OrderUnderWay()
             return False
         if grant.conclusion is not None:
@@ -74,7 +74,7 @@ class Idempotence:
         return await self._wait_for_twin(progress)
 
     async def _wait_for_twin(self, progress: Progress) -> bool:
-        """Leave the order to another one with the same key; whether to ask again."""
+        """Wait for the other order with the same key; returns True to ask again."""
         progress.round = 0
         left_s = progress.order.deadline_s - self.clock.monotonic_s()
         if left_s <= 0:
@@ -84,7 +84,7 @@ class Idempotence:
         return not progress.running.is_abandoned
 
     async def _repeat(self, progress: Progress, conclusion: Conclusion) -> None:
-        """Answer as before: nothing is counted or paid."""
+        """Repeat the first answer: nothing is counted or paid."""
         progress.running.emit(Admitted(limits=(), degraded=False, pending=0, is_replayed=True))
         if conclusion.failures:
             progress.error = progress.failed(conclusion.failures)

@@ -1,4 +1,4 @@
-"""From a provider's bytes to images that are ours: finished, priced, named and stored."""
+"""Turn a provider's bytes into the gateway's images: finished, priced, named and stored."""
 
 import asyncio
 import hashlib
@@ -15,12 +15,12 @@ from service.ports.pictures import Picture, PictureBroken, Pictures
 from service.ports.store import ImageStore
 
 _HASHED_AT_ONCE_BYTES = 2 * 1024 * 1024
-"""An ordinary picture, a millisecond or two; the largest that is read takes sixty."""
+"""An ordinary image takes a millisecond or two; the largest readable one takes sixty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One finished picture; *is_stored* False when only its bytes could be saved from a full store."""
+    """One finished image; *is_stored* False when a full store left only its bytes."""
 
     image: Image
     data: bytes
@@ -28,7 +28,7 @@ class Kept:
 
 
 class Keeper:
-    """Applies the finish plan to what a call made and stores it by its content."""
+    """Applies the finish plan to the images of a call and stores them by their content."""
 
     def __init__(self, *, pictures: Pictures, store: ImageStore, clock: Clock) -> None:
         self._pictures = pictures
@@ -62,7 +62,7 @@ class Keeper:
             )
         cost = price_usage(model, usage) if usage else None
         if cost is None:
-            # What was reserved, but for a size that nobody knew then.
+            # The reserved amount, unless the size was still unknown then.
             cost = estimate_sent(model, sent, painted=f"{picture.width}x{picture.height}")
         image = Image(
             digest=await _digest(picture.data),
@@ -86,7 +86,7 @@ class Keeper:
 
 
 async def _digest(data: bytes) -> str:
-    """Hash *data*, letting others have the loop after each part."""
+    """Hash *data*, yielding to the event loop after each part."""
     digest = hashlib.sha256(data[:_HASHED_AT_ONCE_BYTES])
     for start in range(_HASHED_AT_ONCE_BYTES, len(data), _HASHED_AT_ONCE_BYTES):
         await asyncio.sleep(0)
@@ -95,7 +95,7 @@ async def _digest(data: bytes) -> str:
 
 
 def _credentials(raw: RawImage, picture: Picture) -> Credentials:
-    """Tell what became of the provider's content credentials: new pixels would belie them, so none are copied."""
+    """Return the state of the provider's content credentials; new pixels would belie them, so none are copied."""
     had = has_credentials(raw.data)
     if had is None:
         return Credentials.UNKNOWN

@@ -1,7 +1,7 @@
-"""Why nothing should be paid for now: looked at once an order has its indices, before any call is sent.
+"""Find a reason not to pay for an order: checked once it has its indices, before any call is sent.
 
 Failure behaviour: a store that cannot take an image is an obstacle to links, not to
-bytes; what happens when the moderator itself fails is the operator's choice.
+bytes; the operator chooses the outcome when the moderator itself fails.
 """
 
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from service.ports.store import ImageStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacles:
-    """What may stand between an order and its calls; without a *moderator* every prompt passes."""
+    """Obstacles between an order and its calls; without a *moderator* every prompt passes."""
 
     store: ImageStore
     refusals: Refusals
     moderator: Moderator | None = None
 
     async def find(self, progress: Progress) -> GatewayError | None:
-        """Return why nothing should be paid for now, if there is a reason."""
+        """Return the reason not to make the calls, or None."""
         order = progress.order
         if progress.error is not None:
             return progress.error
@@ -42,7 +42,7 @@ class Obstacles:
         return None
 
     def remember(self, progress: Progress) -> None:
-        """Remember that an order was refused as a whole: one of several refused tells nothing of the next."""
+        """Remember that an order was refused as a whole: one refusal of several predicts nothing."""
         if progress.filled == 0:
             for failure in progress.failures:
                 self.refusals.note(progress.accepted.memory, failure)

@@ -1,9 +1,9 @@
-"""The order runner: every order runs here as one task that outlives its request.
+"""Run every order as one task that outlives its request.
 
 Paid calls must not die with a closed browser tab, and a slow reader must not slow
-an order down. So an order belongs to the application's task group, tells what
-happens as facts, and settles whatever it holds by itself. Background loops live
-in the same group and end after the last order.
+an order down. So an order belongs to the application's task group, reports its progress
+as facts, and settles its claims by itself. Background loops live in the same group and
+end after the last order.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from service.ports.telemetry import Crashed, InFlight, Telemetry
 
 
 class RunningOrder:
-    """One order under way: what the order writes and one reader reads.
+    """One order under way, written by the order and read by one reader.
 
-    *delivered* are its images by place, whether somebody reads or not. Facts are
+    *delivered* are its images by place, whether a reader exists or not. Facts are
     bounded by construction (a few for each image), and dropped once the reader has left.
     """
 
@@ -36,11 +36,11 @@ class RunningOrder:
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether nobody waits for the answer any more; obeyed only before dispatch."""
+        """Tell if the reader has left; obeyed only before dispatch."""
         return not self._has_reader
 
     def emit(self, fact: OrderFact) -> None:
-        """Tell the reader, if there still is one; never blocks."""
+        """Pass a fact to the reader, if it is still there; never blocks."""
         if isinstance(fact, ImageReady):
             self.delivered[fact.position] = fact.image
         if self._has_reader:
@@ -48,15 +48,15 @@ class RunningOrder:
             self._wake_reader()
 
     def abandon(self) -> None:
-        """The caller went away: nothing more is read."""
+        """Stop reading, because the caller has left."""
         self._has_reader = False
         self._facts.clear()
         self._wake_reader()
 
     async def next_fact(self) -> OrderFact | None:
-        """Return the next fact, or None when there is none after `OrderDone`, or when abandoned.
+        """Return the next fact, or None after `OrderDone` or when abandoned.
 
-        For one reader; a wait that is cancelled loses nothing.
+        For one reader; a cancelled wait loses nothing.
         """
         while self._has_reader and not self._facts:
             if self._is_over:
@@ -77,7 +77,7 @@ class RunningOrder:
             self._news.set_result(None)
 
     async def facts(self) -> AsyncIterator[OrderFact]:
-        """Yield what happens, ending with `OrderDone`, or at once when abandoned; for one reader."""
+        """Yield all facts, ending with `OrderDone`, or at once when abandoned; for one reader."""
         while (fact := await self.next_fact()) is not None:
             yield fact
 
@@ -113,14 +113,14 @@ class OrderRunner:
         while self._orders:
             await asyncio.wait(set(self._orders))
         while running := [loop for loop in self._loops if not loop.done()]:
-            # Again and again: a library may drop a cancellation, and the process must end all the same.
+            # Again and again: a library may drop a cancellation, and the process must still end.
             for loop in running:
                 loop.cancel()
             await asyncio.wait(running, timeout=_LOOP_PAUSE_S)
         await self._group.__aexit__(kind, error, trace)
 
     def begin_drain(self) -> None:
-        """Take no new orders, and cut off in *drain_s* seconds those that are still under way."""
+        """Take no new orders, and cut off running ones in *drain_s* seconds."""
         if not self.is_draining:
             self.is_draining = True
             self._loops.append(self._group.create_task(self._cut_off_later()))
@@ -131,11 +131,11 @@ class OrderRunner:
             task.cancel()
 
     def keep(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        """Run a background loop until the last order has ended; one that crashes is started again, one that returns has done its work."""
+        """Run a background loop until the last order has ended; restart it after a crash, not after a return."""
         self._loops.append(self._group.create_task(self._run_to_its_end(name, loop)))
 
     def start(self, order_id: str, work: OrderWork) -> RunningOrder:
-        """Run an order's work to its end, whatever becomes of the caller.
+        """Run an order's work to its end, even if the caller leaves.
 
         Raises:
             Draining: the process is shutting down.

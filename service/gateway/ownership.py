@@ -1,4 +1,4 @@
-"""Who may see, describe and delete a stored image: whoever has a reference, and nobody is told of others'.
+"""Show, describe and delete stored images for the teams that have a reference to them, and for no other.
 
 A link shows its image as long as the team it was signed for refers to it. An image whose
 bytes are gone or damaged loses the reference, so that an order for it makes it again.
@@ -37,23 +37,23 @@ class Ownership:
         try:
             is_kept = await self._is_kept(team, name)
         except StateUnavailable as error:
-            # The link was signed by us, and its bytes are in the store: that is enough for now.
+            # The gateway signed the link, and its bytes are in the store: that is enough for now.
             self.telemetry.record(StateFailed(operation="link", reason=error.reason))
             return
         if not is_kept:
             raise ImageNotKept
 
     async def note_lost(self, team: str, name: str) -> None:
-        """Drop the reference to an image whose bytes are gone; without Redis the next one to ask does."""
+        """Drop the reference to an image whose bytes are gone; without Redis the next request does."""
         with contextlib.suppress(StateUnavailable):
             if await self.references.forget(team, name):
                 self.telemetry.record(ImageForgotten(reason="lost"))
 
     async def find(self, caller: Caller, name: str, *, team: str | None = None) -> Reference:
-        """Return the reference to an image that is the caller's own, or any team's for an admin.
+        """Return the reference to an image of the caller, or of any team for an admin.
 
         Raises:
-            ImageMissing: there is none, or it is not the caller's.
+            ImageMissing: it does not exist, or is not the caller's.
         """
         reference = await self.references.find(self._team_of(caller, team), name)
         if reference is None or not (caller.role is Role.ADMIN or reference.user == caller.user):
@@ -61,10 +61,10 @@ class Ownership:
         return reference
 
     async def delete(self, caller: Caller, name: str, *, team: str | None = None) -> None:
-        """Take the reference away; the bytes go once no team has one.
+        """Remove the reference; the bytes go once no team has one.
 
         Raises:
-            ImageMissing: there is none, or it is not the caller's.
+            ImageMissing: it does not exist, or is not the caller's.
         """
         reference = await self.find(caller, name, team=team)
         is_own = reference.user == caller.user and reference.team == caller.team
@@ -83,8 +83,8 @@ class Ownership:
         return named
 
     async def _is_kept(self, team: str, name: str) -> bool:
-        """Whether *team* refers to the image, or will as soon as Redis hears of it: it was made while that was away."""
+        """Tell if *team* refers to the image, or has an unsettled entry for it in the outbox."""
         if await self.references.has(team, name) or await self.outbox.has_image(team, name):
             return True
-        # It may have been settled in between.
+        # The settlement may have arrived between the two looks.
         return await self.references.has(team, name)

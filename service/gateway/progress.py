@@ -1,7 +1,7 @@
-"""What an order has so far, and what it can say of itself: the next ask, an empty settlement, its failures.
+"""Hold the results of an order so far, and derive its next ask, an empty settlement and its failures.
 
-Changed by the one task that works on the order and by the calls it started, all on one
-event loop; nothing here waits, so nothing here can fail half-way.
+Changed by the order's task and by its calls, all on one event loop; nothing in this module
+waits, so no operation can stop half-way.
 """
 
 from collections.abc import Iterable
@@ -19,7 +19,7 @@ from service.ports.state import Ask, Settlement
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """What an order has so far. *used* are pool indices that must not be given to it again."""
+    """The results of an order so far. *used* are pool indices that must not be given to it again."""
 
     accepted: Accepted
     running: RunningOrder
@@ -61,7 +61,7 @@ class Progress:
             fresh=not cache.reuse,
             only_ready=cache.only_if_cached,
             used=tuple(self.used),
-            # Once a lease has passed without an answer, the maker may be as gone as Redis is.
+            # Once a lease has passed without an answer, the maker may be as dead as Redis.
             awaiting=self.awaiting if now_s - self.waits_since_s < LEASE_S else (),
         )
         self.round += 1
@@ -75,7 +75,7 @@ class Progress:
         self.running.emit(ImageReady(position=place, image=image, source=source, data=data, age_s=age_s))
 
     def nothing_made(self, part: str) -> Settlement:
-        """Return a settlement without images, for what else there is to say."""
+        """Return a settlement without images; callers add the rest."""
         caller = self.order.caller
         return Settlement(
             id=self.order.id,

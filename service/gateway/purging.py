@@ -1,7 +1,7 @@
-"""What is kept, counted, and taken away on an admin's word: by team, user, model, order or age.
+"""Count and purge stored images for an admin: by team, user, model, order or age.
 
 References go; the bytes follow by retention, once no team has one and they are an hour old.
-Failure behaviour: closed. A purge that is cut short may be given again: it goes on.
+Failure behaviour: closed. An interrupted purge may be repeated: it continues.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which images; None is any. *user* is a keyed hash, *model* the asked or the sent one."""
+    """A selection of images; None is any. *user* is a keyed hash, *model* the asked or the sent one."""
 
     team: str | None = None
     user: str | None = None
@@ -30,11 +30,11 @@ class Selection:
 
     @property
     def is_everything(self) -> bool:
-        """Whether nothing is named that an image must have."""
+        """Tell if no criterion is set."""
         return all(value is None for value in asdict(self).values())
 
     def has(self, reference: Reference, now_s: float) -> bool:
-        """Whether an image is one of them."""
+        """Tell if the selection includes an image."""
         return (
             self.team in (None, reference.team)
             and self.user in (None, reference.user)
@@ -46,7 +46,7 @@ class Selection:
 
 @dataclass(slots=True, kw_only=True)
 class TeamStats:
-    """What one team keeps. *oldest_s* is since the epoch; *models* counts by the model that made an image."""
+    """The images of one team. *oldest_s* is since the epoch; *models* counts by the model that made an image."""
 
     team: str
     images: int = 0
@@ -58,7 +58,7 @@ class TeamStats:
 
 @dataclass(slots=True)
 class Purged:
-    """What was purged, or would be; *is_complete* False when there is more."""
+    """The result of a purge or of its dry run; *is_complete* False when more images match."""
 
     images: int = 0
     size_bytes: int = 0
@@ -75,12 +75,12 @@ class Purging:
     telemetry: Telemetry
 
     async def stats(self, team: str | None = None) -> list[TeamStats]:
-        """Count what every team keeps, or one; looks at every reference."""
+        """Count the images of every team, or of one; reads every reference."""
         teams = await self.references.teams() if team is None else [team]
         return [await self._count(team) for team in teams]
 
     async def select(self, selection: Selection) -> Purged:
-        """Count what a purge would take."""
+        """Count the images a purge would remove."""
         found = Purged()
         async for reference in self._find(selection):
             found.images += 1
@@ -95,10 +95,10 @@ class Purging:
         most: int | None = None,
         tell: Callable[[Purged], None] = lambda _: None,
     ) -> Purged:
-        """Take all references of a selection away, at most *most*; *tell* hears of each.
+        """Remove all references of a selection, at most *most*; *tell* receives each.
 
         Raises:
-            InvalidOrder: nothing was selected by.
+            InvalidOrder: the selection has no criterion.
         """
         if selection.is_everything:
             raise InvalidOrder(

@@ -1,8 +1,7 @@
-"""Refusals remembered for a while, so that a storm of retries costs nothing.
+"""Remember refusals for a while, so that a storm of retries costs nothing.
 
-By team and fingerprint: whether a prompt is refused must not tell
-one team about another's. In this process only; classifiers change and sampling is
-not exact, so nothing is remembered for long.
+By team and fingerprint: a refused prompt must not tell one team about another's. In this
+process only; classifiers change and sampling is not exact, so refusals are forgotten soon.
 """
 
 from cachetools import TTLCache
@@ -21,7 +20,7 @@ class Refusals:
         self._refusals: TTLCache[str, CallFailure] = TTLCache(MOST, REMEMBER_S, timer=clock.monotonic_s)
 
     def find(self, name: str) -> CallFailure | None:
-        """Return how an equal order was refused a short time ago."""
+        """Return the recent refusal of an equal order."""
         return self._refusals.get(name)
 
     def note(self, name: str, failure: CallFailure) -> None:

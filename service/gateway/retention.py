@@ -1,14 +1,14 @@
-"""What is kept, and for how long: references go by age and bytes, bytes go when nobody refers to them.
+"""Remove expired images: references go by age and bytes, files go when no team refers to them.
 
-Retention is the only one who deletes. References go first, with the pool entries that would
-hand the image out, so that a hit may trust the pool; the bytes follow once no team has
-a reference and they are an hour old. An image that is made again meanwhile is written
-anew by the store, which makes it young. One process works at a time, as long as its turn
-lasts, and never more than so much in one sweep; all of it may be done twice. What is younger
-than an order may last is spared: its order may still wait for other images, and would answer
-with a dead link. Two get that all the same: an order that waits with a hit which comes of
-age meanwhile, as any hit may right after its answer; and who deletes an image, as they wished.
-Failure behaviour: closed. Whatever does not answer ends the sweep, and the next one goes on.
+Only retention deletes. References go first, with the pool entries that would deliver the
+image, so that a hit may trust the pool; the bytes follow once no team has a reference and
+they are an hour old. The store writes an image that is made again meanwhile anew, which
+makes it young. One process works at a time, while its turn lasts, and the work of one sweep
+is bounded; every step may be repeated. Images younger than the longest order are spared: their
+order may still wait for other images, and would answer with a dead link. Two orders can get
+one all the same: one that waits with a hit that expires meanwhile, as any hit may right after
+its answer; and one whose image is deleted on request.
+Failure behaviour: closed. A service that does not answer ends the sweep, and the next one goes on.
 """
 
 import asyncio
@@ -24,11 +24,11 @@ from service.ports.store import StoreShelves
 from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted, Telemetry
 
 BRIEF_S = 3600
-"""How long an image ordered with `no-store` is kept."""
+"""Lifetime of an image ordered with `no-store`."""
 UNUSED_S = 3600
-"""How old bytes must be: whoever made them has had all the time there is to refer to them."""
+"""Age at which unreferenced bytes may go: their maker has had ample time to refer to them."""
 ROUND_S = 86_400
-"""How often the whole store is walked through, for bytes that nobody noted."""
+"""Period of a walk through the whole store, for bytes without any record."""
 PARTS = 256
 
 _MOST_FORGOTTEN = 1000
@@ -41,7 +41,7 @@ _LEAST_TURN_S = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How long and how much is kept; 0 is for ever, and without bound. Before *least_s* nothing goes."""
+    """The bounds in age and bytes; 0 means unlimited. Before *least_s* nothing goes."""
 
     longest_s: int
     most_bytes: int
@@ -50,7 +50,7 @@ class Rules:
 
 @dataclass(slots=True, kw_only=True)
 class Retention:
-    """Sweeps references and bytes that are kept no longer, every *sweep_s*."""
+    """Removes expired references and bytes, every *sweep_s*."""
 
     references: References
     leftovers: Leftovers
@@ -63,7 +63,7 @@ class Retention:
     _left: int = field(default=0, init=False)
 
     async def sweep_forever(self) -> None:
-        """Sweep now and then."""
+        """Sweep periodically."""
         while True:
             try:
                 await self.sweep()
@@ -74,7 +74,7 @@ class Retention:
             await asyncio.sleep(self.sweep_s)
 
     async def sweep(self) -> None:
-        """Count what is kept; and when it is this process' turn, take away what is not to be kept.
+        """Count the stored images, and remove expired ones if it is this process's turn.
 
         Raises:
             StateUnavailable: the rest is for the next sweep.
@@ -92,13 +92,13 @@ class Retention:
                 age_s = max(self.rules.longest_s, self.rules.least_s)
                 await self._forget_old(team, now_s - age_s, "age")
         if self.rules.most_bytes and kept_bytes > self.rules.most_bytes:
-            # Counted again: the brief and the old may have been enough.
+            # Counted again: removing the brief and the old ones may have been enough.
             await self._forget_surplus(teams, await self._count(teams) - self.rules.most_bytes)
         await self._clear_leftovers(teams)
         await self._walk(teams)
 
     async def _may_go_on(self) -> bool:
-        # Until the next sweep, so that one a period is all there is; and so long is nobody's after a death.
+        # Held until the next sweep, so that each period has one; if the holder dies, no process sweeps for as long.
         return await self.turns.take(hold_s=max(self.sweep_s, _LEAST_TURN_S))
 
     async def _count(self, teams: Sequence[str]) -> int:
@@ -120,7 +120,7 @@ class Retention:
                 return
 
     async def _forget_surplus(self, teams: Sequence[str], surplus_bytes: int) -> None:
-        """Forget the oldest of all teams until *surplus_bytes* less are referred to."""
+        """Forget the oldest references of all teams until *surplus_bytes* are freed."""
         queues = [_Queue(self._by_age(team)) for team in teams]
         heads = [queue for queue in queues if await queue.advance()]
         heapq.heapify(heads)
@@ -136,13 +136,13 @@ class Retention:
                 return
 
     async def _by_age(self, team: str) -> AsyncIterator[Reference]:
-        """Yield references of a team, oldest first: all that one sweep could take."""
+        """Yield references of a team, oldest first: as many as one sweep could take."""
         before_s = self.clock.wall_s() - self.rules.least_s
         names = await self.references.oldest(team, before_s=before_s, most=self._left)
         for name in names:
             reference = await self.references.find(team, name)
             if reference is None:
-                # Somebody else was first, or half of it was lost: the other half goes too.
+                # Another process was first, or half of it was lost: the other half goes too.
                 await self.references.forget(team, name)
             else:
                 yield reference
@@ -153,7 +153,7 @@ class Retention:
             self.telemetry.record(ImageForgotten(reason=reason))
 
     async def _clear_leftovers(self, teams: Sequence[str]) -> None:
-        """Look at what lost a reference: bytes nobody uses go, young ones are looked at again."""
+        """Check images that lost a reference: unused bytes go, young ones are checked again later."""
         names = await self.leftovers.due(now_s=self.clock.wall_s(), most=_MOST_LEFTOVERS)
         for first in range(0, len(names), _BATCH):
             batch = names[first : first + _BATCH]
@@ -164,10 +164,10 @@ class Retention:
                 return
 
     async def _clear(self, name: str) -> bool:
-        """Delete bytes that nobody refers to; whether that is done. Young ones are looked at again.
+        """Delete unreferenced bytes; returns True if done. Young ones are checked again later.
 
-        One by one, so that hardly any time lies between the look at their age and their
-        end: who puts them again in that moment finds them missing later, and makes them again.
+        One by one, to keep the time between the check of their age and their deletion short: an
+        order that stores them again in that moment finds them missing later, and makes them again.
         """
         try:
             old_at_s = await self.store.modified_s(name) + UNUSED_S
@@ -181,11 +181,11 @@ class Retention:
         return True
 
     async def _walk(self, teams: Sequence[str]) -> None:
-        """Walk on through the store, once a day from end to end, and delete old bytes that nobody uses."""
+        """Continue the walk through the store, end to end once a day, and delete old unused bytes."""
         now_s = self.clock.wall_s()
         round_ = await self.turns.read_round()
         if round_ is None:
-            # The first walk is a day off: a gateway that was pointed at the wrong Redis knows no references.
+            # The first walk is a day off: a gateway with the wrong Redis knows no references.
             await self.turns.keep_round(Round(now_s, PARTS))
             return
         if round_.part >= PARTS:
@@ -202,7 +202,7 @@ class Retention:
                 return
 
     async def _clear_part(self, part: int, teams: Sequence[str]) -> int:
-        """Delete what is old and unused in one part of the store; returns how many images it has."""
+        """Delete old and unused bytes in one part of the store; returns its number of images."""
         listed, old = 0, []
         before_s = self.clock.wall_s() - UNUSED_S
         async for image in self.store.list(part):
@@ -232,14 +232,14 @@ class Retention:
 
 
 class _Queue:
-    """References of one team by age; compared by the oldest, so that the team that has it comes first."""
+    """References of one team by age, compared by the oldest: the team with the oldest image comes first."""
 
     def __init__(self, references: AsyncIterator[Reference]) -> None:
         self._references = references
         self.head: Reference
 
     async def advance(self) -> bool:
-        """Go on to the next reference; whether there is one."""
+        """Go on to the next reference; returns False at the end."""
         head = await anext(self._references, None)
         if head is not None:
             self.head = head

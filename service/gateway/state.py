@@ -1,8 +1,8 @@
-"""The shared state as use cases see it: Redis when it answers, a local share when not.
+"""Offer the shared state to use cases: Redis when it answers, a local share when not.
 
-Owns the breaker, the fall-back and what goes into the outbox. An order waits here for its turn
-to ask; every question is bounded by the order book's own time-out, and one that nobody
-answered is asked once more.
+Owns the breaker, the fall-back and the entries of the outbox. An order waits here for its turn
+to ask; the order book's own time-out bounds every question, and an unanswered one is asked
+once more.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from service.ports.state import Ask, Grant, Lease, OrderBook, Outbox, Settlement
 from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
 
 LEASE_S = 30.0
-"""How long claims and holds live without renewal."""
+"""Lifetime of claims and holds without renewal."""
 
 _GRACE_S = 3.0
-"""So long after an outage what lapsed in it still counts: living processes are about to renew it."""
+"""Time after an outage in which lapsed claims still count: living processes are about to renew them."""
 _MOST_ASKING = 48
 """Orders that ask Redis at once; fewer than it has connections."""
 _UNHEARD = ("timeout", "connection", "pool")
@@ -62,7 +62,7 @@ class SharedState:
 
     @property
     def is_degraded(self) -> bool:
-        """Whether Redis counts as gone."""
+        """Tell if Redis counts as gone."""
         return self._breaker.is_open
 
     async def begin(self, ask: Ask) -> Grant:
@@ -72,7 +72,7 @@ class SharedState:
             RateLimited: a limit refused; nothing was charged.
             Unauthenticated: the caller's key is not valid any more.
             PermissionDenied: the caller's team is closed.
-            StateUnavailable: Redis is away and this caller's money cannot be counted without it.
+            StateUnavailable: Redis is away, and the caller has a limit of money that only Redis counts.
         """
         try:
             grant = await self._begin(ask)
@@ -80,7 +80,7 @@ class SharedState:
             self._telemetry.record(LimitDecided(decision=refusal.refused.resource, degraded=refusal.degraded))
             raise
         except StateUnavailable:
-            # Without Redis nobody knows what is left of a budget, or whether a key was used before.
+            # Without Redis the rest of a budget and earlier uses of a key are unknown.
             decision = "idempotency" if ask.idempotency else Resource.BUDGET_PER_MONTH
             self._telemetry.record(LimitDecided(decision=decision, degraded=True))
             raise
@@ -89,7 +89,7 @@ class SharedState:
         if ask.round == 0:
             self._telemetry.record(LimitDecided(decision="allowed", degraded=grant.degraded))
         if ask.idempotency is not None:
-            # Also while it only waits for others: its key is held as long as it lives.
+            # Also while it only waits for others: it holds its key as long as it lives.
             self._leases[_record_lease(ask.id)] = Lease(
                 id=ask.id, fence="", team=ask.team, pool=None, idempotency=ask.idempotency
             )
@@ -106,22 +106,22 @@ class SharedState:
         return grant
 
     def foretell(self, settlement: Settlement, *, until_s: float) -> None:
-        """Have *settlement* booked a lease after the instant *until_s*, unless it is finished before.
+        """Book *settlement* a lease after the instant *until_s*, unless the order finishes before.
 
-        For what the local share gave: should this process be killed, nobody else knows of it.
+        For grants of the local share: if this process is killed, no other one knows of them.
         """
         left_s = max(0.0, until_s - self._clock.monotonic_s())
         self._outbox.add(settlement, after_s=left_s + LEASE_S)
         self._foretold.add((settlement.id, settlement.part))
 
     async def finish(self, settlement: Settlement) -> None:
-        """Settle a part of an order, now or, when Redis is away, later."""
+        """Settle a part of an order: now, or later if Redis is away."""
         is_foretold = (settlement.id, settlement.part) in self._foretold
         self._end_locally(settlement)
         try:
             is_settled = await self._try("finish", self._book.finish, settlement) is None
         except asyncio.CancelledError:
-            # Whether it arrived is not known; sent twice it counts once.
+            # It may have arrived; sent twice it counts once.
             self._outbox.add(settlement)
             raise
         if not is_settled:
@@ -130,12 +130,12 @@ class SharedState:
             self._outbox.remove([settlement])
 
     def finish_later(self, settlement: Settlement) -> None:
-        """Settle without waiting: for an order that is cut short."""
+        """Settle without waiting, for an order that is cut short."""
         self._end_locally(settlement)
         self._outbox.add(settlement)
 
     async def renew_forever(self) -> None:
-        """Hold the claims of living orders; at once when Redis is back, since they may have lapsed meanwhile."""
+        """Renew the claims of living orders; at once when Redis is back, since they may have lapsed meanwhile."""
         while True:
             self._is_back.clear()
             with contextlib.suppress(TimeoutError):
@@ -144,14 +144,14 @@ class SharedState:
             await self._try("renew", self._book.renew, list(self._leases.values()))
 
     async def replay_forever(self) -> None:
-        """Send what Redis could not take, oldest first, once it answers again."""
+        """Send settlements that Redis could not take, oldest first, once it answers again."""
         while True:
             await asyncio.sleep(_REPLAY_S)
             while await self._replay():
                 pass
 
     async def _replay(self) -> bool:
-        """Send some of what is kept; whether it is worth going on at once."""
+        """Send some pending settlements; returns True to go on at once."""
         sent = 0
         pending = self._outbox.pending(_REPLAYED_AT_ONCE)
         for settlement in pending:
@@ -160,20 +160,20 @@ class SharedState:
                 self._outbox.remove([settlement])
                 sent += 1
             elif obstacle.is_about_keys:
-                # One that cannot be taken goes behind the others.
+                # A settlement that cannot be taken goes behind the others.
                 self._outbox.add(settlement)
             elif self._breaker.is_open:
                 return False
         return 0 < sent == _REPLAYED_AT_ONCE
 
     async def beat_forever(self, heartbeats: Heartbeats) -> None:
-        """Tell that this process lives, and learn how many share the limits should Redis go away."""
+        """Report that this process lives, and learn how many will share the limits if Redis goes away."""
         while True:
             await self._try("beat", self._beat, heartbeats)
             await asyncio.sleep(_BEAT_S)
 
     async def listen_forever(self, wakeups: Wakeups, flights: Flights) -> None:
-        """Pass news from other processes to who waits here."""
+        """Pass news from other processes to the waiters of this one."""
         async for pool, index in wakeups.listen():
             flights.wake(pool, index)
 
@@ -190,12 +190,12 @@ class SharedState:
             grant = await self._ask_for_others(ask)
         except StateUnavailable:
             if ask.idempotency is not None and ask.round == 0:
-                # What Redis may have given unheard is given up; with it goes the key.
+                # Give up any grant of Redis whose answer was lost; the key goes with it.
                 self._outbox.add(_give_up(ask))
             _check_bookable(ask)
             return _wait_on(ask) or self._begin_unheard(ask)
         except asyncio.CancelledError:
-            # No settlement of the order will name what Redis may have given it; if that is nothing, nothing changes.
+            # No settlement of the order will name a grant whose answer was lost; without one, nothing changes.
             self._outbox.add(_give_up(ask))
             raise
         except (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch):
@@ -207,20 +207,20 @@ class SharedState:
         return grant
 
     async def _ask_for_others(self, ask: Ask) -> Grant:
-        """Ask, and take nothing that the order has: what the local share numbered has another index now."""
+        """Ask, and drop images the order has already: those of the local share have another index in Redis."""
         grant = await self._ask_twice(ask)
         had = self._local.digests_of(ask.used)
         again = tuple(variant.index for variant in grant.ready if variant.image.digest in had)
         if not again:
             return grant
         if grant.mine:
-            # Claimed under this fence already; for the rest the order comes back.
+            # Claimed under this fence already; the order returns for the rest.
             others = tuple(variant for variant in grant.ready if variant.index not in again)
             return replace(grant, ready=others)
         return await self._ask_twice(replace(ask, used=(*ask.used, *again)))
 
     async def _ask_twice(self, ask: Ask) -> Grant:
-        """Ask, and once more where no answer came: deciding alone may pay for what is there or being made."""
+        """Ask, and once more if no answer came: deciding alone may pay for images that exist or are being made."""
         try:
             return await self._ask_book(ask)
         except StateUnavailable as error:
@@ -238,10 +238,10 @@ class SharedState:
             raise
 
     def _begin_unheard(self, ask: Ask) -> Grant:
-        """Admit locally after a question whose answer was lost: Redis may yet act on it.
+        """Admit locally after a question whose answer was lost: Redis may still act on it.
 
-        An order that makes something gives up in its own settlement what Redis gave
-        it; one that makes nothing has none, so that is said here.
+        An order that makes images gives up any grant of Redis in its own settlement; one that
+        makes none has no settlement, so this sends it.
         """
         try:
             grant = self._local.begin(ask)
@@ -255,7 +255,7 @@ class SharedState:
     async def _try(
         self, operation: str, call: Callable[[Argument], Awaitable[None]], argument: Argument
     ) -> StateUnavailable | None:
-        """Return why it was not done, or None when it was."""
+        """Return the failure, or None on success."""
         if not self._breaker.allows():
             return StateUnavailable("degraded")
         started_s = self._clock.monotonic_s()
@@ -277,7 +277,7 @@ class SharedState:
         self._breaker.succeed()
 
     def _fail(self, operation: str, error: StateUnavailable, since_s: float) -> None:
-        # A key of the wrong kind is one team's trouble: the server answers.
+        # A key of the wrong type concerns one team: the server answers.
         if not error.is_about_keys:
             self._breaker.fail(since_s)
         self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
@@ -299,7 +299,7 @@ class SharedState:
 
 
 def _wait_on(ask: Ask) -> Grant | None:
-    """Let an order wait on for what others are making: Redis' silence is no reason to buy it again."""
+    """Let an order wait on for images of others: the silence of Redis is no reason to buy them again."""
     awaited = tuple(index for index in ask.awaiting if index >= 0)
     return Grant(ready=(), mine=(), awaited=awaited, limits=(), degraded=True) if awaited else None
 
@@ -326,7 +326,7 @@ def _give_up(ask: Ask) -> Settlement:
 
 
 def _check_bookable(ask: Ask) -> None:
-    """Refuse who asks for exactly once while nobody can promise it; what has begun goes on."""
+    """Refuse an order with an `Idempotency-Key` while Redis is away; running orders go on."""
     if ask.idempotency is not None and ask.round == 0:
         raise StateUnavailable("degraded")
 
@@ -336,6 +336,6 @@ def _record_lease(order_id: str) -> str:
 
 
 def _holding_scopes(ask: Ask) -> tuple[tuple[str, str], ...]:
-    """Return the scopes that keep a hold for *ask*: those with a limit of more than a rate."""
+    """Return the scopes that hold something for *ask*: those with a limit beyond a rate."""
     holding = ((limit.scope, limit.key) for limit in ask.limits if limit.resource not in RATES)
     return tuple(dict.fromkeys(holding))

@@ -1,7 +1,7 @@
-"""What was spent: the ledger's sums, as coarse as asked.
+"""Read the sums of the ledger, grouped as asked.
 
-Sums of different realms and outcomes are never added up: painted test pictures cost
-nothing, and what nobody knows to have been billed is not what a team was charged.
+Sums of different realms and outcomes are never added up: sandbox images cost nothing, and
+images whose billing is unknown are not charged to a team.
 Failure behaviour: closed, `StateUnavailable`.
 """
 
@@ -14,9 +14,9 @@ from service.ports.clock import Clock
 from service.ports.ledger import Ledger, LedgerEntry
 
 COLUMNS = ("day", "team", "user", "model", "realm", "outcome")
-"""What tells sums apart; `images`, `microusd` and `unpriced` are the sums."""
+"""The labels of a sum; `images`, `microusd` and `unpriced` are the sums."""
 MOST_DAYS = 400
-"""As many as one answer to an admin spans."""
+"""Most days in one answer to an admin."""
 
 _ALWAYS = ("realm", "outcome")
 
@@ -46,7 +46,7 @@ class Usage:
     async def entries(
         self, days: Sequence[date], *, team: str | None = None, user: str | None = None
     ) -> AsyncIterator[LedgerEntry]:
-        """Yield the sums of *days* as they are kept, of all teams unless one is named."""
+        """Yield the stored sums of *days*, of all teams unless one is named."""
         for name in [team] if team is not None else await self._ledger.teams():
             async for entry in self._ledger.read(name, days, user):
                 yield entry
@@ -69,7 +69,7 @@ def add_up(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
 
 
 class _Sums:
-    """Sums by some columns; as many are held as there are sums, however many entries are added."""
+    """Sums by some columns; memory grows with the sums, not with the entries added."""
 
     def __init__(self, columns: Sequence[str]) -> None:
         kept = {*columns, *_ALWAYS}

@@ -1,6 +1,6 @@
-"""Who calls: one ASGI layer in front of all routes, deny by default.
+"""Authenticate callers: one ASGI layer in front of all routes, deny by default.
 
-A few routes are open in every mode; `/admin` is for admins; everything else wants
+A few routes are open in every mode; `/admin` is for admins; everything else needs
 credentials, unless the gateway runs in open mode, where a bearer token only tells
 users apart.
 """
@@ -49,12 +49,12 @@ class Access:
 
 
 def caller_of(scope: Scope, *, named_user: str | None) -> Caller:
-    """Return who calls; *named_user* is the request's own `user`, believed where credentials let it be."""
+    """Return the caller; *named_user* is the request's own `user`, trusted where credentials allow it."""
     return services_of(scope).callers.caller_of(scope["state"]["identity"], named_user)
 
 
 def is_open_route(method: str, path: str) -> bool:
-    """Whether a request needs no credentials: a signed link is one by itself."""
+    """Tell if a request needs no credentials: a signed link is a credential itself."""
     if method not in ("GET", "HEAD"):
         return False
     return path in OPEN_ROUTES or _LINK.fullmatch(path) is not None
@@ -75,7 +75,7 @@ async def _admit(scope: Scope, services: HttpServices) -> Identity:
 
 
 def _bearer_token(scope: Scope, *, is_required: bool) -> str | None:
-    """Return the token of the one `Authorization: Bearer` header; in open mode others mean nothing."""
+    """Return the token of the one `Authorization: Bearer` header; open mode ignores other schemes."""
     values = [value for name, value in scope["headers"] if name == b"authorization"]
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""From an order's facts to an answer: the JSON reader, and the headers that every reader sends."""
+"""Turn an order's facts into an answer: the JSON reader, and the headers that every reader sends."""
 
 import asyncio
 from collections.abc import Mapping
@@ -36,7 +36,7 @@ _WATCH_AFTER_S = 0.05
 class Answer:
     """Reads one order's facts; answers in JSON.
 
-    With *accepts_partial*, images that could not be made are told beside those that were.
+    With *accepts_partial*, the answer lists missing images beside the finished ones.
     """
 
     def __init__(
@@ -61,11 +61,11 @@ class Answer:
 
     @property
     def is_pending(self) -> bool:
-        """Whether images were still to be made when the order was admitted."""
+        """Tell if images were still to be made when the order was admitted."""
         return self._admitted is None or self._admitted.pending > 0
 
     async def collect(self, request: Request, running: RunningOrder) -> Response:
-        """Read all facts; what takes longer than a moment is watched for a client that leaves."""
+        """Read all facts; after a moment, watch for a client that leaves."""
         started_s = self._services.clock.monotonic_s()
         watchers: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as group:
@@ -78,7 +78,7 @@ class Answer:
                 async for fact in running.facts():
                     self.take(fact)
             finally:
-                # Also when we are cut off: it would start a task in a group that has ended.
+                # Also on cancellation: it would start a task in a group that has ended.
                 timer.cancel()
             for watcher in watchers:
                 watcher.cancel()
@@ -138,7 +138,7 @@ class Answer:
         return described
 
     def headers(self, duration_s: float) -> dict[str, str]:
-        """Return what the headers can tell by now."""
+        """Return the headers known so far."""
         headers = {
             "x-model-sent": self._sent.model,
             "server-timing": f"order;dur={duration_s * 1000:.1f}",
@@ -175,13 +175,13 @@ class Answer:
         return f"partial; hits={hits}; coalesced={coalesced}; misses={made}"
 
     def note(self, scope: Scope) -> None:
-        """Have the request's log line tell of the order, and of why it failed, whatever the status says."""
+        """Add the order to the request's log line, with the reason of a failure, whatever the status says."""
         scope["state"]["log"] = self._log_fields()
         if self._error is not None:
             describe(self._error).note(scope)
 
     def _log_fields(self) -> Mapping[str, Any]:
-        """Return what the request's log line says of its order."""
+        """Return the order's fields for the request's log line."""
         fields: dict[str, Any] = {
             "order_id": self._order.id,
             "user": self._order.caller.user,
@@ -205,6 +205,6 @@ async def abandon_when_gone(request: Request, running: RunningOrder) -> None:
 
 
 def _cost(images: Mapping[int, ImageReady]) -> str:
-    """Return what the caller's team pays: only what was made for this order."""
+    """Return the cost to the caller's team: only images made for this order."""
     costs = [ready.image.cost_microusd for ready in images.values() if ready.source is Source.MADE]
     return "unknown" if None in costs else str(sum(cost for cost in costs if cost is not None))

@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI for our OpenAPI document, with nothing from elsewhere.
+"""`/docs`: Swagger UI for the gateway's OpenAPI document, without files from elsewhere.
 
 FastAPI's own page loads it from a CDN, and is empty in a network without one. The files of
 Swagger UI are those in the wheel of fastapi-offline; nothing else of that package is used.

@@ -1,4 +1,4 @@
-"""The OpenAPI document as it is published: what the framework writes, and who may call what."""
+"""Complete the OpenAPI document: the framework's output, with the credentials of each operation."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """The one table of statuses, and the OpenAI error envelope around every failure.
 
-Whatever goes wrong, a client sees `{"error": {message, type, param, code}}` and, in
+For every failure, a client sees `{"error": {message, type, param, code}}` and, in
 the status and `x-should-retry`, whether trying again can help: the SDKs retry
 408, 409, 429 and 5xx on their own, and each useless retry of theirs costs money.
 """
@@ -49,12 +49,12 @@ class Problem:
         return _ProblemResponse(self, {**(headers or {}), **self.headers})
 
     def note(self, scope: Scope) -> None:
-        """Have the request's log line say why it failed."""
+        """Add the reason of the failure to the request's log line."""
         scope.setdefault("state", {})["problem"] = self
 
 
 class _ProblemResponse(Response):
-    """An answer that is noted for the log wherever it is sent from."""
+    """An answer that adds itself to the log line, from wherever it is sent."""
 
     def __init__(self, problem: Problem, headers: Mapping[str, str]) -> None:
         super().__init__(problem.body(), problem.status, headers=headers, media_type="application/json")
@@ -92,7 +92,7 @@ def body_too_large(limit_bytes: int) -> Problem:
 
 
 def describe(error: Exception) -> Problem:
-    """Return how *error* is answered; unknown ones are a bug and say nothing."""
+    """Return the answer to *error*; unknown ones are a bug and reveal nothing."""
     for kind, make in _TABLE:
         if isinstance(error, kind):
             return make(error)
@@ -107,7 +107,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
 def limit_headers(limits: tuple[LimitState, ...], *, degraded: bool) -> dict[str, str]:
     """Return `x-ratelimit-*` as OpenAI names them; resets are durations like `1.2s`.
 
-    Of several scopes the tightest speaks: the one with the least left, then the smaller limit.
+    Of several scopes the tightest counts: the one with the least left, then the smaller limit.
     """
     headers: dict[str, str] = {}
     rates = [limit for limit in limits if limit.resource in RATES]
@@ -160,7 +160,7 @@ def _order_failed(error: errors.OrderFailed) -> Problem:
     kinds = {failure.kind for failure in error.failures}
     if error.kept == 0 and len(kinds) == 1:
         return _call_failed(error.failures[0])
-    # What was made shows that the provider takes such an order: what it refused of it may come next time.
+    # Finished images show that the provider takes such an order: a refused one may come next time.
     may_pass = error.kept > 0 or not kinds.intersection(_LASTING)
     retry = may_pass and all(failure.billing is Billing.NOT_BILLED for failure in error.failures)
     return Problem(
@@ -224,7 +224,7 @@ _FINAL = {
 
 
 def _http_exception(error: HTTPException) -> Problem:
-    """Answer what the framework itself refuses, in the envelope."""
+    """Answer the framework's own refusals, in the envelope."""
     messages = {
         404: "Unknown request URL. See /docs for what there is.",
         405: "This method is not allowed here.",
@@ -255,7 +255,7 @@ INTERNAL = Problem(
     "The gateway failed; this is our fault. Please report it with the x-request-id.",
     "server_error",
     "internal",
-    # Something may have been paid for: an SDK's own retries would pay again.
+    # Some of it may have been paid for: an SDK's own retries would pay again.
     headers=_NO_RETRY,
 )
 
@@ -298,7 +298,7 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (errors.ImageMissing, lambda error: Problem(404, str(error), code="image_not_found")),
     (
         errors.ImageNotKept,
-        # The same link may be good again: what was deleted may be made again, byte for byte.
+        # The same link may work again: a deleted image may be made again, byte for byte.
         lambda error: Problem(
             410, str(error), code="image_gone", headers={**_NO_RETRY, "cache-control": "no-store"}
         ),
@@ -314,4 +314,4 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
 )
 
 HANDLED = (GatewayError, Refusal, HTTPException)
-"""What the application's exception handler is registered for."""
+"""Exceptions for which the application's exception handler is registered."""

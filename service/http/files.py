@@ -1,9 +1,9 @@
-"""`/v1/images/files/{name}`: stored images behind signed links, and what their owner may ask and do.
+"""`/v1/images/files/{name}`: serve stored images behind signed links; let their owner describe and delete them.
 
 A link is the credential, as long as its team keeps the image. Content never changes
 under a name, so caches may keep it for ever; it is shown on any internal page
-(`CORP: cross-origin`) but never run. Describing and deleting want credentials, and
-what is not the caller's own does not exist.
+(`CORP: cross-origin`) but never run. Describing and deleting need credentials, and an
+image of another caller counts as missing.
 """
 
 import re
@@ -46,7 +46,7 @@ class Models(BaseModel):
 
 
 class ImageInfo(BaseModel):
-    """Where a stored image comes from."""
+    """The origin of a stored image."""
 
     object: Literal["image"] = "image"
     name: str
@@ -128,7 +128,7 @@ async def get_image_info(request: Request, name: str, team: _Team = None, user: 
 
 @contextmanager
 def _advising_admins(caller: Caller, team: str | None) -> Iterator[None]:
-    """Tell an admin who named no team to name one, rather than that there is no such image."""
+    """Advise an admin who named no team to name one, rather than report a missing image."""
     try:
         yield
     except ImageMissing as error:
@@ -182,7 +182,7 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
         return Response(status_code=304, headers=headers)
     is_head = request.method == "HEAD"
     if services.redirect_s and not is_head and (url := await _presign(services, name)):
-        # Whoever keeps this answer would ask for it again with a link that has run out.
+        # A cache that kept this answer would reuse it for a link that has expired.
         return Response(status_code=302, headers={"location": url, "cache-control": "private, no-store"})
     # Ranges have a meaning for GET only (RFC 9110, 14.2).
     start, end, status = (
@@ -197,14 +197,14 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
     if is_head:
         return Response(status_code=status, headers=headers, media_type=media_type)
     chunks = services.files.read(name, start, end)
-    # Before the status line leaves: what is found damaged at once can still be a 410.
+    # Before the status line leaves: damage found at once can still be a 410.
     first = await anext(chunks)
     rest = _read_rest(services, team, name, first, chunks)
     return StreamingResponse(rest, status, headers=headers, media_type=media_type)
 
 
 async def _presign(services: HttpServices, name: str) -> str | None:
-    """Return a link to the store itself, if there is one; without, the file comes from here."""
+    """Return a link to the store itself, or None: then the gateway serves the file."""
     try:
         return await services.files.presign(name, ttl_s=services.redirect_s)
     except StoreUnavailable:
@@ -225,12 +225,12 @@ async def _read_rest(
 
 
 def _matches(field: str, etag: str) -> bool:
-    """Whether an `If-None-Match` names *etag*, weakly compared (RFC 9110, 13.1.2)."""
+    """Tell if an `If-None-Match` names *etag*, weakly compared (RFC 9110, 13.1.2)."""
     return field.strip() == "*" or etag in (part.strip().removeprefix("W/") for part in field.split(","))
 
 
 def _asked_part(request: Request, etag: str, size_bytes: int) -> tuple[int, int, int]:
-    """Return (start, end, status) of what to send: one range, or everything.
+    """Return (start, end, status) of the part to send: one range, or everything.
 
     Several ranges, other units and a stale `If-Range` get everything, as RFC 9110
     allows; a start behind the end of the file comes back empty.

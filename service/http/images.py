@@ -130,7 +130,7 @@ async def create_image_variation(request: Request) -> Response:
 async def _answer_form(
     request: Request, operation: Operation, fields: dict[str, Any], form: Form
 ) -> Response:
-    """Order with inputs; whatever goes wrong before the order runs, nothing stays on disk."""
+    """Order with inputs; if anything fails before the order runs, no file stays on disk."""
     services = services_of(request.scope)
     try:
         check_prompt_field(operation, fields)
@@ -163,7 +163,7 @@ async def _answer(request: Request, order: ImageOrder, form: Form) -> Response:
 
 
 def _read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, ...]:
-    """Read the headers of what came; in a thread, since some formats read the whole file for it."""
+    """Read the headers of the inputs; in a thread, since some formats need the whole file."""
     return tuple(
         services.inputs.read_input(file.field, str(file.path), file.digest, file.size_bytes)
         for file in form.files
@@ -171,7 +171,7 @@ def _read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, ...]:
 
 
 async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder:
-    """Find out whether an image that came alone is its own mask: a screenshot's alpha channel says nothing."""
+    """Find out if a single input is its own mask: a screenshot's alpha channel proves nothing."""
     bridge = services.catalog.models[order.asked_model].bridge
     if order.operation is not Operation.EDIT or bridge is None or not bridge.keeps_unmasked:
         return order
@@ -190,10 +190,10 @@ async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder
 
 
 async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dict[str, Any], Form]:
-    """Read a JSON edit and let go of its body: the order may run for minutes."""
+    """Read a JSON edit and release its body: the order may run for minutes."""
     body = await read_body(request, MAX_JSON_EDIT_BYTES, MAX_BODY_S)
     parsed = parse_json_request(body, EditImageJsonRequest)
-    # Decoding, hashing and writing up to 48 MB would hold everybody up.
+    # Decoding, hashing and writing up to 48 MB would block the event loop.
     return await asyncio.to_thread(_read_references, parsed, services.uploads)
 
 

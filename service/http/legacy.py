@@ -1,4 +1,4 @@
-"""`POST /generate_image`: the small service many apps were copied from, one prompt in, one picture out.
+"""`POST /generate_image`: the small service many apps were copied from, one prompt in, one image out.
 
 The one route that answers outside the OpenAI envelope: `{"image_base64"}`, or
 `{"error", "details"}` as its clients expect.
@@ -77,6 +77,6 @@ def _answer_error(request: Request, error: GatewayError) -> Response:
     problem = describe(error)
     problem.note(request.scope)
     details = orjson.loads(problem.body())["error"]
-    # The original knew one status for whatever its provider said.
+    # The original had one status for every failure of its provider.
     status = 500 if isinstance(error, OrderFailed) else problem.status
     return JSONResponse({"error": problem.message, "details": details}, status, headers=dict(problem.headers))

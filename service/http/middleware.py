@@ -1,4 +1,4 @@
-"""What happens to every request, outermost: an id, a clock, one log line, one count, no traceback.
+"""Give every request an id, a clock, one log line and one count, and let no traceback out.
 
 Pure ASGI. It stands outside authentication so that refused requests are seen too.
 """
@@ -20,7 +20,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _AS_ASKED = frozenset({"not_cached", "draining"})
-"""Codes of 5xx that somebody wanted: `only-if-cached` by the caller, the end of the process by the operator."""
+"""Codes of intended 5xx: `only-if-cached` by the caller, the end of the process by the operator."""
 _PATH = Problem(400, "A path must have no control characters.", code="malformed_request")
 _HOSTS = Problem(400, "A request must name exactly one host.", code="malformed_request")
 
@@ -89,30 +89,30 @@ class RequestScope:
 
 
 def _level_of(problem: Problem | None) -> int:
-    """Return how loud a request's line is: what we or the provider failed at is more than news."""
+    """Return the level of a request's line: failures of the gateway or the provider rank above news."""
     if problem is None or problem.status < 500 or problem.code in _AS_ASKED:
         return logging.INFO
     return logging.ERROR if problem is INTERNAL else logging.WARNING
 
 
 def _reason_of(status: int, problem: Problem | None) -> dict[str, str | None]:
-    """Return why a request failed: the code of its error, or the type where that has none."""
+    """Return the reason a request failed: the code of its error, or the type of one without a code."""
     if problem is not None:
         return {"code": loggable_code(problem.code or problem.type)}
     return {"code": "other"} if status >= 400 else {}
 
 
 def _find_malformed(scope: Scope) -> Problem | None:
-    """Return what makes the head of a request ambiguous."""
-    # RFC 9112, 3.2: two hosts are two opinions of who is asked.
+    """Return the fault that makes the head of a request ambiguous."""
+    # RFC 9112, 3.2: two hosts contradict each other.
     if sum(name == b"host" for name, _ in scope["headers"]) != 1 and scope["http_version"] != "1.0":
         return _HOSTS
-    # Routing takes a line feed at the end for nothing; whoever decides by the path must not.
+    # Starlette ignores a trailing newline; path checks must not.
     return None if scope["path"].isprintable() else _PATH
 
 
 def _request_id(scope: Scope) -> str:
-    """Return the caller's own id where it is harmless, else a new one."""
+    """Return the caller's own id if it is harmless, else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value.decode("ascii"))

@@ -1,4 +1,4 @@
-"""`GET /v1/models`: what can be asked for, and until when."""
+"""`GET /v1/models`: list the models and their ends of life."""
 
 from datetime import UTC, datetime, time
 from typing import Any

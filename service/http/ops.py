@@ -1,4 +1,4 @@
-"""Routes for operators: is the process alive, may it have traffic, what does it count."""
+"""Routes for operators: liveness, readiness and metrics."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +34,7 @@ async def get_readiness(request: Request, verbose: str | None = None) -> JSONRes
 
 
 def _details(row: Condition) -> dict[str, str]:
-    """Return what is known of a row beyond its word."""
+    """Return the details of a row beyond its word."""
     details = {"advice": row.advice} if row.advice else {}
     if row.since_s is not None:
         details["since"] = datetime.fromtimestamp(row.since_s, UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""From a request to an order: fields, headers and inputs, whichever way they came."""
+"""Build an order from a request: fields, headers and inputs, from a form or from JSON."""
 
 import math
 import re
@@ -22,7 +22,7 @@ def build_order(
     fields: dict[str, Any],
     inputs: tuple[InputImage, ...] = (),
 ) -> ImageOrder:
-    """Return the order that *fields* describe; what is not common to all orders is a parameter."""
+    """Return the order that *fields* describe; fields not common to all orders become parameters."""
     prompt = fields.pop("prompt", "")
     n = fields.pop("n", 1)
     response_format = fields.pop("response_format", None)
@@ -40,7 +40,7 @@ def build_order(
         prompt=prompt,
         n=n,
         parameters=fields,
-        # Events carry the picture itself: there is no field for a link in them.
+        # Events carry the image itself: they have no field for a link.
         delivery=Delivery.B64_JSON if is_streamed else delivery,
         caller=caller,
         deadline_s=services.clock.monotonic_s() + _timeout_s(request, services.deadline_s),
@@ -67,7 +67,7 @@ def read_form_fields(texts: dict[str, Any]) -> dict[str, Any]:
     """Return the text fields of a form with the types JSON would have given them.
 
     Nested names such as `svg[model]` become objects; an empty field is an absent one.
-    What has another type already (it came as JSON) stays as it is.
+    Values that have another type already (they came as JSON) stay unchanged.
     """
     fields: dict[str, Any] = {}
     for name, text in texts.items():
@@ -115,7 +115,7 @@ def _put_nested(fields: dict[str, Any], name: str, text: str) -> None:
 
 
 def accepts_partial(request: Request) -> bool:
-    """Whether the caller takes fewer images than it asked for (`Prefer: return=partial`, RFC 7240)."""
+    """Tell if the caller takes fewer images than it asked for (`Prefer: return=partial`, RFC 7240)."""
     preferences = ",".join(request.headers.getlist("prefer")).replace(" ", "").lower()
     return "return=partial" in re.split("[,;]", preferences)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 _POLICY = "default-src 'self'; img-src 'self' data: https: http:; form-action 'none'; frame-ancestors 'none'"
-"""The form is sent by the script alone: a browser that sent it would put what was typed into an address."""
+"""The form is sent by the script alone: a browser that sent it would put its content into an address."""
 
 router = APIRouter(include_in_schema=False)
 

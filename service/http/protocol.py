@@ -2,16 +2,16 @@
 
 * An offer to upgrade, which every `java.net.http.HttpClient` makes (to h2c), is
   declined; httptools would otherwise swallow the body behind it
-  (Kludex/uvicorn#2722). Ignoring an upgrade is what RFC 9110, 7.8 allows.
+  (Kludex/uvicorn#2722). Ignoring an upgrade is allowed by RFC 9110, 7.8.
 * A head is bounded in size and in time.
 * Bytes that are no HTTP are answered in the OpenAI error envelope.
-* A client that takes nothing of its answer any more is disconnected: what it does not
-  read lies in memory, and uvicorn waits for it for ever, even to close. To the application
-  it is one that has gone away.
-* A client that has been answered and begins no other request is disconnected, whatever it
-  sends instead; uvicorn would wait for ever for the end of a body that nobody reads.
-* That a client has gone away is told to the request that runs; uvicorn tells the one that
-  came last, which may still be waiting for its turn.
+* A client that stops reading its answer is disconnected: unread bytes stay in memory, and
+  uvicorn waits for the client for ever, even to close. To the application it is a client
+  that has left.
+* A client that has its answer and begins no other request is disconnected, whatever it
+  sends instead; uvicorn would wait for ever for the end of an unread body.
+* The running request learns that its client has left; uvicorn tells the latest request,
+  which may still be waiting for its turn.
 """
 
 import struct
@@ -30,16 +30,16 @@ from service.http.errors import Problem
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEAD_S = 10.0
 MAX_DISCARDED_BYTES = 128 * 1024 * 1024
-"""What a client may still send after it has been answered, so that it gets to read the answer."""
+"""Most bytes a client may still send after its answer, so that it gets to read the answer."""
 
 MAX_STALL_S = 60.0
-"""How long a client may take nothing of what is waiting for it.
+"""Longest time in which a client may take none of the bytes that wait for it.
 
 As nginx (`send_timeout`), whose users' clients live with it. It counts bytes, not answers: by the end of
 a write, a slow reader would be taken for one that has stopped (envoyproxy/envoy#34035).
 """
 _STALL_CHECKS = 4
-"""In how many steps that time is counted: it is cut off at most a quarter late."""
+"""Steps in which that time is counted: the cut is at most a quarter late."""
 
 _FIELD_BYTES = len(b": \r\n")
 
@@ -88,12 +88,12 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting, and tell the request that runs."""
+        """Stop waiting, and tell the running request."""
         self._stop_timer()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
         if self._running is not None and not self._running.response_complete:
-            # With requests behind it. From now on it writes nothing, so that nobody asks what was not taken.
+            # With requests behind it. From now on it writes nothing, so unread bytes need no check.
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
@@ -101,9 +101,9 @@ class GatewayHttpProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse *data*; a head that offers an upgrade is parsed once more without the offer.
 
-        Only a head ends the time an answered client may idle: the rest of a body that nobody
-        waits for, or blank lines, would otherwise hold the connection for ever. nginx gives
-        that rest less (`lingering_time`).
+        Only a head ends the time an answered client may idle: the rest of an unread body, or
+        blank lines, would otherwise hold the connection for ever. nginx gives that rest less
+        (`lingering_time`).
         """
         while data and not self._is_refused:
             try:
@@ -121,7 +121,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
                 self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """Note that a head begins."""
         self._in_head = True
         self._head_bytes = 0
         super().on_message_begin()
@@ -141,7 +141,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         else:
             super().on_headers_complete()
             if len(self.pipeline) == 1:
-                # uvicorn reads nothing while one waits, and who reads nothing is not told that the client has gone.
+                # While a request waits, uvicorn stops reading, and then it does not notice that the client has left.
                 self.flow.resume_reading()
 
     def on_body(self, body: bytes) -> None:
@@ -155,7 +155,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """A request is complete; who was answered before may idle from now on."""
+        """Complete a request; a client that was answered before may idle from now on."""
         if self._offers_upgrade or self._is_refused:
             return
         super().on_message_complete()
@@ -166,17 +166,17 @@ class GatewayHttpProtocol(HttpToolsProtocol):
             )
 
     def pause_writing(self) -> None:
-        """More is waiting for the client than its connection takes."""
+        """Note that more bytes wait for the client than its connection takes."""
         super().pause_writing()
         self._watch_reader()
 
     def resume_writing(self) -> None:
-        """The client has taken most of it."""
+        """Note that the client has taken most of it."""
         self._stalled_checks = 0
         super().resume_writing()
 
     def on_response_complete(self) -> None:
-        """The answer was written, which is not to say that it was taken."""
+        """Note that the answer was written; the client may not have taken it yet."""
         self._watch_reader()
         super().on_response_complete()
 
@@ -194,12 +194,12 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         self._stall_timer = self.loop.call_later(self._stall_check_s, self._check_reader)
 
     def _check_reader(self) -> None:
-        """Disconnect a client that took no byte in all of the checks; no longer watch one that took everything."""
+        """Disconnect a client that took no byte in all of the checks; stop watching one that took everything."""
         self._stall_timer = None
         if self.transport.get_write_buffer_size() == 0:
             return
         unread_bytes = self._count_unread()
-        # While it grows, somebody writes: what was taken meanwhile shows in `resume_writing`, or in the next check.
+        # While it grows, the application writes: `resume_writing` or the next check shows the bytes taken meanwhile.
         self._stalled_checks = self._stalled_checks + 1 if unread_bytes >= self._unread_bytes else 0
         if self._stalled_checks >= _STALL_CHECKS:
             self.transport.abort()
@@ -207,7 +207,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
             self._check_later()
 
     def _count_unread(self) -> int:
-        """Return how much the client has not taken, here and in the kernel, which tells us of megabytes at a time."""
+        """Return the number of unread bytes, here and in the kernel, which reports them by the megabyte."""
         unread_bytes: int = self.transport.get_write_buffer_size()
         connection = self.transport.get_extra_info("socket")
         with suppress(OSError):  # Linux counts so; where it is not known, our own buffer has to do

@@ -1,7 +1,7 @@
-"""Query parameters: how they are read, and how the OpenAPI document describes them.
+"""Read query parameters, and describe them in the OpenAPI document.
 
-Failure behaviour: closed. What is unknown, given twice or not understood is refused: a
-slip must not widen what is asked for.
+Failure behaviour: closed. A parameter that is unknown, given twice or not understood is
+refused: a slip must not widen the request.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from service.domain.errors import InvalidOrder
 
 
 def text_parameter(name: str, description: str, **schema: object) -> dict[str, Any]:
-    """Return how the OpenAPI document describes an optional query parameter."""
+    """Describe an optional query parameter for the OpenAPI document."""
     return {
         "name": name,
         "in": "query",
@@ -31,7 +31,7 @@ FROM_AND_TO = (
 
 
 def read_query(request: Request, known: set[str]) -> dict[str, str]:
-    """Return the query parameters, of which none may be unknown or given twice; an empty one is an absent one."""
+    """Return the query parameters; unknown and repeated ones are refused, and an empty one counts as absent."""
     query: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:

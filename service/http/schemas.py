@@ -1,7 +1,7 @@
-"""Public JSON to domain values and back; nothing else knows the public field names.
+"""Public JSON to domain values and back; no other module knows the public field names.
 
-The models describe and check types. What a value may be is the catalogue's to say,
-and a field nobody knows is refused there under its own name.
+The models describe and check types. The catalogue judges values, and refuses an unknown
+field under its own name.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from service.domain.fanout import add_usage
 from service.domain.images import Delivery, ImageReady
 from service.domain.validation import wrong_type
 
-# Bounds for those who generate clients; the range is judged where all others are, in the same words.
+# Bounds for generated clients; the range is judged with all others, in the same words.
 _Count = Annotated[StrictInt, WithJsonSchema({"type": "integer", "maximum": 2.0**31, "minimum": -(2.0**31)})]
 _EXPECTED = {
     "int_type": "an integer",
@@ -35,7 +35,7 @@ _EXPECTED = {
     "dict_type": "an object",
     "model_type": "an object",
 }
-"""pydantic's names of errors, and what would be right."""
+"""pydantic's names of errors, and the correct types."""
 
 
 class GenerateImageRequest(BaseModel):
@@ -81,7 +81,7 @@ def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 class ImageReference(BaseModel):
-    """A picture inside JSON: a data URL."""
+    """An image inside JSON: a data URL."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -105,7 +105,7 @@ class ImageData(BaseModel):
 
 
 class PartialError(BaseModel):
-    """Why the image *index* of a partial answer (`Prefer: return=partial`) is missing."""
+    """The reason why the image *index* of a partial answer (`Prefer: return=partial`) is missing."""
 
     index: int
     message: str
@@ -129,7 +129,7 @@ class ImagesResponse(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong and, in the message, what would be right."""
+    """The failure and, in the message, a correct value."""
 
     message: str
     type: str
@@ -169,7 +169,7 @@ def parse_json_request(body: bytes, schema: type[BaseModel]) -> dict[str, Any]:
 
 
 def parse_delivery(value: str | None, default: Delivery) -> Delivery:
-    """Return how the caller wants its images."""
+    """Return the delivery the caller asks for."""
     if value is None:
         return default
     try:
@@ -190,7 +190,7 @@ def encode_answer(
     safety_identifier: str | None,
     errors: Sequence[Mapping[str, Any]] = (),
 ) -> bytes:
-    """Return the JSON of an images answer; pictures without a URL go as base64."""
+    """Return the JSON of an images answer; images without a URL go as base64."""
     answer: dict[str, Any] = {
         "created": max(ready.image.created_s for ready in images),
         "data": [_encode_image(ready, urls.get(ready.position), revised_prompt) for ready in images],
@@ -215,7 +215,7 @@ def _encode_image(ready: ImageReady, url: str | None, revised_prompt: str | None
 
 
 def _invalid(error: ValidationError) -> InvalidOrder:
-    # What must not be there explains what is missing (`file_id` instead of `image_url`): it is said first.
+    # A forbidden field explains a missing one (`file_id` instead of `image_url`): it is reported first.
     problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     name = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]

@@ -1,4 +1,4 @@
-"""What the HTTP layer works with, put together by `wiring` and found in every request's state."""
+"""The services of the HTTP layer, built by `wiring` and found in every request's state."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ Conditions = Mapping[str, Callable[[], Condition]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpServices:
-    """Use cases and ports as endpoints need them.
+    """Use cases and ports for the endpoints.
 
-    *is_open* asks for no credentials; *metrics_key* opens `/metrics` where some are asked
-    for; *redirect_s* above 0 sends who reads a file to the store itself, for that long;
-    *conditions* are the rows of `/readyz?verbose`; *uploads* is where inputs lie while orders run.
+    *is_open* asks for no credentials; *metrics_key* opens `/metrics` where credentials are
+    needed; *redirect_s* above 0 redirects readers of a file to the store itself, for that long;
+    *conditions* are the rows of `/readyz?verbose`; *uploads* holds inputs while orders run.
     """
 
     generate: Generate

@@ -1,4 +1,4 @@
-"""An order's facts as server-sent events: one more reader, not a second path.
+"""Send an order's facts as server-sent events: one more reader, not a second path.
 
 Events and fields are those of the OpenAI image stream. No `id:` or `retry:` lines
 are ever sent (SDKs fail on them), idle time is filled with comments, and a failure
@@ -32,7 +32,7 @@ from service.http.errors import describe
 
 PING_S = 15.0
 HOLD_S = 5.0
-"""How long the status line waits for the first news: most refusals come sooner, and get a status of their own."""
+"""Longest wait of the status line for the first news: most refusals come sooner, and get a status of their own."""
 
 _AFTERTHOUGHTS = ("x-cache", "x-cost-microusd", "age", "server-timing", "openai-processing-ms")
 
@@ -53,7 +53,7 @@ async def stream_answer(
         return answer.respond(request, 0.0)
     headers = {**answer.headers(0.0), "cache-control": "no-cache", "x-accel-buffering": "no"}
     if answer.is_pending:
-        # What the rest will cost is not known yet, and a header cannot be taken back.
+        # The cost of the rest is not known yet, and a header cannot be taken back.
         for name in _AFTERTHOUGHTS:
             headers.pop(name, None)
     events = _events(request, order, answer, running, pending)
@@ -72,7 +72,7 @@ async def _watched(
 
 
 async def _first_news(answer: Answer, running: RunningOrder) -> OrderFact | None:
-    """Return the first fact after admission, or None when it takes too long or nobody listens."""
+    """Return the first fact after admission, or None when it takes too long or the client has left."""
     try:
         async with asyncio.timeout(HOLD_S):
             while True:
@@ -104,13 +104,13 @@ async def _events(
                 yield event
     finally:
         answer.note(request.scope)
-        # Cancelled here means that the client has gone: the order goes by its own rule.
+        # A cancellation here means that the client has left: the order follows its own rule.
         if not is_over:
             running.abandon()
 
 
 def _encode(order: ImageOrder, fact: OrderFact) -> bytes:
-    """Return the event of a fact; empty for facts that have none."""
+    """Return the event of a fact; empty for facts without one."""
     prefix = "image_edit" if order.operation is Operation.EDIT else "image_generation"
     match fact:
         case PartialReady():
@@ -131,7 +131,7 @@ def _encode(order: ImageOrder, fact: OrderFact) -> bytes:
                     "size": f"{fact.image.width}x{fact.image.height}",
                     "created_at": fact.image.created_s,
                     "usage": _usage(fact.image.usage),
-                    # Not in the contract, which has no word for it; the SDKs keep fields they do not know.
+                    # Not in the contract, which has no field for it; the SDKs keep fields they do not know.
                     "index": fact.position,
                     **({"safety_identifier": order.safety_identifier} if order.safety_identifier else {}),
                 },
@@ -155,7 +155,7 @@ def _picture(order: ImageOrder, data: bytes, resolved: Any) -> dict[str, Any]:
 
 
 def _usage(usage: Any) -> dict[str, Any]:
-    """Return the usage as events have it: always there, without details of the output."""
+    """Return the usage in the form of events: always present, without details of the output."""
     return {key: value for key, value in (usage or _NO_USAGE).items() if key != "output_tokens_details"}
 
 

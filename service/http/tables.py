@@ -1,6 +1,6 @@
-"""Sums of the ledger as rows for people and programs: CSV that is safe to open, and JSON.
+"""Write sums of the ledger as rows for people and programs: CSV that is safe to open, and JSON.
 
-Owns the names of the columns. A spreadsheet runs what begins with `=`; such text gets
+Owns the names of the columns. A spreadsheet runs text that begins with `=`; such text gets
 a quotation mark in front (OWASP, "CSV Injection", 2025).
 """
 

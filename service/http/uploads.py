@@ -1,8 +1,8 @@
-"""Pictures on their way in: multipart bodies and data URLs, spooled to disk and bounded while they arrive.
+"""Receive images: multipart bodies and data URLs, spooled to disk and bounded while they arrive.
 
-Parts are judged by nothing here but their names and sizes; what kind of picture
-their bytes are is read later (`ports.pictures.Pictures`). Nothing is held in memory beyond
-one chunk, and each file's digest is computed as it passes.
+Parts are judged only by their names and sizes; their formats are read later
+(`ports.pictures.Pictures`). Memory holds at most one chunk, and each file's digest is
+computed as it passes.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ _FILE_FIELDS = ("mask", "markup")
 
 @dataclass(frozen=True, slots=True)
 class SpooledFile:
-    """One uploaded file: the *field* it came as (`image`, `mask`, `markup`) and where its bytes lie."""
+    """One uploaded file: the *field* it came as (`image`, `mask`, `markup`) and the place of its bytes."""
 
     field: str
     path: Path
@@ -105,7 +105,7 @@ async def read_body(request: Request, limit_bytes: int, limit_s: float) -> bytes
 async def read_bounded(request: Request, limit_bytes: int, limit_s: float) -> AsyncGenerator[bytes, None]:
     """Yield the body as it comes, refusing too many bytes and too slow a sender.
 
-    Whoever may stop before the end closes it (`aclosing`): its time runs on until then.
+    A reader that may stop before the end closes it (`aclosing`): its time runs on until then.
 
     Raises:
         Refusal: 413 or 408; or the client left.
@@ -128,7 +128,7 @@ async def read_bounded(request: Request, limit_bytes: int, limit_s: float) -> As
 
 
 def sweep(directory: Path, older_than_s: float) -> None:
-    """Remove what a killed process left behind; no order lives as long as *older_than_s*."""
+    """Remove files that a killed process left behind; no order lives as long as *older_than_s*."""
     for path in directory.glob("*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > older_than_s:  # noqa: TID251 - compared with the file system's clock
@@ -136,7 +136,7 @@ def sweep(directory: Path, older_than_s: float) -> None:
 
 
 def spool_data_url(directory: Path, name: str, url: str) -> SpooledFile:
-    """Write a picture that came inside JSON.
+    """Write an image that came inside JSON.
 
     Raises:
         InvalidOrder: it is no base64 `data:` URL. Others are not fetched: a gateway that
@@ -271,7 +271,7 @@ class _Reader:
 
 
 def _file_field(name: str) -> str:
-    """Return which input a file is; `image`, `image[]`, `image[3]` and repeats are all images."""
+    """Return the input that a file is for; `image`, `image[]`, `image[3]` and repeats are all images."""
     if _IMAGE_FIELD.fullmatch(name):
         return "image"
     if name in _FILE_FIELDS:

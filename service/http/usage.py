@@ -1,4 +1,4 @@
-"""`GET /v1/usage`: what a caller has spent, and what is left of each of its limits. Costs nothing, counts nowhere."""
+"""`GET /v1/usage`: a caller's spending, and the rest of each of its limits. Costs nothing, counts nowhere."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -55,7 +55,7 @@ class UsageEntry(UsageTotal):
 
 
 class UsageLimit(BaseModel):
-    """Where a limit stands; `resets_at` null: it frees as images are finished."""
+    """The state of a limit; `resets_at` null: it frees as images are finished."""
 
     scope: str
     name: str
@@ -67,7 +67,7 @@ class UsageLimit(BaseModel):
 
 
 class UsagePolicy(BaseModel):
-    """Which policy limits what."""
+    """The names of the policies that limit the caller."""
 
     scope: str
     policy: str

@@ -1,4 +1,4 @@
-"""What admins did, and where it is kept.
+"""Store and read the acts of admins.
 
 Failure behaviour: an act that may not have been kept is `StateUnavailable`, never silence.
 """
@@ -9,7 +9,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One act of an admin: who (a key id, `bootstrap` or `command line`) did what to what, when."""
+    """One act of an admin: the actor (a key id, `bootstrap` or `command line`), the act, its target and its time."""
 
     at_s: int
     who: str
@@ -19,8 +19,8 @@ class AuditEntry:
 
 
 class Audit(Protocol):
-    """Where it is kept what admins did."""
+    """Stores the acts of admins."""
 
     async def note(self, entry: AuditEntry) -> None:
-        """Keep what an admin did; raises `StateUnavailable`."""
+        """Store an act; raises `StateUnavailable`."""
         ...

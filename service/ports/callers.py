@@ -1,7 +1,7 @@
-"""Who calls: tokens, keys, policies and teams, looked up and changed.
+"""Look up and change tokens, keys, policies and teams.
 
-Failure behaviour: closed. What cannot be looked up is `StateUnavailable`, never a caller
-without limits; a change that may not have been done raises it too.
+Failure behaviour: closed. A failed look-up is `StateUnavailable`, never a caller without
+limits; a change that may not have been done raises it too.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from service.ports.audit import AuditEntry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a verified token says. *subject* names the user, *expires_s* is an instant since the epoch."""
+    """The claims of a verified token. *subject* names the user, *expires_s* is an instant since the epoch."""
 
     subject: str
     team: str | None
@@ -22,14 +22,14 @@ class Claims:
 
 
 class TokenVerifier(Protocol):
-    """Judges the tokens of an identity provider."""
+    """Verifies the tokens of an identity provider."""
 
     async def verify(self, token: str) -> Claims:
-        """Return what *token* says.
+        """Return the claims of *token*.
 
         Raises:
-            Unauthenticated: forged, expired, not for us, or not understood.
-            StateUnavailable: the provider's keys cannot be had (reason `jwks`).
+            Unauthenticated: forged, expired, not for this gateway, or not understood.
+            StateUnavailable: the provider's keys cannot be fetched (reason `jwks`).
         """
         ...
 
@@ -57,19 +57,19 @@ class CallerBook(Protocol):
 class Registrar(Protocol):
     """Changes of keys, policies and teams. Each takes effect in every process within a second.
 
-    Everything here raises `StateUnavailable` when it may not have been done.
+    Every method raises `StateUnavailable` if its change may not have been done.
     """
 
     async def put_policy(self, policy: Policy) -> None:
-        """Make a policy or replace it."""
+        """Create or replace a policy."""
         ...
 
     async def remove_policy(self, name: str) -> bool:
-        """Remove a policy; whether there was one."""
+        """Remove a policy; returns False if it did not exist."""
         ...
 
     async def put_team(self, team: Team) -> None:
-        """Make a team or replace it; a closed one can spend nothing from this moment on."""
+        """Create or replace a team; a closed one cannot spend, with immediate effect."""
         ...
 
     async def add_key(self, key: ApiKey, token_hash: str) -> None:
@@ -77,7 +77,7 @@ class Registrar(Protocol):
         ...
 
     async def revoke_key(self, team: str, key_id: str) -> ApiKey | None:
-        """Make a key worthless from this moment on; returns it, or None when there is none."""
+        """Revoke a key with immediate effect; returns it, or None if it does not exist."""
         ...
 
     async def list_keys(self, team: str) -> list[ApiKey]:
@@ -85,7 +85,7 @@ class Registrar(Protocol):
         ...
 
     async def note(self, entry: AuditEntry) -> None:
-        """Keep what an admin did."""
+        """Store the act of an admin."""
         ...
 
     async def read_audit(self, most: int) -> list[AuditEntry]:

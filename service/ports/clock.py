@@ -9,7 +9,7 @@ class Clock(Protocol):
     """Time, so that tests can hold it."""
 
     def wall_s(self) -> float:
-        """Seconds since the epoch, for what leaves the process."""
+        """Seconds since the epoch, for values that leave the process."""
         ...
 
     def today(self) -> date:

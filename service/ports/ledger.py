@@ -1,4 +1,4 @@
-"""Reading what orders cost, as `OrderBook.finish` booked it; raises `StateUnavailable` when it cannot be known."""
+"""Read the costs of orders as `OrderBook.finish` booked them; raises `StateUnavailable` if they cannot be read."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -26,24 +26,24 @@ class LedgerEntry:
 
 
 class Ledger(Protocol):
-    """Reading what `OrderBook` booked."""
+    """Reads the bookings of `OrderBook`."""
 
     def read(self, team: str, days: Sequence[date], user: str | None = None) -> AsyncIterator[LedgerEntry]:
         """Yield the sums of *team* for *days*, only of *user* if one is named; raises `StateUnavailable`."""
         ...
 
     async def teams(self) -> list[str]:
-        """Return every team that has ever asked for anything, spent or not; raises `StateUnavailable`."""
+        """Return every team that has ever asked for anything, even without spending; raises `StateUnavailable`."""
         ...
 
     async def erase(self, team: str, user: str) -> int:
-        """Take a person out of the ledger, the limits and the pools of their own.
+        """Erase a person from the ledger, the limits and the pools of their own.
 
-        Sums stay, under the user `erased`. Returns how many entries were changed;
-        raises `StateUnavailable` when not all were.
+        Sums stay, under the user `erased`. Returns the number of changed entries;
+        raises `StateUnavailable` when not all were changed.
         """
         ...
 
     async def compact(self) -> None:
-        """Have what was erased leave the server's files too, as far as that can be had; never fails."""
+        """Remove erased data from the server's files too, as far as the server allows; never fails."""
         ...

@@ -1,4 +1,4 @@
-"""The gateway's own links to stored images. Failure behaviour: closed; what cannot be checked is refused."""
+"""Sign and check the gateway's links to stored images. Failure behaviour: closed; a link that cannot be checked is refused."""
 
 from typing import Protocol
 
@@ -14,7 +14,7 @@ class Links(Protocol):
         """Check the query string that came with *name*; returns the team it was signed for.
 
         Raises:
-            LinkExpired: its time is over.
+            LinkExpired: it has expired.
             LinkRefused: forged or altered.
         """
         ...

@@ -1,6 +1,6 @@
-"""Reading and changing pictures: what backends made, and what callers send.
+"""Read and change images, both from backends and from callers.
 
-Failure behaviour: bytes that are no acceptable picture are refused, never passed on.
+Failure behaviour: bytes that are no acceptable image are refused, never passed on.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from service.domain.images import Finish, InputImage
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A finished picture: its bytes and what its header says."""
+    """A finished image: its bytes and the values of its header."""
 
     data: bytes
     format: str
@@ -20,22 +20,22 @@ class Picture:
 
 
 class Pictures(Protocol):
-    """Reading and changing pictures."""
+    """Reads and changes images."""
 
     async def finish(self, data: bytes, finish: Finish | None) -> Picture:
         """Read the header of *data* and resample it where *finish* asks for other pixels.
 
         Raises:
-            PictureBroken: it is not a picture we know, or it is too large.
+            PictureBroken: it is not an image of a known format, or it is too large.
         """
         ...
 
 
 class InputPictures(Protocol):
-    """Reading what callers send."""
+    """Reads images from callers."""
 
     def read_input(self, role: str, path: str, digest: str, size_bytes: int) -> InputImage:
-        """Read the header of the picture at *path*; an unknown format is an empty one."""
+        """Read the header of the image at *path*; an unknown format is an empty one."""
         ...
 
     async def look_through(self, image: InputImage) -> InputImage:

@@ -1,4 +1,4 @@
-"""What processes on the same state tell each other: that they live, what is news, whose turn it is.
+"""Let processes with the same state share signs of life, news and turns.
 
 Failure behaviour: open for news, which may be lost; all else raises `StateUnavailable`.
 """
@@ -14,7 +14,7 @@ class Heartbeats(Protocol):
     """Signs of life of every gateway process."""
 
     async def beat(self) -> int:
-        """Tell that this process lives, and return how many do; raises `StateUnavailable`."""
+        """Report that this process lives, and return the number of live ones; raises `StateUnavailable`."""
         ...
 
 
@@ -22,39 +22,39 @@ class Wakeups(Protocol):
     """News from other processes."""
 
     def listen(self) -> AsyncIterator[tuple[str, int]]:
-        """Yield (pool, index) whenever one was made or given back anywhere; ends never.
+        """Yield (pool, index) whenever an image was made or an index given back in any process; never ends.
 
-        Loses news while disconnected: who waits must also ask now and then.
+        Loses news while disconnected: waiters must also ask now and then.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One walk through the whole store: when it was begun, and which part of it (0 to 255) comes next."""
+    """One walk through the whole store: the time it began, and its next part (0 to 255)."""
 
     began_s: float
     part: int
 
 
 class Turns(Protocol):
-    """Who may do what one process at a time does. Raises `StateUnavailable`."""
+    """The right to do work that one process at a time does. Raises `StateUnavailable`."""
 
     async def take(self, *, hold_s: float) -> bool:
-        """Whether it is this process' turn, for *hold_s* from now on."""
+        """Take the turn for *hold_s* from now on; returns False while another process has it."""
         ...
 
     async def read_round(self) -> Round | None:
-        """Return how far the walk through the store has come, whoever did it."""
+        """Return the progress of the walk through the store, for all processes."""
         ...
 
     async def keep_round(self, round_: Round) -> None:
-        """Keep how far it has come."""
+        """Store its progress."""
         ...
 
 
 class Notices(Protocol):
-    """What a gateway leaves for others on the same state, such as commands. All of it raises `StateUnavailable`."""
+    """Notices of a gateway for others with the same state, such as commands. Every method raises `StateUnavailable`."""
 
     async def read_secret_check(self) -> str | None:
         """Return the check value of the secrets in use; None before any gateway has started."""
@@ -65,7 +65,7 @@ class Notices(Protocol):
         ...
 
     async def read_declared(self) -> DeclaredNames:
-        """Return what the configuration file of the gateway that started last declares."""
+        """Return the declarations in the configuration file of the gateway that started last."""
         ...
 
     async def put_declared(self, names: DeclaredNames) -> None:

@@ -1,7 +1,7 @@
-"""Who makes images for money, and what is asked of it around that: judging prompts, fetching what it links to.
+"""Order images from a provider, have prompts judged, and fetch images the provider links to.
 
-Failure behaviour: a failed call is a value that says who pays for it; nothing here is
-repeated without the use case's knowing.
+Failure behaviour: a failed call is a value that says who pays for it; an adapter repeats
+nothing without the use case's knowledge.
 """
 
 from collections.abc import Mapping
@@ -12,19 +12,19 @@ from service.domain.images import CallMade, ImageCall, Realm
 
 
 class CallProgress(Protocol):
-    """What a call tells while it is being made."""
+    """The reports of a running call."""
 
     def sending(self) -> None:
-        """The call is being sent: from here on it may be billed."""
+        """Note that the call is being sent: from here on it may be billed."""
         ...
 
     def show(self, number: int, data: bytes, resolved: Mapping[str, str]) -> None:
-        """Stage *number* of an image that is being streamed."""
+        """Take stage *number* of an image that is being streamed."""
         ...
 
 
 class Backend(Protocol):
-    """A place that makes images."""
+    """A source of images."""
 
     @property
     def name(self) -> str:
@@ -33,20 +33,20 @@ class Backend(Protocol):
 
     @property
     def realm(self) -> Realm:
-        """Whether its pictures are paid for."""
+        """Its realm: painted fakes, or images that cost money."""
         ...
 
     async def make(self, call: ImageCall, progress: CallProgress) -> CallMade | CallFailure:
         """Make one attempt of a call; failures are values, with who pays for them.
 
-        Waits its turn in the backend's pace first, tells *progress* and sends.
-        Whoever cancels it before that knows that nothing was sent.
+        Waits its turn in the backend's pace first, then calls *progress* and sends.
+        A cancellation before that means that nothing was sent.
         """
         ...
 
 
 class Downloads(Protocol):
-    """Fetches the pictures that a backend answers as URLs."""
+    """Fetches images that a backend returns as URLs."""
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
         """Return the bytes at *url*; *deadline_s* is an instant of the monotonic clock.
@@ -58,12 +58,12 @@ class Downloads(Protocol):
 
 
 class DownloadFailed(Exception):
-    """The picture could not be fetched; the text is safe to show and names no host."""
+    """The image could not be fetched; the text is safe to show and names no host."""
 
 
 class Moderator(Protocol):
-    """Judges prompts before anything is spent on them."""
+    """Judges prompts before money is spent on them."""
 
     async def judge(self, prompt: str, *, deadline_s: float) -> CallFailure | None:
-        """Return a refusal, or None; when the judge itself fails, what the operator chose."""
+        """Return a refusal, or None; if the moderator itself fails, the outcome the operator chose."""
         ...

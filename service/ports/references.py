@@ -1,7 +1,7 @@
-"""Which team has a right to which image, and what has lost its last one.
+"""Track the rights of teams to images, and the images that lost their last one.
 
-Failure behaviour: closed. Everything raises `StateUnavailable` when it cannot be
-known, or may not have been done.
+Failure behaviour: closed. Every method raises `StateUnavailable` if the answer cannot be
+known, or if a change may not have been done.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,10 +11,10 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """A team's right to an image, and where the image comes from.
+    """A team's right to an image, and the image's origin.
 
-    *name* is its file name, *user* the keyed hash of who had it made, *parents* the
-    digests of what it was edited from.
+    *name* is its file name, *user* the keyed hash of the person it was made for, *parents* the
+    digests of the images it was edited from.
     """
 
     name: str
@@ -37,13 +37,13 @@ class Reference:
 
 
 class References(Protocol):
-    """Which images a team may refer to: what links, deletion and retention go by.
+    """The references of each team, which links, deletion and retention obey.
 
-    Made by `OrderBook.finish`. Everything here raises `StateUnavailable`.
+    Made by `OrderBook.finish`. Every method raises `StateUnavailable`.
     """
 
     async def has(self, team: str, name: str) -> bool:
-        """Whether *team* refers to the image *name*."""
+        """Tell if *team* refers to the image *name*."""
         ...
 
     async def find(self, team: str, name: str) -> Reference | None:
@@ -51,9 +51,9 @@ class References(Protocol):
         ...
 
     async def forget(self, team: str, name: str) -> bool:
-        """Take the reference away, and the image out of the team's pools; whether there was one.
+        """Remove the reference, and the image from the team's pools; returns False if there was none.
 
-        The image is then due to be looked at by `Leftovers`.
+        `Leftovers` then lists the image as due.
         """
         ...
 
@@ -70,7 +70,7 @@ class References(Protocol):
         ...
 
     async def teams(self) -> list[str]:
-        """Return every team that has ever asked for anything, whether it refers to an image or not."""
+        """Return every team that has ever asked for anything, even without a reference."""
         ...
 
     async def which(self, team: str, names: Sequence[str]) -> set[str]:
@@ -78,7 +78,7 @@ class References(Protocol):
         ...
 
     async def variants(self, team: str, names: Sequence[str]) -> int:
-        """Return how many variants of the team's pools are one of *names*."""
+        """Return how many variants of the team's pools are among *names*."""
         ...
 
 
@@ -86,13 +86,13 @@ class Leftovers(Protocol):
     """Images that lost a reference: their bytes go once no team has one. Raises `StateUnavailable`."""
 
     async def due(self, *, now_s: float, most: int) -> list[str]:
-        """Return the names that are to be looked at by now."""
+        """Return the names that are due now."""
         ...
 
     async def postpone(self, name: str, *, until_s: float) -> None:
-        """Look at *name* again later."""
+        """Check *name* again later."""
         ...
 
     async def done(self, names: Sequence[str]) -> None:
-        """Look at *names* no more."""
+        """Stop checking *names*."""
         ...

@@ -1,7 +1,7 @@
-"""All state of an order that processes share: what it asks, what it is given, what became of it.
+"""Share the state of an order between processes: its asks, its grants and its settlements.
 
-In the order of an order's life: an `Ask` is answered by a `Grant`, a `Lease` holds what
-was granted, a `Settlement` ends a part of it. Failure behaviour: everything raises
+In the order of an order's life: an `Ask` is answered by a `Grant`, a `Lease` holds the
+grant, a `Settlement` ends a part of it. Failure behaviour: every method raises
 `StateUnavailable`; an ask then falls to a local share, a settlement to the `Outbox`.
 """
 
@@ -16,15 +16,15 @@ from service.domain.limits import Limit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """What an order asks of the shared state.
+    """A question of an order to the shared state.
 
-    *round* counts the times one order asks; only the first is charged as a
+    *round* counts the asks of one order; only the first is charged as a
     request. *pool* None keeps the order out of the cache. *used* are indices it
-    has already, which must not be given again; *awaiting* those that others are
-    making for it, to be waited for on while there is no answer. *fresh* takes nothing that
-    is there, *only_ready* nothing that is not. *respects_lapsed*: claims that have expired
-    still count, since an outage has just ended. *scopes* (name, key) are what the order
-    counts against, *weight* as how many an image counts there. *key_id* must name a key of
+    has already, which must not be granted again; *awaiting* are those that others are
+    making for it, to wait for while Redis does not answer. *fresh* takes no ready
+    variant, *only_ready* nothing else. *respects_lapsed*: expired claims still count,
+    since an outage has just ended. *scopes* (name, key) are those the order counts
+    against, *weight* is the number that one image counts for. *key_id* must name a key of
     the team that is still valid. *estimate_microusd* is for one image; None is an unknown price.
     """
 
@@ -51,13 +51,13 @@ class Ask:
 
     @property
     def fence(self) -> str:
-        """What marks this ask's claims: a later ask of the same order has another."""
+        """The mark of this ask's claims; a later ask of the same order has another."""
         return f"{self.id}.{self.round}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conclusion:
-    """The final outcome of an order: its *images* by place, or *failures* that anyone would meet again."""
+    """The final outcome of an order: its *images* by place, or *failures* that any equal order would meet."""
 
     images: tuple[Image, ...] = ()
     failures: tuple[CallFailure, ...] = ()
@@ -74,9 +74,9 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """What the shared state gives an order: *ready* images, indices to make, indices to await.
+    """The answer to an ask: *ready* images, indices to make, indices to await.
 
-    *foreign* variants were found in the pool that belong to another, and removed.
+    *foreign* variants, found in the pool but belonging to another, were removed.
     *ready* begins with *resumed* images that were made before for the same
     `Idempotency-Key`; *conclusion* is its final answer, and *is_under_way* says that
     another order works on it: nothing else was granted then.
@@ -95,9 +95,9 @@ class Grant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """Where images come from, kept with each: the asked model, the fingerprint, the digests of the inputs.
+    """The origin of images, kept with each: the asked model, the fingerprint, the digests of the inputs.
 
-    *is_brief*: the caller asked for them not to be kept (`no-store`).
+    *is_brief*: the caller asked not to keep them (`no-store`).
     """
 
     asked_model: str
@@ -109,17 +109,17 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """What became of a part of an order's claims.
+    """The outcome of a part of an order's claims.
 
     *made* were paid for and are published under their index, where the claim
-    still holds or nobody has another (no index: not published; below 0: under a
+    still holds or no other order has it (no index: not published; below 0: under a
     free one); *released* go back to the pool; *forgotten* (index, digest) are
     variants whose bytes are gone; *refunded* images go back to the limits;
     *unknown* were sent and may have been billed: the house pays. *part* numbers
     the settlements of one order; sending one twice changes nothing. *origin* is kept
     with every image made, except for digests in *unstored*. The last one of an order with
-    an `Idempotency-Key` (*is_last*) has its *conclusion*, or none: then the key may be
-    taken up again.
+    an `Idempotency-Key` (*is_last*) has its *conclusion*, or none: then another order may
+    take the key up again.
     """
 
     id: str
@@ -147,7 +147,7 @@ class Settlement:
 
     @property
     def is_local(self) -> bool:
-        """Whether a local share gave the indices: then Redis may hold something nobody heard of."""
+        """Tell if a local share gave the indices: then Redis may hold a grant whose answer was lost."""
         return any(index is not None and index < 0 for index, _ in self.made) or any(
             index < 0 for index in self.released
         )
@@ -155,7 +155,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """What an order holds and must renew; *scopes* (name, key) are those that hold something for it."""
+    """The holdings of an order that it must renew; *scopes* (name, key) are those that hold something for it."""
 
     id: str
     fence: str
@@ -167,7 +167,7 @@ class Lease:
 
 
 class OrderBook(Protocol):
-    """All state of an order that processes share (docs/adr/0002)."""
+    """The state of orders that processes share (docs/adr/0002)."""
 
     async def begin(self, ask: Ask) -> Grant:
         """Admit an order and give it its images in one step.
@@ -182,7 +182,7 @@ class OrderBook(Protocol):
         ...
 
     async def finish(self, settlement: Settlement) -> None:
-        """Publish, settle and release; wakes who waits. Idempotent by id and part.
+        """Publish, settle and release; wakes waiters. Idempotent by id and part.
 
         Raises:
             StateUnavailable: it must be sent again later.
@@ -202,21 +202,21 @@ class Outbox(Protocol):
     """Settlements that Redis could not take, kept in the data directory."""
 
     def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
-        """Keep one; returns once it is in the file.
+        """Store a settlement; returns once it is in the file.
 
         With *after_s* it is pending only then, and only if it was neither removed nor
-        added again meanwhile: what is to be said of an order whose process dies.
+        added again meanwhile: the settlement of an order whose process dies.
         """
         ...
 
     def pending(self, most: int = 100) -> list[Settlement]:
-        """Return the oldest *most* that are kept, oldest first."""
+        """Return the oldest *most* settlements, oldest first."""
         ...
 
     def remove(self, settlements: Sequence[Settlement]) -> None:
-        """Forget what was sent."""
+        """Remove a settlement that was sent."""
         ...
 
     async def has_image(self, team: str, name: str) -> bool:
-        """Whether any that is kept says that *team* had the image *name* made."""
+        """Tell if any stored settlement says that *team* had the image *name* made."""
         ...

@@ -1,7 +1,7 @@
-"""Where image bytes live, as orders, file routes and retention see it.
+"""Store image bytes, for orders, file routes and retention.
 
-A name is the digest of the bytes and their format, so the same name again is the same
-bytes. Failure behaviour: closed; what cannot be kept or read is said, never guessed.
+A name is the digest of the bytes and their format, so equal names mean equal
+bytes. Failure behaviour: closed; a failed read or write is reported, never guessed.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -9,10 +9,10 @@ from typing import NamedTuple, Protocol
 
 
 class ImageStore(Protocol):
-    """Where image bytes live, by the digest of their content."""
+    """Stores image bytes by the digest of their content."""
 
     async def put(self, name: str, data: bytes) -> None:
-        """Keep *data* under *name*; the same name again is the same bytes.
+        """Store *data* under *name*; an equal name means equal bytes.
 
         Raises:
             StoreUnavailable: nothing was kept.
@@ -29,12 +29,12 @@ class ImageStore(Protocol):
         ...
 
     async def is_writable(self) -> bool:
-        """Whether a `put` is likely to succeed; asked before anything is paid for."""
+        """Tell if a `put` is likely to succeed; asked before any call is paid for."""
         ...
 
 
 class ImageFiles(Protocol):
-    """Reading stored images in parts, for the file routes."""
+    """Reads stored images in parts, for the file routes."""
 
     async def size(self, name: str) -> int:
         """Return the size in bytes; raises as `ImageStore.get`."""
@@ -45,16 +45,16 @@ class ImageFiles(Protocol):
         ...
 
     async def presign(self, name: str, *, ttl_s: int) -> str | None:
-        """Return a URL that gives the image to anyone for *ttl_s*; None where the store has none.
+        """Return a URL that gives the image to anyone for *ttl_s*; None for a store without such URLs.
 
         Raises:
-            StoreUnavailable: there is nothing to sign with.
+            StoreUnavailable: there are no credentials to sign with.
         """
         ...
 
 
 class StoredImage(NamedTuple):
-    """One image of the store as a listing shows it; *modified_s* is seconds since the epoch."""
+    """One image in a listing of the store; *modified_s* is seconds since the epoch."""
 
     name: str
     size_bytes: int
@@ -62,7 +62,7 @@ class StoredImage(NamedTuple):
 
 
 class StoreShelves(Protocol):
-    """The store as retention sees it; everything raises `StoreUnavailable`."""
+    """The store for retention; every method raises `StoreUnavailable`."""
 
     async def modified_s(self, name: str) -> float:
         """Return when the image was last written, in seconds since the epoch; raises `ImageMissing`."""
@@ -73,9 +73,9 @@ class StoreShelves(Protocol):
         ...
 
     async def delete(self, names: Sequence[str]) -> None:
-        """Delete images; those that are not there are no mistake."""
+        """Delete images; missing ones are no error."""
         ...
 
     async def remove_remains(self, *, before_s: float) -> int:
-        """Delete what killed writers left before an instant; return how many files."""
+        """Delete the partial files of killed writers from before an instant; returns their number."""
         ...

@@ -1,4 +1,4 @@
-"""Facts that use cases tell about themselves; names, labels and buckets belong to the adapters.
+"""Record facts of use cases; names, labels and buckets belong to the adapters.
 
 Failure behaviour: open. Recording never raises and never blocks.
 """
@@ -22,7 +22,7 @@ class RequestHandled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMade:
-    """Fact: one attempt of a call ended; *outcome* is `made` or a `FailureKind`, and *failure* says more of it."""
+    """Fact: one attempt of a call ended; *outcome* is `made` or a `FailureKind`, *failure* has the details."""
 
     backend: str
     model: str
@@ -36,7 +36,7 @@ class AttemptMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderChecked:
-    """Fact: a backend was asked something free; without a *failure* it answered, and *is_sure* says that it took the key."""
+    """Fact: a backend got a free request; without a *failure* it answered, and *is_sure* says that it took the key."""
 
     backend: str
     failure: CallFailure | None
@@ -61,7 +61,7 @@ class LimitDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateFailed:
-    """Fact: what processes share failed in *operation* because of *reason*: two closed sets."""
+    """Fact: the shared state failed in *operation* because of *reason*; both are closed sets."""
 
     operation: str
     reason: str
@@ -69,7 +69,7 @@ class StateFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InFlight:
-    """Fact: orders running, calls sent and orders waiting for another's image, now."""
+    """Fact: the current numbers of running orders, sent calls and orders that wait for another's image."""
 
     orders: int = 0
     calls: int = 0
@@ -109,7 +109,7 @@ class StoreFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCounted:
-    """Fact: all teams together refer to so many images and bytes."""
+    """Fact: the number of images and bytes that all teams together refer to."""
 
     images: int
     size_bytes: int
@@ -117,21 +117,21 @@ class StoreCounted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageForgotten:
-    """Fact: a reference was taken away; *reason* is one of a closed set (docs/metrics.md)."""
+    """Fact: a reference was removed; *reason* is one of a closed set (docs/metrics.md)."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesDeleted:
-    """Fact: so many files of the store were deleted, since no team refers to them."""
+    """Fact: a number of files of the store were deleted, since no team refers to them."""
 
     files: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageSpilled:
-    """Fact: a picture the store did not take; *outcome* is `kept` in the spill, `refused` by it, or `brought_home`."""
+    """Fact: the store did not take an image; *outcome* is `kept` in the spill, `refused` by it, or `brought_home`."""
 
     name: str
     outcome: str
@@ -139,14 +139,14 @@ class ImageSpilled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpillCounted:
-    """Fact: so many pictures wait in the spill for the store."""
+    """Fact: the number of images in the spill that wait for the store."""
 
     images: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdminActed:
-    """Fact: an admin did something; *entry* is the line of the audit."""
+    """Fact: an admin acted; *entry* is the line of the audit."""
 
     entry: AuditEntry
 
@@ -172,7 +172,7 @@ TelemetryFact = (
 
 
 class Telemetry(Protocol):
-    """Where use cases put facts; names, labels and buckets belong to one adapter."""
+    """Records facts of use cases; names, labels and buckets belong to one adapter."""
 
     def record(self, fact: TelemetryFact) -> None:
         """Count a fact; never raises, never blocks."""

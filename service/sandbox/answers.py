@@ -1,4 +1,4 @@
-"""What the sandbox says yes with: image answers, events of a stream, model descriptions.
+"""Write the sandbox's good answers: image answers, events of a stream, model descriptions.
 
 Owns the JSON shapes and the invented token counts. Does not paint.
 """

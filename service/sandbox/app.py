@@ -1,6 +1,6 @@
-"""The ASGI application: which path leads where.
+"""The ASGI application: routes from path to endpoint.
 
-Owns the routes and the envelopes of 404, 405 and 500. Opens nothing: it is given a `Sandbox`.
+Owns the routes and the envelopes of 404, 405 and 500. Opens nothing: its `Sandbox` is an argument.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What the sandbox is to do badly, changeable while it runs.
+"""Hold the misbehaviour ordered of the sandbox, changeable while it runs.
 
 Owns the settings and their bookkeeping. Does not carry them out: `work` and `streams` ask, `failures` renders.
 """

@@ -1,4 +1,4 @@
-"""What the pictures of an edit must be for the GPT image models.
+"""Check the images of an edit for the GPT image models.
 
 Owns their number, types, sizes and how they combine. `dalle` owns the older contract. Where a refusal was never
 captured its code and text are ours, in the manner of those that were.

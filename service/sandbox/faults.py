@@ -70,7 +70,7 @@ class FaultProxy:
 
     @property
     def version(self) -> int:
-        """How often `set` was called."""
+        """The number of calls of `set`."""
         return self._version
 
     def set(self, mode: Mode, *, times: int | None = None) -> None:

@@ -39,7 +39,7 @@ class Ruler(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where to forward to: a resolved address."""
+    """The address to forward to, resolved."""
 
     family: int
     address: tuple[object, ...] | str

@@ -1,9 +1,9 @@
-"""What a `FaultProxy` can do to the traffic that runs through it.
+"""Define the faults that a `FaultProxy` can cause in the traffic that runs through it.
 
-Owns the modes and how they are written in JSON. Does not carry them out (`faults`).
+Owns the modes and their JSON. Does not carry them out (`faults`).
 
-An *exchange* is what a client sends until it is answered, and that answer: one HTTP request and response, or one
-Redis pipeline and its replies. Modes that have a `times` apply to so many exchanges.
+An *exchange* is everything a client sends until it is answered, and that answer: one HTTP request and response, or
+one Redis pipeline and its replies. Modes that have a `times` apply to so many exchanges.
 """
 
 from collections.abc import Mapping

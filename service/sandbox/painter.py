@@ -37,10 +37,10 @@ _HIGHEST_JPEG_QUALITY = 95  # above it Pillow only makes the file larger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """What to paint; *is_flat* leaves everything out but the mark, which is several times cheaper.
+    """One image to paint; *is_flat* leaves everything out but the mark, which is several times cheaper.
 
     A sketch has *block* above 1: it is painted that many times smaller and enlarged to squares of so many pixels,
-    all but the mark. It looks like the finished picture seen from afar.
+    all but the mark. It looks like the finished image seen from afar.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""What the sandbox says no with.
+"""Write the sandbox's refusals.
 
 Owns the error envelope and the wording that several rules share. Does not decide when to refuse.
 Texts, types and codes are those seen on the wire of OpenAI's Images API until November 2026; where no

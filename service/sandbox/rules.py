@@ -1,7 +1,7 @@
-"""What an order for the GPT image models may say, and the refusal for everything else.
+"""Read an order for the GPT image models, and refuse everything they do not take.
 
 Owns the parameters of generations and edits and how they combine; `dalle` owns the older contract, `edit_rules`
-the pictures that come with an edit. Does not paint and does not know about faults.
+the images that come with an edit. Does not paint and does not know about faults.
 """
 
 from collections.abc import Mapping

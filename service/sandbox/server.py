@@ -30,7 +30,7 @@ from service.sandbox.studio import Studio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line says; *port* 0 means any free one, *today* None the real date."""
+    """The options of the command line; *port* 0 means any free one, *today* None the real date."""
 
     host: str = "127.0.0.1"
     port: int = 0

@@ -1,4 +1,4 @@
-"""Where pictures are painted: a few threads, the serial numbers, and a shelf for pictures that have a URL.
+"""Paint images in a few threads, number them, and shelve those that have a URL.
 
 Owns everything about painting that is not a pure function. Pillow lets go of the interpreter lock while it fills
 and encodes, so threads suffice and the event loop stays free.

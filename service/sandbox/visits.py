@@ -1,4 +1,4 @@
-"""What every request to the API has in common: its journal entry, its key, its headers, its refusals.
+"""Frame every request to the API: its journal entry, its key, its headers, its refusals.
 
 Owns the frame around the endpoints. Does not cover `/sandbox/*`, which is for tests and keeps no journal.
 """

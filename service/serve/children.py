@@ -1,9 +1,9 @@
-"""Child processes, which live exactly as long as this one.
+"""Run child processes for exactly as long as this one lives.
 
 They are stopped on leaving, started again when they die, and killed by the kernel
-should this process be killed. A first start that fails is `ChildFailed`; later ones are
-told and tried again for as long as somebody needs the child. What fails beside a child
-comes out as it was raised.
+if this process is killed. A first start that fails is `ChildFailed`; later failures are
+logged and retried for as long as the child is needed. An error beside a child comes out
+as it was raised.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ async def kept_alive(name: str, command: list[str], is_ready: IsReady) -> AsyncI
 
 @asynccontextmanager
 async def _unwrapping_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group whose sole failure comes out by itself: who is told of it looks for its kind."""
+    """A task group whose sole failure comes out by itself: callers catch it by its kind."""
     sole: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
@@ -88,15 +88,15 @@ async def _spawn(name: str, command: list[str]) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
             *command,
-            # Its end tells a child that we are gone where the kernel does not.
+            # Its end tells a child that this process is gone where the kernel does not.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            # Ctrl-C is for us: children must outlive the drain.
+            # Ctrl-C is for this process: children must outlive the drain.
             start_new_session=True,
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        # No process or memory to be had, or the file is gone.
+        # No process or memory is available, or the file is gone.
         raise ChildFailed(f"The {name} cannot be run: {error}") from error
 
 

@@ -1,7 +1,7 @@
-"""The data directory: that it can be used, by whom, and the secret that is kept in it.
+"""Prepare the data directory: writable, used by one gateway, with the secret in it.
 
 Failure behaviour: closed. Two gateways on one directory would each run a Valkey on the
-same files, so the second is told so and does not start; nor does one that cannot find out.
+same files, so the second one reports that and does not start; nor does one that cannot find out.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ LOCK_PAUSE_S = 0.05
 
 
 def prepare_directory(directory: Path) -> None:
-    """Make the data directory and check that we may write there: the likeliest mistake with a mounted volume."""
+    """Create the data directory and check that it is writable: the likeliest mistake with a mounted volume."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / f".probe-{os.getpid()}"
@@ -34,7 +34,7 @@ def prepare_directory(directory: Path) -> None:
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """Return the secrets that are set, newest first, or the one of the data directory, made if need be."""
+    """Return the configured secrets, newest first, or the one of the data directory, created if need be."""
     if settings.secrets is not None:
         return tuple(settings.secrets.get_secret_value().split(","))
     try:
@@ -73,10 +73,10 @@ def open_lock(data_dir: Path, name: str) -> IO[str]:
 
 
 def lock(file: IO[str]) -> bool:
-    """Take the lock of *file* if nobody has it; it ends when the file is closed.
+    """Take the lock of *file* if it is free; it ends when the file is closed.
 
     Raises:
-        SettingsError: it is not to be had there at all, as on network volumes without locks.
+        SettingsError: the volume has no locks, as some network volumes.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

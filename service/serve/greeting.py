@@ -1,4 +1,4 @@
-"""What the supervisor tells a person once it serves."""
+"""Greet a person once the gateway serves."""
 
 from service.adapters.store_advice import place_of
 from service.serve.program import command_on
@@ -14,7 +14,7 @@ _AUTH = {
 
 
 def write_greeting(settings: Settings, surroundings: Surroundings) -> str:
-    """Return where it is, what it works with, and what to try first."""
+    """Return the gateway's address, the services it uses, and a first command to try."""
     url = surroundings.public_url
     backend = (
         "sandbox (painted test pictures; set OPENAI_API_KEY for real ones)"
@@ -48,7 +48,7 @@ def _credentials(settings: Settings) -> str:
 
 
 def _write_key(settings: Settings) -> str:
-    """Return the line that comes by what callers need, if they need anything."""
+    """Return the line about credentials, if callers need any."""
     if settings.is_open:
         return ""
     if "keys" not in settings.auth:

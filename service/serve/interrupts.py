@@ -1,6 +1,6 @@
-"""Ctrl-C while something is open that has to be closed: a Valkey of our own, a server, a connection.
+"""Handle Ctrl-C while something is open that has to be closed: an embedded Valkey, a server, a connection.
 
-Failure behaviour: what runs is cancelled and closes what it opened in order; then `KeyboardInterrupt` is
+Failure behaviour: the running work is cancelled and closes its resources in order; then `KeyboardInterrupt` is
 raised, which ends the command with exit code 130.
 """
 
@@ -13,10 +13,10 @@ Result = TypeVar("Result")
 
 
 def run_interruptible(runner: asyncio.Runner, work: Coroutine[Any, Any, Result]) -> Result:
-    """Return what *work* returns; Ctrl-C cancels it.
+    """Return the result of *work*; Ctrl-C cancels it.
 
-    Before and after, Ctrl-C does what it did: an exception that came between two steps of the loop's own
-    start or end would leave it half made.
+    Before and after, Ctrl-C has its usual effect: an exception between two steps of the loop's own
+    start or end would leave it half done.
 
     Raises:
         KeyboardInterrupt: *work* was cancelled.

@@ -1,4 +1,4 @@
-"""The words that call this program from a person's shell, for commands that are printed to be pasted."""
+"""Name this program as a person's shell does, in printed commands that are meant to be pasted."""
 
 import shlex
 import shutil
@@ -11,7 +11,7 @@ _NAME = "image-gateway"
 
 
 def program() -> str:
-    """Return how this program is called from the working directory: by its name, if the shell finds that."""
+    """Return this program's command for the working directory: its name, if the shell finds that."""
     # Not resolved: the interpreter of a virtual environment is a link to one that has no such neighbour.
     script = Path(sys.executable).with_name(_NAME)
     if not script.exists():
@@ -21,7 +21,7 @@ def program() -> str:
 
 
 def command_on(settings: Settings, arguments: str) -> str:
-    """Return a command on the keys of a gateway with *settings*; what may not be shown, its shell must have."""
+    """Return a command on the keys of a gateway with *settings*; the shell must set secrets that may not be shown."""
     default = Settings.model_fields["data_dir"].default
     places = {
         "GATEWAY_DATA_DIR": None if settings.data_dir == default else settings.data_dir,

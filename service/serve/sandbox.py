@@ -1,7 +1,7 @@
-"""The sandbox as a child: a provider that paints, reached over a socket like any other.
+"""Run the sandbox as a child: a provider that paints, reached over a socket like any other.
 
-Failure behaviour: one that does not start is `ChildFailed`; orders that meet its restart
-fail as with any provider.
+Failure behaviour: a failed start is `ChildFailed`; orders that meet its restart fail as
+with any provider.
 """
 
 import asyncio

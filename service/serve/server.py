@@ -1,7 +1,7 @@
-"""The HTTP server: where it listens, and how it stops.
+"""Run the HTTP server: bind its address, drain it, stop it.
 
 The first signal drains, the second cuts off, and answers still leave before it ends.
-Failure behaviour: an address that cannot be had is told before anything is started.
+Failure behaviour: an unavailable address is reported before anything is started.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]
         ws="none",
         lifespan="on",
         log_config=None,
-        # Where it listens is told by *on_started*, before anything else: see `startup`.
+        # *on_started* reports the address, before anything else: see `startup`.
         log_level=logging.WARNING,
         access_log=False,
         server_header=False,
@@ -44,7 +44,7 @@ def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]
 
 
 def bound_socket(settings: Settings) -> socket.socket:
-    """Return a socket bound to what is set; raises `SettingsError`."""
+    """Return a socket bound to the configured address; raises `SettingsError`."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # asyncio switches Nagle's delay off only where the protocol is named.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -61,7 +61,7 @@ def bound_socket(settings: Settings) -> socket.socket:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, telling when it accepts."""
+    """uvicorn's server, reporting when it accepts."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -75,7 +75,7 @@ class _Server(uvicorn.Server):
         except SystemExit as error:
             raise ChildFailed("The server did not start; see its messages above.") from error
         self._on_started()
-        # From here on its lines are news: that it stops, and for which connections it waits.
+        # From here on its lines are news: that it stops, and the connections it waits for.
         logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
 
     @contextmanager
@@ -97,14 +97,14 @@ class _Server(uvicorn.Server):
     def _stop(self) -> None:
         runner: OrderRunner | None = getattr(self._app.state, "runner", None)
         if not self.should_exit:
-            # Before there is a runner, what is being opened is closed again as soon as it is open.
+            # Before a runner exists, services that are opening are closed again as soon as they are open.
             self.should_exit = True
             if runner is not None:
                 runner.begin_drain()
         elif runner is None:
             self.force_exit = True
         else:
-            # What is cut off still answers; then nothing is waited for.
+            # Orders that are cut off still answer; then nothing is waited for.
             runner.cut_off()
             asyncio.get_running_loop().call_later(_FAREWELL_S / 2, self._force)
 

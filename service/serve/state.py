@@ -1,6 +1,6 @@
-"""Finding the shared state for a command that does not serve.
+"""Find the shared state for a command that does not serve.
 
-Failure behaviour: closed. A Valkey that is there and does not answer is told of, and no
+Failure behaviour: closed. A Valkey that exists and does not answer is reported, and no
 second one is started beside it.
 """
 
@@ -19,13 +19,13 @@ from service.wiring.ground import Surroundings
 
 @asynccontextmanager
 async def open_state(settings: Settings) -> AsyncIterator[Surroundings]:
-    """Find the shared state for a command that does not serve; yields where it is and the secrets.
+    """Find the shared state for a command that does not serve; yields its URL and the secrets.
 
     Without `GATEWAY_REDIS_URL` that is the embedded Valkey of the gateway that runs on
-    the data directory, or one of our own for as long as this is open.
+    the data directory, or a new one for as long as this is open.
 
     Raises:
-        SettingsError: the data directory cannot be used, or is in use without a Valkey to talk to.
+        SettingsError: the data directory cannot be used, or is in use without a reachable Valkey.
         ChildFailed: the embedded Valkey does not start.
     """
     prepare_directory(settings.data_dir)
@@ -39,7 +39,7 @@ async def open_state(settings: Settings) -> AsyncIterator[Surroundings]:
 
 
 async def _find_valkey(data_dir: Path, stack: AsyncExitStack) -> str:
-    """Return the URL of the embedded Valkey of *data_dir*, one of our own if no gateway runs there."""
+    """Return the URL of the embedded Valkey of *data_dir*, a new one if no gateway runs there."""
     path = socket_path(data_dir / "valkey")
     gateway = stack.enter_context(open_lock(data_dir, "lock"))
     turn = stack.enter_context(open_lock(data_dir, "turn"))

@@ -1,7 +1,7 @@
 """The supervisor: data directory, embedded Valkey, sandbox and the server; the only owner of child processes.
 
 Everything is opened in order and closed in reverse: children are stopped after the
-orders have drained. Failure behaviour: closed; what cannot be opened ends the start.
+orders have drained. Failure behaviour: closed; a part that cannot be opened ends the start.
 """
 
 import asyncio
@@ -25,15 +25,15 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain; *announce* gets a few lines for a person.
 
     Raises:
-        SettingsError: something that was set cannot work; nothing was started.
-        ChildFailed: the server or a child did not start; what was started is stopped.
+        SettingsError: a setting cannot work; nothing was started.
+        ChildFailed: the server or a child did not start; all started parts are stopped.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         run_interruptible(runner, _serve(settings, announce))
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    # Whatever can be wrong with the settings is found before the first child starts.
+    # Every fault of the settings is found before the first child starts.
     uses_sandbox = settings.uses_sandbox
     prepare_directory(settings.data_dir)
     secrets = secrets_of(settings)

@@ -1,7 +1,7 @@
-"""The embedded Valkey: a server of its own for a gateway without `GATEWAY_REDIS_URL`.
+"""Run the embedded Valkey: a server of its own for a gateway without `GATEWAY_REDIS_URL`.
 
-It listens on a socket in its directory and nowhere else. Failure behaviour: what it has
-not written to disk when the machine dies is lost, which is a second at most.
+It listens on a socket in its directory and nowhere else. Failure behaviour: if the machine
+dies, writes that are not on disk are lost, a second's worth at most.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ async def embedded_valkey(directory: Path) -> AsyncIterator[str]:
 
 
 def socket_path(directory: Path) -> Path:
-    """Return where the Valkey of *directory* listens: there, unless the path is too long for a socket."""
+    """Return the socket of the Valkey of *directory*: in it, unless the path is too long for a socket."""
     path = directory.resolve() / "valkey.sock"
     if len(str(path)) <= _MAX_SOCKET_PATH:
         return path
@@ -44,7 +44,7 @@ def socket_path(directory: Path) -> Path:
 
 
 async def answers(path: Path) -> bool:
-    """Whether a Valkey is ready behind the socket at *path*."""
+    """Tell if a Valkey is ready behind the socket at *path*."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(path))
         writer.write(b"PING\r\n")

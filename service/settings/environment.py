@@ -1,6 +1,6 @@
-"""Reading the settings: the environment, the files its `*_FILE` variables name, and the configuration file.
+"""Read the settings: the environment, the files its `*_FILE` variables name, and the configuration file.
 
-Failure behaviour: closed. All that is wrong is told at once, a line each, and nothing is
+Failure behaviour: closed. All faults are reported at once, a line each, and nothing is
 guessed; an empty variable is an unset one.
 """
 
@@ -26,8 +26,7 @@ _SECRETS = (
     "store_secret_access_key",
 )
 _OTHERS = (*(f"{name.upper()}_FILE" for name in _SECRETS), "URL", "KEY")
-"""Variables that are no settings: files of secrets, and what `image-gateway generate` reads."""
-
+"""Variables that are no settings: files of secrets, and those `image-gateway generate` reads."""
 
 _PROVIDER = ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
 _OLD_NAMES = {
@@ -35,7 +34,7 @@ _OLD_NAMES = {
     "OPENAI_KEY": "OPENAI_API_KEY",
     "OPENAI_ORGANIZATION": "OPENAI_ORG_ID",
 }
-"""Names of earlier SDKs, and what they are now (openai 0.28, README)."""
+"""Names that earlier SDKs read (openai 0.28, README), and their successors."""
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
@@ -84,7 +83,7 @@ def nearest_variable(name: str) -> str | None:
             return _OLD_NAMES[name]
         near = get_close_matches(name, _PROVIDER, n=1, cutoff=0.88)
         return near[0] if near else None
-    # What all begin with would make any two look alike.
+    # The common prefix would make any two look alike.
     near = get_close_matches(name.removeprefix("GATEWAY_"), [*_names(), *_OTHERS], n=1, cutoff=0.7)
     return f"GATEWAY_{near[0]}" if near else None
 

@@ -1,6 +1,6 @@
-"""The configuration file: what is a table and so no variable.
+"""Read the configuration file: settings that are tables and so no variables.
 
-Failure behaviour: closed. Every mistake is told with its line, and none is passed over.
+Failure behaviour: closed. Every mistake is reported with its line, and none is skipped.
 """
 
 import tomllib

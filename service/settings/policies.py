@@ -1,4 +1,4 @@
-"""Limits, policies and teams as an operator writes them; what they may be is the domain's, as for `/admin`."""
+"""Read limits, policies and teams in an operator's words; the domain judges their values, as for `/admin`."""
 
 from typing import Annotated, Literal
 

@@ -1,5 +1,5 @@
-"""What is said of a setting that is missing or wrong; it ends the start, or the command."""
+"""Report a setting that is missing or wrong; the error ends the start, or the command."""
 
 
 class SettingsError(ValueError):
-    """A setting is missing or wrong; the text names it and what would be right, never its value."""
+    """A setting is missing or wrong; the text names it and a correct value, never its own."""

@@ -1,4 +1,4 @@
-"""Which URLs a setting may be; only their form, nothing is connected to."""
+"""Check the form of URLs in settings; nothing is connected to."""
 
 from urllib.parse import urlsplit
 
@@ -6,7 +6,7 @@ STORE_SCHEMES = ("file", "s3", "gs", "az")
 
 
 def is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    """Whether *text* has the form of a URL of one of *schemes*."""
+    """Tell if *text* has the form of a URL of one of *schemes*."""
     try:
         parts = urlsplit(text)
         parts.port  # noqa: B018 - read to check it: a port that is no number raises
@@ -16,9 +16,9 @@ def is_url(text: str, schemes: tuple[str, ...]) -> bool:
 
 
 def names_place(text: str) -> bool:
-    """Whether a Redis URL says where Redis is: a client would take this machine for one that does not.
+    """Tell if a Redis URL names a place: a client would take one without for this machine.
 
-    Which forms there are is known where it is opened, and checked before anything starts.
+    The opener of the URL knows its forms, and checks them before anything starts.
     """
     scheme, _, rest = text.partition("://")
     place, _, path = rest.partition("?")[0].partition("/")

@@ -1,7 +1,7 @@
-"""Every setting an operator can give as a variable, with its unit, its default and the reason for it.
+"""Declare every setting an operator can give as a variable, with its unit, its default and the reason for it.
 
 `GATEWAY_*` variables (nested with `__`), and the provider's own as its SDKs read them.
-Owns what each may be and which go together; `environment.py` reads them.
+Owns the values of each and their combinations; `environment.py` reads them.
 """
 
 import re
@@ -191,7 +191,7 @@ class Settings(BaseSettings):
     @field_validator("admin_key", "metrics_key")
     @classmethod
     def _check_operator_key(cls, value: SecretStr | None) -> SecretStr | None:
-        # What a header cannot carry would lock its owner out.
+        # A key that no header can carry would lock its owner out.
         if value is not None and not re.fullmatch(r"[!-~]{16,512}", value.get_secret_value()):
             raise ValueError("must be 16 to 512 ASCII characters without spaces")
         return value
@@ -290,20 +290,20 @@ class Settings(BaseSettings):
 
     @property
     def is_open(self) -> bool:
-        """Whether callers need no credentials."""
+        """Tell if callers need no credentials."""
         return self.auth == "open"
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine can reach the gateway."""
+        """Tell if only this machine can reach the gateway."""
         return is_loopback(self.host)
 
     @property
     def uses_sandbox(self) -> bool:
-        """Whether pictures are painted fakes.
+        """Tell if the sandbox paints the images.
 
         Raises:
-            SettingsError: there is no provider, and the sandbox may not stand in by itself.
+            SettingsError: no provider is set, and the sandbox may not stand in by itself.
         """
         if self.sandbox:
             return True
@@ -318,7 +318,7 @@ class Settings(BaseSettings):
 
     @property
     def store_options(self) -> dict[str, str]:
-        """What is set of an S3 store, under the names the store knows."""
+        """The settings of an S3 store, under the store's own names."""
         options = {
             "endpoint": self.store_endpoint,
             "region": self.store_region,

@@ -1,6 +1,6 @@
-"""What admins work with, over HTTP and from a shell: keys, teams, policies, the ledger, the audit.
+"""Build the use cases of admins, for HTTP and for the shell: keys, teams, policies, the ledger, the audit.
 
-Failure behaviour: nothing is asked here; what is made raises `StateUnavailable` when used.
+Failure behaviour: nothing is asked here; the use cases raise `StateUnavailable` when used.
 """
 
 from service.adapters.redis.ledger import RedisLedger
@@ -15,7 +15,7 @@ from service.wiring.ground import Ground
 
 
 def make_administration(ground: Ground, callers: Callers, *, models: frozenset[str]) -> Administration:
-    """Return what changes keys, teams and policies; a policy may name *models* and what a gateway has declared."""
+    """Return the administration of keys, teams and policies; a policy may name *models* and a gateway's declared names."""
     registry = make_registry(ground)
     return Administration(
         callers=callers,
@@ -32,12 +32,12 @@ def make_administration(ground: Ground, callers: Callers, *, models: frozenset[s
 
 
 def make_usage(ground: Ground) -> Usage:
-    """Return what sums up the ledger."""
+    """Return the use case that sums up the ledger."""
     return Usage(ledger=_ledger(ground), clock=ground.clock)
 
 
 def make_purging(ground: Ground) -> Purging:
-    """Return what counts and takes away what is kept."""
+    """Return the use case that counts and purges stored images."""
     return Purging(
         references=_references(ground),
         audit=make_registry(ground),

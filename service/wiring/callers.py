@@ -1,7 +1,7 @@
-"""Who may call: credentials, keys in Redis, and what the file declares.
+"""Build the callers: credentials, keys in Redis, and the declarations of the file.
 
-Failure behaviour: without Redis a process starts and knows only what is declared; the
-callers' watcher goes on trying.
+Failure behaviour: without Redis a process starts and knows only declared names; the
+callers' watcher keeps trying.
 """
 
 from contextlib import suppress
@@ -17,7 +17,7 @@ from service.wiring.ground import Ground
 
 
 async def open_callers(ground: Ground, verifier: TokenVerifier | None) -> Callers:
-    """Return callers who know all teams already; without Redis, their watcher goes on trying."""
+    """Return callers with all teams loaded; without Redis, their watcher keeps trying."""
     callers = make_callers(ground, verifier)
     with suppress(StateUnavailable):
         declared = [name for name, team in ground.settings.file.teams.items() if not team.closed]
@@ -27,7 +27,7 @@ async def open_callers(ground: Ground, verifier: TokenVerifier | None) -> Caller
 
 
 def make_callers(ground: Ground, verifier: TokenVerifier | None = None) -> Callers:
-    """Return callers that know nobody yet."""
+    """Return callers with nothing loaded yet."""
     settings, secrets = ground.settings, ground.surroundings.secrets
     credentials = Credentials(
         takes_keys="keys" in settings.auth,
@@ -47,7 +47,7 @@ def make_callers(ground: Ground, verifier: TokenVerifier | None = None) -> Calle
 
 
 def make_registry(ground: Ground) -> RedisCallers:
-    """Return the keys, policies, teams and the audit that are in Redis."""
+    """Return the registry of keys, policies, teams and the audit in Redis."""
     return RedisCallers(ground.redis, timeout_s=ground.settings.redis_timeout_s)
 
 

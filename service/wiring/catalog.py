@@ -1,4 +1,4 @@
-"""The models there are: the built-in catalogue and what the operator laid over it."""
+"""Load the models: the built-in catalogue with the operator's entries laid over it."""
 
 from importlib.resources import files
 
@@ -17,7 +17,7 @@ def checked_models(settings: Settings) -> frozenset[str]:
     """Return the names of all models; policies of the configuration file may name no others.
 
     Raises:
-        SettingsError: naming the entry and what would be right.
+        SettingsError: naming the entry and a correct value.
     """
     try:
         catalog = load_catalog(settings)

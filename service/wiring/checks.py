@@ -1,4 +1,4 @@
-"""Whether what is set can work together: found out before anything is started, by building what can be built.
+"""Check the settings before anything starts, by building every part that can be built.
 
 Files that are named are read. Failure behaviour: closed. Nothing is connected to; the first mistake ends the start.
 """
@@ -13,10 +13,10 @@ from service.wiring.tokens import check_tokens
 
 
 def check_settings(settings: Settings) -> None:
-    """Check what no setting can tell by itself; a command checks the part it works with.
+    """Check rules that span several settings; a command checks the part it uses.
 
     Raises:
-        SettingsError: naming the setting and what would be right.
+        SettingsError: naming the setting and a correct value.
     """
     checked_models(settings)
     _check_addresses(settings)

@@ -1,7 +1,7 @@
-"""What a command of the command line works with: the state and nothing else.
+"""Open the shared state for commands, and nothing else.
 
 Failure behaviour: closed. Every opener raises `SettingsError` when the secrets are not
-the gateway's, and `StateUnavailable` when nobody can tell.
+the gateway's, and `StateUnavailable` when that is unknown.
 """
 
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ from service.wiring.notices import with_secrets_in_use
 async def open_administration(
     settings: Settings, surroundings: Surroundings, *, models: frozenset[str] = frozenset()
 ) -> AsyncIterator[tuple[Administration, Usage]]:
-    """Open what keys, teams, policies and usage are administered with; only a policy names *models*."""
+    """Open the administration of keys, teams, policies and usage; only a policy names *models*."""
     async with _open_ground(settings, surroundings) as ground:
         yield make_administration(ground, make_callers(ground), models=models), make_usage(ground)
 
@@ -31,7 +31,7 @@ async def open_administration(
 async def open_purging(
     settings: Settings, surroundings: Surroundings
 ) -> AsyncIterator[tuple[Purging, Administration]]:
-    """Open what `image-gateway cache` works with."""
+    """Open the purging for `image-gateway cache`."""
     async with _open_ground(settings, surroundings) as ground:
         administration = make_administration(ground, make_callers(ground), models=frozenset())
         yield make_purging(ground), administration
@@ -45,7 +45,7 @@ async def _open_ground(settings: Settings, surroundings: Surroundings) -> AsyncI
 
 
 class _Unmeasured:
-    """Implements `ports.telemetry.Telemetry`: nobody scrapes a command; what it does is in the audit."""
+    """Implements `ports.telemetry.Telemetry`: commands are not scraped; their acts are in the audit."""
 
     def record(self, fact: TelemetryFact) -> None:
-        """Let it go."""
+        """Drop the fact."""

@@ -1,4 +1,4 @@
-"""What every part of a process stands on: the settings, what was found around it, Redis, the clock, telemetry.
+"""Open the ground of every part of a process: the settings, its surroundings, Redis, the clock, telemetry.
 
 Failure behaviour: opening connects to nothing, so it fails for no one's absence.
 """
@@ -19,7 +19,7 @@ from service.settings.variables import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What the supervisor found or started for this process.
+    """The parts that the supervisor found or started for this process.
 
     *sandbox_url* None means the real provider. *secrets* are newest first.
     """
@@ -32,7 +32,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ground:
-    """What the other modules here build on. *process* is its name among those on the same state."""
+    """The base of the other modules in this package. *process* is its name among those with the same state."""
 
     settings: Settings
     surroundings: Surroundings
@@ -43,7 +43,7 @@ class Ground:
 
     @property
     def lasting_secret(self) -> str:
-        """The oldest secret: hashes that must stay what they are while one is being replaced come from it."""
+        """The oldest secret: hashes that must not change during a rotation come from it."""
         return self.surroundings.secrets[-1]
 
 
@@ -55,7 +55,7 @@ def open_ground(
     telemetry: Telemetry,
     connections: int,
 ) -> Ground:
-    """Open the connections of a process to Redis, at most so many; nothing is sent yet."""
+    """Open a process's connections to Redis, up to a limit; nothing is sent yet."""
     return Ground(
         settings=settings,
         surroundings=surroundings,
@@ -67,7 +67,7 @@ def open_ground(
 
 
 def check_redis_url(settings: Settings) -> None:
-    """Check that a client understands what is set of Redis; raises `SettingsError`."""
+    """Check that a client understands the settings of Redis; raises `SettingsError`."""
     if settings.redis_url is None:
         return
     try:

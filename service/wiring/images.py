@@ -1,7 +1,7 @@
-"""Where images are kept, by whom, for how long, and what changes them.
+"""Build the image store, the references to it, retention, links and the image workers.
 
-Failure behaviour: a store that cannot be used does not end the start: it is tried once, and
-what needs it is refused until it works.
+Failure behaviour: an unusable store does not end the start: it is tried once, and
+requests that need it are refused until it works.
 """
 
 import asyncio
@@ -30,14 +30,14 @@ _PICTURE_WORKERS = 2
 _LONGEST_ORDER_S = 2 * 3600.0
 _PROBE_PAUSE_S = 5.0
 _PAUSES_WHILE_WELL = 12
-"""A small write a minute, where nothing is wrong."""
+"""A small write a minute, while all is well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """The store, who may refer to what in it, and the workers that change pictures.
+    """The store, the references to its images, and the workers that change images.
 
-    *home* is the store itself, *spill* the same with what waits beside it, where it is a remote one.
+    *home* is the store itself, *spill* the same with the images that wait beside it, for a remote store.
     """
 
     home: ObjectStore
@@ -47,7 +47,7 @@ class Images:
 
     @property
     def store(self) -> ObjectStore | SpillingStore:
-        """Where images are put and read."""
+        """The store for writing and reading images."""
         return self.spill or self.home
 
 
@@ -71,7 +71,7 @@ async def open_images(ground: Ground, stack: AsyncExitStack) -> Images:
 
 
 async def watch_store(store: ObjectStore) -> None:
-    """Probe *store* now and then, so that it is known to fail, or to work again, before the next order."""
+    """Probe *store* now and then, to notice a failure or a recovery before the next order."""
     pauses = 0
     while True:
         await asyncio.sleep(_PROBE_PAUSE_S)
@@ -82,7 +82,7 @@ async def watch_store(store: ObjectStore) -> None:
 
 
 def make_ownership(ground: Ground, images: Images) -> Ownership:
-    """Return what tells and takes away a team's right to an image."""
+    """Return the use case that reads and removes a team's right to an image."""
     return Ownership(
         references=images.references,
         outbox=make_outbox(ground),
@@ -93,7 +93,7 @@ def make_ownership(ground: Ground, images: Images) -> Ownership:
 
 
 def make_retention(ground: Ground, images: Images) -> Retention:
-    """Return what deletes."""
+    """Return the retention, which deletes."""
     settings = ground.settings
     return Retention(
         references=images.references,
@@ -110,7 +110,7 @@ def make_retention(ground: Ground, images: Images) -> Retention:
 
 
 def make_links(ground: Ground) -> SignedLinks:
-    """Return our own links, by the newest secret; those of older ones still open."""
+    """Return the gateway's links, signed by the newest secret; those of older ones still open."""
     return SignedLinks(
         public_url=ground.surroundings.public_url,
         keys=[derive_key(each, "image-link") for each in ground.surroundings.secrets],
@@ -120,14 +120,14 @@ def make_links(ground: Ground) -> SignedLinks:
 
 
 def open_uploads(settings: Settings) -> Path:
-    """Return where inputs lie while orders run, without what killed processes left there."""
+    """Return the directory of inputs of running orders, cleared of files that killed processes left."""
     directory = settings.data_dir / "uploads"
     sweep(directory, _LONGEST_ORDER_S)
     return directory
 
 
 def _open_spill(ground: Ground, home: ObjectStore) -> SpillingStore | None:
-    """Return *home* with a spill if it is elsewhere: a directory that fails would be on the same disk."""
+    """Return *home* with a spill if it is remote: a spill for a directory would be on the same disk."""
     directory = ground.settings.data_dir.resolve() / "spill"
     if urlsplit(_store_url(ground.settings)).scheme == "file":
         return None

@@ -1,7 +1,7 @@
-"""What gateways and commands on one Redis tell each other: which secrets count, which names a file has taken.
+"""Exchange notices between gateways and commands on one Redis: the secrets in use, and declared names.
 
-Failure behaviour: a gateway serves all the same while Redis is away, and leaves its
-notices once it is back, and says what is lost with secrets it is not given; a command with
+Failure behaviour: a gateway serves all the same while Redis is away, leaves its notices
+once it is back, and warns of the losses that missing secrets cause; a command with
 secrets that are not the gateway's is refused.
 """
 
@@ -26,7 +26,7 @@ _POST_PAUSE_S = 1.0
 
 
 async def greet_redis(ground: Ground) -> bool:
-    """Leave the notices, or say at once that Redis is away; whether it was there."""
+    """Leave the notices, or report at once that Redis is away; returns False then."""
     try:
         with translated_errors():
             await ground.redis.ping()
@@ -40,7 +40,7 @@ async def greet_redis(ground: Ground) -> bool:
 
 
 async def post_later(ground: Ground, *, is_done: bool) -> None:
-    """Leave the notices once Redis is back, unless they are left."""
+    """Leave the notices once Redis is back, unless that is done."""
     while not is_done:
         await asyncio.sleep(_POST_PAUSE_S)
         with suppress(StateUnavailable):
@@ -49,11 +49,11 @@ async def post_later(ground: Ground, *, is_done: bool) -> None:
 
 
 async def with_secrets_in_use(ground: Ground) -> Ground:
-    """Return *ground* with the gateway's newest secret as ours: in the middle of a rotation we may be ahead.
+    """Return *ground* with the gateway's newest secret first: during a rotation this process may be ahead.
 
     Raises:
         SettingsError: the secrets are not the gateway's.
-        StateUnavailable: nobody can tell.
+        StateUnavailable: the gateway's secrets are unknown.
     """
     check = await _notices(ground).read_secret_check()
     if check is None:
@@ -70,14 +70,14 @@ async def with_secrets_in_use(ground: Ground) -> Ground:
 
 
 async def _post_notices(ground: Ground) -> None:
-    """Tell whoever works on the same state which secrets count and which names our file has taken."""
+    """Publish the secrets in use and the names in this gateway's file to all processes on the same state."""
     notices = _notices(ground)
     check, ours = await notices.read_secret_check(), _secret_checks(ground.surroundings)
-    # By the newest what is made from now on is hashed, by the oldest people and orders are.
+    # The newest secret hashes new keys, the oldest one people and orders.
     in_use = f"{ours[0]} {ours[-1]}"
     if check is not None:
         _warn_of_lost_secrets(check, ours)
-    # The one that started last has the word, so that a secret can be given up; it was told what that costs.
+    # The gateway that started last decides, so that a secret can be given up; it was warned of the cost.
     if check != in_use:
         await notices.put_secret_check(in_use)
     declared = ground.settings.file
@@ -90,7 +90,7 @@ async def _post_notices(ground: Ground) -> None:
 
 
 def _warn_of_lost_secrets(check: str, ours: list[str]) -> None:
-    """Say what *check*, left by the gateway that started last, shows to be lost with the secrets we are given."""
+    """Warn about losses from missing secrets, by the *check* of the gateway that started last."""
     newest, _, oldest = check.partition(" ")
     if oldest not in ours:
         _log.warning(
@@ -116,5 +116,5 @@ def _notices(ground: Ground) -> RedisNotices:
 
 
 def _secret_checks(surroundings: Surroundings) -> list[str]:
-    """Return for each secret what tells it from others and tells nothing else."""
+    """Return for each secret a value that identifies it and reveals nothing else."""
     return [keyed_hash(derive_key(secret, "check"), "image-gateway") for secret in surroundings.secrets]

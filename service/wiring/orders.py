@@ -1,4 +1,4 @@
-"""What works on orders: the path of `gateway/generate.py` with every step it takes.
+"""Build the path of an order: `gateway/generate.py` with every step it takes.
 
 Failure behaviour: leaving waits for the orders under way, as long as the drain time.
 """
@@ -33,7 +33,7 @@ from service.wiring.state import make_state
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Orders:
-    """What takes orders, and what its background loops are for."""
+    """The entry for orders, and the parts its background loops serve."""
 
     generate: Generate
     runner: OrderRunner
@@ -44,7 +44,7 @@ class Orders:
 async def open_orders(
     ground: Ground, images: Images, provider: Provider, catalog: Catalog, stack: AsyncExitStack
 ) -> Orders:
-    """Take orders from now on; *stack* drains them."""
+    """Accept orders from now on; *stack* drains them."""
     flights, state = Flights(), make_state(ground)
     runner = await stack.enter_async_context(
         OrderRunner(telemetry=ground.telemetry, drain_s=ground.settings.drain_s)

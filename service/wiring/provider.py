@@ -1,7 +1,7 @@
-"""The provider: where it is, how fast it may be asked, and who judges prompts before that.
+"""Build the provider: its address, its pace, and the moderation of prompts.
 
-Failure behaviour: the start waits for nothing; a provider that is away or refuses its key
-is told of by a check beside it, which costs nothing.
+Failure behaviour: the start waits for nothing; a check beside it, which costs nothing,
+reports a provider that is away or refuses its key.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _CHECK_PAUSE_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A provider as orders meet it; without a *moderator* every prompt passes. *check* looks at it for free."""
+    """A provider for orders; without a *moderator* every prompt passes. *check* tests it for free."""
 
     backend: Backend
     check: ProviderCheck
@@ -47,7 +47,7 @@ async def open_provider(ground: Ground, stack: AsyncExitStack) -> Provider:
 
 
 async def watch_provider(check: ProviderCheck, health: ProviderHealth) -> None:
-    """Check the provider, again and again until it is well: calls tell how it fares from then on."""
+    """Check the provider until it is well: from then on calls show its condition."""
     while True:
         if health.needs_check:
             await check.look()
@@ -80,7 +80,7 @@ def _open_backend(
 
 
 def _pace(settings: Settings) -> AsyncLimiter | None:
-    """Return this process's part of what the provider allows our key."""
+    """Return this process's part of the rate that the provider allows the key."""
     per_min = settings.file.backend.images_per_min
     if per_min == 0:
         return None

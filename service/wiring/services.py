@@ -1,8 +1,8 @@
 """The composition root of a process that serves: opened in order, closed in reverse.
 
 Each concern is opened by a module beside this one, which chooses the adapters behind
-its ports. Failure behaviour: a process starts without Redis, store or provider; what
-cannot be opened at all ends the start, and closes what was open by then.
+its ports. Failure behaviour: a process starts without Redis, store or provider; a part
+that cannot be opened at all ends the start, and closes the open ones.
 """
 
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""The state that processes share: Redis, the local share while it is away, the outbox for what it missed.
+"""Build the shared state: Redis, the local share while it is away, the outbox for missed settlements.
 
 Failure behaviour: see `gateway/state.py`; nothing is asked here.
 """
@@ -34,5 +34,5 @@ def make_state(ground: Ground) -> SharedState:
 
 
 def make_outbox(ground: Ground) -> FileOutbox:
-    """Return what keeps settlements in the data directory."""
+    """Return the outbox, which keeps settlements in the data directory."""
     return FileOutbox(ground.settings.data_dir / "outbox", clock=ground.clock)

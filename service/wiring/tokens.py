@@ -1,6 +1,6 @@
-"""Tokens of an identity provider: which are believed, and where its keys are.
+"""Build the verifier of an identity provider's tokens: the accepted ones, and the source of its keys.
 
-Failure behaviour: nothing is asked here; keys that cannot be had are met by the first token.
+Failure behaviour: nothing is asked here; the first token meets a failure to fetch keys.
 """
 
 from contextlib import AsyncExitStack
@@ -18,7 +18,7 @@ from service.wiring.ground import Ground
 
 
 async def open_verifier(ground: Ground, stack: AsyncExitStack) -> TokenVerifier | None:
-    """Return what tells good tokens; nothing where none are taken."""
+    """Return the verifier of tokens, or None if the gateway takes none."""
     settings = ground.settings
     if "jwt" not in settings.auth:
         return None
@@ -29,10 +29,10 @@ async def open_verifier(ground: Ground, stack: AsyncExitStack) -> TokenVerifier 
 
 
 def check_tokens(settings: Settings) -> None:
-    """Check what is set of tokens, if they are taken; reads the file of keys if there is one.
+    """Check the settings of tokens, if they are taken; reads the file of keys if there is one.
 
     Raises:
-        SettingsError: naming the setting and what would be right.
+        SettingsError: naming the setting and a correct value.
     """
     if "jwt" not in settings.auth:
         return
@@ -51,7 +51,7 @@ def check_tokens(settings: Settings) -> None:
 
 
 def _token_rules(settings: Settings) -> TokenRules:
-    """Return which tokens are believed; raises `ValueError`."""
+    """Return the rules of accepted tokens; raises `ValueError`."""
     jwt = settings.jwt
     return TokenRules(
         issuer=jwt.issuer,

@@ -1,6 +1,6 @@
-"""Advice for operators whose provider fails: one sentence for each way to fail.
+"""Advise operators whose provider fails: one sentence for each way to fail.
 
-It names settings, a status and a code, and no host or secret: anybody may read it.
+The advice names settings, a status and a code, and no host or secret: anyone may read it.
 """
 
 import re
@@ -19,7 +19,7 @@ _VERSION = re.compile(r"v\d\w*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One way to fail; an empty field fits anything."""
+    """One way to fail; an empty field matches everything."""
 
     kinds: tuple[FailureKind, ...]
     statuses: tuple[int, ...] = ()

@@ -1,10 +1,10 @@
-"""A backend that speaks the OpenAI Images API over HTTP.
+"""Call a backend that speaks the OpenAI Images API over HTTP.
 
 Requests are httpx objects handed straight to the aiohttp transport: the client
 around it costs more CPU than the whole exchange (docs/performance.md).
-Pictures that are answered as URLs are fetched at once, as a part of the call: such URLs
-run out. What cannot be fetched was made and is paid for, yet nobody can tell by how much:
-it is of unknown billing, the house pays, and it is never ordered again by itself.
+Images that are returned as URLs are fetched at once, as a part of the call: such URLs
+expire. An image that cannot be fetched was made and is paid for, at an unknown price:
+its billing is unknown, the house pays, and it is never ordered again automatically.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ from service.domain.images import CallMade, ImageCall, InputImage, Operation, Ra
 from service.ports.provider import CallProgress, DownloadFailed, Downloads
 
 _MAX_ANSWER_BYTES_PER_IMAGE = 64 * 1024 * 1024
-"""More than base64 of the largest picture any model makes (8.3 megapixels of raw RGBA)."""
+"""More than base64 of the largest image any model makes (8.3 megapixels of raw RGBA)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendAddress:
-    """Where a backend is and how we show who we are; *url* ends with `/v1` or the like."""
+    """The address of a backend and the gateway's credentials there; *url* ends with `/v1` or the like."""
 
     name: str
     realm: Realm
@@ -47,11 +47,11 @@ class BackendAddress:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that show who we are."""
+        """The headers that authenticate the gateway."""
         headers = {
             "authorization": f"Bearer {self.api_key}",
             "accept": "application/json",
-            # Pictures do not compress, and an answer that does could be a bomb.
+            # Images do not compress, and a compressed answer could be a bomb.
             "accept-encoding": "identity",
             "user-agent": "image-gateway",
         }
@@ -166,7 +166,7 @@ class OpenAIBackend:
         return made if all(image.url is None for image in made.images) else await self._download(made)
 
     async def _download(self, made: CallMade) -> CallMade | CallFailure:
-        """Fetch what came as URLs, side by side; those that fail are missing from the answer."""
+        """Fetch images that came as URLs, concurrently; those that fail are missing from the answer."""
         async with asyncio.TaskGroup() as group:
             fetches = [group.create_task(self._fetch(image)) for image in made.images]
         fetched = [fetch.result() for fetch in fetches]
@@ -210,7 +210,7 @@ async def _read_stream(
             else:
                 progress.show(streamed.partial, streamed.image.data, streamed.resolved)
     except wire.StreamFailed as error:
-        # It answered 200 and worked: what it says of the reason is believed, that nothing was billed is not.
+        # It answered 200 and worked: its reason is believed, a claim that nothing was billed is not.
         failure = failures.classify_answer(500, {}, error.envelope)
         return failure if failure.is_callers_own else replace(failure, billing=Billing.UNKNOWN)
     except wire.NotUnderstood:

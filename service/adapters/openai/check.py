@@ -1,6 +1,6 @@
-"""Asking a provider for its models: free, and it tells whether it can be reached and takes the key.
+"""Ask a provider for its models: a free test of the address and the key.
 
-Failure behaviour: whatever comes is told as a fact, and nothing is raised.
+Failure behaviour: every outcome is reported as a fact, and nothing is raised.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ _TIMED_OUT = CallFailure(
 
 
 class ProviderCheck:
-    """Looks at a provider without ordering anything."""
+    """Checks a provider without ordering anything."""
 
     def __init__(
         self, address: BackendAddress, *, transport: httpx.AsyncBaseTransport, telemetry: Telemetry
@@ -38,7 +38,7 @@ class ProviderCheck:
         self._telemetry = telemetry
 
     async def look(self) -> None:
-        """Ask once, and tell what came of it."""
+        """Ask once, and record the result."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
                 status, failure = await self._ask()
@@ -68,7 +68,7 @@ class ProviderCheck:
         return status, failures.classify_answer(status, response.headers, wire.decode_json(body or b""))
 
     def _says_nothing(self, failure: CallFailure) -> bool:
-        """Tell if a failure is only of this list: it is not there, not for this key, or not now."""
+        """Tell if a failure concerns only this list: it is missing, not for this key, or not available now."""
         if failure.status in _NO_MODELS:
             return failure.status != 404 or names_version(self._address.url)
         is_for_others = failure.status in (401, 403) and "Missing scopes" in failure.cause

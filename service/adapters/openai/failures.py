@@ -1,8 +1,8 @@
-"""How the OpenAI Images API fails, and who pays: every status, code and phrase in one place.
+"""Classify failures of the OpenAI Images API and their billing: every status, code and phrase in one place.
 
-Nothing else in the gateway knows a provider's error codes. The order of the rows
-matters: account before rate, refusal before bad input. What is not listed here was
-sent and is of unknown billing.
+No other module knows a provider's error codes. The order of the rows matters: account
+before rate, refusal before bad input. A failure without a row was sent and is of unknown
+billing.
 """
 
 import os
@@ -22,7 +22,7 @@ _OURS = {
     FailureKind.MISCONFIGURED: "The gateway's own account or configuration at the image provider was refused.",
     FailureKind.BLOCKED: "The image provider has blocked the gateway's account for a while.",
 }
-"""What callers read of failures that are not theirs: nothing of the provider's own words."""
+"""Messages for failures that are not the caller's: without any of the provider's own words."""
 _MOST_CAUSE = 300
 _CALLERS_OWN = (FailureKind.REFUSED, FailureKind.INVALID)
 _KNOWN_FIELDS = ("message", "type", "param", "code")
@@ -30,7 +30,7 @@ _KNOWN_FIELDS = ("message", "type", "param", "code")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One way to fail; an empty field fits anything. *source* says how we know."""
+    """One way to fail; an empty field matches everything. *source* names the evidence."""
 
     kind: FailureKind
     statuses: tuple[int, ...] = ()
@@ -116,7 +116,7 @@ _ROWS = (
 
 
 def classify_answer(status: int, headers: Mapping[str, str], body: object) -> CallFailure:
-    """Say what an answer other than 200 means; *body* is its decoded JSON, or None."""
+    """Classify an answer other than 200; *body* is its decoded JSON, or None."""
     error = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(error, Mapping) or not isinstance(error.get("message"), str):
         return broken(f"The image provider answered {status} without an error it specifies.", status=status)
@@ -138,10 +138,10 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
 
 
 def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFailure:
-    """Say what a failed exchange means.
+    """Classify a failed exchange.
 
     The transport reports a connection that broke after sending as a connect
-    time-out, so only the cause below it tells whether anything was sent.
+    time-out, so only the cause below it shows if anything was sent.
     """
     cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
     never_connected = (
@@ -167,7 +167,7 @@ def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFail
 
 
 def _cause_of(error: BaseException) -> str:
-    """Say what kept a connection from coming about, and where."""
+    """Describe the reason and the place of a failed connection."""
     if isinstance(error, aiohttp.ClientConnectorError):
         place = f"{error.host}:{error.port}"
         if isinstance(error, aiohttp.ClientSSLError):

@@ -1,4 +1,4 @@
-"""Judging prompts: by the provider's moderation endpoint, or by an operator's own list.
+"""Judge prompts by the provider's moderation endpoint, or by an operator's own list.
 
 Failure behaviour of the endpoint: open. The image model judges the prompt again,
 so that an outage of a second opinion does not stop the first.
@@ -67,7 +67,7 @@ class ProviderModerator:
 
 
 def _reason_of(error: Exception) -> str:
-    """Say what went wrong, without the words of the answer."""
+    """Describe the failure, without the words of the answer."""
     if isinstance(error, httpx.HTTPStatusError):
         return f"answered {error.response.status_code}"
     return type(error).__name__

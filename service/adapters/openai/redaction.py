@@ -1,4 +1,4 @@
-"""Making a provider's words safe for a log: they may echo a key or a prompt."""
+"""Make a provider's words safe for a log: they may echo a key or a prompt."""
 
 import re
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 HIDDEN = "[hidden]"
 _MOST_CHARACTERS = 300
 _SHARED_CHARACTERS = 12
-"""So many in a row that are in the prompt, too, are taken for a part of it."""
+"""A run of this length that the prompt shares counts as a part of it."""
 _SHORTEST_SECRET = 8
 _KEY_LIKE = re.compile(
     r"(?i:(?<=bearer )|(?<=key provided: )|\b(?=(?:sk|pk|rk|sess|key)[-_]))\S+"
@@ -26,13 +26,13 @@ def hide_keys(text: str) -> str:
 
 
 def redact(text: str) -> str:
-    """Return *text* on one bounded line, without what looks like a key."""
+    """Return *text* on one bounded line, without anything that looks like a key."""
     line = "".join(each if each.isprintable() else " " for each in text[:2000])
     return _KEY_LIKE.sub(HIDDEN, line)[:_MOST_CHARACTERS]
 
 
 def without(text: str, *, secrets: Sequence[str], prompt: str) -> str:
-    """Return *text* without *secrets*, and nothing of it if it repeats some of *prompt*."""
+    """Return *text* without *secrets*, and nothing if it repeats a part of *prompt*."""
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, HIDDEN)

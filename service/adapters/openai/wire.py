@@ -1,4 +1,4 @@
-"""Calls and answers as JSON on the wire of the OpenAI Images API. Pure."""
+"""Encode calls and decode answers as JSON of the OpenAI Images API. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pybase64
 from service.domain.images import CallMade, ImageCall, RawImage
 
 _MOST_TOKENS = 10**9
-"""A million times what the largest picture takes."""
+"""A million times the count of the largest image."""
 
 _RESOLVED = ("background", "output_format", "quality", "size")
 
@@ -29,7 +29,7 @@ class StreamFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamedImage:
-    """One event of a stream; *partial* is the number of the stage, None when it is the finished image."""
+    """One event of a stream; *partial* is the number of the stage, None for the finished image."""
 
     image: RawImage
     partial: int | None
@@ -78,10 +78,10 @@ def decode_json(body: bytes) -> Any:
 
 
 def decode_answer(body: bytes) -> CallMade:
-    """Read an images answer; unknown fields are ignored. Pictures may come as URLs, to be fetched yet.
+    """Read an images answer; unknown fields are ignored. Images may come as URLs, to be fetched later.
 
     Raises:
-        NotUnderstood: it is not JSON, has no pictures, or their base64 is broken.
+        NotUnderstood: it is not JSON, has no images, or their base64 is broken.
     """
     answer = decode_json(body)
     if not isinstance(answer, Mapping) or not isinstance(answer.get("data"), list) or not answer["data"]:
@@ -112,7 +112,7 @@ def decode_event(text: str) -> StreamedImage:
     usage = event.get("usage")
     return StreamedImage(
         image=_decode_image(event),
-        # Whatever its number says, a stage must never pass for the finished image.
+        # Whatever its number, a stage must never pass for the finished image.
         partial=(number if isinstance(number, int) else 0) if is_partial else None,
         usage=_clean_usage(usage),
         resolved={name: event[name] for name in _RESOLVED if isinstance(event.get(name), str)},
@@ -122,8 +122,8 @@ def decode_event(text: str) -> StreamedImage:
 def _clean_usage(usage: Any) -> dict[str, Any] | None:
     """Return the token counts of *usage*, two levels deep and within reason, or None.
 
-    What a backend says here is multiplied, stored and booked: anything else than
-    plain counts is dropped.
+    The counts are multiplied, stored and booked: anything else than plain counts is
+    dropped.
     """
     if not isinstance(usage, Mapping):
         return None
@@ -139,7 +139,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _decode_link(entry: Any) -> RawImage | None:
-    """Return a picture that is still to be fetched; None where its bytes came along, or nothing did."""
+    """Return an image that is still to be fetched; None if its bytes came along, or nothing did."""
     if not isinstance(entry, Mapping) or isinstance(entry.get("b64_json"), str):
         return None
     url = entry.get("url")

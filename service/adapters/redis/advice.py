@@ -1,6 +1,6 @@
-"""What an operator can do about a Redis that does not answer as it should: one sentence for each reason.
+"""Advise operators whose Redis fails: one sentence for each reason.
 
-Says where Redis was looked for, and never with which user or password.
+The advice names the place of Redis, and never a user or password.
 """
 
 from service.adapters.redis.url import parse_redis_url, places_of
@@ -30,7 +30,7 @@ _OTHER = "Redis at {place} does not answer as it should ({reason})."
 
 
 def advise(reason: str, url: str) -> str:
-    """Return what *reason*, of a `StateUnavailable`, means for the Redis at *url*."""
+    """Return the meaning of *reason*, of a `StateUnavailable`, for the Redis at *url*."""
     text = _ADVICE.get(reason, _OTHER)
     if reason == "response" and parse_redis_url(url).kind == "cluster":
         text = _NO_CLUSTER

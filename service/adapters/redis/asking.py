@@ -1,4 +1,4 @@
-"""Single commands, each answered in time or not at all, and what takes several to read.
+"""Await single commands, each answered in time or not at all, and read larger values in several.
 
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
@@ -15,7 +15,7 @@ _PAGE = 500
 
 
 class Asking:
-    """Bounds what is asked of *client*; called with what one of its commands returned."""
+    """Bounds commands to *client*; called with the return value of one of its commands."""
 
     def __init__(self, client: Redis, *, timeout_s: float) -> None:
         self._client = client
@@ -25,7 +25,7 @@ class Asking:
         """Await one command's *answer*.
 
         Raises:
-            StateUnavailable: there is none, or none that is clear.
+            StateUnavailable: no answer, or no clear one.
         """
         with translated_errors():
             # The client's own time-outs bound each step; this bounds their sum.

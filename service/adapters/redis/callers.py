@@ -1,8 +1,8 @@
-"""Keys, policies and teams in Redis.
+"""Store keys, policies and teams in Redis.
 
 A token's hash leads to a team and a key id; the key itself is a field of the team's
-hash, in the slot where `begin` looks before anything is spent. What a change touches
-first is that field; whatever is written after it only makes the change known sooner.
+hash, in the slot where `begin` looks before money is spent. A change writes that field
+first; later writes only make the change known sooner.
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
@@ -76,7 +76,7 @@ class RedisCallers:
         await self._tell()
 
     async def reopen(self, teams: Sequence[str]) -> None:
-        """Take away marks of closing that an admin left on *teams*: what a file declares open is open."""
+        """Remove marks of closing that an admin left on *teams*: a team the file declares open is open."""
         for team in teams:
             await self._ask(self._client.hdel(keys.keys_key(team), _CLOSED))
 
@@ -84,7 +84,7 @@ class RedisCallers:
         """Implement `Registrar.add_key`."""
         expires_us = key.expires_s * 1_000_000
         text = f"{expires_us}|".encode() + orjson.dumps({**asdict(key), "token_hash": token_hash})
-        # Whoever looks for a person looks through the teams that were seen.
+        # A search for a person covers the teams that were seen.
         await self._ask(self._client.sadd(keys.SEEN, key.team))
         await self._ask(self._client.hset(keys.keys_key(key.team), key.id, text))
         await self._ask(self._client.set(keys.token_key(token_hash), orjson.dumps([key.team, key.id])))
@@ -96,7 +96,7 @@ class RedisCallers:
         if text is not None:
             await self._ask(self._client.hdel(keys.keys_key(team), key_id))
             await self._ask(self._client.delete(keys.token_key(_fields(text)["token_hash"])))
-        # Also when it is gone already: whoever tries again was perhaps not told of the first time.
+        # Also when it is gone already: a repeated call perhaps missed the answer of the first.
         await self._tell()
         return None if text is None else _decode_all({b"": text}, _decode_key).get("")
 
@@ -119,7 +119,7 @@ class RedisCallers:
         return list(_decode_all(given, _decode_audit).values())
 
     async def _tell(self) -> None:
-        """Have every process look again."""
+        """Make every process look again."""
         await self._ask(self._client.incr(keys.directory_key("revision")))
 
 
@@ -128,7 +128,7 @@ def _encode(value: Policy | Team | AuditEntry) -> bytes:
 
 
 def _decode_all(entries: Mapping[bytes, bytes], decode: Callable[[bytes], Value]) -> dict[str, Value]:
-    """Decode what can be; what cannot is as if it were not there, and one bad entry spoils no other."""
+    """Decode valid entries; an invalid one counts as absent, and spoils no other."""
     decoded: dict[str, Value] = {}
     for name, text in entries.items():
         try:
@@ -157,7 +157,7 @@ def _decode_audit(text: bytes) -> AuditEntry:
 
 
 def _known_fields(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what this version knows of an entry that a newer one may have written."""
+    """Return the fields this version knows of an entry that a newer one may have written."""
     return {each.name: given[each.name] for each in fields(kind) if each.name in given}
 
 

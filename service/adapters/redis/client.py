@@ -1,6 +1,6 @@
-"""The Redis client as this gateway wants it, and what its errors mean.
+"""Open the Redis client with the gateway's time-outs, and translate its errors.
 
-Whatever `GATEWAY_REDIS_URL` names, the client is a `redis.asyncio.Redis` whose every command ends
+For every form of `GATEWAY_REDIS_URL`, the client is a `redis.asyncio.Redis` whose every command ends
 within a fixed time and is sent once.
 """
 
@@ -47,17 +47,17 @@ _REASONS: tuple[tuple[type[BaseException], str], ...] = (
     (exceptions.InvalidResponse, "response"),
 )
 _CODES = {"BUSY": "busy", "WRONGTYPE": "wrongtype"}
-"""Answers for which redis-py has no class; they are `ResponseError` that begin so."""
+"""Answers without a class in redis-py; they are `ResponseError` that begin with these words."""
 
 REASONS = frozenset({label for _, label in _REASONS} | set(_CODES.values()) | {"other"})
-"""All labels of `StateUnavailable` that come of a client's errors."""
+"""All labels of `StateUnavailable` that a client's errors cause."""
 
 
 def open_client(url: str, *, timeout_s: float, connections: int) -> Redis:
     """Return a client of *url*, see `url`; connects on first use, *connections* for each server.
 
     Raises:
-        ValueError: the URL is none of these.
+        ValueError: the URL has none of the known forms.
     """
     where = parse_redis_url(url)
     fixed: dict[str, Any] = {"timeout_s": timeout_s, "connections": connections}
@@ -83,7 +83,7 @@ def _open_server(options: dict[str, Any], address: Address | None = None) -> Ser
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turn whatever the client raises into `StateUnavailable` with a reason from a closed set."""
+    """Turn every error of the client into `StateUnavailable` with a reason from a closed set."""
     try:
         yield
     except (
@@ -97,14 +97,14 @@ def translated_errors() -> Iterator[None]:
     ) as error:
         raise StateUnavailable(_name_reason(error)) from error
     except RuntimeError as error:
-        # What uvloop says of a connection that the server closed just before it was written to.
+        # uvloop raises this for a connection that the server closed just before a write.
         if "handler is closed" not in str(error):
             raise
         raise StateUnavailable("connection") from error
 
 
 def _name_reason(error: BaseException) -> str:
-    # redis-py wraps what happens while connecting; the reason is below.
+    # redis-py wraps errors while connecting; the reason is below.
     causes = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)

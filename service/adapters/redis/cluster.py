@@ -1,8 +1,8 @@
 """A client of a cluster: a command goes to the server that owns the slot of its key.
 
-Failure behaviour: closed, each command within the fixed time of one server. Redirections are followed, because who
-sends one has not run the command; nothing else is sent again. A failing server costs its own slots
-and no others.
+Failure behaviour: closed, each command within the fixed time of one server. Redirections are followed, because the
+server that sends one has not run the command; no other command is sent again. A failing server costs its own
+slots and no others.
 
 Own code instead of redis-py's cluster client (8.1), which sends ASKING and the command it is for over
 different connections (of twenty scripts at once in a moving slot, six failed); on CLUSTERDOWN cuts off
@@ -29,10 +29,10 @@ _OF_ONE_SERVER = frozenset({"DBSIZE", "FLUSHALL", "FLUSHDB", "INFO", "KEYS", "RA
 
 
 class ClusterClient(ServerClient):
-    """Sends a command by its first key; what needs none, and subscriptions, to any server that lives.
+    """Sends a command by its first key; commands without a key, and subscriptions, to any live server.
 
-    All keys of a command must share a slot. A pipeline is not routed, and what would ask or change one server only
-    (KEYS, SCAN, CONFIG and the like) is refused.
+    All keys of a command must share a slot. A pipeline is not routed, and commands that would ask or change one
+    server only (KEYS, SCAN, CONFIG and the like) are refused.
     """
 
     def __init__(self, topology: Topology, **options: Any) -> None:
@@ -45,7 +45,7 @@ class ClusterClient(ServerClient):
         await self._topology.aclose()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command to whom it concerns."""
+        """Send a command to the server of its slot."""
         key = _first_key(args)
         if key is None:
             return await super().execute_command(*args, **options)

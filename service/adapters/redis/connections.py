@@ -1,7 +1,7 @@
 """Connections to Redis that a cancellation ends at any moment.
 
 redis-py sends within `asyncio.wait_for`. Up to Python 3.11 that drops a cancellation which arrives as the send
-ends (python/cpython#81839), and the task goes on as if nobody had cancelled it: a background loop never
+ends (python/cpython#81839), and the task continues as if it had not been cancelled: a background loop never
 stops, and a deadline that passes at that moment bounds nothing.
 """
 
@@ -46,4 +46,4 @@ CANCELLABLE: dict[type[AbstractConnection], type[AbstractConnection]] = {
     SSLConnection: TlsConnection,
     UnixDomainSocketConnection: SocketConnection,
 }
-"""Our connections by those of redis-py."""
+"""The gateway's connections by those of redis-py."""

@@ -1,6 +1,6 @@
-"""How many gateway processes live, told by heartbeats in one sorted set.
+"""Count the live gateway processes by their heartbeats in one sorted set.
 
-Failure behaviour: closed. Without an answer nobody knows, and the caller goes on
+Failure behaviour: closed. Without an answer the number is unknown, and the caller goes on
 with the last number it heard.
 """
 

@@ -1,24 +1,24 @@
-"""The names of everything the gateway keeps in Redis.
+"""The names of all keys the gateway has in Redis.
 
 All keys of a team carry its hash tag, so that one script may touch them in a
 cluster. Names hold hashes and names from the configuration, never a prompt, a key
-or anything else a caller sent.
+or any other text of a caller.
 """
 
 SCHEMA = "ig:1"
 """Raised when the meaning of a key changes; old keys then expire unread."""
 
 CHANNEL = f"{SCHEMA}:made"
-"""Where `finish` tells all processes which images are there."""
+"""The channel on which `finish` announces new images to all processes."""
 
 
 def team_prefix(team: str) -> str:
-    """Return how every key of *team* begins."""
+    """Return the prefix of every key of *team*."""
     return f"{SCHEMA}:{{{team}}}:"
 
 
 def pool_key(team: str, scope: str, fingerprint: str) -> str:
-    """Name the pool of *fingerprint* in *scope*: whose hits these are is never optional."""
+    """Name the pool of *fingerprint* in *scope*: the owner of its hits is never optional."""
     return f"{team_prefix(team)}pool:{scope}:{fingerprint}"
 
 
@@ -28,12 +28,12 @@ def holds_key(team: str) -> str:
 
 
 def hold_details_key(team: str) -> str:
-    """Name the hash of what each hold holds."""
+    """Name the hash of each hold's content."""
     return f"{team_prefix(team)}hold-details"
 
 
 LEDGER_DAYS = 400
-"""A day of the ledger is kept for so many after what was last booked on it."""
+"""Days that a day of the ledger is kept after its last booking."""
 
 
 def ledger_key(team: str, day: str) -> str:
@@ -52,12 +52,12 @@ def keys_key(team: str) -> str:
 
 
 def token_key(token_hash: str) -> str:
-    """Name where a token's hash leads to its team and key; on its own, since the team is not known yet."""
+    """Name the key under which a token's hash leads to its team and key; outside any team, since the team is not known yet."""
     return f"{SCHEMA}:token:{token_hash}"
 
 
 def directory_key(part: str) -> str:
-    """Name a part of what is common to all teams, such as `policies`, `teams`, `revision` and `audit`."""
+    """Name a part of the state that all teams share, such as `policies`, `teams`, `revision` and `audit`."""
     return f"{SCHEMA}:{{directory}}:{part}"
 
 
@@ -71,7 +71,7 @@ def idempotency_key(team: str, key: str) -> str:
 
 
 def images_key(team: str) -> str:
-    """Name the hash of a team's references: image name -> where it comes from."""
+    """Name the hash of a team's references: image name -> its origin."""
     return f"{team_prefix(team)}images"
 
 
@@ -81,7 +81,7 @@ def ages_key(team: str, kind: str) -> str:
 
 
 def totals_key(team: str) -> str:
-    """Name the hash of how many `images` and `bytes` a team refers to."""
+    """Name the hash of the numbers of `images` and `bytes` a team refers to."""
     return f"{team_prefix(team)}totals"
 
 
@@ -94,7 +94,7 @@ SEEN = directory_key("seen")
 """Set of the teams that ever ordered, settled or were given a key."""
 
 LEFTOVERS = directory_key("leftovers")
-"""Sorted set of images that lost a reference, by the second at which their bytes are looked at."""
+"""Sorted set of images that lost a reference, by the second at which to check their bytes."""
 
 SWEEPER = directory_key("sweeper")
-"""Which process sweeps now; and, with `:round` behind it, how far the walk through the store has come."""
+"""The process that sweeps now; and, with `:round` behind it, the progress of the walk through the store."""

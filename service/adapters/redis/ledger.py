@@ -1,4 +1,4 @@
-"""The ledger in Redis: what `finish` and `renew` booked, read in pages, and a person taken out of it.
+"""Read the ledger in Redis, as `finish` and `renew` booked it, by the page; erase a person from it.
 
 A day of a team is one hash with a field for each sum. Fields are read by the page,
 those of one sum at one moment; a huge day never stops the server.
@@ -54,7 +54,7 @@ class RedisLedger:
     async def erase(self, team: str, user: str) -> int:
         """Implement `Ledger.erase`.
 
-        Sums move last: until then they tell the next try that something is left.
+        Sums move last: until then they show the next try that data is left.
         """
         today = self._clock.today()
         days = await self._booked(team, [today - timedelta(days=i) for i in range(keys.LEDGER_DAYS + 1)])
@@ -75,8 +75,8 @@ class RedisLedger:
     async def compact(self) -> None:
         """Implement `Ledger.compact`.
 
-        An append-only file holds what was erased until it is written anew. A server that keeps none is
-        left alone, and so is one that does not let us; one that stops too soon would keep the old file.
+        An append-only file holds erased data until it is rewritten. A server without one is left
+        alone, and so is one that refuses; one that stops too soon would keep the old file.
         """
         with suppress(StateUnavailable, TimeoutError):
             if not (await self._persistence())["aof_enabled"]:
@@ -94,7 +94,7 @@ class RedisLedger:
         return defaultdict(int, await self._ask(self._client.info("persistence")))
 
     async def _booked(self, team: str, days: Sequence[date]) -> list[date]:
-        """Return those of *days* on which anything was booked."""
+        """Return those of *days* that have a booking."""
         found = await self._eval("which", [_ledger_key(team, day) for day in days])
         return [days[position - 1] for position in found]
 
@@ -130,7 +130,7 @@ class RedisLedger:
                     yield fence.decode()
 
     async def _drop_pools(self, team: str, user: str) -> int:
-        """Remove the pools that are this user's own."""
+        """Remove the pools of this user alone."""
         pattern, cursor, dropped = keys.pool_key(team, f"user-{user}", "*"), "0", 0
         while True:
             page = await self._eval("find", [keys.keys_key(team)], cursor, pattern, _PAGE)
@@ -162,7 +162,7 @@ def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
 
 
 def _decode(team: str, day: date, label: str, sums: Sequence[int]) -> LedgerEntry | None:
-    """Return the entry of *label*; None where nothing is left of it, or it is of an older schema."""
+    """Return the entry of *label*; None if it is empty, or of an older schema."""
     user, _, rest = label.partition("|")
     model, realm, outcome = [*rest.rsplit("|", 2), "", ""][:3]
     if realm not in _REALMS or not any(sums):

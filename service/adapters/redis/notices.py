@@ -1,7 +1,7 @@
-"""What a gateway leaves in Redis for those who work on the same state without being a gateway.
+"""Exchange notices between gateways and commands through Redis.
 
-Commands learn here whether their secrets are the gateway's, and which names its
-configuration file has taken. The gateway that started last has the word.
+Commands learn here if their secrets are the gateway's, and which names its
+configuration file has taken. The gateway that started last decides.
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 

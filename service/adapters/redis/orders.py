@@ -1,7 +1,7 @@
 """The order book in Redis: `begin`, `finish` and `renew`, one script and one round trip each.
 
 Failure behaviour: closed, at once. Anything but a clear answer within the time-out
-is `StateUnavailable`; what to do then is decided above. An answer that names
+is `StateUnavailable`; the use case decides how to go on. An answer that names
 another order than the asked one (a connection mixed up after a cancellation) is
 treated the same and never handed on.
 """
@@ -35,7 +35,7 @@ from service.ports.state import Ask, Conclusion, Grant, Lease, Origin, Settlemen
 
 _LEDGER_TTL_S = keys.LEDGER_DAYS * 86400
 _SETTLED_MARKER_S = 86400
-"""How long a settlement may wait in an outbox and still not be booked twice."""
+"""Longest wait of a settlement in an outbox after which it is still not booked twice."""
 _FOREVER_US = 4 * 10**15
 _GRACE_US = 10 * 60 * 1_000_000
 _SWEEP = 100
@@ -105,7 +105,7 @@ class RedisOrderBook:
                 limits=states,
                 image_microusd=ask.estimate_microusd,
             )
-        # What was made under a key is the caller's, in whichever pool it lies.
+        # Images made under a key are the caller's, in whichever pool they lie.
         resumed = tuple(self._variants(ask, reply["resumed"] or (), keys.team_prefix(ask.team)))
         return Grant(
             ready=(*resumed, *self._variants(ask, reply["ready"] or (), f"{ask.pool}|")),
@@ -120,7 +120,7 @@ class RedisOrderBook:
         """Implement `OrderBook.finish`."""
         team = settlement.team
         if team not in self._teams:
-            # Whoever looks for unused bytes must know of every team that may refer to some.
+            # A search for unused bytes must know every team that may refer to some.
             await self._note_team(team)
         names = _Names(
             settlement.pool or keys.marker_key(team, "no-pool", "-"),
@@ -138,7 +138,7 @@ class RedisOrderBook:
         await self._run(self._finish, names.names, arguments)
 
     async def renew(self, leases: Sequence[Lease]) -> None:
-        """Implement `OrderBook.renew`; also books what dead processes left behind, team by team."""
+        """Implement `OrderBook.renew`; also books the holds of dead processes, team by team."""
         failure: StateUnavailable | None = None
         async for team in self._each_team(leases):
             try:
@@ -146,7 +146,7 @@ class RedisOrderBook:
             except StateUnavailable as error:
                 if not error.is_about_keys:
                     raise
-                # One team's trouble: the others' claims must not lapse for it.
+                # It concerns one team: the others' claims must not lapse for it.
                 failure = error
         if failure is not None:
             raise failure
@@ -174,12 +174,12 @@ class RedisOrderBook:
         await self._run(self._renew, names.names, arguments)
 
     async def _note_team(self, team: str) -> None:
-        """Have every process know of *team*; what fails is tried again with its next order."""
+        """Make *team* known to every process; a failure is retried with its next order."""
         await self._ask(self._client.sadd(keys.SEEN, team))
         self._teams.add(team)
 
     async def _each_team(self, leases: Sequence[Lease]) -> AsyncIterator[str]:
-        """Yield the teams of living orders first, whatever else fails; then others of here, and all that were seen."""
+        """Yield the teams of living orders first, even if the rest fails; then this process's other teams, then all known ones."""
         living = dict.fromkeys(lease.team for lease in leases)
         here = [*living, *(self._teams - living.keys())]
         for team in here:
@@ -274,7 +274,7 @@ class RedisOrderBook:
         }
 
     def _variants(self, ask: Ask, ready: Sequence[Mapping[str, Any]], owner: str) -> list[Variant]:
-        """Decode variants; one that belongs to another pool is dropped, whatever put it here."""
+        """Decode variants; drop any that belongs to another pool."""
         decoded = []
         for entry in ready:
             variant = orjson.loads(entry["variant"])
@@ -293,7 +293,7 @@ def _encode_variant(pool: str, image: Image) -> str:
 
 
 def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dict[str, Any]:
-    """Return an image as `finish` takes it: for the pool, for an `Idempotency-Key`, and as a reference."""
+    """Return an image in the form `finish` takes: for the pool, for an `Idempotency-Key`, and as a reference."""
     reference = {
         **asdict(settlement.origin or Origin(asked_model="", operation=Operation.GENERATE, fingerprint="")),
         "user": settlement.user,
@@ -323,7 +323,7 @@ def _record_key(team: str, idempotency: Idempotency | None) -> str:
 
 
 def _mark(pool: str) -> str:
-    """Return how every variant of *pool* begins: tenants are told apart by more than a key."""
+    """Return the beginning of every variant of *pool*: more than a key separates tenants."""
     return orjson.dumps({"pool": pool}).decode().removesuffix("}") + ","
 
 
@@ -334,7 +334,7 @@ class _Names:
         self.names = list(names)
 
     def place(self, name: str) -> int:
-        """Return the position of *name*, which is added if it is not there."""
+        """Return the position of *name*, adding it if it is missing."""
         if name not in self.names:
             self.names.append(name)
         return self.names.index(name) + 1

@@ -1,7 +1,7 @@
-"""A team's references to images in Redis: read here, made by `finish.lua`, taken away by `forget.lua`.
+"""A team's references to images in Redis: read here, made by `finish.lua`, removed by `forget.lua`.
 
 An image that loses a reference is noted among the leftovers, outside the team's slot
-and after the script: when that note is lost, the daily walk through the store finds
+and after the script: if that note is lost, the daily walk through the store finds
 the bytes all the same.
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
@@ -57,10 +57,10 @@ class RedisReferences:
             found = int(await self._forget.run(names, name, pools))
             if found >= 0:
                 break
-            # It was published once more in between.
+            # It was published again in between.
         else:
             raise StateUnavailable("contended")
-        # Also where nothing was found: a first try may have done it unheard.
+        # Also if nothing was found: a first try may have succeeded unheard.
         await self.postpone(name, until_s=self._clock.wall_s())
         return bool(found)
 

@@ -1,7 +1,7 @@
-"""A Lua script, run by its hash.
+"""Run a Lua script by its hash.
 
-Failure behaviour: closed. A run ends within the given time, and whatever goes wrong is `StateUnavailable`.
-Needs neither SCRIPT LOAD nor a start-up: a server that does not know the script is sent its text.
+Failure behaviour: closed. A run ends within the given time, and every failure is `StateUnavailable`.
+Needs neither SCRIPT LOAD nor a start-up: a server that does not know the script gets its text.
 """
 
 import asyncio
@@ -21,24 +21,24 @@ _LASTING = (
     exceptions.BusyLoadingError,
     exceptions.MaxConnectionsError,
 )
-"""Kinds of `ConnectionError` that are not about a connection."""
+"""Kinds of `ConnectionError` that do not concern a connection."""
 
 
 _STARVED_S = 0.02
 _STARVED_TRIES = 2
-"""A burst of requests may keep the event loop from reading answers that are long there."""
+"""A burst of requests may keep the event loop from reading answers that arrived long ago."""
 
 
 def read_script(*names: str) -> str:
-    """Return the text of the scripts *names*, one behind the other."""
+    """Return the text of the scripts *names*, one after the other."""
     directory = files("service.adapters.redis") / "scripts"
     return "\n".join((directory / f"{name}.lua").read_text("utf-8") for name in names)
 
 
 class Script:
-    """Runs *text* over *client*; may run it again, so that it must mark what it has done.
+    """Runs *text* over *client*; may run it again, so the script must mark its work as done.
 
-    In a cluster it runs where the first key is, and all keys must be there.
+    In a cluster it runs on the server of the first key, and all keys must be there.
     """
 
     def __init__(self, client: Redis, text: str, *, timeout_s: float) -> None:
@@ -53,7 +53,7 @@ class Script:
         """Run it with *names* as KEYS and *arguments* as ARGV.
 
         Raises:
-            StateUnavailable: no answer, or none that is clear; it may have run.
+            StateUnavailable: no answer, or no clear one; it may have run.
         """
         with translated_errors():
             for _ in range(_STARVED_TRIES):

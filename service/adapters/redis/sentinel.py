@@ -1,7 +1,7 @@
-"""A client of whichever server is the primary, as the sentinels see it.
+"""A client of the current primary, as the sentinels see it.
 
 Failure behaviour: closed. A new connection asks the sentinels first; when they name another
-server than before, what is left of the old connections is closed. While they agree on no living
+server than before, the remaining old connections are closed. While they agree on no living
 primary, that is an error.
 """
 
@@ -16,7 +16,7 @@ from service.adapters.redis.url import Address
 
 
 class PrimaryPool(ServerPool):
-    """Connections to the primary *name*; owns *sentinels*, the clients of those who know it."""
+    """Connections to the primary *name*; owns *sentinels*, the clients of the sentinels."""
 
     def __init__(self, name: str, sentinels: list[ServerClient], **options: Any) -> None:
         super().__init__(**guide_connections(options, self._find))
@@ -25,7 +25,7 @@ class PrimaryPool(ServerPool):
         self._address: Address | None = None
 
     async def aclose(self) -> None:
-        """Close all, the sentinels' clients too."""
+        """Close all connections, the sentinels' clients too."""
         await super().aclose()
         for sentinel in self._sentinels:
             await sentinel.aclose()
@@ -45,7 +45,7 @@ class PrimaryPool(ServerPool):
             try:
                 address = await _ask(sentinel, self._name)
             except asyncio.CancelledError:
-                # Most likely it hangs, and has used up the caller's time: it shall not have the next one's.
+                # Most likely it hangs, and has used up the caller's time: it must not have the next one's.
                 self._put_last(sentinel)
                 raise
             except RedisError as failure:

@@ -1,4 +1,4 @@
-"""Clients of one server each, as this gateway wants them.
+"""Clients of one server each, with fixed times and no blind repeats.
 
 redis-py's defaults wait for minutes on a hung server, send a script again whose answer was lost,
 and stretch their time-outs to ten seconds when the server announces maintenance. Here every
@@ -19,11 +19,11 @@ from service.adapters.redis.connections import CANCELLABLE, PlainConnection, Tls
 from service.adapters.redis.url import Address
 
 Guide = Callable[[], Awaitable[Address]]
-"""Says where a new connection shall lead."""
+"""Returns the address for a new connection."""
 
 
 class ServerPool(BlockingConnectionPool):
-    """Connections with fixed times; *options* are redis-py's and win over ours."""
+    """Connections with fixed times; *options* are redis-py's and take precedence."""
 
     def __init__(self, *, timeout_s: float, connections: int, **options: Any) -> None:
         fixed: dict[str, Any] = {
@@ -44,11 +44,11 @@ class ServerPool(BlockingConnectionPool):
         try:
             self.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own
         except TypeError as error:
-            # Otherwise it would show at the first command, as a server that cannot be reached.
+            # Otherwise it would show at the first command, as an unreachable server.
             raise ValueError("The Redis URL has an option that redis-py does not know.") from error
 
     async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
-        """Tell having no connection to give from a server that does not answer."""
+        """Get a connection; tell an empty pool from a server that does not answer."""
         try:
             return await super().get_connection()  # type: ignore[no-untyped-call]  # redis-py's own
         except exceptions.ConnectionError as error:
@@ -72,17 +72,17 @@ class ServerClient(Redis):
             await self.leave()
             raise
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # redis-py takes answers apart without a look; whoever sent this speaks no Redis.
+            # redis-py parses answers without a check; the sender of this one speaks no Redis.
             raise exceptions.InvalidResponse("an answer that is none of Redis'") from error
 
     async def leave(self) -> None:
-        """Close all connections, those in use after their command, so that the next look up where to go."""
+        """Close all connections, those in use after their command, so that new ones find the right server."""
         await self.connection_pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
         await self.connection_pool.disconnect(inuse_connections=False)
 
 
 class GuidedConnection(PlainConnection):
-    """A connection that asks, each time it is opened, where it shall lead."""
+    """A connection that asks for its address each time it is opened."""
 
     def __init__(self, *, guide: Guide, **options: Any) -> None:
         super().__init__(**options)
@@ -90,7 +90,7 @@ class GuidedConnection(PlainConnection):
 
     async def _connect(self) -> None:
         self.host, self.port = await self._guide()
-        # Whatever the guide has learnt and told all connections to leave, this one is not there yet.
+        # The guide may have told all connections to leave; this one has not connected yet.
         self.reset_should_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
         await super()._connect()  # type: ignore[no-untyped-call]  # redis-py's own
 
@@ -100,7 +100,7 @@ class GuidedTlsConnection(GuidedConnection, TlsConnection):
 
 
 def guide_connections(options: dict[str, Any], guide: Guide) -> dict[str, Any]:
-    """Return *options* for connections that are led by *guide*."""
+    """Return *options* for connections whose addresses come from *guide*."""
     is_tls = options.get("connection_class") is SSLConnection
     return options | {
         "connection_class": GuidedTlsConnection if is_tls else GuidedConnection,

@@ -1,6 +1,6 @@
-"""What a server says of its cluster: CLUSTER SHARDS, or CLUSTER SLOTS where that is not to be had.
+"""Read a server's view of its cluster: CLUSTER SHARDS, or CLUSTER SLOTS where that is not available.
 
-Owns the forms of these answers and nothing of what is done with them.
+Owns the forms of these answers, not their use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -68,7 +68,7 @@ def _read_slots(row: Sequence[Any], asked: Address) -> Shard:
 
 
 def _host(name: object, asked: Address) -> str:
-    """A cluster that does not know its own names means the one it was asked by."""
+    """Return a node's host; a cluster that does not know its own names means the one it was asked by."""
     text = _text(name)
     return asked[0] if text in {"", "?"} else text
 

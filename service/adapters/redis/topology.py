@@ -1,8 +1,8 @@
-"""Which server of a cluster owns which slot, and the clients of these servers.
+"""Map the slots of a cluster to their servers, and hold the clients of these servers.
 
-Failure behaviour: whatever casts doubt on what is known (a redirection, a server that does not
-answer) makes the next caller ask again, and servers that are in doubt last. One caller asks; the
-others go on with the old map meanwhile. A slot whose only server has failed is nobody's.
+Failure behaviour: any sign of an outdated map (a redirection, a server that does not
+answer) makes the next caller ask again, and doubtful servers last. One caller asks; the
+others go on with the old map meanwhile. A slot whose only server has failed has no owner.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from service.adapters.redis.url import Address
 
 _SLOTS = 16384
 _PAUSE_S = 0.1
-"""Between two questions for the map, as long as there is an old one."""
+"""Pause between two questions for the map, as long as an old one exists."""
 
 
 class Topology:
-    """The map of one cluster, read from any of its servers; *seeds* are those to begin with."""
+    """The map of one cluster, read from any of its servers; it begins with *seeds*."""
 
     def __init__(
         self, seeds: Sequence[Address], *, is_tls: bool, open_server: Callable[[Address], ServerClient]
@@ -40,7 +40,7 @@ class Topology:
         """Return the server that owns *slot*.
 
         Raises:
-            ClusterDownError: none does, or the one that does has failed.
+            ClusterDownError: the slot has no owner, or its owner has failed.
         """
         await self._refresh()
         if slot not in self._owners:
@@ -49,7 +49,7 @@ class Topology:
         return self._owners[slot]
 
     async def find_any(self) -> Address:
-        """Return a server that lives as far as is known, each time another one."""
+        """Return a server that is believed to live, another one each time."""
         await self._refresh()
         return next(self._take_turns())
 
@@ -60,7 +60,7 @@ class Topology:
         return self._servers[address]
 
     def move(self, slot: int, address: Address) -> None:
-        """Take a server's word for it that *slot* has moved."""
+        """Accept a server's word that *slot* has moved."""
         self._owners[slot] = address
         self._is_stale = True
 
@@ -79,17 +79,17 @@ class Topology:
             await server.aclose()
 
     async def _refresh(self) -> None:
-        # With an old map, nobody waits for who is asking already, and nobody asks all the time.
+        # With an old map, callers neither wait for a question under way nor ask all the time.
         if not self._is_stale or (self._owners and (self._asking.locked() or _now_s() < self._pause_until_s)):
             return
         async with self._asking:
-            # Whom a first caller let wait needs to ask only if that one failed.
+            # Callers that waited for a first one need to ask only if that one failed.
             if self._owners and _now_s() < self._pause_until_s:
                 return
             try:
                 await self._ask_all()
             except RedisError:
-                # An old map is better than none: what is wrong with its servers, they will say themselves.
+                # An old map is better than none: its servers report their own faults.
                 if not self._owners:
                     raise
             finally:
@@ -112,7 +112,7 @@ class Topology:
         raise failures[-1]
 
     def _take_turns(self) -> Iterator[Address]:
-        """Yield addresses, those in doubt last; each goes to the end of the list when its turn comes."""
+        """Yield addresses, doubtful ones last; each goes to the end of the list when its turn comes."""
         for address in sorted(self._known, key=self._doubted.__contains__):
             self._known.remove(address)
             self._known.append(address)

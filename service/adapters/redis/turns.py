@@ -1,7 +1,7 @@
-"""Which process sweeps the store, and how far it has come: a lease and a hash in Redis.
+"""Take turns at sweeping the store, and record its progress: a lease and a hash in Redis.
 
-The lease only saves work: two that sweep at once do the same harmless thing twice.
-Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`, and nobody's turn.
+The lease only saves work: two sweeps at once do the same harmless work twice.
+Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`, and no turn.
 """
 
 from redis.asyncio import Redis

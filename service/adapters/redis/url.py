@@ -1,4 +1,4 @@
-"""What `GATEWAY_REDIS_URL` says: one server, a primary that sentinels know, or a cluster.
+"""Parse `GATEWAY_REDIS_URL`: one server, a primary that sentinels know, or a cluster.
 
 Several hosts stand in one URL, divided by commas, which no URL library reads; each is read as a
 URL of its own, so that user, password, TLS options and database mean the same everywhere.
@@ -29,10 +29,10 @@ _PORTS = {"server": 6379, "sentinel": 26379, "cluster": 6379}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisUrl:
-    """Where to connect and how.
+    """The addresses and options of a connection.
 
     *options* are redis-py's for a connection, without host and port unless the kind is "server";
-    *sentinel_options* are those for asking sentinels, and *primary* is the name they know it by.
+    *sentinel_options* are those for asking sentinels, and *primary* is its name among them.
     """
 
     kind: Kind
@@ -46,7 +46,7 @@ def parse_redis_url(url: str) -> RedisUrl:
     """Read *url*.
 
     Raises:
-        ValueError: it has no scheme of `SCHEMES`, or lacks or has what that scheme must have or lack.
+        ValueError: it has no scheme of `SCHEMES`, or a part that this scheme lacks or must not have.
     """
     scheme, _, rest = url.partition("://")
     kind = _KINDS.get(scheme)
@@ -78,7 +78,7 @@ def parse_redis_url(url: str) -> RedisUrl:
 
 
 def places_of(url: str) -> str:
-    """Return where *url* leads, as a person would name it: hosts and ports, or a path; never credentials."""
+    """Return the places in *url* for a person: hosts and ports, or a path; never credentials."""
     where = parse_redis_url(url)
     if where.kind != "server":
         return ", ".join(_place(host, port) for host, port in where.addresses)
@@ -96,7 +96,7 @@ def _read(url: str) -> dict[str, Any]:
     try:
         return dict(parse_url(url))
     except ValueError:
-        # Its own words quote what could not be read, which may be a part of a password.
+        # Its own words quote the unreadable part, which may belong to a password.
         raise ValueError(
             "A host, port, database or option in it cannot be read: it is host:port, with a port of 1 to 65535, "
             "and '%40', '%2F' and '%2C' stand for '@', '/' and ',' in a password."
@@ -104,7 +104,7 @@ def _read(url: str) -> dict[str, Any]:
 
 
 def _take_sentinel_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Sentinels have users of their own, but share the TLS of the servers they watch."""
+    """Take the options of sentinels, which have users of their own but share the TLS of the servers they watch."""
     own = {
         name: options.pop(f"sentinel_{name}")
         for name in ("username", "password")

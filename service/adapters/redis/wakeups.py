@@ -1,8 +1,8 @@
 """News of made images from other processes, over Redis publish/subscribe.
 
 Failure behaviour: open. While disconnected, news is lost and waiters poll; this
-only connects again, with a pause. A server that is silent for long is asked whether it is there.
-In a cluster any server will do, since what one publishes all of them pass on.
+only connects again, with a pause. A server that is silent for long gets a ping.
+In a cluster any server will do, since all of them pass messages on.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _PAUSE_S = 0.5
 
 
 class RedisWakeups:
-    """Implements `ports.processes.Wakeups`; skips what *process* itself published.
+    """Implements `ports.processes.Wakeups`; skips messages of *process* itself.
 
     A server that says nothing for twice *silence_s* is left for another.
     """
@@ -49,7 +49,7 @@ class RedisWakeups:
             try:
                 message = await subscription.get_message(timeout=self._silence_s)
             except exceptions.ConnectionError:
-                # By now redis-py has subscribed anew, if it could; what comes meanwhile waits there.
+                # By now redis-py has subscribed again, if it could; messages wait there meanwhile.
                 if not _is_connected(subscription):
                     raise
                 await asyncio.sleep(_PAUSE_S)
@@ -72,7 +72,7 @@ class RedisWakeups:
                 return []
             return [(str(news["pool"]), int(index)) for index in news["indices"]]
         except (LookupError, TypeError, ValueError):
-            # Not ours: whoever may publish on the channel must not end the listening.
+            # Not from a gateway: a foreign publisher on the channel must not end the listening.
             return []
 
 

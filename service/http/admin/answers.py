@@ -1,4 +1,4 @@
-"""The answer that admins get from several routes: word that something is gone."""
+"""Confirm a removal, for several admin routes."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 
 class Removed(BaseModel):
-    """What is gone."""
+    """The confirmation of a removal."""
 
     object: str
     id: str

@@ -1,4 +1,4 @@
-"""`/admin/audit`: what admins did, read and never changed. 503 while it cannot be read."""
+"""`/admin/audit`: the acts of admins, read and never changed. 503 while they cannot be read."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ router = make_router()
 
 
 class AuditLine(BaseModel):
-    """One act: who (a key id, `bootstrap` or `command line`) did what to what, when."""
+    """One act: the actor (a key id, `bootstrap` or `command line`), the act, its target and its time."""
 
     at: int
     who: str

@@ -1,4 +1,4 @@
-"""`/admin/cache`: what is kept, counted and purged."""
+"""`/admin/cache`: count and purge stored images."""
 
 import re
 from typing import Literal
@@ -19,7 +19,7 @@ router = make_router()
 
 
 class TeamCache(BaseModel):
-    """What one team keeps."""
+    """The stored images of one team."""
 
     object: Literal["team_cache"] = "team_cache"
     team: str
@@ -31,14 +31,14 @@ class TeamCache(BaseModel):
 
 
 class TeamCacheList(BaseModel):
-    """What every team keeps. Bytes that two teams share are counted for each."""
+    """The stored images of every team. Bytes that two teams share are counted for each."""
 
     object: Literal["list"] = "list"
     data: list[TeamCache]
 
 
 class PurgeResult(BaseModel):
-    """What was purged, or would be."""
+    """The images purged, or matched by a dry run."""
 
     object: Literal["purge"] = "purge"
     images: int
@@ -119,7 +119,7 @@ def _answer(purged: Purged, *, dry_run: bool) -> PurgeResult:
 
 
 def _read_marks(request: Request) -> dict[str, str]:
-    """Return the query; an empty mark is none, and a slip must not purge more."""
+    """Return the query; an empty mark counts as absent, and a slip must not purge more."""
     query = read_query(request, _PURGE_NAMES)
     empty = next((name for name in request.query_params if name not in query), None)
     if empty is not None:

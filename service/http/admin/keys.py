@@ -1,4 +1,4 @@
-"""`/admin/keys`: made, listed and revoked; only the answer to its creation shows a key."""
+"""`/admin/keys`: create, list and revoke; only the answer to its creation shows a key."""
 
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ class CreateKeyRequest(BaseModel):
 
 
 class Key(BaseModel):
-    """What is known of a key. Only the answer to its creation holds the key itself, in `key`."""
+    """The record of a key. Only the answer to its creation holds the key itself, in `key`."""
 
     object: Literal["api_key"] = "api_key"
     id: str

@@ -1,4 +1,4 @@
-"""`/admin/people`: erased on request."""
+"""`/admin/people`: erase a person on request."""
 
 from typing import Literal
 
@@ -11,7 +11,7 @@ router = make_router()
 
 
 class ErasedPerson(BaseModel):
-    """What was erased of a person; `user` is the hash that stood for them."""
+    """The data erased of a person; `user` is the hash that stood for them."""
 
     object: Literal["erased_person"] = "erased_person"
     user: str

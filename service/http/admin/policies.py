@@ -1,4 +1,4 @@
-"""`/admin/policies`: made, replaced, removed and listed."""
+"""`/admin/policies`: create, replace, remove and list."""
 
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ router = make_router()
 
 
 class PutPolicyRequest(BaseModel):
-    """Body of `PUT /admin/policies/{name}`; replaces what is there. 0 and what is left out: no such limit."""
+    """Body of `PUT /admin/policies/{name}`; replaces the policy. 0 or a missing field means no such limit."""
 
     model_config = ConfigDict(extra="forbid")
 

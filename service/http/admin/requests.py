@@ -1,4 +1,4 @@
-"""What every request of an admin has: a place, a sender, a small body in JSON, and what it works on."""
+"""Share the parts of every admin request: the router, the use case, the admin's name and a small JSON body."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ MAX_BODY_BYTES = 64 * 1024
 def make_router() -> APIRouter:
     """Return a router for one kind of thing.
 
-    Not to be included in another one: metrics name a route by the path it was made with,
-    which a prefix that is added later is no part of.
+    Do not include it in another router: metrics name a route by the path it was made with,
+    which lacks a prefix added later.
     """
     return APIRouter(
         prefix="/admin",
@@ -28,18 +28,18 @@ def make_router() -> APIRouter:
 
 
 def administration_of(request: Request) -> Administration:
-    """Return the use case that most of them call."""
+    """Return the use case that most admin routes call."""
     return services_of(request.scope).administration
 
 
 def name_of_admin(request: Request) -> str:
-    """Return how the audit names the admin: the operator's own key has no id."""
+    """Return the admin's name for the audit: the operator's own key has no id."""
     key_id: str | None = request.scope["state"]["identity"].key_id
     return key_id or "bootstrap"
 
 
 async def read_fields(request: Request, schema: type[BaseModel]) -> dict[str, Any]:
-    """Return the fields of a body that are given and are not null; raises `InvalidOrder`."""
+    """Return the fields of a body that are given and not null; raises `InvalidOrder`."""
     return parse_json_request(await read_small_body(request), schema)
 
 
@@ -51,6 +51,6 @@ async def read_small_body(request: Request) -> bytes:
 
 
 def body_of(schema: type[BaseModel]) -> dict[str, Any]:
-    """Return how the OpenAPI document describes a body of *schema*."""
+    """Describe a body of *schema* for the OpenAPI document."""
     content = {"application/json": {"schema": inline_schema(schema)}}
     return {"requestBody": {"required": True, "content": content}}

@@ -1,7 +1,7 @@
-"""`/admin`, for callers with the role `admin`: a module for each thing that is administered.
+"""`/admin`, for callers with the role `admin`: one module for each administered thing.
 
-Each translates and calls a use case; `access.py` has let nobody else in. Their request
-models are the admins' own: no field of them is known to any other route.
+Each translates and calls a use case; `access.py` has refused all other callers. The request
+models belong to the admin routes: no other route knows any of their fields.
 """
 
 from service.http.admin import audit, cache, keys, people, policies, teams, usage

@@ -1,4 +1,4 @@
-"""`/admin/teams`: made, changed, closed, opened again and listed."""
+"""`/admin/teams`: create, change, close, reopen and list."""
 
 from typing import Literal
 
@@ -21,7 +21,7 @@ router = make_router()
 
 
 class PutTeamRequest(BaseModel):
-    """Body of `PUT /admin/teams/{name}`. What is left out stays as it is."""
+    """Body of `PUT /admin/teams/{name}`. Missing fields keep their values."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -66,7 +66,7 @@ async def put_team(request: Request, name: str) -> TeamEntry:
     """Make a team, or change what is given."""
     body = await read_small_body(request)
     fields = parse_json_request(body, PutTeamRequest)
-    # An explicit null says something here, unlike in an order.
+    # An explicit null has a meaning here, unlike in an order.
     fields |= dict.fromkeys(orjson.loads(body).keys() & {"policy", "user_policy"} - fields.keys())
     if "closed" in fields:
         fields["is_closed"] = fields.pop("closed")

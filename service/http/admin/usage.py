@@ -1,4 +1,4 @@
-"""`/admin/usage`: what was spent, by whom, as JSON or as a table for a spreadsheet."""
+"""`/admin/usage`: spending by team, user and model, as JSON or as a table for a spreadsheet."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Literal

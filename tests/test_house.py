@@ -1,0 +1,27 @@
+"""Hold the rules of the house that ruff does not know."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.processes import REPOSITORY
+
+QUESTION_WORDS = {"what", "who", "whom", "whose", "where", "whether", "which", "how", "why", "when"}
+
+
+def question_openers(path: Path) -> Iterator[str]:
+    """Yield the place of each docstring in the file that opens with a question word."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            words = (ast.get_docstring(node) or "").split(maxsplit=1)
+            if words and words[0].strip(".,:;'").lower() in QUESTION_WORDS:
+                yield f"{path.relative_to(REPOSITORY)}:{node.body[0].lineno}"
+
+
+def test_no_docstring_of_the_service_opens_with_a_question_word() -> None:
+    modules = sorted((REPOSITORY / "service").rglob("*.py"))
+
+    found = [place for path in modules for place in question_openers(path)]
+
+    assert modules
+    assert found == []
