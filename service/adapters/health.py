@@ -17,6 +17,8 @@ _WORDS = {
     FailureKind.BROKEN: "failing",
 }
 """The provider's condition after a failure; other failures do not change it."""
+_UNSEEN = ("unknown", "unreachable")
+"""Conditions that a free check may end; after a call that failed, only a call tells more."""
 _UNCHECKED = "It lists no models for this key, so only a call tells whether it takes the key."
 
 
@@ -31,7 +33,7 @@ class ProviderHealth:
     @property
     def needs_check(self) -> bool:
         """Tell if a free check can add information: a key that a call was refused with stays refused."""
-        return self.condition.word in ("unknown", "unreachable", "failing")
+        return self.condition.word in _UNSEEN
 
     def record(self, fact: TelemetryFact) -> None:
         """Implement `Telemetry.record`."""
@@ -45,7 +47,7 @@ class ProviderHealth:
                     self._turn(_WORDS[failure.kind], failure.advice)
             case AttemptMade():
                 self._turn("ok")
-            case ProviderChecked():
+            case ProviderChecked() if self.needs_check:
                 self._turn("ok", "" if fact.is_sure else _UNCHECKED)
             case _:
                 pass

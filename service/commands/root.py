@@ -49,9 +49,11 @@ def load(name: str) -> Any:
     # Modules stay for good. Searching them for garbage while they are made, and again at the end of the
     # process, finds none and costs a quarter of a command.
     gc.disable()
-    module = import_module(f"service.commands.{name}")
-    gc.freeze()
-    gc.enable()
+    try:
+        module = import_module(f"service.commands.{name}")
+        gc.freeze()
+    finally:
+        gc.enable()
     return get_command(module.app)
 
 

@@ -33,7 +33,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+_CODE = re.compile(r"(?!(?:\D*\d){4})[A-Za-z][A-Za-z0-9_]{0,39}")
 
 
 class Billing(StrEnum):
@@ -100,7 +100,7 @@ class CallFailure:
 
 
 def loggable_code(code: str | None) -> str | None:
-    """Return *code* if it has the form of one: a provider may send anything."""
+    """Return *code* if it has the form of one, which no key has: a provider may send anything."""
     return code if code is None or _CODE.fullmatch(code) else "other"
 
 

@@ -91,8 +91,9 @@ class _Server(uvicorn.Server):
         try:
             yield
         finally:
+            # It stops already; the children that stop after it must not be cut off.
             for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
+                loop.add_signal_handler(number, lambda: None)
 
     def _stop(self) -> None:
         runner: OrderRunner | None = getattr(self._app.state, "runner", None)

@@ -64,7 +64,8 @@ def read_file(path: Path) -> FileConfig:
             for problem in error.errors()
         )
         raise SettingsError("\n".join(lines)) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # tomllib also refuses what is too deep, or a number with too many digits, as Python does.
         raise SettingsError(f"{path}: {error}") from error
     for team, entry in config.teams.items():
         for field in ("policy", "user_policy"):

@@ -209,8 +209,15 @@ class Settings(BaseSettings):
     @field_validator("openai_api_key")
     @classmethod
     def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().isprintable():
-            raise ValueError("must be one line without control characters")
+        if value is not None and not _fits_header(value.get_secret_value()):
+            raise ValueError("must be one line of ASCII characters")
+        return value
+
+    @field_validator("openai_org_id", "openai_project_id")
+    @classmethod
+    def _check_header(cls, value: str | None) -> str | None:
+        if value is not None and not _fits_header(value):
+            raise ValueError("must be one line of ASCII characters")
         return value
 
     @field_validator("public_url")
@@ -337,3 +344,7 @@ class Settings(BaseSettings):
     def provider_url(self) -> str:
         """Base URL of the provider, as the SDKs understand it."""
         return self.openai_base_url or _OPENAI_URL
+
+
+def _fits_header(value: str) -> bool:
+    return value.isascii() and value.isprintable()

@@ -114,3 +114,12 @@ def test_a_refused_key_is_not_made_well_by_looking_again(health: ProviderHealth)
     assert not health.needs_check
     health.record(attempt(failure(FailureKind.UNREACHABLE)))
     assert health.needs_check
+
+
+def test_a_free_check_does_not_end_what_a_call_met(health: ProviderHealth) -> None:
+    health.record(attempt(failure(FailureKind.OVERLOADED)))
+
+    health.record(checked())
+
+    assert health.condition.word == "failing"
+    assert not health.needs_check

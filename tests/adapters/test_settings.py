@@ -787,3 +787,10 @@ def test_the_example_of_ones_own_model_is_accepted(load: Load) -> None:
     check_settings(settings)
 
     assert list(settings.file.models) == ["my-model", "dall-e-3"]
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"])
+@pytest.mark.parametrize("value", ["sk-abcdefgh\u201d", "a\nb: c"])
+def test_what_no_header_can_carry_is_refused_at_the_start(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name}: must be one line of ASCII characters"):
+        load_settings({"OPENAI_API_KEY": "sk-ours", name: value})

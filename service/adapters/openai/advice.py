@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from service.adapters.openai.failures import NO_TLS
-from service.adapters.openai.redaction import without
+from service.adapters.openai.redaction import hide_secrets, redact, repeats
 from service.domain.errors import CallFailure, FailureKind, loggable_code
 
-_OUR_WORDS = (FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.BROKEN)
+_WITHOUT_WORDS = (FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.BROKEN)
 """Failures whose cause is not the provider's words."""
 _VERSION = re.compile(r"v\d\w*")
 
@@ -89,13 +89,24 @@ _TLS = (
 
 
 def explain(failure: CallFailure, url: str, *, secrets: Sequence[str], prompt: str = "") -> CallFailure:
-    """Return *failure* with its advice, and with a cause that holds none of *secrets* and nothing of *prompt*."""
+    """Return *failure* with its advice, and nothing in it that holds one of *secrets*.
+
+    What a log shows of it, cause and code, repeats no part of *prompt* either.
+    """
+    failure = replace(
+        failure,
+        message=hide_secrets(failure.message, secrets),
+        code=failure.code and hide_secrets(failure.code, secrets),
+        type=failure.type and hide_secrets(failure.type, secrets),
+        param=failure.param and hide_secrets(failure.param, secrets),
+    )
     if failure.is_callers_own:
         return replace(failure, cause="")
-    cause = failure.cause
-    if failure.kind not in _OUR_WORDS:
-        cause = without(cause, secrets=secrets, prompt=prompt)
-    return replace(failure, cause=cause, advice=_advise(failure, url))
+    if failure.code and repeats(failure.code, prompt):
+        failure = replace(failure, code=None)
+    if failure.kind not in _WITHOUT_WORDS:
+        failure = replace(failure, cause=redact(failure.cause, secrets=secrets, prompt=prompt))
+    return replace(failure, advice=_advise(failure, url))
 
 
 def names_version(url: str) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import httpx
 
-from service.adapters.openai.redaction import hide_keys, redact
+from service.adapters.openai.redaction import hide_keys
 from service.domain.errors import Billing, CallFailure, FailureKind
 
 NO_TLS = "no TLS"
@@ -133,7 +133,7 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
         param=_text(error.get("param")),
         retry_after_s=_retry_after_s(headers),
         details={key: value for key, value in error.items() if key not in _KNOWN_FIELDS},
-        cause="" if row.kind in _CALLERS_OWN else redact(error["message"]),
+        cause=error["message"],
     )
 
 

@@ -1,11 +1,19 @@
 """Make a provider's words safe for a log: they may echo a key or a prompt."""
 
+import html
 import re
+import unicodedata
 from collections.abc import Sequence
+from urllib.parse import unquote
 
 HIDDEN = "[hidden]"
 _MOST_CHARACTERS = 300
-_SHARED_CHARACTERS = 12
+_MOST_READ = 4000
+_MOST_MATCHED = 600
+"""Patterns take time with the square of it."""
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_SHARED_LETTERS = 10
+_SHARED_CHARACTERS = 4
 """A run of this length that the prompt shares counts as a part of it."""
 _SHORTEST_SECRET = 8
 _KEY_LIKE = re.compile(
@@ -25,26 +33,37 @@ def hide_keys(text: str) -> str:
     return _KEY.sub(HIDDEN, text)
 
 
-def redact(text: str) -> str:
-    """Return *text* on one bounded line, without anything that looks like a key."""
-    line = "".join(each if each.isprintable() else " " for each in text[:2000])
-    return _KEY_LIKE.sub(HIDDEN, line)[:_MOST_CHARACTERS]
-
-
-def without(text: str, *, secrets: Sequence[str], prompt: str) -> str:
-    """Return *text* without *secrets*, and nothing if it repeats a part of *prompt*."""
+def hide_secrets(text: str, secrets: Sequence[str]) -> str:
+    """Return *text* without *secrets*; short ones are words."""
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, HIDDEN)
-    return "" if _repeats(_plain(text), _plain(prompt)) else text
+    return text
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+def redact(text: str, *, secrets: Sequence[str] = (), prompt: str = "") -> str:
+    """Return *text* on one bounded line, without *secrets* and anything that looks like a key.
+
+    It is empty if *text* repeats a part of *prompt*, in whatever spelling.
+    """
+    # Secrets first: what a pattern or the bound had cut would not be found any more.
+    text = hide_secrets(text[:_MOST_READ], secrets)[:_MOST_MATCHED]
+    if repeats(text, prompt):
+        return ""
+    line = "".join(each if each.isprintable() else " " for each in text)
+    return _KEY_LIKE.sub(HIDDEN, line)[:_MOST_CHARACTERS]
 
 
-def _repeats(text: str, prompt: str) -> bool:
-    if len(prompt) < _SHARED_CHARACTERS:
-        return bool(prompt) and prompt in text
-    runs = range(len(text) - _SHARED_CHARACTERS + 1)
-    return any(text[at : at + _SHARED_CHARACTERS] in prompt for at in runs)
+def repeats(text: str, prompt: str) -> bool:
+    """Tell if *text* and *prompt* share a run of letters and digits, whatever is between them."""
+    said, asked = _letters(text), _letters(prompt)
+    # A few Chinese characters are a phrase.
+    shared = _SHARED_LETTERS if asked.isascii() else _SHARED_CHARACTERS
+    if len(asked) < shared:
+        return bool(asked) and asked in said
+    return any(said[at : at + shared] in asked for at in range(len(said) - shared + 1))
+
+
+def _letters(text: str) -> str:
+    spelt = html.unescape(unquote(_ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)))
+    return "".join(each for each in unicodedata.normalize("NFKC", spelt).casefold() if each.isalnum())

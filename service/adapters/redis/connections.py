@@ -13,7 +13,10 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 
 
 class CancellableSends(AbstractConnection):
-    """Sends within `asyncio.timeout` instead, in the same time."""
+    """Sends within `asyncio.timeout` instead.
+
+    One send at a time on a connection, as its pool and the subscription see to.
+    """
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True

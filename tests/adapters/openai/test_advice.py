@@ -28,6 +28,11 @@ def envelope(message: str, **fields: object) -> bytes:
             "OPENAI_API_KEY was refused (401 invalid_api_key)",
         ),
         (401, envelope("Bad key.", code="sk-ours"), "OPENAI_API_KEY was refused (401 other)"),
+        (
+            401,
+            envelope("Bad key.", code="abcdef0123456789abcdef0123456789"),
+            "OPENAI_API_KEY was refused (401 other)",
+        ),
         (403, envelope("No."), "The provider does not let this key make images (403)"),
         (
             404,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.adapters.openai.redaction import HIDDEN, hide_keys, redact, without
+from service.adapters.openai.redaction import HIDDEN, hide_keys, redact
 
 RANDOM = "Zm9vYmFyYmF6cXV4MTIz"
 
@@ -54,7 +54,7 @@ def test_it_is_one_bounded_line_that_no_terminal_obeys() -> None:
 
 
 def test_the_secrets_in_use_are_hidden_whatever_they_look_like() -> None:
-    told = without("no account for correct horse", secrets=["correct horse", "no"], prompt="")
+    told = redact("no account for correct horse", secrets=["correct horse", "no"])
 
     assert told == f"no account for {HIDDEN}"
 
@@ -66,14 +66,20 @@ def test_the_secrets_in_use_are_hidden_whatever_they_look_like() -> None:
         ("Cannot draw 'A HERON\n  at dusk'", "a heron at dusk by the lake, in oil"),
         ("Cannot draw '... heron at dusk, in ...'", "a heron at dusk, in oil, for the annual report"),
         ("Cannot draw 'heron'", "heron"),
+        ("Cannot draw a%20heron%20at%20dusk", "a heron at dusk"),
+        (r"Cannot draw \u0061 heron \u0061t dusk", "a heron at dusk"),
+        ("Cannot draw a &#104;eron at dusk", "a heron at dusk"),
+        ("Cannot draw a h e r o n a t d u s k", "a heron at dusk"),
+        ("Cannot draw " + "".join(chr(ord(letter) + 0xFEE0) for letter in "aheronatdusk"), "a heron at dusk"),
+        ("Cannot draw '一只白色的暹罗猫坐…'", "一只白色的暹罗猫坐在窗台上"),
     ],
 )
 def test_words_that_repeat_some_of_a_prompt_are_not_told_at_all(said: str, prompt: str) -> None:
-    assert without(said, secrets=[], prompt=prompt) == ""
+    assert redact(said, prompt=prompt) == ""
 
 
 def test_words_that_repeat_nothing_of_a_prompt_are_told() -> None:
-    assert without("Quota exceeded", secrets=[], prompt="a heron at dusk") == "Quota exceeded"
+    assert redact("Quota exceeded", prompt="a heron at dusk") == "Quota exceeded"
 
 
 @pytest.mark.parametrize(
@@ -86,3 +92,24 @@ def test_words_that_repeat_nothing_of_a_prompt_are_told() -> None:
 )
 def test_a_caller_is_told_everything_but_keys(said: str, told: str | None) -> None:
     assert hide_keys(said) == (told or said)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWJqIjoiYWxhZGRpbiJ9.SflKxwRJSMeKKFQTfwpMeJfXq",
+        "company/team/0123456789abcdefghij/tail-secret",
+    ],
+)
+@pytest.mark.parametrize("before", ["", "word " * 57])
+def test_no_part_of_a_key_in_use_is_left(key: str, before: str) -> None:
+    told = redact(f"{before}Invalid token: {key}", secrets=[key])
+
+    assert "tail" not in told
+    assert "SflK" not in told
+    assert "team" not in told
+
+
+@pytest.mark.parametrize("said", ["x*" * 1000, ("a" * 30 + "..") * 66, "-".join("ab" * 1000)])
+def test_what_is_made_to_take_long_is_read_in_part(said: str) -> None:
+    assert len(redact(said * 100)) <= 300
