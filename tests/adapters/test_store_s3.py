@@ -17,6 +17,8 @@ from tests.adapters.stored import become_writable, collect, name_of
 from tests.fakes.telemetry import FakeTelemetry
 from tests.s3_server import BUCKET, READER, REGION, S3Server
 
+pytestmark = pytest.mark.slow
+
 PICTURE = bytes(range(256)) * 10_000
 SHORT = StoreTimeouts(connect_s=0.5, request_s=0.5, operation_s=60.0, probe_s=0.5)
 NAME = name_of(PICTURE)

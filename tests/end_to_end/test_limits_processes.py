@@ -121,6 +121,7 @@ def gateways(
         yield [a, b]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("redis")
 async def test_two_gateways_make_exactly_what_a_user_may_have(
     gateways: list[Gateway], sandbox: SandboxHandle

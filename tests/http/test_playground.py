@@ -107,6 +107,7 @@ def test_test_images_show_no_price(office: Office) -> None:
     assert seen["said"].endswith(", test images, nothing charged")
 
 
+@pytest.mark.slow
 def test_a_price_that_is_not_known_is_said_to_be(tmp_path: Path, journal: SandboxJournal) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text('[models."gpt-image-2"]\nprice = false\n')

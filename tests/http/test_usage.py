@@ -137,6 +137,7 @@ def test_days_can_be_chosen(office: Office) -> None:
     assert len(until_now["data"]) == 1
 
 
+@pytest.mark.slow
 def test_without_redis_it_is_a_503_and_no_guess(tmp_path: Path) -> None:
     with (
         run_valkey(port=0) as valkey,
@@ -166,6 +167,7 @@ async def test_limits_that_cannot_be_read_are_no_guess(office: Office) -> None:
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "state_unavailable")
 
 
+@pytest.mark.slow
 def test_in_open_mode_it_is_of_whoever_the_request_names(tmp_path: Path) -> None:
     with (
         run_gateway(tmp_path) as gateway,

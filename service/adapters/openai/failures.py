@@ -24,7 +24,6 @@ _OURS = {
 }
 """Messages for failures that are not the caller's: without any of the provider's own words."""
 _MOST_CAUSE = 300
-_CALLERS_OWN = (FailureKind.REFUSED, FailureKind.INVALID)
 _KNOWN_FIELDS = ("message", "type", "param", "code")
 
 
