@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from service.commands.root import HELPS, cli, load
 from service.serve.interrupts import run_interruptible
 from tests.oracles import numbers
-from tests.processes import REPOSITORY, Valkey
+from tests.processes import REPOSITORY, Valkey, run_valkey
 from tests.shell import Shell
 
 TIMED = (sys.executable, "-X", "importtime")
@@ -72,10 +72,17 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path / "data", (("GATEWAY_PORT", "0"),))
 
 
+@pytest.fixture(scope="module")
+def unused_valkey() -> Iterator[Valkey]:
+    """A Valkey that no gateway has left a check of its secrets in."""
+    with run_valkey() as server:
+        yield server
+
+
 @pytest.fixture
-def beside(tmp_path: Path, valkey: Valkey) -> Shell:
+def beside(tmp_path: Path, unused_valkey: Valkey) -> Shell:
     """Beside gateways that share a Valkey."""
-    given = {"GATEWAY_REDIS_URL": valkey.url, "GATEWAY_SECRETS": "a-secret-of-these-tests"}
+    given = {"GATEWAY_REDIS_URL": unused_valkey.url, "GATEWAY_SECRETS": "a-secret-of-these-tests"}
     return Shell(tmp_path, tuple(given.items()))
 
 
