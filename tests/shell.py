@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,10 +39,12 @@ class Shell:
         )
         return Done(result.exit_code, result.stdout, result.stderr)
 
-    def start(self, *words: str) -> "subprocess.Popen[str]":
+    def start(
+        self, *words: str, program: Sequence[str] = (sys.executable, "-m", "service")
+    ) -> "subprocess.Popen[str]":
         """Start a command in a process of its own."""
         return subprocess.Popen(
-            [sys.executable, "-m", "service", *words],
+            [*program, *words],
             env=self.environment(),
             cwd=REPOSITORY,
             stdin=subprocess.PIPE,

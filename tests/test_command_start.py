@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from service.commands.root import HELPS, cli, load
 from service.serve.interrupts import run_interruptible
 from tests.oracles import numbers
-from tests.processes import REPOSITORY, Valkey, run_valkey
+from tests.processes import Valkey, run_valkey
 from tests.shell import Shell
 
 TIMED = (sys.executable, "-X", "importtime")
@@ -87,15 +87,7 @@ def beside(tmp_path: Path, unused_valkey: Valkey) -> Shell:
 
 
 def start(shell: Shell, *words: str, entry: tuple[str, ...] = MODULE) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [*TIMED, *entry, *words],
-        env=shell.environment(),
-        cwd=REPOSITORY,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return shell.start(*words, program=(*TIMED, *entry))
 
 
 def module_of(line: str) -> str:

@@ -28,7 +28,10 @@ _SECRETS = (
 _OTHERS = (*(f"{name.upper()}_FILE" for name in _SECRETS), "URL", "KEY")
 """Variables that are no settings: files of secrets, and those `image-gateway generate` reads."""
 
-_PROVIDER = ("OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID")
+_PROVIDER = (
+    "OPENAI_API_KEY_FILE",
+    *(name.upper() for name in Settings.model_fields if name.startswith("openai_")),
+)
 _OLD_NAMES = {
     "OPENAI_API_BASE": "OPENAI_BASE_URL",
     "OPENAI_KEY": "OPENAI_API_KEY",
