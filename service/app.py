@@ -15,7 +15,7 @@ from service.http.document import add_security
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import RequestScope
 from service.settings.variables import Settings
-from service.wiring.ground import Surroundings
+from service.wiring.process import Surroundings
 from service.wiring.services import open_services
 
 _DESCRIPTION = """

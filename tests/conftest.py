@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from redis.asyncio import Redis
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from tests.http.house import House
 from tests.http.offices import Office, open_office
 from tests.processes import Gateway, Valkey, run_gateway, run_valkey

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from service.settings.environment import load_settings
-from service.wiring.ground import Surroundings, open_ground
 from service.wiring.notices import greet_redis
+from service.wiring.process import Surroundings, open_ground
 from tests.fakes.telemetry import FakeTelemetry
 from tests.http.house import until
 from tests.http.offices import Office, open_office

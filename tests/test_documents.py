@@ -12,12 +12,12 @@ from typing import get_args, get_type_hints
 import orjson
 import pytest
 
-from service.adapters.prometheus import PrometheusMetrics
-from service.adapters.redis.client import REASONS
+from service.adapters.redis.client.client import REASONS
+from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.domain.callers import Resource
 from service.domain.errors import Billing, FailureKind, StateUnavailable
 from service.domain.images import Realm, Source
-from service.gateway.audit import Act
+from service.gateway.accounts.audit import Act
 from service.ports.telemetry import (
     Crashed,
     ImageForgotten,
@@ -35,8 +35,11 @@ from tests.processes import REPOSITORY
 from tests.settings_page import NESTED, NOT_VARIABLES, TABLES, write_page
 
 LEADING: dict[tuple[str, str | int], tuple[str, list[tuple[str, str | int]]]] = {
-    ("StateFailed", "operation"): ("service/gateway/state.py", [("_try", 0), ("_fail", 0)]),
-    ("ImageForgotten", "reason"): ("service/gateway/retention.py", [("_forget", 2), ("_forget_old", 2)]),
+    ("StateFailed", "operation"): ("service/gateway/admission/shared.py", [("_try", 0), ("_fail", 0)]),
+    ("ImageForgotten", "reason"): (
+        "service/gateway/images/retention.py",
+        [("_forget", 2), ("_forget_old", 2)],
+    ),
 }
 """Where a value of a label is written down, if not where the fact is made: a module, calls, and their argument."""
 PASSED_ON = {

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.store_advice import advise, place_of
+from service.adapters.storage.troubleshooting import advise, place_of
 from service.serve.greeting import write_greeting
 from service.settings.environment import load_settings
-from service.wiring.ground import Surroundings
+from service.wiring.process import Surroundings
 
 SECRET = "0123456789abcdef"
 

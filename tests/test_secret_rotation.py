@@ -9,14 +9,14 @@ import pytest
 from redis.asyncio import Redis
 
 from service.domain.errors import Unauthenticated
-from service.gateway.administration import Administration, NewKey
+from service.gateway.accounts.administration import Administration, NewKey
 from service.settings.environment import load_settings
+from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration
-from service.wiring.callers import make_callers
 from service.wiring.commands import open_administration
-from service.wiring.ground import Ground, Surroundings, open_ground
 from service.wiring.images import make_links
 from service.wiring.notices import greet_redis
+from service.wiring.process import Ground, Surroundings, open_ground
 from tests.fakes.telemetry import FakeTelemetry
 from tests.processes import Valkey
 

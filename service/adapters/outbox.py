@@ -19,8 +19,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from service.ports.admission import Settlement
 from service.ports.clock import Clock
-from service.ports.state import Settlement
 
 _SETTLEMENT = TypeAdapter(Settlement)
 _WHOLE, _FORETOLD = ".json", ".foretold"
@@ -31,7 +31,7 @@ _Images = Mapping[Path, frozenset[tuple[str, str]]]
 
 
 class FileOutbox:
-    """Implements `ports.state.Outbox` in *directory*, which is created when first needed."""
+    """Implements `ports.admission.Outbox` in *directory*, which is created when first needed."""
 
     def __init__(self, directory: Path, *, clock: Clock) -> None:
         self._directory = directory

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.speech import make_command, show_instant
+from service.commands.console import make_command, show_instant
 from service.commands.state import with_state
 from service.commands.table import show_table
 

@@ -11,11 +11,11 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from service.commands.speech import explain, fail, make_group, show_instant
+from service.commands.console import explain, fail, make_group, show_instant
 from service.commands.state import WHO, with_opened
 from service.commands.table import show_table
-from service.gateway.administration import Administration
-from service.gateway.purging import Purged, Purging, Selection, TeamStats
+from service.gateway.accounts.administration import Administration
+from service.gateway.images.purge import Purged, Purging, Selection, TeamStats
 from service.wiring.commands import open_purging
 
 app = make_group("Count and purge the pictures that are kept.")

@@ -2,8 +2,8 @@
 
 import typer
 
-from service.commands.speech import fail, make_command
-from service.commands.surface import read_settings, warn_of_unknown_variables
+from service.commands.console import fail, make_command
+from service.commands.settings import read_settings, warn_of_unknown_variables
 from service.settings.problems import SettingsError
 from service.wiring.checks import check_settings
 

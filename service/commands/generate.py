@@ -15,7 +15,7 @@ import orjson
 import pybase64
 import typer
 
-from service.commands.speech import fail, make_command
+from service.commands.console import fail, make_command
 
 app = make_command()
 

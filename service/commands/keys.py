@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from service.commands.speech import explain, fail, make_group, show_day, show_instant
+from service.commands.console import explain, fail, make_group, show_day, show_instant
+from service.commands.settings import read_settings
 from service.commands.state import WHO, with_state
-from service.commands.surface import read_settings
 from service.commands.table import show_table
 from service.domain.administration import LATEST_S
 from service.domain.callers import ApiKey, Role
-from service.gateway.administration import Administration, NewKey
-from service.gateway.usage import Usage
+from service.gateway.accounts.administration import Administration, NewKey
+from service.gateway.accounts.usage import Usage
 
 app = make_group("Make, list and revoke API keys.")
 

@@ -4,9 +4,9 @@ import orjson
 import typer
 
 from service.app import create_app
-from service.commands.speech import make_command
+from service.commands.console import make_command
 from service.settings.variables import Settings
-from service.wiring.ground import Surroundings
+from service.wiring.process import Surroundings
 
 app = make_command()
 

@@ -7,16 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from service.commands.speech import explain, fail, make_group
+from service.commands.console import explain, fail, make_group
 from service.commands.state import WHO, with_opened, with_state
 from service.commands.table import show_table
 from service.domain.callers import Policy
-from service.gateway.administration import Administration
-from service.gateway.usage import Usage
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.usage import Usage
 from service.settings.variables import Settings
 from service.wiring.catalog import checked_models
 from service.wiring.commands import open_administration
-from service.wiring.ground import Surroundings
+from service.wiring.process import Surroundings
 
 app = make_group("Named sets of limits, for users, keys and teams.")
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from service.commands.speech import explain, fail, make_command
+from service.commands.console import explain, fail, make_command
 from service.commands.state import WHO, with_state
 
 app = make_command()

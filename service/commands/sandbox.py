@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from service.commands.speech import make_command
+from service.commands.console import make_command
 
 app = make_command()
 

@@ -1,8 +1,8 @@
 """`image-gateway serve`: run the gateway."""
 
-from service.adapters.logs import configure_logs
-from service.commands.speech import explain, fail, make_command
-from service.commands.surface import read_settings, warn_of_unknown_variables
+from service.adapters.telemetry.logs import configure_logs
+from service.commands.console import explain, fail, make_command
+from service.commands.settings import read_settings, warn_of_unknown_variables
 from service.serve.children import ChildFailed
 from service.serve.supervisor import serve as serve_until_stopped
 from service.settings.problems import SettingsError

@@ -9,19 +9,19 @@ from typing import TypeVar
 
 import typer
 
-from service.adapters.redis.advice import advise
-from service.commands.speech import fail
-from service.commands.surface import read_settings, warn_of_unknown_variables
+from service.adapters.redis.client.troubleshooting import advise
+from service.commands.console import fail
+from service.commands.settings import read_settings, warn_of_unknown_variables
 from service.domain.errors import GatewayError, StateUnavailable
-from service.gateway.administration import Administration
-from service.gateway.usage import Usage
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.usage import Usage
 from service.serve.children import ChildFailed
 from service.serve.interrupts import run_interruptible
 from service.serve.state import open_state
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring.commands import open_administration
-from service.wiring.ground import Surroundings, check_redis_url
+from service.wiring.process import Surroundings, check_redis_url
 
 WHO = "command line"
 """The actor's name in the audit."""

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import typer
 
-from service.commands.speech import explain, make_group
+from service.commands.console import explain, make_group
 from service.commands.state import WHO, with_state
 from service.commands.table import show_table
-from service.gateway.administration import Administration, TeamChanges
-from service.gateway.usage import Usage
+from service.gateway.accounts.administration import Administration, TeamChanges
+from service.gateway.accounts.usage import Usage
 
 app = make_group("Say which policy limits a team, and close teams that may spend nothing any more.")
 

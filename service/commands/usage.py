@@ -9,11 +9,11 @@ from typing import Annotated
 import orjson
 import typer
 
-from service.commands.speech import make_group, read_day
+from service.commands.console import make_group, read_day
 from service.commands.state import with_state
 from service.commands.table import show_table
-from service.gateway.administration import Administration
-from service.gateway.usage import MOST_DAYS, Usage, sum_up
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.usage import MOST_DAYS, Usage, sum_up
 from service.http.tables import columns_of, to_record, write_csv
 from service.ports.ledger import LedgerEntry
 

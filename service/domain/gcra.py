@@ -2,7 +2,7 @@
 
 Pure integer arithmetic in microseconds. It is the oracle for the Lua in
 `adapters/redis/scripts/begin.lua`, which must decide the same, and it decides by
-itself when Redis is away (`gateway/degraded.py`).
+itself when Redis is away (`gateway/admission/local.py`).
 
 The burst is one minute's worth: from any state, the units admitted in a time t are
 at most burst + rate x t, exactly. Source of the algorithm: ITU-T I.371, "virtual

@@ -189,7 +189,7 @@ class CallMade:
     answered_model: str | None = None
 
 
-class Credentials(StrEnum):
+class ContentCredentials(StrEnum):
     """Content credentials that a provider embeds in an image: absent, untouched, or lost in resampling.
 
     Unknown for a file with so many segments that it was not searched to its end.
@@ -221,7 +221,7 @@ class Image:
     resolved: Mapping[str, str] = field(default_factory=dict)
     cost_microusd: int | None = None
     answered_model: str | None = None
-    credentials: Credentials = Credentials.NONE
+    credentials: ContentCredentials = ContentCredentials.NONE
 
     @property
     def name(self) -> str:

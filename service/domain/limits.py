@@ -1,6 +1,6 @@
 """List the limits that judge an order: every limit of every policy of its caller, with its scope.
 
-Pure values; the counting is `adapters/redis` and, without it, `gateway/degraded.py`.
+Pure values; the counting is `adapters/redis` and, without it, `gateway/admission/local.py`.
 """
 
 from dataclasses import dataclass

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.domain.callers import Caller, Role
 from service.domain.errors import GatewayError, PermissionDenied, Unauthenticated
-from service.gateway.callers import ANYONE, Identity
+from service.gateway.accounts.identify import ANYONE, Identity
 from service.http.errors import describe
 from service.http.services import HttpServices, services_of
 

@@ -24,7 +24,7 @@ from service.domain.images import (
     SentOrder,
     Source,
 )
-from service.gateway.orders import RunningOrder
+from service.gateway.order.runner import RunningOrder
 from service.http.errors import CLIENT_GONE, describe, limit_headers
 from service.http.schemas import encode_answer
 from service.http.services import HttpServices

@@ -13,7 +13,7 @@ from service.domain.images import ImageOrder, InputImage, Operation
 from service.domain.inputs import MAX_INPUT_PIXELS
 from service.http.answers import Answer
 from service.http.errors import UNSUPPORTED_TYPE, Refusal
-from service.http.orders import accepts_partial, build_order, check_prompt_field, read_form_fields
+from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
 from service.http.schemas import (
     EditImageJsonRequest,
     ErrorResponse,
@@ -25,7 +25,7 @@ from service.http.schemas import (
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
 from service.http.uploads import MAX_BODY_S, Form, media_type_of, read_body, read_form, spool_data_url
-from service.ports.pictures import PictureBroken
+from service.ports.imaging import ImageBroken
 
 MAX_GENERATION_BYTES = 256 * 1024
 MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024
@@ -180,7 +180,7 @@ async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder
         return order
     try:
         return replace(order, inputs=(await services.inputs.look_through(image),))
-    except PictureBroken as error:
+    except ImageBroken as error:
         raise InvalidOrder(
             "Invalid image file or mode for image 1, please check your image file.",
             param="image",

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import ImageReady, Operation, OrderDone
 from service.http.errors import Problem, describe
-from service.http.orders import build_order
+from service.http.order_request import build_order
 from service.http.services import services_of
 from service.http.uploads import MAX_BODY_S, read_body
 

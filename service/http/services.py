@@ -8,17 +8,17 @@ from starlette.types import Scope
 
 from service.domain.catalog import Catalog
 from service.domain.conditions import Condition
-from service.gateway.administration import Administration
-from service.gateway.callers import Callers
-from service.gateway.generate import Generate
-from service.gateway.orders import OrderRunner
-from service.gateway.ownership import Ownership
-from service.gateway.purging import Purging
-from service.gateway.state import SharedState
-from service.gateway.usage import Usage
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.identify import Callers
+from service.gateway.accounts.usage import Usage
+from service.gateway.admission.shared import SharedState
+from service.gateway.images.ownership import Ownership
+from service.gateway.images.purge import Purging
+from service.gateway.order.run import Generate
+from service.gateway.order.runner import OrderRunner
 from service.ports.clock import Clock
+from service.ports.imaging import InputReader
 from service.ports.links import Links
-from service.ports.pictures import InputPictures
 from service.ports.store import ImageFiles
 from service.ports.telemetry import Telemetry
 
@@ -42,7 +42,7 @@ class HttpServices:
     conditions: Conditions
     ownership: Ownership
     purging: Purging
-    inputs: InputPictures
+    inputs: InputReader
     links: Links
     clock: Clock
     telemetry: Telemetry

@@ -26,7 +26,7 @@ from service.domain.images import (
     OrderFact,
     PartialReady,
 )
-from service.gateway.orders import RunningOrder
+from service.gateway.order.runner import RunningOrder
 from service.http.answers import Answer, abandon_when_gone
 from service.http.errors import describe
 

@@ -9,7 +9,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from service.gateway.usage import COLUMNS
+from service.gateway.accounts.usage import COLUMNS
 from service.ports.ledger import LedgerEntry
 
 SUMS = ("images", "microusd", "unpriced")

@@ -1,7 +1,7 @@
 """Receive images: multipart bodies and data URLs, spooled to disk and bounded while they arrive.
 
 Parts are judged only by their names and sizes; their formats are read later
-(`ports.pictures.Pictures`). Memory holds at most one chunk, and each file's digest is
+(`ports.imaging.ImageFinisher`). Memory holds at most one chunk, and each file's digest is
 computed as it passes.
 """
 

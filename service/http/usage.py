@@ -13,8 +13,8 @@ from starlette.responses import Response
 from service.domain.callers import Caller, Policy, Resource, Role
 from service.domain.catalog import Catalog, parse_size
 from service.domain.errors import LimitState, PermissionDenied
-from service.gateway.allowance import ask_for_limits
-from service.gateway.usage import add_up, sum_up
+from service.gateway.accounts.usage import add_up, sum_up
+from service.gateway.admission.allowance import ask_for_limits
 from service.http.access import caller_of
 from service.http.query import FROM_AND_TO, read_day, read_query, text_parameter
 from service.http.schemas import ErrorResponse

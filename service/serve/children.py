@@ -13,7 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
-from service.orphans import die_with_parent
+from service.parent_death import die_with_parent
 
 _log = logging.getLogger(__name__)
 START_S = 10.0

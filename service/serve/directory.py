@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import IO
 
-from service.adapters.secrets import load_or_make_secret
+from service.adapters.identity.secrets import load_or_make_secret
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 

@@ -1,9 +1,9 @@
 """Greet a person once the gateway serves."""
 
-from service.adapters.store_advice import place_of
+from service.adapters.storage.troubleshooting import place_of
 from service.serve.program import command_on
 from service.settings.variables import Settings
-from service.wiring.ground import Surroundings
+from service.wiring.process import Surroundings
 
 _AUTH = {
     "open": "anybody who reaches this port (GATEWAY_AUTH=open)",

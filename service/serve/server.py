@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import uvicorn
 from fastapi import FastAPI
 
-from service.gateway.orders import OrderRunner
+from service.gateway.order.runner import OrderRunner
 from service.http.protocol import GatewayHttpProtocol
 from service.serve.children import ChildFailed
 from service.settings.problems import SettingsError

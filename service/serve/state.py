@@ -14,7 +14,7 @@ from service.serve.directory import LOCK_PAUSE_S, lock, open_lock, prepare_direc
 from service.serve.valkey import answers, embedded_valkey, socket_path
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
-from service.wiring.ground import Surroundings
+from service.wiring.process import Surroundings
 
 
 @asynccontextmanager

@@ -18,7 +18,7 @@ from service.serve.sandbox import run_sandbox
 from service.serve.server import bound_socket, make_server
 from service.serve.valkey import embedded_valkey
 from service.settings.variables import Settings
-from service.wiring.ground import Surroundings
+from service.wiring.process import Surroundings
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:

@@ -6,12 +6,12 @@ Failure behaviour: nothing is asked here; the use cases raise `StateUnavailable`
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.notices import RedisNotices
 from service.adapters.redis.references import RedisReferences
-from service.gateway.administration import Administration
-from service.gateway.callers import Callers
-from service.gateway.purging import Purging
-from service.gateway.usage import Usage
-from service.wiring.callers import declared_directory, make_registry
-from service.wiring.ground import Ground
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.identify import Callers
+from service.gateway.accounts.usage import Usage
+from service.gateway.images.purge import Purging
+from service.wiring.accounts import declared_directory, make_registry
+from service.wiring.process import Ground
 
 
 def make_administration(ground: Ground, callers: Callers, *, models: frozenset[str]) -> Administration:

@@ -4,11 +4,11 @@ Files that are named are read. Failure behaviour: closed. Nothing is connected t
 """
 
 from service.adapters.downloads import ImageDownloads
-from service.adapters.store import ObjectStore
+from service.adapters.storage.store import ObjectStore
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring.catalog import checked_models
-from service.wiring.ground import check_redis_url
+from service.wiring.process import check_redis_url
 from service.wiring.tokens import check_tokens
 
 

@@ -7,15 +7,15 @@ the gateway's, and `StateUnavailable` when that is unknown.
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from service.gateway.administration import Administration
-from service.gateway.purging import Purging
-from service.gateway.usage import Usage
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.usage import Usage
+from service.gateway.images.purge import Purging
 from service.ports.telemetry import TelemetryFact
 from service.settings.variables import Settings
+from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
-from service.wiring.callers import make_callers
-from service.wiring.ground import Ground, Surroundings, open_ground
 from service.wiring.notices import with_secrets_in_use
+from service.wiring.process import Ground, Surroundings, open_ground
 
 
 @asynccontextmanager

@@ -10,21 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from service.adapters.links import SignedLinks
-from service.adapters.pillow import PillowPictures
+from service.adapters.identity.secrets import derive_key
+from service.adapters.imaging.pillow import PillowImages
+from service.adapters.redis.leases import RedisTurns
 from service.adapters.redis.references import RedisReferences
-from service.adapters.redis.turns import RedisTurns
-from service.adapters.secrets import derive_key
-from service.adapters.spill import SpillingStore
-from service.adapters.store import ObjectStore
-from service.adapters.store_advice import advise, place_of
-from service.gateway.ownership import Ownership
-from service.gateway.retention import Retention, Rules
+from service.adapters.storage.links import SignedLinks
+from service.adapters.storage.spill import SpillingStore
+from service.adapters.storage.store import ObjectStore
+from service.adapters.storage.troubleshooting import advise, place_of
+from service.gateway.images.ownership import Ownership
+from service.gateway.images.retention import Retention, Rules
 from service.http.uploads import sweep
 from service.settings.variables import Settings
-from service.wiring.callers import make_registry
-from service.wiring.ground import Ground
-from service.wiring.state import make_outbox
+from service.wiring.accounts import make_registry
+from service.wiring.admission import make_outbox
+from service.wiring.process import Ground
 
 _PICTURE_WORKERS = 2
 _LONGEST_ORDER_S = 2 * 3600.0
@@ -43,7 +43,7 @@ class Images:
     home: ObjectStore
     spill: SpillingStore | None
     references: RedisReferences
-    pictures: PillowPictures
+    pictures: PillowImages
 
     @property
     def store(self) -> ObjectStore | SpillingStore:
@@ -64,7 +64,7 @@ async def open_images(ground: Ground, stack: AsyncExitStack) -> Images:
     )
     await home.probe()
     spill = _open_spill(ground, home)
-    pictures = PillowPictures(workers=_PICTURE_WORKERS)
+    pictures = PillowImages(workers=_PICTURE_WORKERS)
     stack.callback(pictures.close)
     references = RedisReferences(ground.redis, clock=ground.clock, timeout_s=settings.redis_timeout_s)
     return Images(home=home, spill=spill, references=references, pictures=pictures)

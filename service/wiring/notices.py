@@ -10,16 +10,16 @@ import logging
 from contextlib import suppress
 from dataclasses import replace
 
-from service.adapters.redis.advice import advise
-from service.adapters.redis.client import translated_errors
+from service.adapters.identity.secrets import derive_key
+from service.adapters.redis.client.client import translated_errors
+from service.adapters.redis.client.troubleshooting import advise
 from service.adapters.redis.notices import RedisNotices
-from service.adapters.secrets import derive_key
 from service.domain.callers import DeclaredNames
 from service.domain.errors import StateUnavailable
 from service.domain.fingerprint import keyed_hash
 from service.ports.telemetry import StateFailed
 from service.settings.problems import SettingsError
-from service.wiring.ground import Ground, Surroundings
+from service.wiring.process import Ground, Surroundings
 
 _log = logging.getLogger(__name__)
 _POST_PAUSE_S = 1.0

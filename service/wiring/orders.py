@@ -1,4 +1,4 @@
-"""Build the path of an order: `gateway/generate.py` with every step it takes.
+"""Build the path of an order: `gateway/order/run.py` with every step it takes.
 
 Failure behaviour: leaving waits for the orders under way, as long as the drain time.
 """
@@ -6,29 +6,29 @@ Failure behaviour: leaving waits for the orders under way, as long as the drain 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
+from service.adapters.identity.secrets import derive_key
 from service.adapters.redis.keys import pool_key
-from service.adapters.secrets import derive_key
 from service.domain.catalog import Catalog
 from service.domain.images import ImageOrder, Realm
 from service.domain.retrying import RetryRule
-from service.gateway.acceptance import Acceptance, OrderKeys, PoolName
-from service.gateway.attempts import Attempts
-from service.gateway.coalescing import Coalescing
-from service.gateway.dispatch import Dispatcher
-from service.gateway.flights import Flights
-from service.gateway.generate import Generate
-from service.gateway.hits import Hits
-from service.gateway.idempotency import Idempotence
-from service.gateway.keeping import Keeper
-from service.gateway.obstacles import Obstacles
-from service.gateway.orders import OrderRunner
-from service.gateway.refusals import Refusals
-from service.gateway.state import SharedState
+from service.gateway.admission.shared import SharedState
+from service.gateway.order.accept import Acceptance, OrderKeys, PoolName
+from service.gateway.order.attempt import Attempts
+from service.gateway.order.cached import Hits
+from service.gateway.order.idempotency import Idempotence
+from service.gateway.order.keep import Keeper
+from service.gateway.order.make import Dispatcher
+from service.gateway.order.preflight import Obstacles
+from service.gateway.order.refusals import Refusals
+from service.gateway.order.run import Generate
+from service.gateway.order.runner import OrderRunner
+from service.gateway.order.share import Coalescing
+from service.gateway.order.waiting import Flights
 from service.settings.variables import Settings
-from service.wiring.ground import Ground
+from service.wiring.admission import make_state
 from service.wiring.images import Images
+from service.wiring.process import Ground
 from service.wiring.provider import Provider
-from service.wiring.state import make_state
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def _dispatcher(
     clock, telemetry = ground.clock, ground.telemetry
     return Dispatcher(
         attempts=Attempts(backend=provider.backend, clock=clock, telemetry=telemetry, rule=RetryRule()),
-        keeper=Keeper(pictures=images.pictures, store=images.store, clock=clock),
+        keeper=Keeper(finisher=images.pictures, store=images.store, clock=clock),
         state=state,
         flights=flights,
         telemetry=telemetry,

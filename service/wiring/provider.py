@@ -12,15 +12,15 @@ import httpx
 from aiolimiter import AsyncLimiter
 
 from service.adapters.downloads import ImageDownloads
-from service.adapters.health import ProviderHealth
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts
 from service.adapters.openai.check import ProviderCheck
 from service.adapters.openai.moderation import ListModerator, ProviderModerator
+from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.transport import open_transport
 from service.domain.images import Realm
 from service.ports.provider import Backend, Moderator
 from service.settings.variables import Settings
-from service.wiring.ground import Ground, Surroundings
+from service.wiring.process import Ground, Surroundings
 
 _CHECK_PAUSE_S = 60.0
 

@@ -10,21 +10,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from service.adapters.health import ProviderHealth
-from service.adapters.logs import LoggedTelemetry
-from service.adapters.prometheus import PrometheusMetrics
+from service.adapters.clock import SystemClock
 from service.adapters.redis.heartbeats import RedisHeartbeats
 from service.adapters.redis.wakeups import RedisWakeups
-from service.adapters.system import SystemClock
+from service.adapters.telemetry.health import ProviderHealth
+from service.adapters.telemetry.logs import LoggedTelemetry
+from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.domain.catalog import Catalog
 from service.domain.conditions import Condition
-from service.gateway.callers import Callers
+from service.gateway.accounts.identify import Callers
 from service.http.services import HttpServices
 from service.settings.variables import Settings
+from service.wiring.accounts import open_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
-from service.wiring.callers import open_callers
 from service.wiring.catalog import load_catalog
-from service.wiring.ground import Ground, Surroundings, open_ground, open_redis
 from service.wiring.images import (
     Images,
     make_links,
@@ -36,6 +35,7 @@ from service.wiring.images import (
 )
 from service.wiring.notices import greet_redis, post_later
 from service.wiring.orders import Orders, open_orders
+from service.wiring.process import Ground, Surroundings, open_ground, open_redis
 from service.wiring.provider import open_provider, watch_provider
 from service.wiring.tokens import open_verifier
 
@@ -73,7 +73,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             "beat": lambda: orders.state.beat_forever(heartbeats),
             "renew": orders.state.renew_forever,
             "replay": orders.state.replay_forever,
-            "listen": lambda: orders.state.listen_forever(wakeups, orders.flights),
+            "listen": lambda: orders.flights.listen_forever(wakeups),
             "callers": callers.watch_forever,
             "sweep": make_retention(ground, images).sweep_forever,
             "store": lambda: watch_store(images.home),

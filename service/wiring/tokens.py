@@ -7,14 +7,14 @@ from contextlib import AsyncExitStack
 
 import httpx
 
-from service.adapters.jwks import JwksSource
-from service.adapters.jwt import AlgorithmsRefused, JwtVerifier, TokenRules
-from service.adapters.system import SystemClock
+from service.adapters.clock import SystemClock
+from service.adapters.identity.jwks import JwksSource
+from service.adapters.identity.jwt import AlgorithmsRefused, JwtVerifier, TokenRules
 from service.adapters.transport import open_transport
-from service.ports.callers import TokenVerifier
+from service.ports.accounts import TokenVerifier
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
-from service.wiring.ground import Ground
+from service.wiring.process import Ground
 
 
 async def open_verifier(ground: Ground, stack: AsyncExitStack) -> TokenVerifier | None:

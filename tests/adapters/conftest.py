@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.adapters.pillow import PillowPictures
+from service.adapters.imaging.pillow import PillowImages
 from tests.adapters.openai.conftest import Script, run_script
 from tests.fakes.clock import FakeClock
 
@@ -15,8 +15,8 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def pictures() -> AsyncIterator[PillowPictures]:
-    opened = PillowPictures(workers=1)
+async def pictures() -> AsyncIterator[PillowImages]:
+    opened = PillowImages(workers=1)
     yield opened
     opened.close()
 

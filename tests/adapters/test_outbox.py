@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from service.adapters.clock import SystemClock
 from service.adapters.outbox import FileOutbox
-from service.adapters.system import SystemClock
 from service.domain.callers import Resource
 from service.domain.images import Image, Realm
 from service.domain.limits import Limit
+from service.ports.admission import Settlement
 from service.ports.clock import Clock
-from service.ports.state import Settlement
 from tests.fakes.clock import FakeClock
 from tests.processes import REPOSITORY
 

@@ -9,12 +9,12 @@ import time
 
 from redis.asyncio import Redis
 
-from service.adapters.redis.client import open_client
-from service.adapters.system import SystemClock
+from service.adapters.clock import SystemClock
+from service.adapters.redis.client.client import open_client
 from service.domain.callers import ApiKey, Directory, Policy, Resource, Role
 from service.domain.limits import Limit
-from service.gateway.callers import Callers, Credentials
-from service.ports.state import Ask
+from service.gateway.accounts.identify import Callers, Credentials
+from service.ports.admission import Ask
 from tests.adapters.redis.orders import POOL, TEAM, made, make_ask, open_book, settle
 from tests.processes import run_valkey
 
@@ -72,7 +72,7 @@ async def _script_us(client: Redis) -> float:
 
 
 class _OneKey:
-    """Implements `ports.callers.CallerBook` with one key."""
+    """Implements `ports.accounts.CallerBook` with one key."""
 
     async def find_key(self, _: str) -> ApiKey:
         return ApiKey(

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from service.adapters.system import SystemClock
-from service.gateway.administration import Administration
-from service.gateway.callers import Callers
-from service.gateway.usage import Usage
+from service.adapters.clock import SystemClock
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.identify import Callers
+from service.gateway.accounts.usage import Usage
 from service.settings.environment import load_settings
+from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration, make_usage
-from service.wiring.callers import make_callers
 from service.wiring.catalog import checked_models
-from service.wiring.ground import Ground, Surroundings
+from service.wiring.process import Ground, Surroundings
 from tests.fakes.telemetry import FakeTelemetry
 
 # Patient enough for a busy machine.

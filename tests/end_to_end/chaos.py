@@ -19,7 +19,7 @@ import aiohttp
 import httpx
 from redis.asyncio import Redis
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from service.adapters.redis.keys import images_key
 from tests.adapters.redis.orders import read_hash, read_holds, read_ledger
 from tests.end_to_end.books import Books, Kill, Waiting, name_maker, read_books

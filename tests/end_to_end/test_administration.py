@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from service.domain.callers import Policy, Role, Team, hint_of, is_token
 from service.domain.errors import Conflict, InvalidOrder, NotFound, PermissionDenied, Unauthenticated
-from service.gateway.administration import NewKey
+from service.gateway.accounts.administration import NewKey
 from service.ports.telemetry import AdminActed
 from tests.adapters.redis.dumps import read_everything
 from tests.adapters.redis.orders import made, make_ask, open_book, settle

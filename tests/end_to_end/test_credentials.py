@@ -12,7 +12,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from tests.adapters.redis.orders import snapshot
 from tests.end_to_end.test_secrets_stay_secret import dump
 from tests.issuer import rsa_key, run_key_server

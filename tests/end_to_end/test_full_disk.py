@@ -6,7 +6,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.adapters.disks import small_disk
+from tests.adapters.storage.disks import small_disk
 from tests.http.house import GENERATIONS, check_error, open_house, until
 from tests.http.tenants import follow, order
 

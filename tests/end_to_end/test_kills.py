@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.gateway.state import LEASE_S
+from service.gateway.admission.shared import LEASE_S
 from tests.adapters.redis.orders import names_of, read_hash, read_holds
 from tests.end_to_end.books import Books, Kill
 from tests.end_to_end.chaos import TEAM, Chaos, open_chaos

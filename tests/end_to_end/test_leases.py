@@ -16,7 +16,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from service.gateway.state import LEASE_S
+from service.gateway.admission.shared import LEASE_S
 from service.sandbox.marks import read_mark
 from tests.adapters.redis.orders import names_of, read_hash, read_holds
 from tests.end_to_end.books import Books
@@ -24,7 +24,7 @@ from tests.end_to_end.chaos import TEAM, Chaos, open_chaos
 
 OUTAGE_S = LEASE_S + 1
 GRACE_S = 3
-"""So long after an outage a gateway respects what lapsed in it (`gateway/state.py`)."""
+"""So long after an outage a gateway respects what lapsed in it (`gateway/admission/shared.py`)."""
 KEYED = {"authorization": "Bearer leases", "idempotency-key": "once"}
 NO_HEADERS: Mapping[str, str] = {}
 FRESH = {"cache-control": "no-cache"}

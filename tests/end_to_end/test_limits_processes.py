@@ -13,7 +13,7 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from service.adapters.redis.keys import limit_key
 from service.domain.callers import Resource
 from service.domain.errors import RateLimited

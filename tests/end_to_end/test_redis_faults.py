@@ -14,8 +14,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
-from service.adapters.redis.client import open_client
-from service.gateway.state import LEASE_S
+from service.adapters.redis.client.client import open_client
+from service.gateway.admission.shared import LEASE_S
 from tests.adapters.redis.orders import (
     expire_holds,
     make_ask,

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from redis.asyncio import Redis
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from tests.http.house import data_url, png
 from tests.processes import Gateway, Valkey, run_gateway, run_valkey
 from tests.sandbox.process import SandboxHandle, run_sandbox

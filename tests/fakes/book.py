@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import count
 
 from service.domain.errors import GatewayError, StateUnavailable
-from service.ports.state import Ask, Grant, Lease, Settlement
+from service.ports.admission import Ask, Grant, Lease, Settlement
 from tests.fakes.values import a_grant
 
 
 class FakeBook:
-    """Implements `ports.state.OrderBook`; records what was asked and what was settled."""
+    """Implements `ports.admission.OrderBook`; records what was asked and what was settled."""
 
     def __init__(self, *script: Grant | GatewayError) -> None:
         self.script = deque(script)

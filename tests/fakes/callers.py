@@ -6,11 +6,11 @@ from typing import Any
 from service.domain.callers import ApiKey, Directory, Role
 from service.domain.errors import StateUnavailable, Unauthenticated
 from service.domain.fingerprint import keyed_hash
-from service.ports.callers import Claims
+from service.ports.accounts import Claims
 
 
 class FakeCallerBook:
-    """Implements `ports.callers.CallerBook`; *look_ups* are the hashes it was asked for.
+    """Implements `ports.accounts.CallerBook`; *look_ups* are the hashes it was asked for.
 
     While *may_answer* is cleared, a look-up hangs once it has read what it will answer.
     """
@@ -72,7 +72,7 @@ class FakeBookOfEverybody(FakeCallerBook):
 
 
 class FakeTokenVerifier:
-    """Implements `ports.callers.TokenVerifier`; *claims* by token, every other token is forged."""
+    """Implements `ports.accounts.TokenVerifier`; *claims* by token, every other token is forged."""
 
     def __init__(self, **claims: Claims) -> None:
         self.claims = {f"{name}.a.b": each for name, each in claims.items()}

@@ -13,7 +13,7 @@ from tests.fakes.callers import FakeCallerBook
 
 
 class FakeRegistrar(FakeCallerBook):
-    """Implements `ports.callers.Registrar` and the `ports.callers.CallerBook` that reads what it wrote.
+    """Implements `ports.accounts.Registrar` and the `ports.accounts.CallerBook` that reads what it wrote.
 
     *acts* are the changes in their order, notes among them. *is_stuck* notes, and changes nothing.
     """

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator, Sequence
 
 from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailable
 from service.domain.images import Finish
+from service.ports.admission import Settlement
 from service.ports.audit import AuditEntry
-from service.ports.pictures import Picture, PictureBroken
+from service.ports.imaging import FinishedImage, ImageBroken
 from service.ports.processes import Round
 from service.ports.references import Reference
-from service.ports.state import Settlement
 from service.ports.store import StoredImage
 
 
@@ -40,24 +40,24 @@ class FakeStore:
         return self.hides_it or not (self.is_full or self.is_gone)
 
 
-class FakePictures:
-    """Implements `ports.pictures.Pictures`: what starts with `broken` is none, `bug` meets a bug of ours."""
+class FakeImaging:
+    """Implements `ports.imaging.ImageFinisher`: what starts with `broken` is none, `bug` meets a bug of ours."""
 
     def __init__(self) -> None:
         self.plans: list[Finish | None] = []
 
-    async def finish(self, data: bytes, finish: Finish | None) -> Picture:
+    async def finish(self, data: bytes, finish: Finish | None) -> FinishedImage:
         self.plans.append(finish)
         if data.startswith(b"broken"):
-            raise PictureBroken
+            raise ImageBroken
         if data.startswith(b"bug"):
             raise ZeroDivisionError
         width, height = (finish.width, finish.height) if finish else (1024, 1024)
-        return Picture(data, "png", width, height)
+        return FinishedImage(data, "png", width, height)
 
 
 class FakeOutbox:
-    """Implements `ports.state.Outbox`; what is pending only later lies in *foretold*, with the seconds until then."""
+    """Implements `ports.admission.Outbox`; what is pending only later lies in *foretold*, with the seconds until then."""
 
     def __init__(self, *kept: Settlement) -> None:
         self.kept = list(kept)

@@ -21,8 +21,8 @@ from service.domain.images import (
     SentOrder,
 )
 from service.domain.limits import Limit
+from service.ports.admission import Ask, Grant, Origin, Settlement, Variant
 from service.ports.references import Reference
-from service.ports.state import Ask, Grant, Origin, Settlement, Variant
 
 USAGE = {
     "total_tokens": 1806,

@@ -9,25 +9,25 @@ from typing import Any, Self
 from service.domain.catalog import Catalog
 from service.domain.images import ImageOrder, OrderFact, Realm
 from service.domain.retrying import RetryRule
-from service.gateway.acceptance import Acceptance, OrderKeys, PoolName
-from service.gateway.attempts import Attempts
-from service.gateway.coalescing import Coalescing
-from service.gateway.degraded import LocalShare
-from service.gateway.dispatch import Dispatcher
-from service.gateway.flights import Flights
-from service.gateway.generate import Generate
-from service.gateway.hits import Hits
-from service.gateway.idempotency import Idempotence
-from service.gateway.keeping import Keeper
-from service.gateway.obstacles import Obstacles
-from service.gateway.orders import OrderRunner, RunningOrder
-from service.gateway.refusals import Refusals
-from service.gateway.state import SharedState
+from service.gateway.admission.local import LocalShare
+from service.gateway.admission.shared import SharedState
+from service.gateway.order.accept import Acceptance, OrderKeys, PoolName
+from service.gateway.order.attempt import Attempts
+from service.gateway.order.cached import Hits
+from service.gateway.order.idempotency import Idempotence
+from service.gateway.order.keep import Keeper
+from service.gateway.order.make import Dispatcher
+from service.gateway.order.preflight import Obstacles
+from service.gateway.order.refusals import Refusals
+from service.gateway.order.run import Generate
+from service.gateway.order.runner import OrderRunner, RunningOrder
+from service.gateway.order.share import Coalescing
+from service.gateway.order.waiting import Flights
 from service.ports.provider import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
 from tests.fakes.book import FakeBook
 from tests.fakes.clock import FakeClock
-from tests.fakes.storage import FakeOutbox, FakePictures, FakeReferences, FakeStore
+from tests.fakes.storage import FakeImaging, FakeOutbox, FakeReferences, FakeStore
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_catalog
 
@@ -63,7 +63,7 @@ class Assembly:
         self.book = FakeBook()
         self.store = store or FakeStore()
         self.references = FakeReferences()
-        self.pictures = FakePictures()
+        self.pictures = FakeImaging()
         self.outbox = FakeOutbox()
         self.telemetry = FakeTelemetry()
         self.flights = Flights()
@@ -82,7 +82,7 @@ class Assembly:
                 rule=RetryRule(),
                 jitter=lambda: 0.0,
             ),
-            keeper=Keeper(pictures=self.pictures, store=self.store, clock=clock),
+            keeper=Keeper(finisher=self.pictures, store=self.store, clock=clock),
             state=self.state,
             flights=self.flights,
             telemetry=self.telemetry,

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from service.domain.errors import CallFailure
 from service.domain.images import ImageReady, OrderDone, OrderFact
-from service.ports.state import Variant
+from service.ports.admission import Variant
 from tests.gateway.assembly import Assembly
 
 Fact = TypeVar("Fact")

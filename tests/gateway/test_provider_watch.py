@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 import httpx
 
-from service.adapters.health import ProviderHealth
 from service.adapters.openai.backend import BackendAddress
 from service.adapters.openai.check import ProviderCheck
+from service.adapters.telemetry.health import ProviderHealth
 from service.domain.images import Realm
 from service.wiring.provider import watch_provider
 from tests.fakes.clock import FakeClock

@@ -12,9 +12,9 @@ from uuid import uuid4
 import httpx
 from redis.asyncio import Redis
 
-from service.adapters.redis.callers import RedisCallers
-from service.adapters.redis.client import open_client
-from service.adapters.secrets import derive_key
+from service.adapters.identity.secrets import derive_key
+from service.adapters.redis.accounts import RedisCallers
+from service.adapters.redis.client.client import open_client
 from service.domain.callers import TOKEN_PREFIX, ApiKey, Role, hint_of
 from service.domain.fingerprint import keyed_hash
 from tests.http.house import GENERATIONS, House, open_house

@@ -8,7 +8,7 @@ import pytest
 
 from service.app import create_app
 from service.settings.variables import Settings
-from service.wiring.ground import Surroundings
+from service.wiring.process import Surroundings
 from tests.processes import Gateway, run_gateway
 
 ADMIN_KEY = "an-admin-key-of-the-tests"

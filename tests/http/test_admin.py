@@ -13,7 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from tests.adapters.redis.dumps import read_everything
 from tests.http.house import until
 from tests.http.offices import ADMIN_KEY, Office

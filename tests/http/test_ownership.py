@@ -10,9 +10,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.adapters.redis.callers import RedisCallers
+from service.adapters.imaging.content_credentials import has_credentials
+from service.adapters.redis.accounts import RedisCallers
 from service.domain.callers import Role
-from service.domain.credentials import has_credentials
 from tests.http.house import EDITS, GENERATIONS, check_error, digest_of, png, until
 from tests.http.tenants import ADMIN_KEY, Tenants, follow, open_tenants, order
 

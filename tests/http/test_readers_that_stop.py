@@ -12,7 +12,7 @@ import pytest
 from starlette.requests import Request
 
 from service.domain.errors import InvalidOrder
-from service.gateway.orders import RunningOrder
+from service.gateway.order.runner import RunningOrder
 from service.http.answers import Answer
 from service.http.errors import Refusal
 from service.http.services import HttpServices

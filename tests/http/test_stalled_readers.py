@@ -29,7 +29,7 @@ from starlette.types import ASGIApp
 from service.app import create_app
 from service.http.protocol import GatewayHttpProtocol
 from service.settings.environment import load_settings
-from service.wiring.ground import Surroundings
+from service.wiring.process import Surroundings
 from tests.http.house import png
 from tests.http.wire import ask, get, post
 from tests.processes import Valkey, free_port

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from tests.http.offices import Office, open_office
 from tests.processes import run_gateway, run_valkey
 

@@ -19,7 +19,7 @@ from aiolimiter import AsyncLimiter
 from httpx_sse import EventSource
 
 from service.adapters.openai import failures, wire
-from service.adapters.openai.advice import explain
+from service.adapters.openai.troubleshooting import explain
 from service.domain.errors import Billing, CallFailure
 from service.domain.fanout import add_usage
 from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm

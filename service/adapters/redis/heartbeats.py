@@ -6,8 +6,8 @@ with the last number it heard.
 
 from redis.asyncio import Redis
 
+from service.adapters.redis.client.script import Script
 from service.adapters.redis.keys import PROCESSES
-from service.adapters.redis.script import Script
 
 _BEAT = """
 local time = redis.call('TIME')

@@ -16,8 +16,8 @@ import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.asking import Asking
-from service.adapters.redis.script import read_script
+from service.adapters.redis.client.asking import Asking
+from service.adapters.redis.client.script import read_script
 from service.domain.errors import StateUnavailable
 from service.domain.images import Realm
 from service.ports.clock import Clock

@@ -9,7 +9,7 @@ import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.asking import Asking
+from service.adapters.redis.client.asking import Asking
 from service.domain.callers import DeclaredNames
 
 _SECRETS = keys.directory_key("secrets")

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.asking import Asking
-from service.adapters.redis.script import Script, read_script
+from service.adapters.redis.client.asking import Asking
+from service.adapters.redis.client.script import Script, read_script
 from service.domain.callers import RATES
 from service.domain.errors import (
     GatewayError,
@@ -29,9 +29,9 @@ from service.domain.errors import (
     Unauthenticated,
 )
 from service.domain.gcra import emission_us
-from service.domain.images import Credentials, Idempotency, Image, Operation
+from service.domain.images import ContentCredentials, Idempotency, Image, Operation
+from service.ports.admission import Ask, Conclusion, Grant, Lease, Origin, Settlement, Variant
 from service.ports.clock import Clock
-from service.ports.state import Ask, Conclusion, Grant, Lease, Origin, Settlement, Variant
 
 _LEDGER_TTL_S = keys.LEDGER_DAYS * 86400
 _SETTLED_MARKER_S = 86400
@@ -47,7 +47,7 @@ _MOST_VARIANTS = 200
 
 
 class RedisOrderBook:
-    """Implements `ports.state.OrderBook` over one client; the scripts are package data."""
+    """Implements `ports.admission.OrderBook` over one client; the scripts are package data."""
 
     def __init__(
         self, client: Redis, *, clock: Clock, timeout_s: float, lease_s: float, ttl_s: float, process: str
@@ -280,7 +280,9 @@ class RedisOrderBook:
             variant = orjson.loads(entry["variant"])
             pool = variant.pop("pool")
             if not pool or f"{pool}|".startswith(owner):
-                variant["credentials"] = Credentials(variant.get("credentials", Credentials.NONE))
+                variant["credentials"] = ContentCredentials(
+                    variant.get("credentials", ContentCredentials.NONE)
+                )
                 decoded.append(Variant(int(entry["index"]), Image(**variant), entry["age_us"] / 1e6))
         return decoded
 

@@ -7,7 +7,7 @@ from fastapi import Request
 from pydantic import BaseModel, Field
 
 from service.domain.errors import InvalidOrder
-from service.gateway.purging import Purged, Selection, TeamStats
+from service.gateway.images.purge import Purged, Selection, TeamStats
 from service.http.admin.requests import make_router, name_of_admin
 from service.http.query import read_choice, read_query, text_parameter
 from service.http.services import services_of

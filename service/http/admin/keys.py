@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from service.domain.callers import ApiKey, Role
 from service.domain.errors import InvalidOrder
-from service.gateway.administration import Administration, NewKey
-from service.http.admin.answers import Removed
+from service.gateway.accounts.administration import Administration, NewKey
+from service.http.admin.removed import Removed
 from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
 from service.http.query import read_query, text_parameter
 

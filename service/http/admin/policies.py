@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 
 from service.domain.administration import MOST_COUNTED, MOST_MICROUSD, MOST_N
 from service.domain.callers import DeclaredNames, Policy
-from service.http.admin.answers import Removed
+from service.http.admin.removed import Removed
 from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
 
 _Amount = Annotated[StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_COUNTED})]

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from service.gateway.administration import Administration
+from service.gateway.accounts.administration import Administration
 from service.http.errors import UNSUPPORTED_TYPE, Refusal
 from service.http.schemas import ErrorResponse, inline_schema, parse_json_request
 from service.http.services import services_of

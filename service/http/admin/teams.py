@@ -7,7 +7,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from service.domain.callers import DeclaredNames, Team
-from service.gateway.administration import TeamChanges
+from service.gateway.accounts.administration import TeamChanges
 from service.http.admin.requests import (
     administration_of,
     body_of,

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from service.domain.errors import InvalidOrder
-from service.gateway.usage import MOST_DAYS, sum_up
+from service.gateway.accounts.usage import MOST_DAYS, sum_up
 from service.http.admin.requests import administration_of, make_router
 from service.http.query import FROM_AND_TO, read_choice, read_day, read_query, text_parameter
 from service.http.services import services_of

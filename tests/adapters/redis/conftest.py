@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from service.adapters.redis.orders import RedisOrderBook
 from tests.adapters.redis.orders import MakeBook, open_book
 from tests.redis_servers import Cluster, run_cluster

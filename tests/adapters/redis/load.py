@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.errors import StateUnavailable
-from service.ports.state import Settlement
+from service.ports.admission import Settlement
 from tests.adapters.redis.orders import made, make_ask, settle
 
 PATIENCE_S = 20.0

@@ -14,14 +14,14 @@ from typing import Any, Protocol, cast
 import orjson
 from redis.asyncio import Redis
 
+from service.adapters.clock import SystemClock
 from service.adapters.redis.keys import hold_details_key, holds_key, pool_key
 from service.adapters.redis.orders import RedisOrderBook
-from service.adapters.system import SystemClock
 from service.domain.callers import Resource
 from service.domain.errors import StateUnavailable
 from service.domain.images import Image
 from service.domain.limits import Limit
-from service.ports.state import Ask, Settlement
+from service.ports.admission import Ask, Settlement
 
 TEAM = "t1"
 POOL = pool_key(TEAM, "team", "f" * 32)

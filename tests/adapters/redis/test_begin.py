@@ -4,9 +4,9 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
+from service.adapters.redis.client.script import Script
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.orders import RedisOrderBook
-from service.adapters.redis.script import Script
 from service.domain.callers import Resource
 from service.domain.errors import RateLimited, StateUnavailable
 from tests.adapters.redis.orders import (

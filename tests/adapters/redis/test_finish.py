@@ -5,7 +5,7 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.orders import RedisOrderBook
-from service.ports.state import Ask
+from service.ports.admission import Ask
 from tests.adapters.redis.orders import (
     ESTIMATE_MICROUSD,
     IMAGES,

@@ -11,7 +11,7 @@ from service.domain.callers import Resource
 from service.domain.errors import Billing, CallFailure, FailureKind, IdempotencyMismatch, RateLimited
 from service.domain.images import Idempotency
 from service.domain.limits import Limit
-from service.ports.state import Ask, Conclusion, Lease
+from service.ports.admission import Ask, Conclusion, Lease
 from tests.adapters.redis.orders import (
     TEAM,
     MakeBook,

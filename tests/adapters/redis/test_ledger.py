@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
+from service.adapters.clock import SystemClock
 from service.adapters.redis.keys import (
     LEDGER_DAYS,
     hold_details_key,
@@ -19,10 +20,9 @@ from service.adapters.redis.keys import (
 )
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.orders import RedisOrderBook
-from service.adapters.system import SystemClock
 from service.domain.errors import StateUnavailable
+from service.ports.admission import Lease
 from service.ports.ledger import LedgerEntry
-from service.ports.state import Lease
 from tests.adapters.redis.dumps import read_everything
 from tests.adapters.redis.orders import (
     IMAGES,

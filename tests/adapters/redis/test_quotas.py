@@ -18,7 +18,7 @@ from service.adapters.redis.orders import RedisOrderBook
 from service.domain.callers import Resource
 from service.domain.errors import PermissionDenied, RateLimited, Unauthenticated
 from service.domain.limits import Limit
-from service.ports.state import Ask, Lease
+from service.ports.admission import Ask, Lease
 from tests.adapters.redis.orders import (
     TEAM,
     made,

@@ -18,7 +18,7 @@ from service.domain import gcra
 from service.domain.callers import Resource
 from service.domain.errors import LimitState, RateLimited
 from service.domain.limits import Limit
-from service.ports.state import Ask
+from service.ports.admission import Ask
 from tests.adapters.redis.orders import TEAM, make_ask, settle
 from tests.oracles import numbers, refund
 

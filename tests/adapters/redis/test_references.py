@@ -6,16 +6,16 @@ from typing import Any, cast
 import pytest
 from redis.asyncio import Redis
 
+from service.adapters.clock import SystemClock
 from service.adapters.redis import keys
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.redis.references import RedisReferences
-from service.adapters.system import SystemClock
 from service.domain.errors import StateUnavailable
-from service.domain.images import Credentials, Image, Operation
+from service.domain.images import ContentCredentials, Image, Operation
+from service.ports.admission import Origin
 from service.ports.references import Reference
-from service.ports.state import Origin
 from tests.adapters.redis.orders import (
     POOL,
     TEAM,
@@ -88,7 +88,7 @@ async def test_a_reference_says_where_the_image_comes_from(
         operation="edit",
         fingerprint="f" * 32,
         parents=("a1", "b2"),
-        credentials=Credentials.NONE,
+        credentials=ContentCredentials.NONE,
         created_s=image.created_s,
         size_bytes=1000,
         width=1024,

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.keys import holds_key
 from service.adapters.redis.orders import RedisOrderBook
-from service.ports.state import Ask, Lease
+from service.ports.admission import Ask, Lease
 from tests.adapters.redis.orders import (
     ESTIMATE_MICROUSD,
     POOL,

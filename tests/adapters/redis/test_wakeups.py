@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as ConnectionDropped
 
-from service.adapters.redis.client import open_client
+from service.adapters.redis.client.client import open_client
 from service.adapters.redis.keys import CHANNEL
 from service.adapters.redis.wakeups import RedisWakeups
 from tests.adapters.redis.orders import POOL, MakeBook, made, make_ask, make_image, settle

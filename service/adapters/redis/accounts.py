@@ -1,0 +1,166 @@
+"""Store keys, policies and teams in Redis.
+
+A token's hash leads to a team and a key id; the key itself is a field of the team's
+hash, in the slot where `begin` looks before money is spent. A change writes that field
+first; later writes only make the change known sooner.
+Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from typing import Any, TypeVar
+
+import orjson
+from redis.asyncio import Redis
+
+from service.adapters.redis import keys
+from service.adapters.redis.client.asking import Asking
+from service.domain.callers import ApiKey, Directory, Policy, Role, Team
+from service.ports.audit import AuditEntry
+
+_log = logging.getLogger(__name__)
+_MOST_AUDIT_ENTRIES = 10_000
+_CLOSED = "closed"
+
+Value = TypeVar("Value")
+
+
+class RedisCallers:
+    """Implements `ports.accounts.CallerBook` and `ports.accounts.Registrar`."""
+
+    def __init__(self, client: Redis, *, timeout_s: float) -> None:
+        self._client = client
+        self._ask = Asking(client, timeout_s=timeout_s)
+
+    async def find_key(self, token_hash: str) -> ApiKey | None:
+        """Implement `CallerBook.find_key`."""
+        place = await self._ask(self._client.get(keys.token_key(token_hash)))
+        if place is None:
+            return None
+        team, key_id = orjson.loads(place)
+        text = await self._ask(self._client.hget(keys.keys_key(team), key_id))
+        return None if text is None else _decode_all({b"": text}, _decode_key).get("")
+
+    async def read_directory(self) -> Directory:
+        """Implement `CallerBook.read_directory`."""
+        policies = await self._ask(self._client.hgetall(keys.directory_key("policies")))
+        teams = await self._ask(self._client.hgetall(keys.directory_key("teams")))
+        return Directory(
+            policies=_decode_all(policies, _decode_policy), teams=_decode_all(teams, _decode_team)
+        )
+
+    async def revision(self) -> int:
+        """Implement `CallerBook.revision`."""
+        return int(await self._ask(self._client.get(keys.directory_key("revision"))) or 0)
+
+    async def put_policy(self, policy: Policy) -> None:
+        """Implement `Registrar.put_policy`."""
+        await self._ask(self._client.hset(keys.directory_key("policies"), policy.name, _encode(policy)))
+        await self._tell()
+
+    async def remove_policy(self, name: str) -> bool:
+        """Implement `Registrar.remove_policy`."""
+        removed = await self._ask(self._client.hdel(keys.directory_key("policies"), name))
+        await self._tell()
+        return bool(removed)
+
+    async def put_team(self, team: Team) -> None:
+        """Implement `Registrar.put_team`."""
+        mark = keys.keys_key(team.name)
+        if team.is_closed:
+            await self._ask(self._client.hset(mark, _CLOSED, "1"))
+        else:
+            await self._ask(self._client.hdel(mark, _CLOSED))
+        await self._ask(self._client.hset(keys.directory_key("teams"), team.name, _encode(team)))
+        await self._tell()
+
+    async def reopen(self, teams: Sequence[str]) -> None:
+        """Remove marks of closing that an admin left on *teams*: a team the file declares open is open."""
+        for team in teams:
+            await self._ask(self._client.hdel(keys.keys_key(team), _CLOSED))
+
+    async def add_key(self, key: ApiKey, token_hash: str) -> None:
+        """Implement `Registrar.add_key`."""
+        expires_us = key.expires_s * 1_000_000
+        text = f"{expires_us}|".encode() + orjson.dumps({**asdict(key), "token_hash": token_hash})
+        # A search for a person covers the teams that were seen.
+        await self._ask(self._client.sadd(keys.SEEN, key.team))
+        await self._ask(self._client.hset(keys.keys_key(key.team), key.id, text))
+        await self._ask(self._client.set(keys.token_key(token_hash), orjson.dumps([key.team, key.id])))
+        await self._tell()
+
+    async def revoke_key(self, team: str, key_id: str) -> ApiKey | None:
+        """Implement `Registrar.revoke_key`."""
+        text = None if key_id == _CLOSED else await self._ask(self._client.hget(keys.keys_key(team), key_id))
+        if text is not None:
+            await self._ask(self._client.hdel(keys.keys_key(team), key_id))
+            await self._ask(self._client.delete(keys.token_key(_fields(text)["token_hash"])))
+        # Also when it is gone already: a repeated call perhaps missed the answer of the first.
+        await self._tell()
+        return None if text is None else _decode_all({b"": text}, _decode_key).get("")
+
+    async def list_keys(self, team: str) -> list[ApiKey]:
+        """Implement `Registrar.list_keys`."""
+        entries: Mapping[bytes, bytes] = await self._ask(self._client.hgetall(keys.keys_key(team)))
+        given = {name: text for name, text in entries.items() if name != _CLOSED.encode()}
+        return sorted(_decode_all(given, _decode_key).values(), key=lambda key: (key.created_s, key.id))
+
+    async def note(self, entry: AuditEntry) -> None:
+        """Implement `Registrar.note`."""
+        content: dict[Any, Any] = {"entry": _encode(entry)}
+        stream = keys.directory_key("audit")
+        await self._ask(self._client.xadd(stream, content, maxlen=_MOST_AUDIT_ENTRIES, approximate=True))
+
+    async def read_audit(self, most: int) -> list[AuditEntry]:
+        """Implement `Registrar.read_audit`."""
+        entries = await self._ask(self._client.xrevrange(keys.directory_key("audit"), count=most))
+        given = {at: content[b"entry"] for at, content in entries}
+        return list(_decode_all(given, _decode_audit).values())
+
+    async def _tell(self) -> None:
+        """Make every process look again."""
+        await self._ask(self._client.incr(keys.directory_key("revision")))
+
+
+def _encode(value: Policy | Team | AuditEntry) -> bytes:
+    return orjson.dumps(asdict(value))
+
+
+def _decode_all(entries: Mapping[bytes, bytes], decode: Callable[[bytes], Value]) -> dict[str, Value]:
+    """Decode valid entries; an invalid one counts as absent, and spoils no other."""
+    decoded: dict[str, Value] = {}
+    for name, text in entries.items():
+        try:
+            decoded[name.decode()] = decode(text)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            _log.warning("entry not understood", extra={"entry": name.decode(errors="replace")[:100]})
+    return decoded
+
+
+def _decode_policy(text: bytes) -> Policy:
+    given = _known_fields(Policy, orjson.loads(text))
+    return Policy(**{**given, "models": tuple(given["models"])})
+
+
+def _decode_team(text: bytes) -> Team:
+    return Team(**_known_fields(Team, orjson.loads(text)))
+
+
+def _decode_key(text: bytes) -> ApiKey:
+    given = _known_fields(ApiKey, _fields(text))
+    return ApiKey(**{**given, "role": Role(given["role"])})
+
+
+def _decode_audit(text: bytes) -> AuditEntry:
+    return AuditEntry(**_known_fields(AuditEntry, orjson.loads(text)))
+
+
+def _known_fields(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields this version knows of an entry that a newer one may have written."""
+    return {each.name: given[each.name] for each in fields(kind) if each.name in given}
+
+
+def _fields(text: bytes) -> dict[str, Any]:
+    given: dict[str, Any] = orjson.loads(text.partition(b"|")[2])
+    return given

@@ -1,0 +1,98 @@
+"""A client of a cluster: a command goes to the server that owns the slot of its key.
+
+Failure behaviour: closed, each command within the fixed time of one server. Redirections are followed, because the
+server that sends one has not run the command; no other command is sent again. A failing server costs its own
+slots and no others.
+
+Own code instead of redis-py's cluster client (8.1), which sends ASKING and the command it is for over
+different connections (of twenty scripts at once in a moving slot, six failed); on CLUSTERDOWN cuts off
+all its callers and sleeps a quarter of a second; waits for a time-out where the cluster knows that
+a server has failed; and has no queue for connections.
+"""
+
+import asyncio
+from typing import Any
+
+from redis import exceptions
+from redis.crc import key_slot
+
+from service.adapters.redis.client.servers import ServerClient, ServerPool, guide_connections
+from service.adapters.redis.client.topology import Topology
+from service.adapters.redis.client.url import Address
+
+_MOST_TRIES = 6
+_TRY_AGAIN_S = 0.02
+"""While a slot moves, some of a script's keys may be on either side."""
+_SCRIPTS = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
+_ANYWHERE = frozenset({"ECHO", "PING", "PUBLISH", "TIME"})
+_OF_ONE_SERVER = frozenset({"DBSIZE", "FLUSHALL", "FLUSHDB", "INFO", "KEYS", "RANDOMKEY", "SCAN", "WAIT"})
+
+
+class ClusterClient(ServerClient):
+    """Sends a command by its first key; commands without a key, and subscriptions, to any live server.
+
+    All keys of a command must share a slot. A pipeline is not routed, and commands that would ask or change one
+    server only (KEYS, SCAN, CONFIG and the like) are refused.
+    """
+
+    def __init__(self, topology: Topology, **options: Any) -> None:
+        super().__init__(ServerPool(**guide_connections(options, topology.find_any)))
+        self._topology = topology
+
+    async def aclose(self, close_connection_pool: bool | None = None) -> None:
+        """Close the connections to all servers."""
+        await super().aclose(close_connection_pool)
+        await self._topology.aclose()
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        """Send a command to the server of its slot."""
+        key = _first_key(args)
+        if key is None:
+            return await super().execute_command(*args, **options)
+        slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
+        address, is_asking = await self._topology.find_owner(slot), False
+        for _ in range(_MOST_TRIES):
+            try:
+                return await self._send(address, is_asking, args, options)
+            except exceptions.MovedError as moved:
+                address, is_asking = (moved.host or address[0], moved.port), False
+                self._topology.move(slot, address)
+            except exceptions.AskError as ask:
+                address, is_asking = (ask.host or address[0], ask.port), True
+            except exceptions.TryAgainError:
+                await asyncio.sleep(_TRY_AGAIN_S)
+        raise exceptions.ClusterError(f"slot {slot} is sent from one server to the next")
+
+    async def _send(
+        self, address: Address, is_asking: bool, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        server = self._topology.server(address)
+        try:
+            answer = await (_ask(server, args) if is_asking else server.execute_command(*args, **options))
+        except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ClusterDownError):
+            self._topology.doubt(address)
+            raise
+        self._topology.trust(address)
+        return answer
+
+
+async def _ask(server: ServerClient, args: tuple[Any, ...]) -> Any:
+    """Send a command that its slot's new owner takes only right behind ASKING, on the same connection."""
+    async with server.pipeline(transaction=False) as pipeline:
+        pipeline.execute_command("ASKING")
+        pipeline.execute_command(*args)
+        *_, answer = await pipeline.execute(raise_on_error=False)
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _first_key(args: tuple[Any, ...]) -> Any:
+    command = str(args[0]).upper()
+    if command in _SCRIPTS:
+        return args[3] if int(args[2]) else None
+    if command in _ANYWHERE:
+        return None
+    if command in _OF_ONE_SERVER or " " in command or len(args) < 2:
+        raise exceptions.DataError(f"{command} concerns one server of the cluster, not all of it")
+    return args[1]

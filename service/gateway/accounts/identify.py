@@ -1,0 +1,329 @@
+"""Identify callers: from credentials to a caller and every limit it counts against.
+
+Verified credentials are remembered, bounded, by a keyed hash of the whole token, and
+looked up again after any change of a key, policy or team in any process; a watcher checks
+for changes twice a second. A text that cannot be a credential is refused without a look-up.
+Failure behaviour: while Redis is away, known callers stay known, and unknown ones get
+`StateUnavailable`. Revocation does not rest on this alone: `begin` checks the key.
+"""
+
+import asyncio
+import contextlib
+import hmac
+from dataclasses import dataclass, replace
+
+from cachetools import LRUCache, TTLCache
+
+from service.domain.callers import (
+    ADMIN_TEAM,
+    NO_POLICY,
+    OPEN_TEAM,
+    RESERVED_TEAMS,
+    ApiKey,
+    Caller,
+    Directory,
+    Policy,
+    Role,
+    Scope,
+    is_name,
+    is_token,
+)
+from service.domain.errors import PermissionDenied, StateUnavailable, Unauthenticated
+from service.domain.fingerprint import keyed_hash
+from service.ports.accounts import CallerBook, TokenVerifier
+from service.ports.clock import Clock
+
+JWT_TEAM = "default"
+"""The team of a token that names none."""
+
+LOOK_PAUSE_S = 0.5
+_MAX_KNOWN = 20_000
+_MAX_UNKNOWN = 20_000
+_UNKNOWN_S = 5.0
+_MARK_CHARACTERS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """The accepted kinds of credentials, and the keys of their hashes.
+
+    *admin_key* is the operator's own. *token_keys* are newest first: a key that was
+    hashed with an older secret stays valid while that secret is listed.
+    """
+
+    takes_keys: bool
+    takes_jwt: bool
+    token_keys: tuple[bytes, ...]
+    person_key: bytes
+    admin_key: str | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell if the gateway asks for no credentials."""
+        return not (self.takes_keys or self.takes_jwt)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The statement of a caller's credentials. *user* is None where open mode lets the request name one.
+
+    *key_hint* is the part of a key that may be shown; *user_policy* and *key_policy* are names;
+    *expires_s* is an instant since the epoch, 0 for never.
+    """
+
+    team: str
+    user: str | None
+    role: Role
+    key_id: str | None = None
+    key_hint: str | None = None
+    user_policy: str | None = None
+    key_policy: str | None = None
+    expires_s: float = 0.0
+
+
+ANYONE = Identity(team=OPEN_TEAM, user=None, role=Role.USER)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The identity behind a token, and the hash its key is stored under."""
+
+    identity: Identity
+    kept_hash: str
+
+
+class Callers:
+    """Identifies callers and puts their policies together."""
+
+    def __init__(
+        self,
+        *,
+        credentials: Credentials,
+        book: CallerBook,
+        verifier: TokenVerifier | None,
+        declared: Directory,
+        default_policy: Policy,
+        clock: Clock,
+    ) -> None:
+        self._credentials = credentials
+        self._book = book
+        self._verifier = verifier
+        self._declared = declared
+        self._default_policy = default_policy
+        self._clock = clock
+        self._directory = declared
+        self._revision: int | None = None
+        self._known: LRUCache[str, _Known] = LRUCache(_MAX_KNOWN)
+        self._to_recall: LRUCache[str, str] = LRUCache(_MAX_KNOWN)
+        self._unknown: TTLCache[str, None] = TTLCache(_MAX_UNKNOWN, _UNKNOWN_S, clock.monotonic_s)
+
+    @property
+    def directory(self) -> Directory:
+        """All current policies and teams."""
+        return self._directory
+
+    async def identify(self, token: str | None, *, afresh: bool = False) -> Identity:
+        """Return the identity behind *token*; *afresh* skips the memory, for the acts of admins.
+
+        Raises:
+            Unauthenticated: missing, malformed, unknown, revoked or expired.
+            StateUnavailable: it cannot be looked up now.
+        """
+        if token is not None and self._is_admin(token):
+            return Identity(team=ADMIN_TEAM, user=self.person("admin"), role=Role.ADMIN)
+        if self._credentials.is_open:
+            return ANYONE if token is None else replace(ANYONE, user=self._hash_person(f"token {token}"))
+        if token is None:
+            raise Unauthenticated(
+                "You didn't provide an API key. Send it in the header: Authorization: Bearer YOUR_KEY."
+            )
+        if self._credentials.takes_keys and is_token(token):
+            return await self._find_key(token, afresh=afresh)
+        if self._verifier is not None and token.count(".") == 2:
+            return await self._verify(self._verifier, token)
+        raise Unauthenticated("Incorrect API key provided. Ask an operator of this gateway for one.")
+
+    def caller_of(self, identity: Identity, named_user: str | None) -> Caller:
+        """Return the caller; *named_user* is the request's own `user`, trusted from services and in open mode.
+
+        Raises:
+            PermissionDenied: the team is closed, or one of its policies is missing.
+            StateUnavailable: this process has not been able to read the team's limits yet.
+        """
+        team = self._directory.teams.get(identity.team)
+        if team is None and self._revision is None and identity.team != OPEN_TEAM:
+            # The team may have limits or be closed; this process has not been able to read it yet.
+            raise StateUnavailable("directory")
+        if team is not None and team.is_closed:
+            raise PermissionDenied("The team of these credentials is closed.")
+        user = identity.user
+        if named_user and (user is None or identity.role is Role.SERVICE):
+            user = self.person(named_user)
+        scopes = [Scope(name="user", key=user or "anonymous", policy=self._user_policy(identity))]
+        if identity.key_id is not None:
+            policy = self._policy(identity.key_policy, NO_POLICY)
+            scopes.append(Scope(name="key", key=identity.key_id, policy=policy))
+        if team is not None or identity.team != OPEN_TEAM:
+            policy = self._policy(team.policy if team else None, NO_POLICY)
+            scopes.append(Scope(name="team", key=identity.team, policy=policy))
+        return Caller(
+            team=identity.team,
+            user=user or "anonymous",
+            scopes=tuple(scopes),
+            key_id=identity.key_id,
+            role=identity.role,
+        )
+
+    def person(self, name: str) -> str:
+        """Return the hash that stands for the person *name*, for every kind of credentials."""
+        return self._hash_person(f"user {name}")
+
+    async def look_again(self) -> None:
+        """Forget all that changed anywhere since the last look; raises `StateUnavailable`."""
+        revision = await self._book.revision()
+        if revision == self._revision:
+            return
+        made = await self._book.read_directory()
+        # A declaration in the file takes precedence over a stored one of the same name.
+        self._directory = Directory(
+            policies={**made.policies, **self._declared.policies},
+            teams={**made.teams, **self._declared.teams},
+        )
+        self._to_recall.update({token_hash: known.kept_hash for token_hash, known in self._known.items()})
+        self._known.clear()
+        self._unknown.clear()
+        self._revision = revision
+
+    async def watch_forever(self) -> None:
+        """Look for changes twice a second; without Redis, known callers stay known."""
+        while True:
+            with contextlib.suppress(StateUnavailable):
+                await self.look_again()
+                await self._recall()
+            await asyncio.sleep(LOOK_PAUSE_S)
+
+    async def _recall(self) -> None:
+        """Look up forgotten keys again after a change: Redis may be away at their next use."""
+        while self._to_recall:
+            token_hash, kept_hash = self._to_recall.popitem()
+            if token_hash in self._known:
+                continue
+            revision = self._revision
+            try:
+                key = await self._book.find_key(kept_hash)
+            except StateUnavailable:
+                self._to_recall[token_hash] = kept_hash
+                raise
+            if key is not None and revision == self._revision:
+                self._known[token_hash] = _Known(self._identity_of(key), kept_hash)
+
+    def _is_admin(self, token: str) -> bool:
+        admin_key = self._credentials.admin_key
+        # Hashes of equal length, compared in constant time: neither length nor prefix shows.
+        return admin_key is not None and hmac.compare_digest(
+            self.hash_token(token), self.hash_token(admin_key)
+        )
+
+    def hash_token(self, token: str) -> str:
+        """Return the hash under which a new token is stored."""
+        return keyed_hash(self._credentials.token_keys[0], token)
+
+    def secret_mark(self) -> str:
+        """Return a mark that distinguishes the secret of new keys from others."""
+        return _mark_of(self._credentials.token_keys[0])
+
+    def takes_keys_of(self, secret_mark: str) -> bool | None:
+        """Tell if the listed secrets can find keys with this mark; None where no mark was stored."""
+        if not secret_mark:
+            return None
+        return any(_mark_of(token_key) == secret_mark for token_key in self._credentials.token_keys)
+
+    def _hash_person(self, text: str) -> str:
+        return keyed_hash(self._credentials.person_key, text)
+
+    async def _find_key(self, token: str, *, afresh: bool) -> Identity:
+        token_hash = self.hash_token(token)
+        known = None if afresh else self._known.get(token_hash)
+        if known is None:
+            if token_hash in self._unknown:
+                raise _unknown_key()
+            revision = self._revision
+            found = await self._look_up(token)
+            if found is None:
+                if revision == self._revision:
+                    self._unknown[token_hash] = None
+                raise _unknown_key()
+            key, kept_hash = found
+            known = _Known(self._identity_of(key), kept_hash)
+            if key.policy is not None and key.policy not in self._directory.policies:
+                # Created a moment ago in another process, together with its policy.
+                await self.look_again()
+            if revision == self._revision:
+                self._known[token_hash] = known
+        identity = known.identity
+        if 0 < identity.expires_s <= self._clock.wall_s():
+            raise Unauthenticated("This API key has expired. Ask an operator of this gateway for a new one.")
+        return identity
+
+    async def _look_up(self, token: str) -> tuple[ApiKey, str] | None:
+        """Return the key of *token* and the hash it is stored under, trying every secret."""
+        for token_key in self._credentials.token_keys:
+            kept_hash = keyed_hash(token_key, token)
+            key = await self._book.find_key(kept_hash)
+            if key is not None:
+                return key, kept_hash
+        return None
+
+    def _identity_of(self, key: ApiKey) -> Identity:
+        return Identity(
+            team=key.team,
+            user=self.person(key.user),
+            role=key.role,
+            key_id=key.id,
+            key_hint=key.hint,
+            key_policy=key.policy,
+            expires_s=key.expires_s,
+        )
+
+    async def _verify(self, verifier: TokenVerifier, token: str) -> Identity:
+        claims = await verifier.verify(token)
+        team = claims.team or JWT_TEAM
+        if not is_name(team):
+            raise Unauthenticated("The token names a team that cannot be one: 1 to 40 of a-z, 0-9 and '-'.")
+        if team in RESERVED_TEAMS:
+            raise Unauthenticated(
+                f"The token names the team '{team}', which is reserved for the gateway itself."
+            )
+        if claims.policy is not None and not is_name(claims.policy):
+            raise Unauthenticated("The token names a policy that cannot be one: 1 to 40 of a-z, 0-9 and '-'.")
+        return Identity(
+            team=team,
+            user=self.person(claims.subject),
+            role=Role.USER,
+            user_policy=claims.policy,
+            expires_s=claims.expires_s,
+        )
+
+    def _user_policy(self, identity: Identity) -> Policy:
+        team = self._directory.teams.get(identity.team)
+        return self._policy(
+            identity.user_policy or (team.user_policy if team else None), self._default_policy
+        )
+
+    def _policy(self, name: str | None, otherwise: Policy) -> Policy:
+        """Return the policy *name*, or *otherwise* when none is named; a lost one lifts no limit."""
+        if name is None:
+            return otherwise
+        policy = self._directory.policies.get(name)
+        if policy is None:
+            raise PermissionDenied(f"The policy '{name}' of these credentials does not exist.")
+        return policy
+
+
+def _mark_of(token_key: bytes) -> str:
+    # No API key has this form; a part is enough to tell a handful of secrets apart.
+    return keyed_hash(token_key, "which secret")[:_MARK_CHARACTERS]
+
+
+def _unknown_key() -> Unauthenticated:
+    return Unauthenticated("Incorrect API key provided. It is unknown, or it was revoked.")

@@ -1,0 +1,188 @@
+"""Admit orders without Redis, from this process's share of every limit and with its own claims.
+
+Failure behaviour: open, bounded. Each process admits *limit ÷ live processes* (at
+least 1): rates by the same GCRA as the script, days and images in flight by counting
+its own admissions. A limit of money has no share: such orders are refused unless
+the operator chose otherwise. The cache is not read; identical orders share their calls
+within the process only, including calls it was granted while Redis was there.
+Results are settled later through the outbox.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import count
+
+from cachetools import LRUCache
+
+from service.domain import gcra
+from service.domain.callers import RATES, Resource
+from service.domain.errors import LimitState, RateLimited, StateUnavailable
+from service.domain.limits import Limit
+from service.ports.admission import Ask, Grant, Settlement
+from service.ports.clock import Clock
+
+MAX_SCOPES = 10_000
+"""Most limit states to keep; the longest unused goes first."""
+
+_MOST_MADE = 10_000
+_DAY_S = 86400
+_IN_FLIGHT_WAIT_S = 1.0
+
+_Scope = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """The verdict of one limit: *state* after the charge, *wait_s* above 0 for a refusal."""
+
+    state: LimitState
+    wait_s: float = 0.0
+    arrival_us: int = 0
+    used: int = 0
+
+
+class LocalShare:
+    """The part of every limit that a process may use by itself while Redis is away.
+
+    *processes* share every limit: the configured number, or the number last heard of if
+    that is larger.
+    """
+
+    def __init__(self, *, clock: Clock, processes: int, spends_budgets: bool = False) -> None:
+        self._clock = clock
+        self._expected = self._processes = processes
+        self._spends_budgets = spends_budgets
+        self._arrivals_us: LRUCache[_Scope, int] = LRUCache(MAX_SCOPES)
+        self._days: LRUCache[_Scope, tuple[int, int]] = LRUCache(MAX_SCOPES)
+        self._in_flight: Counter[_Scope] = Counter()
+        self._holds: dict[str, tuple[tuple[_Scope, ...], int]] = {}
+        self._claims: dict[str, dict[int, str]] = {}
+        # Below zero, so that they never meet an index the script gave.
+        self._indices = count(-1, -1)
+        self._made: LRUCache[int, str] = LRUCache(_MOST_MADE)
+
+    def share_among(self, processes: int) -> None:
+        """Divide every limit by the number of live *processes*."""
+        self._processes = max(processes, self._expected)
+
+    def note(self, ask: Ask, indices: tuple[int, ...]) -> None:
+        """Remember the indices granted to *ask*, for equal orders during a later outage."""
+        if ask.pool and indices:
+            self._claims.setdefault(ask.pool, {}).update(dict.fromkeys(indices, ask.fence))
+
+    def begin(self, ask: Ask) -> Grant:
+        """Admit from the local share.
+
+        Raises:
+            RateLimited: the share is used up; nothing was charged.
+            StateUnavailable: the caller has a budget whose remainder is unknown.
+        """
+        others = self._claims.get(ask.pool, {}) if ask.pool and not ask.fresh else {}
+        awaited = tuple(index for index in others if index not in ask.used)[: ask.n]
+        to_make = 0 if ask.only_ready else ask.n - len(awaited)
+        limits = self._charge(ask, to_make)
+        mine = tuple(next(self._indices) for _ in range(to_make))
+        self.note(ask, mine)
+        return Grant(ready=(), mine=mine, awaited=awaited, limits=limits, degraded=True)
+
+    def digests_of(self, indices: Iterable[int]) -> set[str]:
+        """Return the digests of the images made under the local ones of *indices*."""
+        return {self._made[index] for index in indices if index in self._made}
+
+    def finish(self, settlement: Settlement) -> None:
+        """Drop the local claims and slots that a settlement ends."""
+        for index, image in settlement.made:
+            if index is not None and index < 0:
+                self._made[index] = image.digest
+        ended = [*(index for index, _ in settlement.made if index is not None), *settlement.released]
+        self._free_slots(settlement.fence, len(ended))
+        claims = self._claims.get(settlement.pool or "")
+        if claims is None:
+            return
+        for index in ended:
+            claims.pop(index, None)
+        if not claims:
+            del self._claims[settlement.pool or ""]
+
+    def _charge(self, ask: Ask, images: int) -> tuple[LimitState, ...]:
+        limits = [limit for limit in ask.limits if limit.resource != Resource.BUDGET_PER_MONTH]
+        if len(limits) < len(ask.limits) and images and not self._spends_budgets:
+            raise StateUnavailable("degraded")
+        verdicts = [self._judge(ask, limit, images) for limit in limits]
+        worst = max(verdicts, key=lambda verdict: verdict.wait_s, default=None)
+        if worst is not None and worst.wait_s > 0:
+            # All or none: limits that had room are not charged either.
+            before = tuple(self._judge(ask, limit, 0, requests=0).state for limit in limits)
+            refused = before[verdicts.index(worst)]
+            raise RateLimited(refused, retry_after_s=worst.wait_s, limits=before, degraded=True)
+        for limit, verdict in zip(limits, verdicts, strict=True):
+            self._remember(ask, limit, verdict, images)
+        return tuple(verdict.state for verdict in verdicts)
+
+    def _judge(self, ask: Ask, limit: Limit, images: int, *, requests: int = 1) -> _Verdict:
+        if limit.resource in RATES:
+            first = requests if ask.round == 0 else 0
+            weight = first if limit.resource == Resource.REQUESTS else images * ask.weight
+            return self._judge_rate(ask, limit, weight)
+        share, scope = self._share(limit), _scope(ask.team, limit)
+        if limit.resource == Resource.IMAGES_PER_DAY:
+            day, seconds = divmod(self._clock.wall_s(), _DAY_S)
+            counted_day, counted = self._days.get(scope, (0, 0))
+            used, ends_s = counted if counted_day == int(day) else 0, _DAY_S - seconds
+            wanted, wait_s = images * ask.weight, ends_s
+        else:
+            used, ends_s = self._in_flight[scope], 0.0
+            wanted, wait_s = images, _IN_FLIGHT_WAIT_S
+        # An order larger than the share takes all of it, or it could never pass during the outage.
+        wanted = min(wanted, share)
+        state = LimitState(
+            resource=limit.resource,
+            scope=limit.scope,
+            limit=share,
+            remaining=max(0, share - used - wanted),
+            reset_s=ends_s,
+        )
+        return _Verdict(state, wait_s if wanted and used + wanted > share else 0.0, used=used + wanted)
+
+    def _judge_rate(self, ask: Ask, limit: Limit, weight: int) -> _Verdict:
+        now_us = int(self._clock.monotonic_s() * 1e6)
+        share = self._share(limit)
+        arrival_us = self._arrivals_us.get(_scope(ask.team, limit), 0)
+        decision = gcra.decide(arrival_us, now_us, min(weight, share), share)
+        state = LimitState(
+            resource=limit.resource,
+            scope=limit.scope,
+            limit=share,
+            remaining=decision.remaining,
+            reset_s=decision.reset_us / 1e6,
+        )
+        return _Verdict(state, decision.retry_after_us / 1e6, arrival_us=decision.arrival_us)
+
+    def _remember(self, ask: Ask, limit: Limit, verdict: _Verdict, images: int) -> None:
+        scope = _scope(ask.team, limit)
+        if limit.resource in RATES:
+            self._arrivals_us[scope] = verdict.arrival_us
+        elif limit.resource == Resource.IMAGES_PER_DAY:
+            self._days[scope] = (int(self._clock.wall_s() // _DAY_S), verdict.used)
+        elif images:
+            self._in_flight[scope] += images
+            scopes, _ = self._holds.get(ask.fence, ((), 0))
+            self._holds[ask.fence] = ((*scopes, scope), images)
+
+    def _free_slots(self, fence: str, images: int) -> None:
+        scopes, held = self._holds.pop(fence, ((), 0))
+        freed = min(images, held)
+        for scope in scopes:
+            self._in_flight[scope] -= freed
+            if not self._in_flight[scope]:
+                del self._in_flight[scope]
+        if freed < held:
+            self._holds[fence] = (scopes, held - freed)
+
+    def _share(self, limit: Limit) -> int:
+        return max(1, limit.amount // self._processes)
+
+
+def _scope(team: str, limit: Limit) -> _Scope:
+    return (limit.resource, team, limit.scope, limit.key)

@@ -1,0 +1,93 @@
+"""Turn a provider's bytes into the gateway's images: finished, priced, named and stored."""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+
+from service.domain.catalog import Model
+from service.domain.errors import Billing, CallFailure, FailureKind, StoreUnavailable
+from service.domain.fanout import share_usage
+from service.domain.images import CallMade, Image, RawImage, SentOrder
+from service.domain.pricing import estimate_sent, price_usage
+from service.ports.clock import Clock
+from service.ports.imaging import ImageBroken, ImageFinisher
+from service.ports.store import ImageStore
+
+_HASHED_AT_ONCE_BYTES = 2 * 1024 * 1024
+"""An ordinary image takes a millisecond or two; the largest readable one takes sixty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One finished image; *is_stored* False when a full store left only its bytes."""
+
+    image: Image
+    data: bytes
+    is_stored: bool
+
+
+class Keeper:
+    """Applies the finish plan to the images of a call and stores them by their content."""
+
+    def __init__(self, *, finisher: ImageFinisher, store: ImageStore, clock: Clock) -> None:
+        self._finisher = finisher
+        self._store = store
+        self._clock = clock
+
+    async def keep(self, made: CallMade, sent: SentOrder, model: Model) -> list[Kept | CallFailure]:
+        """Finish and store the images of one call, in its order."""
+        shares = share_usage(made.usage, len(made.images)) if made.usage else [None] * len(made.images)
+        return [
+            await self._keep_one(raw, sent, model, usage=share, made=made)
+            for raw, share in zip(made.images, shares, strict=True)
+        ]
+
+    async def _keep_one(
+        self,
+        raw: RawImage,
+        sent: SentOrder,
+        model: Model,
+        *,
+        usage: dict[str, object] | None,
+        made: CallMade,
+    ) -> Kept | CallFailure:
+        try:
+            finished = await self._finisher.finish(raw.data, sent.finish)
+        except ImageBroken:
+            return CallFailure(
+                kind=FailureKind.BROKEN,
+                billing=Billing.UNKNOWN,
+                message="The image provider returned something that is not an acceptable finished.",
+            )
+        cost = price_usage(model, usage) if usage else None
+        if cost is None:
+            # The reserved amount, unless the size was still unknown then.
+            cost = estimate_sent(model, sent, painted=f"{finished.width}x{finished.height}")
+        image = Image(
+            digest=await _digest(finished.data),
+            format=finished.format,
+            width=finished.width,
+            height=finished.height,
+            size_bytes=len(finished.data),
+            created_s=int(self._clock.wall_s()),
+            revised_prompt=raw.revised_prompt,
+            usage=usage,
+            resolved=dict(made.resolved),
+            cost_microusd=cost,
+            answered_model=made.answered_model,
+            credentials=finished.credentials,
+        )
+        try:
+            await self._store.put(image.name, finished.data)
+        except StoreUnavailable:
+            return Kept(image, finished.data, is_stored=False)
+        return Kept(image, finished.data, is_stored=True)
+
+
+async def _digest(data: bytes) -> str:
+    """Hash *data*, yielding to the event loop after each part."""
+    digest = hashlib.sha256(data[:_HASHED_AT_ONCE_BYTES])
+    for start in range(_HASHED_AT_ONCE_BYTES, len(data), _HASHED_AT_ONCE_BYTES):
+        await asyncio.sleep(0)
+        digest.update(data[start : start + _HASHED_AT_ONCE_BYTES])
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""Build the callers: credentials, keys in Redis, and the declarations of the file.
+
+Failure behaviour: without Redis a process starts and knows only declared names; the
+callers' watcher keeps trying.
+"""
+
+from contextlib import suppress
+
+from service.adapters.identity.secrets import derive_key
+from service.adapters.redis.accounts import RedisCallers
+from service.domain.callers import Directory, Policy, Team
+from service.domain.errors import StateUnavailable
+from service.gateway.accounts.identify import Callers, Credentials
+from service.ports.accounts import TokenVerifier
+from service.settings.variables import Settings
+from service.wiring.process import Ground
+
+
+async def open_callers(ground: Ground, verifier: TokenVerifier | None) -> Callers:
+    """Return callers with all teams loaded; without Redis, their watcher keeps trying."""
+    callers = make_callers(ground, verifier)
+    with suppress(StateUnavailable):
+        declared = [name for name, team in ground.settings.file.teams.items() if not team.closed]
+        await make_registry(ground).reopen(declared)
+        await callers.look_again()
+    return callers
+
+
+def make_callers(ground: Ground, verifier: TokenVerifier | None = None) -> Callers:
+    """Return callers with nothing loaded yet."""
+    settings, secrets = ground.settings, ground.surroundings.secrets
+    credentials = Credentials(
+        takes_keys="keys" in settings.auth,
+        takes_jwt="jwt" in settings.auth,
+        token_keys=tuple(derive_key(each, "token") for each in secrets),
+        person_key=derive_key(ground.lasting_secret, "person"),
+        admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
+    )
+    return Callers(
+        credentials=credentials,
+        book=make_registry(ground),
+        verifier=verifier,
+        declared=declared_directory(settings),
+        default_policy=Policy(**settings.default_policy.model_dump()),
+        clock=ground.clock,
+    )
+
+
+def make_registry(ground: Ground) -> RedisCallers:
+    """Return the registry of keys, policies, teams and the audit in Redis."""
+    return RedisCallers(ground.redis, timeout_s=ground.settings.redis_timeout_s)
+
+
+def declared_directory(settings: Settings) -> Directory:
+    """Return the policies and teams of the configuration file."""
+    policies = {
+        name: Policy(
+            name=name,
+            caches=entry.cache == "on",
+            models=tuple(entry.models),
+            **entry.model_dump(exclude={"cache", "models"}),
+        )
+        for name, entry in settings.file.policies.items()
+    }
+    teams = {
+        name: Team(name=name, policy=entry.policy, user_policy=entry.user_policy, is_closed=entry.closed)
+        for name, entry in settings.file.teams.items()
+    }
+    return Directory(policies=policies, teams=teams)

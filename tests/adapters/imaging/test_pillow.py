@@ -1,0 +1,400 @@
+"""ImageFinisher: headers read without decoding, pixels only in workers, and bombs that do not go off."""
+
+import asyncio
+import contextlib
+import io
+import os
+import signal
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from service.adapters.imaging.headers import read_header
+from service.adapters.imaging.pillow import MAX_PIXELS, PillowImages, judge, resample
+from service.adapters.imaging.segments import MOST_SEGMENTS
+from service.domain.images import ContentCredentials, Finish
+from service.ports.imaging import FinishedImage, ImageBroken
+from service.sandbox.marks import Mark, draw_mark, read_mark
+from tests.adapters.imaging.test_content_credentials import padded, with_png_chunk
+
+MARK = Mark(order_hash="0123456789abcdef", serial=77)
+
+
+def file_of(image: Image.Image, name: str = "PNG") -> bytes:
+    target = io.BytesIO()
+    image.save(target, name)
+    return target.getvalue()
+
+
+def marked(width: int, height: int, name: str = "PNG") -> bytes:
+    """Return a picture like the sandbox's: grey, with its mark."""
+    canvas = Image.new("L", (width, height), 128)
+    draw_mark(canvas, MARK, light=255, dark=0)
+    return file_of(canvas.convert("RGB"), name)
+
+
+def png_claiming(width: int, height: int) -> bytes:
+    """Return a PNG of a few bytes whose header claims *width* x *height*."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"")), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def size_of(file: bytes) -> tuple[int, int]:
+    with Image.open(io.BytesIO(file)) as image:
+        image.load()
+        return image.size
+
+
+def read(data: bytes) -> FinishedImage:
+    return judge(data, read_header(data))
+
+
+@pytest.mark.parametrize(("name", "known"), [("PNG", "png"), ("JPEG", "jpeg"), ("WEBP", "webp")])
+def test_a_header_tells_format_and_size(name: str, known: str) -> None:
+    file = marked(320, 200, name)
+
+    picture = read(file)
+
+    assert (picture.data, picture.format, picture.width, picture.height) == (file, known, 320, 200)
+
+
+@pytest.mark.parametrize("name", ["BMP", "TIFF", "ICO", "PPM", "PDF"])
+def test_other_formats_are_none_of_ours(name: str) -> None:
+    with pytest.raises(ImageBroken):
+        read(file_of(Image.new("RGB", (64, 64)), name))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"x",
+        b"\x89PNG",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\x00\x00\x00\x00WEBP",
+        b"\xff\xd8\xff",
+        b"%PDF-1.7",
+    ],
+)
+def test_what_is_no_picture_is_broken(data: bytes) -> None:
+    with pytest.raises(ImageBroken):
+        read(data)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(30_000, 30_000), (2**31 - 1, 1), (10_000, 10_000), (MAX_PIXELS + 1, 1), (0, 0)]
+)
+def test_a_bomb_is_known_by_its_header(width: int, height: int) -> None:
+    started_s = time.process_time()
+
+    with pytest.raises(ImageBroken):
+        read(png_claiming(width, height))
+
+    assert time.process_time() - started_s < 0.5
+
+
+def test_the_largest_picture_a_model_makes_is_none() -> None:
+    assert read(png_claiming(3840, 2160)).width == 3840
+
+
+def test_a_picture_in_several_frames_is_judged_like_any_other() -> None:
+    """Some phones' JPEG files hold a second picture, and Pillow has another name for those."""
+    first, second = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64), "red")
+    target = io.BytesIO()
+    first.save(target, "MPO", save_all=True, append_images=[second])
+
+    try:
+        picture = read(target.getvalue())
+    except ImageBroken:
+        return
+
+    assert picture.format == "jpeg"
+
+
+WHOLE = marked(64, 64)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 255)), max_size=6),
+    st.integers(0, len(WHOLE)),
+)
+def test_no_bytes_do_more_than_be_refused(changes: list[tuple[int, int]], length: int) -> None:
+    data = bytearray(WHOLE)
+    for place, value in changes:
+        data[place] = value
+
+    try:
+        picture = read(bytes(data[:length]))
+    except ImageBroken:
+        return
+
+    assert picture.width * picture.height <= MAX_PIXELS
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize("size", [256, 512])
+def test_resampling_keeps_format_and_what_the_picture_shows(name: str, size: int) -> None:
+    small = resample(marked(1024, 1024, name), size, size)
+
+    assert size_of(small) == (size, size)
+    assert read(small).format == name.lower()
+    assert read_mark(small) == MARK
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
+def test_every_kind_of_pixel_can_be_resampled(mode: str) -> None:
+    assert size_of(resample(file_of(Image.new(mode, (128, 128))), 64, 64)) == (64, 64)
+
+
+def test_transparency_stays() -> None:
+    half = Image.new("RGBA", (128, 128), (255, 0, 0, 255))
+    half.paste((0, 0, 0, 0), (0, 0, 128, 64))
+
+    with Image.open(io.BytesIO(resample(file_of(half), 64, 64))) as image:
+        assert [image.getchannel("A").getpixel((32, y)) for y in (8, 56)] == [0, 255]
+
+
+def test_another_shape_keeps_the_middle() -> None:
+    wide = Image.new("RGB", (400, 100), "white")
+    wide.paste("red", (150, 0, 250, 100))
+
+    with Image.open(io.BytesIO(resample(file_of(wide), 100, 100))) as image:
+        assert [image.getpixel(place) for place in ((5, 50), (50, 50), (94, 50))] == [(255, 0, 0)] * 3
+
+
+@pytest.mark.parametrize("finish", [None, Finish(1024, 1024)])
+async def test_a_picture_that_is_right_is_not_touched(pictures: PillowImages, finish: Finish | None) -> None:
+    """Nor is a process started for it."""
+    file = marked(1024, 1024)
+    before = workers()
+
+    picture = await pictures.finish(file, finish)
+
+    assert picture.data is file
+    assert workers() <= before
+
+
+async def test_a_picture_of_other_pixels_is_resampled_in_a_worker(pictures: PillowImages) -> None:
+    picture = await pictures.finish(marked(1024, 1024), Finish(256, 256))
+
+    assert (picture.format, picture.width, picture.height) == ("png", 256, 256)
+    assert size_of(picture.data) == (256, 256)
+    assert read_mark(picture.data) == MARK
+    assert workers()
+
+
+async def test_the_loop_goes_on_while_a_picture_is_resampled(pictures: PillowImages) -> None:
+    await pictures.finish(marked(64, 64), Finish(32, 32))
+    turns = 0
+
+    async with asyncio.TaskGroup() as group:
+        working = group.create_task(pictures.finish(marked(3840, 2160), Finish(1920, 1080)))
+        while not working.done():
+            await asyncio.sleep(0.005)
+            turns += 1
+
+    # Resampling takes hundreds of milliseconds; in the loop it would leave time for one or two turns.
+    assert turns > 10
+
+
+async def test_a_picture_that_is_cut_off_is_broken_and_the_next_is_not(pictures: PillowImages) -> None:
+    file = marked(1024, 1024)
+
+    with pytest.raises(ImageBroken):
+        await pictures.finish(file[: len(file) // 2], Finish(256, 256))
+
+    assert (await pictures.finish(file, Finish(256, 256))).width == 256
+
+
+async def test_a_worker_that_dies_costs_at_most_the_picture_it_had(pictures: PillowImages) -> None:
+    """The kernel kills what takes too much memory; the next small picture must not notice."""
+    file = marked(1024, 1024)
+    await pictures.finish(file, Finish(256, 256))
+    for pid in workers():
+        os.kill(pid, signal.SIGKILL)
+    await asyncio.sleep(0.2)
+
+    with contextlib.suppress(ImageBroken):  # its worker may have died under it
+        await pictures.finish(file, Finish(256, 256))
+
+    assert (await pictures.finish(file, Finish(256, 256))).width == 256
+
+
+def png_of_two_sizes() -> bytes:
+    """Return a PNG whose first header is harmless; decoders believe the second."""
+    whole = marked(64, 64)
+    return whole[:33] + png_claiming(60_000, 60_000)[8:33] + whole[33:]
+
+
+def jpeg_of_two_sizes() -> bytes:
+    """Return a JPEG with a second frame of 60000 x 60000."""
+    whole = marked(64, 64, "JPEG")
+    start = whole.index(b"\xff\xc0")
+    end = start + 2 + int.from_bytes(whole[start + 2 : start + 4])
+    frame = whole[start : start + 5] + struct.pack(">HH", 60_000, 60_000) + whole[start + 9 : end]
+    return whole[:end] + frame + whole[end:]
+
+
+def png_with_an_empty_profile() -> bytes:
+    """Return a PNG with a colour profile behind its pixels that ends after its name: an IndexError."""
+    whole = marked(64, 64)
+    return whole[:-12] + chunk(b"iCCP", b"name\0") + whole[-12:]
+
+
+@pytest.mark.parametrize("make", [png_of_two_sizes, jpeg_of_two_sizes, png_with_an_empty_profile])
+async def test_whatever_a_decoder_raises_the_picture_is_broken(
+    pictures: PillowImages, make: Callable[[], bytes]
+) -> None:
+    file = make()
+    with pytest.raises(ImageBroken):
+        await pictures.finish(file, Finish(32, 32))
+
+    assert (await pictures.finish(marked(64, 64), Finish(32, 32))).width == 32
+
+
+async def test_an_input_is_broken_whatever_its_decoder_raises(pictures: PillowImages, tmp_path: Path) -> None:
+    path = tmp_path / "input"
+    path.write_bytes(png_with_an_empty_profile())
+    image = pictures.read_input("image", str(path), "0" * 64, path.stat().st_size)
+
+    with pytest.raises(ImageBroken):
+        await pictures.look_through(image)
+
+
+async def test_a_crowded_picture_that_kills_its_workers_is_broken(pictures: PillowImages) -> None:
+    """As one that takes all memory: nothing else may leave `finish`, or calls that are paid for are cancelled."""
+    whole, before = marked(64, 48, "JPEG"), workers()
+    file = whole[:2] + b"\xff\xfe\x00\x02" * 8_000_000 + whole[2:]
+
+    async def finish() -> None:
+        with pytest.raises(ImageBroken):
+            await pictures.finish(file, None)
+
+    async with asyncio.TaskGroup() as group:
+        finishing = group.create_task(finish())
+        while not finishing.done():
+            for pid in workers() - before:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await asyncio.sleep(0.01)
+
+
+async def test_workers_end_with_their_owner() -> None:
+    pictures = PillowImages(workers=1)
+    await pictures.finish(marked(128, 128), Finish(64, 64))
+    alive = workers()
+    assert alive
+
+    pictures.close()
+
+    deadline_s = time.monotonic() + 5
+    while workers() & alive and time.monotonic() < deadline_s:  # noqa: ASYNC110 - a process tells nobody
+        await asyncio.sleep(0.02)
+    assert not workers() & alive
+
+
+def workers() -> set[int]:
+    """Return the processes of pools that live."""
+    children = psutil.Process().children(recursive=True)
+    found = set()
+    for child in children:
+        try:
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.add(child.pid)
+        except (psutil.NoSuchProcess, psutil.ZombieProcess):
+            continue
+    return found
+
+
+def test_a_header_is_read_without_a_trace_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    read(marked(64, 64))
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
+def test_a_picture_that_was_cut_off_is_broken(name: str) -> None:
+    """Its header is fine, and nothing but its end tells."""
+    whole = file_of(Image.effect_noise((256, 256), 90).convert("RGB"), name)
+
+    with pytest.raises(ImageBroken):
+        read(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize("padding", [b"\xff" * 300_000, b"\xff\xfe\x00\x02" * (MOST_SEGMENTS + 1)])
+async def test_a_jpeg_that_is_mostly_padding_is_kept(pictures: PillowImages, padding: bytes) -> None:
+    """It is paid for; what takes long to read is read in a worker."""
+    whole = marked(64, 48, "JPEG")
+    file = whole[:2] + padding + whole[2:]
+
+    picture = await pictures.finish(file, None)
+
+    assert (picture.data, picture.format, picture.width, picture.height) == (file, "jpeg", 64, 48)
+
+
+async def test_only_what_is_crowded_before_its_frame_goes_to_a_worker(pictures: PillowImages) -> None:
+    whole = marked(64, 48, "JPEG")
+    before = workers()
+
+    await pictures.finish(whole[:2] + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS - 10) + whole[2:], None)
+    assert workers() <= before
+
+    await pictures.finish(whole[:2] + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS + 1) + whole[2:], None)
+    assert workers() - before
+
+
+async def test_a_jpeg_of_nothing_but_padding_is_broken(pictures: PillowImages) -> None:
+    with pytest.raises(ImageBroken):
+        await pictures.finish(b"\xff\xd8" + b"\xff\x01" * (MOST_SEGMENTS + 1) + b"\xff\xd9", None)
+
+
+async def test_a_million_empty_chunks_are_not_looked_at(pictures: PillowImages) -> None:
+    """Its size is in the first chunk."""
+    whole, empty = marked(64, 48), b"\x00\x00\x00\x00prVt" + zlib.crc32(b"prVt").to_bytes(4)
+    file = whole[:33] + empty * 1_000_000 + whole[33:]
+    before = workers()
+
+    picture = await pictures.finish(file, None)
+
+    assert (picture.data, picture.width, picture.height) == (file, 64, 48)
+    assert workers() <= before
+
+
+@pytest.mark.parametrize(
+    ("file", "credentials"),
+    [
+        (with_png_chunk(), ContentCredentials.KEPT),
+        (file_of(Image.new("RGB", (64, 64))), ContentCredentials.NONE),
+        (padded(with_png_chunk(), "PNG", MOST_SEGMENTS + 1), ContentCredentials.UNKNOWN),
+    ],
+)
+async def test_untouched_bytes_keep_their_credentials(file: bytes, credentials: ContentCredentials) -> None:
+    with contextlib.closing(PillowImages(workers=1)) as images:
+        finished = await images.finish(file, None)
+
+    assert (finished.data, finished.credentials) == (file, credentials)
+
+
+async def test_new_pixels_lose_the_credentials_of_the_old() -> None:
+    with contextlib.closing(PillowImages(workers=1)) as images:
+        finished = await images.finish(with_png_chunk(), Finish(32, 32))
+
+    assert (finished.width, finished.height) == (32, 32)
+    assert finished.credentials is ContentCredentials.LOST

@@ -1,0 +1,142 @@
+"""A failure of the provider says what an operator can do about it, over real sockets."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import orjson
+import pytest
+
+from service.domain.errors import FailureKind
+from tests.adapters.openai.conftest import CALL, Script, failed, make_call
+from tests.processes import free_port
+from tests.sandbox.process import SandboxHandle
+
+QUOTA = "You exceeded your current quota."
+
+
+def envelope(message: str, **fields: object) -> bytes:
+    return orjson.dumps({"error": {"message": message, "type": None, "param": None, "code": None, **fields}})
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "begins"),
+    [
+        (
+            401,
+            envelope("Bad key.", code="invalid_api_key"),
+            "OPENAI_API_KEY was refused (401 invalid_api_key)",
+        ),
+        (401, envelope("Bad key.", code="sk-ours"), "OPENAI_API_KEY was refused (401 other)"),
+        (
+            401,
+            envelope("Bad key.", code="abcdef0123456789abcdef0123456789"),
+            "OPENAI_API_KEY was refused (401 other)",
+        ),
+        (403, envelope("No."), "The provider does not let this key make images (403)"),
+        (
+            404,
+            envelope("None.", code="model_not_found", param="model"),
+            "The model is not there for this key (404 model_not_found)",
+        ),
+        (400, envelope("None.", param="model"), "The model is not there for this key (400)"),
+        (
+            429,
+            envelope(QUOTA, code="insufficient_quota"),
+            "The provider's quota or billing stops us (429 insuff",
+        ),
+        (404, envelope("Invalid URL"), "OPENAI_BASE_URL leads to no images API (404)"),
+        (404, b"<html>", "OPENAI_BASE_URL leads to no images API (404)"),
+        (307, b"", "OPENAI_BASE_URL leads to no images API (307)"),
+        (200, b"<html>", "The provider's answer broke off or cannot be understood (200)"),
+        (429, envelope("Slow.", code="slow_down"), "The provider's rate limit is reached (429 slow_down)"),
+        (503, envelope("Busy."), "The provider fails or is overloaded (503)"),
+    ],
+)
+async def test_advice_names_the_setting_the_status_and_the_code(
+    script: Script, status: int, body: bytes, begins: str
+) -> None:
+    script.answer(status, body)
+
+    failure = failed(await make_call(script.url))
+
+    assert failure.advice.startswith(begins)
+    assert "127.0.0.1" not in failure.advice
+
+
+@pytest.mark.parametrize("body", [b"<html>", envelope("Invalid URL (POST /images/generations)")])
+async def test_a_base_url_without_a_version_is_named(script: Script, body: bytes) -> None:
+    script.answer(404, body)
+
+    failure = failed(await make_call(script.url.removesuffix("/v1")))
+
+    assert failure.advice.startswith("The base URL lacks /v1 (404): write OPENAI_BASE_URL as in ")
+
+
+async def test_a_refused_connection_is_told_with_its_place() -> None:
+    port = free_port()
+
+    failure = failed(await make_call(f"http://127.0.0.1:{port}/v1"))
+
+    assert failure.cause == f"connection refused at 127.0.0.1:{port}"
+    assert failure.advice.startswith("The provider is unreachable")
+    assert str(port) not in failure.advice
+
+
+async def test_a_place_is_told_whatever_the_prompt_is() -> None:
+    """A prompt of one letter is in everything that could be said."""
+    port = free_port()
+
+    failure = failed(await make_call(f"http://127.0.0.1:{port}/v1", replace(CALL, prompt="a")))
+
+    assert str(port) in failure.cause
+
+
+async def test_a_name_that_does_not_exist_is_told() -> None:
+    failure = failed(await make_call("http://provider.invalid/v1"))
+
+    assert failure.cause == "no such host: provider.invalid"
+
+
+async def test_plain_http_behind_https_is_no_tls(provider: SandboxHandle) -> None:
+    failure = failed(await make_call(f"{provider.url}/v1".replace("http:", "https:")))
+
+    assert failure.kind is FailureKind.UNREACHABLE
+    assert failure.cause.startswith("no TLS with 127.0.0.1:")
+    assert failure.advice.startswith("There is no TLS with the provider")
+
+
+async def test_what_the_provider_says_of_the_account_is_told_without_the_key(script: Script) -> None:
+    script.answer(401, envelope("Incorrect API key provided: sk-ours. Find yours there."))
+
+    failure = failed(await make_call(script.url))
+
+    assert failure.cause == "Incorrect API key provided: [hidden] Find yours there."
+    assert "sk-ours" not in failure.message
+
+
+async def test_what_repeats_the_prompt_is_not_told(script: Script) -> None:
+    script.answer(500, envelope(f"Could not paint '{CALL.prompt}'."))
+
+    failure = failed(await make_call(script.url))
+
+    assert failure.cause == ""
+
+
+async def test_a_refused_prompt_is_the_callers_and_nothing_is_told_of_it(provider: SandboxHandle) -> None:
+    await provider.behave(refuse_words=["heron"])
+
+    failure = failed(await make_call(f"{provider.url}/v1"))
+
+    assert (failure.cause, failure.advice) == ("", "")
+
+
+def test_every_setting_that_advice_names_is_one() -> None:
+    """Or the advice of a bad hour sends somebody to look for what is not there."""
+    repository = Path(__file__).parents[3]
+    text = (repository / "service/adapters/openai/troubleshooting.py").read_text("utf-8")
+    settings = (repository / "service/settings/variables.py").read_text("utf-8").upper()
+
+    named = set(re.findall(r"(?:GATEWAY|OPENAI)_[A-Z_]+", text))
+    assert {"OPENAI_API_KEY", "OPENAI_BASE_URL", "GATEWAY_DEADLINE_S"} <= named
+    assert all(name.removeprefix("GATEWAY_") in settings for name in named)

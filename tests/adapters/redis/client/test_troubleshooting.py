@@ -1,0 +1,26 @@
+"""What an operator is told to do, by the reason."""
+
+import pytest
+
+from service.adapters.redis.client.troubleshooting import advise
+
+URL = "redis://ann:canary@cache.test:6380"
+
+
+@pytest.mark.parametrize(
+    ("reason", "hint"),
+    [("busy", "SLOWLOG"), ("contended", "orders"), ("timeout", "GATEWAY_REDIS_TIMEOUT_S"), ("new", "(new)")],
+)
+def test_every_reason_has_an_advice_of_its_own(reason: str, hint: str) -> None:
+    assert hint.lower() in advise(reason, URL).lower()
+
+
+def test_orders_in_the_way_are_no_trouble_of_the_server() -> None:
+    assert "redis" not in advise("contended", URL).lower()
+
+
+def test_where_redis_is_looked_for_is_told_without_its_password() -> None:
+    told = advise("connection", URL)
+
+    assert "cache.test:6380" in told
+    assert "canary" not in told

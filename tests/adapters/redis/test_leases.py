@@ -1,0 +1,56 @@
+"""Whose turn it is to sweep: one at a time, and never nobody's for ever."""
+
+import pytest
+from redis.asyncio import Redis
+
+from service.adapters.redis.client.client import open_client
+from service.adapters.redis.keys import SWEEPER
+from service.adapters.redis.leases import RedisTurns
+from service.domain.errors import StateUnavailable
+from service.ports.processes import Round
+
+
+def turns(redis: Redis, process: str) -> RedisTurns:
+    return RedisTurns(redis, process=process, timeout_s=20.0)
+
+
+async def test_it_is_one_process_turn_at_a_time(redis: Redis) -> None:
+    one, other = turns(redis, "one"), turns(redis, "other")
+
+    assert await one.take(hold_s=60)
+    assert not await other.take(hold_s=60)
+    assert await one.take(hold_s=60)
+
+
+async def test_a_turn_ends_with_its_time(redis: Redis) -> None:
+    assert await turns(redis, "one").take(hold_s=60)
+    assert 50_000 < await redis.pttl(SWEEPER) <= 60_000
+
+    await redis.pexpire(SWEEPER, 0)
+
+    assert await turns(redis, "other").take(hold_s=60)
+
+
+async def test_taking_it_again_holds_it_longer(redis: Redis) -> None:
+    one = turns(redis, "one")
+    await one.take(hold_s=1)
+
+    await one.take(hold_s=600)
+
+    assert await redis.pttl(SWEEPER) > 590_000
+
+
+async def test_a_round_goes_on_where_another_process_stopped(redis: Redis) -> None:
+    assert await turns(redis, "one").read_round() is None
+
+    await turns(redis, "one").keep_round(Round(1_700_000_000.5, 17))
+
+    assert await turns(redis, "other").read_round() == Round(1_700_000_000.5, 17)
+
+
+async def test_without_redis_it_is_nobodys_turn() -> None:
+    client = open_client("unix:///nowhere/s", timeout_s=0.2, connections=1)
+
+    with pytest.raises(StateUnavailable):
+        await turns(client, "one").take(hold_s=60)
+    await client.aclose()

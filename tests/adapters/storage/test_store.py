@@ -1,0 +1,516 @@
+"""The image store on a real directory, and on one that fails."""
+
+import asyncio
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from service.adapters.storage.store import ObjectStore, StoreTimeouts
+from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
+from tests.adapters.storage.disks import Disk, small_disk
+from tests.adapters.storage.stored import become_writable, collect, name_of
+
+PICTURE = bytes(range(256)) * 3000
+NAME = name_of(PICTURE)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "files of the gateway"
+
+
+@pytest.fixture
+def store(directory: Path) -> ObjectStore:
+    return ObjectStore(directory.as_uri())
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
+
+
+def block(directory: Path) -> None:
+    """Make every write fail, also root's: a file stands where the directory was."""
+    shutil.rmtree(directory)
+    directory.write_text("in the way")
+
+
+def unblock(directory: Path) -> None:
+    directory.unlink()
+    directory.mkdir()
+
+
+def files_in(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]
+
+
+def file_of(directory: Path) -> Path:
+    """Return where `PICTURE` is kept."""
+    return next(directory.rglob(NAME))
+
+
+def flip_a_bit(path: Path, *, at: int) -> None:
+    """Change the byte at *at* and nothing that a listing shows."""
+    state = path.stat()
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x10
+    path.write_bytes(data)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+async def test_what_is_put_is_there_by_its_name(store: ObjectStore) -> None:
+    await store.put(NAME, PICTURE)
+
+    assert await store.get(NAME) == PICTURE
+    assert await store.size(NAME) == len(PICTURE)
+    assert await collect(store.read(NAME, 0, len(PICTURE))) == PICTURE
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 1), (5, 5), (262_143, 262_145), (262_144, 524_288), (700_000, 768_000), (0, 768_000)],
+)
+async def test_any_part_can_be_read(store: ObjectStore, start: int, end: int) -> None:
+    await store.put(NAME, PICTURE)
+
+    assert await collect(store.read(NAME, start, end)) == PICTURE[start:end]
+
+
+async def test_a_large_picture_comes_in_pieces(store: ObjectStore) -> None:
+    data = bytes(1_000_000)
+    await store.put(name_of(data), data)
+
+    sizes = [len(chunk) async for chunk in store.read(name_of(data), 0, 1_000_000)]
+
+    assert max(sizes) <= 262_144
+
+
+async def test_what_is_there_in_full_is_not_written_again(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, PICTURE)
+    first = file_of(directory).stat().st_ino
+
+    await store.put(NAME, PICTURE)
+
+    assert file_of(directory).stat().st_ino == first
+    assert [path.name for path in files_in(directory)] == [NAME]
+
+
+async def test_what_a_sweep_may_be_about_to_take_is_written_again(
+    store: ObjectStore, directory: Path
+) -> None:
+    await store.put(NAME, PICTURE)
+    half_an_hour_ago_s = time.time() - 1801  # noqa: TID251 - as the file system tells it
+    os.utime(file_of(directory), (half_an_hour_ago_s, half_an_hour_ago_s))
+
+    await store.put(NAME, PICTURE)
+
+    assert await store.modified_s(NAME) > half_an_hour_ago_s + 1700
+    assert await store.get(NAME) == PICTURE
+
+
+async def test_the_age_of_what_is_not_there_is_none(store: ObjectStore) -> None:
+    with pytest.raises(ImageMissing):
+        await store.modified_s(NAME)
+
+
+async def test_a_part_of_a_listing_is_one_folder(store: ObjectStore) -> None:
+    pictures = [b"%d" % number for number in range(300)]
+    for data in pictures:
+        await store.put(name_of(data), data)
+
+    parts = [[image.name async for image in store.list(part)] for part in range(256)]
+
+    assert all(int(name[:2], 16) == part for part, names in enumerate(parts) for name in names)
+    assert sorted(name for names in parts for name in names) == sorted(map(name_of, pictures))
+
+
+async def test_a_part_of_an_empty_store_is_empty(store: ObjectStore) -> None:
+    assert [image async for image in store.list(7)] == []
+
+
+async def test_what_was_cut_off_is_written_again(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, PICTURE)
+    os.truncate(file_of(directory), 1000)
+
+    await store.put(NAME, PICTURE)
+
+    assert await store.get(NAME) == PICTURE
+
+
+async def test_files_outlive_the_process(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, PICTURE)
+
+    assert await ObjectStore(directory.as_uri()).get(NAME) == PICTURE
+
+
+async def test_what_is_not_there_is_missing(store: ObjectStore) -> None:
+    with pytest.raises(ImageMissing):
+        await store.get(NAME)
+    with pytest.raises(ImageMissing):
+        await store.size(NAME)
+    with pytest.raises(ImageMissing):
+        await collect(store.read(NAME, 0, 10))
+    with pytest.raises(ImageMissing):
+        await store.verify(NAME)
+
+
+async def test_a_file_that_goes_while_it_is_read_is_missing(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, PICTURE)
+    reading = store.read(NAME, 0, len(PICTURE))
+    await anext(reading)
+
+    file_of(directory).unlink()
+
+    with pytest.raises(ImageMissing):
+        await collect(reading)
+
+
+async def test_a_flipped_bit_makes_an_image_missing_and_free_to_be_made_again(
+    store: ObjectStore, directory: Path
+) -> None:
+    await store.put(NAME, PICTURE)
+    flip_a_bit(file_of(directory), at=500_000)
+
+    with pytest.raises(ImageMissing):
+        await store.get(NAME)
+    assert files_in(directory) == []
+    assert await store.is_writable(), "the store is well"
+
+    await store.put(NAME, PICTURE)
+    assert await store.get(NAME) == PICTURE
+
+
+async def test_nobody_gets_all_of_a_damaged_image_and_nobody_gets_it_twice(
+    store: ObjectStore, directory: Path
+) -> None:
+    await store.put(NAME, PICTURE)
+    flip_a_bit(file_of(directory), at=3)
+    received: list[bytes] = []
+
+    with pytest.raises(ImageMissing):
+        await collect(store.read(NAME, 0, len(PICTURE)), received)
+
+    assert sum(map(len, received)) < len(PICTURE)
+    with pytest.raises(ImageMissing):
+        await store.size(NAME)
+
+
+async def test_of_a_small_damaged_image_nothing_is_given(store: ObjectStore, directory: Path) -> None:
+    data = b"a small picture"
+    await store.put(name_of(data), data)
+    flip_a_bit(files_in(directory)[0], at=3)
+
+    with pytest.raises(ImageMissing):
+        await anext(store.read(name_of(data), 0, len(data)))
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 100), (600_000, 768_000)])
+async def test_no_part_of_a_damaged_image_is_given(
+    store: ObjectStore, directory: Path, start: int, end: int
+) -> None:
+    """Also where the part itself is well: the client puts parts together."""
+    await store.put(NAME, PICTURE)
+    flip_a_bit(file_of(directory), at=300_000)
+
+    with pytest.raises(ImageMissing):
+        await anext(store.read(NAME, start, end))
+    assert files_in(directory) == []
+
+
+async def test_an_image_that_was_cut_off_is_found_when_it_is_read(
+    store: ObjectStore, directory: Path
+) -> None:
+    await store.put(NAME, PICTURE)
+    os.truncate(file_of(directory), 400_000)
+
+    with pytest.raises(ImageMissing):
+        await collect(store.read(NAME, 0, await store.size(NAME)))
+    assert files_in(directory) == []
+
+
+async def test_an_empty_file_is_no_image(store: ObjectStore, directory: Path) -> None:
+    """What a power cut may leave."""
+    await store.put(NAME, PICTURE)
+    os.truncate(file_of(directory), 0)
+
+    with pytest.raises(ImageMissing):
+        await store.size(NAME)
+    assert files_in(directory) == []
+
+
+async def test_verifying_keeps_what_is_well_and_deletes_what_is_not(
+    store: ObjectStore, directory: Path
+) -> None:
+    await store.put(NAME, PICTURE)
+    await store.verify(NAME)
+    assert await store.get(NAME) == PICTURE
+    flip_a_bit(file_of(directory), at=len(PICTURE) - 1)
+
+    with pytest.raises(ImageMissing):
+        await store.verify(NAME)
+
+    assert files_in(directory) == []
+
+
+async def test_a_listing_names_every_image_and_nothing_else(store: ObjectStore, directory: Path) -> None:
+    await store.probe()
+    before_s = time.time() - 1  # noqa: TID251 - what the file system goes by
+    pictures = {name_of(data): data for data in (bytes([number]) * (number + 1) for number in range(20))}
+    for name, data in pictures.items():
+        await store.put(name, data)
+    (directory / "images" / "00").mkdir(exist_ok=True)
+    (directory / "images" / "00" / "stranger.txt").write_text("not ours")
+
+    listed = [image async for image in store.list()]
+
+    assert {image.name: image.size_bytes for image in listed} == {
+        name: len(data) for name, data in pictures.items()
+    }
+    assert all(before_s < image.modified_s < before_s + 60 for image in listed)
+
+
+async def test_a_listing_of_many_images_goes_on_behind_its_first_page(
+    store: ObjectStore, directory: Path
+) -> None:
+    folder = directory / "images" / "00"
+    folder.mkdir(parents=True)
+    names = {f"{number:064x}.png" for number in range(2500)}
+    for name in names:
+        (folder / name).touch()
+
+    listed = [image.name async for image in store.list()]
+
+    assert len(listed) == 2500
+    assert set(listed) == names
+
+
+async def test_an_empty_store_lists_nothing(store: ObjectStore) -> None:
+    assert [image async for image in store.list()] == []
+
+
+async def test_images_are_deleted_whether_or_not_all_are_there(store: ObjectStore) -> None:
+    pictures = [bytes([number]) for number in range(8)]
+    for data in pictures:
+        await store.put(name_of(data), data)
+    gone = [name_of(b"never put"), name_of(b"nor this")]
+
+    await store.delete([gone[0], *map(name_of, pictures[:7]), gone[1]])
+
+    assert [image.name async for image in store.list()] == [name_of(pictures[7])]
+
+
+async def test_what_killed_writers_left_is_removed_once_it_is_old(
+    store: ObjectStore, directory: Path
+) -> None:
+    await store.put(NAME, PICTURE)
+    old, young = (file_of(directory).with_name(f"{NAME}#{number}") for number in (1, 2))
+    old.write_bytes(b"half a pic")
+    young.write_bytes(b"hal")
+    os.utime(old, (1_000, 1_000))
+    os.utime(file_of(directory), (1_000, 1_000))
+    assert [image.name async for image in store.list()] == [NAME]
+
+    removed = await store.remove_remains(before_s=2_000)
+
+    assert removed == 1
+    assert set(files_in(directory)) == {file_of(directory), young}
+
+
+async def test_a_directory_has_no_links_of_its_own(store: ObjectStore) -> None:
+    await store.put(NAME, PICTURE)
+
+    assert await store.presign(NAME, ttl_s=60) is None
+
+
+async def test_a_directory_that_vanished_is_made_again(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, PICTURE)
+    shutil.rmtree(directory)
+
+    with pytest.raises(ImageMissing):
+        await store.get(NAME)
+    assert [image async for image in store.list()] == []
+    await store.put(NAME, PICTURE)
+
+    assert await store.get(NAME) == PICTURE
+
+
+async def test_a_directory_that_cannot_be_made_is_made_as_soon_as_it_can(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "mount"
+    in_the_way.write_text("no directory")
+    store = ObjectStore((in_the_way / "files").as_uri())
+    await store.probe()
+    assert not await store.is_writable()
+    with pytest.raises(StoreUnavailable):
+        await store.get(NAME)
+
+    in_the_way.unlink()
+
+    await become_writable(store, within_s=10)
+    await store.put(NAME, PICTURE)
+    assert await store.get(NAME) == PICTURE
+
+
+async def test_a_write_that_fails_is_remembered_until_a_probe_succeeds(
+    store: ObjectStore, directory: Path
+) -> None:
+    assert await store.is_writable()
+    block(directory)
+
+    with pytest.raises(StoreUnavailable):
+        await store.put(NAME, PICTURE)
+    assert not await store.is_writable()
+
+    unblock(directory)
+    await become_writable(store, within_s=10)
+    await store.put(NAME, PICTURE)
+
+
+async def test_a_good_write_ends_the_memory_of_a_bad_one(store: ObjectStore, directory: Path) -> None:
+    block(directory)
+    with pytest.raises(StoreUnavailable):
+        await store.put(NAME, PICTURE)
+    unblock(directory)
+
+    await store.put(NAME, PICTURE)
+
+    assert await store.is_writable()
+
+
+async def test_a_probe_finds_out_before_anything_is_written(store: ObjectStore, directory: Path) -> None:
+    block(directory)
+    assert await store.is_writable(), "nobody has looked yet"
+
+    await store.probe()
+
+    assert not await store.is_writable()
+
+
+async def test_a_full_disk_takes_no_half_picture_and_the_store_recovers_by_itself(disk: Disk) -> None:
+    store = ObjectStore(disk.path.as_uri())
+    small = b"a small picture"
+    await store.put(name_of(small), small)
+    before = set(files_in(disk.path))
+    disk.fill(but_bytes=100_000)
+
+    with pytest.raises(StoreUnavailable):
+        await store.put(NAME, PICTURE)
+
+    assert {path.name for path in files_in(disk.path)} - {path.name for path in before} <= {"ballast"}
+    assert await store.get(name_of(small)) == small
+    # There is room for the few bytes of an ordinary probe, and it must not say yes.
+    await store.probe()
+    assert not await store.is_writable()
+
+    disk.free()
+    await become_writable(store, within_s=10)
+    await store.put(NAME, PICTURE)
+    assert await store.get(NAME) == PICTURE
+    assert next(disk.path.rglob("probe")).stat().st_size < 10
+
+
+async def test_a_read_only_disk_gives_and_does_not_take(disk: Disk) -> None:
+    store = ObjectStore(disk.path.as_uri())
+    small = b"a small picture"
+    await store.put(NAME, PICTURE)
+    await store.put(name_of(small), small)
+    flip_a_bit(next(disk.path.rglob(name_of(small))), at=1)
+    disk.make_read_only()
+
+    with pytest.raises(StoreUnavailable):
+        await store.put(name_of(b"new"), b"new")
+    with pytest.raises(StoreUnavailable):
+        await store.delete([NAME])
+    with pytest.raises(ImageMissing):
+        await store.get(name_of(small))
+    assert await store.get(NAME) == PICTURE
+    assert not await store.is_writable()
+
+    disk.make_writable()
+    await become_writable(store, within_s=10)
+    await store.put(name_of(b"new"), b"new")
+
+
+async def test_a_store_that_cannot_be_read_is_unavailable_and_not_empty(
+    store: ObjectStore, directory: Path
+) -> None:
+    """Missing would drop the entry and pay again."""
+    await store.put(NAME, PICTURE)
+    path = file_of(directory)
+    path.unlink()
+    path.symlink_to(path)
+
+    with pytest.raises(StoreUnavailable):
+        await store.get(NAME)
+
+
+async def test_a_disk_that_hangs_is_not_waited_for(directory: Path) -> None:
+    """As a network file system whose server has gone."""
+    store = ObjectStore(directory.as_uri(), timeouts=StoreTimeouts(operation_s=0.2))
+    await store.put(NAME, PICTURE)
+    path = file_of(directory)
+    path.unlink()
+    os.mkfifo(path)  # opening it to read waits for a writer
+
+    try:
+        with pytest.raises(StoreUnavailable):
+            await store.get(NAME)
+    finally:
+        # Lets the thread go that still waits.
+        os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+
+
+async def test_errors_name_no_place(store: ObjectStore, directory: Path) -> None:
+    block(directory)
+    texts = []
+    for operation in (store.put(NAME, PICTURE), store.get(NAME), store.size(NAME), store.delete([NAME])):
+        with pytest.raises(GatewayError) as caught:
+            await operation
+        texts.append(f"{caught.value} {caught.value!r}")
+
+    assert not any(str(directory.parent) in text or NAME in text for text in texts)
+
+
+@pytest.mark.parametrize("url", ["ftp://host/path", "s3:///no-bucket", "az://no-account-named/x"])
+def test_a_url_that_names_no_store_is_refused_at_once(url: str) -> None:
+    with pytest.raises(ValueError, match="describe no store"):
+        ObjectStore(url)
+
+
+async def test_a_reader_sees_a_whole_file_or_none(store: ObjectStore) -> None:
+    """While one deletes and writes the same name over and over."""
+    data = bytes(3_000_000)
+    name = name_of(data)
+
+    async def write() -> None:
+        for _ in range(24):
+            await store.delete([name])
+            await store.put(name, data)
+
+    async with asyncio.TaskGroup() as group:
+        writing = group.create_task(write())
+        seen = 0
+        while not writing.done():
+            try:
+                # Half a file would be damaged, be deleted and have been logged.
+                assert await store.get(name) == data
+                seen += 1
+            except ImageMissing:
+                pass
+
+    assert await store.get(name) == data
+
+
+async def test_many_writers_of_one_name_leave_one_whole_file(store: ObjectStore, directory: Path) -> None:
+    data = bytes(1_000_000)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(16):
+            group.create_task(store.put(name_of(data), data))
+
+    assert await store.get(name_of(data)) == data
+    assert len(files_in(directory)) == 1

@@ -1,0 +1,125 @@
+"""The condition of the provider follows what became of calls and checks."""
+
+import pytest
+
+from service.adapters.telemetry.health import ProviderHealth
+from service.domain.errors import Billing, CallFailure, FailureKind
+from service.ports.telemetry import AttemptMade, ProviderChecked
+from tests.fakes.clock import FakeClock
+from tests.fakes.telemetry import FakeTelemetry
+
+
+def failure(kind: FailureKind, advice: str = "do this") -> CallFailure:
+    return CallFailure(kind=kind, billing=Billing.NOT_BILLED, message="m", advice=advice)
+
+
+def attempt(failed: CallFailure | None = None) -> AttemptMade:
+    return AttemptMade(
+        backend="openai",
+        model="gpt-image-2",
+        outcome=failed.kind.value if failed else "made",
+        billing="not_billed",
+        duration_s=1.0,
+        images=0 if failed else 1,
+        is_retry=False,
+        failure=failed,
+    )
+
+
+def checked(failed: CallFailure | None = None, *, is_sure: bool = True) -> ProviderChecked:
+    return ProviderChecked(backend="openai", failure=failed, is_sure=is_sure)
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def health(clock: FakeClock) -> ProviderHealth:
+    return ProviderHealth(FakeTelemetry(), clock)
+
+
+def test_before_anything_was_asked_nothing_is_known(health: ProviderHealth) -> None:
+    assert (health.condition.word, health.condition.advice) == ("unknown", "")
+    assert health.needs_check
+
+
+def test_facts_are_passed_on() -> None:
+    inner = FakeTelemetry()
+
+    ProviderHealth(inner, FakeClock()).record(attempt())
+
+    assert inner.facts == [attempt()]
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        (FailureKind.MISCONFIGURED, "refused"),
+        (FailureKind.BLOCKED, "refused"),
+        (FailureKind.UNREACHABLE, "unreachable"),
+        (FailureKind.OVERLOADED, "failing"),
+        (FailureKind.TIMED_OUT, "failing"),
+        (FailureKind.BROKEN, "failing"),
+    ],
+)
+def test_a_failure_is_told_with_its_advice_until_a_call_succeeds(
+    health: ProviderHealth, kind: FailureKind, word: str
+) -> None:
+    health.record(checked())
+
+    health.record(attempt(failure(kind)))
+
+    assert (health.condition.word, health.condition.advice) == (word, "do this")
+    health.record(attempt())
+    assert (health.condition.word, health.condition.advice) == ("ok", "")
+
+
+@pytest.mark.parametrize("kind", ["refused", "invalid", "rate_limited", "not_sent", "not_kept"])
+def test_what_says_nothing_of_the_provider_changes_nothing(health: ProviderHealth, kind: str) -> None:
+    health.record(attempt(failure(FailureKind.MISCONFIGURED)))
+    before = health.condition
+
+    health.record(attempt(failure(FailureKind(kind), advice="")))
+
+    assert health.condition == before
+
+
+def test_since_is_when_it_began(health: ProviderHealth, clock: FakeClock) -> None:
+    clock.advance(10)
+    began_s = clock.wall_s()
+    health.record(attempt(failure(FailureKind.MISCONFIGURED)))
+    clock.advance(10)
+
+    health.record(attempt(failure(FailureKind.MISCONFIGURED, advice="or that")))
+
+    assert (health.condition.since_s, health.condition.advice) == (began_s, "or that")
+
+
+def test_without_a_list_of_models_it_is_well_and_says_that_the_key_is_unchecked(
+    health: ProviderHealth,
+) -> None:
+    health.record(checked(is_sure=False))
+
+    assert health.condition.word == "ok"
+    assert "only a call tells" in health.condition.advice
+    assert not health.needs_check
+
+
+def test_a_refused_key_is_not_made_well_by_looking_again(health: ProviderHealth) -> None:
+    """An account without credit still lists its models."""
+    health.record(attempt(failure(FailureKind.MISCONFIGURED)))
+
+    assert not health.needs_check
+    health.record(attempt(failure(FailureKind.UNREACHABLE)))
+    assert health.needs_check
+
+
+def test_a_free_check_does_not_end_what_a_call_met(health: ProviderHealth) -> None:
+    health.record(attempt(failure(FailureKind.OVERLOADED)))
+
+    health.record(checked())
+
+    assert health.condition.word == "failing"
+    assert not health.needs_check

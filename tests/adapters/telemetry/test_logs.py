@@ -1,0 +1,144 @@
+"""What telemetry writes down: the surprising, as fields."""
+
+import subprocess
+import sys
+from collections.abc import MutableMapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from service.adapters.telemetry.logs import LoggedTelemetry
+from service.domain.errors import Billing, CallFailure, FailureKind
+from service.ports.telemetry import Crashed, ImageForgotten, ProviderChecked, TelemetryFact
+from tests.adapters.telemetry.test_health import attempt, checked
+from tests.fakes.clock import FakeClock
+from tests.fakes.telemetry import FakeTelemetry
+
+
+def test_a_crash_is_written_down_in_full_with_where_it_was() -> None:
+    inner = FakeTelemetry()
+    fact = Crashed(where="request", id="req_1", error=ZeroDivisionError("what nobody is shown"))
+
+    with capture_logs() as lines:
+        LoggedTelemetry(inner).record(fact)
+
+    [line] = lines
+    assert (line["event"], line["where"], line["id"]) == ("crashed", "request", "req_1")
+    assert "ZeroDivisionError: what nobody is shown" in line["traceback"]
+    assert inner.facts == [fact]
+
+
+def test_the_usual_is_counted_and_not_written_down() -> None:
+    inner = FakeTelemetry()
+
+    with capture_logs() as lines:
+        LoggedTelemetry(inner).record(ImageForgotten(reason="age"))
+
+    assert lines == []
+    assert inner.facts == [ImageForgotten(reason="age")]
+
+
+REFUSED_KEY = CallFailure(
+    kind=FailureKind.MISCONFIGURED,
+    billing=Billing.NOT_BILLED,
+    message="what callers read",
+    status=401,
+    code="invalid_api_key",
+    cause="Incorrect API key provided.",
+    advice="OPENAI_API_KEY was refused (401).",
+)
+
+
+def lines_of(*facts: TelemetryFact | float) -> list[MutableMapping[str, Any]]:
+    """Return what is written down of *facts*; a number lets so many seconds pass."""
+    clock = FakeClock()
+    with capture_logs() as lines:
+        telemetry = LoggedTelemetry(FakeTelemetry(), now_s=clock.monotonic_s)
+        for fact in facts:
+            if isinstance(fact, float):
+                clock.advance(fact)
+            else:
+                telemetry.record(fact)
+    return lines
+
+
+@pytest.mark.parametrize("fact", [attempt(REFUSED_KEY), checked(REFUSED_KEY)])
+def test_a_failure_of_the_provider_is_a_warning_with_its_cause_and_its_advice(fact: TelemetryFact) -> None:
+    [line] = lines_of(fact)
+
+    assert line == {
+        "event": "provider failed",
+        "log_level": "warning",
+        "backend": "openai",
+        "kind": "misconfigured",
+        "status": 401,
+        "code": "invalid_api_key",
+        "cause": "Incorrect API key provided.",
+        "advice": "OPENAI_API_KEY was refused (401).",
+    }
+
+
+def test_of_each_kind_a_minute_has_one_line_and_the_next_counts_the_others() -> None:
+    refused, other = attempt(REFUSED_KEY), attempt(replace(REFUSED_KEY, status=404))
+
+    lines = lines_of(refused, *[refused] * 12, other, 59.9, refused, 0.1, refused, 60.0, refused)
+
+    assert [(line["status"], line.get("suppressed")) for line in lines] == [
+        (401, None),
+        (404, None),
+        (401, 13),
+        (401, None),
+    ]
+
+
+@pytest.mark.parametrize("kind", ["refused", "invalid", "not_sent", "not_kept"])
+def test_what_is_not_the_providers_fault_is_not_written_down_as_its(kind: str) -> None:
+    assert lines_of(attempt(replace(REFUSED_KEY, kind=FailureKind(kind)))) == []
+
+
+def test_a_message_for_callers_is_not_written_down() -> None:
+    """It may be the provider's own, with the prompt in it."""
+    [line] = lines_of(attempt(replace(REFUSED_KEY, message="canary", cause="")))
+
+    assert "canary" not in str(line)
+
+
+def test_a_code_that_is_none_is_not_written_down() -> None:
+    [line] = lines_of(attempt(replace(REFUSED_KEY, code="sk-proj-1 is no code")))
+
+    assert line["code"] == "other"
+
+
+def test_a_provider_that_answers_is_news_and_a_call_is_none() -> None:
+    [line] = lines_of(ProviderChecked(backend="openai", failure=None, is_sure=True), attempt())
+
+    assert (line["event"], line["log_level"], line["took_key"]) == ("provider answers", "info", True)
+
+
+LIBRARY = """
+import logging
+from service.adapters.telemetry.logs import configure_logs
+
+configure_logs("INFO")
+log = logging.getLogger("a.library")
+log.warning("it is %s", "odd", extra={"child": "sandbox", "color_message": "odd"})
+try:
+    1 / 0
+except ZeroDivisionError:
+    log.exception("bad")
+log.debug("too much")
+"""
+
+
+def test_what_libraries_log_has_the_fields_of_our_own_lines() -> None:
+    told = subprocess.run([sys.executable, "-c", LIBRARY], capture_output=True, text=True, check=True)
+
+    odd, bad = map(orjson.loads, told.stderr.splitlines())
+    assert odd.pop("timestamp").endswith("Z")
+    assert odd == {"event": "it is odd", "level": "warning", "logger": "a.library", "child": "sandbox"}
+    assert (bad["event"], bad["level"]) == ("bad", "error")
+    assert "ZeroDivisionError: division by zero" in bad["traceback"]
+    assert "exc_info" not in bad

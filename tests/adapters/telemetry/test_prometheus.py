@@ -1,0 +1,200 @@
+"""Facts become numbers, under names that are promised."""
+
+import math
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.adapters.telemetry.prometheus import REQUEST_BUCKETS_S, PrometheusMetrics
+from service.ports.audit import AuditEntry
+from service.ports.telemetry import (
+    AdminActed,
+    AttemptMade,
+    CostSettled,
+    Crashed,
+    FilesDeleted,
+    ImageDelivered,
+    ImageForgotten,
+    ImageSpilled,
+    InFlight,
+    LimitDecided,
+    RequestHandled,
+    SpillCounted,
+    StateFailed,
+    StoreCounted,
+    TelemetryFact,
+)
+
+
+def attempt(**fields: object) -> AttemptMade:
+    values: dict[str, object] = {
+        "backend": "openai",
+        "model": "gpt-image-2",
+        "outcome": "made",
+        "billing": "billed",
+        "duration_s": 12.0,
+        "images": 3,
+        "is_retry": False,
+    }
+    return AttemptMade(**{**values, **fields})  # type: ignore[arg-type]
+
+
+def value(metrics: PrometheusMetrics, name: str, **labels: str) -> float:
+    return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+MODEL = {"model": "gpt-image-2"}
+
+
+@pytest.mark.parametrize(
+    ("fact", "name", "labels", "expected"),
+    [
+        (
+            RequestHandled(route="/livez", method="GET", status=200, duration_s=0.1),
+            "imagegw_http_requests_total",
+            {"route": "/livez", "method": "GET", "status": "200"},
+            1.0,
+        ),
+        (
+            RequestHandled(route="/livez", method="GET", status=200, duration_s=0.25),
+            "imagegw_http_request_duration_seconds_sum",
+            {"route": "/livez"},
+            0.25,
+        ),
+        (
+            ImageDelivered(asked_model="dall-e-3", source="hit"),
+            "imagegw_images_delivered_total",
+            {"model": "dall-e-3", "source": "hit"},
+            1.0,
+        ),
+        (
+            attempt(outcome="broken", billing="unknown", images=0),
+            "imagegw_upstream_attempts_total",
+            {"backend": "openai", **MODEL, "outcome": "broken", "billing": "unknown"},
+            1.0,
+        ),
+        (attempt(), "imagegw_images_made_total", MODEL, 3.0),
+        (attempt(images=0), "imagegw_images_made_total", MODEL, 0.0),
+        (attempt(is_retry=True), "imagegw_upstream_retries_total", {"backend": "openai"}, 1.0),
+        (attempt(), "imagegw_upstream_retries_total", {"backend": "openai"}, 0.0),
+        (
+            attempt(),
+            "imagegw_upstream_attempt_duration_seconds_sum",
+            {"backend": "openai", **MODEL},
+            12.0,
+        ),
+        (
+            LimitDecided(decision="images", degraded=True),
+            "imagegw_limit_decisions_total",
+            {"decision": "images", "degraded": "true"},
+            1.0,
+        ),
+        (InFlight(orders=2), "imagegw_in_flight", {"kind": "orders"}, 2.0),
+        (InFlight(calls=-1), "imagegw_in_flight", {"kind": "calls"}, -1.0),
+        (InFlight(waiters=1), "imagegw_in_flight", {"kind": "waiters"}, 1.0),
+        (
+            CostSettled(model="gpt-image-2", realm="live", microusd=40_000),
+            "imagegw_cost_dollars_total",
+            {**MODEL, "realm": "live"},
+            0.04,
+        ),
+        (
+            CostSettled(model="gpt-image-2", realm="live", microusd=None),
+            "imagegw_images_unpriced_total",
+            MODEL,
+            1.0,
+        ),
+        (
+            StateFailed(operation="begin", reason="timeout"),
+            "imagegw_state_failures_total",
+            {"operation": "begin", "reason": "timeout"},
+            1.0,
+        ),
+        (
+            Crashed(where="loop", id="sweep", error=ValueError()),
+            "imagegw_order_crashes_total",
+            {"where": "loop"},
+            1.0,
+        ),
+        (
+            AdminActed(entry=AuditEntry(at_s=1, who="bootstrap", act="create_key", target="shop/key_1")),
+            "imagegw_admin_acts_total",
+            {"act": "create_key"},
+            1.0,
+        ),
+        (StoreCounted(images=3, size_bytes=2000), "imagegw_images_kept", {}, 3.0),
+        (StoreCounted(images=3, size_bytes=2000), "imagegw_kept_bytes", {}, 2000.0),
+        (ImageForgotten(reason="age"), "imagegw_images_forgotten_total", {"reason": "age"}, 1.0),
+        (FilesDeleted(files=2), "imagegw_files_deleted_total", {}, 2.0),
+        (
+            ImageSpilled(name="a.png", outcome="kept"),
+            "imagegw_images_spilled_total",
+            {"outcome": "kept"},
+            1.0,
+        ),
+        (SpillCounted(images=4), "imagegw_spill_images", {}, 4.0),
+    ],
+)
+def test_each_fact_is_counted_where_it_belongs(
+    fact: TelemetryFact, name: str, labels: dict[str, str], expected: float
+) -> None:
+    metrics = PrometheusMetrics(version="1")
+
+    metrics.record(fact)
+
+    assert value(metrics, name, **labels) == pytest.approx(expected)
+
+
+def test_an_unknown_price_is_not_free() -> None:
+    metrics = PrometheusMetrics(version="1")
+
+    metrics.record(CostSettled(model="gpt-image-2", realm="live", microusd=None))
+
+    assert b"imagegw_cost_dollars_total{" not in metrics.render()
+
+
+def test_two_applications_in_a_process_do_not_share_numbers() -> None:
+    one, other = PrometheusMetrics(version="1"), PrometheusMetrics(version="1")
+
+    one.record(Crashed(where="order", id="x", error=ValueError()))
+
+    counted = [value(metrics, "imagegw_order_crashes_total", where="order") for metrics in (one, other)]
+    assert counted == [1.0, 0.0]
+
+
+def test_buckets_reach_ten_minutes_and_rise() -> None:
+    assert max(REQUEST_BUCKETS_S) == 600
+    assert list(REQUEST_BUCKETS_S) == sorted(set(REQUEST_BUCKETS_S))
+
+
+def test_what_alerts_ask_for_is_there_before_anything_happened() -> None:
+    families = {
+        family.name: family
+        for family in text_string_to_metric_families(PrometheusMetrics(version="1.2").render().decode())
+    }
+
+    assert {sample.labels["kind"] for sample in families["imagegw_in_flight"].samples} == {
+        "orders",
+        "calls",
+        "waiters",
+    }
+    decisions = {sample.labels["decision"] for sample in families["imagegw_limit_decisions"].samples}
+    assert decisions == {"allowed", "requests", "images"}
+    outcomes = {sample.labels["outcome"] for sample in families["imagegw_images_spilled"].samples}
+    assert outcomes == {"kept", "refused", "brought_home"}
+    assert families["imagegw_build_info"].samples[0].labels == {"version": "1.2"}
+
+
+def test_names_keep_the_conventions() -> None:
+    """Units are base units, counters are totals, nothing doubles with creation times."""
+    metrics = PrometheusMetrics(version="1")
+    metrics.record(attempt(duration_s=math.pi))
+
+    samples = [
+        sample.name
+        for family in text_string_to_metric_families(metrics.render().decode())
+        for sample in family.samples
+    ]
+
+    assert all(name.startswith("imagegw_") for name in samples)
+    assert not [name for name in samples if name.endswith(("_created", "_ms", "_milliseconds", "_microusd"))]

@@ -1,0 +1,374 @@
+"""What admins do, on fakes: checked, then noted, then done."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import pytest
+
+from service.domain.callers import ApiKey, Directory, Policy, Role, Team
+from service.domain.errors import Conflict, InvalidOrder, NotFound, StateUnavailable, Unauthenticated
+from service.gateway.accounts.administration import Administration, Erased, NewKey, TeamChanges
+from service.gateway.accounts.identify import Callers, Credentials
+from service.ports.telemetry import AdminActed, ImageForgotten
+from tests.fakes.callers import an_api_key
+from tests.fakes.clock import FakeClock
+from tests.fakes.registrar import FakeLedger, FakeNotices, FakeRegistrar, a_ledger_entry
+from tests.fakes.storage import FakeReferences
+from tests.fakes.telemetry import FakeTelemetry
+from tests.fakes.values import a_catalog, a_reference
+
+FILE = Directory(policies={"fixed": Policy(name="fixed")}, teams={"fixed": Team(name="fixed")})
+
+
+class Office:
+    """An administration and what stands around it; the team `design` and the policy `small` are there."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.book = FakeRegistrar()
+        self.book.teams = {"design": Team(name="design")}
+        self.book.policies = {"small": Policy(name="small")}
+        self.book.declare(Directory(policies=self.book.policies, teams=self.book.teams))
+        self.ledger = FakeLedger()
+        self.references = FakeReferences()
+        self.telemetry = FakeTelemetry()
+        credentials = Credentials(
+            takes_keys=True, takes_jwt=False, token_keys=(b"token",), person_key=b"person"
+        )
+        self.callers = Callers(
+            credentials=credentials,
+            book=self.book,
+            verifier=None,
+            declared=FILE,
+            default_policy=Policy(),
+            clock=self.clock,
+        )
+        self.administration = Administration(
+            callers=self.callers,
+            book=self.book,
+            registrar=self.book,
+            ledger=self.ledger,
+            references=self.references,
+            notices=FakeNotices(),
+            models=frozenset(a_catalog().models),
+            declared=FILE,
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+
+
+async def test_a_key_is_good_at_once_and_its_line_names_nobody() -> None:
+    office = Office()
+    new = NewKey(team="design", user="ann", role=Role.SERVICE, policy="small", expires_s=2_000_000_000)
+
+    key, token = await office.administration.create_key("boss", new)
+
+    identity = await office.callers.identify(token)
+    assert (identity.team, identity.key_id, identity.role) == ("design", key.id, Role.SERVICE)
+    assert office.book.acts == ["note create_key", "add_key"]
+    [entry] = await office.administration.audit(9)
+    assert (entry.who, entry.act, entry.target) == ("boss", "create_key", f"design/{key.id}")
+    person = office.callers.person("ann")
+    assert entry.details == f"user={person} role=service policy=small expires_at=2000000000"
+    assert token not in str(entry)
+    assert office.telemetry.of(AdminActed) == [AdminActed(entry=entry)]
+
+
+async def test_keys_of_all_teams_are_listed_oldest_first() -> None:
+    office = Office()
+    for team in ("sales", "design", "sales", "art"):
+        await office.administration.create_key("boss", NewKey(team=team, user="ann"))
+        office.clock.advance(1)
+
+    assert [key.team for key in await office.administration.list_keys()] == [
+        "sales",
+        "design",
+        "sales",
+        "art",
+    ]
+
+
+async def test_a_key_is_found_by_how_its_id_alone_begins() -> None:
+    office = Office()
+    for key_id in ("key_12345678", "key_12349999", "key_1234"):
+        await office.book.add_key(an_api_key(id=key_id, team="sales"), "hash")
+
+    for text, found in (
+        ("key_12345", "key_12345678"),
+        ("key_12349999", "key_12349999"),
+        ("key_1234", "key_1234"),
+    ):
+        assert (await office.administration.find_key("sales", text)).id == found
+
+
+async def test_a_beginning_that_several_ids_have_names_them() -> None:
+    office = Office()
+    for key_id in ("key_12345678", "key_12349999", "key_ffff9999"):
+        await office.book.add_key(an_api_key(id=key_id, team="sales"), "hash")
+
+    with pytest.raises(Conflict, match="key_12345678, key_12349999") as refused:
+        await office.administration.find_key("sales", "key_1234")
+
+    assert "key_ffff9999" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["key_123", "key_", "", "1234", "key_9999", "ey_12345678"])
+async def test_a_beginning_that_is_short_or_no_keys_finds_none(text: str) -> None:
+    office = Office()
+    await office.book.add_key(an_api_key(id="key_12345678", team="sales"), "hash")
+
+    with pytest.raises(NotFound, match="no key"):
+        await office.administration.find_key("sales", text)
+    with pytest.raises(NotFound, match="no key"):
+        await office.administration.find_key("art", "key_1234")
+
+
+@pytest.mark.parametrize("name", ["open", "admin"])
+async def test_a_team_of_the_gateways_own_is_not_made_or_changed_but_can_be_closed(name: str) -> None:
+    office = Office()
+    office.book.teams[name] = Team(name=name)
+
+    for team in (Team(name=name), Team(name=name, policy="small")):
+        with pytest.raises(InvalidOrder, match="of the gateway itself"):
+            await office.administration.put_team("boss", team)
+    with pytest.raises(InvalidOrder, match="of the gateway itself"):
+        await office.administration.change_team("boss", TeamChanges(name=name, fields={"policy": "small"}))
+    await office.administration.close_team("boss", name)
+
+    assert office.book.teams[name] == Team(name=name, is_closed=True)
+
+
+async def test_a_key_makes_its_team() -> None:
+    office = Office()
+
+    await office.administration.create_key("boss", NewKey(team="sales", user="ann"))
+
+    assert office.book.acts == ["note create_key", "put_team", "add_key"]
+    assert office.callers.directory.teams["sales"] == Team(name="sales")
+    assert [key.team for key in await office.administration.list_keys()] == ["sales"]
+    assert await office.administration.list_keys("design") == []
+
+
+@pytest.mark.parametrize(
+    ("new", "refusal"),
+    [
+        (NewKey(team="Design", user="ann"), InvalidOrder),
+        (NewKey(team="design", user=" ann"), InvalidOrder),
+        (NewKey(team="design", user="ann", expires_s=1), InvalidOrder),
+        (NewKey(team="design", user="ann", policy="none"), NotFound),
+        (NewKey(team="open", user="ann"), InvalidOrder),
+        (NewKey(team="admin", user="ann"), InvalidOrder),
+        (NewKey(team="closed", user="ann"), Conflict),
+    ],
+)
+async def test_a_key_that_cannot_be_is_not_made(new: NewKey, refusal: type[Exception]) -> None:
+    office = Office()
+    await office.book.put_team(Team(name="closed", is_closed=True))
+    office.book.acts.clear()
+
+    with pytest.raises(refusal):
+        await office.administration.create_key("boss", new)
+
+    assert office.book.acts == []
+
+
+async def test_a_revoked_key_is_worthless_at_once() -> None:
+    office = Office()
+    key, token = await office.administration.create_key("boss", NewKey(team="design", user="ann"))
+    await office.callers.identify(token)
+
+    assert await office.administration.revoke_key("boss", "design", key.id) == key
+    with pytest.raises(Unauthenticated):
+        await office.callers.identify(token)
+    assert office.book.acts[-2:] == ["note revoke_key", "revoke_key"]
+
+
+async def test_only_a_key_that_is_there_can_be_revoked() -> None:
+    office = Office()
+    key, _ = await office.administration.create_key("boss", NewKey(team="design", user="ann"))
+
+    with pytest.raises(NotFound, match="has no key"):
+        await office.administration.revoke_key("boss", "sales", key.id)
+    assert "note revoke_key" not in office.book.acts
+    office.book.is_overtaken = True
+    with pytest.raises(NotFound, match="by somebody else"):
+        await office.administration.revoke_key("boss", "design", key.id)
+
+
+async def test_the_line_of_a_policy_says_what_it_limits() -> None:
+    office = Office()
+    policy = Policy(name="tight", images_per_min=5, models=("dall-e-3", "gpt-image-2"), caches=False)
+
+    await office.administration.put_policy("boss", policy)
+
+    assert office.callers.directory.policies["tight"] == policy
+    assert office.book.notes[0].details == "images_per_min=5 models=dall-e-3,gpt-image-2 caches=False"
+    assert office.book.acts == ["note put_policy", "put_policy"]
+
+
+async def test_a_policy_nobody_is_under_can_be_removed() -> None:
+    office = Office()
+
+    await office.administration.remove_policy("boss", "small")
+
+    assert set((await office.administration.directory()).policies) == {"fixed"}
+    assert office.book.acts == ["note remove_policy", "remove_policy"]
+
+
+@pytest.mark.parametrize(
+    "team", [Team(name="design", policy="small"), Team(name="design", user_policy="small")]
+)
+async def test_a_policy_in_use_by_a_team_stays(team: Team) -> None:
+    office = Office()
+    await office.administration.put_team("boss", team)
+
+    with pytest.raises(Conflict, match="in use by team 'design'"):
+        await office.administration.remove_policy("boss", "small")
+
+    assert "small" in office.book.policies
+
+
+async def test_who_is_under_a_policy_is_named_but_not_without_end() -> None:
+    office = Office()
+    office.book.keys = [an_api_key(id=f"key-{i}", policy="small") for i in range(7)]
+
+    with pytest.raises(Conflict, match=r"key 'key-4' of team 'design' and 2 more\."):
+        await office.administration.remove_policy("boss", "small")
+
+
+async def test_a_team_is_closed_and_reopened_as_it_was() -> None:
+    office = Office()
+    team = Team(name="design", policy="small", user_policy="fixed")
+    await office.administration.put_team("boss", team)
+
+    assert await office.administration.close_team("boss", "design") == replace(team, is_closed=True)
+    assert office.callers.directory.teams["design"].is_closed
+    assert await office.administration.reopen_team("boss", "design") == team
+    assert [(entry.act, entry.details) for entry in await office.administration.audit(2)] == [
+        ("reopen_team", "closed=yes->no"),
+        ("close_team", "closed=no->yes"),
+    ]
+
+
+async def test_a_team_that_only_orders_made_can_be_closed() -> None:
+    office = Office()
+    office.ledger.entries = [a_ledger_entry(team="jwt")]
+
+    assert [team.name for team in await office.administration.teams()] == ["design", "fixed", "jwt"]
+    assert await office.administration.close_team("boss", "jwt") == Team(name="jwt", is_closed=True)
+
+
+Attempt = Callable[[Administration], Awaitable[object]]
+
+
+@pytest.mark.parametrize(
+    ("attempt", "refusal"),
+    [
+        (lambda office: office.put_policy("boss", Policy(name="fixed")), Conflict),
+        (lambda office: office.put_policy("boss", Policy(name="small", images_per_min=-1)), InvalidOrder),
+        (lambda office: office.remove_policy("boss", "fixed"), Conflict),
+        (lambda office: office.remove_policy("boss", "lost"), NotFound),
+        (lambda office: office.put_team("boss", Team(name="fixed")), Conflict),
+        (lambda office: office.put_team("boss", Team(name="-")), InvalidOrder),
+        (lambda office: office.put_team("boss", Team(name="design", policy="lost")), NotFound),
+        (lambda office: office.put_team("boss", Team(name="design", user_policy="lost")), NotFound),
+        (lambda office: office.close_team("boss", "lost"), NotFound),
+        (lambda office: office.close_team("boss", "fixed"), Conflict),
+        (lambda office: office.reopen_team("boss", "lost"), NotFound),
+        (lambda office: office.erase_person("boss", " ann"), InvalidOrder),
+    ],
+)
+async def test_what_may_not_be_is_neither_noted_nor_done(attempt: Attempt, refusal: type[Exception]) -> None:
+    office = Office()
+
+    with pytest.raises(refusal):
+        await attempt(office.administration)
+
+    assert office.book.acts == []
+
+
+async def test_a_policy_that_is_not_there_is_answered_with_those_that_are() -> None:
+    office = Office()
+
+    with pytest.raises(NotFound, match=r"\(parameter 'user_policy'\)\. Policies: fixed, small\.$"):
+        await office.administration.put_team("boss", Team(name="design", user_policy="lost"))
+
+
+async def test_what_the_file_declares_wins_and_is_known_as_declared() -> None:
+    office = Office()
+    await office.book.put_policy(Policy(name="fixed", max_n=1))
+
+    directory = await office.administration.directory()
+
+    assert directory.policies["fixed"] == FILE.policies["fixed"]
+    names = await office.administration.declared_names()
+    assert names.has(directory.policies["fixed"])
+    assert names.has(directory.teams["fixed"])
+    assert not names.has(directory.policies["small"])
+    assert not names.has(directory.teams["design"])
+
+
+async def test_an_act_that_cannot_be_done_was_noted_before() -> None:
+    office = Office()
+    office.book.is_stuck = True
+
+    with pytest.raises(StateUnavailable):
+        await office.administration.put_policy("boss", Policy(name="tight"))
+
+    assert office.book.acts == ["note put_policy"]
+
+
+async def test_nothing_is_done_that_cannot_be_noted() -> None:
+    office = Office()
+    office.book.is_gone = True
+
+    with pytest.raises(StateUnavailable):
+        await office.administration.put_policy("boss", Policy(name="tight"))
+
+    assert "tight" not in office.book.policies
+    assert office.telemetry.facts == []
+
+
+class DeafBook(FakeRegistrar):
+    """Goes away as soon as it has changed something."""
+
+    async def put_policy(self, policy: Policy) -> None:
+        await super().put_policy(policy)
+        self.is_gone = True
+
+
+async def test_an_act_that_is_done_is_done_though_nobody_can_look_at_it_now() -> None:
+    office = Office()
+    deaf = DeafBook()
+    office.callers._book = deaf
+
+    await replace(office.administration, registrar=deaf, book=deaf).put_policy("boss", Policy(name="tight"))
+
+    assert deaf.policies == {"tight": Policy(name="tight")}
+    assert "tight" not in office.callers.directory.policies
+
+
+@pytest.mark.parametrize("is_hash", [True, False])
+async def test_an_erasure_takes_one_person_everywhere(*, is_hash: bool) -> None:
+    office = Office()
+    ann, bob = office.callers.person("ann"), office.callers.person("bob")
+    kept: ApiKey = an_api_key(id="key-2", user="bob")
+    office.book.keys = [an_api_key(id="key-1"), kept, an_api_key(id="key-3", team="fixed")]
+    office.ledger.entries = [
+        a_ledger_entry(user=ann),
+        a_ledger_entry(user=bob),
+        a_ledger_entry(user=ann, team="jwt"),
+    ]
+    office.references.keep(
+        a_reference("1.png", team="design", user=ann), a_reference("2.png", team="design", user=bob)
+    )
+
+    erased = await office.administration.erase_person("boss", ann if is_hash else "ann")
+
+    assert erased == Erased(user=ann, keys=2, entries=3)
+    assert office.book.keys == [kept]
+    assert [entry.user for entry in office.ledger.entries] == ["erased", bob, "erased"]
+    assert office.references.names() == {"2.png"}
+    assert office.telemetry.of(ImageForgotten) == [ImageForgotten(reason="erased")]
+    assert office.book.acts[0] == "note erase_person"
+    assert "ann" not in str(office.book.notes)

@@ -1,0 +1,187 @@
+"""Whose image it is: links of the team, everything else its owner's, and nobody is told of others'."""
+
+import dataclasses
+
+import pytest
+
+from service.domain.callers import Caller, Role
+from service.domain.errors import ImageMissing, ImageNotKept, StateUnavailable
+from service.gateway.images.ownership import Ownership
+from service.ports.audit import AuditEntry
+from service.ports.telemetry import ImageForgotten, StateFailed
+from tests.fakes.clock import FakeClock
+from tests.fakes.storage import FakeAudit, FakeOutbox, FakeReferences
+from tests.fakes.telemetry import FakeTelemetry
+from tests.fakes.values import a_caller, a_reference, a_settlement, an_image
+
+REFERENCE = a_reference(team="shop", user="ann")
+OWNER = a_caller(team="shop", user="ann")
+COLLEAGUE = a_caller(team="shop", user="ben")
+STRANGER = a_caller(team="other", user="ann")
+ADMIN = a_caller(team="admin", user="root", role=Role.ADMIN, key_id="key_1")
+
+
+class Place:
+    """The use cases on fakes, with one image of `shop`."""
+
+    def __init__(self, outbox: FakeOutbox | None = None) -> None:
+        self.references = FakeReferences(REFERENCE)
+        self.audit, self.telemetry, self.clock = FakeAudit(), FakeTelemetry(), FakeClock()
+        self.ownership = Ownership(
+            references=self.references,
+            outbox=outbox or FakeOutbox(),
+            audit=self.audit,
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
+
+    @property
+    def is_kept(self) -> bool:
+        return REFERENCE.name in self.references.names()
+
+
+@pytest.fixture
+def place() -> Place:
+    return Place()
+
+
+async def test_a_link_is_good_as_long_as_its_team_keeps_the_image(place: Place) -> None:
+    await place.ownership.check_link("shop", REFERENCE.name)
+
+    with pytest.raises(ImageNotKept):
+        await place.ownership.check_link("other", REFERENCE.name)
+    await place.references.forget("shop", REFERENCE.name)
+    with pytest.raises(ImageNotKept):
+        await place.ownership.check_link("shop", REFERENCE.name)
+
+
+async def test_a_link_is_good_while_redis_is_away(place: Place) -> None:
+    place.references.is_away = True
+
+    await place.ownership.check_link("shop", REFERENCE.name)
+
+    assert place.telemetry.of(StateFailed) == [StateFailed(operation="link", reason="timeout")]
+
+
+async def test_a_link_to_what_redis_has_not_heard_of_yet_is_good() -> None:
+    image = an_image("cd" * 32)
+    place = Place(FakeOutbox(a_settlement(team="shop", made=((None, image),))))
+
+    await place.ownership.check_link("shop", image.name)
+
+    for team, name in (("other", image.name), ("shop", f"{'ef' * 32}.png")):
+        with pytest.raises(ImageNotKept):
+            await place.ownership.check_link(team, name)
+
+
+async def test_a_link_is_good_however_much_redis_has_not_heard_of() -> None:
+    image = an_image("cd" * 32)
+    backlog = [a_settlement(team="shop", part=str(number)) for number in range(500)]
+    place = Place(FakeOutbox(*backlog, a_settlement(team="shop", part="new", made=((None, image),))))
+
+    await place.ownership.check_link("shop", image.name)
+
+
+async def test_a_link_is_good_while_its_image_moves_from_the_outbox_to_redis(place: Place) -> None:
+    """It was not in the one yet, and is not in the other any more."""
+    image = a_reference(team="shop", name=f"{'cd' * 32}.png")
+
+    class Settling(FakeOutbox):
+        async def has_image(self, team: str, name: str) -> bool:
+            place.references.keep(image)
+            return False
+
+    ownership = dataclasses.replace(place.ownership, outbox=Settling())
+
+    await ownership.check_link("shop", image.name)
+
+
+async def test_lost_bytes_take_the_reference_with_them(place: Place) -> None:
+    await place.ownership.note_lost("shop", REFERENCE.name)
+    await place.ownership.note_lost("shop", REFERENCE.name)
+
+    assert not place.is_kept
+    assert place.telemetry.of(ImageForgotten) == [ImageForgotten(reason="lost")]
+
+
+async def test_lost_bytes_are_noted_later_while_redis_is_away(place: Place) -> None:
+    place.references.is_away = True
+
+    await place.ownership.note_lost("shop", REFERENCE.name)
+
+    assert place.is_kept
+
+
+@pytest.mark.parametrize(
+    ("caller", "team"), [(OWNER, None), (OWNER, "shop"), (ADMIN, "shop")], ids=["owner", "by name", "admin"]
+)
+async def test_its_owner_and_admins_find_it(place: Place, caller: Caller, team: str | None) -> None:
+    assert await place.ownership.find(caller, REFERENCE.name, team=team) == REFERENCE
+
+
+@pytest.mark.parametrize(
+    ("caller", "team"),
+    [(COLLEAGUE, None), (STRANGER, None), (STRANGER, "shop"), (ADMIN, None), (ADMIN, "other")],
+)
+async def test_to_everybody_else_it_is_not_there(place: Place, caller: Caller, team: str | None) -> None:
+    with pytest.raises(ImageMissing):
+        await place.ownership.find(caller, REFERENCE.name, team=team)
+    with pytest.raises(ImageMissing):
+        await place.ownership.delete(caller, REFERENCE.name, team=team)
+
+    assert place.is_kept
+    assert place.audit.entries == []
+
+
+async def test_its_owner_deletes_it(place: Place) -> None:
+    await place.ownership.delete(OWNER, REFERENCE.name)
+
+    assert not place.is_kept
+    assert place.telemetry.of(ImageForgotten) == [ImageForgotten(reason="owner")]
+    assert place.audit.entries == []
+    with pytest.raises(ImageMissing):
+        await place.ownership.delete(OWNER, REFERENCE.name)
+
+
+@pytest.mark.parametrize(("key_id", "who"), [("key_1", "key_1"), (None, "bootstrap")])
+async def test_what_an_admin_deletes_is_in_the_audit(place: Place, key_id: str | None, who: str) -> None:
+    admin = a_caller(team="admin", user="root", role=Role.ADMIN, key_id=key_id)
+
+    await place.ownership.delete(admin, REFERENCE.name, team="shop")
+
+    assert not place.is_kept
+    assert place.telemetry.of(ImageForgotten) == [ImageForgotten(reason="admin")]
+    assert place.audit.entries == [
+        AuditEntry(
+            at_s=int(place.clock.wall_s()),
+            who=who,
+            act="delete_image",
+            target=REFERENCE.name,
+            details="team=shop",
+        )
+    ]
+
+
+async def test_what_went_meanwhile_is_not_counted(place: Place) -> None:
+    class Raced(FakeReferences):
+        async def forget(self, team: str, name: str) -> bool:
+            return False
+
+    ownership = Ownership(
+        references=Raced(REFERENCE),
+        outbox=FakeOutbox(),
+        audit=place.audit,
+        clock=place.clock,
+        telemetry=place.telemetry,
+    )
+
+    await ownership.delete(OWNER, REFERENCE.name)
+
+    assert place.telemetry.of(ImageForgotten) == []
+
+
+async def test_nothing_is_deleted_while_redis_is_away(place: Place) -> None:
+    place.references.is_away = True
+
+    with pytest.raises(StateUnavailable):
+        await place.ownership.delete(OWNER, REFERENCE.name)

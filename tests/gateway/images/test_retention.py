@@ -1,0 +1,377 @@
+"""What is swept, in which order, and what is spared."""
+
+import asyncio
+
+import pytest
+
+from service.domain.errors import StateUnavailable, StoreUnavailable
+from service.gateway.images.retention import PARTS, ROUND_S, UNUSED_S, Retention, Rules
+from service.ports.processes import Round
+from service.ports.references import Reference
+from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted
+from tests.fakes.clock import FakeClock
+from tests.fakes.storage import FakeReferences, FakeShelves, FakeTurns
+from tests.fakes.telemetry import FakeTelemetry
+from tests.fakes.values import a_reference
+
+HOUR_S = 3600
+
+
+class Place:
+    """A retention on fakes, at an instant that tests count back from."""
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        *kept: Reference,
+        longest_s: int = 0,
+        most_bytes: int = 0,
+        least_s: float = 0,
+        turns: FakeTurns | None = None,
+    ) -> None:
+        self.clock = clock
+        self.references = FakeReferences(*kept)
+        self.store = FakeShelves()
+        self.turns = turns or FakeTurns()
+        self.telemetry = FakeTelemetry()
+        self.retention = Retention(
+            references=self.references,
+            leftovers=self.references,
+            store=self.store,
+            turns=self.turns,
+            clock=clock,
+            telemetry=self.telemetry,
+            rules=Rules(longest_s=longest_s, most_bytes=most_bytes, least_s=least_s),
+            sweep_s=60,
+        )
+
+    async def sweep(self) -> None:
+        await self.retention.sweep()
+
+    def reasons(self) -> list[str]:
+        return [fact.reason for fact in self.telemetry.of(ImageForgotten)]
+
+
+def name(number: int) -> str:
+    return f"{number:064x}.png"
+
+
+def a_picture(clock: FakeClock, number: int, *, age_s: float = 0, **override: object) -> Reference:
+    return a_reference(name(number), created_s=int(clock.wall_s() - age_s), **override)
+
+
+async def test_brief_images_are_kept_for_an_hour(clock: FakeClock) -> None:
+    old = a_picture(clock, 1, age_s=HOUR_S + 1, is_brief=True)
+    young = a_picture(clock, 2, age_s=HOUR_S - 1, is_brief=True)
+    place = Place(clock, old, young)
+
+    await place.sweep()
+
+    assert place.references.names() == {young.name}
+    assert place.reasons() == ["brief"]
+
+
+async def test_images_are_kept_for_ever_unless_told_otherwise(clock: FakeClock) -> None:
+    place = Place(clock, a_picture(clock, 1, age_s=10**8))
+
+    await place.sweep()
+
+    assert place.references.names() == {name(1)}
+
+
+async def test_images_are_kept_for_their_time(clock: FakeClock) -> None:
+    place = Place(clock, a_picture(clock, 1, age_s=101), a_picture(clock, 2, age_s=99), longest_s=100)
+
+    await place.sweep()
+
+    assert place.references.names() == {name(2)}
+    assert place.reasons() == ["age"]
+
+
+@pytest.mark.parametrize(("longest_s", "most_bytes"), [(100, 0), (0, 1)])
+async def test_what_an_order_may_still_answer_with_stays(
+    clock: FakeClock, longest_s: int, most_bytes: int
+) -> None:
+    """It waits for its other images as long as its deadline allows."""
+    old, young = a_picture(clock, 1, age_s=301), a_picture(clock, 2, age_s=299)
+    place = Place(clock, old, young, longest_s=longest_s, most_bytes=most_bytes, least_s=300)
+
+    await place.sweep()
+
+    assert place.references.names() == {name(2)}
+
+
+async def test_what_an_order_may_still_answer_with_stays_though_it_is_brief(clock: FakeClock) -> None:
+    brief = [a_picture(clock, number, age_s=7000 + 500 * number, is_brief=True) for number in (0, 1)]
+    place = Place(clock, *brief, least_s=2 * HOUR_S)
+
+    await place.sweep()
+
+    assert place.references.names() == {name(0)}
+
+
+async def test_more_than_a_batch_goes_in_one_sweep_and_no_more_than_its_share(clock: FakeClock) -> None:
+    pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(1203)]
+    place = Place(clock, *pictures, longest_s=100)
+
+    await place.sweep()
+    assert place.references.names() == {name(number) for number in range(1000, 1203)}
+
+    await place.sweep()
+    assert place.references.names() == set()
+
+
+async def test_a_turn_that_is_over_ends_the_sweep(clock: FakeClock) -> None:
+    pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(250)]
+    place = Place(clock, *pictures, longest_s=100, turns=FakeTurns(True, True, False, False))
+    place.references.leftovers[name(9999)] = 0
+    place.store.files[name(9999)] = 0
+
+    await place.sweep()
+
+    assert len(place.references.names()) == 50
+
+
+async def test_beyond_the_bytes_the_oldest_of_all_teams_go(clock: FakeClock) -> None:
+    place = Place(
+        clock,
+        a_picture(clock, 1, age_s=50, team="a"),
+        a_picture(clock, 2, age_s=40, team="b"),
+        a_picture(clock, 3, age_s=30, team="a"),
+        a_picture(clock, 4, age_s=20, team="b"),
+        a_picture(clock, 5, age_s=10, team="b"),
+        most_bytes=2500,
+    )
+
+    await place.sweep()
+
+    assert place.references.names() == {name(4), name(5)}
+    assert place.reasons() == ["bytes"] * 3
+
+
+async def test_what_is_within_the_bytes_stays(clock: FakeClock) -> None:
+    place = Place(clock, a_picture(clock, 1), a_picture(clock, 2), most_bytes=2000)
+
+    await place.sweep()
+
+    assert place.references.names() == {name(1), name(2)}
+
+
+async def test_what_was_too_old_counts_no_more_among_the_bytes(clock: FakeClock) -> None:
+    old, young = a_picture(clock, 1, age_s=200), a_picture(clock, 2, age_s=50)
+    place = Place(clock, old, young, longest_s=100, most_bytes=1500)
+
+    await place.sweep()
+
+    assert place.references.names() == {young.name}
+
+
+async def test_one_team_may_be_all_that_goes(clock: FakeClock) -> None:
+    pictures = [a_picture(clock, number, age_s=1000 - number, team="a") for number in range(3)]
+    place = Place(clock, *pictures, a_picture(clock, 9, age_s=1, team="b"), most_bytes=100)
+
+    await place.sweep()
+
+    assert place.references.names() == set()
+
+
+async def test_bytes_go_as_far_as_one_sweep_goes(clock: FakeClock) -> None:
+    pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(1100)]
+    place = Place(clock, *pictures, most_bytes=10)
+
+    await place.sweep()
+
+    assert len(place.references.names()) == 100
+
+
+async def test_bytes_go_as_long_as_it_is_our_turn(clock: FakeClock) -> None:
+    pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(250)]
+    place = Place(clock, *pictures, most_bytes=10, turns=FakeTurns(True, False, False, False))
+
+    await place.sweep()
+
+    assert len(place.references.names()) == 150
+
+
+async def test_half_a_reference_keeps_no_other_from_going(clock: FakeClock) -> None:
+    """Its age is known and nothing else: whatever lost the rest."""
+
+    class Halved(FakeReferences):
+        async def find(self, team: str, name_: str) -> Reference | None:
+            return None if name_ == name(1) else await super().find(team, name_)
+
+    place = Place(clock, most_bytes=1500)
+    place.references = place.retention.references = Halved(
+        a_picture(clock, 1, age_s=50), a_picture(clock, 2, age_s=40), a_picture(clock, 3, age_s=30)
+    )
+
+    await place.sweep()
+
+    assert place.references.names() == set()
+
+
+async def test_bytes_go_once_no_team_refers_to_them_and_they_are_an_hour_old(clock: FakeClock) -> None:
+    now_s = clock.wall_s()
+    place = Place(clock, a_picture(clock, 2, team="other"))
+    place.store.files = {
+        name(1): now_s - UNUSED_S,
+        name(2): now_s - UNUSED_S,
+        name(3): now_s - UNUSED_S + 5,
+    }
+    place.references.leftovers = dict.fromkeys([name(1), name(2), name(3), name(4)], 0.0)
+
+    await place.sweep()
+
+    assert set(place.store.files) == {name(2), name(3)}
+    assert place.references.leftovers == {name(3): now_s + 5}
+    assert place.telemetry.of(FilesDeleted) == [FilesDeleted(files=1)]
+
+    clock.advance(5)
+    await place.sweep()
+    assert set(place.store.files) == {name(2)}
+    assert place.references.leftovers == {}
+
+
+async def test_what_goes_by_age_goes_with_its_bytes(clock: FakeClock) -> None:
+    place = Place(clock, a_picture(clock, 1, age_s=7300), longest_s=7200)
+    place.store.files = {name(1): clock.wall_s() - 7300}
+
+    await place.sweep()
+
+    assert place.store.files == {}
+
+
+async def test_bytes_that_are_put_again_meanwhile_stay(clock: FakeClock) -> None:
+    """Nobody refers to them yet, but somebody is about to: writing made them young."""
+    place = Place(clock)
+    place.references.leftovers = {name(1): 0.0}
+    place.store.files = {name(1): clock.wall_s() - 1}
+
+    await place.sweep()
+    assert set(place.store.files) == {name(1)}
+
+    place.references.keep(a_picture(clock, 1))
+    clock.advance(2 * UNUSED_S)
+    await place.sweep()
+    assert set(place.store.files) == {name(1)}
+    assert place.references.leftovers == {}
+
+
+async def test_leftovers_are_cleared_as_long_as_it_is_our_turn(clock: FakeClock) -> None:
+    place = Place(clock, turns=FakeTurns(True, False, False))
+    place.references.leftovers = {name(number): 0.0 for number in range(150)}
+
+    await place.sweep()
+
+    assert len(place.references.leftovers) == 50
+
+
+async def test_the_first_walk_through_the_store_is_a_day_off(clock: FakeClock) -> None:
+    """Who points a gateway at another Redis by mistake has a day to notice."""
+    place = Place(clock)
+    place.store.files = {name(1): 0.0}
+
+    await place.sweep()
+    clock.advance(ROUND_S - 1)
+    await place.sweep()
+    assert (set(place.store.files), place.store.listed) == ({name(1)}, [])
+
+    clock.advance(1)
+    await place.sweep()
+    assert place.store.files == {}
+    assert place.store.remains_before_s == [clock.wall_s() - UNUSED_S]
+
+
+async def test_a_walk_deletes_what_is_old_and_unused_in_every_part(clock: FakeClock) -> None:
+    now_s = clock.wall_s()
+    lost = [f"{part:02x}{'0' * 62}.png" for part in range(0, 256, 5)]
+    used, young = f"05{'1' * 62}.png", f"0a{'1' * 62}.png"
+    place = Place(clock, a_reference(used))
+    place.turns.round = Round(now_s - ROUND_S, PARTS)
+    place.store.files = {**dict.fromkeys([*lost, used], 0.0), young: now_s - 10}
+
+    await place.sweep()
+
+    assert set(place.store.files) == {used, young}
+    assert place.store.listed == list(range(PARTS))
+    assert place.turns.round == Round(now_s, PARTS)
+
+
+async def test_a_part_with_more_than_a_batch_is_cleared(clock: FakeClock) -> None:
+    place = Place(clock)
+    place.turns.round = Round(0, PARTS)
+    place.store.files = {f"{number:064x}.png": 0.0 for number in range(250)}
+
+    await place.sweep()
+
+    assert place.store.files == {}
+    assert len(place.telemetry.of(FilesDeleted)) == 250
+
+
+async def test_a_walk_that_was_cut_short_goes_on_where_it_was(clock: FakeClock) -> None:
+    place = Place(clock, turns=FakeTurns(True, True, True, False))
+    place.turns.round = Round(0, PARTS)
+
+    await place.sweep()
+    assert place.store.listed == [0, 1, 2]
+
+    await place.sweep()
+    assert place.store.listed == list(range(PARTS))
+
+
+async def test_a_walk_through_a_large_store_takes_several_sweeps(clock: FakeClock) -> None:
+    place = Place(clock)
+    place.turns.round = Round(0, PARTS)
+    place.store.files = {f"00{number:062x}.png": clock.wall_s() for number in range(20_000)}
+
+    await place.sweep()
+
+    assert place.store.listed == [0]
+    assert place.turns.round == Round(clock.wall_s(), 1)
+
+
+async def test_only_one_process_takes_away_but_each_counts(clock: FakeClock) -> None:
+    place = Place(clock, a_picture(clock, 1, age_s=9999, is_brief=True), turns=FakeTurns(False))
+
+    await place.sweep()
+
+    assert place.references.names() == {name(1)}
+    assert place.telemetry.of(StoreCounted) == [StoreCounted(images=1, size_bytes=1000)]
+
+
+async def test_a_reference_that_somebody_else_took_is_not_counted(clock: FakeClock) -> None:
+    class Raced(FakeReferences):
+        async def forget(self, team: str, name_: str) -> bool:
+            await super().forget(team, name_)
+            return False
+
+    place = Place(clock, longest_s=100)
+    place.references = place.retention.references = Raced(a_picture(clock, 1, age_s=200))
+
+    await place.sweep()
+
+    assert place.reasons() == []
+
+
+@pytest.mark.parametrize("what", ["state", "store"])
+async def test_what_does_not_answer_is_asked_again_by_the_next_sweep(clock: FakeClock, what: str) -> None:
+    place = Place(clock, a_picture(clock, 1, age_s=9999, is_brief=True))
+    place.turns.round = Round(0, PARTS)
+    if what == "state":
+        place.references.is_away = True
+    else:
+        place.store.is_away = True
+    expected = StateFailed(operation="sweep", reason="timeout" if what == "state" else "store")
+    with pytest.raises(StateUnavailable if what == "state" else StoreUnavailable):
+        await place.sweep()
+
+    async with asyncio.TaskGroup() as group:
+        loop = group.create_task(place.retention.sweep_forever())
+        await asyncio.sleep(30)
+        assert place.telemetry.of(StateFailed) == [expected]
+        place.references.is_away = place.store.is_away = False
+        await asyncio.sleep(60)
+        loop.cancel()
+
+    assert place.references.names() == set()
+    assert place.store.listed == list(range(PARTS))

@@ -1,0 +1,121 @@
+"""Trace one order from its socket to its answer: the modules of the service on its way, and the changes between them.
+
+Run as `python -m tests.trace`; `--steps` prints every step. The order is `dall-e-3` with n=4, two of them
+cached. A step is the entry into a function of `service/`; a coroutine that goes on after a wait enters nothing.
+"""
+
+import asyncio
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import httpx
+import uvloop
+
+from service.app import create_app
+from service.serve.server import make_server
+from service.settings.environment import load_settings
+from service.wiring.process import Surroundings
+from tests.processes import REPOSITORY, free_port, run_sandbox, run_valkey
+
+_SERVICE = f"{REPOSITORY / 'service'}/"
+
+
+@dataclass(slots=True)
+class Trace:
+    """Functions of the service in the order they were entered, as module and name."""
+
+    steps: list[tuple[str, str]] = field(default_factory=list)
+    is_on: bool = False
+
+    @property
+    def modules(self) -> Counter[str]:
+        """Every module entered, with its steps."""
+        return Counter(module for module, _ in self.steps)
+
+    @property
+    def changes(self) -> int:
+        """Steps into another module than the last."""
+        return sum(one != other for (one, _), (other, _) in zip(self.steps, self.steps[1:], strict=False))
+
+    def note(self, frame: FrameType, event: str, _: Any) -> None:
+        """Note a function that begins, if it is the service's."""
+        code = frame.f_code
+        # A coroutine that goes on is called at a later instruction than its first.
+        if self.is_on and event == "call" and code.co_filename.startswith(_SERVICE) and _begins(frame):
+            name = code.co_filename.removeprefix(_SERVICE).removesuffix(".py")
+            self.steps.append((name, code.co_qualname))
+
+
+def _begins(frame: FrameType) -> bool:
+    return frame.f_lasti < 0 or frame.f_lineno == frame.f_code.co_firstlineno
+
+
+def trace_order() -> Trace:
+    """Trace the second of two orders, which finds two of its four images in the cache."""
+    trace = Trace()
+    with tempfile.TemporaryDirectory() as directory, run_valkey() as valkey, run_sandbox() as sandbox:
+        threading.setprofile(trace.note)
+        sys.setprofile(trace.note)
+        try:
+            uvloop.run(_order_twice(trace, Path(directory), valkey.url, sandbox))
+        finally:
+            sys.setprofile(None)
+            threading.setprofile(None)
+    return trace
+
+
+async def _order_twice(trace: Trace, directory: Path, redis_url: str, sandbox_url: str) -> None:
+    order = {"model": "dall-e-3", "prompt": "a lighthouse", "response_format": "b64_json"}
+    async with _gateway(directory, redis_url, sandbox_url) as url, httpx.AsyncClient(base_url=url) as client:
+        for n in (2, 4):
+            trace.is_on = n == 4
+            answer = await client.post("/v1/images/generations", json={**order, "n": n}, timeout=60)
+            trace.is_on = False
+            made = answer.raise_for_status().headers["x-cache"]
+            if made != ("miss" if n == 2 else "partial; hits=2; coalesced=0; misses=2"):
+                raise AssertionError(f"traced another order: {made}")
+
+
+@asynccontextmanager
+async def _gateway(directory: Path, redis_url: str, sandbox_url: str) -> AsyncIterator[str]:
+    url = f"http://127.0.0.1:{(port := free_port())}"
+    settings = load_settings({"GATEWAY_DATA_DIR": str(directory), "GATEWAY_PORT": str(port)})
+    surroundings = Surroundings(
+        redis_url=redis_url,
+        sandbox_url=sandbox_url,
+        public_url=url,
+        secrets=("a secret of 32 characters, or more",),
+    )
+    started = asyncio.Event()
+    server = make_server(create_app(settings, surroundings), settings, started.set)
+    server.config.port = port
+    async with asyncio.TaskGroup() as group:
+        group.create_task(server.serve())
+        await started.wait()
+        yield url
+        server.should_exit = True
+
+
+def main() -> None:
+    """Print what one order passes."""
+    trace = trace_order()
+    if "--steps" in sys.argv:
+        for module, name in trace.steps:
+            sys.stdout.write(f"{module:32} {name}\n")
+    for module, steps in sorted(trace.modules.items()):
+        sys.stdout.write(f"{steps:4}  {module}\n")
+    sys.stdout.write(
+        f"{len(trace.modules)} modules, {len(trace.steps)} steps, {trace.changes} changes of module\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
