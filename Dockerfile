@@ -1,4 +1,4 @@
-# Built with what the locks name and nothing else; served by an account that owns nothing but /data.
+# Installs only locked packages, and runs as an account that owns only /data.
 
 FROM python:3.13-slim AS build
 
@@ -7,7 +7,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_INPUT=1
 WORKDIR /src
 
-# The environment that is shipped has no pip of its own: it is filled from outside.
+# The shipped environment has no pip: the build environment's pip fills it.
 RUN python -m venv /opt/build && python -m venv --without-pip /opt/image-gateway
 COPY deploy/requirements/build.txt deploy/requirements/runtime.txt deploy/requirements/
 RUN /opt/build/bin/pip install --require-hashes --no-deps --only-binary=:all: -r deploy/requirements/build.txt \
@@ -32,7 +32,7 @@ RUN groupadd --system --gid 10001 gateway \
     && install -d -o 10001 -g 10001 -m 0750 /data
 COPY --from=build /opt/image-gateway /opt/image-gateway
 
-# Image payloads of some megabytes come and go: below these thresholds malloc would map, fault and unmap each.
+# Images of some megabytes come and go: with lower thresholds malloc would map, fault and unmap each.
 ENV PATH=/opt/image-gateway/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -48,7 +48,7 @@ VOLUME /data
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 
-# http.client, since urllib would obey HTTP_PROXY.
+# http.client, because urllib would use HTTP_PROXY.
 HEALTHCHECK --interval=10s --timeout=4s --start-period=20s --retries=3 \
     CMD ["python", "-c", "import http.client, os, sys; c = http.client.HTTPConnection('127.0.0.1', int(os.environ['GATEWAY_PORT']), timeout=3); c.request('GET', '/livez'); sys.exit(c.getresponse().status != 200)"]
 

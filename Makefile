@@ -1,7 +1,7 @@
-# Everything a person or CI does with this repository. `make help` lists it.
+# All tasks of developers and CI. `make help` lists them.
 #
-# The environment is .venv, made once and brought up to date when a lock or pyproject.toml changes. Two stamps
-# tell what is in it: .venv/.run (what serves and what the demo needs) and .venv/.dev (that and every tool).
+# The environment is .venv, made once and refreshed when a lock or pyproject.toml changes. Two stamps record its
+# contents: .venv/.run (the packages to serve and to run the demo) and .venv/.dev (those and every tool).
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
@@ -12,8 +12,8 @@ LOCKS := deploy/requirements
 BIN := .venv/bin
 PIP := $(BIN)/python -u -m pip --disable-pip-version-check --no-input
 
-# $(call timed,WHAT,COMMAND) says what is done and how long it took; $(call install,LOCK) says so of each package, too.
-# A terminal and a log alike show that it goes on. What goes wrong pip tells on standard error.
+# $(call timed,TASK,COMMAND) prints a task and its duration; $(call install,LOCK) also prints each package, so that
+# terminals and logs show progress. pip writes errors to standard error.
 timed = began=$$(date +%s); echo '$(1) ...'; $(2) && echo "$(1): done after $$(($$(date +%s) - began)) s"
 install = count=0; of=$$(grep -c '^[a-z0-9].*==' $(1)); $(call timed,$(1): its packages, \
 	{ $(PIP) install --require-hashes --no-deps -r $(1) || code=$$?; echo "Ended $${code:-0}"; } | while read -r word what _; do \
@@ -25,19 +25,18 @@ install = count=0; of=$$(grep -c '^[a-z0-9].*==' $(1)); $(call timed,$(1): its p
 		esac; \
 	done)
 
-# Tests wait more than they work, so there are twice as many workers as on two cores could work at once. The tests of
-# one file stay together: they share servers.
+# Tests mostly wait, so there are twice as many workers as cores on a machine of two. The tests of one file stay
+# together because they share servers.
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
 ALL := -m 'not clients and not jdk and not container'
 
-# A developer's exported key or setting must neither buy pictures nor bend a test, nor open somebody's bucket: what
-# is left of the environment names no provider, no gateway and no cloud. The same for upper and lower case, which
-# settings do not tell apart.
-# Python may write its bytecode: otherwise each of the processes that tests start would compile the service anew.
+# A developer's exported key or setting must not buy images, change a test or open a bucket: the remaining environment
+# names no provider, gateway or cloud, in upper or lower case, as settings ignore case. Python may write its bytecode:
+# otherwise every process that tests start would compile the service again.
 STRIPPED := env -u PYTHONDONTWRITEBYTECODE -u OPENAI_API_KEY -u OPENAI_BASE_URL -u OPENAI_ORG_ID -u OPENAI_PROJECT_ID \
 	$$(env | awk -F= 'tolower($$1) ~ /^(gateway|openai|aws|azure|google)_[a-z0-9_]+$$/ { print "-u", $$1 }')
 
-# An environment that was copied here, or whose interpreter has gone, is made anew.
+# Replace an environment that was copied here or lost its interpreter.
 ifneq ($(shell [ "$$(cat .venv/.made 2>/dev/null)" = "$(CURDIR)" ] && $(BIN)/python -c 'print("ready")' 2>/dev/null),ready)
 .PHONY: .venv/.made
 endif
@@ -49,7 +48,7 @@ run: .venv/.run ## Set up (once) and serve on http://127.0.0.1:8080; GATEWAY_POR
 	@exec $(BIN)/image-gateway serve
 
 .PHONY: demo
-demo: .venv/.run ## Make four pictures on free ports with the sandbox, show cache and limit, stop
+demo: .venv/.run ## Make four images on free ports with the sandbox, show cache and limit, stop
 	@exec $(STRIPPED) $(BIN)/python -m service.demo
 
 ##@ Work on it
@@ -76,7 +75,7 @@ check: .venv/.dev ## Lint, formatting, types, layers, dependencies, spelling
 	$(BIN)/codespell
 
 .PHONY: format
-format: .venv/.dev ## Rewrite what can be rewritten: formatting, import order, safe fixes
+format: .venv/.dev ## Apply formatting, import order and safe fixes
 	$(BIN)/ruff check --fix-only --quiet
 	$(BIN)/ruff format
 
@@ -95,11 +94,11 @@ test-clients: .venv/.dev ## Try SDKs of every age on the gateway; writes docs/co
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m clients tests/compatibility --write-table docs/compatibility.md $(ARGS)
 
 .PHONY: test-container
-test-container: ## Build the image, start docker-compose.yml and order a picture from it
+test-container: ## Build the container image, start docker-compose.yml and order an image from it
 	@exec deploy/try-container
 
 .PHONY: lock
-lock: .venv-lock/.made ## Write the hashed requirements anew; UPGRADE=1 takes newer releases
+lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes newer releases
 	@set -e; \
 	compile() { \
 		out=$(LOCKS)/$$1; shift; \
@@ -114,7 +113,7 @@ lock: .venv-lock/.made ## Write the hashed requirements anew; UPGRADE=1 takes ne
 	if grep -nE 'index-url|find-links|://|^file:' $(LOCKS)/*.txt; then echo 'A lock names an index.' >&2; exit 1; fi
 
 .PHONY: clean
-clean: ## Remove environments, caches and what the demo drew; keeps .data
+clean: ## Remove environments, caches and the demo's images; keeps .data
 	rm -rf .venv .venv-clients .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +
 

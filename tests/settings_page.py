@@ -46,18 +46,18 @@ HEADER = """\
 <!-- Generated: python -m tests.settings_page > docs/settings.md -->
 
 The gateway reads environment variables, and tables from a [configuration file](#configuration-file). An empty variable
-is an unset one. `image-gateway config` checks all settings and prints those in force, without secrets; a misspelt
-variable is reported with the nearest known name.
+counts as unset. `image-gateway config` checks all settings, prints those in force without secrets, and reports misspelt
+variables with the nearest known name.
 
-"or `…_FILE`" marks secrets that a file may hold: `OPENAI_API_KEY_FILE=/run/secrets/key` instead of `OPENAI_API_KEY`.
+"or `…_FILE`" marks secrets that can come from a file: `OPENAI_API_KEY_FILE=/run/secrets/key` instead of `OPENAI_API_KEY`.
 `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` apply to calls to the provider. The command line also reads `GATEWAY_URL`
 and `GATEWAY_KEY`: the gateway and the key that `image-gateway generate` uses.
 """
 FILE_HEADER = """\
 ## Configuration file
 
-`GATEWAY_CONFIG` names a TOML file. It takes precedence over policies and teams set by commands or `/admin`, and those
-that it declares can be changed only there. Mistakes are reported with their place.
+`GATEWAY_CONFIG` names a TOML file. It takes precedence over policies and teams set by commands or `/admin`; its own can
+be changed only there. Errors are reported with file and line.
 
 ```toml
 [backend]
@@ -77,10 +77,10 @@ max_size = "1536x1024"
 policy = "artists"
 
 [models."dall-e-3".bridge]
-to = "gpt-image-2.6-sunburst"            # another living model for a retired one
+to = "gpt-image-2.6-sunburst"            # a current model for a retired one
 ```
 
-A team's or a policy's name has 1 to 40 of `a-z`, `0-9` and `-`. `[models."<name>"]` tables
+The name of a team or policy has 1 to 40 of `a-z`, `0-9` and `-`. `[models."<name>"]` tables
 [add or override a model](bridge.md#add-or-override-a-model).
 """
 

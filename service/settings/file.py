@@ -23,9 +23,9 @@ class BackendConfig(BaseModel):
     name: str = Field("openai", pattern=r"^[a-z0-9-]{1,40}$")
     """Name of the provider in metrics; 1 to 40 of `a-z`, `0-9` and `-`."""
     images_per_min: Counted = 0
-    """Images a minute that the provider allows your key; calls are paced to it. 0 sets no pace."""
+    """Images a minute that the provider allows your key; calls are paced accordingly. 0 sets no pace."""
     pass_unknown: bool = False
-    """If `true`, parameters that the catalogue does not know are passed on to living models."""
+    """If `true`, the gateway passes parameters that the catalogue does not know on to current models."""
 
 
 class ModerationConfig(BaseModel):
@@ -34,7 +34,7 @@ class ModerationConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     words: list[str] = []
-    """Texts that no prompt may contain, in upper or lower case, if `GATEWAY_MODERATION` is `list`."""
+    """Texts that prompts must not contain, in upper or lower case, with `GATEWAY_MODERATION=list`."""
 
 
 class FileConfig(BaseModel):

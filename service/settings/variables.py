@@ -61,13 +61,13 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535)
     """Port to listen on; 0 picks a free one."""
     workers: Literal[1] = 1
-    """Processes of this replica; a later version supports more than one."""
+    """Processes of this replica; only one is supported."""
     replicas: int = Field(1, ge=1)
     """Gateways that share one Redis. Local shares of limits and the pace of calls are divided by it."""
     data_dir: Path = Path(".data")
     """Directory for images, the embedded Valkey, the outbox and the generated secret."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Lowest level that is logged, in upper or lower case."""
+    """Lowest level to log, in upper or lower case."""
     config: Path | None = None
     """Path of the [configuration file](#configuration-file) (TOML)."""
 
@@ -89,8 +89,8 @@ class Settings(BaseSettings):
     store_region: str | None = None
     """Region of an `s3://` store."""
     store_access_key_id: SecretStr | None = None
-    """Access key of an `s3://` store. If unset, the gateway uses `AWS_*` variables or the machine's role, as it uses
-    `GOOGLE_*` and `AZURE_*` for the other stores.
+    """Access key of an `s3://` store. If unset, the gateway uses `AWS_*` variables or the machine's role, and for
+    other stores `GOOGLE_*` or `AZURE_*`.
     """
     store_secret_access_key: SecretStr | None = None
     """Secret that belongs to the access key; set both or neither."""
@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     if the gateway listens beyond loopback.
     """
     secrets: SecretStr | None = None
-    """Secrets that sign links and hash keys, comma-separated, newest first, 16 characters or more each; see
+    """Secrets that sign links and hash keys, comma-separated, newest first, each of 16 characters or more; see
     [rotation](secrets.md). If unset, the gateway generates one in the data directory. Required with
     `GATEWAY_REDIS_URL`, except for an open gateway on loopback.
     """
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     admin_key: SecretStr | None = None
     """Key that opens `/admin`, even before any other key exists; 16 to 512 ASCII characters without spaces."""
     metrics_key: SecretStr | None = None
-    """Key that opens `/metrics` and nothing else, for a scraper where callers need credentials; 16 to 512 ASCII
+    """Key that opens `/metrics` and nothing else, for a scraper if callers need credentials; 16 to 512 ASCII
     characters without spaces.
     """
     jwt: JwtConfig = JwtConfig()
@@ -160,18 +160,18 @@ class Settings(BaseSettings):
     default_policy: DefaultPolicy = DefaultPolicy()
     """Limits of a user without a policy."""
     unpriced: Literal["refuse", "count"] = "refuse"
-    """Orders of callers with a budget for a model without a known price: refused, or made and counted as unpriced."""
+    """Orders for a model without a known price by callers with a budget: refused, or made and counted as unpriced."""
     budgets_without_redis: Literal["refuse", "spend"] = "refuse"
-    """Orders of callers with a budget while Redis is unavailable: refused with 503, or made and booked later."""
+    """Orders by callers with a budget while Redis is unavailable: refused with 503, or made and booked later."""
 
     openai_api_key: SecretStr | None = Field(None, validation_alias="OPENAI_API_KEY")
     """Key of the provider."""
     openai_base_url: str | None = Field(None, validation_alias="OPENAI_BASE_URL")
     """Base URL of the provider, with `/v1` if its API has it. If unset, OpenAI's own."""
     openai_org_id: str | None = Field(None, validation_alias="OPENAI_ORG_ID")
-    """Organization to name to the provider."""
+    """Organization that calls to the provider name."""
     openai_project_id: str | None = Field(None, validation_alias="OPENAI_PROJECT_ID")
-    """Project to name to the provider."""
+    """Project that calls to the provider name."""
 
     file: FileConfig = FileConfig()
     """Content of the configuration file; not a variable."""
