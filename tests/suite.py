@@ -69,5 +69,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def _rank(path: Path) -> int:
-    name = path.parent.name
-    return _DEAREST_FIRST.index(name) if name in _DEAREST_FIRST else len(_DEAREST_FIRST)
+    return next(
+        (_DEAREST_FIRST.index(name) for name in reversed(path.parts) if name in _DEAREST_FIRST),
+        len(_DEAREST_FIRST),
+    )

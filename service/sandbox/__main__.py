@@ -1,6 +1,6 @@
-"""The command line: `python -m service.sandbox`.
+"""Run the command line, `python -m service.sandbox`.
 
-Owns the options and their help. Everything else is in `server`.
+Owns the options and their help; `server` does the rest.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ def main() -> None:
     typer.run(serve)
 
 
-def serve(  # noqa: PLR0913, PLR0917 - one parameter for each option is how typer reads them
+def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
     host: Annotated[
         str, typer.Option(help="IPv4 address to listen on. There is no access control.")
     ] = "127.0.0.1",
@@ -24,29 +24,34 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter for each option is how type
     journal_file: Annotated[
         Path | None, typer.Option(help="Append each finished request to this file as one line of JSON.")
     ] = None,
-    latency_s: Annotated[float, typer.Option(min=0, help="Seconds each order takes beside painting.")] = 0,
+    latency_s: Annotated[
+        float, typer.Option(min=0, help="Seconds each order takes in addition to painting.")
+    ] = 0,
     today: Annotated[
         datetime | None,
         typer.Option(formats=["%Y-%m-%d"], help="Pretend it is this day: models retire by date."),
     ] = None,
     legacy_dalle: Annotated[
-        bool, typer.Option("--legacy-dalle", help="Serve dall-e-2 and dall-e-3 as before, variations too.")
+        bool, typer.Option("--legacy-dalle", help="Serve dall-e-2 and dall-e-3 too, with variations.")
     ] = False,
     fault_proxy: Annotated[
         bool, typer.Option(help="Listen on a second port too, whose connections break on command.")
     ] = False,
     exit_with_parent: Annotated[
-        bool, typer.Option("--exit-with-parent", help="Stop when stdin ends, so that no orphan is left.")
+        bool,
+        typer.Option(
+            "--exit-with-parent", help="Stop when stdin ends, so the sandbox does not outlive its parent."
+        ),
     ] = False,
-    first_serial: Annotated[int, typer.Option(min=1, max=2**32 - 1, help="Number of the first picture.")] = 1,
-    threads: Annotated[int, typer.Option(min=1, help="Pictures painted at the same time.")] = 2,
+    first_serial: Annotated[int, typer.Option(min=1, max=2**32 - 1, help="Number of the first image.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Images painted at the same time.")] = 2,
 ) -> None:
     r"""Run a server that answers like OpenAI's Images API of November 2026, and paints for free.
 
     Once it accepts it prints one line of JSON on stdout, {"event":"listening","url":...,"fault_url":...}, and
-    nothing after it. Any non-empty bearer token is a valid key.
+    nothing else. Any non-empty bearer token is a valid key.
 
-    Look into it:   GET /sandbox/journal?since=0&settle_s=5   what was asked, answered and billed
+    Inspect:        GET /sandbox/journal?since=0&settle_s=5   requests, answers and charges
 
     Misbehave:      PUT /sandbox/behaviour   {"latency_s": 2, "failures": [{"status": 429, "retry_after_s": 1}]}
 
@@ -54,7 +59,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one parameter for each option is how type
 
     Break the wire: PUT /sandbox/faults      {"mode": "reset_after_request", "times": 1}   (with --fault-proxy)
 
-    All three forget everything on DELETE.
+    DELETE resets each of the three.
     """
     options = Options(
         host=host,

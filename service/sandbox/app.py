@@ -1,61 +1,58 @@
-"""The ASGI application: routes from path to endpoint.
+"""Build the ASGI application: a route for each endpoint.
 
-Owns the routes and the envelopes of 404, 405 and 500. Opens nothing: its `Sandbox` is an argument.
+Owns the routes and the envelopes of 404, 405 and 500. Opens nothing: `server` opens the parts of the `Sandbox`.
 """
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from service.sandbox.answers import to_model
-from service.sandbox.controls import Controls
-from service.sandbox.edits import edit, vary
-from service.sandbox.generations import generate
-from service.sandbox.moderations import moderate
-from service.sandbox.refusals import ErrorType, Refusal
-from service.sandbox.replies import to_refused, to_response
-from service.sandbox.state import Sandbox
-from service.sandbox.visits import Visit, journalled
+from service.sandbox.endpoints.controls import Controls
+from service.sandbox.endpoints.edits import edit, vary
+from service.sandbox.endpoints.generations import generate
+from service.sandbox.endpoints.model_list import describe_model, list_models
+from service.sandbox.endpoints.moderations import moderate
+from service.sandbox.journal.journal import Journal
+from service.sandbox.journal.journaled_requests import JournaledRequest, keep_journal
+from service.sandbox.parts import Sandbox
+from service.sandbox.wire.error_envelope import ErrorType, Refusal
+from service.sandbox.wire.json_bodies import to_refused
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
+Endpoint = Callable[[Sandbox, JournaledRequest], Awaitable[Response]]
 
 
 def build_app(sandbox: Sandbox) -> Starlette:
+    def journaled(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+        return keep_journal(sandbox.journal, partial(endpoint, sandbox))
+
     controls = Controls(sandbox)
     routes = [
-        Route("/v1/images/generations", journalled(sandbox, generate), methods=["POST"]),
-        Route("/v1/images/edits", journalled(sandbox, edit), methods=["POST"]),
-        Route("/v1/images/variations", journalled(sandbox, vary), methods=["POST"]),
-        Route("/v1/moderations", journalled(sandbox, moderate), methods=["POST"]),
-        Route("/v1/models", journalled(sandbox, list_models), methods=["GET"]),
-        Route("/v1/models/{model:path}", journalled(sandbox, describe_model), methods=["GET"]),
+        Route("/v1/images/generations", journaled(generate), methods=["POST"]),
+        Route("/v1/images/edits", journaled(edit), methods=["POST"]),
+        Route("/v1/images/variations", journaled(vary), methods=["POST"]),
+        Route("/v1/moderations", journaled(moderate), methods=["POST"]),
+        Route("/v1/models", journaled(list_models), methods=["GET"]),
+        Route("/v1/models/{model:path}", journaled(describe_model), methods=["GET"]),
         Route("/sandbox/journal", controls.journal, methods=["GET", "DELETE"]),
         Route("/sandbox/behaviour", controls.behaviour, methods=["GET", "PUT", "DELETE"]),
         Route("/sandbox/faults", controls.faults, methods=["GET", "PUT", "DELETE"]),
-        Route("/sandbox/pictures/{name:path}", controls.picture, methods=["GET"], name="picture"),
+        Route("/sandbox/pictures/{name:path}", controls.shelved_image, methods=["GET"], name="shelved_image"),
     ]
     app = Starlette(
         routes=routes,
         exception_handlers={
-            404: _refusing_with(sandbox, unknown_path),
-            405: _refusing_with(sandbox, wrong_method),
+            404: _refusing_with(sandbox.journal, unknown_path),
+            405: _refusing_with(sandbox.journal, wrong_method),
             500: _admit_bug,
         },
     )
     app.router.redirect_slashes = False  # the real API has no such redirects
     return app
-
-
-async def list_models(visit: Visit) -> Response:
-    models = [to_model(model) for model in visit.sandbox.catalogue.alive()]
-    return to_response({"object": "list", "data": models})
-
-
-async def describe_model(visit: Visit) -> Response:
-    return to_response(to_model(visit.sandbox.catalogue.describe(visit.request.path_params["model"])))
 
 
 def unknown_path(request: Request) -> Refusal:
@@ -69,13 +66,13 @@ def wrong_method(request: Request) -> Refusal:
     )
 
 
-def _refusing_with(sandbox: Sandbox, make_refusal: Callable[[Request], Refusal]) -> Handler:
-    async def refuse(visit: Visit) -> Response:
-        raise make_refusal(visit.request)
+def _refusing_with(journal: Journal, make_refusal: Callable[[Request], Refusal]) -> Handler:
+    async def refuse(journaled: JournaledRequest) -> Response:
+        raise make_refusal(journaled.request)
 
     async def handle(request: Request, _: Exception) -> Response:
         if request.url.path.startswith("/v1/"):
-            return await journalled(sandbox, refuse)(request)
+            return await keep_journal(journal, refuse)(request)
         return to_refused(make_refusal(request))
 
     return handle

@@ -1,6 +1,6 @@
-"""Running the sandbox as a process: sockets, signals, and the one line on stdout.
+"""Run the sandbox as a process: sockets, signals, and the one line on stdout.
 
-Owns the life of everything in a `Sandbox`. Knows no endpoint.
+Opens and closes the parts of a `Sandbox`. Knows no endpoint.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ import orjson
 import uvicorn
 
 from service.sandbox.app import build_app
-from service.sandbox.behaviour import Behaviour, Conduct
-from service.sandbox.faults import FaultProxy
-from service.sandbox.journal import Journal
-from service.sandbox.models import Catalogue
-from service.sandbox.rates import Rates
-from service.sandbox.state import Sandbox
-from service.sandbox.studio import Studio
+from service.sandbox.faults.behaviour import Behaviour, Conduct
+from service.sandbox.faults.proxy import FaultProxy
+from service.sandbox.journal.journal import Journal
+from service.sandbox.painting.studio import Studio
+from service.sandbox.parts import Sandbox
+from service.sandbox.rules.models import Catalogue
+from service.sandbox.rules.rate_limits import Rates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of the command line; *port* 0 means any free one, *today* None the real date."""
+    """The options of the command line; *port* 0 means any free port, *today* None the real date."""
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -45,7 +45,7 @@ class Options:
 
 
 class CannotListen(Exception):
-    """The address is taken, or not ours to take."""
+    """The address is in use, or not available to this process."""
 
 
 def run(options: Options) -> None:
@@ -63,7 +63,7 @@ async def _serve(options: Options, listener: socket.socket) -> None:
         sandbox = _furnish(options, proxy)
         stack.callback(sandbox.studio.close)
         stack.callback(sandbox.journal.close)
-        # Requests cut short by the end are cancelled by then, but have yet to write their entries.
+        # Requests that the shutdown cut short are cancelled by then, but still write their entries.
         stack.push_async_callback(sandbox.journal.settle, 1.0)
         fault_url = f"http://{options.host}:{proxy.port}" if proxy else None
         line = {"event": "listening", "url": f"http://{options.host}:{port}", "fault_url": fault_url}
@@ -84,7 +84,7 @@ async def _serve(options: Options, listener: socket.socket) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn that says when it accepts, and leaves signals to us."""
+    """A uvicorn server that announces when it accepts, and does not handle signals."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -96,12 +96,12 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Generator[None]:
-        # Uvicorn's own version raises the signal again at the end, which would kill us before we have tidied up.
+        # Uvicorn's own version raises the signal again at the end, which would end the process before its clean-up.
         yield
 
 
 def _bind(host: str, port: int) -> socket.socket:
-    # asyncio switches Nagle's delay off only where the protocol number is named: without it each answer takes 40 ms.
+    # asyncio turns Nagle's algorithm off only for sockets with a protocol number; otherwise each answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -138,7 +138,7 @@ def _stop_on_request(server: uvicorn.Server, *, exit_with_parent: bool) -> None:
         loop.add_signal_handler(number, stop)
     if exit_with_parent:
         # A thread, because an event loop cannot watch every kind of stdin (a file, /dev/null); a daemon, because
-        # it may wait for ever.
+        # it may wait forever.
         threading.Thread(target=_wait_for_end_of_stdin, args=(loop, stop), daemon=True).start()
 
 

@@ -17,7 +17,7 @@ import pytest
 import pytest_asyncio
 
 from service.gateway.admission.shared import LEASE_S
-from service.sandbox.marks import read_mark
+from service.sandbox.painting.watermark import read_watermark
 from tests.adapters.redis.orders import names_of, read_hash, read_holds
 from tests.end_to_end.books import Books
 from tests.end_to_end.chaos import TEAM, Chaos, open_chaos
@@ -54,7 +54,7 @@ class Site:
         """Return the serial numbers of the pictures of one answer."""
         answer = self.answers[name]
         assert answer is not None
-        return {read_mark(base64.b64decode(one["b64_json"])).serial for one in answer.json()["data"]}
+        return {read_watermark(base64.b64decode(one["b64_json"])).serial for one in answer.json()["data"]}
 
     def made(self, prompt: str) -> int:
         return sum(one.prompt == prompt for one in self.books.made)

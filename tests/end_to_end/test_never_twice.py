@@ -17,7 +17,7 @@ import anyio
 import httpx
 import pytest
 
-from service.sandbox.marks import read_mark
+from service.sandbox.painting.watermark import read_watermark
 from tests.end_to_end.chaos import Chaos, open_chaos
 
 ORDERS = 2000
@@ -123,7 +123,7 @@ async def ask(
 
 
 def note(tally: Tally, prompt: str, n: int, answer: httpx.Response) -> None:
-    marks = [read_mark(base64.b64decode(entry["b64_json"])) for entry in answer.json()["data"]]
+    marks = [read_watermark(base64.b64decode(entry["b64_json"])) for entry in answer.json()["data"]]
     assert len({mark.serial for mark in marks}) == n, "the same picture twice in one answer"
     tally.served |= {mark.serial for mark in marks}
     tally.hashes[prompt] |= {mark.order_hash for mark in marks}

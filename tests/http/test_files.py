@@ -5,7 +5,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from service.sandbox.marks import read_mark
+from service.sandbox.painting.watermark import read_watermark
 from tests.http.wire import Answer, ask, check_has_id, check_refused, get
 from tests.processes import Gateway
 
@@ -42,7 +42,7 @@ def test_a_file_comes_with_everything_a_cache_and_a_browser_need(
 
     digest = link.path.removeprefix(PATH).removesuffix(".png")
     assert answer.status_code == 200
-    assert read_mark(answer.content).serial > 0
+    assert read_watermark(answer.content).serial > 0
     headers = answer.headers
     assert headers["content-type"] == "image/png"
     assert headers["content-length"] == str(len(answer.content))

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from service.sandbox.marks import read_mark
+from service.sandbox.painting.watermark import read_watermark
 from tests.http.conftest import SandboxJournal
 from tests.processes import Gateway
 
@@ -178,7 +178,7 @@ def test_every_model_delivers_either_way(
     assert response_format in answer.json()["data"][0]
     (file,) = pictures(answer)
     (call,) = journal.of(prompt)
-    assert read_mark(file).order_hash == call["images"][0]["order_hash"]
+    assert read_watermark(file).order_hash == call["images"][0]["order_hash"]
     assert "response_format" not in call["parameters"]
 
 
@@ -204,7 +204,7 @@ def test_a_picture_has_exactly_the_asked_pixels_and_is_the_one_that_was_ordered(
     files = pictures(answer)
     assert [size_of(file) for file in files] == [size, size]
     made = {image["serial"]: image["order_hash"] for call in journal.of(prompt) for image in call["images"]}
-    marks = [read_mark(file) for file in files]
+    marks = [read_watermark(file) for file in files]
     assert {mark.serial: mark.order_hash for mark in marks} == made
     assert len(made) == 2
 

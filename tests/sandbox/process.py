@@ -82,7 +82,7 @@ class SandboxHandle:
             await self._ask("DELETE", "/sandbox/faults")
 
     async def generate(self, **fields: object) -> httpx.Response:
-        """Ask for pictures: gpt-image-2 and some prompt unless *fields* say otherwise."""
+        """Ask for images: gpt-image-2 and some prompt unless *fields* say otherwise."""
         return await self._generate(self.url, fields)
 
     async def generate_through_proxy(self, **fields: object) -> httpx.Response:

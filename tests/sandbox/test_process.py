@@ -24,7 +24,7 @@ async def test_ends_although_requests_sleep(number: signal.Signals) -> None:
     ):
         line = await read_line(process)
         for url in (line["url"], line["fault_url"]):
-            group.create_task(expect_no_pictures(url))
+            group.create_task(expect_no_images(url))
         await wait_for_requests(line["url"], 2)
 
         process.send_signal(number)
@@ -164,7 +164,7 @@ async def wait_for_end(process: asyncio.subprocess.Process) -> bytes:
     return rest
 
 
-async def expect_no_pictures(url: str) -> None:
+async def expect_no_images(url: str) -> None:
     body = {"model": "gpt-image-2", "prompt": "a cat"}
     async with httpx.AsyncClient(trust_env=False, headers={"authorization": "Bearer k"}) as client:
         try:

@@ -22,10 +22,10 @@ from service.adapters.imaging.pillow import MAX_PIXELS, PillowImages, judge, res
 from service.adapters.imaging.segments import MOST_SEGMENTS
 from service.domain.images import ContentCredentials, Finish
 from service.ports.imaging import FinishedImage, ImageBroken
-from service.sandbox.marks import Mark, draw_mark, read_mark
+from service.sandbox.painting.watermark import Watermark, draw_watermark, read_watermark
 from tests.adapters.imaging.test_content_credentials import padded, with_png_chunk
 
-MARK = Mark(order_hash="0123456789abcdef", serial=77)
+MARK = Watermark(order_hash="0123456789abcdef", serial=77)
 
 
 def file_of(image: Image.Image, name: str = "PNG") -> bytes:
@@ -37,7 +37,7 @@ def file_of(image: Image.Image, name: str = "PNG") -> bytes:
 def marked(width: int, height: int, name: str = "PNG") -> bytes:
     """Return a picture like the sandbox's: grey, with its mark."""
     canvas = Image.new("L", (width, height), 128)
-    draw_mark(canvas, MARK, light=255, dark=0)
+    draw_watermark(canvas, MARK, light=255, dark=0)
     return file_of(canvas.convert("RGB"), name)
 
 
@@ -153,7 +153,7 @@ def test_resampling_keeps_format_and_what_the_picture_shows(name: str, size: int
 
     assert size_of(small) == (size, size)
     assert read(small).format == name.lower()
-    assert read_mark(small) == MARK
+    assert read_watermark(small) == MARK
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"])
@@ -194,7 +194,7 @@ async def test_a_picture_of_other_pixels_is_resampled_in_a_worker(pictures: Pill
 
     assert (picture.format, picture.width, picture.height) == ("png", 256, 256)
     assert size_of(picture.data) == (256, 256)
-    assert read_mark(picture.data) == MARK
+    assert read_watermark(picture.data) == MARK
     assert workers()
 
 

@@ -18,7 +18,7 @@ from service.adapters.openai.backend import BackendAddress, OpenAIBackend
 from service.adapters.transport import open_transport
 from service.domain.errors import Billing, FailureKind
 from service.domain.images import CallMade, ImageCall, Realm
-from service.sandbox.marks import read_mark
+from service.sandbox.painting.watermark import read_watermark
 from tests.adapters.openai.conftest import (
     CALL,
     TIMEOUTS,
@@ -111,7 +111,7 @@ async def test_pictures_come_back_as_they_were_painted(provider: SandboxHandle) 
     result = made(await make_call(f"{provider.url}/v1", call))
 
     (entry,) = await provider.journal()
-    serials = [read_mark(image.data).serial for image in result.images]
+    serials = [read_watermark(image.data).serial for image in result.images]
     assert serials == [image["serial"] for image in entry["images"]]
     assert result.resolved == {
         "background": "opaque",

@@ -14,8 +14,8 @@ from service.adapters.redis.client.client import open_client
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.errors import StateUnavailable
 from service.ports.admission import Grant
-from service.sandbox.faults import FaultProxy
-from service.sandbox.modes import DropReply, HangAfterAccept, RefuseConnections, ResetAfterRequest
+from service.sandbox.faults.modes import DropReply, HangAfterAccept, RefuseConnections, ResetAfterRequest
+from service.sandbox.faults.proxy import FaultProxy
 from tests.adapters.redis import faults
 from tests.adapters.redis.orders import (
     POOL,

@@ -18,8 +18,8 @@ from service.adapters.redis.client.client import open_client
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.errors import StateUnavailable
-from service.sandbox.faults import FaultProxy
-from service.sandbox.modes import Delay
+from service.sandbox.faults.modes import Delay
+from service.sandbox.faults.proxy import FaultProxy
 from tests.adapters.redis.orders import fill, make_ask, make_image, open_book
 from tests.processes import Valkey
 

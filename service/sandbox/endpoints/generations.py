@@ -1,0 +1,20 @@
+"""Answer POST /v1/images/generations.
+
+Reads the body; `rules` checks the order, `answers` fulfils it.
+"""
+
+from starlette.responses import Response
+
+from service.sandbox.answers.fulfil import fulfil
+from service.sandbox.journal.journaled_requests import JournaledRequest
+from service.sandbox.parts import Sandbox
+from service.sandbox.rules.contracts import read_generation
+from service.sandbox.wire.json_bodies import read_object
+
+
+async def generate(sandbox: Sandbox, journaled: JournaledRequest) -> Response:
+    fields = await read_object(journaled.request)
+    journaled.entry.describe(fields)
+    return await fulfil(
+        sandbox, journaled, lambda: read_generation(fields, sandbox.catalogue), noun="image_generation"
+    )
