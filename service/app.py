@@ -31,7 +31,7 @@ def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with open_services(settings, surroundings) as services:
             # The supervisor hears of a signal before the server gets to this context's end.
-            app.state.runner = services.runner
+            app.state.runner = services.operations.runner
             yield {"services": services}
 
     app = _Application(

@@ -12,15 +12,8 @@ from typing import Any
 
 from service.domain.catalog import Bridge, Catalog, Model, parse_size, widen
 from service.domain.errors import CallFailure, FailureKind
-from service.domain.images import (
-    Cutout,
-    Finish,
-    ImageOrder,
-    InputImage,
-    Operation,
-    Parameters,
-    SentOrder,
-)
+from service.domain.images import Cutout, Finish, InputImage, Operation, Parameters
+from service.domain.order import ImageOrder, SentOrder
 from service.domain.validation import check_order, check_prompt
 
 BRIDGE_VERSION = "1"
@@ -38,15 +31,23 @@ def accepted_model(catalog: Catalog, model: Model, today: date) -> Model:
     return widen(model, catalog.models[model.bridge.to])
 
 
-def translate(catalog: Catalog, order: ImageOrder, today: date, *, pass_unknown: bool = False) -> SentOrder:
+def translate(
+    catalog: Catalog,
+    order: ImageOrder,
+    today: date,
+    *,
+    pass_unknown: bool = False,
+    safety_identifier: str = "",
+) -> SentOrder:
     """Check *order* and translate it for the model that will make it.
 
-    *pass_unknown* lets living models have parameters the catalogue does not know.
+    *pass_unknown* lets current models have parameters the catalogue does not know.
+    *safety_identifier* is the keyed hash to send for the order's person.
 
     Raises:
         InvalidOrder: its model does not take it; nothing has been spent.
     """
-    model = catalog.find(order.asked_model)
+    model = order.asked
     bridge = model.bridge if model.is_bridged(today) else None
     accepted = accepted_model(catalog, model, today)
     check_order(
@@ -63,8 +64,8 @@ def translate(catalog: Catalog, order: ImageOrder, today: date, *, pass_unknown:
     if model.default_size:
         parameters.setdefault("size", model.default_size)
     if bridge is None:
-        return _send_as_asked(model, order, parameters)
-    return _send_bridged(model, bridge, catalog.models[bridge.to], order, parameters)
+        return _send_as_asked(order, parameters, safety_identifier)
+    return _send_bridged(bridge, catalog.models[bridge.to], order, parameters, safety_identifier)
 
 
 def in_words_of(model: Model, failure: CallFailure) -> CallFailure:
@@ -74,21 +75,24 @@ def in_words_of(model: Model, failure: CallFailure) -> CallFailure:
     return replace(failure, code="content_policy_violation", type="invalid_request_error")
 
 
-def _send_as_asked(model: Model, order: ImageOrder, parameters: Parameters) -> SentOrder:
+def _send_as_asked(order: ImageOrder, parameters: Parameters, safety_identifier: str) -> SentOrder:
+    model = order.asked
     return SentOrder(
-        model=model.name,
+        target=model,
         prompt=order.prompt,
         parameters={**_without_defaults(model, parameters), **_response_format(model)},
         images_per_call=model.images_per_call,
         output_format=str(parameters.get("output_format", "png")),
         operation=order.operation,
         inputs=order.inputs,
+        safety_identifier=safety_identifier,
     )
 
 
 def _send_bridged(
-    model: Model, bridge: Bridge, target: Model, order: ImageOrder, parameters: Parameters
+    bridge: Bridge, target: Model, order: ImageOrder, parameters: Parameters, safety_identifier: str
 ) -> SentOrder:
+    model = order.asked
     asked = {**_defaults(model), **parameters}
     sent = {
         name: bridge.values.get(name, {}).get(str(value), value)
@@ -99,7 +103,7 @@ def _send_bridged(
     inputs, cutout = _inputs(bridge, target, order)
     varies = order.operation is Operation.VARY
     return SentOrder(
-        model=target.name,
+        target=target,
         prompt=_bridged_prompt(bridge, target, order.prompt, asked),
         parameters={
             **_without_defaults(target, {**sent, "size": bridge.sizes.get(size, size)}),
@@ -112,6 +116,7 @@ def _send_bridged(
         operation=Operation.EDIT if varies else order.operation,
         inputs=inputs,
         instructions=bridge.variation_prompts if varies else (),
+        safety_identifier=safety_identifier,
     )
 
 

@@ -8,8 +8,14 @@ import hashlib
 import hmac
 import json
 import unicodedata
+from typing import Literal
 
-from service.domain.images import Idempotency, ImageOrder, Operation, Realm, SentOrder
+from service.domain.callers import Caller
+from service.domain.images import Operation, Realm
+from service.domain.order import Idempotency, ImageOrder, SentOrder
+
+CacheScope = Literal["team", "user"]
+"""Callers who share the images of equal orders: all of a team, or each user alone."""
 
 
 def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: Realm) -> str:
@@ -23,7 +29,7 @@ def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: 
         {
             "operation": operation,
             "inputs": [[entry.role, entry.digest] for entry in sent.inputs],
-            "model": sent.model,
+            "model": sent.target.name,
             "prompt": unicodedata.normalize("NFC", sent.prompt),
             "parameters": dict(sent.parameters),
             "finish": _finish(sent),
@@ -38,6 +44,12 @@ def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: 
     return keyed_hash(key, canonical)
 
 
+def scope_pool(caller: Caller, default: CacheScope) -> str:
+    """Return the scope within the team that shares the pools of *caller*: its user if the gateway or a policy says so."""
+    is_own = "user" in (default, caller.cache_scope)
+    return f"user-{caller.user}" if is_own else "team"
+
+
 def identify_order(key: bytes, order: ImageOrder) -> Idempotency | None:
     """Return the hashes of an order's `Idempotency-Key` within its caller, and of its whole content."""
     if order.idempotency_key is None:
@@ -46,7 +58,7 @@ def identify_order(key: bytes, order: ImageOrder) -> Idempotency | None:
     canonical = json.dumps(
         {
             "operation": order.operation,
-            "model": order.asked_model,
+            "model": order.asked.name,
             "prompt": unicodedata.normalize("NFC", order.prompt),
             "n": order.n,
             "parameters": dict(order.parameters),

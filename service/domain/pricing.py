@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from service.domain.catalog import Model, parse_size, pixels_of
-from service.domain.images import Parameters, SentOrder
+from service.domain.images import Parameters
+from service.domain.order import SentOrder
 
 _BASE_PIXELS = 1024 * 1024
 _BYTES_PER_TOKEN = 3
@@ -58,7 +59,7 @@ def estimate_image(
     return math.ceil(made + read + seen)
 
 
-def estimate_sent(model: Model, sent: SentOrder, *, painted: str = "") -> int | None:
+def estimate_sent(sent: SentOrder, *, painted: str = "") -> int | None:
     """Return the highest expected price of one image of *sent* with its prompt and inputs, or None when unknown.
 
     *painted* is the size of the finished image, for orders that left the choice to
@@ -66,7 +67,7 @@ def estimate_sent(model: Model, sent: SentOrder, *, painted: str = "") -> int | 
     """
     is_left_open = parse_size(str(sent.parameters.get("size"))) is None
     return estimate_image(
-        model,
+        sent.target,
         {**sent.parameters, "size": painted} if painted and is_left_open else sent.parameters,
         prompt_bytes=len(sent.prompt.encode("utf-8", "surrogatepass")),
         inputs=len(sent.inputs),

@@ -48,9 +48,9 @@ class Access:
         await self._app(scope, receive, send)
 
 
-def caller_of(scope: Scope, *, named_user: str | None) -> Caller:
+def caller_of(scope: Scope, services: HttpServices, *, named_user: str | None) -> Caller:
     """Return the caller; *named_user* is the request's own `user`, trusted where credentials allow it."""
-    return services_of(scope).callers.caller_of(scope["state"]["identity"], named_user)
+    return services.accounts.callers.caller_of(scope["state"]["identity"], named_user)
 
 
 def is_open_route(method: str, path: str) -> bool:
@@ -64,13 +64,15 @@ async def _admit(scope: Scope, services: HttpServices) -> Identity:
     path = scope["path"]
     if is_open_route(scope["method"], path):
         return ANYONE
-    token = _bearer_token(scope, is_required=not services.is_open)
-    if path == "/metrics" and (services.is_open or _is_metrics_key(services, token)):
+    token = _bearer_token(scope, is_required=not services.accounts.is_open)
+    if path == "/metrics" and (services.accounts.is_open or _is_metrics_key(services, token)):
         return ANYONE
     is_for_admins = f"{path}/".startswith(_FOR_ADMINS)
-    identity = await services.callers.identify(token, afresh=is_for_admins)
+    identity = await services.accounts.callers.identify(token, afresh=is_for_admins)
     if is_for_admins and identity.role is not Role.ADMIN:
-        raise PermissionDenied(_MISSING if services.is_open else "This needs a key with the role 'admin'.")
+        raise PermissionDenied(
+            _MISSING if services.accounts.is_open else "This needs a key with the role 'admin'."
+        )
     return identity
 
 
@@ -93,7 +95,7 @@ def _bearer_token(scope: Scope, *, is_required: bool) -> str | None:
 
 
 def _is_metrics_key(services: HttpServices, token: str | None) -> bool:
-    key = services.metrics_key
+    key = services.accounts.metrics_key
     return (
         key is not None
         and token is not None

@@ -11,19 +11,10 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from service.domain.bridge import in_words_of
-from service.domain.catalog import Model
 from service.domain.errors import CallFailure, GatewayError, OrderFailed
-from service.domain.images import (
-    Admitted,
-    CallFailed,
-    Delivery,
-    ImageOrder,
-    ImageReady,
-    OrderDone,
-    OrderFact,
-    SentOrder,
-    Source,
-)
+from service.domain.images import Delivery, Source
+from service.domain.order import ImageOrder, SentOrder, Ticket
+from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, OrderFact
 from service.gateway.order.runner import RunningOrder
 from service.http.errors import CLIENT_GONE, describe, limit_headers
 from service.http.schemas import encode_answer
@@ -43,15 +34,15 @@ class Answer:
         self,
         services: HttpServices,
         order: ImageOrder,
-        model: Model,
         sent: SentOrder,
+        ticket: Ticket,
         *,
         accepts_partial: bool = False,
     ) -> None:
         self._services = services
         self._order = order
-        self._model = model
         self._sent = sent
+        self._is_cached = ticket.pool is not None
         self._accepts_partial = accepts_partial
         self._images: dict[int, ImageReady] = {}
         self._failures: dict[int, CallFailure] = {}
@@ -75,7 +66,7 @@ class Answer:
 
             timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch)
             try:
-                async for fact in running.facts():
+                for fact in await running.all_facts():
                     self.take(fact)
             finally:
                 # Also on cancellation: it would start a task in a group that has ended.
@@ -116,16 +107,16 @@ class Answer:
         body = encode_answer(
             images,
             urls={ready.position: self._link(ready) for ready in images} if by_url else {},
-            with_usage=self._model.answers_usage,
-            revised_prompt=self._order.prompt if self._model.answers_revised_prompt else None,
+            with_usage=self._order.asked.answers_usage,
+            revised_prompt=self._order.prompt if self._order.asked.answers_revised_prompt else None,
             # Answers of DALL·E had nothing but `created` and `data`.
-            safety_identifier=self._order.safety_identifier if self._model.answers_usage else None,
+            safety_identifier=self._order.safety_identifier if self._order.asked.answers_usage else None,
             errors=errors,
         )
         return Response(body, headers=headers, media_type="application/json")
 
     def _link(self, ready: ImageReady) -> str:
-        return self._services.links.sign(self._order.caller.team, ready.image.name)
+        return self._services.images.links.sign(self._order.caller.team, ready.image.name)
 
     def _describe_missing(self, error: GatewayError) -> list[dict[str, Any]]:
         """Return an error for each place of the answer that stays empty."""
@@ -133,14 +124,14 @@ class Answer:
         described = []
         for place in missing:
             failure = self._failures.get(place)
-            reason = OrderFailed((in_words_of(self._model, failure),), kept=0) if failure else error
+            reason = OrderFailed((in_words_of(self._order.asked, failure),), kept=0) if failure else error
             described.append({"index": place, **describe(reason).error()})
         return described
 
     def headers(self, duration_s: float) -> dict[str, str]:
         """Return the headers known so far."""
         headers = {
-            "x-model-sent": self._sent.model,
+            "x-model-sent": self._sent.target.name,
             "server-timing": f"order;dur={duration_s * 1000:.1f}",
             "openai-processing-ms": str(int(duration_s * 1000)),
             "openai-version": "2020-10-01",
@@ -155,14 +146,14 @@ class Answer:
         age_s = max((ready.age_s for ready in self._images.values()), default=0.0)
         if any(ready.source is Source.HIT for ready in self._images.values()):
             headers["age"] = str(int(age_s))
-        if self._model.shutdown is not None:
-            ends = datetime.combine(self._model.shutdown, time(), UTC)
+        if self._order.asked.shutdown is not None:
+            ends = datetime.combine(self._order.asked.shutdown, time(), UTC)
             headers["sunset"] = format_datetime(ends, usegmt=True)
             headers["deprecation"] = f"@{int(ends.timestamp())}"
         return headers
 
     def _cache_state(self) -> str:
-        if not (self._services.caches and self._order.caller.may_cache and self._order.cache.keep):
+        if not self._is_cached:
             return "bypass"
         sources = [ready.source for ready in self._images.values()]
         hits, coalesced, made = (
@@ -185,8 +176,8 @@ class Answer:
         fields: dict[str, Any] = {
             "order_id": self._order.id,
             "user": self._order.caller.user,
-            "model": self._order.asked_model,
-            "sent_model": self._sent.model,
+            "model": self._order.asked.name,
+            "sent_model": self._sent.target.name,
             "n": self._order.n,
             "prompt_characters": len(self._order.prompt),
             "images": len(self._images),

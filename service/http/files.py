@@ -87,12 +87,12 @@ async def get_image_file(request: Request, name: str) -> Response:
     """Serve the file, a single range of it, 304, or a redirect to the store; 410 once it is not kept."""
     services = services_of(request.scope)
     _check_name(name)
-    team = services.links.check(name, request.url.query)
-    await services.ownership.check_link(team, name)
+    team = services.images.links.check(name, request.url.query)
+    await services.images.ownership.check_link(team, name)
     try:
         return await _serve(request, services, team, name)
     except ImageMissing as error:
-        await services.ownership.note_lost(team, name)
+        await services.images.ownership.note_lost(team, name)
         raise ImageNotKept from error
 
 
@@ -106,9 +106,10 @@ async def get_image_file(request: Request, name: str) -> Response:
 async def delete_image_file(request: Request, name: str, team: _Team = None, user: _User = None) -> Response:
     """Take the image out of the cache and let its links answer 410; the bytes go once no team keeps them."""
     _check_name(name)
-    caller = caller_of(request.scope, named_user=user)
+    services = services_of(request.scope)
+    caller = caller_of(request.scope, services, named_user=user)
     with _advising_admins(caller, team):
-        await services_of(request.scope).ownership.delete(caller, name, team=team)
+        await services.images.ownership.delete(caller, name, team=team)
     return Response(status_code=204)
 
 
@@ -121,9 +122,10 @@ async def delete_image_file(request: Request, name: str, team: _Team = None, use
 async def get_image_info(request: Request, name: str, team: _Team = None, user: _User = None) -> ImageInfo:
     """Describe the image to who had it made, or to an admin."""
     _check_name(name)
-    caller = caller_of(request.scope, named_user=user)
+    services = services_of(request.scope)
+    caller = caller_of(request.scope, services, named_user=user)
     with _advising_admins(caller, team):
-        return _describe(await services_of(request.scope).ownership.find(caller, name, team=team))
+        return _describe(await services.images.ownership.find(caller, name, team=team))
 
 
 @contextmanager
@@ -177,11 +179,11 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
         "cross-origin-resource-policy": "cross-origin",
         "content-security-policy": "default-src 'none'; sandbox",
     }
-    size_bytes = await services.files.size(name)
+    size_bytes = await services.images.files.size(name)
     if _matches(request.headers.get("if-none-match", ""), headers["etag"]):
         return Response(status_code=304, headers=headers)
     is_head = request.method == "HEAD"
-    if services.redirect_s and not is_head and (url := await _presign(services, name)):
+    if services.images.redirect_s and not is_head and (url := await _presign(services, name)):
         # A cache that kept this answer would reuse it for a link that has expired.
         return Response(status_code=302, headers={"location": url, "cache-control": "private, no-store"})
     # Ranges have a meaning for GET only (RFC 9110, 14.2).
@@ -196,7 +198,7 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
         headers["content-range"] = f"bytes {start}-{end - 1}/{size_bytes}"
     if is_head:
         return Response(status_code=status, headers=headers, media_type=media_type)
-    chunks = services.files.read(name, start, end)
+    chunks = services.images.files.read(name, start, end)
     # Before the status line leaves: damage found at once can still be a 410.
     first = await anext(chunks)
     rest = _read_rest(services, team, name, first, chunks)
@@ -206,7 +208,7 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
 async def _presign(services: HttpServices, name: str) -> str | None:
     """Return a link to the store itself, or None: then the gateway serves the file."""
     try:
-        return await services.files.presign(name, ttl_s=services.redirect_s)
+        return await services.images.files.presign(name, ttl_s=services.images.redirect_s)
     except StoreUnavailable:
         return None
 
@@ -220,7 +222,7 @@ async def _read_rest(
             yield chunk
     except ImageMissing:
         # Too late for a status: the answer breaks off, and the next one is a 410.
-        await services.ownership.note_lost(team, name)
+        await services.images.ownership.note_lost(team, name)
         raise
 
 

@@ -9,8 +9,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from service.domain.errors import InvalidOrder
-from service.domain.images import ImageOrder, InputImage, Operation
+from service.domain.images import InputImage, Operation
 from service.domain.inputs import MAX_INPUT_PIXELS
+from service.domain.order import ImageOrder
 from service.http.answers import Answer
 from service.http.errors import UNSUPPORTED_TYPE, Refusal
 from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
@@ -81,7 +82,8 @@ async def create_image(request: Request) -> Response:
     fields = parse_json_request(
         await read_body(request, MAX_GENERATION_BYTES, MAX_BODY_S), GenerateImageRequest
     )
-    return await _answer(request, build_order(request, services, Operation.GENERATE, fields), Form())
+    order = build_order(request, services, Operation.GENERATE, fields)
+    return await _answer(request, services, order, Form())
 
 
 @router.post(
@@ -103,11 +105,11 @@ async def edit_image(request: Request) -> Response:
     if media_type == "application/json":
         fields, form = await _read_json_edit(request, services)
     elif media_type == "multipart/form-data":
-        form = await read_form(request, services.uploads)
+        form = await read_form(request, services.ordering.uploads)
         fields = form.fields
     else:
         raise Refusal(UNSUPPORTED_TYPE)
-    return await _answer_form(request, Operation.EDIT, fields, form)
+    return await _answer_form(request, services, Operation.EDIT, fields, form)
 
 
 @router.post(
@@ -123,15 +125,15 @@ async def create_image_variation(request: Request) -> Response:
     """Make variations, through edits: no living provider has the endpoint."""
     if media_type_of(request) != "multipart/form-data":
         raise Refusal(UNSUPPORTED_TYPE)
-    form = await read_form(request, services_of(request.scope).uploads, most_files=2)
-    return await _answer_form(request, Operation.VARY, form.fields, form)
+    services = services_of(request.scope)
+    form = await read_form(request, services.ordering.uploads, most_files=2)
+    return await _answer_form(request, services, Operation.VARY, form.fields, form)
 
 
 async def _answer_form(
-    request: Request, operation: Operation, fields: dict[str, Any], form: Form
+    request: Request, services: HttpServices, operation: Operation, fields: dict[str, Any], form: Form
 ) -> Response:
     """Order with inputs; if anything fails before the order runs, no file stays on disk."""
-    services = services_of(request.scope)
     try:
         check_prompt_field(operation, fields)
         typed = read_form_fields(fields)
@@ -140,23 +142,16 @@ async def _answer_form(
     except BaseException:
         form.discard()
         raise
-    return await _answer(request, order, form)
+    return await _answer(request, services, order, form)
 
 
-async def _answer(request: Request, order: ImageOrder, form: Form) -> Response:
-    services = services_of(request.scope)
+async def _answer(request: Request, services: HttpServices, order: ImageOrder, form: Form) -> Response:
     try:
-        running, sent = services.generate.start(order, when_done=form.discard)
+        running, sent, ticket = services.ordering.orders.start(order, when_done=form.discard)
     except BaseException:
         form.discard()
         raise
-    answer = Answer(
-        services,
-        order,
-        services.catalog.models[order.asked_model],
-        sent,
-        accepts_partial=accepts_partial(request),
-    )
+    answer = Answer(services, order, sent, ticket, accepts_partial=accepts_partial(request))
     if order.is_streamed:
         return await stream_answer(request, order, answer, running)
     return await answer.collect(request, running)
@@ -165,21 +160,21 @@ async def _answer(request: Request, order: ImageOrder, form: Form) -> Response:
 def _read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, ...]:
     """Read the headers of the inputs; in a thread, since some formats need the whole file."""
     return tuple(
-        services.inputs.read_input(file.field, str(file.path), file.digest, file.size_bytes)
+        services.ordering.inputs.read_input(file.field, str(file.path), file.digest, file.size_bytes)
         for file in form.files
     )
 
 
 async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder:
     """Find out if a single input is its own mask: a screenshot's alpha channel proves nothing."""
-    bridge = services.catalog.models[order.asked_model].bridge
+    bridge = order.asked.bridge
     if order.operation is not Operation.EDIT or bridge is None or not bridge.keeps_unmasked:
         return order
     image = order.inputs[0] if len(order.inputs) == 1 else None
     if image is None or not image.has_alpha or image.width * image.height > MAX_INPUT_PIXELS:
         return order
     try:
-        return replace(order, inputs=(await services.inputs.look_through(image),))
+        return replace(order, inputs=(await services.ordering.inputs.look_through(image),))
     except ImageBroken as error:
         raise InvalidOrder(
             "Invalid image file or mode for image 1, please check your image file.",
@@ -194,7 +189,7 @@ async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dic
     body = await read_body(request, MAX_JSON_EDIT_BYTES, MAX_BODY_S)
     parsed = parse_json_request(body, EditImageJsonRequest)
     # Decoding, hashing and writing up to 48 MB would block the event loop.
-    return await asyncio.to_thread(_read_references, parsed, services.uploads)
+    return await asyncio.to_thread(_read_references, parsed, services.ordering.uploads)
 
 
 def _read_references(fields: dict[str, Any], directory: Path) -> tuple[dict[str, Any], Form]:

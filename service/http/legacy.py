@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from service.domain.errors import GatewayError, OrderFailed
-from service.domain.images import ImageReady, Operation, OrderDone
+from service.domain.images import Operation
+from service.domain.progress import ImageReady, OrderDone
 from service.http.errors import Problem, describe
 from service.http.order_request import build_order
 from service.http.services import services_of
@@ -52,9 +53,11 @@ async def generate_image(request: Request) -> Response:
         return JSONResponse({"error": _NO_PROMPT.message}, _NO_PROMPT.status)
     fields = {"prompt": prompt, "model": "dall-e-2", "size": "512x512", "response_format": "b64_json"}
     try:
-        running, _ = services.generate.start(build_order(request, services, Operation.GENERATE, fields))
+        running, _, _ = services.ordering.orders.start(
+            build_order(request, services, Operation.GENERATE, fields)
+        )
         data = b""
-        async for fact in running.facts():
+        for fact in await running.all_facts():
             if isinstance(fact, ImageReady):
                 data = fact.data or b""
             elif isinstance(fact, OrderDone) and fact.error is not None:

@@ -17,7 +17,7 @@ router = APIRouter(tags=["Models"])
 @router.get("/v1/models", operation_id="listModels", summary="List the models that can be asked for")
 async def list_models(request: Request) -> dict[str, Any]:
     """List every model of the catalogue."""
-    catalog = services_of(request.scope).catalog
+    catalog = services_of(request.scope).ordering.catalog
     return {"object": "list", "data": [_describe(model) for model in catalog.models.values()]}
 
 
@@ -30,7 +30,7 @@ async def list_models(request: Request) -> dict[str, Any]:
 )
 async def get_model(request: Request, model: str) -> dict[str, Any] | Response:
     """Describe one model; ids may hold slashes."""
-    found = services_of(request.scope).catalog.models.get(model)
+    found = services_of(request.scope).ordering.catalog.models.get(model)
     if found is None:
         message = f"The model '{model[:100]}' does not exist or you do not have access to it."
         return Problem(404, message, code="model_not_found", param="model").response()

@@ -24,10 +24,10 @@ async def get_liveness() -> dict[str, str]:
 async def get_readiness(request: Request, verbose: str | None = None) -> JSONResponse:
     """Red only while draining: without Redis, store or provider, some still works and the rest is refused honestly."""
     services = services_of(request.scope)
-    draining = services.runner.is_draining
+    draining = services.operations.runner.is_draining
     body: dict[str, Any] = {"status": "draining" if draining else "ok"}
     if verbose is not None:
-        rows = {name: look() for name, look in services.conditions.items()}
+        rows = {name: look() for name, look in services.operations.conditions.items()}
         body |= {name: row.word for name, row in rows.items()}
         body["details"] = {name: details for name, row in rows.items() if (details := _details(row))}
     return JSONResponse(body, 503 if draining else 200)
@@ -44,5 +44,5 @@ def _details(row: Condition) -> dict[str, str]:
 @router.get("/metrics", operation_id="getMetrics", summary="Metrics in the Prometheus text format")
 async def get_metrics(request: Request) -> Response:
     """Render all metrics."""
-    body, content_type = services_of(request.scope).render_metrics()
+    body, content_type = services_of(request.scope).operations.render_metrics()
     return Response(body, headers={"content-type": content_type})

@@ -8,7 +8,8 @@ from uuid import uuid4
 from starlette.requests import Request
 
 from service.domain.errors import InvalidOrder
-from service.domain.images import CacheControl, Delivery, ImageOrder, InputImage, Operation
+from service.domain.images import Delivery, InputImage, Operation
+from service.domain.order import CacheControl, ImageOrder
 from service.domain.validation import wrong_type
 from service.http.access import caller_of
 from service.http.schemas import parse_delivery
@@ -27,23 +28,25 @@ def build_order(
     n = fields.pop("n", 1)
     response_format = fields.pop("response_format", None)
     named_user, safety_identifier = fields.pop("user", None), fields.pop("safety_identifier", None)
-    model = services.catalog.find(fields.pop("model", None) or services.catalog.name_for(fields))
+    model = services.ordering.catalog.find(
+        fields.pop("model", None) or services.ordering.catalog.name_for(fields)
+    )
     named_user_or_id = safety_identifier or named_user
     is_streamed = fields.get("stream") is True
     delivery = parse_delivery(response_format, model.delivery)
     partial_images = fields.get("partial_images", 0)
-    caller = caller_of(request.scope, named_user=named_user_or_id)
+    caller = caller_of(request.scope, services, named_user=named_user_or_id)
     return ImageOrder(
         id=uuid4().hex,
         operation=operation,
-        asked_model=model.name,
+        asked=model,
         prompt=prompt,
         n=n,
         parameters=fields,
         # Events carry the image itself: they have no field for a link.
         delivery=Delivery.B64_JSON if is_streamed else delivery,
         caller=caller,
-        deadline_s=services.clock.monotonic_s() + _timeout_s(request, services.deadline_s),
+        deadline_s=services.clock.monotonic_s() + _timeout_s(request, services.ordering.deadline_s),
         cache=_cache_control(request),
         safety_identifier=named_user_or_id,
         inputs=inputs,

@@ -22,7 +22,8 @@ from pydantic import (
 
 from service.domain.errors import InvalidOrder
 from service.domain.fanout import add_usage
-from service.domain.images import Delivery, ImageReady
+from service.domain.images import Delivery
+from service.domain.progress import ImageReady
 from service.domain.validation import wrong_type
 
 # Bounds for generated clients; the range is judged with all others, in the same words.

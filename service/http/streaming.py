@@ -17,15 +17,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from service.domain.errors import GatewayError
-from service.domain.images import (
-    Admitted,
-    ImageOrder,
-    ImageReady,
-    Operation,
-    OrderDone,
-    OrderFact,
-    PartialReady,
-)
+from service.domain.images import Operation
+from service.domain.order import ImageOrder
+from service.domain.progress import Admitted, ImageReady, OrderDone, OrderFact, PartialReady
 from service.gateway.order.runner import RunningOrder
 from service.http.answers import Answer, abandon_when_gone
 from service.http.errors import describe

@@ -14,7 +14,6 @@ from service.domain.callers import Caller, Policy, Resource, Role
 from service.domain.catalog import Catalog, parse_size
 from service.domain.errors import LimitState, PermissionDenied
 from service.gateway.accounts.usage import add_up, sum_up
-from service.gateway.admission.allowance import ask_for_limits
 from service.http.access import caller_of
 from service.http.query import FROM_AND_TO, read_day, read_query, text_parameter
 from service.http.schemas import ErrorResponse
@@ -107,10 +106,12 @@ async def get_usage(request: Request) -> Response:
     """Answer from the ledger and the limits themselves."""
     services = services_of(request.scope)
     query = read_query(request, {"from", "to", "user"})
-    days = services.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
-    caller = _caller(request, query.get("user"))
-    limits = await ask_for_limits(services.state, caller)
-    entries = await sum_up(services.usage.entries(days, team=caller.team, user=caller.user), ("day", "model"))
+    days = services.accounts.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
+    caller = _caller(request, services, query.get("user"))
+    limits = await services.accounts.allowance.read(caller)
+    entries = await sum_up(
+        services.accounts.usage.entries(days, team=caller.team, user=caller.user), ("day", "model")
+    )
     policies = [scope.policy for scope in caller.scopes]
     answer = UsageResponse(
         team=caller.team,
@@ -122,7 +123,7 @@ async def get_usage(request: Request) -> Response:
         totals=[UsageTotal(**to_record(entry, _TOTALS)) for entry in add_up(entries)],
         limits=[_describe_limit(services, limit) for limit in limits],
         policies=[UsagePolicy(scope=scope.name, policy=scope.policy.name) for scope in caller.scopes],
-        models=_allowed_models(policies, services.catalog),
+        models=_allowed_models(policies, services.ordering.catalog),
         max_n=min((policy.max_n for policy in policies if policy.max_n), default=None),
         max_size=_largest_size(policies),
     )
@@ -130,11 +131,11 @@ async def get_usage(request: Request) -> Response:
     return Response(orjson.dumps(answer.model_dump()), media_type="application/json")
 
 
-def _caller(request: Request, named_user: str | None) -> Caller:
+def _caller(request: Request, services: HttpServices, named_user: str | None) -> Caller:
     identity = request.scope["state"]["identity"]
     if named_user is not None and identity.role is not Role.SERVICE and identity.user is not None:
         raise PermissionDenied("Only a key with the role 'service' may ask for another user's usage.")
-    return caller_of(request.scope, named_user=named_user)
+    return caller_of(request.scope, services, named_user=named_user)
 
 
 def _describe_limit(services: HttpServices, state: LimitState) -> UsageLimit:

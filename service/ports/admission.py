@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.errors import CallFailure, LimitState
-from service.domain.images import Idempotency, Image, Operation, Realm
-from service.domain.limits import Limit
+from service.domain.images import Image
+from service.domain.order import CacheControl, Ticket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,40 +19,20 @@ class Ask:
     """A question of an order to the shared state.
 
     *round* counts the asks of one order; only the first is charged as a
-    request. *pool* None keeps the order out of the cache. *used* are indices it
-    has already, which must not be granted again; *awaiting* are those that others are
-    making for it, to wait for while Redis does not answer. *fresh* takes no ready
-    variant, *only_ready* nothing else. *respects_lapsed*: expired claims still count,
-    since an outage has just ended. *scopes* (name, key) are those the order counts
-    against, *weight* is the number that one image counts for. *key_id* must name a key of
-    the team that is still valid. *estimate_microusd* is for one image; None is an unknown price.
+    request. *fence* marks the claims of this ask; a later ask has another. *used* are
+    indices the order has already, which must not be granted again; *awaiting* are those that
+    others are making for it, to wait for while Redis does not answer.
+    *respects_lapsed*: expired claims still count, since an outage has just ended.
     """
 
-    id: str
+    ticket: Ticket
     round: int
-    team: str
-    user: str
-    model: str
-    pool: str | None
+    fence: str
     n: int
-    limits: tuple[Limit, ...]
-    scopes: tuple[tuple[str, str], ...] = ()
-    key_id: str | None = None
-    weight: int = 1
-    realm: Realm = Realm.LIVE
-    estimate_microusd: int | None = 0
-    idempotency: Idempotency | None = None
-    max_age_s: float | None = None
-    fresh: bool = False
-    only_ready: bool = False
-    respects_lapsed: bool = False
+    cache: CacheControl
     used: tuple[int, ...] = ()
     awaiting: tuple[int, ...] = ()
-
-    @property
-    def fence(self) -> str:
-        """The mark of this ask's claims; a later ask of the same order has another."""
-        return f"{self.id}.{self.round}"
+    respects_lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,20 +74,6 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
-    """The origin of images, kept with each: the asked model, the fingerprint, the digests of the inputs.
-
-    *is_brief*: the caller asked not to keep them (`no-store`).
-    """
-
-    asked_model: str
-    operation: Operation
-    fingerprint: str
-    parents: tuple[str, ...] = ()
-    is_brief: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """The outcome of a part of an order's claims.
 
@@ -116,54 +82,33 @@ class Settlement:
     free one); *released* go back to the pool; *forgotten* (index, digest) are
     variants whose bytes are gone; *refunded* images go back to the limits;
     *unknown* were sent and may have been billed: the house pays. *part* numbers
-    the settlements of one order; sending one twice changes nothing. *origin* is kept
+    the settlements of one order; sending one twice changes nothing. *fence* is that of the
+    ask which got the indices; empty without any. The ticket's origin is kept
     with every image made, except for digests in *unstored*. The last one of an order with
     an `Idempotency-Key` (*is_last*) has its *conclusion*, or none: then another order may
     take the key up again.
     """
 
-    id: str
+    ticket: Ticket
     part: str
     fence: str
-    team: str
-    user: str
-    model: str
-    realm: Realm
-    pool: str | None
-    limits: tuple[Limit, ...]
     made: tuple[tuple[int | None, Image], ...] = ()
     released: tuple[int, ...] = ()
     refunded: int = 0
     unknown: int = 0
     forgotten: tuple[tuple[int, str], ...] = ()
-    scopes: tuple[tuple[str, str], ...] = ()
-    weight: int = 1
-    estimate_microusd: int | None = 0
-    origin: Origin | None = None
     unstored: tuple[str, ...] = ()
-    idempotency: Idempotency | None = None
     is_last: bool = False
     conclusion: Conclusion | None = None
-
-    @property
-    def is_local(self) -> bool:
-        """Tell if a local share gave the indices: then Redis may hold a grant whose answer was lost."""
-        return any(index is not None and index < 0 for index, _ in self.made) or any(
-            index < 0 for index in self.released
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The holdings of an order that it must renew; *scopes* (name, key) are those that hold something for it."""
+    """The holdings of an order that it must renew: claimed *indices*, or with an empty *fence* its `Idempotency-Key`."""
 
-    id: str
+    ticket: Ticket
     fence: str
-    team: str
-    pool: str | None
     indices: tuple[int, ...] = ()
-    scopes: tuple[tuple[str, str], ...] = ()
-    idempotency: Idempotency | None = None
 
 
 class OrderBook(Protocol):

@@ -3,6 +3,7 @@
 Failure behaviour: open. Recording never raises and never blocks.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -44,11 +45,11 @@ class ProviderChecked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageDelivered:
-    """Fact: an order's image came from *source* (`hit`, `coalesced`, `made`)."""
+class ImagesDelivered:
+    """Fact: an order ended and delivered images, by source (`hit`, `coalesced`, `made`)."""
 
     asked_model: str
-    source: str
+    sources: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,15 +66,6 @@ class StateFailed:
 
     operation: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InFlight:
-    """Fact: the current numbers of running orders, sent calls and orders that wait for another's image."""
-
-    orders: int = 0
-    calls: int = 0
-    waiters: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,10 +147,9 @@ TelemetryFact = (
     RequestHandled
     | AttemptMade
     | ProviderChecked
-    | ImageDelivered
+    | ImagesDelivered
     | LimitDecided
     | StateFailed
-    | InFlight
     | CostSettled
     | Crashed
     | StoreFailed

@@ -3,7 +3,7 @@
 Failure behaviour: see `gateway/admission/shared.py`; nothing is asked here.
 """
 
-from service.adapters.outbox import FileOutbox
+from service.adapters.outbox.files import FileOutbox
 from service.adapters.redis.orders import RedisOrderBook
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import LEASE_S, SharedState

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from service.adapters.identity.secrets import derive_key
-from service.adapters.redis.client.client import translated_errors
+from service.adapters.redis.client.errors import translated_errors
 from service.adapters.redis.client.troubleshooting import advise
 from service.adapters.redis.notices import RedisNotices
 from service.domain.callers import DeclaredNames

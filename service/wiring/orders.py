@@ -9,22 +9,21 @@ from dataclasses import dataclass
 from service.adapters.identity.secrets import derive_key
 from service.adapters.redis.keys import pool_key
 from service.domain.catalog import Catalog
-from service.domain.images import ImageOrder, Realm
+from service.domain.images import Realm
 from service.domain.retrying import RetryRule
 from service.gateway.admission.shared import SharedState
-from service.gateway.order.accept import Acceptance, OrderKeys, PoolName
+from service.gateway.order.accept import Acceptance, OrderKeys, Pools
 from service.gateway.order.attempt import Attempts
-from service.gateway.order.cached import Hits
-from service.gateway.order.idempotency import Idempotence
+from service.gateway.order.cached import Cached
+from service.gateway.order.idempotency import Replay
 from service.gateway.order.keep import Keeper
-from service.gateway.order.make import Dispatcher
-from service.gateway.order.preflight import Obstacles
-from service.gateway.order.refusals import Refusals
-from service.gateway.order.run import Generate
+from service.gateway.order.make import Maker
+from service.gateway.order.preflight import Preflight
+from service.gateway.order.refusals import RefusedOrders
+from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner
-from service.gateway.order.share import Coalescing
-from service.gateway.order.waiting import Flights
-from service.settings.variables import Settings
+from service.gateway.order.share import Share
+from service.gateway.order.waiting import WaitingRoom
 from service.wiring.admission import make_state
 from service.wiring.images import Images
 from service.wiring.process import Ground
@@ -32,38 +31,47 @@ from service.wiring.provider import Provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Orders:
-    """The entry for orders, and the parts its background loops serve."""
+class OrderParts:
+    """The entry for orders, and the parts that its background loops and operators need."""
 
-    generate: Generate
+    orders: Orders
     runner: OrderRunner
     state: SharedState
-    flights: Flights
+    share: Share
+    attempts: Attempts
 
 
 async def open_orders(
     ground: Ground, images: Images, provider: Provider, catalog: Catalog, stack: AsyncExitStack
-) -> Orders:
+) -> OrderParts:
     """Accept orders from now on; *stack* drains them."""
-    flights, state = Flights(), make_state(ground)
+    store, references = images.store, images.references
+    clock, telemetry, state = ground.clock, ground.telemetry, make_state(ground)
     runner = await stack.enter_async_context(
-        OrderRunner(telemetry=ground.telemetry, drain_s=ground.settings.drain_s)
+        OrderRunner(telemetry=telemetry, drain_s=ground.settings.drain_s)
     )
-    store, clock, telemetry = images.store, ground.clock, ground.telemetry
-    references = images.references
-    generate = Generate(
+    share = Share(room=WaitingRoom(), store=store, clock=clock)
+    attempts = Attempts(backend=provider.backend, clock=clock, telemetry=telemetry, rule=RetryRule())
+    orders = Orders(
         acceptance=_acceptance(ground, catalog, provider.backend.realm),
         runner=runner,
         state=state,
-        idempotence=Idempotence(state=state, store=store, references=references, clock=clock),
-        hits=Hits(state=state, store=store, references=references, flights=flights, telemetry=telemetry),
-        obstacles=Obstacles(store=store, refusals=Refusals(clock), moderator=provider.moderator),
-        dispatcher=_dispatcher(ground, images, provider, state, flights),
-        coalescing=Coalescing(flights=flights, store=store, clock=clock, telemetry=telemetry),
+        replay=Replay(store=store, references=references, clock=clock),
+        cached=Cached(state=state, store=store, references=references),
+        preflight=Preflight(store=store, refusals=RefusedOrders(clock), moderator=provider.moderator),
+        maker=Maker(
+            attempts=attempts,
+            keeper=Keeper(finisher=images.pictures, store=store, clock=clock),
+            state=state,
+            telemetry=telemetry,
+            clock=clock,
+            max_calls=ground.settings.max_calls_in_flight,
+        ),
+        share=share,
         clock=clock,
         telemetry=telemetry,
     )
-    return Orders(generate=generate, runner=runner, state=state, flights=flights)
+    return OrderParts(orders=orders, runner=runner, state=state, share=share, attempts=attempts)
 
 
 def _acceptance(ground: Ground, catalog: Catalog, realm: Realm) -> Acceptance:
@@ -73,34 +81,7 @@ def _acceptance(ground: Ground, catalog: Catalog, realm: Realm) -> Acceptance:
         keys=OrderKeys(fingerprint=derive_key(secret, "fingerprint"), person=derive_key(secret, "person")),
         realm=realm,
         clock=ground.clock,
-        pool_name=_pool_name(settings),
+        pools=Pools(key=pool_key, scope=settings.cache_scope) if settings.cache == "on" else None,
         pass_unknown=settings.file.backend.pass_unknown,
         counts_unpriced=settings.unpriced == "count",
     )
-
-
-def _dispatcher(
-    ground: Ground, images: Images, provider: Provider, state: SharedState, flights: Flights
-) -> Dispatcher:
-    clock, telemetry = ground.clock, ground.telemetry
-    return Dispatcher(
-        attempts=Attempts(backend=provider.backend, clock=clock, telemetry=telemetry, rule=RetryRule()),
-        keeper=Keeper(finisher=images.pictures, store=images.store, clock=clock),
-        state=state,
-        flights=flights,
-        telemetry=telemetry,
-        clock=clock,
-        max_calls=ground.settings.max_calls_in_flight,
-    )
-
-
-def _pool_name(settings: Settings) -> PoolName | None:
-    if settings.cache == "off":
-        return None
-
-    def name(order: ImageOrder, fingerprint: str) -> str:
-        is_own = "user" in (settings.cache_scope, order.caller.cache_scope)
-        scope = f"user-{order.caller.user}" if is_own else "team"
-        return pool_key(order.caller.team, scope, fingerprint)
-
-    return name

@@ -14,12 +14,14 @@ from service.adapters.clock import SystemClock
 from service.adapters.redis.heartbeats import RedisHeartbeats
 from service.adapters.redis.wakeups import RedisWakeups
 from service.adapters.telemetry.health import ProviderHealth
-from service.adapters.telemetry.logs import LoggedTelemetry
+from service.adapters.telemetry.logs import SurpriseLog
 from service.adapters.telemetry.prometheus import PrometheusMetrics
+from service.adapters.telemetry.recorder import FactRecorder
 from service.domain.catalog import Catalog
 from service.domain.conditions import Condition
 from service.gateway.accounts.identify import Callers
-from service.http.services import HttpServices
+from service.gateway.admission.allowance import Allowance
+from service.http.services import Accounts, HttpServices, Operations, Ordering, StoredImages
 from service.settings.variables import Settings
 from service.wiring.accounts import open_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
@@ -34,7 +36,7 @@ from service.wiring.images import (
     watch_store,
 )
 from service.wiring.notices import greet_redis, post_later
-from service.wiring.orders import Orders, open_orders
+from service.wiring.orders import OrderParts, open_orders
 from service.wiring.process import Ground, Surroundings, open_ground, open_redis
 from service.wiring.provider import open_provider, watch_provider
 from service.wiring.tokens import open_verifier
@@ -54,8 +56,8 @@ class _Instruments:
 async def open_services(settings: Settings, surroundings: Surroundings) -> AsyncIterator[HttpServices]:
     """Open everything a process needs to serve; leaving drains the orders first."""
     metrics = PrometheusMetrics(version=version("image-gateway"))
-    health = ProviderHealth(metrics, SystemClock())
-    telemetry = LoggedTelemetry(health)
+    health = ProviderHealth(SystemClock())
+    telemetry = FactRecorder(metrics.takers, health.takers, SurpriseLog().takers)
     async with AsyncExitStack() as stack:
         ground = open_ground(
             settings, surroundings, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS
@@ -73,7 +75,7 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             "beat": lambda: orders.state.beat_forever(heartbeats),
             "renew": orders.state.renew_forever,
             "replay": orders.state.replay_forever,
-            "listen": lambda: orders.flights.listen_forever(wakeups),
+            "listen": lambda: orders.share.room.listen_forever(wakeups),
             "callers": callers.watch_forever,
             "sweep": make_retention(ground, images).sweep_forever,
             "store": lambda: watch_store(images.home),
@@ -87,6 +89,11 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             {model.name: model.shutdown for model in catalog.models.values()}, ground.clock.today
         )
         metrics.watch_store(lambda: images.home.is_failing)
+        metrics.watch_in_flight(
+            orders=lambda: orders.runner.running,
+            calls=lambda: orders.attempts.in_flight,
+            waiters=lambda: orders.share.waiting,
+        )
         yield _services(
             ground, images, orders, callers, catalog, _Instruments(metrics=metrics, health=health)
         )
@@ -95,38 +102,50 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
 def _services(
     ground: Ground,
     images: Images,
-    orders: Orders,
+    orders: OrderParts,
     callers: Callers,
     catalog: Catalog,
     instruments: _Instruments,
 ) -> HttpServices:
-    settings, metrics = ground.settings, instruments.metrics
+    settings = ground.settings
     return HttpServices(
-        generate=orders.generate,
+        ordering=Ordering(
+            orders=orders.orders,
+            catalog=catalog,
+            inputs=images.pictures,
+            uploads=open_uploads(settings),
+            deadline_s=settings.deadline_s,
+        ),
+        images=StoredImages(
+            files=images.store,
+            links=make_links(ground),
+            ownership=make_ownership(ground, images),
+            purging=make_purging(ground),
+            redirect_s=settings.store_redirect_s,
+        ),
+        accounts=Accounts(
+            callers=callers,
+            allowance=Allowance(orders.state),
+            usage=make_usage(ground),
+            administration=make_administration(ground, callers, models=frozenset(catalog.models)),
+            is_open=settings.is_open,
+            metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
+        ),
+        operations=_operations(images, orders, instruments),
+        clock=ground.clock,
+        telemetry=ground.telemetry,
+    )
+
+
+def _operations(images: Images, orders: OrderParts, instruments: _Instruments) -> Operations:
+    metrics = instruments.metrics
+    return Operations(
         runner=orders.runner,
-        state=orders.state,
-        catalog=catalog,
-        files=images.store,
         conditions={
             "state": lambda: _condition("degraded", if_=orders.state.is_degraded),
             "store": lambda: _condition("failing", if_=images.home.is_failing),
             "provider": lambda: instruments.health.condition,
         },
-        ownership=make_ownership(ground, images),
-        purging=make_purging(ground),
-        inputs=images.pictures,
-        links=make_links(ground),
-        clock=ground.clock,
-        telemetry=ground.telemetry,
-        callers=callers,
-        administration=make_administration(ground, callers, models=frozenset(catalog.models)),
-        usage=make_usage(ground),
-        is_open=settings.is_open,
-        metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
-        redirect_s=settings.store_redirect_s,
-        deadline_s=settings.deadline_s,
-        caches=settings.cache == "on",
-        uploads=open_uploads(settings),
         render_metrics=lambda: (metrics.render(), metrics.content_type),
     )
 

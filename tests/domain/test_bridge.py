@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from service.domain.bridge import BRIDGE_VERSION, accepted_model, in_words_of, translate
 from service.domain.catalog import Catalog, Model, ParameterRule, is_size_allowed, parse_catalog, parse_size
 from service.domain.errors import FailureKind, InvalidOrder
-from service.domain.images import Cutout, Finish, ImageOrder, InputImage, Operation, SentOrder
+from service.domain.images import Cutout, Finish, InputImage, Operation
+from service.domain.order import ImageOrder, SentOrder
 from service.domain.pricing import estimate_image
 from service.domain.validation import check_order
 from tests.fakes.values import a_catalog, a_failure, an_input, an_order, builtin_models
@@ -68,7 +69,7 @@ def test_orders_are_put_in_the_words_of_the_living_model(
 ) -> None:
     order = send(model, **asked)
 
-    assert order.model == "gpt-image-2.6-flare"
+    assert order.target.name == "gpt-image-2.6-flare"
     assert order.parameters == sent
     assert order.finish == finish
     assert order.bridge_version == BRIDGE_VERSION
@@ -109,7 +110,7 @@ def test_a_living_model_is_sent_as_asked() -> None:
     order = send("gpt-image-2", size="2048x2048", quality="low", background="opaque")
 
     assert order == SentOrder(
-        model="gpt-image-2",
+        target=a_catalog().models["gpt-image-2"],
         prompt="A lighthouse",
         parameters={"size": "2048x2048", "quality": "low", "background": "opaque"},
         images_per_call=10,
@@ -138,7 +139,7 @@ def test_naming_a_default_is_leaving_it_out() -> None:
 def test_a_model_on_its_way_out_is_bridged_from_its_last_day_on(today: date, sent_model: str) -> None:
     order = send("gpt-image-1.5", today=today, quality="high")
 
-    assert order.model == sent_model
+    assert order.target.name == sent_model
     assert order.parameters == {"quality": "high"}
 
 
@@ -166,9 +167,9 @@ def test_without_its_bridge_a_model_is_sent_under_its_own_name(
 ) -> None:
     catalog = parse_catalog(builtin_models(), {"dall-e-3": {"bridge": False}})
 
-    order = translate(catalog, an_order(parameters=asked), TODAY)
+    order = translate(catalog, an_order(catalog=catalog, parameters=asked), TODAY)
 
-    assert (order.model, order.prompt, order.images_per_call) == ("dall-e-3", "A lighthouse", 1)
+    assert (order.target.name, order.prompt, order.images_per_call) == ("dall-e-3", "A lighthouse", 1)
     assert order.parameters == {**sent, "response_format": "b64_json"}
     assert (order.finish, order.bridge_version) == (None, "")
 
@@ -177,14 +178,14 @@ def test_without_its_bridge_a_model_takes_only_its_own_words() -> None:
     catalog = parse_catalog(builtin_models(), {"dall-e-3": {"bridge": False}})
 
     with pytest.raises(InvalidOrder) as caught:
-        translate(catalog, an_order(parameters={"quality": "high"}), TODAY)
+        translate(catalog, an_order(catalog=catalog, parameters={"quality": "high"}), TODAY)
 
     assert caught.value.param == "quality"
 
 
 def test_an_unknown_model_is_refused() -> None:
     with pytest.raises(InvalidOrder) as caught:
-        send("dall-e-4")
+        a_catalog().find("dall-e-4")
 
     assert caught.value.param == "model"
 
@@ -279,7 +280,7 @@ def test_variations_are_edits_with_an_instruction_for_each() -> None:
 
     order = translate(a_catalog(), asked, TODAY)
 
-    assert (order.operation, order.model) == (Operation.EDIT, "gpt-image-2.6-flare")
+    assert (order.operation, order.target.name) == (Operation.EDIT, "gpt-image-2.6-flare")
     assert (order.images_per_call, order.inputs) == (1, (source,))
     assert order.finish == Finish(1024, 1024)
     prompts = [order.prompt_for(index) for index in range(11)]
@@ -299,11 +300,13 @@ def test_only_a_model_that_had_variations_makes_them() -> None:
 
 def test_without_its_bridge_a_variation_is_sent_as_one() -> None:
     catalog = parse_catalog(builtin_models(), {"dall-e-2": {"bridge": False}})
-    asked = an_order(operation=Operation.VARY, asked_model="dall-e-2", prompt="", inputs=(an_input(),))
+    asked = an_order(
+        catalog=catalog, operation=Operation.VARY, asked_model="dall-e-2", prompt="", inputs=(an_input(),)
+    )
 
     order = translate(catalog, asked, TODAY)
 
-    assert (order.operation, order.model, order.instructions) == (Operation.VARY, "dall-e-2", ())
+    assert (order.operation, order.target.name, order.instructions) == (Operation.VARY, "dall-e-2", ())
     assert order.prompt_for(3) == ""
 
 
@@ -411,7 +414,7 @@ def check_sent(sent: SentOrder, *, n: int = 1) -> None:
     """Hold *sent* to the rules of the model that gets it, for every index of its pool that may be asked."""
     for index in range(max(1, len(sent.instructions))):
         check_order(
-            a_catalog().models[sent.model],
+            a_catalog().models[sent.target.name],
             prompt=sent.prompt_for(index),
             n=n,
             parameters=sent.parameters,
@@ -421,7 +424,7 @@ def check_sent(sent: SentOrder, *, n: int = 1) -> None:
 
 
 def _assert_shape(catalog: Catalog, model: Model, order: ImageOrder, sent: SentOrder) -> None:
-    target = catalog.models[sent.model]
+    target = catalog.models[sent.target.name]
     assert sent.parameters.keys() <= {"size", *target.parameters} - {"stream", "partial_images"}
     size = order.parameters.get("size", model.default_size or "auto")
     pixels = parse_size(size)
@@ -569,9 +572,11 @@ def example_of_own_models() -> Catalog:
 def test_the_example_sends_its_own_and_retired_names_to_the_model_of_ones_own(
     model: str, asked: Mapping[str, Any], sent: Mapping[str, Any], finish: Finish | None
 ) -> None:
-    order = translate(example_of_own_models(), an_order(asked_model=model, parameters=asked), TODAY)
+    catalog = example_of_own_models()
 
-    assert order.model == "my-model"
+    order = translate(catalog, an_order(catalog=catalog, asked_model=model, parameters=asked), TODAY)
+
+    assert order.target.name == "my-model"
     assert order.parameters == {**sent, "response_format": "b64_json"}
     assert order.finish == finish
 
@@ -581,7 +586,9 @@ def test_the_example_sends_its_own_and_retired_names_to_the_model_of_ones_own(
 )
 def test_the_example_prices_every_size(size: str, microusd: int) -> None:
     catalog = example_of_own_models()
-    sent = translate(catalog, an_order(asked_model="my-model", parameters={"size": size}), TODAY)
+    sent = translate(
+        catalog, an_order(catalog=catalog, asked_model="my-model", parameters={"size": size}), TODAY
+    )
 
     assert estimate_image(catalog.models["my-model"], sent.parameters) == microusd
 
@@ -589,4 +596,4 @@ def test_the_example_prices_every_size(size: str, microusd: int) -> None:
 def test_a_bridge_asks_for_no_more_images_in_one_call_than_its_target_makes() -> None:
     catalog = parse_catalog(builtin_models(), {**own_models(), "dall-e-2": {"bridge": {"to": "my-model"}}})
 
-    assert translate(catalog, an_order(asked_model="dall-e-2"), TODAY).images_per_call == 1
+    assert translate(catalog, an_order(catalog=catalog, asked_model="dall-e-2"), TODAY).images_per_call == 1

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from service.domain.bridge import translate
 from service.domain.fingerprint import fingerprint_order, identify_order, keyed_hash
-from service.domain.images import CacheControl, Cutout, Delivery, Finish, Idempotency, Operation, Realm
+from service.domain.images import Cutout, Delivery, Finish, Operation, Realm
+from service.domain.order import CacheControl, Idempotency
 from tests.fakes.clock import FakeClock
 from tests.fakes.values import a_caller, a_catalog, a_sent_order, an_input, an_order
 
@@ -84,7 +85,7 @@ def test_orders_that_mean_something_else_do_not(asked: dict[str, Any]) -> None:
     [
         {"key": b"another"},
         {"realm": Realm.LIVE},
-        {"model": "gpt-image-2"},
+        {"target": a_catalog().models["gpt-image-2"]},
         {"finish": Finish(256, 256)},
         {"output_format": "jpeg"},
         {"bridge_version": "2"},

@@ -19,8 +19,8 @@ import aiohttp
 import httpx
 from redis.asyncio import Redis
 
+from service.adapters.redis import keys
 from service.adapters.redis.client.client import open_client
-from service.adapters.redis.keys import images_key
 from tests.adapters.redis.orders import read_hash, read_holds, read_ledger
 from tests.end_to_end.books import Books, Kill, Waiting, name_maker, read_books
 from tests.processes import Gateway, Valkey, free_port, run_gateway, run_valkey
@@ -134,7 +134,7 @@ class Chaos:
         await self.until_replayed()
         journal = await self.sandbox.journal()
         async with self.redis() as redis:
-            names = await read_hash(redis, images_key(TEAM))
+            names = await read_hash(redis, keys.of_team(TEAM).images)
         return read_books(journal, self.kills, (name.partition(".")[0] for name in names))
 
     async def count_held(self) -> int:

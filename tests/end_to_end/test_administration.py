@@ -245,8 +245,8 @@ async def test_an_erasure_takes_a_person_out_of_every_team_and_keeps_the_sums(
         _, token = await admin.create_key(WHO, replace(ANNA, team=team))
         await admin.create_key(WHO, NewKey(team=team, user="bob"))
         for user in (anna, office.callers.person("bob")):
-            ask = make_ask(team=team, user=user, pool=f"ig:1:{{{team}}}:pool:user-{user}:{'f' * 32}")
-            ask = replace(ask, scopes=(("user", user),))
+            pool = f"ig:1:{{{team}}}:pool:user-{user}:{'f' * 32}"
+            ask = make_ask(team=team, user=user, pool=pool, scopes=(("user", user),))
             await book.begin(ask)
             await book.finish(settle(ask, made=made((0, user))))
     before = await sums(office)

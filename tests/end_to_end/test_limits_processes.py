@@ -13,8 +13,8 @@ import httpx
 import pytest
 from redis.asyncio import Redis
 
+from service.adapters.redis import keys
 from service.adapters.redis.client.client import open_client
-from service.adapters.redis.keys import limit_key
 from service.domain.callers import Resource
 from service.domain.errors import RateLimited
 from service.domain.gcra import emission_us
@@ -100,7 +100,7 @@ async def test_four_processes_admit_what_one_would(valkey: Valkey, redis: Redis)
 
 
 async def read_arrival_us(redis: Redis) -> int:
-    return int((await redis.hget(limit_key("t1", "user", "u1"), "images")) or 0)
+    return int((await redis.hget(keys.of_team("t1").limits_of_user("u1"), "images")) or 0)
 
 
 async def _in_worker(

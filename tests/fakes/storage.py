@@ -79,14 +79,14 @@ class FakeOutbox:
 
     async def has_image(self, team: str, name: str) -> bool:
         return any(
-            settlement.team == team and any(image.name == name for _, image in settlement.made)
+            settlement.ticket.caller.team == team and any(image.name == name for _, image in settlement.made)
             for settlement in self.kept
         )
 
     def _forget(self, settlement: Settlement) -> None:
-        name = (settlement.id, settlement.part)
-        self.kept = [each for each in self.kept if (each.id, each.part) != name]
-        self.foretold = [each for each in self.foretold if (each[0].id, each[0].part) != name]
+        name = (settlement.ticket.id, settlement.part)
+        self.kept = [each for each in self.kept if (each.ticket.id, each.part) != name]
+        self.foretold = [each for each in self.foretold if (each[0].ticket.id, each[0].part) != name]
 
 
 class FakeReferences:

@@ -12,16 +12,15 @@ from service.domain.images import (
     Delivery,
     Image,
     ImageCall,
-    ImageOrder,
     InputImage,
     Operation,
     Parameters,
     RawImage,
     Realm,
-    SentOrder,
 )
 from service.domain.limits import Limit
-from service.ports.admission import Ask, Grant, Origin, Settlement, Variant
+from service.domain.order import CacheControl, ImageOrder, Origin, Price, SentOrder, Ticket
+from service.ports.admission import Ask, Grant, Settlement, Variant
 from service.ports.references import Reference
 
 USAGE = {
@@ -51,10 +50,12 @@ def a_caller(policy: Policy | None = None, **override: Any) -> Caller:
 
 
 def an_order(**override: Any) -> ImageOrder:
+    """Return an order of `dall-e-3`, or of the model named *asked_model* in *catalog*."""
+    models = override.pop("catalog", a_catalog()).models
     given: dict[str, Any] = {
         "id": "order-1",
         "operation": Operation.GENERATE,
-        "asked_model": "dall-e-3",
+        "asked": models[override.pop("asked_model", "dall-e-3")],
         "prompt": "A lighthouse",
         "n": 1,
         "parameters": {},
@@ -67,7 +68,7 @@ def an_order(**override: Any) -> ImageOrder:
 
 def a_sent_order(**override: Any) -> SentOrder:
     given: dict[str, Any] = {
-        "model": "gpt-image-2.6-flare",
+        "target": a_catalog().models["gpt-image-2.6-flare"],
         "prompt": "A lighthouse",
         "parameters": {"quality": "medium"},
         "images_per_call": 1,
@@ -151,18 +152,53 @@ def a_rate_limit(**override: Any) -> RateLimited:
     return RateLimited(a_limit_state(**override), retry_after_s=6.0, limits=())
 
 
-def an_ask(**override: Any) -> Ask:
+def a_ticket(policy: Policy | None = None, **override: Any) -> Ticket:
+    """Return the ticket of an order of *team* and *user*; it counts against *scopes*, pairs of name and key."""
+    if "scopes" in override:
+        override["scopes"] = tuple(
+            Scope(name=name, key=key, policy=Policy()) for name, key in override["scopes"]
+        )
+    caller = a_caller(policy, **_taken(override, "team", "user", "scopes", "key_id"))
     given: dict[str, Any] = {
         "id": "order-1",
-        "round": 0,
-        "team": "open",
-        "user": "ann",
+        "caller": caller,
         "model": "gpt-image-2.6-flare",
+        "realm": Realm.SANDBOX,
         "pool": "pool",
-        "n": 1,
         "limits": (),
+        "price": Price(override.pop("weight", 1), override.pop("estimate_microusd", 0)),
+        "origin": an_origin(),
     }
-    return Ask(**{**given, **override})
+    return Ticket(**{**given, **override})
+
+
+_OF_TICKETS = (
+    *("id", "team", "user", "scopes", "key_id", "model", "realm", "pool", "limits", "weight"),
+    *("estimate_microusd", "origin", "idempotency"),
+)
+
+
+def _taken(given: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Take the values of *names* out of *given*."""
+    return {name: given.pop(name) for name in names if name in given}
+
+
+def scopes_of(ticket: Ticket) -> tuple[tuple[str, str], ...]:
+    """Return the names and keys of the scopes that an order counts against."""
+    return tuple((scope.name, scope.key) for scope in ticket.caller.scopes)
+
+
+def an_ask(**override: Any) -> Ask:
+    """Return an ask; values of its ticket may be given, too, and those of its cache as *fresh* and *only_ready*."""
+    ticket = override.pop("ticket", None) or a_ticket(**_taken(override, *_OF_TICKETS))
+    cache = CacheControl(
+        reuse=not override.pop("fresh", False),
+        only_if_cached=override.pop("only_ready", False),
+        max_age_s=override.pop("max_age_s", None),
+    )
+    given: dict[str, Any] = {"ticket": ticket, "round": 0, "n": 1, "cache": cache}
+    given.update(override)
+    return Ask(**{"fence": f"{ticket.id}.{given['round']}", **given})
 
 
 def a_grant(**override: Any) -> Grant:
@@ -179,18 +215,9 @@ def an_origin(**override: Any) -> Origin:
 
 
 def a_settlement(**override: Any) -> Settlement:
-    given: dict[str, Any] = {
-        "id": "order-1",
-        "part": "0.0",
-        "fence": "order-1.0",
-        "team": "open",
-        "user": "ann",
-        "model": "gpt-image-2.6-flare",
-        "realm": Realm.SANDBOX,
-        "pool": "pool",
-        "limits": (),
-    }
-    return Settlement(**{**given, **override})
+    """Return a settlement; values of its ticket may be given, too."""
+    ticket = override.pop("ticket", None) or a_ticket(**_taken(override, *_OF_TICKETS))
+    return Settlement(**{"ticket": ticket, "part": "0.0", "fence": f"{ticket.id}.0", **override})
 
 
 def a_reference(name: str = "ab" * 32 + ".png", **override: Any) -> Reference:

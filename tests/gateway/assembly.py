@@ -7,22 +7,24 @@ from types import TracebackType
 from typing import Any, Self
 
 from service.domain.catalog import Catalog
-from service.domain.images import ImageOrder, OrderFact, Realm
+from service.domain.images import Realm
+from service.domain.order import ImageOrder
+from service.domain.progress import OrderFact
 from service.domain.retrying import RetryRule
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import SharedState
-from service.gateway.order.accept import Acceptance, OrderKeys, PoolName
+from service.gateway.order.accept import Acceptance, OrderKeys, Pools
 from service.gateway.order.attempt import Attempts
-from service.gateway.order.cached import Hits
-from service.gateway.order.idempotency import Idempotence
+from service.gateway.order.cached import Cached
+from service.gateway.order.idempotency import Replay
 from service.gateway.order.keep import Keeper
-from service.gateway.order.make import Dispatcher
-from service.gateway.order.preflight import Obstacles
-from service.gateway.order.refusals import Refusals
-from service.gateway.order.run import Generate
+from service.gateway.order.make import Maker
+from service.gateway.order.preflight import Preflight
+from service.gateway.order.refusals import RefusedOrders
+from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner, RunningOrder
-from service.gateway.order.share import Coalescing
-from service.gateway.order.waiting import Flights
+from service.gateway.order.share import Share
+from service.gateway.order.waiting import WaitingRoom
 from service.ports.provider import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
 from tests.fakes.book import FakeBook
@@ -34,9 +36,12 @@ from tests.fakes.values import a_catalog
 KEYS = OrderKeys(fingerprint=b"fingerprint", person=b"person")
 
 
-def name_pool(order: ImageOrder, fingerprint: str) -> str:
-    """Name pools as the cache scope `team` does."""
-    return f"{order.caller.team}:{fingerprint}"
+def name_pool(team: str, scope: str, fingerprint: str) -> str:
+    """Name pools as the shared state would."""
+    return f"{team}:{scope}:{fingerprint}"
+
+
+POOLS = Pools(key=name_pool, scope="team")
 
 
 class Assembly:
@@ -51,7 +56,7 @@ class Assembly:
         *script: Outcome | Held,
         max_calls: int = 32,
         drain_s: float = 60.0,
-        pool_name: PoolName | None = name_pool,
+        pools: Pools | None = POOLS,
         moderator: Moderator | None = None,
         pass_unknown: bool = False,
         counts_unpriced: bool = False,
@@ -63,10 +68,10 @@ class Assembly:
         self.book = FakeBook()
         self.store = store or FakeStore()
         self.references = FakeReferences()
-        self.pictures = FakeImaging()
+        self.imaging = FakeImaging()
         self.outbox = FakeOutbox()
         self.telemetry = FakeTelemetry()
-        self.flights = Flights()
+        self.room = WaitingRoom()
         self.state = SharedState(
             book=self.book,
             outbox=self.outbox,
@@ -74,52 +79,53 @@ class Assembly:
             telemetry=self.telemetry,
             local=LocalShare(clock=clock, processes=1),
         )
-        self.dispatcher = Dispatcher(
-            attempts=Attempts(
-                backend=self.backend,
-                clock=clock,
-                telemetry=self.telemetry,
-                rule=RetryRule(),
-                jitter=lambda: 0.0,
-            ),
-            keeper=Keeper(finisher=self.pictures, store=self.store, clock=clock),
+        self.attempts = Attempts(
+            backend=self.backend,
+            clock=clock,
+            telemetry=self.telemetry,
+            rule=RetryRule(),
+            jitter=lambda: 0.0,
+        )
+        self.maker = Maker(
+            attempts=self.attempts,
+            keeper=Keeper(finisher=self.imaging, store=self.store, clock=clock),
             state=self.state,
-            flights=self.flights,
             telemetry=self.telemetry,
             clock=clock,
             max_calls=max_calls,
         )
+        self.share = Share(room=self.room, store=self.store, clock=clock)
         self.runner = OrderRunner(telemetry=self.telemetry, drain_s=drain_s)
-        self.generate = Generate(
+        self.orders = Orders(
             acceptance=Acceptance(
                 catalog=catalog or a_catalog(),
                 keys=KEYS,
                 realm=Realm.SANDBOX,
                 clock=clock,
-                pool_name=pool_name,
+                pools=pools,
                 pass_unknown=pass_unknown,
                 counts_unpriced=counts_unpriced,
             ),
             runner=self.runner,
             state=self.state,
-            idempotence=Idempotence(
-                state=self.state, store=self.store, references=self.references, clock=clock
-            ),
-            hits=Hits(
-                state=self.state,
-                store=self.store,
-                references=self.references,
-                flights=self.flights,
-                telemetry=self.telemetry,
-            ),
-            obstacles=Obstacles(store=self.store, refusals=Refusals(clock), moderator=moderator),
-            dispatcher=self.dispatcher,
-            coalescing=Coalescing(
-                flights=self.flights, store=self.store, clock=clock, telemetry=self.telemetry
-            ),
+            replay=Replay(store=self.store, references=self.references, clock=clock),
+            cached=Cached(state=self.state, store=self.store, references=self.references),
+            preflight=Preflight(store=self.store, refusals=RefusedOrders(clock), moderator=moderator),
+            maker=self.maker,
+            share=self.share,
             clock=clock,
             telemetry=self.telemetry,
         )
+
+    @property
+    def in_flight(self) -> dict[str, int]:
+        """What is under way now, as it is shown to operators; empty when nothing is."""
+        numbers = {
+            "orders": self.runner.running,
+            "calls": self.attempts.in_flight,
+            "waiters": self.share.waiting,
+        }
+        return {kind: number for kind, number in numbers.items() if number}
 
     async def __aenter__(self) -> Self:
         await self.runner.__aenter__()
@@ -132,7 +138,7 @@ class Assembly:
 
     def start(self, order: ImageOrder) -> RunningOrder:
         """Set an order going, for a reader of its facts."""
-        running, _ = self.generate.start(order)
+        running, _, _ = self.orders.start(order)
         return running
 
     async def run(self, order: ImageOrder) -> list[OrderFact]:
@@ -142,7 +148,10 @@ class Assembly:
 
 async def read(running: RunningOrder) -> list[OrderFact]:
     """Read an order's facts to the last."""
-    return [fact async for fact in running.facts()]
+    facts: list[OrderFact] = []
+    while (fact := await running.next_fact()) is not None:
+        facts.append(fact)
+    return facts
 
 
 @asynccontextmanager

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from service.domain.errors import CallFailure
-from service.domain.images import ImageReady, OrderDone, OrderFact
+from service.domain.progress import ImageReady, OrderDone, OrderFact
 from service.ports.admission import Variant
 from tests.gateway.assembly import Assembly
 
@@ -35,6 +35,6 @@ def keep(house: Assembly, *variants: Variant) -> None:
 
 
 def pool_of(house: Assembly) -> str:
-    pool = house.book.asks[0].pool
+    pool = house.book.asks[0].ticket.pool
     assert pool is not None
     return pool

@@ -8,10 +8,10 @@ import httpx
 from service.adapters.openai.backend import BackendAddress
 from service.adapters.openai.check import ProviderCheck
 from service.adapters.telemetry.health import ProviderHealth
+from service.adapters.telemetry.recorder import FactRecorder
 from service.domain.images import Realm
 from service.wiring.provider import watch_provider
 from tests.fakes.clock import FakeClock
-from tests.fakes.telemetry import FakeTelemetry
 from tests.gateway.assembly import in_background
 
 ADDRESS = BackendAddress(name="openai", realm=Realm.LIVE, url="http://provider/v1", api_key="sk-ours")
@@ -28,8 +28,9 @@ async def looks_in(
         looks.append(round(clock.monotonic_s() - began_s))
         return answer(len(looks))
 
-    health = ProviderHealth(FakeTelemetry(), clock)
-    check = ProviderCheck(ADDRESS, transport=httpx.MockTransport(handle), telemetry=health)
+    health = ProviderHealth(clock)
+    telemetry = FactRecorder(health.takers)
+    check = ProviderCheck(ADDRESS, transport=httpx.MockTransport(handle), telemetry=telemetry)
     async with in_background(watch_provider(check, health)):
         await asyncio.sleep(duration_s)
     return looks

@@ -18,7 +18,7 @@ from service.http.errors import Refusal
 from service.http.services import HttpServices
 from service.http.uploads import read_body, read_form
 from tests.fakes.clock import FakeClock
-from tests.fakes.values import a_catalog, a_sent_order, an_order
+from tests.fakes.values import a_sent_order, a_ticket, an_order
 
 
 @contextmanager
@@ -62,8 +62,7 @@ async def test_an_answer_that_is_cut_off_starts_no_watcher() -> None:
     problems: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: problems.append(context))
     services = cast(HttpServices, SimpleNamespace(clock=FakeClock()))
-    model = a_catalog().models["dall-e-3"]
-    answer = Answer(services, an_order(), model, a_sent_order())
+    answer = Answer(services, an_order(), a_sent_order(), a_ticket())
     over = asyncio.Event()
 
     with pytest.raises(TimeoutError):

@@ -39,7 +39,7 @@ class RedisCallers:
         if place is None:
             return None
         team, key_id = orjson.loads(place)
-        text = await self._ask(self._client.hget(keys.keys_key(team), key_id))
+        text = await self._ask(self._client.hget(keys.of_team(team).api_keys, key_id))
         return None if text is None else _decode_all({b"": text}, _decode_key).get("")
 
     async def read_directory(self) -> Directory:
@@ -67,7 +67,7 @@ class RedisCallers:
 
     async def put_team(self, team: Team) -> None:
         """Implement `Registrar.put_team`."""
-        mark = keys.keys_key(team.name)
+        mark = keys.of_team(team.name).api_keys
         if team.is_closed:
             await self._ask(self._client.hset(mark, _CLOSED, "1"))
         else:
@@ -78,7 +78,7 @@ class RedisCallers:
     async def reopen(self, teams: Sequence[str]) -> None:
         """Remove marks of closing that an admin left on *teams*: a team the file declares open is open."""
         for team in teams:
-            await self._ask(self._client.hdel(keys.keys_key(team), _CLOSED))
+            await self._ask(self._client.hdel(keys.of_team(team).api_keys, _CLOSED))
 
     async def add_key(self, key: ApiKey, token_hash: str) -> None:
         """Implement `Registrar.add_key`."""
@@ -86,15 +86,19 @@ class RedisCallers:
         text = f"{expires_us}|".encode() + orjson.dumps({**asdict(key), "token_hash": token_hash})
         # A search for a person covers the teams that were seen.
         await self._ask(self._client.sadd(keys.SEEN, key.team))
-        await self._ask(self._client.hset(keys.keys_key(key.team), key.id, text))
+        await self._ask(self._client.hset(keys.of_team(key.team).api_keys, key.id, text))
         await self._ask(self._client.set(keys.token_key(token_hash), orjson.dumps([key.team, key.id])))
         await self._tell()
 
     async def revoke_key(self, team: str, key_id: str) -> ApiKey | None:
         """Implement `Registrar.revoke_key`."""
-        text = None if key_id == _CLOSED else await self._ask(self._client.hget(keys.keys_key(team), key_id))
+        text = (
+            None
+            if key_id == _CLOSED
+            else await self._ask(self._client.hget(keys.of_team(team).api_keys, key_id))
+        )
         if text is not None:
-            await self._ask(self._client.hdel(keys.keys_key(team), key_id))
+            await self._ask(self._client.hdel(keys.of_team(team).api_keys, key_id))
             await self._ask(self._client.delete(keys.token_key(_fields(text)["token_hash"])))
         # Also when it is gone already: a repeated call perhaps missed the answer of the first.
         await self._tell()
@@ -102,7 +106,7 @@ class RedisCallers:
 
     async def list_keys(self, team: str) -> list[ApiKey]:
         """Implement `Registrar.list_keys`."""
-        entries: Mapping[bytes, bytes] = await self._ask(self._client.hgetall(keys.keys_key(team)))
+        entries: Mapping[bytes, bytes] = await self._ask(self._client.hgetall(keys.of_team(team).api_keys))
         given = {name: text for name, text in entries.items() if name != _CLOSED.encode()}
         return sorted(_decode_all(given, _decode_key).values(), key=lambda key: (key.created_s, key.id))
 

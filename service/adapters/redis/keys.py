@@ -1,9 +1,15 @@
-"""The names of all keys the gateway has in Redis.
+"""Name every key that the gateway has in Redis.
 
 All keys of a team carry its hash tag, so that one script may touch them in a
 cluster. Names hold hashes and names from the configuration, never a prompt, a key
 or any other text of a caller.
 """
+
+from collections.abc import Iterable
+from datetime import date
+from functools import lru_cache
+
+from service.domain.callers import Scope
 
 SCHEMA = "ig:1"
 """Raised when the meaning of a key changes; old keys then expire unread."""
@@ -11,44 +17,62 @@ SCHEMA = "ig:1"
 CHANNEL = f"{SCHEMA}:made"
 """The channel on which `finish` announces new images to all processes."""
 
-
-def team_prefix(team: str) -> str:
-    """Return the prefix of every key of *team*."""
-    return f"{SCHEMA}:{{{team}}}:"
-
-
-def pool_key(team: str, scope: str, fingerprint: str) -> str:
-    """Name the pool of *fingerprint* in *scope*: the owner of its hits is never optional."""
-    return f"{team_prefix(team)}pool:{scope}:{fingerprint}"
-
-
-def holds_key(team: str) -> str:
-    """Name the sorted set of a team's holds by expiry."""
-    return f"{team_prefix(team)}holds"
-
-
-def hold_details_key(team: str) -> str:
-    """Name the hash of each hold's content."""
-    return f"{team_prefix(team)}hold-details"
-
-
 LEDGER_DAYS = 400
 """Days that a day of the ledger is kept after its last booking."""
 
 
-def ledger_key(team: str, day: str) -> str:
-    """Name the ledger of a UTC *day* (`YYYYMMDD`)."""
-    return f"{team_prefix(team)}ledger:{day}"
+class TeamKeys:
+    """The keys of one team, all with its hash tag."""
+
+    def __init__(self, team: str) -> None:
+        self.prefix = f"{SCHEMA}:{{{team}}}:"
+        self.holds = f"{self.prefix}holds"
+        """Sorted set of the team's holds by expiry."""
+        self.hold_details = f"{self.prefix}hold-details"
+        """Hash of each hold's content."""
+        self.api_keys = f"{self.prefix}keys"
+        """Hash of the team's API keys by id."""
+        self.images = f"{self.prefix}images"
+        """Hash of the team's references: image name -> its origin."""
+        self.kept_ages = f"{self.prefix}ages:kept"
+        """Sorted set of the references that are kept, by the second they were made."""
+        self.brief_ages = f"{self.prefix}ages:brief"
+        """The same for references that are not to be kept."""
+        self.totals = f"{self.prefix}totals"
+        """Hash of the numbers of `images` and `bytes` that the team refers to."""
+        self.no_pool = f"{self.prefix}no-pool:-"
+        """Stands for the pool of an order without one; nothing is stored there."""
+
+    def ledger(self, day: date) -> str:
+        """Name the ledger of a UTC day."""
+        return f"{self.prefix}ledger:{day:%Y%m%d}"
+
+    def limits(self, scopes: Iterable[Scope]) -> list[str]:
+        """Name the hash of the limits of each scope, such as one user."""
+        return [f"{self.prefix}limits:{scope.name}:{scope.key}" for scope in scopes]
+
+    def limits_of_user(self, user: str) -> str:
+        """Name the hash of the limits of one user."""
+        return f"{self.prefix}limits:user:{user}"
+
+    def idempotency(self, key: str) -> str:
+        """Name the record of an `Idempotency-Key`, by its keyed hash; `-` stands for none."""
+        return f"{self.prefix}idempotency:{key}"
+
+    def marker(self, kind: str, name: str) -> str:
+        """Name the mark that a script has run."""
+        return f"{self.prefix}{kind}:{name}"
 
 
-def limit_key(team: str, scope: str, whose: str) -> str:
-    """Name the hash of the limits of one scope, such as one user."""
-    return f"{team_prefix(team)}limits:{scope}:{whose}"
+@lru_cache(4096)
+def of_team(team: str) -> TeamKeys:
+    """Return the keys of *team*: of those in use, the same object again."""
+    return TeamKeys(team)
 
 
-def keys_key(team: str) -> str:
-    """Name the hash of a team's API keys by id."""
-    return f"{team_prefix(team)}keys"
+def pool_key(team: str, scope: str, fingerprint: str) -> str:
+    """Name the pool of *fingerprint* in *scope*: the owner of its hits is never optional."""
+    return f"{of_team(team).prefix}pool:{scope}:{fingerprint}"
 
 
 def token_key(token_hash: str) -> str:
@@ -63,32 +87,6 @@ def directory_key(part: str) -> str:
 
 PROCESSES = f"{SCHEMA}:processes"
 """Sorted set of living processes by the time of their last heartbeat."""
-
-
-def idempotency_key(team: str, key: str) -> str:
-    """Name the record of an `Idempotency-Key`, by its keyed hash."""
-    return f"{team_prefix(team)}idempotency:{key}"
-
-
-def images_key(team: str) -> str:
-    """Name the hash of a team's references: image name -> its origin."""
-    return f"{team_prefix(team)}images"
-
-
-def ages_key(team: str, kind: str) -> str:
-    """Name the sorted set of a team's references by the second they were made; *kind* is `kept` or `brief`."""
-    return f"{team_prefix(team)}ages:{kind}"
-
-
-def totals_key(team: str) -> str:
-    """Name the hash of the numbers of `images` and `bytes` a team refers to."""
-    return f"{team_prefix(team)}totals"
-
-
-def marker_key(team: str, kind: str, name: str) -> str:
-    """Name the mark that a script has run."""
-    return f"{team_prefix(team)}{kind}:{name}"
-
 
 SEEN = directory_key("seen")
 """Set of the teams that ever ordered, settled or were given a key."""

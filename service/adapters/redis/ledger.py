@@ -60,7 +60,7 @@ class RedisLedger:
         days = await self._booked(team, [today - timedelta(days=i) for i in range(keys.LEDGER_DAYS + 1)])
         fields = {day: [name async for name in self._fields(_ledger_key(team, day), user)] for day in days}
         fences = [fence async for fence in self._held_by(team, user)]
-        limits = keys.limit_key(team, "user", user)
+        limits = keys.of_team(team).limits_of_user(user)
         is_known = await self._ask(self._client.exists(limits))
         if not (any(fields.values()) or fences or is_known):
             return 0
@@ -124,7 +124,7 @@ class RedisLedger:
                 yield name
 
     async def _held_by(self, team: str, user: str) -> AsyncIterator[str]:
-        async for page in self._ask.pages(keys.hold_details_key(team)):
+        async for page in self._ask.pages(keys.of_team(team).hold_details):
             for fence, text in page.items():
                 if orjson.loads(text)["ledger"].startswith(f"{user}|"):
                     yield fence.decode()
@@ -133,7 +133,7 @@ class RedisLedger:
         """Remove the pools of this user alone."""
         pattern, cursor, dropped = keys.pool_key(team, f"user-{user}", "*"), "0", 0
         while True:
-            page = await self._eval("find", [keys.keys_key(team)], cursor, pattern, _PAGE)
+            page = await self._eval("find", [keys.of_team(team).api_keys], cursor, pattern, _PAGE)
             cursor = page[0].decode()
             if page[1]:
                 dropped += await self._ask(self._client.unlink(*page[1]))
@@ -143,7 +143,7 @@ class RedisLedger:
     async def _rename(
         self, team: str, day: date, user: str, *, fields: Sequence[str] = (), fences: Sequence[str] = ()
     ) -> int:
-        names = [_ledger_key(team, day), keys.hold_details_key(team)]
+        names = [_ledger_key(team, day), keys.of_team(team).hold_details]
         arguments = orjson.dumps({"user": user, "fields": list(fields), "fences": list(fences)})
         return int(await self._eval("erase", names, arguments))
 
@@ -153,7 +153,7 @@ class RedisLedger:
 
 
 def _ledger_key(team: str, day: date) -> str:
-    return keys.ledger_key(team, day.strftime("%Y%m%d"))
+    return keys.of_team(team).ledger(day)
 
 
 def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:

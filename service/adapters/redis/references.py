@@ -36,11 +36,11 @@ class RedisReferences:
 
     async def has(self, team: str, name: str) -> bool:
         """Implement `References.has`."""
-        return bool(await self._ask(self._client.hexists(keys.images_key(team), name)))
+        return bool(await self._ask(self._client.hexists(keys.of_team(team).images, name)))
 
     async def find(self, team: str, name: str) -> Reference | None:
         """Implement `References.find`."""
-        text = await self._ask(self._client.hget(keys.images_key(team), name))
+        text = await self._ask(self._client.hget(keys.of_team(team).images, name))
         return None if text is None else _decode(team, name, text)
 
     async def forget(self, team: str, name: str) -> bool:
@@ -48,10 +48,10 @@ class RedisReferences:
         for _ in range(_MOST_TRIES):
             pools = await self._pools(team, name)
             names = [
-                keys.images_key(team),
-                keys.ages_key(team, "kept"),
-                keys.ages_key(team, "brief"),
-                keys.totals_key(team),
+                keys.of_team(team).images,
+                keys.of_team(team).kept_ages,
+                keys.of_team(team).brief_ages,
+                keys.of_team(team).totals,
                 *dict.fromkeys(pool for pool, _ in _lines(pools)),
             ]
             found = int(await self._forget.run(names, name, pools))
@@ -66,13 +66,14 @@ class RedisReferences:
 
     async def oldest(self, team: str, *, before_s: float, most: int, is_brief: bool = False) -> list[str]:
         """Implement `References.oldest`."""
-        ages = keys.ages_key(team, "brief" if is_brief else "kept")
+        own = keys.of_team(team)
+        ages = own.brief_ages if is_brief else own.kept_ages
         found = await self._ask(self._client.zrangebyscore(ages, "-inf", f"({before_s}", start=0, num=most))
         return [name.decode() for name in found]
 
     async def scan(self, team: str) -> AsyncIterator[Reference]:
         """Implement `References.scan`."""
-        async for page in self._ask.pages(keys.images_key(team)):
+        async for page in self._ask.pages(keys.of_team(team).images):
             for field, text in page.items():
                 name = field.decode()
                 if not name.endswith(_POOLS):
@@ -80,7 +81,9 @@ class RedisReferences:
 
     async def totals(self, team: str) -> tuple[int, int]:
         """Implement `References.totals`."""
-        images, size_bytes = await self._ask(self._client.hmget(keys.totals_key(team), ["images", "bytes"]))
+        images, size_bytes = await self._ask(
+            self._client.hmget(keys.of_team(team).totals, ["images", "bytes"])
+        )
         return int(images or 0), int(size_bytes or 0)
 
     async def teams(self) -> list[str]:
@@ -92,7 +95,7 @@ class RedisReferences:
         found: set[str] = set()
         for first in range(0, len(names), _PAGE):
             page = list(names[first : first + _PAGE])
-            texts = await self._ask(self._client.hmget(keys.images_key(team), page))
+            texts = await self._ask(self._client.hmget(keys.of_team(team).images, page))
             found |= {name for name, text in zip(page, texts, strict=True) if text is not None}
         return found
 
@@ -102,7 +105,7 @@ class RedisReferences:
         for first in range(0, len(names), _PAGE):
             page = list(names[first : first + _PAGE])
             fields = [f"{name}{_POOLS}" for name in page]
-            texts = await self._ask(self._client.hmget(keys.images_key(team), fields))
+            texts = await self._ask(self._client.hmget(keys.of_team(team).images, fields))
             places = [
                 (pool, index, name.partition(".")[0])
                 for name, text in zip(page, texts, strict=True)
@@ -130,7 +133,7 @@ class RedisReferences:
             await self._ask(self._client.zrem(keys.LEFTOVERS, *names))
 
     async def _pools(self, team: str, name: str) -> str:
-        text = await self._ask(self._client.hget(keys.images_key(team), f"{name}{_POOLS}"))
+        text = await self._ask(self._client.hget(keys.of_team(team).images, f"{name}{_POOLS}"))
         return "" if text is None else str(text.decode())
 
 

@@ -3,10 +3,11 @@
 Failure behaviour: none; recording never raises.
 """
 
+from service.adapters.telemetry.recorder import Takers
 from service.domain.conditions import Condition
 from service.domain.errors import CallFailure, FailureKind
 from service.ports.clock import Clock
-from service.ports.telemetry import AttemptMade, ProviderChecked, Telemetry, TelemetryFact
+from service.ports.telemetry import AttemptMade, ProviderChecked
 
 _WORDS = {
     FailureKind.MISCONFIGURED: "refused",
@@ -23,10 +24,9 @@ _UNCHECKED = "It lists no models for this key, so only a call tells whether it t
 
 
 class ProviderHealth:
-    """Implements `ports.telemetry.Telemetry`: passes facts on and remembers the provider's condition."""
+    """Remembers the provider's condition."""
 
-    def __init__(self, inner: Telemetry, clock: Clock) -> None:
-        self._inner = inner
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.condition = Condition(word="unknown", since_s=clock.wall_s())
 
@@ -35,22 +35,26 @@ class ProviderHealth:
         """Tell if a free check can add information: a key that a call was refused with stays refused."""
         return self.condition.word in _UNSEEN
 
-    def record(self, fact: TelemetryFact) -> None:
-        """Implement `Telemetry.record`."""
-        self._inner.record(fact)
-        match fact:
-            case (
-                AttemptMade(failure=CallFailure() as failure)
-                | ProviderChecked(failure=CallFailure() as failure)
-            ):
-                if failure.kind in _WORDS:
-                    self._turn(_WORDS[failure.kind], failure.advice)
-            case AttemptMade():
-                self._turn("ok")
-            case ProviderChecked() if self.needs_check:
-                self._turn("ok", "" if fact.is_sure else _UNCHECKED)
-            case _:
-                pass
+    @property
+    def takers(self) -> Takers:
+        """The functions that hear of calls and checks."""
+        return {AttemptMade: self._hear_of_attempt, ProviderChecked: self._hear_of_check}
+
+    def _hear_of_attempt(self, fact: AttemptMade) -> None:
+        if fact.failure is None:
+            self._turn("ok")
+        else:
+            self._hear_of_failure(fact.failure)
+
+    def _hear_of_check(self, fact: ProviderChecked) -> None:
+        if fact.failure is not None:
+            self._hear_of_failure(fact.failure)
+        elif self.needs_check:
+            self._turn("ok", "" if fact.is_sure else _UNCHECKED)
+
+    def _hear_of_failure(self, failure: CallFailure) -> None:
+        if failure.kind in _WORDS:
+            self._turn(_WORDS[failure.kind], failure.advice)
 
     def _turn(self, word: str, advice: str = "") -> None:
         since_s = self.condition.since_s if word == self.condition.word else self._clock.wall_s()

@@ -15,6 +15,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from service.adapters.telemetry.recorder import Takers
 from service.domain.errors import CallFailure, FailureKind, loggable_code
 from service.ports.telemetry import (
     AdminActed,
@@ -23,8 +24,6 @@ from service.ports.telemetry import (
     ImageSpilled,
     ProviderChecked,
     StateFailed,
-    Telemetry,
-    TelemetryFact,
 )
 
 _PAUSE_S = 60.0
@@ -52,39 +51,50 @@ def configure_logs(level: str) -> None:
     )
 
 
-class LoggedTelemetry:
-    """Implements `ports.telemetry.Telemetry`: passes facts on and logs the surprising ones."""
+class SurpriseLog:
+    """Logs the surprising facts."""
 
-    def __init__(self, inner: Telemetry, *, now_s: Callable[[], float] = time.monotonic) -> None:
-        self._inner = inner
+    def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._repeats = _Repeats(now_s)
         self._log = structlog.get_logger()
 
-    def record(self, fact: TelemetryFact) -> None:
-        """Implement `Telemetry.record`."""
-        self._inner.record(fact)
-        match fact:
-            case StateFailed():
-                self._log.warning("state failed", operation=fact.operation, reason=fact.reason)
-            case (
-                AttemptMade(failure=CallFailure() as failure)
-                | ProviderChecked(failure=CallFailure() as failure)
-            ):
-                self._warn_of(fact.backend, failure)
-            case ProviderChecked():
-                self._log.info("provider answers", backend=fact.backend, took_key=fact.is_sure)
-            case Crashed():
-                self._log.error("crashed", where=fact.where, id=fact.id, traceback=_traceback(fact.error))
-            case ImageSpilled(outcome="brought_home"):
-                self._log.info("spilled image brought home", image=fact.name)
-            case ImageSpilled():
-                self._log.warning("image spilled", image=fact.name, outcome=fact.outcome)
-            case AdminActed(entry=entry):
-                self._log.info(
-                    "audit", who=entry.who, act=entry.act, target=entry.target, details=entry.details
-                )
-            case _:
-                pass
+    @property
+    def takers(self) -> Takers:
+        """The functions that log facts, by their kind; other kinds are only counted."""
+        return {
+            StateFailed: self._log_state,
+            AttemptMade: self._log_attempt,
+            ProviderChecked: self._log_check,
+            Crashed: self._log_crash,
+            ImageSpilled: self._log_spilled,
+            AdminActed: self._log_act,
+        }
+
+    def _log_state(self, fact: StateFailed) -> None:
+        self._log.warning("state failed", operation=fact.operation, reason=fact.reason)
+
+    def _log_attempt(self, fact: AttemptMade) -> None:
+        if fact.failure is not None:
+            self._warn_of(fact.backend, fact.failure)
+
+    def _log_check(self, fact: ProviderChecked) -> None:
+        if fact.failure is not None:
+            self._warn_of(fact.backend, fact.failure)
+        else:
+            self._log.info("provider answers", backend=fact.backend, took_key=fact.is_sure)
+
+    def _log_crash(self, fact: Crashed) -> None:
+        self._log.error("crashed", where=fact.where, id=fact.id, traceback=_traceback(fact.error))
+
+    def _log_spilled(self, fact: ImageSpilled) -> None:
+        if fact.outcome == "brought_home":
+            self._log.info("spilled image brought home", image=fact.name)
+        else:
+            self._log.warning("image spilled", image=fact.name, outcome=fact.outcome)
+
+    def _log_act(self, fact: AdminActed) -> None:
+        entry = fact.entry
+        self._log.info("audit", who=entry.who, act=entry.act, target=entry.target, details=entry.details)
 
     def _warn_of(self, backend: str, failure: CallFailure) -> None:
         """Log a failure of the provider that is not the caller's, once a minute for each kind and status."""

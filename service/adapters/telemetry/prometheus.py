@@ -11,24 +11,22 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from service.adapters.telemetry.recorder import Takers
 from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
     CostSettled,
     Crashed,
     FilesDeleted,
-    ImageDelivered,
     ImageForgotten,
+    ImagesDelivered,
     ImageSpilled,
-    InFlight,
     LimitDecided,
-    ProviderChecked,
     RequestHandled,
     SpillCounted,
     StateFailed,
     StoreCounted,
     StoreFailed,
-    TelemetryFact,
 )
 
 REQUEST_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 180, 300, 600)
@@ -36,7 +34,7 @@ REQUEST_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 180
 
 
 class PrometheusMetrics:
-    """Implements `ports.telemetry.Telemetry` for numbers, and renders them for a scrape."""
+    """Counts facts, and renders the numbers for a scrape."""
 
     content_type = CONTENT_TYPE_LATEST
 
@@ -126,47 +124,34 @@ class PrometheusMetrics:
         """Show whether the image store works."""
         self._store_failing.set_function(is_failing)
 
+    def watch_in_flight(self, **numbers: Callable[[], int]) -> None:
+        """Show the numbers of running orders, sent calls and orders that wait for another's image."""
+        for kind, number in numbers.items():
+            self._in_flight.labels(kind).set_function(number)
+
     def render(self) -> bytes:
         """Return all metrics in the text format."""
         return generate_latest(self.registry)
 
-    def record(self, fact: TelemetryFact) -> None:  # noqa: C901, PLR0912, PLR0915 - one arm a fact
-        """Implement `Telemetry.record`."""
-        match fact:
-            case RequestHandled():
-                self._requests.labels(fact.route, fact.method, str(fact.status)).inc()
-                self._request_s.labels(fact.route).observe(fact.duration_s)
-            case ImageDelivered():
-                self._images.labels(fact.asked_model, fact.source).inc()
-            case InFlight():
-                self._count_in_flight(fact)
-            case LimitDecided():
-                self._limits.labels(fact.decision, str(fact.degraded).lower()).inc()
-            case AttemptMade():
-                self._count_attempt(fact)
-            case CostSettled():
-                self._count_cost(fact)
-            case StateFailed():
-                self._state_failures.labels(fact.operation, fact.reason).inc()
-            case StoreFailed():
-                self._store_failures.labels(fact.reason).inc()
-            case Crashed():
-                self._crashes.labels(fact.where).inc()
-            case StoreCounted():
-                self._kept.set(fact.images)
-                self._kept_bytes.set(fact.size_bytes)
-            case ImageForgotten():
-                self._forgotten.labels(fact.reason).inc()
-            case FilesDeleted():
-                self._files_deleted.inc(fact.files)
-            case ImageSpilled():
-                self._spilled.labels(fact.outcome).inc()
-            case SpillCounted():
-                self._spill.set(fact.images)
-            case AdminActed(entry=entry):
-                self._admin_acts.labels(entry.act).inc()
-            case ProviderChecked():
-                pass
+    @property
+    def takers(self) -> Takers:
+        """The functions that count facts, by their kind."""
+        return {
+            RequestHandled: self._count_request,
+            ImagesDelivered: self._count_images,
+            LimitDecided: lambda fact: self._limits.labels(fact.decision, str(fact.degraded).lower()).inc(),
+            AttemptMade: self._count_attempt,
+            CostSettled: self._count_cost,
+            StateFailed: lambda fact: self._state_failures.labels(fact.operation, fact.reason).inc(),
+            StoreFailed: lambda fact: self._store_failures.labels(fact.reason).inc(),
+            Crashed: lambda fact: self._crashes.labels(fact.where).inc(),
+            StoreCounted: self._show_store,
+            ImageForgotten: lambda fact: self._forgotten.labels(fact.reason).inc(),
+            FilesDeleted: lambda fact: self._files_deleted.inc(fact.files),
+            ImageSpilled: lambda fact: self._spilled.labels(fact.outcome).inc(),
+            SpillCounted: lambda fact: self._spill.set(fact.images),
+            AdminActed: lambda fact: self._admin_acts.labels(fact.entry.act).inc(),
+        }
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -179,8 +164,6 @@ class PrometheusMetrics:
 
     def _begin_at_zero(self) -> None:
         """Show series before their first fact: without a zero the first increase is not seen as one."""
-        for kind in ("orders", "calls", "waiters"):
-            self._in_flight.labels(kind).set(0)
         for decision in ("allowed", "requests", "images"):
             self._limits.labels(decision, "false")
         for where in ("order", "loop", "request"):
@@ -188,10 +171,17 @@ class PrometheusMetrics:
         for outcome in ("kept", "refused", "brought_home"):
             self._spilled.labels(outcome)
 
-    def _count_in_flight(self, fact: InFlight) -> None:
-        for kind, change in (("orders", fact.orders), ("calls", fact.calls), ("waiters", fact.waiters)):
-            if change:
-                self._in_flight.labels(kind).inc(change)
+    def _count_request(self, fact: RequestHandled) -> None:
+        self._requests.labels(fact.route, fact.method, str(fact.status)).inc()
+        self._request_s.labels(fact.route).observe(fact.duration_s)
+
+    def _count_images(self, fact: ImagesDelivered) -> None:
+        for source, images in fact.sources.items():
+            self._images.labels(fact.asked_model, source).inc(images)
+
+    def _show_store(self, fact: StoreCounted) -> None:
+        self._kept.set(fact.images)
+        self._kept_bytes.set(fact.size_bytes)
 
     def _count_attempt(self, fact: AttemptMade) -> None:
         self._attempts.labels(fact.backend, fact.model, fact.outcome, fact.billing).inc()

@@ -3,38 +3,46 @@
 Failure behaviour: closed, `StateUnavailable`: a local share would be a guess.
 """
 
+from dataclasses import dataclass
 from uuid import uuid4
 
 from service.domain.callers import Caller
 from service.domain.errors import LimitState, StateUnavailable
+from service.domain.images import Operation, Realm
 from service.domain.limits import limits_of
+from service.domain.order import CacheControl, Origin, Price, Ticket
 from service.gateway.admission.shared import SharedState
 from service.ports.admission import Ask
 
+_ORDERS_NOTHING = CacheControl(only_if_cached=True)
 
-async def ask_for_limits(state: SharedState, caller: Caller) -> tuple[LimitState, ...]:
-    """Return the state of every limit of *caller*.
 
-    Asks for zero images in a second round, which every limit judges and none charges.
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """Reads limits from the shared state."""
 
-    Raises:
-        StateUnavailable: Redis is away; a local share would be a guess.
-    """
-    grant = await state.begin(
-        Ask(
+    state: SharedState
+
+    async def read(self, caller: Caller) -> tuple[LimitState, ...]:
+        """Return the state of every limit of *caller*.
+
+        Asks for zero images in a second round, which every limit judges and none charges.
+
+        Raises:
+            StateUnavailable: Redis is away; a local share would be a guess.
+        """
+        ticket = Ticket(
             id=uuid4().hex,
-            round=1,
-            team=caller.team,
-            user=caller.user,
+            caller=caller,
             model="",
+            realm=Realm.LIVE,
             pool=None,
-            n=0,
             limits=limits_of(caller),
-            scopes=tuple((scope.name, scope.key) for scope in caller.scopes),
-            key_id=caller.key_id,
-            only_ready=True,
+            price=Price(weight=1, microusd=0),
+            origin=Origin(asked_model="", operation=Operation.GENERATE, fingerprint=""),
         )
-    )
-    if grant.degraded:
-        raise StateUnavailable("degraded")
-    return grant.limits
+        ask = Ask(ticket=ticket, round=1, fence=f"{ticket.id}.1", n=0, cache=_ORDERS_NOTHING)
+        grant = await self.state.begin(ask)
+        if grant.degraded:
+            raise StateUnavailable("degraded")
+        return grant.limits

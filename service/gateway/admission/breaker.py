@@ -11,18 +11,14 @@ PAUSE_S = 1.0
 
 
 class Breaker:
-    """One breaker for one dependency of one process."""
+    """One breaker for one dependency of one process; *is_open*: the dependency counts as gone."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._failures = 0
+        self.failures = 0
+        self.is_open = False
         self._probe_at_s = 0.0
         self._failed_at_s = 0.0
-
-    @property
-    def is_open(self) -> bool:
-        """Tell if the dependency counts as gone."""
-        return self._failures >= FAILURES_TO_OPEN
 
     def allows(self) -> bool:
         """Tell if a call may be tried now; while open this books the one probe of the pause."""
@@ -36,7 +32,8 @@ class Breaker:
 
     def succeed(self) -> None:
         """Count a success: the breaker closes."""
-        self._failures = 0
+        self.failures = 0
+        self.is_open = False
 
     def fail(self, since_s: float) -> None:
         """Count a failure of a call that began at *since_s*; each failure postpones the next probe.
@@ -46,6 +43,7 @@ class Breaker:
         """
         now_s = self._clock.monotonic_s()
         if since_s >= self._failed_at_s:
-            self._failures += 1
+            self.failures += 1
+            self.is_open = self.failures >= FAILURES_TO_OPEN
             self._failed_at_s = now_s
         self._probe_at_s = now_s + PAUSE_S

@@ -9,7 +9,7 @@ Results are settled later through the outbox.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count
 
@@ -66,24 +66,21 @@ class LocalShare:
         """Divide every limit by the number of live *processes*."""
         self._processes = max(processes, self._expected)
 
-    def note(self, ask: Ask, indices: tuple[int, ...]) -> None:
-        """Remember the indices granted to *ask*, for equal orders during a later outage."""
-        if ask.pool and indices:
-            self._claims.setdefault(ask.pool, {}).update(dict.fromkeys(indices, ask.fence))
-
-    def begin(self, ask: Ask) -> Grant:
-        """Admit from the local share.
+    def begin(self, ask: Ask, claimed: Sequence[int] = ()) -> Grant:
+        """Admit from the local share; orders of this process make the images *claimed* of the pool.
 
         Raises:
             RateLimited: the share is used up; nothing was charged.
             StateUnavailable: the caller has a budget whose remainder is unknown.
         """
-        others = self._claims.get(ask.pool, {}) if ask.pool and not ask.fresh else {}
+        pool = ask.ticket.pool
+        others = (*claimed, *self._claims.get(pool, {})) if pool and ask.cache.reuse else ()
         awaited = tuple(index for index in others if index not in ask.used)[: ask.n]
-        to_make = 0 if ask.only_ready else ask.n - len(awaited)
+        to_make = 0 if ask.cache.only_if_cached else ask.n - len(awaited)
         limits = self._charge(ask, to_make)
         mine = tuple(next(self._indices) for _ in range(to_make))
-        self.note(ask, mine)
+        if pool and mine:
+            self._claims.setdefault(pool, {}).update(dict.fromkeys(mine, ask.fence))
         return Grant(ready=(), mine=mine, awaited=awaited, limits=limits, degraded=True)
 
     def digests_of(self, indices: Iterable[int]) -> set[str]:
@@ -97,17 +94,17 @@ class LocalShare:
                 self._made[index] = image.digest
         ended = [*(index for index, _ in settlement.made if index is not None), *settlement.released]
         self._free_slots(settlement.fence, len(ended))
-        claims = self._claims.get(settlement.pool or "")
+        claims = self._claims.get(settlement.ticket.pool or "")
         if claims is None:
             return
         for index in ended:
             claims.pop(index, None)
         if not claims:
-            del self._claims[settlement.pool or ""]
+            del self._claims[settlement.ticket.pool or ""]
 
     def _charge(self, ask: Ask, images: int) -> tuple[LimitState, ...]:
-        limits = [limit for limit in ask.limits if limit.resource != Resource.BUDGET_PER_MONTH]
-        if len(limits) < len(ask.limits) and images and not self._spends_budgets:
+        limits = [limit for limit in ask.ticket.limits if limit.resource != Resource.BUDGET_PER_MONTH]
+        if len(limits) < len(ask.ticket.limits) and images and not self._spends_budgets:
             raise StateUnavailable("degraded")
         verdicts = [self._judge(ask, limit, images) for limit in limits]
         worst = max(verdicts, key=lambda verdict: verdict.wait_s, default=None)
@@ -123,14 +120,14 @@ class LocalShare:
     def _judge(self, ask: Ask, limit: Limit, images: int, *, requests: int = 1) -> _Verdict:
         if limit.resource in RATES:
             first = requests if ask.round == 0 else 0
-            weight = first if limit.resource == Resource.REQUESTS else images * ask.weight
+            weight = first if limit.resource == Resource.REQUESTS else images * ask.ticket.price.weight
             return self._judge_rate(ask, limit, weight)
-        share, scope = self._share(limit), _scope(ask.team, limit)
+        share, scope = self._share(limit), _scope(ask.ticket.caller.team, limit)
         if limit.resource == Resource.IMAGES_PER_DAY:
             day, seconds = divmod(self._clock.wall_s(), _DAY_S)
             counted_day, counted = self._days.get(scope, (0, 0))
             used, ends_s = counted if counted_day == int(day) else 0, _DAY_S - seconds
-            wanted, wait_s = images * ask.weight, ends_s
+            wanted, wait_s = images * ask.ticket.price.weight, ends_s
         else:
             used, ends_s = self._in_flight[scope], 0.0
             wanted, wait_s = images, _IN_FLIGHT_WAIT_S
@@ -148,7 +145,7 @@ class LocalShare:
     def _judge_rate(self, ask: Ask, limit: Limit, weight: int) -> _Verdict:
         now_us = int(self._clock.monotonic_s() * 1e6)
         share = self._share(limit)
-        arrival_us = self._arrivals_us.get(_scope(ask.team, limit), 0)
+        arrival_us = self._arrivals_us.get(_scope(ask.ticket.caller.team, limit), 0)
         decision = gcra.decide(arrival_us, now_us, min(weight, share), share)
         state = LimitState(
             resource=limit.resource,
@@ -160,7 +157,7 @@ class LocalShare:
         return _Verdict(state, decision.retry_after_us / 1e6, arrival_us=decision.arrival_us)
 
     def _remember(self, ask: Ask, limit: Limit, verdict: _Verdict, images: int) -> None:
-        scope = _scope(ask.team, limit)
+        scope = _scope(ask.ticket.caller.team, limit)
         if limit.resource in RATES:
             self._arrivals_us[scope] = verdict.arrival_us
         elif limit.resource == Resource.IMAGES_PER_DAY:

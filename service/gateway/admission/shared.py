@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from service.domain.callers import RATES, Resource
+from service.domain.callers import Resource
 from service.domain.errors import (
     IdempotencyMismatch,
     PermissionDenied,
@@ -19,12 +19,17 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
+from service.domain.order import Ticket
 from service.gateway.admission.breaker import Breaker
 from service.gateway.admission.local import LocalShare
+from service.gateway.admission.unheard import give_up, opens_key, wait_on
 from service.ports.admission import Ask, Grant, Lease, OrderBook, Outbox, Settlement
 from service.ports.clock import Clock
 from service.ports.processes import Heartbeats
 from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
+
+REFUSALS = (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch)
+"""Answers of the shared state that refuse an order."""
 
 LEASE_S = 30.0
 """Lifetime of claims and holds without renewal."""
@@ -80,28 +85,18 @@ class SharedState:
             raise
         except StateUnavailable:
             # Without Redis the rest of a budget and earlier uses of a key are unknown.
-            decision = "idempotency" if ask.idempotency else Resource.BUDGET_PER_MONTH
+            decision = "idempotency" if ask.ticket.idempotency else Resource.BUDGET_PER_MONTH
             self._telemetry.record(LimitDecided(decision=decision, degraded=True))
             raise
         if grant.is_under_way or grant.conclusion is not None:
             return grant
         if ask.round == 0:
             self._telemetry.record(LimitDecided(decision="allowed", degraded=grant.degraded))
-        if ask.idempotency is not None:
+        if ask.ticket.idempotency is not None:
             # Also while it only waits for others: it holds its key as long as it lives.
-            self._leases[_record_lease(ask.id)] = Lease(
-                id=ask.id, fence="", team=ask.team, pool=None, idempotency=ask.idempotency
-            )
+            self._leases[_key_lease(ask.ticket)] = Lease(ticket=ask.ticket, fence="")
         if grant.mine and not grant.degraded:
-            self._local.note(ask, grant.mine)
-            self._leases[ask.fence] = Lease(
-                id=ask.id,
-                fence=ask.fence,
-                team=ask.team,
-                pool=ask.pool,
-                indices=grant.mine,
-                scopes=_holding_scopes(ask),
-            )
+            self._leases[ask.fence] = Lease(ticket=ask.ticket, fence=ask.fence, indices=grant.mine)
         return grant
 
     def foretell(self, settlement: Settlement, *, until_s: float) -> None:
@@ -111,11 +106,11 @@ class SharedState:
         """
         left_s = max(0.0, until_s - self._clock.monotonic_s())
         self._outbox.add(settlement, after_s=left_s + LEASE_S)
-        self._foretold.add((settlement.id, settlement.part))
+        self._foretold.add(_part(settlement))
 
     async def finish(self, settlement: Settlement) -> None:
         """Settle a part of an order: now, or later if Redis is away."""
-        is_foretold = (settlement.id, settlement.part) in self._foretold
+        is_foretold = _part(settlement) in self._foretold
         self._end_locally(settlement)
         try:
             is_settled = await self._try("finish", self._book.finish, settlement) is None
@@ -177,22 +172,23 @@ class SharedState:
             return await self._begin_in_turn(ask)
 
     async def _begin_in_turn(self, ask: Ask) -> Grant:
-        if not self._breaker.allows():
-            _check_bookable(ask)
-            return _wait_on(ask) or self._local.begin(ask)
+        if self._breaker.is_open and not self._breaker.allows():
+            if opens_key(ask):
+                raise StateUnavailable("degraded")
+            return wait_on(ask) or self._begin_locally(ask)
         try:
             grant = await self._ask_for_others(ask)
-        except StateUnavailable:
-            if ask.idempotency is not None and ask.round == 0:
+        except StateUnavailable as error:
+            if opens_key(ask):
                 # Give up any grant of Redis whose answer was lost; the key goes with it.
-                self._outbox.add(_give_up(ask))
-            _check_bookable(ask)
-            return _wait_on(ask) or self._begin_unheard(ask)
+                self._outbox.add(give_up(ask))
+                raise StateUnavailable("degraded") from error
+            return wait_on(ask) or self._begin_unheard(ask)
         except asyncio.CancelledError:
             # No settlement of the order will name a grant whose answer was lost; without one, nothing changes.
-            self._outbox.add(_give_up(ask))
+            self._outbox.add(give_up(ask))
             raise
-        except (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch):
+        except REFUSALS:
             self._succeed()
             raise
         self._succeed()
@@ -203,6 +199,8 @@ class SharedState:
     async def _ask_for_others(self, ask: Ask) -> Grant:
         """Ask, and drop images the order has already: those of the local share have another index in Redis."""
         grant = await self._ask_twice(ask)
+        if all(index >= 0 for index in ask.used):
+            return grant
         had = self._local.digests_of(ask.used)
         again = tuple(variant.index for variant in grant.ready if variant.image.digest in had)
         if not again:
@@ -238,19 +236,25 @@ class SharedState:
         makes none has no settlement, so this sends it.
         """
         try:
-            grant = self._local.begin(ask)
+            grant = self._begin_locally(ask)
         except (RateLimited, StateUnavailable):
-            self._outbox.add(_give_up(ask))
+            self._outbox.add(give_up(ask))
             raise
         if ask.n and not grant.mine:
-            self._outbox.add(_give_up(ask))
+            self._outbox.add(give_up(ask))
         return grant
+
+    def _begin_locally(self, ask: Ask) -> Grant:
+        """Admit from the local share; what Redis granted to living orders is still being made."""
+        pool = ask.ticket.pool
+        leases = (lease for lease in self._leases.values() if lease.ticket.pool == pool)
+        return self._local.begin(ask, [index for lease in leases for index in lease.indices])
 
     async def _try(
         self, operation: str, call: Callable[[Argument], Awaitable[None]], argument: Argument
     ) -> StateUnavailable | None:
         """Return the failure, or None on success."""
-        if not self._breaker.allows():
+        if self._breaker.is_open and not self._breaker.allows():
             return StateUnavailable("degraded")
         started_s = self._clock.monotonic_s()
         try:
@@ -268,7 +272,8 @@ class SharedState:
         if self._breaker.is_open:
             self._back_at_s = self._clock.monotonic_s()
             self._is_back.set()
-        self._breaker.succeed()
+        if self._breaker.failures:
+            self._breaker.succeed()
 
     def _fail(self, operation: str, error: StateUnavailable, since_s: float) -> None:
         # A key of the wrong type concerns one team: the server answers.
@@ -277,12 +282,12 @@ class SharedState:
         self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
 
     def _end_locally(self, settlement: Settlement) -> None:
-        self._local.finish(settlement)
-        self._foretold.discard((settlement.id, settlement.part))
+        self._foretold.discard(_part(settlement))
         if settlement.is_last:
-            self._leases.pop(_record_lease(settlement.id), None)
+            self._leases.pop(_key_lease(settlement.ticket), None)
         lease = self._leases.get(settlement.fence)
         if lease is None:
+            self._local.finish(settlement)
             return
         ended = {index for index, _ in settlement.made} | set(settlement.released)
         left = tuple(index for index in lease.indices if index not in ended)
@@ -292,44 +297,9 @@ class SharedState:
             del self._leases[settlement.fence]
 
 
-def _wait_on(ask: Ask) -> Grant | None:
-    """Let an order wait on for images of others: the silence of Redis is no reason to buy them again."""
-    awaited = tuple(index for index in ask.awaiting if index >= 0)
-    return Grant(ready=(), mine=(), awaited=awaited, limits=(), degraded=True) if awaited else None
+def _part(settlement: Settlement) -> tuple[str, str]:
+    return settlement.ticket.id, settlement.part
 
 
-def _give_up(ask: Ask) -> Settlement:
-    return Settlement(
-        id=ask.id,
-        part=f"{ask.round}.unheard",
-        fence=ask.fence,
-        team=ask.team,
-        user=ask.user,
-        model=ask.model,
-        realm=ask.realm,
-        pool=ask.pool,
-        limits=ask.limits,
-        scopes=ask.scopes,
-        weight=ask.weight,
-        estimate_microusd=ask.estimate_microusd,
-        released=(-1,),
-        idempotency=ask.idempotency,
-        # An order that goes on keeps its key.
-        is_last=ask.idempotency is not None and ask.round == 0,
-    )
-
-
-def _check_bookable(ask: Ask) -> None:
-    """Refuse an order with an `Idempotency-Key` while Redis is away; running orders go on."""
-    if ask.idempotency is not None and ask.round == 0:
-        raise StateUnavailable("degraded")
-
-
-def _record_lease(order_id: str) -> str:
-    return f"{order_id} key"
-
-
-def _holding_scopes(ask: Ask) -> tuple[tuple[str, str], ...]:
-    """Return the scopes that hold something for *ask*: those with a limit beyond a rate."""
-    holding = ((limit.scope, limit.key) for limit in ask.limits if limit.resource not in RATES)
-    return tuple(dict.fromkeys(holding))
+def _key_lease(ticket: Ticket) -> str:
+    return f"{ticket.id} key"

@@ -9,16 +9,17 @@ from dataclasses import dataclass
 
 from service.domain import bridge
 from service.domain.callers import check_budgets, check_policies
-from service.domain.catalog import Catalog, Model, pixels_of
+from service.domain.catalog import Catalog, pixels_of
 from service.domain.errors import PriceUnknown
-from service.domain.fingerprint import fingerprint_order, identify_order, keyed_hash
-from service.domain.images import Idempotency, ImageOrder, Realm, SentOrder
+from service.domain.fingerprint import CacheScope, fingerprint_order, identify_order, keyed_hash, scope_pool
+from service.domain.images import Realm
+from service.domain.limits import limits_of
+from service.domain.order import ImageOrder, Origin, Price, SentOrder, Ticket
 from service.domain.pricing import estimate_sent, weigh_image
-from service.ports.admission import Origin
 from service.ports.clock import Clock
 
-PoolName = Callable[[ImageOrder, str], str]
-"""Names the pool of a fingerprint within the order's cache scope."""
+PoolKey = Callable[[str, str, str], str]
+"""Names a pool in the shared state by its team, its scope within the team, and its fingerprint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,41 +30,19 @@ class OrderKeys:
     person: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
-    """The estimate for one image and its weight; *microusd* None is an unknown price."""
-
-    weight: int
-    microusd: int | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    """An accepted order and the names it runs under.
+class Pools:
+    """The cache: *key* names its pools, *scope* is shared by whom unless a policy is narrower."""
 
-    *asked* and *target* are the models of *order* and of *sent*. *pool* None keeps the
-    order out of the cache; *memory* names it among remembered refusals. *safety_identifier*
-    is the keyed hash that stands for its person at the provider.
-    """
-
-    order: ImageOrder
-    sent: SentOrder
-    asked: Model
-    target: Model
-    realm: Realm
-    pool: str | None
-    memory: str
-    origin: Origin
-    price: Price
-    idempotency: Idempotency | None
-    safety_identifier: str
+    key: PoolKey
+    scope: CacheScope
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
     """Decides whether an order may run.
 
-    *pool_name* None switches the cache off; *counts_unpriced* lets callers with a
+    *pools* None switches the cache off; *counts_unpriced* lets callers with a
     budget order models without a known price.
     """
 
@@ -71,11 +50,11 @@ class Acceptance:
     keys: OrderKeys
     realm: Realm
     clock: Clock
-    pool_name: PoolName | None
+    pools: Pools | None
     pass_unknown: bool = False
     counts_unpriced: bool = False
 
-    def accept(self, order: ImageOrder) -> Accepted:
+    def accept(self, order: ImageOrder) -> tuple[SentOrder, Ticket]:
         """Check and translate *order*.
 
         Raises:
@@ -83,49 +62,50 @@ class Acceptance:
             ModelNotAllowed: a policy of the caller does not list the model.
             PriceUnknown: the caller has a budget and the model has no price.
         """
-        sent = bridge.translate(self.catalog, order, self.clock.today(), pass_unknown=self.pass_unknown)
-        asked, target = self.catalog.models[order.asked_model], self.catalog.models[sent.model]
-        price = Price(weigh_image(target, sent.parameters), estimate_sent(target, sent))
-        self._check_policies(order, asked, target, price)
+        caller = order.caller
+        sent = bridge.translate(
+            self.catalog,
+            order,
+            self.clock.today(),
+            pass_unknown=self.pass_unknown,
+            safety_identifier=keyed_hash(self.keys.person, f"{caller.user} {order.safety_identifier or ''}"),
+        )
+        price = Price(weigh_image(sent.target, sent.parameters), estimate_sent(sent))
+        self._check_policies(order, sent, price)
         fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
-        person = f"{order.caller.user} {order.safety_identifier or ''}"
-        return Accepted(
-            order=order,
-            sent=sent,
-            asked=asked,
-            target=target,
+        return sent, Ticket(
+            id=order.id,
+            caller=caller,
+            model=sent.target.name,
             realm=self.realm,
             pool=self._pool(order, fingerprint),
-            memory=f"{order.caller.team} {fingerprint}",
-            origin=_origin(order, fingerprint),
+            limits=limits_of(caller),
             price=price,
+            origin=Origin(
+                asked_model=order.asked.name,
+                operation=order.operation,
+                fingerprint=fingerprint,
+                parents=tuple([entry.digest for entry in order.inputs]),
+                is_brief=not order.cache.keep,
+            ),
             idempotency=identify_order(self.keys.person, order),
-            safety_identifier=keyed_hash(self.keys.person, person),
         )
 
-    def _check_policies(self, order: ImageOrder, asked: Model, target: Model, price: Price) -> None:
+    def _check_policies(self, order: ImageOrder, sent: SentOrder, price: Price) -> None:
         """Check the asked model, number, size and price against the caller's policies."""
         check_policies(
             order.caller,
-            model=order.asked_model,
+            model=order.asked.name,
             n=order.n,
-            pixels=pixels_of(asked, order.parameters.get("size")),
+            pixels=pixels_of(order.asked, order.parameters.get("size")),
             weight=price.weight,
         )
         if price.microusd is None and order.caller.has_budget and not self.counts_unpriced:
-            raise PriceUnknown(target.name)
+            raise PriceUnknown(sent.target.name)
         check_budgets(order.caller, order.n, price.microusd or 0)
 
     def _pool(self, order: ImageOrder, fingerprint: str) -> str | None:
-        may_keep = order.cache.keep and order.caller.may_cache
-        return self.pool_name(order, fingerprint) if self.pool_name is not None and may_keep else None
-
-
-def _origin(order: ImageOrder, fingerprint: str) -> Origin:
-    return Origin(
-        asked_model=order.asked_model,
-        operation=order.operation,
-        fingerprint=fingerprint,
-        parents=tuple(entry.digest for entry in order.inputs),
-        is_brief=not order.cache.keep,
-    )
+        caller = order.caller
+        if self.pools is None or not order.cache.keep or not caller.may_cache:
+            return None
+        return self.pools.key(caller.team, scope_pool(caller, self.pools.scope), fingerprint)

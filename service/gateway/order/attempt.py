@@ -14,7 +14,7 @@ from service.domain.images import CallMade, ImageCall
 from service.domain.retrying import RetryBudget, RetryRule, delay_before_retry_s
 from service.ports.clock import Clock
 from service.ports.provider import Backend
-from service.ports.telemetry import AttemptMade, InFlight, Telemetry
+from service.ports.telemetry import AttemptMade, Telemetry
 
 NOT_SENT = CallFailure(
     kind=FailureKind.NOT_SENT,
@@ -36,7 +36,7 @@ class Exposure:
 
 
 class Attempts:
-    """Makes calls at one backend, with one retry budget for all of them."""
+    """Makes calls at one backend, with one retry budget for all of them; *in_flight* were sent and not answered yet."""
 
     def __init__(
         self,
@@ -53,6 +53,7 @@ class Attempts:
         self._rule = rule
         self._jitter = jitter
         self._budget = RetryBudget()
+        self.in_flight = 0
 
     async def make(
         self, call: ImageCall, *, deadline_s: float, exposure: Exposure | None = None
@@ -78,7 +79,7 @@ class Attempts:
     async def _attempt(
         self, call: ImageCall, exposure: Exposure, *, deadline_s: float, is_retry: bool
     ) -> CallMade | CallFailure:
-        progress = _Progress(exposure, self._clock, self._telemetry)
+        progress = _AttemptProgress(exposure, self._clock, self._count)
         started_s = self._clock.monotonic_s()
         try:
             # A time-out strikes wherever the task waits, perhaps after sending: check first.
@@ -90,10 +91,13 @@ class Attempts:
             result = _timed_out(was_sent=progress.sent_at_s is not None)
         finally:
             if progress.sent_at_s is not None:
-                self._telemetry.record(InFlight(calls=-1))
+                self._count(-1)
         duration_s = self._clock.monotonic_s() - (progress.sent_at_s or started_s)
         self._record(call, result, duration_s, is_retry=is_retry)
         return result
+
+    def _count(self, calls: int) -> None:
+        self.in_flight += calls
 
     def _record(
         self, call: ImageCall, result: CallMade | CallFailure, duration_s: float, *, is_retry: bool
@@ -117,21 +121,21 @@ class Attempts:
         )
 
 
-class _Progress:
+class _AttemptProgress:
     """Implements `ports.provider.CallProgress` for one attempt."""
 
-    def __init__(self, exposure: Exposure, clock: Clock, telemetry: Telemetry) -> None:
+    def __init__(self, exposure: Exposure, clock: Clock, count: Callable[[int], None]) -> None:
         self.sent_at_s: float | None = None
         self.show = exposure.show
         self._exposure = exposure
         self._clock = clock
-        self._telemetry = telemetry
+        self._count = count
 
     def sending(self) -> None:
         """Implement `CallProgress.sending`."""
         self.sent_at_s = self._clock.monotonic_s()
         self._exposure.may_be_billed = True
-        self._telemetry.record(InFlight(calls=1))
+        self._count(1)
 
 
 def _timed_out(*, was_sent: bool) -> CallFailure:

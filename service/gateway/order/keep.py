@@ -4,10 +4,10 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 
-from service.domain.catalog import Model
 from service.domain.errors import Billing, CallFailure, FailureKind, StoreUnavailable
 from service.domain.fanout import share_usage
-from service.domain.images import CallMade, Image, RawImage, SentOrder
+from service.domain.images import CallMade, Image, RawImage
+from service.domain.order import SentOrder
 from service.domain.pricing import estimate_sent, price_usage
 from service.ports.clock import Clock
 from service.ports.imaging import ImageBroken, ImageFinisher
@@ -19,11 +19,15 @@ _HASHED_AT_ONCE_BYTES = 2 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One finished image; *is_stored* False when a full store left only its bytes."""
+    """A finished image; *data* None must be read; *is_stored* False when a full store left only its bytes."""
 
     image: Image
-    data: bytes
-    is_stored: bool
+    data: bytes | None
+    is_stored: bool = True
+
+
+Outcome = Kept | CallFailure
+"""The end of one image: finished, or failed."""
 
 
 class Keeper:
@@ -34,11 +38,11 @@ class Keeper:
         self._store = store
         self._clock = clock
 
-    async def keep(self, made: CallMade, sent: SentOrder, model: Model) -> list[Kept | CallFailure]:
+    async def keep(self, made: CallMade, sent: SentOrder) -> list[Outcome]:
         """Finish and store the images of one call, in its order."""
         shares = share_usage(made.usage, len(made.images)) if made.usage else [None] * len(made.images)
         return [
-            await self._keep_one(raw, sent, model, usage=share, made=made)
+            await self._keep_one(raw, sent, usage=share, made=made)
             for raw, share in zip(made.images, shares, strict=True)
         ]
 
@@ -46,11 +50,10 @@ class Keeper:
         self,
         raw: RawImage,
         sent: SentOrder,
-        model: Model,
         *,
         usage: dict[str, object] | None,
         made: CallMade,
-    ) -> Kept | CallFailure:
+    ) -> Outcome:
         try:
             finished = await self._finisher.finish(raw.data, sent.finish)
         except ImageBroken:
@@ -59,10 +62,10 @@ class Keeper:
                 billing=Billing.UNKNOWN,
                 message="The image provider returned something that is not an acceptable finished.",
             )
-        cost = price_usage(model, usage) if usage else None
+        cost = price_usage(sent.target, usage) if usage else None
         if cost is None:
             # The reserved amount, unless the size was still unknown then.
-            cost = estimate_sent(model, sent, painted=f"{finished.width}x{finished.height}")
+            cost = estimate_sent(sent, painted=f"{finished.width}x{finished.height}")
         image = Image(
             digest=await _digest(finished.data),
             format=finished.format,

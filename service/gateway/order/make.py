@@ -1,4 +1,4 @@
-"""Fan out the calls of an order, concurrent but bounded, and settle each by itself.
+"""Make one call of an order, keep its images and settle it; calls are concurrent but bounded.
 
 A failed call is a value and never cancels its siblings, which are being paid for.
 Each call's images are published as soon as they are stored, so that a process
@@ -6,63 +6,36 @@ that dies in the middle of an order loses only its calls in flight.
 """
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import InitVar, dataclass, field, replace
 
-from service.domain.catalog import Model
 from service.domain.errors import Billing, CallFailure, FailureKind
-from service.domain.images import (
-    CallFailed,
-    CallMade,
-    Delivery,
-    Image,
-    ImageCall,
-    ImageOrder,
-    ImageReady,
-    PartialReady,
-    Realm,
-    SentOrder,
-    Source,
-)
+from service.domain.fanout import split_order
+from service.domain.images import CallMade, Image, ImageCall
+from service.domain.order import ImageOrder, SentOrder
 from service.gateway.admission.shared import SharedState
 from service.gateway.order.attempt import NOT_SENT, Attempts, Exposure, Show
-from service.gateway.order.keep import Keeper, Kept
-from service.gateway.order.runner import RunningOrder
-from service.gateway.order.waiting import Flights, Landing
-from service.ports.admission import Ask, Origin, Settlement
+from service.gateway.order.keep import Keeper, Kept, Outcome
+from service.ports.admission import Ask, Grant, Settlement
 from service.ports.clock import Clock
 from service.ports.telemetry import CostSettled, Telemetry
 
 
 @dataclass(frozen=True, slots=True)
-class Seats:
+class Batch:
     """The part of an order that one call makes: places in the answer and indices in the pool, pairwise."""
 
     places: tuple[int, ...]
     indices: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """An admitted order as its calls need it. *ask* obtained the indices."""
-
-    order: ImageOrder
-    sent: SentOrder
-    model: Model
-    ask: Ask
-    origin: Origin
-    realm: Realm
-    safety_identifier: str
-
-
 @dataclass(slots=True, kw_only=True)
-class Dispatcher:
+class Maker:
     """Makes the calls of orders at one backend, at most *max_calls* at a time."""
 
     attempts: Attempts
     keeper: Keeper
     state: SharedState
-    flights: Flights
     telemetry: Telemetry
     clock: Clock
     max_calls: InitVar[int]
@@ -71,160 +44,146 @@ class Dispatcher:
     def __post_init__(self, max_calls: int) -> None:
         self._slots = asyncio.Semaphore(max_calls)
 
-    async def make(self, job: Job, seats: Seats, running: RunningOrder) -> list[CallFailure]:
-        """Make one call of *job* for *seats*, settle it and report it; returns its failures."""
-        exposure = Exposure(show=self._show(seats.places[0], running))
-        if seats.indices[0] < 0:
-            killed = self._settlement(job, seats, [_CUT_OFF] * len(seats.places))
-            self.state.foretell(killed, until_s=job.order.deadline_s)
+    async def make(
+        self, order: ImageOrder, sent: SentOrder, ask: Ask, batch: Batch, show: Show
+    ) -> list[Outcome]:
+        """Make the call of *batch* and settle it; returns the outcome for each of its places.
+
+        *show* takes the stages of its image. *ask* obtained the indices.
+        """
+        n = len(batch.places)
+        exposure = Exposure(show=show)
+        if batch.indices[0] < 0:
+            killed = _settle(ask, batch, [_CUT_OFF] * n)
+            self.state.foretell(killed, until_s=order.deadline_s)
         try:
-            result = await self._call(job, seats, exposure)
-            if isinstance(result, CallFailure):
-                kept: list[Kept | CallFailure] = [result] * len(seats.places)
-            else:
-                kept = await self._keep(job, result, len(seats.places))
-            settlement = self._settlement(job, seats, kept)
+            made = await self._call(order, sent, batch, exposure)
+            outcomes = await self._keep(made, sent, n)
+            settlement = _settle(ask, batch, outcomes)
         except BaseException:
             # The drain time is over, or there is a bug: either way no claim may remain.
             cut_off = _CUT_OFF if exposure.may_be_billed else NOT_SENT
-            self.state.finish_later(self._settlement(job, seats, [cut_off] * len(seats.places)))
+            self.state.finish_later(_settle(ask, batch, [cut_off] * n))
             raise
         await self.state.finish(settlement)
-        return self._tell(job, seats, kept, running)
-
-    async def give_back(self, job: Job, seats: Seats, running: RunningOrder, failure: CallFailure) -> None:
-        """Return *seats* unused, because of *failure*, before anything was sent."""
-        kept: list[Kept | CallFailure] = [failure] * len(seats.places)
-        await self.state.finish(self._settlement(job, seats, kept))
-        self._tell(job, seats, kept, running)
-
-    def give_up(self, job: Job, seats: Seats) -> None:
-        """Return *seats* unused without waiting: for an order that is cut short before dispatch."""
-        self.state.finish_later(self._settlement(job, seats, [NOT_SENT] * len(seats.places)))
-
-    def _show(self, place: int, running: RunningOrder) -> Show:
-        def show(number: int, data: bytes, resolved: Mapping[str, str]) -> None:
-            shown_at_s = self.clock.wall_s()
-            running.emit(
-                PartialReady(
-                    position=place, number=number, data=data, shown_at_s=shown_at_s, resolved=resolved
-                )
+        for _, image in settlement.made:
+            self.telemetry.record(
+                CostSettled(model=ask.ticket.model, realm=ask.ticket.realm, microusd=image.cost_microusd)
             )
+        return outcomes
 
-        return show
-
-    async def _call(self, job: Job, seats: Seats, exposure: Exposure) -> CallMade | CallFailure:
-        call = ImageCall(
-            model=job.sent.model,
-            prompt=job.sent.prompt_for(seats.indices[0]),
-            n=len(seats.places),
-            parameters=job.sent.parameters,
-            safety_identifier=job.safety_identifier,
-            operation=job.sent.operation,
-            inputs=job.sent.inputs,
-            # A stream does not say which of several images a stage belongs to.
-            partial_images=job.order.partial_images if len(seats.places) == 1 else 0,
-        )
+    async def give_back(self, ask: Ask, batches: Sequence[Batch]) -> None:
+        """Return *batches* unused, before anything was sent."""
+        left = list(batches)
         try:
-            async with self.clock.timeout_at(job.order.deadline_s):
-                await self._slots.acquire()
-        except TimeoutError:
+            while left:
+                await self.state.finish(_settle_unsent(ask, left.pop(0)))
+        except BaseException:
+            # The one under way settles by itself; only this frame knows that nothing of the others was sent.
+            self.give_up(ask, left)
+            raise
+
+    def give_up(self, ask: Ask, batches: Iterable[Batch]) -> None:
+        """Return *batches* unused without waiting: for an order that is cut short before dispatch."""
+        for batch in batches:
+            self.state.finish_later(_settle_unsent(ask, batch))
+
+    def give_up_surplus(self, ask: Ask, grant: Grant, n: int) -> Grant:
+        """Return *grant* without indices that *ask* no longer needs, which go back; *n* is the order's.
+
+        A repeated ask may resume images for which its lost first answer had claimed indices.
+        """
+        most = max(0, ask.n - len(grant.ready))
+        surplus = grant.mine[most:]
+        if not surplus:
+            return grant
+        # They have no place in the answer.
+        self.give_up(ask, [Batch(tuple(range(n, n + len(surplus))), surplus)])
+        return replace(grant, mine=grant.mine[:most])
+
+    async def _call(
+        self, order: ImageOrder, sent: SentOrder, batch: Batch, exposure: Exposure
+    ) -> CallMade | CallFailure:
+        call = ImageCall(
+            model=sent.target.name,
+            prompt=sent.prompt_for(batch.indices[0]),
+            n=len(batch.places),
+            parameters=sent.parameters,
+            safety_identifier=sent.safety_identifier,
+            operation=sent.operation,
+            inputs=sent.inputs,
+            # A stream does not say which of several images a stage belongs to.
+            partial_images=order.partial_images if len(batch.places) == 1 else 0,
+        )
+        if not await self._get_slot(order.deadline_s):
             return NOT_SENT
         try:
-            return await self.attempts.make(call, deadline_s=job.order.deadline_s, exposure=exposure)
+            return await self.attempts.make(call, deadline_s=order.deadline_s, exposure=exposure)
         finally:
             self._slots.release()
 
-    async def _keep(self, job: Job, made: CallMade, n: int) -> list[Kept | CallFailure]:
-        kept = await self.keeper.keep(made, job.sent, job.model)
+    async def _get_slot(self, deadline_s: float) -> bool:
+        """Wait for one of the slots of calls; returns False after the deadline."""
+        if not self._slots.locked():
+            return await self._slots.acquire()
+        try:
+            async with self.clock.timeout_at(deadline_s):
+                return await self._slots.acquire()
+        except TimeoutError:
+            return False
+
+    async def _keep(self, made: CallMade | CallFailure, sent: SentOrder, n: int) -> list[Outcome]:
+        if isinstance(made, CallFailure):
+            return [made] * n
+        kept = await self.keeper.keep(made, sent)
         return kept[:n] + [_TOO_FEW] * (n - len(kept))
 
-    def _settlement(self, job: Job, seats: Seats, kept: list[Kept | CallFailure]) -> Settlement:
-        """Return the outcome of each seat; an image that is not stored is not published."""
-        published: list[tuple[int | None, Image]] = []
-        unstored: list[str] = []
-        released: list[int] = []
-        refunded = unknown = 0
-        for index, entry in zip(seats.indices, kept, strict=True):
-            if isinstance(entry, Kept) and entry.is_stored and job.ask.pool:
-                # Indices of a local share mean nothing in Redis: any free one will do.
-                published.append((index, entry.image))
-            elif isinstance(entry, Kept):
-                published.append((None, entry.image))
-                released.append(index)
-                if not entry.is_stored:
-                    unstored.append(entry.image.digest)
-            else:
-                released.append(index)
-                refunded += entry.billing is Billing.NOT_BILLED
-                unknown += entry.billing is Billing.UNKNOWN
-        return Settlement(
-            id=job.ask.id,
-            part=f"{job.ask.round}.{seats.places[0]}",
-            fence=job.ask.fence,
-            team=job.ask.team,
-            user=job.ask.user,
-            model=job.sent.model,
-            realm=job.realm,
-            pool=job.ask.pool,
-            limits=job.ask.limits,
-            made=tuple(published),
-            released=tuple(released),
-            refunded=refunded,
-            unknown=unknown,
-            scopes=job.ask.scopes,
-            weight=job.ask.weight,
-            estimate_microusd=job.ask.estimate_microusd,
-            origin=job.origin,
-            unstored=tuple(unstored),
-            idempotency=job.ask.idempotency,
-        )
 
-    def _tell(
-        self, job: Job, seats: Seats, kept: list[Kept | CallFailure], running: RunningOrder
-    ) -> list[CallFailure]:
-        """Report to the order's reader and to waiters for the same images; returns the failures."""
-        failures: list[CallFailure] = []
-        for place, index, entry in zip(seats.places, seats.indices, kept, strict=True):
-            if isinstance(entry, Kept):
-                landing = Landing(image=entry.image, data=entry.data, is_stored=entry.is_stored)
-                self.telemetry.record(
-                    CostSettled(model=job.sent.model, realm=job.realm, microusd=entry.image.cost_microusd)
-                )
-            else:
-                # Only failures that any order would meet are shared; after others, waiters try for themselves.
-                landing = Landing(failure=entry if entry.is_callers_own else None)
-            delivered = _by_delivery(entry, job.order.delivery)
-            if isinstance(delivered, CallFailure):
-                failures.append(delivered)
-                running.emit(CallFailed(positions=(place,), failure=delivered))
-            else:
-                running.emit(
-                    ImageReady(position=place, image=delivered.image, source=Source.MADE, data=delivered.data)
-                )
-            if job.ask.pool and landing.image is None and landing.failure is None:
-                self.flights.wake(job.ask.pool, index)
-            elif job.ask.pool:
-                self.flights.land(job.ask.pool, index, landing)
-        return failures
+def split_batch(batch: Batch, most: int) -> list[Batch]:
+    """Split *batch* into one for each call, of at most *most* images."""
+    groups = zip(split_order(batch.places, most), split_order(batch.indices, most), strict=True)
+    return [Batch(places, indices) for places, indices in groups]
 
 
-def _by_delivery(entry: Kept | CallFailure, delivery: Delivery) -> Kept | CallFailure:
-    """Return *entry* for a caller who wants it by *delivery*: without a stored image there is no link."""
-    if isinstance(entry, Kept) and not entry.is_stored and delivery is Delivery.URL:
-        return _NOT_KEPT
-    return entry
+def _settle_unsent(ask: Ask, batch: Batch) -> Settlement:
+    return _settle(ask, batch, [NOT_SENT] * len(batch.places))
+
+
+def _settle(ask: Ask, batch: Batch, outcomes: list[Outcome]) -> Settlement:
+    """Return the settlement of each outcome; an image that is not stored is not published."""
+    made: list[tuple[int | None, Image]] = []
+    unstored: list[str] = []
+    released: list[int] = []
+    refunded = unknown = 0
+    for index, outcome in zip(batch.indices, outcomes, strict=True):
+        if isinstance(outcome, Kept) and outcome.is_stored and ask.ticket.pool:
+            # Indices of a local share mean nothing in Redis: any free one will do.
+            made.append((index, outcome.image))
+        elif isinstance(outcome, Kept):
+            made.append((None, outcome.image))
+            released.append(index)
+            if not outcome.is_stored:
+                unstored.append(outcome.image.digest)
+        else:
+            released.append(index)
+            refunded += outcome.billing is Billing.NOT_BILLED
+            unknown += outcome.billing is Billing.UNKNOWN
+    return Settlement(
+        ticket=ask.ticket,
+        part=f"{ask.round}.{batch.places[0]}",
+        fence=ask.fence,
+        made=tuple(made),
+        released=tuple(released),
+        refunded=refunded,
+        unknown=unknown,
+        unstored=tuple(unstored),
+    )
 
 
 _TOO_FEW = CallFailure(
     kind=FailureKind.BROKEN,
     billing=Billing.UNKNOWN,
     message="The image provider returned fewer images than asked.",
-)
-_NOT_KEPT = CallFailure(
-    kind=FailureKind.NOT_KEPT,
-    billing=Billing.BILLED,
-    message="The image was made, but the store failed, so there is no link to it.",
 )
 _CUT_OFF = CallFailure(
     kind=FailureKind.TIMED_OUT,

@@ -1,48 +1,47 @@
 """Find a reason not to pay for an order: checked once it has its indices, before any call is sent.
 
-Failure behaviour: a store that cannot take an image is an obstacle to links, not to
+Failure behaviour: a store that cannot take an image stops links, not
 bytes; the operator chooses the outcome when the moderator itself fails.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from service.domain.errors import GatewayError, StoreUnavailable
+from service.domain.errors import CallFailure, StoreUnavailable
 from service.domain.images import Delivery
-from service.gateway.order.progress import Progress
-from service.gateway.order.refusals import Refusals
+from service.domain.order import ImageOrder, SentOrder, Ticket
+from service.gateway.order.refusals import RefusedOrders
 from service.ports.provider import Moderator
 from service.ports.store import ImageStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Obstacles:
-    """Obstacles between an order and its calls; without a *moderator* every prompt passes."""
+class Preflight:
+    """Checks orders before their calls; without a *moderator* every prompt passes."""
 
     store: ImageStore
-    refusals: Refusals
+    refusals: RefusedOrders
     moderator: Moderator | None = None
 
-    async def find(self, progress: Progress) -> GatewayError | None:
-        """Return the reason not to make the calls, or None."""
-        order = progress.order
-        if progress.error is not None:
-            return progress.error
-        if progress.running.is_abandoned:
-            return GatewayError("The caller went away.")
+    async def check(
+        self, order: ImageOrder, sent: SentOrder, ticket: Ticket, *, is_judged: bool
+    ) -> StoreUnavailable | CallFailure | None:
+        """Return the reason not to make the calls, or None; *is_judged*: the moderator has passed the prompt."""
         if order.delivery is Delivery.URL and not await self.store.is_writable():
             return StoreUnavailable()
-        refusal = self.refusals.find(progress.accepted.memory) if order.cache.reuse else None
-        if refusal is not None:
-            return progress.failed([refusal])
-        if self.moderator is not None and order.prompt and not progress.is_dispatched:
-            refusal = await self.moderator.judge(progress.accepted.sent.prompt, deadline_s=order.deadline_s)
+        refusal = self.refusals.find(_name_of(ticket)) if order.cache.reuse else None
+        if refusal is None and self.moderator is not None and order.prompt and not is_judged:
+            refusal = await self.moderator.judge(sent.prompt, deadline_s=order.deadline_s)
             if refusal is not None:
-                self.refusals.note(progress.accepted.memory, refusal)
-                return progress.failed([refusal])
-        return None
+                self.refusals.note(_name_of(ticket), refusal)
+        return refusal
 
-    def remember(self, progress: Progress) -> None:
-        """Remember that an order was refused as a whole: one refusal of several predicts nothing."""
-        if progress.filled == 0:
-            for failure in progress.failures:
-                self.refusals.note(progress.accepted.memory, failure)
+    def remember(self, ticket: Ticket, failures: Iterable[CallFailure]) -> None:
+        """Remember that an order was refused as a whole; one refusal of several images predicts nothing."""
+        for failure in failures:
+            self.refusals.note(_name_of(ticket), failure)
+
+
+def _name_of(ticket: Ticket) -> str:
+    """Name equal orders of one team."""
+    return f"{ticket.caller.team} {ticket.origin.fingerprint}"

@@ -1,65 +1,52 @@
-"""Hold the results of an order so far, and derive its next ask, an empty settlement and its failures.
+"""Hold the progress of one order: what it has, what it asks next, and what its reader hears.
 
-Changed by the order's task and by its calls, all on one event loop; nothing in this module
-waits, so no operation can stop half-way.
+Owned by `run.py`, which alone changes it. Nothing here waits, so no change can stop half-way.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from service.domain import bridge
+from service.domain.bridge import in_words_of
 from service.domain.errors import CallFailure, GatewayError, OrderFailed
-from service.domain.images import Image, ImageOrder, ImageReady, Source
-from service.domain.limits import limits_of
+from service.domain.images import Image, Source
+from service.domain.order import ImageOrder, SentOrder, Ticket
+from service.domain.progress import CallFailed, ImageReady, PartialReady
 from service.gateway.admission.shared import LEASE_S
-from service.gateway.order.accept import Accepted
+from service.gateway.order.keep import Outcome
 from service.gateway.order.runner import RunningOrder
-from service.ports.admission import Ask, Settlement
+from service.ports.admission import Ask
 
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """The results of an order so far. *used* are pool indices that must not be given to it again."""
+    """The progress of one order. *stop* is the reason to ask for no more; calls under way still end.
 
-    accepted: Accepted
+    *used* are pool indices that must not be given to it again, *awaiting* those that other orders
+    make for it, *sources* those of the places filled so far.
+    """
+
+    order: ImageOrder
+    sent: SentOrder
+    ticket: Ticket
     running: RunningOrder
     round: int = 0
     used: list[int] = field(default_factory=list)
     awaiting: tuple[int, ...] = ()
     waits_since_s: float = 0.0
-    filled: int = 0
+    sources: list[Source] = field(default_factory=list)
     failures: list[CallFailure] = field(default_factory=list)
-    error: GatewayError | None = None
+    stop: GatewayError | None = None
     is_dispatched: bool = False
     is_begun: bool = False
-    is_concluded: bool = False
-
-    @property
-    def order(self) -> ImageOrder:
-        """The order in the words of its caller."""
-        return self.accepted.order
 
     def next_ask(self, n: int, now_s: float) -> Ask:
         """Return the next ask, for *n* images; *now_s* is an instant of the monotonic clock."""
-        accepted, order, cache = self.accepted, self.order, self.order.cache
         ask = Ask(
-            id=order.id,
+            ticket=self.ticket,
             round=self.round,
-            team=order.caller.team,
-            user=order.caller.user,
-            model=accepted.sent.model,
-            realm=accepted.realm,
-            pool=accepted.pool,
+            fence=f"{self.ticket.id}.{self.round}",
             n=n,
-            limits=limits_of(order.caller),
-            scopes=tuple((scope.name, scope.key) for scope in order.caller.scopes),
-            key_id=order.caller.key_id,
-            weight=accepted.price.weight,
-            estimate_microusd=accepted.price.microusd,
-            idempotency=accepted.idempotency,
-            max_age_s=cache.max_age_s,
-            fresh=not cache.reuse,
-            only_ready=cache.only_if_cached,
+            cache=self.order.cache,
             used=tuple(self.used),
             # Once a lease has passed without an answer, the maker may be as dead as Redis.
             awaiting=self.awaiting if now_s - self.waits_since_s < LEASE_S else (),
@@ -67,31 +54,36 @@ class Progress:
         self.round += 1
         return ask
 
-    def deliver(
+    def fill(
         self, place: int, image: Image, source: Source, data: bytes | None, *, age_s: float = 0.0
     ) -> None:
         """Fill *place* of the answer."""
-        self.filled += 1
+        self.sources.append(source)
         self.running.emit(ImageReady(position=place, image=image, source=source, data=data, age_s=age_s))
 
-    def nothing_made(self, part: str) -> Settlement:
-        """Return a settlement without images; callers add the rest."""
-        caller = self.order.caller
-        return Settlement(
-            id=self.order.id,
-            part=part,
-            fence="",
-            team=caller.team,
-            user=caller.user,
-            model=self.accepted.sent.model,
-            realm=self.accepted.realm,
-            pool=self.accepted.pool,
-            limits=(),
-        )
+    def fill_shared(self, places: tuple[int, ...], shared: Mapping[int, Outcome]) -> tuple[int, ...]:
+        """Fill places with what other orders made, by index; returns the places still empty."""
+        for place, (index, outcome) in zip(places, shared.items(), strict=False):
+            self.used.append(index)
+            if isinstance(outcome, CallFailure):
+                self.fail(place, outcome)
+            else:
+                self.fill(place, outcome.image, Source.COALESCED, outcome.data)
+        return places[len(shared) :]
+
+    def fail(self, place: int, failure: CallFailure) -> None:
+        """Leave *place* of the answer empty, as its call failed."""
+        self.failures.append(failure)
+        self.running.emit(CallFailed(positions=(place,), failure=failure))
+
+    def show(self, place: int, number: int, data: bytes, resolved: Mapping[str, str], at_s: float) -> None:
+        """Show stage *number* of the image for *place*, as the backend showed it at *at_s*."""
+        stage = PartialReady(position=place, number=number, data=data, shown_at_s=at_s, resolved=resolved)
+        self.running.emit(stage)
 
     def failed(self, failures: Iterable[CallFailure]) -> OrderFailed:
         """Return *failures* as the order's error, in the words of the asked model."""
-        asked = self.accepted.asked
+        asked = self.order.asked
         return OrderFailed(
-            tuple(bridge.in_words_of(asked, failure) for failure in failures), kept=self.filled
+            tuple([in_words_of(asked, failure) for failure in failures]), kept=len(self.sources)
         )

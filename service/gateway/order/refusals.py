@@ -1,4 +1,4 @@
-"""Remember refusals for a while, so that a storm of retries costs nothing.
+"""Remember refused orders for a while, so that a storm of retries costs nothing.
 
 By team and fingerprint: a refused prompt must not tell one team about another's. In this
 process only; classifiers change and sampling is not exact, so refusals are forgotten soon.
@@ -13,14 +13,14 @@ REMEMBER_S = 300.0
 MOST = 10_000
 
 
-class Refusals:
-    """The refusals of a process, bounded in number and time."""
+class RefusedOrders:
+    """The refusals that a process remembers, bounded in number and time."""
 
     def __init__(self, clock: Clock) -> None:
         self._refusals: TTLCache[str, CallFailure] = TTLCache(MOST, REMEMBER_S, timer=clock.monotonic_s)
 
     def find(self, name: str) -> CallFailure | None:
-        """Return the recent refusal of an equal order."""
+        """Return the recent refusal of the orders *name*."""
         return self._refusals.get(name)
 
     def note(self, name: str, failure: CallFailure) -> None:

@@ -1,62 +1,66 @@
-"""Take an order to its images by the shortest and cheapest way.
+"""Carry an order from its admission to its end: the one owner of its progress.
 
-Ready variants first, then images that other orders are making, and calls only for the rest.
-The whole path of one order is `_work` → `_fill`; each way to an image has a module of
-its own: `hits.py`, `dispatch.py`, `coalescing.py`.
+The order takes ready variants first, then images that other orders are making, and makes calls only for the
+rest; it asks again while places are empty. Steps (`cached.py`, `preflight.py`, `make.py`, `share.py`,
+`idempotency.py`) take what they need and return what they found. Only this module fills places, reports them
+to the reader, and records why an order ends.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from service.domain.errors import (
+    Billing,
+    CallFailure,
     DeadlineExceeded,
+    FailureKind,
     GatewayError,
-    IdempotencyMismatch,
+    ImageGone,
     NotCached,
-    PermissionDenied,
-    RateLimited,
+    OrderFailed,
+    OrderUnderWay,
     StateUnavailable,
-    Unauthenticated,
+    StoreUnavailable,
 )
-from service.domain.fanout import split_order
-from service.domain.images import Admitted, ImageOrder, SentOrder, Source
-from service.gateway.admission.shared import SharedState
+from service.domain.images import Delivery, Source
+from service.domain.order import ImageOrder, SentOrder, Ticket
+from service.domain.progress import Admitted, CallFailed
+from service.gateway.admission.shared import REFUSALS, SharedState
 from service.gateway.order.accept import Acceptance
 from service.gateway.order.attempt import NOT_SENT
-from service.gateway.order.cached import Hits
-from service.gateway.order.idempotency import Idempotence
-from service.gateway.order.make import Dispatcher, Job, Seats
-from service.gateway.order.preflight import Obstacles
+from service.gateway.order.cached import Cached
+from service.gateway.order.idempotency import Replay, conclude_failed, conclude_made, last_settlement
+from service.gateway.order.keep import Kept
+from service.gateway.order.make import Batch, Maker, split_batch
+from service.gateway.order.preflight import Preflight
 from service.gateway.order.progress import Progress
 from service.gateway.order.runner import OrderRunner, RunningOrder
-from service.gateway.order.share import Coalescing
-from service.ports.admission import Ask, Grant
+from service.gateway.order.share import Share
+from service.ports.admission import Ask, Conclusion, Grant, Variant
 from service.ports.clock import Clock
-from service.ports.telemetry import ImageDelivered, Telemetry
-
-_REFUSALS = (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch, StateUnavailable)
-"""Refusals of the shared state."""
+from service.ports.telemetry import ImagesDelivered, Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Generate:
+class Orders:
     """The use case behind the image routes."""
 
     acceptance: Acceptance
     runner: OrderRunner
     state: SharedState
-    idempotence: Idempotence
-    hits: Hits
-    obstacles: Obstacles
-    dispatcher: Dispatcher
-    coalescing: Coalescing
+    replay: Replay
+    cached: Cached
+    preflight: Preflight
+    maker: Maker
+    share: Share
     clock: Clock
     telemetry: Telemetry
 
     def start(
         self, order: ImageOrder, when_done: Callable[[], None] = lambda: None
-    ) -> tuple[RunningOrder, SentOrder]:
+    ) -> tuple[RunningOrder, SentOrder, Ticket]:
         """Check, translate and start *order*; *when_done* is called when its inputs may be removed.
 
         Raises:
@@ -65,45 +69,90 @@ class Generate:
             PriceUnknown: the caller has a budget and the model has no price.
             Draining: the process is shutting down.
         """
-        accepted = self.acceptance.accept(order)
+        sent, ticket = self.acceptance.accept(order)
 
         async def work(running: RunningOrder) -> None:
+            progress = Progress(order=order, sent=sent, ticket=ticket, running=running)
             try:
-                await self.idempotence.conclude(Progress(accepted=accepted, running=running), self._work)
+                await (self._carry_out(progress) if ticket.idempotency is None else self._conclude(progress))
             finally:
                 when_done()
 
-        return self.runner.start(order.id, work), accepted.sent
+        return self.runner.start(order.id, work), sent, ticket
 
-    async def _work(self, progress: Progress) -> None:
-        places = tuple(range(progress.order.n))
-        async with asyncio.TaskGroup() as calls:
-            await self._fill(progress, places, calls)
-        if progress.error is not None:
-            raise progress.error
+    async def _conclude(self, progress: Progress) -> None:
+        """Carry out an order and conclude its key: the answer is final, or another order may take the key up again."""
+        conclusion: Conclusion | None = None
+        try:
+            await self._carry_out(progress)
+            conclusion = conclude_made(progress.order.n, progress.running.delivered)
+        except OrderFailed as error:
+            conclusion = conclude_failed(error)
+            raise
+        except asyncio.CancelledError:
+            if progress.is_begun:
+                progress.is_begun = False
+                self.state.finish_later(last_settlement(progress.ticket, None))
+            raise
+        finally:
+            if progress.is_begun:
+                await self.state.finish(last_settlement(progress.ticket, conclusion))
+
+    async def _carry_out(self, progress: Progress) -> None:
+        try:
+            async with asyncio.TaskGroup() as calls:
+                await self._fill_places(progress, calls)
+        finally:
+            if progress.is_begun and progress.sources:
+                sources = Counter(source.value for source in progress.sources)
+                self.telemetry.record(ImagesDelivered(asked_model=progress.order.asked.name, sources=sources))
+        if progress.stop is not None:
+            raise progress.stop
         if progress.failures:
-            self.obstacles.remember(progress)
+            if not progress.sources:
+                self.preflight.remember(progress.ticket, progress.failures)
             raise progress.failed(progress.failures)
 
-    async def _fill(self, progress: Progress, places: tuple[int, ...], calls: asyncio.TaskGroup) -> None:
-        """Fill *places*: ask, take ready variants, make calls, wait for the rest, ask again."""
+    async def _fill_places(self, progress: Progress, calls: asyncio.TaskGroup) -> None:
+        """Fill all places: ask, take ready variants, make calls, wait for the rest, ask again."""
+        places = tuple(range(progress.order.n))
         while places and self._may_go_on(progress):
             begun = await self._begin(progress, len(places))
             if begun is None:
-                self.coalescing.send_another(progress)
+                # This order was woken to ask for others, too: another one asks in its stead.
+                self.share.have_asked(progress.ticket.pool, progress.awaiting)
                 return
             ask, grant = begun
             places = await self._take_ready(progress, ask, grant, places)
             made_here, places = places[: len(grant.mine)], places[len(grant.mine) :]
-            await self._dispatch(progress, ask, grant, made_here, calls)
+            if made_here:
+                await self._dispatch(progress, ask, Batch(made_here, grant.mine[: len(made_here)]), calls)
             if not grant.degraded:
                 # Redis has just confirmed that the makers live.
                 progress.waits_since_s = self.clock.monotonic_s()
             if places and grant.awaited:
-                places = await self.coalescing.wait(progress, places, grant.awaited)
+                # Not in a coroutine of its own: thousands may wait at once, and each frame is memory.
+                pool, progress.awaiting = progress.ticket.pool or "", grant.awaited
+                shared = await self.share.wait(progress.order, pool, grant.awaited)
+                if shared is None:
+                    progress.stop = OrderFailed((NOT_SENT,), kept=len(progress.sources))
+                else:
+                    places = progress.fill_shared(places, shared)
             elif places and not grant.ready and not grant.mine:
                 # Nothing granted and nothing under way: the order may not fill the cache, or the pool is inconsistent.
-                progress.error = progress.error or _nothing_granted(progress)
+                progress.stop = progress.stop or _nothing_granted(progress)
+
+    def _may_go_on(self, progress: Progress) -> bool:
+        """Tell if the order may ask again for its empty places; the first time, always."""
+        if progress.round == 0:
+            return True
+        if progress.order.cache.only_if_cached:
+            progress.stop = progress.stop or _nothing_granted(progress)
+        elif progress.order.deadline_s <= self.clock.monotonic_s():
+            progress.stop = progress.stop or DeadlineExceeded(
+                dispatched=progress.is_dispatched, kept=len(progress.sources)
+            )
+        return progress.stop is None and not progress.running.is_abandoned
 
     async def _begin(self, progress: Progress, n: int) -> tuple[Ask, Grant] | None:
         """Ask the shared state for *n* images; None when the order ends here, refused or answered."""
@@ -111,113 +160,136 @@ class Generate:
             ask = progress.next_ask(n, self.clock.monotonic_s())
             try:
                 grant = await self.state.begin(ask)
-            except _REFUSALS as refusal:
-                progress.error = refusal
+            except (*REFUSALS, StateUnavailable) as refusal:
+                progress.stop = refusal
                 return None
             if grant.conclusion is None and not grant.is_under_way:
                 break
-            if not await self.idempotence.answer(progress, grant):
+            if not await self._may_ask_for_key(progress, grant.conclusion):
                 return None
         progress.is_begun = True
-        grant = self._give_back_surplus(progress, ask, grant)
+        grant = self.maker.give_up_surplus(ask, grant, progress.order.n)
         if ask.round == 0:
             pending = n - len(grant.ready)
             progress.running.emit(Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending))
         return ask, grant
 
-    def _give_back_surplus(self, progress: Progress, ask: Ask, grant: Grant) -> Grant:
-        """Release the indices that *ask* no longer needs.
+    async def _may_ask_for_key(self, progress: Progress, conclusion: Conclusion | None) -> bool:
+        """Answer from the *conclusion* of the key; returns True to ask again, after waiting for a twin."""
+        if progress.is_begun:
+            # Another order took the key over while this process seemed dead: the new owner answers.
+            progress.stop = OrderUnderWay()
+        elif conclusion is not None:
+            await self._repeat(progress, conclusion)
+        elif await self.replay.wait_for_twin(progress.order.deadline_s):
+            progress.round = 0
+            return not progress.running.is_abandoned
+        else:
+            progress.stop = OrderUnderWay()
+        return False
 
-        A repeated ask may resume images for which its lost first answer had claimed indices.
-        """
-        most = max(0, ask.n - len(grant.ready))
-        surplus = grant.mine[most:]
-        if not surplus:
-            return grant
-        nowhere = tuple(range(progress.order.n, progress.order.n + len(surplus)))
-        self.dispatcher.give_up(_job(progress, ask), Seats(nowhere, surplus))
-        return replace(grant, mine=grant.mine[:most])
+    async def _repeat(self, progress: Progress, conclusion: Conclusion) -> None:
+        """Repeat the first answer: nothing is counted or paid."""
+        progress.running.emit(Admitted(limits=(), degraded=False, pending=0, is_replayed=True))
+        if conclusion.failures:
+            progress.stop = progress.failed(conclusion.failures)
+        try:
+            for place, image in enumerate(conclusion.images):
+                data = await self.replay.read_again(progress.ticket, image, progress.order.delivery)
+                age_s = max(0.0, self.clock.wall_s() - image.created_s)
+                progress.fill(place, image, Source.HIT, data, age_s=age_s)
+        except (ImageGone, StoreUnavailable, StateUnavailable) as error:
+            progress.stop = error
 
     async def _take_ready(
         self, progress: Progress, ask: Ask, grant: Grant, places: tuple[int, ...]
     ) -> tuple[int, ...]:
-        """Deliver the ready variants; returns the places still empty."""
+        """Fill places with the ready variants; returns the places still empty."""
+        left = places
         try:
-            return await self.hits.take(progress, places, grant)
+            for number, variant in enumerate(grant.ready):
+                progress.used.append(variant.index)
+                is_resumed = number < grant.resumed
+                found = await self.cached.read(
+                    progress.order, progress.ticket, variant, is_resumed=is_resumed
+                )
+                if isinstance(found, StoreUnavailable):
+                    progress.stop = found
+                elif found is not None:
+                    left = self._take_found(progress, ask, variant, found, left)
         except BaseException:
             if grant.mine:
-                unused = Seats(places[: len(grant.mine)], grant.mine)
-                self.dispatcher.give_up(_job(progress, ask), unused)
+                self.maker.give_up(ask, [Batch(places[: len(grant.mine)], grant.mine)])
             raise
+        return left
 
-    async def _dispatch(
-        self,
-        progress: Progress,
-        ask: Ask,
-        grant: Grant,
-        places: tuple[int, ...],
-        calls: asyncio.TaskGroup,
-    ) -> None:
+    def _take_found(
+        self, progress: Progress, ask: Ask, variant: Variant, found: Kept, places: tuple[int, ...]
+    ) -> tuple[int, ...]:
+        if ask.round > 0:
+            # Other waiters for it in this process need not ask.
+            self.share.hand_on(progress.ticket.pool, variant.index, found)
+        # An image that another process made while this order waited was no hit.
+        source = Source.COALESCED if variant.index in progress.awaiting else Source.HIT
+        progress.fill(places[0], variant.image, source, found.data, age_s=variant.age_s)
+        return places[1:]
+
+    async def _dispatch(self, progress: Progress, ask: Ask, granted: Batch, calls: asyncio.TaskGroup) -> None:
         """Start the calls for the indices of this order, or give them back unused."""
-        if not grant.mine:
-            return
-        job = _job(progress, ask)
-        progress.used.extend(grant.mine)
-        # A ready variant that turned out to be gone may leave more places than indices, never fewer.
-        seats = [
-            Seats(group, tuple(grant.mine[places.index(place)] for place in group))
-            # A call returns all its images at once; a stream wants each as soon as it exists.
-            for group in split_order(places, 1 if job.order.is_streamed else job.sent.images_per_call)
-        ]
+        progress.used.extend(granted.indices)
+        # A call returns all its images at once; a stream wants each as soon as it exists.
+        most = 1 if progress.order.is_streamed else progress.sent.images_per_call
+        batches = split_batch(granted, most)
         try:
-            obstacle = await self.obstacles.find(progress)
-            while obstacle is not None and seats:
-                progress.error = obstacle
-                await self.dispatcher.give_back(job, seats.pop(0), progress.running, NOT_SENT)
+            progress.stop = await self._find_reason_not_to_pay(progress)
         except BaseException:
-            # Seats being given back settle by themselves; for the others only this frame knows that nothing was sent.
-            for group in seats:
-                self.dispatcher.give_up(job, group)
+            self.maker.give_up(ask, batches)
             raise
-        for group in seats:
+        if progress.stop is not None:
+            await self.maker.give_back(ask, batches)
+            for place in granted.places:
+                progress.running.emit(CallFailed(positions=(place,), failure=NOT_SENT))
+            self.share.have_asked(progress.ticket.pool, granted.indices)
+            return
+        for batch in batches:
             progress.is_dispatched = True
-            calls.create_task(self._make(job, group, progress))
+            calls.create_task(self._make(progress, ask, batch))
 
-    async def _make(self, job: Job, seats: Seats, progress: Progress) -> None:
-        failures = await self.dispatcher.make(job, seats, progress.running)
-        progress.failures.extend(failures)
-        made = len(seats.places) - len(failures)
-        progress.filled += made
-        for _ in range(made):
-            self.telemetry.record(ImageDelivered(asked_model=job.order.asked_model, source=Source.MADE))
+    async def _find_reason_not_to_pay(self, progress: Progress) -> GatewayError | None:
+        if progress.stop is not None:
+            return progress.stop
+        if progress.running.is_abandoned:
+            return GatewayError("The caller went away.")
+        reason = await self.preflight.check(
+            progress.order, progress.sent, progress.ticket, is_judged=progress.is_dispatched
+        )
+        return progress.failed([reason]) if isinstance(reason, CallFailure) else reason
 
-    def _may_go_on(self, progress: Progress) -> bool:
-        """Tell if the order may ask again for its empty places; the first time, always."""
-        if progress.round == 0:
-            return True
-        if progress.order.cache.only_if_cached:
-            progress.error = progress.error or _nothing_granted(progress)
-        elif progress.order.deadline_s <= self.clock.monotonic_s():
-            progress.error = progress.error or DeadlineExceeded(
-                dispatched=progress.is_dispatched, kept=progress.filled
-            )
-        return progress.error is None and not progress.running.is_abandoned
+    async def _make(self, progress: Progress, ask: Ask, batch: Batch) -> None:
+        """Make one call, and report each of its images to the reader and to waiters for the same."""
 
+        def show(number: int, data: bytes, resolved: Mapping[str, str]) -> None:
+            progress.show(batch.places[0], number, data, resolved, self.clock.wall_s())
 
-def _job(progress: Progress, ask: Ask) -> Job:
-    accepted = progress.accepted
-    return Job(
-        order=accepted.order,
-        sent=accepted.sent,
-        model=accepted.target,
-        ask=ask,
-        origin=accepted.origin,
-        realm=accepted.realm,
-        safety_identifier=accepted.safety_identifier,
-    )
+        outcomes = await self.maker.make(progress.order, progress.sent, ask, batch, show)
+        for place, index, outcome in zip(batch.places, batch.indices, outcomes, strict=True):
+            if isinstance(outcome, CallFailure):
+                progress.fail(place, outcome)
+            elif outcome.is_stored or progress.order.delivery is not Delivery.URL:
+                progress.fill(place, outcome.image, Source.MADE, outcome.data)
+            else:
+                progress.fail(place, _NOT_KEPT)
+            self.share.hand_on(progress.ticket.pool, index, outcome)
 
 
 def _nothing_granted(progress: Progress) -> GatewayError:
     if progress.order.cache.only_if_cached:
-        return NotCached(f"Only {progress.filled} of {progress.order.n} images are in the cache.")
+        return NotCached(f"Only {len(progress.sources)} of {progress.order.n} images are in the cache.")
     return StateUnavailable("inconsistent")
+
+
+_NOT_KEPT = CallFailure(
+    kind=FailureKind.NOT_KEPT,
+    billing=Billing.BILLED,
+    message="The image was made, but the store failed, so there is no link to it.",
+)

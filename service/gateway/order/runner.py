@@ -7,49 +7,48 @@ end after the last order.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Self
 
 from service.domain.errors import Draining, GatewayError
-from service.domain.images import Image, ImageReady, OrderDone, OrderFact
-from service.ports.telemetry import Crashed, InFlight, Telemetry
+from service.domain.images import Image
+from service.domain.progress import ImageReady, OrderDone, OrderFact
+from service.ports.telemetry import Crashed, Telemetry
 
 
 class RunningOrder:
     """One order under way, written by the order and read by one reader.
 
-    *delivered* are its images by place, whether a reader exists or not. Facts are
+    *delivered* are its images by place, whether a reader exists or not. *is_abandoned*: the
+    reader has left, which is obeyed only before dispatch. Facts are
     bounded by construction (a few for each image), and dropped once the reader has left.
     """
 
     # Thousands may wait at once: no dictionary, queue or event each, which would cost a kilobyte and more.
-    __slots__ = ("_facts", "_has_reader", "_is_over", "_news", "delivered", "id")
+    __slots__ = ("_facts", "_is_over", "_news", "_wants_all", "delivered", "id", "is_abandoned")
 
     def __init__(self, order_id: str) -> None:
         self.id = order_id
         self._facts: list[OrderFact] = []
         self._news: asyncio.Future[None] | None = None
-        self._has_reader = True
+        self.is_abandoned = False
         self._is_over = False
+        self._wants_all = False
         self.delivered: dict[int, Image] = {}
-
-    @property
-    def is_abandoned(self) -> bool:
-        """Tell if the reader has left; obeyed only before dispatch."""
-        return not self._has_reader
 
     def emit(self, fact: OrderFact) -> None:
         """Pass a fact to the reader, if it is still there; never blocks."""
         if isinstance(fact, ImageReady):
             self.delivered[fact.position] = fact.image
-        if self._has_reader:
+        if not self.is_abandoned:
             self._facts.append(fact)
-            self._wake_reader()
+            if not self._wants_all or isinstance(fact, OrderDone):
+                self._wake_reader()
 
     def abandon(self) -> None:
         """Stop reading, because the caller has left."""
-        self._has_reader = False
+        self.is_abandoned = True
         self._facts.clear()
         self._wake_reader()
 
@@ -58,15 +57,11 @@ class RunningOrder:
 
         For one reader; a cancelled wait loses nothing.
         """
-        while self._has_reader and not self._facts:
+        while not self.is_abandoned and not self._facts:
             if self._is_over:
                 return None
-            self._news = asyncio.get_running_loop().create_future()
-            try:
-                await self._news
-            finally:
-                self._news = None
-        if not self._has_reader:
+            await self._wait_for_news()
+        if self.is_abandoned:
             return None
         fact = self._facts.pop(0)
         self._is_over = isinstance(fact, OrderDone)
@@ -76,10 +71,20 @@ class RunningOrder:
         if self._news is not None and not self._news.done():
             self._news.set_result(None)
 
-    async def facts(self) -> AsyncIterator[OrderFact]:
-        """Yield all facts, ending with `OrderDone`, or at once when abandoned; for one reader."""
-        while (fact := await self.next_fact()) is not None:
-            yield fact
+    async def all_facts(self) -> list[OrderFact]:
+        """Return all facts once the order is over, or none when abandoned; for one reader."""
+        self._wants_all = True
+        while not self.is_abandoned and not (self._facts and isinstance(self._facts[-1], OrderDone)):
+            await self._wait_for_news()
+        facts, self._facts = self._facts, []
+        return facts
+
+    async def _wait_for_news(self) -> None:
+        self._news = asyncio.get_running_loop().create_future()
+        try:
+            await self._news
+        finally:
+            self._news = None
 
 
 _LOOP_PAUSE_S = 1.0
@@ -118,6 +123,11 @@ class OrderRunner:
                 loop.cancel()
             await asyncio.wait(running, timeout=_LOOP_PAUSE_S)
         await self._group.__aexit__(kind, error, trace)
+
+    @property
+    def running(self) -> int:
+        """The number of orders under way."""
+        return len(self._orders)
 
     def begin_drain(self) -> None:
         """Take no new orders, and cut off running ones in *drain_s* seconds."""
@@ -161,16 +171,16 @@ class OrderRunner:
             await asyncio.sleep(_LOOP_PAUSE_S)
 
     async def _run(self, running: RunningOrder, work: OrderWork) -> None:
-        self._telemetry.record(InFlight(orders=1))
-        failed: GatewayError | None = Draining()
+        failed: GatewayError | None = None
         try:
             await work(running)
-            failed = None
         except GatewayError as error:
             failed = error
         except Exception as error:  # noqa: BLE001 - the top of a task: one bug must not end the other orders
             self._telemetry.record(Crashed(where="order", id=running.id, error=error))
             failed = GatewayError("The gateway failed while working on this order.")
+        except BaseException:
+            failed = Draining()
+            raise
         finally:
             running.emit(OrderDone(error=failed))
-            self._telemetry.record(InFlight(orders=-1))

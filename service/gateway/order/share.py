@@ -1,81 +1,77 @@
-"""Wait for images that other orders are making, instead of paying for them again.
+"""Share images between orders of this process: wait for those that others make, hand on those made here.
 
 Failure behaviour: a wait that yields nothing, or an image that cannot be delivered,
-leaves its place empty, and the order asks again; a full waiting room fails the order.
+yields nothing, and the order asks again; a full waiting room fails the order.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from service.domain.errors import CallFailure, ImageMissing, OrderFailed, StoreUnavailable
-from service.domain.images import CallFailed, Delivery, Image, Source
-from service.gateway.order.attempt import NOT_SENT
-from service.gateway.order.progress import Progress
-from service.gateway.order.waiting import Flights, Landing
+from service.domain.errors import CallFailure, ImageMissing, StoreUnavailable
+from service.domain.images import Delivery
+from service.domain.order import ImageOrder
+from service.gateway.order.keep import Kept, Outcome
+from service.gateway.order.waiting import Landing, WaitingRoom
 from service.ports.clock import Clock
 from service.ports.store import ImageStore
-from service.ports.telemetry import ImageDelivered, InFlight, Telemetry
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Coalescing:
-    """Takes images from the waiting room for an order."""
+@dataclass(slots=True, kw_only=True)
+class Share:
+    """Takes images from the waiting room for an order; *waiting* counts the orders that wait."""
 
-    flights: Flights
+    room: WaitingRoom
     store: ImageStore
     clock: Clock
-    telemetry: Telemetry
+    waiting: int = field(default=0, init=False)
 
-    async def wait(
-        self, progress: Progress, places: tuple[int, ...], awaited: tuple[int, ...]
-    ) -> tuple[int, ...]:
-        """Wait for images of other orders; returns the places to ask for again."""
-        if self.flights.is_full:
-            progress.error = OrderFailed((NOT_SENT,), kept=progress.filled)
-            return places
-        progress.awaiting = awaited
-        # Not a coroutine of its own: thousands may wait at once, and each frame is memory.
-        self.telemetry.record(InFlight(waiters=1))
+    async def wait(self, order: ImageOrder, pool: str, indices: tuple[int, ...]) -> dict[int, Outcome] | None:
+        """Wait for images of other orders; returns those that came by index, or None if the room is full."""
+        if self.room.is_full:
+            return None
+        self.waiting += 1
         try:
-            left_s = max(0.0, progress.order.deadline_s - self.clock.monotonic_s())
+            left_s = max(0.0, order.deadline_s - self.clock.monotonic_s())
             # A stream wants each image as soon as it exists; a JSON answer wants them all.
-            landings = await self.flights.wait(
-                progress.accepted.pool or "", awaited, left_s=left_s, for_all=not progress.order.is_streamed
-            )
+            landings = await self.room.wait(pool, indices, left_s=left_s, for_all=not order.is_streamed)
         finally:
-            self.telemetry.record(InFlight(waiters=-1))
-        for index, landing in landings.items():
-            outcome = landing.failure or await self._load(progress, landing)
-            if outcome is None:
-                continue
-            place, *rest = places
-            places = tuple(rest)
-            progress.used.append(index)
-            if isinstance(outcome, CallFailure):
-                progress.failures.append(outcome)
-                progress.running.emit(CallFailed(positions=(place,), failure=outcome))
-            else:
-                self._deliver(progress, place, *outcome)
-        return places
+            self.waiting -= 1
+        shared = {index: await self._load(landing, order.delivery) for index, landing in landings.items()}
+        return {index: outcome for index, outcome in shared.items() if outcome is not None}
 
-    def send_another(self, progress: Progress) -> None:
-        """Wake another waiter for the same images; this order, the scout, stops here."""
-        for index in progress.awaiting:
-            self.flights.wake(progress.accepted.pool or "", index)
+    def hand_on(self, pool: str | None, index: int, outcome: Outcome) -> None:
+        """End the waits of other orders for an image of *pool*, or have one of them ask again.
 
-    async def _load(self, progress: Progress, landing: Landing) -> tuple[Image, bytes | None] | None:
+        Only failures that any order would meet are shared; after others, waiters try for themselves.
+        """
+        if pool is None:
+            return
+        match outcome:
+            case Kept():
+                landing = Landing(image=outcome.image, data=outcome.data, is_stored=outcome.is_stored)
+            case CallFailure(is_callers_own=True):
+                landing = Landing(failure=outcome)
+            case _:
+                self.room.wake(pool, index)
+                return
+        self.room.land(pool, index, landing)
+
+    def have_asked(self, pool: str | None, indices: Iterable[int]) -> None:
+        """Have one of the orders that wait for each of these images of *pool* ask for it."""
+        if pool is not None:
+            for index in indices:
+                self.room.wake(pool, index)
+
+    async def _load(self, landing: Landing, delivery: Delivery) -> Outcome | None:
         """Return the image as it will be delivered, or None if that is impossible."""
         image, data = landing.image, landing.data
         if image is None:
-            return None
-        if progress.order.delivery is Delivery.URL:
-            return (image, data) if landing.is_stored else None
+            return landing.failure
+        if delivery is Delivery.URL:
+            return Kept(image, data) if landing.is_stored else None
         if data is None:
             try:
                 data = await self.store.get(image.name)
             except (ImageMissing, StoreUnavailable):
                 return None
-        return image, data
-
-    def _deliver(self, progress: Progress, place: int, image: Image, data: bytes | None) -> None:
-        progress.deliver(place, image, Source.COALESCED, data)
-        self.telemetry.record(ImageDelivered(asked_model=progress.order.asked_model, source=Source.COALESCED))
+        return Kept(image, data)

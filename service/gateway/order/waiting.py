@@ -47,7 +47,7 @@ class _Flight:
     scouts: dict[asyncio.Future[None], None] = field(default_factory=dict)
 
 
-class Flights:
+class WaitingRoom:
     """The waiting room of a process; bounded by its waiters, each of which has a deadline."""
 
     def __init__(self, *, poll_s: float = 0.25) -> None:

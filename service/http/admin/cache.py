@@ -71,7 +71,7 @@ _PURGE_NAMES = {parameter["name"] for parameter in _PURGE_PARAMETERS}
 async def get_cache_stats(request: Request) -> TeamCacheList:
     """Look at every reference: an answer may take seconds where there are many."""
     team = read_query(request, {"team"}).get("team")
-    stats = await services_of(request.scope).purging.stats(team)
+    stats = await services_of(request.scope).images.purging.stats(team)
     return TeamCacheList(data=[_describe(each) for each in stats])
 
 
@@ -87,14 +87,14 @@ async def purge_cache(request: Request) -> PurgeResult:
     query = _read_marks(request)
     selection = Selection(
         team=query.get("team"),
-        user=services.administration.hash_of(query["user"]) if "user" in query else None,
+        user=services.accounts.administration.hash_of(query["user"]) if "user" in query else None,
         model=query.get("model"),
         fingerprint=query.get("fingerprint"),
         older_than_s=_read_age(query),
     )
     if read_choice(query, "dry_run", ("true", "false")) == "true":
-        return _answer(await services.purging.select(selection), dry_run=True)
-    purged = await services.purging.purge(name_of_admin(request), selection, most=MOST_PURGED)
+        return _answer(await services.images.purging.select(selection), dry_run=True)
+    purged = await services.images.purging.purge(name_of_admin(request), selection, most=MOST_PURGED)
     return _answer(purged, dry_run=False)
 
 

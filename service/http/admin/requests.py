@@ -29,7 +29,7 @@ def make_router() -> APIRouter:
 
 def administration_of(request: Request) -> Administration:
     """Return the use case that most admin routes call."""
-    return services_of(request.scope).administration
+    return services_of(request.scope).accounts.administration
 
 
 def name_of_admin(request: Request) -> str:

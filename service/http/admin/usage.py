@@ -64,13 +64,13 @@ async def get_usage(request: Request) -> UsageTable | Response:
     """Sum up the ledger; too many rows are refused rather than held in memory."""
     services = services_of(request.scope)
     query = read_query(request, {"from", "to", "team", "user", "group", "format"})
-    days = services.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
+    days = services.accounts.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
     group = read_choice(query, "group", _GROUPS)
     is_csv = read_choice(query, "format", ("json", "csv")) == "csv" or (
         "format" not in query and "text/csv" in request.headers.get("accept", "")
     )
     columns = columns_of([group] if group else [])
-    entries = services.usage.entries(days, team=query.get("team"), user=_read_user(request, query))
+    entries = services.accounts.usage.entries(days, team=query.get("team"), user=_read_user(request, query))
     rows = await sum_up(_bounded(entries) if group is None else entries, columns)
     if is_csv:
         headers = {"content-disposition": f'attachment; filename="usage-{days[0]}-{days[-1]}.csv"'}

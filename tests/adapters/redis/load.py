@@ -59,7 +59,7 @@ class Load:
         """Send again what was refused, as the outbox does."""
         for settlement in self.outbox:
             await self.book.finish(settlement)
-            self.settled[settlement.team] += 1
+            self.settled[settlement.ticket.caller.team] += 1
         self.outbox.clear()
 
     async def _order(self, team: str) -> None:

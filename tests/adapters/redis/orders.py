@@ -15,13 +15,14 @@ import orjson
 from redis.asyncio import Redis
 
 from service.adapters.clock import SystemClock
-from service.adapters.redis.keys import hold_details_key, holds_key, pool_key
+from service.adapters.redis.keys import of_team, pool_key
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.callers import Resource
 from service.domain.errors import StateUnavailable
-from service.domain.images import Image
+from service.domain.images import Image, Realm
 from service.domain.limits import Limit
 from service.ports.admission import Ask, Settlement
+from tests.fakes.values import an_ask
 
 TEAM = "t1"
 POOL = pool_key(TEAM, "team", "f" * 32)
@@ -55,20 +56,28 @@ def open_book(
 
 def make_ask(**changes: Any) -> Ask:
     """Return an ask of an order of its own: one image of `POOL`, no limits."""
-    ask = Ask(
-        id=f"order-{next(_orders)}",
-        round=0,
-        team=TEAM,
-        user="u1",
-        model="gpt-image-2",
-        pool=POOL,
-        n=1,
-        limits=(),
-        estimate_microusd=ESTIMATE_MICROUSD,
-    )
     limits = changes.get("limits", ())
-    scopes = tuple(dict.fromkeys([SCOPE, *((limit.scope, limit.key) for limit in limits)]))
-    return replace(ask, **{"scopes": scopes, **changes})
+    given = {
+        "id": f"order-{next(_orders)}",
+        "team": TEAM,
+        "user": "u1",
+        "model": "gpt-image-2",
+        "realm": Realm.LIVE,
+        "pool": POOL,
+        "estimate_microusd": ESTIMATE_MICROUSD,
+        "scopes": tuple(dict.fromkeys([SCOPE, *((limit.scope, limit.key) for limit in limits)])),
+    }
+    return an_ask(**{**given, **changes})
+
+
+def under_id(ask: Ask, order_id: str) -> Ask:
+    """Return the same ask of another order."""
+    return replace(ask, ticket=replace(ask.ticket, id=order_id), fence=f"{order_id}.{ask.round}")
+
+
+def limits_key(scope: tuple[str, str]) -> str:
+    """Name the limits of a scope of `TEAM`."""
+    return f"{of_team(TEAM).prefix}limits:{scope[0]}:{scope[1]}"
 
 
 def make_image(name: str = "a", *, cost_microusd: int | None = 4_000) -> Image:
@@ -88,22 +97,10 @@ def make_image(name: str = "a", *, cost_microusd: int | None = 4_000) -> Image:
 
 
 def settle(ask: Ask, *, part: str = "0.0", **changes: Any) -> Settlement:
-    """Return a settlement of *ask* in which nothing became of anything."""
-    settlement = Settlement(
-        id=ask.id,
-        part=part,
-        fence=ask.fence,
-        team=ask.team,
-        user=ask.user,
-        model=ask.model,
-        realm=ask.realm,
-        pool=ask.pool,
-        limits=ask.limits,
-        scopes=ask.scopes,
-        weight=ask.weight,
-        estimate_microusd=ask.estimate_microusd,
-    )
-    return replace(settlement, **changes)
+    """Return a settlement of *ask* in which nothing became of anything; *changes* may be its ticket's, too."""
+    ticket = {name: changes.pop(name) for name in ("origin", "idempotency") if name in changes}
+    given = {"ticket": replace(ask.ticket, **ticket), "part": part, "fence": ask.fence}
+    return Settlement(**{**given, **changes})
 
 
 def made(*names_by_index: tuple[int | None, str]) -> tuple[tuple[int | None, Image], ...]:
@@ -129,8 +126,8 @@ async def read_ledger(client: Redis, team: str = TEAM) -> Counter[str]:
 
 async def read_holds(client: Redis, team: str = TEAM) -> dict[str, dict[str, Any]]:
     """Return what is held, by fence; both halves of the record must agree."""
-    expiries = await _answer(client.zrange(holds_key(team), 0, -1))
-    details = await _answer(client.hgetall(hold_details_key(team)))
+    expiries = await _answer(client.zrange(of_team(team).holds, 0, -1))
+    details = await _answer(client.hgetall(of_team(team).hold_details))
     assert set(expiries) == set(details)
     return {fence.decode(): orjson.loads(text) for fence, text in details.items()}
 
@@ -163,8 +160,8 @@ async def age_variants(client: Redis, by_s: float, pool: str = POOL) -> None:
 
 async def expire_holds(client: Redis, team: str = TEAM) -> None:
     """Let the lease of every hold be over."""
-    for fence in await _answer(client.zrange(holds_key(team), 0, -1)):
-        await client.zadd(holds_key(team), {fence: 1})
+    for fence in await _answer(client.zrange(of_team(team).holds, 0, -1)):
+        await client.zadd(of_team(team).holds, {fence: 1})
 
 
 async def reason_of(awaitable: Awaitable[object]) -> str:

@@ -158,7 +158,7 @@ async def test_a_waiter_that_asks_again_becomes_the_maker(book: RedisOrderBook, 
     assert (await book.begin(waiter)).awaited == (0,)
     await expire_claims(redis)
 
-    again = make_ask(id=waiter.id, round=1)
+    again = make_ask(id=waiter.ticket.id, round=1)
 
     assert (await book.begin(again)).mine == (0,)
 
@@ -180,7 +180,7 @@ async def test_a_later_round_pays_for_images_but_not_for_a_request(book: RedisOr
     ask = make_ask(limits=(REQUESTS, IMAGES))
     await book.begin(ask)
 
-    grant = await book.begin(make_ask(id=ask.id, round=1, n=2, used=(0,), limits=ask.limits))
+    grant = await book.begin(make_ask(id=ask.ticket.id, round=1, n=2, used=(0,), limits=ask.ticket.limits))
 
     assert [limit.remaining for limit in grant.limits] == [59, 57]
 

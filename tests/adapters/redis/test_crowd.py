@@ -38,19 +38,21 @@ async def test_all_share_the_images_of_the_greediest(book: RedisOrderBook, redis
         used: list[int] = []
         ask = make_ask(n=n)
         while len(used) < n:
-            grant = await book.begin(make_ask(id=ask.id, round=ask.round, n=n - len(used), used=tuple(used)))
+            grant = await book.begin(
+                make_ask(id=ask.ticket.id, round=ask.round, n=n - len(used), used=tuple(used))
+            )
             used += [variant.index for variant in grant.ready]
             used += grant.mine
             given.update(grant.mine)
             await asyncio.sleep(dice.uniform(0, 0.02))  # makes the images
             await book.finish(
                 settle(
-                    make_ask(id=ask.id, round=ask.round),
+                    make_ask(id=ask.ticket.id, round=ask.round),
                     part=f"{ask.round}",
                     made=made(*((index, f"{index}") for index in grant.mine)),
                 )
             )
-            ask = make_ask(id=ask.id, round=ask.round + 1)
+            ask = make_ask(id=ask.ticket.id, round=ask.round + 1)
         served.append((n, set(used)))
 
     async with asyncio.TaskGroup() as group:
@@ -79,7 +81,7 @@ async def test_failing_makers_hand_over_and_nothing_is_given_twice(
                 return
             for index in grant.mine:
                 assert index not in holders
-                holders[index] = ask.id
+                holders[index] = ask.ticket.id
                 await asyncio.sleep(dice.uniform(0, 0.005))
                 del holders[index]
                 if dice.random() < 0.9:
@@ -89,7 +91,7 @@ async def test_failing_makers_hand_over_and_nothing_is_given_twice(
                     await book.finish(settle(ask, part=f"{ask.round}", made=made((index, "a"))))
                     return
             await asyncio.sleep(dice.uniform(0, 0.02))
-            ask = make_ask(id=ask.id, round=ask.round + 1)
+            ask = make_ask(id=ask.ticket.id, round=ask.round + 1)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(CLIENTS):

@@ -87,7 +87,7 @@ async def test_a_later_round_of_an_order_has_a_fence_of_its_own(book: RedisOrder
     first = make_ask()
     await book.begin(first)
     await expire_claims(redis)
-    again = make_ask(id=first.id, round=1)
+    again = make_ask(id=first.ticket.id, round=1)
     await book.begin(again)
 
     await book.finish(settle(first, made=made((0, "first"))))
@@ -183,7 +183,7 @@ async def test_a_refund_restores_the_rate_of_images(book: RedisOrderBook) -> Non
 
     await book.finish(settle(ask, released=(0, 1, 2), refunded=3))
 
-    grant = await book.begin(make_ask(only_ready=True, limits=ask.limits))
+    grant = await book.begin(make_ask(only_ready=True, limits=ask.ticket.limits))
     assert [limit.remaining for limit in grant.limits] == [58, 58]
 
 
@@ -193,7 +193,7 @@ async def test_a_refund_never_gives_more_than_the_burst(book: RedisOrderBook) ->
 
     await book.finish(settle(ask, refunded=50))
 
-    grant = await book.begin(make_ask(n=60, limits=ask.limits, fresh=True))
+    grant = await book.begin(make_ask(n=60, limits=ask.ticket.limits, fresh=True))
     assert [limit.remaining for limit in grant.limits] == [0]
 
 
@@ -218,7 +218,7 @@ async def test_the_ledger_adds_up_by_user_and_model(book: RedisOrderBook, redis:
     asks: list[Ask] = [make_ask(n=2, fresh=True, user=user) for user in ("u1", "u2", "u1")]
     for ask in asks:
         first, second = (await book.begin(ask)).mine
-        await book.finish(settle(ask, made=made((first, ask.id)), released=(second,), unknown=1))
+        await book.finish(settle(ask, made=made((first, ask.ticket.id)), released=(second,), unknown=1))
 
     (ledger,) = await redis.keys("*:ledger:*")
     entries = await redis.hgetall(ledger)

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from redis.asyncio import Redis
 
-from service.adapters.redis.keys import idempotency_key
+from service.adapters.redis.keys import of_team
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.callers import Resource
 from service.domain.errors import Billing, CallFailure, FailureKind, IdempotencyMismatch, RateLimited
-from service.domain.images import Idempotency
 from service.domain.limits import Limit
+from service.domain.order import Idempotency
 from service.ports.admission import Ask, Conclusion, Lease
 from tests.adapters.redis.orders import (
     TEAM,
@@ -23,10 +23,12 @@ from tests.adapters.redis.orders import (
     read_holds,
     settle,
     snapshot,
+    under_id,
 )
+from tests.fakes.values import a_ticket
 
 ONCE = Idempotency("k" * 32, "o" * 32)
-RECORD = idempotency_key(TEAM, ONCE.key)
+RECORD = of_team(TEAM).idempotency(ONCE.key)
 
 
 def an_ask(**changes: object) -> Ask:
@@ -34,9 +36,7 @@ def an_ask(**changes: object) -> Ask:
 
 
 async def conclude(book: RedisOrderBook, ask: Ask, conclusion: Conclusion | None) -> None:
-    await book.finish(
-        replace(settle(ask, part="last"), idempotency=ONCE, is_last=True, conclusion=conclusion)
-    )
+    await book.finish(settle(ask, part="last", is_last=True, conclusion=conclusion))
 
 
 async def test_a_second_order_finds_the_first_under_way_and_changes_nothing(
@@ -104,12 +104,10 @@ async def test_what_was_left_off_is_taken_up_with_what_was_made(
     first, *rest = (await book.begin(ask)).mine
     index = first if pool else None
     released = rest if pool else [first, *rest]
-    await book.finish(
-        replace(settle(ask, made=made((index, "a")), released=tuple(released)), idempotency=ONCE)
-    )
+    await book.finish(settle(ask, made=made((index, "a")), released=tuple(released)))
     await conclude(book, ask, None)
 
-    grant = await book.begin(replace(ask, id="again"))
+    grant = await book.begin(under_id(ask, "again"))
 
     assert [variant.image for variant in grant.ready] == [make_image("a")]
     assert len(grant.mine) == 2
@@ -120,11 +118,11 @@ async def test_an_ask_that_is_put_again_is_never_given_images_of_others(book: Re
     """Between the two, what an owner before it had made arrived: with its claims it has more than enough."""
     gone = an_ask(id="gone")
     first, second = (await book.begin(gone)).mine
-    await book.finish(replace(settle(gone, released=(first, second)), idempotency=ONCE))
+    await book.finish(settle(gone, released=(first, second)))
     await conclude(book, gone, None)
     ask = an_ask()
     await book.begin(ask)
-    late = replace(settle(gone, part="late", made=made((-1, "a"), (-2, "b"))), idempotency=ONCE)
+    late = settle(gone, part="late", made=made((-1, "a"), (-2, "b")))
     await book.finish(late)
     await fill(book, "c")
 
@@ -138,11 +136,11 @@ async def test_a_resumed_image_is_not_given_twice(book: RedisOrderBook) -> None:
     """It is in the pool as well, where an order that may use the cache would find it again."""
     ask = an_ask(n=2)
     first, second = (await book.begin(ask)).mine
-    await book.finish(replace(settle(ask, made=made((first, "a")), released=(second,)), idempotency=ONCE))
+    await book.finish(settle(ask, made=made((first, "a")), released=(second,)))
     await conclude(book, ask, None)
     await fill(book, "b")
 
-    grant = await book.begin(replace(ask, id="again"))
+    grant = await book.begin(under_id(ask, "again"))
 
     assert sorted(variant.image.digest for variant in grant.ready) == sorted(
         make_image(name).digest for name in ("a", "b")
@@ -165,7 +163,7 @@ async def test_who_only_waits_keeps_its_key_too(make_book: MakeBook, redis: Redi
     await book.begin(ask)
     await redis.hset(RECORD, "until", "1")
 
-    await book.renew([Lease(id=ask.id, fence="", team=TEAM, pool=None, idempotency=ONCE)])
+    await book.renew([Lease(ticket=replace(ask.ticket, idempotency=ONCE), fence="")])
 
     assert (await book.begin(an_ask())).is_under_way
 
@@ -175,7 +173,7 @@ async def test_nobody_renews_the_key_of_another(make_book: MakeBook, redis: Redi
     await book.begin(an_ask())
     await redis.hset(RECORD, "until", "1")
 
-    await book.renew([Lease(id="another", fence="", team=TEAM, pool=None, idempotency=ONCE)])
+    await book.renew([Lease(ticket=a_ticket(id="another", team=TEAM, pool=None, idempotency=ONCE), fence="")])
 
     assert not (await book.begin(an_ask())).is_under_way
 
@@ -192,7 +190,7 @@ async def test_a_refused_order_leaves_no_record(book: RedisOrderBook, redis: Red
 async def test_a_record_lives_a_day_and_no_longer(book: RedisOrderBook, redis: Redis) -> None:
     ask = an_ask()
     await book.begin(ask)
-    await book.finish(replace(settle(ask, made=made((0, "a"))), idempotency=ONCE))
+    await book.finish(settle(ask, made=made((0, "a"))))
     assert 0 < await redis.pttl(RECORD) <= 24 * 3600 * 1000
     await redis.delete(RECORD)
 
@@ -216,7 +214,7 @@ async def test_a_final_answer_stays_what_it_is(book: RedisOrderBook, redis: Redi
     final = Conclusion(images=(make_image("a"), make_image("b")))
     await conclude(book, late, Conclusion(images=(make_image("c"), make_image("d"))))
     await conclude(book, ask, final)
-    await conclude(book, replace(ask, id="later"), Conclusion(images=(make_image("e"),)))
+    await conclude(book, under_id(ask, "later"), Conclusion(images=(make_image("e"),)))
 
     assert (await book.begin(an_ask())).conclusion == final
 
@@ -236,7 +234,7 @@ async def test_after_an_outage_what_lapsed_still_counts_for_a_moment(
 async def test_what_an_order_has_is_not_resumed_for_it_again(book: RedisOrderBook) -> None:
     ask = an_ask(n=2)
     first, second = (await book.begin(ask)).mine
-    await book.finish(replace(settle(ask, made=made((first, "a")), released=(second,)), idempotency=ONCE))
+    await book.finish(settle(ask, made=made((first, "a")), released=(second,)))
 
     grant = await book.begin(replace(ask, used=(first,)))
 

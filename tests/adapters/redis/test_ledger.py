@@ -10,14 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.clock import SystemClock
-from service.adapters.redis.keys import (
-    LEDGER_DAYS,
-    hold_details_key,
-    holds_key,
-    ledger_key,
-    limit_key,
-    pool_key,
-)
+from service.adapters.redis.keys import LEDGER_DAYS, of_team, pool_key
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.errors import StateUnavailable
@@ -26,7 +19,6 @@ from service.ports.ledger import LedgerEntry
 from tests.adapters.redis.dumps import read_everything
 from tests.adapters.redis.orders import (
     IMAGES,
-    POOL,
     MakeBook,
     expire_holds,
     made,
@@ -48,7 +40,7 @@ def ledger(redis: Redis) -> RedisLedger:
 
 
 async def write(redis: Redis, day: date, fields: dict[str, int], team: str = "t1") -> None:
-    key = ledger_key(team, day.strftime("%Y%m%d"))
+    key = of_team(team).ledger(day)
     mapping: dict[Any, Any] = dict(fields)
     await cast("Awaitable[Any]", redis.hset(key, mapping=mapping))
     await redis.expire(key, 1000)
@@ -147,7 +139,7 @@ async def test_erasing_moves_every_sum_to_nobody(redis: Redis, ledger: RedisLedg
         ("erased", 8, 30),
     ] * 3
     assert ANNA not in str(await read_everything(redis))
-    assert 0 < await redis.ttl(ledger_key("t1", TODAY.strftime("%Y%m%d"))) <= 1000
+    assert 0 < await redis.ttl(of_team("t1").ledger(TODAY)) <= 1000
     assert await ledger.erase("t1", ANNA) == 0
 
 
@@ -168,7 +160,7 @@ async def test_erasing_takes_limits_and_own_pools_and_leaves_those_of_others(
 
     names = set(await read_everything(redis))
     assert not [name for name in names if ANNA in name]
-    assert {team_pool, pools[BOB], limit_key("t1", "user", BOB)} <= names
+    assert {team_pool, pools[BOB], of_team("t1").limits_of_user(BOB)} <= names
     assert len(names) >= 2503
 
 
@@ -215,7 +207,7 @@ async def test_whoever_restarts_still_sweeps_what_others_left(
     await make_book(process="new").renew([])
 
     assert [entry.outcome for entry in await read(ledger, team="quiet")] == ["unknown"]
-    assert await redis.exists(hold_details_key("quiet"))
+    assert await redis.exists(of_team("quiet").hold_details)
 
 
 async def test_living_orders_are_renewed_though_nobody_could_note_their_team(
@@ -228,13 +220,13 @@ async def test_living_orders_are_renewed_though_nobody_could_note_their_team(
     await expire_holds(redis)
 
     with pytest.raises(StateUnavailable):
-        await book.renew([Lease(id=ask.id, fence=ask.fence, team=ask.team, pool=POOL, indices=(0,))])
+        await book.renew([Lease(ticket=ask.ticket, fence=ask.fence, indices=(0,))])
 
-    assert await redis.zcount(holds_key(ask.team), 2, "+inf") == 1
+    assert await redis.zcount(of_team(ask.ticket.caller.team).holds, 2, "+inf") == 1
 
 
 async def test_without_redis_nothing_is_guessed(redis: Redis, ledger: RedisLedger) -> None:
-    await cast("Awaitable[Any]", redis.set(ledger_key("t1", TODAY.strftime("%Y%m%d")), "no hash"))
+    await cast("Awaitable[Any]", redis.set(of_team("t1").ledger(TODAY), "no hash"))
 
     with pytest.raises(StateUnavailable):
         await read(ledger)

@@ -6,14 +6,14 @@ money, with orders that are settled, given back, abandoned or settled late.
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
 import pytest
 from redis.asyncio import Redis
 
-from service.adapters.redis.keys import keys_key, limit_key
+from service.adapters.redis.keys import of_team
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.callers import Resource
 from service.domain.errors import PermissionDenied, RateLimited, Unauthenticated
@@ -21,13 +21,16 @@ from service.domain.limits import Limit
 from service.ports.admission import Ask, Lease
 from tests.adapters.redis.orders import (
     TEAM,
+    limits_key,
     made,
     make_ask,
     make_image,
     read_hash,
     settle,
     snapshot,
+    under_id,
 )
+from tests.fakes.values import scopes_of
 from tests.oracles import numbers
 
 USER, KEY, CLAN = ("user", "u1"), ("key", "k1"), ("team", TEAM)
@@ -61,14 +64,14 @@ class Oracle:
         return held[one.resource] + self.settled[one.resource, scope]
 
     def refuses(self, ask: Ask) -> set[Limit]:
-        wanted = {DAY: ask.n * ask.weight, FLIGHT: ask.n, BUDGET: ask.n * ESTIMATE}
-        return {one for one in ask.limits if self.used(one) + wanted[one.resource] > one.amount}
+        wanted = {DAY: ask.n * ask.ticket.price.weight, FLIGHT: ask.n, BUDGET: ask.n * ESTIMATE}
+        return {one for one in ask.ticket.limits if self.used(one) + wanted[one.resource] > one.amount}
 
     def begin(self, ask: Ask) -> None:
-        self.held[ask.fence] = (ask.n, ask.weight, ask.scopes)
+        self.held[ask.fence] = (ask.n, ask.ticket.price.weight, scopes_of(ask.ticket))
 
     def finish(self, ask: Ask, images: int, paid: int) -> None:
-        left, weight, scopes = self.held.get(ask.fence, (0, ask.weight, ask.scopes))
+        left, weight, scopes = self.held.get(ask.fence, (0, ask.ticket.price.weight, scopes_of(ask.ticket)))
         self.held[ask.fence] = (left - images, weight, scopes)
         if self.held[ask.fence][0] <= 0:
             del self.held[ask.fence]
@@ -120,11 +123,11 @@ async def play(book: RedisOrderBook, redis: Redis, dice: random.Random, outcomes
 
 
 async def begin_both(book: RedisOrderBook, oracle: Oracle, ask: Ask, refusals: set[Limit]) -> None:
-    before = [max(0, one.amount - oracle.used(one)) for one in ask.limits]
+    before = [max(0, one.amount - oracle.used(one)) for one in ask.ticket.limits]
     if refusals:
         with pytest.raises(RateLimited) as caught:
             await book.begin(ask)
-        refused = ask.limits[caught.value.limits.index(caught.value.refused)]
+        refused = ask.ticket.limits[caught.value.limits.index(caught.value.refused)]
         assert refused in refusals
         assert [state.remaining for state in caught.value.limits] == before
         return
@@ -132,7 +135,7 @@ async def begin_both(book: RedisOrderBook, oracle: Oracle, ask: Ask, refusals: s
     oracle.begin(ask)
     assert len(grant.mine) == ask.n
     assert [state.remaining for state in grant.limits] == [
-        one.amount - oracle.used(one) for one in ask.limits
+        one.amount - oracle.used(one) for one in ask.ticket.limits
     ]
 
 
@@ -153,8 +156,8 @@ async def finish_both(
 
 async def abandon(redis: Redis, ask: Ask) -> None:
     """Let the lease of an order's holds run out, as if its process had been killed."""
-    for scope in ask.scopes:
-        name, hold = limit_key(TEAM, *scope), f"hold|{ask.fence}"
+    for scope in scopes_of(ask.ticket):
+        name, hold = limits_key(scope), f"hold|{ask.fence}"
         fields = await read_hash(redis, name)
         if hold in fields:
             sums, _, _ = fields["held"].rpartition("|")
@@ -166,7 +169,7 @@ async def test_of_several_refusals_the_longest_is_told(book: RedisOrderBook) -> 
     await book.begin(ask)
 
     with pytest.raises(RateLimited) as caught:
-        await book.begin(replace(ask, id="another"))
+        await book.begin(under_id(ask, "another"))
 
     assert (caught.value.refused.resource, caught.value.refused.scope) == (BUDGET, "team")
     assert caught.value.is_quota
@@ -196,13 +199,13 @@ async def test_the_real_cost_replaces_the_estimate(book: RedisOrderBook) -> None
 
 async def test_an_unpriced_image_passes_until_the_money_is_spent(book: RedisOrderBook) -> None:
     budget = limit(BUDGET, USER, ESTIMATE)
-    unpriced = replace(an_ask(budget), estimate_microusd=None)
+    unpriced = make_ask(pool=None, limits=(budget,), estimate_microusd=None)
 
     assert (await book.begin(unpriced)).mine
     await book.begin(an_ask(budget))
 
     with pytest.raises(RateLimited):
-        await book.begin(replace(unpriced, id="another"))
+        await book.begin(under_id(unpriced, "another"))
 
 
 async def test_spending_counts_before_there_is_a_limit(book: RedisOrderBook) -> None:
@@ -223,7 +226,7 @@ async def test_what_was_used_before_counts_no_more(
     ask = make_ask(pool=None)
     await book.begin(ask)
     await book.finish(settle(ask, made=made((None, "a")), released=(0,)))
-    key = limit_key(TEAM, *USER)
+    key = of_team(TEAM).limits_of_user(USER[1])
     today, _, count = (await read_hash(redis, key))[name].partition("|")
     await redis.hset(key, name, f"{int(today) - 1}|{count}")
 
@@ -241,7 +244,7 @@ async def test_a_renewed_hold_stays_and_one_that_is_not_frees_its_slot(
         await book.begin(ask)
     await abandon(redis, lost)
     await abandon(redis, kept)
-    lease = Lease(id=kept.id, fence=kept.fence, team=TEAM, pool=None, indices=(0,), scopes=(USER,))
+    lease = Lease(ticket=kept.ticket, fence=kept.fence, indices=(0,))
     await book.renew([lease])
 
     await book.begin(an_ask(flight))
@@ -249,7 +252,7 @@ async def test_a_renewed_hold_stays_and_one_that_is_not_frees_its_slot(
         await book.begin(an_ask(flight))
 
     assert caught.value.refused.resource == FLIGHT
-    names = await read_hash(redis, limit_key(TEAM, *USER))
+    names = await read_hash(redis, of_team(TEAM).limits_of_user(USER[1]))
     assert f"hold|{lost.fence}" not in names
     assert sum(name.startswith("hold|") for name in names) == 2
 
@@ -283,7 +286,7 @@ async def test_days_and_months_are_those_of_the_calendar(redis: Redis) -> None:
 async def test_a_revoked_or_expired_key_and_a_closed_team_spend_nothing(
     book: RedisOrderBook, redis: Redis
 ) -> None:
-    keys = keys_key(TEAM)
+    keys = of_team(TEAM).api_keys
     await redis.hset(keys, mapping={"good": "0|{}", "old": "1000000|{}", "young": "99999999999000000|{}"})
     for key_id in ("good", "young"):
         assert (await book.begin(make_ask(pool=None, key_id=key_id))).mine

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 import pytest
 from redis.asyncio import Redis
 
-from service.adapters.redis.keys import limit_key
+from service.adapters.redis.keys import of_team
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain import gcra
 from service.domain.callers import Resource
 from service.domain.errors import LimitState, RateLimited
 from service.domain.limits import Limit
 from service.ports.admission import Ask
-from tests.adapters.redis.orders import TEAM, make_ask, settle
+from tests.adapters.redis.orders import TEAM, limits_key, make_ask, settle
 from tests.oracles import numbers, refund
 
 STEPS = 150
@@ -128,14 +128,14 @@ async def refund_both(book: RedisOrderBook, redis: Redis, oracle: Oracle, images
 
 async def sleep(redis: Redis, oracle: Oracle, pause_us: int) -> None:
     for limit in oracle.arrivals_us:
-        await redis.hincrby(limit_key(TEAM, limit.scope, limit.key), limit.resource, -pause_us)
+        await redis.hincrby(limits_key((limit.scope, limit.key)), limit.resource, -pause_us)
     oracle.sleep(pause_us)
 
 
 async def read_arrivals(redis: Redis) -> dict[Limit, int]:
     arrivals_us = {}
     for limit in LIMITS:
-        value = await redis.hget(limit_key(TEAM, limit.scope, limit.key), limit.resource)
+        value = await redis.hget(limits_key((limit.scope, limit.key)), limit.resource)
         if value is not None:
             arrivals_us[limit] = int(value)
     return arrivals_us
@@ -147,7 +147,7 @@ async def test_waiting_as_long_as_told_is_enough(book: RedisOrderBook, redis: Re
     with pytest.raises(RateLimited) as refusal:
         await book.begin(make_ask(pool=None, n=4, limits=limits))
 
-    name = limit_key(TEAM, limits[0].scope, limits[0].key)
+    name = limits_key((limits[0].scope, limits[0].key))
     await redis.hincrby(name, "images", -round(refusal.value.retry_after_s * 1e6))
     grant = await book.begin(make_ask(pool=None, n=4, limits=limits))
 
@@ -160,7 +160,7 @@ async def test_a_clock_that_jumped_back_locks_out_for_a_minute_at_most(
     """After a failover the stored arrival may lie far ahead of the new server's clock."""
     limits = LIMITS[1:2]
     await book.begin(make_ask(pool=None, limits=limits))
-    await redis.hincrby(limit_key(TEAM, "user", "u1"), "images", 86_400_000_000)
+    await redis.hincrby(of_team(TEAM).limits_of_user("u1"), "images", 86_400_000_000)
 
     with pytest.raises(RateLimited) as refusal:
         await book.begin(make_ask(pool=None, limits=limits))

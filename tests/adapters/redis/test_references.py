@@ -14,7 +14,7 @@ from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.redis.references import RedisReferences
 from service.domain.errors import StateUnavailable
 from service.domain.images import ContentCredentials, Image, Operation
-from service.ports.admission import Origin
+from service.domain.order import Origin
 from service.ports.references import Reference
 from tests.adapters.redis.orders import (
     POOL,
@@ -120,7 +120,7 @@ async def test_what_is_forgotten_is_handed_out_no_more(
     assert await references.oldest(TEAM, before_s=4e9, most=9) == [name_of("b")]
     assert set(await all_of(references)) == {name_of("b")}
     assert await references.variants(TEAM, [name_of("a"), name_of("b")]) == 1
-    fields = await cast("Awaitable[Any]", redis.hkeys(keys.images_key(TEAM)))
+    fields = await cast("Awaitable[Any]", redis.hkeys(keys.of_team(TEAM).images))
     assert not any(field.decode().startswith(name_of("a")) for field in fields)
 
 
@@ -154,7 +154,7 @@ async def test_an_image_made_again_where_it_was_is_there_once(book: RedisOrderBo
         await book.finish(settle(make_ask(), forgotten=((0, make_image("a").digest),)))
     await make(book, "a", pool=OTHER_POOL)
 
-    places = await cast("Awaitable[bytes]", redis.hget(keys.images_key(TEAM), f"{name_of('a')}|pools"))
+    places = await cast("Awaitable[bytes]", redis.hget(keys.of_team(TEAM).images, f"{name_of('a')}|pools"))
     assert places.decode().splitlines() == [f"{POOL} 0", f"{OTHER_POOL} 0"]
 
 
@@ -257,7 +257,7 @@ async def test_the_oldest_come_first_and_brief_ones_apart(
     await make(book, "a", "b", "c")
     await make(book, "short", pool=None, is_brief=True)
     ages: dict[str | bytes, float] = {name_of("b"): 100, name_of("a"): 200, name_of("c"): 300}
-    await redis.zadd(keys.ages_key(TEAM, "kept"), cast("Any", ages))
+    await redis.zadd(keys.of_team(TEAM).kept_ages, cast("Any", ages))
 
     assert await references.oldest(TEAM, before_s=300, most=9) == [name_of("b"), name_of("a")]
     assert await references.oldest(TEAM, before_s=301, most=1) == [name_of("b")]

@@ -2,10 +2,11 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 from redis.asyncio import Redis
 
-from service.adapters.redis.keys import holds_key
+from service.adapters.redis import keys
 from service.adapters.redis.orders import RedisOrderBook
 from service.ports.admission import Ask, Lease
 from tests.adapters.redis.orders import (
@@ -29,7 +30,7 @@ UNKNOWN_TWO = {"unknown|images": 2, "unknown|microusd": 2 * ESTIMATE_MICROUSD}
 
 
 def lease(ask: Ask, *indices: int) -> Lease:
-    return Lease(id=ask.id, fence=ask.fence, team=ask.team, pool=ask.pool, indices=indices)
+    return Lease(ticket=ask.ticket, fence=ask.fence, indices=indices)
 
 
 async def test_a_renewed_claim_outlives_its_first_lease(make_book: MakeBook, redis: Redis) -> None:
@@ -43,7 +44,7 @@ async def test_a_renewed_claim_outlives_its_first_lease(make_book: MakeBook, red
 
     seconds, _ = await redis.time()
     far_us = (seconds + 1800) * 1_000_000
-    assert await redis.zrangebyscore(holds_key(TEAM), far_us, "+inf") == [ask.fence.encode()]
+    assert await redis.zrangebyscore(keys.of_team(TEAM).holds, far_us, "+inf") == [ask.fence.encode()]
     claims = [str(entry, "utf-8") for entry in await redis.hvals(POOL)]  # type: ignore[arg-type]  # bytes
     assert all(int(claim.split("|")[1]) > far_us for claim in claims)
     assert await redis.pttl(POOL) > 1800 * 1000
@@ -204,7 +205,7 @@ async def _teams(redis: Redis) -> list[str]:
 async def _renewed_at_us(redis: Redis, team: str) -> float:
     """Return when a hold was renewed for half a minute, or swept and kept for a day."""
     [fence] = await read_holds(redis, team)
-    expires_us = await redis.zscore(holds_key(team), fence) or 0
+    expires_us = await redis.zscore(keys.of_team(team).holds, fence) or 0
     return expires_us - (30 if team.startswith("living") else 86400) * 1_000_000
 
 
@@ -218,7 +219,7 @@ async def test_a_claim_expires_by_the_servers_own_clock(make_book: MakeBook) -> 
     # Well below the lease that claims have unless a test says otherwise.
     async with asyncio.timeout(20):
         while not (await book.begin(waiter)).mine:
-            waiter = make_ask(id=waiter.id, round=waiter.round + 1)
+            waiter = make_ask(id=waiter.ticket.id, round=waiter.round + 1)
             await asyncio.sleep(0.02)
 
     assert time.monotonic() - started_s > 0.2
@@ -229,11 +230,11 @@ async def test_one_teams_broken_key_stops_no_others_renewal(make_book: MakeBook,
     asks = [make_ask(team=team, pool=None) for team in ("a", "b", "c")]
     for ask in asks:
         await book.begin(ask)
-        await expire_holds(redis, ask.team)
-    await redis.delete(holds_key("b"))
-    await redis.set(holds_key("b"), "no set")
+        await expire_holds(redis, ask.ticket.caller.team)
+    await redis.delete(keys.of_team("b").holds)
+    await redis.set(keys.of_team("b").holds, "no set")
 
-    leases = [Lease(id=ask.id, fence=ask.fence, team=ask.team, pool=None, indices=(0,)) for ask in asks]
+    leases = [Lease(ticket=replace(ask.ticket, pool=None), fence=ask.fence, indices=(0,)) for ask in asks]
     assert await reason_of(book.renew(leases)) == "wrongtype"
 
-    assert [await redis.zcount(holds_key(team), 2, "+inf") for team in ("a", "c")] == [1, 1]
+    assert [await redis.zcount(keys.of_team(team).holds, 2, "+inf") for team in ("a", "c")] == [1, 1]

@@ -3,10 +3,10 @@
 import pytest
 
 from service.adapters.telemetry.health import ProviderHealth
+from service.adapters.telemetry.recorder import FactRecorder
 from service.domain.errors import Billing, CallFailure, FailureKind
-from service.ports.telemetry import AttemptMade, ProviderChecked
+from service.ports.telemetry import AttemptMade, ProviderChecked, TelemetryFact
 from tests.fakes.clock import FakeClock
-from tests.fakes.telemetry import FakeTelemetry
 
 
 def failure(kind: FailureKind, advice: str = "do this") -> CallFailure:
@@ -37,20 +37,16 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 def health(clock: FakeClock) -> ProviderHealth:
-    return ProviderHealth(FakeTelemetry(), clock)
+    return ProviderHealth(clock)
+
+
+def told(health: ProviderHealth, fact: TelemetryFact) -> None:
+    FactRecorder(health.takers).record(fact)
 
 
 def test_before_anything_was_asked_nothing_is_known(health: ProviderHealth) -> None:
     assert (health.condition.word, health.condition.advice) == ("unknown", "")
     assert health.needs_check
-
-
-def test_facts_are_passed_on() -> None:
-    inner = FakeTelemetry()
-
-    ProviderHealth(inner, FakeClock()).record(attempt())
-
-    assert inner.facts == [attempt()]
 
 
 @pytest.mark.parametrize(
@@ -67,21 +63,21 @@ def test_facts_are_passed_on() -> None:
 def test_a_failure_is_told_with_its_advice_until_a_call_succeeds(
     health: ProviderHealth, kind: FailureKind, word: str
 ) -> None:
-    health.record(checked())
+    told(health, checked())
 
-    health.record(attempt(failure(kind)))
+    told(health, attempt(failure(kind)))
 
     assert (health.condition.word, health.condition.advice) == (word, "do this")
-    health.record(attempt())
+    told(health, attempt())
     assert (health.condition.word, health.condition.advice) == ("ok", "")
 
 
 @pytest.mark.parametrize("kind", ["refused", "invalid", "rate_limited", "not_sent", "not_kept"])
 def test_what_says_nothing_of_the_provider_changes_nothing(health: ProviderHealth, kind: str) -> None:
-    health.record(attempt(failure(FailureKind.MISCONFIGURED)))
+    told(health, attempt(failure(FailureKind.MISCONFIGURED)))
     before = health.condition
 
-    health.record(attempt(failure(FailureKind(kind), advice="")))
+    told(health, attempt(failure(FailureKind(kind), advice="")))
 
     assert health.condition == before
 
@@ -89,10 +85,10 @@ def test_what_says_nothing_of_the_provider_changes_nothing(health: ProviderHealt
 def test_since_is_when_it_began(health: ProviderHealth, clock: FakeClock) -> None:
     clock.advance(10)
     began_s = clock.wall_s()
-    health.record(attempt(failure(FailureKind.MISCONFIGURED)))
+    told(health, attempt(failure(FailureKind.MISCONFIGURED)))
     clock.advance(10)
 
-    health.record(attempt(failure(FailureKind.MISCONFIGURED, advice="or that")))
+    told(health, attempt(failure(FailureKind.MISCONFIGURED, advice="or that")))
 
     assert (health.condition.since_s, health.condition.advice) == (began_s, "or that")
 
@@ -100,7 +96,7 @@ def test_since_is_when_it_began(health: ProviderHealth, clock: FakeClock) -> Non
 def test_without_a_list_of_models_it_is_well_and_says_that_the_key_is_unchecked(
     health: ProviderHealth,
 ) -> None:
-    health.record(checked(is_sure=False))
+    told(health, checked(is_sure=False))
 
     assert health.condition.word == "ok"
     assert "only a call tells" in health.condition.advice
@@ -109,17 +105,17 @@ def test_without_a_list_of_models_it_is_well_and_says_that_the_key_is_unchecked(
 
 def test_a_refused_key_is_not_made_well_by_looking_again(health: ProviderHealth) -> None:
     """An account without credit still lists its models."""
-    health.record(attempt(failure(FailureKind.MISCONFIGURED)))
+    told(health, attempt(failure(FailureKind.MISCONFIGURED)))
 
     assert not health.needs_check
-    health.record(attempt(failure(FailureKind.UNREACHABLE)))
+    told(health, attempt(failure(FailureKind.UNREACHABLE)))
     assert health.needs_check
 
 
 def test_a_free_check_does_not_end_what_a_call_met(health: ProviderHealth) -> None:
-    health.record(attempt(failure(FailureKind.OVERLOADED)))
+    told(health, attempt(failure(FailureKind.OVERLOADED)))
 
-    health.record(checked())
+    told(health, checked())
 
     assert health.condition.word == "failing"
     assert not health.needs_check

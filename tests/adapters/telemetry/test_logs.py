@@ -10,35 +10,25 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from service.adapters.telemetry.logs import LoggedTelemetry
+from service.adapters.telemetry.logs import SurpriseLog
+from service.adapters.telemetry.recorder import FactRecorder
 from service.domain.errors import Billing, CallFailure, FailureKind
 from service.ports.telemetry import Crashed, ImageForgotten, ProviderChecked, TelemetryFact
 from tests.adapters.telemetry.test_health import attempt, checked
 from tests.fakes.clock import FakeClock
-from tests.fakes.telemetry import FakeTelemetry
 
 
 def test_a_crash_is_written_down_in_full_with_where_it_was() -> None:
-    inner = FakeTelemetry()
     fact = Crashed(where="request", id="req_1", error=ZeroDivisionError("what nobody is shown"))
 
-    with capture_logs() as lines:
-        LoggedTelemetry(inner).record(fact)
+    [line] = lines_of(fact)
 
-    [line] = lines
     assert (line["event"], line["where"], line["id"]) == ("crashed", "request", "req_1")
     assert "ZeroDivisionError: what nobody is shown" in line["traceback"]
-    assert inner.facts == [fact]
 
 
 def test_the_usual_is_counted_and_not_written_down() -> None:
-    inner = FakeTelemetry()
-
-    with capture_logs() as lines:
-        LoggedTelemetry(inner).record(ImageForgotten(reason="age"))
-
-    assert lines == []
-    assert inner.facts == [ImageForgotten(reason="age")]
+    assert lines_of(ImageForgotten(reason="age"), attempt()) == []
 
 
 REFUSED_KEY = CallFailure(
@@ -56,7 +46,7 @@ def lines_of(*facts: TelemetryFact | float) -> list[MutableMapping[str, Any]]:
     """Return what is written down of *facts*; a number lets so many seconds pass."""
     clock = FakeClock()
     with capture_logs() as lines:
-        telemetry = LoggedTelemetry(FakeTelemetry(), now_s=clock.monotonic_s)
+        telemetry = FactRecorder(SurpriseLog(now_s=clock.monotonic_s).takers)
         for fact in facts:
             if isinstance(fact, float):
                 clock.advance(fact)

@@ -1,11 +1,15 @@
 """Facts become numbers, under names that are promised."""
 
 import math
+from typing import get_args
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.adapters.telemetry.health import ProviderHealth
+from service.adapters.telemetry.logs import SurpriseLog
 from service.adapters.telemetry.prometheus import REQUEST_BUCKETS_S, PrometheusMetrics
+from service.adapters.telemetry.recorder import FactRecorder
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import (
     AdminActed,
@@ -13,10 +17,9 @@ from service.ports.telemetry import (
     CostSettled,
     Crashed,
     FilesDeleted,
-    ImageDelivered,
     ImageForgotten,
+    ImagesDelivered,
     ImageSpilled,
-    InFlight,
     LimitDecided,
     RequestHandled,
     SpillCounted,
@@ -24,6 +27,7 @@ from service.ports.telemetry import (
     StoreCounted,
     TelemetryFact,
 )
+from tests.fakes.clock import FakeClock
 
 
 def attempt(**fields: object) -> AttemptMade:
@@ -41,6 +45,10 @@ def attempt(**fields: object) -> AttemptMade:
 
 def value(metrics: PrometheusMetrics, name: str, **labels: str) -> float:
     return metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def count(metrics: PrometheusMetrics, fact: TelemetryFact) -> None:
+    FactRecorder(metrics.takers).record(fact)
 
 
 MODEL = {"model": "gpt-image-2"}
@@ -62,7 +70,7 @@ MODEL = {"model": "gpt-image-2"}
             0.25,
         ),
         (
-            ImageDelivered(asked_model="dall-e-3", source="hit"),
+            ImagesDelivered(asked_model="dall-e-3", sources={"hit": 1, "made": 3}),
             "imagegw_images_delivered_total",
             {"model": "dall-e-3", "source": "hit"},
             1.0,
@@ -89,9 +97,6 @@ MODEL = {"model": "gpt-image-2"}
             {"decision": "images", "degraded": "true"},
             1.0,
         ),
-        (InFlight(orders=2), "imagegw_in_flight", {"kind": "orders"}, 2.0),
-        (InFlight(calls=-1), "imagegw_in_flight", {"kind": "calls"}, -1.0),
-        (InFlight(waiters=1), "imagegw_in_flight", {"kind": "waiters"}, 1.0),
         (
             CostSettled(model="gpt-image-2", realm="live", microusd=40_000),
             "imagegw_cost_dollars_total",
@@ -140,15 +145,35 @@ def test_each_fact_is_counted_where_it_belongs(
 ) -> None:
     metrics = PrometheusMetrics(version="1")
 
-    metrics.record(fact)
+    count(metrics, fact)
 
     assert value(metrics, name, **labels) == pytest.approx(expected)
+
+
+def test_what_is_under_way_is_shown_as_it_is_when_asked() -> None:
+    metrics, calls = PrometheusMetrics(version="1"), [1, 2]
+    metrics.watch_in_flight(orders=lambda: 7, calls=lambda: len(calls), waiters=lambda: 0)
+    calls.append(3)
+
+    shown = [value(metrics, "imagegw_in_flight", kind=kind) for kind in ("orders", "calls", "waiters")]
+
+    assert shown == [7.0, 3.0, 0.0]
+
+
+def test_every_fact_has_a_taker() -> None:
+    takers = [
+        PrometheusMetrics(version="1").takers,
+        ProviderHealth(FakeClock()).takers,
+        SurpriseLog().takers,
+    ]
+
+    assert {kind for each in takers for kind in each} == set(get_args(TelemetryFact))
 
 
 def test_an_unknown_price_is_not_free() -> None:
     metrics = PrometheusMetrics(version="1")
 
-    metrics.record(CostSettled(model="gpt-image-2", realm="live", microusd=None))
+    count(metrics, CostSettled(model="gpt-image-2", realm="live", microusd=None))
 
     assert b"imagegw_cost_dollars_total{" not in metrics.render()
 
@@ -156,7 +181,7 @@ def test_an_unknown_price_is_not_free() -> None:
 def test_two_applications_in_a_process_do_not_share_numbers() -> None:
     one, other = PrometheusMetrics(version="1"), PrometheusMetrics(version="1")
 
-    one.record(Crashed(where="order", id="x", error=ValueError()))
+    count(one, Crashed(where="order", id="x", error=ValueError()))
 
     counted = [value(metrics, "imagegw_order_crashes_total", where="order") for metrics in (one, other)]
     assert counted == [1.0, 0.0]
@@ -168,10 +193,9 @@ def test_buckets_reach_ten_minutes_and_rise() -> None:
 
 
 def test_what_alerts_ask_for_is_there_before_anything_happened() -> None:
-    families = {
-        family.name: family
-        for family in text_string_to_metric_families(PrometheusMetrics(version="1.2").render().decode())
-    }
+    metrics = PrometheusMetrics(version="1.2")
+    metrics.watch_in_flight(orders=lambda: 0, calls=lambda: 0, waiters=lambda: 0)
+    families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
 
     assert {sample.labels["kind"] for sample in families["imagegw_in_flight"].samples} == {
         "orders",
@@ -188,7 +212,7 @@ def test_what_alerts_ask_for_is_there_before_anything_happened() -> None:
 def test_names_keep_the_conventions() -> None:
     """Units are base units, counters are totals, nothing doubles with creation times."""
     metrics = PrometheusMetrics(version="1")
-    metrics.record(attempt(duration_s=math.pi))
+    count(metrics, attempt(duration_s=math.pi))
 
     samples = [
         sample.name

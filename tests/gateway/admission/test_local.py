@@ -459,14 +459,16 @@ class NaiveCounter:
         return share - sum(images for images, scopes in self.in_flight.values() if limit.scope in scopes)
 
     def wanted(self, limit: Limit, ask: Ask, processes: int) -> int:
-        amount = ask.n * ask.weight if limit.resource is Resource.IMAGES_PER_DAY else ask.n
+        amount = ask.n * ask.ticket.price.weight if limit.resource is Resource.IMAGES_PER_DAY else ask.n
         return min(amount, max(1, limit.amount // processes))
 
     def admit(self, ask: Ask, processes: int) -> None:
-        for limit in ask.limits:
+        for limit in ask.ticket.limits:
             if limit.resource is Resource.IMAGES_PER_DAY:
                 self.by_day[self.clock.today(), limit.scope] += self.wanted(limit, ask, processes)
-        scopes = tuple(limit.scope for limit in ask.limits if limit.resource is Resource.IMAGES_IN_FLIGHT)
+        scopes = tuple(
+            limit.scope for limit in ask.ticket.limits if limit.resource is Resource.IMAGES_IN_FLIGHT
+        )
         self.in_flight[ask.fence] = (ask.n, scopes)
 
     def settle(self, fence: str, images: int) -> None:

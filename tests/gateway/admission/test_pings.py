@@ -10,17 +10,18 @@ from starlette.responses import Response, StreamingResponse
 from starlette.types import Message
 
 from service.domain.errors import GatewayError, OrderFailed
-from service.domain.images import Admitted, ImageReady, OrderDone, OrderFact, Source
+from service.domain.images import Source
+from service.domain.progress import Admitted, ImageReady, OrderDone, OrderFact
 from service.gateway.order.runner import RunningOrder
 from service.http.answers import Answer
 from service.http.services import HttpServices
 from service.http.streaming import HOLD_S, PING_S, stream_answer
 from tests.fakes.clock import FakeClock, until_idle
-from tests.fakes.values import a_catalog, a_failure, a_refusal, a_sent_order, an_image, an_order
+from tests.fakes.values import a_failure, a_refusal, a_sent_order, a_ticket, an_image, an_order
 
 ORDER = an_order(asked_model="gpt-image-2", is_streamed=True)
-NOTHING_CACHED = cast(HttpServices, type("Services", (), {"caches": False}))
-"""All an answer asks of the services on its way through a stream."""
+NO_SERVICES = cast(HttpServices, object())
+"""An answer asks nothing of the services on its way through a stream."""
 
 
 def ready(position: int = 0) -> ImageReady:
@@ -29,7 +30,7 @@ def ready(position: int = 0) -> ImageReady:
 
 async def answer(running: RunningOrder) -> Response:
     request = Request({"type": "http", "state": {}, "headers": [], "method": "POST", "path": "/"}, stay)
-    reader = Answer(NOTHING_CACHED, ORDER, a_catalog().models["gpt-image-2"], a_sent_order())
+    reader = Answer(NO_SERVICES, ORDER, a_sent_order(), a_ticket(pool=None))
     return await stream_answer(request, ORDER, reader, running)
 
 

@@ -13,24 +13,33 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
-from service.domain.images import Idempotency
 from service.domain.limits import Limit
+from service.domain.order import Idempotency
 from service.gateway.admission.breaker import FAILURES_TO_OPEN
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import LEASE_S, SharedState
-from service.gateway.order.waiting import Flights
+from service.gateway.order.waiting import WaitingRoom
 from service.ports.admission import Ask, Conclusion, Grant, Lease, Settlement
 from service.ports.telemetry import LimitDecided, StateFailed
 from tests.fakes.book import FakeBook, FakeHeartbeats, FakeWakeups
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.storage import FakeOutbox
 from tests.fakes.telemetry import FakeTelemetry
-from tests.fakes.values import a_grant, a_limit, a_rate_limit, a_settlement, a_variant, an_ask, an_image
+from tests.fakes.values import (
+    a_grant,
+    a_limit,
+    a_rate_limit,
+    a_settlement,
+    a_ticket,
+    a_variant,
+    an_ask,
+    an_image,
+)
 from tests.gateway.assembly import in_background
 
 BUDGET = a_limit(resource=Resource.BUDGET_PER_MONTH, amount=1_000_000)
 ONCE = Idempotency(key="key hash", order="order hash")
-RECORD = Lease(id="order-1", fence="", team="open", pool=None, idempotency=ONCE)
+RECORD = Lease(ticket=a_ticket(idempotency=ONCE), fence="")
 
 
 class Surroundings:
@@ -235,7 +244,7 @@ async def test_claims_of_living_orders_are_renewed_well_within_their_lease(clock
     async with in_background(around.state.renew_forever()):
         await asyncio.sleep(LEASE_S * 0.9)
 
-    lease = Lease(id="order-1", fence="order-1.0", team="open", pool="pool", indices=(3, 4))
+    lease = Lease(ticket=a_ticket(), fence="order-1.0", indices=(3, 4))
     assert around.book.renewals == [(lease,), (lease,)]
 
 
@@ -302,7 +311,7 @@ async def test_what_was_kept_stays_while_redis_is_gone(clock: FakeClock) -> None
 
 
 async def test_news_from_elsewhere_wake_who_waits_here() -> None:
-    flights, wakeups = Flights(), FakeWakeups()
+    flights, wakeups = WaitingRoom(), FakeWakeups()
     async with (
         in_background(flights.listen_forever(wakeups)),
         asyncio.TaskGroup() as group,
@@ -325,7 +334,9 @@ async def test_an_unheard_question_is_given_up_where_nothing_else_settles_it(clo
     with pytest.raises(RateLimited):
         await around.state.begin(an_ask(id="order-2", n=1, pool=None, limits=limits))
 
-    assert [(settlement.id, settlement.is_local) for settlement in around.outbox.kept] == [("order-2", True)]
+    assert [(settlement.ticket.id, settlement.released) for settlement in around.outbox.kept] == [
+        ("order-2", (-1,))
+    ]
 
 
 async def test_a_strangers_variant_is_counted(clock: FakeClock) -> None:
@@ -423,7 +434,7 @@ async def test_an_unheard_question_of_money_is_given_up() -> None:
             weight=4,
             estimate_microusd=40_000,
             released=(-1,),
-            realm=ask.realm,
+            realm=ask.ticket.realm,
         )
     ]
 
@@ -436,28 +447,6 @@ async def test_who_waits_on_is_not_asked_for_money_by_a_silent_redis() -> None:
 
     assert (grant.mine, grant.awaited) == ((), (4,))
     assert around.outbox.kept == []
-
-
-async def test_a_lease_names_the_scopes_that_hold_something(clock: FakeClock) -> None:
-    around = Surroundings(clock)
-    limits = (
-        a_limit(resource=Resource.REQUESTS, scope="user", key="ann"),
-        a_limit(resource=Resource.IMAGES, scope="user", key="ann"),
-        a_limit(resource=Resource.IMAGES_PER_DAY, scope="key", key="k1"),
-        a_limit(resource=Resource.IMAGES_IN_FLIGHT, scope="key", key="k1"),
-        a_limit(resource=Resource.BUDGET_PER_MONTH, scope="team", key="open"),
-    )
-    await around.state.begin(an_ask(n=2, limits=limits))
-    async with in_background(around.state.renew_forever()):
-        await asyncio.sleep(LEASE_S / 3 + 1)
-        await around.state.finish(a_settlement(released=(0,)))
-        await asyncio.sleep(LEASE_S / 3)
-
-    scopes = (("key", "k1"), ("team", "open"))
-    assert [[(lease.indices, lease.scopes) for lease in leases] for leases in around.book.renewals] == [
-        [((0, 1), scopes)],
-        [((1,), scopes)],
-    ]
 
 
 async def test_the_share_is_divided_by_the_processes_that_were_last_heard_of(clock: FakeClock) -> None:
@@ -516,7 +505,7 @@ async def test_an_unheard_question_of_a_key_gives_up_the_key_too() -> None:
 
     assert caught.value.reason == "degraded"
     [given_up] = around.outbox.kept
-    assert (given_up.part, given_up.idempotency, given_up.is_last) == ("0.unheard", ONCE, True)
+    assert (given_up.part, given_up.ticket.idempotency, given_up.is_last) == ("0.unheard", ONCE, True)
     assert (given_up.released, given_up.conclusion) == ((-1,), None)
 
 
@@ -595,7 +584,7 @@ async def test_a_key_is_held_beside_what_its_order_makes(clock: FakeClock) -> No
         await around.state.finish(a_settlement(made=((3, an_image()),), idempotency=ONCE))
         await asyncio.sleep(LEASE_S / 3)
 
-    claims = Lease(id="order-1", fence="order-1.0", team="open", pool="pool", indices=(3,))
+    claims = Lease(ticket=a_ticket(idempotency=ONCE), fence="order-1.0", indices=(3,))
     assert around.book.renewals == [(RECORD, claims), (RECORD,)]
 
 
@@ -693,11 +682,11 @@ async def test_a_question_that_is_cut_off_is_given_up_for_it_may_have_arrived() 
         for number in range(50):
             await asking.enter_async_context(in_background(_begin(around, an_ask(id=str(number), n=2))))
         await until_idle()
-        sent = [ask.id for ask in around.book.asks]
+        sent = [ask.ticket.id for ask in around.book.asks]
 
     assert 0 < len(sent) < 50
     # Whoever waited for a turn has asked nobody.
-    assert sorted(settlement.id for settlement in around.outbox.kept) == sorted(sent)
+    assert sorted(settlement.ticket.id for settlement in around.outbox.kept) == sorted(sent)
     assert {settlement.part for settlement in around.outbox.kept} == {"0.unheard"}
     assert {settlement.released for settlement in around.outbox.kept} == {(-1,)}
 
@@ -712,7 +701,7 @@ async def test_a_question_of_a_key_that_is_cut_off_gives_up_the_key_where_nobody
         await until_idle()
 
     [given_up] = around.outbox.kept
-    assert (given_up.part, given_up.idempotency) == (f"{round_}.unheard", ONCE)
+    assert (given_up.part, given_up.ticket.idempotency) == (f"{round_}.unheard", ONCE)
     assert (given_up.is_last, given_up.conclusion) == (is_last, None)
 
 

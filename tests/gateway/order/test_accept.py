@@ -8,11 +8,15 @@ import pytest
 from service.domain.callers import Policy, Resource, Scope
 from service.domain.catalog import Catalog
 from service.domain.errors import GatewayError, InvalidOrder, ModelNotAllowed, PriceUnknown
-from service.domain.images import Admitted, CacheControl, Delivery, ImageOrder, ImageReady
+from service.domain.fingerprint import CacheScope
+from service.domain.images import Delivery
 from service.domain.limits import Limit
+from service.domain.order import CacheControl
+from service.domain.progress import Admitted, ImageReady
+from service.gateway.order.accept import Pools
 from tests.fakes.clock import FakeClock
-from tests.fakes.values import a_caller, a_catalog, a_grant, a_limit_state, an_order
-from tests.gateway.assembly import Assembly, read
+from tests.fakes.values import a_caller, a_catalog, a_grant, a_limit_state, an_order, scopes_of
+from tests.gateway.assembly import Assembly, name_pool, read
 from tests.gateway.facts import error, of
 
 
@@ -20,16 +24,16 @@ async def test_no_store_stays_out_of_the_pool(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         facts = await house.run(an_order(cache=CacheControl(keep=False)))
 
-    assert house.book.asks[0].pool is None
+    assert house.book.asks[0].ticket.pool is None
     assert house.book.settlements[0].made == ((None, of(ImageReady, facts)[0].image),)
 
 
 async def test_without_a_cache_nothing_is_pooled(clock: FakeClock) -> None:
-    async with Assembly(clock, pool_name=None) as house:
+    async with Assembly(clock, pools=None) as house:
         facts = await house.run(an_order())
 
     assert error(facts) is None
-    assert house.book.asks[0].pool is None
+    assert house.book.asks[0].ticket.pool is None
 
 
 async def test_identical_orders_share_a_pool_and_others_do_not(clock: FakeClock) -> None:
@@ -39,7 +43,7 @@ async def test_identical_orders_share_a_pool_and_others_do_not(clock: FakeClock)
         await house.run(an_order(id="order-3", prompt="A harbour"))
         await house.run(an_order(id="order-4", caller=a_caller(team="another")))
 
-    pools = [ask.pool for ask in house.book.asks]
+    pools = [ask.ticket.pool for ask in house.book.asks]
     assert pools[0] == pools[1]
     assert len(set(pools)) == 3
 
@@ -51,7 +55,7 @@ async def test_limits_of_the_policy_are_asked_and_told(clock: FakeClock) -> None
         house.book.script.append(a_grant(mine=(0,), limits=states))
         facts = await house.run(an_order(caller=caller))
 
-    assert house.book.asks[0].limits == (
+    assert house.book.asks[0].ticket.limits == (
         Limit(resource=Resource.REQUESTS, scope="user", key="ann", amount=60),
         Limit(resource=Resource.IMAGES, scope="user", key="ann", amount=5),
     )
@@ -62,7 +66,7 @@ async def test_limits_that_are_not_set_are_not_asked(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         await house.run(an_order(caller=a_caller(policy=Policy(images_per_min=5))))
 
-    assert [limit.resource for limit in house.book.asks[0].limits] == ["images"]
+    assert [limit.resource for limit in house.book.asks[0].ticket.limits] == ["images"]
 
 
 @pytest.mark.parametrize(("n", "images_per_min"), [(5, 5), (10, 0), (1, 1)])
@@ -93,13 +97,13 @@ async def test_an_invalid_order_is_refused_before_anything_is_asked(clock: FakeC
 
 async def test_the_caller_learns_what_is_sent(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
-        running, sent = house.generate.start(an_order(parameters={"quality": "hd"}))
+        running, sent, _ = house.orders.start(an_order(parameters={"quality": "hd"}))
         await read(running)
 
-    assert (sent.model, sent.parameters["quality"]) == ("gpt-image-2.6-flare", "high")
+    assert (sent.target.name, sent.parameters["quality"]) == ("gpt-image-2.6-flare", "high")
     [call] = house.backend.calls
-    assert (call.model, call.parameters, call.prompt) == (sent.model, sent.parameters, sent.prompt)
-    assert house.book.asks[0].model == "gpt-image-2.6-flare"
+    assert (call.model, call.parameters, call.prompt) == (sent.target.name, sent.parameters, sent.prompt)
+    assert house.book.asks[0].ticket.model == "gpt-image-2.6-flare"
 
 
 async def test_people_are_named_to_the_provider_by_a_hash_of_their_own(clock: FakeClock) -> None:
@@ -127,8 +131,8 @@ async def test_the_price_is_estimated_before_anything_is_made(
     async with Assembly(clock) as house:
         await house.run(an_order(parameters={"quality": quality}))
 
-    assert house.book.asks[0].estimate_microusd == estimate_microusd
-    assert house.book.settlements[0].estimate_microusd == estimate_microusd
+    assert house.book.asks[0].ticket.price.microusd == estimate_microusd
+    assert house.book.settlements[0].ticket.price.microusd == estimate_microusd
 
 
 def a_catalog_with(name: str, **changes: Any) -> Catalog:
@@ -193,13 +197,17 @@ async def test_every_scope_of_the_caller_is_asked_with_the_key_that_must_be_vali
 
     [ask], [settlement] = house.book.asks, house.book.settlements
     scopes = (("user", "ann"), ("key", "key-1"), ("team", "design"))
-    assert (ask.key_id, ask.scopes, settlement.scopes) == ("key-1", scopes, scopes)
-    assert ask.limits == (
+    assert (ask.ticket.caller.key_id, scopes_of(ask.ticket), scopes_of(settlement.ticket)) == (
+        "key-1",
+        scopes,
+        scopes,
+    )
+    assert ask.ticket.limits == (
         Limit(resource=Resource.REQUESTS, scope="user", key="ann", amount=60),
         Limit(resource=Resource.IMAGES_PER_DAY, scope="team", key="design", amount=9),
         Limit(resource=Resource.BUDGET_PER_MONTH, scope="team", key="design", amount=10**9),
     )
-    assert settlement.limits == ask.limits
+    assert settlement.ticket.limits == ask.ticket.limits
 
 
 async def test_an_image_weighs_as_the_model_that_makes_it_says(clock: FakeClock) -> None:
@@ -212,8 +220,8 @@ async def test_an_image_weighs_as_the_model_that_makes_it_says(clock: FakeClock)
                 an_order(n=2, parameters={"quality": "hd"}, caller=a_caller(policy=Policy(images_per_min=7)))
             )
 
-    assert [ask.weight for ask in house.book.asks] == [4, 2]
-    assert [settlement.weight for settlement in house.book.settlements] == [4, 2]
+    assert [ask.ticket.price.weight for ask in house.book.asks] == [4, 2]
+    assert [settlement.ticket.price.weight for settlement in house.book.settlements] == [4, 2]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +240,7 @@ async def test_with_a_budget_an_unknown_price_is_not_free(
         else:
             assert error(await house.run(order)) is None
 
-    assert [ask.estimate_microusd for ask in house.book.asks] == ([] if is_refused else [None])
+    assert [ask.ticket.price.microusd for ask in house.book.asks] == ([] if is_refused else [None])
 
 
 async def test_a_policy_may_keep_its_callers_out_of_the_cache(clock: FakeClock) -> None:
@@ -240,17 +248,25 @@ async def test_a_policy_may_keep_its_callers_out_of_the_cache(clock: FakeClock) 
         for caches in (True, False):
             await house.run(an_order(id=str(caches), caller=a_caller(policy=Policy(caches=caches))))
 
-    assert [ask.pool is None for ask in house.book.asks] == [False, True]
+    assert [ask.ticket.pool is None for ask in house.book.asks] == [False, True]
     assert house.book.settlements[1].made[0][0] is None
 
 
-async def test_pools_are_named_with_the_cache_scope_of_the_callers_policies(clock: FakeClock) -> None:
-    def name(order: ImageOrder, fingerprint: str) -> str:
-        return f"{order.caller.cache_scope}:{fingerprint}"
+@pytest.mark.parametrize(
+    ("default", "own", "scope"),
+    [
+        ("team", None, "team"),
+        ("team", "team", "team"),
+        ("team", "user", "user-ann"),
+        ("user", None, "user-ann"),
+        ("user", "team", "user-ann"),
+    ],
+)
+async def test_the_narrower_of_the_cache_scopes_names_the_pool(
+    clock: FakeClock, default: CacheScope, own: CacheScope | None, scope: str
+) -> None:
+    async with Assembly(clock, pools=Pools(key=name_pool, scope=default)) as house:
+        await house.run(an_order(caller=a_caller(policy=Policy(cache_scope=own))))
 
-    async with Assembly(clock, pool_name=name) as house:
-        for scope in (None, "team", "user"):
-            await house.run(an_order(id=str(scope), caller=a_caller(policy=Policy(cache_scope=scope))))
-
-    assert [str(ask.pool).partition(":")[0] for ask in house.book.asks] == ["None", "team", "user"]
-    assert len({str(ask.pool).partition(":")[2] for ask in house.book.asks}) == 1
+    [ask] = house.book.asks
+    assert str(ask.ticket.pool).split(":")[:2] == ["open", scope]

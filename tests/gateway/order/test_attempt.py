@@ -7,7 +7,7 @@ from service.domain.errors import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
 from service.domain.retrying import RetryRule
 from service.gateway.order.attempt import NOT_SENT, Attempts
-from service.ports.telemetry import AttemptMade, InFlight
+from service.ports.telemetry import AttemptMade
 from tests.fakes.backend import FakeBackend, Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.telemetry import FakeTelemetry
@@ -41,8 +41,6 @@ async def test_a_call_that_succeeds_is_sent_once(clock: FakeClock) -> None:
     assert result is made
     assert backend.calls == [a_call()]
     assert telemetry.facts == [
-        InFlight(calls=1),
-        InFlight(calls=-1),
         AttemptMade(
             backend="fake",
             model="gpt-image-2.6-flare",
@@ -132,7 +130,9 @@ async def test_a_deadline_before_sending_costs_nothing(clock: FakeClock) -> None
     backend = FakeBackend(Held(is_sent=False))
     started_s = clock.monotonic_s()
 
-    result = await make(attempts_at(backend, clock, telemetry=telemetry), clock, left_s=5.0)
+    attempts = attempts_at(backend, clock, telemetry=telemetry)
+
+    result = await make(attempts, clock, left_s=5.0)
 
     assert result is NOT_SENT
     assert result.billing is Billing.NOT_BILLED
@@ -141,14 +141,16 @@ async def test_a_deadline_before_sending_costs_nothing(clock: FakeClock) -> None
     [told] = telemetry.of(AttemptMade)
     assert told.outcome == "not_sent"
     assert told.duration_s == pytest.approx(5.0)
-    assert telemetry.of(InFlight) == []
+    assert attempts.in_flight == 0
 
 
 async def test_a_deadline_after_sending_leaves_the_bill_unknown(clock: FakeClock) -> None:
     telemetry = FakeTelemetry()
     backend = FakeBackend(Held())
 
-    result = await make(attempts_at(backend, clock, telemetry=telemetry), clock, left_s=5.0)
+    attempts = attempts_at(backend, clock, telemetry=telemetry)
+
+    result = await make(attempts, clock, left_s=5.0)
 
     assert isinstance(result, CallFailure)
     assert (result.kind, result.billing) == (FailureKind.TIMED_OUT, Billing.UNKNOWN)
@@ -156,7 +158,7 @@ async def test_a_deadline_after_sending_leaves_the_bill_unknown(clock: FakeClock
     [told] = telemetry.of(AttemptMade)
     assert (told.outcome, told.failure) == ("timed_out", result)
     assert "GATEWAY_DEADLINE_S" in result.advice
-    assert telemetry.in_flight().calls == 0
+    assert attempts.in_flight == 0
 
 
 async def test_a_deadline_cuts_a_retry_as_well(clock: FakeClock) -> None:
@@ -207,7 +209,7 @@ async def test_an_attempt_lasts_from_sending_to_its_end(clock: FakeClock) -> Non
     async with asyncio.TaskGroup() as group:
         group.create_task(make(attempts, clock))
         await held.arrived.wait()
-        assert telemetry.in_flight().calls == 1
+        assert attempts.in_flight == 1
         clock.advance(5.0)
         held.release()
 
@@ -222,7 +224,7 @@ async def test_a_cancelled_call_is_not_in_flight_any_more(clock: FakeClock) -> N
         await until_idle()
         task.cancel()
 
-    assert telemetry.in_flight().calls == 0
+    assert attempts.in_flight == 0
 
 
 async def test_a_bug_in_a_backend_is_not_taken_for_a_failure(clock: FakeClock) -> None:

@@ -1,6 +1,7 @@
 """Images that are there already."""
 
-from service.domain.images import Delivery, ImageReady
+from service.domain.images import Delivery
+from service.domain.progress import ImageReady
 from service.ports.telemetry import Crashed
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
@@ -42,7 +43,7 @@ async def test_an_image_that_is_gone_is_forgotten_and_made_again(clock: FakeCloc
     assert images(facts) == {0: ("hit", b"d1"), 1: ("made", b"picture 0")}
     forgotten, _made = house.book.settlements
     assert (forgotten.forgotten, forgotten.part) == (((0, "d0"),), "forget.0")
-    assert (forgotten.pool, forgotten.made, forgotten.released) == (pool_of(house), (), ())
+    assert (forgotten.ticket.pool, forgotten.made, forgotten.released) == (pool_of(house), (), ())
     again = house.book.asks[1]
     assert (again.n, again.round, again.used) == (1, 1, (0, 1))
 
@@ -63,7 +64,7 @@ async def test_a_store_that_cannot_be_read_is_no_bug_and_cancels_no_call(clock: 
         running = house.start(an_order(n=2))
         await held.arrived.wait()
         house.store.is_gone = True
-        house.flights.wake(pool_of(house), 1)
+        house.room.wake(pool_of(house), 1)
         await until_idle()
         house.store.is_gone = False
         held.release()

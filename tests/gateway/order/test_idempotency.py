@@ -18,19 +18,12 @@ from service.domain.errors import (
     StoreUnavailable,
 )
 from service.domain.fingerprint import identify_order
-from service.domain.images import (
-    Admitted,
-    Delivery,
-    Image,
-    ImageOrder,
-    ImageReady,
-    OrderDone,
-    OrderFact,
-    Source,
-)
+from service.domain.images import Delivery, Image, Source
+from service.domain.order import ImageOrder
+from service.domain.progress import Admitted, ImageReady, OrderDone, OrderFact
 from service.gateway.admission.shared import LEASE_S
 from service.ports.admission import Conclusion, Grant, Settlement, Variant
-from service.ports.telemetry import Crashed, ImageDelivered
+from service.ports.telemetry import Crashed, ImagesDelivered
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_failure, a_grant, a_rate_limit, a_refusal, a_variant, an_image, an_order
@@ -58,8 +51,8 @@ async def test_an_order_without_a_key_is_not_concluded(clock: FakeClock) -> None
     async with Assembly(clock) as house:
         await house.run(an_order())
 
-    assert [ask.idempotency for ask in house.book.asks] == [None]
-    assert [(each.idempotency, each.is_last) for each in house.book.settlements] == [(None, False)]
+    assert [ask.ticket.idempotency for ask in house.book.asks] == [None]
+    assert [(each.ticket.idempotency, each.is_last) for each in house.book.settlements] == [(None, False)]
 
 
 async def test_a_key_goes_with_everything_as_a_hash(clock: FakeClock) -> None:
@@ -70,8 +63,8 @@ async def test_a_key_goes_with_everything_as_a_hash(clock: FakeClock) -> None:
     expected = identify_order(KEYS.person, order)
     assert expected is not None
     assert "once" not in expected.key
-    assert [ask.idempotency for ask in house.book.asks] == [expected]
-    assert [each.idempotency for each in house.book.settlements] == [expected] * 3
+    assert [ask.ticket.idempotency for ask in house.book.asks] == [expected]
+    assert [each.ticket.idempotency for each in house.book.settlements] == [expected] * 3
 
 
 async def test_a_complete_answer_is_final_and_comes_last(clock: FakeClock) -> None:
@@ -88,7 +81,7 @@ async def test_a_complete_answer_is_final_and_comes_last(clock: FakeClock) -> No
     *made, last = house.book.settlements
     assert last is last_of(house.book.settlements)
     assert last.conclusion == Conclusion(images=(told[0], told[1]))
-    assert (last.part, last.fence, last.made, last.released, last.limits) == ("last", "", (), (), ())
+    assert (last.part, last.fence, last.made, last.released) == ("last", "", (), ())
     assert [len(each.made) for each in made] == [1, 1]
 
 
@@ -245,7 +238,7 @@ async def test_a_twin_is_waited_for_and_its_answer_repeated(clock: FakeClock) ->
         OrderDone(),
     ]
     assert clock.monotonic_s() - started_s == pytest.approx(1.0, abs=0.01)
-    assert [(ask.id, ask.round) for ask in house.book.asks] == [("order-1", 0)] * 3
+    assert [(ask.ticket.id, ask.round) for ask in house.book.asks] == [("order-1", 0)] * 3
 
 
 async def test_what_a_twin_left_off_is_taken_up(clock: FakeClock) -> None:
@@ -317,7 +310,7 @@ async def test_a_repeated_answer_is_neither_counted_nor_paid_nor_concluded(clock
         await house.run(a_keyed_order(delivery=Delivery.URL))
 
     assert (house.backend.attempts, house.book.settlements, house.outbox.kept) == (0, [], [])
-    assert house.telemetry.of(ImageDelivered) == []
+    assert house.telemetry.of(ImagesDelivered) == []
     assert house.state._leases == {}
 
 

@@ -21,7 +21,7 @@ async def test_a_picture_becomes_an_image_of_ours() -> None:
     store = FakeStore()
     digest = sha256(b"picture").hexdigest()
 
-    kept = await a_keeper(store=store).keep(a_call_made(b"picture"), a_sent_order(), MODEL)
+    kept = await a_keeper(store=store).keep(a_call_made(b"picture"), a_sent_order())
 
     assert kept == [
         Kept(
@@ -43,7 +43,7 @@ async def test_the_finish_plan_is_carried_out() -> None:
     pictures = FakeImaging()
     sent = a_sent_order(finish=Finish(256, 256))
 
-    [kept] = await a_keeper(pictures=pictures).keep(a_call_made(), sent, MODEL)
+    [kept] = await a_keeper(pictures=pictures).keep(a_call_made(), sent)
 
     assert isinstance(kept, Kept)
     assert (kept.image.width, kept.image.height) == (256, 256)
@@ -56,7 +56,7 @@ async def test_what_the_provider_says_of_a_picture_stays_with_it() -> None:
         images=(RawImage(data=b"a", revised_prompt="A tall lighthouse"), RawImage(data=b"b")),
     )
 
-    kept = await a_keeper().keep(made, a_sent_order(), MODEL)
+    kept = await a_keeper().keep(made, a_sent_order())
 
     images = [entry.image for entry in kept if isinstance(entry, Kept)]
     assert [image.revised_prompt for image in images] == ["A tall lighthouse", None]
@@ -65,7 +65,7 @@ async def test_what_the_provider_says_of_a_picture_stays_with_it() -> None:
 async def test_usage_and_price_of_a_call_are_shared_by_its_images() -> None:
     usage = {"input_tokens": 3, "output_tokens": 11}
 
-    kept = await a_keeper().keep(a_call_made(b"a", b"b", usage=usage), a_sent_order(), MODEL)
+    kept = await a_keeper().keep(a_call_made(b"a", b"b", usage=usage), a_sent_order())
 
     images = [entry.image for entry in kept if isinstance(entry, Kept)]
     assert [image.usage for image in images] == [
@@ -76,14 +76,14 @@ async def test_usage_and_price_of_a_call_are_shared_by_its_images() -> None:
 
 
 async def test_without_usage_the_price_is_estimated() -> None:
-    [kept] = await a_keeper().keep(a_call_made(usage=None), a_sent_order(), MODEL)
+    [kept] = await a_keeper().keep(a_call_made(usage=None), a_sent_order())
 
     assert isinstance(kept, Kept)
     assert (kept.image.usage, kept.image.cost_microusd) == (None, 1756 * 30 + 20)
 
 
 async def test_usage_without_totals_is_estimated_too() -> None:
-    [kept] = await a_keeper().keep(a_call_made(usage={"output_tokens": 5}), a_sent_order(), MODEL)
+    [kept] = await a_keeper().keep(a_call_made(usage={"output_tokens": 5}), a_sent_order())
 
     assert isinstance(kept, Kept)
     assert (kept.image.usage, kept.image.cost_microusd) == ({"output_tokens": 5}, 1756 * 30 + 20)
@@ -95,28 +95,28 @@ async def test_without_usage_is_booked_what_was_reserved() -> None:
     sent = a_sent_order(prompt="漢字" * 500, parameters=parameters, inputs=(an_input(), an_input("mask")))
     bare = estimate_image(MODEL, parameters)
 
-    [kept] = await a_keeper().keep(a_call_made(usage=None), sent, MODEL)
+    [kept] = await a_keeper().keep(a_call_made(usage=None), sent)
 
     assert isinstance(kept, Kept)
     assert bare is not None
-    assert kept.image.cost_microusd == estimate_sent(MODEL, sent) == bare + 1000 * 5 + 2 * 6240 * 8
+    assert kept.image.cost_microusd == estimate_sent(sent) == bare + 1000 * 5 + 2 * 6240 * 8
 
 
 async def test_a_size_the_provider_chose_is_booked_as_it_came() -> None:
     sent = a_sent_order(parameters={"quality": "medium", "size": "auto"})
     painted = replace(sent, parameters={"quality": "medium", "size": "1024x1024"})
 
-    [kept] = await a_keeper().keep(a_call_made(usage=None), sent, MODEL)
+    [kept] = await a_keeper().keep(a_call_made(usage=None), sent)
 
     assert isinstance(kept, Kept)
-    assert kept.image.cost_microusd == estimate_sent(MODEL, painted)
-    assert kept.image.cost_microusd != estimate_sent(MODEL, sent)
+    assert kept.image.cost_microusd == estimate_sent(painted)
+    assert kept.image.cost_microusd != estimate_sent(sent)
 
 
 async def test_a_price_nobody_knows_is_not_nothing() -> None:
     sent = a_sent_order(parameters={"quality": "of another kind"})
 
-    [kept] = await a_keeper().keep(a_call_made(usage=None), sent, MODEL)
+    [kept] = await a_keeper().keep(a_call_made(usage=None), sent)
 
     assert isinstance(kept, Kept)
     assert kept.image.cost_microusd is None
@@ -125,7 +125,7 @@ async def test_a_price_nobody_knows_is_not_nothing() -> None:
 async def test_a_usage_of_an_unknown_shape_loses_no_picture() -> None:
     usage = {"input_tokens": 3, "output_tokens": 11, "input_tokens_details": 3}
 
-    [kept] = await a_keeper().keep(a_call_made(usage=usage), a_sent_order(), MODEL)
+    [kept] = await a_keeper().keep(a_call_made(usage=usage), a_sent_order())
 
     assert isinstance(kept, Kept)
 
@@ -133,7 +133,7 @@ async def test_a_usage_of_an_unknown_shape_loses_no_picture() -> None:
 async def test_a_broken_picture_leaves_the_others_whole() -> None:
     store = FakeStore()
 
-    kept = await a_keeper(store=store).keep(a_call_made(b"a", b"broken", b"c"), a_sent_order(), MODEL)
+    kept = await a_keeper(store=store).keep(a_call_made(b"a", b"broken", b"c"), a_sent_order())
 
     assert [isinstance(entry, Kept) for entry in kept] == [True, False, True]
     assert isinstance(kept[1], CallFailure)
@@ -145,14 +145,14 @@ async def test_a_full_store_still_leaves_the_bytes() -> None:
     store = FakeStore()
     store.is_full = True
 
-    [kept] = await a_keeper(store=store).keep(a_call_made(b"picture"), a_sent_order(), MODEL)
+    [kept] = await a_keeper(store=store).keep(a_call_made(b"picture"), a_sent_order())
 
     assert isinstance(kept, Kept)
     assert (kept.data, kept.is_stored) == (b"picture", False)
 
 
 async def test_an_answer_without_pictures_keeps_none() -> None:
-    assert await a_keeper().keep(replace(a_call_made(), images=()), a_sent_order(), MODEL) == []
+    assert await a_keeper().keep(replace(a_call_made(), images=()), a_sent_order()) == []
 
 
 async def test_the_state_of_content_credentials_is_kept_with_the_image() -> None:
@@ -160,7 +160,7 @@ async def test_the_state_of_content_credentials_is_kept_with_the_image() -> None
         async def finish(self, data: bytes, finish: Finish | None) -> FinishedImage:
             return replace(await super().finish(data, finish), credentials=ContentCredentials.LOST)
 
-    [kept] = await a_keeper(pictures=Signed()).keep(a_call_made(), a_sent_order(), MODEL)
+    [kept] = await a_keeper(pictures=Signed()).keep(a_call_made(), a_sent_order())
 
     assert isinstance(kept, Kept)
     assert kept.image.credentials is ContentCredentials.LOST
@@ -170,7 +170,7 @@ async def test_a_large_picture_has_the_same_name_as_it_would_if_it_were_small() 
     """It is hashed in parts."""
     large = bytes(5 * 1024 * 1024 + 1)
 
-    [kept] = await a_keeper().keep(a_call_made(large), a_sent_order(), MODEL)
+    [kept] = await a_keeper().keep(a_call_made(large), a_sent_order())
 
     assert isinstance(kept, Kept)
     assert kept.image.digest == sha256(large).hexdigest()
@@ -179,7 +179,7 @@ async def test_a_large_picture_has_the_same_name_as_it_would_if_it_were_small() 
 async def test_the_answered_model_stays_with_the_image() -> None:
     made = replace(a_call_made(), answered_model="gpt-image-2-2026-04-21")
 
-    [kept] = await a_keeper().keep(made, a_sent_order(), MODEL)
+    [kept] = await a_keeper().keep(made, a_sent_order())
 
     assert isinstance(kept, Kept)
     assert kept.image.answered_model == "gpt-image-2-2026-04-21"

@@ -1,84 +1,89 @@
 import asyncio
+from collections.abc import Mapping
 
 import pytest
 
 from service.domain.errors import Billing, CallFailure, FailureKind
-from service.domain.images import CallFailed, Delivery, ImageOrder, ImageReady, OrderDone, OrderFact, Realm
+from service.domain.order import ImageOrder
 from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.attempt import NOT_SENT
-from service.gateway.order.make import Job, Seats
-from service.gateway.order.runner import RunningOrder
-from service.gateway.order.waiting import Landing
+from service.gateway.order.keep import Kept, Outcome
+from service.gateway.order.make import Batch
+from service.ports.admission import Ask
 from service.ports.telemetry import CostSettled
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import (
     a_call_made,
-    a_catalog,
     a_failure,
     a_limit,
     a_refusal,
     a_sent_order,
     an_ask,
     an_order,
-    an_origin,
 )
-from tests.gateway.assembly import Assembly, read
+from tests.gateway.assembly import Assembly
 
 IMAGES = a_limit(resource="images")
-ONE = Seats((0,), (10,))
+ONE = Batch((0,), (10,))
 TIMED_OUT = a_failure(kind=FailureKind.TIMED_OUT, billing=Billing.UNKNOWN)
 
 
-def a_job(*, order: ImageOrder | None = None, pool: str | None = "pool", n: int = 1) -> Job:
-    return Job(
-        order=order or an_order(),
-        sent=a_sent_order(images_per_call=n),
-        model=a_catalog().models["gpt-image-2.6-flare"],
-        ask=an_ask(round=2, pool=pool, limits=(IMAGES,), estimate_microusd=5),
-        origin=an_origin(),
-        realm=Realm.SANDBOX,
-        safety_identifier="hash",
-    )
+def an_ask_for(pool: str | None = "pool") -> Ask:
+    return an_ask(round=2, pool=pool, limits=(IMAGES,), estimate_microusd=5)
 
 
-async def told(running: RunningOrder) -> list[OrderFact]:
-    running.emit(OrderDone())
-    return (await read(running))[:-1]
+async def make(
+    house: Assembly,
+    batch: Batch = ONE,
+    *,
+    order: ImageOrder | None = None,
+    pool: str | None = "pool",
+    stages: list[bytes] | None = None,
+) -> list[Outcome]:
+    """Make *batch* of an order that obtained its indices in its third ask."""
+
+    def show(_: int, data: bytes, __: Mapping[str, str]) -> None:
+        (stages if stages is not None else []).append(data)
+
+    sent = a_sent_order(images_per_call=len(batch.places), safety_identifier="hash")
+    return await house.maker.make(order or an_order(), sent, an_ask_for(pool), batch, show)
 
 
-def bytes_told(facts: list[OrderFact]) -> dict[int, bytes | None]:
-    return {fact.position: fact.data for fact in facts if isinstance(fact, ImageReady)}
+def bytes_of(outcomes: list[Outcome]) -> list[bytes | None]:
+    """Return the bytes of each image that was made."""
+    return [outcome.data for outcome in outcomes if isinstance(outcome, Kept)]
 
 
-async def test_a_call_is_made_settled_and_told(clock: FakeClock) -> None:
-    house, running = Assembly(clock), RunningOrder("order-1")
+def failures_of(outcomes: list[Outcome]) -> list[CallFailure]:
+    return [outcome for outcome in outcomes if isinstance(outcome, CallFailure)]
 
-    failures = await house.dispatcher.make(a_job(), ONE, running)
 
-    assert failures == []
-    [ready] = await told(running)
-    assert isinstance(ready, ImageReady)
-    assert (ready.position, ready.source, ready.data, ready.age_s) == (0, "made", b"picture 0", 0.0)
+async def test_a_call_is_made_and_settled(clock: FakeClock) -> None:
+    house = Assembly(clock)
+
+    [kept] = await make(house)
+
+    assert isinstance(kept, Kept)
+    assert (kept.data, kept.is_stored) == (b"picture 0", True)
     [call] = house.backend.calls
     assert (call.model, call.n, call.safety_identifier) == ("gpt-image-2.6-flare", 1, "hash")
     [settlement] = house.book.settlements
-    assert settlement.made == ((10, ready.image),)
+    assert settlement.made == ((10, kept.image),)
     assert (settlement.released, settlement.refunded, settlement.unknown) == ((), 0, 0)
-    assert (settlement.id, settlement.fence, settlement.part) == ("order-1", "order-1.2", "2.0")
-    assert (settlement.team, settlement.user, settlement.pool) == ("open", "ann", "pool")
-    assert (settlement.limits, settlement.estimate_microusd) == ((IMAGES,), 5)
+    assert (settlement.fence, settlement.part) == ("order-1.2", "2.0")
+    assert settlement.ticket == an_ask_for().ticket
     assert house.telemetry.of(CostSettled) == [
-        CostSettled(model="gpt-image-2.6-flare", realm="sandbox", microusd=ready.image.cost_microusd)
+        CostSettled(model="gpt-image-2.6-flare", realm="sandbox", microusd=kept.image.cost_microusd)
     ]
 
 
 async def test_the_images_of_one_call_keep_their_order(clock: FakeClock) -> None:
-    house, running = Assembly(clock), RunningOrder("order-1")
+    house = Assembly(clock)
 
-    await house.dispatcher.make(a_job(n=3), Seats((4, 5, 7), (10, 11, 12)), running)
+    outcomes = await make(house, Batch((4, 5, 7), (10, 11, 12)))
 
-    assert bytes_told(await told(running)) == {4: b"picture 0", 5: b"picture 1", 7: b"picture 2"}
+    assert bytes_of(outcomes) == [b"picture 0", b"picture 1", b"picture 2"]
     [settlement] = house.book.settlements
     assert [index for index, _ in settlement.made] == [10, 11, 12]
     assert settlement.part == "2.4"
@@ -95,75 +100,71 @@ async def test_the_images_of_one_call_keep_their_order(clock: FakeClock) -> None
 async def test_a_failed_call_is_settled_by_who_pays(
     clock: FakeClock, failure: CallFailure, refunded: int, unknown: int
 ) -> None:
-    house, running = Assembly(clock, failure), RunningOrder("order-1")
+    house = Assembly(clock, failure)
 
-    failures = await house.dispatcher.make(a_job(n=2), Seats((0, 1), (10, 11)), running)
+    assert await make(house, Batch((0, 1), (10, 11))) == [failure, failure]
 
-    assert failures == [failure, failure]
-    assert await told(running) == [
-        CallFailed(positions=(0,), failure=failure),
-        CallFailed(positions=(1,), failure=failure),
-    ]
     [settlement] = house.book.settlements
     assert (settlement.made, settlement.released) == ((), (10, 11))
     assert (settlement.refunded, settlement.unknown) == (refunded, unknown)
+    assert house.telemetry.of(CostSettled) == []
 
 
-async def test_too_few_pictures_are_a_failure_of_the_missing_ones(clock: FakeClock) -> None:
-    house, running = Assembly(clock, a_call_made(b"a")), RunningOrder("order-1")
+async def test_too_few_images_are_a_failure_of_the_missing_ones(clock: FakeClock) -> None:
+    house = Assembly(clock, a_call_made(b"a"))
 
-    [failure] = await house.dispatcher.make(a_job(n=2), Seats((0, 1), (10, 11)), running)
+    outcomes = await make(house, Batch((0, 1), (10, 11)))
 
+    assert bytes_of(outcomes[:1]) == [b"a"]
+    [failure] = failures_of(outcomes[1:])
     assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
-    facts = await told(running)
-    assert bytes_told(facts) == {0: b"a"}
-    assert facts[1] == CallFailed(positions=(1,), failure=failure)
     [settlement] = house.book.settlements
     assert [index for index, _ in settlement.made] == [10]
     assert (settlement.released, settlement.unknown) == ((11,), 1)
 
 
-async def test_more_pictures_than_asked_are_not_handed_out(clock: FakeClock) -> None:
-    house, running = Assembly(clock, a_call_made(b"a", b"b")), RunningOrder("order-1")
+async def test_more_images_than_asked_are_not_handed_out(clock: FakeClock) -> None:
+    house = Assembly(clock, a_call_made(b"a", b"b"))
 
-    assert await house.dispatcher.make(a_job(), ONE, running) == []
-    assert bytes_told(await told(running)) == {0: b"a"}
+    outcomes = await make(house)
+
+    assert len(outcomes) == 1
+    assert bytes_of(outcomes) == [b"a"]
     assert len(house.book.settlements[0].made) == 1
 
 
-async def test_a_broken_picture_fails_alone(clock: FakeClock) -> None:
-    house, running = Assembly(clock, a_call_made(b"a", b"broken")), RunningOrder("order-1")
+async def test_a_broken_image_fails_alone(clock: FakeClock) -> None:
+    house = Assembly(clock, a_call_made(b"a", b"broken"))
 
-    [failure] = await house.dispatcher.make(a_job(n=2), Seats((0, 1), (10, 11)), running)
+    outcomes = await make(house, Batch((0, 1), (10, 11)))
 
-    assert failure.kind is FailureKind.BROKEN
-    assert bytes_told(await told(running)) == {0: b"a"}
+    assert bytes_of(outcomes[:1]) == [b"a"]
+    assert [failure.kind for failure in failures_of(outcomes[1:])] == [FailureKind.BROKEN]
     assert house.book.settlements[0].unknown == 1
 
 
 async def test_one_failing_call_leaves_its_siblings_alone(clock: FakeClock) -> None:
     slow = Held()
-    house, running = Assembly(clock, slow, a_refusal()), RunningOrder("order-1")
+    house = Assembly(clock, slow, a_refusal())
     async with asyncio.TaskGroup() as group:
-        first = group.create_task(house.dispatcher.make(a_job(), Seats((0,), (10,)), running))
+        first = group.create_task(make(house, Batch((0,), (10,))))
         await slow.arrived.wait()
-        second = group.create_task(house.dispatcher.make(a_job(), Seats((1,), (11,)), running))
+        second = group.create_task(make(house, Batch((1,), (11,))))
         await until_idle()
         assert second.done()
 
         slow.release()
 
-    assert await first == []
-    assert [failure.kind for failure in await second] == [FailureKind.REFUSED]
-    assert bytes_told(await told(running)) == {0: b"picture 0"}
+    assert bytes_of(await first) == [b"picture 0"]
+    assert [failure.kind for failure in failures_of(await second)] == [FailureKind.REFUSED]
 
 
 async def test_calls_are_bounded(clock: FakeClock) -> None:
     held = [Held() for _ in range(5)]
-    house, running = Assembly(clock, *held, max_calls=2), RunningOrder("order-1")
+    house = Assembly(clock, *held, max_calls=2)
     async with asyncio.TaskGroup() as group:
         for place in range(5):
-            group.create_task(house.dispatcher.make(a_job(), Seats((place,), (place,)), running))
+            group.create_task(make(house, Batch((place,), (place,))))
         for one in held:
             await until_idle()
             assert house.backend.in_flight <= 2
@@ -174,115 +175,72 @@ async def test_calls_are_bounded(clock: FakeClock) -> None:
 
 
 async def test_a_place_in_the_queue_is_free_again_after_a_failure(clock: FakeClock) -> None:
-    house, running = Assembly(clock, a_refusal(), a_refusal(), max_calls=1), RunningOrder("order-1")
+    house = Assembly(clock, a_refusal(), a_refusal(), max_calls=1)
 
-    await house.dispatcher.make(a_job(), ONE, running)
-    await house.dispatcher.make(a_job(), ONE, running)
+    await make(house)
+    await make(house)
 
-    assert await house.dispatcher.make(a_job(), ONE, running) == []
+    assert failures_of(await make(house)) == []
 
 
 async def test_a_deadline_in_the_queue_costs_nothing(clock: FakeClock) -> None:
     held = Held()
-    house, running = Assembly(clock, held, max_calls=1), RunningOrder("order-1")
+    house = Assembly(clock, held, max_calls=1)
     async with asyncio.TaskGroup() as group:
-        group.create_task(house.dispatcher.make(a_job(), ONE, RunningOrder("order-0")))
+        group.create_task(make(house))
         await held.arrived.wait()
         soon = an_order(deadline_s=clock.monotonic_s() + 3.0)
 
-        failures = await house.dispatcher.make(a_job(order=soon), Seats((0,), (11,)), running)
+        outcomes = await make(house, Batch((0,), (11,)), order=soon)
         held.release()
 
-    assert failures == [NOT_SENT]
+    assert outcomes == [NOT_SENT]
     assert len(house.backend.calls) == 1
     assert [settlement.refunded for settlement in house.book.settlements] == [1, 0]
 
 
-async def test_seats_can_be_given_back_unused(clock: FakeClock) -> None:
-    house, running = Assembly(clock), RunningOrder("order-1")
+async def test_batches_can_be_given_back_unused(clock: FakeClock) -> None:
+    house = Assembly(clock)
 
-    await house.dispatcher.give_back(a_job(n=2), Seats((0, 1), (10, 11)), running, NOT_SENT)
+    await house.maker.give_back(an_ask_for(), [Batch((0, 1), (10, 11)), Batch((2,), (12,))])
 
     assert house.backend.attempts == 0
-    [settlement] = house.book.settlements
-    assert (settlement.released, settlement.refunded, settlement.unknown) == ((10, 11), 2, 0)
-    assert await told(running) == [
-        CallFailed(positions=(0,), failure=NOT_SENT),
-        CallFailed(positions=(1,), failure=NOT_SENT),
+    given_back = [
+        (settlement.released, settlement.refunded, settlement.unknown)
+        for settlement in house.book.settlements
     ]
+    assert given_back == [((10, 11), 2, 0), ((12,), 1, 0)]
 
 
-async def test_a_picture_the_store_lost_still_reaches_who_wants_its_bytes(clock: FakeClock) -> None:
-    house, running = Assembly(clock), RunningOrder("order-1")
+async def test_an_image_the_store_lost_is_made_and_paid_and_not_published(clock: FakeClock) -> None:
+    house = Assembly(clock)
     house.store.is_full = True
 
-    assert await house.dispatcher.make(a_job(), ONE, running) == []
+    [kept] = await make(house)
 
-    [ready] = await told(running)
-    assert isinstance(ready, ImageReady)
-    assert ready.data == b"picture 0"
+    assert isinstance(kept, Kept)
+    assert (kept.data, kept.is_stored) == (b"picture 0", False)
     [settlement] = house.book.settlements
-    assert settlement.made == ((None, ready.image),)
+    assert (settlement.made, settlement.unstored) == (((None, kept.image),), (kept.image.digest,))
     assert (settlement.released, settlement.refunded, settlement.unknown) == ((10,), 0, 0)
-
-
-async def test_a_picture_the_store_lost_has_no_link(clock: FakeClock) -> None:
-    house, running = Assembly(clock), RunningOrder("order-1")
-    house.store.is_full = True
-
-    [failure] = await house.dispatcher.make(a_job(order=an_order(delivery=Delivery.URL)), ONE, running)
-
-    assert (failure.kind, failure.billing) == (FailureKind.NOT_KEPT, Billing.BILLED)
-    assert await told(running) == [CallFailed(positions=(0,), failure=failure)]
-    [settlement] = house.book.settlements
-    assert len(settlement.made) == 1
-    assert (settlement.refunded, settlement.unknown) == (0, 0)
     assert len(house.telemetry.of(CostSettled)) == 1
 
 
 async def test_an_order_without_a_pool_publishes_nothing_and_pays(clock: FakeClock) -> None:
-    house, running = Assembly(clock), RunningOrder("order-1")
-
-    await house.dispatcher.make(a_job(pool=None), ONE, running)
-
-    [ready] = await told(running)
-    assert isinstance(ready, ImageReady)
-    [settlement] = house.book.settlements
-    assert (settlement.made, settlement.released) == (((None, ready.image),), (10,))
-
-
-async def test_who_waits_here_gets_the_image_with_its_bytes(clock: FakeClock) -> None:
     house = Assembly(clock)
-    landing = await _landing_of(house)
 
-    assert landing.data == b"picture 0"
-    assert landing.image is not None
+    [kept] = await make(house, pool=None)
 
-
-async def test_who_waits_here_meets_a_refusal_everybody_would_meet(clock: FakeClock) -> None:
-    refusal = a_refusal()
-
-    assert await _landing_of(Assembly(clock, refusal)) == Landing(failure=refusal)
-
-
-async def test_who_waits_here_tries_again_what_failed_by_chance(clock: FakeClock) -> None:
-    house = Assembly(clock, TIMED_OUT)
-    async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(house.flights.wait("pool", [10], left_s=900.0))
-        await until_idle()
-        await house.dispatcher.make(a_job(), ONE, RunningOrder("order-1"))
-
-        assert await waiting == {}
-    assert clock.monotonic_s() < 1001
+    assert isinstance(kept, Kept)
+    [settlement] = house.book.settlements
+    assert (settlement.made, settlement.released) == (((None, kept.image),), (10,))
 
 
 async def test_a_call_cancelled_in_flight_leaves_its_bill_unknown(clock: FakeClock) -> None:
     held = Held()
     house = Assembly(clock, held)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(
-            house.dispatcher.make(a_job(n=2), Seats((0, 1), (10, 11)), RunningOrder("order-1"))
-        )
+        task = group.create_task(make(house, Batch((0, 1), (10, 11))))
         await held.arrived.wait()
         task.cancel()
 
@@ -298,15 +256,15 @@ async def test_a_call_that_only_this_process_knows_of_is_foretold_until_it_is_se
     """Redis holds nothing for a local index: killed now, nobody would ever book it."""
     held = Held()
     house = Assembly(clock, held)
-    job = a_job(order=an_order(deadline_s=clock.monotonic_s() + 300))
+    order = an_order(deadline_s=clock.monotonic_s() + 300)
     async with asyncio.TaskGroup() as group:
-        group.create_task(house.dispatcher.make(job, Seats((0,), (-1,)), RunningOrder("order-1")))
+        group.create_task(make(house, Batch((0,), (-1,)), order=order))
         await held.arrived.wait()
         [(foretold, after_s)] = house.outbox.foretold
         held.release()
 
     [settlement] = house.book.settlements
-    assert (foretold.id, foretold.part) == (settlement.id, settlement.part)
+    assert (foretold.ticket.id, foretold.part) == (settlement.ticket.id, settlement.part)
     assert (foretold.unknown, foretold.released, foretold.made) == (1, (-1,), ())
     assert after_s == 300 + LEASE_S
     assert (house.outbox.foretold, house.outbox.kept) == ([], [])
@@ -316,7 +274,7 @@ async def test_what_redis_gave_needs_no_foretelling(clock: FakeClock) -> None:
     held = Held()
     house = Assembly(clock, held)
     async with asyncio.TaskGroup() as group:
-        group.create_task(house.dispatcher.make(a_job(), ONE, RunningOrder("order-1")))
+        group.create_task(make(house))
         await held.arrived.wait()
         foretold = list(house.outbox.foretold)
         held.release()
@@ -328,7 +286,7 @@ async def test_a_foretold_call_that_is_cancelled_is_told_as_it_was(clock: FakeCl
     held = Held(is_sent=False)
     house = Assembly(clock, held)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(house.dispatcher.make(a_job(), Seats((0,), (-1,)), RunningOrder("order-1")))
+        task = group.create_task(make(house, Batch((0,), (-1,))))
         await held.arrived.wait()
         task.cancel()
 
@@ -341,9 +299,9 @@ async def test_a_call_cancelled_in_the_queue_was_never_sent(clock: FakeClock) ->
     held = Held()
     house = Assembly(clock, held, max_calls=1)
     async with asyncio.TaskGroup() as group:
-        group.create_task(house.dispatcher.make(a_job(), ONE, RunningOrder("order-0")))
+        group.create_task(make(house))
         await held.arrived.wait()
-        task = group.create_task(house.dispatcher.make(a_job(), Seats((0,), (11,)), RunningOrder("order-1")))
+        task = group.create_task(make(house, Batch((0,), (11,))))
         await until_idle()
         task.cancel()
         await until_idle()
@@ -358,7 +316,7 @@ async def test_a_call_cancelled_in_the_pace_was_never_sent(clock: FakeClock) -> 
     paced = Held(is_sent=False)
     house = Assembly(clock, paced)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(house.dispatcher.make(a_job(), ONE, RunningOrder("order-1")))
+        task = group.create_task(make(house))
         await paced.arrived.wait()
         task.cancel()
 
@@ -371,7 +329,7 @@ async def test_what_was_made_is_settled_even_when_cancelled_while_settling(clock
     house = Assembly(clock)
     house.book.may_finish.clear()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(house.dispatcher.make(a_job(), ONE, RunningOrder("order-1")))
+        task = group.create_task(make(house))
         await house.book.finishing.wait()
         task.cancel()
 
@@ -384,7 +342,7 @@ async def test_what_is_given_back_is_given_back_even_when_cancelled_on_the_way(c
     house = Assembly(clock)
     house.book.may_finish.clear()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(house.dispatcher.give_back(a_job(), ONE, RunningOrder("order-1"), NOT_SENT))
+        task = group.create_task(house.maker.give_back(an_ask_for(), [ONE]))
         await house.book.finishing.wait()
         task.cancel()
 
@@ -397,15 +355,7 @@ async def test_a_bug_in_a_call_still_gives_its_claims_up(clock: FakeClock, *, is
     house = Assembly(clock, a_call_made(b"bug") if is_made else ZeroDivisionError())
 
     with pytest.raises(ZeroDivisionError):
-        await house.dispatcher.make(a_job(), ONE, RunningOrder("order-1"))
+        await make(house)
 
     [settlement] = [*house.book.settlements, *house.outbox.kept]
     assert settlement.released == (10,)
-
-
-async def _landing_of(house: Assembly) -> Landing:
-    async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(house.flights.wait("pool", [10], left_s=9.0))
-        await asyncio.sleep(0)
-        await house.dispatcher.make(a_job(), ONE, RunningOrder("order-1"))
-    return (await waiting)[10]

@@ -1,7 +1,8 @@
 """What stands between an order and its calls; remembered refusals and moderation are `test_refusals.py`."""
 
 from service.domain.errors import FailureKind, OrderFailed, StoreUnavailable
-from service.domain.images import CallFailed, Delivery
+from service.domain.images import Delivery
+from service.domain.progress import CallFailed
 from service.gateway.order.attempt import NOT_SENT
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_grant, an_order

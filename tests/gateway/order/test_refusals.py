@@ -6,15 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from service.domain.errors import CallFailure, FailureKind, GatewayError, OrderFailed, RateLimited
-from service.domain.images import (
-    CacheControl,
-    CallFailed,
-    Delivery,
-    ImageReady,
-    OrderFact,
-    Source,
-)
-from service.gateway.order.refusals import MOST, REMEMBER_S, Refusals
+from service.domain.images import Delivery, Source
+from service.domain.order import CacheControl
+from service.domain.progress import CallFailed, ImageReady, OrderFact
+from service.gateway.order.refusals import MOST, REMEMBER_S, RefusedOrders
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import (
@@ -52,7 +47,7 @@ def refused_with(facts: list[OrderFact]) -> list[str | None]:
 
 
 def test_a_refusal_is_found_again_in_its_pool_only() -> None:
-    refusals, refusal = Refusals(FakeClock()), a_refusal()
+    refusals, refusal = RefusedOrders(FakeClock()), a_refusal()
     refusals.note("one", refusal)
 
     assert refusals.find("one") == refusal
@@ -61,7 +56,7 @@ def test_a_refusal_is_found_again_in_its_pool_only() -> None:
 
 @pytest.mark.parametrize("kind", OTHER_KINDS)
 def test_what_is_no_refusal_is_not_remembered(kind: FailureKind) -> None:
-    refusals = Refusals(FakeClock())
+    refusals = RefusedOrders(FakeClock())
     refusals.note("pool", a_failure(kind=kind))
 
     assert refusals.find("pool") is None
@@ -69,7 +64,7 @@ def test_what_is_no_refusal_is_not_remembered(kind: FailureKind) -> None:
 
 def test_refusals_are_forgotten_after_a_while() -> None:
     clock = FakeClock()
-    refusals = Refusals(clock)
+    refusals = RefusedOrders(clock)
     refusals.note("pool", a_refusal())
 
     clock.advance(REMEMBER_S - 1)
@@ -79,7 +74,7 @@ def test_refusals_are_forgotten_after_a_while() -> None:
 
 
 def test_the_memory_is_bounded() -> None:
-    refusals = Refusals(FakeClock())
+    refusals = RefusedOrders(FakeClock())
     for number in range(MOST + 10):
         refusals.note(str(number), a_refusal())
 
@@ -230,14 +225,14 @@ async def test_inputs_may_go_once_the_order_is_over_however_it_ends(clock: FakeC
 
     async with Assembly(clock, a_refusal(), ZeroDivisionError()) as house:
         for name in ("refused", "bug", "made"):
-            running, _ = house.generate.start(an_order(id=name, prompt=name), when_done(name))
+            running, _, _ = house.orders.start(an_order(id=name, prompt=name), when_done(name))
             assert done.count(name) == 0
             await read(running)
             assert done.count(name) == 1
         house.book.script.append(a_rate_limit())
-        running, _ = house.generate.start(an_order(prompt="limited"), when_done("limited"))
+        running, _, _ = house.orders.start(an_order(prompt="limited"), when_done("limited"))
         assert isinstance(error(await read(running)), RateLimited)
-        running, _ = house.generate.start(an_order(prompt="refused"), when_done("remembered"))
+        running, _, _ = house.orders.start(an_order(prompt="refused"), when_done("remembered"))
         await read(running)
 
     assert done == ["refused", "bug", "made", "limited", "remembered"]
@@ -250,7 +245,7 @@ async def test_inputs_stay_while_an_abandoned_order_is_being_made(clock: FakeClo
         done[0] += 1
 
     async with Assembly(clock, held) as house:
-        running, _ = house.generate.start(an_order(), when_done)
+        running, _, _ = house.orders.start(an_order(), when_done)
         await held.arrived.wait()
         running.abandon()
         await until_idle()
@@ -267,7 +262,7 @@ async def test_inputs_may_go_when_the_drain_cuts_an_order_off(clock: FakeClock) 
         done[0] += 1
 
     async with Assembly(clock, Held(), drain_s=1.0) as house:
-        house.generate.start(an_order(), when_done)
+        house.orders.start(an_order(), when_done)
         await until_idle()
 
     assert done == [1]
@@ -281,6 +276,6 @@ async def test_an_order_that_never_starts_leaves_its_inputs_to_the_caller(clock:
 
     async with Assembly(clock) as house:
         with pytest.raises(GatewayError):
-            house.generate.start(an_order(prompt=""), when_done)
+            house.orders.start(an_order(prompt=""), when_done)
 
     assert done == [0]

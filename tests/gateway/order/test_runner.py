@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from service.domain.errors import Draining, GatewayError, NotCached
-from service.domain.images import Admitted, CallFailed, OrderDone
+from service.domain.progress import Admitted, CallFailed, OrderDone
 from service.gateway.order.runner import OrderRunner, RunningOrder
-from service.ports.telemetry import Crashed, InFlight
+from service.ports.telemetry import Crashed
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_failure
@@ -39,12 +39,34 @@ def open_runner(*, drain_s: float = 10.0, telemetry: FakeTelemetry | None = None
 async def test_facts_come_in_the_order_they_happen() -> None:
     work = Work()
     async with open_runner() as runner:
-        facts = runner.start("order-1", work).facts()
+        running = runner.start("order-1", work)
 
-        first = await anext(facts)
+        first = await running.next_fact()
         work.go_on.set()
 
-        assert [first, *[fact async for fact in facts]] == [ADMITTED, FAILED, OrderDone()]
+        assert [first, *await read(running)] == [ADMITTED, FAILED, OrderDone()]
+
+
+async def test_all_facts_come_once_the_order_is_over() -> None:
+    work = Work()
+    async with open_runner() as runner, asyncio.TaskGroup() as group:
+        reading = group.create_task(runner.start("order-1", work).all_facts())
+        await until_idle()
+        assert not reading.done()
+        work.go_on.set()
+
+    assert reading.result() == [ADMITTED, FAILED, OrderDone()]
+
+
+async def test_an_abandoned_order_has_no_facts_to_read() -> None:
+    running = RunningOrder("order-1")
+    running.emit(ADMITTED)
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(running.all_facts())
+        await until_idle()
+        running.abandon()
+
+    assert reading.result() == []
 
 
 async def test_facts_wait_for_a_late_reader() -> None:
@@ -88,13 +110,12 @@ async def test_nothing_more_is_told_once_an_order_is_abandoned() -> None:
     running = RunningOrder("order-1")
     running.emit(ADMITTED)
     running.emit(FAILED)
-    facts = running.facts()
-    assert await anext(facts) == ADMITTED
+    assert await running.next_fact() == ADMITTED
 
     running.abandon()
     running.emit(OrderDone())
 
-    assert [fact async for fact in facts] == []
+    assert await read(running) == []
 
 
 async def test_an_order_with_a_reader_is_not_abandoned() -> None:
@@ -156,7 +177,7 @@ async def test_leaving_cancels_what_outlasts_the_drain_and_lets_it_settle(clock:
     assert facts[0] == ADMITTED
     assert isinstance(facts[-1], OrderDone)
     assert isinstance(facts[-1].error, Draining)
-    assert telemetry.in_flight().orders == 0
+    assert runner.running == 0
 
 
 async def test_leaving_without_orders_waits_for_nothing(clock: FakeClock) -> None:
@@ -218,16 +239,16 @@ async def test_a_runner_does_not_drain_before_it_is_left() -> None:
 
 
 async def test_running_orders_are_counted() -> None:
-    telemetry, work = FakeTelemetry(), Work()
-    async with open_runner(telemetry=telemetry) as runner:
+    work = Work()
+    async with open_runner() as runner:
         running = runner.start("order-1", work)
         await until_idle()
-        assert telemetry.of(InFlight) == [InFlight(orders=1)]
+        assert runner.running == 1
 
         work.go_on.set()
         await read(running)
 
-    assert telemetry.in_flight() == InFlight()
+    assert runner.running == 0
 
 
 async def test_a_crashed_background_loop_ends_no_order() -> None:

@@ -7,6 +7,7 @@ import pytest
 from service.domain.callers import Policy
 from service.domain.errors import (
     Billing,
+    CallFailure,
     DeadlineExceeded,
     Draining,
     FailureKind,
@@ -16,11 +17,11 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
-from service.domain.images import Admitted, CallFailed, Delivery, ImageReady
+from service.domain.images import Delivery
+from service.domain.progress import Admitted, CallFailed, ImageReady
 from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.waiting import MOST_WAITERS, Landing
-from service.ports.telemetry import InFlight
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import (
@@ -45,14 +46,48 @@ async def test_an_order_waits_for_an_identical_one_instead_of_paying(clock: Fake
         await held.arrived.wait()
         waiter = house.start(an_order(id="order-2"))
         await until_idle()
-        assert house.telemetry.in_flight().waiters == 1
+        assert house.share.waiting == 1
         held.release()
         made, coalesced = of(ImageReady, await read(maker)), of(ImageReady, await read(waiter))
 
     assert len(house.backend.calls) == 1
     assert coalesced[0].image == made[0].image
     assert (coalesced[0].source, coalesced[0].data) == ("coalesced", b"picture 0")
-    assert house.telemetry.in_flight() == InFlight()
+    assert house.in_flight == {}
+
+
+async def landed_after(clock: FakeClock, outcome: CallFailure | None = None) -> dict[int, Landing]:
+    """Return what a waiter for the only image of an order gets once its call has ended in *outcome*."""
+    held = Held()
+    async with Assembly(clock, held) as house, asyncio.TaskGroup() as group:
+        house.book.script.append(a_grant(mine=(10,)))
+        running = house.start(an_order())
+        await held.arrived.wait()
+        waiting = group.create_task(house.room.wait(pool_of(house), [10], left_s=9.0))
+        await asyncio.sleep(0)
+        held.release(outcome)
+        await read(running)
+    return waiting.result()
+
+
+async def test_who_waits_here_gets_the_image_with_its_bytes(clock: FakeClock) -> None:
+    [landing] = (await landed_after(clock)).values()
+
+    assert landing.data == b"picture 0"
+    assert landing.image is not None
+
+
+async def test_who_waits_here_meets_a_refusal_everybody_would_meet(clock: FakeClock) -> None:
+    refusal = a_refusal()
+
+    assert await landed_after(clock, refusal) == {10: Landing(failure=refusal)}
+
+
+async def test_who_waits_here_tries_again_what_failed_by_chance(clock: FakeClock) -> None:
+    failed = a_failure(kind=FailureKind.TIMED_OUT, billing=Billing.UNKNOWN)
+
+    assert await landed_after(clock, failed) == {}
+    assert clock.monotonic_s() < 1001
 
 
 async def test_a_link_is_only_given_to_what_the_store_has(clock: FakeClock) -> None:
@@ -105,7 +140,7 @@ async def test_a_waiter_whose_maker_failed_becomes_the_maker(clock: FakeClock) -
 
     assert images(facts) == {0: ("made", b"picture 0")}
     assert error(facts) is None
-    assert [(ask.id, ask.round, ask.fence) for ask in house.book.asks] == [
+    assert [(ask.ticket.id, ask.round, ask.fence) for ask in house.book.asks] == [
         ("order-1", 0, "order-1.0"),
         ("order-2", 0, "order-2.0"),
         ("order-2", 1, "order-2.1"),
@@ -132,7 +167,7 @@ async def test_a_waiter_that_may_not_make_fails_and_its_own_calls_finish(clock: 
         house.book.script.extend([a_grant(mine=(0,), awaited=(1,)), refusal])
         running = house.start(an_order(n=2))
         await held.arrived.wait()
-        house.flights.wake(pool_of(house), 1)
+        house.room.wake(pool_of(house), 1)
         await until_idle()
         held.release()
         facts = await read(running)
@@ -148,7 +183,7 @@ async def test_an_order_abandoned_while_it_waits_makes_nothing(clock: FakeClock)
         running = house.start(an_order())
         await until_idle()
         running.abandon()
-        house.flights.wake(pool_of(house), 0)
+        house.room.wake(pool_of(house), 0)
         await until_idle()
 
     assert house.backend.attempts == 0
@@ -162,9 +197,9 @@ async def test_an_order_abandoned_while_others_make_its_images_waits_no_longer(c
         running = house.start(an_order(n=2))
         await held.arrived.wait()
         running.abandon()
-        house.flights.wake(pool_of(house), 1)
+        house.room.wake(pool_of(house), 1)
         await until_idle()
-        assert house.telemetry.in_flight().waiters == 0
+        assert house.share.waiting == 0
         held.release()
 
     assert len(house.book.asks) == 1
@@ -212,8 +247,8 @@ async def test_a_waiter_cut_off_by_the_drain_leaves_the_waiting_room(clock: Fake
         await until_idle()
 
     assert isinstance(error(await read(running)), Draining)
-    assert house.flights._flights == {}
-    assert house.telemetry.in_flight() == InFlight()
+    assert house.room._flights == {}
+    assert house.in_flight == {}
 
 
 async def test_a_silent_redis_is_no_reason_to_buy_what_others_are_making(clock: FakeClock) -> None:
@@ -268,7 +303,7 @@ async def test_a_caller_that_is_denied_while_it_waits_keeps_what_it_paid_for(
         house.book.script.extend([a_grant(mine=(0,), awaited=(1,)), denial])
         running = house.start(an_order(n=2))
         await held.arrived.wait()
-        house.flights.wake(pool_of(house), 1)
+        house.room.wake(pool_of(house), 1)
         await until_idle()
         held.release()
         facts = await read(running)
@@ -289,7 +324,7 @@ async def test_without_redis_a_budget_waits_for_others_but_never_makes_in_their_
         await held.arrived.wait()
         house.book.is_gone = True
         await asyncio.sleep(LEASE_S / 2)
-        assert house.telemetry.in_flight().waiters == 1
+        assert house.share.waiting == 1
         await asyncio.sleep(LEASE_S)
         held.release()
         facts = await read(running)
@@ -306,7 +341,7 @@ async def test_a_full_waiting_room_fails_who_would_wait_and_keeps_what_is_paid(c
     ready = a_variant(0)
     async with Assembly(clock) as house, asyncio.TaskGroup() as group:
         keep(house, ready)
-        crowd = group.create_task(house.flights.wait("other", range(MOST_WAITERS), left_s=500.0))
+        crowd = group.create_task(house.room.wait("other", range(MOST_WAITERS), left_s=500.0))
         await asyncio.sleep(0)
         house.book.script.append(a_grant(ready=(ready,), mine=(1,), awaited=(2,)))
         started_s = clock.monotonic_s()
@@ -319,7 +354,7 @@ async def test_a_full_waiting_room_fails_who_would_wait_and_keeps_what_is_paid(c
     assert (failed.failures, failed.kept) == ((NOT_SENT,), 1)
     assert images(facts) == {0: ("hit", b"d0"), 1: ("made", b"picture 0")}
     assert len(house.book.asks) == 1
-    assert house.telemetry.in_flight() == InFlight()
+    assert house.in_flight == {}
 
 
 async def test_an_image_that_landed_without_its_bytes_is_read_from_the_store(clock: FakeClock) -> None:
@@ -329,7 +364,7 @@ async def test_an_image_that_landed_without_its_bytes_is_read_from_the_store(clo
         house.book.script.append(a_grant(awaited=(0,)))
         running = house.start(an_order())
         await until_idle()
-        house.flights.land(pool_of(house), 0, Landing(image=landed.image))
+        house.room.land(pool_of(house), 0, Landing(image=landed.image))
         facts = await read(running)
 
     assert images(facts) == {0: ("coalesced", b"d0")}
@@ -345,7 +380,7 @@ async def test_an_image_that_landed_and_cannot_be_read_is_asked_for_again(
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(mine=(1,))])
         running = house.start(an_order())
         await until_idle()
-        house.flights.land(pool_of(house), 0, Landing(image=an_image()))
+        house.room.land(pool_of(house), 0, Landing(image=an_image()))
         facts = await read(running)
 
     assert images(facts) == {0: ("made", b"picture 0")}
@@ -359,7 +394,7 @@ async def test_a_landing_of_nothing_is_asked_for_again(clock: FakeClock) -> None
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(mine=(1,))])
         running = house.start(an_order())
         await until_idle()
-        house.flights.land(pool_of(house), 0, Landing())
+        house.room.land(pool_of(house), 0, Landing())
         facts = await read(running)
 
     assert images(facts) == {0: ("made", b"picture 0")}
@@ -374,14 +409,14 @@ async def test_a_scout_that_is_refused_lets_another_one_go(clock: FakeClock, ref
         await until_idle()
         house.book.script.extend([refusal, a_grant(ready=(a_variant(0),))])
         started_s = clock.monotonic_s()
-        house.flights.wake(pool_of(house), 0)
+        house.room.wake(pool_of(house), 0)
 
         assert error(await read(scout)) is refusal
         assert images(await read(other)) == {0: ("coalesced", None)}
 
     # Long before anybody would have asked of himself.
     assert clock.monotonic_s() - started_s < 0.1
-    assert [ask.id for ask in house.book.asks[2:]] == ["order-0", "order-1"]
+    assert [ask.ticket.id for ask in house.book.asks[2:]] == ["order-0", "order-1"]
 
 
 async def test_a_long_wait_is_no_silence_while_redis_says_that_the_maker_lives(clock: FakeClock) -> None:

@@ -1,16 +1,9 @@
 """Orders whose reader wants each picture, and the stages of it, as soon as there is one."""
 
 from service.domain.errors import FailureKind, OrderFailed
-from service.domain.images import (
-    Admitted,
-    CallFailed,
-    ImageCall,
-    ImageOrder,
-    ImageReady,
-    Operation,
-    OrderDone,
-    PartialReady,
-)
+from service.domain.images import ImageCall, Operation
+from service.domain.order import ImageOrder
+from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, PartialReady
 from tests.fakes.backend import STAGE, Held
 from tests.fakes.clock import NOON, FakeClock, until_idle
 from tests.fakes.values import a_failure, a_grant, a_refusal, an_input, an_order

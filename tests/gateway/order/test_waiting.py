@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from service.gateway.order.waiting import MOST_WAITERS, Flights, Landing
+from service.gateway.order.waiting import MOST_WAITERS, Landing, WaitingRoom
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_refusal, an_image
 
@@ -10,7 +10,7 @@ LANDED = Landing(image=an_image(), data=b"picture")
 
 
 async def test_all_who_wait_share_one_landing() -> None:
-    flights = Flights()
+    flights = WaitingRoom()
     async with asyncio.TaskGroup() as group:
         waits = [group.create_task(flights.wait("pool", [0], left_s=9.0)) for _ in range(3)]
         await asyncio.sleep(0)
@@ -21,7 +21,7 @@ async def test_all_who_wait_share_one_landing() -> None:
 
 
 async def test_one_landing_of_several_is_enough() -> None:
-    flights = Flights()
+    flights = WaitingRoom()
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(flights.wait("pool", [0, 1, 2], left_s=9.0))
         await asyncio.sleep(0)
@@ -32,7 +32,7 @@ async def test_one_landing_of_several_is_enough() -> None:
 
 
 async def test_who_wants_all_waits_for_all() -> None:
-    flights = Flights(poll_s=9.0)
+    flights = WaitingRoom(poll_s=9.0)
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(flights.wait("pool", [0, 1], left_s=9.0, for_all=True))
         await until_idle()
@@ -45,7 +45,7 @@ async def test_who_wants_all_waits_for_all() -> None:
 
 
 async def test_what_lands_at_once_is_told_at_once() -> None:
-    flights = Flights()
+    flights = WaitingRoom()
     refused = Landing(failure=a_refusal())
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(flights.wait("pool", [0, 1], left_s=9.0))
@@ -58,7 +58,7 @@ async def test_what_lands_at_once_is_told_at_once() -> None:
 
 
 async def test_pools_and_indices_are_kept_apart() -> None:
-    flights = Flights()
+    flights = WaitingRoom()
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(flights.wait("pool", [0], left_s=0.1))
         await asyncio.sleep(0)
@@ -70,7 +70,7 @@ async def test_pools_and_indices_are_kept_apart() -> None:
 
 
 async def test_news_send_one_to_ask_while_the_others_wait_on() -> None:
-    flights = Flights(poll_s=9.0)
+    flights = WaitingRoom(poll_s=9.0)
     async with asyncio.TaskGroup() as group:
         scout, other = (group.create_task(flights.wait("pool", [0], left_s=9.0)) for _ in range(2))
         await until_idle()
@@ -84,7 +84,7 @@ async def test_news_send_one_to_ask_while_the_others_wait_on() -> None:
 
 
 async def test_each_news_send_another_one(clock: FakeClock) -> None:
-    flights = Flights(poll_s=9.0)
+    flights = WaitingRoom(poll_s=9.0)
     async with asyncio.TaskGroup() as group:
         waits = [group.create_task(flights.wait("pool", [0], left_s=9.0)) for _ in range(3)]
         await until_idle()
@@ -98,7 +98,7 @@ async def test_each_news_send_another_one(clock: FakeClock) -> None:
 
 
 async def test_a_process_has_room_for_so_many_waits_and_no_more() -> None:
-    flights = Flights(poll_s=9.0)
+    flights = WaitingRoom(poll_s=9.0)
     indices = range(MOST_WAITERS // 2)
     async with asyncio.TaskGroup() as group:
         for _ in range(2):
@@ -115,14 +115,14 @@ async def test_a_process_has_room_for_so_many_waits_and_no_more() -> None:
 async def test_lost_news_are_made_good_by_asking_now_and_then(clock: FakeClock) -> None:
     started_s = clock.monotonic_s()
 
-    landed = await Flights(poll_s=0.25).wait("pool", [0, 1], left_s=9.0)
+    landed = await WaitingRoom(poll_s=0.25).wait("pool", [0, 1], left_s=9.0)
 
     assert landed == {}
     assert 0.6 * 0.25 <= clock.monotonic_s() - started_s <= 1.4 * 0.25
 
 
 async def test_a_crowd_asks_no_more_often_than_one(clock: FakeClock) -> None:
-    flights = Flights(poll_s=1.0)
+    flights = WaitingRoom(poll_s=1.0)
     started_s = clock.monotonic_s()
     waited_s: list[float] = []
 
@@ -139,7 +139,7 @@ async def test_a_crowd_asks_no_more_often_than_one(clock: FakeClock) -> None:
 
 
 async def test_lost_news_costs_seconds_however_many_wait(clock: FakeClock) -> None:
-    flights = Flights(poll_s=1.0)
+    flights = WaitingRoom(poll_s=1.0)
     started_s = clock.monotonic_s()
 
     async with asyncio.TaskGroup() as group:
@@ -152,12 +152,12 @@ async def test_lost_news_costs_seconds_however_many_wait(clock: FakeClock) -> No
 async def test_nobody_waits_beyond_the_deadline(clock: FakeClock) -> None:
     started_s = clock.monotonic_s()
 
-    assert await Flights().wait("pool", [0], left_s=0.01) == {}
+    assert await WaitingRoom().wait("pool", [0], left_s=0.01) == {}
     assert clock.monotonic_s() - started_s == pytest.approx(0.01)
 
 
 async def test_the_waiting_room_is_left_empty() -> None:
-    flights = Flights()
+    flights = WaitingRoom()
 
     await flights.wait("pool", [0, 1], left_s=0.01)
     flights.land("pool", 0, LANDED)
@@ -166,7 +166,7 @@ async def test_the_waiting_room_is_left_empty() -> None:
 
 
 async def test_a_waiter_that_is_cancelled_takes_nobody_along() -> None:
-    flights = Flights()
+    flights = WaitingRoom()
     async with asyncio.TaskGroup() as group:
         leaving = group.create_task(flights.wait("pool", [0], left_s=9.0))
         staying = group.create_task(flights.wait("pool", [0], left_s=9.0))
@@ -181,7 +181,7 @@ async def test_a_waiter_that_is_cancelled_takes_nobody_along() -> None:
 
 
 async def test_who_leaves_late_does_not_close_a_newer_waiting_room() -> None:
-    flights = Flights()
+    flights = WaitingRoom()
     second = Landing(failure=a_refusal())
     async with asyncio.TaskGroup() as group:
         early = group.create_task(flights.wait("pool", [0], left_s=9.0))

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 
-from service.adapters.redis.client.client import translated_errors
+from service.adapters.redis.client.errors import translated_errors
 
 _PAGE = 500
 

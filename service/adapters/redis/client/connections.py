@@ -28,6 +28,11 @@ class CancellableSends(AbstractConnection):
                 await super().send_packed_command(command, check_health)
         except TimeoutError:
             raise exceptions.TimeoutError("Timeout writing to socket") from None
+        except RuntimeError as error:
+            # uvloop raises this for a connection that the server closed just before a write.
+            if "handler is closed" not in str(error):
+                raise
+            raise exceptions.ConnectionError("the connection was closed") from error
         finally:
             self.socket_timeout = timeout_s
 

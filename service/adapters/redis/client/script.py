@@ -13,7 +13,8 @@ from typing import Any
 from redis import exceptions
 from redis.asyncio import Redis
 
-from service.adapters.redis.client.client import translated_errors
+from service.adapters.redis.client.errors import CLIENT_ERRORS, name_reason
+from service.domain.errors import StateUnavailable
 
 _LASTING = (
     exceptions.AuthenticationError,
@@ -55,7 +56,7 @@ class Script:
         Raises:
             StateUnavailable: no answer, or no clear one; it may have run.
         """
-        with translated_errors():
+        try:
             for _ in range(_STARVED_TRIES):
                 started_s = asyncio.get_running_loop().time()
                 try:
@@ -66,6 +67,8 @@ class Script:
                         raise
                     # The time-out itself came late: this process was too busy to hear the answer.
             return await self._run_in_time(names, arguments)
+        except CLIENT_ERRORS as error:
+            raise StateUnavailable(name_reason(error)) from error
 
     async def _run_in_time(self, names: Sequence[str], arguments: Sequence[bytes | str | float]) -> Any:
         # The client's own time-outs bound each step; this bounds their sum.

@@ -17,7 +17,7 @@ from redis.exceptions import DataError
 from service.adapters.clock import SystemClock
 from service.adapters.redis.client.client import open_client
 from service.adapters.redis.client.script import Script
-from service.adapters.redis.keys import holds_key, pool_key
+from service.adapters.redis.keys import of_team, pool_key
 from service.adapters.redis.leases import RedisTurns
 from service.adapters.redis.orders import RedisOrderBook
 from service.adapters.redis.references import RedisReferences
@@ -40,7 +40,7 @@ TEAMS = ("t2", "t1", "t0")
 
 
 def test_the_teams_have_different_owners() -> None:
-    assert [key_slot(holds_key(team).encode()) * 3 // 16384 for team in TEAMS] == [0, 1, 2]
+    assert [key_slot(of_team(team).holds.encode()) * 3 // 16384 for team in TEAMS] == [0, 1, 2]
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ class Move:
 
     @classmethod
     async def begin(cls, team: str, source: Redis, target: Redis) -> "Move":
-        slot = key_slot(holds_key(team).encode())
+        slot = key_slot(of_team(team).holds.encode())
         source_id, target_id = [(await tell(node, "MYID")).decode() for node in (source, target)]
         await tell(target, "SETSLOT", slot, "IMPORTING", source_id)
         await tell(source, "SETSLOT", slot, "MIGRATING", target_id)

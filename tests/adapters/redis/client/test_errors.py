@@ -8,7 +8,8 @@ import uvloop
 from redis import exceptions
 from redis.asyncio import sentinel
 
-from service.adapters.redis.client.client import REASONS, translated_errors
+from service.adapters.redis.client.connections import PlainConnection
+from service.adapters.redis.client.errors import REASONS, translated_errors
 from service.domain.errors import StateUnavailable
 
 LABELS = {
@@ -110,11 +111,14 @@ def test_a_connection_closed_before_it_is_written_to_is_one_that_broke() -> None
 
     async def write_to_what_is_closed() -> None:
         async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0) as server:
-            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-            writer.transport.abort()
+            host, port = server.sockets[0].getsockname()
+            connection = PlainConnection(host=host, port=port)
+            await connection._connect()  # type: ignore[no-untyped-call]  # redis-py's own, without a greeting
+            assert connection._writer is not None
+            connection._writer.transport.abort()
             await asyncio.sleep(0.01)
             with translated_errors():
-                writer.writelines([b"PING"])
+                await connection.send_packed_command(b"PING", check_health=False)
 
     with (
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,

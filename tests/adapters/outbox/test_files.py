@@ -8,17 +8,19 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.adapters.clock import SystemClock
-from service.adapters.outbox import FileOutbox
+from service.adapters.outbox.files import FileOutbox
 from service.domain.callers import Resource
 from service.domain.images import Image, Realm
 from service.domain.limits import Limit
 from service.ports.admission import Settlement
 from service.ports.clock import Clock
 from tests.fakes.clock import FakeClock
+from tests.fakes.values import a_settlement, a_ticket
 from tests.processes import REPOSITORY
 
 IMAGE = Image(
@@ -35,21 +37,16 @@ IMAGE = Image(
 )
 
 
-def settlement(order_id: str = "order", part: str = "0.0", **fields: object) -> Settlement:
-    values: dict[str, object] = {
-        "id": order_id,
-        "part": part,
-        "fence": f"{order_id}.0",
-        "team": "open",
-        "user": "ann",
-        "model": "gpt-image-2",
-        "realm": Realm.LIVE,
-        "pool": None,
-        "limits": (Limit(resource=Resource.IMAGES, scope="user", key="ann", amount=5),),
-        "made": ((3, IMAGE), (None, IMAGE)),
-        "forgotten": ((1, "cd"),),
-    }
-    return Settlement(**{**values, **fields})  # type: ignore[arg-type]
+def settlement(order_id: str = "order", part: str = "0.0", **fields: Any) -> Settlement:
+    ticket = a_ticket(
+        id=order_id,
+        model="gpt-image-2",
+        realm=Realm.LIVE,
+        pool=None,
+        limits=(Limit(resource=Resource.IMAGES, scope="user", key="ann", amount=5),),
+    )
+    outcome: dict[str, Any] = {"made": ((3, IMAGE), (None, IMAGE)), "forgotten": ((1, "cd"),)}
+    return a_settlement(ticket=ticket, part=part, **{**outcome, **fields})
 
 
 def open_outbox(directory: Path, clock: Clock | None = None) -> FileOutbox:
@@ -184,7 +181,7 @@ def test_no_id_leads_out_of_the_directory(tmp_path: Path, strange: str) -> None:
     outbox = open_outbox(tmp_path / "outbox")
     outbox.add(settlement(strange))
 
-    assert [one.id for one in outbox.pending()] == [strange]
+    assert [one.ticket.id for one in outbox.pending()] == [strange]
     assert len(list((tmp_path / "outbox").iterdir())) == 1
 
 
@@ -246,7 +243,7 @@ def test_a_process_that_is_killed_while_writing_leaves_only_whole_files(tmp_path
     script = (
         "import sys, itertools\n"
         "from pathlib import Path\n"
-        "from tests.adapters.test_outbox import settlement, open_outbox\n"
+        "from tests.adapters.outbox.test_files import settlement, open_outbox\n"
         "outbox = open_outbox(Path(sys.argv[1]))\n"
         "for number in itertools.count():\n"
         "    outbox.add(settlement(part=str(number)))\n"

@@ -17,12 +17,12 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
+from service.adapters.outbox.record import decode_settlement, encode_settlement
 from service.ports.admission import Settlement
 from service.ports.clock import Clock
 
-_SETTLEMENT = TypeAdapter(Settlement)
 _WHOLE, _FORETOLD = ".json", ".foretold"
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class FileOutbox:
         half, foretold = path.with_suffix(".half"), path.with_suffix(_FORETOLD)
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            half.write_bytes(_SETTLEMENT.dump_json(settlement))
+            half.write_bytes(encode_settlement(settlement))
             if after_s > 0:
                 due_s = self._clock.wall_s() + after_s
                 os.utime(half, (due_s, due_s))
@@ -54,7 +54,7 @@ class FileOutbox:
                 half.replace(path)
                 foretold.unlink(missing_ok=True)
         except OSError:
-            _log.exception("settlement lost", extra={"order_id": settlement.id})
+            _log.exception("settlement lost", extra={"order_id": settlement.ticket.id})
 
     def pending(self, most: int = 100) -> list[Settlement]:
         """Implement `Outbox.pending`."""
@@ -80,7 +80,7 @@ class FileOutbox:
                 path.with_suffix(_FORETOLD).unlink(missing_ok=True)
             except OSError:
                 # It will be sent again, which changes nothing.
-                _log.exception("settlement not removed", extra={"order_id": settlement.id})
+                _log.exception("settlement not removed", extra={"order_id": settlement.ticket.id})
 
     async def has_image(self, team: str, name: str) -> bool:
         """Implement `Outbox.has_image`."""
@@ -100,19 +100,19 @@ class FileOutbox:
         return images, any(image in each for each in images.values())
 
     def _path(self, settlement: Settlement) -> Path:
-        name = sha256(f"{settlement.id}.{settlement.part}".encode()).hexdigest()[:32]
+        name = sha256(f"{settlement.ticket.id}.{settlement.part}".encode()).hexdigest()[:32]
         return self._directory / f"{name}{_WHOLE}"
 
 
 def _images_of(settlement: Settlement | None) -> frozenset[tuple[str, str]]:
     if settlement is None:
         return frozenset()
-    return frozenset((settlement.team, image.name) for _, image in settlement.made)
+    return frozenset((settlement.ticket.caller.team, image.name) for _, image in settlement.made)
 
 
 def _read(path: Path) -> Settlement | None:
     try:
-        return _SETTLEMENT.validate_json(path.read_bytes())
+        return decode_settlement(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, ValidationError):

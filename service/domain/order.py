@@ -1,0 +1,130 @@
+"""The values of an order on its way: as asked, as sent, and as the shared state knows it.
+
+Frozen dataclasses without behaviour beyond small derivations. Money is integer
+micro-dollars, times are seconds.
+"""
+
+from dataclasses import dataclass, field
+
+from service.domain.callers import Caller
+from service.domain.catalog import Model
+from service.domain.images import Delivery, Finish, InputImage, Operation, Parameters, Realm
+from service.domain.limits import Limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheControl:
+    """The request's `cache-control`, as far as it applies to a pool of variants.
+
+    *reuse* False (`no-cache`) makes fresh variants; *keep* False (`no-store`)
+    neither reads nor fills the pool; *max_age_s* bounds the age of reused ones.
+    """
+
+    reuse: bool = True
+    keep: bool = True
+    only_if_cached: bool = False
+    max_age_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """An `Idempotency-Key` as a keyed hash within its caller, and the hash of the order it came with."""
+
+    key: str
+    order: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageOrder:
+    """One validated request, in the words of the *asked* model.
+
+    *parameters* holds the caller's values beyond the fields here, nulls
+    dropped. *is_streamed* wants each image as soon as it exists. *idempotency_key* is
+    the caller's own: only its keyed hash leaves the process. *safety_identifier* is the
+    caller's own too, echoed back to it and never sent on.
+    """
+
+    id: str
+    operation: Operation
+    asked: Model
+    prompt: str
+    n: int
+    parameters: Parameters
+    delivery: Delivery
+    caller: Caller
+    deadline_s: float
+    cache: CacheControl = field(default_factory=CacheControl)
+    safety_identifier: str | None = None
+    inputs: tuple[InputImage, ...] = ()
+    is_streamed: bool = False
+    partial_images: int = 0
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SentOrder:
+    """The order in the words of the *target*, the model that will make it (see `bridge`).
+
+    *images_per_call* is the asked model's: dall-e-3 makes one image a call.
+    *bridge_version* is empty when nothing was translated; *operation* is the one the
+    model performs, which for a bridged variation is an edit. *safety_identifier* is the
+    keyed hash that stands for the order's person at the provider.
+    """
+
+    target: Model
+    prompt: str
+    parameters: Parameters
+    images_per_call: int
+    output_format: str
+    finish: Finish | None = None
+    bridge_version: str = ""
+    operation: Operation = Operation.GENERATE
+    inputs: tuple[InputImage, ...] = ()
+    instructions: tuple[str, ...] = ()
+    safety_identifier: str = ""
+
+    def prompt_for(self, index: int) -> str:
+        """Return the prompt for the pool index *index*: variations have an instruction each."""
+        return self.instructions[index % len(self.instructions)] if self.instructions else self.prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """The estimate for one image and its weight, the number it counts for; *microusd* None is an unknown price."""
+
+    weight: int
+    microusd: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The origin of images, kept with each: the asked model, the fingerprint, the digests of the inputs.
+
+    *is_brief*: the caller asked not to keep them (`no-store`).
+    """
+
+    asked_model: str
+    operation: Operation
+    fingerprint: str
+    parents: tuple[str, ...] = ()
+    is_brief: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ticket:
+    """An accepted order as the shared state knows it: built once, held by every ask, lease and settlement.
+
+    Has no prompt and no input, so it may be stored. *model* is the sent model's name.
+    *pool* is the shared state's name for the images that equal orders share; None keeps the
+    order out of the cache. *limits* are all that judge it.
+    """
+
+    id: str
+    caller: Caller
+    model: str
+    realm: Realm
+    pool: str | None
+    limits: tuple[Limit, ...]
+    price: Price
+    origin: Origin
+    idempotency: Idempotency | None = None

@@ -1,0 +1,64 @@
+"""Report the progress of an order as facts, which its reader turns into an answer or a stream."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.domain.errors import CallFailure, GatewayError, LimitState
+from service.domain.images import Image, Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admitted:
+    """Fact: the order may proceed; *pending* images are still to be made.
+
+    *is_replayed*: the answer was given before, for the same `Idempotency-Key`.
+    """
+
+    limits: tuple[LimitState, ...]
+    degraded: bool
+    pending: int
+    is_replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReady:
+    """Fact: the image for place *position* of the answer is ready.
+
+    *data* are its bytes where the delivery needs them. *age_s* is 0 unless
+    it was a hit.
+    """
+
+    position: int
+    image: Image
+    source: Source
+    data: bytes | None = None
+    age_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialReady:
+    """Fact: stage *number* (from 0) of the image for *position*, as the backend showed it."""
+
+    position: int
+    number: int
+    data: bytes
+    shown_at_s: float
+    resolved: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallFailed:
+    """Fact: the places *positions* of the answer stay empty."""
+
+    positions: tuple[int, ...]
+    failure: CallFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderDone:
+    """Fact, always the last: *error* is None when every place was filled."""
+
+    error: GatewayError | None = None
+
+
+OrderFact = Admitted | PartialReady | ImageReady | CallFailed | OrderDone

@@ -1,0 +1,26 @@
+"""Go on after an ask that Redis did not answer, or may have answered unheard."""
+
+from service.ports.admission import Ask, Grant, Settlement
+
+
+def wait_on(ask: Ask) -> Grant | None:
+    """Let an order wait on for images of others: the silence of Redis is no reason to buy them again."""
+    awaited = tuple(index for index in ask.awaiting if index >= 0)
+    return Grant(ready=(), mine=(), awaited=awaited, limits=(), degraded=True) if awaited else None
+
+
+def give_up(ask: Ask) -> Settlement:
+    """Return the settlement that gives up any grant of Redis for *ask* whose answer was lost."""
+    return Settlement(
+        ticket=ask.ticket,
+        part=f"{ask.round}.unheard",
+        fence=ask.fence,
+        released=(-1,),
+        # An order that goes on keeps its key.
+        is_last=opens_key(ask),
+    )
+
+
+def opens_key(ask: Ask) -> bool:
+    """Tell if *ask* is the first of an order with an `Idempotency-Key`."""
+    return ask.ticket.idempotency is not None and ask.round == 0

@@ -1,0 +1,113 @@
+"""The files of an outbox keep their form: gateways of two versions may share a directory."""
+
+import orjson
+
+from service.adapters.outbox.record import decode_settlement, encode_settlement
+from service.domain.callers import Resource
+from service.domain.images import Image, Operation, Realm
+from service.domain.limits import Limit
+from service.domain.order import Idempotency, Origin
+from service.ports.admission import Conclusion
+from tests.fakes.values import a_settlement, a_ticket
+
+IMAGE = {
+    "digest": "ab" * 32,
+    "format": "png",
+    "width": 8,
+    "height": 4,
+    "size_bytes": 7,
+    "created_s": 1,
+    "revised_prompt": None,
+    "usage": {"output_tokens": 5},
+    "resolved": {"size": "8x4"},
+    "cost_microusd": None,
+    "answered_model": None,
+    "credentials": "none",
+}
+FILE = {
+    "id": "order",
+    "part": "0.0",
+    "fence": "order.0",
+    "team": "shop",
+    "user": "ann",
+    "model": "gpt-image-2",
+    "realm": "live",
+    "pool": "ig:1:{shop}:pool:team:f",
+    "limits": [{"resource": "images", "scope": "user", "key": "ann", "amount": 5}],
+    "made": [[3, IMAGE]],
+    "released": [4],
+    "refunded": 1,
+    "unknown": 2,
+    "forgotten": [[1, "cd"]],
+    "scopes": [["user", "ann"], ["team", "shop"]],
+    "weight": 2,
+    "estimate_microusd": 40,
+    "origin": {
+        "asked_model": "dall-e-3",
+        "operation": "edit",
+        "fingerprint": "f",
+        "parents": ["p"],
+        "is_brief": True,
+    },
+    "unstored": ["ab" * 32],
+    "idempotency": {"key": "k", "order": "o"},
+    "is_last": True,
+    "conclusion": {"images": [IMAGE], "failures": []},
+}
+"""A file as the first version wrote it."""
+
+MADE = Image(
+    digest="ab" * 32,
+    format="png",
+    width=8,
+    height=4,
+    size_bytes=7,
+    created_s=1,
+    usage={"output_tokens": 5},
+    resolved={"size": "8x4"},
+)
+SETTLEMENT = a_settlement(
+    ticket=a_ticket(
+        id="order",
+        team="shop",
+        user="ann",
+        scopes=(("user", "ann"), ("team", "shop")),
+        model="gpt-image-2",
+        realm=Realm.LIVE,
+        pool="ig:1:{shop}:pool:team:f",
+        limits=(Limit(resource=Resource.IMAGES, scope="user", key="ann", amount=5),),
+        weight=2,
+        estimate_microusd=40,
+        origin=Origin(
+            asked_model="dall-e-3",
+            operation=Operation.EDIT,
+            fingerprint="f",
+            parents=("p",),
+            is_brief=True,
+        ),
+        idempotency=Idempotency(key="k", order="o"),
+    ),
+    made=((3, MADE),),
+    released=(4,),
+    refunded=1,
+    unknown=2,
+    forgotten=((1, "cd"),),
+    unstored=("ab" * 32,),
+    is_last=True,
+    conclusion=Conclusion(images=(MADE,)),
+)
+
+
+def test_a_settlement_is_written_in_the_form_of_the_first_version() -> None:
+    assert orjson.loads(encode_settlement(SETTLEMENT)) == FILE
+
+
+def test_a_file_of_the_first_version_is_read() -> None:
+    assert decode_settlement(orjson.dumps(FILE)) == SETTLEMENT
+
+
+def test_a_settlement_of_no_images_had_no_origin() -> None:
+    """The first version wrote none for a variant that was gone, nor for the end of a key."""
+    settlement = decode_settlement(orjson.dumps({**FILE, "origin": None, "made": []}))
+
+    assert (settlement.ticket.origin.asked_model, settlement.ticket.origin.is_brief) == ("", False)
