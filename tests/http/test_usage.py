@@ -31,6 +31,7 @@ class Spent:
 
     usage: dict[str, Any]
     cost_microusd: int
+    hit_microusd: int
     policy: str
     key: dict[str, Any]
     day: date
@@ -49,9 +50,10 @@ def spent(office: Office) -> Spent:
     key = office.create_key(policy=policy)
     with office.caller(key) as user:
         made = user.asks_for(PROMPT, n=2)
-        user.asks_for(PROMPT, n=2)
+        hit = user.asks_for(PROMPT, n=2)
         usage = user.reads_usage()
-    return Spent(usage, int(made.headers["x-cost-microusd"]), policy, key, today())
+    cost, hit_cost = (int(answer.headers["x-cost-microusd"]) for answer in (made, hit))
+    return Spent(usage, cost, hit_cost, policy, key, today())
 
 
 def today() -> date:
@@ -78,6 +80,7 @@ def test_images_are_counted_and_paid_for_once(spent: Spent) -> None:
     (entry,) = spent.usage["data"]
 
     assert spent.cost_microusd > 0
+    assert spent.hit_microusd == 0
     assert (entry["images"], entry["microusd"], entry["unpriced"]) == (2, spent.cost_microusd, 0)
 
 
