@@ -1,13 +1,13 @@
 """The commands and the Python of both READMEs, run as they are printed."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.documents import READMES, code_blocks, read
 from tests.http.house import file_of, mask_with_hole, png
 from tests.processes import REPOSITORY, Gateway
 
@@ -17,14 +17,13 @@ SCRIPT = ".venv/bin/image-gateway"
 
 def snippets(readme: str) -> list[tuple[str, str]]:
     """Return the language and the text of what calls a gateway that runs."""
-    text = (REPOSITORY / readme).read_text("utf-8")
-    blocks = re.findall(r"^```(sh|python)\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    blocks = code_blocks(read(readme), "sh|python")
     return [(language, code) for language, code in blocks if f"{ADDRESS}/v1" in code or SCRIPT in code]
 
 
 SNIPPETS = [
     pytest.param(language, code, id=f"{readme}-{number}-{language}")
-    for readme in ("README.md", "README.zh-CN.md")
+    for readme in READMES
     for number, (language, code) in enumerate(snippets(readme), 1)
 ]
 
@@ -72,6 +71,6 @@ def _environment(gateway: Gateway, directory: Path) -> dict[str, str]:
 
 
 def test_both_readmes_show_calls_in_both_languages() -> None:
-    shown = [[language for language, _ in snippets(readme)] for readme in ("README.md", "README.zh-CN.md")]
+    shown = [[language for language, _ in snippets(readme)] for readme in READMES]
 
     assert shown == [["sh", "python", "sh", "sh", "python", "sh"]] * 2

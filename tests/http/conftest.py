@@ -1,6 +1,7 @@
 """What the tests of the HTTP edge share: a provider that keeps a journal, gateways in front of it, clients."""
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.domain.callers import Role
+from tests.http.callers import Caller, People
+from tests.http.tenants import ADMIN_KEY, Tenants, open_tenants
 from tests.processes import Gateway, is_check, run_gateway, run_sandbox
 
 
@@ -82,3 +86,49 @@ def limited(tmp_path_factory: pytest.TempPathFactory, journal: SandboxJournal) -
     provider = {"openai_base_url": f"{journal.url}/v1", "openai_api_key": "sk-ours"}
     with run_gateway(tmp_path_factory.mktemp("limited"), url_ttl_s=3600, **limits, **provider) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
+    """A gateway that asks for keys, one a module."""
+    with open_tenants(tmp_path_factory.mktemp("tenants")) as tenants:
+        yield tenants
+
+
+@pytest.fixture(scope="module")
+def people(tenants: Tenants) -> Iterator[People]:
+    """Callers of that gateway."""
+    clients = {
+        "anna": tenants.client("shop", "anna"),
+        "ben": tenants.client("shop", "ben"),
+        "service": tenants.client("shop", "web", Role.SERVICE),
+        "anna_of_the_lab": tenants.client("lab", "anna"),
+        "admin": tenants.client("staff", "root", Role.ADMIN),
+        "operator": tenants.client_of(ADMIN_KEY),
+    }
+    with ExitStack() as stack:
+        yield People(**{name: Caller(stack.enter_context(client)) for name, client in clients.items()})
+
+
+@pytest.fixture
+def anna(people: People) -> Caller:
+    """A user of the shop."""
+    return people.anna
+
+
+@pytest.fixture
+def ben(people: People) -> Caller:
+    """Another user of the shop."""
+    return people.ben
+
+
+@pytest.fixture
+def operator(people: People) -> Caller:
+    """The holder of the admin key."""
+    return people.operator
+
+
+@pytest.fixture
+def flat_images(tenants: Tenants) -> None:
+    """Let the provider paint plain images, which is quick."""
+    tenants.house.behave(paint="flat")

@@ -49,6 +49,10 @@ class House:
         entries = [entry for entry in answer.json()["entries"] if not is_check(entry)]
         return [entry for entry in entries if prompt is None or (entry["prompt"] or "").startswith(prompt)]
 
+    def painted(self, prompt: str) -> list[dict[str, Any]]:
+        """Return the images that the provider painted for *prompt*."""
+        return [image for entry in self.journal(prompt=prompt) for image in entry["images"]]
+
     def journal_of_input(self, file: bytes) -> list[dict[str, Any]]:
         """Return the calls that *file* was sent with."""
         return [
@@ -61,6 +65,11 @@ class House:
         """Return what lies in the directory of uploads."""
         directory = self.data_dir / "uploads"
         return sorted(directory.iterdir()) if directory.exists() else []
+
+    def file_behind(self, link: httpx.URL) -> Path:
+        """Return the file of the image of a link."""
+        (file,) = self.data_dir.rglob(link.path.rpartition("/")[2])
+        return file
 
     def check_uploads_gone(self) -> None:
         until(lambda: not self.uploads())

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 
+from tests.http.callers import Caller
 from tests.processes import Gateway, run_gateway
 
 ADMIN_KEY = "operator-key-of-these-tests"
@@ -32,6 +33,12 @@ class Office:
     def client(self, key: str) -> httpx.Client:
         headers = {"authorization": f"Bearer {key}"}
         return httpx.Client(base_url=self.gateway.url, headers=headers, trust_env=False, timeout=20)
+
+    @contextlib.contextmanager
+    def caller(self, created: dict[str, Any]) -> Iterator[Caller]:
+        """Open a caller with a key that `create_key` made."""
+        with self.client(created["key"]) as client:
+            yield Caller(client)
 
     def create_key(self, **fields: Any) -> dict[str, Any]:
         """Make a key; in a team of its own and for a user of its own unless told."""

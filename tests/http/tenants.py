@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import secrets
+import signal
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,8 @@ from service.adapters.redis.accounts import RedisCallers
 from service.adapters.redis.client.client import open_client
 from service.domain.callers import TOKEN_PREFIX, ApiKey, Role, hint_of
 from service.domain.fingerprint import keyed_hash
-from tests.http.house import GENERATIONS, House, open_house
+from service.ports.audit import AuditEntry
+from tests.http.house import GENERATIONS, House, open_house, until
 from tests.processes import Valkey, run_valkey
 
 SECRET = "the-secret-of-these-tests"
@@ -62,6 +64,21 @@ class Tenants:
 
         return asyncio.run(work())
 
+    def read_audit(self, count: int) -> list[AuditEntry]:
+        """Return the latest *count* entries of the audit, newest first."""
+        return self.ask(lambda redis: RedisCallers(redis, timeout_s=5).read_audit(count))
+
+    @contextlib.contextmanager
+    def redis_away(self) -> Iterator[None]:
+        """Stop Valkey from answering, until the gateway may read from it again."""
+        self.valkey.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.valkey.signal(signal.SIGCONT)
+        with self.client_of(ADMIN_KEY) as operator:
+            until(lambda: operator.get("/v1/usage").status_code == 200)
+
 
 @contextlib.contextmanager
 def open_tenants(directory: Path, **settings: object) -> Iterator[Tenants]:
@@ -89,7 +106,3 @@ def order(client: httpx.Client, prompt: str, **fields: object) -> httpx.URL:
 def follow(link: httpx.URL, method: str = "GET") -> httpx.Response:
     """Follow a link without credentials."""
     return httpx.request(method, link, trust_env=False)
-
-
-def path_of(link: httpx.URL) -> str:
-    return link.path

@@ -1,7 +1,8 @@
-"""`GET /v1/usage`: what was spent, what is left, and that asking costs nothing."""
+"""Read spending and the rest of each limit, at no cost: `GET /v1/usage`."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,12 @@ import httpx
 import pytest
 
 from service.adapters.redis.client.client import open_client
+from tests.http.callers import Caller
 from tests.http.offices import Office, open_office
 from tests.processes import run_gateway, run_valkey
 
-ORDER = {"model": "dall-e-3", "prompt": "a lighthouse"}
+PROMPT = "a lighthouse"
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +25,20 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
         yield office
 
 
-def limits_of(usage: dict[str, Any]) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return (limit, used) by scope and name."""
-    for limit in usage["limits"]:
-        assert limit["used"] + limit["remaining"] == limit["limit"]
-    return {(limit["scope"], limit["name"]): (limit["limit"], limit["used"]) for limit in usage["limits"]}
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Usage after two equal orders of two images, of which the second was a hit."""
+
+    usage: dict[str, Any]
+    cost_microusd: int
+    hit_microusd: int
+    policy: str
+    key: dict[str, Any]
+    day: date
 
 
-def test_it_tells_what_was_spent_and_what_is_left(office: Office) -> None:
+@pytest.fixture(scope="module")
+def spent(office: Office) -> Spent:
     policy = office.put_policy(
         images_per_day=10,
         images_in_flight=3,
@@ -38,74 +47,155 @@ def test_it_tells_what_was_spent_and_what_is_left(office: Office) -> None:
         max_n=4,
         max_size="1024x1024",
     )
-    created = office.create_key(policy=policy)
-    with office.client(created["key"]) as user:
-        made = user.post("/v1/images/generations", json={**ORDER, "n": 2})
-        user.post("/v1/images/generations", json={**ORDER, "n": 2}).raise_for_status()
-        usage = user.get("/v1/usage").json()
+    key = office.create_key(policy=policy)
+    with office.caller(key) as user:
+        made = user.asks_for(PROMPT, n=2)
+        hit = user.asks_for(PROMPT, n=2)
+        usage = user.reads_usage()
+    cost, hit_cost = (int(answer.headers["x-cost-microusd"]) for answer in (made, hit))
+    return Spent(usage, cost, hit_cost, policy, key, today())
 
-    cost = int(made.headers["x-cost-microusd"])
-    assert cost > 0
-    today = datetime.now(UTC).date()
-    (entry,) = usage["data"]
-    (total,) = usage["totals"]
-    assert (entry["day"], entry["realm"], entry["outcome"]) == (today.isoformat(), "sandbox", "made")
-    assert (entry["images"], entry["microusd"], entry["unpriced"]) == (2, cost, 0)
-    assert (total["images"], total["microusd"]) == (2, cost)
-    assert limits_of(usage) == {
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+def limits_of(usage: dict[str, Any]) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return (limit, used) by scope and name."""
+    for limit in usage["limits"]:
+        assert limit["used"] + limit["remaining"] == limit["limit"]
+    return {(limit["scope"], limit["name"]): (limit["limit"], limit["used"]) for limit in usage["limits"]}
+
+
+def resets_of(usage: dict[str, Any]) -> dict[str, Any]:
+    return {limit["name"]: limit["resets_at"] for limit in usage["limits"]}
+
+
+def check_unknown(answer: httpx.Response) -> None:
+    """Check that the gateway says that it does not know, and does not guess."""
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "state_unavailable")
+
+
+def test_images_are_counted_and_paid_for_once(spent: Spent) -> None:
+    (entry,) = spent.usage["data"]
+
+    assert spent.cost_microusd > 0
+    assert spent.hit_microusd == 0
+    assert (entry["images"], entry["microusd"], entry["unpriced"]) == (2, spent.cost_microusd, 0)
+
+
+def test_an_entry_names_its_day_realm_and_outcome(spent: Spent) -> None:
+    (entry,) = spent.usage["data"]
+
+    assert (entry["day"], entry["realm"], entry["outcome"]) == (spent.day.isoformat(), "sandbox", "made")
+
+
+def test_a_total_is_the_sum_of_its_entries(spent: Spent) -> None:
+    (total,) = spent.usage["totals"]
+
+    assert (total["images"], total["microusd"]) == (2, spent.cost_microusd)
+
+
+def test_every_limit_tells_its_use_and_its_rest(spent: Spent) -> None:
+    assert limits_of(spent.usage) == {
         ("user", "requests_per_min"): (7, 2),
         ("key", "images_per_day"): (10, 2),
         ("key", "images_in_flight"): (3, 0),
-        ("key", "budget_per_month_microusd"): (5_000_000, cost),
+        ("key", "budget_per_month_microusd"): (5_000_000, spent.cost_microusd),
     }
-    resets = {limit["name"]: limit["resets_at"] for limit in usage["limits"]}
-    assert resets["images_in_flight"] is None
-    assert resets["images_per_day"].startswith((today + timedelta(days=1)).isoformat() + "T00:00:00")
-    assert usage["policies"] == [
+
+
+def test_a_limit_of_a_day_is_reset_at_midnight(spent: Spent) -> None:
+    midnight = f"{spent.day + DAY}T00:00:00"
+
+    assert resets_of(spent.usage)["images_per_day"].startswith(midnight)
+
+
+def test_a_limit_of_images_in_flight_is_never_reset(spent: Spent) -> None:
+    assert resets_of(spent.usage)["images_in_flight"] is None
+
+
+def test_policies_are_named_by_scope(spent: Spent) -> None:
+    assert spent.usage["policies"] == [
         {"scope": "user", "policy": "default"},
-        {"scope": "key", "policy": policy},
+        {"scope": "key", "policy": spent.policy},
         {"scope": "team", "policy": "none"},
     ]
-    assert (sorted(usage["models"]), usage["max_n"], usage["max_size"]) == (
-        ["dall-e-3", "gpt-image-2"],
-        4,
-        "1024x1024",
-    )
-    assert (usage["team"], usage["key"]) == (created["team"], created["hint"])
-    assert usage["first_day"] == today.replace(day=1).isoformat()
 
 
-def test_asking_is_charged_to_no_limit(office: Office) -> None:
-    with office.client(office.create_key()["key"]) as user:
-        usages = [user.get("/v1/usage").json() for _ in range(20)]
+def test_the_rules_of_a_policy_are_told(spent: Spent) -> None:
+    usage = spent.usage
+
+    assert sorted(usage["models"]) == ["dall-e-3", "gpt-image-2"]
+    assert (usage["max_n"], usage["max_size"]) == (4, "1024x1024")
+
+
+def test_the_team_and_the_hint_of_the_key_are_named(spent: Spent) -> None:
+    assert (spent.usage["team"], spent.usage["key"]) == (spent.key["team"], spent.key["hint"])
+
+
+def test_usage_begins_with_the_month(spent: Spent) -> None:
+    assert spent.usage["first_day"] == spent.day.replace(day=1).isoformat()
+
+
+def test_asking_for_usage_is_charged_to_no_limit(office: Office) -> None:
+    with office.caller(office.create_key()) as user:
+        usages = [user.reads_usage() for _ in range(20)]
 
     assert {limits_of(usage)["user", "requests_per_min"] for usage in usages} == {(7, 0)}
 
 
-def test_nobody_sees_what_others_spent(office: Office) -> None:
-    one = office.create_key(user="frank")
-    other = office.create_key(team=one["team"], user="grace")
-    with office.client(one["key"]) as frank, office.client(other["key"]) as grace:
-        frank.post("/v1/images/generations", json=ORDER).raise_for_status()
-        usage = grace.get("/v1/usage").json()
-        asked = grace.get("/v1/usage?user=frank")
+@pytest.fixture
+def frank_and_grace(office: Office) -> Iterator[tuple[Caller, Caller]]:
+    """Users of one team."""
+    frank = office.create_key(user="frank")
+    grace = office.create_key(user="grace", team=frank["team"])
+    with office.caller(frank) as one, office.caller(grace) as other:
+        yield one, other
+
+
+def test_a_user_does_not_see_what_a_colleague_spent(frank_and_grace: tuple[Caller, Caller]) -> None:
+    frank, grace = frank_and_grace
+    frank.orders(PROMPT)
+
+    usage = grace.reads_usage()
 
     assert usage["data"] == []
-    assert (asked.status_code, asked.json()["error"]["code"]) == (403, "insufficient_permissions")
 
 
-def test_a_service_may_ask_for_its_end_users(office: Office) -> None:
-    with office.client(office.create_key(role="service", user="app")["key"]) as service:
-        service.post("/v1/images/generations", json={**ORDER, "user": "end-user-1"}).raise_for_status()
-        own = service.get("/v1/usage").json()
-        theirs = service.get("/v1/usage?user=end-user-1").json()
-        others = service.get("/v1/usage?user=end-user-2").json()
+def test_a_user_may_not_ask_for_a_colleague(frank_and_grace: tuple[Caller, Caller]) -> None:
+    frank, grace = frank_and_grace
+    frank.orders(PROMPT)
+
+    answer = grace.asks_for_usage(user="frank")
+
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "insufficient_permissions")
+
+
+@pytest.fixture
+def app(office: Office) -> Iterator[Caller]:
+    """A service that has ordered for its end user 1."""
+    with office.caller(office.create_key(role="service", user="app")) as app:
+        app.orders(PROMPT, user="end-user-1")
+        yield app
+
+
+def test_a_service_reads_what_its_end_user_spent(app: Caller) -> None:
+    usage = app.reads_usage(user="end-user-1")
+
+    assert usage["data"][0]["images"] == 1
+    assert limits_of(usage)["user", "requests_per_min"] == (7, 1)
+
+
+def test_what_an_end_user_spends_is_charged_to_no_other(app: Caller) -> None:
+    own, others = app.reads_usage(), app.reads_usage(user="end-user-2")
 
     assert own["data"] == others["data"] == []
-    assert theirs["data"][0]["images"] == 1
-    assert theirs["user"] != own["user"]
-    assert limits_of(theirs)["user", "requests_per_min"] == (7, 1)
     assert limits_of(own)["user", "requests_per_min"] == (7, 0)
+
+
+def test_a_service_and_its_end_user_are_different_users(app: Caller) -> None:
+    assert app.reads_usage(user="end-user-1")["user"] != app.reads_usage()["user"]
 
 
 @pytest.mark.parametrize(
@@ -118,65 +208,78 @@ def test_a_service_may_ask_for_its_end_users(office: Office) -> None:
         ("from=2026-11-01&from=2026-11-02", "from"),
     ],
 )
-def test_a_query_that_cannot_be_is_a_400(office: Office, query: str, param: str) -> None:
+def test_an_invalid_query_is_refused(office: Office, query: str, param: str) -> None:
     answer = office.admin.get(f"/v1/usage?{query}")
 
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
-def test_days_can_be_chosen(office: Office) -> None:
-    with office.client(office.create_key()["key"]) as user:
-        user.post("/v1/images/generations", json=ORDER).raise_for_status()
-        today = datetime.now(UTC).date()
-        before = user.get(
-            f"/v1/usage?from={today - timedelta(days=91)}&to={today - timedelta(days=1)}"
-        ).json()
-        until_now = user.get(f"/v1/usage?from={today - timedelta(days=91)}").json()
+@pytest.mark.parametrize(("days_ago", "entries"), [(1, 0), (0, 1)])
+def test_a_user_chooses_days(office: Office, days_ago: int, entries: int) -> None:
+    with office.caller(office.create_key()) as user:
+        user.orders(PROMPT)
 
-    assert before["data"] == []
-    assert len(until_now["data"]) == 1
+        usage = user.reads_usage(**{"from": f"{today() - 91 * DAY}", "to": f"{today() - days_ago * DAY}"})
+
+    assert len(usage["data"]) == entries
+
+
+def test_days_end_today_unless_chosen(office: Office) -> None:
+    with office.caller(office.create_key()) as user:
+        user.orders(PROMPT)
+
+        usage = user.reads_usage(**{"from": f"{today() - 91 * DAY}"})
+
+    assert len(usage["data"]) == 1
 
 
 @pytest.mark.slow
-def test_without_redis_it_is_a_503_and_no_guess(tmp_path: Path) -> None:
+def test_without_redis_usage_is_unknown(tmp_path: Path) -> None:
     with (
         run_valkey(port=0) as valkey,
         run_gateway(tmp_path, redis_url=valkey.url) as gateway,
         httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client,
     ):
-        assert client.get("/v1/usage").status_code == 200
+        caller = Caller(client)
+        caller.reads_usage()
         valkey.process.kill()
         valkey.process.wait()
 
-        answers = [client.get("/v1/usage") for _ in range(5)]
-
-    assert {answer.status_code for answer in answers} == {503}
-    assert {answer.json()["error"]["code"] for answer in answers} == {"state_unavailable"}
+        for _ in range(5):
+            check_unknown(caller.asks_for_usage())
 
 
-async def test_limits_that_cannot_be_read_are_no_guess(office: Office) -> None:
+async def test_limits_that_cannot_be_read_are_unknown(office: Office) -> None:
     """The ledger still answers; a local share of the limits would look like the whole truth."""
-    with office.client(office.create_key()["key"]) as user:
-        usage = user.get("/v1/usage").json()
+    with office.caller(office.create_key()) as user:
+        usage = user.reads_usage()
         state = open_client(f"unix://{office.data_dir}/valkey/valkey.sock", timeout_s=2, connections=1)
         await state.set(f"ig:1:{{{usage['team']}}}:limits:user:{usage['user']}", "no hash")
         await state.aclose()
 
-        answer = user.get("/v1/usage")
+        check_unknown(user.asks_for_usage())
 
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "state_unavailable")
+
+@pytest.fixture(scope="module")
+def anyone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
+    """A caller of an open gateway."""
+    with (
+        run_gateway(tmp_path_factory.mktemp("open")) as gateway,
+        httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client,
+    ):
+        yield Caller(client)
 
 
 @pytest.mark.slow
-def test_in_open_mode_it_is_of_whoever_the_request_names(tmp_path: Path) -> None:
-    with (
-        run_gateway(tmp_path) as gateway,
-        httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client,
-    ):
-        client.post("/v1/images/generations", json={**ORDER, "user": "hank"}).raise_for_status()
-        usages = {name: client.get(f"/v1/usage?user={name}").json() for name in ("hank", "iris")}
-        refused = client.get("/admin/keys")
+def test_an_open_gateway_tells_the_usage_of_the_user_that_a_request_names(anyone: Caller) -> None:
+    anyone.orders(PROMPT, user="hank")
 
-    assert (len(usages["hank"]["data"]), usages["iris"]["data"]) == (1, [])
-    assert usages["hank"]["key"] is None
-    assert refused.status_code == 403
+    of_hank, of_iris = anyone.reads_usage(user="hank"), anyone.reads_usage(user="iris")
+
+    assert (len(of_hank["data"]), of_iris["data"]) == (1, [])
+    assert of_hank["key"] is None
+
+
+@pytest.mark.slow
+def test_an_open_gateway_opens_its_admin_routes_to_no_one(anyone: Caller) -> None:
+    assert anyone.client.get("/admin/keys").status_code == 403

@@ -124,9 +124,11 @@ class PrometheusMetrics:
         """Show whether the image store works."""
         self._store_failing.set_function(is_failing)
 
-    def watch_in_flight(self, **numbers: Callable[[], int]) -> None:
+    def watch_in_flight(
+        self, *, orders: Callable[[], int], calls: Callable[[], int], waiters: Callable[[], int]
+    ) -> None:
         """Show the numbers of running orders, sent calls and orders that wait for another's image."""
-        for kind, number in numbers.items():
+        for kind, number in (("orders", orders), ("calls", calls), ("waiters", waiters)):
             self._in_flight.labels(kind).set_function(number)
 
     def render(self) -> bytes:

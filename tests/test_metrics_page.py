@@ -1,0 +1,100 @@
+"""Compare `docs/metrics.md` with the metrics and the values of their labels."""
+
+from inspect import signature
+from typing import Any, get_args, get_type_hints
+
+import pytest
+
+from service.adapters.redis.client.errors import REASONS
+from service.adapters.telemetry.prometheus import PrometheusMetrics
+from service.domain.callers import Resource
+from service.domain.errors import Billing, FailureKind
+from service.domain.images import Realm, Source
+from service.gateway.accounts.audit import Act
+from service.ports.telemetry import Crashed, StoreTrouble
+from tests.documents import quoted_in, read, rows_behind
+from tests.written_values import written
+
+STATE, RETENTION = "service/gateway/admission/shared.py", "service/gateway/images/retention.py"
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return read("docs/metrics.md")
+
+
+def test_the_page_has_every_metric_with_its_type_and_labels(page: str) -> None:
+    documented = {
+        metric.strip("`"): (kind, set(quoted_in(labels)))
+        for metric, kind, labels, *_ in rows_behind("# Metrics", page)
+    }
+
+    assert documented == registered_metrics()
+
+
+def test_the_page_says_what_every_metric_means(page: str) -> None:
+    meanings = [meaning for _, _, _, meaning, *_ in rows_behind("# Metrics", page)]
+
+    assert meanings
+    assert all(len(meaning) > 5 for meaning in meanings)
+
+
+def test_the_page_has_every_value_of_every_closed_label(page: str) -> None:
+    documented = {
+        (metric.strip("`"), label.strip("`")): set(quoted_in(values))
+        for metric, label, values in rows_behind("\n## Values of labels\n", page)
+    }
+
+    assert documented == declared_values() | values_of_state() | values_of_images()
+
+
+def registered_metrics() -> dict[str, tuple[str, set[str]]]:
+    """Return the type and the labels of each metric by name."""
+    metrics: dict[str, tuple[str, set[str]]] = {}
+    collectors: list[Any] = list(PrometheusMetrics(version="1").registry._collector_to_names)
+    for collector in collectors:
+        (family,) = collector.describe()
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        metrics[name] = (family.type, set(collector._labelnames))
+    return metrics
+
+
+def declared_values() -> dict[tuple[str, str], set[str]]:
+    """Return the values of labels whose types list them."""
+    return {
+        ("imagegw_images_delivered_total", "source"): set(Source),
+        ("imagegw_cost_dollars_total", "realm"): set(Realm),
+        ("imagegw_upstream_attempts_total", "outcome"): {"made", *FailureKind},
+        ("imagegw_upstream_attempts_total", "billing"): set(Billing),
+        ("imagegw_limit_decisions_total", "decision"): {*Resource, *written("LimitDecided", "decision")},
+        ("imagegw_in_flight", "kind"): set(signature(PrometheusMetrics.watch_in_flight).parameters)
+        - {"self"},
+        ("imagegw_store_failures_total", "reason"): set(get_args(StoreTrouble)),
+        ("imagegw_admin_acts_total", "act"): set(Act),
+        ("imagegw_order_crashes_total", "where"): set(get_args(get_type_hints(Crashed)["where"])),
+    }
+
+
+def values_of_images() -> dict[tuple[str, str], set[str]]:
+    """Return the values that are written where images are forgotten and spilled."""
+    forgotten = written("ImageForgotten", "reason")
+    handed_on = written("_forget", 2, under=RETENTION) | written("_forget_old", 2, under=RETENTION)
+    return {
+        ("imagegw_images_forgotten_total", "reason"): forgotten | handed_on,
+        ("imagegw_images_spilled_total", "outcome"): written("ImageSpilled", "outcome"),
+    }
+
+
+def values_of_state() -> dict[tuple[str, str], set[str]]:
+    """Return the values that are written where shared state fails."""
+    failed = written("StateFailed", "operation")
+    handed_on = written("_try", 0, under=STATE) | written("_fail", 0, under=STATE)
+    unavailable = written("StateUnavailable", 0, under="service/adapters/redis")
+    return {
+        ("imagegw_state_failures_total", "operation"): failed | handed_on,
+        ("imagegw_state_failures_total", "reason"): {
+            *REASONS,
+            *written("StateFailed", "reason"),
+            *unavailable,
+        },
+    }
