@@ -11,6 +11,7 @@ from service.commands.console import explain, fail, make_group
 from service.commands.state import WHO, with_opened, with_state
 from service.commands.table import show_table
 from service.domain.callers import Policy
+from service.domain.limits import LIMITS, LimitKind, Unit
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.usage import Usage
 from service.settings.variables import Settings
@@ -36,7 +37,7 @@ def list_policies() -> None:
         names = await administration.declared_names()
         return [(*_row(policies[name]), names.has(policies[name])) for name in sorted(policies)]
 
-    columns = ("policy", "requests/min", "images/min", "images/day", "in flight", "USD/month")
+    columns = ("policy", *(kind.column for kind in LIMITS))
     rest = ("models", "max n", "max size", "cache", "in the file")
     show_table(columns + rest, with_state(read))
 
@@ -110,16 +111,18 @@ def _row(policy: Policy) -> tuple[object, ...]:
     scope = f"on, by {policy.cache_scope}" if policy.cache_scope else "on"
     return (
         policy.name,
-        policy.requests_per_min or None,
-        policy.images_per_min or None,
-        policy.images_per_day or None,
-        policy.images_in_flight or None,
-        Decimal(policy.budget_per_month_microusd) / 1_000_000 if policy.budget_per_month_microusd else None,
+        *(_cell(kind, policy.amount_of(kind)) for kind in LIMITS),
         ", ".join(policy.models) or "all",
         policy.max_n or None,
         policy.max_size or None,
         scope if policy.caches else "off",
     )
+
+
+def _cell(kind: LimitKind, amount: int) -> Decimal | int | None:
+    if kind.unit is Unit.MICROUSD and amount:
+        return Decimal(amount) / 1_000_000
+    return amount or None
 
 
 def _read_dollars(text: str) -> int:

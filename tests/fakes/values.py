@@ -4,7 +4,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from service.domain.callers import Caller, Policy, Resource, Scope
+from service.domain.callers import Caller, Policy, Scope
 from service.domain.catalog import Catalog, parse_catalog
 from service.domain.errors import Billing, CallFailure, FailureKind, LimitState, RateLimited
 from service.domain.images import (
@@ -20,7 +20,7 @@ from service.domain.images import (
     Realm,
     SentOrder,
 )
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from service.ports.admission import Ask, Grant, Origin, Settlement, Variant
 from service.ports.references import Reference
 

@@ -18,7 +18,6 @@ from redis.asyncio import Redis
 from service.adapters.redis import keys
 from service.adapters.redis.client.asking import Asking
 from service.adapters.redis.client.script import Script, read_script
-from service.domain.callers import RATES
 from service.domain.errors import (
     GatewayError,
     IdempotencyMismatch,
@@ -30,6 +29,7 @@ from service.domain.errors import (
 )
 from service.domain.gcra import emission_us
 from service.domain.images import ContentCredentials, Idempotency, Image, Operation
+from service.domain.limits import RATES
 from service.ports.admission import Ask, Conclusion, Grant, Lease, Origin, Settlement, Variant
 from service.ports.clock import Clock
 

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from service.domain.callers import RATES, Resource
 from service.domain.errors import (
     IdempotencyMismatch,
     PermissionDenied,
@@ -19,6 +18,7 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
+from service.domain.limits import RATES, Resource
 from service.gateway.admission.breaker import Breaker
 from service.gateway.admission.local import LocalShare
 from service.ports.admission import Ask, Grant, Lease, OrderBook, Outbox, Settlement

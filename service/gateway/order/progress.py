@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from service.domain import bridge
+from service.domain.callers import limits_of
 from service.domain.errors import CallFailure, GatewayError, OrderFailed
 from service.domain.images import Image, ImageOrder, ImageReady, Source
-from service.domain.limits import limits_of
 from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.accept import Accepted
 from service.gateway.order.runner import RunningOrder

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from service.domain.administration import MOST_COUNTED, MOST_MICROUSD, MOST_N
+from service.domain.administration import MOST_N
 from service.domain.callers import DeclaredNames, Policy
+from service.domain.limits import LIMITS, MOST_COUNTED, MOST_MICROUSD
 from service.http.admin.removed import Removed
 from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
 
@@ -97,12 +98,9 @@ async def remove_policy(request: Request, name: str) -> Removed:
 
 def _describe(policy: Policy, names: DeclaredNames) -> PolicyEntry:
     return PolicyEntry(
+        object="policy",
         name=policy.name,
-        requests_per_min=policy.requests_per_min,
-        images_per_min=policy.images_per_min,
-        images_per_day=policy.images_per_day,
-        images_in_flight=policy.images_in_flight,
-        budget_per_month_microusd=policy.budget_per_month_microusd,
+        **{kind.name: policy.amount_of(kind) for kind in LIMITS},
         models=list(policy.models),
         max_n=policy.max_n,
         max_size=policy.max_size,

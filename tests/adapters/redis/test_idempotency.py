@@ -7,10 +7,9 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.keys import idempotency_key
 from service.adapters.redis.orders import RedisOrderBook
-from service.domain.callers import Resource
 from service.domain.errors import Billing, CallFailure, FailureKind, IdempotencyMismatch, RateLimited
 from service.domain.images import Idempotency
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from service.ports.admission import Ask, Conclusion, Lease
 from tests.adapters.redis.orders import (
     TEAM,

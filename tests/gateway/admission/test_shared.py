@@ -4,7 +4,6 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from service.domain.callers import Resource
 from service.domain.errors import (
     GatewayError,
     IdempotencyMismatch,
@@ -14,7 +13,7 @@ from service.domain.errors import (
     Unauthenticated,
 )
 from service.domain.images import Idempotency
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from service.gateway.admission.breaker import FAILURES_TO_OPEN
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import LEASE_S, SharedState

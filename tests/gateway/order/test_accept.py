@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from service.domain.callers import Policy, Resource, Scope
+from service.domain.callers import Policy, Scope
 from service.domain.catalog import Catalog
 from service.domain.errors import GatewayError, InvalidOrder, ModelNotAllowed, PriceUnknown
 from service.domain.images import Admitted, CacheControl, Delivery, ImageOrder, ImageReady
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from tests.fakes.clock import FakeClock
 from tests.fakes.values import a_caller, a_catalog, a_grant, a_limit_state, an_order
 from tests.gateway.assembly import Assembly, read
