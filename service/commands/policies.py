@@ -23,6 +23,7 @@ app = make_group("Named sets of limits, for users, keys and teams.")
 
 _Name = Annotated[str, typer.Argument(help="The policy.")]
 _Amount = Annotated[int | None, typer.Option(help="0: no such limit.", min=0)]
+_Dollars = Annotated[str | None, typer.Option(help="US dollars, such as 25 or 0.50; 0: no such limit.")]
 
 
 @app.command("list")
@@ -49,9 +50,7 @@ def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
     images_per_min: _Amount = None,
     images_per_day: _Amount = None,
     images_in_flight: _Amount = None,
-    budget_per_month: Annotated[
-        str | None, typer.Option(help="US dollars, such as 25 or 0.50; 0: no such limit.")
-    ] = None,
+    budget_per_month: _Dollars = None,
     models: Annotated[
         str | None, typer.Option(help="Models that may be asked for, comma-separated; '': all.")
     ] = None,
@@ -73,7 +72,7 @@ def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
         "images_per_min": images_per_min,
         "images_per_day": images_per_day,
         "images_in_flight": images_in_flight,
-        "budget_per_month_microusd": None if budget_per_month is None else _read_dollars(budget_per_month),
+        "budget_per_month_microusd": _read_dollars("--budget-per-month", budget_per_month),
         "models": None if models is None else tuple(part.strip() for part in models.split(",") if part),
         "max_n": max_n,
         "max_size": max_size,
@@ -125,12 +124,14 @@ def _cell(kind: LimitKind, amount: int) -> Decimal | int | None:
     return amount or None
 
 
-def _read_dollars(text: str) -> int:
+def _read_dollars(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
     try:
         microusd = Decimal(text) * 1_000_000
         is_whole = microusd >= 0 and microusd == int(microusd)
     except (InvalidOperation, ValueError, OverflowError):
         is_whole, microusd = False, Decimal(0)
     if not is_whole:
-        fail(f"--budget-per-month '{text}': write US dollars such as 25 or 0.50.")
+        fail(f"{option} '{text}': write US dollars such as 25 or 0.50.")
     return int(microusd)

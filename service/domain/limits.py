@@ -1,10 +1,10 @@
 """Define every kind of limit in one table, `LIMITS`; policies, settings, routes, commands and counting follow it.
 
-To add a kind: give it a `Resource`, a row of `LIMITS` and a field of its name in `Policy` (`domain/callers.py`), then
-run `tests/test_limit_kinds.py`. It names each place where the kind still needs a typed field, an option or a word,
-and counts it in Redis and in the local share. Redis needs a line of `read_use` in `adapters/redis/scripts/scopes.lua`,
-and `begin.lua` and `finish.lua` need more only for a quantity that they do not count yet. A new `Window` or `Unit`
-is a new way of counting: mypy names the matches that lack it.
+How to add one: a `Resource`, a row of `LIMITS`, a field of its name in `Policy` (`domain/callers.py`), and a line in
+`adapters/redis/scripts/scopes.lua` (`read_use`, or `read_scope` for a rate). `make test ARGS="-k kind_of_limit"` names
+each typed field, option and page that lacks it, and has Redis and the local share refuse an order by it;
+`tests/test_documents.py` says how to write the generated pages anew. A quantity that is not counted yet needs more in
+`begin.lua` and `finish.lua`, a new `Window` a refusal (mypy asks for it) and a share in `gateway/admission/local.py`.
 """
 
 from collections.abc import Mapping
@@ -136,7 +136,10 @@ def kind_of(resource: str) -> LimitKind:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit to judge an order by: *scope* is the kind of its owner (`user`), *key* identifies the owner."""
+    """One limit to judge an order by: *scope* is the kind of its owner (`user`), *key* identifies the owner.
+
+    *amount* is the bound, in the unit of its kind.
+    """
 
     resource: Resource
     scope: str

@@ -12,6 +12,9 @@ from service.http.admin.removed import Removed
 from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
 
 _Amount = Annotated[StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_COUNTED})]
+_Microusd = Annotated[
+    StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_MICROUSD, "format": "int64"})
+]
 
 router = make_router()
 
@@ -25,9 +28,7 @@ class PutPolicyRequest(BaseModel):
     images_per_min: _Amount
     images_per_day: _Amount
     images_in_flight: _Amount
-    budget_per_month_microusd: StrictInt = Field(
-        0, json_schema_extra={"minimum": 0, "maximum": MOST_MICROUSD, "format": "int64"}
-    )
+    budget_per_month_microusd: _Microusd
     models: list[StrictStr] = Field([], description="Models that may be asked for; empty: all.")
     max_n: StrictInt = Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_N})
     max_size: StrictStr = Field("", examples=["1536x1024"], description="As many pixels at most.")
