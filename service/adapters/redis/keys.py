@@ -5,6 +5,8 @@ cluster. Names hold hashes and names from the configuration, never a prompt, a k
 or any other text of a caller.
 """
 
+from service.ports.ledger import KEPT_DAYS
+
 SCHEMA = "ig:1"
 """Raised when the meaning of a key changes; old keys then expire unread."""
 
@@ -32,8 +34,7 @@ def hold_details_key(team: str) -> str:
     return f"{team_prefix(team)}hold-details"
 
 
-LEDGER_DAYS = 400
-"""Days that a day of the ledger is kept after its last booking."""
+LEDGER_DAYS = KEPT_DAYS
 
 
 def ledger_key(team: str, day: str) -> str:
