@@ -4,6 +4,11 @@ Owns the error classes and the `CallFailure` value; does not own HTTP statuses
 (`service.http.errors`) nor the knowledge of how a provider fails
 (`service.adapters.openai.failures`).
 
+How to add one: a subclass of `GatewayError` with a text that is safe to show, its line in the tree below, its row in
+`service/http/errors.py` and an example in `tests/http/test_error_table.py`. That test and `tests/domain/test_errors.py`
+name an error without one of them. A new `FailureKind` is a match that mypy asks for in `service/http/errors.py`, and a
+value in `docs/metrics.md` that `tests/test_documents.py` asks for.
+
     GatewayError
     ├── InvalidOrder          the caller's mistake, found before anything is spent
     ├── Unauthenticated       no, unknown, expired or revoked credentials where some are required
