@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from service.commands.root import HELPS, cli, load
 from service.serve.interrupts import run_interruptible
 from tests.oracles import numbers
-from tests.processes import Valkey, run_valkey
+from tests.processes import REPOSITORY, Valkey, run_valkey
 from tests.shell import Shell
 
 TIMED = (sys.executable, "-X", "importtime")
@@ -152,6 +152,12 @@ def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     first = cleandoc(load(name).help).split("\n\n")[0]
 
     assert HELPS[name] == " ".join(first.splitlines())
+
+
+def test_every_module_of_a_command_is_in_the_list() -> None:
+    modules = (REPOSITORY / "service/commands").glob("*.py")
+
+    assert {path.stem for path in modules if "\napp = " in path.read_text("utf-8")} == set(HELPS)
 
 
 def test_every_command_is_in_the_list() -> None:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from service.commands.root import cli, load
 from service.domain.callers import is_token
+from service.domain.limits import LIMITS
 from tests.http.house import until
 from tests.http.offices import Office, open_office
 from tests.processes import REPOSITORY, run_gateway
@@ -110,6 +111,15 @@ def test_a_key_made_without_a_gateway_is_good_when_one_starts(alone: Shell) -> N
         ("key", "images_per_day", 5),
         ("team", "budget_per_month_microusd", 2_500_000),
     }
+
+
+def test_every_kind_of_limit_can_be_set_and_is_listed(alone: Shell) -> None:
+    options = [word for kind in LIMITS for word in (f"--{kind.option.replace('_', '-')}", "5")]
+
+    alone.ask("policies", "set", "careful", *options)
+
+    (listed,) = rows(alone.ask("policies", "list"))
+    assert {kind.column: listed.get(kind.column) for kind in LIMITS} == {kind.column: "5" for kind in LIMITS}
 
 
 def test_policies_change_only_what_is_given(alone: Shell) -> None:

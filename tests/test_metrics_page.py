@@ -7,9 +7,9 @@ import pytest
 
 from service.adapters.redis.client.errors import REASONS
 from service.adapters.telemetry.prometheus import PrometheusMetrics
-from service.domain.callers import Resource
 from service.domain.errors import Billing, FailureKind
 from service.domain.images import Realm, Source
+from service.domain.limits import Resource
 from service.gateway.accounts.audit import Act
 from service.ports.telemetry import Crashed, StoreTrouble
 from tests.documents import quoted_in, read, rows_behind

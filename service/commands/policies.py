@@ -11,6 +11,7 @@ from service.commands.console import explain, fail, make_group
 from service.commands.state import WHO, with_opened, with_state
 from service.commands.table import show_table
 from service.domain.callers import Policy
+from service.domain.limits import LIMITS, LimitKind, Unit
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.usage import Usage
 from service.settings.variables import Settings
@@ -22,6 +23,7 @@ app = make_group("Named sets of limits, for users, keys and teams.")
 
 _Name = Annotated[str, typer.Argument(help="The policy.")]
 _Amount = Annotated[int | None, typer.Option(help="0: no such limit.", min=0)]
+_Dollars = Annotated[str | None, typer.Option(help="US dollars, such as 25 or 0.50; 0: no such limit.")]
 
 
 @app.command("list")
@@ -36,7 +38,7 @@ def list_policies() -> None:
         names = await administration.declared_names()
         return [(*_row(policies[name]), names.has(policies[name])) for name in sorted(policies)]
 
-    columns = ("policy", "requests/min", "images/min", "images/day", "in flight", "USD/month")
+    columns = ("policy", *(kind.column for kind in LIMITS))
     rest = ("models", "max n", "max size", "cache", "in the file")
     show_table(columns + rest, with_state(read))
 
@@ -48,9 +50,7 @@ def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
     images_per_min: _Amount = None,
     images_per_day: _Amount = None,
     images_in_flight: _Amount = None,
-    budget_per_month: Annotated[
-        str | None, typer.Option(help="US dollars, such as 25 or 0.50; 0: no such limit.")
-    ] = None,
+    budget_per_month: _Dollars = None,
     models: Annotated[
         str | None, typer.Option(help="Models that may be asked for, comma-separated; '': all.")
     ] = None,
@@ -72,7 +72,7 @@ def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
         "images_per_min": images_per_min,
         "images_per_day": images_per_day,
         "images_in_flight": images_in_flight,
-        "budget_per_month_microusd": None if budget_per_month is None else _read_dollars(budget_per_month),
+        "budget_per_month_microusd": _read_dollars("--budget-per-month", budget_per_month),
         "models": None if models is None else tuple(part.strip() for part in models.split(",") if part),
         "max_n": max_n,
         "max_size": max_size,
@@ -110,11 +110,7 @@ def _row(policy: Policy) -> tuple[object, ...]:
     scope = f"on, by {policy.cache_scope}" if policy.cache_scope else "on"
     return (
         policy.name,
-        policy.requests_per_min or None,
-        policy.images_per_min or None,
-        policy.images_per_day or None,
-        policy.images_in_flight or None,
-        Decimal(policy.budget_per_month_microusd) / 1_000_000 if policy.budget_per_month_microusd else None,
+        *(_cell(kind, policy.amount_of(kind)) for kind in LIMITS),
         ", ".join(policy.models) or "all",
         policy.max_n or None,
         policy.max_size or None,
@@ -122,12 +118,20 @@ def _row(policy: Policy) -> tuple[object, ...]:
     )
 
 
-def _read_dollars(text: str) -> int:
+def _cell(kind: LimitKind, amount: int) -> Decimal | int | None:
+    if kind.unit is Unit.MICROUSD and amount:
+        return Decimal(amount) / 1_000_000
+    return amount or None
+
+
+def _read_dollars(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
     try:
         microusd = Decimal(text) * 1_000_000
         is_whole = microusd >= 0 and microusd == int(microusd)
     except (InvalidOperation, ValueError, OverflowError):
         is_whole, microusd = False, Decimal(0)
     if not is_whole:
-        fail(f"--budget-per-month '{text}': write US dollars such as 25 or 0.50.")
+        fail(f"{option} '{text}': write US dollars such as 25 or 0.50.")
     return int(microusd)

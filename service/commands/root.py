@@ -2,6 +2,10 @@
 
 So `--help` loads none of them, and `keys list` loads no part of the server. The helps stand
 here a second time; a test compares them with those of the commands.
+
+How to add one: a module of its name in this package, with `app`, and its line in `HELPS`. `tests/test_command_start.py`
+compares the two. A command that opens the state joins the contract `commands-open-the-state-alone` in `.importlinter`,
+and a group of commands joins `GROUPS` in `tests/test_commands.py`, which asks each for an example.
 """
 
 import gc

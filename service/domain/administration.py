@@ -5,15 +5,12 @@ Pure rules; the use case finds out if a name is taken or in use.
 
 import re
 from collections.abc import Collection
-from dataclasses import fields
 
 from service.domain.callers import RESERVED_POLICIES, RESERVED_TEAMS, Policy, is_name
 from service.domain.errors import InvalidOrder
 from service.domain.images import MAX_N
+from service.domain.limits import LIMITS
 
-MOST_COUNTED = 1_000_000_000
-MOST_MICROUSD = 1_000_000_000_000_000
-"""Far below where Lua's numbers stop being exact."""
 MOST_N = MAX_N
 LATEST_S = 4_102_444_800
 """2100-01-01: a later expiry is a mistake in its unit."""
@@ -80,10 +77,9 @@ def check_policy(policy: Policy, models: Collection[str]) -> None:
             f"Invalid 'name': '{policy.name}' means something else in usage; choose another name.",
             param="name",
         )
-    for field in fields(Policy):
-        value = getattr(policy, field.name)
-        if isinstance(value, int) and not isinstance(value, bool):
-            _check_amount(field.name, value)
+    for kind in LIMITS:
+        _check_amount(kind.name, policy.amount_of(kind), kind.most)
+    _check_amount("max_n", policy.max_n, MOST_N)
     if policy.max_size and not is_size(policy.max_size):
         raise InvalidOrder("Invalid 'max_size': it is a size such as 1536x1024.", param="max_size")
     if policy.cache_scope not in (None, "user", "team"):
@@ -97,11 +93,7 @@ def check_policy(policy: Policy, models: Collection[str]) -> None:
         )
 
 
-_MOST = {"budget_per_month_microusd": MOST_MICROUSD, "max_n": MOST_N}
-
-
-def _check_amount(name: str, amount: int) -> None:
-    most = _MOST.get(name, MOST_COUNTED)
+def _check_amount(name: str, amount: int, most: int) -> None:
     if not 0 <= amount <= most:
         raise InvalidOrder(f"Invalid '{name}': it is 0 (no such limit) to {most}.", param=name)
 

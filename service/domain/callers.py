@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Literal
 
 from service.domain.errors import InvalidOrder, ModelNotAllowed
+from service.domain.limits import LIMITS, Limit, LimitKind, Resource, Unit, Window
 
 TOKEN_PREFIX = "ig_"  # noqa: S105 - what every key begins with
 _TOKEN = re.compile(r"ig_[A-Za-z0-9_-]{43}")
@@ -26,23 +27,11 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
-class Resource(StrEnum):
-    """The quantity a limit counts. The first two are rates, the others are used up or held."""
-
-    REQUESTS = "requests"
-    IMAGES = "images"
-    IMAGES_PER_DAY = "images_per_day"
-    IMAGES_IN_FLIGHT = "images_in_flight"
-    BUDGET_PER_MONTH = "budget_per_month"
-
-
-RATES = (Resource.REQUESTS, Resource.IMAGES)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A named set of limits and rules; 0, empty and None mean no such limit.
 
+    Amounts are named as in `domain.limits.LIMITS`, which has their units and words.
     *models* are the asked models that are allowed; *max_size* (`1536x1024`) bounds
     the pixels of one image; *caches* False keeps orders out of the cache.
     """
@@ -59,15 +48,14 @@ class Policy:
     caches: bool = True
     cache_scope: Literal["user", "team"] | None = None
 
+    def amount_of(self, kind: LimitKind) -> int:
+        """Return the amount of one kind of limit, 0 if it is not set."""
+        amount: int = getattr(self, kind.name)
+        return amount
+
     def amounts(self) -> tuple[tuple[Resource, int], ...]:
         """Return every limit that is set, with its amount."""
-        amounts = (
-            (Resource.REQUESTS, self.requests_per_min),
-            (Resource.IMAGES, self.images_per_min),
-            (Resource.IMAGES_PER_DAY, self.images_per_day),
-            (Resource.IMAGES_IN_FLIGHT, self.images_in_flight),
-            (Resource.BUDGET_PER_MONTH, self.budget_per_month_microusd),
-        )
+        amounts = ((kind.resource, self.amount_of(kind)) for kind in LIMITS)
         return tuple((resource, amount) for resource, amount in amounts if amount > 0)
 
 
@@ -178,7 +166,7 @@ class Caller:
     @property
     def has_budget(self) -> bool:
         """Tell if a limit of money applies."""
-        return any(scope.policy.budget_per_month_microusd for scope in self.scopes)
+        return any(scope.policy.amount_of(kind) for scope in self.scopes for kind in _BUDGETS)
 
 
 def is_token(text: str) -> bool:
@@ -218,12 +206,7 @@ def check_policies(caller: Caller, *, model: str, n: int, pixels: int, weight: i
                 param="size",
                 code="invalid_size",
             )
-        for resource, amount in policy.amounts():
-            if resource in _COUNTED and n * (1 if resource == "images_in_flight" else weight) > amount:
-                counted = f", each counting as {weight}" if weight > 1 else ""
-                raise _too_many(
-                    f"this {scope.name} may make at most {amount} {_COUNTED[resource]}{counted}", n
-                )
+        _check_images(scope, n, weight)
 
 
 def check_budgets(caller: Caller, n: int, estimate_microusd: int) -> None:
@@ -233,21 +216,38 @@ def check_budgets(caller: Caller, n: int, estimate_microusd: int) -> None:
         InvalidOrder: no month has enough for this order.
     """
     for scope in caller.scopes:
-        budget = scope.policy.budget_per_month_microusd
-        if 0 < budget < n * estimate_microusd:
-            raise InvalidOrder(
-                f"This order is estimated at ${n * estimate_microusd / 1e6:.6f}, but this {scope.name} may spend "
-                f"${budget / 1e6:.6f} a month. Order fewer images, a lower quality or a smaller size.",
-                param="n" if n > 1 else None,
-                code="budget_too_small",
-            )
+        for kind in _BUDGETS:
+            budget = scope.policy.amount_of(kind)
+            if 0 < budget < n * estimate_microusd:
+                raise InvalidOrder(
+                    f"This order is estimated at ${n * estimate_microusd / 1e6:.6f}, but this {scope.name} may spend "
+                    f"${budget / 1e6:.6f} a {kind.window}. Order fewer images, a lower quality or a smaller size.",
+                    param="n" if n > 1 else None,
+                    code="budget_too_small",
+                )
 
 
-_COUNTED = {
-    Resource.IMAGES: "images per min",
-    Resource.IMAGES_PER_DAY: "images per day",
-    Resource.IMAGES_IN_FLIGHT: "images at a time",
-}
+def limits_of(caller: Caller) -> tuple[Limit, ...]:
+    """Return every limit of every policy that an order of *caller* counts against, with its scope."""
+    return tuple(
+        Limit(resource=resource, scope=scope.name, key=scope.key, amount=amount)
+        for scope in caller.scopes
+        for resource, amount in scope.policy.amounts()
+    )
+
+
+_BUDGETS = tuple(kind for kind in LIMITS if kind.unit is Unit.MICROUSD)
+
+
+def _check_images(scope: Scope, n: int, weight: int) -> None:
+    """Check that each limit of images in *scope*, when unused, has room for *n* images."""
+    for kind in LIMITS:
+        amount = scope.policy.amount_of(kind)
+        is_held = kind.window is Window.HELD
+        if kind.unit is Unit.IMAGES and 0 < amount < n * (1 if is_held else weight):
+            words = f"{kind.unit} at a time" if is_held else kind.words
+            counted = f", each counting as {weight}" if weight > 1 else ""
+            raise _too_many(f"this {scope.name} may make at most {amount} {words}{counted}", n)
 
 
 def _too_many(rule: str, n: int) -> InvalidOrder:

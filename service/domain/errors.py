@@ -4,6 +4,11 @@ Owns the error classes and the `CallFailure` value; does not own HTTP statuses
 (`service.http.errors`) nor the knowledge of how a provider fails
 (`service.adapters.openai.failures`).
 
+How to add one: a subclass of `GatewayError` with a text that is safe to show, its line in the tree below, its row in
+`service/http/errors.py` and an example in `tests/http/test_error_table.py`. That test and `tests/domain/test_errors.py`
+name an error without one of them. A new `FailureKind` is a match that mypy asks for in `service/http/errors.py`, and a
+value in `docs/metrics.md` that `tests/test_documents.py` asks for.
+
     GatewayError
     ├── InvalidOrder          the caller's mistake, found before anything is spent
     ├── Unauthenticated       no, unknown, expired or revoked credentials where some are required
@@ -32,6 +37,8 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from service.domain.limits import Unit, Window, kind_of
 
 _CODE = re.compile(r"(?!(?:\D*\d){4})[A-Za-z][A-Za-z0-9_]{0,39}")
 
@@ -169,7 +176,7 @@ class Conflict(GatewayError):
 class LimitState:
     """The state of one limit after a decision.
 
-    *resource* is a `callers.Resource`; *limit* and *remaining* are in its unit (requests,
+    *resource* is a `limits.Resource`; *limit* and *remaining* are in its unit (requests,
     images as weighted, images, micro-dollars). *reset_s* is the time until the whole
     limit is free again, or until its day or month ends; 0 for images in flight.
     """
@@ -181,14 +188,7 @@ class LimitState:
     reset_s: float
 
 
-_PERIODS = {
-    "requests": "requests per min",
-    "images": "images per min",
-    "images_per_day": "images per day",
-    "images_in_flight": "images in flight",
-    "budget_per_month": "budget per month",
-}
-_ENDS = {"images_per_day": "at midnight UTC", "budget_per_month": "with the next month (UTC)"}
+_ENDS = {Window.DAY: "at midnight UTC", Window.MONTH: "with the next month (UTC)"}
 
 
 class RateLimited(GatewayError):
@@ -216,23 +216,27 @@ class RateLimited(GatewayError):
     @property
     def is_quota(self) -> bool:
         """Tell if only the end of a day or a month helps, and a retry within minutes does not."""
-        return self.refused.resource in _ENDS
+        return kind_of(self.refused.resource).window in _ENDS
 
 
 def _describe_limit(state: LimitState, retry_after_s: float, image_microusd: int | None) -> str:
-    name = f"{_PERIODS[state.resource]} of this {state.scope}"
-    if state.resource == "budget_per_month":
-        limit, used = (f"${amount / 1e6:.6f}" for amount in (state.limit, state.limit - state.remaining))
-    else:
-        limit, used = str(state.limit), str(state.limit - state.remaining)
+    kind = kind_of(state.resource)
+    name = f"{kind.words} of this {state.scope}"
+    is_money = kind.unit is Unit.MICROUSD
+    limit, used = (
+        f"${amount / 1e6:.6f}" if is_money else str(amount)
+        for amount in (state.limit, state.limit - state.remaining)
+    )
     use = f"limit {limit}, used {used}"
-    if state.resource == "budget_per_month" and image_microusd:
+    if is_money and image_microusd:
         use += f"; an image of this order is estimated at ${image_microusd / 1e6:.6f}"
-    if state.resource in _ENDS:
-        return f"You exceeded the {name}: {use}. It frees {_ENDS[state.resource]}."
-    if state.resource == "images_in_flight":
-        return f"Rate limit reached for {name}: {use}. It frees as they are finished."
-    return f"Rate limit reached for {name}: {use}. Please try again in {retry_after_s:.3f}s."
+    match kind.window:
+        case Window.DAY | Window.MONTH:
+            return f"You exceeded the {name}: {use}. It frees {_ENDS[kind.window]}."
+        case Window.HELD:
+            return f"Rate limit reached for {name}: {use}. It frees as they are finished."
+        case Window.MINUTE:
+            return f"Rate limit reached for {name}: {use}. Please try again in {retry_after_s:.3f}s."
 
 
 class IdempotencyMismatch(GatewayError):

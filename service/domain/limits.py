@@ -1,31 +1,147 @@
-"""List the limits that judge an order: every limit of every policy of its caller, with its scope.
+"""Define every kind of limit in one table, `LIMITS`; policies, settings, routes, commands and counting follow it.
 
-Pure values; the counting is `adapters/redis` and, without it, `gateway/admission/local.py`.
+How to add one: a `Resource`, a row of `LIMITS`, a field of its name in `Policy` (`domain/callers.py`), and a line in
+`adapters/redis/scripts/scopes.lua` (`read_use`, or `read_scope` for a rate). `make test ARGS="-k kind_of_limit"` names
+each typed field, option and page that lacks it, and has Redis and the local share refuse an order by it;
+`tests/test_documents.py` says how to write the generated pages anew. A quantity that is not counted yet needs more in
+`begin.lua` and `finish.lua`, a new `Window` a refusal (mypy asks for it) and a share in `gateway/admission/local.py`.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-from service.domain.callers import Caller, Resource
+MOST_COUNTED = 1_000_000_000
+MOST_MICROUSD = 1_000_000_000_000_000
+"""Far below where Lua's numbers stop being exact."""
+
+
+class Resource(StrEnum):
+    """The quantity a limit counts, by its name in Redis, metrics and error types."""
+
+    REQUESTS = "requests"
+    IMAGES = "images"
+    IMAGES_PER_DAY = "images_per_day"
+    IMAGES_IN_FLIGHT = "images_in_flight"
+    BUDGET_PER_MONTH = "budget_per_month"
+
+
+class Window(StrEnum):
+    """The period of a limit; days and months are UTC."""
+
+    MINUTE = "min"
+    """A rate: its room comes back steadily (`domain/gcra.py`)."""
+    DAY = "day"
+    MONTH = "month"
+    HELD = "held"
+    """No period: the room comes back as images are finished."""
+
+
+class Unit(StrEnum):
+    """The unit of an amount. Images count by their weight, except those held."""
+
+    REQUESTS = "requests"
+    IMAGES = "images"
+    MICROUSD = "microusd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitKind:
+    """One kind of limit.
+
+    *name* is the field of a policy, and so of settings, the configuration file, `/admin` and usage; an amount of
+    money ends in `_microusd`. *words* name it in refusals, *column* heads its column in `image-gateway policies list`.
+    """
+
+    resource: Resource
+    name: str
+    window: Window
+    unit: Unit
+    words: str
+    column: str
+
+    @property
+    def option(self) -> str:
+        """The parameter of `image-gateway policies set`, which takes money in dollars."""
+        return self.name.removesuffix("_microusd")
+
+    @property
+    def most(self) -> int:
+        """The largest amount."""
+        return MOST_MICROUSD if self.unit is Unit.MICROUSD else MOST_COUNTED
+
+    @property
+    def has_local_share(self) -> bool:
+        """Tell if each process may use up a part of it by itself while Redis is away.
+
+        Money and months have none: the part that is left is unknown, and too large to guess.
+        """
+        return self.unit is not Unit.MICROUSD and self.window is not Window.MONTH
+
+
+LIMITS = (
+    LimitKind(
+        resource=Resource.REQUESTS,
+        name="requests_per_min",
+        window=Window.MINUTE,
+        unit=Unit.REQUESTS,
+        words="requests per min",
+        column="requests/min",
+    ),
+    LimitKind(
+        resource=Resource.IMAGES,
+        name="images_per_min",
+        window=Window.MINUTE,
+        unit=Unit.IMAGES,
+        words="images per min",
+        column="images/min",
+    ),
+    LimitKind(
+        resource=Resource.IMAGES_PER_DAY,
+        name="images_per_day",
+        window=Window.DAY,
+        unit=Unit.IMAGES,
+        words="images per day",
+        column="images/day",
+    ),
+    LimitKind(
+        resource=Resource.IMAGES_IN_FLIGHT,
+        name="images_in_flight",
+        window=Window.HELD,
+        unit=Unit.IMAGES,
+        words="images in flight",
+        column="in flight",
+    ),
+    LimitKind(
+        resource=Resource.BUDGET_PER_MONTH,
+        name="budget_per_month_microusd",
+        window=Window.MONTH,
+        unit=Unit.MICROUSD,
+        words="budget per month",
+        column="USD/month",
+    ),
+)
+"""In the order of settings, columns and answers."""
+
+RATES = tuple(kind.resource for kind in LIMITS if kind.window is Window.MINUTE)
+"""Limits that refill steadily; the others are used up or held."""
+
+_KINDS: Mapping[str, LimitKind] = {kind.resource: kind for kind in LIMITS}
+
+
+def kind_of(resource: str) -> LimitKind:
+    """Return the row of *resource*."""
+    return _KINDS[resource]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limit:
-    """One limit to judge by: *scope* is the kind of its owner (`user`), *key* identifies the owner.
+    """One limit to judge an order by: *scope* is the kind of its owner (`user`), *key* identifies the owner.
 
-    *resource* is the counted quantity, *amount* its bound, in its unit
-    (see `domain.callers`).
+    *amount* is the bound, in the unit of its kind.
     """
 
     resource: Resource
     scope: str
     key: str
     amount: int
-
-
-def limits_of(caller: Caller) -> tuple[Limit, ...]:
-    """Return every limit of every policy that an order of *caller* counts against."""
-    return tuple(
-        Limit(resource=resource, scope=scope.name, key=scope.key, amount=amount)
-        for scope in caller.scopes
-        for resource, amount in scope.policy.amounts()
-    )

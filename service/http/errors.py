@@ -17,8 +17,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.domain import errors
-from service.domain.callers import RATES
 from service.domain.errors import Billing, CallFailure, FailureKind, GatewayError, LimitState
+from service.domain.limits import RATES
 
 _NO_RETRY = {"x-should-retry": "false"}
 

@@ -10,9 +10,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from service.domain.callers import Caller, Policy, Resource, Role
+from service.domain.callers import Caller, Policy, Role
 from service.domain.catalog import Catalog, parse_size
 from service.domain.errors import LimitState, PermissionDenied
+from service.domain.limits import Window, kind_of
 from service.gateway.accounts.usage import add_up, sum_up
 from service.http.access import caller_of
 from service.http.query import FROM_AND_TO, read_day, read_query, text_parameter
@@ -23,13 +24,6 @@ from service.http.tables import SUMS, to_record
 MOST_DAYS = 92
 _COLUMNS = ("day", "model", "realm", "outcome", *SUMS)
 _TOTALS = ("realm", "outcome", *SUMS)
-_UNITS = {
-    Resource.REQUESTS: ("requests_per_min", "requests"),
-    Resource.IMAGES: ("images_per_min", "images"),
-    Resource.IMAGES_PER_DAY: ("images_per_day", "images"),
-    Resource.IMAGES_IN_FLIGHT: ("images_in_flight", "images"),
-    Resource.BUDGET_PER_MONTH: ("budget_per_month_microusd", "microusd"),
-}
 
 router = APIRouter(
     tags=["Usage"], responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
@@ -139,17 +133,16 @@ def _caller(request: Request, services: HttpServices, named_user: str | None) ->
 
 
 def _describe_limit(services: HttpServices, state: LimitState) -> UsageLimit:
-    name, unit = _UNITS[Resource(state.resource)]
-    is_held = state.resource == Resource.IMAGES_IN_FLIGHT
+    kind = kind_of(state.resource)
     resets_at = datetime.fromtimestamp(round(services.clock.wall_s() + state.reset_s), UTC)
     return UsageLimit(
         scope=state.scope,
-        name=name,
-        unit=unit,
+        name=kind.name,
+        unit=kind.unit,
         limit=state.limit,
         used=state.limit - state.remaining,
         remaining=state.remaining,
-        resets_at=None if is_held else resets_at,
+        resets_at=None if kind.window is Window.HELD else resets_at,
     )
 
 

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Protocol
 
+KEPT_DAYS = 400
+"""Days that a day of the ledger is kept after its last booking: more than a year."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:

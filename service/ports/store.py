@@ -7,6 +7,9 @@ bytes. Failure behaviour: closed; a failed read or write is reported, never gues
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
+UNUSED_S = 3600
+"""Age at which unreferenced bytes may go: their maker has had ample time to refer to them."""
+
 
 class ImageStore(Protocol):
     """Stores image bytes by the digest of their content."""

@@ -4,8 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from service.domain.administration import MOST_COUNTED, MOST_MICROUSD, MOST_N, is_size
+from service.domain.administration import MOST_N, is_size
 from service.domain.callers import RESERVED_POLICIES, is_name
+from service.domain.limits import MOST_COUNTED, MOST_MICROUSD
 
 
 def _check_name(name: str) -> str:
@@ -34,7 +35,7 @@ Size = Annotated[str, AfterValidator(_check_size)]
 
 
 class Limits(BaseModel):
-    """The limits of a policy; 0 means no limit."""
+    """The limits of a policy, named as in `domain.limits.LIMITS`; 0 means no limit."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -18,6 +18,8 @@ from service.settings.policies import DefaultPolicy
 from service.settings.problems import SettingsError
 from service.settings.urls import STORE_SCHEMES, is_url, names_place
 
+LONGEST_DEADLINE_S = 3600
+"""Largest `GATEWAY_DEADLINE_S`."""
 _WEEK_S = 7 * 86_400
 """S3 signs for no longer."""
 _OPENAI_URL = "https://api.openai.com/v1"
@@ -151,7 +153,7 @@ class Settings(BaseSettings):
     url_ttl_s: int = Field(0, ge=0)
     """Seconds a link works; with 0 it works as long as the image is kept."""
 
-    deadline_s: float = Field(300.0, gt=0, le=3600)
+    deadline_s: float = Field(300.0, gt=0, le=LONGEST_DEADLINE_S)
     """Longest duration of an order in seconds; a caller may shorten it with `x-request-timeout-s`."""
     drain_s: float = Field(120.0, ge=0)
     """Seconds a stopping gateway waits for running orders."""

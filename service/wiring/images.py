@@ -21,13 +21,14 @@ from service.adapters.storage.troubleshooting import advise, place_of
 from service.gateway.images.ownership import Ownership
 from service.gateway.images.retention import Retention, Rules
 from service.http.uploads import sweep
-from service.settings.variables import Settings
+from service.settings.variables import LONGEST_DEADLINE_S, Settings
 from service.wiring.accounts import make_registry
 from service.wiring.admission import make_outbox
 from service.wiring.process import Ground
 
 _PICTURE_WORKERS = 2
-_LONGEST_ORDER_S = 2 * 3600.0
+_LONGEST_ORDER_S = 2.0 * LONGEST_DEADLINE_S
+"""Age at which an input on disk belongs to no running order; twice the deadline, as an upload takes time too."""
 _PROBE_PAUSE_S = 5.0
 _PAUSES_WHILE_WELL = 12
 """A small write a minute, while all is well."""

@@ -21,6 +21,7 @@ from service.domain.catalog import Catalog
 from service.domain.conditions import Condition
 from service.gateway.accounts.identify import Callers
 from service.gateway.admission.allowance import Allowance
+from service.gateway.admission.shared import MOST_ASKING
 from service.http.services import Accounts, HttpServices, Operations, Ordering, StoredImages
 from service.settings.variables import Settings
 from service.wiring.accounts import open_callers
@@ -41,7 +42,8 @@ from service.wiring.process import Ground, Surroundings, open_ground, open_redis
 from service.wiring.provider import open_provider, watch_provider
 from service.wiring.tokens import open_verifier
 
-_REDIS_CONNECTIONS = 64
+_REDIS_CONNECTIONS = MOST_ASKING + 16
+"""More than orders take at once: heartbeats, leases and look-ups of callers must find one free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

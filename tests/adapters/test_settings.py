@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.domain.administration import MOST_COUNTED, MOST_MICROUSD
+from service.domain.limits import MOST_COUNTED, MOST_MICROUSD
 from service.settings.environment import load_settings, nearest_variable, unknown_variables
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings

@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 
 from service.adapters.clock import SystemClock
 from service.adapters.redis.client.client import open_client
-from service.domain.callers import ApiKey, Directory, Policy, Resource, Role
-from service.domain.limits import Limit
+from service.domain.callers import ApiKey, Directory, Policy, Role
+from service.domain.limits import Limit, Resource
 from service.gateway.accounts.identify import Callers, Credentials
 from service.ports.admission import Ask
 from tests.adapters.redis.orders import POOL, TEAM, made, make_ask, open_book, settle

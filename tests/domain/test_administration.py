@@ -2,8 +2,6 @@ import pytest
 
 from service.domain.administration import (
     LATEST_S,
-    MOST_COUNTED,
-    MOST_MICROUSD,
     MOST_N,
     check_expiry,
     check_name,
@@ -13,6 +11,7 @@ from service.domain.administration import (
 )
 from service.domain.callers import Policy
 from service.domain.errors import InvalidOrder
+from service.domain.limits import MOST_COUNTED, MOST_MICROUSD
 from tests.fakes.values import a_catalog
 
 NOW_S = 1_800_000_000.0

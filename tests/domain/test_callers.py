@@ -8,7 +8,6 @@ from service.domain.callers import (
     NO_POLICY,
     Caller,
     Policy,
-    Resource,
     Scope,
     check_budgets,
     check_policies,
@@ -17,6 +16,7 @@ from service.domain.callers import (
     is_token,
 )
 from service.domain.errors import GatewayError, InvalidOrder, ModelNotAllowed
+from service.domain.limits import Resource
 
 SQUARE_PIXELS = 1024 * 1024
 TOKEN = f"ig_{'aB3_-' * 8}xyz"

@@ -4,7 +4,6 @@ import re
 import pytest
 
 from service.domain import errors
-from service.domain.callers import Resource
 from service.domain.errors import (
     DeadlineExceeded,
     Draining,
@@ -23,6 +22,7 @@ from service.domain.errors import (
     StateUnavailable,
     StoreUnavailable,
 )
+from service.domain.limits import Resource
 from tests.fakes.values import a_failure, a_limit_state
 
 

@@ -1,5 +1,5 @@
-from service.domain.callers import Caller, Policy, Resource, Scope
-from service.domain.limits import Limit, limits_of
+from service.domain.callers import Caller, Policy, Scope, limits_of
+from service.domain.limits import Limit, Resource
 
 
 def test_every_limit_of_every_scope_counts_and_what_is_unlimited_does_not() -> None:

@@ -23,9 +23,8 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.client.client import open_client
 from service.adapters.redis.orders import RedisOrderBook
-from service.domain.callers import Resource
 from service.domain.errors import RateLimited
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from tests.adapters.redis.orders import make_ask, open_book
 from tests.issuer import key_set, rsa_key
 from tests.processes import Gateway, free_port, run_gateway, run_valkey

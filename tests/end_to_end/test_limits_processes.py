@@ -15,10 +15,9 @@ from redis.asyncio import Redis
 
 from service.adapters.redis import keys
 from service.adapters.redis.client.client import open_client
-from service.domain.callers import Resource
 from service.domain.errors import RateLimited
 from service.domain.gcra import emission_us
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from tests.adapters.redis.orders import make_ask, open_book
 from tests.end_to_end.replicas import replica_settings
 from tests.processes import Gateway, Valkey, run_gateway

@@ -4,7 +4,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from service.domain.callers import Caller, Policy, Resource, Scope
+from service.domain.callers import Caller, Policy, Scope
 from service.domain.catalog import Catalog, parse_catalog
 from service.domain.errors import Billing, CallFailure, FailureKind, LimitState, RateLimited
 from service.domain.images import (
@@ -18,7 +18,7 @@ from service.domain.images import (
     RawImage,
     Realm,
 )
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from service.domain.order import CacheControl, ImageOrder, Origin, Price, SentOrder, Ticket
 from service.ports.admission import Ask, Grant, Settlement, Variant
 from service.ports.references import Reference

@@ -23,6 +23,7 @@ from service.adapters.imaging.content_credentials import has_credentials
 from service.adapters.imaging.headers import Header, read_crowded_header, read_header
 from service.adapters.imaging.segments import Crowded
 from service.domain.images import ContentCredentials, Finish, InputImage
+from service.domain.inputs import MAX_INPUT_PIXELS
 from service.parent_death import die_with_parent
 from service.ports.imaging import FinishedImage, ImageBroken
 
@@ -34,8 +35,8 @@ _CREDENTIALS = {
     False: ContentCredentials.NONE,
     None: ContentCredentials.UNKNOWN,
 }
-MAX_PIXELS = 40_000_000
-"""Above five times the largest image a model makes; stops decompression bombs at the header."""
+MAX_PIXELS = MAX_INPUT_PIXELS
+"""Above five times the largest image a model makes, and as much as callers may send; stops bombs at the header."""
 
 
 Arguments = TypeVarTuple("Arguments")

@@ -3,6 +3,9 @@
 No other module knows a provider's error codes. The order of the rows matters: account
 before rate, refusal before bad input. A failure without a row was sent and is of unknown
 billing.
+
+How to add one: a row of `ROWS`, above those that would take its answers, with the evidence as its `source`. Then
+`tests/adapters/openai/test_failures.py` asks for an answer that meets it.
 """
 
 import os
@@ -52,7 +55,7 @@ class _Row:
 
 
 # Every answer below is a complete error envelope, which the provider sends instead of making anything.
-_ROWS = (
+ROWS = (
     _Row(
         kind=FailureKind.MISCONFIGURED,
         codes=(
@@ -119,7 +122,7 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
     error = body.get("error") if isinstance(body, Mapping) else None
     if not isinstance(error, Mapping) or not isinstance(error.get("message"), str):
         return broken(f"The image provider answered {status} without an error it specifies.", status=status)
-    row = next((row for row in _ROWS if row.fits(status, error)), None)
+    row = next((row for row in ROWS if row.fits(status, error)), None)
     if row is None:
         return broken(f"The image provider answered with the unknown status {status}.", status=status)
     return CallFailure(

@@ -10,6 +10,7 @@ from datetime import date
 from functools import lru_cache
 
 from service.domain.callers import Scope
+from service.ports.ledger import KEPT_DAYS
 
 SCHEMA = "ig:1"
 """Raised when the meaning of a key changes; old keys then expire unread."""
@@ -17,7 +18,7 @@ SCHEMA = "ig:1"
 CHANNEL = f"{SCHEMA}:made"
 """The channel on which `finish` announces new images to all processes."""
 
-LEDGER_DAYS = 400
+LEDGER_DAYS = KEPT_DAYS
 """Days that a day of the ledger is kept after its last booking."""
 
 

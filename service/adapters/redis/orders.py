@@ -19,7 +19,7 @@ from service.adapters.redis import keys
 from service.adapters.redis.client.asking import Asking
 from service.adapters.redis.client.script import Script, read_script
 from service.adapters.redis.renewals import LEDGER_TTL_S, SETTLED_MARKER_S, Renewals
-from service.domain.callers import RATES, Scope
+from service.domain.callers import Scope
 from service.domain.errors import (
     GatewayError,
     IdempotencyMismatch,
@@ -31,6 +31,7 @@ from service.domain.errors import (
 )
 from service.domain.gcra import emission_us
 from service.domain.images import ContentCredentials, Image
+from service.domain.limits import RATES
 from service.domain.order import Ticket
 from service.ports.admission import Ask, Conclusion, Grant, Lease, Settlement, Variant
 from service.ports.clock import Clock

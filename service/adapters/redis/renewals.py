@@ -13,8 +13,8 @@ from redis.asyncio import Redis
 from service.adapters.redis import keys
 from service.adapters.redis.client.asking import Asking
 from service.adapters.redis.client.script import Script, read_script
-from service.domain.callers import RATES
 from service.domain.errors import StateUnavailable
+from service.domain.limits import RATES
 from service.ports.admission import Lease
 from service.ports.clock import Clock
 

@@ -31,7 +31,7 @@ from obstore.exceptions import BaseError, PermissionDeniedError, Unauthenticated
 
 from service.domain.delivering import delivery_headers
 from service.domain.errors import ImageMissing, StoreUnavailable
-from service.ports.store import StoredImage
+from service.ports.store import UNUSED_S, StoredImage
 from service.ports.telemetry import StoreFailed, StoreTrouble, Telemetry
 
 _FOLDER = "images"
@@ -49,8 +49,9 @@ _UPLOAD_PART_BYTES = 8 * 1024 * 1024
 _PAGE_OBJECTS = 1000
 _DELETE_OBJECTS = 100
 _CHECKED_S = 3600.0
-_FRESH_S = 1800.0
-"""Half the age at which retention deletes unreferenced bytes: a younger object is as good as new."""
+"""Time for which a digest that was right is believed."""
+_FRESH_S = UNUSED_S / 2
+"""A younger object is as good as new: retention leaves it alone for as long again."""
 _NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
 _FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
 _DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)

@@ -20,16 +20,7 @@ from service.domain.administration import (
     check_user,
     is_person_hash,
 )
-from service.domain.callers import (
-    TOKEN_PREFIX,
-    ApiKey,
-    DeclaredNames,
-    Directory,
-    Policy,
-    Role,
-    Team,
-    hint_of,
-)
+from service.domain.callers import TOKEN_PREFIX, ApiKey, DeclaredNames, Directory, Policy, Role, Team, hint_of
 from service.domain.errors import Conflict, NotFound, StateUnavailable
 from service.gateway.accounts.audit import Act, AuditTrail
 from service.gateway.accounts.identify import Callers

@@ -11,12 +11,12 @@ from datetime import date, timedelta
 
 from service.domain.errors import InvalidOrder
 from service.ports.clock import Clock
-from service.ports.ledger import Ledger, LedgerEntry
+from service.ports.ledger import KEPT_DAYS, Ledger, LedgerEntry
 
 COLUMNS = ("day", "team", "user", "model", "realm", "outcome")
 """The labels of a sum; `images`, `microusd` and `unpriced` are the sums."""
-MOST_DAYS = 400
-"""Most days in one answer to an admin."""
+MOST_DAYS = KEPT_DAYS
+"""Most days in one answer to an admin: all that are kept."""
 
 _ALWAYS = ("realm", "outcome")
 

@@ -6,10 +6,9 @@ Failure behaviour: closed, `StateUnavailable`: a local share would be a guess.
 from dataclasses import dataclass
 from uuid import uuid4
 
-from service.domain.callers import Caller
+from service.domain.callers import Caller, limits_of
 from service.domain.errors import LimitState, StateUnavailable
 from service.domain.images import Operation, Realm
-from service.domain.limits import limits_of
 from service.domain.order import CacheControl, Origin, Price, Ticket
 from service.gateway.admission.shared import SharedState
 from service.ports.admission import Ask

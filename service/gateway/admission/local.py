@@ -16,9 +16,8 @@ from itertools import count
 from cachetools import LRUCache
 
 from service.domain import gcra
-from service.domain.callers import RATES, Resource
 from service.domain.errors import LimitState, RateLimited, StateUnavailable
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Unit, Window, kind_of
 from service.ports.admission import Ask, Grant, Settlement
 from service.ports.clock import Clock
 
@@ -103,7 +102,7 @@ class LocalShare:
             del self._claims[settlement.ticket.pool or ""]
 
     def _charge(self, ask: Ask, images: int) -> tuple[LimitState, ...]:
-        limits = [limit for limit in ask.ticket.limits if limit.resource != Resource.BUDGET_PER_MONTH]
+        limits = [limit for limit in ask.ticket.limits if kind_of(limit.resource).has_local_share]
         if len(limits) < len(ask.ticket.limits) and images and not self._spends_budgets:
             raise StateUnavailable("degraded")
         verdicts = [self._judge(ask, limit, images) for limit in limits]
@@ -118,19 +117,18 @@ class LocalShare:
         return tuple(verdict.state for verdict in verdicts)
 
     def _judge(self, ask: Ask, limit: Limit, images: int, *, requests: int = 1) -> _Verdict:
-        if limit.resource in RATES:
-            first = requests if ask.round == 0 else 0
-            weight = first if limit.resource == Resource.REQUESTS else images * ask.ticket.price.weight
-            return self._judge_rate(ask, limit, weight)
+        window = kind_of(limit.resource).window
+        wanted = _wanted(ask, limit, images, requests)
+        if window is Window.MINUTE:
+            return self._judge_rate(ask, limit, wanted)
         share, scope = self._share(limit), _scope(ask.ticket.caller.team, limit)
-        if limit.resource == Resource.IMAGES_PER_DAY:
+        if window is Window.DAY:
             day, seconds = divmod(self._clock.wall_s(), _DAY_S)
             counted_day, counted = self._days.get(scope, (0, 0))
             used, ends_s = counted if counted_day == int(day) else 0, _DAY_S - seconds
-            wanted, wait_s = images * ask.ticket.price.weight, ends_s
+            wait_s = ends_s
         else:
-            used, ends_s = self._in_flight[scope], 0.0
-            wanted, wait_s = images, _IN_FLIGHT_WAIT_S
+            used, ends_s, wait_s = self._in_flight[scope], 0.0, _IN_FLIGHT_WAIT_S
         # An order larger than the share takes all of it, or it could never pass during the outage.
         wanted = min(wanted, share)
         state = LimitState(
@@ -158,9 +156,10 @@ class LocalShare:
 
     def _remember(self, ask: Ask, limit: Limit, verdict: _Verdict, images: int) -> None:
         scope = _scope(ask.ticket.caller.team, limit)
-        if limit.resource in RATES:
+        window = kind_of(limit.resource).window
+        if window is Window.MINUTE:
             self._arrivals_us[scope] = verdict.arrival_us
-        elif limit.resource == Resource.IMAGES_PER_DAY:
+        elif window is Window.DAY:
             self._days[scope] = (int(self._clock.wall_s() // _DAY_S), verdict.used)
         elif images:
             self._in_flight[scope] += images
@@ -179,6 +178,14 @@ class LocalShare:
 
     def _share(self, limit: Limit) -> int:
         return max(1, limit.amount // self._processes)
+
+
+def _wanted(ask: Ask, limit: Limit, images: int, requests: int) -> int:
+    """Return the units that *ask* takes of *limit*."""
+    kind = kind_of(limit.resource)
+    if kind.unit is Unit.REQUESTS:
+        return requests if ask.round == 0 else 0
+    return images if kind.window is Window.HELD else images * ask.ticket.price.weight
 
 
 def _scope(team: str, limit: Limit) -> _Scope:

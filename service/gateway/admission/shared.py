@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from service.domain.callers import Resource
 from service.domain.errors import (
     IdempotencyMismatch,
     PermissionDenied,
@@ -19,6 +18,7 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
+from service.domain.limits import Resource
 from service.domain.order import Ticket
 from service.gateway.admission.breaker import Breaker
 from service.gateway.admission.local import LocalShare
@@ -36,8 +36,8 @@ LEASE_S = 30.0
 
 _GRACE_S = 3.0
 """Time after an outage in which lapsed claims still count: living processes are about to renew them."""
-_MOST_ASKING = 48
-"""Orders that ask Redis at once; fewer than it has connections."""
+MOST_ASKING = 48
+"""Orders that ask Redis at once."""
 _UNHEARD = ("timeout", "connection", "pool")
 _REPLAY_S = 1.0
 _REPLAYED_AT_ONCE = 100
@@ -60,7 +60,7 @@ class SharedState:
         self._breaker = Breaker(clock)
         self._is_back = asyncio.Event()
         self._back_at_s = -_GRACE_S
-        self._turns = asyncio.Semaphore(_MOST_ASKING)
+        self._turns = asyncio.Semaphore(MOST_ASKING)
         self._leases: dict[str, Lease] = {}
         self._foretold: set[tuple[str, str]] = set()
 

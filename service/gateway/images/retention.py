@@ -20,13 +20,11 @@ from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailab
 from service.ports.clock import Clock
 from service.ports.processes import Round, Turns
 from service.ports.references import Leftovers, Reference, References
-from service.ports.store import StoreShelves
+from service.ports.store import UNUSED_S, StoreShelves
 from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted, Telemetry
 
 BRIEF_S = 3600
 """Lifetime of an image ordered with `no-store`."""
-UNUSED_S = 3600
-"""Age at which unreferenced bytes may go: their maker has had ample time to refer to them."""
 ROUND_S = 86_400
 """Period of a walk through the whole store, for bytes without any record."""
 PARTS = 256

@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain import bridge
-from service.domain.callers import check_budgets, check_policies
+from service.domain.callers import check_budgets, check_policies, limits_of
 from service.domain.catalog import Catalog, pixels_of
 from service.domain.errors import PriceUnknown
 from service.domain.fingerprint import CacheScope, fingerprint_order, identify_order, keyed_hash, scope_pool
 from service.domain.images import Realm
-from service.domain.limits import limits_of
 from service.domain.order import ImageOrder, Origin, Price, SentOrder, Ticket
 from service.domain.pricing import estimate_sent, weigh_image
 from service.ports.clock import Clock

@@ -5,12 +5,16 @@ from typing import Annotated, Literal
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from service.domain.administration import MOST_COUNTED, MOST_MICROUSD, MOST_N
+from service.domain.administration import MOST_N
 from service.domain.callers import DeclaredNames, Policy
+from service.domain.limits import LIMITS, MOST_COUNTED, MOST_MICROUSD
 from service.http.admin.removed import Removed
 from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
 
 _Amount = Annotated[StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_COUNTED})]
+_Microusd = Annotated[
+    StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_MICROUSD, "format": "int64"})
+]
 
 router = make_router()
 
@@ -24,9 +28,7 @@ class PutPolicyRequest(BaseModel):
     images_per_min: _Amount
     images_per_day: _Amount
     images_in_flight: _Amount
-    budget_per_month_microusd: StrictInt = Field(
-        0, json_schema_extra={"minimum": 0, "maximum": MOST_MICROUSD, "format": "int64"}
-    )
+    budget_per_month_microusd: _Microusd
     models: list[StrictStr] = Field([], description="Models that may be asked for; empty: all.")
     max_n: StrictInt = Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_N})
     max_size: StrictStr = Field("", examples=["1536x1024"], description="As many pixels at most.")
@@ -97,12 +99,9 @@ async def remove_policy(request: Request, name: str) -> Removed:
 
 def _describe(policy: Policy, names: DeclaredNames) -> PolicyEntry:
     return PolicyEntry(
+        object="policy",
         name=policy.name,
-        requests_per_min=policy.requests_per_min,
-        images_per_min=policy.images_per_min,
-        images_per_day=policy.images_per_day,
-        images_in_flight=policy.images_in_flight,
-        budget_per_month_microusd=policy.budget_per_month_microusd,
+        **{kind.name: policy.amount_of(kind) for kind in LIMITS},
         models=list(policy.models),
         max_n=policy.max_n,
         max_size=policy.max_size,

@@ -3,13 +3,14 @@
 import asyncio
 import base64
 import socket
+from collections.abc import Mapping
 
 import aiohttp
 import httpx
 import orjson
 import pytest
 
-from service.adapters.openai.failures import classify_answer, classify_exception
+from service.adapters.openai.failures import ROWS, classify_answer, classify_exception
 from service.domain.errors import Billing, FailureKind
 from tests.adapters.openai.conftest import CALL, Script, Watched, failed, make_call, open_backend
 from tests.processes import free_port
@@ -26,6 +27,34 @@ ACCOUNT_CODES = (
     "organization_usage_limit_exceeded",
 )
 
+ENVELOPES: list[tuple[int, dict[str, str], FailureKind]] = [
+    *((status, {"code": code}, MISCONFIGURED) for code in ACCOUNT_CODES for status in (400, 429)),
+    (429, {"type": "insufficient_quota", "code": "never_seen"}, MISCONFIGURED),
+    (400, {"type": "billing_limit_user_error"}, MISCONFIGURED),
+    (401, {"code": "invalid_api_key"}, MISCONFIGURED),
+    (401, {}, MISCONFIGURED),
+    (403, {}, MISCONFIGURED),
+    (404, {"code": "model_not_found"}, MISCONFIGURED),
+    (405, {}, MISCONFIGURED),
+    (410, {}, MISCONFIGURED),
+    (400, {"param": "model", "code": "invalid_value"}, MISCONFIGURED),
+    (400, {"code": "model_not_found"}, MISCONFIGURED),
+    (400, {"code": "moderation_blocked"}, REFUSED),
+    (400, {"code": "content_policy_violation"}, REFUSED),
+    (403, {"code": "moderation_blocked"}, REFUSED),
+    (429, {"code": "rate_limit_exceeded", "type": "requests"}, RATE_LIMITED),
+    (429, {"code": "slow_down"}, RATE_LIMITED),
+    (429, {}, RATE_LIMITED),
+    *((status, {}, OVERLOADED) for status in (500, 502, 503, 504, 520, 529)),
+    *((status, {"param": "size"}, INVALID) for status in (400, 409, 413, 415, 422)),
+]
+OF_AZURE: list[tuple[int, dict[str, object]]] = [
+    (403, {"message": "It has been temporarily blocked because we detected behavior that may violate it."}),
+    (400, {"inner_error": {"code": "ResponsibleAIPolicyViolation"}}),
+    (400, {"message": "This request has been blocked by our content filters."}),
+]
+"""Judged in full by `test_azure`."""
+
 
 def envelope(**fields: object) -> dict[str, object]:
     return {
@@ -33,36 +62,25 @@ def envelope(**fields: object) -> dict[str, object]:
     }
 
 
-@pytest.mark.parametrize(
-    ("status", "fields", "kind"),
-    [
-        *((status, {"code": code}, MISCONFIGURED) for code in ACCOUNT_CODES for status in (400, 429)),
-        (429, {"type": "insufficient_quota", "code": "never_seen"}, MISCONFIGURED),
-        (400, {"type": "billing_limit_user_error"}, MISCONFIGURED),
-        (401, {"code": "invalid_api_key"}, MISCONFIGURED),
-        (401, {}, MISCONFIGURED),
-        (403, {}, MISCONFIGURED),
-        (404, {"code": "model_not_found"}, MISCONFIGURED),
-        (405, {}, MISCONFIGURED),
-        (410, {}, MISCONFIGURED),
-        (400, {"param": "model", "code": "invalid_value"}, MISCONFIGURED),
-        (400, {"code": "model_not_found"}, MISCONFIGURED),
-        (400, {"code": "moderation_blocked"}, REFUSED),
-        (400, {"code": "content_policy_violation"}, REFUSED),
-        (403, {"code": "moderation_blocked"}, REFUSED),
-        (429, {"code": "rate_limit_exceeded", "type": "requests"}, RATE_LIMITED),
-        (429, {"code": "slow_down"}, RATE_LIMITED),
-        (429, {}, RATE_LIMITED),
-        *((status, {}, OVERLOADED) for status in (500, 502, 503, 504, 520, 529)),
-        *((status, {"param": "size"}, INVALID) for status in (400, 409, 413, 415, 422)),
-    ],
-)
+@pytest.mark.parametrize(("status", "fields", "kind"), ENVELOPES)
 def test_a_complete_envelope_was_not_billed(status: int, fields: dict[str, str], kind: FailureKind) -> None:
     failure = classify_answer(status, {}, envelope(**fields))
 
     assert (failure.kind, failure.billing, failure.status) == (kind, Billing.NOT_BILLED, status)
     ours = failure.kind is MISCONFIGURED
     assert ("As the provider said." in failure.message) != ours, "our own trouble is not the caller's to read"
+
+
+def test_every_row_has_an_answer_here() -> None:
+    answers: list[tuple[int, Mapping[str, object]]] = [
+        *OF_AZURE,
+        *((status, fields) for status, fields, _ in ENVELOPES),
+    ]
+    errors = [(status, {"message": "As the provider said.", **fields}) for status, fields in answers]
+
+    met = [next(row for row in ROWS if row.fits(status, error)) for status, error in errors]
+
+    assert [row.source for row in ROWS if row not in met] == []
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 304, 307, 402, 418, 451, 507, 599])

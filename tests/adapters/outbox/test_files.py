@@ -14,9 +14,8 @@ import pytest
 
 from service.adapters.clock import SystemClock
 from service.adapters.outbox.files import FileOutbox
-from service.domain.callers import Resource
 from service.domain.images import Image, Realm
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from service.ports.admission import Settlement
 from service.ports.clock import Clock
 from tests.fakes.clock import FakeClock

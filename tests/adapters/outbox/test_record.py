@@ -3,9 +3,8 @@
 import orjson
 
 from service.adapters.outbox.record import decode_settlement, encode_settlement
-from service.domain.callers import Resource
 from service.domain.images import Image, Operation, Realm
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from service.domain.order import Idempotency, Origin
 from service.ports.admission import Conclusion
 from tests.fakes.values import a_settlement, a_ticket

@@ -17,10 +17,9 @@ from redis.asyncio import Redis
 from service.adapters.clock import SystemClock
 from service.adapters.redis.keys import of_team, pool_key
 from service.adapters.redis.orders import RedisOrderBook
-from service.domain.callers import Resource
 from service.domain.errors import StateUnavailable
 from service.domain.images import Image, Realm
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from service.ports.admission import Ask, Settlement
 from tests.fakes.values import an_ask
 

@@ -7,8 +7,8 @@ from redis.asyncio import Redis
 from service.adapters.redis.client.script import Script
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.orders import RedisOrderBook
-from service.domain.callers import Resource
 from service.domain.errors import RateLimited, StateUnavailable
+from service.domain.limits import Resource
 from tests.adapters.redis.orders import (
     IMAGES,
     POOL,

@@ -10,9 +10,8 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.client.client import open_client
 from service.adapters.redis.orders import RedisOrderBook
-from service.domain.callers import Resource
 from service.domain.errors import RateLimited
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from tests.adapters.redis.orders import (
     POOL,
     fill,

@@ -6,7 +6,7 @@ money, with orders that are settled, given back, abandoned or settled late.
 
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 
@@ -15,9 +15,8 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.keys import of_team
 from service.adapters.redis.orders import RedisOrderBook
-from service.domain.callers import Resource
 from service.domain.errors import PermissionDenied, RateLimited, Unauthenticated
-from service.domain.limits import Limit
+from service.domain.limits import LIMITS, Limit, LimitKind, Resource, Unit
 from service.ports.admission import Ask, Lease
 from tests.adapters.redis.orders import (
     TEAM,
@@ -26,6 +25,7 @@ from tests.adapters.redis.orders import (
     make_ask,
     make_image,
     read_hash,
+    reason_of,
     settle,
     snapshot,
     under_id,
@@ -78,6 +78,28 @@ class Oracle:
         for scope in scopes:
             self.settled[DAY, scope] += paid * weight
             self.settled[BUDGET, scope] += paid * COST
+
+
+@pytest.mark.parametrize("kind", LIMITS, ids=lambda kind: kind.name)
+async def test_every_kind_of_limit_is_counted_by_the_script(book: RedisOrderBook, kind: LimitKind) -> None:
+    amount = ESTIMATE if kind.unit is Unit.MICROUSD else 1
+    ask = an_ask(limit(kind.resource, USER, amount))
+
+    grant = await book.begin(ask)
+
+    with pytest.raises(RateLimited) as caught:
+        await book.begin(an_ask(limit(kind.resource, USER, amount)))
+    assert [(state.limit, state.remaining) for state in grant.limits] == [(amount, 0)]
+    assert caught.value.refused.resource == kind.resource
+
+
+async def test_a_limit_that_the_script_does_not_know_admits_no_order(
+    book: RedisOrderBook, redis: Redis
+) -> None:
+    unknown = replace(limit(DAY, USER, 5), resource="images_per_blue_moon")  # type: ignore[arg-type]  # no row has it
+
+    assert await reason_of(book.begin(an_ask(unknown))) == "response"
+    assert await snapshot(redis) == {}
 
 
 @pytest.mark.parametrize("seed", numbers(5, all_=50))

@@ -15,9 +15,8 @@ from redis.asyncio import Redis
 from service.adapters.redis.keys import of_team
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain import gcra
-from service.domain.callers import Resource
 from service.domain.errors import LimitState, RateLimited
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from service.ports.admission import Ask
 from tests.adapters.redis.orders import TEAM, limits_key, make_ask, settle
 from tests.oracles import numbers, refund

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.callers import Resource
 from service.domain.errors import LimitState, RateLimited, StateUnavailable
-from service.domain.limits import Limit
+from service.domain.limits import LIMITS, Limit, LimitKind, Resource
 from service.gateway.admission import local as degraded
 from service.gateway.admission.local import LocalShare
 from service.ports.admission import Ask
@@ -55,6 +54,19 @@ def test_a_process_admits_its_share_and_no_more(per_min: int, processes: int, pa
             pass
         # A millionth of a unit forgives the rounding of the clock to microseconds.
         assert admitted <= part + part * (clock.monotonic_s() - started_s) / 60 + 1e-6
+
+
+@pytest.mark.parametrize("kind", LIMITS, ids=lambda kind: kind.name)
+def test_every_kind_of_limit_is_bounded_by_its_local_share(kind: LimitKind) -> None:
+    share = a_share()
+    ask = an_ask(pool=None, limits=(a_limit(resource=kind.resource, amount=1),))
+
+    if not kind.has_local_share:
+        with pytest.raises(StateUnavailable):
+            share.begin(ask)
+        return
+    assert [state.remaining for state in share.begin(ask).limits] == [0]
+    assert refusal(share, ask).refused.resource == kind.resource
 
 
 def test_the_whole_share_may_be_used_at_once() -> None:

@@ -4,7 +4,6 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from service.domain.callers import Resource
 from service.domain.errors import (
     GatewayError,
     IdempotencyMismatch,
@@ -13,7 +12,7 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
-from service.domain.limits import Limit
+from service.domain.limits import Limit, Resource
 from service.domain.order import Idempotency
 from service.gateway.admission.breaker import FAILURES_TO_OPEN
 from service.gateway.admission.local import LocalShare

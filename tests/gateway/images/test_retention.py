@@ -5,9 +5,10 @@ import asyncio
 import pytest
 
 from service.domain.errors import StateUnavailable, StoreUnavailable
-from service.gateway.images.retention import PARTS, ROUND_S, UNUSED_S, Retention, Rules
+from service.gateway.images.retention import PARTS, ROUND_S, Retention, Rules
 from service.ports.processes import Round
 from service.ports.references import Reference
+from service.ports.store import UNUSED_S
 from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted
 from tests.fakes.clock import FakeClock
 from tests.fakes.storage import FakeReferences, FakeShelves, FakeTurns

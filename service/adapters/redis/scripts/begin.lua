@@ -153,14 +153,9 @@ for i = 1, #ask.limits, 4 do
     local over_us = limit.wanted - now - burst_us
     if weight > 0 and over_us > 0 then refuse(#limits, over_us) end
   else
-    local ends_us
-    if limit.resource == 'images_per_day' then
-      limit.used, limit.wanted, ends_us = scope.day + scope.held.weighted, images * ask.weight, today.day_ends_us
-    elseif limit.resource == 'images_in_flight' then
-      limit.used, limit.wanted, ends_us = scope.held.images, images, now
-    else
-      limit.used, limit.wanted, ends_us = scope.month + scope.held.microusd, images * ask.estimate_microusd, today.month_ends_us
-    end
+    local of_each, ends_us
+    limit.used, of_each, ends_us = read_use(limit.resource, scope, ask, today, now)
+    limit.wanted = images * of_each
     limit.reset_us = ends_us - now
     -- An image without a price wants no money; where none is left, it is refused all the same.
     local is_over = limit.used + limit.wanted > limit.amount or limit.used >= limit.amount

@@ -100,6 +100,16 @@ local function read_scope(key, now, today)
   }
 end
 
+-- Of a limit that is no rate: how much of it *scope* has used, how much one image of *ask* takes, and when its window
+-- ends. Every kind of limit in service/domain/limits.py has its line here, or its field in read_scope if it is a rate.
+local function read_use(resource, scope, ask, today, now)
+  local held = scope.held
+  if resource == 'images_per_day' then return scope.day + held.weighted, ask.weight, today.day_ends_us end
+  if resource == 'images_in_flight' then return held.images, 1, now end
+  if resource == 'budget_per_month' then return scope.month + held.microusd, ask.estimate_microusd, today.month_ends_us end
+  error('no count of ' .. resource)
+end
+
 -- Keeps a key for *ms* at least; a quarter longer, or every order would write it anew.
 local function keep_for(key, ms)
   if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms + math.floor(ms / 4)) end
