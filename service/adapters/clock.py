@@ -7,14 +7,14 @@ from datetime import UTC, date, datetime
 
 
 class SystemClock:
-    """Implements `ports.clock.Clock`; monotonic instants are those of the running event loop."""
+    """Implements `ports.clock.Clock` and `ports.clock.Calendar`; monotonic instants are those of the running event loop."""
 
     def wall_s(self) -> float:
         """Implement `Clock.wall_s`."""
         return datetime.now(UTC).timestamp()
 
     def today(self) -> date:
-        """Implement `Clock.today`."""
+        """Implement `Calendar.today`."""
         return datetime.now(UTC).date()
 
     def monotonic_s(self) -> float:

@@ -96,9 +96,12 @@ def make_retention(ground: Ground, images: Images) -> Retention:
     """Return the retention, which deletes."""
     settings = ground.settings
     return Retention(
+        known=images.references,
         references=images.references,
+        inventory=images.references,
         leftovers=images.references,
-        store=images.store,
+        listing=images.store,
+        cleaner=images.store,
         turns=RedisTurns(ground.redis, process=ground.process, timeout_s=settings.redis_timeout_s),
         clock=ground.clock,
         telemetry=ground.telemetry,

@@ -31,7 +31,7 @@ from service.domain.errors import (
 from service.domain.gcra import emission_us
 from service.domain.images import ContentCredentials, Idempotency, Image, Operation
 from service.ports.admission import Ask, Conclusion, Grant, Lease, Origin, Settlement, Variant
-from service.ports.clock import Clock
+from service.ports.clock import Calendar
 
 _LEDGER_TTL_S = keys.LEDGER_DAYS * 86400
 _SETTLED_MARKER_S = 86400
@@ -50,7 +50,7 @@ class RedisOrderBook:
     """Implements `ports.admission.OrderBook` over one client; the scripts are package data."""
 
     def __init__(
-        self, client: Redis, *, clock: Clock, timeout_s: float, lease_s: float, ttl_s: float, process: str
+        self, client: Redis, *, clock: Calendar, timeout_s: float, lease_s: float, ttl_s: float, process: str
     ) -> None:
         self._client = client
         self._clock = clock

@@ -68,7 +68,7 @@ class StoreTimeouts:
 
 
 class ObjectStore:
-    """Implements `ports.store.ImageStore`, `ports.store.ImageFiles` and `ports.store.StoreShelves` over one store URL.
+    """Implements all of `ports.store` over one store URL.
 
     *url* is `file:///directory`, `s3://bucket/prefix`, `gs://bucket/prefix` or
     `az://container/prefix`. *options* are obstore's own for that kind of store
@@ -214,12 +214,12 @@ class ObjectStore:
                         await self._delete([path])
 
     async def modified_s(self, name: str) -> float:
-        """Implement `StoreShelves.modified_s`."""
+        """Implement `StoreListing.modified_s`."""
         async with self._guarded() as store:
             return (await obstore.head_async(store, _path(name)))["last_modified"].timestamp()
 
     async def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
-        """Implement `StoreShelves.list`; after a `StoreUnavailable` there may be more.
+        """Implement `StoreListing.list`; after a `StoreUnavailable` there may be more.
 
         The 256 parts are the folders, by the first two digits of the names.
         """
@@ -238,7 +238,7 @@ class ObjectStore:
                     yield StoredImage(name, int(entry["size"]), entry["last_modified"].timestamp())
 
     async def remove_remains(self, *, before_s: float) -> int:
-        """Implement `StoreShelves.remove_remains`: the partial files of killed writers in a directory.
+        """Implement `StoreCleaner.remove_remains`: the partial files of killed writers in a directory.
 
         Listings do not show these files. *before_s* (seconds since the epoch) spares
         those that are being written. Buckets have a lifecycle rule for this.

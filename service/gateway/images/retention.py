@@ -17,10 +17,11 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailable
+from service.ports.accounts import KnownTeams
 from service.ports.clock import Clock
 from service.ports.processes import Round, Turns
-from service.ports.references import Leftovers, Reference, References
-from service.ports.store import StoreShelves
+from service.ports.references import Leftovers, Reference, ReferenceInventory, References
+from service.ports.store import StoreCleaner, StoreListing
 from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted, Telemetry
 
 BRIEF_S = 3600
@@ -52,9 +53,12 @@ class Rules:
 class Retention:
     """Removes expired references and bytes, every *sweep_s*."""
 
+    known: KnownTeams
     references: References
+    inventory: ReferenceInventory
     leftovers: Leftovers
-    store: StoreShelves
+    listing: StoreListing
+    cleaner: StoreCleaner
     turns: Turns
     clock: Clock
     telemetry: Telemetry
@@ -80,7 +84,7 @@ class Retention:
             StateUnavailable: the rest is for the next sweep.
             StoreUnavailable: likewise.
         """
-        teams = await self.references.teams()
+        teams = await self.known.teams()
         kept_bytes = await self._count(teams)
         if not await self._may_go_on():
             return
@@ -104,14 +108,14 @@ class Retention:
     async def _count(self, teams: Sequence[str]) -> int:
         images = size_bytes = 0
         for team in teams:
-            more_images, more_bytes = await self.references.totals(team)
+            more_images, more_bytes = await self.inventory.totals(team)
             images, size_bytes = images + more_images, size_bytes + more_bytes
         self.telemetry.record(StoreCounted(images=images, size_bytes=size_bytes))
         return size_bytes
 
     async def _forget_old(self, team: str, before_s: float, reason: str, *, is_brief: bool = False) -> None:
         while self._left > 0:
-            names = await self.references.oldest(
+            names = await self.inventory.oldest(
                 team, before_s=before_s, most=min(_BATCH, self._left), is_brief=is_brief
             )
             for name in names:
@@ -138,7 +142,7 @@ class Retention:
     async def _by_age(self, team: str) -> AsyncIterator[Reference]:
         """Yield references of a team, oldest first: as many as one sweep could take."""
         before_s = self.clock.wall_s() - self.rules.least_s
-        names = await self.references.oldest(team, before_s=before_s, most=self._left)
+        names = await self.inventory.oldest(team, before_s=before_s, most=self._left)
         for name in names:
             reference = await self.references.find(team, name)
             if reference is None:
@@ -170,13 +174,13 @@ class Retention:
         order that stores them again in that moment finds them missing later, and makes them again.
         """
         try:
-            old_at_s = await self.store.modified_s(name) + UNUSED_S
+            old_at_s = await self.listing.modified_s(name) + UNUSED_S
         except ImageMissing:
             return True
         if old_at_s > self.clock.wall_s():
             await self.leftovers.postpone(name, until_s=old_at_s)
             return False
-        await self.store.delete([name])
+        await self.cleaner.delete([name])
         self.telemetry.record(FilesDeleted(files=1))
         return True
 
@@ -191,7 +195,7 @@ class Retention:
         if round_.part >= PARTS:
             if now_s < round_.began_s + ROUND_S:
                 return
-            await self.store.remove_remains(before_s=now_s - UNUSED_S)
+            await self.cleaner.remove_remains(before_s=now_s - UNUSED_S)
             round_ = Round(now_s, 0)
         listed = 0
         while round_.part < PARTS and listed < _MOST_LISTED:
@@ -205,7 +209,7 @@ class Retention:
         """Delete old and unused bytes in one part of the store; returns its number of images."""
         listed, old = 0, []
         before_s = self.clock.wall_s() - UNUSED_S
-        async for image in self.store.list(part):
+        async for image in self.listing.list(part):
             listed += 1
             if image.modified_s <= before_s:
                 old.append(image.name)
@@ -227,7 +231,7 @@ class Retention:
             left = [name for name in names if name not in used]
             if not left:
                 break
-            used |= await self.references.which(team, left)
+            used |= await self.inventory.which(team, left)
         return used
 
 

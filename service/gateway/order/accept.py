@@ -15,7 +15,7 @@ from service.domain.fingerprint import fingerprint_order, identify_order, keyed_
 from service.domain.images import Idempotency, ImageOrder, Realm, SentOrder
 from service.domain.pricing import estimate_sent, weigh_image
 from service.ports.admission import Origin
-from service.ports.clock import Clock
+from service.ports.clock import Calendar
 
 PoolName = Callable[[ImageOrder, str], str]
 """Names the pool of a fingerprint within the order's cache scope."""
@@ -70,7 +70,7 @@ class Acceptance:
     catalog: Catalog
     keys: OrderKeys
     realm: Realm
-    clock: Clock
+    clock: Calendar
     pool_name: PoolName | None
     pass_unknown: bool = False
     counts_unpriced: bool = False

@@ -35,15 +35,22 @@ class Place:
         self.turns = turns or FakeTurns()
         self.telemetry = FakeTelemetry()
         self.retention = Retention(
+            known=self.references,
             references=self.references,
+            inventory=self.references,
             leftovers=self.references,
-            store=self.store,
+            listing=self.store,
+            cleaner=self.store,
             turns=self.turns,
             clock=clock,
             telemetry=self.telemetry,
             rules=Rules(longest_s=longest_s, most_bytes=most_bytes, least_s=least_s),
             sweep_s=60,
         )
+
+    def refer_to(self, references: FakeReferences) -> None:
+        self.references = references
+        self.retention.known = self.retention.references = self.retention.inventory = references
 
     async def sweep(self) -> None:
         await self.retention.sweep()
@@ -201,8 +208,8 @@ async def test_half_a_reference_keeps_no_other_from_going(clock: FakeClock) -> N
             return None if name_ == name(1) else await super().find(team, name_)
 
     place = Place(clock, most_bytes=1500)
-    place.references = place.retention.references = Halved(
-        a_picture(clock, 1, age_s=50), a_picture(clock, 2, age_s=40), a_picture(clock, 3, age_s=30)
+    place.refer_to(
+        Halved(a_picture(clock, 1, age_s=50), a_picture(clock, 2, age_s=40), a_picture(clock, 3, age_s=30))
     )
 
     await place.sweep()
@@ -346,7 +353,7 @@ async def test_a_reference_that_somebody_else_took_is_not_counted(clock: FakeClo
             return False
 
     place = Place(clock, longest_s=100)
-    place.references = place.retention.references = Raced(a_picture(clock, 1, age_s=200))
+    place.refer_to(Raced(a_picture(clock, 1, age_s=200)))
 
     await place.sweep()
 
