@@ -15,7 +15,8 @@ import pytest
 from service.adapters.redis.client.client import REASONS
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.domain.callers import Resource
-from service.domain.errors import Billing, FailureKind, StateUnavailable
+from service.domain.errors import StateUnavailable
+from service.domain.failures import Billing, FailureKind
 from service.domain.images import Realm, Source
 from service.gateway.accounts.audit import Act
 from service.ports.telemetry import (

@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from service.domain.catalog import Bridge, Catalog, Model, parse_size, widen
-from service.domain.errors import CallFailure, FailureKind
+from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import (
     Cutout,
     Finish,

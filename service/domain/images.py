@@ -10,7 +10,8 @@ from enum import StrEnum
 from typing import Any
 
 from service.domain.callers import Caller
-from service.domain.errors import CallFailure, GatewayError, LimitState
+from service.domain.errors import GatewayError, LimitState
+from service.domain.failures import CallFailure
 
 Parameters = Mapping[str, Any]
 """Parameters as JSON has them: strings, integers, booleans, or an object that is passed on unchanged."""

@@ -12,7 +12,8 @@ from starlette.types import Scope
 
 from service.domain.bridge import in_words_of
 from service.domain.catalog import Model
-from service.domain.errors import CallFailure, GatewayError, OrderFailed
+from service.domain.errors import GatewayError, OrderFailed
+from service.domain.failures import CallFailure
 from service.domain.images import (
     Admitted,
     CallFailed,

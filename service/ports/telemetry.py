@@ -6,7 +6,7 @@ Failure behaviour: open. Recording never raises and never blocks.
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from service.domain.errors import CallFailure
+from service.domain.failures import CallFailure
 from service.ports.audit import AuditEntry
 
 

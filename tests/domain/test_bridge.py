@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from service.domain.bridge import BRIDGE_VERSION, accepted_model, in_words_of, translate
 from service.domain.catalog import Catalog, Model, ParameterRule, is_size_allowed, parse_catalog, parse_size
-from service.domain.errors import FailureKind, InvalidOrder
+from service.domain.errors import InvalidOrder
+from service.domain.failures import FailureKind
 from service.domain.images import Cutout, Finish, ImageOrder, InputImage, Operation, SentOrder
 from service.domain.pricing import estimate_image
 from service.domain.validation import check_order

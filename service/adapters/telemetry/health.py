@@ -4,7 +4,7 @@ Failure behaviour: none; recording never raises.
 """
 
 from service.domain.conditions import Condition
-from service.domain.errors import CallFailure, FailureKind
+from service.domain.failures import CallFailure, FailureKind
 from service.ports.clock import Clock
 from service.ports.telemetry import AttemptMade, ProviderChecked, Telemetry, TelemetryFact
 

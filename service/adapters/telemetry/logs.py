@@ -15,7 +15,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from service.domain.errors import CallFailure, FailureKind, loggable_code
+from service.domain.failures import CallFailure, FailureKind, loggable_code
 from service.ports.telemetry import (
     AdminActed,
     AttemptMade,

@@ -5,7 +5,8 @@ import hashlib
 from dataclasses import dataclass
 
 from service.domain.catalog import Model
-from service.domain.errors import Billing, CallFailure, FailureKind, StoreUnavailable
+from service.domain.errors import StoreUnavailable
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import share_usage
 from service.domain.images import CallMade, Image, RawImage, SentOrder
 from service.domain.pricing import estimate_sent, price_usage

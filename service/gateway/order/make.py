@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import InitVar, dataclass, field
 
 from service.domain.catalog import Model
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import (
     CallFailed,
     CallMade,

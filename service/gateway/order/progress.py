@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from service.domain import bridge
-from service.domain.errors import CallFailure, GatewayError, OrderFailed
+from service.domain.errors import GatewayError, OrderFailed
+from service.domain.failures import CallFailure
 from service.domain.images import Image, ImageOrder, ImageReady, Source
 from service.domain.limits import limits_of
 from service.gateway.admission.shared import LEASE_S

@@ -6,7 +6,8 @@ leaves its place empty, and the order asks again; a full waiting room fails the 
 
 from dataclasses import dataclass
 
-from service.domain.errors import CallFailure, ImageMissing, OrderFailed, StoreUnavailable
+from service.domain.errors import ImageMissing, OrderFailed, StoreUnavailable
+from service.domain.failures import CallFailure
 from service.domain.images import CallFailed, Delivery, Image, Source
 from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.progress import Progress

@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from service.adapters.redis.keys import idempotency_key
 from service.adapters.redis.orders import RedisOrderBook
 from service.domain.callers import Resource
-from service.domain.errors import Billing, CallFailure, FailureKind, IdempotencyMismatch, RateLimited
+from service.domain.errors import IdempotencyMismatch, RateLimited
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import Idempotency
 from service.domain.limits import Limit
 from service.ports.admission import Ask, Conclusion, Lease

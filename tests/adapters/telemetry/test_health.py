@@ -3,7 +3,7 @@
 import pytest
 
 from service.adapters.telemetry.health import ProviderHealth
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import AttemptMade, ProviderChecked
 from tests.fakes.clock import FakeClock
 from tests.fakes.telemetry import FakeTelemetry

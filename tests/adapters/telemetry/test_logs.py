@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.adapters.telemetry.logs import LoggedTelemetry
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import Crashed, ImageForgotten, ProviderChecked, TelemetryFact
 from tests.adapters.telemetry.test_health import attempt, checked
 from tests.fakes.clock import FakeClock

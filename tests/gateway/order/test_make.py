@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallFailed, Delivery, ImageOrder, ImageReady, OrderDone, OrderFact, Realm
 from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.attempt import NOT_SENT

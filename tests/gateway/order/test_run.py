@@ -8,7 +8,6 @@ import pytest
 from service.domain.callers import Policy
 from service.domain.errors import (
     Draining,
-    FailureKind,
     GatewayError,
     NotCached,
     OrderFailed,
@@ -16,6 +15,7 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
+from service.domain.failures import FailureKind
 from service.domain.images import Admitted, CacheControl, CallFailed, Delivery, OrderDone
 from service.gateway.order.waiting import Landing
 from service.ports.telemetry import Crashed, ImageDelivered, InFlight

@@ -6,16 +6,15 @@ import pytest
 
 from service.domain.callers import Policy
 from service.domain.errors import (
-    Billing,
     DeadlineExceeded,
     Draining,
-    FailureKind,
     GatewayError,
     OrderFailed,
     PermissionDenied,
     StateUnavailable,
     Unauthenticated,
 )
+from service.domain.failures import Billing, FailureKind
 from service.domain.images import Admitted, CallFailed, Delivery, ImageReady
 from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.attempt import NOT_SENT
