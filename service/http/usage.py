@@ -11,8 +11,9 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from service.domain.callers import Caller, Policy, Resource, Role
-from service.domain.catalog import Catalog, parse_size
+from service.domain.catalog import Catalog
 from service.domain.errors import LimitState, PermissionDenied
+from service.domain.sizes import parse_size
 from service.gateway.accounts.usage import add_up, sum_up
 from service.gateway.admission.allowance import ask_for_limits
 from service.http.access import caller_of
