@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from service.domain.errors import StateUnavailable, StoreUnavailable
-from service.gateway.images.retention import PARTS, ROUND_S, UNUSED_S, Retention, Rules
+from service.gateway.images.disposal import PARTS, ROUND_S, UNUSED_S, Disposal, SweepTurn
+from service.gateway.images.retention import Retention, Rules
 from service.ports.processes import Round
 from service.ports.references import Reference
 from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted
@@ -30,27 +31,37 @@ class Place:
         turns: FakeTurns | None = None,
     ) -> None:
         self.clock = clock
-        self.references = FakeReferences(*kept)
         self.store = FakeShelves()
         self.turns = turns or FakeTurns()
         self.telemetry = FakeTelemetry()
-        self.retention = Retention(
-            known=self.references,
-            references=self.references,
-            inventory=self.references,
-            leftovers=self.references,
-            listing=self.store,
-            cleaner=self.store,
-            turns=self.turns,
-            clock=clock,
-            telemetry=self.telemetry,
-            rules=Rules(longest_s=longest_s, most_bytes=most_bytes, least_s=least_s),
-            sweep_s=60,
-        )
+        self.rules = Rules(longest_s=longest_s, most_bytes=most_bytes, least_s=least_s)
+        self.refer_to(FakeReferences(*kept))
 
     def refer_to(self, references: FakeReferences) -> None:
         self.references = references
-        self.retention.known = self.retention.references = self.retention.inventory = references
+        turn = SweepTurn(turns=self.turns, sweep_s=60)
+        self.retention = Retention(
+            known=references,
+            references=references,
+            inventory=references,
+            disposal=self.disposal(references, turn),
+            turn=turn,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            rules=self.rules,
+        )
+
+    def disposal(self, references: FakeReferences, turn: SweepTurn) -> Disposal:
+        return Disposal(
+            inventory=references,
+            leftovers=references,
+            listing=self.store,
+            cleaner=self.store,
+            turns=self.turns,
+            turn=turn,
+            clock=self.clock,
+            telemetry=self.telemetry,
+        )
 
     async def sweep(self) -> None:
         await self.retention.sweep()
