@@ -22,7 +22,6 @@ ROUND_S = 86_400
 """Period of a walk through the whole store, for bytes without any record."""
 PARTS = 256
 
-
 _MOST_LEFTOVERS = 1000
 _MOST_LISTED = 20_000
 _BATCH = 100
