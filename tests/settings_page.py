@@ -10,9 +10,10 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from service.settings.access import JwtConfig
 from service.settings.file import BackendConfig, ModerationConfig
-from service.settings.policies import DefaultPolicy, Limits, PolicyConfig, TeamConfig
-from service.settings.variables import JwtConfig, Settings
+from service.settings.policies import DefaultPolicy, PolicyConfig, TeamConfig
+from service.settings.variables import Settings
 
 NESTED: dict[str, type[BaseModel]] = {"default_policy": DefaultPolicy, "jwt": JwtConfig}
 """Settings whose members are variables, such as `GATEWAY_JWT__ISSUER`."""
@@ -126,7 +127,9 @@ def _row(name: str, field: FieldInfo, description: str) -> tuple[str, str, str]:
 def _descriptions(model: type[BaseModel]) -> dict[str, str]:
     """Return the docstring below each field of *model*, inherited ones too."""
     found: dict[str, str] = {}
-    for kind in (Limits, model) if issubclass(model, Limits) else (model,):
+    for kind in reversed(model.__mro__):
+        if not kind.__module__.startswith("service."):
+            continue
         (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
         assert isinstance(definition, ast.ClassDef)
         for field, text in zip(definition.body, definition.body[1:], strict=False):

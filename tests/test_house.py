@@ -25,3 +25,24 @@ def test_no_docstring_of_the_service_opens_with_a_question_word() -> None:
 
     assert modules
     assert found == []
+
+
+MOST_METHODS = 3
+WIDE_PORTS = {
+    "Outbox": "one set of files: each of its methods reads what the others wrote",
+}
+"""Ports with more methods than the rule allows, and the reason for each."""
+
+
+def ports() -> Iterator[tuple[str, int]]:
+    """Yield the name and the number of methods of each protocol in the ports."""
+    for path in sorted((REPOSITORY / "service" / "ports").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef) and "Protocol" in {ast.unparse(base) for base in node.bases}:
+                yield node.name, sum(isinstance(f, ast.FunctionDef | ast.AsyncFunctionDef) for f in node.body)
+
+
+def test_no_port_has_more_than_three_methods() -> None:
+    sizes = dict(ports())
+
+    assert {name for name, size in sizes.items() if size > MOST_METHODS} == set(WIDE_PORTS)

@@ -7,7 +7,7 @@ import pytest
 
 from service.adapters.redis.client.errors import REASONS
 from service.adapters.telemetry.prometheus import PrometheusMetrics
-from service.domain.errors import Billing, FailureKind
+from service.domain.failures import Billing, FailureKind
 from service.domain.images import Realm, Source
 from service.domain.limits import Resource
 from service.gateway.accounts.audit import Act

@@ -9,7 +9,8 @@ import pytest
 from redis.asyncio import Redis
 
 from service.domain.errors import Unauthenticated
-from service.gateway.accounts.administration import Administration, NewKey
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.keys import NewKey
 from service.settings.environment import load_settings
 from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration
@@ -80,7 +81,7 @@ async def test_at_each_step_of_the_rollout_neighbours_take_each_others_keys_and_
     for before, after in pairwise(ROLLOUT):
         first, second = [(await replicas.start(secrets))[0] for secrets in (before, after)]
         for here, there in ((first, second), (second, first)):
-            _, token = await here.administration.create_key("boss", NewKey(team="shop", user="anna"))
+            _, token = await here.administration.keys.create("boss", NewKey(team="shop", user="anna"))
             identity = await there.callers.identify(token)
             assert identity.user == here.callers.person("anna") == there.callers.person("anna")
             link = here.links.sign("shop", NAME)
@@ -116,9 +117,9 @@ async def test_what_a_list_loses_is_said(replicas: Replicas, secrets: str, said:
 
 async def test_a_key_whose_secret_is_listed_no_more_is_marked(replicas: Replicas, valkey: Valkey) -> None:
     before, _ = await replicas.start(OLD)
-    _, token = await before.administration.create_key("boss", NewKey(team="shop", user="anna"))
+    _, token = await before.administration.keys.create("boss", NewKey(team="shop", user="anna"))
     between, _ = await replicas.start(f"{NEW},{OLD}")
-    await between.administration.create_key("boss", NewKey(team="art", user="bob"))
+    await between.administration.keys.create("boss", NewKey(team="art", user="bob"))
 
     after, _ = await replicas.start(NEW)
 
@@ -132,14 +133,14 @@ async def test_a_key_whose_secret_is_listed_no_more_is_marked(replicas: Replicas
 
 async def test_of_a_key_of_an_earlier_version_nobody_says_so(replicas: Replicas, redis: Redis) -> None:
     replica, _ = await replicas.start(OLD)
-    key, _ = await replica.administration.create_key("boss", NewKey(team="shop", user="anna"))
+    key, _ = await replica.administration.keys.create("boss", NewKey(team="shop", user="anna"))
     await forget_mark(redis, key.secret_mark)
 
     assert await marks_of(replica.administration) == {"anna": None}
 
 
 async def marks_of(administration: Administration) -> dict[str, bool | None]:
-    return {key.user: administration.has_its_secret(key) for key in await administration.list_keys()}
+    return {key.user: administration.keys.has_its_secret(key) for key in await administration.keys.list()}
 
 
 async def forget_mark(redis: Redis, mark: str) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 
 
 class SystemClock:
-    """Implements `ports.clock.Clock`.
+    """Implements `ports.clock.Clock` and `ports.clock.Calendar`.
 
     An order asks for the time some twenty times, so both clocks are the C functions themselves.
     """
@@ -16,7 +16,7 @@ class SystemClock:
     monotonic_s = staticmethod(time.monotonic)
 
     def today(self) -> date:
-        """Implement `Clock.today`."""
+        """Implement `Calendar.today`."""
         return datetime.now(UTC).date()
 
     def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[object]:

@@ -13,7 +13,8 @@ from service.commands.state import WHO, with_state
 from service.commands.table import show_table
 from service.domain.administration import LATEST_S
 from service.domain.callers import ApiKey, Role
-from service.gateway.accounts.administration import Administration, NewKey
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.keys import NewKey
 from service.gateway.accounts.usage import Usage
 
 app = make_group("Make, list and revoke API keys.")
@@ -41,7 +42,7 @@ def create(
 
     async def make(administration: Administration, _: Usage) -> tuple[ApiKey, str, bool]:
         known = {*(await administration.directory()).teams, *(await administration.declared_names()).teams}
-        return *await administration.create_key(WHO, new), team not in known
+        return *await administration.keys.create(WHO, new), team not in known
 
     key, token, is_new_team = with_state(make)
     if is_new_team:
@@ -69,8 +70,8 @@ def list_keys(
     """
 
     async def look(administration: Administration, _: Usage) -> list[tuple[ApiKey, bool | None]]:
-        keys = await administration.list_keys(team)
-        return [(key, administration.has_its_secret(key)) for key in keys]
+        keys = await administration.keys.list(team)
+        return [(key, administration.keys.has_its_secret(key)) for key in keys]
 
     keys = with_state(look)
     # A terminal has room for days.
@@ -109,8 +110,8 @@ def revoke(
     """
 
     async def take(administration: Administration, _: Usage) -> ApiKey:
-        key = await administration.find_key(team, key_id)
-        return await administration.revoke_key(WHO, team, key.id)
+        key = await administration.keys.find(team, key_id)
+        return await administration.keys.revoke(WHO, team, key.id)
 
     key = with_state(take)
     explain(f"Key {key.id} ({key.hint}) of {key.user} is revoked.")

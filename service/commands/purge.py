@@ -26,7 +26,7 @@ def purge(
         typer.confirm(
             f"Erase '{user}' and revoke their keys in every team? This cannot be undone", abort=True, err=True
         )
-    erased = with_state(lambda administration, _: administration.erase_person(WHO, user))
+    erased = with_state(lambda administration, _: administration.erasure.erase(WHO, user))
     if not erased.found_anything:
         fail(f"nothing is known of '{user}' (hash {erased.user}): no key, no limit and no sum has changed.")
     explain(f"Erased {erased.user}: {erased.keys} keys revoked, {erased.entries} entries changed.")

@@ -10,10 +10,11 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from service.domain.catalog import Bridge, Catalog, Model, parse_size, widen
-from service.domain.errors import CallFailure, FailureKind
+from service.domain.catalog import Bridge, Catalog, Model, widen
+from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import Cutout, Finish, InputImage, Operation, Parameters
 from service.domain.order import ImageOrder, SentOrder
+from service.domain.sizes import parse_size
 from service.domain.validation import check_order, check_prompt
 
 BRIDGE_VERSION = "1"
@@ -61,8 +62,8 @@ def translate(
         pass_unknown=pass_unknown and bridge is None and model.family != "dall-e",
     )
     parameters = {name: value for name, value in order.parameters.items() if name not in _DELIVERY}
-    if model.default_size:
-        parameters.setdefault("size", model.default_size)
+    if model.contract.default_size:
+        parameters.setdefault("size", model.contract.default_size)
     if bridge is None:
         return _send_as_asked(order, parameters, safety_identifier)
     return _send_bridged(bridge, catalog.models[bridge.to], order, parameters, safety_identifier)
@@ -97,7 +98,7 @@ def _send_bridged(
     sent = {
         name: bridge.values.get(name, {}).get(str(value), value)
         for name, value in asked.items()
-        if name == "size" or name in target.parameters
+        if name == "size" or name in target.contract.parameters
     }
     size = str(sent.get("size", "auto"))
     inputs, cutout = _inputs(bridge, target, order)
@@ -136,7 +137,7 @@ def _bridged_prompt(bridge: Bridge, target: Model, prompt: str, asked: Parameter
     ]
     sent_prompt = "\n\n".join([prompt, *suffixes])
     if suffixes:
-        check_prompt(prompt, target.prompt_limit - (len(sent_prompt) - len(prompt)))
+        check_prompt(prompt, target.contract.prompt_limit - (len(sent_prompt) - len(prompt)))
     return sent_prompt
 
 
@@ -157,14 +158,16 @@ def _inputs(bridge: Bridge, target: Model, order: ImageOrder) -> tuple[tuple[Inp
     if not first.has_alpha or first.format != "png":
         return order.inputs, None
     mask = replace(first, role="mask")
-    takes_it = first.size_bytes <= target.inputs.mask_max_bytes and not any(
+    takes_it = first.size_bytes <= target.contract.inputs.mask_max_bytes and not any(
         entry.role == "markup" for entry in order.inputs
     )
     return (*order.inputs, mask) if takes_it else order.inputs, Cutout(first, mask)
 
 
 def _defaults(model: Model) -> dict[str, str | int]:
-    return {name: rule.default for name, rule in model.parameters.items() if rule.default is not None}
+    return {
+        name: rule.default for name, rule in model.contract.parameters.items() if rule.default is not None
+    }
 
 
 def _response_format(model: Model) -> dict[str, str]:

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
-from service.domain.entries import EntryFaults, read_entry, suggest
+from service.domain.entries import INLINE, EntryFaults, read_entry, suggest
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery, Operation
+from service.domain.sizes import LARGEST_AUTO, SizeRule, parse_size
 
 
 class CatalogError(ValueError):
@@ -34,18 +35,6 @@ class ParameterRule:
     kind: Literal["integer", "boolean", "object"] = "integer"
     default: str | int | None = None
     operations: tuple[Operation, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SizeRule:
-    """The `WIDTHxHEIGHT` a model paints: those in *fixed*, and, where *multiple* > 0, all by rule."""
-
-    fixed: tuple[str, ...] = ()
-    multiple: int = 0
-    max_ratio: float = 0.0
-    max_edge: int = 0
-    min_pixels: int = 0
-    max_pixels: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,33 +79,50 @@ class Bridge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """One model under the name callers ask for.
+class Contract:
+    """The orders a model takes; *default_size* is empty where the provider chooses (`auto`)."""
 
-    *images_per_call* is the most images that one provider call makes;
-    *default_size* is empty where the provider chooses (`auto`). *weights* give, by quality,
-    the number an image counts for against limits of images; `default` stands for the rest, else 1.
-    *input_image_tokens* is the highest charge for one input image.
-    """
-
-    name: str
-    family: str
-    released: date
     sizes: SizeRule
     parameters: Mapping[str, ParameterRule]
     prompt_limit: int
-    images_per_call: int
     operations: tuple[Operation, ...] = (Operation.GENERATE,)
     inputs: InputRule = field(default_factory=InputRule)
-    delivery: Delivery = Delivery.B64_JSON
     default_size: str = ""
-    shutdown: date | None = None
-    bridge: Bridge | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Costs:
+    """The costs of an image, in money and against limits.
+
+    *weights* give, by quality, the number an image counts for against limits of images;
+    `default` stands for the rest, else 1. *input_image_tokens* is the highest charge for one
+    input image.
+    """
+
     price: TokenPrice | None = None
     price_per_image: Mapping[str, int] = field(default_factory=dict)
     output_tokens: Mapping[str, int] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
     input_image_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model under the name callers ask for.
+
+    *images_per_call* is the most images that one provider call makes. The fields of
+    *contract* and *costs* stand beside the others in TOML.
+    """
+
+    name: str
+    family: str
+    released: date
+    contract: Contract = field(metadata=INLINE)
+    images_per_call: int
+    delivery: Delivery = Delivery.B64_JSON
+    shutdown: date | None = None
+    bridge: Bridge | None = None
+    costs: Costs = field(default_factory=Costs, metadata=INLINE)
     answers_usage: bool = True
     answers_revised_prompt: bool = False
     takes_response_format: bool = False
@@ -155,8 +161,8 @@ class Catalog:
         The contract's default, unless the order has a parameter that only GPT image
         models know.
         """
-        own = self.models[self.default_model].parameters
-        newer = self.models[self.default_gpt_image_model].parameters
+        own = self.models[self.default_model].contract.parameters
+        newer = self.models[self.default_gpt_image_model].contract.parameters
         if any(name in newer and name not in own for name in parameters):
             return self.default_gpt_image_model
         return self.default_model
@@ -189,50 +195,10 @@ def parse_catalog(text: str, overrides: Mapping[str, Mapping[str, Any]] | None =
     return catalog
 
 
-def is_size_allowed(rule: SizeRule, size: str) -> bool:
-    """Tell if the rule paints *size* (`auto` or `WIDTHxHEIGHT`)."""
-    if size in rule.fixed:
-        return True
-    pixels = parse_size(size)
-    return pixels is not None and rule.multiple > 0 and broken_size_rule(rule, *pixels) is None
-
-
-def broken_size_rule(rule: SizeRule, width: int, height: int) -> str | None:
-    """Return the part of a free size rule that *width* x *height* breaks, in the provider's words."""
-    longest, shortest, pixels = max(width, height), min(width, height), width * height
-    if width % rule.multiple or height % rule.multiple:
-        return f"Width and height must both be divisible by {rule.multiple}."
-    if longest > rule.max_edge:
-        return f"The longest edge must be less than or equal to {rule.max_edge}."
-    if shortest == 0 or longest > rule.max_ratio * shortest:
-        return f"The ratio of the longer to the shorter edge must not exceed {rule.max_ratio:g}:1."
-    if pixels < rule.min_pixels:
-        return "Requested resolution is below the current minimum pixel budget."
-    if pixels > rule.max_pixels:
-        return "Requested resolution exceeds the current pixel budget."
-    return None
-
-
-def parse_size(size: str) -> tuple[int, int] | None:
-    """Return the pixels of a canonical `WIDTHxHEIGHT` (no signs, no leading zeros), or None."""
-    width, separator, height = size.partition("x")
-    if not separator or not _is_plain_number(width) or not _is_plain_number(height):
-        return None
-    return int(width), int(height)
-
-
 def pixels_of(model: Model, size: object) -> int:
     """Return the most pixels an image of *size* can have; `LARGEST_AUTO` where the provider chooses."""
-    width, height = parse_size(str(size or model.default_size)) or LARGEST_AUTO
+    width, height = parse_size(str(size or model.contract.default_size)) or LARGEST_AUTO
     return width * height
-
-
-LARGEST_AUTO = (1536, 1024)
-"""The largest size that `auto` resolves to (API reference, `size`, 2026-11)."""
-
-
-def _is_plain_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 5 and not text.startswith("0")
 
 
 def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
@@ -278,15 +244,17 @@ def widen(model: Model, target: Model) -> Model:
 
     Callers of a retired model may use either vocabulary.
     """
-    parameters = {**target.parameters, **model.parameters}
-    for name in model.parameters.keys() & target.parameters.keys():
-        old, new = model.parameters[name], target.parameters[name]
+    own, more = model.contract, target.contract
+    parameters = {**more.parameters, **own.parameters}
+    for name in own.parameters.keys() & more.parameters.keys():
+        old, new = own.parameters[name], more.parameters[name]
         parameters[name] = replace(old, values=tuple(dict.fromkeys(old.values + new.values)))
-    return replace(
-        model,
+    contract = replace(
+        own,
         parameters=parameters,
-        sizes=replace(target.sizes, fixed=tuple(dict.fromkeys(model.sizes.fixed + target.sizes.fixed))),
-        prompt_limit=max(model.prompt_limit, target.prompt_limit),
-        inputs=target.inputs,
-        operations=tuple(dict.fromkeys(model.operations + target.operations)),
+        sizes=replace(more.sizes, fixed=tuple(dict.fromkeys(own.sizes.fixed + more.sizes.fixed))),
+        prompt_limit=max(own.prompt_limit, more.prompt_limit),
+        inputs=more.inputs,
+        operations=tuple(dict.fromkeys(own.operations + more.operations)),
     )
+    return replace(model, contract=contract)

@@ -1,9 +1,10 @@
 """Read tables of TOML into frozen dataclasses, and report every missing, unknown or mistyped field.
 
 Reads the kinds the catalogue has: tables, lists, choices and plain values. Knows no model.
+The fields of an `INLINE` dataclass stand in the table of its owner.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -12,6 +13,9 @@ from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
 Entry = TypeVar("Entry")
+
+INLINE = {"inline": True}
+"""Metadata of a field that is a dataclass, and no table of its own."""
 
 _WORDS = {
     str: "a string",
@@ -42,7 +46,8 @@ def read_entry(kind: type[Entry], table: Mapping[str, Any], **given: Any) -> Ent
     found = _read_table(kind, table, "", faults, given)
     if faults:
         raise EntryFaults(faults)
-    return kind(**found)
+    entry: Entry = _build(kind, found)
+    return entry
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
@@ -54,7 +59,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def _read_table(
     kind: Any, table: Mapping[str, Any], path: str, faults: list[str], given: Mapping[str, Any]
 ) -> dict[str, Any]:
-    known = {field.name: field for field in fields(kind) if field.name not in given}
+    known = {field.name: field for field in _flat_fields(kind) if field.name not in given}
     faults += [f"{path}{name} is no field{suggest(name, known)}" for name in table if name not in known]
     faults += [
         f"{path}{name} is missing: {_describe(field.type)}"
@@ -69,13 +74,31 @@ def _read_table(
     return {**read, **given}
 
 
+def _flat_fields(kind: Any) -> Iterator[Field[Any]]:
+    for field in fields(kind):
+        if field.metadata == INLINE:
+            yield from _flat_fields(field.type)
+        else:
+            yield field
+
+
+def _build(kind: Any, read: Mapping[str, Any]) -> Any:
+    """Return a *kind* of the fields of a table without faults."""
+    values = {
+        field.name: _build(field.type, read) if field.metadata == INLINE else read[field.name]
+        for field in fields(kind)
+        if field.metadata == INLINE or field.name in read
+    }
+    return kind(**values)
+
+
 def _read(kind: Any, value: Any, path: str, faults: list[str]) -> Any:
     options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
     first, origin = options[0], get_origin(options[0])
     if isinstance(value, Mapping) and is_dataclass(first):
         before = len(faults)
         read = _read_table(first, value, f"{path}.", faults, {})
-        return first(**read) if len(faults) == before else None  # type: ignore[operator] # a class, not an instance
+        return _build(first, read) if len(faults) == before else None
     if isinstance(value, Mapping) and origin is Mapping:
         return {
             name: _read(get_args(first)[1], each, f"{path}.{name}", faults) for name, each in value.items()

@@ -24,7 +24,7 @@ def check_inputs(model: Model, operation: Operation, inputs: tuple[InputImage, .
         raise InvalidOrder(
             "Missing required parameter: 'image'.", param="image", code="missing_required_parameter"
         )
-    rule = model.inputs
+    rule = model.contract.inputs
     if operation is Operation.VARY:
         rule = InputRule(formats=rule.formats, max_bytes=rule.max_bytes, max_images=1, square=rule.square)
         for overlay in overlays:

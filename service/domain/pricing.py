@@ -7,9 +7,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from service.domain.catalog import Model, parse_size, pixels_of
+from service.domain.catalog import Model, pixels_of
 from service.domain.images import Parameters
 from service.domain.order import SentOrder
+from service.domain.sizes import parse_size
 
 _BASE_PIXELS = 1024 * 1024
 _BYTES_PER_TOKEN = 3
@@ -22,13 +23,17 @@ def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
     """
     total_out = usage.get("output_tokens")
     total_in = usage.get("input_tokens")
-    if model.price is None or not isinstance(total_out, int) or not isinstance(total_in, int):
+    if model.costs.price is None or not isinstance(total_out, int) or not isinstance(total_in, int):
         return None
     details = usage.get("input_tokens_details")
     image_in = details.get("image_tokens") if isinstance(details, Mapping) else 0
     image_in = image_in if isinstance(image_in, int) else 0
     text_in = total_in - image_in
-    cost = text_in * model.price.text_in + image_in * model.price.image_in + total_out * model.price.image_out
+    cost = (
+        text_in * model.costs.price.text_in
+        + image_in * model.costs.price.image_in
+        + total_out * model.costs.price.image_out
+    )
     return math.ceil(cost)
 
 
@@ -44,18 +49,18 @@ def estimate_image(
     of English), and an input image is taken at the catalogue's `input_image_tokens`.
     """
     quality = str(parameters.get("quality", "auto"))
-    if model.price_per_image:
+    if model.costs.price_per_image:
         size = str(parameters.get("size", "1024x1024"))
-        rule = model.parameters.get("quality")
+        rule = model.contract.parameters.get("quality")
         default = rule.default if rule else None
-        return model.price_per_image.get(f"{parameters.get('quality', default)}/{size}")
-    tokens = model.output_tokens.get(quality)
-    if model.price is None or tokens is None:
+        return model.costs.price_per_image.get(f"{parameters.get('quality', default)}/{size}")
+    tokens = model.costs.output_tokens.get(quality)
+    if model.costs.price is None or tokens is None:
         return None
     pixels = pixels_of(model, parameters.get("size"))
-    made = tokens * max(1.0, pixels / _BASE_PIXELS) * model.price.image_out
-    read = prompt_bytes / _BYTES_PER_TOKEN * model.price.text_in
-    seen = inputs * model.input_image_tokens * model.price.image_in
+    made = tokens * max(1.0, pixels / _BASE_PIXELS) * model.costs.price.image_out
+    read = prompt_bytes / _BYTES_PER_TOKEN * model.costs.price.text_in
+    seen = inputs * model.costs.input_image_tokens * model.costs.price.image_in
     return math.ceil(made + read + seen)
 
 
@@ -77,4 +82,4 @@ def estimate_sent(sent: SentOrder, *, painted: str = "") -> int | None:
 def weigh_image(model: Model, parameters: Parameters) -> int:
     """Return the number that an image of these *parameters* counts for against limits of images."""
     quality = str(parameters.get("quality", "auto"))
-    return model.weights.get(quality, model.weights.get("default", 1))
+    return model.costs.weights.get(quality, model.costs.weights.get("default", 1))

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from service.domain.errors import CallFailure, GatewayError, LimitState
+from service.domain.errors import GatewayError, LimitState
+from service.domain.failures import CallFailure
 from service.domain.images import Image, Source
 
 

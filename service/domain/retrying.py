@@ -7,7 +7,7 @@ a budget bound it. Full jitter, because many callers fail at the same moment
 
 from dataclasses import dataclass
 
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 
 _RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.UNREACHABLE})
 

@@ -6,10 +6,11 @@ Codes, types and messages are those of the OpenAI API in the same case (observed
 
 from typing import Any
 
-from service.domain.catalog import Model, ParameterRule, broken_size_rule, is_size_allowed, parse_size
+from service.domain.catalog import Model, ParameterRule
 from service.domain.errors import InvalidOrder
 from service.domain.images import MAX_N, InputImage, Operation, Parameters
 from service.domain.inputs import check_inputs
+from service.domain.sizes import broken_size_rule, is_size_allowed, parse_size
 
 _COMPRESSED = ("jpeg", "webp")
 _NEEDED_FORMAT = {"frame_count": "gif", "frame_duration_ms": "gif", "svg": "svg"}
@@ -33,19 +34,19 @@ def check_order(  # noqa: PLR0913 - what an order is made of
     Raises:
         InvalidOrder: for the first fault.
     """
-    if operation not in model.operations:
+    if operation not in model.contract.operations:
         raise InvalidOrder(
             f"The model '{model.name}' does not support this endpoint.",
             param="model",
             error_type="image_generation_user_error",
         )
     if operation is not Operation.VARY:
-        check_prompt(prompt, model.prompt_limit)
+        check_prompt(prompt, model.contract.prompt_limit)
     _check_n(n)
     for name, value in parameters.items():
         if name == "size":
             _check_size(model, value)
-        elif name in model.parameters or not pass_unknown:
+        elif name in model.contract.parameters or not pass_unknown:
             _check_parameter(model, operation, name, value)
     if operation is not Operation.GENERATE:
         check_inputs(model, operation, inputs)
@@ -88,29 +89,35 @@ def _check_n(n: int) -> None:
 def _check_size(model: Model, value: Any) -> None:
     if not isinstance(value, str):
         raise wrong_type("size", "a string", value)
-    if is_size_allowed(model.sizes, value):
+    if is_size_allowed(model.contract.sizes, value):
         return
     if model.family == "dall-e":
         raise InvalidOrder(
-            f"The size is not supported by this model. Supported sizes are: {_listed(model.sizes.fixed)}"
-            + (", and every size the model that answers for it paints." if model.sizes.multiple else "."),
+            f"The size is not supported by this model. Supported sizes are: {_listed(model.contract.sizes.fixed)}"
+            + (
+                ", and every size the model that answers for it paints."
+                if model.contract.sizes.multiple
+                else "."
+            ),
             param="size",
             code="invalid_size",
         )
     pixels = parse_size(value)
-    if model.sizes.multiple == 0 or pixels is None:
+    if model.contract.sizes.multiple == 0 or pixels is None:
         raise _not_supported(
-            "size", value, (*model.sizes.fixed, *(["WIDTHxHEIGHT"] if model.sizes.multiple else []))
+            "size",
+            value,
+            (*model.contract.sizes.fixed, *(["WIDTHxHEIGHT"] if model.contract.sizes.multiple else [])),
         )
     raise InvalidOrder(
-        f"Invalid size '{value}'. {broken_size_rule(model.sizes, *pixels)}",
+        f"Invalid size '{value}'. {broken_size_rule(model.contract.sizes, *pixels)}",
         param="size",
         error_type="image_generation_user_error",
     )
 
 
 def _check_parameter(model: Model, operation: Operation, name: str, value: Any) -> None:
-    rule = model.parameters.get(name)
+    rule = model.contract.parameters.get(name)
     if rule is None and name == "input_fidelity" and operation is Operation.EDIT:
         raise InvalidOrder(
             f"The model '{model.name}' does not support the 'input_fidelity' parameter.",

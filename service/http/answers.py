@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from service.domain.bridge import in_words_of
-from service.domain.errors import CallFailure, GatewayError, OrderFailed
+from service.domain.errors import GatewayError, OrderFailed
+from service.domain.failures import CallFailure
 from service.domain.images import Delivery, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, OrderFact

@@ -5,7 +5,6 @@ the status and `x-should-retry`, whether trying again can help: the SDKs retry
 408, 409, 429 and 5xx on their own, and each useless retry of theirs costs money.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,10 +16,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.domain import errors
-from service.domain.errors import Billing, CallFailure, FailureKind, GatewayError, LimitState
+from service.domain.errors import GatewayError, LimitState
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.limits import RATES
-
-_NO_RETRY = {"x-should-retry": "false"}
+from service.http.retry_advice import NO_RETRY, duration_text, retry_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,27 +113,10 @@ def limit_headers(limits: tuple[LimitState, ...], *, degraded: bool) -> dict[str
     for limit in sorted(rates, key=lambda state: (state.remaining, state.limit), reverse=True):
         headers[f"x-ratelimit-limit-{limit.resource}"] = str(limit.limit)
         headers[f"x-ratelimit-remaining-{limit.resource}"] = str(limit.remaining)
-        headers[f"x-ratelimit-reset-{limit.resource}"] = _duration(limit.reset_s)
+        headers[f"x-ratelimit-reset-{limit.resource}"] = duration_text(limit.reset_s)
     if degraded:
         headers["x-ratelimit-degraded"] = "true"
     return headers
-
-
-def _duration(seconds: float) -> str:
-    milliseconds = math.ceil(seconds * 1000)
-    return f"{milliseconds}ms" if milliseconds < 1000 else f"{milliseconds / 1000:g}s"
-
-
-def _retry_headers(seconds: float) -> dict[str, str]:
-    """Return both retry headers, 1 to 60 whole seconds and exact milliseconds.
-
-    SDKs give up above 60 s, or hammer; below 1 s the whole header would say 0.
-    """
-    seconds = min(max(seconds, 0.001), 60.0)
-    return {
-        "retry-after": str(max(1, math.ceil(seconds))),
-        "retry-after-ms": str(math.ceil(seconds * 1000)),
-    }
 
 
 def _invalid_order(error: errors.InvalidOrder) -> Problem:
@@ -146,9 +128,9 @@ def _rate_limited(error: errors.RateLimited) -> Problem:
     if error.is_quota:
         # OpenAI's own words for "not before the next period": SDKs would only hammer.
         return Problem(
-            429, str(error), "insufficient_quota", "insufficient_quota", headers=headers | _NO_RETRY
+            429, str(error), "insufficient_quota", "insufficient_quota", headers=headers | NO_RETRY
         )
-    headers |= _retry_headers(error.retry_after_s)
+    headers |= retry_headers(error.retry_after_s)
     return Problem(429, str(error), error.refused.resource, "rate_limit_exceeded", headers=headers)
 
 
@@ -190,10 +172,10 @@ def _call_failed(failure: CallFailure) -> Problem:
             FailureKind.RATE_LIMITED | FailureKind.OVERLOADED | FailureKind.UNREACHABLE | FailureKind.NOT_SENT
         ):
             status, code = _TRANSIENT[failure.kind]
-            headers = _retry_headers(failure.retry_after_s or 1.0)
+            headers = retry_headers(failure.retry_after_s or 1.0)
             if failure.billing is not Billing.NOT_BILLED:
                 # It failed inside a stream: trying again could pay twice.
-                headers = _NO_RETRY
+                headers = NO_RETRY
             return Problem(status, failure.message, "upstream_error", failure.code or code, headers=headers)
         case (
             FailureKind.MISCONFIGURED
@@ -203,7 +185,7 @@ def _call_failed(failure: CallFailure) -> Problem:
             | FailureKind.NOT_KEPT
         ):
             status, code = _FINAL[failure.kind]
-            return Problem(status, failure.message, "upstream_error", code, headers=_NO_RETRY)
+            return Problem(status, failure.message, "upstream_error", code, headers=NO_RETRY)
 
 
 # Nothing was billed: the SDKs may try again, after the provider's own delay.
@@ -256,7 +238,7 @@ INTERNAL = Problem(
     "server_error",
     "internal",
     # Some of it may have been paid for: an SDK's own retries would pay again.
-    headers=_NO_RETRY,
+    headers=NO_RETRY,
 )
 
 _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
@@ -272,27 +254,27 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (errors.PriceUnknown, lambda error: Problem(403, str(error), code="model_unpriced", param="model")),
     (errors.NotFound, lambda error: Problem(404, str(error), code="not_found")),
     # The SDKs try a 409 again by themselves, which cannot help here.
-    (errors.Conflict, lambda error: Problem(409, str(error), code="conflict", headers=_NO_RETRY)),
+    (errors.Conflict, lambda error: Problem(409, str(error), code="conflict", headers=NO_RETRY)),
     (errors.RateLimited, _rate_limited),
     (errors.IdempotencyMismatch, lambda error: Problem(422, str(error), code="idempotency_key_reuse")),
     (
         errors.OrderUnderWay,
-        lambda error: Problem(409, str(error), code="order_under_way", headers=_retry_headers(2.0)),
+        lambda error: Problem(409, str(error), code="order_under_way", headers=retry_headers(2.0)),
     ),
-    (errors.ImageGone, lambda error: Problem(410, str(error), code="image_gone", headers=_NO_RETRY)),
-    (errors.NotCached, lambda error: Problem(504, str(error), code="not_cached", headers=_NO_RETRY)),
+    (errors.ImageGone, lambda error: Problem(410, str(error), code="image_gone", headers=NO_RETRY)),
+    (errors.NotCached, lambda error: Problem(504, str(error), code="not_cached", headers=NO_RETRY)),
     (errors.OrderFailed, _order_failed),
     (errors.DeadlineExceeded, _deadline),
     (
         errors.StateUnavailable,
         lambda error: Problem(
-            503, str(error), "server_error", "state_unavailable", headers=_retry_headers(1.0)
+            503, str(error), "server_error", "state_unavailable", headers=retry_headers(1.0)
         ),
     ),
     (
         errors.StoreUnavailable,
         lambda error: Problem(
-            503, str(error), "server_error", "store_unavailable", headers=_retry_headers(5.0)
+            503, str(error), "server_error", "store_unavailable", headers=retry_headers(5.0)
         ),
     ),
     (errors.ImageMissing, lambda error: Problem(404, str(error), code="image_not_found")),
@@ -300,14 +282,14 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
         errors.ImageNotKept,
         # The same link may work again: a deleted image may be made again, byte for byte.
         lambda error: Problem(
-            410, str(error), code="image_gone", headers={**_NO_RETRY, "cache-control": "no-store"}
+            410, str(error), code="image_gone", headers={**NO_RETRY, "cache-control": "no-store"}
         ),
     ),
-    (errors.LinkExpired, lambda error: Problem(410, str(error), code="link_expired", headers=_NO_RETRY)),
+    (errors.LinkExpired, lambda error: Problem(410, str(error), code="link_expired", headers=NO_RETRY)),
     (errors.LinkRefused, lambda error: Problem(403, str(error), code="invalid_link")),
     (
         errors.Draining,
-        lambda error: Problem(503, str(error), "server_error", "draining", headers=_retry_headers(1.0)),
+        lambda error: Problem(503, str(error), "server_error", "draining", headers=retry_headers(1.0)),
     ),
     (Refusal, lambda error: error.problem),
     (HTTPException, _http_exception),

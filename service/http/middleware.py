@@ -11,7 +11,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.domain.errors import loggable_code
+from service.domain.failures import loggable_code
 from service.http.errors import INTERNAL, Problem
 from service.http.services import HttpServices, services_of
 from service.ports.telemetry import Crashed, RequestHandled

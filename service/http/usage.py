@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from service.domain.callers import Caller, Policy, Role
-from service.domain.catalog import Catalog, parse_size
+from service.domain.catalog import Catalog
 from service.domain.errors import LimitState, PermissionDenied
 from service.domain.limits import Window, kind_of
+from service.domain.sizes import parse_size
 from service.gateway.accounts.usage import add_up, sum_up
 from service.http.access import caller_of
 from service.http.query import FROM_AND_TO, read_day, read_query, text_parameter

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from service.domain.callers import ApiKey, Directory, Policy, Team
-from service.ports.audit import AuditEntry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +53,27 @@ class CallerBook(Protocol):
         ...
 
 
-class Registrar(Protocol):
-    """Changes of keys, policies and teams. Each takes effect in every process within a second.
+class KeyRegistrar(Protocol):
+    """Changes of a team's keys. Each takes effect in every process within a second.
+
+    Every method raises `StateUnavailable` if its change may not have been done.
+    """
+
+    async def add_key(self, key: ApiKey, token_hash: str) -> None:
+        """Make a key valid."""
+        ...
+
+    async def revoke_key(self, team: str, key_id: str) -> ApiKey | None:
+        """Revoke a key with immediate effect; returns it, or None if it does not exist."""
+        ...
+
+    async def list_keys(self, team: str) -> list[ApiKey]:
+        """Return the keys of a team, oldest first."""
+        ...
+
+
+class DirectoryRegistrar(Protocol):
+    """Changes of policies and teams. Each takes effect in every process within a second.
 
     Every method raises `StateUnavailable` if its change may not have been done.
     """
@@ -72,22 +90,10 @@ class Registrar(Protocol):
         """Create or replace a team; a closed one cannot spend, with immediate effect."""
         ...
 
-    async def add_key(self, key: ApiKey, token_hash: str) -> None:
-        """Make a key valid."""
-        ...
 
-    async def revoke_key(self, team: str, key_id: str) -> ApiKey | None:
-        """Revoke a key with immediate effect; returns it, or None if it does not exist."""
-        ...
+class KnownTeams(Protocol):
+    """The names of teams, known from their orders and keys."""
 
-    async def list_keys(self, team: str) -> list[ApiKey]:
-        """Return the keys of a team, oldest first."""
-        ...
-
-    async def note(self, entry: AuditEntry) -> None:
-        """Store the act of an admin."""
-        ...
-
-    async def read_audit(self, most: int) -> list[AuditEntry]:
-        """Return the latest *most* acts, newest first."""
+    async def teams(self) -> list[str]:
+        """Return every team that has ever asked for anything, sorted; raises `StateUnavailable`."""
         ...

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from service.domain.errors import CallFailure, LimitState
+from service.domain.errors import LimitState
+from service.domain.failures import CallFailure
 from service.domain.images import Image
 from service.domain.order import CacheControl, Ticket
 

@@ -24,3 +24,11 @@ class Audit(Protocol):
     async def note(self, entry: AuditEntry) -> None:
         """Store an act; raises `StateUnavailable`."""
         ...
+
+
+class AuditReader(Protocol):
+    """Reads the acts of admins."""
+
+    async def read_audit(self, most: int) -> list[AuditEntry]:
+        """Return the latest *most* acts, newest first; raises `StateUnavailable`."""
+        ...

@@ -6,14 +6,10 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time, so that tests can hold it."""
+    """Instants and deadlines, so that tests can hold them."""
 
     def wall_s(self) -> float:
         """Seconds since the epoch, for values that leave the process."""
-        ...
-
-    def today(self) -> date:
-        """The day in UTC."""
         ...
 
     def monotonic_s(self) -> float:
@@ -22,4 +18,12 @@ class Clock(Protocol):
 
     def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[object]:
         """Raise `TimeoutError` inside the block once *deadline_s* has passed."""
+        ...
+
+
+class Calendar(Protocol):
+    """The day, for the retirement of models and for the ledger."""
+
+    def today(self) -> date:
+        """The day in UTC."""
         ...

@@ -35,9 +35,9 @@ class Ledger(Protocol):
         """Yield the sums of *team* for *days*, only of *user* if one is named; raises `StateUnavailable`."""
         ...
 
-    async def teams(self) -> list[str]:
-        """Return every team that has ever asked for anything, even without spending; raises `StateUnavailable`."""
-        ...
+
+class LedgerEraser(Protocol):
+    """Erases persons from the bookings of `OrderBook`."""
 
     async def erase(self, team: str, user: str) -> int:
         """Erase a person from the ledger, the limits and the pools of their own.

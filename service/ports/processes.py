@@ -53,8 +53,8 @@ class Turns(Protocol):
         ...
 
 
-class Notices(Protocol):
-    """Notices of a gateway for others with the same state, such as commands. Every method raises `StateUnavailable`."""
+class SecretChecks(Protocol):
+    """The check value of a gateway's secrets, for others with the same state. Raises `StateUnavailable`."""
 
     async def read_secret_check(self) -> str | None:
         """Return the check value of the secrets in use; None before any gateway has started."""
@@ -63,6 +63,10 @@ class Notices(Protocol):
     async def put_secret_check(self, check: str) -> None:
         """Replace it."""
         ...
+
+
+class Declarations(Protocol):
+    """The names that a gateway's file declares, for others with the same state. Raises `StateUnavailable`."""
 
     async def read_declared(self) -> DeclaredNames:
         """Return the declarations in the configuration file of the gateway that started last."""

@@ -7,7 +7,7 @@ nothing without the use case's knowledge.
 from collections.abc import Mapping
 from typing import Protocol
 
-from service.domain.errors import CallFailure
+from service.domain.failures import CallFailure
 from service.domain.images import CallMade, ImageCall, Realm
 
 

@@ -37,7 +37,7 @@ class Reference:
 
 
 class References(Protocol):
-    """The references of each team, which links, deletion and retention obey.
+    """The right of a team to an image, which links, hits and deletion obey.
 
     Made by `OrderBook.finish`. Every method raises `StateUnavailable`.
     """
@@ -57,28 +57,32 @@ class References(Protocol):
         """
         ...
 
-    async def oldest(self, team: str, *, before_s: float, most: int, is_brief: bool = False) -> list[str]:
-        """Return the names of the oldest references made before an instant, oldest first."""
-        ...
+
+class ReferenceListing(Protocol):
+    """All references of a team, for purges and statistics. Every method raises `StateUnavailable`."""
 
     def scan(self, team: str) -> AsyncIterator[Reference]:
         """Yield all references of a team, in no order; one that is made meanwhile may be missing."""
+        ...
+
+    async def variants(self, team: str, names: Sequence[str]) -> int:
+        """Return how many variants of the team's pools are among *names*."""
+        ...
+
+
+class ReferenceInventory(Protocol):
+    """The age, size and use of a team's references, for retention. Every method raises `StateUnavailable`."""
+
+    async def oldest(self, team: str, *, before_s: float, most: int, is_brief: bool = False) -> list[str]:
+        """Return the names of the oldest references made before an instant, oldest first."""
         ...
 
     async def totals(self, team: str) -> tuple[int, int]:
         """Return how many images and bytes a team refers to."""
         ...
 
-    async def teams(self) -> list[str]:
-        """Return every team that has ever asked for anything, even without a reference."""
-        ...
-
     async def which(self, team: str, names: Sequence[str]) -> set[str]:
         """Return those of *names* that *team* refers to."""
-        ...
-
-    async def variants(self, team: str, names: Sequence[str]) -> int:
-        """Return how many variants of the team's pools are among *names*."""
         ...
 
 

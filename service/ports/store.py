@@ -64,8 +64,8 @@ class StoredImage(NamedTuple):
     modified_s: float
 
 
-class StoreShelves(Protocol):
-    """The store for retention; every method raises `StoreUnavailable`."""
+class StoreListing(Protocol):
+    """Lists stored images by age, for retention; every method raises `StoreUnavailable`."""
 
     async def modified_s(self, name: str) -> float:
         """Return when the image was last written, in seconds since the epoch; raises `ImageMissing`."""
@@ -74,6 +74,10 @@ class StoreShelves(Protocol):
     def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
         """Yield every image in no order, or those of one of 256 parts; holds one page at a time."""
         ...
+
+
+class StoreCleaner(Protocol):
+    """Deletes from the store, for retention; every method raises `StoreUnavailable`."""
 
     async def delete(self, names: Sequence[str]) -> None:
         """Delete images; missing ones are no error."""

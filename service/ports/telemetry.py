@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from service.domain.errors import CallFailure
+from service.domain.failures import CallFailure
 from service.ports.audit import AuditEntry
 
 

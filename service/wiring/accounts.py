@@ -10,7 +10,8 @@ from service.adapters.identity.secrets import derive_key
 from service.adapters.redis.accounts import RedisCallers
 from service.domain.callers import Directory, Policy, Team
 from service.domain.errors import StateUnavailable
-from service.gateway.accounts.identify import Callers, Credentials
+from service.gateway.accounts.credentials import Credentials
+from service.gateway.accounts.identify import Callers
 from service.ports.accounts import TokenVerifier
 from service.settings.variables import Settings
 from service.wiring.process import Ground

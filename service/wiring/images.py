@@ -18,10 +18,12 @@ from service.adapters.storage.links import SignedLinks
 from service.adapters.storage.spill import SpillingStore
 from service.adapters.storage.store import ObjectStore
 from service.adapters.storage.troubleshooting import advise, place_of
+from service.gateway.images.disposal import Disposal, SweepTurn
 from service.gateway.images.ownership import Ownership
 from service.gateway.images.retention import Retention, Rules
 from service.http.uploads import sweep
-from service.settings.variables import LONGEST_DEADLINE_S, Settings
+from service.settings.orders import LONGEST_DEADLINE_S
+from service.settings.variables import Settings
 from service.wiring.accounts import make_registry
 from service.wiring.admission import make_outbox
 from service.wiring.process import Ground
@@ -96,17 +98,29 @@ def make_ownership(ground: Ground, images: Images) -> Ownership:
 def make_retention(ground: Ground, images: Images) -> Retention:
     """Return the retention, which deletes."""
     settings = ground.settings
-    return Retention(
-        references=images.references,
+    turns = RedisTurns(ground.redis, process=ground.process, timeout_s=settings.redis_timeout_s)
+    turn = SweepTurn(turns=turns, sweep_s=settings.sweep_s)
+    disposal = Disposal(
+        inventory=images.references,
         leftovers=images.references,
-        store=images.store,
-        turns=RedisTurns(ground.redis, process=ground.process, timeout_s=settings.redis_timeout_s),
+        listing=images.store,
+        cleaner=images.store,
+        turns=turns,
+        turn=turn,
+        clock=ground.clock,
+        telemetry=ground.telemetry,
+    )
+    return Retention(
+        known=images.references,
+        references=images.references,
+        inventory=images.references,
+        disposal=disposal,
+        turn=turn,
         clock=ground.clock,
         telemetry=ground.telemetry,
         rules=Rules(
             longest_s=settings.retention_s, most_bytes=settings.retention_bytes, least_s=settings.deadline_s
         ),
-        sweep_s=settings.sweep_s,
     )
 
 

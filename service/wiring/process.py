@@ -11,7 +11,6 @@ from redis.asyncio import Redis
 
 from service.adapters.clock import SystemClock
 from service.adapters.redis.client.client import open_client
-from service.ports.clock import Clock
 from service.ports.telemetry import Telemetry
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
@@ -37,7 +36,7 @@ class Ground:
     settings: Settings
     surroundings: Surroundings
     redis: Redis
-    clock: Clock
+    clock: SystemClock
     telemetry: Telemetry
     process: str
 

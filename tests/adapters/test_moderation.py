@@ -9,7 +9,7 @@ import pytest
 from service.adapters.openai.backend import BackendAddress
 from service.adapters.openai.moderation import _TIMEOUT_S, ListModerator, ProviderModerator
 from service.adapters.transport import open_transport
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import Realm
 from tests.adapters.openai.conftest import Script
 from tests.processes import free_port

@@ -13,7 +13,8 @@ from service.adapters.clock import SystemClock
 from service.adapters.redis.client.client import open_client
 from service.domain.callers import ApiKey, Directory, Policy, Role
 from service.domain.limits import Limit, Resource
-from service.gateway.accounts.identify import Callers, Credentials
+from service.gateway.accounts.credentials import Credentials
+from service.gateway.accounts.identify import Callers
 from service.ports.admission import Ask
 from tests.adapters.redis.orders import POOL, TEAM, made, make_ask, open_book, settle
 from tests.processes import run_valkey

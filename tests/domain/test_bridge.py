@@ -11,11 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.bridge import BRIDGE_VERSION, accepted_model, in_words_of, translate
-from service.domain.catalog import Catalog, Model, ParameterRule, is_size_allowed, parse_catalog, parse_size
-from service.domain.errors import FailureKind, InvalidOrder
+from service.domain.catalog import Catalog, Model, ParameterRule, parse_catalog
+from service.domain.errors import InvalidOrder
+from service.domain.failures import FailureKind
 from service.domain.images import Cutout, Finish, InputImage, Operation
 from service.domain.order import ImageOrder, SentOrder
 from service.domain.pricing import estimate_image
+from service.domain.sizes import is_size_allowed, parse_size
 from service.domain.validation import check_order
 from tests.fakes.values import a_catalog, a_failure, an_input, an_order, builtin_models
 from tests.processes import REPOSITORY
@@ -395,7 +397,7 @@ def check_some_order(name: str, data: st.DataObject) -> None:
     catalog = a_catalog()
     model = catalog.models[name]
     accepted = accepted_model(catalog, model, AFTER_ALL)
-    operation = data.draw(st.sampled_from(accepted.operations))
+    operation = data.draw(st.sampled_from(accepted.contract.operations))
     asked = data.draw(_orders(accepted, operation))
     order = an_order(asked_model=name, operation=operation, **asked)
 
@@ -425,13 +427,13 @@ def check_sent(sent: SentOrder, *, n: int = 1) -> None:
 
 def _assert_shape(catalog: Catalog, model: Model, order: ImageOrder, sent: SentOrder) -> None:
     target = catalog.models[sent.target.name]
-    assert sent.parameters.keys() <= {"size", *target.parameters} - {"stream", "partial_images"}
-    size = order.parameters.get("size", model.default_size or "auto")
+    assert sent.parameters.keys() <= {"size", *target.contract.parameters} - {"stream", "partial_images"}
+    size = order.parameters.get("size", model.contract.default_size or "auto")
     pixels = parse_size(size)
     if pixels is None and sent.finish is not None and sent.finish.cutout is not None:
         pixels = (sent.finish.cutout.image.width, sent.finish.cutout.image.height)
     assert (sent.finish and (sent.finish.width, sent.finish.height)) == pixels
-    if is_size_allowed(target.sizes, size):
+    if is_size_allowed(target.contract.sizes, size):
         assert sent.parameters.get("size", "auto") == size
     if order.operation is Operation.VARY:
         assert (sent.operation, sent.images_per_call) == (Operation.EDIT, 1)
@@ -442,7 +444,7 @@ def _assert_shape(catalog: Catalog, model: Model, order: ImageOrder, sent: SentO
 
 
 def _assert_effects(model: Model, order: ImageOrder, sent: SentOrder) -> None:
-    asked = order.parameters.get("quality", model.parameters["quality"].default)
+    asked = order.parameters.get("quality", model.contract.parameters["quality"].default)
     translated = {"hd": "high", "standard": "medium"}.get(asked, asked)
     assert sent.parameters.get("quality", "auto") == translated
     assert sent.prompt.startswith(order.prompt)
@@ -469,7 +471,7 @@ def _orders(model: Model, operation: Operation) -> st.SearchStrategy[dict[str, A
 
 
 def _valid_inputs(model: Model, operation: Operation) -> st.SearchStrategy[tuple[InputImage, ...]]:
-    rule = model.inputs
+    rule = model.contract.inputs
     edges = st.integers(1, 6000)
     image = st.builds(
         an_input,
@@ -498,17 +500,19 @@ def _with_overlay(images: tuple[InputImage, ...], role: str | None) -> tuple[Inp
 def _valid_parameters(model: Model, operation: Operation) -> st.SearchStrategy[dict[str, Any]]:
     optional = {
         name: _valid_values(rule)
-        for name, rule in model.parameters.items()
+        for name, rule in model.contract.parameters.items()
         if not rule.operations or operation in rule.operations
     }
-    sizes = st.sampled_from(model.sizes.fixed)
-    if model.sizes.multiple:
-        edges = st.integers(1, model.sizes.max_edge // model.sizes.multiple)
+    sizes = st.sampled_from(model.contract.sizes.fixed)
+    if model.contract.sizes.multiple:
+        edges = st.integers(1, model.contract.sizes.max_edge // model.contract.sizes.multiple)
         by_rule = st.builds(
-            lambda width, height: f"{width * model.sizes.multiple}x{height * model.sizes.multiple}",
+            lambda width, height: (
+                f"{width * model.contract.sizes.multiple}x{height * model.contract.sizes.multiple}"
+            ),
             edges,
             edges,
-        ).filter(lambda size: is_size_allowed(model.sizes, size))
+        ).filter(lambda size: is_size_allowed(model.contract.sizes, size))
         sizes = sizes | by_rule
     return st.fixed_dictionaries({}, optional={"size": sizes, **optional}).map(_without_contradictions)
 

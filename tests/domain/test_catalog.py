@@ -5,20 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.domain.catalog import (
-    LARGEST_AUTO,
-    CatalogError,
-    ParameterRule,
-    SizeRule,
-    broken_size_rule,
-    is_size_allowed,
-    parse_catalog,
-    parse_size,
-    pixels_of,
-    widen,
-)
+from service.domain.catalog import CatalogError, ParameterRule, parse_catalog, pixels_of, widen
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery
+from service.domain.sizes import LARGEST_AUTO, SizeRule, broken_size_rule, is_size_allowed, parse_size
 from tests.fakes.values import a_catalog, builtin_models
 
 BY_RULE = SizeRule(
@@ -39,10 +29,12 @@ MODEL_A = '[models.a]\nfamily = "plain"\nreleased = 2026-01-01\n'
 def test_an_entry_completes_what_its_family_says() -> None:
     model = a_catalog().models["gpt-image-2.5-flare"]
 
-    assert model.prompt_limit == 32_000
-    assert model.parameters["quality"].values == ("low", "medium", "high", "xhigh", "max", "auto")
-    assert model.parameters["output_compression"] == ParameterRule(minimum=0, maximum=100, default=100)
-    assert model.sizes == BY_RULE
+    assert model.contract.prompt_limit == 32_000
+    assert model.contract.parameters["quality"].values == ("low", "medium", "high", "xhigh", "max", "auto")
+    assert model.contract.parameters["output_compression"] == ParameterRule(
+        minimum=0, maximum=100, default=100
+    )
+    assert model.contract.sizes == BY_RULE
     assert model.delivery is Delivery.B64_JSON
 
 
@@ -50,8 +42,8 @@ def test_dalle_answers_with_links_and_without_usage() -> None:
     model = a_catalog().models["dall-e-3"]
 
     assert (model.delivery, model.answers_usage, model.answers_revised_prompt) == (Delivery.URL, False, True)
-    assert (model.images_per_call, model.default_size) == (1, "1024x1024")
-    assert model.price_per_image["hd/1792x1024"] == 120_000
+    assert (model.images_per_call, model.contract.default_size) == (1, "1024x1024")
+    assert model.costs.price_per_image["hd/1792x1024"] == 120_000
 
 
 def test_every_bridge_ends_at_a_living_model_of_today() -> None:
@@ -94,13 +86,12 @@ def test_an_override_keeps_what_it_does_not_name() -> None:
     )
 
     model, before = catalog.models["gpt-image-2"], a_catalog().models["gpt-image-2"]
-    assert model.price is not None
-    assert before.price is not None
+    assert model.costs.price is not None
+    assert before.costs.price is not None
     assert model == replace(
         before,
-        prompt_limit=5,
-        price=replace(before.price, text_in=1),
-        sizes=replace(before.sizes, multiple=32),
+        contract=replace(before.contract, prompt_limit=5, sizes=replace(before.contract.sizes, multiple=32)),
+        costs=replace(before.costs, price=replace(before.costs.price, text_in=1)),
     )
     assert catalog.models["dall-e-3"] == a_catalog().models["dall-e-3"]
 
@@ -127,7 +118,7 @@ def test_an_operator_adds_a_model_with_a_family() -> None:
 
     model = parse_catalog(builtin_models(), {"gpt-image-3": entry}).models["gpt-image-3"]
 
-    assert (model.name, model.prompt_limit) == ("gpt-image-3", 32_000)
+    assert (model.name, model.contract.prompt_limit) == ("gpt-image-3", 32_000)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +212,7 @@ def test_every_fault_of_a_model_has_a_line_of_its_own() -> None:
 def test_a_price_that_is_switched_off_is_not_known() -> None:
     model = parse_catalog(builtin_models(), {"gpt-image-2": {"price": False}}).models["gpt-image-2"]
 
-    assert model.price is None
+    assert model.costs.price is None
 
 
 def test_parameters_that_are_no_table_are_named() -> None:
@@ -329,7 +320,7 @@ def test_a_bridged_model_takes_its_own_words_and_its_targets() -> None:
 
     wide = widen(models["dall-e-3"], models["gpt-image-2.6-flare"])
 
-    assert wide.parameters["quality"].values == (
+    assert wide.contract.parameters["quality"].values == (
         "standard",
         "hd",
         "low",
@@ -339,12 +330,15 @@ def test_a_bridged_model_takes_its_own_words_and_its_targets() -> None:
         "max",
         "auto",
     )
-    assert wide.parameters["quality"].default == "standard"
-    assert wide.parameters["style"] == models["dall-e-3"].parameters["style"]
-    assert wide.parameters["complexity"] == models["gpt-image-2.6-flare"].parameters["complexity"]
-    assert wide.sizes.fixed == ("1024x1024", "1792x1024", "1024x1792", "auto")
-    assert wide.sizes.multiple == 16
-    assert wide.prompt_limit == 32_000
+    assert wide.contract.parameters["quality"].default == "standard"
+    assert wide.contract.parameters["style"] == models["dall-e-3"].contract.parameters["style"]
+    assert (
+        wide.contract.parameters["complexity"]
+        == models["gpt-image-2.6-flare"].contract.parameters["complexity"]
+    )
+    assert wide.contract.sizes.fixed == ("1024x1024", "1792x1024", "1024x1792", "auto")
+    assert wide.contract.sizes.multiple == 16
+    assert wide.contract.prompt_limit == 32_000
     assert (wide.name, wide.images_per_call, wide.delivery) == ("dall-e-3", 1, Delivery.URL)
 
 
@@ -353,17 +347,17 @@ def test_widening_never_narrows_the_prompt() -> None:
 
     wide = widen(models["gpt-image-2"], models["dall-e-2"])
 
-    assert wide.prompt_limit == 32_000
+    assert wide.contract.prompt_limit == 32_000
 
 
 def test_weights_are_read_by_quality() -> None:
     catalog = parse_catalog(DEFAULTS + FAMILY + MODEL_A, {"a": {"weights": {"high": 4, "default": 2}}})
 
-    assert catalog.models["a"].weights == {"high": 4, "default": 2}
+    assert catalog.models["a"].costs.weights == {"high": 4, "default": 2}
 
 
 def test_without_weights_every_image_is_one() -> None:
-    assert parse_catalog(DEFAULTS + FAMILY + MODEL_A).models["a"].weights == {}
+    assert parse_catalog(DEFAULTS + FAMILY + MODEL_A).models["a"].costs.weights == {}
 
 
 @pytest.mark.parametrize("weight", [0, -1, 1.5, "2", True, None])

@@ -1,4 +1,4 @@
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from tests.fakes.values import an_image
 
 

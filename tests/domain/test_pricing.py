@@ -36,7 +36,8 @@ def test_fractions_of_a_micro_dollar_are_rounded_up() -> None:
 
 
 def test_a_model_without_a_price_costs_an_unknown_sum() -> None:
-    model = replace(a_catalog().models["gpt-image-2"], price=None)
+    known = a_catalog().models["gpt-image-2"]
+    model = replace(known, costs=replace(known.costs, price=None))
 
     assert price_usage(model, USAGE) is None
     assert estimate_image(model, {"quality": "low"}) is None
@@ -81,7 +82,8 @@ def test_an_image_is_estimated_by_quality_and_size(
 def test_an_image_weighs_by_its_quality(
     weights: dict[str, int], parameters: dict[str, Any], weight: int
 ) -> None:
-    model = replace(a_catalog().models["gpt-image-2"], weights=weights)
+    known = a_catalog().models["gpt-image-2"]
+    model = replace(known, costs=replace(known.costs, weights=weights))
 
     assert weigh_image(model, parameters) == weight
 

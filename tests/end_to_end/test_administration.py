@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from service.domain.callers import Policy, Role, Team, hint_of, is_token
 from service.domain.errors import Conflict, InvalidOrder, NotFound, PermissionDenied, Unauthenticated
-from service.gateway.accounts.administration import NewKey
+from service.gateway.accounts.keys import NewKey
 from service.ports.telemetry import AdminActed
 from tests.adapters.redis.dumps import read_everything
 from tests.adapters.redis.orders import made, make_ask, open_book, settle
@@ -24,7 +24,7 @@ def office(redis: Redis) -> Office:
 
 
 async def test_a_new_key_identifies_its_user_at_once(office: Office) -> None:
-    key, token = await office.administration.create_key(WHO, replace(ANNA, role=Role.SERVICE))
+    key, token = await office.administration.keys.create(WHO, replace(ANNA, role=Role.SERVICE))
 
     identity = await office.callers.identify(token)
 
@@ -34,16 +34,16 @@ async def test_a_new_key_identifies_its_user_at_once(office: Office) -> None:
     assert len(key.id) == 20
     assert (identity.team, identity.role, identity.key_id) == ("shop", Role.SERVICE, key.id)
     assert identity.user == office.callers.person("anna@example.com")
-    assert await office.administration.list_keys("shop") == [key]
+    assert await office.administration.keys.list("shop") == [key]
     assert [team.name for team in await office.administration.teams()] == ["shop"]
 
 
 async def test_a_token_is_kept_nowhere(office: Office, redis: Redis) -> None:
-    key, token = await office.administration.create_key(WHO, ANNA)
+    key, token = await office.administration.keys.create(WHO, ANNA)
     await office.callers.identify(token)
-    await office.administration.revoke_key(WHO, "shop", key.id)
+    await office.administration.keys.revoke(WHO, "shop", key.id)
 
-    _, other = await office.administration.create_key(WHO, ANNA)
+    _, other = await office.administration.keys.create(WHO, ANNA)
 
     held = str(await read_everything(redis))
     assert token.removeprefix("ig_") not in held
@@ -52,26 +52,26 @@ async def test_a_token_is_kept_nowhere(office: Office, redis: Redis) -> None:
 
 
 async def test_a_revoked_key_is_worthless_at_once(office: Office, redis: Redis) -> None:
-    key, token = await office.administration.create_key(WHO, ANNA)
+    key, token = await office.administration.keys.create(WHO, ANNA)
     await office.callers.identify(token)
 
-    await office.administration.revoke_key(WHO, "shop", key.id)
+    await office.administration.keys.revoke(WHO, "shop", key.id)
 
     with pytest.raises(Unauthenticated):
         await office.callers.identify(token)
     with pytest.raises(Unauthenticated):
         await open_book(redis).begin(make_ask(team="shop", key_id=key.id))
     with pytest.raises(NotFound):
-        await office.administration.revoke_key(WHO, "shop", key.id)
+        await office.administration.keys.revoke(WHO, "shop", key.id)
 
 
 @pytest.mark.parametrize("key_id", ["closed", "", "key_*", "*"])
 async def test_what_is_no_key_cannot_be_revoked(office: Office, key_id: str) -> None:
-    await office.administration.create_key(WHO, ANNA)
+    await office.administration.keys.create(WHO, ANNA)
     await office.administration.close_team(WHO, "shop")
 
     with pytest.raises(NotFound):
-        await office.administration.revoke_key(WHO, "shop", key_id)
+        await office.administration.keys.revoke(WHO, "shop", key_id)
 
     assert (await office.administration.teams())[0].is_closed
 
@@ -97,7 +97,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_done(
     office: Office, redis: Redis, changes: dict[str, object], param: str
 ) -> None:
     with pytest.raises(InvalidOrder) as refusal:
-        await office.administration.create_key(WHO, replace(ANNA, **changes))  # type: ignore[arg-type]
+        await office.administration.keys.create(WHO, replace(ANNA, **changes))  # type: ignore[arg-type]
 
     assert refusal.value.param == param
     assert await read_everything(redis) == {}
@@ -105,21 +105,21 @@ async def test_what_cannot_be_is_refused_before_anything_is_done(
 
 async def test_a_key_needs_a_policy_that_is_there_and_a_team_that_is_open(office: Office) -> None:
     with pytest.raises(NotFound, match="careful"):
-        await office.administration.create_key(WHO, replace(ANNA, policy="careful"))
+        await office.administration.keys.create(WHO, replace(ANNA, policy="careful"))
     await office.administration.put_team(WHO, Team(name="shop", is_closed=True))
 
     with pytest.raises(Conflict, match="closed"):
-        await office.administration.create_key(WHO, ANNA)
+        await office.administration.keys.create(WHO, ANNA)
     with pytest.raises(InvalidOrder, match="open"):
-        await office.administration.create_key(WHO, replace(ANNA, team="open"))
+        await office.administration.keys.create(WHO, replace(ANNA, team="open"))
 
-    assert await office.administration.list_keys() == []
+    assert await office.administration.keys.list() == []
 
 
 async def test_a_policy_is_in_force_at_once_and_stays_while_it_is_used(office: Office) -> None:
     admin = office.administration
     await admin.put_policy(WHO, Policy(name="careful", images_per_day=5))
-    key, token = await admin.create_key(WHO, replace(ANNA, policy="careful"))
+    key, token = await admin.keys.create(WHO, replace(ANNA, policy="careful"))
     await admin.put_team(WHO, Team(name="shop", policy="careful"))
 
     caller = office.callers.caller_of(await office.callers.identify(token), None)
@@ -128,7 +128,7 @@ async def test_a_policy_is_in_force_at_once_and_stays_while_it_is_used(office: O
     await admin.put_team(WHO, Team(name="shop"))
     with pytest.raises(Conflict, match=key.id):
         await admin.remove_policy(WHO, "careful")
-    await admin.revoke_key(WHO, "shop", key.id)
+    await admin.keys.revoke(WHO, "shop", key.id)
     await admin.remove_policy(WHO, "careful")
 
     assert [scope.policy.images_per_day for scope in caller.scopes] == [0, 5, 5]
@@ -161,7 +161,7 @@ async def test_a_policy_that_cannot_be_is_refused(
 
 async def test_a_closed_team_spends_nothing_until_it_is_reopened(office: Office, redis: Redis) -> None:
     admin = office.administration
-    _, token = await admin.create_key(WHO, ANNA)
+    _, token = await admin.keys.create(WHO, ANNA)
     identity = await office.callers.identify(token)
     ask = make_ask(team="shop", key_id=identity.key_id)
 
@@ -197,7 +197,7 @@ async def test_what_the_file_declares_is_read_and_never_touched(redis: Redis, tm
     assert {name: each.images_per_day for name, each in declared.policies.items()} == {"careful": 5}
     assert declared.teams["shop"].policy == "careful"
     assert (await admin.directory()).policies == declared.policies
-    key, _ = await admin.create_key(WHO, replace(ANNA, policy="careful"))
+    key, _ = await admin.keys.create(WHO, replace(ANNA, policy="careful"))
     assert key.policy == "careful"
     assert (await admin.directory()).teams == declared.teams
 
@@ -205,14 +205,14 @@ async def test_what_the_file_declares_is_read_and_never_touched(redis: Redis, tm
 async def test_every_act_has_its_line(office: Office) -> None:
     admin = office.administration
     await admin.put_policy(WHO, Policy(name="careful", images_per_day=5, models=("dall-e-3",)))
-    key, _ = await admin.create_key(WHO, ANNA)
+    key, _ = await admin.keys.create(WHO, ANNA)
     await admin.put_team(WHO, Team(name="shop", policy="careful"))
     await admin.close_team(WHO, "shop")
     await admin.reopen_team(WHO, "shop")
     await admin.put_team(WHO, Team(name="shop"))
     await admin.remove_policy(WHO, "careful")
-    await admin.revoke_key(WHO, "shop", key.id)
-    erased = await admin.erase_person("command line", "anna@example.com")
+    await admin.keys.revoke(WHO, "shop", key.id)
+    erased = await admin.erasure.erase("command line", "anna@example.com")
 
     lines = await admin.audit(100)
 
@@ -242,8 +242,8 @@ async def test_an_erasure_takes_a_person_out_of_every_team_and_keeps_the_sums(
     book = open_book(redis)
     token = ""
     for team in ("shop", "lab"):
-        _, token = await admin.create_key(WHO, replace(ANNA, team=team))
-        await admin.create_key(WHO, NewKey(team=team, user="bob"))
+        _, token = await admin.keys.create(WHO, replace(ANNA, team=team))
+        await admin.keys.create(WHO, NewKey(team=team, user="bob"))
         for user in (anna, office.callers.person("bob")):
             pool = f"ig:1:{{{team}}}:pool:user-{user}:{'f' * 32}"
             ask = make_ask(team=team, user=user, pool=pool, scopes=(("user", user),))
@@ -251,8 +251,8 @@ async def test_an_erasure_takes_a_person_out_of_every_team_and_keeps_the_sums(
             await book.finish(settle(ask, made=made((0, user))))
     before = await sums(office)
 
-    erased = await admin.erase_person(WHO, ANNA.user)
-    again = await admin.erase_person(WHO, anna)
+    erased = await admin.erasure.erase(WHO, ANNA.user)
+    again = await admin.erasure.erase(WHO, anna)
 
     assert (erased.user, erased.keys, again.keys, again.entries) == (anna, 2, 0, 0)
     assert await sums(office) == before
@@ -260,7 +260,7 @@ async def test_an_erasure_takes_a_person_out_of_every_team_and_keeps_the_sums(
     audit = held.pop("ig:1:{directory}:audit")
     assert anna not in str(held)
     assert ANNA.user not in str(held) + audit
-    assert {key.user for key in await admin.list_keys()} == {"bob"}
+    assert {key.user for key in await admin.keys.list()} == {"bob"}
     with pytest.raises(Unauthenticated):
         await office.callers.identify(token)
 

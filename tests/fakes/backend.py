@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-from service.domain.errors import CallFailure
+from service.domain.failures import CallFailure
 from service.domain.images import CallMade, ImageCall, Realm
 from service.ports.provider import CallProgress
 from tests.fakes.values import a_call_made

@@ -1,6 +1,6 @@
 """Held time: it stands still until the test moves it, or until nothing else could happen.
 
-`FakeClock` implements `ports.clock.Clock`. `HeldLoop` is an event loop on such a clock:
+`FakeClock` implements `ports.clock.Clock` and `ports.clock.Calendar`. `HeldLoop` is an event loop on such a clock:
 when every task waits and only timers are left, time jumps to the next of them, so
 that tests with minutes of waiting take no time, and always the same course.
 """
@@ -15,7 +15,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 class FakeClock:
-    """Implements `ports.clock.Clock`; starts at an odd instant, so that none is mistaken for a duration."""
+    """Implements `ports.clock.Clock` and `ports.clock.Calendar`; starts at an odd instant, so that none is mistaken for a duration."""
 
     def __init__(self) -> None:
         self._now_s = 1000.0

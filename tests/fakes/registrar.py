@@ -13,7 +13,7 @@ from tests.fakes.callers import FakeCallerBook
 
 
 class FakeRegistrar(FakeCallerBook):
-    """Implements `ports.accounts.Registrar` and the `ports.accounts.CallerBook` that reads what it wrote.
+    """Implements the registrars of `ports.accounts`, the `CallerBook` that reads what they wrote, and `ports.audit`.
 
     *acts* are the changes in their order, notes among them. *is_stuck* notes, and changes nothing.
     """
@@ -82,7 +82,7 @@ class FakeRegistrar(FakeCallerBook):
 
 
 class FakeLedger:
-    """Implements `ports.ledger.Ledger`."""
+    """Implements all of `ports.ledger`, and `ports.accounts.KnownTeams`."""
 
     def __init__(self, *entries: LedgerEntry) -> None:
         self.entries = list(entries)
@@ -108,7 +108,7 @@ class FakeLedger:
 
 
 class FakeNotices:
-    """Implements `ports.processes.Notices` for a gateway whose file declares nothing more than this process knows."""
+    """Implements `SecretChecks` and `Declarations` of `ports.processes` for a gateway whose file declares nothing more than this process knows."""
 
     def __init__(self) -> None:
         self.check: str | None = None

@@ -90,7 +90,7 @@ class FakeOutbox:
 
 
 class FakeReferences:
-    """Implements `ports.references.References` and `ports.references.Leftovers`.
+    """Implements all of `ports.references`, and `ports.accounts.KnownTeams`.
 
     Every team may refer to everything but what is in *gone*, until *kept* has something: then to
     that alone. *is_away* answers nothing.
@@ -176,7 +176,7 @@ class FakeReferences:
 
 
 class FakeShelves:
-    """Implements `ports.store.StoreShelves`: *files* are modification times by name."""
+    """Implements `ports.store.StoreListing` and `ports.store.StoreCleaner`: *files* are modification times by name."""
 
     def __init__(self, **files: float) -> None:
         self.files = dict(files)

@@ -6,7 +6,8 @@ from typing import Any
 
 from service.domain.callers import Caller, Policy, Scope
 from service.domain.catalog import Catalog, parse_catalog
-from service.domain.errors import Billing, CallFailure, FailureKind, LimitState, RateLimited
+from service.domain.errors import LimitState, RateLimited
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import (
     CallMade,
     Delivery,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import TypeVar
 
-from service.domain.errors import CallFailure
+from service.domain.failures import CallFailure
 from service.domain.progress import ImageReady, OrderDone, OrderFact
 from service.ports.admission import Variant
 from tests.gateway.assembly import Assembly

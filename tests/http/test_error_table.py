@@ -6,7 +6,8 @@ import orjson
 import pytest
 
 from service.domain import errors
-from service.domain.errors import Billing, CallFailure, FailureKind, GatewayError, LimitState, OrderFailed
+from service.domain.errors import GatewayError, LimitState, OrderFailed
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.http.errors import INTERNAL, Problem, describe, limit_headers
 
 LIMIT = LimitState(resource="images", scope="user", limit=2, remaining=0, reset_s=59.3)

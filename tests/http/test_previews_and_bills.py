@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.domain.errors import Billing, FailureKind, OrderFailed
+from service.domain.errors import OrderFailed
+from service.domain.failures import Billing, FailureKind
 from service.http.errors import describe
 from tests.fakes.values import a_failure
 from tests.http.house import House, check_error, open_house

@@ -20,7 +20,7 @@ from httpx_sse import EventSource
 
 from service.adapters.openai import failures, wire
 from service.adapters.openai.troubleshooting import explain
-from service.domain.errors import Billing, CallFailure
+from service.domain.failures import Billing, CallFailure
 from service.domain.fanout import add_usage
 from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm
 from service.ports.provider import CallProgress, DownloadFailed, Downloads

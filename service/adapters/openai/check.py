@@ -11,7 +11,7 @@ import httpx
 from service.adapters.openai import failures, wire
 from service.adapters.openai.backend import BackendAddress, read_body
 from service.adapters.openai.troubleshooting import explain, names_version
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import ProviderChecked, Telemetry
 
 _TIMEOUT_S = 10.0

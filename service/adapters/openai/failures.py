@@ -17,7 +17,7 @@ import aiohttp
 import httpx
 
 from service.adapters.openai.redaction import hide_keys
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 
 NO_TLS = "no TLS"
 """The first words of the cause, where a connection failed over its encryption."""

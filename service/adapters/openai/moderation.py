@@ -13,7 +13,7 @@ import aiohttp
 import httpx
 
 from service.adapters.openai.backend import BackendAddress
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 
 _TIMEOUT_S = 5.0
 _MESSAGE = (

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from service.adapters.openai.failures import NO_TLS
 from service.adapters.openai.redaction import hide_secrets, redact, repeats
-from service.domain.errors import CallFailure, FailureKind, loggable_code
+from service.domain.failures import CallFailure, FailureKind, loggable_code
 
 _WITHOUT_WORDS = (FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.BROKEN)
 """Failures whose cause is not the provider's words."""

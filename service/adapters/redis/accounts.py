@@ -27,7 +27,7 @@ Value = TypeVar("Value")
 
 
 class RedisCallers:
-    """Implements `ports.accounts.CallerBook` and `ports.accounts.Registrar`."""
+    """Implements `CallerBook`, `KeyRegistrar` and `DirectoryRegistrar` of `ports.accounts`, and all of `ports.audit`."""
 
     def __init__(self, client: Redis, *, timeout_s: float) -> None:
         self._client = client
@@ -55,18 +55,18 @@ class RedisCallers:
         return int(await self._ask(self._client.get(keys.directory_key("revision"))) or 0)
 
     async def put_policy(self, policy: Policy) -> None:
-        """Implement `Registrar.put_policy`."""
+        """Implement `DirectoryRegistrar.put_policy`."""
         await self._ask(self._client.hset(keys.directory_key("policies"), policy.name, _encode(policy)))
         await self._tell()
 
     async def remove_policy(self, name: str) -> bool:
-        """Implement `Registrar.remove_policy`."""
+        """Implement `DirectoryRegistrar.remove_policy`."""
         removed = await self._ask(self._client.hdel(keys.directory_key("policies"), name))
         await self._tell()
         return bool(removed)
 
     async def put_team(self, team: Team) -> None:
-        """Implement `Registrar.put_team`."""
+        """Implement `DirectoryRegistrar.put_team`."""
         mark = keys.of_team(team.name).api_keys
         if team.is_closed:
             await self._ask(self._client.hset(mark, _CLOSED, "1"))
@@ -81,7 +81,7 @@ class RedisCallers:
             await self._ask(self._client.hdel(keys.of_team(team).api_keys, _CLOSED))
 
     async def add_key(self, key: ApiKey, token_hash: str) -> None:
-        """Implement `Registrar.add_key`."""
+        """Implement `KeyRegistrar.add_key`."""
         expires_us = key.expires_s * 1_000_000
         text = f"{expires_us}|".encode() + orjson.dumps({**asdict(key), "token_hash": token_hash})
         # A search for a person covers the teams that were seen.
@@ -91,7 +91,7 @@ class RedisCallers:
         await self._tell()
 
     async def revoke_key(self, team: str, key_id: str) -> ApiKey | None:
-        """Implement `Registrar.revoke_key`."""
+        """Implement `KeyRegistrar.revoke_key`."""
         text = (
             None
             if key_id == _CLOSED
@@ -105,19 +105,19 @@ class RedisCallers:
         return None if text is None else _decode_all({b"": text}, _decode_key).get("")
 
     async def list_keys(self, team: str) -> list[ApiKey]:
-        """Implement `Registrar.list_keys`."""
+        """Implement `KeyRegistrar.list_keys`."""
         entries: Mapping[bytes, bytes] = await self._ask(self._client.hgetall(keys.of_team(team).api_keys))
         given = {name: text for name, text in entries.items() if name != _CLOSED.encode()}
         return sorted(_decode_all(given, _decode_key).values(), key=lambda key: (key.created_s, key.id))
 
     async def note(self, entry: AuditEntry) -> None:
-        """Implement `Registrar.note`."""
+        """Implement `Audit.note`."""
         content: dict[Any, Any] = {"entry": _encode(entry)}
         stream = keys.directory_key("audit")
         await self._ask(self._client.xadd(stream, content, maxlen=_MOST_AUDIT_ENTRIES, approximate=True))
 
     async def read_audit(self, most: int) -> list[AuditEntry]:
-        """Implement `Registrar.read_audit`."""
+        """Implement `AuditReader.read_audit`."""
         entries = await self._ask(self._client.xrevrange(keys.directory_key("audit"), count=most))
         given = {at: content[b"entry"] for at, content in entries}
         return list(_decode_all(given, _decode_audit).values())

@@ -20,7 +20,7 @@ from service.adapters.redis.client.asking import Asking
 from service.adapters.redis.client.script import read_script
 from service.domain.errors import StateUnavailable
 from service.domain.images import Realm
-from service.ports.clock import Clock
+from service.ports.clock import Calendar
 from service.ports.ledger import LedgerEntry
 
 _PAGE = 500
@@ -31,9 +31,9 @@ _REALMS = frozenset(Realm)
 
 
 class RedisLedger:
-    """Implements `ports.ledger.Ledger`."""
+    """Implements `ports.ledger.Ledger`, `ports.ledger.LedgerEraser` and `ports.accounts.KnownTeams`."""
 
-    def __init__(self, client: Redis, *, clock: Clock, timeout_s: float) -> None:
+    def __init__(self, client: Redis, *, clock: Calendar, timeout_s: float) -> None:
         self._client = client
         self._clock = clock
         self._ask = Asking(client, timeout_s=timeout_s)
@@ -48,11 +48,11 @@ class RedisLedger:
                 yield entry
 
     async def teams(self) -> list[str]:
-        """Implement `Ledger.teams`."""
+        """Implement `KnownTeams.teams`."""
         return sorted(await self._ask.members(keys.SEEN))
 
     async def erase(self, team: str, user: str) -> int:
-        """Implement `Ledger.erase`.
+        """Implement `LedgerEraser.erase`.
 
         Sums move last: until then they show the next try that data is left.
         """
@@ -73,7 +73,7 @@ class RedisLedger:
         return changed
 
     async def compact(self) -> None:
-        """Implement `Ledger.compact`.
+        """Implement `LedgerEraser.compact`.
 
         An append-only file holds erased data until it is rewritten. A server without one is left
         alone, and so is one that refuses; one that stops too soon would keep the old file.

@@ -34,7 +34,7 @@ from service.domain.images import ContentCredentials, Image
 from service.domain.limits import RATES
 from service.domain.order import Ticket
 from service.ports.admission import Ask, Conclusion, Grant, Lease, Settlement, Variant
-from service.ports.clock import Clock
+from service.ports.clock import Calendar
 
 _FOREVER_US = 4 * 10**15
 _GRACE_US = 10 * 60 * 1_000_000
@@ -49,7 +49,7 @@ class RedisOrderBook:
     """Implements `ports.admission.OrderBook` over one client; the scripts are package data."""
 
     def __init__(
-        self, client: Redis, *, clock: Clock, timeout_s: float, lease_s: float, ttl_s: float, process: str
+        self, client: Redis, *, clock: Calendar, timeout_s: float, lease_s: float, ttl_s: float, process: str
     ) -> None:
         self._client = client
         self._clock = clock

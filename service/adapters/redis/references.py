@@ -24,7 +24,7 @@ _MOST_TRIES = 5
 
 
 class RedisReferences:
-    """Implements `ports.references.References` and `ports.references.Leftovers`."""
+    """Implements all of `ports.references`, and `ports.accounts.KnownTeams`."""
 
     def __init__(self, client: Redis, *, clock: Clock, timeout_s: float) -> None:
         self._client = client
@@ -65,14 +65,14 @@ class RedisReferences:
         return bool(found)
 
     async def oldest(self, team: str, *, before_s: float, most: int, is_brief: bool = False) -> list[str]:
-        """Implement `References.oldest`."""
+        """Implement `ReferenceInventory.oldest`."""
         own = keys.of_team(team)
         ages = own.brief_ages if is_brief else own.kept_ages
         found = await self._ask(self._client.zrangebyscore(ages, "-inf", f"({before_s}", start=0, num=most))
         return [name.decode() for name in found]
 
     async def scan(self, team: str) -> AsyncIterator[Reference]:
-        """Implement `References.scan`."""
+        """Implement `ReferenceListing.scan`."""
         async for page in self._ask.pages(keys.of_team(team).images):
             for field, text in page.items():
                 name = field.decode()
@@ -80,18 +80,18 @@ class RedisReferences:
                     yield _decode(team, name, text)
 
     async def totals(self, team: str) -> tuple[int, int]:
-        """Implement `References.totals`."""
+        """Implement `ReferenceInventory.totals`."""
         images, size_bytes = await self._ask(
             self._client.hmget(keys.of_team(team).totals, ["images", "bytes"])
         )
         return int(images or 0), int(size_bytes or 0)
 
     async def teams(self) -> list[str]:
-        """Implement `References.teams`."""
+        """Implement `KnownTeams.teams`."""
         return sorted(await self._ask.members(keys.SEEN))
 
     async def which(self, team: str, names: Sequence[str]) -> set[str]:
-        """Implement `References.which`."""
+        """Implement `ReferenceInventory.which`."""
         found: set[str] = set()
         for first in range(0, len(names), _PAGE):
             page = list(names[first : first + _PAGE])
@@ -100,7 +100,7 @@ class RedisReferences:
         return found
 
     async def variants(self, team: str, names: Sequence[str]) -> int:
-        """Implement `References.variants`."""
+        """Implement `ReferenceListing.variants`."""
         count = 0
         for first in range(0, len(names), _PAGE):
             page = list(names[first : first + _PAGE])

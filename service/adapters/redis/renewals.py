@@ -16,7 +16,7 @@ from service.adapters.redis.client.script import Script, read_script
 from service.domain.errors import StateUnavailable
 from service.domain.limits import RATES
 from service.ports.admission import Lease
-from service.ports.clock import Clock
+from service.ports.clock import Calendar
 
 LEDGER_TTL_S = keys.LEDGER_DAYS * 86400
 SETTLED_MARKER_S = 86400
@@ -27,7 +27,7 @@ _SWEEP = 100
 class Renewals:
     """Runs the script `renew`."""
 
-    def __init__(self, client: Redis, *, clock: Clock, timeout_s: float, lease_s: float) -> None:
+    def __init__(self, client: Redis, *, clock: Calendar, timeout_s: float, lease_s: float) -> None:
         self._client = client
         self._clock = clock
         self._ask = Asking(client, timeout_s=timeout_s)

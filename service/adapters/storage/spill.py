@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
-from service.ports.store import ImageFiles, ImageStore, StoredImage, StoreShelves
+from service.ports.store import ImageFiles, ImageStore, StoreCleaner, StoredImage, StoreListing
 from service.ports.telemetry import ImageSpilled, SpillCounted, Telemetry
 
 MOST_BYTES = 256 * 1024 * 1024
@@ -27,12 +27,12 @@ _PAUSE_S = 1.0
 _UNREADABLE = (ImageMissing, StoreUnavailable)
 
 
-class Shelves(ImageStore, ImageFiles, StoreShelves, Protocol):
+class Shelves(ImageStore, ImageFiles, StoreListing, StoreCleaner, Protocol):
     """All parts of a store together."""
 
 
 class SpillingStore:
-    """Implements `ports.store.ImageStore`, `ports.store.ImageFiles` and `ports.store.StoreShelves` over two stores.
+    """Implements all of `ports.store` over two stores.
 
     *home* is the store of all images, *spill* holds waiting ones, at most *most_bytes*; processes that
     share it may exceed that by their writes of one moment.
@@ -102,7 +102,7 @@ class SpillingStore:
         return await self._home.presign(name, ttl_s=ttl_s)
 
     async def modified_s(self, name: str) -> float:
-        """Implement `StoreShelves.modified_s`: of the younger one, if both have it.
+        """Implement `StoreListing.modified_s`: of the younger one, if both have it.
 
         An image in the spill has an age even while the store does not answer, so that it can go.
         """
@@ -118,19 +118,19 @@ class SpillingStore:
         return home_s if spilled_s is None else max(home_s, spilled_s)
 
     async def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
-        """Implement `StoreShelves.list`; an image in both comes twice."""
+        """Implement `StoreListing.list`; an image in both comes twice."""
         async for image in self._spill.list(part):
             yield image
         async for image in self._home.list(part):
             yield image
 
     async def delete(self, names: Sequence[str]) -> None:
-        """Implement `StoreShelves.delete`: from the spill first, or it would bring them home again."""
+        """Implement `StoreCleaner.delete`: from the spill first, or it would bring them home again."""
         await self._spill.delete(names)
         await self._home.delete(names)
 
     async def remove_remains(self, *, before_s: float) -> int:
-        """Implement `StoreShelves.remove_remains`."""
+        """Implement `StoreCleaner.remove_remains`."""
         removed = await self._spill.remove_remains(before_s=before_s)
         return removed + await self._home.remove_remains(before_s=before_s)
 

@@ -5,7 +5,7 @@ Failure behaviour: none; recording never raises.
 
 from service.adapters.telemetry.recorder import Takers
 from service.domain.conditions import Condition
-from service.domain.errors import CallFailure, FailureKind
+from service.domain.failures import CallFailure, FailureKind
 from service.ports.clock import Clock
 from service.ports.telemetry import AttemptMade, ProviderChecked
 

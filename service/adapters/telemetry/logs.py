@@ -16,7 +16,7 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.adapters.telemetry.recorder import Takers
-from service.domain.errors import CallFailure, FailureKind, loggable_code
+from service.domain.failures import CallFailure, FailureKind, loggable_code
 from service.ports.telemetry import (
     AdminActed,
     AttemptMade,

@@ -9,11 +9,11 @@ Failure behaviour: while Redis is away, known callers stay known, and unknown on
 
 import asyncio
 import contextlib
-import hmac
 from dataclasses import dataclass, replace
 
 from cachetools import LRUCache, TTLCache
 
+from service.domain.administration import check_user, is_person_hash
 from service.domain.callers import (
     ADMIN_TEAM,
     NO_POLICY,
@@ -30,6 +30,7 @@ from service.domain.callers import (
 )
 from service.domain.errors import PermissionDenied, StateUnavailable, Unauthenticated
 from service.domain.fingerprint import keyed_hash
+from service.gateway.accounts.credentials import Credentials
 from service.ports.accounts import CallerBook, TokenVerifier
 from service.ports.clock import Clock
 
@@ -40,27 +41,6 @@ LOOK_PAUSE_S = 0.5
 _MAX_KNOWN = 20_000
 _MAX_UNKNOWN = 20_000
 _UNKNOWN_S = 5.0
-_MARK_CHARACTERS = 8
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """The accepted kinds of credentials, and the keys of their hashes.
-
-    *admin_key* is the operator's own. *token_keys* are newest first: a key that was
-    hashed with an older secret stays valid while that secret is listed.
-    """
-
-    takes_keys: bool
-    takes_jwt: bool
-    token_keys: tuple[bytes, ...]
-    person_key: bytes
-    admin_key: str | None = None
-
-    @property
-    def is_open(self) -> bool:
-        """Tell if the gateway asks for no credentials."""
-        return not (self.takes_keys or self.takes_jwt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +85,7 @@ class Callers:
         default_policy: Policy,
         clock: Clock,
     ) -> None:
-        self._credentials = credentials
+        self.credentials = credentials
         self._book = book
         self._verifier = verifier
         self._declared = declared
@@ -129,15 +109,15 @@ class Callers:
             Unauthenticated: missing, malformed, unknown, revoked or expired.
             StateUnavailable: it cannot be looked up now.
         """
-        if token is not None and self._is_admin(token):
+        if token is not None and self.credentials.is_admin(token):
             return Identity(team=ADMIN_TEAM, user=self.person("admin"), role=Role.ADMIN)
-        if self._credentials.is_open:
-            return ANYONE if token is None else replace(ANYONE, user=self._hash_person(f"token {token}"))
+        if self.credentials.is_open:
+            return ANYONE if token is None else replace(ANYONE, user=self.credentials.anonym(token))
         if token is None:
             raise Unauthenticated(
                 "You didn't provide an API key. Send it in the header: Authorization: Bearer YOUR_KEY."
             )
-        if self._credentials.takes_keys and is_token(token):
+        if self.credentials.takes_keys and is_token(token):
             return await self._find_key(token, afresh=afresh)
         if self._verifier is not None and token.count(".") == 2:
             return await self._verify(self._verifier, token)
@@ -176,7 +156,14 @@ class Callers:
 
     def person(self, name: str) -> str:
         """Return the hash that stands for the person *name*, for every kind of credentials."""
-        return self._hash_person(f"user {name}")
+        return self.credentials.person(name)
+
+    def hash_of(self, person: str) -> str:
+        """Return the hash of *person*, who may be given as a hash already; raises `InvalidOrder`."""
+        if is_person_hash(person):
+            return person
+        check_user(person)
+        return self.person(person)
 
     async def look_again(self) -> None:
         """Forget all that changed anywhere since the last look; raises `StateUnavailable`."""
@@ -193,6 +180,11 @@ class Callers:
         self._known.clear()
         self._unknown.clear()
         self._revision = revision
+
+    async def take_effect(self) -> None:
+        """Apply a change in this process at once; the others follow within a second."""
+        with contextlib.suppress(StateUnavailable):
+            await self.look_again()
 
     async def watch_forever(self) -> None:
         """Look for changes twice a second; without Redis, known callers stay known."""
@@ -217,32 +209,8 @@ class Callers:
             if key is not None and revision == self._revision:
                 self._known[token_hash] = _Known(self._identity_of(key), kept_hash)
 
-    def _is_admin(self, token: str) -> bool:
-        admin_key = self._credentials.admin_key
-        # Hashes of equal length, compared in constant time: neither length nor prefix shows.
-        return admin_key is not None and hmac.compare_digest(
-            self.hash_token(token), self.hash_token(admin_key)
-        )
-
-    def hash_token(self, token: str) -> str:
-        """Return the hash under which a new token is stored."""
-        return keyed_hash(self._credentials.token_keys[0], token)
-
-    def secret_mark(self) -> str:
-        """Return a mark that distinguishes the secret of new keys from others."""
-        return _mark_of(self._credentials.token_keys[0])
-
-    def takes_keys_of(self, secret_mark: str) -> bool | None:
-        """Tell if the listed secrets can find keys with this mark; None where no mark was stored."""
-        if not secret_mark:
-            return None
-        return any(_mark_of(token_key) == secret_mark for token_key in self._credentials.token_keys)
-
-    def _hash_person(self, text: str) -> str:
-        return keyed_hash(self._credentials.person_key, text)
-
     async def _find_key(self, token: str, *, afresh: bool) -> Identity:
-        token_hash = self.hash_token(token)
+        token_hash = self.credentials.hash_token(token)
         known = None if afresh else self._known.get(token_hash)
         if known is None:
             if token_hash in self._unknown:
@@ -267,7 +235,7 @@ class Callers:
 
     async def _look_up(self, token: str) -> tuple[ApiKey, str] | None:
         """Return the key of *token* and the hash it is stored under, trying every secret."""
-        for token_key in self._credentials.token_keys:
+        for token_key in self.credentials.token_keys:
             kept_hash = keyed_hash(token_key, token)
             key = await self._book.find_key(kept_hash)
             if key is not None:
@@ -318,11 +286,6 @@ class Callers:
         if policy is None:
             raise PermissionDenied(f"The policy '{name}' of these credentials does not exist.")
         return policy
-
-
-def _mark_of(token_key: bytes) -> str:
-    # No API key has this form; a part is enough to tell a handful of secrets apart.
-    return keyed_hash(token_key, "which secret")[:_MARK_CHARACTERS]
 
 
 def _unknown_key() -> Unauthenticated:

@@ -10,7 +10,8 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from service.domain.errors import InvalidOrder
-from service.ports.clock import Clock
+from service.ports.accounts import KnownTeams
+from service.ports.clock import Calendar
 from service.ports.ledger import KEPT_DAYS, Ledger, LedgerEntry
 
 COLUMNS = ("day", "team", "user", "model", "realm", "outcome")
@@ -24,8 +25,9 @@ _ALWAYS = ("realm", "outcome")
 class Usage:
     """Reads the ledger."""
 
-    def __init__(self, *, ledger: Ledger, clock: Clock) -> None:
+    def __init__(self, *, ledger: Ledger, known: KnownTeams, clock: Calendar) -> None:
         self._ledger = ledger
+        self._known = known
         self._clock = clock
 
     def days(self, first: date | None, last: date | None, *, most: int) -> list[date]:
@@ -47,7 +49,7 @@ class Usage:
         self, days: Sequence[date], *, team: str | None = None, user: str | None = None
     ) -> AsyncIterator[LedgerEntry]:
         """Yield the stored sums of *days*, of all teams unless one is named."""
-        for name in [team] if team is not None else await self._ledger.teams():
+        for name in [team] if team is not None else await self._known.teams():
             async for entry in self._ledger.read(name, days, user):
                 yield entry
 

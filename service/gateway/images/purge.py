@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, field
 
 from service.domain.errors import InvalidOrder
 from service.gateway.accounts.audit import Act, AuditTrail
+from service.ports.accounts import KnownTeams
 from service.ports.audit import Audit
 from service.ports.clock import Clock
-from service.ports.references import Reference, References
+from service.ports.references import Reference, ReferenceListing, References
 from service.ports.telemetry import ImageForgotten, Telemetry
 
 _PAGE = 500
@@ -69,6 +70,8 @@ class Purged:
 class Purging:
     """The use cases behind `cache stats` and `cache purge`. Everything raises `StateUnavailable`."""
 
+    known: KnownTeams
+    listing: ReferenceListing
     references: References
     audit: Audit
     clock: Clock
@@ -76,7 +79,7 @@ class Purging:
 
     async def stats(self, team: str | None = None) -> list[TeamStats]:
         """Count the images of every team, or of one; reads every reference."""
-        teams = await self.references.teams() if team is None else [team]
+        teams = await self.known.teams() if team is None else [team]
         return [await self._count(team) for team in teams]
 
     async def select(self, selection: Selection) -> Purged:
@@ -122,22 +125,22 @@ class Purging:
     async def _count(self, team: str) -> TeamStats:
         stats = TeamStats(team=team)
         page: list[str] = []
-        async for reference in self.references.scan(team):
+        async for reference in self.listing.scan(team):
             stats.images += 1
             stats.size_bytes += reference.size_bytes
             stats.models[reference.sent_model] += 1
             stats.oldest_s = min(stats.oldest_s or reference.created_s, reference.created_s)
             page.append(reference.name)
             if len(page) == _PAGE:
-                stats.variants += await self.references.variants(team, page)
+                stats.variants += await self.listing.variants(team, page)
                 page = []
-        stats.variants += await self.references.variants(team, page)
+        stats.variants += await self.listing.variants(team, page)
         return stats
 
     async def _find(self, selection: Selection) -> AsyncIterator[Reference]:
         now_s = self.clock.wall_s()
-        teams = await self.references.teams() if selection.team is None else [selection.team]
+        teams = await self.known.teams() if selection.team is None else [selection.team]
         for team in teams:
-            async for reference in self.references.scan(team):
+            async for reference in self.listing.scan(team):
                 if selection.has(reference, now_s):
                     yield reference

@@ -1,9 +1,7 @@
 """Remove expired images: references go by age and bytes, files go when no team refers to them.
 
 Only retention deletes. References go first, with the pool entries that would deliver the
-image, so that a hit may trust the pool; the bytes follow once no team has a reference and
-they are an hour old. The store writes an image that is made again meanwhile anew, which
-makes it young. One process works at a time, while its turn lasts, and the work of one sweep
+image, so that a hit may trust the pool; the bytes follow (`disposal.py`). One process works at a time, while its turn lasts, and the work of one sweep
 is bounded; every step may be repeated. Images younger than the longest order are spared: their
 order may still wait for other images, and would answer with a dead link. Two orders can get
 one all the same: one that waits with a hit that expires meanwhile, as any hit may right after
@@ -16,25 +14,17 @@ import heapq
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailable
+from service.domain.errors import StateUnavailable, StoreUnavailable
+from service.gateway.images.disposal import Disposal, SweepTurn
+from service.ports.accounts import KnownTeams
 from service.ports.clock import Clock
-from service.ports.processes import Round, Turns
-from service.ports.references import Leftovers, Reference, References
-from service.ports.store import UNUSED_S, StoreShelves
-from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted, Telemetry
+from service.ports.references import Reference, ReferenceInventory, References
+from service.ports.telemetry import ImageForgotten, StateFailed, StoreCounted, Telemetry
 
 BRIEF_S = 3600
 """Lifetime of an image ordered with `no-store`."""
-ROUND_S = 86_400
-"""Period of a walk through the whole store, for bytes without any record."""
-PARTS = 256
-
 _MOST_FORGOTTEN = 1000
-_MOST_LEFTOVERS = 1000
-_MOST_LISTED = 20_000
 _BATCH = 100
-_LEAST_TURN_S = 15.0
-"""Longer than a batch takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,16 +38,16 @@ class Rules:
 
 @dataclass(slots=True, kw_only=True)
 class Retention:
-    """Removes expired references and bytes, every *sweep_s*."""
+    """Removes expired references, and bytes by *disposal*, a bounded number in one sweep."""
 
+    known: KnownTeams
     references: References
-    leftovers: Leftovers
-    store: StoreShelves
-    turns: Turns
+    inventory: ReferenceInventory
+    disposal: Disposal
+    turn: SweepTurn
     clock: Clock
     telemetry: Telemetry
     rules: Rules
-    sweep_s: float
     _left: int = field(default=0, init=False)
 
     async def sweep_forever(self) -> None:
@@ -69,7 +59,7 @@ class Retention:
                 self.telemetry.record(StateFailed(operation="sweep", reason=error.reason))
             except StoreUnavailable:
                 self.telemetry.record(StateFailed(operation="sweep", reason="store"))
-            await asyncio.sleep(self.sweep_s)
+            await asyncio.sleep(self.turn.sweep_s)
 
     async def sweep(self) -> None:
         """Count the stored images, and remove expired ones if it is this process's turn.
@@ -78,9 +68,9 @@ class Retention:
             StateUnavailable: the rest is for the next sweep.
             StoreUnavailable: likewise.
         """
-        teams = await self.references.teams()
+        teams = await self.known.teams()
         kept_bytes = await self._count(teams)
-        if not await self._may_go_on():
+        if not await self.turn.keep():
             return
         self._left = _MOST_FORGOTTEN
         now_s = self.clock.wall_s()
@@ -92,29 +82,25 @@ class Retention:
         if self.rules.most_bytes and kept_bytes > self.rules.most_bytes:
             # Counted again: removing the brief and the old ones may have been enough.
             await self._forget_surplus(teams, await self._count(teams) - self.rules.most_bytes)
-        await self._clear_leftovers(teams)
-        await self._walk(teams)
-
-    async def _may_go_on(self) -> bool:
-        # Held until the next sweep, so that each period has one; if the holder dies, no process sweeps for as long.
-        return await self.turns.take(hold_s=max(self.sweep_s, _LEAST_TURN_S))
+        await self.disposal.clear_leftovers(teams)
+        await self.disposal.walk(teams)
 
     async def _count(self, teams: Sequence[str]) -> int:
         images = size_bytes = 0
         for team in teams:
-            more_images, more_bytes = await self.references.totals(team)
+            more_images, more_bytes = await self.inventory.totals(team)
             images, size_bytes = images + more_images, size_bytes + more_bytes
         self.telemetry.record(StoreCounted(images=images, size_bytes=size_bytes))
         return size_bytes
 
     async def _forget_old(self, team: str, before_s: float, reason: str, *, is_brief: bool = False) -> None:
         while self._left > 0:
-            names = await self.references.oldest(
+            names = await self.inventory.oldest(
                 team, before_s=before_s, most=min(_BATCH, self._left), is_brief=is_brief
             )
             for name in names:
                 await self._forget(team, name, reason)
-            if len(names) < _BATCH or not await self._may_go_on():
+            if len(names) < _BATCH or not await self.turn.keep():
                 return
 
     async def _forget_surplus(self, teams: Sequence[str], surplus_bytes: int) -> None:
@@ -130,13 +116,13 @@ class Retention:
                 heapq.heapreplace(heads, heads[0])
             else:
                 heapq.heappop(heads)
-            if self._left % _BATCH == 0 and not await self._may_go_on():
+            if self._left % _BATCH == 0 and not await self.turn.keep():
                 return
 
     async def _by_age(self, team: str) -> AsyncIterator[Reference]:
         """Yield references of a team, oldest first: as many as one sweep could take."""
         before_s = self.clock.wall_s() - self.rules.least_s
-        names = await self.references.oldest(team, before_s=before_s, most=self._left)
+        names = await self.inventory.oldest(team, before_s=before_s, most=self._left)
         for name in names:
             reference = await self.references.find(team, name)
             if reference is None:
@@ -149,84 +135,6 @@ class Retention:
         self._left -= 1
         if await self.references.forget(team, name):
             self.telemetry.record(ImageForgotten(reason=reason))
-
-    async def _clear_leftovers(self, teams: Sequence[str]) -> None:
-        """Check images that lost a reference: unused bytes go, young ones are checked again later."""
-        names = await self.leftovers.due(now_s=self.clock.wall_s(), most=_MOST_LEFTOVERS)
-        for first in range(0, len(names), _BATCH):
-            batch = names[first : first + _BATCH]
-            used = await self._used(teams, batch)
-            done = [name for name in batch if name in used or await self._clear(name)]
-            await self.leftovers.done(done)
-            if not await self._may_go_on():
-                return
-
-    async def _clear(self, name: str) -> bool:
-        """Delete unreferenced bytes; returns True if done. Young ones are checked again later.
-
-        One by one, to keep the time between the check of their age and their deletion short: an
-        order that stores them again in that moment finds them missing later, and makes them again.
-        """
-        try:
-            old_at_s = await self.store.modified_s(name) + UNUSED_S
-        except ImageMissing:
-            return True
-        if old_at_s > self.clock.wall_s():
-            await self.leftovers.postpone(name, until_s=old_at_s)
-            return False
-        await self.store.delete([name])
-        self.telemetry.record(FilesDeleted(files=1))
-        return True
-
-    async def _walk(self, teams: Sequence[str]) -> None:
-        """Continue the walk through the store, end to end once a day, and delete old unused bytes."""
-        now_s = self.clock.wall_s()
-        round_ = await self.turns.read_round()
-        if round_ is None:
-            # The first walk is a day off: a gateway with the wrong Redis knows no references.
-            await self.turns.keep_round(Round(now_s, PARTS))
-            return
-        if round_.part >= PARTS:
-            if now_s < round_.began_s + ROUND_S:
-                return
-            await self.store.remove_remains(before_s=now_s - UNUSED_S)
-            round_ = Round(now_s, 0)
-        listed = 0
-        while round_.part < PARTS and listed < _MOST_LISTED:
-            listed += await self._clear_part(round_.part, teams)
-            round_ = Round(round_.began_s, round_.part + 1)
-            await self.turns.keep_round(round_)
-            if not await self._may_go_on():
-                return
-
-    async def _clear_part(self, part: int, teams: Sequence[str]) -> int:
-        """Delete old and unused bytes in one part of the store; returns its number of images."""
-        listed, old = 0, []
-        before_s = self.clock.wall_s() - UNUSED_S
-        async for image in self.store.list(part):
-            listed += 1
-            if image.modified_s <= before_s:
-                old.append(image.name)
-            if len(old) == _BATCH:
-                await self._delete_unused(teams, old)
-                old = []
-        await self._delete_unused(teams, old)
-        return listed
-
-    async def _delete_unused(self, teams: Sequence[str], names: list[str]) -> None:
-        used = await self._used(teams, names)
-        for name in names:
-            if name not in used:
-                await self._clear(name)
-
-    async def _used(self, teams: Sequence[str], names: Sequence[str]) -> set[str]:
-        used: set[str] = set()
-        for team in teams:
-            left = [name for name in names if name not in used]
-            if not left:
-                break
-            used |= await self.references.which(team, left)
-        return used
 
 
 class _Queue:

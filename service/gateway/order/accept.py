@@ -15,7 +15,7 @@ from service.domain.fingerprint import CacheScope, fingerprint_order, identify_o
 from service.domain.images import Realm
 from service.domain.order import ImageOrder, Origin, Price, SentOrder, Ticket
 from service.domain.pricing import estimate_sent, weigh_image
-from service.ports.clock import Clock
+from service.ports.clock import Calendar
 
 PoolKey = Callable[[str, str, str], str]
 """Names a pool in the shared state by its team, its scope within the team, and its fingerprint."""
@@ -48,7 +48,7 @@ class Acceptance:
     catalog: Catalog
     keys: OrderKeys
     realm: Realm
-    clock: Clock
+    clock: Calendar
     pools: Pools | None
     pass_unknown: bool = False
     counts_unpriced: bool = False

@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
 from service.domain.retrying import RetryBudget, RetryRule, delay_before_retry_s
 from service.ports.clock import Clock

@@ -4,7 +4,8 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 
-from service.domain.errors import Billing, CallFailure, FailureKind, StoreUnavailable
+from service.domain.errors import StoreUnavailable
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import share_usage
 from service.domain.images import CallMade, Image, RawImage
 from service.domain.order import SentOrder

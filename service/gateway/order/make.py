@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import split_order
 from service.domain.images import CallMade, Image, ImageCall
 from service.domain.order import ImageOrder, SentOrder

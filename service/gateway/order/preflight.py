@@ -7,7 +7,8 @@ bytes; the operator chooses the outcome when the moderator itself fails.
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from service.domain.errors import CallFailure, StoreUnavailable
+from service.domain.errors import StoreUnavailable
+from service.domain.failures import CallFailure
 from service.domain.images import Delivery
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.gateway.order.refusals import RefusedOrders

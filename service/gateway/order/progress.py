@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from service.domain.bridge import in_words_of
-from service.domain.errors import CallFailure, GatewayError, OrderFailed
+from service.domain.errors import GatewayError, OrderFailed
+from service.domain.failures import CallFailure
 from service.domain.images import Image, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.domain.progress import CallFailed, ImageReady, PartialReady

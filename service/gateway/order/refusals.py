@@ -6,7 +6,7 @@ process only; classifiers change and sampling is not exact, so refusals are forg
 
 from cachetools import TTLCache
 
-from service.domain.errors import CallFailure, FailureKind
+from service.domain.failures import CallFailure, FailureKind
 from service.ports.clock import Clock
 
 REMEMBER_S = 300.0

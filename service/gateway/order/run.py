@@ -12,10 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from service.domain.errors import (
-    Billing,
-    CallFailure,
     DeadlineExceeded,
-    FailureKind,
     GatewayError,
     ImageGone,
     NotCached,
@@ -24,6 +21,7 @@ from service.domain.errors import (
     StateUnavailable,
     StoreUnavailable,
 )
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import Delivery, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.domain.progress import Admitted, CallFailed

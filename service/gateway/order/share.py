@@ -7,7 +7,8 @@ yields nothing, and the order asks again; a full waiting room fails the order.
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from service.domain.errors import CallFailure, ImageMissing, StoreUnavailable
+from service.domain.errors import ImageMissing, StoreUnavailable
+from service.domain.failures import CallFailure
 from service.domain.images import Delivery
 from service.domain.order import ImageOrder
 from service.gateway.order.keep import Kept, Outcome

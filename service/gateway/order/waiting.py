@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.domain.errors import CallFailure
+from service.domain.failures import CallFailure
 from service.domain.images import Image
 from service.ports.processes import Wakeups
 

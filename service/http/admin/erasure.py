@@ -26,5 +26,5 @@ class ErasedPerson(BaseModel):
 )
 async def erase_person(request: Request, user: str) -> ErasedPerson:
     """Erase a person, given by name or by hash."""
-    erased = await administration_of(request).erase_person(name_of_admin(request), user)
+    erased = await administration_of(request).erasure.erase(name_of_admin(request), user)
     return ErasedPerson(user=erased.user, keys_revoked=erased.keys, entries_changed=erased.entries)

@@ -7,7 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from service.domain.callers import ApiKey, Role
 from service.domain.errors import InvalidOrder
-from service.gateway.accounts.administration import Administration, NewKey
+from service.gateway.accounts.administration import Administration
+from service.gateway.accounts.keys import NewKey
 from service.http.admin.removed import Removed
 from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
 from service.http.query import read_query, text_parameter
@@ -78,7 +79,7 @@ async def create_key(request: Request, response: Response) -> CreatedKey:
         expires_s=fields.get("expires_at", 0),
     )
     administration = administration_of(request)
-    key, token = await administration.create_key(name_of_admin(request), new)
+    key, token = await administration.keys.create(name_of_admin(request), new)
     response.headers["cache-control"] = "no-store"
     return CreatedKey(**vars(_describe(administration, key)), key=token)
 
@@ -93,7 +94,7 @@ async def list_keys(request: Request) -> KeyList:
     """List keys; tokens cannot be listed, they are not kept."""
     query = read_query(request, {"team"})
     administration = administration_of(request)
-    keys = await administration.list_keys(query.get("team"))
+    keys = await administration.keys.list(query.get("team"))
     return KeyList(data=[_describe(administration, key) for key in keys])
 
 
@@ -104,7 +105,7 @@ async def list_keys(request: Request) -> KeyList:
 )
 async def revoke_key(request: Request, team: str, key_id: str) -> Removed:
     """Revoke a key."""
-    key = await administration_of(request).revoke_key(name_of_admin(request), team, key_id)
+    key = await administration_of(request).keys.revoke(name_of_admin(request), team, key_id)
     return Removed(object="api_key", id=key.id)
 
 
@@ -127,5 +128,5 @@ def _describe(administration: Administration, key: ApiKey) -> Key:
         hint=key.hint,
         created_at=key.created_s,
         expires_at=key.expires_s or None,
-        secret_listed=administration.has_its_secret(key),
+        secret_listed=administration.keys.has_its_secret(key),
     )

@@ -12,7 +12,7 @@ import pytest_asyncio
 from service.adapters.downloads import ImageDownloads
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts
 from service.adapters.transport import open_transport
-from service.domain.errors import CallFailure
+from service.domain.failures import CallFailure
 from service.domain.images import CallMade, ImageCall, Realm
 from tests.sandbox.process import SandboxHandle, run_sandbox
 

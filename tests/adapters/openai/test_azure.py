@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.adapters.openai.failures import classify_answer
-from service.domain.errors import Billing, FailureKind
+from service.domain.failures import Billing, FailureKind
 
 RESULTS = {"violence": {"filtered": True, "severity": "high"}}
 REJECTED = "Your request was rejected as a result of our safety system."

@@ -16,7 +16,7 @@ from aiolimiter import AsyncLimiter
 from service.adapters.downloads import ImageDownloads
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend
 from service.adapters.transport import open_transport
-from service.domain.errors import Billing, FailureKind
+from service.domain.failures import Billing, FailureKind
 from service.domain.images import CallMade, ImageCall, Realm
 from service.sandbox.painting.watermark import read_watermark
 from tests.adapters.openai.conftest import (

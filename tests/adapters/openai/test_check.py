@@ -6,7 +6,7 @@ import pytest
 from service.adapters.openai.backend import BackendAddress
 from service.adapters.openai.check import ProviderCheck
 from service.adapters.transport import open_transport
-from service.domain.errors import FailureKind
+from service.domain.failures import FailureKind
 from service.domain.images import Realm
 from service.ports.telemetry import ProviderChecked
 from tests.adapters.openai.conftest import Script

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from service.adapters.openai.failures import ROWS, classify_answer, classify_exception
-from service.domain.errors import Billing, FailureKind
+from service.domain.failures import Billing, FailureKind
 from tests.adapters.openai.conftest import CALL, Script, Watched, failed, make_call, open_backend
 from tests.processes import free_port
 from tests.sandbox.process import SandboxHandle

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from service.adapters.openai import wire
 from service.adapters.openai.wire import NotUnderstood, StreamFailed, decode_event
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
 from tests.adapters.openai.conftest import Script, open_backend
 

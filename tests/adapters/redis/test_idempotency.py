@@ -7,7 +7,8 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.keys import of_team
 from service.adapters.redis.orders import RedisOrderBook
-from service.domain.errors import Billing, CallFailure, FailureKind, IdempotencyMismatch, RateLimited
+from service.domain.errors import IdempotencyMismatch, RateLimited
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.limits import Limit, Resource
 from service.domain.order import Idempotency
 from service.ports.admission import Ask, Conclusion, Lease

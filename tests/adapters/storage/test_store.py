@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.storage.store import ObjectStore, StoreTimeouts
+from service.adapters.storage.opening import StoreTimeouts
+from service.adapters.storage.store import ObjectStore
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
 from tests.adapters.storage.disks import Disk, small_disk
 from tests.adapters.storage.stored import become_writable, collect, name_of

@@ -10,7 +10,8 @@ import obstore
 import pytest
 from obstore.store import S3Store
 
-from service.adapters.storage.store import ObjectStore, StoreTimeouts
+from service.adapters.storage.opening import StoreTimeouts
+from service.adapters.storage.store import ObjectStore
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
 from service.ports.telemetry import StoreFailed, StoreTrouble
 from tests.adapters.storage.stored import become_writable, collect, name_of

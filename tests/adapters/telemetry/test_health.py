@@ -4,7 +4,7 @@ import pytest
 
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.recorder import FactRecorder
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import AttemptMade, ProviderChecked, TelemetryFact
 from tests.fakes.clock import FakeClock
 

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from service.adapters.telemetry.logs import SurpriseLog
 from service.adapters.telemetry.recorder import FactRecorder
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import Crashed, ImageForgotten, ProviderChecked, TelemetryFact
 from tests.adapters.telemetry.test_health import attempt, checked
 from tests.fakes.clock import FakeClock

@@ -7,8 +7,13 @@ import pytest
 
 from service.domain.callers import ApiKey, Directory, Policy, Role, Team
 from service.domain.errors import Conflict, InvalidOrder, NotFound, StateUnavailable, Unauthenticated
-from service.gateway.accounts.administration import Administration, Erased, NewKey, TeamChanges
-from service.gateway.accounts.identify import Callers, Credentials
+from service.gateway.accounts.administration import Administration, TeamChanges
+from service.gateway.accounts.audit import AuditTrail
+from service.gateway.accounts.credentials import Credentials
+from service.gateway.accounts.directory import DirectoryReader
+from service.gateway.accounts.erasure import Erased, Erasure
+from service.gateway.accounts.identify import Callers
+from service.gateway.accounts.keys import Keys, NewKey
 from service.ports.telemetry import AdminActed, ImageForgotten
 from tests.fakes.callers import an_api_key
 from tests.fakes.clock import FakeClock
@@ -43,16 +48,43 @@ class Office:
             default_policy=Policy(),
             clock=self.clock,
         )
+        self.trail = AuditTrail(self.book, self.clock, self.telemetry)
+        self.reader = DirectoryReader(
+            book=self.book,
+            known=self.ledger,
+            declarations=FakeNotices(),
+            declared=FILE,
+            models=frozenset(a_catalog().models),
+        )
         self.administration = Administration(
             callers=self.callers,
-            book=self.book,
+            reader=self.reader,
             registrar=self.book,
-            ledger=self.ledger,
-            references=self.references,
-            notices=FakeNotices(),
-            models=frozenset(a_catalog().models),
-            declared=FILE,
+            keys=self.keys(),
+            erasure=self.erasure(),
+            trail=self.trail,
+            acts=self.book,
+        )
+
+    def keys(self) -> Keys:
+        return Keys(
+            callers=self.callers,
+            reader=self.reader,
+            registrar=self.book,
+            teams=self.book,
+            trail=self.trail,
             clock=self.clock,
+        )
+
+    def erasure(self) -> Erasure:
+        return Erasure(
+            callers=self.callers,
+            reader=self.reader,
+            keys=self.book,
+            ledger=self.ledger,
+            listing=self.references,
+            references=self.references,
+            trail=self.trail,
             telemetry=self.telemetry,
         )
 
@@ -61,7 +93,7 @@ async def test_a_key_is_good_at_once_and_its_line_names_nobody() -> None:
     office = Office()
     new = NewKey(team="design", user="ann", role=Role.SERVICE, policy="small", expires_s=2_000_000_000)
 
-    key, token = await office.administration.create_key("boss", new)
+    key, token = await office.administration.keys.create("boss", new)
 
     identity = await office.callers.identify(token)
     assert (identity.team, identity.key_id, identity.role) == ("design", key.id, Role.SERVICE)
@@ -77,10 +109,10 @@ async def test_a_key_is_good_at_once_and_its_line_names_nobody() -> None:
 async def test_keys_of_all_teams_are_listed_oldest_first() -> None:
     office = Office()
     for team in ("sales", "design", "sales", "art"):
-        await office.administration.create_key("boss", NewKey(team=team, user="ann"))
+        await office.administration.keys.create("boss", NewKey(team=team, user="ann"))
         office.clock.advance(1)
 
-    assert [key.team for key in await office.administration.list_keys()] == [
+    assert [key.team for key in await office.administration.keys.list()] == [
         "sales",
         "design",
         "sales",
@@ -98,7 +130,7 @@ async def test_a_key_is_found_by_how_its_id_alone_begins() -> None:
         ("key_12349999", "key_12349999"),
         ("key_1234", "key_1234"),
     ):
-        assert (await office.administration.find_key("sales", text)).id == found
+        assert (await office.administration.keys.find("sales", text)).id == found
 
 
 async def test_a_beginning_that_several_ids_have_names_them() -> None:
@@ -107,7 +139,7 @@ async def test_a_beginning_that_several_ids_have_names_them() -> None:
         await office.book.add_key(an_api_key(id=key_id, team="sales"), "hash")
 
     with pytest.raises(Conflict, match="key_12345678, key_12349999") as refused:
-        await office.administration.find_key("sales", "key_1234")
+        await office.administration.keys.find("sales", "key_1234")
 
     assert "key_ffff9999" not in str(refused.value)
 
@@ -118,9 +150,9 @@ async def test_a_beginning_that_is_short_or_no_keys_finds_none(text: str) -> Non
     await office.book.add_key(an_api_key(id="key_12345678", team="sales"), "hash")
 
     with pytest.raises(NotFound, match="no key"):
-        await office.administration.find_key("sales", text)
+        await office.administration.keys.find("sales", text)
     with pytest.raises(NotFound, match="no key"):
-        await office.administration.find_key("art", "key_1234")
+        await office.administration.keys.find("art", "key_1234")
 
 
 @pytest.mark.parametrize("name", ["open", "admin"])
@@ -141,12 +173,12 @@ async def test_a_team_of_the_gateways_own_is_not_made_or_changed_but_can_be_clos
 async def test_a_key_makes_its_team() -> None:
     office = Office()
 
-    await office.administration.create_key("boss", NewKey(team="sales", user="ann"))
+    await office.administration.keys.create("boss", NewKey(team="sales", user="ann"))
 
     assert office.book.acts == ["note create_key", "put_team", "add_key"]
     assert office.callers.directory.teams["sales"] == Team(name="sales")
-    assert [key.team for key in await office.administration.list_keys()] == ["sales"]
-    assert await office.administration.list_keys("design") == []
+    assert [key.team for key in await office.administration.keys.list()] == ["sales"]
+    assert await office.administration.keys.list("design") == []
 
 
 @pytest.mark.parametrize(
@@ -167,17 +199,17 @@ async def test_a_key_that_cannot_be_is_not_made(new: NewKey, refusal: type[Excep
     office.book.acts.clear()
 
     with pytest.raises(refusal):
-        await office.administration.create_key("boss", new)
+        await office.administration.keys.create("boss", new)
 
     assert office.book.acts == []
 
 
 async def test_a_revoked_key_is_worthless_at_once() -> None:
     office = Office()
-    key, token = await office.administration.create_key("boss", NewKey(team="design", user="ann"))
+    key, token = await office.administration.keys.create("boss", NewKey(team="design", user="ann"))
     await office.callers.identify(token)
 
-    assert await office.administration.revoke_key("boss", "design", key.id) == key
+    assert await office.administration.keys.revoke("boss", "design", key.id) == key
     with pytest.raises(Unauthenticated):
         await office.callers.identify(token)
     assert office.book.acts[-2:] == ["note revoke_key", "revoke_key"]
@@ -185,14 +217,14 @@ async def test_a_revoked_key_is_worthless_at_once() -> None:
 
 async def test_only_a_key_that_is_there_can_be_revoked() -> None:
     office = Office()
-    key, _ = await office.administration.create_key("boss", NewKey(team="design", user="ann"))
+    key, _ = await office.administration.keys.create("boss", NewKey(team="design", user="ann"))
 
     with pytest.raises(NotFound, match="has no key"):
-        await office.administration.revoke_key("boss", "sales", key.id)
+        await office.administration.keys.revoke("boss", "sales", key.id)
     assert "note revoke_key" not in office.book.acts
     office.book.is_overtaken = True
     with pytest.raises(NotFound, match="by somebody else"):
-        await office.administration.revoke_key("boss", "design", key.id)
+        await office.administration.keys.revoke("boss", "design", key.id)
 
 
 async def test_the_line_of_a_policy_says_what_it_limits() -> None:
@@ -275,7 +307,7 @@ Attempt = Callable[[Administration], Awaitable[object]]
         (lambda office: office.close_team("boss", "lost"), NotFound),
         (lambda office: office.close_team("boss", "fixed"), Conflict),
         (lambda office: office.reopen_team("boss", "lost"), NotFound),
-        (lambda office: office.erase_person("boss", " ann"), InvalidOrder),
+        (lambda office: office.erasure.erase("boss", " ann"), InvalidOrder),
     ],
 )
 async def test_what_may_not_be_is_neither_noted_nor_done(attempt: Attempt, refusal: type[Exception]) -> None:
@@ -342,7 +374,7 @@ async def test_an_act_that_is_done_is_done_though_nobody_can_look_at_it_now() ->
     deaf = DeafBook()
     office.callers._book = deaf
 
-    await replace(office.administration, registrar=deaf, book=deaf).put_policy("boss", Policy(name="tight"))
+    await replace(office.administration, registrar=deaf).put_policy("boss", Policy(name="tight"))
 
     assert deaf.policies == {"tight": Policy(name="tight")}
     assert "tight" not in office.callers.directory.policies
@@ -363,7 +395,7 @@ async def test_an_erasure_takes_one_person_everywhere(*, is_hash: bool) -> None:
         a_reference("1.png", team="design", user=ann), a_reference("2.png", team="design", user=bob)
     )
 
-    erased = await office.administration.erase_person("boss", ann if is_hash else "ann")
+    erased = await office.administration.erasure.erase("boss", ann if is_hash else "ann")
 
     assert erased == Erased(user=ann, keys=2, entries=3)
     assert office.book.keys == [kept]

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from service.domain.callers import NO_POLICY, Caller, Directory, Policy, Role, Scope, Team
 from service.domain.errors import GatewayError, PermissionDenied, StateUnavailable, Unauthenticated
 from service.domain.fingerprint import keyed_hash
-from service.gateway.accounts.identify import ANYONE, LOOK_PAUSE_S, Callers, Credentials, Identity
+from service.gateway.accounts.credentials import Credentials
+from service.gateway.accounts.identify import ANYONE, LOOK_PAUSE_S, Callers, Identity
 from tests.fakes.callers import (
     FakeBookOfEverybody,
     FakeCallerBook,
@@ -394,7 +395,7 @@ async def test_a_key_of_an_older_secret_stays_good_while_the_secret_is_listed() 
 
 def house_key(house: House, token: str) -> bytes:
     """Return the key whose hash new tokens are kept under."""
-    assert house.callers.hash_token(token) == keyed_hash(b"newer", token)
+    assert house.callers.credentials.hash_token(token) == keyed_hash(b"newer", token)
     return b"newer"
 
 

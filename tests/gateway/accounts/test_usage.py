@@ -13,7 +13,8 @@ TODAY = NOON.date()
 
 
 def a_usage(*entries: LedgerEntry) -> Usage:
-    return Usage(ledger=FakeLedger(*entries), clock=FakeClock())
+    ledger = FakeLedger(*entries)
+    return Usage(ledger=ledger, known=ledger, clock=FakeClock())
 
 
 async def each(*entries: LedgerEntry) -> AsyncIterator[LedgerEntry]:

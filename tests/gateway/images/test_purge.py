@@ -29,15 +29,24 @@ REFERENCES = (
 )
 
 
+def purging_of(references: FakeReferences, audit: FakeAudit, telemetry: FakeTelemetry) -> Purging:
+    return Purging(
+        known=references,
+        listing=references,
+        references=references,
+        audit=audit,
+        clock=FakeClock(),
+        telemetry=telemetry,
+    )
+
+
 class Place:
     """The use cases on fakes."""
 
     def __init__(self) -> None:
         self.references = FakeReferences(*REFERENCES)
         self.audit, self.telemetry = FakeAudit(), FakeTelemetry()
-        self.purging = Purging(
-            references=self.references, audit=self.audit, clock=FakeClock(), telemetry=self.telemetry
-        )
+        self.purging = purging_of(self.references, self.audit, self.telemetry)
 
     def left(self) -> set[int]:
         return {int(each[:64], 16) for each in self.references.names()}
@@ -111,9 +120,7 @@ async def test_what_somebody_else_took_is_not_counted(place: Place) -> None:
         async def forget(self, team: str, name_: str) -> bool:
             return False
 
-    purging = Purging(
-        references=Raced(*REFERENCES), audit=place.audit, clock=FakeClock(), telemetry=place.telemetry
-    )
+    purging = purging_of(Raced(*REFERENCES), place.audit, place.telemetry)
 
     assert await purging.purge("ann", Selection(team="shop")) == Purged()
 

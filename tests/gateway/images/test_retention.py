@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from service.domain.errors import StateUnavailable, StoreUnavailable
-from service.gateway.images.retention import PARTS, ROUND_S, Retention, Rules
+from service.gateway.images.disposal import PARTS, ROUND_S, Disposal, SweepTurn
+from service.gateway.images.retention import Retention, Rules
 from service.ports.processes import Round
 from service.ports.references import Reference
 from service.ports.store import UNUSED_S
@@ -31,19 +32,36 @@ class Place:
         turns: FakeTurns | None = None,
     ) -> None:
         self.clock = clock
-        self.references = FakeReferences(*kept)
         self.store = FakeShelves()
         self.turns = turns or FakeTurns()
         self.telemetry = FakeTelemetry()
+        self.rules = Rules(longest_s=longest_s, most_bytes=most_bytes, least_s=least_s)
+        self.refer_to(FakeReferences(*kept))
+
+    def refer_to(self, references: FakeReferences) -> None:
+        self.references = references
+        turn = SweepTurn(turns=self.turns, sweep_s=60)
         self.retention = Retention(
-            references=self.references,
-            leftovers=self.references,
-            store=self.store,
-            turns=self.turns,
-            clock=clock,
+            known=references,
+            references=references,
+            inventory=references,
+            disposal=self.disposal(references, turn),
+            turn=turn,
+            clock=self.clock,
             telemetry=self.telemetry,
-            rules=Rules(longest_s=longest_s, most_bytes=most_bytes, least_s=least_s),
-            sweep_s=60,
+            rules=self.rules,
+        )
+
+    def disposal(self, references: FakeReferences, turn: SweepTurn) -> Disposal:
+        return Disposal(
+            inventory=references,
+            leftovers=references,
+            listing=self.store,
+            cleaner=self.store,
+            turns=self.turns,
+            turn=turn,
+            clock=self.clock,
+            telemetry=self.telemetry,
         )
 
     async def sweep(self) -> None:
@@ -202,8 +220,8 @@ async def test_half_a_reference_keeps_no_other_from_going(clock: FakeClock) -> N
             return None if name_ == name(1) else await super().find(team, name_)
 
     place = Place(clock, most_bytes=1500)
-    place.references = place.retention.references = Halved(
-        a_picture(clock, 1, age_s=50), a_picture(clock, 2, age_s=40), a_picture(clock, 3, age_s=30)
+    place.refer_to(
+        Halved(a_picture(clock, 1, age_s=50), a_picture(clock, 2, age_s=40), a_picture(clock, 3, age_s=30))
     )
 
     await place.sweep()
@@ -347,7 +365,7 @@ async def test_a_reference_that_somebody_else_took_is_not_counted(clock: FakeClo
             return False
 
     place = Place(clock, longest_s=100)
-    place.references = place.retention.references = Raced(a_picture(clock, 1, age_s=200))
+    place.refer_to(Raced(a_picture(clock, 1, age_s=200)))
 
     await place.sweep()
 

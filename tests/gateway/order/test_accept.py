@@ -135,9 +135,11 @@ async def test_the_price_is_estimated_before_anything_is_made(
     assert house.book.settlements[0].ticket.price.microusd == estimate_microusd
 
 
-def a_catalog_with(name: str, **changes: Any) -> Catalog:
+def a_catalog_with(name: str, **costs: Any) -> Catalog:
     catalog = a_catalog()
-    return replace(catalog, models={**catalog.models, name: replace(catalog.models[name], **changes)})
+    model = catalog.models[name]
+    changed = replace(model, costs=replace(model.costs, **costs))
+    return replace(catalog, models={**catalog.models, name: changed})
 
 
 @pytest.mark.parametrize(

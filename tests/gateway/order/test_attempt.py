@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
 from service.domain.retrying import RetryRule
 from service.gateway.order.attempt import NOT_SENT, Attempts

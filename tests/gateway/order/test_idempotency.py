@@ -5,9 +5,7 @@ import asyncio
 import pytest
 
 from service.domain.errors import (
-    CallFailure,
     Draining,
-    FailureKind,
     GatewayError,
     IdempotencyMismatch,
     ImageGone,
@@ -17,6 +15,7 @@ from service.domain.errors import (
     StateUnavailable,
     StoreUnavailable,
 )
+from service.domain.failures import CallFailure, FailureKind
 from service.domain.fingerprint import identify_order
 from service.domain.images import Delivery, Image, Source
 from service.domain.order import ImageOrder

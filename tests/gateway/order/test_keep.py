@@ -1,7 +1,7 @@
 from dataclasses import replace
 from hashlib import sha256
 
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import ContentCredentials, Finish, RawImage
 from service.domain.pricing import estimate_image, estimate_sent
 from service.gateway.order.keep import Keeper, Kept

@@ -3,7 +3,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from service.domain.errors import Billing, CallFailure, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.order import ImageOrder
 from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.attempt import NOT_SENT

@@ -1,6 +1,7 @@
 """What stands between an order and its calls; remembered refusals and moderation are `test_refusals.py`."""
 
-from service.domain.errors import FailureKind, OrderFailed, StoreUnavailable
+from service.domain.errors import OrderFailed, StoreUnavailable
+from service.domain.failures import FailureKind
 from service.domain.images import Delivery
 from service.domain.progress import CallFailed
 from service.gateway.order.attempt import NOT_SENT

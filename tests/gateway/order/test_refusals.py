@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from service.domain.errors import CallFailure, FailureKind, GatewayError, OrderFailed, RateLimited
+from service.domain.errors import GatewayError, OrderFailed, RateLimited
+from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import Delivery, Source
 from service.domain.order import CacheControl
 from service.domain.progress import CallFailed, ImageReady, OrderFact

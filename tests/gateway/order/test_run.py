@@ -7,7 +7,6 @@ import pytest
 from service.domain.callers import Policy
 from service.domain.errors import (
     Draining,
-    FailureKind,
     GatewayError,
     NotCached,
     OrderFailed,
@@ -15,6 +14,7 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
+from service.domain.failures import FailureKind
 from service.domain.images import Delivery
 from service.domain.order import CacheControl
 from service.domain.progress import Admitted, CallFailed, OrderDone

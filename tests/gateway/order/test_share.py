@@ -6,17 +6,15 @@ import pytest
 
 from service.domain.callers import Policy
 from service.domain.errors import (
-    Billing,
-    CallFailure,
     DeadlineExceeded,
     Draining,
-    FailureKind,
     GatewayError,
     OrderFailed,
     PermissionDenied,
     StateUnavailable,
     Unauthenticated,
 )
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import Delivery
 from service.domain.progress import Admitted, CallFailed, ImageReady
 from service.gateway.admission.shared import LEASE_S

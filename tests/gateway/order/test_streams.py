@@ -1,6 +1,7 @@
 """Orders whose reader wants each picture, and the stages of it, as soon as there is one."""
 
-from service.domain.errors import FailureKind, OrderFailed
+from service.domain.errors import OrderFailed
+from service.domain.failures import FailureKind
 from service.domain.images import ImageCall, Operation
 from service.domain.order import ImageOrder
 from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, PartialReady

@@ -44,6 +44,15 @@ def test_the_teams_have_different_owners() -> None:
 
 
 @pytest.fixture
+async def cluster(cluster: Cluster) -> Cluster:
+    """The cluster that modules share, without what an earlier test left in it."""
+    for node in cluster.primaries:
+        async with Redis.from_url(node.url) as client:
+            await client.flushall()
+    return cluster
+
+
+@pytest.fixture
 def own(tmp_path: Path) -> Iterator[Cluster]:
     """A cluster that a test may ruin; the first primary alone has a replica."""
     settings = {"cluster-require-full-coverage": "no"}

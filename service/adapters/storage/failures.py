@@ -1,0 +1,73 @@
+"""Remember and report the failures of an image store.
+
+Failure behaviour: a failed write is remembered until a later one succeeds. The log names the
+reason and the explanation, and no URL, bucket or key.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+
+from service.domain.errors import StoreUnavailable
+from service.ports.telemetry import StoreFailed, StoreTrouble, Telemetry
+
+FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
+"""Everything that obstore raises when an operation fails."""
+_NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
+_DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
+_log = logging.getLogger(__name__)
+
+
+class StoreFailures:
+    """The failures of one store.
+
+    *has_failed_write*: the last write failed. *is_troubled*: the last operation of any kind did.
+    """
+
+    def __init__(
+        self, telemetry: Telemetry | None, explain: Callable[[str], Mapping[str, str]] | None
+    ) -> None:
+        self._telemetry = telemetry
+        self._explain = explain or (lambda _: {})
+        self.is_troubled = False
+        self.has_failed_write = False
+
+    def note(self, error: BaseException) -> None:
+        """Report a failed operation."""
+        self.is_troubled = True
+        if self._telemetry is not None:
+            self._telemetry.record(StoreFailed(reason=_reason_of(error)))
+
+    def note_write(self, error: BaseException) -> None:
+        """Report a failed write, and remember it."""
+        if not isinstance(error, StoreUnavailable):
+            # Not reported yet.
+            self.note(error)
+        if not self.has_failed_write:
+            reason = _reason_of(error)
+            _log.warning(
+                "store failed",
+                # The name of the exception tells a full disk from a missing one.
+                extra={
+                    "reason": reason,
+                    "error": type(error.__cause__ or error).__name__,
+                    **self._explain(reason),
+                },
+            )
+        self.has_failed_write = True
+
+
+def lacks_bucket(error: FileNotFoundError) -> bool:
+    """Tell if it is the bucket that is missing, and not an object in it."""
+    return any(mark in str(error) for mark in _NO_BUCKET)
+
+
+def _reason_of(error: BaseException) -> StoreTrouble:
+    """Return why the store failed."""
+    cause = error.__cause__ or error
+    if isinstance(cause, TimeoutError):
+        return "timeout"
+    if isinstance(cause, _DENIED):
+        return "denied"
+    return "missing" if isinstance(cause, FileNotFoundError) else "other"

@@ -1,0 +1,68 @@
+"""Reach an image store: every operation is bounded in time, and fails in the gateway's own errors.
+
+Failure behaviour: closed. A missing bucket is `StoreUnavailable`; only a missing object is
+`ImageMissing`, since that drops an entry and pays again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import obstore
+from obstore import store as obstore_stores
+
+from service.adapters.storage.failures import FAILURES, StoreFailures, lacks_bucket
+from service.adapters.storage.opening import StoreTimeouts, directory_of, open_remote
+from service.domain.errors import ImageMissing, StoreUnavailable
+
+_UPLOAD_PART_BYTES = 8 * 1024 * 1024
+"""Larger objects go up in parts of this size, side by side, so that none outlasts its time."""
+
+
+class GuardedStore:
+    """One store, by URL; *directory* is None for a remote one.
+
+    Raises `ValueError` if *url* and *options* describe no store. A directory that cannot be
+    created is created later.
+    """
+
+    def __init__(
+        self, url: str, *, options: Mapping[str, str], timeouts: StoreTimeouts, failures: StoreFailures
+    ) -> None:
+        self.directory = directory_of(url)
+        self._failures = failures
+        self._timeouts = timeouts
+        self._store = None if self.directory else open_remote(url, options, timeouts)
+        with suppress(*FAILURES):
+            self._opened()
+
+    @asynccontextmanager
+    async def operation(self) -> AsyncIterator[obstore_stores.ObjectStore]:
+        """Bound an operation in time and translate its errors."""
+        try:
+            async with asyncio.timeout(self._timeouts.operation_s):
+                yield self._opened()
+            self._failures.is_troubled = False
+        except FileNotFoundError as error:
+            if lacks_bucket(error):
+                self._failures.note(error)
+                # Missing would drop the entry and pay again.
+                raise StoreUnavailable from error
+            raise ImageMissing from error
+        except FAILURES as error:
+            self._failures.note(error)
+            raise StoreUnavailable from error
+
+    async def write(
+        self, store: obstore_stores.ObjectStore, path: str, data: bytes, attributes: dict[str, str]
+    ) -> None:
+        """Write an object: a directory gets it in one piece, the others in parts side by side."""
+        if self.directory:
+            await obstore.put_async(store, path, data, use_multipart=False)
+        else:
+            await obstore.put_async(store, path, data, attributes=attributes, chunk_size=_UPLOAD_PART_BYTES)
+
+    def _opened(self) -> obstore_stores.ObjectStore:
+        if self._store is None:
+            self._store = obstore_stores.LocalStore(self.directory, mkdir=True)
+        return self._store

@@ -1,0 +1,63 @@
+"""Lay out the objects of an image store: their paths, their attributes, the remains of killed writers."""
+
+import re
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import obstore
+from obstore import store as obstore_stores
+
+from service.domain.delivering import delivery_headers
+from service.ports.store import UNUSED_S
+
+FOLDER = "images"
+PROBE_NAME = "probe"
+_NAME = re.compile(r"[0-9a-f]{64}\.[a-z]+")
+_REMAINS = re.compile(r".+#\d+")
+"""Files obstore writes beside their target before it renames them."""
+_FRESH_S = UNUSED_S / 2
+"""A younger object is as good as new: retention leaves it alone for as long again."""
+
+
+def is_image_name(name: str) -> bool:
+    """Tell if *name* is a digest and a format."""
+    return _NAME.fullmatch(name) is not None
+
+
+def path_of(name: str) -> str:
+    """Return the path of an image."""
+    # Two hex digits of fan-out keep directories small on file systems that mind.
+    return f"{FOLDER}/{name[:2]}/{name}"
+
+
+def attributes_of(name: str) -> dict[str, str]:
+    """Return the attributes that a presigned URL answers with, since its requests cannot ask for them."""
+    headers = delivery_headers(name)
+    return {
+        "Content-Type": headers.media_type,
+        "Content-Disposition": headers.disposition,
+        "Cache-Control": headers.cache_control,
+    }
+
+
+async def has_fresh(store: obstore_stores.ObjectStore, name: str, size_bytes: int) -> bool:
+    """Tell if the object is there, complete, and far from the age at which unused ones go."""
+    try:
+        meta = await obstore.head_async(store, path_of(name))
+    except FileNotFoundError:
+        return False
+    age_s = (datetime.now(UTC) - meta["last_modified"]).total_seconds()
+    return int(meta["size"]) == size_bytes and age_s < _FRESH_S
+
+
+def remove_remains(directory: Path, before_s: float) -> int:
+    """Delete the partial files below *directory* from before an instant; returns their number."""
+    removed = 0
+    for path in directory.rglob("*#*"):
+        # Another process may sweep the same directory.
+        with suppress(FileNotFoundError):
+            if _REMAINS.fullmatch(path.name) and path.stat().st_mtime < before_s:
+                path.unlink()
+                removed += 1
+    return removed

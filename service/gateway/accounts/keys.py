@@ -1,0 +1,136 @@
+"""Create, find, list and revoke API keys, for `/admin` and for the command line.
+
+Failure behaviour: closed. An act that ends in `StateUnavailable` may be repeated.
+"""
+
+import secrets
+from dataclasses import dataclass
+
+from service.domain.administration import check_expiry, check_team, check_user
+from service.domain.callers import TOKEN_PREFIX, ApiKey, Role, Team, hint_of
+from service.domain.errors import Conflict, NotFound
+from service.gateway.accounts.audit import Act, AuditTrail
+from service.gateway.accounts.directory import DirectoryReader, check_policy_exists, enumerate_names
+from service.gateway.accounts.identify import Callers
+from service.ports.accounts import DirectoryRegistrar, KeyRegistrar
+from service.ports.clock import Clock
+
+_KEY_ID = "key_"
+_LEAST_OF_ID = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKey:
+    """The values of a key to create. *expires_s* is an instant since the epoch, 0 for never."""
+
+    team: str
+    user: str
+    role: Role = Role.USER
+    policy: str | None = None
+    expires_s: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The use cases of keys; *who* acts is a key id, `bootstrap` or `command line`."""
+
+    callers: Callers
+    reader: DirectoryReader
+    registrar: KeyRegistrar
+    teams: DirectoryRegistrar
+    trail: AuditTrail
+    clock: Clock
+
+    async def create(self, who: str, new: NewKey) -> tuple[ApiKey, str]:
+        """Create a key and return it with its token, which cannot be read again.
+
+        Creates the team if it does not exist.
+
+        Raises:
+            InvalidOrder: a name or the expiry is invalid.
+            NotFound: the policy does not exist.
+            Conflict: the team is closed.
+            StateUnavailable: a key may exist whose token was never shown; it is worthless.
+        """
+        check_team(new.team, param="team")
+        check_user(new.user)
+        check_expiry(new.expires_s, self.clock.wall_s())
+        directory = await self.reader.read()
+        names = await self.reader.declared_names()
+        check_policy_exists(new.policy, {*directory.policies, *names.policies}, param="policy")
+        team = directory.teams.get(new.team)
+        if team is not None and team.is_closed:
+            raise Conflict(f"The team '{new.team}' is closed. Reopen it first.")
+        token = TOKEN_PREFIX + secrets.token_urlsafe(32)
+        key = ApiKey(
+            id=f"{_KEY_ID}{secrets.token_hex(8)}",
+            team=new.team,
+            user=new.user,
+            role=new.role,
+            hint=hint_of(token),
+            created_s=int(self.clock.wall_s()),
+            policy=new.policy,
+            expires_s=new.expires_s,
+            secret_mark=self.callers.credentials.secret_mark(),
+        )
+        details = {
+            "user": self.callers.person(key.user),
+            "role": key.role,
+            "policy": key.policy,
+            "expires_at": key.expires_s or None,
+        }
+        await self.trail.note(who, Act.CREATE_KEY, f"{key.team}/{key.id}", details)
+        if team is None and new.team not in names.teams:
+            await self.teams.put_team(Team(name=new.team))
+        await self.registrar.add_key(key, self.callers.credentials.hash_token(token))
+        await self.callers.take_effect()
+        return key, token
+
+    async def revoke(self, who: str, team: str, key_id: str) -> ApiKey:
+        """Revoke a key with immediate effect.
+
+        Raises:
+            NotFound: the team has no such key.
+            StateUnavailable: it may still be valid.
+        """
+        if all(key.id != key_id for key in await self.registrar.list_keys(team)):
+            raise NotFound(f"The team '{team[:100]}' has no key '{key_id[:100]}'.")
+        await self.trail.note(who, Act.REVOKE_KEY, f"{team}/{key_id}")
+        key = await self.registrar.revoke_key(team, key_id)
+        await self.callers.take_effect()
+        if key is None:
+            raise NotFound(f"The key '{key_id}' has just been revoked by somebody else.")
+        return key
+
+    async def find(self, team: str, text: str) -> ApiKey:
+        """Return the key of *team* whose id is *text*, or the only one whose id begins with it.
+
+        Raises:
+            NotFound: no key matches, or *text* is too short to tell.
+            Conflict: several keys match.
+            StateUnavailable: they cannot be read now.
+        """
+        keys = {key.id: key for key in await self.registrar.list_keys(team)}
+        if text in keys:
+            return keys[text]
+        advice = f" Of an id, give at least {_LEAST_OF_ID} characters after '{_KEY_ID}'."
+        found: list[str] = []
+        if text.startswith(_KEY_ID) and len(text) >= len(_KEY_ID) + _LEAST_OF_ID:
+            advice, found = "", [key_id for key_id in keys if key_id.startswith(text)]
+        if not found:
+            raise NotFound(f"The team '{team[:100]}' has no key '{text[:100]}'.{advice}")
+        if len(found) > 1:
+            raise Conflict(
+                f"Several keys of the team '{team}' begin with '{text}': {enumerate_names(found)}. Give more of the id."
+            )
+        return keys[found[0]]
+
+    async def list(self, team: str | None = None) -> list[ApiKey]:
+        """Return the keys of *team*, or all keys, oldest first; raises `StateUnavailable`."""
+        names = [team] if team is not None else [each.name for each in await self.reader.teams()]
+        keys = [key for name in names for key in await self.registrar.list_keys(name)]
+        return sorted(keys, key=lambda key: (key.created_s, key.id))
+
+    def has_its_secret(self, key: ApiKey) -> bool | None:
+        """Tell if the secret of *key* is still listed: without it the key is refused; None: not known."""
+        return self.callers.credentials.takes_keys_of(key.secret_mark)

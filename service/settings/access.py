@@ -1,0 +1,71 @@
+"""Declare the settings of access: secrets, credentials and the keys of operators."""
+
+import re
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
+
+
+class JwtConfig(BaseModel):
+    """Tokens of an identity provider: `GATEWAY_JWT__*`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    issuer: str = ""
+    """Issuer that a token must name in `iss`. Required if `GATEWAY_AUTH` includes `jwt`."""
+    audience: str = ""
+    """Accepted audiences, comma-separated; a token must name one of them in `aud`. Required with `jwt`."""
+    jwks: str = ""
+    """URL of the issuer's public keys (JWKS), or a file that exists at startup. Required with `jwt`."""
+    algorithms: str = "RS256,ES256"
+    """Accepted signature algorithms, comma-separated."""
+    user_claim: str = "sub"
+    """Claim that holds the user."""
+    team_claim: str = "team"
+    """Claim that holds the team."""
+    policy_claim: str = "policy"
+    """Claim that holds the policy of the user."""
+
+
+class AccessSettings(BaseModel):
+    """The credentials that callers and operators need."""
+
+    secrets: SecretStr | None = None
+    """Secrets that sign links and hash keys, comma-separated, newest first, each of 16 characters or more; see
+    [rotation](secrets.md). If unset, the gateway generates one in the data directory. Required with
+    `GATEWAY_REDIS_URL`, except for an open gateway on loopback.
+    """
+    auth: Literal["open", "keys", "jwt", "keys,jwt"] = "open"
+    """Credentials that callers need: none (`open`: everyone who reaches the port may order), API keys of this gateway
+    (`keys`), tokens of your identity provider (`jwt`), or either.
+    """
+    admin_key: SecretStr | None = None
+    """Key that opens `/admin`, even before any other key exists; 16 to 512 ASCII characters without spaces."""
+    metrics_key: SecretStr | None = None
+    """Key that opens `/metrics` and nothing else, for a scraper if callers need credentials; 16 to 512 ASCII
+    characters without spaces.
+    """
+    jwt: JwtConfig = JwtConfig()
+    """Tokens of an identity provider."""
+    allow_open: bool = False
+    """If `true`, an open gateway may listen beyond loopback: everyone who reaches it may spend."""
+
+    @field_validator("secrets")
+    @classmethod
+    def _check_secrets(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and any(len(secret) < 16 for secret in value.get_secret_value().split(",")):
+            raise ValueError("each secret must be at least 16 characters long")
+        return value
+
+    @field_validator("admin_key", "metrics_key")
+    @classmethod
+    def _check_operator_key(cls, value: SecretStr | None) -> SecretStr | None:
+        # A key that no header can carry would lock its owner out.
+        if value is not None and not re.fullmatch(r"[!-~]{16,512}", value.get_secret_value()):
+            raise ValueError("must be 16 to 512 ASCII characters without spaces")
+        return value
+
+    @property
+    def is_open(self) -> bool:
+        """Tell if callers need no credentials."""
+        return self.auth == "open"
