@@ -15,7 +15,7 @@ from service.http.document import add_security
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import RequestScope
 from service.settings.variables import Settings
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 from service.wiring.services import open_services
 
 _DESCRIPTION = """
@@ -24,12 +24,12 @@ keeps retired DALL·E models answering, and never pays twice for one picture.
 """
 
 
-def create_app(settings: Settings, surroundings: Surroundings) -> FastAPI:
+def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
     """Return an application that opens its connections when it starts and drains when it stops."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
-        async with open_services(settings, surroundings) as services:
+        async with open_services(settings, backing) as services:
             # The supervisor hears of a signal before the server gets to this context's end.
             app.state.runner = services.operations.runner
             yield {"services": services}

@@ -10,7 +10,7 @@ import pytest
 from service.adapters.redis.client.client import open_client
 from service.settings.environment import load_settings
 from service.wiring.notices import greet_redis
-from service.wiring.process import Surroundings, open_ground
+from service.wiring.process import BackingServices, open_context
 from tests.fakes.telemetry import FakeTelemetry
 from tests.http.house import until
 from tests.http.offices import Office, open_office
@@ -33,11 +33,11 @@ async def greet_as_gateway(shell: Shell, **settings: str) -> None:
     """Leave on the state of *shell* what a gateway leaves that starts with *settings*."""
     given = {**dict(shell.settings), **{f"GATEWAY_{name.upper()}": value for name, value in settings.items()}}
     read = load_settings(given)
-    surroundings = Surroundings(
+    backing = BackingServices(
         redis_url=given["GATEWAY_REDIS_URL"], sandbox_url=None, public_url="http://here", secrets=(OLD,)
     )
     async with AsyncExitStack() as stack:
-        ground = open_ground(read, surroundings, stack, telemetry=FakeTelemetry(), connections=2)
+        ground = open_context(read, backing, stack, telemetry=FakeTelemetry(), connections=2)
         assert await greet_redis(ground)
 
 

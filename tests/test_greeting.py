@@ -7,14 +7,14 @@ import pytest
 from service.adapters.storage.troubleshooting import advise, place_of
 from service.serve.greeting import write_greeting
 from service.settings.environment import load_settings
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 
 SECRET = "0123456789abcdef"
 
 
 def greeting(**variables: str) -> str:
-    surroundings = Surroundings(redis_url="", sandbox_url=None, public_url="http://here", secrets=(SECRET,))
-    return write_greeting(load_settings({"GATEWAY_SANDBOX": "true", **variables}), surroundings)
+    backing = BackingServices(redis_url="", sandbox_url=None, public_url="http://here", secrets=(SECRET,))
+    return write_greeting(load_settings({"GATEWAY_SANDBOX": "true", **variables}), backing)
 
 
 def test_files_and_secret_are_where_they_are(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from service.wiring.administration import make_administration
 from service.wiring.commands import open_administration
 from service.wiring.images import make_links
 from service.wiring.notices import greet_redis
-from service.wiring.process import Ground, Surroundings, open_ground
+from service.wiring.process import BackingServices, ProcessContext, open_context
 from tests.fakes.telemetry import FakeTelemetry
 from tests.processes import Valkey
 
@@ -31,8 +31,8 @@ NAME = f"{'0' * 64}.png"
 SETTINGS = load_settings({"GATEWAY_AUTH": "keys", "GATEWAY_REDIS_TIMEOUT_S": "5", "GATEWAY_SANDBOX": "true"})
 
 
-def surroundings(valkey: Valkey, secrets: str) -> Surroundings:
-    return Surroundings(
+def backing(valkey: Valkey, secrets: str) -> BackingServices:
+    return BackingServices(
         redis_url=valkey.url, sandbox_url=None, public_url="http://here", secrets=tuple(secrets.split(","))
     )
 
@@ -40,7 +40,7 @@ def surroundings(valkey: Valkey, secrets: str) -> Surroundings:
 class Replica:
     """What of a gateway depends on its secrets."""
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: ProcessContext) -> None:
         self.ground = ground
         self.callers = make_callers(ground)
         self.administration = make_administration(ground, self.callers, models=frozenset())
@@ -58,9 +58,9 @@ class Replicas:
     async def start(self, secrets: str) -> tuple[Replica, str]:
         """Return a replica that has started, and what it said."""
         self._log.clear()
-        ground = open_ground(
+        ground = open_context(
             SETTINGS,
-            surroundings(self._valkey, secrets),
+            backing(self._valkey, secrets),
             self._stack,
             telemetry=FakeTelemetry(),
             connections=2,
@@ -127,7 +127,7 @@ async def test_a_key_whose_secret_is_listed_no_more_is_marked(replicas: Replicas
     assert await marks_of(after.administration) == {"anna": False, "bob": True}
     with pytest.raises(Unauthenticated):
         await after.callers.identify(token)
-    async with open_administration(SETTINGS, surroundings(valkey, NEW)) as (administration, _):
+    async with open_administration(SETTINGS, backing(valkey, NEW)) as (administration, _):
         assert await marks_of(administration) == {"anna": False, "bob": True}
 
 

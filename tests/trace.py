@@ -22,7 +22,7 @@ import uvloop
 from service.app import create_app
 from service.serve.server import make_server
 from service.settings.environment import load_settings
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 from tests.processes import REPOSITORY, free_port, run_sandbox, run_valkey
 
 _SERVICE = f"{REPOSITORY / 'service'}/"
@@ -88,14 +88,14 @@ async def _order_twice(trace: Trace, directory: Path, redis_url: str, sandbox_ur
 async def _gateway(directory: Path, redis_url: str, sandbox_url: str) -> AsyncIterator[str]:
     url = f"http://127.0.0.1:{(port := free_port())}"
     settings = load_settings({"GATEWAY_DATA_DIR": str(directory), "GATEWAY_PORT": str(port)})
-    surroundings = Surroundings(
+    backing = BackingServices(
         redis_url=redis_url,
         sandbox_url=sandbox_url,
         public_url=url,
         secrets=("a secret of 32 characters, or more",),
     )
     started = asyncio.Event()
-    server = make_server(create_app(settings, surroundings), settings, started.set)
+    server = make_server(create_app(settings, backing), settings, started.set)
     server.config.port = port
     async with asyncio.TaskGroup() as group:
         group.create_task(server.serve())

@@ -6,7 +6,7 @@ import typer
 from service.app import create_app
 from service.commands.console import make_command
 from service.settings.variables import Settings
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 
 app = make_command()
 
@@ -14,6 +14,6 @@ app = make_command()
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
-    surroundings = Surroundings(redis_url="", sandbox_url=None, public_url="", secrets=("",))
-    document = create_app(Settings.model_construct(), surroundings).openapi()
+    backing = BackingServices(redis_url="", sandbox_url=None, public_url="", secrets=("",))
+    document = create_app(Settings.model_construct(), backing).openapi()
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))

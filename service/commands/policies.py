@@ -17,7 +17,7 @@ from service.gateway.accounts.usage import Usage
 from service.settings.variables import Settings
 from service.wiring.catalog import checked_models
 from service.wiring.commands import open_administration
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 
 app = make_group("Named sets of limits, for users, keys and teams.")
 
@@ -101,9 +101,9 @@ def remove(name: _Name) -> None:
 
 
 def _open_with_models(
-    settings: Settings, surroundings: Surroundings
+    settings: Settings, backing: BackingServices
 ) -> AbstractAsyncContextManager[tuple[Administration, Usage]]:
-    return open_administration(settings, surroundings, models=checked_models(settings))
+    return open_administration(settings, backing, models=checked_models(settings))
 
 
 def _row(policy: Policy) -> tuple[object, ...]:

@@ -21,14 +21,14 @@ from service.serve.state import open_state
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring.commands import open_administration
-from service.wiring.process import Surroundings, check_redis_url
+from service.wiring.process import BackingServices, check_redis_url
 
 WHO = "command line"
 """The actor's name in the audit."""
 
 Answer = TypeVar("Answer")
 Opened = TypeVar("Opened")
-Open = Callable[[Settings, Surroundings], AbstractAsyncContextManager[Opened]]
+Open = Callable[[Settings, BackingServices], AbstractAsyncContextManager[Opened]]
 
 
 def with_state(work: Callable[[Administration, Usage], Awaitable[Answer]]) -> Answer:
@@ -58,11 +58,11 @@ def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
 async def _work(
     settings: Settings, open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
 ) -> Answer:
-    async with open_state(settings) as surroundings:
+    async with open_state(settings) as backing:
         try:
-            async with open_(settings, surroundings) as opened:
+            async with open_(settings, backing) as opened:
                 return await work(opened)
         except StateUnavailable as error:
             raise SettingsError(
-                f"{advise(error.reason, surroundings.redis_url)} What was begun may be done."
+                f"{advise(error.reason, backing.redis_url)} What was begun may be done."
             ) from error

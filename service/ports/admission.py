@@ -112,7 +112,7 @@ class Lease:
     indices: tuple[int, ...] = ()
 
 
-class OrderBook(Protocol):
+class SharedOrders(Protocol):
     """The state of orders that processes share (docs/adr/0002)."""
 
     async def begin(self, ask: Ask) -> Grant:

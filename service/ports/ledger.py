@@ -1,4 +1,4 @@
-"""Read the costs of orders as `OrderBook.finish` booked them; raises `StateUnavailable` if they cannot be read."""
+"""Read the costs of orders as `SharedOrders.finish` booked them; raises `StateUnavailable` if they cannot be read."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class LedgerEntry:
 
 
 class Ledger(Protocol):
-    """Reads the bookings of `OrderBook`."""
+    """Reads the bookings of `SharedOrders`."""
 
     def read(self, team: str, days: Sequence[date], user: str | None = None) -> AsyncIterator[LedgerEntry]:
         """Yield the sums of *team* for *days*, only of *user* if one is named; raises `StateUnavailable`."""
@@ -37,7 +37,7 @@ class Ledger(Protocol):
 
 
 class LedgerEraser(Protocol):
-    """Erases persons from the bookings of `OrderBook`."""
+    """Erases persons from the bookings of `SharedOrders`."""
 
     async def erase(self, team: str, user: str) -> int:
         """Erase a person from the ledger, the limits and the pools of their own.

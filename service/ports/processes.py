@@ -37,7 +37,7 @@ class Round:
     part: int
 
 
-class Turns(Protocol):
+class SweepLease(Protocol):
     """The right to do work that one process at a time does. Raises `StateUnavailable`."""
 
     async def take(self, *, hold_s: float) -> bool:

@@ -39,7 +39,7 @@ class Reference:
 class References(Protocol):
     """The right of a team to an image, which links, hits and deletion obey.
 
-    Made by `OrderBook.finish`. Every method raises `StateUnavailable`.
+    Made by `SharedOrders.finish`. Every method raises `StateUnavailable`.
     """
 
     async def has(self, team: str, name: str) -> bool:
@@ -81,7 +81,7 @@ class ReferenceInventory(Protocol):
         """Return how many images and bytes a team refers to."""
         ...
 
-    async def which(self, team: str, names: Sequence[str]) -> set[str]:
+    async def existing(self, team: str, names: Sequence[str]) -> set[str]:
         """Return those of *names* that *team* refers to."""
         ...
 

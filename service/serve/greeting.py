@@ -3,7 +3,7 @@
 from service.adapters.storage.troubleshooting import place_of
 from service.serve.program import command_on
 from service.settings.variables import Settings
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 
 _AUTH = {
     "open": "anybody who reaches this port (GATEWAY_AUTH=open)",
@@ -13,12 +13,12 @@ _AUTH = {
 }
 
 
-def write_greeting(settings: Settings, surroundings: Surroundings) -> str:
+def write_greeting(settings: Settings, backing: BackingServices) -> str:
     """Return the gateway's address, the services it uses, and a first command to try."""
-    url = surroundings.public_url
+    url = backing.public_url
     backend = (
         "sandbox (painted test pictures; set OPENAI_API_KEY for real ones)"
-        if surroundings.sandbox_url
+        if backing.sandbox_url
         else settings.provider_url
     )
     state = "embedded Valkey" if settings.redis_url is None else "GATEWAY_REDIS_URL"

@@ -14,11 +14,11 @@ from service.serve.directory import LOCK_PAUSE_S, lock, open_lock, prepare_direc
 from service.serve.valkey import answers, embedded_valkey, socket_path
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 
 
 @asynccontextmanager
-async def open_state(settings: Settings) -> AsyncIterator[Surroundings]:
+async def open_state(settings: Settings) -> AsyncIterator[BackingServices]:
     """Find the shared state for a command that does not serve; yields its URL and the secrets.
 
     Without `GATEWAY_REDIS_URL` that is the embedded Valkey of the gateway that runs on
@@ -35,7 +35,7 @@ async def open_state(settings: Settings) -> AsyncIterator[Surroundings]:
             redis_url = settings.redis_url.get_secret_value()
         else:
             redis_url = await _find_valkey(settings.data_dir, stack)
-        yield Surroundings(redis_url=redis_url, sandbox_url=None, public_url="", secrets=secrets)
+        yield BackingServices(redis_url=redis_url, sandbox_url=None, public_url="", secrets=secrets)
 
 
 async def _find_valkey(data_dir: Path, stack: AsyncExitStack) -> str:

@@ -18,7 +18,7 @@ from service.serve.sandbox import run_sandbox
 from service.serve.server import bound_socket, make_server
 from service.serve.valkey import embedded_valkey
 from service.settings.variables import Settings
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
@@ -45,14 +45,14 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             redis_url = await stack.enter_async_context(embedded_valkey(settings.data_dir / "valkey"))
         sandbox_url = await stack.enter_async_context(run_sandbox()) if uses_sandbox else None
         port = listener.getsockname()[1]
-        surroundings = Surroundings(
+        backing = BackingServices(
             redis_url=redis_url,
             sandbox_url=sandbox_url,
             public_url=settings.public_url or _local_url(settings.host, port),
             secrets=secrets,
         )
-        app = create_app(settings, surroundings)
-        server = make_server(app, settings, lambda: announce(write_greeting(settings, surroundings)))
+        app = create_app(settings, backing)
+        server = make_server(app, settings, lambda: announce(write_greeting(settings, backing)))
         await server.serve(sockets=[listener])
 
 

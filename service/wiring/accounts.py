@@ -14,42 +14,42 @@ from service.gateway.accounts.credentials import Credentials
 from service.gateway.accounts.identify import Callers
 from service.ports.accounts import TokenVerifier
 from service.settings.variables import Settings
-from service.wiring.process import Ground
+from service.wiring.process import ProcessContext
 
 
-async def open_callers(ground: Ground, verifier: TokenVerifier | None) -> Callers:
+async def open_callers(context: ProcessContext, verifier: TokenVerifier | None) -> Callers:
     """Return callers with all teams loaded; without Redis, their watcher keeps trying."""
-    callers = make_callers(ground, verifier)
+    callers = make_callers(context, verifier)
     with suppress(StateUnavailable):
-        declared = [name for name, team in ground.settings.file.teams.items() if not team.closed]
-        await make_registry(ground).reopen(declared)
+        declared = [name for name, team in context.settings.file.teams.items() if not team.closed]
+        await make_registry(context).reopen(declared)
         await callers.look_again()
     return callers
 
 
-def make_callers(ground: Ground, verifier: TokenVerifier | None = None) -> Callers:
+def make_callers(context: ProcessContext, verifier: TokenVerifier | None = None) -> Callers:
     """Return callers with nothing loaded yet."""
-    settings, secrets = ground.settings, ground.surroundings.secrets
+    settings, secrets = context.settings, context.backing.secrets
     credentials = Credentials(
         takes_keys="keys" in settings.auth,
         takes_jwt="jwt" in settings.auth,
         token_keys=tuple(derive_key(each, "token") for each in secrets),
-        person_key=derive_key(ground.lasting_secret, "person"),
+        person_key=derive_key(context.lasting_secret, "person"),
         admin_key=settings.admin_key.get_secret_value() if settings.admin_key else None,
     )
     return Callers(
         credentials=credentials,
-        book=make_registry(ground),
+        book=make_registry(context),
         verifier=verifier,
         declared=declared_directory(settings),
         default_policy=Policy(**settings.default_policy.model_dump()),
-        clock=ground.clock,
+        clock=context.clock,
     )
 
 
-def make_registry(ground: Ground) -> RedisCallers:
+def make_registry(context: ProcessContext) -> RedisCallers:
     """Return the registry of keys, policies, teams and the audit in Redis."""
-    return RedisCallers(ground.redis, timeout_s=ground.settings.redis_timeout_s)
+    return RedisCallers(context.redis, timeout_s=context.settings.redis_timeout_s)
 
 
 def declared_directory(settings: Settings) -> Directory:

@@ -15,22 +15,24 @@ from service.gateway.accounts.keys import Keys
 from service.gateway.accounts.usage import Usage
 from service.gateway.images.purge import Purging
 from service.wiring.accounts import declared_directory, make_registry
-from service.wiring.process import Ground
+from service.wiring.process import ProcessContext
 
 
-def make_administration(ground: Ground, callers: Callers, *, models: frozenset[str]) -> Administration:
+def make_administration(
+    context: ProcessContext, callers: Callers, *, models: frozenset[str]
+) -> Administration:
     """Return the administration of keys, teams and policies; a policy may name *models* and a gateway's declared names."""
-    registry, ledger, references = make_registry(ground), _ledger(ground), _references(ground)
-    trail = AuditTrail(registry, ground.clock, ground.telemetry)
+    registry, ledger, references = make_registry(context), _ledger(context), _references(context)
+    trail = AuditTrail(registry, context.clock, context.telemetry)
     reader = DirectoryReader(
         book=registry,
         known=ledger,
-        declarations=RedisNotices(ground.redis, timeout_s=ground.settings.redis_timeout_s),
-        declared=declared_directory(ground.settings),
+        declarations=RedisNotices(context.redis, timeout_s=context.settings.redis_timeout_s),
+        declared=declared_directory(context.settings),
         models=models,
     )
     keys = Keys(
-        callers=callers, reader=reader, registrar=registry, teams=registry, trail=trail, clock=ground.clock
+        callers=callers, reader=reader, registrar=registry, teams=registry, trail=trail, clock=context.clock
     )
     erasure = Erasure(
         callers=callers,
@@ -40,7 +42,7 @@ def make_administration(ground: Ground, callers: Callers, *, models: frozenset[s
         listing=references,
         references=references,
         trail=trail,
-        telemetry=ground.telemetry,
+        telemetry=context.telemetry,
     )
     return Administration(
         callers=callers,
@@ -53,28 +55,28 @@ def make_administration(ground: Ground, callers: Callers, *, models: frozenset[s
     )
 
 
-def make_usage(ground: Ground) -> Usage:
+def make_usage(context: ProcessContext) -> Usage:
     """Return the use case that sums up the ledger."""
-    ledger = _ledger(ground)
-    return Usage(ledger=ledger, known=ledger, clock=ground.clock)
+    ledger = _ledger(context)
+    return Usage(ledger=ledger, known=ledger, clock=context.clock)
 
 
-def make_purging(ground: Ground) -> Purging:
+def make_purging(context: ProcessContext) -> Purging:
     """Return the use case that counts and purges stored images."""
-    references = _references(ground)
+    references = _references(context)
     return Purging(
         known=references,
         listing=references,
         references=references,
-        audit=make_registry(ground),
-        clock=ground.clock,
-        telemetry=ground.telemetry,
+        audit=make_registry(context),
+        clock=context.clock,
+        telemetry=context.telemetry,
     )
 
 
-def _ledger(ground: Ground) -> RedisLedger:
-    return RedisLedger(ground.redis, clock=ground.clock, timeout_s=ground.settings.redis_timeout_s)
+def _ledger(context: ProcessContext) -> RedisLedger:
+    return RedisLedger(context.redis, clock=context.clock, timeout_s=context.settings.redis_timeout_s)
 
 
-def _references(ground: Ground) -> RedisReferences:
-    return RedisReferences(ground.redis, clock=ground.clock, timeout_s=ground.settings.redis_timeout_s)
+def _references(context: ProcessContext) -> RedisReferences:
+    return RedisReferences(context.redis, clock=context.clock, timeout_s=context.settings.redis_timeout_s)

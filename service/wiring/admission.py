@@ -4,35 +4,35 @@ Failure behaviour: see `gateway/admission/shared.py`; nothing is asked here.
 """
 
 from service.adapters.outbox.files import FileOutbox
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import LEASE_S, SharedState
-from service.wiring.process import Ground
+from service.wiring.process import ProcessContext
 
 
-def make_state(ground: Ground) -> SharedState:
+def make_state(context: ProcessContext) -> SharedState:
     """Return the shared state of a process; its loops are started by `services.py`."""
-    settings = ground.settings
+    settings = context.settings
     return SharedState(
-        book=RedisOrderBook(
-            ground.redis,
-            clock=ground.clock,
+        book=RedisOrders(
+            context.redis,
+            clock=context.clock,
             timeout_s=settings.redis_timeout_s,
             lease_s=LEASE_S,
             ttl_s=settings.cache_ttl_s,
-            process=ground.process,
+            process=context.name,
         ),
-        outbox=make_outbox(ground),
-        clock=ground.clock,
-        telemetry=ground.telemetry,
+        outbox=make_outbox(context),
+        clock=context.clock,
+        telemetry=context.telemetry,
         local=LocalShare(
-            clock=ground.clock,
+            clock=context.clock,
             processes=settings.replicas * settings.workers,
             spends_budgets=settings.budgets_without_redis == "spend",
         ),
     )
 
 
-def make_outbox(ground: Ground) -> FileOutbox:
+def make_outbox(context: ProcessContext) -> FileOutbox:
     """Return the outbox, which keeps settlements in the data directory."""
-    return FileOutbox(ground.settings.data_dir / "outbox", clock=ground.clock)
+    return FileOutbox(context.settings.data_dir / "outbox", clock=context.clock)

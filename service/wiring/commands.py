@@ -15,33 +15,33 @@ from service.settings.variables import Settings
 from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
 from service.wiring.notices import with_secrets_in_use
-from service.wiring.process import Ground, Surroundings, open_ground
+from service.wiring.process import BackingServices, ProcessContext, open_context
 
 
 @asynccontextmanager
 async def open_administration(
-    settings: Settings, surroundings: Surroundings, *, models: frozenset[str] = frozenset()
+    settings: Settings, backing: BackingServices, *, models: frozenset[str] = frozenset()
 ) -> AsyncIterator[tuple[Administration, Usage]]:
     """Open the administration of keys, teams, policies and usage; only a policy names *models*."""
-    async with _open_ground(settings, surroundings) as ground:
-        yield make_administration(ground, make_callers(ground), models=models), make_usage(ground)
+    async with _open_ground(settings, backing) as context:
+        yield make_administration(context, make_callers(context), models=models), make_usage(context)
 
 
 @asynccontextmanager
 async def open_purging(
-    settings: Settings, surroundings: Surroundings
+    settings: Settings, backing: BackingServices
 ) -> AsyncIterator[tuple[Purging, Administration]]:
     """Open the purging for `image-gateway cache`."""
-    async with _open_ground(settings, surroundings) as ground:
-        administration = make_administration(ground, make_callers(ground), models=frozenset())
-        yield make_purging(ground), administration
+    async with _open_ground(settings, backing) as context:
+        administration = make_administration(context, make_callers(context), models=frozenset())
+        yield make_purging(context), administration
 
 
 @asynccontextmanager
-async def _open_ground(settings: Settings, surroundings: Surroundings) -> AsyncIterator[Ground]:
+async def _open_ground(settings: Settings, backing: BackingServices) -> AsyncIterator[ProcessContext]:
     async with AsyncExitStack() as stack:
-        ground = open_ground(settings, surroundings, stack, telemetry=_Unmeasured(), connections=2)
-        yield await with_secrets_in_use(ground)
+        context = open_context(settings, backing, stack, telemetry=_Unmeasured(), connections=2)
+        yield await with_secrets_in_use(context)
 
 
 class _Unmeasured:

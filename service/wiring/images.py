@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from service.adapters.identity.secrets import derive_key
 from service.adapters.imaging.pillow import PillowImages
-from service.adapters.redis.leases import RedisTurns
+from service.adapters.redis.leases import RedisSweepLease
 from service.adapters.redis.references import RedisReferences
 from service.adapters.storage.links import SignedLinks
 from service.adapters.storage.spill import SpillingStore
@@ -26,7 +26,7 @@ from service.settings.orders import LONGEST_DEADLINE_S
 from service.settings.variables import Settings
 from service.wiring.accounts import make_registry
 from service.wiring.admission import make_outbox
-from service.wiring.process import Ground
+from service.wiring.process import ProcessContext
 
 _PICTURE_WORKERS = 2
 _LONGEST_ORDER_S = 2.0 * LONGEST_DEADLINE_S
@@ -54,22 +54,22 @@ class Images:
         return self.spill or self.home
 
 
-async def open_images(ground: Ground, stack: AsyncExitStack) -> Images:
+async def open_images(context: ProcessContext, stack: AsyncExitStack) -> Images:
     """Open the store and try it; *stack* ends the workers."""
-    settings = ground.settings
+    settings = context.settings
     url, options = _store_url(settings), settings.store_options
     place = place_of(url, options)
     home = ObjectStore(
         url,
         options=options,
-        telemetry=ground.telemetry,
+        telemetry=context.telemetry,
         explain=lambda reason: {"store": place, "advice": advise(reason, url)},
     )
     await home.probe()
-    spill = _open_spill(ground, home)
+    spill = _open_spill(context, home)
     pictures = PillowImages(workers=_PICTURE_WORKERS)
     stack.callback(pictures.close)
-    references = RedisReferences(ground.redis, clock=ground.clock, timeout_s=settings.redis_timeout_s)
+    references = RedisReferences(context.redis, clock=context.clock, timeout_s=settings.redis_timeout_s)
     return Images(home=home, spill=spill, references=references, pictures=pictures)
 
 
@@ -84,21 +84,21 @@ async def watch_store(store: ObjectStore) -> None:
             await store.probe()
 
 
-def make_ownership(ground: Ground, images: Images) -> Ownership:
+def make_ownership(context: ProcessContext, images: Images) -> Ownership:
     """Return the use case that reads and removes a team's right to an image."""
     return Ownership(
         references=images.references,
-        outbox=make_outbox(ground),
-        audit=make_registry(ground),
-        clock=ground.clock,
-        telemetry=ground.telemetry,
+        outbox=make_outbox(context),
+        audit=make_registry(context),
+        clock=context.clock,
+        telemetry=context.telemetry,
     )
 
 
-def make_retention(ground: Ground, images: Images) -> Retention:
+def make_retention(context: ProcessContext, images: Images) -> Retention:
     """Return the retention, which deletes."""
-    settings = ground.settings
-    turns = RedisTurns(ground.redis, process=ground.process, timeout_s=settings.redis_timeout_s)
+    settings = context.settings
+    turns = RedisSweepLease(context.redis, process=context.name, timeout_s=settings.redis_timeout_s)
     turn = SweepTurn(turns=turns, sweep_s=settings.sweep_s)
     disposal = Disposal(
         inventory=images.references,
@@ -107,8 +107,8 @@ def make_retention(ground: Ground, images: Images) -> Retention:
         cleaner=images.store,
         turns=turns,
         turn=turn,
-        clock=ground.clock,
-        telemetry=ground.telemetry,
+        clock=context.clock,
+        telemetry=context.telemetry,
     )
     return Retention(
         known=images.references,
@@ -116,21 +116,21 @@ def make_retention(ground: Ground, images: Images) -> Retention:
         inventory=images.references,
         disposal=disposal,
         turn=turn,
-        clock=ground.clock,
-        telemetry=ground.telemetry,
+        clock=context.clock,
+        telemetry=context.telemetry,
         rules=Rules(
             longest_s=settings.retention_s, most_bytes=settings.retention_bytes, least_s=settings.deadline_s
         ),
     )
 
 
-def make_links(ground: Ground) -> SignedLinks:
+def make_links(context: ProcessContext) -> SignedLinks:
     """Return the gateway's links, signed by the newest secret; those of older ones still open."""
     return SignedLinks(
-        public_url=ground.surroundings.public_url,
-        keys=[derive_key(each, "image-link") for each in ground.surroundings.secrets],
-        ttl_s=ground.settings.url_ttl_s,
-        clock=ground.clock,
+        public_url=context.backing.public_url,
+        keys=[derive_key(each, "image-link") for each in context.backing.secrets],
+        ttl_s=context.settings.url_ttl_s,
+        clock=context.clock,
     )
 
 
@@ -141,12 +141,12 @@ def open_uploads(settings: Settings) -> Path:
     return directory
 
 
-def _open_spill(ground: Ground, home: ObjectStore) -> SpillingStore | None:
+def _open_spill(context: ProcessContext, home: ObjectStore) -> SpillingStore | None:
     """Return *home* with a spill if it is remote: a spill for a directory would be on the same disk."""
-    directory = ground.settings.data_dir.resolve() / "spill"
-    if urlsplit(_store_url(ground.settings)).scheme == "file":
+    directory = context.settings.data_dir.resolve() / "spill"
+    if urlsplit(_store_url(context.settings)).scheme == "file":
         return None
-    return SpillingStore(home, spill=ObjectStore(directory.as_uri()), telemetry=ground.telemetry)
+    return SpillingStore(home, spill=ObjectStore(directory.as_uri()), telemetry=context.telemetry)
 
 
 def _store_url(settings: Settings) -> str:

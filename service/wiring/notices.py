@@ -19,60 +19,60 @@ from service.domain.errors import StateUnavailable
 from service.domain.fingerprint import keyed_hash
 from service.ports.telemetry import StateFailed
 from service.settings.problems import SettingsError
-from service.wiring.process import Ground, Surroundings
+from service.wiring.process import BackingServices, ProcessContext
 
 _log = logging.getLogger(__name__)
 _POST_PAUSE_S = 1.0
 
 
-async def greet_redis(ground: Ground) -> bool:
+async def greet_redis(context: ProcessContext) -> bool:
     """Leave the notices, or report at once that Redis is away; returns False then."""
     try:
         with translated_errors():
-            await ground.redis.ping()
-        await _post_notices(ground)
+            await context.redis.ping()
+        await _post_notices(context)
     except StateUnavailable as error:
-        ground.telemetry.record(StateFailed(operation="start", reason=error.reason))
-        advice = advise(error.reason, ground.surroundings.redis_url)
+        context.telemetry.record(StateFailed(operation="start", reason=error.reason))
+        advice = advise(error.reason, context.backing.redis_url)
         _log.warning("%s Until then limits fall to a local share, and nothing is cached.", advice)
         return False
     return True
 
 
-async def post_later(ground: Ground, *, is_done: bool) -> None:
+async def post_later(context: ProcessContext, *, is_done: bool) -> None:
     """Leave the notices once Redis is back, unless that is done."""
     while not is_done:
         await asyncio.sleep(_POST_PAUSE_S)
         with suppress(StateUnavailable):
-            await _post_notices(ground)
+            await _post_notices(context)
             is_done = True
 
 
-async def with_secrets_in_use(ground: Ground) -> Ground:
-    """Return *ground* with the gateway's newest secret first: during a rotation this process may be ahead.
+async def with_secrets_in_use(context: ProcessContext) -> ProcessContext:
+    """Return *context* with the gateway's newest secret first: during a rotation this process may be ahead.
 
     Raises:
         SettingsError: the secrets are not the gateway's.
         StateUnavailable: the gateway's secrets are unknown.
     """
-    check = await _notices(ground).read_secret_check()
+    check = await _notices(context).read_secret_check()
     if check is None:
-        return ground
+        return context
     newest, _, oldest = check.partition(" ")
-    ours = _secret_checks(ground.surroundings)
+    ours = _secret_checks(context.backing)
     if newest in ours and oldest == ours[-1]:
-        secrets = ground.surroundings.secrets[ours.index(newest) :]
-        return replace(ground, surroundings=replace(ground.surroundings, secrets=secrets))
+        secrets = context.backing.secrets[ours.index(newest) :]
+        return replace(context, backing=replace(context.backing, secrets=secrets))
     raise SettingsError(
         "GATEWAY_SECRETS are not those of the gateway that uses this Redis: its keys and people would not be "
         "recognised. Give this command the gateway's own, old ones too"
     )
 
 
-async def _post_notices(ground: Ground) -> None:
+async def _post_notices(context: ProcessContext) -> None:
     """Publish the secrets in use and the names in this gateway's file to all processes on the same state."""
-    notices = _notices(ground)
-    check, ours = await notices.read_secret_check(), _secret_checks(ground.surroundings)
+    notices = _notices(context)
+    check, ours = await notices.read_secret_check(), _secret_checks(context.backing)
     # The newest secret hashes new keys, the oldest one people and orders.
     in_use = f"{ours[0]} {ours[-1]}"
     if check is not None:
@@ -80,7 +80,7 @@ async def _post_notices(ground: Ground) -> None:
     # The gateway that started last decides, so that a secret can be given up; it was warned of the cost.
     if check != in_use:
         await notices.put_secret_check(in_use)
-    declared = ground.settings.file
+    declared = context.settings.file
     names = DeclaredNames(
         policies=frozenset(declared.policies),
         teams=frozenset(declared.teams),
@@ -111,10 +111,10 @@ def _warn_of_lost_secrets(check: str, ours: list[str]) -> None:
         )
 
 
-def _notices(ground: Ground) -> RedisNotices:
-    return RedisNotices(ground.redis, timeout_s=ground.settings.redis_timeout_s)
+def _notices(context: ProcessContext) -> RedisNotices:
+    return RedisNotices(context.redis, timeout_s=context.settings.redis_timeout_s)
 
 
-def _secret_checks(surroundings: Surroundings) -> list[str]:
+def _secret_checks(backing: BackingServices) -> list[str]:
     """Return for each secret a value that identifies it and reveals nothing else."""
-    return [keyed_hash(derive_key(secret, "check"), "image-gateway") for secret in surroundings.secrets]
+    return [keyed_hash(derive_key(secret, "check"), "image-gateway") for secret in backing.secrets]

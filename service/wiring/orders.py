@@ -26,7 +26,7 @@ from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitingRoom
 from service.wiring.admission import make_state
 from service.wiring.images import Images
-from service.wiring.process import Ground
+from service.wiring.process import ProcessContext
 from service.wiring.provider import Provider
 
 
@@ -42,18 +42,18 @@ class OrderParts:
 
 
 async def open_orders(
-    ground: Ground, images: Images, provider: Provider, catalog: Catalog, stack: AsyncExitStack
+    context: ProcessContext, images: Images, provider: Provider, catalog: Catalog, stack: AsyncExitStack
 ) -> OrderParts:
     """Accept orders from now on; *stack* drains them."""
     store, references = images.store, images.references
-    clock, telemetry, state = ground.clock, ground.telemetry, make_state(ground)
+    clock, telemetry, state = context.clock, context.telemetry, make_state(context)
     runner = await stack.enter_async_context(
-        OrderRunner(telemetry=telemetry, drain_s=ground.settings.drain_s)
+        OrderRunner(telemetry=telemetry, drain_s=context.settings.drain_s)
     )
     share = Share(room=WaitingRoom(), store=store, clock=clock)
     attempts = Attempts(backend=provider.backend, clock=clock, telemetry=telemetry, rule=RetryRule())
     orders = Orders(
-        acceptance=_acceptance(ground, catalog, provider.backend.realm),
+        acceptance=_acceptance(context, catalog, provider.backend.realm),
         runner=runner,
         state=state,
         replay=Replay(store=store, references=references, clock=clock),
@@ -65,7 +65,7 @@ async def open_orders(
             state=state,
             telemetry=telemetry,
             clock=clock,
-            max_calls=ground.settings.max_calls_in_flight,
+            max_calls=context.settings.max_calls_in_flight,
         ),
         share=share,
         clock=clock,
@@ -74,13 +74,13 @@ async def open_orders(
     return OrderParts(orders=orders, runner=runner, state=state, share=share, attempts=attempts)
 
 
-def _acceptance(ground: Ground, catalog: Catalog, realm: Realm) -> Acceptance:
-    settings, secret = ground.settings, ground.lasting_secret
+def _acceptance(context: ProcessContext, catalog: Catalog, realm: Realm) -> Acceptance:
+    settings, secret = context.settings, context.lasting_secret
     return Acceptance(
         catalog=catalog,
         keys=OrderKeys(fingerprint=derive_key(secret, "fingerprint"), person=derive_key(secret, "person")),
         realm=realm,
-        clock=ground.clock,
+        clock=context.clock,
         pools=Pools(key=pool_key, scope=settings.cache_scope) if settings.cache == "on" else None,
         pass_unknown=settings.file.backend.pass_unknown,
         counts_unpriced=settings.unpriced == "count",

@@ -1,4 +1,4 @@
-"""Open the ground of every part of a process: the settings, its surroundings, Redis, the clock, telemetry.
+"""Open what every part of a process stands on: its settings, backing services, Redis, clock and telemetry.
 
 Failure behaviour: opening connects to nothing, so it fails for no one's absence.
 """
@@ -17,7 +17,7 @@ from service.settings.variables import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class BackingServices:
     """The parts that the supervisor found or started for this process.
 
     *sandbox_url* None means the real provider. *secrets* are newest first.
@@ -30,38 +30,38 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ground:
-    """The base of the other modules in this package. *process* is its name among those with the same state."""
+class ProcessContext:
+    """The settings and connections of a process; *name* tells it from others with the same state."""
 
     settings: Settings
-    surroundings: Surroundings
+    backing: BackingServices
     redis: Redis
     clock: SystemClock
     telemetry: Telemetry
-    process: str
+    name: str
 
     @property
     def lasting_secret(self) -> str:
         """The oldest secret: hashes that must not change during a rotation come from it."""
-        return self.surroundings.secrets[-1]
+        return self.backing.secrets[-1]
 
 
-def open_ground(
+def open_context(
     settings: Settings,
-    surroundings: Surroundings,
+    backing: BackingServices,
     stack: AsyncExitStack,
     *,
     telemetry: Telemetry,
     connections: int,
-) -> Ground:
+) -> ProcessContext:
     """Open a process's connections to Redis, up to a limit; nothing is sent yet."""
-    return Ground(
+    return ProcessContext(
         settings=settings,
-        surroundings=surroundings,
-        redis=open_redis(settings, surroundings, stack, connections=connections),
+        backing=backing,
+        redis=open_redis(settings, backing, stack, connections=connections),
         clock=SystemClock(),
         telemetry=telemetry,
-        process=uuid4().hex,
+        name=uuid4().hex,
     )
 
 
@@ -77,9 +77,9 @@ def check_redis_url(settings: Settings) -> None:
 
 
 def open_redis(
-    settings: Settings, surroundings: Surroundings, stack: AsyncExitStack, *, connections: int
+    settings: Settings, backing: BackingServices, stack: AsyncExitStack, *, connections: int
 ) -> Redis:
     """Return a client that *stack* closes."""
-    client = open_client(surroundings.redis_url, timeout_s=settings.redis_timeout_s, connections=connections)
+    client = open_client(backing.redis_url, timeout_s=settings.redis_timeout_s, connections=connections)
     stack.push_async_callback(client.aclose)
     return client

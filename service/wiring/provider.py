@@ -20,7 +20,7 @@ from service.adapters.transport import open_transport
 from service.domain.images import Realm
 from service.ports.provider import Backend, Moderator
 from service.settings.variables import Settings
-from service.wiring.process import Ground, Surroundings
+from service.wiring.process import BackingServices, ProcessContext
 
 _CHECK_PAUSE_S = 60.0
 
@@ -34,15 +34,15 @@ class Provider:
     moderator: Moderator | None
 
 
-async def open_provider(ground: Ground, stack: AsyncExitStack) -> Provider:
+async def open_provider(context: ProcessContext, stack: AsyncExitStack) -> Provider:
     """Open the connections to the provider; nothing is sent yet."""
-    address = _address(ground.settings, ground.surroundings)
-    transport = open_transport(address.url, connections=ground.settings.max_calls_in_flight)
+    address = _address(context.settings, context.backing)
+    transport = open_transport(address.url, connections=context.settings.max_calls_in_flight)
     stack.push_async_callback(transport.aclose)
     return Provider(
-        backend=_open_backend(ground.settings, address, transport, stack),
-        check=ProviderCheck(address, transport=transport, telemetry=ground.telemetry),
-        moderator=await _open_moderator(ground.settings, address, stack),
+        backend=_open_backend(context.settings, address, transport, stack),
+        check=ProviderCheck(address, transport=transport, telemetry=context.telemetry),
+        moderator=await _open_moderator(context.settings, address, stack),
     )
 
 
@@ -54,10 +54,10 @@ async def watch_provider(check: ProviderCheck, health: ProviderHealth) -> None:
         await asyncio.sleep(_CHECK_PAUSE_S)
 
 
-def _address(settings: Settings, surroundings: Surroundings) -> BackendAddress:
-    if surroundings.sandbox_url is not None:
+def _address(settings: Settings, backing: BackingServices) -> BackendAddress:
+    if backing.sandbox_url is not None:
         return BackendAddress(
-            name="sandbox", realm=Realm.SANDBOX, url=f"{surroundings.sandbox_url}/v1", api_key="sandbox"
+            name="sandbox", realm=Realm.SANDBOX, url=f"{backing.sandbox_url}/v1", api_key="sandbox"
         )
     return BackendAddress(
         name=settings.file.backend.name,

@@ -38,7 +38,7 @@ from service.wiring.images import (
 )
 from service.wiring.notices import greet_redis, post_later
 from service.wiring.orders import OrderParts, open_orders
-from service.wiring.process import Ground, Surroundings, open_ground, open_redis
+from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
 from service.wiring.provider import open_provider, watch_provider
 from service.wiring.tokens import open_verifier
 
@@ -55,40 +55,38 @@ class _Instruments:
 
 
 @asynccontextmanager
-async def open_services(settings: Settings, surroundings: Surroundings) -> AsyncIterator[HttpServices]:
+async def open_services(settings: Settings, backing: BackingServices) -> AsyncIterator[HttpServices]:
     """Open everything a process needs to serve; leaving drains the orders first."""
     metrics = PrometheusMetrics(version=version("image-gateway"))
     health = ProviderHealth(SystemClock())
     telemetry = FactRecorder(metrics.takers, health.takers, SurpriseLog().takers)
     async with AsyncExitStack() as stack:
-        ground = open_ground(
-            settings, surroundings, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS
-        )
-        listener = open_redis(settings, surroundings, stack, connections=2)
-        is_greeted = await greet_redis(ground)
-        images = await open_images(ground, stack)
-        provider = await open_provider(ground, stack)
+        context = open_context(settings, backing, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS)
+        listener = open_redis(settings, backing, stack, connections=2)
+        is_greeted = await greet_redis(context)
+        images = await open_images(context, stack)
+        provider = await open_provider(context, stack)
         catalog = load_catalog(settings)
-        orders = await open_orders(ground, images, provider, catalog, stack)
-        callers = await open_callers(ground, await open_verifier(ground, stack))
-        wakeups = RedisWakeups(listener, process=ground.process)
-        heartbeats = RedisHeartbeats(ground.redis, process=ground.process, timeout_s=settings.redis_timeout_s)
+        orders = await open_orders(context, images, provider, catalog, stack)
+        callers = await open_callers(context, await open_verifier(context, stack))
+        wakeups = RedisWakeups(listener, process=context.name)
+        heartbeats = RedisHeartbeats(context.redis, process=context.name, timeout_s=settings.redis_timeout_s)
         for name, loop in {
             "beat": lambda: orders.state.beat_forever(heartbeats),
             "renew": orders.state.renew_forever,
             "replay": orders.state.replay_forever,
             "listen": lambda: orders.share.room.listen_forever(wakeups),
             "callers": callers.watch_forever,
-            "sweep": make_retention(ground, images).sweep_forever,
+            "sweep": make_retention(context, images).sweep_forever,
             "store": lambda: watch_store(images.home),
             "provider": lambda: watch_provider(provider.check, health),
-            "notices": lambda: post_later(ground, is_done=is_greeted),
+            "notices": lambda: post_later(context, is_done=is_greeted),
         }.items():
             orders.runner.keep(name, loop)
         if images.spill:
             orders.runner.keep("spill", images.spill.bring_home_forever)
         metrics.watch_models(
-            {model.name: model.shutdown for model in catalog.models.values()}, ground.clock.today
+            {model.name: model.shutdown for model in catalog.models.values()}, context.clock.today
         )
         metrics.watch_store(lambda: images.home.is_failing)
         metrics.watch_in_flight(
@@ -97,19 +95,19 @@ async def open_services(settings: Settings, surroundings: Surroundings) -> Async
             waiters=lambda: orders.share.waiting,
         )
         yield _services(
-            ground, images, orders, callers, catalog, _Instruments(metrics=metrics, health=health)
+            context, images, orders, callers, catalog, _Instruments(metrics=metrics, health=health)
         )
 
 
 def _services(
-    ground: Ground,
+    context: ProcessContext,
     images: Images,
     orders: OrderParts,
     callers: Callers,
     catalog: Catalog,
     instruments: _Instruments,
 ) -> HttpServices:
-    settings = ground.settings
+    settings = context.settings
     return HttpServices(
         ordering=Ordering(
             orders=orders.orders,
@@ -120,22 +118,22 @@ def _services(
         ),
         images=StoredImages(
             files=images.store,
-            links=make_links(ground),
-            ownership=make_ownership(ground, images),
-            purging=make_purging(ground),
+            links=make_links(context),
+            ownership=make_ownership(context, images),
+            purging=make_purging(context),
             redirect_s=settings.store_redirect_s,
         ),
         accounts=Accounts(
             callers=callers,
             allowance=Allowance(orders.state),
-            usage=make_usage(ground),
-            administration=make_administration(ground, callers, models=frozenset(catalog.models)),
+            usage=make_usage(context),
+            administration=make_administration(context, callers, models=frozenset(catalog.models)),
             is_open=settings.is_open,
             metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
         ),
         operations=_operations(images, orders, instruments),
-        clock=ground.clock,
-        telemetry=ground.telemetry,
+        clock=context.clock,
+        telemetry=context.telemetry,
     )
 
 

@@ -14,18 +14,18 @@ from service.adapters.transport import open_transport
 from service.ports.accounts import TokenVerifier
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
-from service.wiring.process import Ground
+from service.wiring.process import ProcessContext
 
 
-async def open_verifier(ground: Ground, stack: AsyncExitStack) -> TokenVerifier | None:
+async def open_verifier(context: ProcessContext, stack: AsyncExitStack) -> TokenVerifier | None:
     """Return the verifier of tokens, or None if the gateway takes none."""
-    settings = ground.settings
+    settings = context.settings
     if "jwt" not in settings.auth:
         return None
     transport = open_transport(settings.jwt.jwks, connections=2) if "://" in settings.jwt.jwks else None
     client = await stack.enter_async_context(httpx.AsyncClient(transport=transport))
-    keys = JwksSource(settings.jwt.jwks, client=client, clock=ground.clock)
-    return JwtVerifier(rules=_token_rules(settings), keys=keys, clock=ground.clock)
+    keys = JwksSource(settings.jwt.jwks, client=client, clock=context.clock)
+    return JwtVerifier(rules=_token_rules(settings), keys=keys, clock=context.clock)
 
 
 def check_tokens(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from service.settings.environment import load_settings
 from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration, make_usage
 from service.wiring.catalog import checked_models
-from service.wiring.process import Ground, Surroundings
+from service.wiring.process import BackingServices, ProcessContext
 from tests.fakes.telemetry import FakeTelemetry
 
 # Patient enough for a busy machine.
@@ -33,16 +33,16 @@ class Office:
 def open_office(client: Redis, *, config: Path | None = None) -> Office:
     """Return an administration over *client*; *config* is the file that declares policies and teams."""
     telemetry = FakeTelemetry()
-    ground = Ground(
+    context = ProcessContext(
         settings=load_settings({**SETTINGS, "GATEWAY_CONFIG": str(config or "")}),
-        surroundings=Surroundings(
+        backing=BackingServices(
             redis_url="", sandbox_url=None, public_url="http://gateway", secrets=("a-secret-of-these-tests",)
         ),
         redis=client,
         clock=SystemClock(),
         telemetry=telemetry,
-        process="test",
+        name="test",
     )
-    callers = make_callers(ground)
-    administration = make_administration(ground, callers, models=checked_models(ground.settings))
-    return Office(administration, callers, make_usage(ground), telemetry)
+    callers = make_callers(context)
+    administration = make_administration(context, callers, models=checked_models(context.settings))
+    return Office(administration, callers, make_usage(context), telemetry)

@@ -22,7 +22,7 @@ import pytest_asyncio
 from redis.asyncio import Redis
 
 from service.adapters.redis.client.client import open_client
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import RateLimited
 from service.domain.limits import Limit, Resource
 from tests.adapters.redis.orders import make_ask, open_book
@@ -227,7 +227,7 @@ async def test_a_link_runs_out_by_the_clocks_of_who_made_it_and_who_is_asked(rep
 class JumpingRedis:
     """An order book over a Redis whose clock a test may set."""
 
-    book: RedisOrderBook
+    book: RedisOrders
     client: Redis
     offset: Path
 

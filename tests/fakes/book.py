@@ -14,8 +14,8 @@ from service.ports.admission import Ask, Grant, Lease, Settlement
 from tests.fakes.values import a_grant
 
 
-class FakeBook:
-    """Implements `ports.admission.OrderBook`; records what was asked and what was settled."""
+class FakeOrders:
+    """Implements `ports.admission.SharedOrders`; records what was asked and what was settled."""
 
     def __init__(self, *script: Grant | GatewayError) -> None:
         self.script = deque(script)

@@ -149,7 +149,7 @@ class FakeReferences:
         self._answer()
         return sorted({team for team, _ in self.kept})
 
-    async def which(self, team: str, names: Sequence[str]) -> set[str]:
+    async def existing(self, team: str, names: Sequence[str]) -> set[str]:
         self._answer()
         return {name for name in names if (team, name) in self.kept}
 
@@ -206,8 +206,8 @@ class FakeShelves:
         return 0
 
 
-class FakeTurns:
-    """Implements `ports.processes.Turns`. *turns* are the answers to come; then it is always our turn."""
+class FakeSweepLease:
+    """Implements `ports.processes.SweepLease`. *turns* are the answers to come; then it is always our turn."""
 
     def __init__(self, *turns: bool) -> None:
         self.turns = list(turns)

@@ -27,7 +27,7 @@ from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitingRoom
 from service.ports.provider import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
-from tests.fakes.book import FakeBook
+from tests.fakes.book import FakeOrders
 from tests.fakes.clock import FakeClock
 from tests.fakes.storage import FakeImaging, FakeOutbox, FakeReferences, FakeStore
 from tests.fakes.telemetry import FakeTelemetry
@@ -65,7 +65,7 @@ class Assembly:
     ) -> None:
         self.clock = clock
         self.backend = FakeBackend(*script)
-        self.book = FakeBook()
+        self.book = FakeOrders()
         self.store = store or FakeStore()
         self.references = FakeReferences()
         self.imaging = FakeImaging()

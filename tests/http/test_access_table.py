@@ -8,7 +8,7 @@ import pytest
 
 from service.app import create_app
 from service.settings.variables import Settings
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 from tests.processes import Gateway, run_gateway
 
 ADMIN_KEY = "an-admin-key-of-the-tests"
@@ -63,8 +63,8 @@ FOR_ADMINS = {
 
 
 def all_routes() -> set[str]:
-    surroundings = Surroundings(redis_url="", sandbox_url=None, public_url="", secrets=("",))
-    return set(_walk(create_app(Settings.model_construct(), surroundings).routes))
+    backing = BackingServices(redis_url="", sandbox_url=None, public_url="", secrets=("",))
+    return set(_walk(create_app(Settings.model_construct(), backing).routes))
 
 
 def _walk(routes: Sequence[Any]) -> Iterator[str]:

@@ -29,7 +29,7 @@ from starlette.types import ASGIApp
 from service.app import create_app
 from service.http.protocol import GatewayHttpProtocol
 from service.settings.environment import load_settings
-from service.wiring.process import Surroundings
+from service.wiring.process import BackingServices
 from tests.http.house import png
 from tests.http.wire import ask, get, post
 from tests.processes import Valkey, free_port
@@ -248,10 +248,10 @@ def test_what_was_ordered_by_who_stops_reading_is_finished_and_kept(valkey: Valk
                 "OPENAI_API_KEY": "sk-ours",
             }
         )
-        surroundings = Surroundings(
+        backing = BackingServices(
             redis_url=valkey.url, sandbox_url=None, public_url="http://gateway", secrets=(uuid4().hex,)
         )
-        gateway = stack.enter_context(run_server(create_app(settings, surroundings), lifespan="on"))
+        gateway = stack.enter_context(run_server(create_app(settings, backing), lifespan="on"))
         order = {"model": "gpt-image-2", "prompt": f"a boat, number {uuid4().hex}"}
         streamed = post(orjson.dumps({**order, "stream": True, "partial_images": 3}))
         with connect(gateway, streamed) as connection:

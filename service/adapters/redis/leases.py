@@ -21,8 +21,8 @@ return 1
 """
 
 
-class RedisTurns:
-    """Implements `ports.processes.Turns` for *process*."""
+class RedisSweepLease:
+    """Implements `ports.processes.SweepLease` for *process*."""
 
     def __init__(self, client: Redis, *, process: str, timeout_s: float) -> None:
         self._client = client
@@ -31,14 +31,14 @@ class RedisTurns:
         self._ask = Asking(client, timeout_s=timeout_s)
 
     async def take(self, *, hold_s: float) -> bool:
-        """Implement `Turns.take`."""
+        """Implement `SweepLease.take`."""
         return bool(await self._take.run([SWEEPER], self._process, max(1, int(hold_s * 1000))))
 
     async def read_round(self) -> Round | None:
-        """Implement `Turns.read_round`."""
+        """Implement `SweepLease.read_round`."""
         began_s, part = await self._ask(self._client.hmget(_ROUND, ["began_s", "part"]))
         return None if began_s is None or part is None else Round(float(began_s), int(part))
 
     async def keep_round(self, round_: Round) -> None:
-        """Implement `Turns.keep_round`."""
+        """Implement `SweepLease.keep_round`."""
         await self._ask(self._client.hset(_ROUND, mapping={"began_s": round_.began_s, "part": round_.part}))

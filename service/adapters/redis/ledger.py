@@ -37,7 +37,7 @@ class RedisLedger:
         self._client = client
         self._clock = clock
         self._ask = Asking(client, timeout_s=timeout_s)
-        self._scripts = {name: read_script(name) for name in ("erase", "find", "which")}
+        self._scripts = {name: read_script(name) for name in ("erase", "find", "existing")}
 
     async def read(
         self, team: str, days: Sequence[date], user: str | None = None
@@ -95,7 +95,7 @@ class RedisLedger:
 
     async def _booked(self, team: str, days: Sequence[date]) -> list[date]:
         """Return those of *days* that have a booking."""
-        found = await self._eval("which", [_ledger_key(team, day) for day in days])
+        found = await self._eval("existing", [_ledger_key(team, day) for day in days])
         return [days[position - 1] for position in found]
 
     async def _read_day(self, team: str, day: date, user: str | None) -> AsyncIterator[LedgerEntry]:

@@ -45,8 +45,8 @@ _MOST_VARIANTS = 200
 """Variants kept for one fingerprint; `begin` reads them all."""
 
 
-class RedisOrderBook:
-    """Implements `ports.admission.OrderBook` over one client; the scripts are package data."""
+class RedisOrders:
+    """Implements `ports.admission.SharedOrders` over one client; the scripts are package data."""
 
     def __init__(
         self, client: Redis, *, clock: Calendar, timeout_s: float, lease_s: float, ttl_s: float, process: str
@@ -64,7 +64,7 @@ class RedisOrderBook:
         self._teams: set[str] = set()
 
     async def begin(self, ask: Ask) -> Grant:
-        """Implement `OrderBook.begin`."""
+        """Implement `SharedOrders.begin`."""
         ticket = ask.ticket
         team = ticket.caller.team
         own = keys.of_team(team)
@@ -110,7 +110,7 @@ class RedisOrderBook:
         )
 
     async def finish(self, settlement: Settlement) -> None:
-        """Implement `OrderBook.finish`."""
+        """Implement `SharedOrders.finish`."""
         ticket = settlement.ticket
         team = ticket.caller.team
         if team not in self._teams:
@@ -136,7 +136,7 @@ class RedisOrderBook:
         await self._finish.run(names, arguments)
 
     async def renew(self, leases: Sequence[Lease]) -> None:
-        """Implement `OrderBook.renew`; also books the holds of dead processes, team by team."""
+        """Implement `SharedOrders.renew`; also books the holds of dead processes, team by team."""
         await self._renewals.renew(leases, self._teams)
 
     async def _note_team(self, team: str) -> None:

@@ -90,7 +90,7 @@ class RedisReferences:
         """Implement `KnownTeams.teams`."""
         return sorted(await self._ask.members(keys.SEEN))
 
-    async def which(self, team: str, names: Sequence[str]) -> set[str]:
+    async def existing(self, team: str, names: Sequence[str]) -> set[str]:
         """Implement `ReferenceInventory.which`."""
         found: set[str] = set()
         for first in range(0, len(names), _PAGE):

@@ -23,7 +23,7 @@ from service.domain.order import Ticket
 from service.gateway.admission.breaker import Breaker
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.unheard import give_up, opens_key, wait_on
-from service.ports.admission import Ask, Grant, Lease, OrderBook, Outbox, Settlement
+from service.ports.admission import Ask, Grant, Lease, Outbox, Settlement, SharedOrders
 from service.ports.clock import Clock
 from service.ports.processes import Heartbeats
 from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
@@ -50,7 +50,7 @@ class SharedState:
     """Admission, settlement and renewal for every order of a process."""
 
     def __init__(
-        self, *, book: OrderBook, outbox: Outbox, clock: Clock, telemetry: Telemetry, local: LocalShare
+        self, *, book: SharedOrders, outbox: Outbox, clock: Clock, telemetry: Telemetry, local: LocalShare
     ) -> None:
         self._book = book
         self._outbox = outbox

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from service.domain.errors import ImageMissing
 from service.ports.clock import Clock
-from service.ports.processes import Round, Turns
+from service.ports.processes import Round, SweepLease
 from service.ports.references import Leftovers, ReferenceInventory
 from service.ports.store import UNUSED_S, StoreCleaner, StoreListing
 from service.ports.telemetry import FilesDeleted, Telemetry
@@ -31,7 +31,7 @@ _LEAST_TURN_S = 15.0
 class SweepTurn:
     """The right to sweep, which one process at a time has; *sweep_s* is the time between two sweeps."""
 
-    turns: Turns
+    turns: SweepLease
     sweep_s: float
 
     async def keep(self) -> bool:
@@ -48,7 +48,7 @@ class Disposal:
     leftovers: Leftovers
     listing: StoreListing
     cleaner: StoreCleaner
-    turns: Turns
+    turns: SweepLease
     turn: SweepTurn
     clock: Clock
     telemetry: Telemetry
@@ -128,5 +128,5 @@ class Disposal:
             left = [name for name in names if name not in used]
             if not left:
                 break
-            used |= await self.inventory.which(team, left)
+            used |= await self.inventory.existing(team, left)
         return used

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis, RedisCluster
 
 from service.adapters.redis.client.client import open_client
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from tests.adapters.redis.orders import MakeBook, open_book
 from tests.redis_servers import Cluster, run_cluster
 
@@ -57,12 +57,12 @@ async def client(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 def make_book(client: Redis, redis: Redis) -> MakeBook:
-    def make(*, process: str = "here", lease_s: float = 30.0, ttl_s: float = 86400.0) -> RedisOrderBook:
+    def make(*, process: str = "here", lease_s: float = 30.0, ttl_s: float = 86400.0) -> RedisOrders:
         return open_book(client, process=process, lease_s=lease_s, ttl_s=ttl_s)
 
     return make
 
 
 @pytest.fixture
-def book(make_book: MakeBook) -> RedisOrderBook:
+def book(make_book: MakeBook) -> RedisOrders:
     return make_book()

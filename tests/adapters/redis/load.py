@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import StateUnavailable
 from service.ports.admission import Settlement
 from tests.adapters.redis.orders import made, make_ask, settle
@@ -22,7 +22,7 @@ class Load:
     Each settlement, of one image, is in *settled* or, to be sent again, in *outbox*.
     """
 
-    book: RedisOrderBook
+    book: RedisOrders
     teams: Sequence[str]
     outcomes: dict[str, Counter[str]] = field(init=False)
     settled: Counter[str] = field(default_factory=Counter)
@@ -87,7 +87,7 @@ class Load:
 
 
 @asynccontextmanager
-async def loaded(book: RedisOrderBook, *teams: str) -> AsyncIterator[Load]:
+async def loaded(book: RedisOrders, *teams: str) -> AsyncIterator[Load]:
     """Keep *book* busy; any error that is not `StateUnavailable` fails the test."""
     load = Load(book, teams)
     async with asyncio.TaskGroup() as group:

@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 
 from service.adapters.clock import SystemClock
 from service.adapters.redis.keys import of_team, pool_key
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import StateUnavailable
 from service.domain.images import Image, Realm
 from service.domain.limits import Limit, Resource
@@ -36,7 +36,7 @@ _orders = count(1)
 class MakeBook(Protocol):
     """Opens an order book; what is left out is as in the gateway."""
 
-    def __call__(self, *, process: str = ..., lease_s: float = ..., ttl_s: float = ...) -> RedisOrderBook: ...
+    def __call__(self, *, process: str = ..., lease_s: float = ..., ttl_s: float = ...) -> RedisOrders: ...
 
 
 def open_book(
@@ -46,9 +46,9 @@ def open_book(
     timeout_s: float = 20.0,
     lease_s: float = 30.0,
     ttl_s: float = 86400.0,
-) -> RedisOrderBook:
+) -> RedisOrders:
     """Return a book over *client*, patient enough for a busy machine."""
-    return RedisOrderBook(
+    return RedisOrders(
         client, clock=SystemClock(), timeout_s=timeout_s, lease_s=lease_s, ttl_s=ttl_s, process=process
     )
 
@@ -107,7 +107,7 @@ def made(*names_by_index: tuple[int | None, str]) -> tuple[tuple[int | None, Ima
     return tuple((index, make_image(name)) for index, name in names_by_index)
 
 
-async def fill(book: RedisOrderBook, *names: str, pool: str = POOL, team: str = TEAM) -> None:
+async def fill(book: RedisOrders, *names: str, pool: str = POOL, team: str = TEAM) -> None:
     """Publish one image a name under the lowest free indices of *pool*."""
     ask = make_ask(n=len(names), fresh=True, pool=pool, team=team)
     grant = await book.begin(ask)

@@ -6,7 +6,7 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.client.script import Script
 from service.adapters.redis.keys import pool_key
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import RateLimited, StateUnavailable
 from service.domain.limits import Resource
 from tests.adapters.redis.orders import (
@@ -30,13 +30,13 @@ from tests.adapters.redis.orders import (
 )
 
 
-async def test_an_empty_pool_gives_the_lowest_indices(book: RedisOrderBook) -> None:
+async def test_an_empty_pool_gives_the_lowest_indices(book: RedisOrders) -> None:
     grant = await book.begin(make_ask(n=3))
 
     assert (grant.ready, grant.mine, grant.awaited) == ((), (0, 1, 2), ())
 
 
-async def test_ready_images_come_oldest_first_and_whole(book: RedisOrderBook) -> None:
+async def test_ready_images_come_oldest_first_and_whole(book: RedisOrders) -> None:
     await fill(book, *"abcdefghijkl")  # twelve, so that the order of text would differ from that of numbers
 
     grant = await book.begin(make_ask(n=11))
@@ -47,7 +47,7 @@ async def test_ready_images_come_oldest_first_and_whole(book: RedisOrderBook) ->
     assert (grant.mine, grant.awaited) == ((), ())
 
 
-async def test_what_was_made_first_comes_first_whatever_its_index(book: RedisOrderBook) -> None:
+async def test_what_was_made_first_comes_first_whatever_its_index(book: RedisOrders) -> None:
     slow, quick = make_ask(n=2), make_ask(n=1, fresh=True)
     await book.begin(slow)
     await book.begin(quick)
@@ -62,7 +62,7 @@ async def test_what_was_made_first_comes_first_whatever_its_index(book: RedisOrd
     assert [variant.index for variant in everything.ready] == [0, 1, 2]
 
 
-async def test_ten_behind_one_claim_nine_and_await_one(book: RedisOrderBook) -> None:
+async def test_ten_behind_one_claim_nine_and_await_one(book: RedisOrders) -> None:
     await book.begin(make_ask(n=1))
 
     grant = await book.begin(make_ask(n=10))
@@ -70,7 +70,7 @@ async def test_ten_behind_one_claim_nine_and_await_one(book: RedisOrderBook) -> 
     assert (grant.mine, grant.awaited) == (tuple(range(1, 10)), (0,))
 
 
-async def test_ready_then_awaited_then_own(book: RedisOrderBook) -> None:
+async def test_ready_then_awaited_then_own(book: RedisOrders) -> None:
     await fill(book, "a", "b")
     await book.begin(make_ask(n=3))
 
@@ -80,7 +80,7 @@ async def test_ready_then_awaited_then_own(book: RedisOrderBook) -> None:
     assert (grant.awaited, grant.mine) == ((2,), (3, 4))
 
 
-async def test_used_indices_are_never_given_again(book: RedisOrderBook) -> None:
+async def test_used_indices_are_never_given_again(book: RedisOrders) -> None:
     await fill(book, "a", "b")
     await book.begin(make_ask(n=3))  # awaits nothing, claims 2
 
@@ -90,7 +90,7 @@ async def test_used_indices_are_never_given_again(book: RedisOrderBook) -> None:
     assert (grant.awaited, grant.mine) == ((), (4, 5))
 
 
-async def test_no_cache_claims_above_the_highest(book: RedisOrderBook) -> None:
+async def test_no_cache_claims_above_the_highest(book: RedisOrders) -> None:
     """Not into the gaps either: a gap is another's failure, and others may be about to fill it."""
     await fill(book, "a", "b", "c")
     await book.finish(settle(make_ask(), forgotten=((1, make_image("b").digest),)))
@@ -100,7 +100,7 @@ async def test_no_cache_claims_above_the_highest(book: RedisOrderBook) -> None:
     assert (grant.ready, grant.mine, grant.awaited) == ((), (3, 4), ())
 
 
-async def test_only_ready_claims_and_awaits_nothing(book: RedisOrderBook, redis: Redis) -> None:
+async def test_only_ready_claims_and_awaits_nothing(book: RedisOrders, redis: Redis) -> None:
     await fill(book, "a")
     await book.begin(make_ask(n=2))
     before = await read_holds(redis)
@@ -112,7 +112,7 @@ async def test_only_ready_claims_and_awaits_nothing(book: RedisOrderBook, redis:
     assert await read_holds(redis) == before
 
 
-async def test_max_age_passes_over_older_images(book: RedisOrderBook, redis: Redis) -> None:
+async def test_max_age_passes_over_older_images(book: RedisOrders, redis: Redis) -> None:
     await fill(book, "old")
     await age_variants(redis, by_s=100)
 
@@ -124,7 +124,7 @@ async def test_max_age_passes_over_older_images(book: RedisOrderBook, redis: Red
     assert 100 <= old.ready[0].age_s < 160
 
 
-async def test_max_age_zero_takes_nothing_ready(book: RedisOrderBook) -> None:
+async def test_max_age_zero_takes_nothing_ready(book: RedisOrders) -> None:
     await fill(book, "a")
 
     assert (await book.begin(make_ask(max_age_s=0))).mine == (1,)
@@ -143,7 +143,7 @@ async def test_an_image_older_than_the_ttl_is_gone_and_its_index_free(
     assert await redis.hkeys(POOL) == [b"0"]
 
 
-async def test_an_expired_claim_goes_to_the_next_who_asks(book: RedisOrderBook, redis: Redis) -> None:
+async def test_an_expired_claim_goes_to_the_next_who_asks(book: RedisOrders, redis: Redis) -> None:
     await book.begin(make_ask(n=2))
     await expire_claims(redis)
 
@@ -152,7 +152,7 @@ async def test_an_expired_claim_goes_to_the_next_who_asks(book: RedisOrderBook, 
     assert (grant.mine, grant.awaited) == ((0,), ())
 
 
-async def test_a_waiter_that_asks_again_becomes_the_maker(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_waiter_that_asks_again_becomes_the_maker(book: RedisOrders, redis: Redis) -> None:
     await book.begin(make_ask())
     waiter = make_ask()
     assert (await book.begin(waiter)).awaited == (0,)
@@ -164,7 +164,7 @@ async def test_a_waiter_that_asks_again_becomes_the_maker(book: RedisOrderBook, 
 
 
 async def test_the_same_ask_sent_twice_is_charged_once_and_gets_the_same(
-    book: RedisOrderBook, redis: Redis
+    book: RedisOrders, redis: Redis
 ) -> None:
     ask = make_ask(n=2, limits=(REQUESTS, IMAGES))
 
@@ -176,7 +176,7 @@ async def test_the_same_ask_sent_twice_is_charged_once_and_gets_the_same(
     assert [hold["images"] for hold in (await read_holds(redis)).values()] == [2]
 
 
-async def test_a_later_round_pays_for_images_but_not_for_a_request(book: RedisOrderBook) -> None:
+async def test_a_later_round_pays_for_images_but_not_for_a_request(book: RedisOrders) -> None:
     ask = make_ask(limits=(REQUESTS, IMAGES))
     await book.begin(ask)
 
@@ -185,7 +185,7 @@ async def test_a_later_round_pays_for_images_but_not_for_a_request(book: RedisOr
     assert [limit.remaining for limit in grant.limits] == [59, 57]
 
 
-async def test_hits_and_waiters_count_as_requests_only(book: RedisOrderBook) -> None:
+async def test_hits_and_waiters_count_as_requests_only(book: RedisOrders) -> None:
     await fill(book, "a")
     await book.begin(make_ask(n=2))
 
@@ -196,7 +196,7 @@ async def test_hits_and_waiters_count_as_requests_only(book: RedisOrderBook) -> 
 
 
 @pytest.mark.parametrize("pool", [POOL, None])
-async def test_a_refusal_changes_nothing_at_all(book: RedisOrderBook, redis: Redis, pool: str | None) -> None:
+async def test_a_refusal_changes_nothing_at_all(book: RedisOrders, redis: Redis, pool: str | None) -> None:
     await fill(book, "a")
     await age_variants(redis, by_s=10 * 86400)  # a stale one, which an admitted order would have dropped
     tight = IMAGES.__class__(resource=Resource.IMAGES, scope="user", key="u1", amount=2)
@@ -213,7 +213,7 @@ async def test_a_refusal_changes_nothing_at_all(book: RedisOrderBook, redis: Red
     assert 20 < refusal.value.retry_after_s <= 30
 
 
-async def test_without_a_pool_nothing_is_found_or_left(book: RedisOrderBook, redis: Redis) -> None:
+async def test_without_a_pool_nothing_is_found_or_left(book: RedisOrders, redis: Redis) -> None:
     ask = make_ask(pool=None, n=2)
 
     grant = await book.begin(ask)
@@ -226,9 +226,7 @@ async def test_without_a_pool_nothing_is_found_or_left(book: RedisOrderBook, red
     assert await read_ledger(redis) == {"made|images": 2, "made|microusd": 8000}
 
 
-async def test_another_pools_variant_is_dropped_whoever_put_it_there(
-    book: RedisOrderBook, redis: Redis
-) -> None:
+async def test_another_pools_variant_is_dropped_whoever_put_it_there(book: RedisOrders, redis: Redis) -> None:
     """Tenants are told apart by more than a key: the value names its pool too."""
     theirs = pool_key("t2", "team", "f" * 32)
     await fill(book, "theirs", pool=theirs, team="t2")
@@ -241,7 +239,7 @@ async def test_another_pools_variant_is_dropped_whoever_put_it_there(
     assert [variant.image for variant in grant.ready] == [make_image("ours")]
 
 
-async def test_an_answer_that_names_another_order_is_no_answer(book: RedisOrderBook, redis: Redis) -> None:
+async def test_an_answer_that_names_another_order_is_no_answer(book: RedisOrders, redis: Redis) -> None:
     """What a connection mixed up after a cancellation would hand over."""
     answer = orjson.dumps({"id": "another", "ready": {}}).decode()
     book._begin = Script(redis, f"return '{answer}'", timeout_s=2)
@@ -249,16 +247,14 @@ async def test_an_answer_that_names_another_order_is_no_answer(book: RedisOrderB
     assert await reason_of(book.begin(make_ask())) == "mixed_up"
 
 
-async def test_a_wrong_answer_never_reaches_the_caller_as_a_refusal(
-    book: RedisOrderBook, redis: Redis
-) -> None:
+async def test_a_wrong_answer_never_reaches_the_caller_as_a_refusal(book: RedisOrders, redis: Redis) -> None:
     book._begin = Script(redis, 'return \'{"id":"another","refused":0,"limits":[]}\'', timeout_s=2)
 
     with pytest.raises(StateUnavailable):
         await book.begin(make_ask())
 
 
-async def test_every_key_carries_the_tag_of_its_team(book: RedisOrderBook, redis: Redis) -> None:
+async def test_every_key_carries_the_tag_of_its_team(book: RedisOrders, redis: Redis) -> None:
     ask = make_ask(n=2, limits=(REQUESTS, IMAGES))
     await book.begin(ask)
     await book.finish(settle(ask, made=made((0, "a")), released=(1,), refunded=1))
@@ -270,7 +266,7 @@ async def test_every_key_carries_the_tag_of_its_team(book: RedisOrderBook, redis
     assert {name for name in names if not name.startswith(f"ig:1:{{{TEAM}}}:")} == {"ig:1:{directory}:seen"}
 
 
-async def test_every_key_goes_away_by_itself(book: RedisOrderBook, redis: Redis) -> None:
+async def test_every_key_goes_away_by_itself(book: RedisOrders, redis: Redis) -> None:
     ask = make_ask(n=2, limits=(REQUESTS, IMAGES))
     await book.begin(ask)
     await book.finish(settle(ask, made=made((0, "a"))))

@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis.client.client import open_client
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import RateLimited
 from service.domain.limits import Limit, Resource
 from tests.adapters.redis.orders import (
@@ -26,7 +26,7 @@ from tests.adapters.redis.orders import (
 CLIENTS = 200
 
 
-async def test_all_share_the_images_of_the_greediest(book: RedisOrderBook, redis: Redis) -> None:
+async def test_all_share_the_images_of_the_greediest(book: RedisOrders, redis: Redis) -> None:
     dice = random.Random(1)
     sizes = [dice.randint(1, 9) for _ in range(CLIENTS - 1)] + [10]
     dice.shuffle(sizes)
@@ -65,9 +65,7 @@ async def test_all_share_the_images_of_the_greediest(book: RedisOrderBook, redis
     assert (await read_ledger(redis))["made|images"] == 10
 
 
-async def test_failing_makers_hand_over_and_nothing_is_given_twice(
-    book: RedisOrderBook, redis: Redis
-) -> None:
+async def test_failing_makers_hand_over_and_nothing_is_given_twice(book: RedisOrders, redis: Redis) -> None:
     dice = random.Random(2)
     holders: dict[int, str] = {}
     published: list[int] = []

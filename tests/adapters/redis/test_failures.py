@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis.client.client import open_client
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import StateUnavailable
 from service.ports.admission import Grant
 from service.sandbox.faults.modes import DropReply, HangAfterAccept, RefuseConnections, ResetAfterRequest
@@ -40,8 +40,8 @@ class Store:
     """A Valkey that a test may ruin, a patient book and one that waits `TIMEOUT_S`, and a patient client."""
 
     valkey: Valkey
-    book: RedisOrderBook
-    hurried: RedisOrderBook
+    book: RedisOrders
+    hurried: RedisOrders
     redis: Redis
 
 
@@ -59,7 +59,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
             await client.aclose()
 
 
-async def until_answered(book: RedisOrderBook) -> Grant:
+async def until_answered(book: RedisOrders) -> Grant:
     """Order three images until they are granted."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -69,7 +69,7 @@ async def until_answered(book: RedisOrderBook) -> Grant:
                 await asyncio.sleep(0.01)
 
 
-async def reasons(book: RedisOrderBook, *, times: int = 1) -> set[str]:
+async def reasons(book: RedisOrders, *, times: int = 1) -> set[str]:
     """Begin and finish *times* at once and return how they failed; each must end."""
     found: set[str] = set()
 
@@ -176,7 +176,7 @@ async def proxy(store: Store) -> AsyncIterator[FaultProxy]:
 
 
 @asynccontextmanager
-async def book_behind(proxy: FaultProxy, timeout_s: float = PATIENCE_S) -> AsyncIterator[RedisOrderBook]:
+async def book_behind(proxy: FaultProxy, timeout_s: float = PATIENCE_S) -> AsyncIterator[RedisOrders]:
     url = f"redis://127.0.0.1:{proxy.port}"
     async with open_client(url, timeout_s=timeout_s, connections=16) as client:
         yield open_book(client, timeout_s=timeout_s)
@@ -209,7 +209,7 @@ async def test_a_lost_answer_is_not_sent_again_by_the_client(store: Store, proxy
         await lose_an_answer(store, proxy, book)
 
 
-async def lose_an_answer(store: Store, proxy: FaultProxy, book: RedisOrderBook) -> None:
+async def lose_an_answer(store: Store, proxy: FaultProxy, book: RedisOrders) -> None:
     await until_answered(book)  # a connection that is past its greeting
     ask = make_ask(n=2, pool=None)
     before = await count_scripts(store.redis)
@@ -236,7 +236,7 @@ async def test_connections_that_were_closed_while_idle_fail_nobody(store: Store)
     assert await begin_at_once(store.book) == ["answered"] * 8
 
 
-async def begin_at_once(book: RedisOrderBook) -> list[str]:
+async def begin_at_once(book: RedisOrders) -> list[str]:
     async def begin() -> str:
         try:
             await book.begin(make_ask(pool=None))

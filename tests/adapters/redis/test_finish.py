@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis.keys import pool_key
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.ports.admission import Ask
 from tests.adapters.redis.orders import (
     ESTIMATE_MICROUSD,
@@ -24,14 +24,14 @@ from tests.adapters.redis.orders import (
 )
 
 
-async def names_in_pool(book: RedisOrderBook, *among: str) -> dict[int, str]:
+async def names_in_pool(book: RedisOrders, *among: str) -> dict[int, str]:
     """Return which of the images *among* are ready, by index."""
     names = {make_image(name).digest: name for name in among}
     grant = await book.begin(make_ask(n=20, only_ready=True))
     return {variant.index: names[variant.image.digest] for variant in grant.ready}
 
 
-async def test_an_image_is_published_under_its_index(book: RedisOrderBook) -> None:
+async def test_an_image_is_published_under_its_index(book: RedisOrders) -> None:
     ask = make_ask(n=2)
     await book.begin(ask)
 
@@ -40,7 +40,7 @@ async def test_an_image_is_published_under_its_index(book: RedisOrderBook) -> No
     assert await names_in_pool(book, "b") == {1: "b"}
 
 
-async def test_a_stale_fence_is_refused_where_another_claims(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_stale_fence_is_refused_where_another_claims(book: RedisOrders, redis: Redis) -> None:
     late, new = make_ask(), make_ask()
     await book.begin(late)
     await expire_claims(redis)
@@ -53,7 +53,7 @@ async def test_a_stale_fence_is_refused_where_another_claims(book: RedisOrderBoo
     assert await names_in_pool(book, "late", "new") == {0: "new"}
 
 
-async def test_a_stale_fence_never_replaces_a_published_image(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_stale_fence_never_replaces_a_published_image(book: RedisOrders, redis: Redis) -> None:
     late, new = make_ask(), make_ask()
     await book.begin(late)
     await expire_claims(redis)
@@ -69,7 +69,7 @@ async def test_a_stale_fence_never_replaces_a_published_image(book: RedisOrderBo
 
 @pytest.mark.parametrize("is_emptied", [False, True])
 async def test_a_stale_fence_is_accepted_where_nobody_claims(
-    book: RedisOrderBook, redis: Redis, is_emptied: bool
+    book: RedisOrders, redis: Redis, is_emptied: bool
 ) -> None:
     late = make_ask()
     await book.begin(late)
@@ -83,7 +83,7 @@ async def test_a_stale_fence_is_accepted_where_nobody_claims(
     assert await names_in_pool(book, "late") == {0: "late"}
 
 
-async def test_a_later_round_of_an_order_has_a_fence_of_its_own(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_later_round_of_an_order_has_a_fence_of_its_own(book: RedisOrders, redis: Redis) -> None:
     first = make_ask()
     await book.begin(first)
     await expire_claims(redis)
@@ -95,7 +95,7 @@ async def test_a_later_round_of_an_order_has_a_fence_of_its_own(book: RedisOrder
     assert await names_in_pool(book) == {}
 
 
-async def test_sending_a_settlement_twice_changes_nothing(book: RedisOrderBook, redis: Redis) -> None:
+async def test_sending_a_settlement_twice_changes_nothing(book: RedisOrders, redis: Redis) -> None:
     ask = make_ask(n=3, limits=(REQUESTS, IMAGES))
     await book.begin(ask)
     settlement = settle(ask, made=made((0, "a")), released=(1, 2), refunded=1, unknown=1)
@@ -107,7 +107,7 @@ async def test_sending_a_settlement_twice_changes_nothing(book: RedisOrderBook, 
     assert await snapshot(redis) == before
 
 
-async def test_a_settlement_under_a_negative_index_takes_a_free_one(book: RedisOrderBook) -> None:
+async def test_a_settlement_under_a_negative_index_takes_a_free_one(book: RedisOrders) -> None:
     """What was made while Redis was away has an index of the local share."""
     await fill(book, "a", "b")
     await book.begin(make_ask(n=3))
@@ -117,7 +117,7 @@ async def test_a_settlement_under_a_negative_index_takes_a_free_one(book: RedisO
     assert await names_in_pool(book, *"abcd") == {0: "a", 1: "b", 3: "c", 4: "d"}
 
 
-async def test_a_negative_index_gives_no_claim_up(book: RedisOrderBook) -> None:
+async def test_a_negative_index_gives_no_claim_up(book: RedisOrders) -> None:
     maker = make_ask()
     await book.begin(maker)
 
@@ -127,7 +127,7 @@ async def test_a_negative_index_gives_no_claim_up(book: RedisOrderBook) -> None:
     assert await names_in_pool(book, "a", "local") == {0: "a", 1: "local"}
 
 
-async def test_a_released_index_goes_to_the_next(book: RedisOrderBook) -> None:
+async def test_a_released_index_goes_to_the_next(book: RedisOrders) -> None:
     ask = make_ask(n=2)
     await book.begin(ask)
 
@@ -137,7 +137,7 @@ async def test_a_released_index_goes_to_the_next(book: RedisOrderBook) -> None:
     assert (grant.mine, grant.awaited) == ((0,), (1,))
 
 
-async def test_releasing_with_a_stale_fence_takes_nobodys_claim(book: RedisOrderBook, redis: Redis) -> None:
+async def test_releasing_with_a_stale_fence_takes_nobodys_claim(book: RedisOrders, redis: Redis) -> None:
     late, new = make_ask(), make_ask()
     await book.begin(late)
     await expire_claims(redis)
@@ -148,7 +148,7 @@ async def test_releasing_with_a_stale_fence_takes_nobodys_claim(book: RedisOrder
     assert (await book.begin(make_ask())).awaited == (0,)
 
 
-async def test_releasing_takes_no_image_away(book: RedisOrderBook) -> None:
+async def test_releasing_takes_no_image_away(book: RedisOrders) -> None:
     ask = make_ask()
     await book.begin(ask)
     await book.finish(settle(ask, made=made((0, "a"))))
@@ -158,7 +158,7 @@ async def test_releasing_takes_no_image_away(book: RedisOrderBook) -> None:
     assert await names_in_pool(book, "a") == {0: "a"}
 
 
-async def test_a_forgotten_image_leaves_its_index_free(book: RedisOrderBook) -> None:
+async def test_a_forgotten_image_leaves_its_index_free(book: RedisOrders) -> None:
     await fill(book, "gone", "kept")
 
     await book.finish(settle(make_ask(), forgotten=((0, make_image("gone").digest),)))
@@ -168,7 +168,7 @@ async def test_a_forgotten_image_leaves_its_index_free(book: RedisOrderBook) -> 
     assert grant.mine == (0,)
 
 
-async def test_forgetting_spares_what_was_made_anew(book: RedisOrderBook) -> None:
+async def test_forgetting_spares_what_was_made_anew(book: RedisOrders) -> None:
     """Two orders may find the same bytes gone; the second must not drop the first's replacement."""
     await fill(book, "new")
 
@@ -177,7 +177,7 @@ async def test_forgetting_spares_what_was_made_anew(book: RedisOrderBook) -> Non
     assert await names_in_pool(book, "new") == {0: "new"}
 
 
-async def test_a_refund_restores_the_rate_of_images(book: RedisOrderBook) -> None:
+async def test_a_refund_restores_the_rate_of_images(book: RedisOrders) -> None:
     ask = make_ask(n=5, limits=(REQUESTS, IMAGES))
     await book.begin(ask)
 
@@ -187,7 +187,7 @@ async def test_a_refund_restores_the_rate_of_images(book: RedisOrderBook) -> Non
     assert [limit.remaining for limit in grant.limits] == [58, 58]
 
 
-async def test_a_refund_never_gives_more_than_the_burst(book: RedisOrderBook) -> None:
+async def test_a_refund_never_gives_more_than_the_burst(book: RedisOrders) -> None:
     ask = make_ask(n=1, limits=(IMAGES,))
     await book.begin(ask)
 
@@ -197,7 +197,7 @@ async def test_a_refund_never_gives_more_than_the_burst(book: RedisOrderBook) ->
     assert [limit.remaining for limit in grant.limits] == [0]
 
 
-async def test_the_hold_shrinks_part_by_part_to_nothing(book: RedisOrderBook, redis: Redis) -> None:
+async def test_the_hold_shrinks_part_by_part_to_nothing(book: RedisOrders, redis: Redis) -> None:
     ask = make_ask(n=4)
     await book.begin(ask)
     left = []
@@ -214,7 +214,7 @@ async def test_the_hold_shrinks_part_by_part_to_nothing(book: RedisOrderBook, re
     assert await read_holds(redis) == {}
 
 
-async def test_the_ledger_adds_up_by_user_and_model(book: RedisOrderBook, redis: Redis) -> None:
+async def test_the_ledger_adds_up_by_user_and_model(book: RedisOrders, redis: Redis) -> None:
     asks: list[Ask] = [make_ask(n=2, fresh=True, user=user) for user in ("u1", "u2", "u1")]
     for ask in asks:
         first, second = (await book.begin(ask)).mine
@@ -234,7 +234,7 @@ async def test_the_ledger_adds_up_by_user_and_model(book: RedisOrderBook, redis:
     }
 
 
-async def test_an_image_of_unknown_price_is_counted(book: RedisOrderBook, redis: Redis) -> None:
+async def test_an_image_of_unknown_price_is_counted(book: RedisOrders, redis: Redis) -> None:
     ask = make_ask()
     await book.begin(ask)
 
@@ -243,7 +243,7 @@ async def test_an_image_of_unknown_price_is_counted(book: RedisOrderBook, redis:
     assert await read_ledger(redis) == {"made|images": 1, "made|unpriced": 1}
 
 
-async def test_sums_stay_exact_beyond_what_lua_prints(book: RedisOrderBook, redis: Redis) -> None:
+async def test_sums_stay_exact_beyond_what_lua_prints(book: RedisOrders, redis: Redis) -> None:
     """Lua's own tostring would round at the fifteenth digit."""
     cost_microusd = 1_234_567_890_123_456
     ask = make_ask()
@@ -254,7 +254,7 @@ async def test_sums_stay_exact_beyond_what_lua_prints(book: RedisOrderBook, redi
     assert (await read_ledger(redis))["made|microusd"] == cost_microusd
 
 
-async def test_a_settlement_of_one_team_touches_no_other(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_settlement_of_one_team_touches_no_other(book: RedisOrders, redis: Redis) -> None:
     await fill(book, "theirs", pool=pool_key("t2", "team", "f" * 32), team="t2")
     before = {key: value for key, value in (await snapshot(redis)).items() if "{t2}" in key}
 
@@ -265,7 +265,7 @@ async def test_a_settlement_of_one_team_touches_no_other(book: RedisOrderBook, r
 
 
 async def test_a_settlement_made_without_redis_gives_the_unheard_claim_up(
-    book: RedisOrderBook, redis: Redis
+    book: RedisOrders, redis: Redis
 ) -> None:
     """The answer to `begin` was lost, so the order used an index of the local share.
 
@@ -282,7 +282,7 @@ async def test_a_settlement_made_without_redis_gives_the_unheard_claim_up(
     assert (await read_ledger(redis))["made|images"] == 1
 
 
-async def test_a_pool_keeps_its_newest_images_only(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_pool_keeps_its_newest_images_only(book: RedisOrders, redis: Redis) -> None:
     """`begin` reads the whole pool: one prompt ordered afresh for ever must not slow every order for it."""
     for number in range(203):
         ask = make_ask(fresh=True, limits=())
@@ -293,7 +293,7 @@ async def test_a_pool_keeps_its_newest_images_only(book: RedisOrderBook, redis: 
     assert (len(left), left[-1]) == (200, 202)
 
 
-async def test_a_full_pool_drops_its_oldest_images_whatever_their_indices(book: RedisOrderBook) -> None:
+async def test_a_full_pool_drops_its_oldest_images_whatever_their_indices(book: RedisOrders) -> None:
     """A low index may be the newest: the one before was forgotten, or its maker took long."""
     slow = make_ask()
     assert (await book.begin(slow)).mine == (0,)
@@ -311,7 +311,7 @@ async def test_a_full_pool_drops_its_oldest_images_whatever_their_indices(book: 
 
 @pytest.mark.parametrize("name", ["ig:1:{t1}:limits:user:u1", "ig:1:{t1}:hold-details"])
 async def test_what_cannot_be_written_whole_is_not_written_at_all(
-    book: RedisOrderBook, redis: Redis, name: str
+    book: RedisOrders, redis: Redis, name: str
 ) -> None:
     """Otherwise each new try would count the same images once more."""
     ask = make_ask(limits=(IMAGES,))

@@ -6,7 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis.keys import of_team
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import IdempotencyMismatch, RateLimited
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.limits import Limit, Resource
@@ -35,12 +35,12 @@ def an_ask(**changes: object) -> Ask:
     return make_ask(**{"idempotency": ONCE, "n": 2, **changes})
 
 
-async def conclude(book: RedisOrderBook, ask: Ask, conclusion: Conclusion | None) -> None:
+async def conclude(book: RedisOrders, ask: Ask, conclusion: Conclusion | None) -> None:
     await book.finish(settle(ask, part="last", is_last=True, conclusion=conclusion))
 
 
 async def test_a_second_order_finds_the_first_under_way_and_changes_nothing(
-    book: RedisOrderBook, redis: Redis
+    book: RedisOrders, redis: Redis
 ) -> None:
     await book.begin(an_ask())
     before = await snapshot(redis)
@@ -52,14 +52,14 @@ async def test_a_second_order_finds_the_first_under_way_and_changes_nothing(
     assert await snapshot(redis) == before
 
 
-async def test_the_same_order_may_ask_on(book: RedisOrderBook) -> None:
+async def test_the_same_order_may_ask_on(book: RedisOrders) -> None:
     ask = an_ask()
     await book.begin(ask)
 
     assert not (await book.begin(replace(ask, round=1, n=1, used=(0, 1)))).is_under_way
 
 
-async def test_another_order_is_a_mistake(book: RedisOrderBook, redis: Redis) -> None:
+async def test_another_order_is_a_mistake(book: RedisOrders, redis: Redis) -> None:
     await book.begin(an_ask())
     before = await snapshot(redis)
 
@@ -69,9 +69,7 @@ async def test_another_order_is_a_mistake(book: RedisOrderBook, redis: Redis) ->
     assert await snapshot(redis) == before
 
 
-async def test_a_final_answer_is_given_again_and_counts_for_nothing(
-    book: RedisOrderBook, redis: Redis
-) -> None:
+async def test_a_final_answer_is_given_again_and_counts_for_nothing(book: RedisOrders, redis: Redis) -> None:
     requests = Limit(resource=Resource.REQUESTS, scope="user", key="u1", amount=1)
     ask = an_ask(limits=(requests,))
     await book.begin(ask)
@@ -85,7 +83,7 @@ async def test_a_final_answer_is_given_again_and_counts_for_nothing(
     assert await snapshot(redis) == before
 
 
-async def test_a_refusal_is_an_answer_too(book: RedisOrderBook) -> None:
+async def test_a_refusal_is_an_answer_too(book: RedisOrders) -> None:
     ask = an_ask()
     await book.begin(ask)
     failure = CallFailure(
@@ -98,7 +96,7 @@ async def test_a_refusal_is_an_answer_too(book: RedisOrderBook) -> None:
 
 @pytest.mark.parametrize("pool", [True, False])
 async def test_what_was_left_off_is_taken_up_with_what_was_made(
-    book: RedisOrderBook, redis: Redis, pool: bool
+    book: RedisOrders, redis: Redis, pool: bool
 ) -> None:
     ask = an_ask(n=3, fresh=True, **({} if pool else {"pool": None}))
     first, *rest = (await book.begin(ask)).mine
@@ -114,7 +112,7 @@ async def test_what_was_left_off_is_taken_up_with_what_was_made(
     assert [hold["images"] for hold in (await read_holds(redis)).values()] == [2]
 
 
-async def test_an_ask_that_is_put_again_is_never_given_images_of_others(book: RedisOrderBook) -> None:
+async def test_an_ask_that_is_put_again_is_never_given_images_of_others(book: RedisOrders) -> None:
     """Between the two, what an owner before it had made arrived: with its claims it has more than enough."""
     gone = an_ask(id="gone")
     first, second = (await book.begin(gone)).mine
@@ -132,7 +130,7 @@ async def test_an_ask_that_is_put_again_is_never_given_images_of_others(book: Re
     assert len(grant.mine) == 2
 
 
-async def test_a_resumed_image_is_not_given_twice(book: RedisOrderBook) -> None:
+async def test_a_resumed_image_is_not_given_twice(book: RedisOrders) -> None:
     """It is in the pool as well, where an order that may use the cache would find it again."""
     ask = an_ask(n=2)
     first, second = (await book.begin(ask)).mine
@@ -147,7 +145,7 @@ async def test_a_resumed_image_is_not_given_twice(book: RedisOrderBook) -> None:
     )
 
 
-async def test_whoever_died_is_succeeded_once_its_lease_is_over(book: RedisOrderBook, redis: Redis) -> None:
+async def test_whoever_died_is_succeeded_once_its_lease_is_over(book: RedisOrders, redis: Redis) -> None:
     await book.begin(an_ask())
     await redis.hset(RECORD, "until", "1")
 
@@ -178,7 +176,7 @@ async def test_nobody_renews_the_key_of_another(make_book: MakeBook, redis: Redi
     assert not (await book.begin(an_ask())).is_under_way
 
 
-async def test_a_refused_order_leaves_no_record(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_refused_order_leaves_no_record(book: RedisOrders, redis: Redis) -> None:
     limit = Limit(resource=Resource.IMAGES, scope="user", key="u1", amount=1)
 
     with pytest.raises(RateLimited):
@@ -187,7 +185,7 @@ async def test_a_refused_order_leaves_no_record(book: RedisOrderBook, redis: Red
     assert not await redis.exists(RECORD)
 
 
-async def test_a_record_lives_a_day_and_no_longer(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_record_lives_a_day_and_no_longer(book: RedisOrders, redis: Redis) -> None:
     ask = an_ask()
     await book.begin(ask)
     await book.finish(settle(ask, made=made((0, "a"))))
@@ -199,13 +197,13 @@ async def test_a_record_lives_a_day_and_no_longer(book: RedisOrderBook, redis: R
     assert not await redis.exists(RECORD)
 
 
-async def test_a_record_holds_hashes_and_no_prompt(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_record_holds_hashes_and_no_prompt(book: RedisOrders, redis: Redis) -> None:
     await book.begin(an_ask())
 
     assert set(await read_hash(redis, RECORD)) == {"order", "owner", "until"}
 
 
-async def test_a_final_answer_stays_what_it_is(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_final_answer_stays_what_it_is(book: RedisOrders, redis: Redis) -> None:
     """Its first owner was taken for dead, and comes back with pictures of its own."""
     late, ask = an_ask(), an_ask()
     await book.begin(late)
@@ -219,9 +217,7 @@ async def test_a_final_answer_stays_what_it_is(book: RedisOrderBook, redis: Redi
     assert (await book.begin(an_ask())).conclusion == final
 
 
-async def test_after_an_outage_what_lapsed_still_counts_for_a_moment(
-    book: RedisOrderBook, redis: Redis
-) -> None:
+async def test_after_an_outage_what_lapsed_still_counts_for_a_moment(book: RedisOrders, redis: Redis) -> None:
     ask = an_ask()
     await book.begin(ask)
     seconds, _ = await redis.time()
@@ -231,7 +227,7 @@ async def test_after_an_outage_what_lapsed_still_counts_for_a_moment(
     assert not (await book.begin(an_ask())).is_under_way
 
 
-async def test_what_an_order_has_is_not_resumed_for_it_again(book: RedisOrderBook) -> None:
+async def test_what_an_order_has_is_not_resumed_for_it_again(book: RedisOrders) -> None:
     ask = an_ask(n=2)
     first, second = (await book.begin(ask)).mine
     await book.finish(settle(ask, made=made((first, "a")), released=(second,)))

@@ -5,13 +5,13 @@ from redis.asyncio import Redis
 
 from service.adapters.redis.client.client import open_client
 from service.adapters.redis.keys import SWEEPER
-from service.adapters.redis.leases import RedisTurns
+from service.adapters.redis.leases import RedisSweepLease
 from service.domain.errors import StateUnavailable
 from service.ports.processes import Round
 
 
-def turns(redis: Redis, process: str) -> RedisTurns:
-    return RedisTurns(redis, process=process, timeout_s=20.0)
+def turns(redis: Redis, process: str) -> RedisSweepLease:
+    return RedisSweepLease(redis, process=process, timeout_s=20.0)
 
 
 async def test_it_is_one_process_turn_at_a_time(redis: Redis) -> None:

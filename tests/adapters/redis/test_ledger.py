@@ -12,7 +12,7 @@ from redis.asyncio import Redis
 from service.adapters.clock import SystemClock
 from service.adapters.redis.keys import LEDGER_DAYS, of_team, pool_key
 from service.adapters.redis.ledger import RedisLedger
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import StateUnavailable
 from service.ports.admission import Lease
 from service.ports.ledger import LedgerEntry
@@ -53,7 +53,7 @@ async def read(
     return sorted(entries, key=lambda entry: (entry.day, entry.user, entry.model, entry.outcome))
 
 
-async def test_what_was_settled_can_be_read(book: RedisOrderBook, ledger: RedisLedger) -> None:
+async def test_what_was_settled_can_be_read(book: RedisOrders, ledger: RedisLedger) -> None:
     ask = make_ask(n=3, user=ANNA, model="gpt-image-2")
     await book.begin(ask)
     priced, unpriced = make_image("a", cost_microusd=4000), make_image("b", cost_microusd=None)
@@ -144,7 +144,7 @@ async def test_erasing_moves_every_sum_to_nobody(redis: Redis, ledger: RedisLedg
 
 
 async def test_erasing_takes_limits_and_own_pools_and_leaves_those_of_others(
-    book: RedisOrderBook, redis: Redis, ledger: RedisLedger
+    book: RedisOrders, redis: Redis, ledger: RedisLedger
 ) -> None:
     team_pool = pool_key("t1", "team", "f" * 32)
     pools = {user: pool_key("t1", f"user-{user}", "f" * 32) for user in (ANNA, BOB)}
@@ -165,7 +165,7 @@ async def test_erasing_takes_limits_and_own_pools_and_leaves_those_of_others(
 
 
 async def test_what_is_held_for_the_erased_is_booked_to_nobody(
-    book: RedisOrderBook, redis: Redis, ledger: RedisLedger
+    book: RedisOrders, redis: Redis, ledger: RedisLedger
 ) -> None:
     for user in (ANNA, BOB):
         await book.begin(make_ask(user=user, n=2, pool=None))

@@ -14,7 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis.keys import of_team
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import PermissionDenied, RateLimited, Unauthenticated
 from service.domain.limits import LIMITS, Limit, LimitKind, Resource, Unit
 from service.ports.admission import Ask, Lease
@@ -81,7 +81,7 @@ class Oracle:
 
 
 @pytest.mark.parametrize("kind", LIMITS, ids=lambda kind: kind.name)
-async def test_every_kind_of_limit_is_counted_by_the_script(book: RedisOrderBook, kind: LimitKind) -> None:
+async def test_every_kind_of_limit_is_counted_by_the_script(book: RedisOrders, kind: LimitKind) -> None:
     amount = ESTIMATE if kind.unit is Unit.MICROUSD else 1
     ask = an_ask(limit(kind.resource, USER, amount))
 
@@ -93,9 +93,7 @@ async def test_every_kind_of_limit_is_counted_by_the_script(book: RedisOrderBook
     assert caught.value.refused.resource == kind.resource
 
 
-async def test_a_limit_that_the_script_does_not_know_admits_no_order(
-    book: RedisOrderBook, redis: Redis
-) -> None:
+async def test_a_limit_that_the_script_does_not_know_admits_no_order(book: RedisOrders, redis: Redis) -> None:
     unknown = replace(limit(DAY, USER, 5), resource="images_per_blue_moon")  # type: ignore[arg-type]  # no row has it
 
     assert await reason_of(book.begin(an_ask(unknown))) == "response"
@@ -103,7 +101,7 @@ async def test_a_limit_that_the_script_does_not_know_admits_no_order(
 
 
 @pytest.mark.parametrize("seed", numbers(5, all_=50))
-async def test_every_limit_of_every_scope_is_exact(book: RedisOrderBook, redis: Redis, seed: int) -> None:
+async def test_every_limit_of_every_scope_is_exact(book: RedisOrders, redis: Redis, seed: int) -> None:
     """Twenty schedules a seed, each with scopes and amounts of its own."""
     dice = random.Random(seed)
     outcomes: Counter[bool] = Counter()
@@ -114,7 +112,7 @@ async def test_every_limit_of_every_scope_is_exact(book: RedisOrderBook, redis: 
     assert min(outcomes[True], outcomes[False]) > 10
 
 
-async def play(book: RedisOrderBook, redis: Redis, dice: random.Random, outcomes: Counter[bool]) -> None:
+async def play(book: RedisOrders, redis: Redis, dice: random.Random, outcomes: Counter[bool]) -> None:
     oracle, running = Oracle(), list[tuple[Ask, int]]()
     amounts = {DAY: (6, 30), FLIGHT: (2, 12), BUDGET: (20_000, 150_000)}
     limits = [
@@ -144,7 +142,7 @@ async def play(book: RedisOrderBook, redis: Redis, dice: random.Random, outcomes
             oracle.held.pop(ask.fence)
 
 
-async def begin_both(book: RedisOrderBook, oracle: Oracle, ask: Ask, refusals: set[Limit]) -> None:
+async def begin_both(book: RedisOrders, oracle: Oracle, ask: Ask, refusals: set[Limit]) -> None:
     before = [max(0, one.amount - oracle.used(one)) for one in ask.ticket.limits]
     if refusals:
         with pytest.raises(RateLimited) as caught:
@@ -161,9 +159,7 @@ async def begin_both(book: RedisOrderBook, oracle: Oracle, ask: Ask, refusals: s
     ]
 
 
-async def finish_both(
-    book: RedisOrderBook, oracle: Oracle, ask: Ask, part: str, images: int, paid: int
-) -> None:
+async def finish_both(book: RedisOrders, oracle: Oracle, ask: Ask, part: str, images: int, paid: int) -> None:
     settlement = settle(
         ask,
         part=part,
@@ -186,7 +182,7 @@ async def abandon(redis: Redis, ask: Ask) -> None:
             await redis.hset(name, mapping={hold: "1|" + fields[hold].partition("|")[2], "held": f"{sums}|1"})
 
 
-async def test_of_several_refusals_the_longest_is_told(book: RedisOrderBook) -> None:
+async def test_of_several_refusals_the_longest_is_told(book: RedisOrders) -> None:
     ask = an_ask(limit(FLIGHT, USER, 1), limit(DAY, USER, 1), limit(BUDGET, CLAN, 5_000))
     await book.begin(ask)
 
@@ -198,7 +194,7 @@ async def test_of_several_refusals_the_longest_is_told(book: RedisOrderBook) -> 
     assert caught.value.refused.reset_s > 0
 
 
-async def test_a_budget_is_never_exceeded_to_the_micro_dollar(book: RedisOrderBook) -> None:
+async def test_a_budget_is_never_exceeded_to_the_micro_dollar(book: RedisOrders) -> None:
     budget = limit(BUDGET, USER, 3 * ESTIMATE - 1)
 
     grants = [await book.begin(an_ask(budget)) for _ in range(2)]
@@ -208,7 +204,7 @@ async def test_a_budget_is_never_exceeded_to_the_micro_dollar(book: RedisOrderBo
         await book.begin(an_ask(budget))
 
 
-async def test_the_real_cost_replaces_the_estimate(book: RedisOrderBook) -> None:
+async def test_the_real_cost_replaces_the_estimate(book: RedisOrders) -> None:
     budget = limit(BUDGET, USER, 100_000)
     ask = an_ask(budget)
     await book.begin(ask)
@@ -219,7 +215,7 @@ async def test_the_real_cost_replaces_the_estimate(book: RedisOrderBook) -> None
     assert grant.limits[0].remaining == 100_000 - 1_234
 
 
-async def test_an_unpriced_image_passes_until_the_money_is_spent(book: RedisOrderBook) -> None:
+async def test_an_unpriced_image_passes_until_the_money_is_spent(book: RedisOrders) -> None:
     budget = limit(BUDGET, USER, ESTIMATE)
     unpriced = make_ask(pool=None, limits=(budget,), estimate_microusd=None)
 
@@ -230,7 +226,7 @@ async def test_an_unpriced_image_passes_until_the_money_is_spent(book: RedisOrde
         await book.begin(under_id(unpriced, "another"))
 
 
-async def test_spending_counts_before_there_is_a_limit(book: RedisOrderBook) -> None:
+async def test_spending_counts_before_there_is_a_limit(book: RedisOrders) -> None:
     """A budget that is set in the middle of a month covers all of the month."""
     ask = make_ask(pool=None)
     await book.begin(ask)
@@ -243,7 +239,7 @@ async def test_spending_counts_before_there_is_a_limit(book: RedisOrderBook) -> 
 
 @pytest.mark.parametrize(("name", "resource"), [("day", DAY), ("month", BUDGET)])
 async def test_what_was_used_before_counts_no_more(
-    book: RedisOrderBook, redis: Redis, name: str, resource: Resource
+    book: RedisOrders, redis: Redis, name: str, resource: Resource
 ) -> None:
     ask = make_ask(pool=None)
     await book.begin(ask)
@@ -258,7 +254,7 @@ async def test_what_was_used_before_counts_no_more(
 
 
 async def test_a_renewed_hold_stays_and_one_that_is_not_frees_its_slot(
-    book: RedisOrderBook, redis: Redis
+    book: RedisOrders, redis: Redis
 ) -> None:
     flight = limit(FLIGHT, USER, 2)
     kept, lost = an_ask(flight), an_ask(flight)
@@ -306,7 +302,7 @@ async def test_days_and_months_are_those_of_the_calendar(redis: Redis) -> None:
 
 
 async def test_a_revoked_or_expired_key_and_a_closed_team_spend_nothing(
-    book: RedisOrderBook, redis: Redis
+    book: RedisOrders, redis: Redis
 ) -> None:
     keys = of_team(TEAM).api_keys
     await redis.hset(keys, mapping={"good": "0|{}", "old": "1000000|{}", "young": "99999999999000000|{}"})

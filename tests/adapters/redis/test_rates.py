@@ -13,7 +13,7 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis.keys import of_team
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain import gcra
 from service.domain.errors import LimitState, RateLimited
 from service.domain.limits import Limit, Resource
@@ -54,7 +54,7 @@ class Oracle:
 
 
 @pytest.mark.parametrize("seed", numbers(4, all_=20))
-async def test_the_script_decides_as_the_rule_does(book: RedisOrderBook, redis: Redis, seed: int) -> None:
+async def test_the_script_decides_as_the_rule_does(book: RedisOrders, redis: Redis, seed: int) -> None:
     dice = random.Random(seed)
     oracle = Oracle()
     outcomes: Counter[bool] = Counter()
@@ -74,7 +74,7 @@ async def test_the_script_decides_as_the_rule_does(book: RedisOrderBook, redis: 
     assert min(outcomes[True], outcomes[False]) > 20
 
 
-async def begin_both(book: RedisOrderBook, redis: Redis, oracle: Oracle, ask: Ask) -> bool:
+async def begin_both(book: RedisOrders, redis: Redis, oracle: Oracle, ask: Ask) -> bool:
     """Ask the script and the rule, which must say the same; returns whether that is yes."""
     refusal, states = await begin(book, ask)
     now_us = await find_now_us(redis, states)
@@ -90,7 +90,7 @@ async def begin_both(book: RedisOrderBook, redis: Redis, oracle: Oracle, ask: As
     return is_admitted
 
 
-async def begin(book: RedisOrderBook, ask: Ask) -> tuple[RateLimited | None, tuple[LimitState, ...]]:
+async def begin(book: RedisOrders, ask: Ask) -> tuple[RateLimited | None, tuple[LimitState, ...]]:
     try:
         return None, (await book.begin(ask)).limits
     except RateLimited as refusal:
@@ -107,7 +107,7 @@ async def find_now_us(redis: Redis, states: tuple[LimitState, ...]) -> int:
     raise AssertionError("no limit was touched")
 
 
-async def refund_both(book: RedisOrderBook, redis: Redis, oracle: Oracle, images: int) -> None:
+async def refund_both(book: RedisOrders, redis: Redis, oracle: Oracle, images: int) -> None:
     """Refund by the script and by the rule; the script's clock shows where it stopped at the present."""
     before = await read_arrivals(redis)
     seconds, microseconds = await redis.time()
@@ -140,7 +140,7 @@ async def read_arrivals(redis: Redis) -> dict[Limit, int]:
     return arrivals_us
 
 
-async def test_waiting_as_long_as_told_is_enough(book: RedisOrderBook, redis: Redis) -> None:
+async def test_waiting_as_long_as_told_is_enough(book: RedisOrders, redis: Redis) -> None:
     limits = LIMITS[1:2]
     await book.begin(make_ask(pool=None, n=13, limits=limits))
     with pytest.raises(RateLimited) as refusal:
@@ -154,7 +154,7 @@ async def test_waiting_as_long_as_told_is_enough(book: RedisOrderBook, redis: Re
 
 
 async def test_a_clock_that_jumped_back_locks_out_for_a_minute_at_most(
-    book: RedisOrderBook, redis: Redis
+    book: RedisOrders, redis: Redis
 ) -> None:
     """After a failover the stored arrival may lie far ahead of the new server's clock."""
     limits = LIMITS[1:2]

@@ -10,7 +10,7 @@ from service.adapters.clock import SystemClock
 from service.adapters.redis import keys
 from service.adapters.redis.client.client import open_client
 from service.adapters.redis.keys import pool_key
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.adapters.redis.references import RedisReferences
 from service.domain.errors import StateUnavailable
 from service.domain.images import ContentCredentials, Image, Operation
@@ -42,7 +42,7 @@ def name_of(name: str) -> str:
 
 
 async def make(
-    book: RedisOrderBook, *names: str, team: str = TEAM, pool: str | None = POOL, **origin: Any
+    book: RedisOrders, *names: str, team: str = TEAM, pool: str | None = POOL, **origin: Any
 ) -> None:
     """Order and settle one image a name."""
     ask = make_ask(n=len(names), fresh=True, pool=pool, team=team)
@@ -57,7 +57,7 @@ async def make(
     await book.finish(settle(ask, made=images, origin=Origin(**origin)))
 
 
-async def ready(book: RedisOrderBook, pool: str = POOL, team: str = TEAM) -> set[str]:
+async def ready(book: RedisOrders, pool: str = POOL, team: str = TEAM) -> set[str]:
     """Return the names a later order would be given."""
     grant = await book.begin(make_ask(n=20, only_ready=True, pool=pool, team=team))
     return {variant.image.name for variant in grant.ready}
@@ -68,7 +68,7 @@ async def all_of(references: RedisReferences, team: str = TEAM) -> dict[str, Ref
 
 
 async def test_a_reference_says_where_the_image_comes_from(
-    book: RedisOrderBook, references: RedisReferences
+    book: RedisOrders, references: RedisReferences
 ) -> None:
     image = make_image("a")
     ask = make_ask()
@@ -99,16 +99,16 @@ async def test_a_reference_says_where_the_image_comes_from(
     assert await references.has(TEAM, image.name)
 
 
-async def test_nobody_else_has_it(book: RedisOrderBook, references: RedisReferences) -> None:
+async def test_nobody_else_has_it(book: RedisOrders, references: RedisReferences) -> None:
     await make(book, "a")
 
     assert not await references.has("t2", name_of("a"))
     assert await references.find("t2", name_of("a")) is None
-    assert await references.which("t2", [name_of("a")]) == set()
+    assert await references.existing("t2", [name_of("a")]) == set()
 
 
 async def test_what_is_forgotten_is_handed_out_no_more(
-    book: RedisOrderBook, references: RedisReferences, redis: Redis
+    book: RedisOrders, references: RedisReferences, redis: Redis
 ) -> None:
     await make(book, "a", "b")
 
@@ -124,7 +124,7 @@ async def test_what_is_forgotten_is_handed_out_no_more(
     assert not any(field.decode().startswith(name_of("a")) for field in fields)
 
 
-async def test_forgetting_twice_changes_nothing(book: RedisOrderBook, references: RedisReferences) -> None:
+async def test_forgetting_twice_changes_nothing(book: RedisOrders, references: RedisReferences) -> None:
     await make(book, "a", "b")
     await references.forget(TEAM, name_of("a"))
 
@@ -134,7 +134,7 @@ async def test_forgetting_twice_changes_nothing(book: RedisOrderBook, references
 
 
 async def test_an_image_goes_from_every_pool_of_the_team(
-    book: RedisOrderBook, references: RedisReferences
+    book: RedisOrders, references: RedisReferences
 ) -> None:
     await make(book, "a")
     await make(book, "a", pool=OTHER_POOL)
@@ -147,7 +147,7 @@ async def test_an_image_goes_from_every_pool_of_the_team(
     assert await references.totals(TEAM) == (0, 0)
 
 
-async def test_an_image_made_again_where_it_was_is_there_once(book: RedisOrderBook, redis: Redis) -> None:
+async def test_an_image_made_again_where_it_was_is_there_once(book: RedisOrders, redis: Redis) -> None:
     """One whose bytes are lost again and again must not be followed by an ever longer list."""
     for _ in range(3):
         await make(book, "a")
@@ -159,7 +159,7 @@ async def test_an_image_made_again_where_it_was_is_there_once(book: RedisOrderBo
 
 
 async def test_what_took_its_place_in_a_pool_stays(
-    book: RedisOrderBook, references: RedisReferences, redis: Redis
+    book: RedisOrders, references: RedisReferences, redis: Redis
 ) -> None:
     await make(book, "a")
     await redis.delete(POOL)
@@ -172,7 +172,7 @@ async def test_what_took_its_place_in_a_pool_stays(
 
 
 async def test_a_claim_under_its_index_stays(
-    book: RedisOrderBook, references: RedisReferences, redis: Redis
+    book: RedisOrders, references: RedisReferences, redis: Redis
 ) -> None:
     await make(book, "a")
     await redis.delete(POOL)
@@ -185,7 +185,7 @@ async def test_a_claim_under_its_index_stays(
     assert await ready(book) == {name_of("b")}
 
 
-async def test_the_same_bytes_of_another_team_stay(book: RedisOrderBook, references: RedisReferences) -> None:
+async def test_the_same_bytes_of_another_team_stay(book: RedisOrders, references: RedisReferences) -> None:
     theirs = pool_key("t2", "team", "f" * 32)
     await make(book, "a")
     await make(book, "a", team="t2", pool=theirs)
@@ -196,7 +196,7 @@ async def test_the_same_bytes_of_another_team_stay(book: RedisOrderBook, referen
     assert await ready(book, theirs, "t2") == {name_of("a")}
 
 
-async def test_a_forgotten_image_may_be_made_again(book: RedisOrderBook, references: RedisReferences) -> None:
+async def test_a_forgotten_image_may_be_made_again(book: RedisOrders, references: RedisReferences) -> None:
     await make(book, "a")
     await references.forget(TEAM, name_of("a"))
 
@@ -207,7 +207,7 @@ async def test_a_forgotten_image_may_be_made_again(book: RedisOrderBook, referen
 
 
 async def test_a_reference_that_is_published_meanwhile_is_forgotten_whole(
-    book: RedisOrderBook, redis: Redis
+    book: RedisOrders, redis: Redis
 ) -> None:
     """Between reading its pools and forgetting it, an order publishes it in another one."""
     await make(book, "a")
@@ -231,7 +231,7 @@ async def test_a_reference_that_is_published_meanwhile_is_forgotten_whole(
 
 
 async def test_what_is_published_again_and_again_cannot_be_forgotten_now(
-    book: RedisOrderBook, redis: Redis
+    book: RedisOrders, redis: Redis
 ) -> None:
     """The server is well: what is in the way are orders, and that is said by a reason of its own."""
     await make(book, "a")
@@ -252,7 +252,7 @@ async def test_what_is_published_again_and_again_cannot_be_forgotten_now(
 
 
 async def test_the_oldest_come_first_and_brief_ones_apart(
-    book: RedisOrderBook, references: RedisReferences, redis: Redis
+    book: RedisOrders, references: RedisReferences, redis: Redis
 ) -> None:
     await make(book, "a", "b", "c")
     await make(book, "short", pool=None, is_brief=True)
@@ -268,7 +268,7 @@ async def test_the_oldest_come_first_and_brief_ones_apart(
 
 
 async def test_a_brief_reference_is_forgotten_like_any_other(
-    book: RedisOrderBook, references: RedisReferences
+    book: RedisOrders, references: RedisReferences
 ) -> None:
     await make(book, "short", pool=None, is_brief=True)
 
@@ -278,7 +278,7 @@ async def test_a_brief_reference_is_forgotten_like_any_other(
     assert await references.totals(TEAM) == (0, 0)
 
 
-async def test_a_scan_finds_all_of_many(book: RedisOrderBook, references: RedisReferences) -> None:
+async def test_a_scan_finds_all_of_many(book: RedisOrders, references: RedisReferences) -> None:
     names = [f"image-{number}" for number in range(700)]
     for first in range(0, 700, 100):
         await make(book, *names[first : first + 100])
@@ -286,13 +286,13 @@ async def test_a_scan_finds_all_of_many(book: RedisOrderBook, references: RedisR
     found = await all_of(references)
 
     assert set(found) == {name_of(name) for name in names}
-    assert await references.which(TEAM, [*map(name_of, names), "other.png"]) == set(found)
+    assert await references.existing(TEAM, [*map(name_of, names), "other.png"]) == set(found)
     # A pool keeps 200 of one fingerprint.
     assert await references.variants(TEAM, list(found)) == 200
 
 
 async def test_every_team_that_orders_or_settles_is_known(
-    book: RedisOrderBook, references: RedisReferences
+    book: RedisOrders, references: RedisReferences
 ) -> None:
     await fill(book, "a")
     late = make_ask(team="t2", pool=pool_key("t2", "team", "f" * 32))
@@ -302,7 +302,7 @@ async def test_every_team_that_orders_or_settles_is_known(
 
 
 async def test_an_image_that_lost_a_reference_is_due_until_it_is_done(
-    book: RedisOrderBook, references: RedisReferences
+    book: RedisOrders, references: RedisReferences
 ) -> None:
     now_s = SystemClock().wall_s()
     await make(book, "a", "b")
@@ -319,7 +319,7 @@ async def test_an_image_that_lost_a_reference_is_due_until_it_is_done(
 
 
 async def test_nothing_is_left_of_a_team_that_forgot_everything(
-    book: RedisOrderBook, references: RedisReferences, redis: Redis
+    book: RedisOrders, references: RedisReferences, redis: Redis
 ) -> None:
     await make(book, "a")
     await references.forget(TEAM, name_of("a"))

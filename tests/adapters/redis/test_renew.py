@@ -7,7 +7,7 @@ from dataclasses import replace
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.ports.admission import Ask, Lease
 from tests.adapters.redis.orders import (
     ESTIMATE_MICROUSD,
@@ -50,7 +50,7 @@ async def test_a_renewed_claim_outlives_its_first_lease(make_book: MakeBook, red
     assert await redis.pttl(POOL) > 1800 * 1000
 
 
-async def test_renewing_takes_no_claim_back_from_another(book: RedisOrderBook, redis: Redis) -> None:
+async def test_renewing_takes_no_claim_back_from_another(book: RedisOrders, redis: Redis) -> None:
     late, new = make_ask(), make_ask()
     await book.begin(late)
     await expire_claims(redis)
@@ -64,7 +64,7 @@ async def test_renewing_takes_no_claim_back_from_another(book: RedisOrderBook, r
     assert len(grant.ready) == 1
 
 
-async def test_an_expired_hold_is_booked_as_unknown_once(book: RedisOrderBook, redis: Redis) -> None:
+async def test_an_expired_hold_is_booked_as_unknown_once(book: RedisOrders, redis: Redis) -> None:
     await book.begin(make_ask(n=2))
     await expire_holds(redis)
 
@@ -74,7 +74,7 @@ async def test_an_expired_hold_is_booked_as_unknown_once(book: RedisOrderBook, r
     assert await read_ledger(redis) == UNKNOWN_TWO
 
 
-async def test_a_living_hold_is_not_booked(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_living_hold_is_not_booked(book: RedisOrders, redis: Redis) -> None:
     await book.begin(make_ask(n=2))
 
     await book.renew([])
@@ -113,9 +113,7 @@ async def test_a_living_maker_keeps_its_place_though_a_sweep_came_first(
     assert await read_holds(redis) == {}
 
 
-async def test_a_late_settlement_takes_its_images_out_of_the_unknown(
-    book: RedisOrderBook, redis: Redis
-) -> None:
+async def test_a_late_settlement_takes_its_images_out_of_the_unknown(book: RedisOrders, redis: Redis) -> None:
     ask = make_ask(n=2)
     await book.begin(ask)
     await expire_holds(redis)
@@ -134,7 +132,7 @@ async def test_a_late_settlement_takes_its_images_out_of_the_unknown(
     assert await read_holds(redis) == {}
 
 
-async def test_a_late_settlement_of_the_unknown_stays_unknown(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_late_settlement_of_the_unknown_stays_unknown(book: RedisOrders, redis: Redis) -> None:
     ask = make_ask(n=2)
     await book.begin(ask)
     await expire_holds(redis)
@@ -145,7 +143,7 @@ async def test_a_late_settlement_of_the_unknown_stays_unknown(book: RedisOrderBo
     assert await read_ledger(redis) == UNKNOWN_TWO
 
 
-async def test_what_never_comes_home_is_forgotten_in_the_end(book: RedisOrderBook, redis: Redis) -> None:
+async def test_what_never_comes_home_is_forgotten_in_the_end(book: RedisOrders, redis: Redis) -> None:
     await book.begin(make_ask(n=2))
     for _ in range(2):
         await expire_holds(redis)
@@ -155,7 +153,7 @@ async def test_what_never_comes_home_is_forgotten_in_the_end(book: RedisOrderBoo
     assert await read_ledger(redis) == UNKNOWN_TWO
 
 
-async def test_a_settled_order_leaves_nothing_to_book(book: RedisOrderBook, redis: Redis) -> None:
+async def test_a_settled_order_leaves_nothing_to_book(book: RedisOrders, redis: Redis) -> None:
     await fill(book, "a", "b")
     await expire_holds(redis)
 
@@ -164,7 +162,7 @@ async def test_a_settled_order_leaves_nothing_to_book(book: RedisOrderBook, redi
     assert await read_ledger(redis) == {"made|images": 2, "made|microusd": 8000}
 
 
-async def test_every_team_is_renewed_by_itself(book: RedisOrderBook, redis: Redis) -> None:
+async def test_every_team_is_renewed_by_itself(book: RedisOrders, redis: Redis) -> None:
     for team in ("t1", "t2"):
         await book.begin(make_ask(team=team, pool=None, n=2))
         await expire_holds(redis, team)

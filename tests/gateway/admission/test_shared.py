@@ -20,7 +20,7 @@ from service.gateway.admission.shared import LEASE_S, SharedState
 from service.gateway.order.waiting import WaitingRoom
 from service.ports.admission import Ask, Conclusion, Grant, Lease, Settlement
 from service.ports.telemetry import LimitDecided, StateFailed
-from tests.fakes.book import FakeBook, FakeHeartbeats, FakeWakeups
+from tests.fakes.book import FakeHeartbeats, FakeOrders, FakeWakeups
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.storage import FakeOutbox
 from tests.fakes.telemetry import FakeTelemetry
@@ -41,14 +41,14 @@ ONCE = Idempotency(key="key hash", order="order hash")
 RECORD = Lease(ticket=a_ticket(idempotency=ONCE), fence="")
 
 
-class Surroundings:
+class Around:
     """A shared state and what stands around it."""
 
     def __init__(
-        self, clock: FakeClock | None = None, *, kept: int = 0, book: FakeBook | None = None
+        self, clock: FakeClock | None = None, *, kept: int = 0, book: FakeOrders | None = None
     ) -> None:
         self.clock = clock or FakeClock()
-        self.book = book or FakeBook()
+        self.book = book or FakeOrders()
         self.outbox = FakeOutbox(*(a_settlement(part=str(i)) for i in range(kept)))
         self.telemetry = FakeTelemetry()
         self.state = SharedState(
@@ -67,7 +67,7 @@ class Surroundings:
 
 
 async def test_the_book_decides_while_it_answers() -> None:
-    around = Surroundings()
+    around = Around()
     grant = a_grant(ready=(a_variant(),), mine=(1,), awaited=(2,))
     around.book.script.append(grant)
 
@@ -77,7 +77,7 @@ async def test_the_book_decides_while_it_answers() -> None:
 
 
 async def test_an_order_is_counted_as_admitted_once() -> None:
-    around = Surroundings()
+    around = Around()
     await around.state.begin(an_ask())
 
     await around.state.begin(an_ask(round=1))
@@ -86,7 +86,7 @@ async def test_an_order_is_counted_as_admitted_once() -> None:
 
 
 async def test_a_refusal_of_the_book_stands() -> None:
-    around = Surroundings()
+    around = Around()
     refusal = a_rate_limit(resource="images")
     around.book.script.append(refusal)
 
@@ -98,7 +98,7 @@ async def test_a_refusal_of_the_book_stands() -> None:
 
 
 async def test_without_an_answer_the_local_share_decides() -> None:
-    around = Surroundings()
+    around = Around()
     around.book.script.extend([StateUnavailable("timeout")] * 2)
 
     grant = await around.state.begin(an_ask(n=2))
@@ -113,7 +113,7 @@ async def test_without_an_answer_the_local_share_decides() -> None:
 
 
 async def test_a_refusal_of_the_local_share_is_told_as_such() -> None:
-    around = Surroundings()
+    around = Around()
     around.book.is_gone = True
     ask = an_ask(limits=(a_limit(amount=1),))
     await around.state.begin(ask)
@@ -125,7 +125,7 @@ async def test_a_refusal_of_the_local_share_is_told_as_such() -> None:
 
 
 async def test_a_redis_that_is_gone_is_not_asked_again_and_again() -> None:
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
     asked = len(around.book.asks)
 
@@ -138,7 +138,7 @@ async def test_a_redis_that_is_gone_is_not_asked_again_and_again() -> None:
 
 
 async def test_a_probe_finds_redis_again() -> None:
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
     around.book.is_gone = False
     around.clock.advance(1.0)
@@ -148,7 +148,7 @@ async def test_a_probe_finds_redis_again() -> None:
 
 
 async def test_a_refusal_is_a_sign_of_life() -> None:
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
     around.book.is_gone = False
     around.book.script.append(a_rate_limit())
@@ -161,7 +161,7 @@ async def test_a_refusal_is_a_sign_of_life() -> None:
 
 
 async def test_settlements_go_to_the_book() -> None:
-    around = Surroundings()
+    around = Around()
 
     await around.state.finish(a_settlement())
 
@@ -170,7 +170,7 @@ async def test_settlements_go_to_the_book() -> None:
 
 
 async def test_settlements_redis_cannot_take_are_kept() -> None:
-    around = Surroundings()
+    around = Around()
     around.book.is_gone = True
 
     await around.state.finish(a_settlement())
@@ -180,7 +180,7 @@ async def test_settlements_redis_cannot_take_are_kept() -> None:
 
 
 async def test_a_settlement_may_be_put_off() -> None:
-    around = Surroundings()
+    around = Around()
     [index] = (await around.state.begin(an_ask())).mine
 
     around.state.finish_later(a_settlement(released=(index,)))
@@ -190,7 +190,7 @@ async def test_a_settlement_may_be_put_off() -> None:
 
 
 async def test_local_claims_end_with_their_settlement() -> None:
-    around = Surroundings()
+    around = Around()
     around.book.is_gone = True
     [index] = (await around.state.begin(an_ask(id="order-1"))).mine
     assert (await around.state.begin(an_ask(id="order-2"))).awaited == (index,)
@@ -202,7 +202,7 @@ async def test_local_claims_end_with_their_settlement() -> None:
 
 async def test_who_orders_without_redis_waits_for_what_was_begun_with_it() -> None:
     """However long Redis is away, a process knows what it is making itself."""
-    around = Surroundings()
+    around = Around()
     await around.state.begin(an_ask(n=2))
     await around.state.finish(a_settlement(made=((0, an_image()),)))
     around.book.is_gone = True
@@ -219,7 +219,7 @@ async def test_who_orders_without_redis_waits_for_what_was_begun_with_it() -> No
 
 async def test_what_was_had_by_a_local_index_is_not_given_by_another() -> None:
     """Once Redis is back it hands out what was made meanwhile, under indices of its own."""
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
     [index] = (await around.state.begin(an_ask())).mine
     around.book.is_gone = False
@@ -237,7 +237,7 @@ async def test_what_was_had_by_a_local_index_is_not_given_by_another() -> None:
 
 
 async def test_claims_of_living_orders_are_renewed_well_within_their_lease(clock: FakeClock) -> None:
-    around = Surroundings(clock)
+    around = Around(clock)
     around.book.script.append(a_grant(mine=(3, 4)))
     await around.state.begin(an_ask())
     async with in_background(around.state.renew_forever()):
@@ -248,7 +248,7 @@ async def test_claims_of_living_orders_are_renewed_well_within_their_lease(clock
 
 
 async def test_only_what_is_still_held_is_renewed(clock: FakeClock) -> None:
-    around = Surroundings(clock)
+    around = Around(clock)
     around.book.script.append(a_grant(mine=(3, 4, 5)))
     await around.state.begin(an_ask())
     async with in_background(around.state.renew_forever()):
@@ -263,7 +263,7 @@ async def test_only_what_is_still_held_is_renewed(clock: FakeClock) -> None:
 
 
 async def test_what_the_local_share_gave_is_not_renewed(clock: FakeClock) -> None:
-    around = Surroundings(clock)
+    around = Around(clock)
     around.book.script.extend([StateUnavailable("timeout")] * 2)
     await around.state.begin(an_ask())
     around.book.script.append(a_grant(awaited=(1,)))
@@ -275,7 +275,7 @@ async def test_what_the_local_share_gave_is_not_renewed(clock: FakeClock) -> Non
 
 
 async def test_renewal_outlives_an_outage(clock: FakeClock) -> None:
-    around = Surroundings(clock)
+    around = Around(clock)
     around.book.is_gone = True
     async with in_background(around.state.renew_forever()):
         await asyncio.sleep(LEASE_S / 3 + 1)
@@ -287,7 +287,7 @@ async def test_renewal_outlives_an_outage(clock: FakeClock) -> None:
 
 
 async def test_what_was_kept_is_sent_oldest_first_and_forgotten(clock: FakeClock) -> None:
-    around = Surroundings(clock, kept=3)
+    around = Around(clock, kept=3)
     async with in_background(around.state.replay_forever()):
         await asyncio.sleep(1.5)
 
@@ -296,7 +296,7 @@ async def test_what_was_kept_is_sent_oldest_first_and_forgotten(clock: FakeClock
 
 
 async def test_what_was_kept_stays_while_redis_is_gone(clock: FakeClock) -> None:
-    around = Surroundings(clock, kept=2)
+    around = Around(clock, kept=2)
     around.book.is_gone = True
     async with in_background(around.state.replay_forever()):
         await asyncio.sleep(2.5)
@@ -326,7 +326,7 @@ async def test_news_from_elsewhere_wake_who_waits_here() -> None:
 
 async def test_an_unheard_question_is_given_up_where_nothing_else_settles_it(clock: FakeClock) -> None:
     """Redis may act on a question whose answer was lost: a refused order must not stay held there."""
-    around = Surroundings(clock)
+    around = Around(clock)
     around.book.is_gone = True
     limits = (Limit(resource=Resource.IMAGES, scope="user", key="user", amount=1),)
     await around.state.begin(an_ask(id="order-1", n=1, pool=None, limits=limits))
@@ -339,7 +339,7 @@ async def test_an_unheard_question_is_given_up_where_nothing_else_settles_it(clo
 
 
 async def test_a_strangers_variant_is_counted(clock: FakeClock) -> None:
-    around = Surroundings(clock)
+    around = Around(clock)
     around.book.script.append(dataclasses.replace(a_grant(mine=(0,)), foreign=1))
 
     await around.state.begin(an_ask())
@@ -349,7 +349,7 @@ async def test_a_strangers_variant_is_counted(clock: FakeClock) -> None:
 
 @pytest.mark.parametrize("refusal", [Unauthenticated("Revoked."), PermissionDenied("Closed.")])
 async def test_a_caller_the_book_denies_is_denied(refusal: GatewayError) -> None:
-    around = Surroundings()
+    around = Around()
     around.book.script.append(refusal)
 
     with pytest.raises(type(refusal)) as caught:
@@ -363,7 +363,7 @@ async def test_a_caller_the_book_denies_is_denied(refusal: GatewayError) -> None
 
 @pytest.mark.parametrize("refusal", [Unauthenticated("Revoked."), PermissionDenied("Closed.")])
 async def test_denying_a_caller_is_a_sign_of_life(refusal: GatewayError) -> None:
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
     around.book.is_gone = False
     around.book.script.append(refusal)
@@ -376,7 +376,7 @@ async def test_denying_a_caller_is_a_sign_of_life(refusal: GatewayError) -> None
 
 
 async def test_denied_callers_never_open_the_breaker() -> None:
-    around = Surroundings()
+    around = Around()
     for _ in range(2 * FAILURES_TO_OPEN):
         around.book.script.append(Unauthenticated("Revoked."))
         with pytest.raises(Unauthenticated):
@@ -386,7 +386,7 @@ async def test_denied_callers_never_open_the_breaker() -> None:
 
 
 async def test_failures_count_in_a_row_and_a_denial_ends_the_row() -> None:
-    around = Surroundings()
+    around = Around()
     for _ in range(FAILURES_TO_OPEN - 1):
         around.book.script.append(StateUnavailable("oom"))
         await around.state.begin(an_ask(pool=None))
@@ -400,7 +400,7 @@ async def test_failures_count_in_a_row_and_a_denial_ends_the_row() -> None:
 
 
 async def test_money_is_not_spent_while_redis_is_gone() -> None:
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
     kept = list(around.outbox.kept)
 
@@ -414,7 +414,7 @@ async def test_money_is_not_spent_while_redis_is_gone() -> None:
 
 
 async def test_an_unheard_question_of_money_is_given_up() -> None:
-    around = Surroundings()
+    around = Around()
     around.book.script.extend([StateUnavailable("timeout")] * 2)
     ask = an_ask(
         round=3, limits=(BUDGET,), scopes=(("user", "ann"),), weight=4, estimate_microusd=40_000, pool="pool"
@@ -439,7 +439,7 @@ async def test_an_unheard_question_of_money_is_given_up() -> None:
 
 
 async def test_who_waits_on_is_not_asked_for_money_by_a_silent_redis() -> None:
-    around = Surroundings()
+    around = Around()
     around.book.script.extend([StateUnavailable("timeout")] * 2)
 
     grant = await around.state.begin(an_ask(round=1, limits=(BUDGET,), awaiting=(4,)))
@@ -449,7 +449,7 @@ async def test_who_waits_on_is_not_asked_for_money_by_a_silent_redis() -> None:
 
 
 async def test_the_share_is_divided_by_the_processes_that_were_last_heard_of(clock: FakeClock) -> None:
-    around, heartbeats = Surroundings(clock), FakeHeartbeats(2, 5)
+    around, heartbeats = Around(clock), FakeHeartbeats(2, 5)
     limit = a_limit(resource=Resource.IMAGES_PER_DAY, amount=10)
 
     async def share() -> int:
@@ -472,7 +472,7 @@ async def test_the_share_is_divided_by_the_processes_that_were_last_heard_of(clo
 
 
 async def test_a_heartbeat_that_is_heard_closes_the_breaker(clock: FakeClock) -> None:
-    around, heartbeats = Surroundings(clock), FakeHeartbeats(1)
+    around, heartbeats = Around(clock), FakeHeartbeats(1)
     await around.lose_redis()
     async with in_background(around.state.beat_forever(heartbeats)):
         await asyncio.sleep(5.0 + 1.0)
@@ -481,7 +481,7 @@ async def test_a_heartbeat_that_is_heard_closes_the_breaker(clock: FakeClock) ->
 
 
 async def test_exactly_once_is_not_promised_without_redis() -> None:
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
     asked, kept = len(around.book.asks), list(around.outbox.kept)
 
@@ -496,7 +496,7 @@ async def test_exactly_once_is_not_promised_without_redis() -> None:
 
 
 async def test_an_unheard_question_of_a_key_gives_up_the_key_too() -> None:
-    around = Surroundings()
+    around = Around()
     around.book.script.extend([StateUnavailable("timeout")] * 2)
 
     with pytest.raises(StateUnavailable) as caught:
@@ -510,7 +510,7 @@ async def test_an_unheard_question_of_a_key_gives_up_the_key_too() -> None:
 
 @pytest.mark.parametrize("is_noticed", [True, False])
 async def test_an_order_with_a_key_that_has_begun_goes_on_without_redis(*, is_noticed: bool) -> None:
-    around = Surroundings()
+    around = Around()
     if is_noticed:
         await around.lose_redis()
     around.book.is_gone = True
@@ -526,7 +526,7 @@ async def test_an_order_with_a_key_that_has_begun_goes_on_without_redis(*, is_no
 
 async def test_a_wait_goes_on_without_redis_only_for_what_redis_knows() -> None:
     """Below 0 are the indices of a local share, which knows by itself who still makes them."""
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
 
     waiting = await around.state.begin(an_ask(round=1, pool="other", awaiting=(-3, 7)))
@@ -538,7 +538,7 @@ async def test_a_wait_goes_on_without_redis_only_for_what_redis_knows() -> None:
 
 @pytest.mark.parametrize("grant", [a_grant(is_under_way=True), a_grant(conclusion=Conclusion())])
 async def test_what_is_left_to_a_twin_is_neither_counted_nor_held(grant: Grant) -> None:
-    around = Surroundings()
+    around = Around()
     around.book.script.append(grant)
 
     assert await around.state.begin(an_ask(idempotency=ONCE)) is grant
@@ -547,7 +547,7 @@ async def test_what_is_left_to_a_twin_is_neither_counted_nor_held(grant: Grant) 
 
 
 async def test_a_key_used_for_another_order_is_a_sign_of_life() -> None:
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
     around.book.is_gone = False
     around.book.script.append(IdempotencyMismatch())
@@ -561,7 +561,7 @@ async def test_a_key_used_for_another_order_is_a_sign_of_life() -> None:
 
 
 async def test_a_key_is_held_while_its_order_only_waits_and_until_its_last_word(clock: FakeClock) -> None:
-    around = Surroundings(clock)
+    around = Around(clock)
     around.book.script.append(a_grant(awaited=(3,)))
     await around.state.begin(an_ask(idempotency=ONCE))
     async with in_background(around.state.renew_forever()):
@@ -575,7 +575,7 @@ async def test_a_key_is_held_while_its_order_only_waits_and_until_its_last_word(
 
 
 async def test_a_key_is_held_beside_what_its_order_makes(clock: FakeClock) -> None:
-    around = Surroundings(clock)
+    around = Around(clock)
     around.book.script.append(a_grant(mine=(3,)))
     await around.state.begin(an_ask(idempotency=ONCE))
     async with in_background(around.state.renew_forever()):
@@ -588,7 +588,7 @@ async def test_a_key_is_held_beside_what_its_order_makes(clock: FakeClock) -> No
 
 
 async def test_a_key_that_is_given_up_later_is_held_no_longer() -> None:
-    around = Surroundings()
+    around = Around()
     await around.state.begin(an_ask(n=0, idempotency=ONCE))
     assert list(around.state._leases.values()) == [RECORD]
 
@@ -599,7 +599,7 @@ async def test_a_key_that_is_given_up_later_is_held_no_longer() -> None:
 
 @pytest.mark.parametrize("reason", ["timeout", "connection", "pool"])
 async def test_who_hears_nothing_asks_once_more_before_deciding_alone(reason: str) -> None:
-    around = Surroundings()
+    around = Around()
     grant = a_grant(ready=(a_variant(),))
     around.book.script.extend([StateUnavailable(reason), grant])
     ask = an_ask()
@@ -614,7 +614,7 @@ async def test_who_hears_nothing_asks_once_more_before_deciding_alone(reason: st
 
 
 async def test_a_refusal_that_is_heard_the_second_time_stands() -> None:
-    around = Surroundings()
+    around = Around()
     refusal = a_rate_limit()
     around.book.script.extend([StateUnavailable("timeout"), refusal])
 
@@ -627,7 +627,7 @@ async def test_a_refusal_that_is_heard_the_second_time_stands() -> None:
 
 @pytest.mark.parametrize("reason", ["oom", "readonly", "wrongtype"])
 async def test_an_answer_that_is_an_error_is_not_asked_for_again(reason: str) -> None:
-    around = Surroundings()
+    around = Around()
     around.book.script.append(StateUnavailable(reason))
 
     assert (await around.state.begin(an_ask())).degraded
@@ -635,7 +635,7 @@ async def test_an_answer_that_is_an_error_is_not_asked_for_again(reason: str) ->
 
 
 async def test_a_redis_known_to_be_gone_is_probed_once() -> None:
-    around = Surroundings()
+    around = Around()
     await around.lose_redis()
     asked = len(around.book.asks)
     around.clock.advance(1.0)
@@ -646,7 +646,7 @@ async def test_a_redis_known_to_be_gone_is_probed_once() -> None:
 
 @pytest.mark.parametrize("reason", ["wrongtype", "response", "mixed_up"])
 async def test_trouble_with_one_key_is_not_the_servers(reason: str) -> None:
-    around = Surroundings()
+    around = Around()
     for _ in range(2 * FAILURES_TO_OPEN):
         around.book.script.append(StateUnavailable(reason))
         await around.state.begin(an_ask(pool=None))
@@ -657,7 +657,7 @@ async def test_trouble_with_one_key_is_not_the_servers(reason: str) -> None:
 
 
 async def test_a_settlement_that_is_cut_off_is_kept_for_it_may_not_have_arrived() -> None:
-    around = Surroundings()
+    around = Around()
     around.book.may_finish.clear()
     async with in_background(around.state.finish(a_settlement())):
         await around.book.finishing.wait()
@@ -666,7 +666,7 @@ async def test_a_settlement_that_is_cut_off_is_kept_for_it_may_not_have_arrived(
     assert around.outbox.kept == [a_settlement()]
 
 
-class SilentBook(FakeBook):
+class SilentBook(FakeOrders):
     """Hears every question and answers none."""
 
     async def begin(self, ask: Ask) -> Grant:
@@ -676,7 +676,7 @@ class SilentBook(FakeBook):
 
 
 async def test_a_question_that_is_cut_off_is_given_up_for_it_may_have_arrived() -> None:
-    around = Surroundings(book=SilentBook())
+    around = Around(book=SilentBook())
     async with AsyncExitStack() as asking:
         for number in range(50):
             await asking.enter_async_context(in_background(_begin(around, an_ask(id=str(number), n=2))))
@@ -695,7 +695,7 @@ async def test_a_question_of_a_key_that_is_cut_off_gives_up_the_key_where_nobody
     round_: int, *, is_last: bool
 ) -> None:
     """An order that has begun says its last word by itself."""
-    around = Surroundings(book=SilentBook())
+    around = Around(book=SilentBook())
     async with in_background(_begin(around, an_ask(round=round_, idempotency=ONCE))):
         await until_idle()
 
@@ -704,11 +704,11 @@ async def test_a_question_of_a_key_that_is_cut_off_gives_up_the_key_where_nobody
     assert (given_up.is_last, given_up.conclusion) == (is_last, None)
 
 
-async def _begin(around: Surroundings, ask: Ask) -> None:
+async def _begin(around: Around, ask: Ask) -> None:
     await around.state.begin(ask)
 
 
-class PickyBook(FakeBook):
+class PickyBook(FakeOrders):
     """Cannot take the settlements whose part is in *refused*."""
 
     def __init__(self, *refused: str, reason: str) -> None:
@@ -725,7 +725,7 @@ class PickyBook(FakeBook):
 
 
 async def test_a_long_outage_is_made_good_in_one_go(clock: FakeClock) -> None:
-    around = Surroundings(clock, kept=250)
+    around = Around(clock, kept=250)
     async with in_background(around.state.replay_forever()):
         await asyncio.sleep(1.5)
 
@@ -735,7 +735,7 @@ async def test_a_long_outage_is_made_good_in_one_go(clock: FakeClock) -> None:
 
 async def test_what_cannot_be_taken_keeps_nothing_else_back(clock: FakeClock) -> None:
     book = PickyBook("1", reason="wrongtype")
-    around = Surroundings(clock, kept=3, book=book)
+    around = Around(clock, kept=3, book=book)
     async with in_background(around.state.replay_forever()):
         await asyncio.sleep(1.5)
         assert [settlement.part for settlement in around.outbox.kept] == ["1"]
@@ -747,7 +747,7 @@ async def test_what_cannot_be_taken_keeps_nothing_else_back(clock: FakeClock) ->
 
 async def test_a_replay_stops_where_redis_goes_away(clock: FakeClock) -> None:
     book = PickyBook("1", "2", "3", "4", reason="oom")
-    around = Surroundings(clock, kept=5, book=book)
+    around = Around(clock, kept=5, book=book)
     async with in_background(around.state.replay_forever()):
         await asyncio.sleep(1.5)
 
@@ -757,7 +757,7 @@ async def test_a_replay_stops_where_redis_goes_away(clock: FakeClock) -> None:
 
 async def test_claims_are_renewed_as_soon_as_redis_is_back(clock: FakeClock) -> None:
     """They may have lapsed while it was away; until then what lapsed still counts."""
-    around = Surroundings(clock)
+    around = Around(clock)
     await around.lose_redis()
     around.book.is_gone = False
     async with in_background(around.state.renew_forever()):

@@ -12,7 +12,7 @@ from service.ports.references import Reference
 from service.ports.store import UNUSED_S
 from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted
 from tests.fakes.clock import FakeClock
-from tests.fakes.storage import FakeReferences, FakeShelves, FakeTurns
+from tests.fakes.storage import FakeReferences, FakeShelves, FakeSweepLease
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_reference
 
@@ -29,11 +29,11 @@ class Place:
         longest_s: int = 0,
         most_bytes: int = 0,
         least_s: float = 0,
-        turns: FakeTurns | None = None,
+        turns: FakeSweepLease | None = None,
     ) -> None:
         self.clock = clock
         self.store = FakeShelves()
-        self.turns = turns or FakeTurns()
+        self.turns = turns or FakeSweepLease()
         self.telemetry = FakeTelemetry()
         self.rules = Rules(longest_s=longest_s, most_bytes=most_bytes, least_s=least_s)
         self.refer_to(FakeReferences(*kept))
@@ -142,7 +142,7 @@ async def test_more_than_a_batch_goes_in_one_sweep_and_no_more_than_its_share(cl
 
 async def test_a_turn_that_is_over_ends_the_sweep(clock: FakeClock) -> None:
     pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(250)]
-    place = Place(clock, *pictures, longest_s=100, turns=FakeTurns(True, True, False, False))
+    place = Place(clock, *pictures, longest_s=100, turns=FakeSweepLease(True, True, False, False))
     place.references.leftovers[name(9999)] = 0
     place.store.files[name(9999)] = 0
 
@@ -205,7 +205,7 @@ async def test_bytes_go_as_far_as_one_sweep_goes(clock: FakeClock) -> None:
 
 async def test_bytes_go_as_long_as_it_is_our_turn(clock: FakeClock) -> None:
     pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(250)]
-    place = Place(clock, *pictures, most_bytes=10, turns=FakeTurns(True, False, False, False))
+    place = Place(clock, *pictures, most_bytes=10, turns=FakeSweepLease(True, False, False, False))
 
     await place.sweep()
 
@@ -277,7 +277,7 @@ async def test_bytes_that_are_put_again_meanwhile_stay(clock: FakeClock) -> None
 
 
 async def test_leftovers_are_cleared_as_long_as_it_is_our_turn(clock: FakeClock) -> None:
-    place = Place(clock, turns=FakeTurns(True, False, False))
+    place = Place(clock, turns=FakeSweepLease(True, False, False))
     place.references.leftovers = {name(number): 0.0 for number in range(150)}
 
     await place.sweep()
@@ -328,7 +328,7 @@ async def test_a_part_with_more_than_a_batch_is_cleared(clock: FakeClock) -> Non
 
 
 async def test_a_walk_that_was_cut_short_goes_on_where_it_was(clock: FakeClock) -> None:
-    place = Place(clock, turns=FakeTurns(True, True, True, False))
+    place = Place(clock, turns=FakeSweepLease(True, True, True, False))
     place.turns.round = Round(0, PARTS)
 
     await place.sweep()
@@ -350,7 +350,7 @@ async def test_a_walk_through_a_large_store_takes_several_sweeps(clock: FakeCloc
 
 
 async def test_only_one_process_takes_away_but_each_counts(clock: FakeClock) -> None:
-    place = Place(clock, a_picture(clock, 1, age_s=9999, is_brief=True), turns=FakeTurns(False))
+    place = Place(clock, a_picture(clock, 1, age_s=9999, is_brief=True), turns=FakeSweepLease(False))
 
     await place.sweep()
 

@@ -16,7 +16,7 @@ from redis.asyncio import BlockingConnectionPool, Redis
 
 from service.adapters.redis.client.client import open_client
 from service.adapters.redis.keys import pool_key
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import StateUnavailable
 from service.sandbox.faults.modes import Delay
 from service.sandbox.faults.proxy import FaultProxy
@@ -54,7 +54,7 @@ async def distant(valkey: Valkey, redis: Redis) -> AsyncIterator[Redis]:
 class Storm:
     """Callers that ask for a pool they know and often leave before the answer; counts what they saw."""
 
-    book: RedisOrderBook
+    book: RedisOrders
     seen: Counter[str] = field(default_factory=Counter)
 
     async def work(self, seed: int) -> None:

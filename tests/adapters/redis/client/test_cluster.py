@@ -18,8 +18,8 @@ from service.adapters.clock import SystemClock
 from service.adapters.redis.client.client import open_client
 from service.adapters.redis.client.script import Script
 from service.adapters.redis.keys import of_team, pool_key
-from service.adapters.redis.leases import RedisTurns
-from service.adapters.redis.orders import RedisOrderBook
+from service.adapters.redis.leases import RedisSweepLease
+from service.adapters.redis.orders import RedisOrders
 from service.adapters.redis.references import RedisReferences
 from service.domain.errors import StateUnavailable
 from tests.adapters.redis.load import loaded
@@ -68,7 +68,7 @@ def movable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[RedisOrderBook]:
+async def opened(url: str) -> AsyncIterator[RedisOrders]:
     async with open_client(url, timeout_s=TIMEOUT_S, connections=16) as client:
         yield open_book(client, timeout_s=TIMEOUT_S)
 
@@ -247,7 +247,7 @@ async def test_references_of_every_team_are_read_and_forgotten_where_they_are(cl
     async with open_client(cluster.url, timeout_s=20.0, connections=16) as client:
         book = open_book(client)
         references = RedisReferences(client, clock=SystemClock(), timeout_s=20.0)
-        turns = RedisTurns(client, process="here", timeout_s=20.0)
+        turns = RedisSweepLease(client, process="here", timeout_s=20.0)
         name = make_image("shared").name
         for team in TEAMS:
             await fill(book, "shared", pool=pool_key(team, "team", "f" * 32), team=team)
