@@ -6,7 +6,7 @@ of single calls (`service.domain.failures`), which are values.
 How to add one: a subclass of `GatewayError` with a text that is safe to show, its line in the tree below, its row in
 `service/http/errors.py` and an example in `tests/http/test_error_table.py`. That test and `tests/domain/test_errors.py`
 name an error without one of them. A new `FailureKind` is a match that mypy asks for in `service/http/errors.py`, and a
-value in `docs/metrics.md` that `tests/test_documents.py` asks for.
+value in `docs/metrics.md` that `tests/test_metrics_page.py` asks for.
 
     GatewayError
     ├── InvalidOrder          the caller's mistake, found before anything is spent

@@ -3,7 +3,7 @@
 How to add one: a `Resource`, a row of `LIMITS`, a field of its name in `Policy` (`domain/callers.py`), and a line in
 `adapters/redis/scripts/scopes.lua` (`read_use`, or `read_scope` for a rate). `make test ARGS="-k kind_of_limit"` names
 each typed field, option and page that lacks it, and has Redis and the local share refuse an order by it;
-`tests/test_documents.py` says how to write the generated pages anew. A quantity that is not counted yet needs more in
+`tests/test_settings_page.py` says how to write the generated page anew. A quantity that is not counted yet needs more in
 `begin.lua` and `finish.lua`, a new `Window` a refusal (mypy asks for it) and a share in `gateway/admission/local.py`.
 """
 

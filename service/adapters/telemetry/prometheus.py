@@ -4,7 +4,7 @@ Labels are closed sets: route templates, models of the catalogue, kinds of failu
 One registry per application, so that two can live in one process.
 
 How to add one: a fact in `ports/telemetry.py` and in its `TelemetryFact`, a metric in `__init__` and an arm of `record`,
-which mypy asks for. `tests/test_documents.py` asks for the metric's row in `docs/metrics.md`. Give the fact a case in
+which mypy asks for. `tests/test_metrics_page.py` asks for the metric's row in `docs/metrics.md`. Give the fact a case in
 `tests/adapters/telemetry/test_prometheus.py`, and each closed label a line in the page's second table and its test.
 """
 

@@ -5,7 +5,7 @@ models belong to the admin routes: no other route knows any of their fields.
 
 How to add one: a route in the module of its thing, with an `operation_id` that begins with `admin`; a new module makes
 its `router` with `make_router()` and joins `ROUTERS`. `tests/http/test_access_table.py` asks for its row among those
-for admins, `tests/test_documents.py` for a new `openapi/openapi.json`.
+for admins, `tests/test_openapi_document.py` for a new `openapi/openapi.json`.
 """
 
 from service.http.admin import audit, cache, erasure, keys, policies, teams, usage

@@ -1,0 +1,19 @@
+"""Hold the way of one order: it must not wander through the house again (docs/adr/0008)."""
+
+import subprocess
+import sys
+
+from tests.processes import REPOSITORY
+
+MOST_MODULES = 59
+MOST_CHANGES = 240
+
+
+def test_an_order_does_not_wander() -> None:
+    printed = subprocess.run(
+        [sys.executable, "-m", "tests.trace"], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout
+
+    modules, _, changes = (int(part.split()[0]) for part in printed.splitlines()[-1].split(", "))
+    assert modules <= MOST_MODULES, printed
+    assert changes <= MOST_CHANGES, printed
