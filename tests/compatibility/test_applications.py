@@ -42,7 +42,7 @@ def client(
 
 @clients(*EVERY)
 def test_dalle_3_makes_a_link(client: Client, gateway: Gateway) -> None:
-    """Generate: dall-e-3, one picture as a link"""
+    """Generate: dall-e-3, one image as a link"""
     observed = client.observe("generate dall-e-3", gateway.url)
 
     assert_dalle_answer(observed, count=1, size=(1024, 1024), revised=True)
@@ -237,7 +237,7 @@ def test_dalle_2_keeps_what_the_mask_covers(client: Client, gateway: Gateway) ->
 
 @clients(*EVERY)
 def test_without_a_mask_the_whole_picture_is_painted(client: Client, gateway: Gateway) -> None:
-    """Edit: dall-e-2 without a mask, the whole of an opaque picture is painted anew"""
+    """Edit: dall-e-2 without a mask, the whole of an opaque image is painted anew"""
     observed = client.observe("edit whole", gateway.url)
 
     picture, *_ = assert_dalle_answer(observed, count=1, size=(SQUARE_EDGE, SQUARE_EDGE), by="b64_json")
@@ -304,7 +304,7 @@ def test_a_mistake_is_named(client: Client, gateway: Gateway, operation: str, co
 
 @clients(*EVERY)
 def test_a_broken_file_is_named(client: Client, gateway: Gateway) -> None:
-    """Errors: file that is no picture"""
+    """Errors: file that is no image"""
     observed = client.observe("edit broken file", gateway.url)
 
     error = assert_error(observed, status=400)
