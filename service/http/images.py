@@ -174,7 +174,7 @@ async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder
     if image is None or not image.has_alpha or image.width * image.height > MAX_INPUT_PIXELS:
         return order
     try:
-        return replace(order, inputs=(await services.ordering.inputs.look_through(image),))
+        return replace(order, inputs=(await services.ordering.inputs.check_transparency(image),))
     except ImageBroken as error:
         raise InvalidOrder(
             "Invalid image file or mode for image 1, please check your image file.",

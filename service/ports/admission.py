@@ -17,13 +17,12 @@ from service.domain.order import CacheControl, Ticket
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ask:
-    """A question of an order to the shared state.
+    """An order's request to the shared state.
 
-    *round* counts the asks of one order; only the first is charged as a
-    request. *fence* marks the claims of this ask; a later ask has another. *used* are
-    indices the order has already, which must not be granted again; *awaiting* are those that
-    others are making for it, to wait for while Redis does not answer.
-    *respects_lapsed*: expired claims still count, since an outage has just ended.
+    *round* counts the asks of one order; only the first is charged as a request. *fence* marks
+    the claims of this ask; each ask has its own. *used* indices belong to the order already and
+    are not granted again. *awaiting* indices are made by other orders; the order waits for them
+    while Redis does not answer. *respects_lapsed* counts expired claims too, right after an outage.
     """
 
     ticket: Ticket
@@ -55,12 +54,11 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """The answer to an ask: *ready* images, indices to make, indices to await.
+    """The answer to an ask: *ready* images, indices to make (*mine*), indices to await.
 
-    *foreign* variants, found in the pool but belonging to another, were removed.
-    *ready* begins with *resumed* images that were made before for the same
-    `Idempotency-Key`; *conclusion* is its final answer, and *is_under_way* says that
-    another order works on it: nothing else was granted then.
+    *foreign* counts variants that belonged to another pool and were removed. The first *resumed*
+    of the *ready* images were made earlier under the same `Idempotency-Key`. With a *conclusion*,
+    its final answer, or *is_under_way*, another order works on it, nothing else is granted.
     """
 
     ready: tuple[Variant, ...]
@@ -78,16 +76,14 @@ class Grant:
 class Settlement:
     """The outcome of a part of an order's claims.
 
-    *made* were paid for and are published under their index, where the claim
-    still holds or no other order has it (no index: not published; below 0: under a
-    free one); *released* go back to the pool; *forgotten* (index, digest) are
-    variants whose bytes are gone; *refunded* images go back to the limits;
-    *unknown* were sent and may have been billed: the house pays. *part* numbers
-    the settlements of one order; sending one twice changes nothing. *fence* is that of the
-    ask which got the indices; empty without any. The ticket's origin is kept
-    with every image made, except for digests in *unstored*. The last one of an order with
-    an `Idempotency-Key` (*is_last*) has its *conclusion*, or none: then another order may
-    take the key up again.
+    *made* images are paid for, and are published under their index if the claim still holds or no
+    other order has it (None: not published; below 0: under a free index). *released* indices go
+    back to the pool. *forgotten* (index, digest) are variants whose bytes are gone. *refunded*
+    images go back to the limits. *unknown* calls may have been billed, and the house pays them.
+    *part* numbers the settlements of one order; a settlement sent twice changes nothing. *fence*
+    is that of the ask that got the indices, empty without any. Every image made keeps the ticket's
+    origin, except the *unstored* digests. The last settlement of an order with an `Idempotency-Key`
+    (*is_last*) has its *conclusion*; without one, another order may take the key up again.
     """
 
     ticket: Ticket
@@ -105,7 +101,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The holdings of an order that it must renew: claimed *indices*, or with an empty *fence* its `Idempotency-Key`."""
+    """The claimed *indices* that an order renews or, if *fence* is empty, its `Idempotency-Key`."""
 
     ticket: Ticket
     fence: str
@@ -113,7 +109,7 @@ class Lease:
 
 
 class SharedOrders(Protocol):
-    """The state of orders that processes share (docs/adr/0002)."""
+    """The state of orders that processes share (docs/adr/0002). Every method raises `StateUnavailable`."""
 
     async def begin(self, ask: Ask) -> Grant:
         """Admit an order and give it its images in one step.
@@ -123,25 +119,14 @@ class SharedOrders(Protocol):
             IdempotencyMismatch: the key came with another order before.
             Unauthenticated: the key was revoked or has expired.
             PermissionDenied: the team is closed.
-            StateUnavailable: no answer; the caller falls back to a local share.
+            StateUnavailable: there is no answer; the caller falls back to a local share.
         """
-        ...
 
     async def finish(self, settlement: Settlement) -> None:
-        """Publish, settle and release; wakes waiters. Idempotent by id and part.
-
-        Raises:
-            StateUnavailable: it must be sent again later.
-        """
-        ...
+        """Publish, settle and release, and wake waiters; idempotent by id and part, so a failed one is sent again."""
 
     async def renew(self, leases: Sequence[Lease]) -> None:
-        """Hold the claims of living orders for another lease time.
-
-        Raises:
-            StateUnavailable: they expire if that lasts.
-        """
-        ...
+        """Hold the claims of living orders for another lease time."""
 
 
 class Outbox(Protocol):
@@ -150,19 +135,15 @@ class Outbox(Protocol):
     def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
         """Store a settlement; returns once it is in the file.
 
-        With *after_s* it is pending only then, and only if it was neither removed nor
-        added again meanwhile: the settlement of an order whose process dies.
+        With *after_s* it becomes pending after that time, unless it is removed or added again
+        before: it settles an order whose process dies.
         """
-        ...
 
     def pending(self, most: int = 100) -> list[Settlement]:
         """Return the oldest *most* settlements, oldest first."""
-        ...
 
     def remove(self, settlements: Sequence[Settlement]) -> None:
-        """Remove a settlement that was sent."""
-        ...
+        """Remove settlements that were sent."""
 
     async def has_image(self, team: str, name: str) -> bool:
-        """Tell if any stored settlement says that *team* had the image *name* made."""
-        ...
+        """Tell if a stored settlement has the image *name* among those made for *team*."""

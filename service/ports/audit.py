@@ -1,7 +1,4 @@
-"""Store and read the acts of admins.
-
-Failure behaviour: an act that may not have been kept is `StateUnavailable`, never silence.
-"""
+"""Store and read the acts of admins; raises `StateUnavailable` if an act may be lost."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,13 +19,11 @@ class Audit(Protocol):
     """Stores the acts of admins."""
 
     async def note(self, entry: AuditEntry) -> None:
-        """Store an act; raises `StateUnavailable`."""
-        ...
+        """Store an act."""
 
 
 class AuditReader(Protocol):
     """Reads the acts of admins."""
 
     async def read_audit(self, most: int) -> list[AuditEntry]:
-        """Return the latest *most* acts, newest first; raises `StateUnavailable`."""
-        ...
+        """Return the latest *most* acts, newest first."""

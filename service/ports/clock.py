@@ -1,4 +1,4 @@
-"""Time, so that tests can hold it; asking never fails."""
+"""Read the time through a port, so that tests can stop it; reading never fails."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import date
@@ -6,19 +6,16 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Instants and deadlines, so that tests can hold them."""
+    """Instants and deadlines."""
 
     def wall_s(self) -> float:
         """Seconds since the epoch, for values that leave the process."""
-        ...
 
     def monotonic_s(self) -> float:
-        """Seconds on a clock that never jumps; deadlines are instants of it."""
-        ...
+        """Seconds on a clock that never jumps; deadlines are its instants."""
 
     def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[object]:
         """Raise `TimeoutError` inside the block once *deadline_s* has passed."""
-        ...
 
 
 class Calendar(Protocol):
@@ -26,4 +23,3 @@ class Calendar(Protocol):
 
     def today(self) -> date:
         """The day in UTC."""
-        ...

@@ -1,4 +1,4 @@
-"""Sign and check the gateway's links to stored images. Failure behaviour: closed; a link that cannot be checked is refused."""
+"""Sign and check the gateway's links to stored images; a link that cannot be checked is refused."""
 
 from typing import Protocol
 
@@ -8,13 +8,6 @@ class Links(Protocol):
 
     def sign(self, team: str, name: str) -> str:
         """Return the absolute URL of *name* for *team*, with its expiry and signature."""
-        ...
 
     def check(self, name: str, query: str) -> str:
-        """Check the query string that came with *name*; returns the team it was signed for.
-
-        Raises:
-            LinkExpired: it has expired.
-            LinkRefused: forged or altered.
-        """
-        ...
+        """Return the team that the query string of *name* was signed for; raises `LinkExpired` or `LinkRefused`."""

@@ -1,7 +1,6 @@
-"""Order images from a provider, have prompts judged, and fetch images the provider links to.
+"""Order images from a provider, judge prompts, and fetch images that the provider links to.
 
-Failure behaviour: a failed call is a value that says who pays for it; an adapter repeats
-nothing without the use case's knowledge.
+Failure behaviour: a failed call is a value with its billing; an adapter never retries by itself.
 """
 
 from collections.abc import Mapping
@@ -12,15 +11,13 @@ from service.domain.images import CallMade, ImageCall, Realm
 
 
 class CallProgress(Protocol):
-    """The reports of a running call."""
+    """Takes the reports of a running call."""
 
     def sending(self) -> None:
-        """Note that the call is being sent: from here on it may be billed."""
-        ...
+        """Note that the call is being sent; from now on it may be billed."""
 
     def show(self, number: int, data: bytes, resolved: Mapping[str, str]) -> None:
         """Take stage *number* of an image that is being streamed."""
-        ...
 
 
 class Backend(Protocol):
@@ -29,20 +26,17 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """Its name in metrics and logs."""
-        ...
 
     @property
     def realm(self) -> Realm:
-        """Its realm: painted fakes, or images that cost money."""
-        ...
+        """Its realm: the sandbox's images, or images that cost money."""
 
     async def make(self, call: ImageCall, progress: CallProgress) -> CallMade | CallFailure:
-        """Make one attempt of a call; failures are values, with who pays for them.
+        """Make one attempt of a call; a failure is a value with its billing.
 
-        Waits its turn in the backend's pace first, then calls *progress* and sends.
-        A cancellation before that means that nothing was sent.
+        Waits for the backend's pace, then calls *progress* and sends; a call that is cancelled
+        before that is not sent.
         """
-        ...
 
 
 class Downloads(Protocol):
@@ -52,18 +46,16 @@ class Downloads(Protocol):
         """Return the bytes at *url*; *deadline_s* is an instant of the monotonic clock.
 
         Raises:
-            DownloadFailed: not allowed, no answer in time, too large or empty.
+            DownloadFailed: the URL is not allowed, or the image is late, too large or empty.
         """
-        ...
 
 
 class DownloadFailed(Exception):
-    """The image could not be fetched; the text is safe to show and names no host."""
+    """The image could not be fetched; the message is safe to show and names no host."""
 
 
 class Moderator(Protocol):
     """Judges prompts before money is spent on them."""
 
     async def judge(self, prompt: str, *, deadline_s: float) -> CallFailure | None:
-        """Return a refusal, or None; if the moderator itself fails, the outcome the operator chose."""
-        ...
+        """Return a refusal, or None if the prompt is acceptable or the moderator fails."""

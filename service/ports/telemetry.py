@@ -23,7 +23,7 @@ class RequestHandled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMade:
-    """Fact: one attempt of a call ended; *outcome* is `made` or a `FailureKind`, *failure* has the details."""
+    """Fact: one attempt of a call ended; *outcome* is `made` or the `FailureKind` of *failure*."""
 
     backend: str
     model: str
@@ -37,7 +37,7 @@ class AttemptMade:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderChecked:
-    """Fact: a backend got a free request; without a *failure* it answered, and *is_sure* says that it took the key."""
+    """Fact: a backend got a free request; it answered unless *failure* is set, and *is_sure* if it took the key."""
 
     backend: str
     failure: CallFailure | None
@@ -46,7 +46,7 @@ class ProviderChecked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagesDelivered:
-    """Fact: an order ended and delivered images, by source (`hit`, `coalesced`, `made`)."""
+    """Fact: an order delivered images, by source (`hit`, `coalesced`, `made`)."""
 
     asked_model: str
     sources: Mapping[str, int]
@@ -54,7 +54,7 @@ class ImagesDelivered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitDecided:
-    """Fact: admission ended as *decision*: `allowed` or the resource that refused."""
+    """Fact: admission decided; *decision* is `allowed` or the resource that refused."""
 
     decision: str
     degraded: bool
@@ -62,7 +62,7 @@ class LimitDecided:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateFailed:
-    """Fact: the shared state failed in *operation* because of *reason*; both are closed sets."""
+    """Fact: the shared state failed in *operation* for *reason*; both are closed sets."""
 
     operation: str
     reason: str
@@ -70,7 +70,7 @@ class StateFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostSettled:
-    """Fact: an image was paid for; *microusd* None is an unknown price."""
+    """Fact: an image was paid for; *microusd* is None if its price is unknown."""
 
     model: str
     realm: str
@@ -81,7 +81,7 @@ class CostSettled:
 class Crashed:
     """Fact: a bug ended an order, a turn of a background loop or a request.
 
-    *id* is the order's or the request's, or the loop's name. *error* is logged in full, never shown.
+    *id* is that of the order or request, or the loop's name. *error* is logged in full, never shown.
     """
 
     where: Literal["order", "loop", "request"]
@@ -94,14 +94,14 @@ StoreTrouble = Literal["denied", "missing", "timeout", "other"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFailed:
-    """Fact: the image store failed because of *reason*."""
+    """Fact: the image store failed for *reason*."""
 
     reason: StoreTrouble
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCounted:
-    """Fact: the number of images and bytes that all teams together refer to."""
+    """Fact: the numbers of images and bytes that all teams together refer to."""
 
     images: int
     size_bytes: int
@@ -116,7 +116,7 @@ class ImageForgotten:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilesDeleted:
-    """Fact: a number of files of the store were deleted, since no team refers to them."""
+    """Fact: files of the store were deleted, since no team refers to them."""
 
     files: int
 
@@ -163,8 +163,7 @@ TelemetryFact = (
 
 
 class Telemetry(Protocol):
-    """Records facts of use cases; names, labels and buckets belong to one adapter."""
+    """Records facts of use cases."""
 
     def record(self, fact: TelemetryFact) -> None:
         """Count a fact; never raises, never blocks."""
-        ...

@@ -1,4 +1,4 @@
-"""What tests of several adapters work with."""
+"""Share fixtures between the tests of several adapters."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def pictures() -> AsyncIterator[PillowImages]:
+async def imaging() -> AsyncIterator[PillowImages]:
     opened = PillowImages(workers=1)
     yield opened
     opened.close()

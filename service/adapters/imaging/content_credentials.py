@@ -1,15 +1,13 @@
-"""Find content credentials (C2PA) in an image file, by its structure and not by chance bytes.
+"""Find content credentials (C2PA specification 2.x, appendix A.3) by the structure of an image file.
 
-Finds their place only: programs that show the image verify them. Places of an embedded
-manifest store: C2PA specification 2.x, appendix A.3. Pure, bounded, and "no" for a file that
-cannot be parsed. A file with too many segments is not searched to its end: its answer is
-unknown.
+Does not verify them: programs that show the image do. Pure and bounded. A file that cannot be parsed
+has none; for a file with too many segments the answer is unknown.
 """
 
 from collections.abc import Callable
 
 from service.adapters.imaging import segments
-from service.adapters.imaging.segments import Crowded, bounded
+from service.adapters.imaging.segments import TooManySegments, bounded
 
 _JUMBF_BOX = slice(12, 16)
 _BOX_TYPE = slice(24, 28)
@@ -21,7 +19,7 @@ def has_credentials(data: bytes) -> bool | None:
     look = next((look for begins_with, look in _FORMATS if data.startswith(begins_with)), _in_svg)
     try:
         return look(data)
-    except Crowded:
+    except TooManySegments:
         return None
 
 
@@ -39,11 +37,11 @@ def _in_jpeg(data: bytes) -> bool:
 
 
 def _is_manifest_store(segment: bytes) -> bool:
-    """Tell if the first of a box's segments begins the manifest store: identifier, instance, packet, then the box."""
+    """Tell if a segment begins the manifest store: identifier, instance, packet, then the box."""
     return (
         segment[:2] == b"JP"
         and segment[_JUMBF_BOX] == b"jumb"
-        # A description box follows, whose type is a UUID that begins with these letters.
+        # The type of the description box is a UUID that begins with these letters.
         and segment[_BOX_TYPE] == b"c2pa"
     )
 
@@ -70,7 +68,7 @@ def _in_svg(data: bytes) -> bool:
         elif name == b"c2pa:manifest" and is_in_metadata:
             return True
     if len(data) > _MOST_DRAWING_BYTES:
-        raise Crowded
+        raise TooManySegments
     return False
 
 

@@ -1,10 +1,9 @@
 """Read an image's format and pixels from its first bytes.
 
-PNG (ISO/IEC 15948, 11.2.2), JPEG (ITU-T T.81, B.2.2), WebP (RFC 9649, 2.5 to 2.7), GIF
-(GIF89a, 18); an SVG is only recognised. Image libraries read all metadata on the way, which
-takes seconds for a file with megabytes of it. Pure; None for other formats, and for a header
-without content: a backend's error or its broken-off answer must not be charged and cached.
-Does not find out if the content can be decoded.
+PNG (ISO/IEC 15948, 11.2.2), JPEG (ITU-T T.81, B.2.2), WebP (RFC 9649, 2.5 to 2.7), GIF (GIF89a, 18);
+an SVG is only recognised. Image libraries read all metadata too, which takes seconds for megabytes
+of it. Pure. Other formats have no header, nor has a file without content: a backend's error or
+incomplete answer must not be charged and cached. Does not check if the content can be decoded.
 """
 
 import zlib
@@ -29,7 +28,7 @@ _NO_FRAMES = (0xC4, 0xC8, 0xCC)
 """Markers between those of frames: Huffman tables, an extension, arithmetic conditioning."""
 
 _MOST_SEARCHED_BYTES = 1024 * 1024
-"""Most bytes to search for content, milliseconds; a larger file has some. No error page is as large."""
+"""Most bytes to search for content, which takes milliseconds; a larger file has some: no error page is as large."""
 
 _SCAN = (b"\xff\xda",)
 _PIXELS = (b"IDAT", b"fdAT")
@@ -41,11 +40,7 @@ _MOST_CLOSING_BYTES = 64
 
 
 def read_header(data: bytes) -> Header | None:
-    """Return the header, quickly.
-
-    Raises:
-        Crowded: a JPEG has too many segments before its frame.
-    """
+    """Return the header, or None; raises `TooManySegments` for a JPEG with too many before its frame."""
     if data.startswith(JPEG):
         return _of_jpeg(data, bounded(jpeg_segments(data)))
     if data.startswith(PNG):
@@ -59,8 +54,8 @@ def read_header(data: bytes) -> Header | None:
     return ("svg", 0, 0) if begins_as_text and _is_drawing(data) else None
 
 
-def read_crowded_header(data: bytes) -> Header | None:
-    """Return the header of a JPEG with any number of segments, however long that takes."""
+def read_unbounded_header(data: bytes) -> Header | None:
+    """Return the header of a JPEG with any number of segments; may take seconds."""
     return _of_jpeg(data, jpeg_segments(data))
 
 
@@ -75,9 +70,8 @@ def _of_jpeg(data: bytes, segments: Iterable[Segment]) -> Header | None:
 
 def _of_png(data: bytes) -> Header | None:
     content = data[16:29]
-    is_sound = data[8:16] == b"\x00\x00\x00\rIHDR" and data[29:33] == zlib.crc32(b"IHDR" + content).to_bytes(
-        4
-    )
+    checksum = zlib.crc32(b"IHDR" + content).to_bytes(4)
+    is_sound = data[8:16] == b"\x00\x00\x00\rIHDR" and data[29:33] == checksum
     size = int.from_bytes(content[:4]), int.from_bytes(content[4:8])
     return ("png", *size) if is_sound and _has_any(_PIXELS, data, 33) else None
 
@@ -96,17 +90,17 @@ def _of_webp(data: bytes) -> Header | None:
 
 
 def _has_any(marks: tuple[bytes, ...], data: bytes, start: int) -> bool:
-    """Tell if one of *marks* comes behind *start* and before the end of the file.
+    """Tell if one of *marks* is between *start* and the end of the file.
 
-    A search, not a walk: decoders skip bytes between segments, and differ in the bytes they
-    skip. It may find a byte sequence that only looks like a mark, and misses none.
+    Searches instead of walking segments, since decoders differ in the bytes they skip between them.
+    May find bytes that only look like a mark, but misses none.
     """
     end = start + _MOST_SEARCHED_BYTES
     return len(data) > end or any(0 <= data.find(mark, start, end) < len(data) - len(mark) for mark in marks)
 
 
 def _is_drawing(data: bytes) -> bool:
-    """Tell if the root element is `svg`, behind any valid prologue, and is closed."""
+    """Tell if the root element, after any valid prologue, is `svg` and closed."""
     elements = islice(svg_elements(data[:_MOST_SEARCHED_BYTES]), MOST_SEGMENTS)
     names = (name for name in elements if name and not name.startswith(b"!"))
     if not _is_svg(next(names, b"")):

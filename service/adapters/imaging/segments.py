@@ -1,8 +1,7 @@
 """Walk the segments of an image file: PNG and RIFF chunks, JPEG segments, GIF blocks, elements of an SVG.
 
-Decodes nothing and copies only names; a walk ends at the first malformed segment. A file of
-64 MB can hold millions of empty segments, which take seconds: a walk in the event loop goes
-through `bounded`. Pure.
+Decodes nothing and copies only names; ends at the first malformed segment. Millions of empty segments
+in a file of 64 MB take seconds, so walks in the event loop use `bounded`. Pure.
 """
 
 import re
@@ -14,40 +13,36 @@ PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8"
 
 MOST_SEGMENTS = 8192
-"""Most segments to walk in the event loop, three milliseconds. 48 MB of pixels, in libpng's pieces of 8 KB, are 6144."""
+"""Most segments to walk in the event loop (three milliseconds); 48 MB in libpng's chunks of 8 KB are 6144."""
 
 _FILL = re.compile(rb"\xff{1,256}")
 _WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD8))
-"""JPEG markers that stand alone: TEM and RST0 to RST7; and none, a zero."""
+"""JPEG markers without a length: TEM and RST0 to RST7; and zero, which is no marker."""
 
 _MOST_NAME_BYTES = 32
 """More than the longest element name in use."""
 _SKIPPED = ((b"<!--", b"-->"), (b"<![CDATA[", b"]]>"), (b"<?", b"?>"))
 
 Segment = tuple[bytes, int, int]
-"""Its name, and the start and end of its content; the end may be behind that of the file."""
+"""Its name, and the start and end of its content; the end may be beyond that of the file."""
 
 Item = TypeVar("Item")
 
 
-class Crowded(ValueError):
+class TooManySegments(ValueError):
     """The file has more than `MOST_SEGMENTS` segments."""
 
 
 def bounded(segments: Iterable[Item]) -> Iterator[Item]:
-    """Yield the first `MOST_SEGMENTS`.
-
-    Raises:
-        Crowded: there is one more.
-    """
+    """Yield up to `MOST_SEGMENTS`; raises `TooManySegments` if there are more."""
     walk = iter(segments)
     yield from islice(walk, MOST_SEGMENTS)
     for _ in walk:
-        raise Crowded
+        raise TooManySegments
 
 
 def png_chunks(data: bytes) -> Iterator[Segment]:
-    """Yield the chunks up to and with `IEND`."""
+    """Yield the chunks up to and including `IEND`."""
     position, kind = len(PNG), b""
     while position + 12 <= len(data) and kind != b"IEND":
         start = position + 8
@@ -59,8 +54,8 @@ def png_chunks(data: bytes) -> Iterator[Segment]:
 def jpeg_segments(data: bytes) -> Iterator[Segment]:
     """Yield the segments before the first scan by their marker's code; bytes between them have the code 0.
 
-    Decoders skip such bytes with a warning: all but 0xFF, and 0xFF before a zero. They count
-    too, as do fill bytes, 256 as one, and markers that stand alone.
+    Decoders skip such bytes with a warning: all but 0xFF, and 0xFF before a zero. Counts them too, as
+    well as fill bytes, 256 as one, and markers without a length.
     """
     position = len(JPEG)
     while 0 <= position <= len(data) - 4:
@@ -74,7 +69,7 @@ def jpeg_segments(data: bytes) -> Iterator[Segment]:
         start = position + 2
         if marker == 0xFF:
             fill = _FILL.match(data, position)
-            # The last of them begins the marker.
+            # The last fill byte begins the marker.
             start = end = fill.end() - 1 if fill else start
         elif marker in _WITHOUT_LENGTH:
             end = start
@@ -86,7 +81,7 @@ def jpeg_segments(data: bytes) -> Iterator[Segment]:
 
 
 def riff_chunks(data: bytes) -> Iterator[Segment]:
-    """Yield the chunks of the only form a WebP has."""
+    """Yield the chunks of a WebP."""
     position = 12
     while position + 8 <= len(data):
         start = position + 8
@@ -96,7 +91,7 @@ def riff_chunks(data: bytes) -> Iterator[Segment]:
 
 
 def gif_extensions(data: bytes) -> Iterator[Segment]:
-    """Yield the extensions before the first image by their label and first block, then their other blocks and the empty last."""
+    """Yield the extensions before the first image: label and first block, then the other blocks without a label."""
     if len(data) < 13:
         return
     position = gif_palette_end(data)

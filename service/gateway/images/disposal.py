@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from service.domain.errors import ImageMissing
 from service.ports.clock import Clock
 from service.ports.processes import Round, SweepLease
-from service.ports.references import Leftovers, ReferenceInventory
+from service.ports.references import DeletionQueue, ReferenceInventory
 from service.ports.store import UNUSED_S, StoreCleaner, StoreListing
 from service.ports.telemetry import FilesDeleted, Telemetry
 
@@ -45,7 +45,7 @@ class Disposal:
     """Deletes unreferenced bytes, a bounded number in one sweep. Every step may be repeated."""
 
     inventory: ReferenceInventory
-    leftovers: Leftovers
+    leftovers: DeletionQueue
     listing: StoreListing
     cleaner: StoreCleaner
     turns: SweepLease

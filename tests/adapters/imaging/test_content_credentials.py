@@ -1,4 +1,4 @@
-"""Content credentials are found where they are embedded, and only there."""
+"""Embedded content credentials are found, and nothing else is taken for them."""
 
 import io
 import zlib
@@ -85,12 +85,12 @@ def test_they_are_found(make: Callable[[], bytes]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_a_plain_picture_has_none(kind: str) -> None:
+def test_a_plain_image_has_no_credentials(kind: str) -> None:
     assert not has_credentials(encoded(kind))
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
-def test_files_with_them_are_still_pictures(kind: str) -> None:
+def test_files_with_credentials_are_still_images(kind: str) -> None:
     """Or the tests above would show nothing."""
     file = {"PNG": with_png_chunk(), "JPEG": with_jpeg_segment(), "GIF": with_gif_extension()}[kind]
 
@@ -123,12 +123,12 @@ def test_files_with_them_are_still_pictures(kind: str) -> None:
         lambda: svg("<!-- never closed").removesuffix(b"</metadata><rect/></svg>"),
     ],
 )
-def test_what_only_looks_like_them_is_none(make: Callable[[], bytes]) -> None:
+def test_lookalikes_are_not_credentials(make: Callable[[], bytes]) -> None:
     assert not has_credentials(make())
 
 
 @pytest.mark.parametrize("make", [with_png_chunk, with_jpeg_segment, with_riff_chunk, with_gif_extension])
-def test_a_file_cut_off_anywhere_is_no_fault(make: Callable[[], bytes]) -> None:
+def test_a_file_cut_off_anywhere_raises_nothing(make: Callable[[], bytes]) -> None:
     file = make()
 
     assert all(has_credentials(file[:end]) is not None for end in range(len(file)))
@@ -155,7 +155,7 @@ PADDING = {
     "WEBP": (12, b"prVt\x00\x00\x00\x00"),
     "GIF": (GIF_PALETTE_END, b"\x21\xfe\x00"),
 }
-"""Where segments that mean nothing may stand in a file, and one of them."""
+"""The position of meaningless segments in a file, and one such segment."""
 
 
 def padded(file: bytes, kind: str, count: int) -> bytes:
@@ -172,7 +172,7 @@ MAKERS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", PADDING)
-def test_of_a_crowded_file_it_is_not_known(kind: str) -> None:
+def test_credentials_of_a_crowded_file_are_unknown(kind: str) -> None:
     """Walking through the millions of segments that 64 MB can hold would stop the loop for seconds."""
     assert has_credentials(padded(MAKERS[kind](), kind, MOST_SEGMENTS - 100)) is True
     assert has_credentials(padded(encoded(kind), kind, MOST_SEGMENTS - 100)) is False
@@ -181,7 +181,7 @@ def test_of_a_crowded_file_it_is_not_known(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", PADDING)
-def test_what_comes_before_the_crowd_is_found(kind: str) -> None:
+def test_credentials_before_too_many_segments_are_found(kind: str) -> None:
     file = MAKERS[kind]()
     if kind == "WEBP":  # its credentials come last
         body = file[12:] + PADDING[kind][1] * (MOST_SEGMENTS + 1)
@@ -194,7 +194,7 @@ def test_what_comes_before_the_crowd_is_found(kind: str) -> None:
 
 
 @pytest.mark.parametrize("padding", ["<a/>" * (MOST_SEGMENTS + 1), f"<!--{'x' * 5_000_000}-->"])
-def test_of_a_crowded_drawing_it_is_not_known(padding: str) -> None:
+def test_credentials_of_a_crowded_drawing_are_unknown(padding: str) -> None:
     assert has_credentials(svg(MANIFEST, before=padding)) is None
     assert has_credentials(svg("", before=padding)) is None
     assert has_credentials(svg(MANIFEST) + padding.encode()) is True
@@ -212,8 +212,8 @@ def test_the_blocks_of_an_extension_count_too(blocks: bytes) -> None:
     "between",
     [b"\xff", b"\xff\xff\xff", b"\xff\x01", b"\xff\xd0", b"\xff\xd7\xff\x01", b"\x00", b"\xff\x00", b"\r\n"],
 )
-def test_what_may_stand_between_segments_of_a_jpeg_hides_nothing(between: bytes) -> None:
-    """Fill bytes, markers that stand alone, and what decoders skip."""
+def test_bytes_between_the_segments_of_a_jpeg_hide_no_credentials(between: bytes) -> None:
+    """Fill bytes, markers without a length, and bytes that decoders skip."""
     file = with_jpeg_segment()
 
     assert has_credentials(file[:2] + between + file[2:])

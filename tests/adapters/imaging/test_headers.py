@@ -1,4 +1,4 @@
-"""Format and pixels are read from where they stand, and nothing else has to be sound."""
+"""Format and size are read from the header, and the rest of a file may be damaged."""
 
 import io
 import struct
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from service.adapters.imaging.headers import Header, read_crowded_header, read_header
-from service.adapters.imaging.segments import MOST_SEGMENTS, Crowded
+from service.adapters.imaging.headers import Header, read_header, read_unbounded_header
+from service.adapters.imaging.segments import MOST_SEGMENTS, TooManySegments
 
 
 def encoded(kind: str, mode: str = "RGB", size: tuple[int, int] = (320, 200), **options: Any) -> bytes:
@@ -28,7 +28,7 @@ def padding_of_png(size_bytes: int) -> PngInfo:
 
 
 def decoded_size(file: bytes) -> tuple[int, int] | None:
-    """Return the size of a picture whose pixels can all be decoded."""
+    """Return the size of an image whose pixels can all be decoded."""
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(file)) as image:
             image.load()
@@ -52,7 +52,7 @@ def decoded_size(file: bytes) -> tuple[int, int] | None:
         (encoded("GIF"), "gif"),
     ],
 )
-def test_a_header_tells_format_and_size_of_every_variety(file: bytes, kind: str) -> None:
+def test_every_variety_has_its_format_and_size(file: bytes, kind: str) -> None:
     with Image.open(io.BytesIO(file)) as image:
         assert image.size == (320, 200)
 
@@ -100,11 +100,11 @@ def test_a_drawing_may_be_large_but_not_its_preface() -> None:
         b"<",
     ],
 )
-def test_what_has_another_root_is_no_drawing(data: bytes) -> None:
+def test_a_document_with_another_root_is_not_a_drawing(data: bytes) -> None:
     assert read_header(data) is None
 
 
-def test_a_drawing_that_is_cut_off_tells_nothing() -> None:
+def test_an_incomplete_drawing_has_no_header() -> None:
     file = b'<?xml version="1.0"?><svg xmlns="a"><g><rect/></g><!-- b --><rect/></svg>'
     assert read_header(file)
 
@@ -122,14 +122,14 @@ BARE = {
 
 
 @pytest.mark.parametrize("file", BARE.values(), ids=BARE)
-def test_a_header_that_no_pixels_follow_tells_nothing(file: bytes) -> None:
+def test_a_file_without_pixels_has_no_header(file: bytes) -> None:
     assert decoded_size(file) is None
 
     assert read_header(file) is None
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
-def test_the_pixels_of_moving_pictures_are_found(kind: str) -> None:
+def test_the_pixels_of_animations_are_found(kind: str) -> None:
     file = encoded(kind, save_all=True, append_images=[Image.new("RGB", (320, 200), "red")])
 
     assert read_header(file) == (kind.lower(), 320, 200)
@@ -154,7 +154,7 @@ def test_pixels_behind_megabytes_of_metadata_are_taken_for_granted(
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_a_header_that_is_cut_off_tells_nothing(kind: str) -> None:
+def test_an_incomplete_header_is_none(kind: str) -> None:
     file = encoded(kind)
     whole = read_header(file)
 
@@ -164,7 +164,7 @@ def test_a_header_that_is_cut_off_tells_nothing(kind: str) -> None:
     assert None in answers
 
 
-def test_a_png_whose_header_is_damaged_tells_nothing() -> None:
+def test_a_png_with_a_damaged_header_has_none() -> None:
     file = bytearray(encoded("PNG"))
     file[18] ^= 1
 
@@ -175,17 +175,17 @@ def test_a_jpeg_that_is_crowded_before_its_frame_is_not_waited_for() -> None:
     file = encoded("JPEG")
     crowded = file[:2] + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS + 1) + file[2:]
 
-    with pytest.raises(Crowded):
+    with pytest.raises(TooManySegments):
         read_header(crowded)
-    assert read_crowded_header(crowded) == ("jpeg", 320, 200)
+    assert read_unbounded_header(crowded) == ("jpeg", 320, 200)
 
 
 STRAY = (b"\x00", bytes(16), b"text", b"\r\n", b"\xff\x00", b"\xff\x00x\xff\x00", b"\xff", b"\xff\x01")
-"""What stands between the segments of some JPEGs; decoders warn of it and go on."""
+"""Bytes between the segments of some JPEGs; decoders warn and skip them."""
 
 
 def segment_ends(file: bytes) -> list[int]:
-    """Return where the segments of a sound JPEG end, before its scan."""
+    """Return the end of the segments of a valid JPEG, before its scan."""
     ends = [2]
     while file[ends[-1] + 1] != 0xDA:
         ends.append(ends[-1] + 2 + int.from_bytes(file[ends[-1] + 2 : ends[-1] + 4]))
@@ -234,7 +234,7 @@ OTHERS = (
     st.lists(st.tuples(st.integers(12, 300), st.binary(min_size=1, max_size=3)), max_size=1),
 )
 @settings(max_examples=200)
-def test_whatever_can_be_decoded_has_a_header(
+def test_every_decodable_image_has_a_header(
     file: bytes, changes: list[tuple[int, int]], strays: list[tuple[int, bytes]]
 ) -> None:
     """Not always the same size: a GIF's frame may stick out of it."""
@@ -252,9 +252,9 @@ def test_whatever_can_be_decoded_has_a_header(
 def test_a_jpeg_of_stray_bytes_is_not_waited_for(stray: bytes) -> None:
     file = JPEGS[0][:2] + stray * MOST_SEGMENTS + JPEGS[0][2:]
 
-    with pytest.raises(Crowded):
+    with pytest.raises(TooManySegments):
         read_header(file)
-    assert read_crowded_header(file) == ("jpeg", 32, 20)
+    assert read_unbounded_header(file) == ("jpeg", 32, 20)
 
 
 HEADS = (

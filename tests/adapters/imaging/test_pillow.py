@@ -35,7 +35,7 @@ def file_of(image: Image.Image, name: str = "PNG") -> bytes:
 
 
 def marked(width: int, height: int, name: str = "PNG") -> bytes:
-    """Return a picture like the sandbox's: grey, with its mark."""
+    """Return an image like the sandbox's: grey, with its mark."""
     canvas = Image.new("L", (width, height), 128)
     draw_watermark(canvas, MARK, light=255, dark=0)
     return file_of(canvas.convert("RGB"), name)
@@ -64,12 +64,12 @@ def read(data: bytes) -> FinishedImage:
 
 
 @pytest.mark.parametrize(("name", "known"), [("PNG", "png"), ("JPEG", "jpeg"), ("WEBP", "webp")])
-def test_a_header_tells_format_and_size(name: str, known: str) -> None:
+def test_an_image_has_its_format_and_size(name: str, known: str) -> None:
     file = marked(320, 200, name)
 
-    picture = read(file)
+    result = read(file)
 
-    assert (picture.data, picture.format, picture.width, picture.height) == (file, known, 320, 200)
+    assert (result.data, result.format, result.width, result.height) == (file, known, 320, 200)
 
 
 @pytest.mark.parametrize("name", ["BMP", "TIFF", "ICO", "PPM", "PDF"])
@@ -90,7 +90,7 @@ def test_other_formats_are_none_of_ours(name: str) -> None:
         b"%PDF-1.7",
     ],
 )
-def test_what_is_no_picture_is_broken(data: bytes) -> None:
+def test_bytes_that_are_no_image_are_broken(data: bytes) -> None:
     with pytest.raises(ImageBroken):
         read(data)
 
@@ -107,22 +107,22 @@ def test_a_bomb_is_known_by_its_header(width: int, height: int) -> None:
     assert time.process_time() - started_s < 0.5
 
 
-def test_the_largest_picture_a_model_makes_is_none() -> None:
+def test_the_largest_image_of_a_model_is_not_refused() -> None:
     assert read(png_claiming(3840, 2160)).width == 3840
 
 
-def test_a_picture_in_several_frames_is_judged_like_any_other() -> None:
-    """Some phones' JPEG files hold a second picture, and Pillow has another name for those."""
+def test_an_image_with_several_frames_is_judged_like_any_other() -> None:
+    """Some phones' JPEG files hold a second image, and Pillow has another name for those."""
     first, second = Image.new("RGB", (64, 64)), Image.new("RGB", (64, 64), "red")
     target = io.BytesIO()
     first.save(target, "MPO", save_all=True, append_images=[second])
 
     try:
-        picture = read(target.getvalue())
+        result = read(target.getvalue())
     except ImageBroken:
         return
 
-    assert picture.format == "jpeg"
+    assert result.format == "jpeg"
 
 
 WHOLE = marked(64, 64)
@@ -139,16 +139,16 @@ def test_no_bytes_do_more_than_be_refused(changes: list[tuple[int, int]], length
         data[place] = value
 
     try:
-        picture = read(bytes(data[:length]))
+        result = read(bytes(data[:length]))
     except ImageBroken:
         return
 
-    assert picture.width * picture.height <= MAX_PIXELS
+    assert result.width * result.height <= MAX_PIXELS
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
 @pytest.mark.parametrize("size", [256, 512])
-def test_resampling_keeps_format_and_what_the_picture_shows(name: str, size: int) -> None:
+def test_resampling_keeps_format_and_content(name: str, size: int) -> None:
     small = resample(marked(1024, 1024, name), size, size)
 
     assert size_of(small) == (size, size)
@@ -178,32 +178,34 @@ def test_another_shape_keeps_the_middle() -> None:
 
 
 @pytest.mark.parametrize("finish", [None, Finish(1024, 1024)])
-async def test_a_picture_that_is_right_is_not_touched(pictures: PillowImages, finish: Finish | None) -> None:
+async def test_an_image_of_the_right_size_is_not_changed(
+    imaging: PillowImages, finish: Finish | None
+) -> None:
     """Nor is a process started for it."""
     file = marked(1024, 1024)
     before = workers()
 
-    picture = await pictures.finish(file, finish)
+    result = await imaging.finish(file, finish)
 
-    assert picture.data is file
+    assert result.data is file
     assert workers() <= before
 
 
-async def test_a_picture_of_other_pixels_is_resampled_in_a_worker(pictures: PillowImages) -> None:
-    picture = await pictures.finish(marked(1024, 1024), Finish(256, 256))
+async def test_an_image_of_another_size_is_resampled_in_a_worker(imaging: PillowImages) -> None:
+    result = await imaging.finish(marked(1024, 1024), Finish(256, 256))
 
-    assert (picture.format, picture.width, picture.height) == ("png", 256, 256)
-    assert size_of(picture.data) == (256, 256)
-    assert read_watermark(picture.data) == MARK
+    assert (result.format, result.width, result.height) == ("png", 256, 256)
+    assert size_of(result.data) == (256, 256)
+    assert read_watermark(result.data) == MARK
     assert workers()
 
 
-async def test_the_loop_goes_on_while_a_picture_is_resampled(pictures: PillowImages) -> None:
-    await pictures.finish(marked(64, 64), Finish(32, 32))
+async def test_the_loop_is_not_blocked_while_an_image_is_resampled(imaging: PillowImages) -> None:
+    await imaging.finish(marked(64, 64), Finish(32, 32))
     turns = 0
 
     async with asyncio.TaskGroup() as group:
-        working = group.create_task(pictures.finish(marked(3840, 2160), Finish(1920, 1080)))
+        working = group.create_task(imaging.finish(marked(3840, 2160), Finish(1920, 1080)))
         while not working.done():
             await asyncio.sleep(0.005)
             turns += 1
@@ -212,27 +214,27 @@ async def test_the_loop_goes_on_while_a_picture_is_resampled(pictures: PillowIma
     assert turns > 10
 
 
-async def test_a_picture_that_is_cut_off_is_broken_and_the_next_is_not(pictures: PillowImages) -> None:
+async def test_an_incomplete_image_is_broken_and_the_next_is_not(imaging: PillowImages) -> None:
     file = marked(1024, 1024)
 
     with pytest.raises(ImageBroken):
-        await pictures.finish(file[: len(file) // 2], Finish(256, 256))
+        await imaging.finish(file[: len(file) // 2], Finish(256, 256))
 
-    assert (await pictures.finish(file, Finish(256, 256))).width == 256
+    assert (await imaging.finish(file, Finish(256, 256))).width == 256
 
 
-async def test_a_worker_that_dies_costs_at_most_the_picture_it_had(pictures: PillowImages) -> None:
-    """The kernel kills what takes too much memory; the next small picture must not notice."""
+async def test_a_worker_that_dies_costs_at_most_its_image(imaging: PillowImages) -> None:
+    """The kernel kills a process that takes too much memory; the next image must not fail for it."""
     file = marked(1024, 1024)
-    await pictures.finish(file, Finish(256, 256))
+    await imaging.finish(file, Finish(256, 256))
     for pid in workers():
         os.kill(pid, signal.SIGKILL)
     await asyncio.sleep(0.2)
 
     with contextlib.suppress(ImageBroken):  # its worker may have died under it
-        await pictures.finish(file, Finish(256, 256))
+        await imaging.finish(file, Finish(256, 256))
 
-    assert (await pictures.finish(file, Finish(256, 256))).width == 256
+    assert (await imaging.finish(file, Finish(256, 256))).width == 256
 
 
 def png_of_two_sizes() -> bytes:
@@ -257,33 +259,35 @@ def png_with_an_empty_profile() -> bytes:
 
 
 @pytest.mark.parametrize("make", [png_of_two_sizes, jpeg_of_two_sizes, png_with_an_empty_profile])
-async def test_whatever_a_decoder_raises_the_picture_is_broken(
-    pictures: PillowImages, make: Callable[[], bytes]
+async def test_an_image_is_broken_if_its_decoder_raises_anything(
+    imaging: PillowImages, make: Callable[[], bytes]
 ) -> None:
     file = make()
     with pytest.raises(ImageBroken):
-        await pictures.finish(file, Finish(32, 32))
+        await imaging.finish(file, Finish(32, 32))
 
-    assert (await pictures.finish(marked(64, 64), Finish(32, 32))).width == 32
+    assert (await imaging.finish(marked(64, 64), Finish(32, 32))).width == 32
 
 
-async def test_an_input_is_broken_whatever_its_decoder_raises(pictures: PillowImages, tmp_path: Path) -> None:
+async def test_an_input_is_broken_if_its_decoder_raises_anything(
+    imaging: PillowImages, tmp_path: Path
+) -> None:
     path = tmp_path / "input"
     path.write_bytes(png_with_an_empty_profile())
-    image = pictures.read_input("image", str(path), "0" * 64, path.stat().st_size)
+    image = imaging.read_input("image", str(path), "0" * 64, path.stat().st_size)
 
     with pytest.raises(ImageBroken):
-        await pictures.look_through(image)
+        await imaging.check_transparency(image)
 
 
-async def test_a_crowded_picture_that_kills_its_workers_is_broken(pictures: PillowImages) -> None:
+async def test_a_crowded_image_that_kills_its_workers_is_broken(imaging: PillowImages) -> None:
     """As one that takes all memory: nothing else may leave `finish`, or calls that are paid for are cancelled."""
     whole, before = marked(64, 48, "JPEG"), workers()
     file = whole[:2] + b"\xff\xfe\x00\x02" * 8_000_000 + whole[2:]
 
     async def finish() -> None:
         with pytest.raises(ImageBroken):
-            await pictures.finish(file, None)
+            await imaging.finish(file, None)
 
     async with asyncio.TaskGroup() as group:
         finishing = group.create_task(finish())
@@ -295,12 +299,12 @@ async def test_a_crowded_picture_that_kills_its_workers_is_broken(pictures: Pill
 
 
 async def test_workers_end_with_their_owner() -> None:
-    pictures = PillowImages(workers=1)
-    await pictures.finish(marked(128, 128), Finish(64, 64))
+    imaging = PillowImages(workers=1)
+    await imaging.finish(marked(128, 128), Finish(64, 64))
     alive = workers()
     assert alive
 
-    pictures.close()
+    imaging.close()
 
     deadline_s = time.monotonic() + 5
     while workers() & alive and time.monotonic() < deadline_s:  # noqa: ASYNC110 - a process tells nobody
@@ -330,8 +334,8 @@ def test_a_header_is_read_without_a_trace_on_disk(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize("name", ["PNG", "JPEG", "WEBP"])
-def test_a_picture_that_was_cut_off_is_broken(name: str) -> None:
-    """Its header is fine, and nothing but its end tells."""
+def test_a_truncated_image_is_broken(name: str) -> None:
+    """Its header is valid; only its end is missing."""
     whole = file_of(Image.effect_noise((256, 256), 90).convert("RGB"), name)
 
     with pytest.raises(ImageBroken):
@@ -339,41 +343,41 @@ def test_a_picture_that_was_cut_off_is_broken(name: str) -> None:
 
 
 @pytest.mark.parametrize("padding", [b"\xff" * 300_000, b"\xff\xfe\x00\x02" * (MOST_SEGMENTS + 1)])
-async def test_a_jpeg_that_is_mostly_padding_is_kept(pictures: PillowImages, padding: bytes) -> None:
-    """It is paid for; what takes long to read is read in a worker."""
+async def test_a_jpeg_that_is_mostly_padding_is_kept(imaging: PillowImages, padding: bytes) -> None:
+    """It is paid for, and a worker reads it, since that takes long."""
     whole = marked(64, 48, "JPEG")
     file = whole[:2] + padding + whole[2:]
 
-    picture = await pictures.finish(file, None)
+    result = await imaging.finish(file, None)
 
-    assert (picture.data, picture.format, picture.width, picture.height) == (file, "jpeg", 64, 48)
+    assert (result.data, result.format, result.width, result.height) == (file, "jpeg", 64, 48)
 
 
-async def test_only_what_is_crowded_before_its_frame_goes_to_a_worker(pictures: PillowImages) -> None:
+async def test_only_a_crowded_head_is_read_in_a_worker(imaging: PillowImages) -> None:
     whole = marked(64, 48, "JPEG")
     before = workers()
 
-    await pictures.finish(whole[:2] + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS - 10) + whole[2:], None)
+    await imaging.finish(whole[:2] + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS - 10) + whole[2:], None)
     assert workers() <= before
 
-    await pictures.finish(whole[:2] + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS + 1) + whole[2:], None)
+    await imaging.finish(whole[:2] + b"\xff\xfe\x00\x02" * (MOST_SEGMENTS + 1) + whole[2:], None)
     assert workers() - before
 
 
-async def test_a_jpeg_of_nothing_but_padding_is_broken(pictures: PillowImages) -> None:
+async def test_a_jpeg_of_nothing_but_padding_is_broken(imaging: PillowImages) -> None:
     with pytest.raises(ImageBroken):
-        await pictures.finish(b"\xff\xd8" + b"\xff\x01" * (MOST_SEGMENTS + 1) + b"\xff\xd9", None)
+        await imaging.finish(b"\xff\xd8" + b"\xff\x01" * (MOST_SEGMENTS + 1) + b"\xff\xd9", None)
 
 
-async def test_a_million_empty_chunks_are_not_looked_at(pictures: PillowImages) -> None:
+async def test_a_million_empty_chunks_are_not_looked_at(imaging: PillowImages) -> None:
     """Its size is in the first chunk."""
     whole, empty = marked(64, 48), b"\x00\x00\x00\x00prVt" + zlib.crc32(b"prVt").to_bytes(4)
     file = whole[:33] + empty * 1_000_000 + whole[33:]
     before = workers()
 
-    picture = await pictures.finish(file, None)
+    result = await imaging.finish(file, None)
 
-    assert (picture.data, picture.width, picture.height) == (file, 64, 48)
+    assert (result.data, result.width, result.height) == (file, 64, 48)
     assert workers() <= before
 
 
