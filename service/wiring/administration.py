@@ -3,8 +3,8 @@
 Failure behaviour: nothing is asked here; the use cases raise `StateUnavailable` when used.
 """
 
+from service.adapters.redis.announcements import RedisAnnouncements
 from service.adapters.redis.ledger import RedisLedger
-from service.adapters.redis.notices import RedisNotices
 from service.adapters.redis.references import RedisReferences
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.audit import AuditTrail
@@ -27,7 +27,7 @@ def make_administration(
     reader = DirectoryReader(
         book=registry,
         known=ledger,
-        declarations=RedisNotices(context.redis, timeout_s=context.settings.redis_timeout_s),
+        declarations=RedisAnnouncements(context.redis, timeout_s=context.settings.redis_timeout_s),
         declared=declared_directory(context.settings),
         models=models,
     )

@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import replace
 
 from service.adapters.identity.secrets import derive_key
+from service.adapters.redis.announcements import RedisAnnouncements
 from service.adapters.redis.client.errors import translated_errors
 from service.adapters.redis.client.troubleshooting import advise
-from service.adapters.redis.notices import RedisNotices
 from service.domain.callers import DeclaredNames
 from service.domain.errors import StateUnavailable
 from service.domain.fingerprint import keyed_hash
@@ -111,8 +111,8 @@ def _warn_of_lost_secrets(check: str, ours: list[str]) -> None:
         )
 
 
-def _notices(context: ProcessContext) -> RedisNotices:
-    return RedisNotices(context.redis, timeout_s=context.settings.redis_timeout_s)
+def _notices(context: ProcessContext) -> RedisAnnouncements:
+    return RedisAnnouncements(context.redis, timeout_s=context.settings.redis_timeout_s)
 
 
 def _secret_checks(backing: BackingServices) -> list[str]:

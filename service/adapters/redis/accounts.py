@@ -1,8 +1,8 @@
 """Store keys, policies and teams in Redis.
 
-A token's hash leads to a team and a key id; the key itself is a field of the team's
-hash, in the slot where `begin` looks before money is spent. A change writes that field
-first; later writes only make the change known sooner.
+A token's hash leads to a team and a key id. The key itself is a field of the team's hash, in
+the slot that `begin` reads before money is spent. A change writes that field first; the later
+writes only spread it sooner.
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
@@ -15,7 +15,7 @@ import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client.asking import Asking
+from service.adapters.redis.client.commands import BoundedCommands
 from service.domain.callers import ApiKey, Directory, Policy, Role, Team
 from service.ports.audit import AuditEntry
 
@@ -27,14 +27,13 @@ Value = TypeVar("Value")
 
 
 class RedisCallers:
-    """Implements `CallerBook`, `KeyRegistrar` and `DirectoryRegistrar` of `ports.accounts`, and all of `ports.audit`."""
+    """Implements `CallerBook` and both registrars of `ports.accounts`, and all of `ports.audit`."""
 
     def __init__(self, client: Redis, *, timeout_s: float) -> None:
         self._client = client
-        self._ask = Asking(client, timeout_s=timeout_s)
+        self._ask = BoundedCommands(client, timeout_s=timeout_s)
 
     async def find_key(self, token_hash: str) -> ApiKey | None:
-        """Implement `CallerBook.find_key`."""
         place = await self._ask(self._client.get(keys.token_key(token_hash)))
         if place is None:
             return None
@@ -43,7 +42,6 @@ class RedisCallers:
         return None if text is None else _decode_all({b"": text}, _decode_key).get("")
 
     async def read_directory(self) -> Directory:
-        """Implement `CallerBook.read_directory`."""
         policies = await self._ask(self._client.hgetall(keys.directory_key("policies")))
         teams = await self._ask(self._client.hgetall(keys.directory_key("teams")))
         return Directory(
@@ -51,79 +49,68 @@ class RedisCallers:
         )
 
     async def revision(self) -> int:
-        """Implement `CallerBook.revision`."""
         return int(await self._ask(self._client.get(keys.directory_key("revision"))) or 0)
 
     async def put_policy(self, policy: Policy) -> None:
-        """Implement `DirectoryRegistrar.put_policy`."""
         await self._ask(self._client.hset(keys.directory_key("policies"), policy.name, _encode(policy)))
-        await self._tell()
+        await self._announce_change()
 
     async def remove_policy(self, name: str) -> bool:
-        """Implement `DirectoryRegistrar.remove_policy`."""
         removed = await self._ask(self._client.hdel(keys.directory_key("policies"), name))
-        await self._tell()
+        await self._announce_change()
         return bool(removed)
 
     async def put_team(self, team: Team) -> None:
-        """Implement `DirectoryRegistrar.put_team`."""
         mark = keys.of_team(team.name).api_keys
         if team.is_closed:
             await self._ask(self._client.hset(mark, _CLOSED, "1"))
         else:
             await self._ask(self._client.hdel(mark, _CLOSED))
         await self._ask(self._client.hset(keys.directory_key("teams"), team.name, _encode(team)))
-        await self._tell()
+        await self._announce_change()
 
     async def reopen(self, teams: Sequence[str]) -> None:
-        """Remove marks of closing that an admin left on *teams*: a team the file declares open is open."""
+        """Remove the closed marks that an admin left on *teams*: a team that the file declares open is open."""
         for team in teams:
             await self._ask(self._client.hdel(keys.of_team(team).api_keys, _CLOSED))
 
     async def add_key(self, key: ApiKey, token_hash: str) -> None:
-        """Implement `KeyRegistrar.add_key`."""
         expires_us = key.expires_s * 1_000_000
         text = f"{expires_us}|".encode() + orjson.dumps({**asdict(key), "token_hash": token_hash})
-        # A search for a person covers the teams that were seen.
+        # A search for a person covers the known teams.
         await self._ask(self._client.sadd(keys.SEEN, key.team))
         await self._ask(self._client.hset(keys.of_team(key.team).api_keys, key.id, text))
         await self._ask(self._client.set(keys.token_key(token_hash), orjson.dumps([key.team, key.id])))
-        await self._tell()
+        await self._announce_change()
 
     async def revoke_key(self, team: str, key_id: str) -> ApiKey | None:
-        """Implement `KeyRegistrar.revoke_key`."""
-        text = (
-            None
-            if key_id == _CLOSED
-            else await self._ask(self._client.hget(keys.of_team(team).api_keys, key_id))
-        )
+        own, text = keys.of_team(team).api_keys, None
+        if key_id != _CLOSED:
+            text = await self._ask(self._client.hget(own, key_id))
         if text is not None:
-            await self._ask(self._client.hdel(keys.of_team(team).api_keys, key_id))
+            await self._ask(self._client.hdel(own, key_id))
             await self._ask(self._client.delete(keys.token_key(_fields(text)["token_hash"])))
-        # Also when it is gone already: a repeated call perhaps missed the answer of the first.
-        await self._tell()
+        # Even if it is gone: the answer to an earlier attempt may have been lost.
+        await self._announce_change()
         return None if text is None else _decode_all({b"": text}, _decode_key).get("")
 
     async def list_keys(self, team: str) -> list[ApiKey]:
-        """Implement `KeyRegistrar.list_keys`."""
         entries: Mapping[bytes, bytes] = await self._ask(self._client.hgetall(keys.of_team(team).api_keys))
         given = {name: text for name, text in entries.items() if name != _CLOSED.encode()}
         return sorted(_decode_all(given, _decode_key).values(), key=lambda key: (key.created_s, key.id))
 
     async def note(self, entry: AuditEntry) -> None:
-        """Implement `Audit.note`."""
         content: dict[Any, Any] = {"entry": _encode(entry)}
         stream = keys.directory_key("audit")
         await self._ask(self._client.xadd(stream, content, maxlen=_MOST_AUDIT_ENTRIES, approximate=True))
 
     async def read_audit(self, most: int) -> list[AuditEntry]:
-        """Implement `AuditReader.read_audit`."""
         entries = await self._ask(self._client.xrevrange(keys.directory_key("audit"), count=most))
         given = {at: content[b"entry"] for at, content in entries}
         return list(_decode_all(given, _decode_audit).values())
 
-    async def _tell(self) -> None:
-        """Make every process look again."""
+    async def _announce_change(self) -> None:
+        """Make every process read the directory again."""
         await self._ask(self._client.incr(keys.directory_key("revision")))
 
 
@@ -132,7 +119,7 @@ def _encode(value: Policy | Team | AuditEntry) -> bytes:
 
 
 def _decode_all(entries: Mapping[bytes, bytes], decode: Callable[[bytes], Value]) -> dict[str, Value]:
-    """Decode valid entries; an invalid one counts as absent, and spoils no other."""
+    """Decode the valid entries; an invalid one counts as absent."""
     decoded: dict[str, Value] = {}
     for name, text in entries.items():
         try:
@@ -161,7 +148,7 @@ def _decode_audit(text: bytes) -> AuditEntry:
 
 
 def _known_fields(kind: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields this version knows of an entry that a newer one may have written."""
+    """Return the fields that this version knows; a newer one may have written more."""
     return {each.name: given[each.name] for each in fields(kind) if each.name in given}
 
 

@@ -1,7 +1,6 @@
 """Count the live gateway processes by their heartbeats in one sorted set.
 
-Failure behaviour: closed. Without an answer the number is unknown, and the caller goes on
-with the last number it heard.
+Failure behaviour: closed. Without an answer the caller keeps the last number it knows.
 """
 
 from redis.asyncio import Redis
@@ -19,7 +18,7 @@ return redis.call('ZCARD', KEYS[1])
 
 
 class RedisHeartbeats:
-    """Implements `ports.processes.Heartbeats` for *process*; one that is silent for *lost_s* is dead."""
+    """Implements `ports.processes.Heartbeats` for *process*; a process silent for *lost_s* is dead."""
 
     def __init__(self, client: Redis, *, process: str, timeout_s: float, lost_s: int = 15) -> None:
         self._beat = Script(client, _BEAT, timeout_s=timeout_s)
@@ -27,5 +26,4 @@ class RedisHeartbeats:
         self._lost_s = lost_s
 
     async def beat(self) -> int:
-        """Implement `Heartbeats.beat`."""
         return int(await self._beat.run([PROCESSES], self._process, self._lost_s))

@@ -1,8 +1,7 @@
 """Name every key that the gateway has in Redis.
 
-All keys of a team carry its hash tag, so that one script may touch them in a
-cluster. Names hold hashes and names from the configuration, never a prompt, a key
-or any other text of a caller.
+All keys of a team carry its hash tag, so that one script may use them in a cluster. Key names hold
+hashes and configured names, never a prompt, an API key or other text of a caller.
 """
 
 from collections.abc import Iterable
@@ -10,16 +9,12 @@ from datetime import date
 from functools import lru_cache
 
 from service.domain.callers import Scope
-from service.ports.ledger import KEPT_DAYS
 
 SCHEMA = "ig:1"
-"""Raised when the meaning of a key changes; old keys then expire unread."""
+"""Incremented when the meaning of a key changes; old keys then expire unread."""
 
 CHANNEL = f"{SCHEMA}:made"
 """The channel on which `finish` announces new images to all processes."""
-
-LEDGER_DAYS = KEPT_DAYS
-"""Days that a day of the ledger is kept after its last booking."""
 
 
 class TeamKeys:
@@ -36,20 +31,20 @@ class TeamKeys:
         self.images = f"{self.prefix}images"
         """Hash of the team's references: image name -> its origin."""
         self.kept_ages = f"{self.prefix}ages:kept"
-        """Sorted set of the references that are kept, by the second they were made."""
+        """Sorted set of the references to keep, by the second they were made."""
         self.brief_ages = f"{self.prefix}ages:brief"
-        """The same for references that are not to be kept."""
+        """The same for brief references."""
         self.totals = f"{self.prefix}totals"
-        """Hash of the numbers of `images` and `bytes` that the team refers to."""
+        """Hash of the numbers of `images` and `bytes` the team refers to."""
         self.no_pool = f"{self.prefix}no-pool:-"
-        """Stands for the pool of an order without one; nothing is stored there."""
+        """Placeholder for the pool of an order without one; nothing is stored there."""
 
     def ledger(self, day: date) -> str:
         """Name the ledger of a UTC day."""
         return f"{self.prefix}ledger:{day:%Y%m%d}"
 
     def limits(self, scopes: Iterable[Scope]) -> list[str]:
-        """Name the hash of the limits of each scope, such as one user."""
+        """Name the hash of each scope's limits."""
         return [f"{self.prefix}limits:{scope.name}:{scope.key}" for scope in scopes]
 
     def limits_of_user(self, user: str) -> str:
@@ -57,43 +52,43 @@ class TeamKeys:
         return f"{self.prefix}limits:user:{user}"
 
     def idempotency(self, key: str) -> str:
-        """Name the record of an `Idempotency-Key`, by its keyed hash; `-` stands for none."""
+        """Name the record of an `Idempotency-Key` by its keyed hash; `-` stands for none."""
         return f"{self.prefix}idempotency:{key}"
 
     def marker(self, kind: str, name: str) -> str:
-        """Name the mark that a script has run."""
+        """Name the marker of a script that has run."""
         return f"{self.prefix}{kind}:{name}"
 
 
 @lru_cache(4096)
 def of_team(team: str) -> TeamKeys:
-    """Return the keys of *team*: of those in use, the same object again."""
+    """Return the keys of *team*, cached."""
     return TeamKeys(team)
 
 
 def pool_key(team: str, scope: str, fingerprint: str) -> str:
-    """Name the pool of *fingerprint* in *scope*: the owner of its hits is never optional."""
+    """Name the pool of *fingerprint* in *scope*."""
     return f"{of_team(team).prefix}pool:{scope}:{fingerprint}"
 
 
 def token_key(token_hash: str) -> str:
-    """Name the key under which a token's hash leads to its team and key; outside any team, since the team is not known yet."""
+    """Name the key that leads from a token's hash to its team and key; outside the team, which is not known yet."""
     return f"{SCHEMA}:token:{token_hash}"
 
 
 def directory_key(part: str) -> str:
-    """Name a part of the state that all teams share, such as `policies`, `teams`, `revision` and `audit`."""
+    """Name a part of the state that all teams share, such as `policies` or `audit`."""
     return f"{SCHEMA}:{{directory}}:{part}"
 
 
 PROCESSES = f"{SCHEMA}:processes"
-"""Sorted set of living processes by the time of their last heartbeat."""
+"""Sorted set of live processes by the time of their last heartbeat."""
 
 SEEN = directory_key("seen")
-"""Set of the teams that ever ordered, settled or were given a key."""
+"""Set of the known teams: those that ever ordered, settled or got a key."""
 
-LEFTOVERS = directory_key("leftovers")
-"""Sorted set of images that lost a reference, by the second at which to check their bytes."""
+DELETIONS = directory_key("leftovers")
+"""Sorted set of images that lost a reference, by the time at which to check their bytes."""
 
 SWEEPER = directory_key("sweeper")
-"""The process that sweeps now; and, with `:round` behind it, the progress of the walk through the store."""
+"""The process that sweeps now; with the suffix `:round`, the progress of the walk through the store."""

@@ -1,12 +1,12 @@
 """Take turns at sweeping the store, and record its progress: a lease and a hash in Redis.
 
 The lease only saves work: two sweeps at once do the same harmless work twice.
-Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`, and no turn.
+Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
 from redis.asyncio import Redis
 
-from service.adapters.redis.client.asking import Asking
+from service.adapters.redis.client.commands import BoundedCommands
 from service.adapters.redis.client.script import Script
 from service.adapters.redis.keys import SWEEPER
 from service.ports.processes import Round
@@ -28,17 +28,14 @@ class RedisSweepLease:
         self._client = client
         self._take = Script(client, _TAKE, timeout_s=timeout_s)
         self._process = process
-        self._ask = Asking(client, timeout_s=timeout_s)
+        self._ask = BoundedCommands(client, timeout_s=timeout_s)
 
     async def take(self, *, hold_s: float) -> bool:
-        """Implement `SweepLease.take`."""
         return bool(await self._take.run([SWEEPER], self._process, max(1, int(hold_s * 1000))))
 
     async def read_round(self) -> Round | None:
-        """Implement `SweepLease.read_round`."""
         began_s, part = await self._ask(self._client.hmget(_ROUND, ["began_s", "part"]))
         return None if began_s is None or part is None else Round(float(began_s), int(part))
 
     async def keep_round(self, round_: Round) -> None:
-        """Implement `SweepLease.keep_round`."""
         await self._ask(self._client.hset(_ROUND, mapping={"began_s": round_.began_s, "part": round_.part}))

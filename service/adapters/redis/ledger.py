@@ -1,13 +1,13 @@
-"""Read the ledger in Redis, as `finish` and `renew` booked it, by the page; erase a person from it.
+"""Read the ledger that `finish` and `renew` book in Redis, and erase a person from it.
 
-A day of a team is one hash with a field for each sum. Fields are read by the page,
-those of one sum at one moment; a huge day never stops the server.
+A day of a team is one hash with a field for each sum. Fields are read by the page, those of one
+sum at once, so a huge day never blocks the server.
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
 from typing import Any
@@ -16,14 +16,13 @@ import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client.asking import Asking
+from service.adapters.redis.client.commands import PAGE, BoundedCommands, batches
 from service.adapters.redis.client.script import read_script
 from service.domain.errors import StateUnavailable
 from service.domain.images import Realm
 from service.ports.clock import Calendar
-from service.ports.ledger import LedgerEntry
+from service.ports.ledger import KEPT_DAYS, LedgerEntry
 
-_PAGE = 500
 _COMPACT_S = 10.0
 _COMPACT_PAUSE_S = 0.05
 _UNITS = ("images", "microusd", "unpriced")
@@ -36,29 +35,27 @@ class RedisLedger:
     def __init__(self, client: Redis, *, clock: Calendar, timeout_s: float) -> None:
         self._client = client
         self._clock = clock
-        self._ask = Asking(client, timeout_s=timeout_s)
+        self._ask = BoundedCommands(client, timeout_s=timeout_s)
         self._scripts = {name: read_script(name) for name in ("erase", "find", "existing")}
 
     async def read(
         self, team: str, days: Sequence[date], user: str | None = None
     ) -> AsyncIterator[LedgerEntry]:
-        """Implement `Ledger.read`."""
         for day in await self._booked(team, days):
             async for entry in self._read_day(team, day, user):
                 yield entry
 
     async def teams(self) -> list[str]:
-        """Implement `KnownTeams.teams`."""
         return sorted(await self._ask.members(keys.SEEN))
 
     async def erase(self, team: str, user: str) -> int:
-        """Implement `LedgerEraser.erase`.
-
-        Sums move last: until then they show the next try that data is left.
-        """
+        """Erase a person; sums move last, so that they show the next attempt that data is left."""
         today = self._clock.today()
-        days = await self._booked(team, [today - timedelta(days=i) for i in range(keys.LEDGER_DAYS + 1)])
-        fields = {day: [name async for name in self._fields(_ledger_key(team, day), user)] for day in days}
+        days = await self._booked(team, [today - timedelta(days=i) for i in range(KEPT_DAYS + 1)])
+        fields = {
+            day: [name async for page in self._pages(_ledger_key(team, day), user) for name in page]
+            for day in days
+        }
         fences = [fence async for fence in self._held_by(team, user)]
         limits = keys.of_team(team).limits_of_user(user)
         is_known = await self._ask(self._client.exists(limits))
@@ -68,15 +65,14 @@ class RedisLedger:
         changed += await self._rename(team, today, user, fences=fences)
         changed += await self._ask(self._client.delete(limits))
         for day, names in fields.items():
-            for batch in _batches(names):
+            for batch in batches(names):
                 changed += await self._rename(team, day, user, fields=batch)
         return changed
 
     async def compact(self) -> None:
-        """Implement `LedgerEraser.compact`.
+        """Rewrite the append-only file, which holds erased data until then, if there is one.
 
-        An append-only file holds erased data until it is rewritten. A server without one is left
-        alone, and so is one that refuses; one that stops too soon would keep the old file.
+        Waits for the end: a server that stops too soon would keep the old file.
         """
         with suppress(StateUnavailable, TimeoutError):
             if not (await self._persistence())["aof_enabled"]:
@@ -87,8 +83,8 @@ class RedisLedger:
                     await asyncio.sleep(_COMPACT_PAUSE_S)
 
     async def _is_compacting(self) -> bool:
-        told = await self._persistence()
-        return bool(told["aof_rewrite_in_progress"] or told["aof_rewrite_scheduled"])
+        state = await self._persistence()
+        return bool(state["aof_rewrite_in_progress"] or state["aof_rewrite_scheduled"])
 
     async def _persistence(self) -> defaultdict[str, int]:
         return defaultdict(int, await self._ask(self._client.info("persistence")))
@@ -101,15 +97,15 @@ class RedisLedger:
     async def _read_day(self, team: str, day: date, user: str | None) -> AsyncIterator[LedgerEntry]:
         key = _ledger_key(team, day)
         # A hash that is growing may show a field twice.
-        told: set[str] = set()
+        seen: set[str] = set()
         async for page in self._pages(key, user):
-            labels = {name.rpartition("|")[0] for name in page} - told
-            told |= labels
-            for batch in _batches(sorted(labels)):
+            labels = {name.rpartition("|")[0] for name in page} - seen
+            seen |= labels
+            for batch in batches(sorted(labels)):
                 names = [f"{label}|{unit}" for label in batch for unit in _UNITS]
                 values = iter(await self._ask(self._client.hmget(key, names)))
                 for label in batch:
-                    sums = [int(next(values) or 0) for _ in _UNITS]
+                    sums = {unit: int(next(values) or 0) for unit in _UNITS}
                     entry = _decode(team, day, label, sums)
                     if entry is not None:
                         yield entry
@@ -117,11 +113,6 @@ class RedisLedger:
     async def _pages(self, key: str, user: str | None) -> AsyncIterator[list[str]]:
         async for page in self._ask.pages(key, None if user is None else f"{user}|*"):
             yield [name.decode() for name in page]
-
-    async def _fields(self, key: str, user: str) -> AsyncIterator[str]:
-        async for page in self._pages(key, user):
-            for name in page:
-                yield name
 
     async def _held_by(self, team: str, user: str) -> AsyncIterator[str]:
         async for page in self._ask.pages(keys.of_team(team).hold_details):
@@ -133,7 +124,7 @@ class RedisLedger:
         """Remove the pools of this user alone."""
         pattern, cursor, dropped = keys.pool_key(team, f"user-{user}", "*"), "0", 0
         while True:
-            page = await self._eval("find", [keys.of_team(team).api_keys], cursor, pattern, _PAGE)
+            page = await self._eval("find", [keys.of_team(team).api_keys], cursor, pattern, PAGE)
             cursor = page[0].decode()
             if page[1]:
                 dropped += await self._ask(self._client.unlink(*page[1]))
@@ -148,7 +139,7 @@ class RedisLedger:
         return int(await self._eval("erase", names, arguments))
 
     async def _eval(self, script: str, names: Sequence[str], *arguments: bytes | str | int) -> Any:
-        # By its text: these run so rarely that no server need remember them.
+        # By its text: these scripts run so rarely that no server needs to cache them.
         return await self._ask(self._client.eval(self._scripts[script], len(names), *names, *arguments))
 
 
@@ -156,26 +147,12 @@ def _ledger_key(team: str, day: date) -> str:
     return keys.of_team(team).ledger(day)
 
 
-def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(names), _PAGE):
-        yield names[start : start + _PAGE]
-
-
-def _decode(team: str, day: date, label: str, sums: Sequence[int]) -> LedgerEntry | None:
-    """Return the entry of *label*; None if it is empty, or of an older schema."""
+def _decode(team: str, day: date, label: str, sums: Mapping[str, int]) -> LedgerEntry | None:
+    """Return the entry of *label*; None if it is empty or of an older schema."""
     user, _, rest = label.partition("|")
     model, realm, outcome = [*rest.rsplit("|", 2), "", ""][:3]
-    if realm not in _REALMS or not any(sums):
+    if realm not in _REALMS or not any(sums.values()):
         return None
-    images, microusd, unpriced = sums
     return LedgerEntry(
-        day=day.isoformat(),
-        team=team,
-        user=user,
-        model=model,
-        realm=realm,
-        outcome=outcome,
-        images=images,
-        microusd=microusd,
-        unpriced=unpriced,
+        day=day.isoformat(), team=team, user=user, model=model, realm=realm, outcome=outcome, **sums
     )

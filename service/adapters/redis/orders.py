@@ -1,13 +1,12 @@
-"""Keep orders in Redis: `begin` and `finish`, one script and one round trip each; renewing is `renewals.py`.
+"""Keep orders in Redis: `begin` and `finish` are one script and one round trip each; `renewals` has the third.
 
-Failure behaviour: closed, at once. Anything but a clear answer within the time-out
-is `StateUnavailable`; the use case decides how to go on. An answer that names
-another order than the asked one (a connection mixed up after a cancellation) is
-treated the same and never handed on.
+Failure behaviour: closed, at once. Anything but a clear answer within the time-out is
+`StateUnavailable`. So is an answer for another order, as a connection mixed up after a
+cancellation may give it.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,7 +15,7 @@ from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client.asking import Asking
+from service.adapters.redis.client.commands import BoundedCommands
 from service.adapters.redis.client.script import Script, read_script
 from service.adapters.redis.renewals import LEDGER_TTL_S, SETTLED_MARKER_S, Renewals
 from service.domain.callers import Scope
@@ -41,8 +40,12 @@ _GRACE_US = 10 * 60 * 1_000_000
 _IDEMPOTENCY_MS = 24 * 3600 * 1000
 _CONCLUSION = TypeAdapter(Conclusion)
 _NOTHING = Grant(ready=(), mine=(), awaited=(), limits=())
+_REFERENCED = (
+    *("answered_model", "created_s", "size_bytes", "width", "height", "credentials", "cost_microusd"),
+)
+"""Fields of an image that its reference has too."""
 _MOST_VARIANTS = 200
-"""Variants kept for one fingerprint; `begin` reads them all."""
+"""Most variants of one fingerprint; `begin` reads them all."""
 
 
 class RedisOrders:
@@ -53,7 +56,7 @@ class RedisOrders:
     ) -> None:
         self._client = client
         self._clock = clock
-        self._ask = Asking(client, timeout_s=timeout_s)
+        self._ask = BoundedCommands(client, timeout_s=timeout_s)
         self._lease_us = int(lease_s * 1e6)
         self._ttl_s = ttl_s
         self._process = process
@@ -64,7 +67,6 @@ class RedisOrders:
         self._teams: set[str] = set()
 
     async def begin(self, ask: Ask) -> Grant:
-        """Implement `SharedOrders.begin`."""
         ticket = ask.ticket
         team = ticket.caller.team
         own = keys.of_team(team)
@@ -110,14 +112,13 @@ class RedisOrders:
         )
 
     async def finish(self, settlement: Settlement) -> None:
-        """Implement `SharedOrders.finish`."""
         ticket = settlement.ticket
         team = ticket.caller.team
         if team not in self._teams:
-            # A search for unused bytes must know every team that may refer to some.
+            # The sweep of unused bytes must know every team that may refer to some.
             await self._note_team(team)
         own, today = keys.of_team(team), self._clock.today()
-        # Without a fence it ends no claim, and no limit has a part in it.
+        # Without a fence it ends no claim, so no limit changes.
         scopes = ticket.caller.scopes if settlement.fence else ()
         names = (
             ticket.pool or own.no_pool,
@@ -136,11 +137,11 @@ class RedisOrders:
         await self._finish.run(names, arguments)
 
     async def renew(self, leases: Sequence[Lease]) -> None:
-        """Implement `SharedOrders.renew`; also books the holds of dead processes, team by team."""
+        """Renew claims, and book the holds of dead processes, team by team."""
         await self._renewals.renew(leases, self._teams)
 
     async def _note_team(self, team: str) -> None:
-        """Make *team* known to every process; a failure is retried with its next order."""
+        """Make *team* known to every process; a failure is retried with the team's next order."""
         await self._ask(self._client.sadd(keys.SEEN, team))
         self._teams.add(team)
 
@@ -148,11 +149,9 @@ class RedisOrders:
         ticket, cache = ask.ticket, ask.cache
         positions = _place(ticket.caller.scopes, after=6)
         holding = {(limit.scope, limit.key) for limit in ticket.limits if limit.resource not in RATES}
-        return {
-            "id": ticket.id,
+        return _ticket_arguments(ticket) | {
             "round": ask.round,
             "fence": ask.fence,
-            "has_pool": ticket.pool is not None,
             "mark": orjson.dumps({"pool": ticket.pool or ""}).decode().removesuffix("}") + ",",
             "n": ask.n,
             "fresh": not cache.reuse,
@@ -162,16 +161,11 @@ class RedisOrders:
             "ttl_us": int(self._ttl_s * 1e6),
             "lease_us": self._lease_us,
             "marker_ms": self._lease_us // 1000,
-            "ledger": _ledger_label(ticket),
             "has_key": ticket.caller.key_id is not None,
             "key_id": ticket.caller.key_id or "-",
             "grace_us": _GRACE_US if ask.respects_lapsed else 0,
-            "has_idempotency": ticket.idempotency is not None,
             "order": ticket.idempotency.order if ticket.idempotency else "",
             "idempotency_ms": _IDEMPOTENCY_MS,
-            "weight": ticket.price.weight,
-            "estimate_microusd": ticket.price.microusd or 0,
-            "is_priced": ticket.price.microusd is not None,
             "scopes": [{"key": position, "holds": scope in holding} for scope, position in positions.items()],
             "limits": [
                 fact
@@ -192,23 +186,19 @@ class RedisOrders:
         rates = {(limit.scope, limit.key): limit for limit in ticket.limits if limit.resource == "images"}
         published = [index for index, _ in settlement.made if index is not None]
         made = [image for _, image in settlement.made]
-        return {
+        return _ticket_arguments(ticket) | {
             "fence": settlement.fence,
-            "has_pool": ticket.pool is not None,
             "pool": ticket.pool,
             "made": [_encode_made(settlement, index, image) for index, image in settlement.made],
-            "id": ticket.id,
-            "has_idempotency": ticket.idempotency is not None,
             "is_last": settlement.is_last,
             "is_brief": ticket.origin.is_brief,
             **({"conclusion": _CONCLUSION.dump_json(conclusion).decode()} if conclusion else {}),
             "released": settlement.released,
             "forgotten": [{"index": index, "digest": digest} for index, digest in settlement.forgotten],
-            # Given by a local share: then Redis may hold a grant whose answer was lost.
+            # Below 0 is an index of a local share: Redis may hold a grant whose answer was lost.
             "is_local": min((*published, *settlement.released), default=0) < 0,
             "settled": len(published) + len(settlement.released),
             "refunded": settlement.refunded,
-            "weight": ticket.price.weight,
             "scopes": [
                 {
                     "key": position,
@@ -216,13 +206,10 @@ class RedisOrders:
                 }
                 for scope, position in positions.items()
             ],
-            "ledger": _ledger_label(ticket),
             "charged_images": len(made),
             "charged_microusd": sum([image.cost_microusd or 0 for image in made]),
             "unpriced": sum([image.cost_microusd is None for image in made]),
             "unknown": settlement.unknown,
-            "estimate_microusd": ticket.price.microusd or 0,
-            "is_priced": ticket.price.microusd is not None,
             "ttl_ms": int(self._ttl_s * 1e3),
             "most": _MOST_VARIANTS,
             "marker_s": SETTLED_MARKER_S,
@@ -232,9 +219,22 @@ class RedisOrders:
         }
 
 
+def _ticket_arguments(ticket: Ticket) -> dict[str, Any]:
+    """Return the arguments that `begin` and `finish` share."""
+    return {
+        "id": ticket.id,
+        "has_pool": ticket.pool is not None,
+        "has_idempotency": ticket.idempotency is not None,
+        "ledger": f"{ticket.caller.user}|{ticket.model}|{ticket.realm}",
+        "weight": ticket.price.weight,
+        "estimate_microusd": ticket.price.microusd or 0,
+        "is_priced": ticket.price.microusd is not None,
+    }
+
+
 def _read_limits(ticket: Ticket, flat: Sequence[float]) -> tuple[LimitState, ...]:
     # Lua writes an empty list as an empty object.
-    pairs: Iterator[tuple[float, float]] = zip(flat[::2], flat[1::2], strict=True) if flat else iter(())
+    flat = flat or ()
     return tuple(
         [
             LimitState(
@@ -244,13 +244,13 @@ def _read_limits(ticket: Ticket, flat: Sequence[float]) -> tuple[LimitState, ...
                 remaining=int(remaining),
                 reset_s=reset_us / 1e6,
             )
-            for limit, (remaining, reset_us) in zip(ticket.limits, pairs, strict=True)
+            for limit, remaining, reset_us in zip(ticket.limits, flat[::2], flat[1::2], strict=True)
         ]
     )
 
 
 def _read_variants(ready: Sequence[Mapping[str, Any]], owner: str) -> list[Variant]:
-    """Decode variants; drop any that belongs to another pool: more than a key separates tenants."""
+    """Decode variants, and drop those of another pool: more than the pool's key separates tenants."""
     decoded = []
     for entry in ready:
         variant = orjson.loads(entry["variant"])
@@ -262,26 +262,21 @@ def _read_variants(ready: Sequence[Mapping[str, Any]], owner: str) -> list[Varia
 
 
 def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dict[str, Any]:
-    """Return an image in the form `finish` takes: for the pool, for an `Idempotency-Key`, and as a reference."""
+    """Return an image as `finish` takes it: for the pool, for an `Idempotency-Key`, and as a reference."""
     ticket = settlement.ticket
+    details = asdict(image)
     reference = {
         **asdict(ticket.origin),
         "user": ticket.caller.user,
         "sent_model": ticket.model,
-        "answered_model": image.answered_model,
         "realm": ticket.realm,
-        "created_s": image.created_s,
-        "size_bytes": image.size_bytes,
-        "width": image.width,
-        "height": image.height,
-        "credentials": image.credentials,
-        "cost_microusd": image.cost_microusd,
+        **{name: details[name] for name in _REFERENCED},
     }
     return {
         "index": -1 if index is None else index,
         "is_published": index is not None,
         # Begins with the pool's name: see "mark" above.
-        "variant": orjson.dumps({"pool": ticket.pool or "", **asdict(image)}).decode(),
+        "variant": orjson.dumps({"pool": ticket.pool or "", **details}).decode(),
         "digest": image.digest,
         "name": image.name,
         "size_bytes": image.size_bytes,
@@ -290,12 +285,8 @@ def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dic
 
 
 def _place(scopes: Sequence[Scope], *, after: int) -> dict[tuple[str, str], int]:
-    """Return the positions of the scopes' keys behind *after* others, counted from 1 as Lua does."""
+    """Return the positions of the scopes' keys behind *after* others, counted from 1 as in Lua."""
     return {(scope.name, scope.key): place for place, scope in enumerate(scopes, after + 1)}
-
-
-def _ledger_label(ticket: Ticket) -> str:
-    return f"{ticket.caller.user}|{ticket.model}|{ticket.realm}"
 
 
 def _denied(what: str) -> GatewayError:

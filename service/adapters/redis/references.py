@@ -1,8 +1,7 @@
-"""A team's references to images in Redis: read here, made by `finish.lua`, removed by `forget.lua`.
+"""Read references to images in Redis, which `finish.lua` adds and `forget.lua` removes.
 
-An image that loses a reference is noted among the leftovers, outside the team's slot
-and after the script: if that note is lost, the daily walk through the store finds
-the bytes all the same.
+An image that loses a reference is queued for deletion, outside the team's slot and after the
+script; if that write is lost, the daily walk through the store still finds the bytes.
 Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
@@ -12,14 +11,13 @@ import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client.asking import Asking
+from service.adapters.redis.client.commands import BoundedCommands, batches
 from service.adapters.redis.client.script import Script, read_script
 from service.domain.errors import StateUnavailable
 from service.ports.clock import Clock
 from service.ports.references import Reference
 
 _POOLS = "|pools"
-_PAGE = 500
 _MOST_TRIES = 5
 
 
@@ -29,50 +27,41 @@ class RedisReferences:
     def __init__(self, client: Redis, *, clock: Clock, timeout_s: float) -> None:
         self._client = client
         self._clock = clock
-        self._ask = Asking(client, timeout_s=timeout_s)
+        self._ask = BoundedCommands(client, timeout_s=timeout_s)
         self._forget, self._count = (
             Script(client, read_script(name), timeout_s=timeout_s) for name in ("forget", "count")
         )
 
     async def has(self, team: str, name: str) -> bool:
-        """Implement `References.has`."""
         return bool(await self._ask(self._client.hexists(keys.of_team(team).images, name)))
 
     async def find(self, team: str, name: str) -> Reference | None:
-        """Implement `References.find`."""
         text = await self._ask(self._client.hget(keys.of_team(team).images, name))
         return None if text is None else _decode(team, name, text)
 
     async def forget(self, team: str, name: str) -> bool:
-        """Implement `References.forget`."""
+        own = keys.of_team(team)
         for _ in range(_MOST_TRIES):
             pools = await self._pools(team, name)
-            names = [
-                keys.of_team(team).images,
-                keys.of_team(team).kept_ages,
-                keys.of_team(team).brief_ages,
-                keys.of_team(team).totals,
-                *dict.fromkeys(pool for pool, _ in _lines(pools)),
-            ]
+            names = [own.images, own.kept_ages, own.brief_ages, own.totals]
+            names += dict.fromkeys(pool for pool, _ in _lines(pools))
             found = int(await self._forget.run(names, name, pools))
             if found >= 0:
                 break
-            # It was published again in between.
+            # Another order published the image in between.
         else:
             raise StateUnavailable("contended")
-        # Also if nothing was found: a first try may have succeeded unheard.
+        # Even if nothing was found: an earlier attempt may have succeeded although its answer was lost.
         await self.postpone(name, until_s=self._clock.wall_s())
         return bool(found)
 
     async def oldest(self, team: str, *, before_s: float, most: int, is_brief: bool = False) -> list[str]:
-        """Implement `ReferenceInventory.oldest`."""
         own = keys.of_team(team)
         ages = own.brief_ages if is_brief else own.kept_ages
         found = await self._ask(self._client.zrangebyscore(ages, "-inf", f"({before_s}", start=0, num=most))
         return [name.decode() for name in found]
 
     async def scan(self, team: str) -> AsyncIterator[Reference]:
-        """Implement `ReferenceListing.scan`."""
         async for page in self._ask.pages(keys.of_team(team).images):
             for field, text in page.items():
                 name = field.decode()
@@ -80,30 +69,24 @@ class RedisReferences:
                     yield _decode(team, name, text)
 
     async def totals(self, team: str) -> tuple[int, int]:
-        """Implement `ReferenceInventory.totals`."""
         images, size_bytes = await self._ask(
             self._client.hmget(keys.of_team(team).totals, ["images", "bytes"])
         )
         return int(images or 0), int(size_bytes or 0)
 
     async def teams(self) -> list[str]:
-        """Implement `KnownTeams.teams`."""
         return sorted(await self._ask.members(keys.SEEN))
 
     async def existing(self, team: str, names: Sequence[str]) -> set[str]:
-        """Implement `ReferenceInventory.which`."""
         found: set[str] = set()
-        for first in range(0, len(names), _PAGE):
-            page = list(names[first : first + _PAGE])
-            texts = await self._ask(self._client.hmget(keys.of_team(team).images, page))
+        for page in batches(names):
+            texts = await self._ask(self._client.hmget(keys.of_team(team).images, list(page)))
             found |= {name for name, text in zip(page, texts, strict=True) if text is not None}
         return found
 
     async def variants(self, team: str, names: Sequence[str]) -> int:
-        """Implement `ReferenceListing.variants`."""
         count = 0
-        for first in range(0, len(names), _PAGE):
-            page = list(names[first : first + _PAGE])
+        for page in batches(names):
             fields = [f"{name}{_POOLS}" for name in page]
             texts = await self._ask(self._client.hmget(keys.of_team(team).images, fields))
             places = [
@@ -119,26 +102,23 @@ class RedisReferences:
         return count
 
     async def due(self, *, now_s: float, most: int) -> list[str]:
-        """Implement `Leftovers.due`."""
-        found = await self._ask(self._client.zrangebyscore(keys.LEFTOVERS, "-inf", now_s, start=0, num=most))
+        found = await self._ask(self._client.zrangebyscore(keys.DELETIONS, "-inf", now_s, start=0, num=most))
         return [name.decode() for name in found]
 
     async def postpone(self, name: str, *, until_s: float) -> None:
-        """Implement `Leftovers.postpone`."""
-        await self._ask(self._client.zadd(keys.LEFTOVERS, {name: until_s}))
+        await self._ask(self._client.zadd(keys.DELETIONS, {name: until_s}))
 
     async def done(self, names: Sequence[str]) -> None:
-        """Implement `Leftovers.done`."""
         if names:
-            await self._ask(self._client.zrem(keys.LEFTOVERS, *names))
+            await self._ask(self._client.zrem(keys.DELETIONS, *names))
 
     async def _pools(self, team: str, name: str) -> str:
-        text = await self._ask(self._client.hget(keys.of_team(team).images, f"{name}{_POOLS}"))
-        return "" if text is None else str(text.decode())
+        text: bytes | None = await self._ask(self._client.hget(keys.of_team(team).images, f"{name}{_POOLS}"))
+        return (text or b"").decode()
 
 
 def _lines(text: str) -> Iterator[tuple[str, str]]:
-    """Yield (pool, index) for each time an image was published."""
+    """Yield (pool, index) for each publication of an image."""
     for line in text.splitlines():
         pool, _, index = line.rpartition(" ")
         yield pool, index

@@ -1,7 +1,6 @@
 """Renew the leases of living orders, and book the holds of dead processes: one script for each team.
 
-Failure behaviour: closed; claims expire if that lasts. A failure that concerns one team only is raised once
-the others are renewed.
+Failure behaviour: closed; claims expire if it lasts. A failure of one team is raised once the others are renewed.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,16 +10,17 @@ import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client.asking import Asking
+from service.adapters.redis.client.commands import BoundedCommands
 from service.adapters.redis.client.script import Script, read_script
 from service.domain.errors import StateUnavailable
 from service.domain.limits import RATES
 from service.ports.admission import Lease
 from service.ports.clock import Calendar
+from service.ports.ledger import KEPT_DAYS
 
-LEDGER_TTL_S = keys.LEDGER_DAYS * 86400
+LEDGER_TTL_S = KEPT_DAYS * 86400
 SETTLED_MARKER_S = 86400
-"""Longest wait of a settlement in an outbox after which it is still not booked twice."""
+"""Longest time in an outbox after which a settlement is still not booked twice."""
 _SWEEP = 100
 
 
@@ -30,12 +30,12 @@ class Renewals:
     def __init__(self, client: Redis, *, clock: Calendar, timeout_s: float, lease_s: float) -> None:
         self._client = client
         self._clock = clock
-        self._ask = Asking(client, timeout_s=timeout_s)
+        self._ask = BoundedCommands(client, timeout_s=timeout_s)
         self._lease_us = int(lease_s * 1e6)
         self._renew = Script(client, read_script("scopes", "renew"), timeout_s=timeout_s)
 
     async def renew(self, leases: Sequence[Lease], teams: AbstractSet[str]) -> None:
-        """Renew *leases* of any teams; *teams* are those that this process has served."""
+        """Renew *leases* of any team; *teams* are those that this process has served."""
         failure: StateUnavailable | None = None
         async for team in self._each_team(leases, teams):
             try:
@@ -43,7 +43,7 @@ class Renewals:
             except StateUnavailable as error:
                 if not error.is_about_keys:
                     raise
-                # It concerns one team: the others' claims must not lapse for it.
+                # The claims of other teams must not lapse for it.
                 failure = error
         if failure is not None:
             raise failure
@@ -63,7 +63,7 @@ class Renewals:
         await self._renew.run(names.names, orjson.dumps(arguments))
 
     async def _each_team(self, leases: Sequence[Lease], teams: AbstractSet[str]) -> AsyncIterator[str]:
-        """Yield the teams of living orders first, even if the rest fails; then this process's other teams, then all known ones."""
+        """Yield the teams of living orders first, then this process's other teams, then all known teams."""
         living = dict.fromkeys(lease.ticket.caller.team for lease in leases)
         here = [*living, *(teams - living.keys())]
         for team in here:
@@ -76,7 +76,7 @@ def _lease_arguments(lease: Lease, names: "_ScriptKeys") -> dict[str, object]:
     ticket, own = lease.ticket, keys.of_team(lease.ticket.caller.team)
     is_of_claims = bool(lease.fence)
     key = None if is_of_claims else ticket.idempotency
-    # Only scopes with a limit beyond a rate hold something for the order.
+    # Only scopes with a limit other than a rate have a hold.
     holding = {(limit.scope, limit.key) for limit in ticket.limits if limit.resource not in RATES}
     scopes = [scope for scope in ticket.caller.scopes if is_of_claims and (scope.name, scope.key) in holding]
     return {
@@ -96,7 +96,7 @@ class _ScriptKeys:
         self.names = list(names)
 
     def place(self, name: str) -> int:
-        """Return the position of *name*, adding it if it is missing."""
+        """Return the position of *name*, which is added if missing."""
         if name not in self.names:
             self.names.append(name)
         return self.names.index(name) + 1

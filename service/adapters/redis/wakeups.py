@@ -1,8 +1,8 @@
-"""News of made images from other processes, over Redis publish/subscribe.
+"""Receive wake-ups about images from other processes, over Redis publish/subscribe.
 
-Failure behaviour: open. While disconnected, news is lost and waiters poll; this
-only connects again, with a pause. A server that is silent for long gets a ping.
-In a cluster any server will do, since all of them pass messages on.
+Failure behaviour: open. While disconnected, messages are lost and waiters poll; this reconnects
+after a pause. A server that is silent for long gets a ping. In a cluster any server will do,
+since all of them pass messages on.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ _PAUSE_S = 0.5
 class RedisWakeups:
     """Implements `ports.processes.Wakeups`; skips messages of *process* itself.
 
-    A server that says nothing for twice *silence_s* is left for another.
+    After twice *silence_s* without a message, it connects to another server.
     """
 
     def __init__(self, client: Redis, *, process: str, silence_s: float = 5.0) -> None:
@@ -32,14 +32,13 @@ class RedisWakeups:
         self._silence_s = silence_s
 
     async def listen(self) -> AsyncIterator[tuple[str, int]]:
-        """Implement `Wakeups.listen`."""
         while True:
             try:
                 async with self._client.pubsub(ignore_subscribe_messages=True) as subscription:
                     await subscription.subscribe(keys.CHANNEL)
                     async for message in self._receive(subscription):
-                        for news in self._decode(message):
-                            yield news
+                        for pool_and_index in self._decode(message):
+                            yield pool_and_index
             except (exceptions.RedisError, OSError):
                 await asyncio.sleep(_PAUSE_S)
 
@@ -49,7 +48,7 @@ class RedisWakeups:
             try:
                 message = await subscription.get_message(timeout=self._silence_s)
             except exceptions.ConnectionError:
-                # By now redis-py has subscribed again, if it could; messages wait there meanwhile.
+                # By now redis-py has subscribed again if it could, and buffers messages.
                 if not _is_connected(subscription):
                     raise
                 await asyncio.sleep(_PAUSE_S)
@@ -72,7 +71,7 @@ class RedisWakeups:
                 return []
             return [(str(news["pool"]), int(index)) for index in news["indices"]]
         except (LookupError, TypeError, ValueError):
-            # Not from a gateway: a foreign publisher on the channel must not end the listening.
+            # A foreign publisher on the channel must not end the subscription.
             return []
 
 

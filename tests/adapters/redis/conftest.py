@@ -30,13 +30,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 @pytest.fixture(params=["valkey", "cluster"])
 def redis_url(request: pytest.FixtureRequest) -> str:
-    """Where the gateway finds its Redis; a module may say that it needs only one of them."""
+    """The URL of the gateway's Redis, a server and a cluster; a module may choose one of them."""
     return str(request.getfixturevalue(request.param).url)
 
 
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
-    """What a test reads and writes behind the gateway's back, empty: of a cluster, by a client not our own."""
+    """An independent client of the empty Redis; redis-py's own for a cluster."""
     if redis_url.startswith("redis+cluster"):
         # redis-py's two clients have the same methods and no common class.
         client = cast("Redis", WholeCluster.from_url(redis_url.partition(",")[0].replace("+cluster", "")))

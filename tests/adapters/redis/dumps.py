@@ -1,4 +1,4 @@
-"""Everything a Redis holds, as text: for what must not be in it."""
+"""Read everything in a Redis as text, to search it for texts that must not be there."""
 
 from collections.abc import Awaitable
 from typing import Any, cast

@@ -29,7 +29,7 @@ async def full(_: Valkey, redis: Redis) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def demoted(_: Valkey, redis: Redis) -> AsyncIterator[None]:
-    """A replica of nobody who lives."""
+    """Make it the replica of a dead server."""
     await redis.replicaof("127.0.0.1", "1")
     yield
     await redis.replicaof("NO", "ONE")
@@ -37,7 +37,7 @@ async def demoted(_: Valkey, redis: Redis) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def locked(_: Valkey, redis: Redis) -> AsyncIterator[None]:
-    """Asks for a password nobody has."""
+    """Require a password that clients lack."""
     await redis.config_set("requirepass", "secret")
     await redis.client_kill_filter(_type="normal", skipme=True)
     yield
@@ -46,7 +46,7 @@ async def locked(_: Valkey, redis: Redis) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def forbidden(_: Valkey, redis: Redis) -> AsyncIterator[None]:
-    """Everybody is kept from running scripts."""
+    """Deny scripts to all users."""
     await redis.acl_setuser("default", enabled=True, commands=["-evalsha"])
     yield
     await redis.acl_setuser("default", enabled=True, commands=["+evalsha"])
@@ -54,7 +54,7 @@ async def forbidden(_: Valkey, redis: Redis) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def mistyped(_: Valkey, redis: Redis) -> AsyncIterator[None]:
-    """Somebody else's value under a key of ours."""
+    """Put a foreign value under one of the gateway's keys."""
     await redis.delete(POOL)
     await redis.set(POOL, "what is this")
     yield
@@ -63,7 +63,7 @@ async def mistyped(_: Valkey, redis: Redis) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def busy(server: Valkey, redis: Redis) -> AsyncIterator[None]:
-    """Somebody's endless script: the server answers BUSY, and before that nothing."""
+    """Run an endless script: the server first answers nothing, then BUSY."""
     await redis.config_set("busy-reply-threshold", "1")
     async with _sent(server, b"*3\r\n$4\r\nEVAL\r\n$17\r\nwhile true do end\r\n$1\r\n0\r\n"):
         await _until_raised(redis.ping, ResponseError)

@@ -56,7 +56,7 @@ class Load:
             counts.clear()
 
     async def replay(self) -> None:
-        """Send again what was refused, as the outbox does."""
+        """Send refused settlements again, as the outbox does."""
         for settlement in self.outbox:
             await self.book.finish(settlement)
             self.settled[settlement.ticket.caller.team] += 1

@@ -34,7 +34,7 @@ _orders = count(1)
 
 
 class MakeBook(Protocol):
-    """Opens an order book; what is left out is as in the gateway."""
+    """Opens the orders of a process; omitted options are the gateway's."""
 
     def __call__(self, *, process: str = ..., lease_s: float = ..., ttl_s: float = ...) -> RedisOrders: ...
 
@@ -103,7 +103,7 @@ def settle(ask: Ask, *, part: str = "0.0", **changes: Any) -> Settlement:
 
 
 def made(*names_by_index: tuple[int | None, str]) -> tuple[tuple[int | None, Image], ...]:
-    """Return what `Settlement.made` takes."""
+    """Return a value for `Settlement.made`."""
     return tuple((index, make_image(name)) for index, name in names_by_index)
 
 
@@ -124,7 +124,7 @@ async def read_ledger(client: Redis, team: str = TEAM) -> Counter[str]:
 
 
 async def read_holds(client: Redis, team: str = TEAM) -> dict[str, dict[str, Any]]:
-    """Return what is held, by fence; both halves of the record must agree."""
+    """Return the holds by fence; both halves of the record must agree."""
     expiries = await _answer(client.zrange(of_team(team).holds, 0, -1))
     details = await _answer(client.hgetall(of_team(team).hold_details))
     assert set(expiries) == set(details)

@@ -1,4 +1,4 @@
-"""Keys, policies, teams and the audit in Redis: what was put is read back, and told to everybody."""
+"""Keys, policies, teams and the audit are read back from Redis, and every change is announced."""
 
 from dataclasses import replace
 
@@ -70,7 +70,7 @@ async def test_a_revoked_key_is_gone_everywhere(callers: RedisCallers, redis: Re
         await open_book(redis).begin(ask)
 
 
-async def test_a_closed_team_is_no_key_and_no_key_closes_it(callers: RedisCallers, redis: Redis) -> None:
+async def test_the_closed_mark_is_no_key_and_cannot_be_revoked(callers: RedisCallers, redis: Redis) -> None:
     await callers.put_team(Team(name="shop", is_closed=True))
 
     assert await callers.revoke_key("shop", "closed") is None
@@ -93,7 +93,7 @@ async def test_policies_and_teams_come_back_as_they_were(callers: RedisCallers) 
     assert [await callers.remove_policy("plain"), await callers.remove_policy("plain")] == [True, False]
 
 
-async def test_every_change_is_told(callers: RedisCallers) -> None:
+async def test_every_change_raises_the_revision(callers: RedisCallers) -> None:
     revisions = [await callers.revision()]
     for change in (
         callers.put_policy(FULL),
@@ -120,7 +120,7 @@ async def test_the_audit_is_read_from_its_end(callers: RedisCallers) -> None:
     assert await callers.read_audit(3) == [entries[4], entries[3], entries[2]]
 
 
-async def test_a_redis_that_is_away_is_no_answer() -> None:
+async def test_without_redis_no_answer_is_guessed() -> None:
     client = open_client("redis://127.0.0.1:1", timeout_s=0.5, connections=1)
     callers = RedisCallers(client, timeout_s=0.5)
 
@@ -147,8 +147,8 @@ async def test_an_entry_of_another_version_spoils_no_other(redis: Redis) -> None
     assert directory.teams == {}
 
 
-async def test_revoking_again_tells_again(redis: Redis) -> None:
-    """The first time the key was gone, but perhaps nobody was told."""
+async def test_revoking_again_raises_the_revision_again(redis: Redis) -> None:
+    """The first attempt may have removed the key without announcing it."""
     book = RedisCallers(redis, timeout_s=20.0)
     before = await book.revision()
 
@@ -157,7 +157,7 @@ async def test_revoking_again_tells_again(redis: Redis) -> None:
     assert await book.revision() > before
 
 
-async def test_what_a_file_declares_open_is_open(redis: Redis) -> None:
+async def test_a_team_that_the_file_declares_is_reopened(redis: Redis) -> None:
     book = RedisCallers(redis, timeout_s=20.0)
     await book.put_team(Team(name="shop", is_closed=True))
 

@@ -1,4 +1,4 @@
-"""What an order is given: ready images, indices of its own, indices to await."""
+"""An order is granted ready images, indices of its own and indices to await."""
 
 import orjson
 import pytest
@@ -47,7 +47,7 @@ async def test_ready_images_come_oldest_first_and_whole(book: RedisOrders) -> No
     assert (grant.mine, grant.awaited) == ((), ())
 
 
-async def test_what_was_made_first_comes_first_whatever_its_index(book: RedisOrders) -> None:
+async def test_the_oldest_variant_comes_first_with_any_index(book: RedisOrders) -> None:
     slow, quick = make_ask(n=2), make_ask(n=1, fresh=True)
     await book.begin(slow)
     await book.begin(quick)
@@ -143,7 +143,7 @@ async def test_an_image_older_than_the_ttl_is_gone_and_its_index_free(
     assert await redis.hkeys(POOL) == [b"0"]
 
 
-async def test_an_expired_claim_goes_to_the_next_who_asks(book: RedisOrders, redis: Redis) -> None:
+async def test_an_expired_claim_is_granted_to_the_next_order(book: RedisOrders, redis: Redis) -> None:
     await book.begin(make_ask(n=2))
     await expire_claims(redis)
 
@@ -226,8 +226,8 @@ async def test_without_a_pool_nothing_is_found_or_left(book: RedisOrders, redis:
     assert await read_ledger(redis) == {"made|images": 2, "made|microusd": 8000}
 
 
-async def test_another_pools_variant_is_dropped_whoever_put_it_there(book: RedisOrders, redis: Redis) -> None:
-    """Tenants are told apart by more than a key: the value names its pool too."""
+async def test_a_variant_of_another_pool_is_dropped(book: RedisOrders, redis: Redis) -> None:
+    """More than a key separates tenants: the value names its pool too."""
     theirs = pool_key("t2", "team", "f" * 32)
     await fill(book, "theirs", pool=theirs, team="t2")
     await fill(book, "ours")
@@ -239,8 +239,8 @@ async def test_another_pools_variant_is_dropped_whoever_put_it_there(book: Redis
     assert [variant.image for variant in grant.ready] == [make_image("ours")]
 
 
-async def test_an_answer_that_names_another_order_is_no_answer(book: RedisOrders, redis: Redis) -> None:
-    """What a connection mixed up after a cancellation would hand over."""
+async def test_an_answer_for_another_order_is_refused(book: RedisOrders, redis: Redis) -> None:
+    """A connection mixed up after a cancellation would return such an answer."""
     answer = orjson.dumps({"id": "another", "ready": {}}).decode()
     book._begin = Script(redis, f"return '{answer}'", timeout_s=2)
 
@@ -266,7 +266,7 @@ async def test_every_key_carries_the_tag_of_its_team(book: RedisOrders, redis: R
     assert {name for name in names if not name.startswith(f"ig:1:{{{TEAM}}}:")} == {"ig:1:{directory}:seen"}
 
 
-async def test_every_key_goes_away_by_itself(book: RedisOrders, redis: Redis) -> None:
+async def test_every_key_expires(book: RedisOrders, redis: Redis) -> None:
     ask = make_ask(n=2, limits=(REQUESTS, IMAGES))
     await book.begin(ask)
     await book.finish(settle(ask, made=made((0, "a"))))

@@ -112,7 +112,7 @@ async def test_a_hung_server(store: Store, times: int) -> None:
         (faults.stopped, {"timeout"}),
     ],
 )
-async def test_a_fault_is_told_by_its_label_and_ends_with_it(
+async def test_a_fault_has_its_label_and_ends_with_it(
     store: Store, fault: faults.Fault, labels: set[str]
 ) -> None:
     book = store.hurried if fault is faults.stopped else store.book
@@ -228,7 +228,7 @@ async def count_scripts(redis: Redis) -> int:
     return sum(int(stats[name]["calls"]) for name in stats if name in {"cmdstat_evalsha", "cmdstat_eval"})
 
 
-async def test_connections_that_were_closed_while_idle_fail_nobody(store: Store) -> None:
+async def test_connections_closed_while_idle_fail_no_caller(store: Store) -> None:
     """After a restart, a failover, or a server's or load balancer's own idle time-out."""
     await begin_at_once(store.book)
     await store.redis.client_kill_filter(_type="normal", skipme=True)

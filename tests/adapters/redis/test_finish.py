@@ -68,7 +68,7 @@ async def test_a_stale_fence_never_replaces_a_published_image(book: RedisOrders,
 
 
 @pytest.mark.parametrize("is_emptied", [False, True])
-async def test_a_stale_fence_is_accepted_where_nobody_claims(
+async def test_a_stale_fence_may_publish_under_an_unclaimed_index(
     book: RedisOrders, redis: Redis, is_emptied: bool
 ) -> None:
     late = make_ask()
@@ -108,7 +108,7 @@ async def test_sending_a_settlement_twice_changes_nothing(book: RedisOrders, red
 
 
 async def test_a_settlement_under_a_negative_index_takes_a_free_one(book: RedisOrders) -> None:
-    """What was made while Redis was away has an index of the local share."""
+    """An image made while Redis was away has an index of the local share."""
     await fill(book, "a", "b")
     await book.begin(make_ask(n=3))
 
@@ -127,7 +127,7 @@ async def test_a_negative_index_gives_no_claim_up(book: RedisOrders) -> None:
     assert await names_in_pool(book, "a", "local") == {0: "a", 1: "local"}
 
 
-async def test_a_released_index_goes_to_the_next(book: RedisOrders) -> None:
+async def test_a_released_index_is_granted_to_the_next_order(book: RedisOrders) -> None:
     ask = make_ask(n=2)
     await book.begin(ask)
 
@@ -137,7 +137,7 @@ async def test_a_released_index_goes_to_the_next(book: RedisOrders) -> None:
     assert (grant.mine, grant.awaited) == ((0,), (1,))
 
 
-async def test_releasing_with_a_stale_fence_takes_nobodys_claim(book: RedisOrders, redis: Redis) -> None:
+async def test_releasing_with_a_stale_fence_keeps_the_newer_claim(book: RedisOrders, redis: Redis) -> None:
     late, new = make_ask(), make_ask()
     await book.begin(late)
     await expire_claims(redis)
@@ -168,7 +168,7 @@ async def test_a_forgotten_image_leaves_its_index_free(book: RedisOrders) -> Non
     assert grant.mine == (0,)
 
 
-async def test_forgetting_spares_what_was_made_anew(book: RedisOrders) -> None:
+async def test_forgetting_spares_a_newer_image(book: RedisOrders) -> None:
     """Two orders may find the same bytes gone; the second must not drop the first's replacement."""
     await fill(book, "new")
 
@@ -243,7 +243,7 @@ async def test_an_image_of_unknown_price_is_counted(book: RedisOrders, redis: Re
     assert await read_ledger(redis) == {"made|images": 1, "made|unpriced": 1}
 
 
-async def test_sums_stay_exact_beyond_what_lua_prints(book: RedisOrders, redis: Redis) -> None:
+async def test_sums_stay_exact_beyond_fourteen_digits(book: RedisOrders, redis: Redis) -> None:
     """Lua's own tostring would round at the fifteenth digit."""
     cost_microusd = 1_234_567_890_123_456
     ask = make_ask()
@@ -293,7 +293,7 @@ async def test_a_pool_keeps_its_newest_images_only(book: RedisOrders, redis: Red
     assert (len(left), left[-1]) == (200, 202)
 
 
-async def test_a_full_pool_drops_its_oldest_images_whatever_their_indices(book: RedisOrders) -> None:
+async def test_a_full_pool_drops_its_oldest_images_by_age_not_index(book: RedisOrders) -> None:
     """A low index may be the newest: the one before was forgotten, or its maker took long."""
     slow = make_ask()
     assert (await book.begin(slow)).mine == (0,)
@@ -310,7 +310,7 @@ async def test_a_full_pool_drops_its_oldest_images_whatever_their_indices(book: 
 
 
 @pytest.mark.parametrize("name", ["ig:1:{t1}:limits:user:u1", "ig:1:{t1}:hold-details"])
-async def test_what_cannot_be_written_whole_is_not_written_at_all(
+async def test_a_settlement_is_written_whole_or_not_at_all(
     book: RedisOrders, redis: Redis, name: str
 ) -> None:
     """Otherwise each new try would count the same images once more."""

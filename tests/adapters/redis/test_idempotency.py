@@ -95,7 +95,7 @@ async def test_a_refusal_is_an_answer_too(book: RedisOrders) -> None:
 
 
 @pytest.mark.parametrize("pool", [True, False])
-async def test_what_was_left_off_is_taken_up_with_what_was_made(
+async def test_an_interrupted_order_is_resumed_with_its_images(
     book: RedisOrders, redis: Redis, pool: bool
 ) -> None:
     ask = an_ask(n=3, fresh=True, **({} if pool else {"pool": None}))
@@ -113,7 +113,7 @@ async def test_what_was_left_off_is_taken_up_with_what_was_made(
 
 
 async def test_an_ask_that_is_put_again_is_never_given_images_of_others(book: RedisOrders) -> None:
-    """Between the two, what an owner before it had made arrived: with its claims it has more than enough."""
+    """Between the two, images of an earlier owner arrived, so it has more than it needs."""
     gone = an_ask(id="gone")
     first, second = (await book.begin(gone)).mine
     await book.finish(settle(gone, released=(first, second)))
@@ -145,7 +145,7 @@ async def test_a_resumed_image_is_not_given_twice(book: RedisOrders) -> None:
     )
 
 
-async def test_whoever_died_is_succeeded_once_its_lease_is_over(book: RedisOrders, redis: Redis) -> None:
+async def test_a_dead_owner_is_replaced_once_its_lease_is_over(book: RedisOrders, redis: Redis) -> None:
     await book.begin(an_ask())
     await redis.hset(RECORD, "until", "1")
 
@@ -155,7 +155,7 @@ async def test_whoever_died_is_succeeded_once_its_lease_is_over(book: RedisOrder
     assert len(grant.mine) == 2
 
 
-async def test_who_only_waits_keeps_its_key_too(make_book: MakeBook, redis: Redis) -> None:
+async def test_an_order_that_only_waits_keeps_its_key(make_book: MakeBook, redis: Redis) -> None:
     book = make_book(lease_s=30)
     ask = an_ask()
     await book.begin(ask)
@@ -166,7 +166,7 @@ async def test_who_only_waits_keeps_its_key_too(make_book: MakeBook, redis: Redi
     assert (await book.begin(an_ask())).is_under_way
 
 
-async def test_nobody_renews_the_key_of_another(make_book: MakeBook, redis: Redis) -> None:
+async def test_an_order_does_not_renew_the_key_of_another(make_book: MakeBook, redis: Redis) -> None:
     book = make_book(lease_s=30)
     await book.begin(an_ask())
     await redis.hset(RECORD, "until", "1")
@@ -203,8 +203,8 @@ async def test_a_record_holds_hashes_and_no_prompt(book: RedisOrders, redis: Red
     assert set(await read_hash(redis, RECORD)) == {"order", "owner", "until"}
 
 
-async def test_a_final_answer_stays_what_it_is(book: RedisOrders, redis: Redis) -> None:
-    """Its first owner was taken for dead, and comes back with pictures of its own."""
+async def test_a_final_answer_never_changes(book: RedisOrders, redis: Redis) -> None:
+    """Its first owner was taken for dead, and comes back with images of its own."""
     late, ask = an_ask(), an_ask()
     await book.begin(late)
     await redis.hset(RECORD, "until", "1")
@@ -217,7 +217,9 @@ async def test_a_final_answer_stays_what_it_is(book: RedisOrders, redis: Redis) 
     assert (await book.begin(an_ask())).conclusion == final
 
 
-async def test_after_an_outage_what_lapsed_still_counts_for_a_moment(book: RedisOrders, redis: Redis) -> None:
+async def test_after_an_outage_lapsed_claims_still_count_for_a_moment(
+    book: RedisOrders, redis: Redis
+) -> None:
     ask = an_ask()
     await book.begin(ask)
     seconds, _ = await redis.time()
@@ -227,7 +229,7 @@ async def test_after_an_outage_what_lapsed_still_counts_for_a_moment(book: Redis
     assert not (await book.begin(an_ask())).is_under_way
 
 
-async def test_what_an_order_has_is_not_resumed_for_it_again(book: RedisOrders) -> None:
+async def test_an_order_does_not_resume_images_it_has(book: RedisOrders) -> None:
     ask = an_ask(n=2)
     first, second = (await book.begin(ask)).mine
     await book.finish(settle(ask, made=made((first, "a")), released=(second,)))

@@ -1,4 +1,4 @@
-"""Whose turn it is to sweep: one at a time, and never nobody's for ever."""
+"""One process at a time may sweep, and the lease of a dead one ends."""
 
 import pytest
 from redis.asyncio import Redis
@@ -40,7 +40,7 @@ async def test_taking_it_again_holds_it_longer(redis: Redis) -> None:
     assert await redis.pttl(SWEEPER) > 590_000
 
 
-async def test_a_round_goes_on_where_another_process_stopped(redis: Redis) -> None:
+async def test_a_round_continues_where_another_process_stopped(redis: Redis) -> None:
     assert await turns(redis, "one").read_round() is None
 
     await turns(redis, "one").keep_round(Round(1_700_000_000.5, 17))
@@ -48,7 +48,7 @@ async def test_a_round_goes_on_where_another_process_stopped(redis: Redis) -> No
     assert await turns(redis, "other").read_round() == Round(1_700_000_000.5, 17)
 
 
-async def test_without_redis_it_is_nobodys_turn() -> None:
+async def test_without_redis_no_process_has_the_lease() -> None:
     client = open_client("unix:///nowhere/s", timeout_s=0.2, connections=1)
 
     with pytest.raises(StateUnavailable):

@@ -10,12 +10,12 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.clock import SystemClock
-from service.adapters.redis.keys import LEDGER_DAYS, of_team, pool_key
+from service.adapters.redis.keys import of_team, pool_key
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import StateUnavailable
 from service.ports.admission import Lease
-from service.ports.ledger import LedgerEntry
+from service.ports.ledger import KEPT_DAYS, LedgerEntry
 from tests.adapters.redis.dumps import read_everything
 from tests.adapters.redis.orders import (
     IMAGES,
@@ -31,7 +31,7 @@ from tests.adapters.redis.orders import (
 ANNA, BOB = "a" * 32, "b" * 32
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
-OLDEST = TODAY - timedelta(days=LEDGER_DAYS)
+OLDEST = TODAY - timedelta(days=KEPT_DAYS)
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def read(
     return sorted(entries, key=lambda entry: (entry.day, entry.user, entry.model, entry.outcome))
 
 
-async def test_what_was_settled_can_be_read(book: RedisOrders, ledger: RedisLedger) -> None:
+async def test_settled_images_are_in_the_ledger(book: RedisOrders, ledger: RedisLedger) -> None:
     ask = make_ask(n=3, user=ANNA, model="gpt-image-2")
     await book.begin(ask)
     priced, unpriced = make_image("a", cost_microusd=4000), make_image("b", cost_microusd=None)
@@ -76,7 +76,7 @@ async def test_what_was_settled_can_be_read(book: RedisOrders, ledger: RedisLedg
     assert await ledger.teams() == ["t1"]
 
 
-async def test_days_users_and_teams_are_told_apart(redis: Redis, ledger: RedisLedger) -> None:
+async def test_days_users_and_teams_are_separate(redis: Redis, ledger: RedisLedger) -> None:
     await write(redis, YESTERDAY, {f"{ANNA}|m|live|made|images": 1, f"{ANNA}|m|live|made|microusd": 5})
     await write(redis, TODAY, {f"{ANNA}|m|live|made|images": 2, f"{BOB}|m|sandbox|made|images": 4})
     await write(redis, TODAY, {f"{ANNA}|m|live|made|images": 8}, team="t2")
@@ -117,7 +117,7 @@ async def test_a_large_day_is_read_whole_and_once(redis: Redis, ledger: RedisLed
     assert {(entry.images, entry.microusd, entry.unpriced) for entry in entries} == {(1, 1, 0)}
 
 
-async def test_erasing_moves_every_sum_to_nobody(redis: Redis, ledger: RedisLedger) -> None:
+async def test_erasing_moves_every_sum_to_the_erased_user(redis: Redis, ledger: RedisLedger) -> None:
     for day in (TODAY, YESTERDAY, OLDEST):
         await write(
             redis,
@@ -164,7 +164,7 @@ async def test_erasing_takes_limits_and_own_pools_and_leaves_those_of_others(
     assert len(names) >= 2503
 
 
-async def test_what_is_held_for_the_erased_is_booked_to_nobody(
+async def test_holds_of_an_erased_person_are_booked_to_the_erased_user(
     book: RedisOrders, redis: Redis, ledger: RedisLedger
 ) -> None:
     for user in (ANNA, BOB):
@@ -182,7 +182,7 @@ async def test_what_is_held_for_the_erased_is_booked_to_nobody(
     assert ANNA not in str(await read_holds(redis))
 
 
-async def test_a_try_that_was_cut_off_is_finished_by_the_next(redis: Redis, ledger: RedisLedger) -> None:
+async def test_an_interrupted_erasure_is_finished_by_the_next(redis: Redis, ledger: RedisLedger) -> None:
     """As if the process had died between two batches: no sum is lost, none counts twice."""
     fields = {f"{ANNA}|m{number}|live|made|images": 1 for number in range(1200)}
     await write(redis, TODAY, fields)
@@ -197,10 +197,10 @@ async def test_a_try_that_was_cut_off_is_finished_by_the_next(redis: Redis, ledg
     assert sums == {"erased": 1200}
 
 
-async def test_whoever_restarts_still_sweeps_what_others_left(
+async def test_a_restarted_process_books_the_holds_of_others(
     make_book: MakeBook, redis: Redis, ledger: RedisLedger
 ) -> None:
-    """A team nobody has ordered for since the restart: its holds must not wait for its next order."""
+    """The holds of a team without orders since the restart must not wait for its next order."""
     await make_book(process="died").begin(make_ask(pool=None, user=ANNA, team="quiet"))
     await expire_holds(redis, "quiet")
 
@@ -210,9 +210,7 @@ async def test_whoever_restarts_still_sweeps_what_others_left(
     assert await redis.exists(of_team("quiet").hold_details)
 
 
-async def test_living_orders_are_renewed_though_nobody_could_note_their_team(
-    make_book: MakeBook, redis: Redis
-) -> None:
+async def test_living_orders_of_an_unnoted_team_are_renewed(make_book: MakeBook, redis: Redis) -> None:
     """The list of teams is for sweeping; a claim that is lost for it would be made, and paid for, twice."""
     await redis.set("ig:1:{directory}:seen", "no set")
     book, ask = make_book(lease_s=30), make_ask()

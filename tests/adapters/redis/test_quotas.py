@@ -48,7 +48,7 @@ def an_ask(*limits: Limit, n: int = 1, **changes: object) -> Ask:
 
 @dataclass(slots=True)
 class Oracle:
-    """What every scope has used: settled, and held by fence."""
+    """The use of every scope: settled, and held by fence."""
 
     settled: Counter[tuple[str, tuple[str, str]]] = field(default_factory=Counter)
     held: dict[str, tuple[int, int, tuple[tuple[str, str], ...]]] = field(default_factory=dict)
@@ -182,7 +182,7 @@ async def abandon(redis: Redis, ask: Ask) -> None:
             await redis.hset(name, mapping={hold: "1|" + fields[hold].partition("|")[2], "held": f"{sums}|1"})
 
 
-async def test_of_several_refusals_the_longest_is_told(book: RedisOrders) -> None:
+async def test_of_several_refusals_the_longest_is_returned(book: RedisOrders) -> None:
     ask = an_ask(limit(FLIGHT, USER, 1), limit(DAY, USER, 1), limit(BUDGET, CLAN, 5_000))
     await book.begin(ask)
 
@@ -238,7 +238,7 @@ async def test_spending_counts_before_there_is_a_limit(book: RedisOrders) -> Non
 
 
 @pytest.mark.parametrize(("name", "resource"), [("day", DAY), ("month", BUDGET)])
-async def test_what_was_used_before_counts_no_more(
+async def test_use_before_the_window_does_not_count(
     book: RedisOrders, redis: Redis, name: str, resource: Resource
 ) -> None:
     ask = make_ask(pool=None)

@@ -31,7 +31,7 @@ LIMITS = (
 
 @dataclass(slots=True)
 class Oracle:
-    """What the stored arrivals must be, by the rule alone."""
+    """Compute the stored arrivals by the rule alone."""
 
     arrivals_us: dict[Limit, int] = field(default_factory=dict)
 
@@ -98,7 +98,7 @@ async def begin(book: RedisOrders, ask: Ask) -> tuple[RateLimited | None, tuple[
 
 
 async def find_now_us(redis: Redis, states: tuple[LimitState, ...]) -> int:
-    """Return when the script ran: any limit that is not wholly free tells it."""
+    """Return the time of the script, from any limit in use."""
     stored = await read_arrivals(redis)
     for limit, state in zip(LIMITS, states, strict=True):
         # A full bucket shows a reset of 0 and what it stores is older than now.
@@ -140,7 +140,7 @@ async def read_arrivals(redis: Redis) -> dict[Limit, int]:
     return arrivals_us
 
 
-async def test_waiting_as_long_as_told_is_enough(book: RedisOrders, redis: Redis) -> None:
+async def test_waiting_for_the_retry_after_time_is_enough(book: RedisOrders, redis: Redis) -> None:
     limits = LIMITS[1:2]
     await book.begin(make_ask(pool=None, n=13, limits=limits))
     with pytest.raises(RateLimited) as refusal:

@@ -1,4 +1,4 @@
-"""References on a real Valkey: made by settling, taken away with everything that would hand the image out."""
+"""References on a real Valkey: settling adds them, forgetting removes them and all variants of the image."""
 
 from collections.abc import Awaitable
 from typing import Any, cast
@@ -99,7 +99,7 @@ async def test_a_reference_says_where_the_image_comes_from(
     assert await references.has(TEAM, image.name)
 
 
-async def test_nobody_else_has_it(book: RedisOrders, references: RedisReferences) -> None:
+async def test_no_other_team_has_the_image(book: RedisOrders, references: RedisReferences) -> None:
     await make(book, "a")
 
     assert not await references.has("t2", name_of("a"))
@@ -107,7 +107,7 @@ async def test_nobody_else_has_it(book: RedisOrders, references: RedisReferences
     assert await references.existing("t2", [name_of("a")]) == set()
 
 
-async def test_what_is_forgotten_is_handed_out_no_more(
+async def test_a_forgotten_image_is_not_granted_again(
     book: RedisOrders, references: RedisReferences, redis: Redis
 ) -> None:
     await make(book, "a", "b")
@@ -133,7 +133,7 @@ async def test_forgetting_twice_changes_nothing(book: RedisOrders, references: R
     assert await references.totals(TEAM) == (1, 1000)
 
 
-async def test_an_image_goes_from_every_pool_of_the_team(
+async def test_an_image_is_removed_from_every_pool_of_the_team(
     book: RedisOrders, references: RedisReferences
 ) -> None:
     await make(book, "a")
@@ -158,7 +158,7 @@ async def test_an_image_made_again_where_it_was_is_there_once(book: RedisOrders,
     assert places.decode().splitlines() == [f"{POOL} 0", f"{OTHER_POOL} 0"]
 
 
-async def test_what_took_its_place_in_a_pool_stays(
+async def test_an_image_that_took_its_index_stays(
     book: RedisOrders, references: RedisReferences, redis: Redis
 ) -> None:
     await make(book, "a")
@@ -230,10 +230,8 @@ async def test_a_reference_that_is_published_meanwhile_is_forgotten_whole(
     assert await ready(book) == set()
 
 
-async def test_what_is_published_again_and_again_cannot_be_forgotten_now(
-    book: RedisOrders, redis: Redis
-) -> None:
-    """The server is well: what is in the way are orders, and that is said by a reason of its own."""
+async def test_an_image_that_is_always_republished_is_contended(book: RedisOrders, redis: Redis) -> None:
+    """The server works, but orders interfere, which has a reason of its own."""
     await make(book, "a")
 
     class Contended(RedisReferences):
@@ -318,7 +316,7 @@ async def test_an_image_that_lost_a_reference_is_due_until_it_is_done(
     assert await references.due(now_s=now_s + 3600, most=9) == [name_of("a")]
 
 
-async def test_nothing_is_left_of_a_team_that_forgot_everything(
+async def test_a_team_without_references_leaves_no_keys(
     book: RedisOrders, references: RedisReferences, redis: Redis
 ) -> None:
     await make(book, "a")
@@ -346,7 +344,7 @@ async def test_without_redis_every_question_is_unanswered(question: str) -> None
 
 
 def test_names_are_digest_and_format() -> None:
-    """What `forget.lua` takes apart."""
+    """The names that `forget.lua` parses."""
     image: Image = make_image("a")
 
     assert image.name == f"{image.digest}.png"

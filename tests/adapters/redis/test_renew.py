@@ -1,4 +1,4 @@
-"""Leases: what lives is held longer, what died is booked once and can still come home."""
+"""Living orders are renewed; holds of dead ones are booked once, and can still be settled."""
 
 import asyncio
 import time
@@ -82,7 +82,7 @@ async def test_a_living_hold_is_not_booked(book: RedisOrders, redis: Redis) -> N
     assert await read_ledger(redis) == {}
 
 
-async def test_another_process_books_what_a_dead_one_left(make_book: MakeBook, redis: Redis) -> None:
+async def test_another_process_books_the_holds_of_a_dead_one(make_book: MakeBook, redis: Redis) -> None:
     await make_book(process="dead").begin(make_ask(n=2))
     await expire_holds(redis)
     survivor = make_book(process="alive")
@@ -96,7 +96,7 @@ async def test_another_process_books_what_a_dead_one_left(make_book: MakeBook, r
 async def test_a_living_maker_keeps_its_place_though_a_sweep_came_first(
     make_book: MakeBook, redis: Redis
 ) -> None:
-    """After an outage whoever is back first books what lapsed in it; the maker may be a moment later."""
+    """After an outage the first process to return books lapsed holds, perhaps just before their own process returns."""
     maker, other = make_book(process="maker"), make_book(process="other")
     ask = make_ask()
     await maker.begin(ask)
@@ -143,7 +143,7 @@ async def test_a_late_settlement_of_the_unknown_stays_unknown(book: RedisOrders,
     assert await read_ledger(redis) == UNKNOWN_TWO
 
 
-async def test_what_never_comes_home_is_forgotten_in_the_end(book: RedisOrders, redis: Redis) -> None:
+async def test_an_unsettled_hold_is_removed_in_the_end(book: RedisOrders, redis: Redis) -> None:
     await book.begin(make_ask(n=2))
     for _ in range(2):
         await expire_holds(redis)
@@ -172,7 +172,9 @@ async def test_every_team_is_renewed_by_itself(book: RedisOrders, redis: Redis) 
     assert await read_ledger(redis, "t1") == await read_ledger(redis, "t2") == UNKNOWN_TWO
 
 
-async def test_living_orders_come_before_what_others_left(make_book: MakeBook, redis: Redis) -> None:
+async def test_living_orders_are_renewed_before_dead_holds_are_booked(
+    make_book: MakeBook, redis: Redis
+) -> None:
     """A renewal may be cut short, and only a living order has something to lose."""
     here, elsewhere = make_book(), make_book(process="elsewhere")
     living = [make_ask(team=f"living-{i}", pool=None) for i in range(2)]
@@ -208,7 +210,7 @@ async def _renewed_at_us(redis: Redis, team: str) -> float:
 
 
 async def test_a_claim_expires_by_the_servers_own_clock(make_book: MakeBook) -> None:
-    """What the other tests cut short, once in real time."""
+    """The other tests shorten the waiting; this one has it in real time."""
     book = make_book(lease_s=0.3)
     await book.begin(make_ask())
     waiter = make_ask()

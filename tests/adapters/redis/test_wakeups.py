@@ -1,4 +1,4 @@
-"""News between processes: what is made or given back anywhere wakes who waits elsewhere."""
+"""Images made and indices released in one process wake waiters in the others."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ News = Callable[[], Awaitable[tuple[str, int]]]
 
 @asynccontextmanager
 async def listening(redis_url: str, redis: Redis, process: str) -> AsyncGenerator[News]:
-    """Listen as *process*; yields what waits for the next piece of news."""
+    """Listen as *process*; yields a function that waits for the next message."""
     client = open_client(redis_url, timeout_s=1.0, connections=2)
     queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
 
@@ -48,7 +48,7 @@ async def listening(redis_url: str, redis: Redis, process: str) -> AsyncGenerato
 
 
 async def until_heard(redis: Redis) -> None:
-    """Wait until somebody listens."""
+    """Wait for a subscriber."""
     async with asyncio.timeout(NEWS_S):
         while not (await redis.pubsub_numsub(CHANNEL))[0][1]:  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.01)
@@ -66,10 +66,10 @@ async def test_publishing_and_releasing_wake_other_processes(
         assert [await next_news(), await next_news()] == [(POOL, 1), (POOL, 2)]
 
 
-async def test_what_a_local_share_gave_is_told_by_where_it_went(
+async def test_images_of_a_local_share_are_announced_under_their_new_index(
     redis_url: str, redis: Redis, make_book: MakeBook
 ) -> None:
-    """Below 0 every process counts by itself: who waits elsewhere for a number of its own has nothing to hear."""
+    """Every process has its own indices below 0, so they mean nothing to waiters elsewhere."""
     book = make_book(process="maker")
     unheard = make_ask()
     await book.begin(unheard)
@@ -81,7 +81,7 @@ async def test_what_a_local_share_gave_is_told_by_where_it_went(
         assert [await next_news() for _ in range(3)] == [(POOL, 0), (POOL, 1), (POOL, 7)]
 
 
-async def test_a_process_does_not_hear_itself(redis_url: str, redis: Redis, make_book: MakeBook) -> None:
+async def test_a_process_skips_its_own_messages(redis_url: str, redis: Redis, make_book: MakeBook) -> None:
     ours, theirs = make_book(process="ours"), make_book(process="theirs")
     ask = make_ask(n=2)
     await ours.begin(ask)
@@ -92,7 +92,9 @@ async def test_a_process_does_not_hear_itself(redis_url: str, redis: Redis, make
         assert await next_news() == (POOL, 1)
 
 
-async def test_what_changes_nothing_wakes_nobody(redis_url: str, redis: Redis, make_book: MakeBook) -> None:
+async def test_a_settlement_without_changes_wakes_no_waiter(
+    redis_url: str, redis: Redis, make_book: MakeBook
+) -> None:
     book = make_book(process="maker")
     ask, outside = make_ask(), make_ask(pool=None)
     await book.begin(ask)
@@ -135,7 +137,7 @@ async def test_a_quiet_channel_is_not_a_broken_one(redis_url: str, redis: Redis,
 
 @pytest.mark.slow
 async def test_a_listener_leaves_a_server_of_the_cluster_that_hangs_or_dies(tmp_path: Path) -> None:
-    """Wherever it listens, it hears what any server publishes."""
+    """A subscription to any server gets the messages of all."""
     with run_cluster(tmp_path, settings={"cluster-require-full-coverage": "no"}) as cluster:
         async with listening_anywhere(cluster.url) as next_news:
             nodes = cluster.primaries
@@ -175,7 +177,7 @@ async def test_nonsense_on_the_channel_is_passed_over(redis_url: str, redis: Red
 
 @asynccontextmanager
 async def listening_anywhere(url: str) -> AsyncGenerator[News]:
-    """Listen with little patience for silence; yields what waits for the next piece of news."""
+    """Listen with a short silence limit; yields a function that waits for the next message."""
     queue: asyncio.Queue[tuple[str, int]] = asyncio.Queue()
 
     async def listen(client: Redis) -> None:
@@ -203,7 +205,7 @@ async def publish_until_heard(node: Valkey, next_news: News) -> tuple[str, int]:
 
 
 async def until_heard_at(nodes: Sequence[Valkey]) -> Valkey:
-    """Wait until somebody listens at one of *nodes*, and return which."""
+    """Wait for a subscriber at one of *nodes*, and return the node."""
     async with asyncio.timeout(NEWS_S), AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(open_client(node.url, timeout_s=5, connections=1))

@@ -1,8 +1,4 @@
-"""Open the Redis client with the gateway's time-outs.
-
-For every form of `GATEWAY_REDIS_URL`, the client is a `redis.asyncio.Redis` whose every command ends
-within a fixed time and is sent once.
-"""
+"""Open a client for any form of `GATEWAY_REDIS_URL`; it ends every command in a fixed time and sends it once."""
 
 from typing import Any
 
@@ -17,7 +13,7 @@ from service.adapters.redis.client.url import Address, parse_redis_url
 
 
 def open_client(url: str, *, timeout_s: float, connections: int) -> Redis:
-    """Return a client of *url*, see `url`; connects on first use, *connections* for each server.
+    """Return a client for *url*, with at most *connections* to each server; connects on first use.
 
     Raises:
         ValueError: the URL has none of the known forms.

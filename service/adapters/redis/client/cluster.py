@@ -1,13 +1,12 @@
-"""A client of a cluster: a command goes to the server that owns the slot of its key.
+"""Talk to a cluster: send each command to the server that owns the slot of its key.
 
-Failure behaviour: closed, each command within the fixed time of one server. Redirections are followed, because the
-server that sends one has not run the command; no other command is sent again. A failing server costs its own
-slots and no others.
+Failure behaviour: closed, each command within the fixed time of one server. Redirections are followed, since
+their sender has not run the command; nothing else is sent again. A failing server costs only its own slots.
 
-Own code instead of redis-py's cluster client (8.1), which sends ASKING and the command it is for over
-different connections (of twenty scripts at once in a moving slot, six failed); on CLUSTERDOWN cuts off
-all its callers and sleeps a quarter of a second; waits for a time-out where the cluster knows that
-a server has failed; and has no queue for connections.
+Replaces redis-py's cluster client (8.1). That one sends ASKING and its command over different connections (of
+twenty concurrent scripts in a moving slot, six failed); on CLUSTERDOWN it disconnects all callers and sleeps a
+quarter of a second; it waits for a time-out although the cluster reports a failed server; and it does not
+queue for connections.
 """
 
 import asyncio
@@ -22,17 +21,17 @@ from service.adapters.redis.client.url import Address
 
 _MOST_TRIES = 6
 _TRY_AGAIN_S = 0.02
-"""While a slot moves, some of a script's keys may be on either side."""
+"""While a slot moves, the keys of a script may be on both sides."""
 _SCRIPTS = frozenset({"EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "FCALL", "FCALL_RO"})
 _ANYWHERE = frozenset({"ECHO", "PING", "PUBLISH", "TIME"})
 _OF_ONE_SERVER = frozenset({"DBSIZE", "FLUSHALL", "FLUSHDB", "INFO", "KEYS", "RANDOMKEY", "SCAN", "WAIT"})
 
 
 class ClusterClient(ServerClient):
-    """Sends a command by its first key; commands without a key, and subscriptions, to any live server.
+    """Routes a command by its first key; commands without a key, and subscriptions, go to any live server.
 
-    All keys of a command must share a slot. A pipeline is not routed, and commands that would ask or change one
-    server only (KEYS, SCAN, CONFIG and the like) are refused.
+    All keys of a command must share a slot. Pipelines are not routed. Commands that concern a single server
+    (KEYS, SCAN, CONFIG and the like) are refused.
     """
 
     def __init__(self, topology: Topology, **options: Any) -> None:
@@ -45,7 +44,6 @@ class ClusterClient(ServerClient):
         await self._topology.aclose()
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command to the server of its slot."""
         key = _first_key(args)
         if key is None:
             return await super().execute_command(*args, **options)
@@ -77,7 +75,7 @@ class ClusterClient(ServerClient):
 
 
 async def _ask(server: ServerClient, args: tuple[Any, ...]) -> Any:
-    """Send a command that its slot's new owner takes only right behind ASKING, on the same connection."""
+    """Send a command right behind ASKING on the same connection, as the new owner of its slot demands."""
     async with server.pipeline(transaction=False) as pipeline:
         pipeline.execute_command("ASKING")
         pipeline.execute_command(*args)

@@ -1,8 +1,7 @@
-"""Connections to Redis that a cancellation ends at any moment.
+"""Make connections to Redis cancellable at any moment.
 
-redis-py sends within `asyncio.wait_for`. Up to Python 3.11 that drops a cancellation which arrives as the send
-ends (python/cpython#81839), and the task continues as if it had not been cancelled: a background loop never
-stops, and a deadline that passes at that moment bounds nothing.
+redis-py sends within `asyncio.wait_for`. Up to Python 3.11 that swallows a cancellation that arrives as the send
+ends (python/cpython#81839): a background loop then never stops, and a deadline has no effect.
 """
 
 import asyncio
@@ -13,15 +12,12 @@ from redis.asyncio.connection import AbstractConnection, Connection, SSLConnecti
 
 
 class CancellableSends(AbstractConnection):
-    """Sends within `asyncio.timeout` instead.
-
-    One send at a time on a connection, as its pool and the subscription see to.
-    """
+    """Sends within `asyncio.timeout` instead; a connection has one send at a time."""
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True
     ) -> None:
-        """Send as redis-py does; raises its `TimeoutError` after `socket_timeout`."""
+        """Send like redis-py; raises its `TimeoutError` after `socket_timeout`."""
         timeout_s, self.socket_timeout = self.socket_timeout, None
         try:
             async with asyncio.timeout(timeout_s):
@@ -29,7 +25,7 @@ class CancellableSends(AbstractConnection):
         except TimeoutError:
             raise exceptions.TimeoutError("Timeout writing to socket") from None
         except RuntimeError as error:
-            # uvloop raises this for a connection that the server closed just before a write.
+            # uvloop raises this if the server closed the connection just before a write.
             if "handler is closed" not in str(error):
                 raise
             raise exceptions.ConnectionError("the connection was closed") from error

@@ -19,42 +19,43 @@ CLIENT_ERRORS = (
 )
 """Every error that a command can raise."""
 
-# The first class that fits names the metric label, so special ones stand before general ones.
-_REASONS: tuple[tuple[type[BaseException], str], ...] = (
-    (MasterNotFoundError, "no_primary"),
-    (exceptions.MasterDownError, "no_primary"),
-    (exceptions.AuthenticationError, "auth"),
-    (exceptions.AuthenticationWrongNumberOfArgsError, "auth"),
-    (exceptions.AuthorizationError, "auth"),
-    (exceptions.ExternalAuthProviderError, "auth"),
-    (exceptions.NoPermissionError, "no_permission"),
-    (exceptions.BusyLoadingError, "loading"),
-    (exceptions.ReadOnlyError, "readonly"),
-    (exceptions.OutOfMemoryError, "oom"),
-    (exceptions.NoScriptError, "noscript"),
-    (exceptions.MaxConnectionsError, "pool"),
-    (exceptions.ClusterError, "cluster_down"),
-    (exceptions.TryAgainError, "cluster_down"),
-    (exceptions.AskError, "cluster_down"),
-    (exceptions.RedisClusterException, "cluster_down"),
-    (exceptions.TimeoutError, "timeout"),
-    (TimeoutError, "timeout"),
-    (exceptions.ConnectionError, "connection"),
-    (OSError, "connection"),
-    (EOFError, "connection"),
-    (exceptions.ResponseError, "response"),
-    (exceptions.InvalidResponse, "response"),
+_AUTHENTICATION = (
+    exceptions.AuthenticationError,
+    exceptions.AuthenticationWrongNumberOfArgsError,
+    exceptions.AuthorizationError,
+    exceptions.ExternalAuthProviderError,
 )
+_CLUSTER = (
+    exceptions.ClusterError,
+    exceptions.TryAgainError,
+    exceptions.AskError,
+    exceptions.RedisClusterException,
+)
+# The first classes that match name the metric label, so special ones come before general ones.
+_REASONS: dict[str, tuple[type[BaseException], ...]] = {
+    "no_primary": (MasterNotFoundError, exceptions.MasterDownError),
+    "auth": _AUTHENTICATION,
+    "no_permission": (exceptions.NoPermissionError,),
+    "loading": (exceptions.BusyLoadingError,),
+    "readonly": (exceptions.ReadOnlyError,),
+    "oom": (exceptions.OutOfMemoryError,),
+    "noscript": (exceptions.NoScriptError,),
+    "pool": (exceptions.MaxConnectionsError,),
+    "cluster_down": _CLUSTER,
+    "timeout": (exceptions.TimeoutError, TimeoutError),
+    "connection": (exceptions.ConnectionError, OSError, EOFError),
+    "response": (exceptions.ResponseError, exceptions.InvalidResponse),
+}
 _CODES = {"BUSY": "busy", "WRONGTYPE": "wrongtype"}
-"""Answers without a class in redis-py; they are `ResponseError` that begin with these words."""
+"""Errors without a class in redis-py, by the first word of their `ResponseError`."""
 
-REASONS = frozenset({label for _, label in _REASONS} | set(_CODES.values()) | {"other"})
-"""All labels of `StateUnavailable` that a client's errors cause."""
+REASONS = frozenset({*_REASONS, *_CODES.values(), "other"})
+"""All labels of `StateUnavailable` that errors of the client cause."""
 
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """Turn every error of the client into `StateUnavailable` with a reason from a closed set."""
+    """Turn every error of the client into `StateUnavailable`."""
     try:
         yield
     except CLIENT_ERRORS as error:
@@ -63,7 +64,7 @@ def translated_errors() -> Iterator[None]:
 
 def name_reason(error: BaseException) -> str:
     """Return the label of an error, one of `REASONS`."""
-    # redis-py wraps errors while connecting; the reason is below.
+    # redis-py wraps errors while connecting.
     causes = [error]
     while causes[-1].__cause__ is not None:
         causes.append(causes[-1].__cause__)
@@ -71,5 +72,5 @@ def name_reason(error: BaseException) -> str:
         code = str(cause).partition(" ")[0]
         if isinstance(cause, exceptions.ResponseError) and code in _CODES:
             return _CODES[code]
-    fits = (label for kind, label in _REASONS if any(isinstance(cause, kind) for cause in causes))
+    fits = (label for label, kinds in _REASONS.items() if any(isinstance(cause, kinds) for cause in causes))
     return next(fits, "other")

@@ -1,7 +1,6 @@
-"""Run a Lua script by its hash.
+"""Run Lua scripts by their hash; a server that does not know a script gets its text.
 
 Failure behaviour: closed. A run ends within the given time, and every failure is `StateUnavailable`.
-Needs neither SCRIPT LOAD nor a start-up: a server that does not know the script gets its text.
 """
 
 import asyncio
@@ -22,8 +21,7 @@ _LASTING = (
     exceptions.BusyLoadingError,
     exceptions.MaxConnectionsError,
 )
-"""Kinds of `ConnectionError` that do not concern a connection."""
-
+"""Kinds of `ConnectionError` that another connection does not cure."""
 
 _STARVED_S = 0.02
 _STARVED_TRIES = 2
@@ -37,9 +35,9 @@ def read_script(*names: str) -> str:
 
 
 class Script:
-    """Runs *text* over *client*; may run it again, so the script must mark its work as done.
+    """Runs *text* over *client*, possibly twice, so the script must mark its work as done.
 
-    In a cluster it runs on the server of the first key, and all keys must be there.
+    In a cluster all its keys must share a slot.
     """
 
     def __init__(self, client: Redis, text: str, *, timeout_s: float) -> None:
@@ -47,14 +45,13 @@ class Script:
         self._send: Callable[..., Awaitable[Any]] = client.execute_command
         self._text = text
         self._timeout_s = timeout_s
-        # Redis' own name for it.
         self._hash = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, names: Sequence[str], *arguments: bytes | str | float) -> Any:
-        """Run it with *names* as KEYS and *arguments* as ARGV.
+        """Run the script with *names* as KEYS and *arguments* as ARGV.
 
         Raises:
-            StateUnavailable: no answer, or no clear one; it may have run.
+            StateUnavailable: there is no clear answer; the script may have run.
         """
         try:
             for _ in range(_STARVED_TRIES):
@@ -65,7 +62,7 @@ class Script:
                     late_s = asyncio.get_running_loop().time() - started_s - self._timeout_s * 1.2
                     if late_s < _STARVED_S:
                         raise
-                    # The time-out itself came late: this process was too busy to hear the answer.
+                    # The time-out itself came late: this process was too busy to read the answer.
             return await self._run_in_time(names, arguments)
         except CLIENT_ERRORS as error:
             raise StateUnavailable(name_reason(error)) from error
@@ -78,7 +75,7 @@ class Script:
             except (exceptions.ConnectionError, exceptions.ReadOnlyError) as error:
                 if isinstance(error, _LASTING):
                     raise
-            # Most likely closed while idle, or left behind by a failover. Once more.
+            # Most likely closed while idle, or obsolete after a failover.
             return await self._run(names, arguments)
 
     async def _run(self, names: Sequence[str], arguments: Sequence[bytes | str | float]) -> Any:

@@ -1,8 +1,7 @@
-"""A client of the current primary, as the sentinels see it.
+"""Connect to the current primary, as the sentinels see it.
 
-Failure behaviour: closed. A new connection asks the sentinels first; when they name another
-server than before, the remaining old connections are closed. While they agree on no living
-primary, that is an error.
+Failure behaviour: closed. A new connection asks the sentinels first. If they name a new
+server, the old connections are closed; if they name none that lives, that is an error.
 """
 
 import asyncio
@@ -45,7 +44,7 @@ class PrimaryPool(ServerPool):
             try:
                 address = await _ask(sentinel, self._name)
             except asyncio.CancelledError:
-                # Most likely it hangs, and has used up the caller's time: it must not have the next one's.
+                # Most likely it hangs and used up the caller's time; the next caller asks another first.
                 self._put_last(sentinel)
                 raise
             except RedisError as failure:
@@ -66,7 +65,7 @@ class PrimaryPool(ServerPool):
 
 
 async def _ask(sentinel: ServerClient, name: str) -> Address | None:
-    """Return the primary's address, or nothing while it is down."""
+    """Return the primary's address, or None while it is down."""
     state = await sentinel.execute_command("SENTINEL MASTER", name)
     if not state["is_master"] or state["is_sdown"] or state["is_odown"]:
         return None

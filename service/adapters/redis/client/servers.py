@@ -1,8 +1,8 @@
-"""Clients of one server each, with fixed times and no blind repeats.
+"""Talk to one server, with fixed time-outs and without blind retries.
 
-redis-py's defaults wait for minutes on a hung server, send a script again whose answer was lost,
-and stretch their time-outs to ten seconds when the server announces maintenance. Here every
-command ends within a fixed time and is sent once.
+redis-py's defaults wait for minutes on a hung server, send a script again if its answer is lost,
+and extend time-outs to ten seconds if the server announces maintenance. Here every command ends
+within a fixed time and is sent once.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ Guide = Callable[[], Awaitable[Address]]
 
 
 class ServerPool(BlockingConnectionPool):
-    """Connections with fixed times; *options* are redis-py's and take precedence."""
+    """Connections with fixed time-outs; *options* are redis-py's and take precedence."""
 
     def __init__(self, *, timeout_s: float, connections: int, **options: Any) -> None:
         fixed: dict[str, Any] = {
@@ -31,11 +31,11 @@ class ServerPool(BlockingConnectionPool):
             "timeout": timeout_s,
             "socket_timeout": timeout_s,
             "socket_connect_timeout": timeout_s,
-            # A script may have run although its answer was lost: never blindly again.
+            # A script may have run although its answer was lost.
             "retry": Retry(NoBackoff(), 0),
             "health_check_interval": 0,
             "client_name": "image-gateway",
-            # It would lengthen the time-outs, and hands out connections the server has closed.
+            # It would extend the time-outs, and hands out connections that the server has closed.
             "maint_notifications_config": MaintNotificationsConfig(enabled=False),
         }
         opened = fixed | options
@@ -44,11 +44,11 @@ class ServerPool(BlockingConnectionPool):
         try:
             self.make_connection()  # type: ignore[no-untyped-call]  # redis-py's own
         except TypeError as error:
-            # Otherwise it would show at the first command, as an unreachable server.
+            # Otherwise the first command would fail as if the server were unreachable.
             raise ValueError("The Redis URL has an option that redis-py does not know.") from error
 
     async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
-        """Get a connection; tell an empty pool from a server that does not answer."""
+        """Get a connection; an exhausted pool has an error of its own."""
         try:
             return await super().get_connection()  # type: ignore[no-untyped-call]  # redis-py's own
         except exceptions.ConnectionError as error:
@@ -58,27 +58,27 @@ class ServerPool(BlockingConnectionPool):
 
 
 class ServerClient(Redis):
-    """Owns *pool*. Leaves a server that has become a replica, and takes nonsense for an error."""
+    """Owns *pool*; leaves a server that became a replica, and rejects malformed answers."""
 
     def __init__(self, pool: ServerPool) -> None:
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Send a command once."""
         try:
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py's own
         except exceptions.ReadOnlyError:
             await self.leave()
             raise
         except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # redis-py parses answers without a check; the sender of this one speaks no Redis.
-            raise exceptions.InvalidResponse("an answer that is none of Redis'") from error
+            # redis-py parses answers unchecked; the sender of this one does not speak Redis.
+            raise exceptions.InvalidResponse("the answer is not Redis protocol") from error
 
     async def leave(self) -> None:
-        """Close all connections, those in use after their command, so that new ones find the right server."""
-        await self.connection_pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
-        await self.connection_pool.disconnect(inuse_connections=False)
+        """Close all connections, busy ones after their command, so that new ones find the right server."""
+        pool = self.connection_pool
+        await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
+        await pool.disconnect(inuse_connections=False)
 
 
 class GuidedConnection(PlainConnection):
@@ -90,7 +90,7 @@ class GuidedConnection(PlainConnection):
 
     async def _connect(self) -> None:
         self.host, self.port = await self._guide()
-        # The guide may have told all connections to leave; this one has not connected yet.
+        # The guide may have closed all connections; this one is new.
         self.reset_should_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
         await super()._connect()  # type: ignore[no-untyped-call]  # redis-py's own
 

@@ -1,7 +1,4 @@
-"""Read a server's view of its cluster: CLUSTER SHARDS, or CLUSTER SLOTS where that is not available.
-
-Owns the forms of these answers, not their use.
-"""
+"""Read a server's view of its cluster: CLUSTER SHARDS or, if that is not available, CLUSTER SLOTS."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,13 +21,13 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Ranges of slots, both ends included, and the servers that have them."""
+    """Ranges of slots, both ends included, and their servers."""
 
     ranges: tuple[tuple[int, int], ...]
     nodes: tuple[Node, ...]
 
 
-async def ask_for_shards(server: ServerClient, address: Address, *, is_tls: bool) -> list[Shard]:
+async def read_shards(server: ServerClient, address: Address, *, is_tls: bool) -> list[Shard]:
     """Return the map of the cluster as *server*, reached at *address*, sees it."""
     try:
         shards = await server.execute_command("CLUSTER", "SHARDS")
@@ -48,7 +45,7 @@ def _read_shard(shard: Mapping[str, Any], asked: Address, *, is_tls: bool) -> Sh
     ends = shard["slots"]
     nodes = []
     for node in map(_pairs, shard["nodes"]):
-        # A server that only listens in one way has one port; so has a cluster behind a TLS proxy.
+        # A server that listens in one way only has one port; so has a cluster behind a TLS proxy.
         ports = ("tls-port", "port") if is_tls else ("port", "tls-port")
         port = next(int(node[name]) for name in ports if name in node)
         host = _host(node.get("endpoint", node.get("ip")), asked)
@@ -68,7 +65,7 @@ def _read_slots(row: Sequence[Any], asked: Address) -> Shard:
 
 
 def _host(name: object, asked: Address) -> str:
-    """Return a node's host; a cluster that does not know its own names means the one it was asked by."""
+    """Return a node's host; a cluster that does not know its hosts means the one that was asked."""
     text = _text(name)
     return asked[0] if text in {"", "?"} else text
 

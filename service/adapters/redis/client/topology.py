@@ -1,8 +1,8 @@
 """Map the slots of a cluster to their servers, and hold the clients of these servers.
 
-Failure behaviour: any sign of an outdated map (a redirection, a server that does not
-answer) makes the next caller ask again, and doubtful servers last. One caller asks; the
-others go on with the old map meanwhile. A slot whose only server has failed has no owner.
+Failure behaviour: a redirection or a server that does not answer makes the next caller read
+the map again, from doubted servers last. One caller reads; the others use the old map meanwhile.
+A slot whose only server has failed has no owner.
 """
 
 import asyncio
@@ -11,16 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from redis.exceptions import ClusterDownError, RedisError
 
 from service.adapters.redis.client.servers import ServerClient
-from service.adapters.redis.client.shards import Shard, ask_for_shards
+from service.adapters.redis.client.shards import Shard, read_shards
 from service.adapters.redis.client.url import Address
 
 _SLOTS = 16384
 _PAUSE_S = 0.1
-"""Pause between two questions for the map, as long as an old one exists."""
+"""Shortest time between two reads of the map, if there is an old one."""
 
 
 class Topology:
-    """The map of one cluster, read from any of its servers; it begins with *seeds*."""
+    """The map of one cluster, read from any of its servers, *seeds* first."""
 
     def __init__(
         self, seeds: Sequence[Address], *, is_tls: bool, open_server: Callable[[Address], ServerClient]
@@ -49,7 +49,7 @@ class Topology:
         return self._owners[slot]
 
     async def find_any(self) -> Address:
-        """Return a server that is believed to live, another one each time."""
+        """Return a server that is believed to live, in rotation."""
         await self._refresh()
         return next(self._take_turns())
 
@@ -60,12 +60,12 @@ class Topology:
         return self._servers[address]
 
     def move(self, slot: int, address: Address) -> None:
-        """Accept a server's word that *slot* has moved."""
+        """Note that *slot* has moved, as a server says."""
         self._owners[slot] = address
         self._is_stale = True
 
     def doubt(self, address: Address) -> None:
-        """Note that a server does not answer, or says that it cannot."""
+        """Note that a server does not answer or is unable to."""
         self._doubted.add(address)
         self._is_stale = True
 
@@ -79,11 +79,11 @@ class Topology:
             await server.aclose()
 
     async def _refresh(self) -> None:
-        # With an old map, callers neither wait for a question under way nor ask all the time.
+        # With an old map, callers neither wait for a running read nor read all the time.
         if not self._is_stale or (self._owners and (self._asking.locked() or _now_s() < self._pause_until_s)):
             return
         async with self._asking:
-            # Callers that waited for a first one need to ask only if that one failed.
+            # Callers that waited for the first read need another only if that failed.
             if self._owners and _now_s() < self._pause_until_s:
                 return
             try:
@@ -101,7 +101,7 @@ class Topology:
         for _ in range(len(self._known)):
             address = next(turns)
             try:
-                shards = await ask_for_shards(self.server(address), address, is_tls=self._is_tls)
+                shards = await read_shards(self.server(address), address, is_tls=self._is_tls)
             except RedisError as failure:
                 self._doubted.add(address)
                 failures.append(failure)
@@ -112,7 +112,7 @@ class Topology:
         raise failures[-1]
 
     def _take_turns(self) -> Iterator[Address]:
-        """Yield addresses, doubtful ones last; each goes to the end of the list when its turn comes."""
+        """Yield addresses in rotation, doubted ones last."""
         for address in sorted(self._known, key=self._doubted.__contains__):
             self._known.remove(address)
             self._known.append(address)
@@ -121,7 +121,7 @@ class Topology:
     async def _learn(self, shards: Sequence[Shard]) -> None:
         owners: dict[int, Address] = {}
         for shard in shards:
-            # After a failover the old primary may still be listed as one beside the new.
+            # After a failover the old primary may still be listed beside the new one.
             living = [node.address for node in shard.nodes if node.is_primary and not node.has_failed]
             for first, last in shard.ranges if living else ():
                 owners |= dict.fromkeys(range(first, last + 1), living[0])

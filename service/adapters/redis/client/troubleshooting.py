@@ -1,14 +1,14 @@
-"""Advise operators whose Redis fails: one sentence for each reason.
+"""Turn failures of Redis into advice for operators, one text for each reason.
 
-The advice names the place of Redis, and never a user or password.
+The advice names the address of Redis, never a user or password.
 """
 
 from service.adapters.redis.client.url import parse_redis_url, places_of
 
 _ADVICE = {
     "auth": "Redis at {place} refuses the user or the password: check them in GATEWAY_REDIS_URL.",
-    "no_permission": "Redis at {place} does not let this user do what the gateway does: give it all commands but "
-    "the dangerous ones on the keys ig:*, and the channel ig:*.",
+    "no_permission": "Redis at {place} denies this user commands that the gateway needs: give it all but the "
+    "dangerous commands on the keys ig:*, and the channel ig:*.",
     "connection": "Nothing answers at {place}: is Redis running there, does GATEWAY_REDIS_URL name the right "
     "place, and is TLS (rediss://) right for it?",
     "timeout": "Redis at {place} does not answer in time (GATEWAY_REDIS_TIMEOUT_S).",
@@ -17,20 +17,20 @@ _ADVICE = {
     "readonly": "Redis at {place} is a replica and takes no changes: name its primary in GATEWAY_REDIS_URL.",
     "no_primary": "The sentinels at {place} know no living primary of that name: check the name at the end of "
     "GATEWAY_REDIS_URL.",
-    "oom": "Redis at {place} has reached its maxmemory and takes no changes: give it more.",
-    "busy": "Redis at {place} is busy: try again. If it stays so, its SLOWLOG tells why.",
-    "contended": "Orders kept making the very image that was to be forgotten: try again once they are done.",
+    "oom": "Redis at {place} has reached its maxmemory and takes no changes: raise the limit.",
+    "busy": "Redis at {place} is busy: try again. If it stays busy, see its SLOWLOG.",
+    "contended": "Orders kept making the image that was to be deleted: try again once they have ended.",
     "cluster_down": "The cluster at {place} does not serve all slots now: try again, or look at CLUSTER INFO.",
 }
 _NO_CLUSTER = (
-    "Redis at {place} does not answer as a cluster does: cluster support is disabled there. "
+    "Redis at {place} does not answer like a cluster: cluster support is disabled there. "
     "Name a single server with redis://."
 )
-_OTHER = "Redis at {place} does not answer as it should ({reason})."
+_OTHER = "Redis at {place} gives an unexpected answer ({reason})."
 
 
 def advise(reason: str, url: str) -> str:
-    """Return the meaning of *reason*, of a `StateUnavailable`, for the Redis at *url*."""
+    """Return advice on a `StateUnavailable` with *reason* for the Redis at *url*."""
     text = _ADVICE.get(reason, _OTHER)
     if reason == "response" and parse_redis_url(url).kind == "cluster":
         text = _NO_CLUSTER

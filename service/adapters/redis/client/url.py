@@ -1,8 +1,8 @@
-"""Parse `GATEWAY_REDIS_URL`: one server, a primary that sentinels know, or a cluster.
+"""Parse `GATEWAY_REDIS_URL`: one server, a primary behind sentinels, or a cluster.
 
-Several hosts stand in one URL, divided by commas, which no URL library reads; each is read as a
-URL of its own, so that user, password, TLS options and database mean the same everywhere.
-Messages of errors never quote the URL: it may hold a password.
+No URL library reads several hosts separated by commas, so each host is parsed as a URL of its own;
+user, password, TLS options and database mean the same everywhere. Error messages never quote the
+URL: it may hold a password.
 """
 
 from dataclasses import dataclass, field
@@ -31,8 +31,8 @@ _PORTS = {"server": 6379, "sentinel": 26379, "cluster": 6379}
 class RedisUrl:
     """The addresses and options of a connection.
 
-    *options* are redis-py's for a connection, without host and port unless the kind is "server";
-    *sentinel_options* are those for asking sentinels, and *primary* is its name among them.
+    *options* are redis-py's for a connection, without host and port unless the kind is "server".
+    *sentinel_options* are those for the sentinels, and *primary* is the name they know.
     """
 
     kind: Kind
@@ -43,10 +43,10 @@ class RedisUrl:
 
 
 def parse_redis_url(url: str) -> RedisUrl:
-    """Read *url*.
+    """Parse *url*.
 
     Raises:
-        ValueError: it has no scheme of `SCHEMES`, or a part that this scheme lacks or must not have.
+        ValueError: its scheme is not in `SCHEMES`, or a part is missing or must not be there.
     """
     scheme, _, rest = url.partition("://")
     kind = _KINDS.get(scheme)
@@ -78,7 +78,7 @@ def parse_redis_url(url: str) -> RedisUrl:
 
 
 def places_of(url: str) -> str:
-    """Return the places in *url* for a person: hosts and ports, or a path; never credentials."""
+    """Return the hosts and ports in *url*, or its path, for people; never credentials."""
     where = parse_redis_url(url)
     if where.kind != "server":
         return ", ".join(_place(host, port) for host, port in where.addresses)
@@ -96,7 +96,7 @@ def _read(url: str) -> dict[str, Any]:
     try:
         return dict(parse_url(url))
     except ValueError:
-        # Its own words quote the unreadable part, which may belong to a password.
+        # The original message quotes the unreadable part, which may belong to a password.
         raise ValueError(
             "A host, port, database or option in it cannot be read: it is host:port, with a port of 1 to 65535, "
             "and '%40', '%2F' and '%2C' stand for '@', '/' and ',' in a password."
@@ -104,7 +104,7 @@ def _read(url: str) -> dict[str, Any]:
 
 
 def _take_sentinel_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Take the options of sentinels, which have users of their own but share the TLS of the servers they watch."""
+    """Move the sentinels' options out of *options*; they have their own user, and share TLS with the servers."""
     own = {
         name: options.pop(f"sentinel_{name}")
         for name in ("username", "password")

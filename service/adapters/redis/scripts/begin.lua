@@ -4,24 +4,23 @@
 -- KEYS[2]   holds by expiry: sorted set, fence -> expires_us
 -- KEYS[3]   hold details: hash, fence -> JSON {ledger label, images, estimate_microusd of each}
 -- KEYS[4]   marker of this ask, so that one whose answer was lost is not charged twice
--- KEYS[5]   keys of the team: hash, key id -> 'expires_us|JSON' (0: never), and 'closed' once the team is
--- KEYS[6]   record of the Idempotency-Key: hash of order, owner, until (of its lease), result once it is final,
---           and 'made|<digest>' -> 'index|variant JSON' for what was made under it
+-- KEYS[5]   keys of the team: hash, key id -> 'expires_us|JSON' (0: never), and 'closed' if the team is
+-- KEYS[6]   record of the Idempotency-Key: hash of order, owner, until (end of its lease), result (once final),
+--           and 'made|<digest>' -> 'index|variant JSON' for images made under it
 -- KEYS[7..] one hash for each limit scope (see scopes.lua)
--- ARGV[1]   JSON of what is asked (service/adapters/redis/orders.py, _begin_arguments). Its limits are one flat list
---           of key, resource, amount, emission_us (0 where it is no rate): a list of objects takes twice as long to read
+-- ARGV[1]   JSON of the ask (service/adapters/redis/orders.py, _begin_arguments). Its limits are one flat list of
+--           key, resource, amount, emission_us (0 unless it is a rate): a list of objects takes twice as long to parse
 -- Returns   JSON {id, resumed, ready, mine, awaited, foreign, limits}, {id, refused, retry_after_us, limits},
 --           {id, denied}, {id, result} or {id, under_way}; limits are a flat list too: remaining, reset_us
 --
--- Times are microseconds of the server's own clock. Numbers of 16 digits are written with '%.0f':
--- Lua's tostring would round them.
+-- Times are microseconds of the server's own clock. '%.0f' writes 16 digits, which Lua's tostring would round.
 
 local ask = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local fence = ask.fence
 
--- Whoever was sent away a moment ago spends nothing any more, whatever a process still remembers.
+-- Recheck the key and the team: a process may not know yet that they were just revoked or closed.
 local standing = redis.call('HMGET', KEYS[5], ask.key_id, 'closed')
 if ask.has_key then
   local expires = tonumber(string.match(standing[1] or '', '^(%d+)|'))
@@ -29,15 +28,14 @@ if ask.has_key then
 end
 if standing[2] then return cjson.encode({id = ask.id, denied = 'team'}) end
 
--- Up to a tenth shorter, by when it was made, or what was made together would be made again together.
+-- Up to a tenth shorter, so that variants made together do not expire together.
 local function lifetime(at) return ask.ttl_us - ask.ttl_us / 10 * (at % 1000000 / 1000000) end
 
--- What the pool has: variants to hand out, live claims of others, indices in use.
 local used, foreign = {}, 0
 for _, index in ipairs(ask.used) do used[index] = true end
 
--- An Idempotency-Key: repeated with another order it is a mistake; a final answer is given again; what is under
--- way is left alone; and what was left off is taken up with all that was made, whatever the cache would say.
+-- A repeated Idempotency-Key: refuse another order, return a final answer again, leave a running order alone, and
+-- resume an interrupted one with all images it made, even if the cache would not be used.
 local resumed = {}
 if ask.has_idempotency then
   local known = redis.call('HMGET', KEYS[6], 'order', 'owner', 'until', 'result')
@@ -51,7 +49,7 @@ if ask.has_idempotency then
     for i = 1, #fields, 2 do
       local index, variant = string.match(fields[i + 1], '^(%-?%d+)|(.*)$')
       local is_made = string.sub(fields[i], 1, 5) == 'made|'
-      -- What is in no pool has no index of its own.
+      -- An image outside of pools has no index of its own.
       if is_made and #resumed < ask.n and (tonumber(index) < 0 or not used[tonumber(index)]) then
         resumed[#resumed + 1] = {index = tonumber(index), age_us = 0, variant = variant}
         used[tonumber(index)] = true
@@ -60,6 +58,7 @@ if ask.has_idempotency then
     table.sort(resumed, function(a, b) return a.index < b.index end)
   end
 end
+-- Read the pool: variants to return, live claims of others, indices in use.
 local occupied, highest = {}, -1
 local variants, claims, mine, stale = {}, {}, {}, {}
 if ask.has_pool then
@@ -70,7 +69,7 @@ if ask.has_pool then
     at = tonumber(at)
     if kind == 'v' then
       if string.sub(rest, 1, #ask.mark) ~= ask.mark then
-        -- Written for another pool, whatever put it here: never handed out, and counted.
+        -- Written for another pool: never returned, but counted.
         stale[#stale + 1], foreign = entries[i], foreign + 1
       elseif at + lifetime(at) <= now then
         stale[#stale + 1] = entries[i]
@@ -87,7 +86,7 @@ if ask.has_pool then
     end
     if index > highest then highest = index end
   end
-  -- What was settled together is of one age: then by index.
+  -- Variants settled together have the same age.
   table.sort(variants, function(a, b)
     if a.age_us ~= b.age_us then return a.age_us > b.age_us end
     return a.index < b.index
@@ -96,9 +95,9 @@ if ask.has_pool then
   table.sort(mine)
 end
 
--- Plan: ready ones first, oldest first; then what others are making; the rest is ours to make.
+-- Plan: ready variants, oldest first; then claims of others to wait for; then new claims.
 local ready, awaited, claimed = {}, {}, {}
--- An ask whose answer was lost may find more at the second time: made meanwhile, beside what was claimed for it.
+-- A repeated ask has its earlier claims (mine), and may find more ready variants than the first.
 local missing = math.max(0, ask.n - #resumed - #mine)
 if not ask.fresh then
   for _, variant in ipairs(variants) do
@@ -106,7 +105,7 @@ if not ask.fresh then
     ready[#ready + 1] = variant
     missing = missing - 1
   end
-  -- In the order of their places, whichever of them was finished first: the same order has the same answer.
+  -- By index, so that the same order has the same answer.
   table.sort(ready, function(a, b) return a.index < b.index end)
   if not ask.only_ready then
     for _, index in ipairs(claims) do
@@ -126,8 +125,8 @@ while missing > 0 do
   candidate = candidate + 1
 end
 
--- Limits: all or none. Rates by the same arithmetic as service/domain/gcra.py, the others by what is
--- settled and held. Of several that refuse, the one that lasts longest is told.
+-- Limits: all or none. Rates use the arithmetic of service/domain/gcra.py, the others count settled and held images.
+-- Of several refusals, the longest is returned.
 local seen_before = redis.call('EXISTS', KEYS[4]) == 1
 local images = seen_before and 0 or #claimed
 local requests = not seen_before and ask.round == 0 and 1 or 0
@@ -157,9 +156,9 @@ for i = 1, #ask.limits, 4 do
     limit.used, of_each, ends_us = read_use(limit.resource, scope, ask, today, now)
     limit.wanted = images * of_each
     limit.reset_us = ends_us - now
-    -- An image without a price wants no money; where none is left, it is refused all the same.
+    -- An image without a price costs nothing here, but is refused once the budget is used up.
     local is_over = limit.used + limit.wanted > limit.amount or limit.used >= limit.amount
-    -- Nobody knows when another order ends: come back in a second.
+    -- The end of another order is unknown: retry after a second.
     if images > 0 and is_over then refuse(#limits, limit.reset_us > 0 and limit.reset_us or 1000000) end
   end
 end
@@ -207,7 +206,7 @@ if ask.has_idempotency then
   redis.call('PEXPIRE', KEYS[6], ask.idempotency_ms)
 end
 if ask.round == 0 or #claimed > 0 then redis.call('SET', KEYS[4], '', 'PX', ask.marker_ms) end
--- unpack() is bounded by Lua's stack; what is left goes next time.
+-- Lua's stack bounds unpack(); the next ask removes the rest.
 if #stale > 0 then redis.call('HDEL', KEYS[1], unpack(stale, 1, math.min(#stale, 1000))) end
 if #claimed > 0 then
   local expires = now + ask.lease_us

@@ -1,8 +1,8 @@
--- Count which of the places where images were published still hold them.
+-- Count the places that still hold the images published there.
 --
 -- KEYS[1..] pools (see begin.lua)
 -- ARGV[1]   JSON [[position in KEYS, index, digest], ...]
--- Returns   how many
+-- Returns   the number of places
 
 local count = 0
 for _, place in ipairs(cjson.decode(ARGV[1])) do

@@ -1,10 +1,10 @@
--- Move sums of one user of a team to the user `erased`, and take their name off what is held. Running it twice
--- changes nothing more: a field is added to its heir and removed in one step.
+-- Move the sums and holds of one user of a team to the user `erased`. Idempotent: a sum is added and removed in
+-- one step.
 --
 -- KEYS[1]   ledger of a day: hash, '<user>|<model>|<realm>|<outcome>|<unit>' -> integer
 -- KEYS[2]   hold details: hash, fence -> JSON with a ledger label '<user>|<model>|<realm>'
 -- ARGV[1]   JSON {user, fields: of the ledger, fences: of the holds}
--- Returns   how many entries were changed
+-- Returns   the number of changed entries
 
 local args = cjson.decode(ARGV[1])
 local prefix, changed = args.user .. '|', 0

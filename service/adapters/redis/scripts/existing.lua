@@ -1,4 +1,4 @@
--- Which of the keys are there.
+-- Find the keys that exist.
 --
 -- KEYS      keys of one team
 -- Returns   their positions, from 1

@@ -1,21 +1,22 @@
--- Settle a part of an order: publish, charge, give back, wake who waits. Idempotent by its marker.
+-- Settle a part of an order: publish, charge, release, wake waiters. Idempotent by its marker.
 --
 -- KEYS[1]   pool (see begin.lua)
 -- KEYS[2]   holds by expiry     KEYS[3]   hold details     KEYS[4]   marker of this settlement
 -- KEYS[5]   ledger of the day: hash, '<label>|<outcome>|<unit>' -> integer, units images, microusd, unpriced
 -- KEYS[6]   record of the Idempotency-Key (see begin.lua)
--- KEYS[7]   references of the team: hash, image name -> JSON of where it comes from, and
---           '<image name>|pools' -> lines of 'pool index'
--- KEYS[8]   references that are kept, by the second they were made: sorted set; KEYS[10] the same for brief ones
+-- KEYS[7]   references of the team: hash, image name -> JSON of its origin, and '<image name>|pools' -> lines of
+--           'pool index'
+-- KEYS[8]   references to keep, by the second they were made: sorted set; KEYS[10] the same for brief ones
 -- KEYS[9]   totals of the references: hash of images and bytes
 -- KEYS[11..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of the settlement (service/adapters/redis/orders.py, _finish_arguments)
--- Returns   how many of the made images were refused a place, or -1 when it was settled before
+-- Returns   the number of images that were not published because another order has their index, or -1 if the part
+--           was settled before
 
 local s = cjson.decode(ARGV[1])
 local TYPES = {[2] = 'zset', [4] = 'string', [8] = 'zset', [10] = 'zset'}
 if redis.call('EXISTS', KEYS[4]) == 1 then return -1 end
--- What is counted is counted once only if everything that is written can be: a script that fails is not undone.
+-- Check the types first: a script that fails half-way is not undone, and would count twice when repeated.
 for i = 2, #KEYS do
   local kind = redis.call('TYPE', KEYS[i]).ok
   if kind ~= 'none' and kind ~= (TYPES[i] or 'hash') then
@@ -27,20 +28,17 @@ local now = time[1] * 1000000 + time[2]
 local today = calendar(now)
 local published, refused = 0, 0
 
--- What others may wait for. Indices below 0 are known to nobody but the process that gave them.
+-- Collect the indices to announce. Other processes do not know indices below 0.
 local changed, is_told = {}, {}
 local function tell(index)
   if index < 0 or is_told[index] then return end
   changed[#changed + 1], is_told[index] = index, true
 end
 
--- An index is ours to publish under while it holds our claim, or nobody's. Anything else is a
--- newer maker's: a late owner may not overwrite it.
+-- An index may be published under if it holds our claim or is free. A late owner must not overwrite a newer one's.
 local function is_ours(index)
   local entry = redis.call('HGET', KEYS[1], index)
-  if not entry then return true end
-  local kind, fence = string.match(entry, '^(%a)|%d+|(.*)$')
-  return kind == 'c' and fence == s.fence
+  return not entry or is_claim(entry, s.fence)
 end
 
 local function free_index()
@@ -49,15 +47,15 @@ local function free_index()
   return index
 end
 
--- An index below 0 is a local share's: Redis was away, or its answer to `begin` was never heard. Whatever
--- it gave under this fence is given up as a whole, and the images go under free indices.
+-- A local share granted the indices below 0, because Redis was away or its answer to `begin` was lost. All claims
+-- under this fence are released, and the images are published under free indices.
 local hold = redis.call('HGET', KEYS[3], s.fence)
 hold = hold and cjson.decode(hold)
 if s.is_local then
   if s.has_pool then
     local entries = redis.call('HGETALL', KEYS[1])
     for i = 1, #entries, 2 do
-      if string.match(entries[i + 1], '^c|%d+|(.*)$') == s.fence then
+      if is_claim(entries[i + 1], s.fence) then
         redis.call('HDEL', KEYS[1], entries[i])
         tell(tonumber(entries[i]))
       end
@@ -82,8 +80,8 @@ for _, made in ipairs(s.made) do
   if s.has_idempotency and redis.call('EXISTS', KEYS[6]) == 1 then
     redis.call('HSET', KEYS[6], 'made|' .. made.digest, index .. '|' .. made.variant)
   end
-  -- The team's reference: links, deletion and retention go by it. The same bytes made again are
-  -- young again, and what was brief is kept once somebody has it made to keep.
+  -- The team's reference, for links, deletion and retention. Making the same bytes again renews their age, and a
+  -- brief reference becomes a kept one.
   if made.reference then
     local is_new = redis.call('HSETNX', KEYS[7], made.name, made.reference) == 1
     local second = math.floor(now / 1000000)
@@ -108,7 +106,7 @@ for _, made in ipairs(s.made) do
 end
 if published > 0 and redis.call('PTTL', KEYS[1]) < s.ttl_ms then redis.call('PEXPIRE', KEYS[1], s.ttl_ms) end
 
--- A pool is bounded, or one prompt ordered afresh for ever would slow every order for it: the oldest go.
+-- Bound the pool: a prompt that is always ordered afresh would slow down its orders. The oldest variants go.
 local surplus = published > 0 and redis.call('HLEN', KEYS[1]) - s.most or 0
 if surplus > 0 then
   local variants, entries = {}, redis.call('HGETALL', KEYS[1])
@@ -122,8 +120,7 @@ end
 
 for _, index in ipairs(s.released) do
   if s.has_pool then
-    local entry = redis.call('HGET', KEYS[1], index)
-    if entry and string.match(entry, '^c|%d+|(.*)$') == s.fence then redis.call('HDEL', KEYS[1], index) end
+    if is_claim(redis.call('HGET', KEYS[1], index), s.fence) then redis.call('HDEL', KEYS[1], index) end
     tell(index)
   end
 end
@@ -137,7 +134,7 @@ end
 
 for _, scope in ipairs(s.scopes) do
   local key = KEYS[scope.key]
-  -- What was not made comes back to the rate of images; to the others it comes back with the hold.
+  -- Refunded images return to the rate here, to the other limits with the hold.
   local arrival = s.refunded > 0 and scope.emission_us and tonumber(redis.call('HGET', key, 'images') or 0) or 0
   if arrival > now then
     redis.call('HSET', key, 'images', whole(math.max(arrival - s.refunded * s.weight * scope.emission_us, now)))
@@ -159,24 +156,19 @@ for _, scope in ipairs(s.scopes) do
   end
 end
 
-local function charge(whose, outcome, images, microusd, unpriced)
-  if images == 0 then return end
-  local label = whose .. '|' .. outcome
-  redis.call('HINCRBY', KEYS[5], label .. '|images', images)
-  redis.call('HINCRBY', KEYS[5], label .. '|microusd', whole(microusd))
-  if unpriced ~= 0 then redis.call('HINCRBY', KEYS[5], label .. '|unpriced', unpriced) end
-  redis.call('EXPIRE', KEYS[5], s.ledger_ttl_s)
+local function book_unknown(ledger, images)
+  local unpriced = s.is_priced and 0 or images
+  book(KEYS[5], ledger .. '|unknown', images, images * s.estimate_microusd, unpriced, s.ledger_ttl_s)
 end
-charge(s.ledger, 'made', s.charged_images, s.charged_microusd, s.unpriced)
-charge(s.ledger, 'unknown', s.unknown, s.unknown * s.estimate_microusd, s.is_priced and 0 or s.unknown)
+book(KEYS[5], s.ledger .. '|made', s.charged_images, s.charged_microusd, s.unpriced, s.ledger_ttl_s)
+book_unknown(s.ledger, s.unknown)
 
--- The hold shrinks by what is settled. One that a sweep has already booked as unknown leaves
--- a remnant with `swept`, so that a late settlement takes its images out of the unknown again.
+-- The hold shrinks by the settled images. A hold that a sweep booked as unknown stays, marked `swept`, so that a late
+-- settlement can subtract its images from the unknown ones.
 if hold then
   if hold.swept then
-    local back = math.min(hold.images, s.settled)
-    -- Under the name it was booked by: a person who was erased meanwhile stays so.
-    charge(hold.ledger, 'unknown', -back, -back * s.estimate_microusd, s.is_priced and 0 or -back)
+    -- Under the label it was booked with: an erased person stays erased.
+    book_unknown(hold.ledger, -math.min(hold.images, s.settled))
   end
   hold.images = hold.images - s.settled
   if hold.images <= 0 then
@@ -188,15 +180,14 @@ if hold then
 end
 
 if s.is_last and s.has_idempotency and redis.call('EXISTS', KEYS[6]) == 1 then
-  -- Whoever lost the key to another has nothing to say any more, and a final answer stays what it is.
+  -- An order that lost the key to another does not write it, and a final answer never changes.
   if redis.call('HGET', KEYS[6], 'owner') == s.id then
     if s.conclusion then redis.call('HSETNX', KEYS[6], 'result', s.conclusion) end
     redis.call('HSET', KEYS[6], 'until', '0')
   end
 end
 
--- Last: a script that fails is not undone, and what went wrong above must be tried again. All before
--- the ledger may run twice.
+-- Last, so that a script that failed is run again. Everything before the ledger may run twice.
 redis.call('SET', KEYS[4], '', 'EX', s.marker_s)
 
 if s.has_pool and #changed > 0 then

@@ -1,17 +1,16 @@
--- Take a team's reference to an image away, with everything that would still hand it out. Idempotent.
+-- Remove a team's reference to an image, and its variants in the team's pools. Idempotent.
 --
 -- KEYS[1]   references of the team (see finish.lua)
 -- KEYS[2]   references by age, kept     KEYS[3]   references by age, brief
 -- KEYS[4]   totals of the references
 -- KEYS[5..] the pools in ARGV[2], in the order of their first line
--- ARGV[1]   image name     ARGV[2]   what '<image name>|pools' held when it was read, '' for nothing
--- Returns   1 when there was a reference, 0 when not, -1 when the pools have changed since they were read
+-- ARGV[1]   image name     ARGV[2]   the value of '<image name>|pools' as it was read, '' if missing
+-- Returns   1 if there was a reference, 0 if not, -1 if the pools have changed since they were read
 
 local name, known = ARGV[1], ARGV[2]
 if (redis.call('HGET', KEYS[1], name .. '|pools') or '') ~= known then return -1 end
 
--- Entries first: from here on nobody gets a link to it. An index that was given to another image since, or to a
--- maker, is not ours to clear.
+-- Variants first, so that no order returns the image from here on. An index with another image or a claim stays.
 local mark = '"digest":"' .. string.match(name, '^%x+') .. '"'
 local position, keys = {}, 4
 for pool, index in string.gmatch(known, '([^\n]+) (%-?%d+)\n') do

@@ -1,9 +1,9 @@
--- Hold the claims of living orders of one team for another lease, and book what nobody renewed.
+-- Renew the claims of a team's living orders, and book expired holds.
 --
 -- KEYS[1] holds by expiry   KEYS[2] hold details   KEYS[3] ledger of the day   KEYS[4..] pools and limit scopes
 -- ARGV[1] JSON {lease_us, leases: [{id, fence, pool, record, indices, scopes}], sweep, ledger_ttl_s, keep_s};
 --         pool, record and scopes are positions in KEYS, 0 for none
--- Returns how many expired holds were booked as unknown
+-- Returns the number of expired holds booked as unknown
 
 local args = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
@@ -11,13 +11,13 @@ local now = time[1] * 1000000 + time[2]
 local expires = whole(now + args.lease_us)
 
 for _, lease in ipairs(args.leases) do
-  -- An Idempotency-Key's order may only wait for others, and hold nothing else.
+  -- An order may hold its Idempotency-Key alone, while it waits for others.
   if lease.record > 0 and redis.call('HGET', KEYS[lease.record], 'owner') == lease.id then
     redis.call('HSET', KEYS[lease.record], 'until', expires)
   end
   local text = redis.call('HGET', KEYS[2], lease.fence)
   if text then
-    -- What a sweep has booked keeps its own, longer time there; but its maker lives, and so do its claims.
+    -- A hold that a sweep has booked keeps its own, longer expiry there; its order lives, so its claims are renewed.
     if not cjson.decode(text).swept then redis.call('ZADD', KEYS[1], 'XX', expires, lease.fence) end
     for _, scope in ipairs(lease.scopes) do
       local part = redis.call('HGET', KEYS[scope], 'hold|' .. lease.fence)
@@ -31,8 +31,7 @@ for _, lease in ipairs(args.leases) do
     if lease.pool > 0 then
       local pool = KEYS[lease.pool]
       for _, index in ipairs(lease.indices) do
-        local entry = redis.call('HGET', pool, index)
-        if entry and string.match(entry, '^c|%d+|(.*)$') == lease.fence then
+        if is_claim(redis.call('HGET', pool, index), lease.fence) then
           redis.call('HSET', pool, index, 'c|' .. expires .. '|' .. lease.fence)
         end
       end
@@ -41,7 +40,7 @@ for _, lease in ipairs(args.leases) do
   end
 end
 
--- A hold that expired belonged to a process that died or lost Redis: its calls may have been billed.
+-- The process of an expired hold died or lost Redis: its calls may have been billed.
 local booked = 0
 local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now), 'LIMIT', 0, args.sweep)
 for _, fence in ipairs(dead) do
@@ -52,11 +51,8 @@ for _, fence in ipairs(dead) do
     if hold.swept then
       redis.call('HDEL', KEYS[2], fence)
     else
-      local label = hold.ledger .. '|unknown'
-      redis.call('HINCRBY', KEYS[3], label .. '|images', hold.images)
-      redis.call('HINCRBY', KEYS[3], label .. '|microusd', whole(hold.images * hold.estimate_microusd))
-      if not hold.is_priced then redis.call('HINCRBY', KEYS[3], label .. '|unpriced', hold.images) end
-      redis.call('EXPIRE', KEYS[3], args.ledger_ttl_s)
+      local microusd, unpriced = hold.images * hold.estimate_microusd, hold.is_priced and 0 or hold.images
+      book(KEYS[3], hold.ledger .. '|unknown', hold.images, microusd, unpriced, args.ledger_ttl_s)
       hold.swept = true
       redis.call('HSET', KEYS[2], fence, cjson.encode(hold))
       redis.call('ZADD', KEYS[1], whole(now + args.keep_s * 1000000), fence)

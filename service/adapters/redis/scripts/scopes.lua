@@ -1,19 +1,19 @@
--- What one limit scope (a user, a key, a team) has used. Stands in front of every script that needs it.
+-- Count the use of one limit scope (a user, a key, a team). Prepended to every script that needs it.
 --
 -- A scope is one hash:
 --   requests, images   theoretical arrival time in microseconds (GCRA)
---   day                'YYYYMMDD|images', as weighted, settled on that day
+--   day                'YYYYMMDD|weighted images' settled on that day
 --   month              'YYYYMM|microusd' settled in that month
---   hold|<fence>       'expires_us|images|weight|microusd' of an order under way: the last two for each image
---   held               'images|weighted|microusd|looked_us': the sums of all holds, good until looked_us, when the
+--   hold|<fence>       'expires_us|images|weight|microusd' of a running order; weight and microusd are for one image
+--   held               'images|weighted|microusd|looked_us': the sums of all holds, valid until looked_us, when the
 --                      first of them may expire and they are added up again
 --
--- Days and months are UTC by the server's own clock. A hold that expired counts no more, whoever left it.
+-- Days and months are UTC by the server's own clock. Expired holds do not count.
 
 local DAY_US = 86400000000
 local KEEP_MS = 40 * 86400000
 
--- From a day number to a date: Gregorian eras of 400 years that begin in March.
+-- Turn an instant into a date: Gregorian eras of 400 years that begin in March.
 local function calendar(now)
   local days = math.floor(now / DAY_US)
   local shifted = days + 719468
@@ -37,7 +37,7 @@ local function calendar(now)
   }
 end
 
--- An integer as text: Lua's own would round 16 digits.
+-- Write an integer; Lua's tostring would round 16 digits.
 local function whole(number) return string.format('%.0f', number) end
 
 local function read_counter(text, period)
@@ -68,7 +68,7 @@ local function encode_held(held)
   return string.format('%d|%d|%.0f|%.0f', held.images, held.weighted, held.microusd, held.looked)
 end
 
--- Adds *images* of a hold to the sums, or takes them out when negative.
+-- Add *images* of a hold to the sums; a negative number subtracts them.
 local function add_to(held, hold, images)
   held.images = held.images + images
   held.weighted = held.weighted + images * hold.weight
@@ -76,7 +76,7 @@ local function add_to(held, hold, images)
   if images > 0 then held.looked = math.min(held.looked, hold.expires) end
 end
 
--- Adds up what lives and drops what has expired.
+-- Add up the live holds, and remove the expired ones.
 local function add_up(key, now)
   local held, entries = read_held(nil), redis.call('HGETALL', key)
   for i = 1, #entries, 2 do
@@ -100,8 +100,8 @@ local function read_scope(key, now, today)
   }
 end
 
--- Of a limit that is no rate: how much of it *scope* has used, how much one image of *ask* takes, and when its window
--- ends. Every kind of limit in service/domain/limits.py has its line here, or its field in read_scope if it is a rate.
+-- Return a limit's use by *scope*, the share of one image of *ask*, and the end of its window. Every kind of limit in
+-- service/domain/limits.py has a line here or, if it is a rate, a field in read_scope.
 local function read_use(resource, scope, ask, today, now)
   local held = scope.held
   if resource == 'images_per_day' then return scope.day + held.weighted, ask.weight, today.day_ends_us end
@@ -110,7 +110,19 @@ local function read_use(resource, scope, ask, today, now)
   error('no count of ' .. resource)
 end
 
--- Keeps a key for *ms* at least; a quarter longer, or every order would write it anew.
+-- Tell if an entry of a pool is a claim under *fence*.
+local function is_claim(entry, fence) return entry and string.match(entry, '^c|%d+|(.*)$') == fence end
+
+-- Book images in a ledger; negative numbers correct an earlier booking.
+local function book(key, label, images, microusd, unpriced, ttl_s)
+  if images == 0 then return end
+  redis.call('HINCRBY', key, label .. '|images', images)
+  redis.call('HINCRBY', key, label .. '|microusd', whole(microusd))
+  if unpriced ~= 0 then redis.call('HINCRBY', key, label .. '|unpriced', unpriced) end
+  redis.call('EXPIRE', key, ttl_s)
+end
+
+-- Keep a key for at least *ms*; a quarter longer, or every order would write its expiry again.
 local function keep_for(key, ms)
   if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms + math.floor(ms / 4)) end
 end

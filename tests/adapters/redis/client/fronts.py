@@ -1,4 +1,4 @@
-"""What stands in front of a Redis: a name that leads elsewhere after a failover, and an end of TLS."""
+"""Run proxies in front of a Redis: a name that leads elsewhere after a failover, and an end of TLS."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 _TLS = b"\x16"
-"""How whoever speaks TLS begins."""
+"""First byte of a TLS connection."""
 
 
 @dataclass(slots=True)

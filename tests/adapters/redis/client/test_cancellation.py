@@ -76,7 +76,7 @@ class Storm:
 
 
 async def test_a_command_that_is_cancelled_at_any_step_ends_there(client: Redis) -> None:
-    """Otherwise a loop that is told to end goes on, and a deadline that passes at that moment bounds nothing."""
+    """Otherwise a cancelled loop continues, and a deadline that passes at that moment has no effect."""
     await client.ping()
     swallowed = [steps for steps in range(60) if not await is_cancelled_after(client, steps)]
 

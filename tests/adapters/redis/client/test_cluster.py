@@ -210,14 +210,14 @@ async def test_one_of_the_named_servers_is_enough(cluster: Cluster) -> None:
             await fill(book, "a", team=team, pool=f"ig:1:{{{team}}}:pool:x")
 
 
-async def test_a_server_that_is_none_of_a_cluster(tmp_path: Path) -> None:
+async def test_a_server_without_cluster_support_is_refused(tmp_path: Path) -> None:
     with run_server(tmp_path, {}) as server:
         async with opened(f"redis+cluster://{address_of(server)}") as book:
             assert await reason_of(book.begin(make_ask())) == "response"
 
 
 @pytest.mark.parametrize("command", [("KEYS", "*"), ("FLUSHALL",), ("SCRIPT FLUSH",), ("CONFIG GET", "save")])
-async def test_what_concerns_one_server_only_is_refused(cluster: Cluster, command: tuple[str, ...]) -> None:
+async def test_commands_for_a_single_server_are_refused(cluster: Cluster, command: tuple[str, ...]) -> None:
     """Rather than done on any one of them, without a word."""
     async with open_client(cluster.url, timeout_s=2, connections=1) as client:
         send: Any = client.execute_command
@@ -226,7 +226,7 @@ async def test_what_concerns_one_server_only_is_refused(cluster: Cluster, comman
 
 
 async def test_a_map_in_the_older_form_will_do(cluster: Cluster) -> None:
-    """For who may not ask for shards, and for services that do not know them."""
+    """For users who may not ask for shards, and for services without them."""
     async with contextlib.AsyncExitStack() as stack:
         for node in cluster.primaries:
             admin = await stack.enter_async_context(open_client(node.url, timeout_s=5, connections=1))

@@ -1,4 +1,4 @@
-"""Whatever redis-py raises has a label of its own and leaves as `StateUnavailable`."""
+"""Every error of redis-py has a label, and becomes `StateUnavailable`."""
 
 import asyncio
 import inspect
@@ -90,18 +90,18 @@ def test_every_class_of_redis_py_has_a_known_label() -> None:
         (EOFError(), "connection"),
     ],
 )
-def test_what_has_no_class_is_told_by_its_words(error: BaseException, label: str) -> None:
+def test_errors_without_a_class_are_known_by_their_first_word(error: BaseException, label: str) -> None:
     assert label_of(error) == label
 
 
-def test_what_redis_py_wraps_while_connecting_is_told_by_its_cause() -> None:
+def test_wrapped_connection_errors_are_known_by_their_cause() -> None:
     error = exceptions.ConnectionError("wrapped")
     error.__cause__ = sentinel.MasterNotFoundError("down")
 
     assert label_of(error) == "no_primary"
 
 
-def test_a_mistake_of_our_own_is_no_failure_of_redis() -> None:
+def test_a_bug_of_the_gateway_is_not_a_failure_of_redis() -> None:
     with pytest.raises(TypeError), translated_errors():
         raise TypeError
 

@@ -50,7 +50,7 @@ def failover(tmp_path: Path) -> Iterator[Failover]:
 async def test_a_demoted_server_behind_a_name_is_left_for_the_new_one(
     failover: Failover, is_name_late: bool
 ) -> None:
-    """As hosted services do it. Where the name follows at once, no call fails."""
+    """As hosted services do it. If the name follows at once, no call fails."""
     async with (
         run_front(failover.find_port) as front,
         open_client(f"redis://127.0.0.1:{front.port}", timeout_s=2, connections=8) as client,
@@ -114,7 +114,7 @@ async def test_a_cluster_behind_tls_and_a_password(tmp_path: Path) -> None:
 
 
 async def until_announced(cluster: Cluster, fronts: list[Front]) -> None:
-    """Wait until every server tells the fronts of all."""
+    """Wait until every server knows the fronts of all."""
     wanted = {front.port for front in fronts}
     for server in cluster.primaries:
         url = server.url.replace("://", f"://:{QUOTED}@")
@@ -145,7 +145,7 @@ async def test_a_sentinel_and_its_primary_behind_tls(tmp_path: Path) -> None:
 
 
 async def outcome_of(url: str, team: str = "t1") -> str:
-    """Return what becomes of an order."""
+    """Return the outcome of an order."""
     async with open_client(url, timeout_s=2, connections=1) as client:
         try:
             await open_book(client).begin(make_ask(team=team, pool=None))

@@ -1,4 +1,4 @@
-"""A script runs wherever EVAL does, and its errors are told by labels."""
+"""A script runs on every server with EVAL, and its errors have labels."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -57,7 +57,7 @@ async def test_the_greeting_asks_for_nothing_a_server_may_not_know(alone: tuple[
     assert "errorstat_ERR" not in await client.info("errorstats")
 
 
-async def test_a_user_who_may_not_say_script(alone: tuple[Valkey, Redis]) -> None:
+async def test_a_user_without_the_script_command_runs_scripts(alone: tuple[Valkey, Redis]) -> None:
     server, client = alone
     await client.acl_setuser(
         "app", enabled=True, passwords=["+pw"], keys=["*"], commands=["+@all", "-script"]
@@ -69,7 +69,7 @@ async def test_a_user_who_may_not_say_script(alone: tuple[Valkey, Redis]) -> Non
     await limited.aclose()
 
 
-async def test_scripts_forgotten_under_load_fail_nobody(client: Redis, redis: Redis) -> None:
+async def test_scripts_flushed_under_load_fail_no_caller(client: Redis, redis: Redis) -> None:
     script = Script(client, "return redis.call('INCR', KEYS[1])", timeout_s=2)
     is_over = False
 
@@ -100,7 +100,7 @@ async def test_scripts_forgotten_under_load_fail_nobody(client: Redis, redis: Re
         ("return redis.call('SPELL')", "response"),
     ],
 )
-async def test_what_a_script_answers_with_is_told_by_its_label(client: Redis, text: str, label: str) -> None:
+async def test_an_error_of_a_script_has_its_label(client: Redis, text: str, label: str) -> None:
     assert await reason_of(Script(client, text, timeout_s=2).run(["a"])) == label
 
 
@@ -120,7 +120,7 @@ async def test_a_server_that_speaks_something_else(answer: bytes) -> None:
 
 @asynccontextmanager
 async def run_liar(answer: bytes) -> AsyncIterator[int]:
-    """Listen where whatever is said is answered the same; nothing hangs up."""
+    """Run a server that gives every command the same answer and never disconnects."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while answer and await reader.read(10_000):

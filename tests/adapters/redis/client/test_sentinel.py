@@ -51,7 +51,7 @@ async def test_a_failover_under_load(watched: Watched) -> None:
 
 
 async def until_replicated(watched: Watched) -> None:
-    """Wait until the replica has what the primary has been told so far."""
+    """Wait until the replica has all writes of the primary."""
     async with (
         open_client(watched.primary.url, timeout_s=5, connections=1) as primary,
         open_client(watched.replica.url, timeout_s=5, connections=1) as replica,
@@ -85,7 +85,7 @@ async def test_while_there_is_no_primary(watched: Watched) -> None:
                 assert reason == "connection"
 
 
-async def test_sentinels_nobody_can_reach() -> None:
+async def test_unreachable_sentinels_are_a_connection_failure() -> None:
     assert await outcome_of(f"redis+sentinel://127.0.0.1:{free_port()}/{PRIMARY}") == "connection"
 
 
@@ -102,7 +102,7 @@ async def test_names_and_passwords(tmp_path: Path) -> None:
 
 
 async def outcome_of(url: str) -> str:
-    """Return what becomes of an order."""
+    """Return the outcome of an order."""
     async with open_client(url, timeout_s=2, connections=1) as client:
         try:
             await open_book(client).begin(make_ask())

@@ -1,4 +1,4 @@
-"""What an operator is told to do, by the reason."""
+"""Operators get advice for each reason."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_orders_in_the_way_are_no_trouble_of_the_server() -> None:
     assert "redis" not in advise("contended", URL).lower()
 
 
-def test_where_redis_is_looked_for_is_told_without_its_password() -> None:
+def test_advice_names_the_address_of_redis_without_its_password() -> None:
     told = advise("connection", URL)
 
     assert "cache.test:6380" in told

@@ -1,4 +1,4 @@
-"""Every form of `GATEWAY_REDIS_URL`, and what is none."""
+"""Valid and invalid forms of `GATEWAY_REDIS_URL`."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def test_several_sentinels_and_the_name_of_the_primary() -> None:
     assert where.options == {"username": "u", "password": SECRET, "db": 4, "socket_timeout": 2.0}
 
 
-def test_the_servers_password_is_not_told_to_the_sentinels() -> None:
+def test_sentinels_do_not_get_the_servers_password() -> None:
     where = parse_redis_url(f"rediss+sentinel://:{QUOTED}@a/images?sentinel_password=other&ssl_ca_certs=ca")
 
     tls = {"connection_class": SSLConnection, "ssl_ca_certs": "ca"}
@@ -86,7 +86,7 @@ def test_an_unusable_url_is_refused_without_quoting_its_secret(url: str) -> None
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-async def test_whatever_the_scheme_the_client_is_of_one_class(scheme: str) -> None:
+async def test_every_scheme_opens_the_same_class_of_client(scheme: str) -> None:
     client = open_client(
         f"{scheme}://localhost/images" if "sentinel" in scheme else f"{scheme}://localhost",
         timeout_s=1,
