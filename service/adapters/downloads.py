@@ -1,9 +1,9 @@
 """Fetch images that a backend returns as URLs.
 
-The backend is not trusted: its URL must not lead into the operator's network. Allowed are
-public https on port 443, the backend's own origin, and hosts an operator trusts; the
-address is judged where the socket to it is made, so that no spelling of a host and
-no second answer of a name server gets past. No redirect, proxy, cookie or key.
+The backend is not trusted: its URL must not lead into the operator's network. Public https on
+port 443, the backend's own origin and hosts that the operator trusts are allowed. The address is
+checked where its socket is created, so neither the spelling of a host nor a second DNS answer
+bypasses the check. Follows no redirect; uses no proxy, cookie or key.
 Failure behaviour: closed; every failure is `DownloadFailed`, and the image is lost.
 """
 
@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
@@ -38,17 +38,17 @@ _HEADERS = {
 _UNICAST_6 = ip_network("2000::/3")
 _LOCAL_6 = ip_network("fc00::/7")
 _TUNNELS = (ip_network("2002::/16"), ip_network("2001::/32"), ip_network("192.88.99.0/24"))
-"""6to4, Teredo and the relays of 6to4: they lead to an IPv4 address that no rule checks."""
+"""6to4, Teredo and the relays of 6to4: they lead to an unchecked IPv4 address."""
 _DOCUMENTATION = ip_network("3fff::/20")
 _METADATA = frozenset(map(ip_address, ("168.63.129.16", "100.100.100.200", "fd00:ec2::254")))
-"""Addresses where Azure, Alibaba and AWS (by IPv6) give a machine its secrets; the rest use link-local."""
+"""Metadata services of Azure, Alibaba and AWS (IPv6); the others have link-local addresses."""
 
 
 class DownloadRefused(DownloadFailed):
     """The URL leads to a forbidden address; nothing was sent there."""
 
     def __init__(self) -> None:
-        super().__init__("The image provider linked to a picture at an address that is not allowed.")
+        super().__init__("The image provider linked to an image at an address that is not allowed.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class _Trusted:
 class ImageDownloads:
     """Implements `ports.provider.Downloads` for the backend at *backend_url*.
 
-    *trusted* are hosts (`cdn.corp`, `cdn.corp:8443`) that may, with their subdomains, be
-    in the company's own network. *resolver* and *tls* are for tests.
+    *trusted* hosts (`cdn.corp`, `cdn.corp:8443`) and their subdomains may be in the company's own
+    network. *resolver* and *tls* are for tests.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class ImageDownloads:
         self._inside = _open_transport(inner, resolver, tls)
 
     async def fetch(self, url: str, *, deadline_s: float) -> bytes:
-        """Implement `Downloads.fetch`; raises `DownloadRefused` for forbidden addresses."""
+        """Fetch an image; raises `DownloadRefused` for a forbidden address."""
         request, transport = self._prepare(url)
         try:
             async with asyncio.timeout(max(0.0, deadline_s - time.monotonic())):
@@ -97,9 +97,9 @@ class ImageDownloads:
         except TimeoutError as error:
             raise _failed("it did not come in time") from error
         except httpx.UnsupportedProtocol as error:
-            # A host in numbers other than four of them.
+            # A numeric host that is not four numbers.
             raise DownloadRefused from error
-        # An invalid name is a UnicodeError when it is looked up.
+        # The look-up of an invalid name raises UnicodeError.
         except (httpx.HTTPError, aiohttp.ClientError, OSError, ValueError) as error:
             if _is_refusal(error):
                 raise DownloadRefused from error
@@ -111,7 +111,7 @@ class ImageDownloads:
         await self._inside.aclose()
 
     def _prepare(self, text: str) -> tuple[httpx.Request, AiohttpTransport]:
-        """Return the request and the transport that may make it."""
+        """Return the request, and the transport that may send it."""
         try:
             url = httpx.URL(text)
         except (httpx.InvalidURL, ValueError) as error:
@@ -152,7 +152,7 @@ class ImageDownloads:
 
 
 class _AddressRefused(OSError):
-    """Raised in place of opening a forbidden socket."""
+    """The address of a socket is forbidden."""
 
     def __init__(self) -> None:
         super().__init__("address refused")
@@ -163,7 +163,7 @@ def _open_transport(
     resolver: AbstractResolver | None,
     tls: ssl.SSLContext,
 ) -> AiohttpTransport:
-    """Return a transport that connects only to addresses that *allows* accepts; opens no socket before the first request."""
+    """Return a transport that connects only to addresses that *allows* accepts."""
 
     def make_socket(info: tuple[int, int, int, str, tuple[str, int]]) -> socket.socket:
         family, kind, protocol, _, sockaddr = info
@@ -173,18 +173,14 @@ def _open_transport(
 
     def open_session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
-            ssl=tls,
-            resolver=resolver,
-            use_dns_cache=False,
-            force_close=True,
-            socket_factory=make_socket,
+            ssl=tls, resolver=resolver, use_dns_cache=False, force_close=True, socket_factory=make_socket
         )
-        # It would read proxies and ~/.netrc from the environment.
+        # True would read proxies and ~/.netrc from the environment.
         return aiohttp.ClientSession(
             connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=2**20
         )
 
-    # With *verify* given, it does not load every certificate of the system itself.
+    # Without *verify* it would load every certificate of the system.
     return AiohttpTransport(verify=tls, client=open_session)
 
 
@@ -193,11 +189,11 @@ def is_public(address: IPv4Address | IPv6Address) -> bool:
 
 
 def is_inside(address: IPv4Address | IPv6Address) -> bool:
-    """Tell if an address may be a host, public or in our network: no loopback, link-local, group or metadata address."""
+    """Tell if an address may be a host, public or internal: no loopback, link-local, multicast or metadata address."""
     if address in _METADATA or any(address in tunnel for tunnel in _TUNNELS):
         return False
     if isinstance(address, IPv6Address):
-        # An address that wraps an IPv4 one (mapped, compatible, NAT64) is in neither.
+        # An address that wraps an IPv4 address (mapped, compatible, NAT64) is in neither.
         return (address in _UNICAST_6 or address in _LOCAL_6) and address not in _DOCUMENTATION
     return not (
         address.is_loopback
@@ -209,7 +205,7 @@ def is_inside(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _is_inside_or_loopback(address: IPv4Address | IPv6Address) -> bool:
-    """Tell the same, but accept loopback: for a backend on this machine, such as the sandbox."""
+    """Accept loopback as well: for a backend on this machine, such as the sandbox."""
     return address.is_loopback or is_inside(address)
 
 
@@ -227,17 +223,15 @@ def _port_of(url: httpx.URL) -> int:
 
 
 def _parse_trusted(entry: str) -> _Trusted:
-    try:
+    with suppress(httpx.InvalidURL):
         url = httpx.URL(f"https://{entry.strip().removeprefix('.')}")
-    except httpx.InvalidURL as error:
-        raise ValueError("A trusted host is written as cdn.corp or cdn.corp:8443.") from error
-    if not url.host or url.userinfo or url.raw_path != b"/":
-        raise ValueError("A trusted host is written as cdn.corp or cdn.corp:8443.")
-    return _Trusted(_host_of(url), _port_of(url))
+        if url.host and not url.userinfo and url.raw_path == b"/":
+            return _Trusted(_host_of(url), _port_of(url))
+    raise ValueError("A trusted host is written as cdn.corp or cdn.corp:8443.")
 
 
 def _is_refusal(error: BaseException | None) -> bool:
-    """Tell if the socket was refused, below the exceptions two libraries wrap around it."""
+    """Tell if a refused socket is among the causes; two libraries wrap its exception."""
     while error is not None:
         if isinstance(error, _AddressRefused):
             return True
@@ -246,4 +240,4 @@ def _is_refusal(error: BaseException | None) -> bool:
 
 
 def _failed(reason: str) -> DownloadFailed:
-    return DownloadFailed(f"The picture that the image provider linked to could not be fetched: {reason}.")
+    return DownloadFailed(f"The image that the image provider linked to could not be fetched: {reason}.")

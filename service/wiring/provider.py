@@ -50,7 +50,7 @@ async def watch_provider(check: ProviderCheck, health: ProviderHealth) -> None:
     """Check the provider until it is well: from then on calls show its condition."""
     while True:
         if health.needs_check:
-            await check.look()
+            await check.run()
         await asyncio.sleep(_CHECK_PAUSE_S)
 
 

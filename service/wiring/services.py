@@ -14,7 +14,7 @@ from service.adapters.clock import SystemClock
 from service.adapters.redis.heartbeats import RedisHeartbeats
 from service.adapters.redis.wakeups import RedisWakeups
 from service.adapters.telemetry.health import ProviderHealth
-from service.adapters.telemetry.logs import SurpriseLog
+from service.adapters.telemetry.logs import FactLog
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.adapters.telemetry.recorder import FactRecorder
 from service.domain.catalog import Catalog
@@ -59,7 +59,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
     """Open everything a process needs to serve; leaving drains the orders first."""
     metrics = PrometheusMetrics(version=version("image-gateway"))
     health = ProviderHealth(SystemClock())
-    telemetry = FactRecorder(metrics.takers, health.takers, SurpriseLog().takers)
+    telemetry = FactRecorder(metrics.handlers, health.handlers, FactLog().handlers)
     async with AsyncExitStack() as stack:
         context = open_context(settings, backing, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS)
         listener = open_redis(settings, backing, stack, connections=2)

@@ -1,4 +1,4 @@
-"""Pictures fetched from URLs, and URLs that lead where nothing may be fetched."""
+"""Images are fetched from allowed URLs, and from no others."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ from service.adapters.downloads import DownloadRefused, ImageDownloads, is_insid
 from service.ports.provider import DownloadFailed
 from tests.authority import Authority
 
-PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
+IMAGE = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 400
 FAR = "https://api.openai.com/v1"
 CAP_BYTES = 1_000_000
 ANY = "0.0.0.0"  # noqa: S104 - as a target it is this machine
@@ -27,7 +27,7 @@ Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass(slots=True)
 class Server:
-    """A server on loopback: what it was told, and how many connections it saw."""
+    """A server on loopback that records its requests and connections."""
 
     answer: Answer | bytes
     port: int = 0
@@ -79,14 +79,14 @@ async def serve(answer: Answer | bytes, *, tls: ssl.SSLContext | None = None) ->
             await server.hang_up()
 
 
-def good(body: bytes = PICTURE, *fields: str, status: int = 200) -> bytes:
+def good(body: bytes = IMAGE, *fields: str, status: int = 200) -> bytes:
     lines = [f"HTTP/1.1 {status} So", f"Content-Length: {len(body)}", *fields, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
 @pytest.fixture
 async def canary() -> AsyncIterator[Server]:
-    """A server of the company's own that must never hear of us."""
+    """An internal server that the gateway must never reach."""
     async with serve(good(b"secrets of the machine")) as server:
         yield server
 
@@ -141,14 +141,14 @@ async def fetch(
 
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path, "pictures.test")
+    return Authority(tmp_path, "images.test")
 
 
-async def test_a_picture_comes_from_the_backends_own_origin() -> None:
+async def test_an_image_comes_from_the_backends_own_origin() -> None:
     async with serve(good()) as sandbox:
         data = await fetch(f"{sandbox.url}/files/1.png?sig=abc", backend=f"{sandbox.url}/v1")
 
-    assert data == PICTURE
+    assert data == IMAGE
     head = sandbox.heads[0].lower()
     assert head.startswith("get /files/1.png?sig=abc http/1.1\r\n")
     assert f"\r\nhost: 127.0.0.1:{sandbox.port}\r\n" in head
@@ -158,7 +158,7 @@ async def test_a_picture_comes_from_the_backends_own_origin() -> None:
 
 async def test_a_backend_on_this_machine_may_call_itself_by_another_name() -> None:
     async with serve(good()) as sandbox:
-        assert await fetch(f"http://localhost:{sandbox.port}/1", backend=sandbox.url) == PICTURE
+        assert await fetch(f"http://localhost:{sandbox.port}/1", backend=sandbox.url) == IMAGE
 
 
 async def test_a_trusted_host_is_asked_by_its_name_at_the_address_that_was_looked_up(
@@ -168,17 +168,17 @@ async def test_a_trusted_host_is_asked_by_its_name_at_the_address_that_was_looke
         names = Names(["127.0.0.1"], port=server.port)
 
         data = await fetch(
-            "https://pictures.test/1.png",
+            "https://images.test/1.png",
             backend="http://127.0.0.1:1/v1",
             trusted=("test",),
             resolver=names,
             tls=authority.client_context(),
         )
 
-    assert data == PICTURE
-    assert names.asked == ["pictures.test"]
-    assert server.names == ["pictures.test"]
-    assert "\r\nhost: pictures.test\r\n" in server.heads[0].lower()
+    assert data == IMAGE
+    assert names.asked == ["images.test"]
+    assert server.names == ["images.test"]
+    assert "\r\nhost: images.test\r\n" in server.heads[0].lower()
 
 
 async def test_a_certificate_of_another_name_is_not_accepted(authority: Authority) -> None:
@@ -198,32 +198,32 @@ async def test_a_certificate_of_another_name_is_not_accepted(authority: Authorit
 @pytest.mark.parametrize(
     "url",
     [
-        "http://pictures.test/1.png",
-        "https://pictures.test:8443/1.png",
-        "https://pictures.test:80/1.png",
-        "ftp://pictures.test/1.png",
+        "http://images.test/1.png",
+        "https://images.test:8443/1.png",
+        "https://images.test:80/1.png",
+        "ftp://images.test/1.png",
         "file:///etc/passwd",
         "file://localhost/etc/passwd",
         "data:image/png;base64,AAAA",
-        "gopher://pictures.test/1",
+        "gopher://images.test/1",
         "unix:///var/run/docker.sock",
-        "//pictures.test/1.png",
-        "pictures.test/1.png",
+        "//images.test/1.png",
+        "images.test/1.png",
         "/1.png",
         "",
         "https://",
         "https:///1.png",
-        "https://user@pictures.test/1.png",
-        "https://user:password@pictures.test/1.png",
-        "https://trusted.test@pictures.test/1.png",
-        "https://trusted.test:443@pictures.test/1.png",
-        "https://trusted.test\\@pictures.test/1.png",
+        "https://user@images.test/1.png",
+        "https://user:password@images.test/1.png",
+        "https://trusted.test@images.test/1.png",
+        "https://trusted.test:443@images.test/1.png",
+        "https://trusted.test\\@images.test/1.png",
         "https://trusted.test:8443@evil.test/1.png",
         "https://nottrusted.test:8443/1.png",
         "https://trusted.test.evil.test:8443/1.png",
         "http://trusted.test:8443/1.png",
-        "https://pictures.test:99999/1.png",
-        "https://pictures.test\r\nX: y/1.png",
+        "https://images.test:99999/1.png",
+        "https://images.test\r\nX: y/1.png",
         "https://0177.0.0.1/",
         "https://127.0.0.256/",
         "https://①②⑦.0.0.1/",
@@ -333,42 +333,42 @@ def test_no_host_may_have_these_addresses(address: str) -> None:
 @pytest.mark.parametrize("address", [*PRIVATE, *NOBODYS])
 async def test_a_name_that_leads_inside_is_refused(address: str, canary: Server) -> None:
     with pytest.raises(DownloadRefused):
-        await fetch("https://pictures.test/", resolver=Names([address], port=canary.port))
+        await fetch("https://images.test/", resolver=Names([address], port=canary.port))
 
     assert canary.connections == 0
 
 
 async def test_a_name_that_leads_elsewhere_the_second_time_gets_nothing(authority: Authority) -> None:
-    """The address that is judged is the one that is connected to; nobody looks it up again."""
+    """The checked address is the one that is connected to; there is no second look-up."""
     async with serve(good(), tls=authority.server_context()) as server:
         # To the system both mean this machine; to us only the first is where a sandbox may be.
         names = Names(["127.0.0.1"], [ANY], port=server.port)
         downloads = ImageDownloads(
             "http://127.0.0.1:1/v1",
-            trusted=("pictures.test",),
+            trusted=("images.test",),
             resolver=names,
             tls=authority.client_context(),
         )
         try:
-            url = "https://pictures.test/"
-            assert await downloads.fetch(url, deadline_s=time.monotonic() + 20) == PICTURE
+            url = "https://images.test/"
+            assert await downloads.fetch(url, deadline_s=time.monotonic() + 20) == IMAGE
             with pytest.raises(DownloadRefused):
                 await downloads.fetch(url, deadline_s=time.monotonic() + 20)
         finally:
             await downloads.aclose()
 
-    assert names.asked == ["pictures.test"] * 2
+    assert names.asked == ["images.test"] * 2
     assert server.connections == 1
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.2", ANY], [ANY, "127.0.0.2"], [ANY] * 2])
 async def test_no_address_of_several_leads_elsewhere(addresses: list[str], canary: Server) -> None:
-    """Nobody listens at 127.0.0.2, so that the other one is next."""
+    """No server listens at 127.0.0.2, so the other address is next."""
     with pytest.raises(DownloadFailed):
         await fetch(
-            "https://pictures.test/",
+            "https://images.test/",
             backend="http://127.0.0.1:1/v1",
-            trusted=("pictures.test",),
+            trusted=("images.test",),
             resolver=Names(addresses, port=canary.port),
         )
 
@@ -376,7 +376,7 @@ async def test_no_address_of_several_leads_elsewhere(addresses: list[str], canar
 
 
 @pytest.mark.parametrize("entry", ["", "https://cdn.corp", "cdn.corp/path", "user@cdn.corp", "cdn.corp:x"])
-def test_a_trusted_host_that_is_none_is_a_mistake(entry: str) -> None:
+def test_an_invalid_trusted_host_is_refused(entry: str) -> None:
     with pytest.raises(ValueError, match="written as"):
         ImageDownloads(FAR, trusted=(entry,))
 
@@ -405,13 +405,13 @@ async def test_a_proxy_of_the_environment_is_not_used(
     monkeypatch.delenv("no_proxy", raising=False)
 
     async with serve(good()) as sandbox:
-        assert await fetch(sandbox.url, backend=sandbox.url) == PICTURE
+        assert await fetch(sandbox.url, backend=sandbox.url) == IMAGE
 
     assert canary.connections == 0
 
 
 async def test_cookies_are_not_kept() -> None:
-    async with serve(good(PICTURE, "Set-Cookie: who=1; Path=/")) as sandbox:
+    async with serve(good(IMAGE, "Set-Cookie: who=1; Path=/")) as sandbox:
         # By its name: a jar would not take one from an address.
         url = f"http://localhost:{sandbox.port}/"
         downloads = ImageDownloads(url)
@@ -460,7 +460,7 @@ async def endless_in_chunks(writer: asyncio.StreamWriter) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-async def test_an_answer_that_is_no_picture_is_a_failure(answer: Answer | bytes, reason: str) -> None:
+async def test_an_answer_without_an_image_is_a_failure(answer: Answer | bytes, reason: str) -> None:
     async with serve(answer) as sandbox:
         with pytest.raises(DownloadFailed, match=reason) as caught:
             await fetch(sandbox.url, backend=sandbox.url)
@@ -498,7 +498,7 @@ async def test_a_deadline_that_has_passed_sends_nothing(canary: Server) -> None:
     assert canary.heads == []
 
 
-async def test_many_pictures_come_side_by_side() -> None:
+async def test_many_images_are_fetched_concurrently() -> None:
     async with serve(good()) as sandbox:
         downloads = ImageDownloads(sandbox.url)
         try:
@@ -510,7 +510,7 @@ async def test_many_pictures_come_side_by_side() -> None:
         finally:
             await downloads.aclose()
 
-    assert all(task.result() == PICTURE for task in tasks)
+    assert all(task.result() == IMAGE for task in tasks)
 
 
 async def test_errors_name_no_host() -> None:

@@ -31,7 +31,7 @@ def answer_with(script: Script, *results: object) -> None:
 @pytest.mark.parametrize(
     "prompt", ["a bad word", "A BAD WORD", "Bad\nbad  word bad word", "\N{LATIN SMALL LETTER SHARP S}e"]
 )
-async def test_a_list_refuses_its_words_whatever_their_case(prompt: str) -> None:
+async def test_a_list_refuses_its_words_in_any_case(prompt: str) -> None:
     refusal = await ListModerator(["bad word", "SSE"]).judge(prompt, deadline_s=0.0)
 
     assert refusal is not None
@@ -55,7 +55,7 @@ async def test_the_provider_is_asked_with_our_key(script: Script) -> None:
     assert orjson.loads(body) == {"input": "a boat"}
 
 
-async def test_what_the_provider_flags_is_refused_with_its_categories(script: Script) -> None:
+async def test_a_flagged_prompt_is_refused_with_its_categories(script: Script) -> None:
     answer_with(script, FLAGGED)
 
     refusal = await judge(script.url)
@@ -91,7 +91,7 @@ async def test_a_flag_without_categories_is_a_refusal(script: Script) -> None:
         b'{"results": [7]}',
     ],
 )
-async def test_an_answer_that_is_none_lets_the_prompt_pass(script: Script, body: bytes) -> None:
+async def test_an_unusable_answer_lets_the_prompt_pass(script: Script, body: bytes) -> None:
     """The image model judges it again."""
     script.answer(200, body, "content-type: application/json")
 
@@ -99,7 +99,7 @@ async def test_an_answer_that_is_none_lets_the_prompt_pass(script: Script, body:
 
 
 @pytest.mark.parametrize("categories", [None, [], "violence", 7])
-async def test_a_flag_counts_whatever_its_categories_are(script: Script, categories: object) -> None:
+async def test_a_flag_counts_with_any_categories(script: Script, categories: object) -> None:
     answer_with(script, {"flagged": True, "categories": categories})
 
     refusal = await judge(script.url)

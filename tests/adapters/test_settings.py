@@ -1,4 +1,4 @@
-"""Settings: every refusal names the variable and what would be right, and never what it was set to."""
+"""Every refusal of a setting names the variable and a remedy, and never the value."""
 
 import itertools
 import subprocess
@@ -45,7 +45,7 @@ def refusal(load: Load, **variables: str) -> str:
 
 
 def test_settings_come_from_the_environment_they_are_given(load: Load) -> None:
-    """And from no other: what was read once is what is in force."""
+    """And from no other: settings are read once."""
     assert load_settings({"GATEWAY_PORT": "9001"}).port == 9001
 
 
@@ -115,7 +115,7 @@ def test_a_refusal_names_the_variable_and_not_its_value(load: Load, variable: st
     assert len(message) < 200
 
 
-def test_a_policy_that_is_no_table_names_the_variable(load: Load) -> None:
+def test_a_policy_without_a_table_names_the_variable(load: Load) -> None:
     assert "default_policy" in refusal(load, GATEWAY_DEFAULT_POLICY=CANARY).lower()
     assert CANARY not in refusal(load, GATEWAY_DEFAULT_POLICY=CANARY)
 
@@ -180,7 +180,7 @@ def test_limits_of_the_default_policy(load: Load) -> None:
     "host",
     ["0.0.0.0", "::", "10.0.0.7", "gateway.example.com", "127.0.0.1.example.com"],  # noqa: S104 - refused
 )
-def test_an_open_gateway_listens_beyond_loopback_only_when_told_to(load: Load, host: str) -> None:
+def test_an_open_gateway_listens_beyond_loopback_only_on_request(load: Load, host: str) -> None:
     assert "GATEWAY_ALLOW_OPEN=true" in refusal(load, GATEWAY_HOST=host)
     assert "GATEWAY_PUBLIC_URL is required" in refusal(load, GATEWAY_HOST=host, GATEWAY_ALLOW_OPEN="true")
 
@@ -193,7 +193,7 @@ def test_an_open_gateway_listens_beyond_loopback_only_when_told_to(load: Load, h
         assert settings.uses_sandbox
 
 
-def test_beyond_loopback_the_sandbox_has_to_be_wanted(load: Load) -> None:
+def test_beyond_loopback_the_sandbox_must_be_chosen(load: Load) -> None:
     beyond = {"GATEWAY_HOST": "10.0.0.7", "GATEWAY_ALLOW_OPEN": "true", "GATEWAY_PUBLIC_URL": "https://x"}
 
     assert load(**beyond, GATEWAY_SANDBOX="true").uses_sandbox
@@ -202,7 +202,7 @@ def test_beyond_loopback_the_sandbox_has_to_be_wanted(load: Load) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
-def test_the_sandbox_never_stands_in_for_a_provider(load: Load, host: str) -> None:
+def test_the_sandbox_never_replaces_a_provider(load: Load, host: str) -> None:
     assert load(GATEWAY_HOST=host).uses_sandbox
     assert not load(GATEWAY_HOST=host, OPENAI_API_KEY="sk-x").uses_sandbox
     assert not load(GATEWAY_HOST=host, OPENAI_BASE_URL="http://x/v1").uses_sandbox
@@ -251,9 +251,7 @@ def test_the_provider_is_set_as_its_sdks_read_it(load: Load) -> None:
         ("OPENAI_API_KEY", "openai_api_key", f"sk-{SECRET}"),
     ],
 )
-def test_a_secret_may_stand_in_a_file(
-    load: Load, tmp_path: Path, variable: str, field: str, value: str
-) -> None:
+def test_a_secret_may_be_in_a_file(load: Load, tmp_path: Path, variable: str, field: str, value: str) -> None:
     path = tmp_path / "secret"
     path.write_text(f"{value}\n")
 
@@ -263,7 +261,7 @@ def test_a_secret_may_stand_in_a_file(
 
 
 @pytest.mark.parametrize("variable", ["GATEWAY_SECRETS_FILE", "OPENAI_API_KEY_FILE", "GATEWAY_CONFIG"])
-def test_a_file_of_noise_is_refused_by_name(load: Load, tmp_path: Path, variable: str) -> None:
+def test_a_binary_file_is_refused_by_name(load: Load, tmp_path: Path, variable: str) -> None:
     path = tmp_path / "noise"
     path.write_bytes(bytes(range(256)))
 
@@ -398,7 +396,7 @@ def test_tokens_need_an_issuer_an_audience_and_its_keys(load: Load, auth: str, m
     assert refusal(load, GATEWAY_AUTH=auth, **given) == f"GATEWAY_AUTH={auth} requires {missing}"
 
 
-def test_all_that_an_identity_provider_needs_is_named_at_once(load: Load) -> None:
+def test_all_missing_settings_of_an_identity_provider_are_named_at_once(load: Load) -> None:
     assert all(name in refusal(load, GATEWAY_AUTH="jwt") for name in JWT)
 
 
@@ -415,7 +413,7 @@ def test_a_file_without_keys_is_a_mistake_before_anything_starts(
             check_settings(load(**{**JWT, "GATEWAY_AUTH": "jwt", "GATEWAY_JWT__JWKS": place}))
 
 
-def test_a_file_with_a_key_is_taken(load: Load, tmp_path: Path) -> None:
+def test_a_file_with_a_key_is_accepted(load: Load, tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     path.write_bytes(key_set(ec_key()))
 
@@ -423,12 +421,12 @@ def test_a_file_with_a_key_is_taken(load: Load, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("algorithms", ["HS256", "RS256,none", "rs256"])
-def test_an_algorithm_that_cannot_be_is_named_with_its_variable(load: Load, algorithms: str) -> None:
+def test_a_forbidden_algorithm_is_named_with_its_variable(load: Load, algorithms: str) -> None:
     with pytest.raises(SettingsError, match=r"^GATEWAY_JWT__ALGORITHMS: .*RS256"):
         check_settings(load(**{**JWT, "GATEWAY_AUTH": "jwt", "GATEWAY_JWT__ALGORITHMS": algorithms}))
 
 
-def test_an_identity_provider_means_nothing_to_keys(load: Load) -> None:
+def test_an_identity_provider_does_not_affect_keys(load: Load) -> None:
     assert load(GATEWAY_AUTH="keys").jwt.issuer == ""
     assert not load(GATEWAY_AUTH="keys", **JWT).is_open
 
@@ -459,7 +457,7 @@ def test_an_open_gateway_on_loopback_makes_its_secrets_itself(load: Load) -> Non
     assert load(GATEWAY_REDIS_URL="redis://redis/0").secrets is None
 
 
-def test_the_sandbox_never_stands_in_where_credentials_are_asked_for(load: Load) -> None:
+def test_the_sandbox_never_replaces_a_provider_with_authentication(load: Load) -> None:
     with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
         assert load(GATEWAY_AUTH="keys").uses_sandbox
 
@@ -477,7 +475,7 @@ def test_an_operators_key_must_be_long_and_one_line(load: Load, variable: str, v
 
 
 @pytest.mark.parametrize("field", ["admin_key", "metrics_key"])
-def test_an_operators_key_may_stand_in_a_file(load: Load, tmp_path: Path, field: str) -> None:
+def test_an_operators_key_may_be_in_a_file(load: Load, tmp_path: Path, field: str) -> None:
     path = tmp_path / "key"
     path.write_text(f"{SECRET}\n")
 
@@ -544,7 +542,7 @@ def with_line(number: int, line: str) -> str:
     return "".join(lines)
 
 
-def test_policies_and_teams_stand_in_the_file(load: Load, tmp_path: Path) -> None:
+def test_policies_and_teams_are_read_from_the_file(load: Load, tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(FILE)
 
@@ -706,7 +704,7 @@ def test_a_redis_url_that_leads_nowhere_is_refused(load: Load, url: str) -> None
         (f"redis+cluster://:{CANARY}@a:x", "host:port, with a port of 1 to 65535"),
     ],
 )
-def test_a_redis_url_of_no_form_we_know_is_told_what_would_be_right(load: Load, url: str, hint: str) -> None:
+def test_a_redis_url_of_an_unknown_form_is_refused_with_a_hint(load: Load, url: str, hint: str) -> None:
     settings = load(GATEWAY_REDIS_URL=url)
 
     with pytest.raises(SettingsError) as refused:
@@ -717,10 +715,10 @@ def test_a_redis_url_of_no_form_we_know_is_told_what_would_be_right(load: Load, 
     assert CANARY not in str(refused.value)
 
 
-S3 = {"GATEWAY_STORE_URL": "s3://pictures/here", "GATEWAY_STORE_ENDPOINT": "http://minio:9000"}
+S3 = {"GATEWAY_STORE_URL": "s3://images/here", "GATEWAY_STORE_ENDPOINT": "http://minio:9000"}
 
 
-def test_an_s3_store_is_described_by_what_is_set(load: Load) -> None:
+def test_an_s3_store_is_described_by_its_settings(load: Load) -> None:
     assert load().store_options == {}
     assert load(**S3).store_options == {"endpoint": "http://minio:9000"}
 
@@ -736,7 +734,7 @@ def test_the_keys_of_a_store_may_come_from_files_and_are_not_shown(load: Load, t
     assert CANARY not in repr(settings)
 
 
-def test_the_keys_of_a_store_go_together(load: Load) -> None:
+def test_the_keys_of_a_store_must_be_set_together(load: Load) -> None:
     assert "GATEWAY_STORE_SECRET_ACCESS_KEY" in refusal(load, **S3, GATEWAY_STORE_ACCESS_KEY_ID="key-1")
 
 
@@ -755,7 +753,9 @@ def test_hosts_to_download_from_are_a_list(load: Load) -> None:
         ("GATEWAY_STORE_URL", "s3://"),
     ],
 )
-def test_what_cannot_be_opened_is_named_before_anything_starts(load: Load, variable: str, value: str) -> None:
+def test_a_setting_that_cannot_be_opened_is_named_before_the_start(
+    load: Load, variable: str, value: str
+) -> None:
     with pytest.raises(SettingsError) as refused:
         check_settings(load(**{variable: value}))
 
@@ -763,9 +763,7 @@ def test_what_cannot_be_opened_is_named_before_anything_starts(load: Load, varia
     assert CANARY not in str(refused.value)
 
 
-def test_every_fault_of_a_model_in_the_file_is_told_with_what_would_be_right(
-    load: Load, tmp_path: Path
-) -> None:
+def test_every_fault_of_a_model_is_reported_with_its_remedy(load: Load, tmp_path: Path) -> None:
     path = tmp_path / "gateway.toml"
     path.write_text(
         '[models."my-model"]\nfamily = "gpt-image"\nprompt_limt = 4000\nsizes = { fixed = "auto" }\n'
@@ -781,7 +779,7 @@ def test_every_fault_of_a_model_in_the_file_is_told_with_what_would_be_right(
     ]
 
 
-def test_the_example_of_ones_own_model_is_accepted(load: Load) -> None:
+def test_the_example_of_an_own_model_is_accepted(load: Load) -> None:
     settings = load(GATEWAY_CONFIG=str(REPOSITORY / "deploy/models.toml.example"))
 
     check_settings(settings)
@@ -791,6 +789,6 @@ def test_the_example_of_ones_own_model_is_accepted(load: Load) -> None:
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"])
 @pytest.mark.parametrize("value", ["sk-abcdefgh\u201d", "a\nb: c"])
-def test_what_no_header_can_carry_is_refused_at_the_start(name: str, value: str) -> None:
+def test_characters_that_no_header_can_carry_are_refused_at_the_start(name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=f"{name}: must be one line of ASCII characters"):
         load_settings({"OPENAI_API_KEY": "sk-ours", name: value})

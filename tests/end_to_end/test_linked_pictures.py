@@ -143,6 +143,6 @@ def check_refused(company: Company, link: str) -> None:
     answer = company.order(link)
 
     message = check_error(answer, 502, code="upstream_invalid_response", param=None)
-    assert message == "The image provider linked to a picture at an address that is not allowed."
+    assert message == "The image provider linked to an image at an address that is not allowed."
     assert answer.headers["x-should-retry"] == "false"
     assert link not in answer.text

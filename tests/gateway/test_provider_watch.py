@@ -29,7 +29,7 @@ async def looks_in(
         return answer(len(looks))
 
     health = ProviderHealth(clock)
-    telemetry = FactRecorder(health.takers)
+    telemetry = FactRecorder(health.handlers)
     check = ProviderCheck(ADDRESS, transport=httpx.MockTransport(handle), telemetry=telemetry)
     async with in_background(watch_provider(check, health)):
         await asyncio.sleep(duration_s)

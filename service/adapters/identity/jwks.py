@@ -1,10 +1,9 @@
-"""Fetch the keys an issuer publishes (JWKS, RFC 7517), on demand.
+"""Fetch the keys that an issuer publishes (JWKS, RFC 7517), on demand.
 
-Owns the source of the keys and their lifetime; joserfc judges which key may verify a
-token. A set that cannot be read changes nothing, and an unusable key is skipped.
-
-Failure behaviour: closed. Fetched keys stay in use for a day while their source fails;
-before the first of them no token is accepted.
+joserfc decides which key may verify a token. An unreadable key set changes nothing, and an
+unusable key is skipped.
+Failure behaviour: closed. Fetched keys stay in use for a day while their source fails; without
+any, no token is accepted.
 """
 
 import asyncio
@@ -32,18 +31,17 @@ from service.ports.clock import Clock
 _LARGEST_KEY_SET_BYTES = 1024 * 1024
 _MOST_KEYS = 100
 _FIRST_PAUSE_S = 1.0
-"""Between two attempts to get the first keys: no token is accepted meanwhile."""
-# An answer that is compressed all the same is then no JSON, and cannot be a bomb.
+"""Between two attempts to get the first keys; no token is accepted meanwhile."""
+# A compressed answer is not decompressed, so it is not JSON and cannot be a bomb.
 _HEADERS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "image-gateway"}
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JwksTimes:
-    """Seconds: keys are fetched anew after *refresh_s* and thrown away after *max_stale_s*.
+    """Seconds after which keys are fetched anew (*refresh_s*) and discarded (*max_stale_s*).
 
-    An unknown key is looked for at most once in *miss_pause_s*, which is also the pause
-    after a failed fetch.
+    *miss_pause_s* is the shortest time between two searches for an unknown key, and after a failed fetch.
     """
 
     refresh_s: float = 300.0
@@ -55,7 +53,7 @@ class JwksTimes:
 class JwksSource:
     """Implements `jwt.KeySource` with the key set at *url*.
 
-    The URL is `https`, `http` on loopback, `file`, or a path. Two fetches never overlap.
+    The URL is `https`, `http` on loopback, `file`, or a path. Fetches never overlap.
     """
 
     def __init__(
@@ -70,22 +68,16 @@ class JwksSource:
         self._loaded_at_s = self._failed_at_s = self._missed_at_s = -math.inf
 
     def check_file(self) -> None:
-        """Read the keys once if they are in a file: a missing one at startup is a mistake in its name.
+        """Read a key file once, to find a wrong name at startup.
 
         Raises:
-            OSError: it cannot be read.
-            ValueError: no key of a key set can be taken from it.
+            OSError: the file cannot be read.
+            ValueError: it has no usable key.
         """
         if self._path is not None:
             _parse_keys(_read_file(self._path))
 
     async def find(self, kid: str | None, algorithm: JWSAlgModel) -> Key:
-        """Return the key *kid* if it is one for *algorithm*; without a *kid*, the only such key.
-
-        Raises:
-            Unauthenticated: no key, or more than one, matches.
-            StateUnavailable: there are no keys, or only ones that are too old.
-        """
         await self._keep_fresh()
         found = self._fitting(kid, algorithm)
         if not found:
@@ -107,12 +99,12 @@ class JwksSource:
             raise StateUnavailable("jwks")
 
     async def _look_again(self, kid: str | None, algorithm: JWSAlgModel) -> None:
-        """Fetch the keys again for an unknown one, unless that was tried just now."""
+        """Fetch the keys again for an unknown *kid*, unless that was tried recently."""
         async with self._fetching:
             pause_over = self._age_s(self._missed_at_s) >= self._times.miss_pause_s
             if pause_over and not self._fitting(kid, algorithm):
                 await self._fetch()
-                # Only now: a caller who leaves meanwhile must not use up the others' one attempt.
+                # Not before: a cancelled caller must not use up the one attempt.
                 self._missed_at_s = self._clock.monotonic_s()
 
     def _is_due(self) -> bool:
@@ -131,7 +123,7 @@ class JwksSource:
         return [key for key in named if _is_for(algorithm, key)]
 
     async def _fetch(self) -> None:
-        """Replace the keys, or keep them if the answer is not a key set."""
+        """Replace the keys, or keep them if the fetch fails."""
         try:
             async with asyncio.timeout(self._times.timeout_s):
                 document = await self._read()
@@ -146,20 +138,18 @@ class JwksSource:
     async def _read(self) -> bytes:
         if self._path is not None:
             return await asyncio.to_thread(_read_file, self._path)
-        chunks: list[bytes] = []
-        size_bytes = 0
         # A redirect could lead anywhere, this machine included.
         async with self._client.stream(
             "GET", self._url, headers=_HEADERS, follow_redirects=False
         ) as response:
             if response.status_code != httpx.codes.OK:
                 raise ValueError(f"status {response.status_code}")
+            document = bytearray()
             async for chunk in response.aiter_raw():
-                size_bytes += len(chunk)
-                if size_bytes > _LARGEST_KEY_SET_BYTES:
+                document += chunk
+                if len(document) > _LARGEST_KEY_SET_BYTES:
                     raise ValueError("too large")
-                chunks.append(chunk)
-        return b"".join(chunks)
+        return bytes(document)
 
 
 def _is_for(algorithm: JWSAlgModel, key: Key) -> bool:
@@ -175,7 +165,7 @@ def _parse_address(url: str) -> tuple[str, Path | None]:
     """Return the URL, and the path if it names a file.
 
     Raises:
-        ValueError: keys cannot be fetched from there, or not safely.
+        ValueError: it is not an address to fetch keys from safely.
     """
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
@@ -203,10 +193,10 @@ def _read_file(path: Path) -> bytes:
 
 
 def _parse_keys(document: bytes) -> tuple[Key, ...]:
-    """Return the keys of a JWKS (RFC 7517, 5) that can verify.
+    """Return the usable keys of a JWKS (RFC 7517, 5).
 
     Raises:
-        ValueError: it is not a key set, or has no such key.
+        ValueError: it is not a key set, or has no usable key.
     """
     value = orjson.loads(document)
     entries = value.get("keys") if isinstance(value, dict) else None
@@ -220,10 +210,10 @@ def _parse_keys(document: bytes) -> tuple[Key, ...]:
 
 def _import_key(entry: dict[str, Any]) -> Key | None:
     try:
-        # joserfc only warns of RSA keys that are too short (RFC 7518, 3.3).
+        # joserfc only warns about short RSA keys (RFC 7518, 3.3).
         with warnings.catch_warnings(action="error", category=SecurityWarning):
             key = import_key(entry)
     except (JoseError, SecurityWarning, UnsupportedAlgorithm, ValueError, TypeError, LookupError):
         return None
-    # Symmetric keys count as private. With a published private key, anyone can sign.
+    # Symmetric keys count as private; with a published private key, anyone can sign.
     return None if key.is_private else key

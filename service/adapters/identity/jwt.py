@@ -1,9 +1,6 @@
 """Verify tokens of the company's own identity provider: JSON Web Tokens (RFC 7519), checked as RFC 8725 advises.
 
-Owns the rules of valid tokens, the claims that are read and the time they are remembered;
-does not own the keys (`jwks`) nor the rights of callers. Symmetric algorithms and `none`
-are never accepted: a published key is no secret.
-
+Symmetric algorithms and `none` are never accepted: a published key is no secret.
 Failure behaviour: closed. Any fault makes a token invalid.
 """
 
@@ -39,7 +36,7 @@ _LARGEST_TOKEN = 8 * 1024
 _LONGEST_VALUE = 200
 _MOST_REMEMBERED = 10_000
 _REMEMBER_S = 60.0
-"""Longest time in which a key that left the set may still admit a token it signed."""
+"""Longest time that a token stays accepted after its key left the key set."""
 _ABSENT = object()
 
 _NOT_UNDERSTOOD = "The token cannot be understood; it must be a signed JSON Web Token."
@@ -52,15 +49,15 @@ _NOT_VALID = {
 
 
 class AlgorithmsRefused(ValueError):
-    """An algorithm is unknown, or symmetric: everyone with its key could sign."""
+    """An algorithm is unknown, or symmetric, so that anyone with its key could sign."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRules:
     """The rules of valid tokens, and the names of the claims to read.
 
-    A claim is found by its whole name (`https://example.com/team`) or else, where
-    the name has dots, by its path (`realm_access.team`).
+    A claim is found by its whole name (`https://example.com/team`) or else, if the name has dots,
+    by its path (`realm_access.team`).
 
     Raises:
         ValueError: no token could be valid, or too many.
@@ -75,7 +72,7 @@ class TokenRules:
     leeway_s: int = 30
 
     def __post_init__(self) -> None:
-        """Refuse rules that joserfc would read as none."""
+        """Refuse rules that joserfc would ignore."""
         if not self.issuer or not self.audience or not all(self.audience):
             raise ValueError("an issuer and at least one audience are needed, none of them empty")
         if not self.algorithms or not _ASYMMETRIC.issuperset(self.algorithms):
@@ -88,20 +85,19 @@ class KeySource(Protocol):
     """The source of the keys."""
 
     async def find(self, kid: str | None, algorithm: JWSAlgModel) -> Key:
-        """Return the key *kid* of *algorithm*; without a *kid*, the only one.
+        """Return the key *kid* for *algorithm*; without a *kid*, the only such key.
 
         Raises:
-            Unauthenticated: no key, or more than one, matches.
-            StateUnavailable: no keys can be fetched.
+            Unauthenticated: no key matches, or more than one.
+            StateUnavailable: there are no keys, or only outdated ones.
         """
-        ...
 
 
 class JwtVerifier:
     """Implements `ports.accounts.TokenVerifier`.
 
-    Valid tokens are remembered by their digest, so that a caller's next request costs no
-    signature; invalid ones are not, so that guessing fills no memory.
+    Valid tokens are cached by their digest, so that a caller's next request checks no signature;
+    invalid ones are not, so that guesses fill no memory.
     """
 
     def __init__(self, *, rules: TokenRules, keys: KeySource, clock: Clock) -> None:
@@ -119,7 +115,6 @@ class JwtVerifier:
         self._good: LRUCache[bytes, tuple[Claims, float]] = LRUCache(_MOST_REMEMBERED)
 
     async def verify(self, token: str) -> Claims:
-        """Implement `TokenVerifier.verify`."""
         if len(token) > _LARGEST_TOKEN:
             raise Unauthenticated(f"The token is larger than {_LARGEST_TOKEN} bytes.")
         if not token.isascii():
@@ -144,7 +139,7 @@ class JwtVerifier:
         with _translated_errors():
             if not validate_compact(signature, key, registry=self._signatures):
                 raise BadSignatureError
-            # Stricter than joserfc's own reading: no NaN, no half characters, no UTF-16, no depth without end.
+            # Stricter than joserfc's own parser: no NaN, lone surrogates, UTF-16 or unlimited depth.
             claims = orjson.loads(signature.payload)
             if not isinstance(claims, dict):
                 raise Unauthenticated(_NOT_UNDERSTOOD)
@@ -185,8 +180,8 @@ class _Signatures(JWSRegistry):
     def get_alg(self, name: str) -> JWSAlgModel:
         """Return an algorithm of the allow-list.
 
-        The inherited method warns about EdDSA, a name that issuers still use, and
-        has a list of its own, with HMAC in it, where ours is empty.
+        The inherited method warns about EdDSA, which issuers still use, and replaces an empty
+        allow-list by one with HMAC.
         """
         if self.allowed is None or name not in self.allowed:
             raise UnsupportedAlgorithmError
@@ -195,10 +190,9 @@ class _Signatures(JWSRegistry):
 
 @contextmanager
 def _translated_errors() -> Iterator[None]:
-    """Turn every error that a token causes in joserfc and the JSON readers into `Unauthenticated`.
+    """Turn every error that a token causes in joserfc and the JSON parsers into `Unauthenticated`.
 
-    Beside its own errors joserfc raises those that odd JSON causes: a header that is a
-    list (TypeError), one that is deep (RecursionError).
+    joserfc raises TypeError for a header that is a list, RecursionError for a deep one.
     """
     try:
         yield
@@ -207,7 +201,7 @@ def _translated_errors() -> Iterator[None]:
 
 
 def _describe(error: Exception) -> str:
-    """Describe the fault without a word of the token's own."""
+    """Describe the fault without quoting the token."""
     match error:
         case ExpiredTokenError():
             return "The token has expired."
@@ -224,10 +218,10 @@ def _describe(error: Exception) -> str:
 
 
 def _read_text(claims: Mapping[str, Any], name: str) -> str | None:
-    """Return a claim, or None where it is absent; a present one must be usable.
+    """Return a claim, or None if it is absent.
 
     Raises:
-        Unauthenticated: it is not: an unreadable claim must not become an assumption.
+        Unauthenticated: the claim is there but unusable, and must not be guessed.
     """
     value = claims.get(name, _ABSENT)
     if value is _ABSENT:
@@ -250,5 +244,5 @@ def _follow(value: object, path: list[str]) -> object:
 
 
 def _media_type(text: str) -> str:
-    """Return a `typ` as RFC 7515 (4.1.9) compares them: the prefix `application/` is optional."""
+    """Normalize a `typ` for comparison (RFC 7515, 4.1.9): the prefix `application/` is optional."""
     return text.lower().removeprefix("application/")

@@ -1,6 +1,6 @@
 """Derive one key for each purpose from the gateway's secrets (HKDF-SHA-256, RFC 5869).
 
-A key that leaks from one use opens no other, and no secret is used directly.
+A key that leaks from one use is useless for others, and no secret is used directly.
 """
 
 import os
@@ -20,9 +20,9 @@ def derive_key(secret: str, purpose: str) -> bytes:
 
 
 def load_or_make_secret(path: Path) -> str:
-    """Return the secret in *path*, made on first use and readable by its owner only.
+    """Return the secret in *path*, created on first use and readable by its owner only.
 
-    It appears complete or not at all, and the first of several processes wins.
+    The file appears complete or not at all, and the first of several processes wins.
 
     Raises:
         ValueError: the file holds no secret; it is not replaced, since links depend on it.
@@ -33,7 +33,7 @@ def load_or_make_secret(path: Path) -> str:
         half.touch(mode=0o600)
         half.write_text(random_secrets.token_urlsafe(32), "utf-8")
         try:
-            # Unlike a rename, a link fails where another process was first.
+            # Unlike a rename, a link fails if another process was first.
             path.hardlink_to(half)
         except FileExistsError:
             pass

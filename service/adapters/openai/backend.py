@@ -1,10 +1,9 @@
 """Call a backend that speaks the OpenAI Images API over HTTP.
 
-Requests are httpx objects handed straight to the aiohttp transport: the client
-around it costs more CPU than the whole exchange (docs/performance.md).
-Images that are returned as URLs are fetched at once, as a part of the call: such URLs
-expire. An image that cannot be fetched was made and is paid for, at an unknown price:
-its billing is unknown, the house pays, and it is never ordered again automatically.
+httpx requests go directly to the aiohttp transport: httpx's client costs more CPU than the whole
+exchange (docs/performance.md). Images returned as URLs are fetched within the call, since such URLs
+expire. An image that cannot be fetched may be billed: the house pays, and it is never ordered again
+automatically.
 """
 
 import asyncio
@@ -26,12 +25,12 @@ from service.domain.images import CallMade, ImageCall, InputImage, Operation, Ra
 from service.ports.provider import CallProgress, DownloadFailed, Downloads
 
 _MAX_ANSWER_BYTES_PER_IMAGE = 64 * 1024 * 1024
-"""More than base64 of the largest image any model makes (8.3 megapixels of raw RGBA)."""
+"""More than the base64 of the largest image that a model makes (8.3 megapixels of raw RGBA)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackendAddress:
-    """The address of a backend and the gateway's credentials there; *url* ends with `/v1` or the like."""
+    """The base URL of a backend, such as `https://api.openai.com/v1`, and the gateway's credentials there."""
 
     name: str
     realm: Realm
@@ -42,7 +41,7 @@ class BackendAddress:
 
     @property
     def secrets(self) -> list[str]:
-        """The values that no log may hold."""
+        """The values that no log may contain."""
         return [each for each in (self.api_key, self.organization, self.project) if each]
 
     @property
@@ -64,7 +63,7 @@ class BackendAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds to get a connection from the pool, to connect, and between two reads."""
+    """Seconds to wait for a pooled connection, to connect, and between two reads."""
 
     pool_s: float = 10.0
     connect_s: float = 5.0
@@ -72,7 +71,7 @@ class Timeouts:
 
 
 class OpenAIBackend:
-    """Implements `ports.provider.Backend`. *pace* limits images per minute; it waits, it never refuses."""
+    """Implements `ports.provider.Backend`; *pace* limits images per minute by waiting, and never refuses."""
 
     def __init__(
         self,
@@ -102,9 +101,8 @@ class OpenAIBackend:
         }
 
     async def make(self, call: ImageCall, progress: CallProgress) -> CallMade | CallFailure:
-        """Implement `Backend.make`."""
         if self._pace is not None:
-            # More than the bucket holds could never be taken at once.
+            # The bucket never holds more.
             await self._pace.acquire(min(call.n, self._pace.max_rate))
         with ExitStack() as files:
             request = self._request(call, files)
@@ -123,7 +121,7 @@ class OpenAIBackend:
             body = wire.encode_generation(call)
             headers = {**self._headers, "content-type": "application/json"}
             return httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
-        # Every call has its own handles: several read the same inputs at the same time.
+        # Each call has its own handles: several may read the same inputs at once.
         parts = [
             (
                 _field(entry, call),
@@ -156,7 +154,7 @@ class OpenAIBackend:
         finally:
             await response.aclose()
         if body is None:
-            return failures.broken("The image provider's answer is larger than any picture it could hold.")
+            return failures.broken("The image provider's answer is larger than any image it could hold.")
         if response.status_code != httpx.codes.OK:
             return failures.classify_answer(response.status_code, response.headers, wire.decode_json(body))
         try:
@@ -166,7 +164,7 @@ class OpenAIBackend:
         return made if all(image.url is None for image in made.images) else await self._download(made)
 
     async def _download(self, made: CallMade) -> CallMade | CallFailure:
-        """Fetch images that came as URLs, concurrently; those that fail are missing from the answer."""
+        """Fetch images that came as URLs, concurrently; failed ones are missing from the answer."""
         async with asyncio.TaskGroup() as group:
             fetches = [group.create_task(self._fetch(image)) for image in made.images]
         fetched = [fetch.result() for fetch in fetches]
@@ -185,7 +183,7 @@ class OpenAIBackend:
 
 
 def _field(entry: InputImage, call: ImageCall) -> str:
-    """Return the form field of an input: several images are a list, as the SDKs send them."""
+    """Return the form field of an input; several images are a list, as the SDKs send them."""
     several = sum(other.role == "image" for other in call.inputs) > 1
     return "image[]" if entry.role == "image" and several else entry.role
 
@@ -193,7 +191,7 @@ def _field(entry: InputImage, call: ImageCall) -> str:
 async def _read_stream(
     response: httpx.Response, progress: CallProgress, limit_bytes: int
 ) -> CallMade | CallFailure:
-    """Read a stream to its end, showing each stage; the finished images are the answer."""
+    """Read a stream to its end and show each stage; the finished images are the answer."""
     made: list[wire.StreamedImage] = []
     try:
         async for event in EventSource(response).aiter_sse():
@@ -201,16 +199,14 @@ async def _read_stream(
                 continue
             limit_bytes -= len(event.data)
             if limit_bytes < 0:
-                return failures.broken(
-                    "The image provider's stream is larger than any picture it could hold."
-                )
+                return failures.broken("The image provider's stream is larger than any image it could hold.")
             streamed = wire.decode_event(event.data)
             if streamed.partial is None:
                 made.append(streamed)
             else:
                 progress.show(streamed.partial, streamed.image.data, streamed.resolved)
     except wire.StreamFailed as error:
-        # It answered 200 and worked: its reason is believed, a claim that nothing was billed is not.
+        # After a 200 its reason is believed, but not that nothing was billed.
         failure = failures.classify_answer(500, {}, error.envelope)
         return failure if failure.is_callers_own else replace(failure, billing=Billing.UNKNOWN)
     except wire.NotUnderstood:
@@ -224,12 +220,10 @@ async def _read_stream(
 
 
 async def read_body(response: httpx.Response, limit_bytes: int) -> bytes | None:
-    """Read the whole body, or return None once it is larger than *limit_bytes*."""
-    chunks: list[bytes] = []
-    size_bytes = 0
+    """Return the whole body, or None as soon as it is larger than *limit_bytes*."""
+    body = bytearray()
     async for chunk in response.aiter_raw():
-        size_bytes += len(chunk)
-        if size_bytes > limit_bytes:
+        body += chunk
+        if len(body) > limit_bytes:
             return None
-        chunks.append(chunk)
-    return b"".join(chunks)
+    return bytes(body)

@@ -1,6 +1,6 @@
 """Ask a provider for its models: a free test of the address and the key.
 
-Failure behaviour: every outcome is reported as a fact, and nothing is raised.
+Every outcome is recorded as a fact, and nothing is raised.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from service.ports.telemetry import ProviderChecked, Telemetry
 _TIMEOUT_S = 10.0
 _MOST_BYTES = 1024 * 1024
 _NO_MODELS = (404, 405, 501)
-"""Answers of servers that speak the images API and have no list of models."""
+"""Statuses of servers that have the images API and no list of models."""
 _NO_JSON = "The image provider's answer cannot be understood."
 _TIMED_OUT = CallFailure(
     kind=FailureKind.TIMED_OUT,
@@ -37,7 +37,7 @@ class ProviderCheck:
         self._transport = transport
         self._telemetry = telemetry
 
-    async def look(self) -> None:
+    async def run(self) -> None:
         """Ask once, and record the result."""
         try:
             async with asyncio.timeout(_TIMEOUT_S):
@@ -46,10 +46,11 @@ class ProviderCheck:
             status, failure = None, _TIMED_OUT
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             status, failure = None, failures.classify_exception(error)
-        if failure is not None and self._says_nothing(failure):
-            failure = None
         if failure is not None:
-            failure = explain(failure, self._address.url, secrets=self._address.secrets)
+            is_of_list = self._concerns_only_list(failure)
+            failure = (
+                None if is_of_list else explain(failure, self._address.url, secrets=self._address.secrets)
+            )
         is_sure = status == httpx.codes.OK
         self._telemetry.record(ProviderChecked(backend=self._address.name, failure=failure, is_sure=is_sure))
 
@@ -67,8 +68,8 @@ class ProviderCheck:
             await response.aclose()
         return status, failures.classify_answer(status, response.headers, wire.decode_json(body or b""))
 
-    def _says_nothing(self, failure: CallFailure) -> bool:
-        """Tell if a failure concerns only this list: it is missing, not for this key, or not available now."""
+    def _concerns_only_list(self, failure: CallFailure) -> bool:
+        """Tell if only the list of models is missing, forbidden to this key, or unavailable now."""
         if failure.status in _NO_MODELS:
             return failure.status != 404 or names_version(self._address.url)
         is_for_others = failure.status in (401, 403) and "Missing scopes" in failure.cause

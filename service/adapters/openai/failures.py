@@ -1,11 +1,10 @@
-"""Classify failures of the OpenAI Images API and their billing: every status, code and phrase in one place.
+"""Classify failures of the OpenAI Images API and their billing, by status, code and phrase.
 
-No other module knows a provider's error codes. The order of the rows matters: account
-before rate, refusal before bad input. A failure without a row was sent and is of unknown
-billing.
+No other module knows a provider's error codes. The order of the rows matters: account before rate,
+refusal before bad input. A failure without a row was sent and may be billed.
 
-How to add one: a row of `ROWS`, above those that would take its answers, with the evidence as its `source`. Then
-`tests/adapters/openai/test_failures.py` asks for an answer that meets it.
+To add a kind of failure, add a row to `ROWS`, above those that match its answers too, with the evidence as its
+`source`. Then `tests/adapters/openai/test_failures.py` demands an answer for it.
 """
 
 import os
@@ -20,19 +19,19 @@ from service.adapters.openai.redaction import hide_keys
 from service.domain.failures import Billing, CallFailure, FailureKind
 
 NO_TLS = "no TLS"
-"""The first words of the cause, where a connection failed over its encryption."""
+"""The first words of the cause if a connection failed over its encryption."""
 _OURS = {
     FailureKind.MISCONFIGURED: "The gateway's own account or configuration at the image provider was refused.",
     FailureKind.BLOCKED: "The image provider has blocked the gateway's account for a while.",
 }
-"""Messages for failures that are not the caller's: without any of the provider's own words."""
+"""Messages for failures that are not the caller's; they do not quote the provider."""
 _MOST_CAUSE = 300
 _KNOWN_FIELDS = ("message", "type", "param", "code")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One way to fail; an empty field matches everything. *source* names the evidence."""
+    """One kind of failure; an empty field matches everything. *source* names the evidence."""
 
     kind: FailureKind
     statuses: tuple[int, ...] = ()
@@ -54,7 +53,7 @@ class _Row:
         )
 
 
-# Every answer below is a complete error envelope, which the provider sends instead of making anything.
+# Each of these answers is a complete error envelope, sent instead of an image.
 ROWS = (
     _Row(
         kind=FailureKind.MISCONFIGURED,
@@ -66,7 +65,7 @@ ROWS = (
             "project_spend_limit_exceeded",
             "organization_usage_limit_exceeded",
         ),
-        source="OpenAI error-codes guide, 2026; 400 and 429 alike: our account, not the caller's fault",
+        source="OpenAI error-codes guide, 2026; 400 and 429 alike: our account is at fault, not the caller",
     ),
     _Row(
         kind=FailureKind.MISCONFIGURED,
@@ -77,7 +76,7 @@ ROWS = (
     _Row(
         kind=FailureKind.BLOCKED,
         phrases=("has been temporarily blocked because we detected behavior",),
-        source="Azure OpenAI, observed 2025: 403 Forbidden after repeated violations by anybody on the account",
+        source="Azure OpenAI, observed 2025: 403 Forbidden after repeated violations on the account",
     ),
     _Row(
         kind=FailureKind.REFUSED,
@@ -142,8 +141,8 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
 def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFailure:
     """Classify a failed exchange.
 
-    The transport reports a connection that broke after sending as a connect
-    time-out, so only the cause below it shows if anything was sent.
+    The transport reports a connection that broke after sending as a connect time-out, so only the
+    cause shows if anything was sent.
     """
     cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
     never_connected = (
@@ -169,7 +168,7 @@ def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFail
 
 
 def _cause_of(error: BaseException) -> str:
-    """Describe the reason and the place of a failed connection."""
+    """Describe the reason and the address of a failed connection."""
     if isinstance(error, aiohttp.ClientConnectorError):
         place = f"{error.host}:{error.port}"
         if isinstance(error, aiohttp.ClientSSLError):
@@ -184,7 +183,7 @@ def _cause_of(error: BaseException) -> str:
 
 
 def broken(message: str, *, status: int | None = None) -> CallFailure:
-    """Return the failure of an answer that cannot be understood: sent, so of unknown billing."""
+    """Return the failure of an unusable answer; the call was sent, so its billing is unknown."""
     return CallFailure(
         kind=FailureKind.BROKEN, billing=Billing.UNKNOWN, message=message, status=status, cause=message
     )
@@ -196,7 +195,7 @@ def _inner_error(error: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read `retry-after-ms`, else `retry-after` in seconds; dates are not sent by this API."""
+    """Read `retry-after-ms`, else `retry-after` in seconds; this API sends no dates."""
     for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
         try:
             value_s = float(headers.get(name, "")) * unit_s

@@ -1,7 +1,6 @@
-"""Judge prompts by the provider's moderation endpoint, or by an operator's own list.
+"""Judge prompts by the provider's moderation endpoint or by an operator's own list.
 
-Failure behaviour of the endpoint: open. The image model judges the prompt again,
-so that an outage of a second opinion does not stop the first.
+Failure behaviour of the endpoint: open, since the image model judges the prompt too.
 """
 
 import asyncio
@@ -20,17 +19,17 @@ _MESSAGE = (
     "Your request was rejected as a result of our safety system. "
     "Your prompt may contain text that is not allowed by our safety system."
 )
+_UNAVAILABLE = (TimeoutError, httpx.HTTPError, aiohttp.ClientError, ValueError, LookupError, TypeError)
 _log = logging.getLogger(__name__)
 
 
 class ListModerator:
-    """Implements `ports.provider.Moderator`: refuses prompts that contain one of *words*, whatever their case."""
+    """Implements `ports.provider.Moderator`; refuses prompts that contain one of *words* in any case."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = [word.casefold() for word in words]
 
     async def judge(self, prompt: str, *, deadline_s: float) -> CallFailure | None:
-        """Implement `Moderator.judge`."""
         text = prompt.casefold()
         return _refusal(()) if any(word in text for word in self._words) else None
 
@@ -44,19 +43,11 @@ class ProviderModerator:
         self._headers = {"authorization": f"Bearer {address.api_key}"}
 
     async def judge(self, prompt: str, *, deadline_s: float) -> CallFailure | None:
-        """Implement `Moderator.judge`."""
         try:
             async with asyncio.timeout(min(_TIMEOUT_S, max(0.0, deadline_s - time.monotonic()))):
                 response = await self._client.post(self._url, json={"input": prompt}, headers=self._headers)
             result = response.raise_for_status().json()["results"][0]
-        except (
-            TimeoutError,
-            httpx.HTTPError,
-            aiohttp.ClientError,
-            ValueError,
-            LookupError,
-            TypeError,
-        ) as error:
+        except _UNAVAILABLE as error:
             _log.warning("moderation unavailable", extra={"reason": _reason_of(error)})
             return None
         if not isinstance(result, Mapping) or not result.get("flagged"):
@@ -67,7 +58,7 @@ class ProviderModerator:
 
 
 def _reason_of(error: Exception) -> str:
-    """Describe the failure, without the words of the answer."""
+    """Describe the failure without quoting the answer."""
     if isinstance(error, httpx.HTTPStatusError):
         return f"answered {error.response.status_code}"
     return type(error).__name__

@@ -1,4 +1,4 @@
-"""Make a provider's words safe for a log: they may echo a key or a prompt."""
+"""Make a provider's texts safe for a log: they may echo a key or a prompt."""
 
 import html
 import re
@@ -10,31 +10,31 @@ HIDDEN = "[hidden]"
 _MOST_CHARACTERS = 300
 _MOST_READ = 4000
 _MOST_MATCHED = 600
-"""Patterns take time with the square of it."""
+"""The patterns take quadratic time."""
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _SHARED_LETTERS = 10
 _SHARED_CHARACTERS = 4
-"""A run of this length that the prompt shares counts as a part of it."""
+"""Shortest run in common with the prompt that counts as a part of it."""
 _SHORTEST_SECRET = 8
 _KEY_LIKE = re.compile(
     r"(?i:(?<=bearer )|(?<=key provided: )|\b(?=(?:sk|pk|rk|sess|key)[-_]))\S+"
     # Masked in the middle, as in `abcd****wxyz` and `abcd...wxyz`.
     r"|\S*\*{2,}\S*|\w+(?:\.{3,}|…)\w+"
-    # Random: long, and of digits or of nothing a word has.
+    # Random: long and with digits, or longer than a word.
     r"|(?=[A-Za-z_+=-]*\d)[\w+=-]{20,}|[\w+=-]{40,}"
 )
 
 _KEY = re.compile(r"(?i:(?<=bearer )|(?<=key provided: )|\b(?=(?:sk|pk|rk|sess)-))\S{8,}")
-"""Little else looks like it: what callers read shall lose none of its sense."""
+"""Stricter, since texts for callers must stay readable."""
 
 
 def hide_keys(text: str) -> str:
-    """Return *text*, which is for a caller, without what is marked as a key."""
+    """Return *text*, meant for a caller, without anything marked as a key."""
     return _KEY.sub(HIDDEN, text)
 
 
 def hide_secrets(text: str, secrets: Sequence[str]) -> str:
-    """Return *text* without *secrets*; short ones are words."""
+    """Return *text* without *secrets*; short secrets may be words, and stay."""
     for secret in secrets:
         if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, HIDDEN)
@@ -44,9 +44,9 @@ def hide_secrets(text: str, secrets: Sequence[str]) -> str:
 def redact(text: str, *, secrets: Sequence[str] = (), prompt: str = "") -> str:
     """Return *text* on one bounded line, without *secrets* and anything that looks like a key.
 
-    It is empty if *text* repeats a part of *prompt*, in whatever spelling.
+    The line is empty if *text* repeats a part of *prompt* in any spelling.
     """
-    # Secrets first: what a pattern or the bound had cut would not be found any more.
+    # Secrets first: one that a pattern or the bound has cut cannot be found.
     text = hide_secrets(text[:_MOST_READ], secrets)[:_MOST_MATCHED]
     if repeats(text, prompt):
         return ""
@@ -55,7 +55,7 @@ def redact(text: str, *, secrets: Sequence[str] = (), prompt: str = "") -> str:
 
 
 def repeats(text: str, prompt: str) -> bool:
-    """Tell if *text* and *prompt* share a run of letters and digits, whatever is between them."""
+    """Tell if *text* and *prompt* share a run of letters and digits; other characters do not count."""
     said, asked = _letters(text), _letters(prompt)
     # A few Chinese characters are a phrase.
     shared = _SHARED_LETTERS if asked.isascii() else _SHARED_CHARACTERS

@@ -1,6 +1,6 @@
-"""Advise operators whose provider fails: one sentence for each way to fail.
+"""Turn failures of the provider into advice for operators, one text for each kind.
 
-The advice names settings, a status and a code, and no host or secret: anyone may read it.
+The advice names settings, a status and a code, but no host or secret: anyone may read it.
 """
 
 import re
@@ -13,18 +13,18 @@ from service.adapters.openai.redaction import hide_secrets, redact, repeats
 from service.domain.failures import CallFailure, FailureKind, loggable_code
 
 _WITHOUT_WORDS = (FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.BROKEN)
-"""Failures whose cause is not the provider's words."""
+"""Failures whose cause does not quote the provider."""
 _VERSION = re.compile(r"v\d\w*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
-    """One way to fail; an empty field matches everything."""
+    """Advice on one kind of failure; an empty field matches everything."""
 
     kinds: tuple[FailureKind, ...]
     statuses: tuple[int, ...] = ()
     words: tuple[str, ...] = ()
-    """Any of them is the code, the type or the param."""
+    """Values of the code, the type or the param."""
     advice: str
 
     def fits(self, failure: CallFailure) -> bool:
@@ -36,13 +36,13 @@ class _Row:
 
 
 _KEY = "OPENAI_API_KEY was refused{answer}: is it complete, still valid, and a key of the server that OPENAI_BASE_URL names?"
-_QUOTA = "The provider's quota or billing stops us{answer}: look at the limits and the credit of OPENAI_API_KEY's account."
+_QUOTA = "The provider's quota or billing stops us{answer}: check the limits and the credit of OPENAI_API_KEY's account."
 _MODEL = (
-    "The model is not there for this key{answer}: give its project access to it, or take another model "
+    "The model is not available to this key{answer}: give its project access to the model, or choose another one "
     "in the configuration file."
 )
 _NO_VERSION = "The base URL lacks /v1{answer}: write OPENAI_BASE_URL as in https://api.openai.com/v1."
-_NO_API = "OPENAI_BASE_URL leads to no images API{answer}: check its path, and what stands between."
+_NO_API = "OPENAI_BASE_URL leads to no images API{answer}: check its path, and any proxy on the way."
 _ROWS = (
     _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(401,), advice=_KEY),
     _Row(kinds=(FailureKind.MISCONFIGURED,), words=("model_not_found", "model"), advice=_MODEL),
@@ -50,23 +50,23 @@ _ROWS = (
         kinds=(FailureKind.MISCONFIGURED,),
         statuses=(403,),
         advice="The provider does not let this key make images{answer}: check its permissions, its organization's "
-        "verification, and from which countries it may be used.",
+        "verification, and the countries in which it may be used.",
     ),
     _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(404, 405, 410), advice=_NO_API),
     _Row(kinds=(FailureKind.MISCONFIGURED,), advice=_QUOTA),
     _Row(
         kinds=(FailureKind.BLOCKED,),
-        advice="The provider has blocked the account{answer}, for what callers asked for: GATEWAY_MODERATION refuses "
+        advice="The provider has blocked the account{answer} because of callers' prompts: GATEWAY_MODERATION refuses "
         "such prompts before they are sent.",
     ),
     _Row(
         kinds=(FailureKind.RATE_LIMITED,),
-        advice="The provider's rate limit is reached{answer}: set images_per_min under [backend] to what the account "
-        "may, so that calls wait instead.",
+        advice="The provider's rate limit is reached{answer}: set images_per_min under [backend] to the account's "
+        "limit, so that calls wait instead.",
     ),
     _Row(
         kinds=(FailureKind.OVERLOADED,),
-        advice="The provider fails or is overloaded{answer}: see its status page; calls are tried again by themselves.",
+        advice="The provider fails or is overloaded{answer}: see its status page; calls are retried automatically.",
     ),
     _Row(
         kinds=(FailureKind.TIMED_OUT,),
@@ -75,24 +75,21 @@ _ROWS = (
     _Row(kinds=(FailureKind.BROKEN,), statuses=tuple(range(300, 500)), advice=_NO_API),
     _Row(
         kinds=(FailureKind.BROKEN,),
-        advice="The provider's answer broke off or cannot be understood{answer}: look for a proxy between, and whether "
-        "OPENAI_BASE_URL leads to an images API.",
+        advice="The provider's answer broke off or cannot be understood{answer}: check if OPENAI_BASE_URL leads to an "
+        "images API, and any proxy on the way.",
     ),
 )
 _UNREACHABLE = (
-    "The provider is unreachable: is it up, is OPENAI_BASE_URL right, and is the way out open (HTTPS_PROXY)?"
+    "The provider is unreachable: is it up, is OPENAI_BASE_URL right, and is a proxy needed (HTTPS_PROXY)?"
 )
 _TLS = (
-    "There is no TLS with the provider: is it https:// in OPENAI_BASE_URL, and is SSL_CERT_FILE set where the "
-    "company's own authority signs?"
+    "There is no TLS with the provider: does OPENAI_BASE_URL begin with https://, and does SSL_CERT_FILE name the "
+    "company's own certificate authority, if it has one?"
 )
 
 
 def explain(failure: CallFailure, url: str, *, secrets: Sequence[str], prompt: str = "") -> CallFailure:
-    """Return *failure* with its advice, and nothing in it that holds one of *secrets*.
-
-    What a log shows of it, cause and code, repeats no part of *prompt* either.
-    """
+    """Return *failure* with advice and without *secrets*; its cause and code, for the log, do not quote *prompt*."""
     failure = replace(
         failure,
         message=hide_secrets(failure.message, secrets),

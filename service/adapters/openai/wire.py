@@ -16,11 +16,11 @@ _RESOLVED = ("background", "output_format", "quality", "size")
 
 
 class NotUnderstood(ValueError):
-    """A 200 whose body is not an images answer."""
+    """The body of a 200 is not an images answer."""
 
 
 class StreamFailed(Exception):
-    """An `error` event; *envelope* is the provider's error as it came."""
+    """The stream has an `error` event; *envelope* is the provider's error."""
 
     def __init__(self, envelope: Mapping[str, Any]) -> None:
         super().__init__("error event")
@@ -29,7 +29,7 @@ class StreamFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamedImage:
-    """One event of a stream; *partial* is the number of the stage, None for the finished image."""
+    """One event of a stream; *partial* is the number of its stage, None for the finished image."""
 
     image: RawImage
     partial: int | None
@@ -40,8 +40,8 @@ class StreamedImage:
 def encode_fields(call: ImageCall) -> dict[str, Any]:
     """Return the parameters of a call under the provider's names.
 
-    Models that still take `response_format` are older than `safety_identifier`
-    (SDK changelog, 2026-10-16) and get the field it replaced.
+    Models that take `response_format` are older than `safety_identifier` (SDK changelog, 2026-10-16), and
+    get the field it replaced.
     """
     identifier = "user" if "response_format" in call.parameters else "safety_identifier"
     streaming = {"stream": True, "partial_images": call.partial_images} if call.partial_images else {}
@@ -86,11 +86,10 @@ def decode_answer(body: bytes) -> CallMade:
     answer = decode_json(body)
     if not isinstance(answer, Mapping) or not isinstance(answer.get("data"), list) or not answer["data"]:
         raise NotUnderstood
-    usage = answer.get("usage")
     return CallMade(
         images=tuple(_decode_link(entry) or _decode_image(entry) for entry in answer["data"]),
-        usage=_clean_usage(usage),
-        resolved={name: answer[name] for name in _RESOLVED if isinstance(answer.get(name), str)},
+        usage=_clean_usage(answer.get("usage")),
+        resolved=_resolved(answer),
         answered_model=answer["model"] if isinstance(answer.get("model"), str) else None,
     )
 
@@ -109,22 +108,21 @@ def decode_event(text: str) -> StreamedImage:
         raise NotUnderstood
     is_partial = str(event.get("type")).endswith(".partial_image")
     number = event.get("partial_image_index")
-    usage = event.get("usage")
     return StreamedImage(
         image=_decode_image(event),
-        # Whatever its number, a stage must never pass for the finished image.
+        # Even without a valid number, a stage must never pass for the finished image.
         partial=(number if isinstance(number, int) else 0) if is_partial else None,
-        usage=_clean_usage(usage),
-        resolved={name: event[name] for name in _RESOLVED if isinstance(event.get(name), str)},
+        usage=_clean_usage(event.get("usage")),
+        resolved=_resolved(event),
     )
 
 
-def _clean_usage(usage: Any) -> dict[str, Any] | None:
-    """Return the token counts of *usage*, two levels deep and within reason, or None.
+def _resolved(answer: Mapping[str, Any]) -> dict[str, str]:
+    return {name: answer[name] for name in _RESOLVED if isinstance(answer.get(name), str)}
 
-    The counts are multiplied, stored and booked: anything else than plain counts is
-    dropped.
-    """
+
+def _clean_usage(usage: Any) -> dict[str, Any] | None:
+    """Return the plain token counts of *usage*, two levels deep, or None: they are multiplied, stored and booked."""
     if not isinstance(usage, Mapping):
         return None
     counts = {name: value for name, value in usage.items() if _is_count(value)}
@@ -139,7 +137,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _decode_link(entry: Any) -> RawImage | None:
-    """Return an image that is still to be fetched; None if its bytes came along, or nothing did."""
+    """Return an image that is yet to be fetched; None if the entry has its bytes or no URL."""
     if not isinstance(entry, Mapping) or isinstance(entry.get("b64_json"), str):
         return None
     url = entry.get("url")

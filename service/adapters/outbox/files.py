@@ -1,12 +1,11 @@
 """Store settlements that Redis could not take, one small file each, until it can.
 
-A file appears complete or not at all (written beside and renamed), so a process
-that dies here loses nothing and leaves no partial file. Several processes may
-replay one directory: a settlement sent twice changes nothing. A settlement that is pending
-only later has that time as its file's. For the images made, each file is read once and
-remembered while it exists: its name stands for one part of an order, which ends in one way.
-Failure behaviour: an unwritable directory is logged, and the settlement is lost;
-its hold then expires into the ledger's `unknown`.
+A file is written beside its target and renamed, so it appears complete or not at all. Several
+processes may replay one directory: a settlement sent twice changes nothing. The modification time
+of a delayed settlement's file is the time it becomes pending. Each file's images are read once and
+cached while the file exists.
+Failure behaviour: an unwritable directory is logged, and the settlement is lost; its hold then
+expires into the ledger's `unknown`.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ _WHOLE, _FORETOLD = ".json", ".foretold"
 _log = logging.getLogger(__name__)
 
 _Images = Mapping[Path, frozenset[tuple[str, str]]]
-"""Images made by the settlement in each file: team and image name."""
+"""The images made by each file's settlement: team and image name."""
 
 
 class FileOutbox:
@@ -40,7 +39,6 @@ class FileOutbox:
         self._looking = asyncio.Lock()
 
     def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
-        """Implement `Outbox.add`."""
         path = self._path(settlement)
         half, foretold = path.with_suffix(".half"), path.with_suffix(_FORETOLD)
         try:
@@ -57,7 +55,6 @@ class FileOutbox:
             _log.exception("settlement lost", extra={"order_id": settlement.ticket.id})
 
     def pending(self, most: int = 100) -> list[Settlement]:
-        """Implement `Outbox.pending`."""
         try:
             times_s = {path: path.stat().st_mtime for path in self._directory.iterdir()}
         except OSError:
@@ -72,27 +69,25 @@ class FileOutbox:
         return [settlement for path in paths[:most] if (settlement := _read(path)) is not None]
 
     def remove(self, settlements: Sequence[Settlement]) -> None:
-        """Implement `Outbox.remove`."""
         for settlement in settlements:
             path = self._path(settlement)
             try:
                 path.unlink(missing_ok=True)
                 path.with_suffix(_FORETOLD).unlink(missing_ok=True)
             except OSError:
-                # It will be sent again, which changes nothing.
+                # It is sent again, which changes nothing.
                 _log.exception("settlement not removed", extra={"order_id": settlement.ticket.id})
 
     async def has_image(self, team: str, name: str) -> bool:
-        """Implement `Outbox.has_image`."""
-        # One at a time, or a crowd would read the same new files and keep every thread.
+        # One at a time: concurrent callers would read the same new files and occupy every thread.
         async with self._looking:
             self._images, is_there = await asyncio.to_thread(self._look, self._images, (team, name))
         return is_there
 
     def _look(self, known: _Images, image: tuple[str, str]) -> tuple[_Images, bool]:
-        """Return the images made by all files, reading only those not yet *known*, and whether *image* is one of them."""
+        """Return the images of all files, reading only files not yet *known*, and tell if *image* is among them."""
         try:
-            # A foretold settlement has made nothing.
+            # A delayed settlement has no images.
             paths = [path for path in self._directory.iterdir() if path.suffix == _WHOLE]
         except OSError:
             return {}, False
@@ -116,7 +111,7 @@ def _read(path: Path) -> Settlement | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError):
-        # Kept for a person to inspect, out of the way of the others.
+        # Set aside for an operator to inspect.
         _log.exception("settlement unreadable", extra={"file": path.name})
         with contextlib.suppress(OSError):
             path.rename(path.with_suffix(".unreadable"))

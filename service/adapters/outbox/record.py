@@ -1,10 +1,11 @@
 """Write settlements as the JSON of outbox files, and read them back.
 
-The form is flat and stays as it is: a gateway may read the files of an earlier version.
+The flat format must not change: a gateway may read the files of an earlier version.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -44,72 +45,50 @@ class _Record:
 
 
 _RECORD = TypeAdapter(_Record)
+_OF_TICKET = ("id", "model", "realm", "pool", "limits", "idempotency")
+_OF_SETTLEMENT = (
+    *("part", "fence", "made", "released", "refunded", "unknown", "forgotten", "unstored", "is_last"),
+    "conclusion",
+)
+"""Fields of the same name in a record."""
 
 
 def encode_settlement(settlement: Settlement) -> bytes:
     """Return the content of the file for *settlement*."""
     ticket = settlement.ticket
-    return _RECORD.dump_json(
-        _Record(
-            id=ticket.id,
-            part=settlement.part,
-            fence=settlement.fence,
-            team=ticket.caller.team,
-            user=ticket.caller.user,
-            model=ticket.model,
-            realm=ticket.realm,
-            pool=ticket.pool,
-            limits=ticket.limits,
-            made=settlement.made,
-            released=settlement.released,
-            refunded=settlement.refunded,
-            unknown=settlement.unknown,
-            forgotten=settlement.forgotten,
-            scopes=tuple((scope.name, scope.key) for scope in ticket.caller.scopes),
-            weight=ticket.price.weight,
-            estimate_microusd=ticket.price.microusd,
-            origin=ticket.origin,
-            unstored=settlement.unstored,
-            idempotency=ticket.idempotency,
-            is_last=settlement.is_last,
-            conclusion=settlement.conclusion,
-        )
+    record = _Record(
+        team=ticket.caller.team,
+        user=ticket.caller.user,
+        scopes=tuple((scope.name, scope.key) for scope in ticket.caller.scopes),
+        weight=ticket.price.weight,
+        estimate_microusd=ticket.price.microusd,
+        origin=ticket.origin,
+        **_pick(ticket, _OF_TICKET),
+        **_pick(settlement, _OF_SETTLEMENT),
     )
+    return _RECORD.dump_json(record)
 
 
 def decode_settlement(content: bytes) -> Settlement:
     """Return the settlement of a file; raises pydantic's `ValidationError`.
 
-    Its caller has no more than names: the limits that judged the order are the ticket's own.
+    Its caller has only names; the limits of the order are in the ticket.
     """
     record = _RECORD.validate_json(content)
     scopes = tuple(Scope(name=name, key=key, policy=_NO_LIMITS) for name, key in record.scopes)
     ticket = Ticket(
-        id=record.id,
         caller=Caller(team=record.team, user=record.user, scopes=scopes),
-        model=record.model,
-        realm=record.realm,
-        pool=record.pool,
-        limits=record.limits,
         price=Price(record.weight, record.estimate_microusd),
         origin=record.origin or _NO_ORIGIN,
-        idempotency=record.idempotency,
+        **_pick(record, _OF_TICKET),
     )
-    return Settlement(
-        ticket=ticket,
-        part=record.part,
-        fence=record.fence,
-        made=record.made,
-        released=record.released,
-        refunded=record.refunded,
-        unknown=record.unknown,
-        forgotten=record.forgotten,
-        unstored=record.unstored,
-        is_last=record.is_last,
-        conclusion=record.conclusion,
-    )
+    return Settlement(ticket=ticket, **_pick(record, _OF_SETTLEMENT))
+
+
+def _pick(source: object, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(source, name) for name in names}
 
 
 _NO_LIMITS = Policy()
 _NO_ORIGIN = Origin(asked_model="", operation=Operation.GENERATE, fingerprint="")
-"""Of settlements that an earlier version wrote for images of others."""
+"""The origin in settlements that an earlier version wrote without one."""

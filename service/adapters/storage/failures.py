@@ -1,7 +1,7 @@
 """Remember and report the failures of an image store.
 
-Failure behaviour: a failed write is remembered until a later one succeeds. The log names the
-reason and the explanation, and no URL, bucket or key.
+A failed write is remembered until a later one succeeds. The log has the reason and the
+explanation, but no URL, bucket or key.
 """
 
 import logging
@@ -13,17 +13,14 @@ from service.domain.errors import StoreUnavailable
 from service.ports.telemetry import StoreFailed, StoreTrouble, Telemetry
 
 FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
-"""Everything that obstore raises when an operation fails."""
+"""Everything that obstore raises if an operation fails."""
 _NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
 _DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
 _log = logging.getLogger(__name__)
 
 
 class StoreFailures:
-    """The failures of one store.
-
-    *has_failed_write*: the last write failed. *is_troubled*: the last operation of any kind did.
-    """
+    """The failures of one store: *has_failed_write* after a failed write, *is_troubled* after any failed operation."""
 
     def __init__(
         self, telemetry: Telemetry | None, explain: Callable[[str], Mapping[str, str]] | None
@@ -46,25 +43,18 @@ class StoreFailures:
             self.note(error)
         if not self.has_failed_write:
             reason = _reason_of(error)
-            _log.warning(
-                "store failed",
-                # The name of the exception tells a full disk from a missing one.
-                extra={
-                    "reason": reason,
-                    "error": type(error.__cause__ or error).__name__,
-                    **self._explain(reason),
-                },
-            )
+            # The name of the exception distinguishes a full disk from a missing one.
+            details = {"reason": reason, "error": type(error.__cause__ or error).__name__}
+            _log.warning("store failed", extra={**details, **self._explain(reason)})
         self.has_failed_write = True
 
 
 def lacks_bucket(error: FileNotFoundError) -> bool:
-    """Tell if it is the bucket that is missing, and not an object in it."""
+    """Tell if the bucket is missing, not an object in it."""
     return any(mark in str(error) for mark in _NO_BUCKET)
 
 
 def _reason_of(error: BaseException) -> StoreTrouble:
-    """Return why the store failed."""
     cause = error.__cause__ or error
     if isinstance(cause, TimeoutError):
         return "timeout"

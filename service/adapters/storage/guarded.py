@@ -1,4 +1,4 @@
-"""Reach an image store: every operation is bounded in time, and fails in the gateway's own errors.
+"""Bound every operation of an image store in time, and translate its errors.
 
 Failure behaviour: closed. A missing bucket is `StoreUnavailable`; only a missing object is
 `ImageMissing`, since that drops an entry and pays again.
@@ -16,14 +16,14 @@ from service.adapters.storage.opening import StoreTimeouts, directory_of, open_r
 from service.domain.errors import ImageMissing, StoreUnavailable
 
 _UPLOAD_PART_BYTES = 8 * 1024 * 1024
-"""Larger objects go up in parts of this size, side by side, so that none outlasts its time."""
+"""Larger objects are uploaded in concurrent parts of this size, so that none takes too long."""
 
 
 class GuardedStore:
     """One store, by URL; *directory* is None for a remote one.
 
     Raises `ValueError` if *url* and *options* describe no store. A directory that cannot be
-    created is created later.
+    created now is created later.
     """
 
     def __init__(
@@ -46,7 +46,6 @@ class GuardedStore:
         except FileNotFoundError as error:
             if lacks_bucket(error):
                 self._failures.note(error)
-                # Missing would drop the entry and pay again.
                 raise StoreUnavailable from error
             raise ImageMissing from error
         except FAILURES as error:
@@ -56,7 +55,7 @@ class GuardedStore:
     async def write(
         self, store: obstore_stores.ObjectStore, path: str, data: bytes, attributes: dict[str, str]
     ) -> None:
-        """Write an object: a directory gets it in one piece, the others in parts side by side."""
+        """Write an object: into a directory in one piece, into a bucket in concurrent parts."""
         if self.directory:
             await obstore.put_async(store, path, data, use_multipart=False)
         else:

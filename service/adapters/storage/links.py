@@ -1,8 +1,7 @@
-"""The gateway's own links: `<public url>/v1/images/files/<name>?t=<team>&exp=<unix time>&sig=<signature>`.
+"""Sign and check links: `<public url>/v1/images/files/<name>?t=<team>&exp=<unix time>&sig=<signature>`.
 
-Name, team and expiry are signed together, with HMAC-SHA-256 under a key derived for this
-one purpose; a link made with an older secret stays good while that secret is listed.
-Failure behaviour: closed.
+Name, team and expiry are signed together, with HMAC-SHA-256 and a key derived for this purpose.
+A link signed with an older secret is valid while that secret is listed. Failure behaviour: closed.
 """
 
 import hashlib
@@ -19,7 +18,7 @@ _MOST_FIELDS = 8
 
 
 class SignedLinks:
-    """Implements `ports.links.Links`. *keys* newest first; *ttl_s* 0 means as long as the image is kept."""
+    """Implements `ports.links.Links`; *keys* are sorted newest first, and links with a *ttl_s* of 0 do not expire."""
 
     def __init__(self, *, public_url: str, keys: list[bytes], ttl_s: int, clock: Clock) -> None:
         self._base = public_url.rstrip("/") + PATH
@@ -29,13 +28,11 @@ class SignedLinks:
         self._signer = Signer(keys[::-1], salt=_SALT, sep=".", digest_method=hashlib.sha256)
 
     def sign(self, team: str, name: str) -> str:
-        """Implement `Links.sign`."""
         expires_s = int(self._clock.wall_s()) + self._ttl_s if self._ttl_s else 0
         signature = self._signer.get_signature(_signed(name, team, str(expires_s))).decode()
         return f"{self._base}{name}?t={team}&exp={expires_s}&sig={signature}"
 
     def check(self, name: str, query: str) -> str:
-        """Implement `Links.check`."""
         try:
             fields = parse_qs(query, max_num_fields=_MOST_FIELDS)
         except ValueError as error:

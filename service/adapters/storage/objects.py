@@ -1,4 +1,4 @@
-"""Lay out the objects of an image store: their paths, their attributes, the remains of killed writers."""
+"""Name the objects of an image store and their attributes, and remove partial files."""
 
 import re
 from contextlib import suppress
@@ -15,9 +15,9 @@ FOLDER = "images"
 PROBE_NAME = "probe"
 _NAME = re.compile(r"[0-9a-f]{64}\.[a-z]+")
 _REMAINS = re.compile(r".+#\d+")
-"""Files obstore writes beside their target before it renames them."""
+"""Files that obstore writes beside their target before it renames them."""
 _FRESH_S = UNUSED_S / 2
-"""A younger object is as good as new: retention leaves it alone for as long again."""
+"""Retention spares a younger object for at least as long again."""
 
 
 def is_image_name(name: str) -> bool:
@@ -27,12 +27,12 @@ def is_image_name(name: str) -> bool:
 
 def path_of(name: str) -> str:
     """Return the path of an image."""
-    # Two hex digits of fan-out keep directories small on file systems that mind.
+    # Some file systems need small directories.
     return f"{FOLDER}/{name[:2]}/{name}"
 
 
 def attributes_of(name: str) -> dict[str, str]:
-    """Return the attributes that a presigned URL answers with, since its requests cannot ask for them."""
+    """Return the attributes to store with an image, for the answers of its presigned URLs."""
     headers = delivery_headers(name)
     return {
         "Content-Type": headers.media_type,
@@ -42,7 +42,7 @@ def attributes_of(name: str) -> dict[str, str]:
 
 
 async def has_fresh(store: obstore_stores.ObjectStore, name: str, size_bytes: int) -> bool:
-    """Tell if the object is there, complete, and far from the age at which unused ones go."""
+    """Tell if the object is there, complete, and far from the age at which unused objects are deleted."""
     try:
         meta = await obstore.head_async(store, path_of(name))
     except FileNotFoundError:
@@ -52,7 +52,7 @@ async def has_fresh(store: obstore_stores.ObjectStore, name: str, size_bytes: in
 
 
 def remove_remains(directory: Path, before_s: float) -> int:
-    """Delete the partial files below *directory* from before an instant; returns their number."""
+    """Delete partial files below *directory* from before an instant; returns their number."""
     removed = 0
     for path in directory.rglob("*#*"):
         # Another process may sweep the same directory.

@@ -1,4 +1,4 @@
-"""Open an image store by the scheme of its URL: a directory, S3, GCS or Azure. Nothing is sent."""
+"""Open an image store by the scheme of its URL: a directory, S3, GCS or Azure; sends nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from service.adapters.storage.failures import FAILURES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreTimeouts:
-    """Seconds to connect, for a request with its body, for an operation of several, for a probe."""
+    """Seconds to connect, for a request with its body, for an operation of several requests, and for a probe."""
 
     connect_s: float = 2.0
     request_s: float = 10.0
@@ -30,7 +30,7 @@ def directory_of(url: str) -> Path | None:
 
 def open_remote(url: str, options: Mapping[str, str], timeouts: StoreTimeouts) -> obstore_stores.ObjectStore:
     """Return a client of a remote store; raises `ValueError` if *url* and *options* describe none."""
-    # The keys depend on the kind of store; obstore checks them.
+    # The keys depend on the scheme; obstore checks them.
     config: Any = dict(options)
     try:
         return obstore_stores.from_url(
@@ -49,7 +49,7 @@ def open_remote(url: str, options: Mapping[str, str], timeouts: StoreTimeouts) -
                     "max_backoff": timedelta(seconds=1),
                     "base": 2,
                 },
-                # After a request that took all its time there is no other.
+                # A request that timed out is not retried.
                 "retry_timeout": timedelta(seconds=timeouts.request_s / 2),
             },
         )

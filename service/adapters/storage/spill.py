@@ -1,13 +1,11 @@
-"""Keep paid images that the store did not take beside it, until it does.
+"""Keep paid images that the store does not take in a spill, until the store takes them.
 
-A remote store can go away between an order and its image. An image it does not take goes
-into a spill of this machine (a directory, itself a store), bounded in bytes, and
-from there home by a loop, also after a restart. An image is read from the spill first:
-it leaves it only once the store has it, so that one of them always has it.
-Several processes may share a spill; two of them bring home the same bytes.
-Processes that do not share it find its images only once they are home.
-Failure behaviour: closed. If the spill takes nothing either, or is full, the store has
-failed. A spill that cannot be read hides no image of the store, and makes none missing.
+A remote store may fail between an order and its image. The image then goes into a local directory
+(itself a store), bounded in bytes, and a loop moves it to the store, even after a restart. Reads try
+the spill first: an image leaves it only once the store has it. Several processes may share a spill;
+others find its images only once they are in the store.
+Failure behaviour: closed. If the spill is full or fails too, the store has failed. An unreadable
+spill hides no image of the store, and makes none missing.
 """
 
 import asyncio
@@ -21,25 +19,25 @@ from service.ports.telemetry import ImageSpilled, SpillCounted, Telemetry
 
 MOST_BYTES = 256 * 1024 * 1024
 _LEAST_BYTES = 64 * 1024
-"""The least size that an image counts for, so that the spill is bounded in files, too."""
+"""Smallest size that an image counts as, so that the number of files is bounded too."""
 _PIECE_BYTES = 256 * 1024
 _PAUSE_S = 1.0
 _UNREADABLE = (ImageMissing, StoreUnavailable)
 
 
-class Shelves(ImageStore, ImageFiles, StoreListing, StoreCleaner, Protocol):
+class CompleteStore(ImageStore, ImageFiles, StoreListing, StoreCleaner, Protocol):
     """All parts of a store together."""
 
 
 class SpillingStore:
     """Implements all of `ports.store` over two stores.
 
-    *home* is the store of all images, *spill* holds waiting ones, at most *most_bytes*; processes that
-    share it may exceed that by their writes of one moment.
+    *home* is the store of all images; *spill* holds at most *most_bytes* of waiting ones, which
+    concurrent writes of several processes may exceed.
     """
 
     def __init__(
-        self, home: Shelves, *, spill: Shelves, telemetry: Telemetry, most_bytes: int = MOST_BYTES
+        self, home: CompleteStore, *, spill: CompleteStore, telemetry: Telemetry, most_bytes: int = MOST_BYTES
     ) -> None:
         self._home = home
         self._spill = spill
@@ -48,7 +46,7 @@ class SpillingStore:
         self._turn = asyncio.Lock()
 
     async def put(self, name: str, data: bytes) -> None:
-        """Implement `ImageStore.put`; skips a store that is known to be down."""
+        """Store an image in the spill if the store is known to be down, or fails."""
         if await self._home.is_writable():
             with suppress(StoreUnavailable):
                 await self._home.put(name, data)
@@ -62,7 +60,6 @@ class SpillingStore:
         self._telemetry.record(ImageSpilled(name=name, outcome="kept"))
 
     async def get(self, name: str) -> bytes:
-        """Implement `ImageStore.get`."""
         try:
             return await self._spill.get(name)
         except _UNREADABLE as error:
@@ -70,11 +67,10 @@ class SpillingStore:
                 return await self._home.get(name)
 
     async def is_writable(self) -> bool:
-        """Implement `ImageStore.is_writable`: a spill is for images that are paid for already."""
+        """Tell if the store is writable; the spill is only for images that are paid for already."""
         return await self._home.is_writable()
 
     async def size(self, name: str) -> int:
-        """Implement `ImageFiles.size`."""
         try:
             return await self._spill.size(name)
         except _UNREADABLE as error:
@@ -82,7 +78,7 @@ class SpillingStore:
                 return await self._home.size(name)
 
     async def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Implement `ImageFiles.read`; a spilled image is read at once, since it may go home meanwhile."""
+        """Yield bytes; a spilled image is read at once, since it may be moved meanwhile."""
         try:
             data = await self._spill.get(name)
         except _UNREADABLE as error:
@@ -95,17 +91,14 @@ class SpillingStore:
             yield data[offset : min(offset + _PIECE_BYTES, end)]
 
     async def presign(self, name: str, *, ttl_s: int) -> str | None:
-        """Implement `ImageFiles.presign`: such a link does not lead to the spill."""
+        """Return a URL of the store; None for a spilled image."""
         with suppress(*_UNREADABLE):
             await self._spill.size(name)
             return None
         return await self._home.presign(name, ttl_s=ttl_s)
 
     async def modified_s(self, name: str) -> float:
-        """Implement `StoreListing.modified_s`: of the younger one, if both have it.
-
-        An image in the spill has an age even while the store does not answer, so that it can go.
-        """
+        """Return the later time of both; the spill's alone if the store does not answer."""
         spilled_s: float | None = None
         with suppress(*_UNREADABLE):
             spilled_s = await self._spill.modified_s(name)
@@ -118,46 +111,38 @@ class SpillingStore:
         return home_s if spilled_s is None else max(home_s, spilled_s)
 
     async def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
-        """Implement `StoreListing.list`; an image in both comes twice."""
+        """Yield images; one that both have comes twice."""
         async for image in self._spill.list(part):
             yield image
         async for image in self._home.list(part):
             yield image
 
     async def delete(self, names: Sequence[str]) -> None:
-        """Implement `StoreCleaner.delete`: from the spill first, or it would bring them home again."""
+        """Delete images from the spill first, or it would move them to the store again."""
         await self._spill.delete(names)
         await self._home.delete(names)
 
     async def remove_remains(self, *, before_s: float) -> int:
-        """Implement `StoreCleaner.remove_remains`."""
         removed = await self._spill.remove_remains(before_s=before_s)
         return removed + await self._home.remove_remains(before_s=before_s)
 
     async def bring_home_forever(self) -> None:
-        """Empty the spill whenever the store takes its images.
-
-        Often: a process that shares the store and not the spill takes an image that is not home in time for lost.
-        """
+        """Empty the spill often: processes without access to it soon take its images for lost."""
         while True:
-            # An unreadable disk is tried again.
+            # An unreadable spill is tried again.
             with suppress(StoreUnavailable):
                 await self.bring_home()
             await asyncio.sleep(_PAUSE_S)
 
     async def bring_home(self) -> None:
-        """Move images from the spill into the store, as far as it takes them.
-
-        Raises:
-            StoreUnavailable: the spill cannot be read.
-        """
+        """Move images from the spill to the store while it takes them; raises `StoreUnavailable` for the spill."""
         waiting = [image.name async for image in self._spill.list()]
         left = len(waiting)
         self._telemetry.record(SpillCounted(images=left))
         for name in waiting:
             if not await self._home.is_writable():
                 return
-            # An image that the store does not take delays none of the others.
+            # An image that the store refuses delays no other.
             with suppress(StoreUnavailable):
                 await self._move(name)
                 left -= 1
@@ -176,7 +161,7 @@ class SpillingStore:
         try:
             data = await self._spill.get(name)
         except ImageMissing:
-            # Deleted, damaged, or brought home by another process.
+            # Deleted, damaged, or moved by another process.
             return
         await self._home.put(name, data)
         await self._spill.delete([name])
@@ -185,7 +170,7 @@ class SpillingStore:
 
 @contextmanager
 def _no_loss_by(error: GatewayError) -> Iterator[None]:
-    """Treat no image as missing that an unreadable spill may hold: it would be paid for again."""
+    """Do not report an image as missing that an unreadable spill may hold: it would be paid for again."""
     try:
         yield
     except ImageMissing:

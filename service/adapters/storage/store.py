@@ -1,14 +1,11 @@
 """Store image bytes with obstore, in a directory, S3, GCS or Azure.
 
-Names are `<SHA-256 of the content>.<format>`, so that every read can be checked: a
-damaged object is deleted and counts as missing, to be made again. Writes are atomic:
-a directory gets a file beside the target that is renamed, the others have no half
-objects. A directory is not flushed to the disk at once; the check finds the losses of a
-power cut.
-Failure behaviour: closed and remembered; after a failed write the store counts as
-not writable until a probe succeeds, so that no image is paid for in vain. Nothing
-waits longer than `StoreTimeouts` says, even if the server stops answering. The
-text of an error names no URL, bucket or key; the log has the explanation of *explain*.
+Names are `<SHA-256 of the content>.<format>`, so every read is checked: a damaged object is deleted
+and counts as missing. Writes are atomic; in a directory, a file is written beside its target and
+renamed. Files are not flushed to the disk at once; the check finds the losses of a power cut.
+Failure behaviour: closed. After a failed write the store counts as not writable until a probe
+succeeds, so that no image is paid for in vain. `StoreTimeouts` bound every operation. Errors name
+no URL, bucket or key; the log has the explanation of *explain*.
 """
 
 import asyncio
@@ -44,7 +41,7 @@ _PROBE_PAUSE_S = 1.0
 _MAX_PROBE_BYTES = 4 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 _REMOTE_PART_BYTES = 1024 * 1024
-"""One request each: fewer than pieces, and no more memory than a slow client may hold."""
+"""Size of one request: fewer requests than pieces, and little memory for a slow client."""
 _PAGE_OBJECTS = 1000
 _DELETE_OBJECTS = 100
 _CHECKED_S = 3600.0
@@ -54,11 +51,10 @@ _log = logging.getLogger(__name__)
 class ObjectStore:
     """Implements all of `ports.store` over one store URL.
 
-    *url* is `file:///directory`, `s3://bucket/prefix`, `gs://bucket/prefix` or
-    `az://container/prefix`. *options* are obstore's own for that kind of store
-    (`endpoint`, `region`, `access_key_id` and so on); obstore takes the rest from
-    `AWS_*`, `GOOGLE_*` and `AZURE_*`. Raises `ValueError` if they cannot describe
-    a store. A directory that cannot be created is created later.
+    *url* is `file:///directory`, `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`.
+    *options* are obstore's for that scheme, such as `endpoint`, `region` or `access_key_id`; obstore
+    reads the rest from `AWS_*`, `GOOGLE_*` and `AZURE_*`. Raises `ValueError` if they describe no
+    store. A directory that cannot be created now is created later.
     """
 
     def __init__(
@@ -80,21 +76,19 @@ class ObjectStore:
         self._checked: TTLCache[str, bool] = TTLCache(10_000, _CHECKED_S)
 
     async def put(self, name: str, data: bytes) -> None:
-        """Implement `ImageStore.put`; a complete object is not sent again, unless a sweep may be about to take it."""
+        """Store an image, unless it is there, complete and fresh."""
         try:
             async with self._guarded.operation() as store:
                 if await has_fresh(store, name, len(data)):
                     return
                 await self._guarded.write(store, path_of(name), data, attributes_of(name))
         except (StoreUnavailable, ImageMissing) as error:
-            # A missing bucket answers like a missing object.
             self._failures.note_write(error)
             self._failed_bytes = len(data)
             raise StoreUnavailable from error
         self._failures.has_failed_write = False
 
     async def get(self, name: str) -> bytes:
-        """Implement `ImageStore.get`; damaged bytes are deleted and count as missing."""
         async with self._guarded.operation() as store:
             result = await obstore.get_async(store, path_of(name))
             data = bytes(await result.bytes_async())
@@ -103,7 +97,7 @@ class ObjectStore:
         return data
 
     async def is_writable(self) -> bool:
-        """Implement `ImageStore.is_writable`; costs nothing while writes succeed."""
+        """Tell if the store takes writes; sends nothing while they succeed."""
         if not self._failures.has_failed_write:
             return True
         if time.monotonic() >= self._probe_at_s:
@@ -113,14 +107,11 @@ class ObjectStore:
 
     @property
     def is_failing(self) -> bool:
-        """Tell if the last write or the last operation at all failed; asks no server."""
+        """Tell if the last write or the last operation of any kind failed; sends nothing."""
         return self._failures.has_failed_write or self._failures.is_troubled
 
     async def probe(self) -> None:
-        """Find out by a small write if the store works; `is_writable` has the result.
-
-        A directory on a disk that was full must take as much as it refused.
-        """
+        """Try a small write; `is_writable` has the result. A directory must take as much as it refused."""
         size_bytes = min(self._failed_bytes, _MAX_PROBE_BYTES) if self._guarded.directory else 0
         try:
             async with asyncio.timeout(self._timeouts.probe_s), self._guarded.operation() as store:
@@ -133,7 +124,6 @@ class ObjectStore:
             self._failures.has_failed_write = False
 
     async def size(self, name: str) -> int:
-        """Implement `ImageFiles.size`."""
         async with self._guarded.operation() as store:
             size_bytes = int((await obstore.head_async(store, path_of(name)))["size"])
         if size_bytes == 0:
@@ -141,11 +131,11 @@ class ObjectStore:
         return size_bytes
 
     async def read(self, name: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Implement `ImageFiles.read`.
+        """Yield bytes of an image.
 
-        A whole image is checked on the way, and its last part is held back until then: no reader
-        gets all of a damaged one, and none gets it twice. A part alone cannot be checked, so the
-        image is read once in full before parts of it are given.
+        A whole image is checked on the way, and its last part is withheld until then: no reader
+        gets all of a damaged image, and none gets it twice. Before a part of an image is read, the
+        image is checked in full, once.
         """
         if start >= end:
             return
@@ -168,41 +158,27 @@ class ObjectStore:
             digest.update(part)
 
     async def verify(self, name: str) -> None:
-        """Read an image in full and check it; holds one part of it at a time.
-
-        Raises:
-            ImageMissing: it was damaged and is deleted, or it is not there.
-            StoreUnavailable: it cannot be read now.
-        """
+        """Read an image in full and check it, one part at a time; raises `ImageMissing` if it is damaged."""
         async for _ in self.read(name, 0, await self.size(name)):
             pass
 
     async def delete(self, names: Sequence[str]) -> None:
-        """Delete images; missing ones are no error.
-
-        Raises:
-            StoreUnavailable: some may be left.
-        """
         for first in range(0, len(names), _DELETE_OBJECTS):
             paths = [path_of(name) for name in names[first : first + _DELETE_OBJECTS]]
             try:
                 await self._delete(paths)
             except ImageMissing:
-                # Not every kind of store continues after a missing one.
+                # Some stores stop at a missing object.
                 for path in paths:
                     with suppress(ImageMissing):
                         await self._delete([path])
 
     async def modified_s(self, name: str) -> float:
-        """Implement `StoreListing.modified_s`."""
         async with self._guarded.operation() as store:
             return (await obstore.head_async(store, path_of(name)))["last_modified"].timestamp()
 
     async def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
-        """Implement `StoreListing.list`; after a `StoreUnavailable` there may be more.
-
-        The 256 parts are the folders, by the first two digits of the names.
-        """
+        # The 256 parts are the folders, by the first two digits of the names.
         folder = FOLDER if part is None else f"{FOLDER}/{part:02x}"
         async with self._guarded.operation() as store:
             pages = obstore.list(store, folder, chunk_size=_PAGE_OBJECTS)
@@ -218,27 +194,14 @@ class ObjectStore:
                     yield StoredImage(name, int(entry["size"]), entry["last_modified"].timestamp())
 
     async def remove_remains(self, *, before_s: float) -> int:
-        """Implement `StoreCleaner.remove_remains`: the partial files of killed writers in a directory.
-
-        Listings do not show these files. *before_s* (seconds since the epoch) spares
-        those that are being written. Buckets have a lifecycle rule for this.
-
-        Raises:
-            StoreUnavailable: some may be left.
-        """
+        """Delete partial files of a directory, which listings omit; buckets have a lifecycle rule for them."""
         if self._guarded.directory is None:
             return 0
         async with self._guarded.operation():
             return await asyncio.to_thread(remove_remains, self._guarded.directory, before_s)
 
     async def presign(self, name: str, *, ttl_s: int) -> str | None:
-        """Return a URL that gives the image to anyone for *ttl_s*; a directory has none.
-
-        Its media type, file name and cache rule were stored with the image.
-
-        Raises:
-            StoreUnavailable: there are no credentials to sign with.
-        """
+        # Media type, file name and cache rule of its answer were stored with the image.
         async with self._guarded.operation() as store:
             if isinstance(
                 store, (obstore_stores.S3Store, obstore_stores.GCSStore, obstore_stores.AzureStore)
@@ -247,7 +210,7 @@ class ObjectStore:
         return None
 
     async def _read_part(self, name: str, start: int, end: int) -> tuple[bytes, int]:
-        """Return a part of an image and the size of the whole."""
+        """Return a part of an image, and the size of the whole."""
         async with self._guarded.operation() as store:
             result = await obstore.get_async(store, path_of(name), options={"range": (start, end)})
             return bytes(await result.bytes_async()), int(result.meta["size"])

@@ -1,7 +1,4 @@
-"""Advise operators whose image store fails: one sentence for each reason.
-
-The advice names the place of the store, and never a key.
-"""
+"""Turn failures of the image store into advice for operators, one text for each reason; it names no key."""
 
 from collections.abc import Mapping
 from urllib.parse import urlsplit
@@ -12,25 +9,26 @@ _DIRECTORY = (
 )
 _REMOTE = {
     "denied": "The credentials are refused: check GATEWAY_STORE_ACCESS_KEY_ID and GATEWAY_STORE_SECRET_ACCESS_KEY "
-    "(unset: AWS_*, GOOGLE_* or AZURE_*), and that they may read and write there. Some servers also say so of a bucket that does not exist.",
-    "missing": "There is no such bucket: make it, or check GATEWAY_STORE_URL, GATEWAY_STORE_ENDPOINT and "
+    "(unset: AWS_*, GOOGLE_* or AZURE_*), and that they may read and write there. Some servers answer the same for a "
+    "missing bucket.",
+    "missing": "There is no such bucket: create it, or check GATEWAY_STORE_URL, GATEWAY_STORE_ENDPOINT and "
     "GATEWAY_STORE_REGION.",
     "timeout": "It does not answer in time: is it up, and do GATEWAY_STORE_ENDPOINT and GATEWAY_STORE_REGION name "
-    "the right one?",
+    "the right server?",
 }
 _OTHER = (
-    "Is it up, do GATEWAY_STORE_URL, GATEWAY_STORE_ENDPOINT and GATEWAY_STORE_REGION name the right one, and are "
+    "Is it up, do GATEWAY_STORE_URL, GATEWAY_STORE_ENDPOINT and GATEWAY_STORE_REGION name the right server, and are "
     "there credentials for it?"
 )
 
 
 def advise(reason: str, url: str) -> str:
-    """Return the advice for *reason*, of a `StoreFailed`, at the store *url*."""
+    """Return advice on a `StoreFailed` with *reason* at the store *url*."""
     return _DIRECTORY if url.startswith("file:") else _REMOTE.get(reason, _OTHER)
 
 
 def place_of(url: str, options: Mapping[str, str]) -> str:
-    """Return the place of the store, for people."""
+    """Return the store's URL and endpoint for people, without credentials."""
     parts = urlsplit(url)
     place = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
     return f"{place} at {options['endpoint']}" if "endpoint" in options else place

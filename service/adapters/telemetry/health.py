@@ -1,9 +1,6 @@
-"""Remember the provider's condition after the last calls and checks: the row `provider` of `/readyz?verbose`.
+"""Remember the provider's condition after the latest calls and checks, for `/readyz?verbose`."""
 
-Failure behaviour: none; recording never raises.
-"""
-
-from service.adapters.telemetry.recorder import Takers
+from service.adapters.telemetry.recorder import Handlers
 from service.domain.conditions import Condition
 from service.domain.failures import CallFailure, FailureKind
 from service.ports.clock import Clock
@@ -19,8 +16,8 @@ _WORDS = {
 }
 """The provider's condition after a failure; other failures do not change it."""
 _UNSEEN = ("unknown", "unreachable")
-"""Conditions that a free check may end; after a call that failed, only a call tells more."""
-_UNCHECKED = "It lists no models for this key, so only a call tells whether it takes the key."
+"""Conditions that a free check may end; after a failed call, only a call tells more."""
+_UNCHECKED = "It lists no models for this key, so only a call shows if it accepts the key."
 
 
 class ProviderHealth:
@@ -32,30 +29,30 @@ class ProviderHealth:
 
     @property
     def needs_check(self) -> bool:
-        """Tell if a free check can add information: a key that a call was refused with stays refused."""
+        """Tell if a free check can add information; it cannot after a refused call."""
         return self.condition.word in _UNSEEN
 
     @property
-    def takers(self) -> Takers:
-        """The functions that hear of calls and checks."""
-        return {AttemptMade: self._hear_of_attempt, ProviderChecked: self._hear_of_check}
+    def handlers(self) -> Handlers:
+        """The functions that take calls and checks."""
+        return {AttemptMade: self._take_attempt, ProviderChecked: self._take_check}
 
-    def _hear_of_attempt(self, fact: AttemptMade) -> None:
+    def _take_attempt(self, fact: AttemptMade) -> None:
         if fact.failure is None:
-            self._turn("ok")
+            self._set("ok")
         else:
-            self._hear_of_failure(fact.failure)
+            self._take_failure(fact.failure)
 
-    def _hear_of_check(self, fact: ProviderChecked) -> None:
+    def _take_check(self, fact: ProviderChecked) -> None:
         if fact.failure is not None:
-            self._hear_of_failure(fact.failure)
+            self._take_failure(fact.failure)
         elif self.needs_check:
-            self._turn("ok", "" if fact.is_sure else _UNCHECKED)
+            self._set("ok", "" if fact.is_sure else _UNCHECKED)
 
-    def _hear_of_failure(self, failure: CallFailure) -> None:
+    def _take_failure(self, failure: CallFailure) -> None:
         if failure.kind in _WORDS:
-            self._turn(_WORDS[failure.kind], failure.advice)
+            self._set(_WORDS[failure.kind], failure.advice)
 
-    def _turn(self, word: str, advice: str = "") -> None:
+    def _set(self, word: str, advice: str = "") -> None:
         since_s = self.condition.since_s if word == self.condition.word else self._clock.wall_s()
         self.condition = Condition(word=word, since_s=since_s, advice=advice)

@@ -1,7 +1,6 @@
 """Log one line per event on standard error, for the gateway and its libraries: text on a terminal, else JSON.
 
-Event names are constants and data are fields. No prompt, key, link or provider body
-ever is a field.
+Event names are constants, data are fields. A prompt, key, link or provider's body is never a field.
 """
 
 import logging
@@ -15,7 +14,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from service.adapters.telemetry.recorder import Takers
+from service.adapters.telemetry.recorder import Handlers
 from service.domain.failures import CallFailure, FailureKind, loggable_code
 from service.ports.telemetry import (
     AdminActed,
@@ -31,7 +30,7 @@ _NOT_THE_PROVIDERS = (FailureKind.NOT_SENT, FailureKind.NOT_KEPT)
 
 
 def configure_logs(level: str) -> None:
-    """Send everything through one chain of processors; called once by the command line."""
+    """Send all logs through one chain of processors; called once by the command line."""
     chain = _for_people() if sys.stderr.isatty() else _for_machines()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -41,7 +40,7 @@ def configure_logs(level: str) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Its lines repeat the gateway's, less well; its reports on bad bytes are worth keeping.
+    # The gateway's own lines say more; uvicorn's other loggers stay.
     logging.getLogger("uvicorn.access").disabled = True
     structlog.configure(
         processors=chain,
@@ -51,15 +50,15 @@ def configure_logs(level: str) -> None:
     )
 
 
-class SurpriseLog:
-    """Logs the surprising facts."""
+class FactLog:
+    """Logs facts that an operator should see."""
 
     def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
         self._repeats = _Repeats(now_s)
         self._log = structlog.get_logger()
 
     @property
-    def takers(self) -> Takers:
+    def handlers(self) -> Handlers:
         """The functions that log facts, by their kind; other kinds are only counted."""
         return {
             StateFailed: self._log_state,
@@ -103,7 +102,7 @@ class SurpriseLog:
         suppressed = self._repeats.count((failure.kind, failure.status))
         if suppressed is None:
             return
-        told = {
+        details = {
             "status": failure.status,
             "code": loggable_code(failure.code),
             "cause": failure.cause,
@@ -114,25 +113,25 @@ class SurpriseLog:
             "provider failed",
             backend=backend,
             kind=failure.kind.value,
-            **{name: value for name, value in told.items() if value},
+            **{name: value for name, value in details.items() if value},
         )
 
 
 class _Repeats:
-    """Lets one line of a kind through a minute, and counts the others."""
+    """Passes one line of each kind in a minute, and counts the others."""
 
     def __init__(self, now_s: Callable[[], float]) -> None:
         self._now_s = now_s
-        self._told: dict[Hashable, tuple[float, int]] = {}
+        self._logged: dict[Hashable, tuple[float, int]] = {}
 
     def count(self, kind: Hashable) -> int | None:
-        """Return how many were suppressed since the last line of *kind*, or None to suppress this one."""
+        """Return the number of lines suppressed since the last of *kind*, or None to suppress this one."""
         now_s = self._now_s()
-        told_s, suppressed = self._told.get(kind, (-math.inf, 0))
-        if now_s - told_s < _PAUSE_S:
-            self._told[kind] = (told_s, suppressed + 1)
+        logged_s, suppressed = self._logged.get(kind, (-math.inf, 0))
+        if now_s - logged_s < _PAUSE_S:
+            self._logged[kind] = (logged_s, suppressed + 1)
             return None
-        self._told[kind] = (now_s, 0)
+        self._logged[kind] = (now_s, 0)
         return suppressed
 
 
@@ -154,7 +153,7 @@ def _for_people() -> list[Processor]:
 
 
 def _name_as_ours(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Turn fields that libraries add to a line into the gateway's own."""
+    """Turn the fields that libraries add to a line into the gateway's."""
     event.pop("color_message", None)
     exc_info = event.pop("exc_info", None)
     if exc_info and exc_info[1]:
@@ -163,7 +162,7 @@ def _name_as_ours(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _show_traceback(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Write a traceback below its line, where a field would be one long string."""
+    """Write a traceback below its line: as a field it would be one long string."""
     if "traceback" in event:
         event["exception"] = event.pop("traceback")
     return event

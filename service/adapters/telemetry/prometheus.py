@@ -1,10 +1,10 @@
 """Define every metric of the gateway: names, labels and buckets (described in docs/metrics.md).
 
-Labels are closed sets: route templates, models of the catalogue, kinds of failure.
-One registry per application, so that two can live in one process.
+Labels are closed sets: route templates, models of the catalogue, kinds of failure. Each application has its own
+registry, so that two can run in one process.
 
-How to add one: a fact in `ports/telemetry.py` and in its `TelemetryFact`, a metric in `__init__` and an arm of `record`,
-which mypy asks for. `tests/test_metrics_page.py` asks for the metric's row in `docs/metrics.md`. Give the fact a case in
+To add a metric, add a fact to `ports/telemetry.py` and its `TelemetryFact`, a metric to `__init__` and an entry to
+`handlers`. `tests/test_metrics_page.py` demands the metric's row in `docs/metrics.md`. Give the fact a case in
 `tests/adapters/telemetry/test_prometheus.py`, and each closed label a line in the page's second table and its test.
 """
 
@@ -15,7 +15,7 @@ from functools import partial
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from service.adapters.telemetry.recorder import Takers
+from service.adapters.telemetry.recorder import Handlers
 from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
@@ -34,7 +34,7 @@ from service.ports.telemetry import (
 )
 
 REQUEST_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 180, 300, 600)
-"""Up to ten minutes: high-quality images take two (peers stop at one and see nothing)."""
+"""Up to ten minutes: high-quality images take two, more than most default buckets cover."""
 
 
 class PrometheusMetrics:
@@ -43,7 +43,7 @@ class PrometheusMetrics:
     content_type = CONTENT_TYPE_LATEST
 
     def __init__(self, *, version: str) -> None:
-        # Creation times would double the series for no reader.
+        # Creation times would double the series, and are not used.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._requests = self._counter(
@@ -59,7 +59,7 @@ class PrometheusMetrics:
         )
         self._attempts = self._counter(
             "imagegw_upstream_attempts",
-            "Attempts of calls at a backend, by outcome and by who pays.",
+            "Attempts of calls at a backend, by outcome and billing.",
             *("backend", "model", "outcome", "billing"),
         )
         self._retries = self._counter("imagegw_upstream_retries", "Attempts after the first.", "backend")
@@ -72,7 +72,10 @@ class PrometheusMetrics:
             "imagegw_images_made", "Images paid for, by the model that made them.", "model"
         )
         self._limits = self._counter(
-            "imagegw_limit_decisions", "Admissions: allowed, or what refused.", "decision", "degraded"
+            "imagegw_limit_decisions",
+            "Admissions: allowed, or the limit that refused.",
+            "decision",
+            "degraded",
         )
         self._in_flight = self._gauge(
             "imagegw_in_flight", "Orders running, calls sent, and orders waiting for another's image.", "kind"
@@ -85,14 +88,14 @@ class PrometheusMetrics:
         )
         self._state_failures = self._counter(
             "imagegw_state_failures",
-            "Work on the shared state that failed, by reason.",
+            "Failed operations on the shared state, by reason.",
             *("operation", "reason"),
         )
         self._store_failures = self._counter(
             "imagegw_store_failures", "Operations of the image store that failed, by reason.", "reason"
         )
         self._store_failing = self._gauge(
-            "imagegw_store_failing", "Whether the image store failed when it was last used or tried."
+            "imagegw_store_failing", "1 if the last operation or probe of the image store failed."
         )
         self._crashes = self._counter(
             "imagegw_order_crashes", "Orders, turns of background loops and requests ended by a bug.", "where"
@@ -100,16 +103,16 @@ class PrometheusMetrics:
         self._kept = self._gauge("imagegw_images_kept", "Images that teams refer to.")
         self._kept_bytes = self._gauge("imagegw_kept_bytes", "Bytes of the images that teams refer to.")
         self._forgotten = self._counter(
-            "imagegw_images_forgotten", "References to images taken away, by reason.", "reason"
+            "imagegw_images_forgotten", "References to images removed, by reason.", "reason"
         )
         self._files_deleted = self._counter(
-            "imagegw_files_deleted", "Files of the store deleted: no team referred to them."
+            "imagegw_files_deleted", "Files deleted from the store, since no team referred to them."
         )
         self._spilled = self._counter(
-            "imagegw_images_spilled", "Images the store did not take, by what became of them.", "outcome"
+            "imagegw_images_spilled", "Images that the store did not take, by outcome.", "outcome"
         )
         self._spill = self._gauge("imagegw_spill_images", "Images that wait on this machine for the store.")
-        self._admin_acts = self._counter("imagegw_admin_acts", "What admins did over HTTP.", "act")
+        self._admin_acts = self._counter("imagegw_admin_acts", "Acts of admins over HTTP.", "act")
         self._remaining_s = self._gauge(
             "imagegw_model_remaining_seconds",
             "Time until a model is shut down, in whole days; negative after it.",
@@ -119,7 +122,7 @@ class PrometheusMetrics:
         self._begin_at_zero()
 
     def watch_models(self, shutdowns: Mapping[str, date | None], today: Callable[[], date]) -> None:
-        """Show the time left to each model with an end of life; negative once it is past."""
+        """Show the time left to each model with an end of life."""
         for name, shutdown in shutdowns.items():
             if shutdown is not None:
                 self._remaining_s.labels(name).set_function(partial(_seconds_until, shutdown, today))
@@ -140,7 +143,7 @@ class PrometheusMetrics:
         return generate_latest(self.registry)
 
     @property
-    def takers(self) -> Takers:
+    def handlers(self) -> Handlers:
         """The functions that count facts, by their kind."""
         return {
             RequestHandled: self._count_request,
@@ -169,7 +172,7 @@ class PrometheusMetrics:
         return Histogram(name, text, labels, buckets=REQUEST_BUCKETS_S, registry=self.registry)
 
     def _begin_at_zero(self) -> None:
-        """Show series before their first fact: without a zero the first increase is not seen as one."""
+        """Show series before their first fact: without a zero, Prometheus misses the first increase."""
         for decision in ("allowed", "requests", "images"):
             self._limits.labels(decision, "false")
         for where in ("order", "loop", "request"):

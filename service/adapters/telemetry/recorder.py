@@ -1,25 +1,21 @@
-"""Hand each fact of the use cases to those who count, remember or log its kind.
-
-Failure behaviour: open. Takers neither raise nor block.
-"""
+"""Pass each fact of the use cases to the handlers that count, remember or log its kind; they never raise or block."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from service.ports.telemetry import TelemetryFact
 
-Takers = Mapping[type[Any], Callable[[Any], None]]
-"""Functions by the kind of fact that each takes."""
+Handlers = Mapping[type[Any], Callable[[Any], None]]
+"""Functions by the kind of fact they take."""
 
 
 class FactRecorder:
-    """Implements `ports.telemetry.Telemetry`; every kind of fact goes to its *takers*, in their order."""
+    """Implements `ports.telemetry.Telemetry`; passes a fact to all *handlers* of its kind, in order."""
 
-    def __init__(self, *takers: Takers) -> None:
-        kinds = dict.fromkeys(kind for each in takers for kind in each)
-        self._takers = {kind: [each[kind] for each in takers if kind in each] for kind in kinds}
+    def __init__(self, *handlers: Handlers) -> None:
+        kinds = dict.fromkeys(kind for each in handlers for kind in each)
+        self._handlers = {kind: [each[kind] for each in handlers if kind in each] for kind in kinds}
 
     def record(self, fact: TelemetryFact) -> None:
-        """Implement `Telemetry.record`."""
-        for take in self._takers.get(type(fact), ()):
-            take(fact)
+        for handle in self._handlers.get(type(fact), ()):
+            handle(fact)

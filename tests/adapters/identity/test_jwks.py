@@ -151,7 +151,7 @@ async def test_many_at_once_share_a_failure(source: JwksSource, server: KeyServe
     assert server.requests == 1
 
 
-async def test_nobody_waits_for_a_refresh_that_somebody_else_does(
+async def test_callers_do_not_wait_for_another_callers_refresh(
     source: JwksSource, server: KeyServer, clock: FakeClock
 ) -> None:
     await has(source, OLD)
@@ -187,9 +187,7 @@ async def test_a_search_is_over_when_a_refresh_brings_the_key(
     assert server.requests == 2
 
 
-async def test_a_caller_who_goes_away_does_not_use_up_the_others_attempt(
-    source: JwksSource, server: KeyServer
-) -> None:
+async def test_a_cancelled_caller_does_not_use_up_the_attempt(source: JwksSource, server: KeyServer) -> None:
     await has(source, OLD)
     server.publish(NEW)
     server.asked.clear()
@@ -205,7 +203,7 @@ async def test_a_caller_who_goes_away_does_not_use_up_the_others_attempt(
     assert staying.result()
 
 
-async def test_without_any_keys_nobody_gets_in_until_there_are_some(
+async def test_without_any_keys_all_tokens_are_refused_until_a_fetch(
     source: JwksSource, server: KeyServer, clock: FakeClock
 ) -> None:
     server.break_down()
@@ -221,13 +219,13 @@ async def test_without_any_keys_nobody_gets_in_until_there_are_some(
     assert await has(source, OLD)
 
 
-async def test_an_answer_that_is_no_http_is_unavailable(source: JwksSource, server: KeyServer) -> None:
+async def test_an_answer_that_is_not_http_is_unavailable(source: JwksSource, server: KeyServer) -> None:
     server.reply = b"hello\r\n\r\n"
 
     assert await is_unavailable(source)
 
 
-async def test_a_source_that_nobody_serves_is_unavailable(clock: FakeClock) -> None:
+async def test_a_source_without_a_server_is_unavailable(clock: FakeClock) -> None:
     async with open_source(f"http://127.0.0.1:{free_port()}/jwks", clock) as source:
         assert await is_unavailable(source)
 
@@ -297,7 +295,7 @@ BAD_DOCUMENTS = {
 
 
 @pytest.mark.parametrize("document", BAD_DOCUMENTS.values(), ids=BAD_DOCUMENTS)
-async def test_a_document_that_is_no_key_set_changes_nothing(
+async def test_a_document_without_a_key_set_changes_nothing(
     source: JwksSource, server: KeyServer, clock: FakeClock, document: bytes
 ) -> None:
     server.answer(200, document)
@@ -344,14 +342,14 @@ async def test_a_key_that_cannot_be_used_is_passed_over(
     assert (await source.find(None, ES256)).kid == OLD.kid
 
 
-async def test_a_published_private_key_lets_nobody_in(source: JwksSource, server: KeyServer) -> None:
+async def test_a_published_private_key_admits_no_token(source: JwksSource, server: KeyServer) -> None:
     server.publish(OLD, private_jwk())
 
     with pytest.raises(Unauthenticated):
         await source.find("private", ES256)
 
 
-async def test_a_short_key_lets_nobody_in(source: JwksSource, server: KeyServer) -> None:
+async def test_a_short_key_admits_no_token(source: JwksSource, server: KeyServer) -> None:
     short = rsa_key("short", bits=1024)
     server.publish(OLD, short)
 

@@ -1,4 +1,4 @@
-"""Which tokens are good, by real keys and by everything somebody could send instead."""
+"""Tokens are accepted if real keys signed them, and refused if anything else is sent."""
 
 import base64
 import contextlib
@@ -84,7 +84,7 @@ async def subject(verifier: JwtVerifier, token: str) -> str:
 
 
 async def refusal(verifier: JwtVerifier, token: str) -> str:
-    """Return what the caller is told; every refused token is checked for echoes of itself."""
+    """Return the message for the caller, which must not quote the token."""
     with pytest.raises(Unauthenticated) as caught:
         await verifier.verify(token)
     text = str(caught.value)
@@ -164,7 +164,7 @@ async def test_an_unsigned_token_is_refused(verifier: JwtVerifier, alg: str, sig
 
 
 @pytest.mark.parametrize("alg", ["HS256", "HS384", "RS256"])
-async def test_a_public_key_is_no_secret(verifier: JwtVerifier, alg: str) -> None:
+async def test_a_public_key_cannot_sign_as_a_secret(verifier: JwtVerifier, alg: str) -> None:
     """The classic confusion: the published key taken as the secret of an HMAC."""
     for secret in (orjson.dumps(rsa_key().jwk), base64.urlsafe_b64decode(rsa_key().jwk["n"] + "==")):
         await refusal(verifier, make_token({"alg": alg, "kid": "rsa"}, a_payload(), hmac_with(secret)))
@@ -247,7 +247,7 @@ async def test_claims_at_the_edge_are_good(verifier: JwtVerifier, claims: dict[s
 
 
 async def test_a_team_of_null_is_not_no_team(verifier: JwtVerifier) -> None:
-    """What cannot be read must not become the default."""
+    """An unreadable claim must not become the default."""
     payload = orjson.dumps({**a_payload(), "team": None})
 
     assert "claim team" in await refusal(verifier, ec_key().token(payload))
@@ -304,7 +304,7 @@ async def test_the_user_may_be_another_claim(keys: JwksSource, clock: FakeClock)
         {"leeway_s": -1},
     ],
 )
-def test_rules_that_would_let_everybody_or_nobody_in_are_refused(changes: dict[str, Any]) -> None:
+def test_rules_that_would_admit_all_or_no_tokens_are_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"needed|among|must not"):
         some_rules(**changes)
 
@@ -341,7 +341,7 @@ async def test_the_largest_token_is_good(verifier: JwtVerifier) -> None:
         "W10.e30.",
     ],
 )
-async def test_what_is_no_token_is_refused(verifier: JwtVerifier, token: str) -> None:
+async def test_malformed_tokens_are_refused(verifier: JwtVerifier, token: str) -> None:
     await refusal(verifier, token)
 
 
@@ -453,7 +453,7 @@ async def test_a_token_that_only_leeway_keeps_alive_is_checked_each_time(
     assert not verifier._good
 
 
-async def test_a_key_that_was_taken_out_lets_nobody_in_for_long(
+async def test_a_removed_key_soon_admits_no_token(
     verifier: JwtVerifier, server: KeyServer, clock: FakeClock
 ) -> None:
     token = ec_key().token(a_payload())
@@ -480,7 +480,7 @@ async def test_guessing_fills_no_memory(verifier: JwtVerifier, server: KeyServer
     assert server.requests == 2
 
 
-async def test_no_more_than_ten_thousand_good_tokens_are_remembered(verifier: JwtVerifier) -> None:
+async def test_at_most_ten_thousand_valid_tokens_are_cached(verifier: JwtVerifier) -> None:
     claims = await verifier.verify(ec_key().token(a_payload()))
     for number in range(10_000):
         verifier._good[number.to_bytes(32, "big")] = claims, 0.0

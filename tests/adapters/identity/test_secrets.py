@@ -41,8 +41,8 @@ def test_two_directories_have_two_secrets(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left_behind", ["", "\n", " "])
-def test_an_empty_file_is_no_secret(tmp_path: Path, left_behind: str) -> None:
-    """A disk that was full when it was made leaves one: an empty secret is one that everybody knows."""
+def test_an_empty_secret_file_is_refused(tmp_path: Path, left_behind: str) -> None:
+    """A full disk may leave an empty file, and anyone can guess an empty secret."""
     path = tmp_path / "secret"
     path.write_text(left_behind)
 

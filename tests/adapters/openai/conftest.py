@@ -42,7 +42,7 @@ async def open_backend(
 
 
 class Watched:
-    """Implements `ports.provider.CallProgress`: notes what a call tells."""
+    """Implements `ports.provider.CallProgress`; records the reports of a call."""
 
     def __init__(self) -> None:
         self.sent_at_s: list[float] = []
@@ -68,7 +68,7 @@ def failed(result: CallMade | CallFailure) -> CallFailure:
 
 @dataclass(slots=True)
 class Script:
-    """What a `ScriptedServer` says to every request, and what it was told."""
+    """The answer of a `ScriptedServer` to every request, and the requests it got."""
 
     url: str
     reply: bytes = b""

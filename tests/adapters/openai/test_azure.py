@@ -34,7 +34,7 @@ def test_a_refusal_is_known_by_its_inner_error(name: str, code: str | None) -> N
 
 
 @pytest.mark.parametrize("inner", [None, "text", [], {}, {"code": "Other"}])
-def test_another_inner_error_is_no_refusal(inner: object) -> None:
+def test_another_inner_error_is_not_a_refusal(inner: object) -> None:
     failure = classify_answer(400, {}, envelope("no", inner_error=inner))
 
     assert failure.kind is FailureKind.INVALID

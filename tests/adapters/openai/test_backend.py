@@ -1,4 +1,4 @@
-"""What goes out to the provider and what comes back when all is well; pace, proxy and certificates."""
+"""Successful calls of the provider: requests and answers, pace, proxies and certificates."""
 
 import asyncio
 import base64
@@ -32,7 +32,7 @@ from tests.adapters.openai.conftest import (
 from tests.authority import Authority
 from tests.sandbox.process import SandboxHandle
 
-GOOD = orjson.dumps({"created": 1, "data": [{"b64_json": base64.b64encode(b"picture").decode()}]})
+GOOD = orjson.dumps({"created": 1, "data": [{"b64_json": base64.b64encode(b"image").decode()}]})
 PROXY_VARIABLES = (
     "HTTP_PROXY",
     "HTTPS_PROXY",
@@ -46,7 +46,7 @@ PROXY_VARIABLES = (
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment is what these tests are about: begin with an empty one."""
+    """These tests are about the environment, so they begin with an empty one."""
     for name in PROXY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -64,7 +64,7 @@ def made(result: object) -> CallMade:
     return result
 
 
-async def test_the_provider_sees_the_call_and_who_we_are(script: Script) -> None:
+async def test_the_provider_gets_the_call_and_the_gateways_credentials(script: Script) -> None:
     script.answer(200, GOOD)
     call = ImageCall(
         model="gpt-image-2",
@@ -105,7 +105,7 @@ async def test_without_organization_and_project_none_is_named(script: Script) ->
     assert b"openai-" not in script.requests[0].lower()
 
 
-async def test_pictures_come_back_as_they_were_painted(provider: SandboxHandle) -> None:
+async def test_images_come_back_unchanged(provider: SandboxHandle) -> None:
     call = ImageCall(model="gpt-image-2", prompt="three herons", n=3, parameters={}, safety_identifier="x")
 
     result = made(await make_call(f"{provider.url}/v1", call))
@@ -123,8 +123,8 @@ async def test_pictures_come_back_as_they_were_painted(provider: SandboxHandle) 
     assert result.usage["output_tokens"] == 3 * 196
 
 
-async def test_fewer_pictures_than_asked_are_handed_on(provider: SandboxHandle) -> None:
-    """Whoever counts them knows which are missing; each that came was paid for."""
+async def test_fewer_images_than_asked_are_passed_on(provider: SandboxHandle) -> None:
+    """The caller counts them; each image that came was paid for."""
     await provider.behave(images_short=1)
     call = ImageCall(model="gpt-image-2", prompt="herons", n=3, parameters={}, safety_identifier="x")
 
@@ -158,7 +158,7 @@ async def test_a_connection_that_its_server_may_just_be_closing_is_not_used_agai
     assert calls_of_connections == [2, 1]
 
 
-async def test_paced_is_told_right_before_sending(provider: SandboxHandle) -> None:
+async def test_progress_is_reported_right_before_sending(provider: SandboxHandle) -> None:
     await provider.behave(paint="flat")
     watched = Watched()
     async with open_backend(f"{provider.url}/v1") as backend:
@@ -226,7 +226,7 @@ async def test_a_call_larger_than_the_bucket_waits_for_the_whole_bucket(script: 
     await transport.aclose()
 
 
-async def test_who_is_cancelled_in_the_pace_has_sent_nothing(script: Script) -> None:
+async def test_a_call_cancelled_in_the_pace_is_not_sent(script: Script) -> None:
     script.answer(200, GOOD)
     transport = open_transport(script.url, connections=1)
     pace = AsyncLimiter(1, 60)
@@ -271,7 +271,7 @@ async def test_no_proxy_is_obeyed(script: Script, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_what_is_on_this_machine_is_never_asked_through_a_proxy(
+async def test_this_machine_is_never_reached_through_a_proxy(
     provider: SandboxHandle, script: Script, monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", script.url.removesuffix("/v1"))
@@ -327,7 +327,7 @@ async def test_a_company_certificate_authority_is_trusted_when_named(
         made(await make_call(f"https://127.0.0.1:{port}/v1"))
 
 
-async def test_a_certificate_nobody_vouches_for_is_not_trusted_and_gets_no_key(authority: Authority) -> None:
+async def test_a_server_with_an_untrusted_certificate_gets_no_key(authority: Authority) -> None:
     async with run_tls_provider(authority) as port:
         failure = failed(await make_call(f"https://127.0.0.1:{port}/v1"))
 
@@ -380,7 +380,7 @@ async def test_a_tunnel_that_is_refused_cost_nothing(monkeypatch: pytest.MonkeyP
     assert (failure.kind, failure.billing) == (FailureKind.UNREACHABLE, Billing.NOT_BILLED)
 
 
-async def test_pictures_that_come_as_urls_are_fetched_at_once(provider: SandboxHandle) -> None:
+async def test_images_that_come_as_urls_are_fetched_at_once(provider: SandboxHandle) -> None:
     await provider.behave(paint="flat", answer_urls=True)
 
     images = made(await make_call(f"{provider.url}/v1", replace(CALL, n=3))).images
@@ -392,27 +392,27 @@ async def test_pictures_that_come_as_urls_are_fetched_at_once(provider: SandboxH
     ]
 
 
-async def test_bytes_that_came_along_are_not_fetched(script: Script) -> None:
-    entry = {"b64_json": base64.b64encode(b"picture").decode(), "url": "https://169.254.169.254/"}
+async def test_images_that_come_as_bytes_are_not_fetched(script: Script) -> None:
+    entry = {"b64_json": base64.b64encode(b"image").decode(), "url": "https://169.254.169.254/"}
     script.answer(200, orjson.dumps({"data": [entry]}))
 
     (image,) = made(await make_call(script.url)).images
 
-    assert (image.data, image.url) == (b"picture", None)
+    assert (image.data, image.url) == (b"image", None)
 
 
 @pytest.mark.parametrize(
     "url",
     [
         "https://169.254.169.254/latest/meta-data",
-        "https://10.0.0.1/picture.png",
-        "http://example.com/picture.png",
-        "https://localhost/picture.png",
+        "https://10.0.0.1/image.png",
+        "http://example.com/image.png",
+        "https://localhost/image.png",
         "file:///etc/passwd",
         "",
     ],
 )
-async def test_a_picture_at_a_forbidden_place_is_lost_and_of_unknown_billing(
+async def test_an_image_at_a_forbidden_address_is_lost_and_of_unknown_billing(
     script: Script, url: str
 ) -> None:
     """It was made, so it is paid for; the answer says nothing of the place."""
@@ -424,18 +424,18 @@ async def test_a_picture_at_a_forbidden_place_is_lost_and_of_unknown_billing(
     assert not url or url not in failure.message
 
 
-async def test_a_picture_that_cannot_be_fetched_takes_no_other_with_it(script: Script) -> None:
-    good = {"b64_json": base64.b64encode(b"picture").decode()}
-    lost = {"url": "https://10.0.0.1/picture.png"}
+async def test_an_image_that_cannot_be_fetched_costs_no_other(script: Script) -> None:
+    good = {"b64_json": base64.b64encode(b"image").decode()}
+    lost = {"url": "https://10.0.0.1/image.png"}
     script.answer(200, orjson.dumps({"data": [lost, good], "usage": {"output_tokens": 7}}))
 
     answer = made(await make_call(script.url, replace(CALL, n=2)))
 
-    assert [image.data for image in answer.images] == [b"picture"]
+    assert [image.data for image in answer.images] == [b"image"]
     assert answer.usage == {"output_tokens": 7}
 
 
-async def test_the_shelf_of_a_provider_that_hangs_is_not_waited_for(script: Script) -> None:
+async def test_a_download_that_hangs_is_given_up(script: Script) -> None:
     async def hang(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await connected.wait()
         writer.close()
@@ -452,7 +452,7 @@ async def test_the_shelf_of_a_provider_that_hangs_is_not_waited_for(script: Scri
             pace=None,
             downloads=trusted,
         )
-        script.answer(200, orjson.dumps({"data": [{"url": f"http://127.0.0.1:{port}/picture.png"}]}))
+        script.answer(200, orjson.dumps({"data": [{"url": f"http://127.0.0.1:{port}/image.png"}]}))
 
         failure = failed(await backend.make(CALL, Watched()))
         connected.set()

@@ -1,4 +1,4 @@
-"""Looking at a provider for free: what came of it is told, whatever it is."""
+"""A free check of a provider records every outcome."""
 
 import orjson
 import pytest
@@ -23,7 +23,7 @@ async def look(url: str) -> ProviderChecked:
     transport = open_transport(url, connections=1)
     address = BackendAddress(name="openai", realm=Realm.LIVE, url=url, api_key="sk-ours")
     try:
-        await ProviderCheck(address, transport=transport, telemetry=telemetry).look()
+        await ProviderCheck(address, transport=transport, telemetry=telemetry).run()
     finally:
         await transport.aclose()
     [fact] = telemetry.of(ProviderChecked)
@@ -34,13 +34,13 @@ def envelope(message: str) -> bytes:
     return orjson.dumps({"error": {"message": message, "type": None, "param": None, "code": None}})
 
 
-async def test_a_provider_that_lists_its_models_takes_the_key(provider: SandboxHandle) -> None:
+async def test_a_list_of_models_means_that_the_key_is_accepted(provider: SandboxHandle) -> None:
     fact = await look(f"{provider.url}/v1")
 
     assert fact == ProviderChecked(backend="openai", failure=None, is_sure=True)
 
 
-async def test_it_asks_with_the_key_and_orders_nothing(script: Script) -> None:
+async def test_a_check_sends_the_key_and_orders_nothing(script: Script) -> None:
     script.answer(200, b'{"data": []}', JSON)
 
     await look(script.url)
@@ -50,7 +50,7 @@ async def test_it_asks_with_the_key_and_orders_nothing(script: Script) -> None:
     assert b"authorization: bearer sk-ours\r\n" in request.lower()
 
 
-async def test_a_refused_key_is_told_with_its_advice(script: Script) -> None:
+async def test_a_refused_key_is_reported_with_advice(script: Script) -> None:
     script.answer(401, envelope("Incorrect API key provided: sk-ours."), JSON)
 
     fact = await look(script.url)
@@ -62,7 +62,7 @@ async def test_a_refused_key_is_told_with_its_advice(script: Script) -> None:
 
 
 @pytest.mark.parametrize("status", [404, 405, 501])
-async def test_a_provider_without_a_list_is_well_and_unchecked(script: Script, status: int) -> None:
+async def test_a_provider_without_a_list_is_ok_and_unchecked(script: Script, status: int) -> None:
     script.answer(status, b'{"detail": "Not Found"}', JSON)
 
     fact = await look(script.url)
@@ -70,7 +70,7 @@ async def test_a_provider_without_a_list_is_well_and_unchecked(script: Script, s
     assert fact == ProviderChecked(backend="openai", failure=None, is_sure=False)
 
 
-async def test_a_key_that_may_not_list_is_well_and_unchecked(script: Script) -> None:
+async def test_a_key_that_may_not_list_is_ok_and_unchecked(script: Script) -> None:
     script.answer(403, envelope("You have insufficient permissions. Missing scopes: api.model.read."), JSON)
 
     fact = await look(script.url)
@@ -87,7 +87,7 @@ async def test_a_base_url_without_a_version_is_found(script: Script) -> None:
     assert fact.failure.advice.startswith("The base URL lacks /v1 (404)")
 
 
-async def test_a_page_is_no_list(script: Script) -> None:
+async def test_a_web_page_is_not_a_list_of_models(script: Script) -> None:
     script.answer(200, b"<html>Log in</html>", "content-type: text/html")
 
     fact = await look(script.url)
@@ -96,7 +96,7 @@ async def test_a_page_is_no_list(script: Script) -> None:
     assert fact.failure.kind is FailureKind.BROKEN
 
 
-async def test_a_provider_that_is_not_there_is_told() -> None:
+async def test_an_unreachable_provider_is_reported() -> None:
     fact = await look(f"http://127.0.0.1:{free_port()}/v1")
 
     assert fact.failure is not None
@@ -104,7 +104,7 @@ async def test_a_provider_that_is_not_there_is_told() -> None:
 
 
 @pytest.mark.parametrize("reply", [b"", b"\x00", b"HTTP/1.1 401 No\r\ncontent-length: 9\r\n\r\n{"])
-async def test_an_answer_that_breaks_is_told_and_not_raised(script: Script, reply: bytes) -> None:
+async def test_a_broken_answer_is_reported_and_not_raised(script: Script, reply: bytes) -> None:
     script.reply = reply
 
     fact = await look(script.url)

@@ -1,4 +1,4 @@
-"""Every way the provider fails, over real sockets, and who pays for it."""
+"""Every failure of the provider and its billing, over real sockets."""
 
 import asyncio
 import base64
@@ -84,7 +84,7 @@ def test_every_row_has_an_answer_here() -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 301, 302, 304, 307, 402, 418, 451, 507, 599])
-def test_a_status_nobody_specified_is_of_unknown_billing(status: int) -> None:
+def test_an_unspecified_status_is_of_unknown_billing(status: int) -> None:
     failure = classify_answer(status, {}, envelope())
 
     assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
@@ -138,7 +138,9 @@ def test_fields_of_strange_types_are_dropped_and_long_ones_cut() -> None:
         ({}, None),
     ],
 )
-def test_the_advice_is_read_exactly_or_not_at_all(headers: dict[str, str], expected_s: float | None) -> None:
+def test_the_retry_after_time_is_read_exactly_or_not_at_all(
+    headers: dict[str, str], expected_s: float | None
+) -> None:
     assert classify_answer(429, headers, envelope()).retry_after_s == expected_s
 
 
@@ -166,7 +168,7 @@ async def test_envelopes_of_the_provider(
     assert not entry["billed"]
 
 
-async def test_a_rate_limit_of_the_provider_comes_with_its_exact_advice(provider: SandboxHandle) -> None:
+async def test_a_rate_limit_of_the_provider_has_its_exact_retry_after_time(provider: SandboxHandle) -> None:
     await provider.behave(failures=[{"status": 429, "code": "rate_limit_exceeded", "retry_after_s": 0.534}])
 
     failure = failed(await make_call(f"{provider.url}/v1"))
@@ -185,7 +187,7 @@ async def test_a_refused_prompt_is_the_callers_and_keeps_its_details(provider: S
 
 @pytest.mark.parametrize("body", ["html", "empty", "truncated_json"])
 @pytest.mark.parametrize("status", [200, 429, 500, 502])
-async def test_an_answer_that_is_no_answer_may_have_been_billed(
+async def test_an_unusable_answer_may_have_been_billed(
     provider: SandboxHandle, status: int, body: str
 ) -> None:
     await provider.behave(failures=[{"status": status, "body": body, "after_painting": True}])
@@ -209,7 +211,7 @@ async def test_a_name_that_does_not_exist_cost_nothing() -> None:
     assert (failure.kind, failure.billing) == (FailureKind.UNREACHABLE, Billing.NOT_BILLED)
 
 
-async def test_a_connection_that_does_not_come_about_cost_nothing() -> None:
+async def test_a_failed_connection_cost_nothing() -> None:
     """A listener whose queue is full swallows the first packet."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -237,7 +239,7 @@ async def test_a_connection_that_does_not_come_about_cost_nothing() -> None:
         ("truncate", {"after_bytes": 2000}, FailureKind.BROKEN),
     ],
 )
-async def test_what_was_sent_is_of_unknown_billing(
+async def test_a_sent_call_without_an_answer_is_of_unknown_billing(
     provider: SandboxHandle, mode: str, fields: dict[str, int], kind: FailureKind
 ) -> None:
     await provider.fault(mode, **fields)
@@ -257,7 +259,7 @@ async def test_an_answer_that_drips_is_waited_for(provider: SandboxHandle) -> No
     assert not hasattr(result, "billing"), result
 
 
-async def test_a_connection_that_was_closed_while_idle_is_no_connection_error(
+async def test_a_connection_closed_while_idle_is_not_a_connection_error(
     provider: SandboxHandle,
 ) -> None:
     """A request on a dead connection may or may not have arrived: never UNREACHABLE, which would be retried."""
@@ -289,7 +291,7 @@ NO_ANSWERS = {
 
 
 @pytest.mark.parametrize("body", NO_ANSWERS.values(), ids=NO_ANSWERS)
-async def test_a_200_without_pictures_is_of_unknown_billing(script: Script, body: bytes) -> None:
+async def test_a_200_without_images_is_of_unknown_billing(script: Script, body: bytes) -> None:
     script.answer(200, body)
 
     failure = failed(await make_call(script.url))
@@ -312,7 +314,7 @@ async def test_a_200_without_pictures_is_of_unknown_billing(script: Script, body
     ],
     ids=lambda reply: repr(reply[:40]),
 )
-async def test_an_answer_that_is_no_http_is_of_unknown_billing(script: Script, reply: bytes) -> None:
+async def test_an_answer_that_is_not_http_is_of_unknown_billing(script: Script, reply: bytes) -> None:
     script.reply = reply
 
     failure = failed(await make_call(script.url))
@@ -330,7 +332,7 @@ async def test_a_redirect_is_not_followed_with_our_key(script: Script) -> None:
 
 
 async def test_an_answer_without_end_is_given_up(script: Script) -> None:
-    """64 MiB for an image are more than any picture needs; a byte more ends it."""
+    """64 MiB for an image are more than any image needs; a byte more ends it."""
     size_bytes = 64 * 1024 * 1024 + 1
     script.reply = f"HTTP/1.1 200 OK\r\ncontent-length: {size_bytes}\r\n\r\n".encode() + bytes(size_bytes)
 
@@ -362,7 +364,7 @@ def test_an_exception_without_a_cause_is_judged_by_its_own_class(known: type[htt
     assert failure.kind is expected[known]
 
 
-def test_a_disconnect_that_the_transport_calls_a_connect_timeout_is_none() -> None:
+def test_a_disconnect_reported_as_a_connect_timeout_is_recognised() -> None:
     """httpx-aiohttp 0.2 maps every ClientConnectionError to ConnectTimeout."""
     error = httpx.ConnectTimeout("x")
     error.__cause__ = aiohttp.ServerDisconnectedError()

@@ -26,7 +26,7 @@ RANDOM = "Zm9vYmFyYmF6cXV4MTIz"
         (f"org-{'a' * 40}", "aaaa"),
     ],
 )
-def test_what_looks_like_a_key_is_hidden(said: str, secret: str) -> None:
+def test_texts_that_look_like_keys_are_hidden(said: str, secret: str) -> None:
     told = redact(said)
 
     assert secret not in told
@@ -42,18 +42,18 @@ def test_what_looks_like_a_key_is_hidden(said: str, secret: str) -> None:
         "Your organization must be verified to use the model. See https://platform.openai.com/settings.",
     ],
 )
-def test_what_an_operator_needs_is_left(said: str) -> None:
+def test_texts_that_operators_need_are_left(said: str) -> None:
     assert redact(said) == said
 
 
-def test_it_is_one_bounded_line_that_no_terminal_obeys() -> None:
+def test_the_result_is_one_bounded_line_without_control_characters() -> None:
     told = redact("first\nsecond\x1b[31m " + "words " * 1000)
 
     assert told.startswith("first second [31m words")
     assert len(told) == 300
 
 
-def test_the_secrets_in_use_are_hidden_whatever_they_look_like() -> None:
+def test_secrets_in_use_are_hidden_in_any_form() -> None:
     told = redact("no account for correct horse", secrets=["correct horse", "no"])
 
     assert told == f"no account for {HIDDEN}"
@@ -74,11 +74,11 @@ def test_the_secrets_in_use_are_hidden_whatever_they_look_like() -> None:
         ("Cannot draw '一只白色的暹罗猫坐…'", "一只白色的暹罗猫坐在窗台上"),
     ],
 )
-def test_words_that_repeat_some_of_a_prompt_are_not_told_at_all(said: str, prompt: str) -> None:
+def test_texts_that_repeat_a_part_of_a_prompt_are_dropped(said: str, prompt: str) -> None:
     assert redact(said, prompt=prompt) == ""
 
 
-def test_words_that_repeat_nothing_of_a_prompt_are_told() -> None:
+def test_texts_that_repeat_nothing_of_a_prompt_are_kept() -> None:
     assert redact("Quota exceeded", prompt="a heron at dusk") == "Quota exceeded"
 
 
@@ -90,7 +90,7 @@ def test_words_that_repeat_nothing_of_a_prompt_are_told() -> None:
         ("Give key-value pairs. Request req_0123456789abcdef, sk-8", None),
     ],
 )
-def test_a_caller_is_told_everything_but_keys(said: str, told: str | None) -> None:
+def test_a_caller_gets_everything_except_keys(said: str, told: str | None) -> None:
     assert hide_keys(said) == (told or said)
 
 
@@ -111,5 +111,5 @@ def test_no_part_of_a_key_in_use_is_left(key: str, before: str) -> None:
 
 
 @pytest.mark.parametrize("said", ["x*" * 1000, ("a" * 30 + "..") * 66, "-".join("ab" * 1000)])
-def test_what_is_made_to_take_long_is_read_in_part(said: str) -> None:
+def test_a_text_made_to_take_long_is_read_in_part(said: str) -> None:
     assert len(redact(said * 100)) <= 300

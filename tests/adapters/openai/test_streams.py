@@ -1,4 +1,4 @@
-"""Streams from the provider: events, as they come and as they break, and who pays for what is missing."""
+"""Streams from the provider: events, broken streams, and the billing of missing images."""
 
 import base64
 import contextlib
@@ -53,7 +53,7 @@ def partial(number: int, data: bytes = b"stage", **fields: object) -> dict[str, 
     }
 
 
-def completed(data: bytes = b"picture", **fields: object) -> dict[str, Any]:
+def completed(data: bytes = b"image", **fields: object) -> dict[str, Any]:
     return {
         "type": "image_generation.completed",
         "b64_json": b64(data),
@@ -102,7 +102,7 @@ def test_a_finished_image_is_read(noun: str) -> None:
     assert event.resolved == LOOK
 
 
-def test_what_is_of_the_wrong_type_counts_as_absent() -> None:
+def test_a_field_of_the_wrong_type_counts_as_absent() -> None:
     payload = completed(usage=[1], quality=7, size=None, revised_prompt=9)
 
     event = decode_event(orjson.dumps(payload).decode())
@@ -147,14 +147,14 @@ def test_other_events_are_not_understood(text: str) -> None:
         lambda v: orjson.dumps(str(v)).decode()
     )
 )
-def test_nothing_a_provider_says_is_a_bug(text: str) -> None:
+def test_no_event_breaks_the_decoder(text: str) -> None:
     with contextlib.suppress(NotUnderstood, StreamFailed):
         decode_event(text)
 
 
 @pytest.mark.parametrize("number", [None, "0", 1.5])
 def test_a_stage_is_never_taken_for_the_finished_image(number: object) -> None:
-    """It would be sold, stored and handed out again as one."""
+    """It would be sold and stored as one."""
     payload = partial(0)
     payload["partial_image_index"] = number
     if number is None:
@@ -171,7 +171,7 @@ async def test_stages_are_shown_and_the_finished_image_is_the_answer(script: Scr
     result, shown = await stream(script, events(partial(0, b"one"), partial(1, b"two"), completed()))
 
     assert isinstance(result, CallMade)
-    assert [image.data for image in result.images] == [b"picture"]
+    assert [image.data for image in result.images] == [b"image"]
     assert result.usage is not None
     assert result.usage["total_tokens"] == 3
     assert result.resolved == LOOK
@@ -188,19 +188,19 @@ async def test_comments_and_the_old_end_mark_mean_nothing(script: Script) -> Non
     assert isinstance(result, CallMade)
 
 
-async def test_a_line_as_long_as_a_picture_is_read(script: Script) -> None:
-    picture = bytes(range(256)) * 40_000
+async def test_a_line_as_long_as_an_image_is_read(script: Script) -> None:
+    data = bytes(range(256)) * 40_000
 
-    result, _ = await stream(script, events(completed(picture)))
+    result, _ = await stream(script, events(completed(data)))
 
     assert isinstance(result, CallMade)
-    assert result.images[0].data == picture
+    assert result.images[0].data == data
 
 
-async def test_an_answer_that_is_no_stream_is_read_as_it_is(script: Script) -> None:
+async def test_an_answer_without_a_stream_is_read_whole(script: Script) -> None:
     """Compatible servers know no streams and answer at once."""
     script.answer(
-        200, orjson.dumps({"data": [{"b64_json": b64(b"picture")}]}), "content-type: application/json"
+        200, orjson.dumps({"data": [{"b64_json": b64(b"image")}]}), "content-type: application/json"
     )
     shown = Shown()
     async with open_backend(script.url) as backend:
@@ -221,7 +221,7 @@ async def test_an_answer_that_is_no_stream_is_read_as_it_is(script: Script) -> N
         b"data: " + b"x" * 100,
         b"\xff\xfe\xfd\n\n",
     ],
-    ids=["empty", "no end", "nonsense", "no picture", "a flat error", "no line end", "no UTF-8"],
+    ids=["empty", "no end", "nonsense", "no image", "a flat error", "no line end", "no UTF-8"],
 )
 async def test_a_stream_without_a_finished_image_is_of_unknown_billing(script: Script, body: bytes) -> None:
     result, _ = await stream(script, body)

@@ -1,4 +1,4 @@
-"""A failure of the provider says what an operator can do about it, over real sockets."""
+"""Failures of the provider come with advice for operators, over real sockets."""
 
 import re
 from dataclasses import replace
@@ -38,9 +38,9 @@ def envelope(message: str, **fields: object) -> bytes:
         (
             404,
             envelope("None.", code="model_not_found", param="model"),
-            "The model is not there for this key (404 model_not_found)",
+            "The model is not available to this key (404 model_not_found)",
         ),
-        (400, envelope("None.", param="model"), "The model is not there for this key (400)"),
+        (400, envelope("None.", param="model"), "The model is not available to this key (400)"),
         (
             429,
             envelope(QUOTA, code="insufficient_quota"),
@@ -74,7 +74,7 @@ async def test_a_base_url_without_a_version_is_named(script: Script, body: bytes
     assert failure.advice.startswith("The base URL lacks /v1 (404): write OPENAI_BASE_URL as in ")
 
 
-async def test_a_refused_connection_is_told_with_its_place() -> None:
+async def test_a_refused_connection_is_described_with_its_address() -> None:
     port = free_port()
 
     failure = failed(await make_call(f"http://127.0.0.1:{port}/v1"))
@@ -84,7 +84,7 @@ async def test_a_refused_connection_is_told_with_its_place() -> None:
     assert str(port) not in failure.advice
 
 
-async def test_a_place_is_told_whatever_the_prompt_is() -> None:
+async def test_an_address_is_named_with_any_prompt() -> None:
     """A prompt of one letter is in everything that could be said."""
     port = free_port()
 
@@ -93,13 +93,13 @@ async def test_a_place_is_told_whatever_the_prompt_is() -> None:
     assert str(port) in failure.cause
 
 
-async def test_a_name_that_does_not_exist_is_told() -> None:
+async def test_an_unknown_host_is_named() -> None:
     failure = failed(await make_call("http://provider.invalid/v1"))
 
     assert failure.cause == "no such host: provider.invalid"
 
 
-async def test_plain_http_behind_https_is_no_tls(provider: SandboxHandle) -> None:
+async def test_plain_http_behind_https_is_reported_as_no_tls(provider: SandboxHandle) -> None:
     failure = failed(await make_call(f"{provider.url}/v1".replace("http:", "https:")))
 
     assert failure.kind is FailureKind.UNREACHABLE
@@ -107,7 +107,7 @@ async def test_plain_http_behind_https_is_no_tls(provider: SandboxHandle) -> Non
     assert failure.advice.startswith("There is no TLS with the provider")
 
 
-async def test_what_the_provider_says_of_the_account_is_told_without_the_key(script: Script) -> None:
+async def test_the_providers_text_about_the_account_is_kept_without_the_key(script: Script) -> None:
     script.answer(401, envelope("Incorrect API key provided: sk-ours. Find yours there."))
 
     failure = failed(await make_call(script.url))
@@ -116,7 +116,7 @@ async def test_what_the_provider_says_of_the_account_is_told_without_the_key(scr
     assert "sk-ours" not in failure.message
 
 
-async def test_what_repeats_the_prompt_is_not_told(script: Script) -> None:
+async def test_a_text_that_repeats_the_prompt_is_dropped(script: Script) -> None:
     script.answer(500, envelope(f"Could not paint '{CALL.prompt}'."))
 
     failure = failed(await make_call(script.url))
@@ -124,7 +124,7 @@ async def test_what_repeats_the_prompt_is_not_told(script: Script) -> None:
     assert failure.cause == ""
 
 
-async def test_a_refused_prompt_is_the_callers_and_nothing_is_told_of_it(provider: SandboxHandle) -> None:
+async def test_a_refused_prompt_is_the_callers_and_has_no_advice(provider: SandboxHandle) -> None:
     await provider.behave(refuse_words=["heron"])
 
     failure = failed(await make_call(f"{provider.url}/v1"))
@@ -133,7 +133,7 @@ async def test_a_refused_prompt_is_the_callers_and_nothing_is_told_of_it(provide
 
 
 def test_every_setting_that_advice_names_is_one() -> None:
-    """Or the advice of a bad hour sends somebody to look for what is not there."""
+    """Or the advice sends an operator to look for a setting that does not exist."""
     repository = Path(__file__).parents[3]
     text = (repository / "service/adapters/openai/troubleshooting.py").read_text("utf-8")
     settings = {name.upper() for name in Settings.model_fields}

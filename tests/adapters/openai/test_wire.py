@@ -19,7 +19,7 @@ LEGACY = ImageCall(
 )
 
 
-def test_models_of_old_get_the_field_of_old() -> None:
+def test_older_models_get_the_older_field() -> None:
     body = orjson.loads(wire.encode_generation(LEGACY))
 
     assert body == {
@@ -32,7 +32,7 @@ def test_models_of_old_get_the_field_of_old() -> None:
     }
 
 
-def test_everything_an_answer_says_of_itself_is_read() -> None:
+def test_all_fields_of_an_answer_are_read() -> None:
     answer = {
         "created": 1,
         "data": [
@@ -62,7 +62,7 @@ def test_everything_an_answer_says_of_itself_is_read() -> None:
 @pytest.mark.parametrize(
     "extra", [{}, {"usage": None, "model": None}, {"usage": [], "model": 1}, {"usage": "x"}], ids=str
 )
-def test_what_an_answer_does_not_say_is_none(extra: dict[str, object]) -> None:
+def test_fields_that_an_answer_lacks_are_none(extra: dict[str, object]) -> None:
     made = wire.decode_answer(orjson.dumps({"data": [{"b64_json": "eA=="}], **extra}))
 
     assert (made.usage, made.answered_model, dict(made.resolved)) == (None, None, {})
@@ -84,7 +84,7 @@ JSON = st.recursive(
 )
 
 
-def test_a_picture_may_come_as_a_url() -> None:
+def test_an_image_may_come_as_a_url() -> None:
     answer = {"data": [{"url": "https://example.com/1.png", "revised_prompt": "better", "b64_json": None}]}
 
     (image,) = wire.decode_answer(orjson.dumps(answer)).images
@@ -93,12 +93,12 @@ def test_a_picture_may_come_as_a_url() -> None:
 
 
 @pytest.mark.parametrize("entry", [{}, {"url": 3}, {"url": None}, [], None, {"b64_json": 3}])
-def test_a_picture_that_comes_as_neither_is_not_understood(entry: object) -> None:
+def test_an_image_without_bytes_or_url_is_not_understood(entry: object) -> None:
     with pytest.raises(wire.NotUnderstood):
         wire.decode_answer(orjson.dumps({"data": [entry]}))
 
 
-def test_an_event_has_its_picture_along() -> None:
+def test_an_event_has_the_bytes_of_its_image() -> None:
     with pytest.raises(wire.NotUnderstood):
         wire.decode_event('{"type": "image_generation.completed", "url": "https://example.com/1.png"}')
 
@@ -116,7 +116,7 @@ def test_no_answer_breaks_the_decoder(body: bytes) -> None:
     assert made.images
 
 
-def test_json_that_is_none_is_none() -> None:
+def test_invalid_json_is_none() -> None:
     assert wire.decode_json(b"<html>") is None
     assert wire.decode_json(b"[" * 100_000) is None
 
@@ -130,10 +130,10 @@ def test_json_that_is_none_is_none() -> None:
         ({"a": {"b": {"c": 1}, "d": 2}}, {"a": {"d": 2}}),
     ],
 )
-def test_usage_is_taken_for_plain_counts_only(
+def test_only_plain_counts_of_usage_are_kept(
     usage: dict[str, object], kept: dict[str, object] | None
 ) -> None:
-    """It is multiplied, stored and booked after the picture was paid for: nothing odd may get that far."""
+    """It is multiplied, stored and booked after the image was paid for: nothing odd may get that far."""
     body = orjson.dumps({"data": [{"b64_json": "aGk="}], "usage": usage})
 
     assert wire.decode_answer(body).usage == kept

@@ -1,4 +1,4 @@
-"""Settlements on disk: complete or not there, whatever happens to the process or the directory."""
+"""Settlements on disk are complete or absent, even if the process or the directory fails."""
 
 import asyncio
 import os
@@ -52,7 +52,7 @@ def open_outbox(directory: Path, clock: Clock | None = None) -> FileOutbox:
     return FileOutbox(directory, clock=clock or SystemClock())
 
 
-def test_what_is_added_comes_back_whole(tmp_path: Path) -> None:
+def test_an_added_settlement_is_read_unchanged(tmp_path: Path) -> None:
     open_outbox(tmp_path).add(settlement())
 
     assert open_outbox(tmp_path).pending() == [settlement()]
@@ -73,7 +73,7 @@ def _age_files(directory: Path) -> None:
         os.utime(path, ns=(earlier_ns, earlier_ns))
 
 
-def test_the_same_settlement_again_is_one(tmp_path: Path) -> None:
+def test_a_settlement_added_twice_is_stored_once(tmp_path: Path) -> None:
     outbox = open_outbox(tmp_path)
     outbox.add(settlement())
     outbox.add(settlement())
@@ -81,7 +81,7 @@ def test_the_same_settlement_again_is_one(tmp_path: Path) -> None:
     assert len(outbox.pending()) == 1
 
 
-def test_what_is_foretold_is_pending_once_it_is_time(tmp_path: Path) -> None:
+def test_a_delayed_settlement_becomes_pending_on_time(tmp_path: Path) -> None:
     clock = FakeClock()
     open_outbox(tmp_path, clock).add(settlement(unknown=2), after_s=330)
 
@@ -93,7 +93,7 @@ def test_what_is_foretold_is_pending_once_it_is_time(tmp_path: Path) -> None:
     assert open_outbox(tmp_path, clock).pending() == [settlement(unknown=2)]
 
 
-def test_what_came_true_replaces_what_was_foretold(tmp_path: Path) -> None:
+def test_a_settlement_replaces_its_delayed_version(tmp_path: Path) -> None:
     clock = FakeClock()
     outbox = open_outbox(tmp_path, clock)
     outbox.add(settlement(unknown=2), after_s=1)
@@ -105,7 +105,7 @@ def test_what_came_true_replaces_what_was_foretold(tmp_path: Path) -> None:
     assert outbox.pending() == []
 
 
-def test_what_was_foretold_and_settled_elsewhere_is_forgotten(tmp_path: Path) -> None:
+def test_a_delayed_settlement_that_was_sent_is_removed(tmp_path: Path) -> None:
     clock = FakeClock()
     outbox = open_outbox(tmp_path, clock)
     outbox.add(settlement(unknown=2), after_s=1)
@@ -116,7 +116,7 @@ def test_what_was_foretold_and_settled_elsewhere_is_forgotten(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_what_was_made_is_found_until_it_is_settled(tmp_path: Path) -> None:
+async def test_an_image_is_found_until_its_settlement_is_sent(tmp_path: Path) -> None:
     ours, theirs = open_outbox(tmp_path), open_outbox(tmp_path)
     made = [replace(IMAGE, digest=f"{number:064x}") for number in range(250)]
     for number, image in enumerate(made):
@@ -130,7 +130,7 @@ async def test_what_was_made_is_found_until_it_is_settled(tmp_path: Path) -> Non
     assert [await ours.has_image("open", image.name) for image in made[:2]] == [False, True]
 
 
-async def test_what_is_foretold_has_made_nothing_yet(tmp_path: Path) -> None:
+async def test_a_delayed_settlement_has_no_images(tmp_path: Path) -> None:
     outbox = open_outbox(tmp_path)
     outbox.add(settlement(), after_s=60)
 
@@ -138,7 +138,7 @@ async def test_what_is_foretold_has_made_nothing_yet(tmp_path: Path) -> None:
     assert not await open_outbox(tmp_path / "missing").has_image("open", IMAGE.name)
 
 
-async def test_who_looks_for_images_reads_each_file_once(tmp_path: Path) -> None:
+async def test_a_search_for_images_reads_each_file_once(tmp_path: Path) -> None:
     outbox = open_outbox(tmp_path)
     outbox.add(settlement())
     assert await outbox.has_image("open", IMAGE.name)
@@ -153,7 +153,7 @@ def _spoil_files(directory: Path) -> None:
         path.write_bytes(b"{")
 
 
-async def test_a_slow_disk_keeps_nobody_else_waiting(tmp_path: Path) -> None:
+async def test_a_slow_disk_delays_no_other_work(tmp_path: Path) -> None:
     """A pipe is a file that takes as long as its writer."""
     pipe = tmp_path / "slow.json"
     os.mkfifo(pipe)
@@ -184,7 +184,7 @@ def test_no_id_leads_out_of_the_directory(tmp_path: Path, strange: str) -> None:
     assert len(list((tmp_path / "outbox").iterdir())) == 1
 
 
-def test_removing_what_is_gone_is_no_mistake(tmp_path: Path) -> None:
+def test_removing_a_missing_settlement_is_no_error(tmp_path: Path) -> None:
     outbox = open_outbox(tmp_path)
     outbox.add(settlement(part="1"))
     outbox.add(settlement(part="2"))
@@ -202,7 +202,7 @@ def test_an_empty_or_missing_directory_has_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b"{}", b"\xff\xfe", b'{"id": 1}'])
-def test_an_unreadable_file_is_set_aside_and_never_in_the_way(
+def test_an_unreadable_file_is_set_aside(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     outbox = open_outbox(tmp_path)
@@ -283,7 +283,7 @@ async def test_several_processes_may_empty_one_directory(tmp_path: Path) -> None
     assert outbox.pending() == []
 
 
-async def test_an_unreadable_file_that_another_process_sets_aside_first_is_no_failure(tmp_path: Path) -> None:
+async def test_an_unreadable_file_may_be_set_aside_by_another_process_first(tmp_path: Path) -> None:
     """Whatever is raised here would end the loop that replays, and with it every order of the process.
 
     A pipe makes the order of events certain: who reads it waits until we have taken its name away.

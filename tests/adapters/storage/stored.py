@@ -1,4 +1,4 @@
-"""Pictures in a store: what they are called there, and how they are read back."""
+"""Name stored images, and read them back."""
 
 import asyncio
 import hashlib

@@ -31,7 +31,7 @@ def test_a_link_is_an_absolute_url_under_the_public_one() -> None:
     assert (url.scheme, url.netloc, url.path) == ("https", "images.example.com", f"/v1/images/files/{NAME}")
 
 
-def test_what_was_signed_is_good_again_and_again() -> None:
+def test_a_signed_link_is_valid_repeatedly() -> None:
     signed = links(NEW)
     query = query_of(signed.sign(TEAM, NAME))
 
@@ -108,7 +108,7 @@ def test_another_expiry_needs_another_signature() -> None:
     st.text(max_size=80)
     | st.from_regex(r"(exp=\d{0,5}&?|sig=[\w.%-]{0,50}&?|[a-z]=&?){0,12}", fullmatch=True)
 )
-def test_whatever_else_is_asked_with_is_refused(query: str) -> None:
+def test_any_other_query_is_refused(query: str) -> None:
     with pytest.raises(LinkRefused):
         links(NEW).check(NAME, query)
 
@@ -132,7 +132,7 @@ def test_a_link_is_good_for_its_team_alone() -> None:
             links(NEW).check(NAME, other)
 
 
-def test_no_part_of_a_link_passes_for_another() -> None:
+def test_the_parts_of_a_link_cannot_be_shifted() -> None:
     """Were they signed one after the other without a mark, `ab` and `c` would sign as `a` and `bc`."""
     signature = query_of(links(NEW).sign("a", NAME)).rpartition("sig=")[2]
 

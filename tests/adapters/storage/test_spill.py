@@ -17,21 +17,21 @@ from service.ports.telemetry import ImageSpilled, SpillCounted
 from tests.adapters.storage.disks import Disk, small_disk
 from tests.fakes.telemetry import FakeTelemetry
 
-PICTURE = bytes(range(256)) * 3000
+IMAGE = bytes(range(256)) * 3000
 OTHER = b"another" * 50_000
 SMALLEST_BYTES = 64 * 1024
-"""What a small picture counts as."""
+"""The size that a small image counts as."""
 
 
 def name_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest() + ".png"
 
 
-NAME = name_of(PICTURE)
+NAME = name_of(IMAGE)
 
 
 class Home(ObjectStore):
-    """A real store that remembers what it was asked for, and lets *meanwhile* happen before it is written."""
+    """A real store that records its calls, and runs *meanwhile* before a write."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory.as_uri())
@@ -54,7 +54,7 @@ class Home(ObjectStore):
 
 
 class Place:
-    """A store at `home`, its spill at `spilled`, and a hand on both."""
+    """A store at `home` and its spill at `spilled`."""
 
     def __init__(self, root: Path, *, most_bytes: int = MOST_BYTES, spilled: Path | None = None) -> None:
         self.home, self.spilled = root / "home", spilled or root / "spill"
@@ -73,7 +73,7 @@ class Place:
         )
 
     def leave(self) -> None:
-        """Make everything fail that is asked of the store, also root's: a file stands where it was."""
+        """Make every operation of the store fail, even for root: a file replaces its directory."""
         self.home.rename(self.home.with_name("away"))
         self.home.write_text("in the way")
 
@@ -101,7 +101,7 @@ def names_in(directory: Path) -> set[str]:
 
 
 def age(directory: Path, *, by_s: float) -> None:
-    """Make all pictures older."""
+    """Make all images older."""
     for path in directory.rglob("*.png"):
         at_s = time.time() - by_s  # noqa: TID251 - of files, which know no other clock
         os.utime(path, (at_s, at_s))
@@ -127,32 +127,32 @@ async def check_unknown(store: SpillingStore, name: str, failure: type[GatewayEr
         await collect(store.read(name, 0, 10))
 
 
-async def test_what_the_store_takes_is_not_spilled(place: Place) -> None:
-    await place.store.put(NAME, PICTURE)
+async def test_an_image_that_the_store_takes_is_not_spilled(place: Place) -> None:
+    await place.store.put(NAME, IMAGE)
 
     assert names_in(place.home) == {NAME}
     assert names_in(place.spilled) == set()
-    assert await place.store.get(NAME) == PICTURE
-    assert await place.store.size(NAME) == len(PICTURE)
-    assert await collect(place.store.read(NAME, 0, len(PICTURE))) == PICTURE
+    assert await place.store.get(NAME) == IMAGE
+    assert await place.store.size(NAME) == len(IMAGE)
+    assert await collect(place.store.read(NAME, 0, len(IMAGE))) == IMAGE
     assert place.outcomes() == []
 
 
-async def test_what_the_store_does_not_take_is_kept_and_read(place: Place) -> None:
+async def test_an_image_that_the_store_refuses_is_kept_and_read(place: Place) -> None:
     place.leave()
 
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
 
-    assert await place.store.get(NAME) == PICTURE
-    assert await place.store.size(NAME) == len(PICTURE)
-    assert await collect(place.store.read(NAME, 0, len(PICTURE))) == PICTURE
-    assert await collect(place.store.read(NAME, 300_000, 700_001)) == PICTURE[300_000:700_001]
+    assert await place.store.get(NAME) == IMAGE
+    assert await place.store.size(NAME) == len(IMAGE)
+    assert await collect(place.store.read(NAME, 0, len(IMAGE))) == IMAGE
+    assert await collect(place.store.read(NAME, 300_000, 700_001)) == IMAGE[300_000:700_001]
     assert place.outcomes() == ["kept"]
 
 
 async def test_nothing_new_is_paid_for_while_the_store_is_away(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
 
     assert not await place.store.is_writable()
 
@@ -160,16 +160,16 @@ async def test_nothing_new_is_paid_for_while_the_store_is_away(place: Place) -> 
 async def test_while_the_store_is_known_to_be_away_more_is_kept(place: Place) -> None:
     place.leave()
 
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     await place.store.put(name_of(OTHER), OTHER)
 
     assert names_in(place.spilled) == {NAME, name_of(OTHER)}
     assert await place.store.get(name_of(OTHER)) == OTHER
 
 
-async def test_it_goes_home_once_the_store_is_back(place: Place) -> None:
+async def test_a_spilled_image_is_moved_once_the_store_is_back(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     await place.store.put(name_of(OTHER), OTHER)
     await place.store.bring_home()
     assert place.telemetry.of(SpillCounted)[-1] == SpillCounted(images=2)
@@ -179,14 +179,14 @@ async def test_it_goes_home_once_the_store_is_back(place: Place) -> None:
 
     assert names_in(place.home) == {NAME, name_of(OTHER)}
     assert names_in(place.spilled) == set()
-    assert await place.store.get(NAME) == PICTURE
+    assert await place.store.get(NAME) == IMAGE
     assert place.outcomes() == ["kept", "kept", "brought_home", "brought_home"]
     assert place.telemetry.of(SpillCounted)[-1] == SpillCounted(images=0)
 
 
 async def test_the_loop_brings_it_home_by_itself(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
 
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         loop = group.create_task(place.store.bring_home_forever())
@@ -202,53 +202,53 @@ async def test_the_loop_brings_it_home_by_itself(place: Place) -> None:
 
 async def test_another_process_reads_it_and_brings_it_home(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     other = place.open()
 
-    assert await other.get(NAME) == PICTURE
+    assert await other.get(NAME) == IMAGE
     place.come_back()
     await other.bring_home()
     assert names_in(place.home) == {NAME}
-    assert await place.store.get(NAME) == PICTURE
+    assert await place.store.get(NAME) == IMAGE
     await place.store.bring_home()
     assert place.outcomes() == ["kept", "brought_home"]
 
 
-async def test_what_several_bring_home_at_once_is_there_once(place: Place) -> None:
+async def test_concurrent_moves_store_an_image_once(place: Place) -> None:
     place.leave()
-    pictures = [bytes([each]) * 100_000 for each in range(20)]
-    for picture in pictures:
-        await place.store.put(name_of(picture), picture)
+    images = [bytes([each]) * 100_000 for each in range(20)]
+    for data in images:
+        await place.store.put(name_of(data), data)
     place.come_back()
 
     async with asyncio.TaskGroup() as group:
         for _ in range(3):
             group.create_task(place.open().bring_home())
 
-    assert names_in(place.home) == {name_of(picture) for picture in pictures}
+    assert names_in(place.home) == {name_of(data) for data in images}
     assert names_in(place.spilled) == set()
 
 
 async def test_a_store_that_is_known_to_be_away_is_not_waited_for(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     assert not await place.store.is_writable()
 
     await place.store.put(name_of(OTHER), OTHER)
     await place.store.bring_home()
-    assert await place.store.get(NAME) == PICTURE
-    assert await place.store.size(NAME) == len(PICTURE)
+    assert await place.store.get(NAME) == IMAGE
+    assert await place.store.size(NAME) == len(IMAGE)
 
     assert place.inner.asked == ["put"]
 
 
 async def test_one_that_the_store_does_not_take_holds_up_no_other(place: Place) -> None:
     place.leave()
-    pictures = [bytes([each]) * 1000 for each in range(5)]
-    for picture in pictures:
-        await place.store.put(name_of(picture), picture)
+    images = [bytes([each]) * 1000 for each in range(5)]
+    for data in images:
+        await place.store.put(name_of(data), data)
     place.come_back()
-    refused = name_of(pictures[2])
+    refused = name_of(images[2])
     folder = place.home / "images" / refused[:2]
     folder.parent.mkdir()
     folder.write_text("in the way")
@@ -258,12 +258,12 @@ async def test_one_that_the_store_does_not_take_holds_up_no_other(place: Place) 
             await place.open().bring_home()
 
     assert names_in(place.spilled) == {refused}
-    assert await place.store.get(refused) == pictures[2]
+    assert await place.store.get(refused) == images[2]
 
 
 async def test_it_leaves_the_spill_only_when_it_is_home(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     place.come_back()
     other = place.open()
     found: list[bytes] = []
@@ -274,23 +274,23 @@ async def test_it_leaves_the_spill_only_when_it_is_home(place: Place) -> None:
     place.inner.meanwhile = read
     await come_home(place.store)
 
-    assert found == [PICTURE]
+    assert found == [IMAGE]
     assert names_in(place.spilled) == set()
 
 
 async def test_it_is_found_at_every_moment_of_its_way_home(place: Place) -> None:
     place.leave()
-    pictures = [bytes([each]) * 100_000 for each in range(20)]
-    for picture in pictures:
-        await place.store.put(name_of(picture), picture)
+    images = [bytes([each]) * 100_000 for each in range(20)]
+    for data in images:
+        await place.store.put(name_of(data), data)
     place.come_back()
     reader = place.open()
 
     async def read_on() -> None:
         while True:
-            for picture in pictures:
-                assert await reader.get(name_of(picture)) == picture
-                assert await collect(reader.read(name_of(picture), 5, 70_000)) == picture[5:70_000]
+            for data in images:
+                assert await reader.get(name_of(data)) == data
+                assert await collect(reader.read(name_of(data), 5, 70_000)) == data[5:70_000]
 
     async with asyncio.TaskGroup() as group:
         reading = group.create_task(read_on())
@@ -300,29 +300,29 @@ async def test_it_is_found_at_every_moment_of_its_way_home(place: Place) -> None
     assert names_in(place.spilled) == set()
 
 
-async def test_a_reader_is_not_cut_off_when_it_goes_home(place: Place) -> None:
+async def test_moving_an_image_does_not_interrupt_its_reader(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
-    chunks = place.store.read(NAME, 0, len(PICTURE))
+    await place.store.put(NAME, IMAGE)
+    chunks = place.store.read(NAME, 0, len(IMAGE))
     first = await anext(chunks)
     place.come_back()
 
     await come_home(place.store)
 
     assert names_in(place.spilled) == set()
-    assert first + await collect(chunks) == PICTURE
+    assert first + await collect(chunks) == IMAGE
 
 
 async def test_a_full_spill_is_a_failed_store(tmp_path: Path) -> None:
-    place = Place(tmp_path, most_bytes=len(PICTURE) + SMALLEST_BYTES)
+    place = Place(tmp_path, most_bytes=len(IMAGE) + SMALLEST_BYTES)
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
 
     with pytest.raises(StoreUnavailable):
         await place.store.put(name_of(OTHER), OTHER)
     await place.store.put(name_of(b"small"), b"small")
     # It is there and takes no more room.
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     with pytest.raises(StoreUnavailable):
         await place.store.put(name_of(b"too many"), b"too many")
 
@@ -333,17 +333,17 @@ async def test_a_full_spill_is_a_failed_store(tmp_path: Path) -> None:
 async def test_puts_at_once_stay_within_the_bound(tmp_path: Path) -> None:
     place = Place(tmp_path, most_bytes=3 * SMALLEST_BYTES)
     place.leave()
-    pictures = [bytes([each]) for each in range(10)]
+    images = [bytes([each]) for each in range(10)]
 
-    async def put(picture: bytes) -> None:
+    async def put(data: bytes) -> None:
         try:
-            await place.store.put(name_of(picture), picture)
+            await place.store.put(name_of(data), data)
         except StoreUnavailable:
             return
 
     async with asyncio.TaskGroup() as group:
-        for picture in pictures:
-            group.create_task(put(picture))
+        for data in images:
+            group.create_task(put(data))
 
     assert len(names_in(place.spilled)) == 3
     assert sorted(place.outcomes()) == ["kept"] * 3 + ["refused"] * 7
@@ -355,16 +355,16 @@ async def test_a_full_disk_is_a_failed_store(tmp_path: Path, disk: Disk) -> None
     disk.fill(but_bytes=0)
 
     with pytest.raises(StoreUnavailable):
-        await place.store.put(NAME, PICTURE)
+        await place.store.put(NAME, IMAGE)
 
     assert names_in(place.spilled) == set()
     assert place.outcomes() == ["refused"]
 
 
 async def test_deleting_takes_it_out_of_the_spill_and_out_of_the_store(place: Place) -> None:
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     await place.store.put(name_of(OTHER), OTHER)
     place.come_back()
 
@@ -375,9 +375,9 @@ async def test_deleting_takes_it_out_of_the_spill_and_out_of_the_store(place: Pl
     assert names_in(place.home) == names_in(place.spilled) == set()
 
 
-async def test_what_is_deleted_while_the_store_is_away_is_not_brought_home(place: Place) -> None:
+async def test_an_image_deleted_while_the_store_is_away_is_not_moved(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
 
     # It may be in the store, too, so this is not done.
     with pytest.raises(StoreUnavailable):
@@ -392,10 +392,10 @@ async def test_what_is_deleted_while_the_store_is_away_is_not_brought_home(place
 
 async def test_retention_sees_its_age_and_its_name(place: Place) -> None:
     await place.store.put(name_of(OTHER), OTHER)
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     age(place.home, by_s=5000)
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     await place.store.put(name_of(b"a third"), b"a third")
     age(place.spilled, by_s=300)
     spilled_s = (next(place.spilled.rglob(NAME))).stat().st_mtime
@@ -413,9 +413,9 @@ async def test_retention_sees_its_age_and_its_name(place: Place) -> None:
     assert await place.store.modified_s(NAME) == pytest.approx(spilled_s - 4700, abs=5)
 
 
-async def test_what_killed_writers_left_is_removed_from_the_spill(place: Place) -> None:
+async def test_partial_files_are_removed_from_the_spill(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     (remains,) = (path.with_name(f"{NAME}#1") for path in place.spilled.rglob(NAME))
     remains.write_bytes(b"half")
     place.come_back()
@@ -427,9 +427,9 @@ async def test_what_killed_writers_left_is_removed_from_the_spill(place: Place) 
 
 async def test_a_damaged_one_counts_as_missing_and_does_not_go_home(place: Place) -> None:
     place.leave()
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     (file,) = place.spilled.rglob(NAME)
-    file.write_bytes(b"\1" + PICTURE[1:])
+    file.write_bytes(b"\1" + IMAGE[1:])
     place.come_back()
 
     await come_home(place.store)
@@ -439,14 +439,14 @@ async def test_a_damaged_one_counts_as_missing_and_does_not_go_home(place: Place
 
 
 async def test_a_spill_that_cannot_be_read_hides_nothing_and_loses_nothing(place: Place) -> None:
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
     shutil.rmtree(place.spilled, ignore_errors=True)
     place.spilled.write_text("in the way")
     store = place.open()
 
-    assert await store.get(NAME) == PICTURE
-    assert await store.size(NAME) == len(PICTURE)
-    assert await collect(store.read(NAME, 0, len(PICTURE))) == PICTURE
+    assert await store.get(NAME) == IMAGE
+    assert await store.size(NAME) == len(IMAGE)
+    assert await collect(store.read(NAME, 0, len(IMAGE))) == IMAGE
     for ask in (store.get, store.size):
         with pytest.raises(StoreUnavailable):
             await ask(name_of(OTHER))
@@ -455,6 +455,6 @@ async def test_a_spill_that_cannot_be_read_hides_nothing_and_loses_nothing(place
 
 
 async def test_a_directory_has_no_links_of_its_own(place: Place) -> None:
-    await place.store.put(NAME, PICTURE)
+    await place.store.put(NAME, IMAGE)
 
     assert await place.store.presign(NAME, ttl_s=60) is None

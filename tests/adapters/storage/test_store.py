@@ -15,8 +15,8 @@ from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
 from tests.adapters.storage.disks import Disk, small_disk
 from tests.adapters.storage.stored import become_writable, collect, name_of
 
-PICTURE = bytes(range(256)) * 3000
-NAME = name_of(PICTURE)
+IMAGE = bytes(range(256)) * 3000
+NAME = name_of(IMAGE)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def block(directory: Path) -> None:
-    """Make every write fail, also root's: a file stands where the directory was."""
+    """Make every write fail, even for root: a file replaces the directory."""
     shutil.rmtree(directory)
     directory.write_text("in the way")
 
@@ -51,7 +51,7 @@ def files_in(directory: Path) -> list[Path]:
 
 
 def file_of(directory: Path) -> Path:
-    """Return where `PICTURE` is kept."""
+    """Return the path of `IMAGE`."""
     return next(directory.rglob(NAME))
 
 
@@ -64,12 +64,12 @@ def flip_a_bit(path: Path, *, at: int) -> None:
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
-async def test_what_is_put_is_there_by_its_name(store: ObjectStore) -> None:
-    await store.put(NAME, PICTURE)
+async def test_a_stored_image_is_found_by_its_name(store: ObjectStore) -> None:
+    await store.put(NAME, IMAGE)
 
-    assert await store.get(NAME) == PICTURE
-    assert await store.size(NAME) == len(PICTURE)
-    assert await collect(store.read(NAME, 0, len(PICTURE))) == PICTURE
+    assert await store.get(NAME) == IMAGE
+    assert await store.size(NAME) == len(IMAGE)
+    assert await collect(store.read(NAME, 0, len(IMAGE))) == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -77,12 +77,12 @@ async def test_what_is_put_is_there_by_its_name(store: ObjectStore) -> None:
     [(0, 1), (5, 5), (262_143, 262_145), (262_144, 524_288), (700_000, 768_000), (0, 768_000)],
 )
 async def test_any_part_can_be_read(store: ObjectStore, start: int, end: int) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
-    assert await collect(store.read(NAME, start, end)) == PICTURE[start:end]
+    assert await collect(store.read(NAME, start, end)) == IMAGE[start:end]
 
 
-async def test_a_large_picture_comes_in_pieces(store: ObjectStore) -> None:
+async def test_a_large_image_is_read_in_pieces(store: ObjectStore) -> None:
     data = bytes(1_000_000)
     await store.put(name_of(data), data)
 
@@ -91,65 +91,65 @@ async def test_a_large_picture_comes_in_pieces(store: ObjectStore) -> None:
     assert max(sizes) <= 262_144
 
 
-async def test_what_is_there_in_full_is_not_written_again(store: ObjectStore, directory: Path) -> None:
-    await store.put(NAME, PICTURE)
+async def test_a_complete_image_is_not_written_again(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, IMAGE)
     first = file_of(directory).stat().st_ino
 
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
     assert file_of(directory).stat().st_ino == first
     assert [path.name for path in files_in(directory)] == [NAME]
 
 
-async def test_what_a_sweep_may_be_about_to_take_is_written_again(
+async def test_an_image_that_a_sweep_may_soon_delete_is_written_again(
     store: ObjectStore, directory: Path
 ) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     half_an_hour_ago_s = time.time() - 1801  # noqa: TID251 - as the file system tells it
     os.utime(file_of(directory), (half_an_hour_ago_s, half_an_hour_ago_s))
 
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
     assert await store.modified_s(NAME) > half_an_hour_ago_s + 1700
-    assert await store.get(NAME) == PICTURE
+    assert await store.get(NAME) == IMAGE
 
 
-async def test_the_age_of_what_is_not_there_is_none(store: ObjectStore) -> None:
+async def test_a_missing_image_has_no_age(store: ObjectStore) -> None:
     with pytest.raises(ImageMissing):
         await store.modified_s(NAME)
 
 
 async def test_a_part_of_a_listing_is_one_folder(store: ObjectStore) -> None:
-    pictures = [b"%d" % number for number in range(300)]
-    for data in pictures:
+    images = [b"%d" % number for number in range(300)]
+    for data in images:
         await store.put(name_of(data), data)
 
     parts = [[image.name async for image in store.list(part)] for part in range(256)]
 
     assert all(int(name[:2], 16) == part for part, names in enumerate(parts) for name in names)
-    assert sorted(name for names in parts for name in names) == sorted(map(name_of, pictures))
+    assert sorted(name for names in parts for name in names) == sorted(map(name_of, images))
 
 
 async def test_a_part_of_an_empty_store_is_empty(store: ObjectStore) -> None:
     assert [image async for image in store.list(7)] == []
 
 
-async def test_what_was_cut_off_is_written_again(store: ObjectStore, directory: Path) -> None:
-    await store.put(NAME, PICTURE)
+async def test_an_incomplete_image_is_written_again(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, IMAGE)
     os.truncate(file_of(directory), 1000)
 
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
-    assert await store.get(NAME) == PICTURE
+    assert await store.get(NAME) == IMAGE
 
 
 async def test_files_outlive_the_process(store: ObjectStore, directory: Path) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
-    assert await ObjectStore(directory.as_uri()).get(NAME) == PICTURE
+    assert await ObjectStore(directory.as_uri()).get(NAME) == IMAGE
 
 
-async def test_what_is_not_there_is_missing(store: ObjectStore) -> None:
+async def test_an_absent_image_is_missing(store: ObjectStore) -> None:
     with pytest.raises(ImageMissing):
         await store.get(NAME)
     with pytest.raises(ImageMissing):
@@ -160,9 +160,9 @@ async def test_what_is_not_there_is_missing(store: ObjectStore) -> None:
         await store.verify(NAME)
 
 
-async def test_a_file_that_goes_while_it_is_read_is_missing(store: ObjectStore, directory: Path) -> None:
-    await store.put(NAME, PICTURE)
-    reading = store.read(NAME, 0, len(PICTURE))
+async def test_a_file_deleted_while_it_is_read_is_missing(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, IMAGE)
+    reading = store.read(NAME, 0, len(IMAGE))
     await anext(reading)
 
     file_of(directory).unlink()
@@ -174,7 +174,7 @@ async def test_a_file_that_goes_while_it_is_read_is_missing(store: ObjectStore, 
 async def test_a_flipped_bit_makes_an_image_missing_and_free_to_be_made_again(
     store: ObjectStore, directory: Path
 ) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     flip_a_bit(file_of(directory), at=500_000)
 
     with pytest.raises(ImageMissing):
@@ -182,27 +182,27 @@ async def test_a_flipped_bit_makes_an_image_missing_and_free_to_be_made_again(
     assert files_in(directory) == []
     assert await store.is_writable(), "the store is well"
 
-    await store.put(NAME, PICTURE)
-    assert await store.get(NAME) == PICTURE
+    await store.put(NAME, IMAGE)
+    assert await store.get(NAME) == IMAGE
 
 
-async def test_nobody_gets_all_of_a_damaged_image_and_nobody_gets_it_twice(
+async def test_no_reader_gets_all_of_a_damaged_image_and_none_gets_it_twice(
     store: ObjectStore, directory: Path
 ) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     flip_a_bit(file_of(directory), at=3)
     received: list[bytes] = []
 
     with pytest.raises(ImageMissing):
-        await collect(store.read(NAME, 0, len(PICTURE)), received)
+        await collect(store.read(NAME, 0, len(IMAGE)), received)
 
-    assert sum(map(len, received)) < len(PICTURE)
+    assert sum(map(len, received)) < len(IMAGE)
     with pytest.raises(ImageMissing):
         await store.size(NAME)
 
 
-async def test_of_a_small_damaged_image_nothing_is_given(store: ObjectStore, directory: Path) -> None:
-    data = b"a small picture"
+async def test_nothing_of_a_small_damaged_image_is_given(store: ObjectStore, directory: Path) -> None:
+    data = b"a small image"
     await store.put(name_of(data), data)
     flip_a_bit(files_in(directory)[0], at=3)
 
@@ -214,8 +214,8 @@ async def test_of_a_small_damaged_image_nothing_is_given(store: ObjectStore, dir
 async def test_no_part_of_a_damaged_image_is_given(
     store: ObjectStore, directory: Path, start: int, end: int
 ) -> None:
-    """Also where the part itself is well: the client puts parts together."""
-    await store.put(NAME, PICTURE)
+    """Even if the part itself is intact: the client joins parts."""
+    await store.put(NAME, IMAGE)
     flip_a_bit(file_of(directory), at=300_000)
 
     with pytest.raises(ImageMissing):
@@ -226,7 +226,7 @@ async def test_no_part_of_a_damaged_image_is_given(
 async def test_an_image_that_was_cut_off_is_found_when_it_is_read(
     store: ObjectStore, directory: Path
 ) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     os.truncate(file_of(directory), 400_000)
 
     with pytest.raises(ImageMissing):
@@ -235,8 +235,8 @@ async def test_an_image_that_was_cut_off_is_found_when_it_is_read(
 
 
 async def test_an_empty_file_is_no_image(store: ObjectStore, directory: Path) -> None:
-    """What a power cut may leave."""
-    await store.put(NAME, PICTURE)
+    """A power cut may leave such files."""
+    await store.put(NAME, IMAGE)
     os.truncate(file_of(directory), 0)
 
     with pytest.raises(ImageMissing):
@@ -244,13 +244,13 @@ async def test_an_empty_file_is_no_image(store: ObjectStore, directory: Path) ->
     assert files_in(directory) == []
 
 
-async def test_verifying_keeps_what_is_well_and_deletes_what_is_not(
+async def test_verifying_keeps_intact_images_and_deletes_damaged_ones(
     store: ObjectStore, directory: Path
 ) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     await store.verify(NAME)
-    assert await store.get(NAME) == PICTURE
-    flip_a_bit(file_of(directory), at=len(PICTURE) - 1)
+    assert await store.get(NAME) == IMAGE
+    flip_a_bit(file_of(directory), at=len(IMAGE) - 1)
 
     with pytest.raises(ImageMissing):
         await store.verify(NAME)
@@ -261,8 +261,8 @@ async def test_verifying_keeps_what_is_well_and_deletes_what_is_not(
 async def test_a_listing_names_every_image_and_nothing_else(store: ObjectStore, directory: Path) -> None:
     await store.probe()
     before_s = time.time() - 1  # noqa: TID251 - what the file system goes by
-    pictures = {name_of(data): data for data in (bytes([number]) * (number + 1) for number in range(20))}
-    for name, data in pictures.items():
+    images = {name_of(data): data for data in (bytes([number]) * (number + 1) for number in range(20))}
+    for name, data in images.items():
         await store.put(name, data)
     (directory / "images" / "00").mkdir(exist_ok=True)
     (directory / "images" / "00" / "stranger.txt").write_text("not ours")
@@ -270,14 +270,12 @@ async def test_a_listing_names_every_image_and_nothing_else(store: ObjectStore, 
     listed = [image async for image in store.list()]
 
     assert {image.name: image.size_bytes for image in listed} == {
-        name: len(data) for name, data in pictures.items()
+        name: len(data) for name, data in images.items()
     }
     assert all(before_s < image.modified_s < before_s + 60 for image in listed)
 
 
-async def test_a_listing_of_many_images_goes_on_behind_its_first_page(
-    store: ObjectStore, directory: Path
-) -> None:
+async def test_a_listing_of_many_images_has_several_pages(store: ObjectStore, directory: Path) -> None:
     folder = directory / "images" / "00"
     folder.mkdir(parents=True)
     names = {f"{number:064x}.png" for number in range(2500)}
@@ -295,20 +293,18 @@ async def test_an_empty_store_lists_nothing(store: ObjectStore) -> None:
 
 
 async def test_images_are_deleted_whether_or_not_all_are_there(store: ObjectStore) -> None:
-    pictures = [bytes([number]) for number in range(8)]
-    for data in pictures:
+    images = [bytes([number]) for number in range(8)]
+    for data in images:
         await store.put(name_of(data), data)
     gone = [name_of(b"never put"), name_of(b"nor this")]
 
-    await store.delete([gone[0], *map(name_of, pictures[:7]), gone[1]])
+    await store.delete([gone[0], *map(name_of, images[:7]), gone[1]])
 
-    assert [image.name async for image in store.list()] == [name_of(pictures[7])]
+    assert [image.name async for image in store.list()] == [name_of(images[7])]
 
 
-async def test_what_killed_writers_left_is_removed_once_it_is_old(
-    store: ObjectStore, directory: Path
-) -> None:
-    await store.put(NAME, PICTURE)
+async def test_old_partial_files_are_removed(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, IMAGE)
     old, young = (file_of(directory).with_name(f"{NAME}#{number}") for number in (1, 2))
     old.write_bytes(b"half a pic")
     young.write_bytes(b"hal")
@@ -323,21 +319,21 @@ async def test_what_killed_writers_left_is_removed_once_it_is_old(
 
 
 async def test_a_directory_has_no_links_of_its_own(store: ObjectStore) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
     assert await store.presign(NAME, ttl_s=60) is None
 
 
 async def test_a_directory_that_vanished_is_made_again(store: ObjectStore, directory: Path) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     shutil.rmtree(directory)
 
     with pytest.raises(ImageMissing):
         await store.get(NAME)
     assert [image async for image in store.list()] == []
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
-    assert await store.get(NAME) == PICTURE
+    assert await store.get(NAME) == IMAGE
 
 
 async def test_a_directory_that_cannot_be_made_is_made_as_soon_as_it_can(tmp_path: Path) -> None:
@@ -352,8 +348,8 @@ async def test_a_directory_that_cannot_be_made_is_made_as_soon_as_it_can(tmp_pat
     in_the_way.unlink()
 
     await become_writable(store, within_s=10)
-    await store.put(NAME, PICTURE)
-    assert await store.get(NAME) == PICTURE
+    await store.put(NAME, IMAGE)
+    assert await store.get(NAME) == IMAGE
 
 
 async def test_a_write_that_fails_is_remembered_until_a_probe_succeeds(
@@ -363,21 +359,21 @@ async def test_a_write_that_fails_is_remembered_until_a_probe_succeeds(
     block(directory)
 
     with pytest.raises(StoreUnavailable):
-        await store.put(NAME, PICTURE)
+        await store.put(NAME, IMAGE)
     assert not await store.is_writable()
 
     unblock(directory)
     await become_writable(store, within_s=10)
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
 
-async def test_a_good_write_ends_the_memory_of_a_bad_one(store: ObjectStore, directory: Path) -> None:
+async def test_a_successful_write_clears_a_failed_one(store: ObjectStore, directory: Path) -> None:
     block(directory)
     with pytest.raises(StoreUnavailable):
-        await store.put(NAME, PICTURE)
+        await store.put(NAME, IMAGE)
     unblock(directory)
 
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
     assert await store.is_writable()
 
@@ -391,15 +387,15 @@ async def test_a_probe_finds_out_before_anything_is_written(store: ObjectStore, 
     assert not await store.is_writable()
 
 
-async def test_a_full_disk_takes_no_half_picture_and_the_store_recovers_by_itself(disk: Disk) -> None:
+async def test_a_full_disk_keeps_no_partial_image_and_the_store_recovers(disk: Disk) -> None:
     store = ObjectStore(disk.path.as_uri())
-    small = b"a small picture"
+    small = b"a small image"
     await store.put(name_of(small), small)
     before = set(files_in(disk.path))
     disk.fill(but_bytes=100_000)
 
     with pytest.raises(StoreUnavailable):
-        await store.put(NAME, PICTURE)
+        await store.put(NAME, IMAGE)
 
     assert {path.name for path in files_in(disk.path)} - {path.name for path in before} <= {"ballast"}
     assert await store.get(name_of(small)) == small
@@ -409,15 +405,15 @@ async def test_a_full_disk_takes_no_half_picture_and_the_store_recovers_by_itsel
 
     disk.free()
     await become_writable(store, within_s=10)
-    await store.put(NAME, PICTURE)
-    assert await store.get(NAME) == PICTURE
+    await store.put(NAME, IMAGE)
+    assert await store.get(NAME) == IMAGE
     assert next(disk.path.rglob("probe")).stat().st_size < 10
 
 
 async def test_a_read_only_disk_gives_and_does_not_take(disk: Disk) -> None:
     store = ObjectStore(disk.path.as_uri())
-    small = b"a small picture"
-    await store.put(NAME, PICTURE)
+    small = b"a small image"
+    await store.put(NAME, IMAGE)
     await store.put(name_of(small), small)
     flip_a_bit(next(disk.path.rglob(name_of(small))), at=1)
     disk.make_read_only()
@@ -428,7 +424,7 @@ async def test_a_read_only_disk_gives_and_does_not_take(disk: Disk) -> None:
         await store.delete([NAME])
     with pytest.raises(ImageMissing):
         await store.get(name_of(small))
-    assert await store.get(NAME) == PICTURE
+    assert await store.get(NAME) == IMAGE
     assert not await store.is_writable()
 
     disk.make_writable()
@@ -440,7 +436,7 @@ async def test_a_store_that_cannot_be_read_is_unavailable_and_not_empty(
     store: ObjectStore, directory: Path
 ) -> None:
     """Missing would drop the entry and pay again."""
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     path = file_of(directory)
     path.unlink()
     path.symlink_to(path)
@@ -452,7 +448,7 @@ async def test_a_store_that_cannot_be_read_is_unavailable_and_not_empty(
 async def test_a_disk_that_hangs_is_not_waited_for(directory: Path) -> None:
     """As a network file system whose server has gone."""
     store = ObjectStore(directory.as_uri(), timeouts=StoreTimeouts(operation_s=0.2))
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     path = file_of(directory)
     path.unlink()
     os.mkfifo(path)  # opening it to read waits for a writer
@@ -468,7 +464,7 @@ async def test_a_disk_that_hangs_is_not_waited_for(directory: Path) -> None:
 async def test_errors_name_no_place(store: ObjectStore, directory: Path) -> None:
     block(directory)
     texts = []
-    for operation in (store.put(NAME, PICTURE), store.get(NAME), store.size(NAME), store.delete([NAME])):
+    for operation in (store.put(NAME, IMAGE), store.get(NAME), store.size(NAME), store.delete([NAME])):
         with pytest.raises(GatewayError) as caught:
             await operation
         texts.append(f"{caught.value} {caught.value!r}")

@@ -20,9 +20,9 @@ from tests.s3_server import BUCKET, READER, REGION, S3Server
 
 pytestmark = pytest.mark.slow
 
-PICTURE = bytes(range(256)) * 10_000
+IMAGE = bytes(range(256)) * 10_000
 SHORT = StoreTimeouts(connect_s=0.5, request_s=0.5, operation_s=60.0, probe_s=0.5)
-NAME = name_of(PICTURE)
+NAME = name_of(IMAGE)
 PATH = f"images/{NAME[:2]}/{NAME}"
 
 
@@ -52,22 +52,22 @@ def bucket(s3: S3Server, prefix: str) -> S3Store:
     return s3.open_bucket(prefix)
 
 
-async def test_what_is_put_is_there_by_its_name(store: ObjectStore) -> None:
-    await store.put(NAME, PICTURE)
+async def test_a_stored_image_is_found_by_its_name(store: ObjectStore) -> None:
+    await store.put(NAME, IMAGE)
 
-    assert await store.get(NAME) == PICTURE
-    assert await store.size(NAME) == len(PICTURE)
-    assert await collect(store.read(NAME, 0, len(PICTURE))) == PICTURE
+    assert await store.get(NAME) == IMAGE
+    assert await store.size(NAME) == len(IMAGE)
+    assert await collect(store.read(NAME, 0, len(IMAGE))) == IMAGE
 
 
 @pytest.mark.parametrize(("start", "end"), [(0, 1), (5, 5), (1_048_575, 1_048_577), (2_000_000, 2_560_000)])
 async def test_any_part_can_be_read(store: ObjectStore, start: int, end: int) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
-    assert await collect(store.read(NAME, start, end)) == PICTURE[start:end]
+    assert await collect(store.read(NAME, start, end)) == IMAGE[start:end]
 
 
-async def test_a_picture_of_fifty_megabytes_goes_up_and_comes_down(store: ObjectStore) -> None:
+async def test_an_image_of_fifty_megabytes_is_stored_and_read(store: ObjectStore) -> None:
     data = bytes(range(250)) * 200_000
     name = name_of(data)
 
@@ -77,7 +77,7 @@ async def test_a_picture_of_fifty_megabytes_goes_up_and_comes_down(store: Object
     await store.verify(name)
 
 
-async def test_what_is_not_there_is_missing(store: ObjectStore) -> None:
+async def test_an_absent_image_is_missing(store: ObjectStore) -> None:
     with pytest.raises(ImageMissing):
         await store.get(NAME)
     with pytest.raises(ImageMissing):
@@ -86,54 +86,54 @@ async def test_what_is_not_there_is_missing(store: ObjectStore) -> None:
         await collect(store.read(NAME, 0, 10))
 
 
-async def test_what_is_there_in_full_is_not_uploaded_again(store: ObjectStore, bucket: S3Store) -> None:
-    await obstore.put_async(bucket, PATH, PICTURE, attributes={"Cache-Control": "of the first"})
+async def test_a_complete_image_is_not_uploaded_again(store: ObjectStore, bucket: S3Store) -> None:
+    await obstore.put_async(bucket, PATH, IMAGE, attributes={"Cache-Control": "of the first"})
 
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
     kept = await obstore.get_async(bucket, PATH)
     assert kept.attributes["Cache-Control"] == "of the first"
 
 
 async def test_a_part_of_a_listing_is_one_prefix(store: ObjectStore) -> None:
-    pictures = [b"%d" % number for number in range(20)]
-    for data in pictures:
+    images = [b"%d" % number for number in range(20)]
+    for data in images:
         await store.put(name_of(data), data)
 
     parts = [[image.name async for image in store.list(part)] for part in range(256)]
 
     assert all(int(name[:2], 16) == part for part, names in enumerate(parts) for name in names)
-    assert sorted(name for names in parts for name in names) == sorted(map(name_of, pictures))
-    assert await store.modified_s(name_of(pictures[0])) > 1_700_000_000
+    assert sorted(name for names in parts for name in names) == sorted(map(name_of, images))
+    assert await store.modified_s(name_of(images[0])) > 1_700_000_000
 
 
-async def test_what_was_cut_off_is_uploaded_again(store: ObjectStore, bucket: S3Store) -> None:
-    await obstore.put_async(bucket, PATH, PICTURE[:1000])
+async def test_an_incomplete_image_is_uploaded_again(store: ObjectStore, bucket: S3Store) -> None:
+    await obstore.put_async(bucket, PATH, IMAGE[:1000])
 
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
 
-    assert await store.get(NAME) == PICTURE
+    assert await store.get(NAME) == IMAGE
 
 
 async def test_a_damaged_object_is_missing_and_free_to_be_made_again(
     store: ObjectStore, bucket: S3Store
 ) -> None:
-    await obstore.put_async(bucket, PATH, b"\xff" + PICTURE[1:])
+    await obstore.put_async(bucket, PATH, b"\xff" + IMAGE[1:])
 
     with pytest.raises(ImageMissing):
         await store.get(NAME)
     with pytest.raises(FileNotFoundError):
         await obstore.head_async(bucket, PATH)
 
-    await store.put(NAME, PICTURE)
-    assert await store.get(NAME) == PICTURE
+    await store.put(NAME, IMAGE)
+    assert await store.get(NAME) == IMAGE
 
 
-@pytest.mark.parametrize(("start", "end"), [(0, len(PICTURE)), (0, 100), (2_000_000, 2_560_000)])
-async def test_nobody_gets_all_or_a_part_of_a_damaged_object(
+@pytest.mark.parametrize(("start", "end"), [(0, len(IMAGE)), (0, 100), (2_000_000, 2_560_000)])
+async def test_no_reader_gets_all_or_a_part_of_a_damaged_object(
     store: ObjectStore, bucket: S3Store, start: int, end: int
 ) -> None:
-    await obstore.put_async(bucket, PATH, PICTURE[:-1] + b"\x00")
+    await obstore.put_async(bucket, PATH, IMAGE[:-1] + b"\x00")
     received: list[bytes] = []
 
     with pytest.raises(ImageMissing):
@@ -144,11 +144,11 @@ async def test_nobody_gets_all_or_a_part_of_a_damaged_object(
         await store.size(NAME)
 
 
-async def test_a_listing_goes_on_behind_its_first_page_and_images_go_in_one_request(
+async def test_a_listing_has_several_pages_and_images_are_deleted_in_one_request(
     store: ObjectStore, bucket: S3Store
 ) -> None:
-    pictures = {name_of(str(number).encode()): str(number).encode() for number in range(1005)}
-    queue = iter(pictures.items())
+    images = {name_of(str(number).encode()): str(number).encode() for number in range(1005)}
+    queue = iter(images.items())
 
     async def upload() -> None:
         for name, data in queue:
@@ -161,7 +161,7 @@ async def test_a_listing_goes_on_behind_its_first_page_and_images_go_in_one_requ
 
     listed = {image.name: image async for image in store.list()}
     assert {name: image.size_bytes for name, image in listed.items()} == {
-        name: len(data) for name, data in pictures.items()
+        name: len(data) for name, data in images.items()
     }
     made_at_s = (await obstore.head_async(bucket, "images/00/stranger.txt"))["last_modified"].timestamp()
     assert all(abs(image.modified_s - made_at_s) < 120 for image in listed.values())
@@ -170,8 +170,8 @@ async def test_a_listing_goes_on_behind_its_first_page_and_images_go_in_one_requ
     assert [image async for image in store.list()] == []
 
 
-async def test_a_presigned_link_gives_the_picture_to_a_browser(store: ObjectStore, s3: S3Server) -> None:
-    await store.put(NAME, PICTURE)
+async def test_a_presigned_link_gives_the_image_to_a_browser(store: ObjectStore, s3: S3Server) -> None:
+    await store.put(NAME, IMAGE)
 
     url = await store.presign(NAME, ttl_s=60)
 
@@ -180,7 +180,7 @@ async def test_a_presigned_link_gives_the_picture_to_a_browser(store: ObjectStor
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(url)
         forged = await client.get(url.replace("X-Amz-Expires=60", "X-Amz-Expires=600"))
-    assert answer.content == PICTURE
+    assert answer.content == IMAGE
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-disposition"] == f'inline; filename="{NAME[:16]}.png"'
     assert answer.headers["cache-control"] == "private, max-age=31536000, immutable"
@@ -205,7 +205,7 @@ async def test_a_drawing_is_downloaded_and_not_shown(store: ObjectStore) -> None
 
 async def test_a_server_that_hangs_is_not_waited_for_and_is_used_again(s3: S3Server, prefix: str) -> None:
     store = ObjectStore(f"s3://{BUCKET}/{prefix}", options=options_of(s3), timeouts=SHORT)
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     s3.signal(signal.SIGSTOP)
     try:
         # Far longer than each may take, far shorter than a hang.
@@ -222,11 +222,11 @@ async def test_a_server_that_hangs_is_not_waited_for_and_is_used_again(s3: S3Ser
 
     await become_writable(store, within_s=20)
     await store.put(name_of(b"new"), b"new")
-    assert await store.get(NAME) == PICTURE
+    assert await store.get(NAME) == IMAGE
 
 
 async def test_a_server_that_comes_back_has_everything(s3: S3Server, store: ObjectStore) -> None:
-    await store.put(NAME, PICTURE)
+    await store.put(NAME, IMAGE)
     s3.stop()
     try:
         with pytest.raises(StoreUnavailable):
@@ -238,7 +238,7 @@ async def test_a_server_that_comes_back_has_everything(s3: S3Server, store: Obje
         s3.start()
 
     await become_writable(store, within_s=20)
-    assert await store.get(NAME) == PICTURE
+    assert await store.get(NAME) == IMAGE
 
 
 @pytest.mark.parametrize(
@@ -257,13 +257,13 @@ async def test_every_failure_is_counted_by_its_reason_until_the_store_works(
     store = ObjectStore(f"s3://{bucket_name}", options=options, telemetry=telemetry)
 
     with pytest.raises(StoreUnavailable):
-        await (store.get(NAME) if is_read else store.put(NAME, PICTURE))
+        await (store.get(NAME) if is_read else store.put(NAME, IMAGE))
 
     assert (store.is_failing, telemetry.of(StoreFailed)) == (True, [StoreFailed(reason=reason)])
 
 
-async def test_a_store_fails_no_more_once_a_probe_succeeds(s3: S3Server, store: ObjectStore) -> None:
-    await store.put(NAME, PICTURE)
+async def test_a_store_has_recovered_once_a_probe_succeeds(s3: S3Server, store: ObjectStore) -> None:
+    await store.put(NAME, IMAGE)
     s3.stop()
     try:
         with pytest.raises(StoreUnavailable):
@@ -283,13 +283,13 @@ async def test_a_store_fails_no_more_once_a_probe_succeeds(s3: S3Server, store: 
     [(BUCKET, READER[0], "not-the-secret"), (BUCKET, "nobody", READER[1]), ("no-such-bucket", *READER)],
     ids=["wrong-secret", "unknown-key", "missing-bucket"],
 )
-async def test_a_store_that_says_no_is_unavailable_and_not_empty(
+async def test_a_store_that_denies_access_is_unavailable_and_not_empty(
     s3: S3Server, bucket_name: str, key: str, secret: str
 ) -> None:
-    """Missing would drop the entry and pay again; what is raised tells nobody why."""
+    """Missing would drop the entry and pay again; the error gives no reason."""
     store = ObjectStore(f"s3://{bucket_name}", options=options_of(s3, key=key, secret=secret))
     texts = []
-    for operation in (store.get(NAME), store.put(NAME, PICTURE)):
+    for operation in (store.get(NAME), store.put(NAME, IMAGE)):
         with pytest.raises(StoreUnavailable) as caught:
             await operation
         texts.append(f"{caught.value} {caught.value!r}")
@@ -298,14 +298,14 @@ async def test_a_store_that_says_no_is_unavailable_and_not_empty(
     assert not any(told in text for text in texts for told in (s3.endpoint, bucket_name, key, secret, NAME))
 
 
-async def test_any_other_failure_is_one_of_ours_too(s3: S3Server) -> None:
+async def test_any_other_failure_is_translated_too(s3: S3Server) -> None:
     store = ObjectStore(f"s3://{BUCKET}", options=options_of(s3, key="nobody"))
     for operation in (store.size(NAME), store.delete([NAME]), store.verify(NAME), anext(store.list())):
         with pytest.raises(GatewayError):
             await operation
 
 
-async def test_a_server_that_is_overloaded_is_asked_a_few_times_and_no_more() -> None:
+async def test_an_overloaded_server_is_asked_a_few_times_only() -> None:
     asked = 0
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -326,7 +326,7 @@ async def test_a_server_that_is_overloaded_is_asked_a_few_times_and_no_more() ->
     assert 1 < asked <= 3
 
 
-async def test_settings_of_the_surroundings_are_enough(
+async def test_environment_variables_are_enough(
     s3: S3Server, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3.endpoint)
@@ -336,8 +336,8 @@ async def test_settings_of_the_surroundings_are_enough(
 
     store = ObjectStore(f"s3://{BUCKET}/{prefix}")
 
-    await store.put(NAME, PICTURE)
-    assert await store.get(NAME) == PICTURE
+    await store.put(NAME, IMAGE)
+    assert await store.get(NAME) == IMAGE
 
 
 async def test_an_option_that_does_not_exist_is_refused_at_once(s3: S3Server) -> None:
@@ -349,16 +349,16 @@ async def test_an_option_that_does_not_exist_is_refused_at_once(s3: S3Server) ->
 
 async def test_azure_signs_links_too() -> None:
     """Without a server: signing is arithmetic with the account's key."""
-    store = ObjectStore("az://pictures/gateway", options={"account_name": "acc", "account_key": "a2V5"})
+    store = ObjectStore("az://images/gateway", options={"account_name": "acc", "account_key": "a2V5"})
 
     url = await store.presign(NAME, ttl_s=60)
 
     assert url is not None
-    assert url.startswith(f"https://acc.blob.core.windows.net/pictures/gateway/{PATH}?")
+    assert url.startswith(f"https://acc.blob.core.windows.net/images/gateway/{PATH}?")
 
 
 async def test_google_cloud_is_a_store_too() -> None:
-    ObjectStore("gs://pictures/gateway", options={"service_account_key": GOOGLE_KEY})
+    ObjectStore("gs://images/gateway", options={"service_account_key": GOOGLE_KEY})
 
 
 GOOGLE_KEY = (

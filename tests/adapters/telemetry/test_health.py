@@ -1,4 +1,4 @@
-"""The condition of the provider follows what became of calls and checks."""
+"""The provider's condition follows the outcomes of calls and checks."""
 
 import pytest
 
@@ -41,7 +41,7 @@ def health(clock: FakeClock) -> ProviderHealth:
 
 
 def told(health: ProviderHealth, fact: TelemetryFact) -> None:
-    FactRecorder(health.takers).record(fact)
+    FactRecorder(health.handlers).record(fact)
 
 
 def test_before_anything_was_asked_nothing_is_known(health: ProviderHealth) -> None:
@@ -60,7 +60,7 @@ def test_before_anything_was_asked_nothing_is_known(health: ProviderHealth) -> N
         (FailureKind.BROKEN, "failing"),
     ],
 )
-def test_a_failure_is_told_with_its_advice_until_a_call_succeeds(
+def test_a_failure_and_its_advice_last_until_a_call_succeeds(
     health: ProviderHealth, kind: FailureKind, word: str
 ) -> None:
     told(health, checked())
@@ -73,7 +73,7 @@ def test_a_failure_is_told_with_its_advice_until_a_call_succeeds(
 
 
 @pytest.mark.parametrize("kind", ["refused", "invalid", "rate_limited", "not_sent", "not_kept"])
-def test_what_says_nothing_of_the_provider_changes_nothing(health: ProviderHealth, kind: str) -> None:
+def test_facts_unrelated_to_the_provider_change_nothing(health: ProviderHealth, kind: str) -> None:
     told(health, attempt(failure(FailureKind.MISCONFIGURED)))
     before = health.condition
 
@@ -99,7 +99,7 @@ def test_without_a_list_of_models_it_is_well_and_says_that_the_key_is_unchecked(
     told(health, checked(is_sure=False))
 
     assert health.condition.word == "ok"
-    assert "only a call tells" in health.condition.advice
+    assert "only a call shows" in health.condition.advice
     assert not health.needs_check
 
 
@@ -112,7 +112,7 @@ def test_a_refused_key_is_not_made_well_by_looking_again(health: ProviderHealth)
     assert health.needs_check
 
 
-def test_a_free_check_does_not_end_what_a_call_met(health: ProviderHealth) -> None:
+def test_a_free_check_does_not_clear_the_failure_of_a_call(health: ProviderHealth) -> None:
     told(health, attempt(failure(FailureKind.OVERLOADED)))
 
     told(health, checked())

@@ -1,4 +1,4 @@
-"""What telemetry writes down: the surprising, as fields."""
+"""Facts that an operator should see are logged, with their data as fields."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from service.adapters.telemetry.logs import SurpriseLog
+from service.adapters.telemetry.logs import FactLog
 from service.adapters.telemetry.recorder import FactRecorder
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import Crashed, ImageForgotten, ProviderChecked, TelemetryFact
@@ -43,10 +43,10 @@ REFUSED_KEY = CallFailure(
 
 
 def lines_of(*facts: TelemetryFact | float) -> list[MutableMapping[str, Any]]:
-    """Return what is written down of *facts*; a number lets so many seconds pass."""
+    """Return the lines logged for *facts*; a number lets that many seconds pass."""
     clock = FakeClock()
     with capture_logs() as lines:
-        telemetry = FactRecorder(SurpriseLog(now_s=clock.monotonic_s).takers)
+        telemetry = FactRecorder(FactLog(now_s=clock.monotonic_s).handlers)
         for fact in facts:
             if isinstance(fact, float):
                 clock.advance(fact)
@@ -85,7 +85,7 @@ def test_of_each_kind_a_minute_has_one_line_and_the_next_counts_the_others() -> 
 
 
 @pytest.mark.parametrize("kind", ["refused", "invalid", "not_sent", "not_kept"])
-def test_what_is_not_the_providers_fault_is_not_written_down_as_its(kind: str) -> None:
+def test_other_failures_are_not_logged_as_the_providers(kind: str) -> None:
     assert lines_of(attempt(replace(REFUSED_KEY, kind=FailureKind(kind)))) == []
 
 
@@ -96,13 +96,13 @@ def test_a_message_for_callers_is_not_written_down() -> None:
     assert "canary" not in str(line)
 
 
-def test_a_code_that_is_none_is_not_written_down() -> None:
+def test_an_invalid_code_is_not_logged() -> None:
     [line] = lines_of(attempt(replace(REFUSED_KEY, code="sk-proj-1 is no code")))
 
     assert line["code"] == "other"
 
 
-def test_a_provider_that_answers_is_news_and_a_call_is_none() -> None:
+def test_a_successful_check_is_logged_and_a_successful_call_is_not() -> None:
     [line] = lines_of(ProviderChecked(backend="openai", failure=None, is_sure=True), attempt())
 
     assert (line["event"], line["log_level"], line["took_key"]) == ("provider answers", "info", True)
@@ -123,7 +123,7 @@ log.debug("too much")
 """
 
 
-def test_what_libraries_log_has_the_fields_of_our_own_lines() -> None:
+def test_lines_of_libraries_have_the_gateways_fields() -> None:
     told = subprocess.run([sys.executable, "-c", LIBRARY], capture_output=True, text=True, check=True)
 
     odd, bad = map(orjson.loads, told.stderr.splitlines())

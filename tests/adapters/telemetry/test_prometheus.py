@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.telemetry.health import ProviderHealth
-from service.adapters.telemetry.logs import SurpriseLog
+from service.adapters.telemetry.logs import FactLog
 from service.adapters.telemetry.prometheus import REQUEST_BUCKETS_S, PrometheusMetrics
 from service.adapters.telemetry.recorder import FactRecorder
 from service.ports.audit import AuditEntry
@@ -48,7 +48,7 @@ def value(metrics: PrometheusMetrics, name: str, **labels: str) -> float:
 
 
 def count(metrics: PrometheusMetrics, fact: TelemetryFact) -> None:
-    FactRecorder(metrics.takers).record(fact)
+    FactRecorder(metrics.handlers).record(fact)
 
 
 MODEL = {"model": "gpt-image-2"}
@@ -150,7 +150,7 @@ def test_each_fact_is_counted_where_it_belongs(
     assert value(metrics, name, **labels) == pytest.approx(expected)
 
 
-def test_what_is_under_way_is_shown_as_it_is_when_asked() -> None:
+def test_work_in_flight_is_read_at_each_scrape() -> None:
     metrics, calls = PrometheusMetrics(version="1"), [1, 2]
     metrics.watch_in_flight(orders=lambda: 7, calls=lambda: len(calls), waiters=lambda: 0)
     calls.append(3)
@@ -161,13 +161,13 @@ def test_what_is_under_way_is_shown_as_it_is_when_asked() -> None:
 
 
 def test_every_fact_has_a_taker() -> None:
-    takers = [
-        PrometheusMetrics(version="1").takers,
-        ProviderHealth(FakeClock()).takers,
-        SurpriseLog().takers,
+    handlers = [
+        PrometheusMetrics(version="1").handlers,
+        ProviderHealth(FakeClock()).handlers,
+        FactLog().handlers,
     ]
 
-    assert {kind for each in takers for kind in each} == set(get_args(TelemetryFact))
+    assert {kind for each in handlers for kind in each} == set(get_args(TelemetryFact))
 
 
 def test_an_unknown_price_is_not_free() -> None:
@@ -192,7 +192,7 @@ def test_buckets_reach_ten_minutes_and_rise() -> None:
     assert list(REQUEST_BUCKETS_S) == sorted(set(REQUEST_BUCKETS_S))
 
 
-def test_what_alerts_ask_for_is_there_before_anything_happened() -> None:
+def test_series_of_alerts_exist_before_any_fact() -> None:
     metrics = PrometheusMetrics(version="1.2")
     metrics.watch_in_flight(orders=lambda: 0, calls=lambda: 0, waiters=lambda: 0)
     families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
