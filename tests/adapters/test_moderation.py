@@ -45,7 +45,7 @@ async def test_a_list_lets_everything_else_pass(words: list[str]) -> None:
     assert await ListModerator(words).judge("a bad word", deadline_s=0.0) is None
 
 
-async def test_the_provider_is_asked_with_our_key(script: Script) -> None:
+async def test_the_provider_is_asked_with_the_gateways_key(script: Script) -> None:
     answer_with(script, {"flagged": False, "categories": {}})
 
     assert await judge(f"{script.url}/", "a boat") is None
@@ -137,7 +137,7 @@ async def test_a_broken_connection_lets_the_prompt_pass(script: Script, reply: b
     assert await judge(script.url) is None
 
 
-async def test_a_provider_that_is_not_there_lets_the_prompt_pass() -> None:
+async def test_an_unreachable_provider_lets_the_prompt_pass() -> None:
     assert await judge(f"http://127.0.0.1:{free_port()}/v1") is None
 
 

@@ -44,7 +44,7 @@ def refusal(load: Load, **variables: str) -> str:
     return str(refused.value)
 
 
-def test_settings_come_from_the_environment_they_are_given(load: Load) -> None:
+def test_settings_are_read_from_the_given_environment(load: Load) -> None:
     """And from no other: settings are read once."""
     assert load_settings({"GATEWAY_PORT": "9001"}).port == 9001
 
@@ -228,7 +228,7 @@ def test_several_replicas_need_a_redis_and_shared_secrets(load: Load) -> None:
     assert load(**beyond, GATEWAY_SECRETS=SECRET).redis_url is not None
 
 
-def test_the_provider_is_set_as_its_sdks_read_it(load: Load) -> None:
+def test_the_provider_is_set_by_the_variables_of_its_sdks(load: Load) -> None:
     settings = load(
         OPENAI_API_KEY="sk-ours",
         OPENAI_BASE_URL="https://provider.example.com/v1",
@@ -331,7 +331,7 @@ def test_misspelt_variables_are_found() -> None:
     assert unknown_variables(given) == ["GATEWAY_IMAGES_PER_MIN", "GATEWAY_PORT_FILE", "GATEWAY_PROT"]
 
 
-def test_of_the_providers_variables_only_those_near_ours_are_unknown() -> None:
+def test_only_provider_variables_like_ours_are_reported_as_unknown() -> None:
     given = ["OPENAI_BASEURL", "OPENAI_LOG", "OPENAI_API_KEY", "OPENAI_API_KEY_FILE", "OPENAI_API_BASE"]
 
     assert unknown_variables(dict.fromkeys(given, "")) == ["OPENAI_API_BASE", "OPENAI_BASEURL"]

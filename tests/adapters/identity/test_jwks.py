@@ -357,7 +357,7 @@ async def test_a_short_key_admits_no_token(source: JwksSource, server: KeyServer
         await source.find("short", RS256)
 
 
-async def test_one_name_may_stand_for_keys_of_several_kinds(source: JwksSource, server: KeyServer) -> None:
+async def test_one_kid_may_name_keys_of_several_kinds(source: JwksSource, server: KeyServer) -> None:
     server.publish({**rsa_key().jwk, "kid": "one"}, {**OLD.jwk, "kid": "one"}, ed25519_key())
 
     assert (await source.find("one", ES256)).key_type == "EC"
@@ -365,7 +365,7 @@ async def test_one_name_may_stand_for_keys_of_several_kinds(source: JwksSource, 
 
 
 @pytest.mark.parametrize("scheme", ["{path}", "file://{path}", "file://localhost{path}"])
-async def test_a_file_is_read_anew_like_a_server(tmp_path: Path, clock: FakeClock, scheme: str) -> None:
+async def test_a_key_file_is_read_again_like_a_url(tmp_path: Path, clock: FakeClock, scheme: str) -> None:
     path = tmp_path / "our keys.json"
     url = scheme.format(path=path if scheme == "{path}" else path.as_uri().removeprefix("file://"))
     async with open_source(url, clock) as source:

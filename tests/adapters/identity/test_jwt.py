@@ -115,7 +115,7 @@ async def test_the_usual_types_are_good(verifier: JwtVerifier, typ: str | None) 
     assert await subject(verifier, ec_key().token(a_payload(), typ=typ)) == "ann"
 
 
-async def test_header_fields_that_we_do_not_know_are_ignored(verifier: JwtVerifier) -> None:
+async def test_unknown_header_fields_are_ignored(verifier: JwtVerifier) -> None:
     """RFC 7515, 4: unless they are marked critical. Issuers add x5c, which is long."""
     assert await subject(verifier, ec_key().token(a_payload(), x5c=["A" * 2000], ver="2.0")) == "ann"
 
@@ -149,7 +149,7 @@ async def test_header_fields_that_we_do_not_know_are_ignored(verifier: JwtVerifi
         ({"jwk": "here"}, "understood"),
     ],
 )
-async def test_a_header_that_is_not_ours_is_refused(
+async def test_a_header_of_another_kind_of_token_is_refused(
     verifier: JwtVerifier, header: dict[str, Any], message: str
 ) -> None:
     assert message in await refusal(verifier, ec_key().token(a_payload(), **header))
@@ -309,7 +309,7 @@ def test_rules_that_would_admit_all_or_no_tokens_are_refused(changes: dict[str, 
         some_rules(**changes)
 
 
-async def test_a_token_that_is_too_large_is_not_looked_at(verifier: JwtVerifier, server: KeyServer) -> None:
+async def test_a_token_that_is_too_large_is_not_parsed(verifier: JwtVerifier, server: KeyServer) -> None:
     token = ec_key().token(a_payload(padding="x" * 8192))
 
     assert "larger than 8192 bytes" in await refusal(verifier, token)
@@ -390,9 +390,7 @@ async def test_a_header_that_is_odd_is_refused(verifier: JwtVerifier, header: by
         orjson.dumps(a_payload()).decode().encode("utf-16"),
     ],
 )
-async def test_a_payload_that_is_odd_is_refused_although_it_is_signed(
-    verifier: JwtVerifier, payload: bytes
-) -> None:
+async def test_an_odd_payload_is_refused_even_if_signed(verifier: JwtVerifier, payload: bytes) -> None:
     await refusal(verifier, ec_key().token(payload))
 
 
@@ -498,7 +496,7 @@ async def test_at_most_ten_thousand_valid_tokens_are_cached(verifier: JwtVerifie
         if issubclass(kind, joserfc_errors.JoseError)
     ],
 )
-def test_every_error_of_the_library_is_ours_outside(kind: type[joserfc_errors.JoseError]) -> None:
+def test_every_error_of_the_library_is_translated(kind: type[joserfc_errors.JoseError]) -> None:
     """Also those that a later release adds."""
     error = kind("secret")
 

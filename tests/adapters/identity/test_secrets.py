@@ -26,7 +26,7 @@ def test_a_key_is_hkdf_sha_256() -> None:
     assert derive_key("one", "person") == expanded
 
 
-def test_a_secret_is_made_once_and_only_its_owner_may_read_it(tmp_path: Path) -> None:
+def test_a_secret_is_created_once_and_readable_by_its_owner_only(tmp_path: Path) -> None:
     path = tmp_path / "data" / "secret"
 
     first = load_or_make_secret(path)

@@ -80,7 +80,7 @@ MANIFEST = '<c2pa:manifest xmlns:c2pa="http://c2pa.org/manifest">AAAA</c2pa:mani
         lambda: svg("<c2pa:manifest\n>AAAA</c2pa:manifest>"),
     ],
 )
-def test_they_are_found(make: Callable[[], bytes]) -> None:
+def test_credentials_are_found(make: Callable[[], bytes]) -> None:
     assert has_credentials(make())
 
 
@@ -201,7 +201,7 @@ def test_credentials_of_a_crowded_drawing_are_unknown(padding: str) -> None:
 
 
 @pytest.mark.parametrize("blocks", [b"\x01x", b"\xff" + b"x" * 255])
-def test_the_blocks_of_an_extension_count_too(blocks: bytes) -> None:
+def test_the_blocks_of_an_extension_count_as_segments(blocks: bytes) -> None:
     file = encoded("GIF")
     extension = b"\x21\xfe" + blocks * (MOST_SEGMENTS + 1) + b"\x00"
 

@@ -68,13 +68,13 @@ def test_a_blocked_account_is_neither_refusal_nor_misconfiguration(status: int, 
     assert "detected" not in failure.message
 
 
-def test_any_other_403_is_our_misconfiguration() -> None:
+def test_any_other_403_is_a_misconfiguration_of_the_gateway() -> None:
     failure = classify_answer(403, {}, envelope("Access denied.", code="Forbidden"))
 
     assert failure.kind is FailureKind.MISCONFIGURED
 
 
-def test_a_deployment_that_is_not_there_is_our_misconfiguration() -> None:
+def test_a_missing_deployment_is_a_misconfiguration_of_the_gateway() -> None:
     assert (
         classify_answer(404, {}, envelope("x", code="DeploymentNotFound")).kind is FailureKind.MISCONFIGURED
     )

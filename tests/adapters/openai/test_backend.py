@@ -97,7 +97,7 @@ async def test_the_provider_gets_the_call_and_the_gateways_credentials(script: S
     }
 
 
-async def test_without_organization_and_project_none_is_named(script: Script) -> None:
+async def test_without_organization_and_project_no_headers_name_them(script: Script) -> None:
     script.answer(200, GOOD)
 
     await make_call(script.url)
@@ -285,7 +285,7 @@ async def test_this_machine_is_never_reached_through_a_proxy(
 @pytest.mark.parametrize(
     "content", ["default login somebody password else", "machine provider.invalid login a password b"]
 )
-async def test_a_netrc_neither_replaces_our_key_nor_breaks_the_call(
+async def test_a_netrc_neither_replaces_the_key_nor_breaks_the_call(
     script: Script, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str
 ) -> None:
     """A developer's ~/.netrc often has an entry for everything."""

@@ -322,7 +322,7 @@ async def test_an_answer_that_is_not_http_is_of_unknown_billing(script: Script, 
     assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
 
 
-async def test_a_redirect_is_not_followed_with_our_key(script: Script) -> None:
+async def test_a_redirect_is_not_followed_with_the_gateways_key(script: Script) -> None:
     script.answer(307, b"", f"location: {script.url}/elsewhere")
 
     failure = failed(await make_call(script.url))

@@ -267,7 +267,7 @@ async def test_the_stream_of_an_edit_is_asked_for_in_its_form(script: Script) ->
     assert (form["stream"], form["partial_images"], form["n"]) == ("true", "2", "1")
 
 
-def test_objects_and_flags_have_a_form_too() -> None:
+def test_objects_and_flags_are_encoded_in_a_form() -> None:
     call = ImageCall(
         model="m",
         prompt="p",

@@ -80,7 +80,7 @@ async def test_the_closed_mark_is_no_key_and_cannot_be_revoked(callers: RedisCal
     assert (await open_book(redis).begin(make_ask(pool=None, team="shop"))).mine == (0,)
 
 
-async def test_policies_and_teams_come_back_as_they_were(callers: RedisCallers) -> None:
+async def test_policies_and_teams_are_read_back_unchanged(callers: RedisCallers) -> None:
     team = Team(name="shop", policy="careful", user_policy="plain", is_closed=True)
     await callers.put_policy(FULL)
     await callers.put_policy(Policy(name="plain"))

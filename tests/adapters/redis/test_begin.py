@@ -36,7 +36,7 @@ async def test_an_empty_pool_gives_the_lowest_indices(book: RedisOrders) -> None
     assert (grant.ready, grant.mine, grant.awaited) == ((), (0, 1, 2), ())
 
 
-async def test_ready_images_come_oldest_first_and_whole(book: RedisOrders) -> None:
+async def test_ready_images_come_oldest_first_and_complete(book: RedisOrders) -> None:
     await fill(book, *"abcdefghijkl")  # twelve, so that the order of text would differ from that of numbers
 
     grant = await book.begin(make_ask(n=11))

@@ -65,7 +65,7 @@ async def test_all_share_the_images_of_the_greediest(book: RedisOrders, redis: R
     assert (await read_ledger(redis))["made|images"] == 10
 
 
-async def test_failing_makers_hand_over_and_nothing_is_given_twice(book: RedisOrders, redis: Redis) -> None:
+async def test_failing_makers_release_and_no_index_is_granted_twice(book: RedisOrders, redis: Redis) -> None:
     dice = random.Random(2)
     holders: dict[int, str] = {}
     published: list[int] = []

@@ -136,7 +136,7 @@ async def test_more_callers_than_connections(store: Store) -> None:
         assert await reasons(store.hurried, times=40) == {"timeout", "pool"}
 
 
-async def test_a_hung_server_that_comes_back_answers_the_right_caller(store: Store) -> None:
+async def test_a_recovered_server_answers_the_right_caller(store: Store) -> None:
     store.valkey.signal(signal.SIGSTOP)
     await reasons(store.hurried, times=20)
     store.valkey.signal(signal.SIGCONT)

@@ -83,7 +83,7 @@ async def test_a_final_answer_is_given_again_and_counts_for_nothing(book: RedisO
     assert await snapshot(redis) == before
 
 
-async def test_a_refusal_is_an_answer_too(book: RedisOrders) -> None:
+async def test_a_refusal_is_a_final_answer_too(book: RedisOrders) -> None:
     ask = an_ask()
     await book.begin(ask)
     failure = CallFailure(

@@ -14,7 +14,7 @@ def turns(redis: Redis, process: str) -> RedisSweepLease:
     return RedisSweepLease(redis, process=process, timeout_s=20.0)
 
 
-async def test_it_is_one_process_turn_at_a_time(redis: Redis) -> None:
+async def test_one_process_at_a_time_has_the_lease(redis: Redis) -> None:
     one, other = turns(redis, "one"), turns(redis, "other")
 
     assert await one.take(hold_s=60)
@@ -31,7 +31,7 @@ async def test_a_turn_ends_with_its_time(redis: Redis) -> None:
     assert await turns(redis, "other").take(hold_s=60)
 
 
-async def test_taking_it_again_holds_it_longer(redis: Redis) -> None:
+async def test_taking_the_lease_again_extends_it(redis: Redis) -> None:
     one = turns(redis, "one")
     await one.take(hold_s=1)
 

@@ -67,7 +67,7 @@ async def all_of(references: RedisReferences, team: str = TEAM) -> dict[str, Ref
     return {reference.name: reference async for reference in references.scan(team)}
 
 
-async def test_a_reference_says_where_the_image_comes_from(
+async def test_a_reference_has_the_origin_of_the_image(
     book: RedisOrders, references: RedisReferences
 ) -> None:
     image = make_image("a")
@@ -147,7 +147,7 @@ async def test_an_image_is_removed_from_every_pool_of_the_team(
     assert await references.totals(TEAM) == (0, 0)
 
 
-async def test_an_image_made_again_where_it_was_is_there_once(book: RedisOrders, redis: Redis) -> None:
+async def test_an_image_made_again_under_its_index_is_there_once(book: RedisOrders, redis: Redis) -> None:
     """One whose bytes are lost again and again must not be followed by an ever longer list."""
     for _ in range(3):
         await make(book, "a")
@@ -206,7 +206,7 @@ async def test_a_forgotten_image_may_be_made_again(book: RedisOrders, references
     assert await references.totals(TEAM) == (1, 1000)
 
 
-async def test_a_reference_that_is_published_meanwhile_is_forgotten_whole(
+async def test_a_reference_published_meanwhile_is_forgotten_completely(
     book: RedisOrders, redis: Redis
 ) -> None:
     """Between reading its pools and forgetting it, an order publishes it in another one."""
@@ -249,7 +249,7 @@ async def test_an_image_that_is_always_republished_is_contended(book: RedisOrder
     assert await references.has(TEAM, name_of("a"))
 
 
-async def test_the_oldest_come_first_and_brief_ones_apart(
+async def test_the_oldest_references_come_first_and_brief_ones_separately(
     book: RedisOrders, references: RedisReferences, redis: Redis
 ) -> None:
     await make(book, "a", "b", "c")
@@ -299,7 +299,7 @@ async def test_every_team_that_orders_or_settles_is_known(
     assert await references.teams() == ["t1", "t2"]
 
 
-async def test_an_image_that_lost_a_reference_is_due_until_it_is_done(
+async def test_an_image_that_lost_a_reference_is_due_until_done(
     book: RedisOrders, references: RedisReferences
 ) -> None:
     now_s = SystemClock().wall_s()

@@ -110,7 +110,7 @@ async def test_a_settlement_without_changes_wakes_no_waiter(
 
 
 @pytest.mark.parametrize("redis_url", ["valkey"], indirect=True)
-async def test_it_listens_again_after_its_connection_broke(
+async def test_it_subscribes_again_after_its_connection_broke(
     redis_url: str, redis: Redis, make_book: MakeBook
 ) -> None:
     book = make_book(process="maker")

@@ -66,7 +66,7 @@ def test_a_link_without_expiry_outlives_a_setting_that_gives_one() -> None:
     links(NEW, ttl_s=60).check(NAME, query)
 
 
-def test_links_of_an_older_secret_stay_good_while_it_is_listed() -> None:
+def test_links_of_an_older_secret_are_valid_while_it_is_listed() -> None:
     query = query_of(links(OLD).sign(TEAM, NAME))
 
     links(NEW, OLD).check(NAME, query)
@@ -113,7 +113,7 @@ def test_any_other_query_is_refused(query: str) -> None:
         links(NEW).check(NAME, query)
 
 
-def test_too_many_fields_are_refused_like_anything_else() -> None:
+def test_too_many_fields_are_refused() -> None:
     query = query_of(links(NEW).sign(TEAM, NAME))
 
     with pytest.raises(LinkRefused):

@@ -157,7 +157,7 @@ async def test_nothing_new_is_paid_for_while_the_store_is_away(place: Place) -> 
     assert not await place.store.is_writable()
 
 
-async def test_while_the_store_is_known_to_be_away_more_is_kept(place: Place) -> None:
+async def test_while_the_store_is_known_to_be_down_more_images_are_kept(place: Place) -> None:
     place.leave()
 
     await place.store.put(NAME, IMAGE)
@@ -184,7 +184,7 @@ async def test_a_spilled_image_is_moved_once_the_store_is_back(place: Place) -> 
     assert place.telemetry.of(SpillCounted)[-1] == SpillCounted(images=0)
 
 
-async def test_the_loop_brings_it_home_by_itself(place: Place) -> None:
+async def test_the_loop_moves_a_spilled_image(place: Place) -> None:
     place.leave()
     await place.store.put(NAME, IMAGE)
 
@@ -200,7 +200,7 @@ async def test_the_loop_brings_it_home_by_itself(place: Place) -> None:
     assert names_in(place.home) == {NAME}
 
 
-async def test_another_process_reads_it_and_brings_it_home(place: Place) -> None:
+async def test_another_process_reads_and_moves_a_spilled_image(place: Place) -> None:
     place.leave()
     await place.store.put(NAME, IMAGE)
     other = place.open()
@@ -229,7 +229,7 @@ async def test_concurrent_moves_store_an_image_once(place: Place) -> None:
     assert names_in(place.spilled) == set()
 
 
-async def test_a_store_that_is_known_to_be_away_is_not_waited_for(place: Place) -> None:
+async def test_a_store_that_is_known_to_be_down_is_not_waited_for(place: Place) -> None:
     place.leave()
     await place.store.put(NAME, IMAGE)
     assert not await place.store.is_writable()
@@ -261,7 +261,7 @@ async def test_one_that_the_store_does_not_take_holds_up_no_other(place: Place) 
     assert await place.store.get(refused) == images[2]
 
 
-async def test_it_leaves_the_spill_only_when_it_is_home(place: Place) -> None:
+async def test_an_image_leaves_the_spill_only_once_the_store_has_it(place: Place) -> None:
     place.leave()
     await place.store.put(NAME, IMAGE)
     place.come_back()
@@ -278,7 +278,7 @@ async def test_it_leaves_the_spill_only_when_it_is_home(place: Place) -> None:
     assert names_in(place.spilled) == set()
 
 
-async def test_it_is_found_at_every_moment_of_its_way_home(place: Place) -> None:
+async def test_an_image_is_found_at_every_moment_of_its_move(place: Place) -> None:
     place.leave()
     images = [bytes([each]) * 100_000 for each in range(20)]
     for data in images:
@@ -361,7 +361,7 @@ async def test_a_full_disk_is_a_failed_store(tmp_path: Path, disk: Disk) -> None
     assert place.outcomes() == ["refused"]
 
 
-async def test_deleting_takes_it_out_of_the_spill_and_out_of_the_store(place: Place) -> None:
+async def test_deleting_removes_an_image_from_the_spill_and_the_store(place: Place) -> None:
     await place.store.put(NAME, IMAGE)
     place.leave()
     await place.store.put(NAME, IMAGE)
@@ -425,7 +425,7 @@ async def test_partial_files_are_removed_from_the_spill(place: Place) -> None:
     assert not remains.exists()
 
 
-async def test_a_damaged_one_counts_as_missing_and_does_not_go_home(place: Place) -> None:
+async def test_a_damaged_image_counts_as_missing_and_is_not_moved(place: Place) -> None:
     place.leave()
     await place.store.put(NAME, IMAGE)
     (file,) = place.spilled.rglob(NAME)

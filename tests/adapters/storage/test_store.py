@@ -223,9 +223,7 @@ async def test_no_part_of_a_damaged_image_is_given(
     assert files_in(directory) == []
 
 
-async def test_an_image_that_was_cut_off_is_found_when_it_is_read(
-    store: ObjectStore, directory: Path
-) -> None:
+async def test_an_incomplete_image_is_found_by_a_read(store: ObjectStore, directory: Path) -> None:
     await store.put(NAME, IMAGE)
     os.truncate(file_of(directory), 400_000)
 
@@ -336,7 +334,7 @@ async def test_a_directory_that_vanished_is_made_again(store: ObjectStore, direc
     assert await store.get(NAME) == IMAGE
 
 
-async def test_a_directory_that_cannot_be_made_is_made_as_soon_as_it_can(tmp_path: Path) -> None:
+async def test_a_directory_is_created_as_soon_as_possible(tmp_path: Path) -> None:
     in_the_way = tmp_path / "mount"
     in_the_way.write_text("no directory")
     store = ObjectStore((in_the_way / "files").as_uri())

@@ -225,7 +225,7 @@ async def test_a_server_that_hangs_is_not_waited_for_and_is_used_again(s3: S3Ser
     assert await store.get(NAME) == IMAGE
 
 
-async def test_a_server_that_comes_back_has_everything(s3: S3Server, store: ObjectStore) -> None:
+async def test_a_server_that_restarts_has_all_images(s3: S3Server, store: ObjectStore) -> None:
     await store.put(NAME, IMAGE)
     s3.stop()
     try:

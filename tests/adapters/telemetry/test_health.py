@@ -44,7 +44,7 @@ def told(health: ProviderHealth, fact: TelemetryFact) -> None:
     FactRecorder(health.handlers).record(fact)
 
 
-def test_before_anything_was_asked_nothing_is_known(health: ProviderHealth) -> None:
+def test_before_any_call_the_condition_is_unknown(health: ProviderHealth) -> None:
     assert (health.condition.word, health.condition.advice) == ("unknown", "")
     assert health.needs_check
 
@@ -82,7 +82,7 @@ def test_facts_unrelated_to_the_provider_change_nothing(health: ProviderHealth, 
     assert health.condition == before
 
 
-def test_since_is_when_it_began(health: ProviderHealth, clock: FakeClock) -> None:
+def test_since_is_the_start_of_the_condition(health: ProviderHealth, clock: FakeClock) -> None:
     clock.advance(10)
     began_s = clock.wall_s()
     told(health, attempt(failure(FailureKind.MISCONFIGURED)))
@@ -93,7 +93,7 @@ def test_since_is_when_it_began(health: ProviderHealth, clock: FakeClock) -> Non
     assert (health.condition.since_s, health.condition.advice) == (began_s, "or that")
 
 
-def test_without_a_list_of_models_it_is_well_and_says_that_the_key_is_unchecked(
+def test_without_a_list_of_models_the_provider_is_ok_and_the_key_unchecked(
     health: ProviderHealth,
 ) -> None:
     told(health, checked(is_sure=False))
@@ -103,7 +103,7 @@ def test_without_a_list_of_models_it_is_well_and_says_that_the_key_is_unchecked(
     assert not health.needs_check
 
 
-def test_a_refused_key_is_not_made_well_by_looking_again(health: ProviderHealth) -> None:
+def test_a_free_check_does_not_clear_a_refused_key(health: ProviderHealth) -> None:
     """An account without credit still lists its models."""
     told(health, attempt(failure(FailureKind.MISCONFIGURED)))
 

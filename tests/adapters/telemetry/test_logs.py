@@ -18,7 +18,7 @@ from tests.adapters.telemetry.test_health import attempt, checked
 from tests.fakes.clock import FakeClock
 
 
-def test_a_crash_is_written_down_in_full_with_where_it_was() -> None:
+def test_a_crash_is_logged_in_full_with_its_place() -> None:
     fact = Crashed(where="request", id="req_1", error=ZeroDivisionError("what nobody is shown"))
 
     [line] = lines_of(fact)

@@ -140,7 +140,7 @@ MODEL = {"model": "gpt-image-2"}
         (SpillCounted(images=4), "imagegw_spill_images", {}, 4.0),
     ],
 )
-def test_each_fact_is_counted_where_it_belongs(
+def test_each_fact_is_counted_in_its_metric(
     fact: TelemetryFact, name: str, labels: dict[str, str], expected: float
 ) -> None:
     metrics = PrometheusMetrics(version="1")

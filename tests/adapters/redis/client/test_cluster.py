@@ -243,7 +243,7 @@ async def test_a_map_in_the_older_form_will_do(cluster: Cluster) -> None:
                 await fill(book, "a", team=team, pool=f"ig:1:{{{team}}}:pool:x")
 
 
-async def test_references_of_every_team_are_read_and_forgotten_where_they_are(cluster: Cluster) -> None:
+async def test_references_are_read_and_forgotten_on_the_server_of_their_team(cluster: Cluster) -> None:
     async with open_client(cluster.url, timeout_s=20.0, connections=16) as client:
         book = open_book(client)
         references = RedisReferences(client, clock=SystemClock(), timeout_s=20.0)

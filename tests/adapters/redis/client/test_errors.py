@@ -106,7 +106,7 @@ def test_a_bug_of_the_gateway_is_not_a_failure_of_redis() -> None:
         raise TypeError
 
 
-def test_a_connection_closed_before_it_is_written_to_is_one_that_broke() -> None:
+def test_a_connection_closed_before_a_write_is_a_broken_one() -> None:
     """uvloop has a `RuntimeError` of its own for it, which redis-py passes on."""
 
     async def write_to_what_is_closed() -> None:

@@ -47,9 +47,7 @@ def failover(tmp_path: Path) -> Iterator[Failover]:
 
 
 @pytest.mark.parametrize("is_name_late", [True, False])
-async def test_a_demoted_server_behind_a_name_is_left_for_the_new_one(
-    failover: Failover, is_name_late: bool
-) -> None:
+async def test_clients_leave_a_demoted_server_behind_a_name(failover: Failover, is_name_late: bool) -> None:
     """As hosted services do it. If the name follows at once, no call fails."""
     async with (
         run_front(failover.find_port) as front,

@@ -34,7 +34,7 @@ async def test_a_script_gets_its_keys_and_arguments(client: Redis) -> None:
     assert await script.run(["{t}d", "{t}e"], "f") == [b"{t}d", b"{t}e", b"f"]
 
 
-async def test_it_is_sent_whole_once_and_then_by_its_hash(alone: tuple[Valkey, Redis]) -> None:
+async def test_the_text_is_sent_once_and_then_the_hash(alone: tuple[Valkey, Redis]) -> None:
     _, client = alone
     script = Script(client, ECHO, timeout_s=2)
 
