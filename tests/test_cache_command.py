@@ -81,7 +81,7 @@ def test_a_purge_by_age_model_and_order(office: Office, shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("cache", "purge", "--yes"), "--older-than 0d is everything"),
+        (("cache", "purge", "--yes"), "--older-than 0d purges all images"),
         (("cache", "purge", "--older-than", "a week"), "30d"),
         (("cache", "purge", "--older-than", "-1d"), "30d"),
         (("cache", "purge", "--user", "", "--yes"), "user"),

@@ -9,7 +9,7 @@ import pytest
 
 from service.adapters.redis.client.client import open_client
 from service.settings.environment import load_settings
-from service.wiring.notices import greet_redis
+from service.wiring.notices import post_at_start
 from service.wiring.process import BackingServices, open_context
 from tests.fakes.telemetry import FakeTelemetry
 from tests.http.house import until
@@ -38,7 +38,7 @@ async def greet_as_gateway(shell: Shell, **settings: str) -> None:
     )
     async with AsyncExitStack() as stack:
         ground = open_context(read, backing, stack, telemetry=FakeTelemetry(), connections=2)
-        assert await greet_redis(ground)
+        assert await post_at_start(ground)
 
 
 @pytest.mark.parametrize("words", [MADE, ("purge", "--user", "anna", "--yes"), ("keys", "list")])

@@ -56,7 +56,7 @@ def test_with_keys_the_next_steps_are_a_key_and_an_order_with_it() -> None:
 def test_what_a_command_needs_and_may_not_be_shown_is_named() -> None:
     told = greeting(GATEWAY_AUTH="keys", GATEWAY_REDIS_URL=f"redis://:{SECRET}@there", GATEWAY_SECRETS=SECRET)
 
-    assert "make keys where GATEWAY_REDIS_URL and GATEWAY_SECRETS are set as here" in told
+    assert "create keys with the same GATEWAY_REDIS_URL and GATEWAY_SECRETS" in told
     assert SECRET not in told
 
 

@@ -16,7 +16,7 @@ from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration
 from service.wiring.commands import open_administration
 from service.wiring.images import make_links
-from service.wiring.notices import greet_redis
+from service.wiring.notices import post_at_start
 from service.wiring.process import BackingServices, ProcessContext, open_context
 from tests.fakes.telemetry import FakeTelemetry
 from tests.processes import Valkey
@@ -24,7 +24,7 @@ from tests.processes import Valkey
 OLD, NEW, OTHER = "the-old-secret-of-all", "the-new-secret-of-all", "a-secret-of-another-gateway"
 ROLLOUT = (OLD, f"{OLD},{NEW},{OLD}", f"{NEW},{OLD}")
 """The lists in README, in their order."""
-HASHED = "by which people and orders were hashed"
+HASHED = "that hashed users and orders until now"
 NEWEST = "the newest secret that this Redis was used with"
 NAME = f"{'0' * 64}.png"
 
@@ -65,7 +65,7 @@ class Replicas:
             telemetry=FakeTelemetry(),
             connections=2,
         )
-        assert await greet_redis(ground)
+        assert await post_at_start(ground)
         return Replica(ground), self._log.text
 
 

@@ -1,7 +1,6 @@
-"""`/docs`: Swagger UI for the gateway's OpenAPI document, without files from elsewhere.
+"""`/docs`: serve Swagger UI for the gateway's OpenAPI document, without a CDN.
 
-FastAPI's own page loads it from a CDN, and is empty in a network without one. The files of
-Swagger UI are those in the wheel of fastapi-offline; nothing else of that package is used.
+The files of Swagger UI come from the wheel of fastapi-offline; nothing else of it is used.
 """
 
 from importlib.resources import files
@@ -28,7 +27,7 @@ async def get_docs() -> FileResponse:
 
 @router.get("/docs/docs.js")
 async def get_start() -> FileResponse:
-    """Serve the script that starts it."""
+    """Serve the script that starts Swagger UI."""
     return _serve("service", "web/docs.js", "text/javascript")
 
 
@@ -40,7 +39,7 @@ async def get_bundle() -> FileResponse:
 
 @router.get("/docs/swagger-ui.css")
 async def get_style() -> FileResponse:
-    """Serve its looks."""
+    """Serve its style sheet."""
     return _serve(fastapi_offline.__name__, "static/swagger-ui.css", "text/css")
 
 

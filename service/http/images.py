@@ -1,4 +1,4 @@
-"""The image routes: read the request, order, and hand the order's facts to a reader."""
+"""The image routes: read the request, start the order, and answer with its facts."""
 
 import asyncio
 from dataclasses import replace
@@ -13,7 +13,7 @@ from service.domain.images import InputImage, Operation
 from service.domain.inputs import MAX_INPUT_PIXELS
 from service.domain.order import ImageOrder
 from service.http.answers import Answer
-from service.http.errors import UNSUPPORTED_TYPE, Refusal
+from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
 from service.http.schemas import (
     EditImageJsonRequest,
@@ -75,9 +75,9 @@ _VARIATION_FORM = {
     openapi_extra={"requestBody": {"required": True, "content": _json_body(GenerateImageRequest)}},
 )
 async def create_image(request: Request) -> Response:
-    """Make images, in JSON or as a stream."""
+    """Create images; answers in JSON, or with server-sent events."""
     if media_type_of(request) != "application/json":
-        raise Refusal(UNSUPPORTED_TYPE)
+        raise RequestRejected(UNSUPPORTED_TYPE)
     services = services_of(request.scope)
     fields = parse_json_request(
         await read_body(request, MAX_GENERATION_BYTES, MAX_BODY_S), GenerateImageRequest
@@ -89,7 +89,7 @@ async def create_image(request: Request) -> Response:
 @router.post(
     "/v1/images/edits",
     operation_id="editImage",
-    summary="Edit images after a prompt",
+    summary="Edit images by a prompt",
     response_model=ImagesResponse,
     openapi_extra={
         "requestBody": {
@@ -99,7 +99,7 @@ async def create_image(request: Request) -> Response:
     },
 )
 async def edit_image(request: Request) -> Response:
-    """Edit images, in JSON or as a stream."""
+    """Edit images; answers in JSON, or with server-sent events."""
     services = services_of(request.scope)
     media_type = media_type_of(request)
     if media_type == "application/json":
@@ -108,23 +108,23 @@ async def edit_image(request: Request) -> Response:
         form = await read_form(request, services.ordering.uploads)
         fields = form.fields
     else:
-        raise Refusal(UNSUPPORTED_TYPE)
+        raise RequestRejected(UNSUPPORTED_TYPE)
     return await _answer_form(request, services, Operation.EDIT, fields, form)
 
 
 @router.post(
     "/v1/images/variations",
     operation_id="createImageVariation",
-    summary="Make variations of an image",
+    summary="Create variations of an image",
     response_model=ImagesResponse,
     openapi_extra={
         "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _VARIATION_FORM}}}
     },
 )
 async def create_image_variation(request: Request) -> Response:
-    """Make variations, through edits: no living provider has the endpoint."""
+    """Create variations by edits: no provider has the endpoint any more."""
     if media_type_of(request) != "multipart/form-data":
-        raise Refusal(UNSUPPORTED_TYPE)
+        raise RequestRejected(UNSUPPORTED_TYPE)
     services = services_of(request.scope)
     form = await read_form(request, services.ordering.uploads, most_files=2)
     return await _answer_form(request, services, Operation.VARY, form.fields, form)
@@ -133,12 +133,12 @@ async def create_image_variation(request: Request) -> Response:
 async def _answer_form(
     request: Request, services: HttpServices, operation: Operation, fields: dict[str, Any], form: Form
 ) -> Response:
-    """Order with inputs; if anything fails before the order runs, no file stays on disk."""
+    """Order with inputs; a failure before the order runs removes their files."""
     try:
         check_prompt_field(operation, fields)
         typed = read_form_fields(fields)
         inputs = await asyncio.to_thread(_read_inputs, services, form)
-        order = await _look_through(services, build_order(request, services, operation, typed, inputs))
+        order = await _inspect_alpha(services, build_order(request, services, operation, typed, inputs))
     except BaseException:
         form.discard()
         raise
@@ -158,15 +158,15 @@ async def _answer(request: Request, services: HttpServices, order: ImageOrder, f
 
 
 def _read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, ...]:
-    """Read the headers of the inputs; in a thread, since some formats need the whole file."""
+    """Read the headers of the inputs; blocks, as some formats need the whole file."""
     return tuple(
         services.ordering.inputs.read_input(file.field, str(file.path), file.digest, file.size_bytes)
         for file in form.files
     )
 
 
-async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder:
-    """Find out if a single input is its own mask: a screenshot's alpha channel proves nothing."""
+async def _inspect_alpha(services: HttpServices, order: ImageOrder) -> ImageOrder:
+    """Find out if a single input is its own mask: an alpha channel alone does not say so."""
     bridge = order.asked.bridge
     if order.operation is not Operation.EDIT or bridge is None or not bridge.keeps_unmasked:
         return order
@@ -185,15 +185,15 @@ async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder
 
 
 async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dict[str, Any], Form]:
-    """Read a JSON edit and release its body: the order may run for minutes."""
+    """Read a JSON edit; its body is released, as the order may run for minutes."""
     body = await read_body(request, MAX_JSON_EDIT_BYTES, MAX_BODY_S)
     parsed = parse_json_request(body, EditImageJsonRequest)
-    # Decoding, hashing and writing up to 48 MB would block the event loop.
+    # In a thread: decoding and hashing up to 48 MB would block the event loop.
     return await asyncio.to_thread(_read_references, parsed, services.ordering.uploads)
 
 
 def _read_references(fields: dict[str, Any], directory: Path) -> tuple[dict[str, Any], Form]:
-    """Spool the data URLs of a JSON edit, as if they had come as files."""
+    """Spool the data URLs of a JSON edit like uploaded files."""
     form = Form()
     try:
         for reference in fields.pop("images", []):

@@ -1,6 +1,6 @@
-"""Build the use cases of admins, for HTTP and for the shell: keys, teams, policies, the ledger, the audit.
+"""Build the use cases of admins, for HTTP and the command line.
 
-Failure behaviour: nothing is asked here; the use cases raise `StateUnavailable` when used.
+Failure behaviour: building sends nothing; the use cases raise `StateUnavailable`.
 """
 
 from service.adapters.redis.ledger import RedisLedger
@@ -21,7 +21,7 @@ from service.wiring.process import ProcessContext
 def make_administration(
     context: ProcessContext, callers: Callers, *, models: frozenset[str]
 ) -> Administration:
-    """Return the administration of keys, teams and policies; a policy may name *models* and a gateway's declared names."""
+    """Return the administration of keys, teams and policies; *models* are those a policy may name."""
     registry, ledger, references = make_registry(context), _ledger(context), _references(context)
     trail = AuditTrail(registry, context.clock, context.telemetry)
     reader = DirectoryReader(

@@ -1,8 +1,7 @@
-"""The composition root of a process that serves: opened in order, closed in reverse.
+"""Open all services of a process that serves, in order; close them in reverse.
 
-Each concern is opened by a module beside this one, which chooses the adapters behind
-its ports. Failure behaviour: a process starts without Redis, store or provider; a part
-that cannot be opened at all ends the start, and closes the open ones.
+The modules of this package choose the adapters of each subject. Failure behaviour: a process starts
+without Redis, store or provider; a part that fails to open ends the start, and closes the others.
 """
 
 from collections.abc import AsyncIterator
@@ -36,19 +35,19 @@ from service.wiring.images import (
     open_uploads,
     watch_store,
 )
-from service.wiring.notices import greet_redis, post_later
+from service.wiring.notices import post_at_start, post_later
 from service.wiring.orders import OrderParts, open_orders
 from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
 from service.wiring.provider import open_provider, watch_provider
 from service.wiring.tokens import open_verifier
 
 _REDIS_CONNECTIONS = MOST_ASKING + 16
-"""More than orders take at once: heartbeats, leases and look-ups of callers must find one free."""
+"""More than orders use at once, so that heartbeats, leases and look-ups of callers find one free."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Instruments:
-    """The instruments that operators read."""
+    """Metrics and health, for operators."""
 
     metrics: PrometheusMetrics
     health: ProviderHealth
@@ -56,14 +55,14 @@ class _Instruments:
 
 @asynccontextmanager
 async def open_services(settings: Settings, backing: BackingServices) -> AsyncIterator[HttpServices]:
-    """Open everything a process needs to serve; leaving drains the orders first."""
+    """Open all services; closing drains the orders first."""
     metrics = PrometheusMetrics(version=version("image-gateway"))
     health = ProviderHealth(SystemClock())
     telemetry = FactRecorder(metrics.takers, health.takers, SurpriseLog().takers)
     async with AsyncExitStack() as stack:
         context = open_context(settings, backing, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS)
         listener = open_redis(settings, backing, stack, connections=2)
-        is_greeted = await greet_redis(context)
+        is_posted = await post_at_start(context)
         images = await open_images(context, stack)
         provider = await open_provider(context, stack)
         catalog = load_catalog(settings)
@@ -80,7 +79,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             "sweep": make_retention(context, images).sweep_forever,
             "store": lambda: watch_store(images.home),
             "provider": lambda: watch_provider(provider.check, health),
-            "notices": lambda: post_later(context, is_done=is_greeted),
+            "notices": lambda: post_later(context, is_done=is_posted),
         }.items():
             orders.runner.keep(name, loop)
         if images.spill:
@@ -112,7 +111,7 @@ def _services(
         ordering=Ordering(
             orders=orders.orders,
             catalog=catalog,
-            inputs=images.pictures,
+            inputs=images.imaging,
             uploads=open_uploads(settings),
             deadline_s=settings.deadline_s,
         ),

@@ -1,4 +1,4 @@
-"""`/admin/audit`: the acts of admins, read and never changed. 503 while they cannot be read."""
+"""`/admin/audit`: list the actions of admins."""
 
 from typing import Literal
 
@@ -16,7 +16,7 @@ router = make_router()
 
 
 class AuditLine(BaseModel):
-    """One act: the actor (a key id, `bootstrap` or `command line`), the act, its target and its time."""
+    """One action of an admin. `who` is a key id, `bootstrap` (`GATEWAY_ADMIN_KEY`) or `command line`."""
 
     at: int
     who: str
@@ -26,7 +26,7 @@ class AuditLine(BaseModel):
 
 
 class AuditList(BaseModel):
-    """Acts, newest first."""
+    """Actions, newest first."""
 
     object: Literal["list"] = "list"
     data: list[AuditLine]
@@ -35,17 +35,19 @@ class AuditList(BaseModel):
 @router.get(
     "/audit",
     operation_id="adminGetAudit",
-    summary="What admins did, newest first",
+    summary="List the actions of admins, newest first",
     openapi_extra={
-        "parameters": [text_parameter("limit", f"How many, 1 to {MOST_AUDIT_ENTRIES}; 100 unless given.")]
+        "parameters": [
+            text_parameter("limit", f"Number of actions, 1 to {MOST_AUDIT_ENTRIES}; 100 by default.")
+        ]
     },
 )
 async def get_audit(request: Request) -> AuditList:
-    """List the latest acts."""
+    """List the latest actions; 503 while Redis is unavailable."""
     text = read_query(request, {"limit"}).get("limit", "100")
     most = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
     if not 1 <= most <= MOST_AUDIT_ENTRIES:
-        raise InvalidOrder(f"Invalid 'limit': it is 1 to {MOST_AUDIT_ENTRIES}.", param="limit")
+        raise InvalidOrder(f"Invalid 'limit': it must be 1 to {MOST_AUDIT_ENTRIES}.", param="limit")
     return AuditList(data=[_describe(entry) for entry in await administration_of(request).audit(most)])
 
 

@@ -1,4 +1,4 @@
-"""Confirm a removal, for several admin routes."""
+"""Confirm a removal; several admin routes answer so."""
 
 from typing import Literal
 
