@@ -75,7 +75,7 @@ async def replicas(valkey: Valkey, redis: Redis, caplog: pytest.LogCaptureFixtur
         yield Replicas(valkey, caplog, stack)
 
 
-async def test_at_each_step_of_the_rollout_neighbours_take_each_others_keys_and_links(
+async def test_replicas_accept_each_others_keys_and_links_during_a_rollout(
     replicas: Replicas,
 ) -> None:
     for before, after in pairwise(ROLLOUT):
@@ -88,7 +88,7 @@ async def test_at_each_step_of_the_rollout_neighbours_take_each_others_keys_and_
             assert there.links.check(NAME, link.partition("?")[2]) == "shop"
 
 
-async def test_nothing_is_said_while_nothing_is_lost(replicas: Replicas) -> None:
+async def test_secrets_without_losses_cause_no_warning(replicas: Replicas) -> None:
     # The last gives one up that was listed between newest and oldest, which nobody needs any more.
     for secrets in (*ROLLOUT, f"{OTHER},{NEW},{OLD}", f"{OTHER},{OLD}"):
         _, said = await replicas.start(secrets)
@@ -105,7 +105,9 @@ async def test_nothing_is_said_while_nothing_is_lost(replicas: Replicas) -> None
         (OLD, f"does not list {NEWEST}", HASHED),
     ],
 )
-async def test_what_a_list_loses_is_said(replicas: Replicas, secrets: str, said: str, not_said: str) -> None:
+async def test_losses_from_missing_secrets_are_warned_of(
+    replicas: Replicas, secrets: str, said: str, not_said: str
+) -> None:
     await replicas.start(f"{NEW},{OLD}")
 
     _, text = await replicas.start(secrets)
@@ -115,7 +117,7 @@ async def test_what_a_list_loses_is_said(replicas: Replicas, secrets: str, said:
     assert "-secret-of-" not in text
 
 
-async def test_a_key_whose_secret_is_listed_no_more_is_marked(replicas: Replicas, valkey: Valkey) -> None:
+async def test_keys_of_a_dropped_secret_are_marked(replicas: Replicas, valkey: Valkey) -> None:
     before, _ = await replicas.start(OLD)
     _, token = await before.administration.keys.create("boss", NewKey(team="shop", user="anna"))
     between, _ = await replicas.start(f"{NEW},{OLD}")
@@ -131,7 +133,7 @@ async def test_a_key_whose_secret_is_listed_no_more_is_marked(replicas: Replicas
         assert await marks_of(administration) == {"anna": False, "bob": True}
 
 
-async def test_of_a_key_of_an_earlier_version_nobody_says_so(replicas: Replicas, redis: Redis) -> None:
+async def test_keys_from_earlier_versions_have_no_secret_hint(replicas: Replicas, redis: Redis) -> None:
     replica, _ = await replicas.start(OLD)
     key, _ = await replica.administration.keys.create("boss", NewKey(team="shop", user="anna"))
     await forget_mark(redis, key.secret_mark)
