@@ -67,34 +67,33 @@ def main() -> int:
     return 0
 
 
-def _order_four(client: openai.OpenAI) -> Step:
+def _order(client: openai.OpenAI) -> tuple[list[str], Mapping[str, str], float]:
+    """Return the links of four images, the headers of the answer, and the seconds it took."""
     started_s = time.monotonic()
     raw = client.images.with_raw_response.generate(
         model="dall-e-3", prompt="a lighthouse at dusk", n=4, size=SIZE, quality="hd", response_format="url"
     )
-    answer = raw.parse()
     took_s = time.monotonic() - started_s
-    links = [image.url or "" for image in answer.data or []]
+    return [image.url or "" for image in raw.parse().data or []], raw.headers, took_s
+
+
+def _order_four(client: openai.OpenAI) -> Step:
+    links, headers, took_s = _order(client)
     images = [_download(link) for link in links]
     _expect(len(set(images)) == 4, f"four different images, got {len(set(images))}")
     OUT.mkdir(exist_ok=True)
     for number, image in enumerate(images, 1):
         _expect(_png_size(image) == SIZE, f"a PNG of {SIZE}, got {_png_size(image)}")
         (OUT / f"lighthouse-{number}.png").write_bytes(image)
-    _expect(raw.headers["x-cache"] == "miss", f"x-cache: miss, got {raw.headers['x-cache']}")
-    return _step("dall-e-3, n=4, hd: four calls at once", took_s, raw.headers, len(images))
+    _expect(headers["x-cache"] == "miss", f"x-cache: miss, got {headers['x-cache']}")
+    return _step("dall-e-3, n=4, hd: four calls at once", took_s, headers, len(images))
 
 
 def _order_again(client: openai.OpenAI) -> Step:
-    started_s = time.monotonic()
-    raw = client.images.with_raw_response.generate(
-        model="dall-e-3", prompt="a lighthouse at dusk", n=4, size=SIZE, quality="hd", response_format="url"
-    )
-    took_s = time.monotonic() - started_s
-    count = len(raw.parse().data or [])
-    _expect(raw.headers["x-cache"] == "hit", f"x-cache: hit, got {raw.headers['x-cache']}")
-    _expect(raw.headers["x-cost-microusd"] == "0", "a hit that costs nothing")
-    return _step("the same order again: from the cache", took_s, raw.headers, count)
+    links, headers, took_s = _order(client)
+    _expect(headers["x-cache"] == "hit", f"x-cache: hit, got {headers['x-cache']}")
+    _expect(headers["x-cost-microusd"] == "0", "a hit that costs nothing")
+    return _step("the same order again: from the cache", took_s, headers, len(links))
 
 
 def _exceed_limit(client: openai.OpenAI) -> Step:
@@ -150,7 +149,11 @@ def _gateway(data_dir: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     # Without the developer's settings: an exported key must not buy images here.
-    environment = {name: value for name, value in _environment().items() if not _is_setting(name)}
+    environment = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - passed on to the gateway
+        if not name.upper().startswith(("GATEWAY_", "OPENAI_"))
+    }
     environment |= {
         "GATEWAY_PORT": str(port),
         "GATEWAY_DATA_DIR": str(data_dir),
@@ -181,14 +184,6 @@ def _wait_until_live(url: str, process: subprocess.Popen[bytes], log: Path) -> N
                 return
         time.sleep(0.05)
     raise Unexpected(f"the gateway did not start:\n{log.read_text('utf-8')}")
-
-
-def _environment() -> dict[str, str]:
-    return dict(os.environ)  # noqa: TID251 - handed on to the gateway, less every setting
-
-
-def _is_setting(name: str) -> bool:
-    return name.upper().startswith(("GATEWAY_", "OPENAI_"))
 
 
 if __name__ == "__main__":

@@ -206,23 +206,13 @@ _FINAL = {
 
 def _http_exception(error: HTTPException) -> Problem:
     """Put the framework's own errors into the envelope."""
-    messages = {
-        404: "Unknown request URL. /docs lists all routes.",
-        405: "This route does not allow the method.",
-    }
-    codes = {
-        404: "unknown_url",
-        405: "method_not_allowed",
-        413: "request_too_large",
-        415: "unsupported_media_type",
-    }
-    status = error.status_code
-    return Problem(
-        status,
-        messages.get(status, str(error.detail)),
-        code=codes.get(status, "bad_request"),
-        headers=dict(error.headers or {}),
-    )
+    message, code = {
+        404: ("Unknown request URL. /docs lists all routes.", "unknown_url"),
+        405: ("This route does not allow the method.", "method_not_allowed"),
+        413: (error.detail, "request_too_large"),
+        415: (error.detail, "unsupported_media_type"),
+    }.get(error.status_code, (error.detail, "bad_request"))
+    return Problem(error.status_code, message, code=code, headers=error.headers or {})
 
 
 def _deadline(error: errors.DeadlineExceeded) -> Problem:
@@ -240,56 +230,43 @@ INTERNAL = Problem(
     headers=NO_RETRY,
 )
 
+
+def _with(
+    status: int,
+    code: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    type_: str = "invalid_request_error",
+    param: str | None = None,
+) -> Callable[[Exception], Problem]:
+    """Return a function that answers an error with its message."""
+    return lambda error: Problem(status, str(error), type_, code, param, headers or {})
+
+
 _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (errors.InvalidOrder, _invalid_order),
-    (
-        errors.Unauthenticated,
-        lambda error: Problem(
-            401, str(error), code="invalid_api_key", headers={"www-authenticate": "Bearer"}
-        ),
-    ),
-    (errors.PermissionDenied, lambda error: Problem(403, str(error), code="insufficient_permissions")),
-    (errors.ModelNotAllowed, lambda error: Problem(403, str(error), code="model_not_found", param="model")),
-    (errors.PriceUnknown, lambda error: Problem(403, str(error), code="model_unpriced", param="model")),
-    (errors.NotFound, lambda error: Problem(404, str(error), code="not_found")),
+    (errors.Unauthenticated, _with(401, "invalid_api_key", {"www-authenticate": "Bearer"})),
+    (errors.PermissionDenied, _with(403, "insufficient_permissions")),
+    (errors.ModelNotAllowed, _with(403, "model_not_found", param="model")),
+    (errors.PriceUnknown, _with(403, "model_unpriced", param="model")),
+    (errors.NotFound, _with(404, "not_found")),
     # SDKs retry a 409 by themselves, which cannot help here.
-    (errors.Conflict, lambda error: Problem(409, str(error), code="conflict", headers=NO_RETRY)),
+    (errors.Conflict, _with(409, "conflict", NO_RETRY)),
     (errors.RateLimited, _rate_limited),
-    (errors.IdempotencyMismatch, lambda error: Problem(422, str(error), code="idempotency_key_reuse")),
-    (
-        errors.OrderUnderWay,
-        lambda error: Problem(409, str(error), code="order_under_way", headers=retry_headers(2.0)),
-    ),
-    (errors.ImageGone, lambda error: Problem(410, str(error), code="image_gone", headers=NO_RETRY)),
-    (errors.NotCached, lambda error: Problem(504, str(error), code="not_cached", headers=NO_RETRY)),
+    (errors.IdempotencyMismatch, _with(422, "idempotency_key_reuse")),
+    (errors.OrderUnderWay, _with(409, "order_under_way", retry_headers(2.0))),
+    (errors.ImageGone, _with(410, "image_gone", NO_RETRY)),
+    (errors.NotCached, _with(504, "not_cached", NO_RETRY)),
     (errors.OrderFailed, _order_failed),
     (errors.DeadlineExceeded, _deadline),
-    (
-        errors.StateUnavailable,
-        lambda error: Problem(
-            503, str(error), "server_error", "state_unavailable", headers=retry_headers(1.0)
-        ),
-    ),
-    (
-        errors.StoreUnavailable,
-        lambda error: Problem(
-            503, str(error), "server_error", "store_unavailable", headers=retry_headers(5.0)
-        ),
-    ),
-    (errors.ImageMissing, lambda error: Problem(404, str(error), code="image_not_found")),
-    (
-        errors.ImageNotKept,
-        # The link may work again: an equal image may be made later, byte for byte.
-        lambda error: Problem(
-            410, str(error), code="image_gone", headers={**NO_RETRY, "cache-control": "no-store"}
-        ),
-    ),
-    (errors.LinkExpired, lambda error: Problem(410, str(error), code="link_expired", headers=NO_RETRY)),
-    (errors.LinkRefused, lambda error: Problem(403, str(error), code="invalid_link")),
-    (
-        errors.Draining,
-        lambda error: Problem(503, str(error), "server_error", "draining", headers=retry_headers(1.0)),
-    ),
+    (errors.StateUnavailable, _with(503, "state_unavailable", retry_headers(1.0), type_="server_error")),
+    (errors.StoreUnavailable, _with(503, "store_unavailable", retry_headers(5.0), type_="server_error")),
+    (errors.ImageMissing, _with(404, "image_not_found")),
+    # The link may work again: an equal image may be made later, byte for byte.
+    (errors.ImageNotKept, _with(410, "image_gone", {**NO_RETRY, "cache-control": "no-store"})),
+    (errors.LinkExpired, _with(410, "link_expired", NO_RETRY)),
+    (errors.LinkRefused, _with(403, "invalid_link")),
+    (errors.Draining, _with(503, "draining", retry_headers(1.0), type_="server_error")),
     (RequestRejected, lambda error: error.problem),
     (HTTPException, _http_exception),
 )

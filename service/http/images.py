@@ -16,11 +16,11 @@ from service.http.answers import Answer
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
 from service.http.schemas import (
+    ERROR_RESPONSES,
     EditImageJsonRequest,
-    ErrorResponse,
     GenerateImageRequest,
     ImagesResponse,
-    inline_schema,
+    body_of,
     parse_json_request,
 )
 from service.http.services import HttpServices, services_of
@@ -31,26 +31,20 @@ from service.ports.imaging import ImageBroken
 MAX_GENERATION_BYTES = 256 * 1024
 MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024
 
-router = APIRouter(
-    tags=["Images"], responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
-)
+router = APIRouter(tags=["Images"], responses=ERROR_RESPONSES)
 
 
-def _json_body(schema: type[GenerateImageRequest]) -> dict[str, Any]:
-    return {"application/json": {"schema": inline_schema(schema)}}
-
-
-_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
 _FILE = {"type": "string", "format": "binary"}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 10}
 _TEXT = {"type": "string"}
 _EDIT_FORM = {
     "type": "object",
     "required": ["image", "prompt"],
     "properties": {
-        "image": _FILES,
+        "image": {"type": "array", "items": _FILE},
         "mask": _FILE,
         "markup": _FILE,
-        "n": {"type": "integer", "minimum": 1, "maximum": 10},
+        "n": _COUNT,
         **dict.fromkeys(
             ("prompt", "model", "size", "quality", "response_format", "background", "user"), _TEXT
         ),
@@ -61,7 +55,7 @@ _VARIATION_FORM = {
     "required": ["image"],
     "properties": {
         "image": _FILE,
-        "n": {"type": "integer", "minimum": 1, "maximum": 10},
+        "n": _COUNT,
         **dict.fromkeys(("model", "size", "response_format", "user"), _TEXT),
     },
 }
@@ -72,7 +66,7 @@ _VARIATION_FORM = {
     operation_id="createImage",
     summary="Create images from a prompt",
     response_model=ImagesResponse,
-    openapi_extra={"requestBody": {"required": True, "content": _json_body(GenerateImageRequest)}},
+    openapi_extra=body_of(GenerateImageRequest),
 )
 async def create_image(request: Request) -> Response:
     """Create images; answers in JSON, or with server-sent events."""
@@ -91,12 +85,7 @@ async def create_image(request: Request) -> Response:
     operation_id="editImage",
     summary="Edit images by a prompt",
     response_model=ImagesResponse,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"multipart/form-data": {"schema": _EDIT_FORM}, **_json_body(EditImageJsonRequest)},
-        }
-    },
+    openapi_extra=body_of(EditImageJsonRequest, form=_EDIT_FORM),
 )
 async def edit_image(request: Request) -> Response:
     """Edit images; answers in JSON, or with server-sent events."""
@@ -117,9 +106,7 @@ async def edit_image(request: Request) -> Response:
     operation_id="createImageVariation",
     summary="Create variations of an image",
     response_model=ImagesResponse,
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _VARIATION_FORM}}}
-    },
+    openapi_extra=body_of(form=_VARIATION_FORM),
 )
 async def create_image_variation(request: Request) -> Response:
     """Create variations by edits: no provider has the endpoint any more."""

@@ -14,19 +14,16 @@ router = APIRouter(include_in_schema=False)
 @router.head("/")
 @router.get("/")
 async def get_page() -> Response:
-    """Serve the page."""
     return _serve("index.html", "text/html")
 
 
 @router.get("/playground.js")
 async def get_script() -> Response:
-    """Serve its script."""
     return _serve("playground.js", "text/javascript")
 
 
 @router.get("/playground.css")
 async def get_style() -> Response:
-    """Serve its style sheet."""
     return _serve("playground.css", "text/css")
 
 

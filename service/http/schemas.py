@@ -64,7 +64,15 @@ class GenerateImageRequest(BaseModel):
     safety_identifier: StrictStr | None = None
 
 
-def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
+def body_of(model: type[BaseModel] | None = None, *, form: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Describe a request body for the OpenAPI document: JSON of *model*, a *form*, or either."""
+    content = {"multipart/form-data": {"schema": form}} if form else {}
+    if model is not None:
+        content["application/json"] = {"schema": _inline_schema(model)}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _inline_schema(model: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON Schema of *model* with its references resolved."""
     schema = model.model_json_schema()
     parts = schema.pop("$defs", {})
@@ -143,6 +151,13 @@ class ErrorResponse(BaseModel):
     """The envelope of every failure."""
 
     error: ErrorBody
+
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorResponse},
+    "5XX": {"model": ErrorResponse},
+}
+"""The failures of a router's operations, for the OpenAPI document."""
 
 
 def parse_json_request(body: bytes, schema: type[BaseModel]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from service.domain.sizes import parse_size
 from service.gateway.accounts.usage import add_up, sum_up
 from service.http.access import caller_of
 from service.http.query import FROM_AND_TO, read_day, read_query, text_parameter
-from service.http.schemas import ErrorResponse
+from service.http.schemas import ERROR_RESPONSES
 from service.http.services import HttpServices, services_of
 from service.http.tables import SUMS, to_record
 
@@ -26,9 +26,7 @@ MOST_DAYS = 92
 _COLUMNS = ("day", "model", "realm", "outcome", *SUMS)
 _TOTALS = ("realm", "outcome", *SUMS)
 
-router = APIRouter(
-    tags=["Usage"], responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
-)
+router = APIRouter(tags=["Usage"], responses=ERROR_RESPONSES)
 
 
 class UsageTotal(BaseModel):

@@ -10,8 +10,9 @@ from service.domain.errors import InvalidOrder
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.keys import NewKey
 from service.http.admin.removed import Removed
-from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
+from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
 from service.http.query import read_query, text_parameter
+from service.http.schemas import body_of
 
 _ROLES: list[Any] = [role.value for role in Role]
 

@@ -9,7 +9,8 @@ from service.domain.administration import MOST_N
 from service.domain.callers import DeclaredNames, Policy
 from service.domain.limits import LIMITS, MOST_COUNTED, MOST_MICROUSD
 from service.http.admin.removed import Removed
-from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
+from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
+from service.http.schemas import body_of
 
 _Amount = Annotated[StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_COUNTED})]
 _Microusd = Annotated[

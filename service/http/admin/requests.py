@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from service.gateway.accounts.administration import Administration
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
-from service.http.schemas import ErrorResponse, inline_schema, parse_json_request
+from service.http.schemas import ERROR_RESPONSES, parse_json_request
 from service.http.services import services_of
 from service.http.uploads import MAX_BODY_S, media_type_of, read_body
 
@@ -20,11 +20,7 @@ def make_router() -> APIRouter:
     Do not include it in another router: metrics name a route by its first path, without a
     prefix that is added later.
     """
-    return APIRouter(
-        prefix="/admin",
-        tags=["Administration"],
-        responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
-    )
+    return APIRouter(prefix="/admin", tags=["Administration"], responses=ERROR_RESPONSES)
 
 
 def administration_of(request: Request) -> Administration:
@@ -48,9 +44,3 @@ async def read_small_body(request: Request) -> bytes:
     if media_type_of(request) != "application/json":
         raise RequestRejected(UNSUPPORTED_TYPE)
     return await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
-
-
-def body_of(schema: type[BaseModel]) -> dict[str, Any]:
-    """Describe a body of *schema* for the OpenAPI document."""
-    content = {"application/json": {"schema": inline_schema(schema)}}
-    return {"requestBody": {"required": True, "content": content}}

@@ -8,14 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from service.domain.callers import DeclaredNames, Team
 from service.gateway.accounts.administration import TeamChanges
-from service.http.admin.requests import (
-    administration_of,
-    body_of,
-    make_router,
-    name_of_admin,
-    read_small_body,
-)
-from service.http.schemas import parse_json_request
+from service.http.admin.requests import administration_of, make_router, name_of_admin, read_small_body
+from service.http.schemas import body_of, parse_json_request
 
 router = make_router()
 
