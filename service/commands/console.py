@@ -11,7 +11,6 @@ import typer
 
 
 def make_group(text: str) -> typer.Typer:
-    """Return a group of commands with *text* as its help."""
     return typer.Typer(help=text, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
 
@@ -26,14 +25,12 @@ def explain(text: str) -> None:
 
 
 def fail(message: str) -> NoReturn:
-    """Print an error and end the command."""
     for line in message.splitlines():
         typer.echo(f"error: {line}", err=True)
     raise typer.Exit(1)
 
 
 def read_day(text: str | None) -> date | None:
-    """Parse the day of an option, if it is given."""
     if text is None:
         return None
     try:

@@ -42,13 +42,11 @@ class Commands(TyperGroup):
             self.add_command(TyperCommand(name, help=text))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the name, the loaded command and the rest of *args*."""
         name, known, rest = super().resolve_command(ctx, args)
         return name, load(name) if name else known, rest
 
 
 def load(name: str) -> Any:
-    """Load a command."""
     # Modules stay for good. Searching them for garbage while they are made, and again at the end of the
     # process, finds none and costs a quarter of a command.
     gc.disable()

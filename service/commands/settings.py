@@ -17,7 +17,6 @@ def read_settings() -> Settings:
 
 
 def warn_of_unknown_variables() -> None:
-    """Warn about variables that are most likely misspelt."""
     for name in unknown_variables(os.environ):  # noqa: TID251 - the one place that reads the environment
         near = nearest_variable(name)
         advice = f". Did you mean {near}?" if near else ""

@@ -21,15 +21,11 @@ app = make_group("Show or export spending by day, team, user, model and outcome.
 
 
 class Format(StrEnum):
-    """Format of an export."""
-
     CSV = "csv"
     JSON = "json"
 
 
 class Group(StrEnum):
-    """Column to group by."""
-
     DAY = "day"
     TEAM = "team"
     USER = "user"

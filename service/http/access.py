@@ -37,7 +37,6 @@ class Access:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
         if scope["type"] == "http":
             try:
                 scope["state"]["identity"] = await _admit(scope, services_of(scope))

@@ -79,7 +79,6 @@ class Answer:
         return self.respond(request, self._services.clock.monotonic_s() - started_s)
 
     def take(self, fact: OrderFact | None) -> None:
-        """Add one fact."""
         match fact:
             case Admitted():
                 self._admitted = fact
@@ -173,7 +172,6 @@ class Answer:
             describe(self._error).add_to_log(scope)
 
     def _log_fields(self) -> Mapping[str, Any]:
-        """Return the order's fields of the log line."""
         fields: dict[str, Any] = {
             "order_id": self._order.id,
             "user": self._order.caller.user,

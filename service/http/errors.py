@@ -35,12 +35,10 @@ class Problem:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def error(self) -> dict[str, Any]:
-        """Return the error object of the envelope."""
         known = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         return {**self.details, **known}
 
     def body(self) -> bytes:
-        """Return the envelope as JSON."""
         return orjson.dumps({"error": self.error()})
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
@@ -60,7 +58,6 @@ class _ProblemResponse(Response):
         self._problem = problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
         self._problem.add_to_log(scope)
         await super().__call__(scope, receive, send)
 
@@ -84,7 +81,6 @@ CLIENT_GONE = Problem(499, "The client closed the connection.", code="client_gon
 
 
 def body_too_large(limit_bytes: int) -> Problem:
-    """Return the answer to a body of more than *limit_bytes*."""
     return Problem(
         413, f"The body of the request is larger than {limit_bytes} bytes.", code="request_too_large"
     )

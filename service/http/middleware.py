@@ -33,7 +33,6 @@ class RequestScope:
         self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request; other scopes pass through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

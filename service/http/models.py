@@ -16,7 +16,6 @@ router = APIRouter(tags=["Models"])
 
 @router.get("/v1/models", operation_id="listModels", summary="List the available models")
 async def list_models(request: Request) -> dict[str, Any]:
-    """List every model of the catalogue."""
     catalog = services_of(request.scope).ordering.catalog
     return {"object": "list", "data": [_describe(model) for model in catalog.models.values()]}
 

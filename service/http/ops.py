@@ -48,6 +48,5 @@ def _details(condition: Condition) -> dict[str, str]:
 
 @router.get("/metrics", operation_id="getMetrics", summary="Metrics in the Prometheus text format")
 async def get_metrics(request: Request) -> Response:
-    """Render all metrics."""
     body, content_type = services_of(request.scope).operations.render_metrics()
     return Response(body, headers={"content-type": content_type})

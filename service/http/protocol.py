@@ -81,12 +81,10 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Start waiting for the first head."""
         super().connection_made(transport)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting, and tell the running request."""
         self._stop_timer()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
@@ -119,7 +117,6 @@ class GatewayHttpProtocol(HttpToolsProtocol):
                 self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        """Begin to count the bytes of a head."""
         self._in_head = True
         self._head_bytes = 0
         super().on_message_begin()

@@ -46,7 +46,6 @@ def read_query(request: Request, known: set[str]) -> dict[str, str]:
 
 
 def read_day(query: dict[str, str], name: str) -> date | None:
-    """Return a parameter that is a date."""
     text = query.get(name)
     if text is None:
         return None
@@ -57,7 +56,6 @@ def read_day(query: dict[str, str], name: str) -> date | None:
 
 
 def read_choice(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
-    """Return a parameter that is one of *choices*."""
     value = query.get(name)
     if value is not None and value not in choices:
         raise InvalidOrder(f"Invalid '{name}': supported values are {', '.join(choices)}.", param=name)

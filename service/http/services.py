@@ -84,6 +84,5 @@ class HttpServices:
 
 
 def services_of(scope: Scope) -> HttpServices:
-    """Return the services of the application that handles *scope*."""
     services: HttpServices = scope["state"]["services"]
     return services

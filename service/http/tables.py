@@ -23,7 +23,6 @@ def columns_of(group: Sequence[str]) -> tuple[str, ...]:
 
 
 def to_record(entry: LedgerEntry, columns: Sequence[str]) -> dict[str, Any]:
-    """Return one entry as a JSON object."""
     return {column: getattr(entry, column) for column in columns}
 
 

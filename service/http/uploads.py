@@ -54,7 +54,6 @@ class Form:
     files: list[SpooledFile] = field(default_factory=list)
 
     def discard(self) -> None:
-        """Remove the spooled files."""
         for file in self.files:
             file.path.unlink(missing_ok=True)
 

@@ -43,7 +43,6 @@ def socket_path(directory: Path) -> Path:
 
 
 async def answers(path: Path) -> bool:
-    """Tell if a Valkey answers on the socket at *path*."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(path))
         writer.write(b"PING\r\n")

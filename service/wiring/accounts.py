@@ -48,12 +48,10 @@ def make_callers(context: ProcessContext, verifier: TokenVerifier | None = None)
 
 
 def make_registry(context: ProcessContext) -> RedisCallers:
-    """Return the registry of keys, policies, teams and the audit in Redis."""
     return RedisCallers(context.redis, timeout_s=context.settings.redis_timeout_s)
 
 
 def declared_directory(settings: Settings) -> Directory:
-    """Return the policies and teams of the configuration file."""
     policies = {
         name: Policy(
             name=name,

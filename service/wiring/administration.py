@@ -56,13 +56,11 @@ def make_administration(
 
 
 def make_usage(context: ProcessContext) -> Usage:
-    """Return the use case that sums up the ledger."""
     ledger = _ledger(context)
     return Usage(ledger=ledger, known=ledger, clock=context.clock)
 
 
 def make_purging(context: ProcessContext) -> Purging:
-    """Return the use case that counts and purges stored images."""
     references = _references(context)
     return Purging(
         known=references,

@@ -34,5 +34,4 @@ def make_state(context: ProcessContext) -> SharedState:
 
 
 def make_outbox(context: ProcessContext) -> FileOutbox:
-    """Return the outbox in the data directory."""
     return FileOutbox(context.settings.data_dir / "outbox", clock=context.clock)

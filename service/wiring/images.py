@@ -50,7 +50,6 @@ class Images:
 
     @property
     def store(self) -> ObjectStore | SpillingStore:
-        """The store for reading and writing images."""
         return self.spill or self.home
 
 
@@ -85,7 +84,6 @@ async def watch_store(store: ObjectStore) -> None:
 
 
 def make_ownership(context: ProcessContext, images: Images) -> Ownership:
-    """Return the use case that reads and removes a team's right to an image."""
     return Ownership(
         references=images.references,
         outbox=make_outbox(context),
@@ -96,7 +94,6 @@ def make_ownership(context: ProcessContext, images: Images) -> Ownership:
 
 
 def make_retention(context: ProcessContext, images: Images) -> Retention:
-    """Return the use case that deletes old images."""
     settings = context.settings
     turns = RedisSweepLease(context.redis, process=context.name, timeout_s=settings.redis_timeout_s)
     turn = SweepTurn(turns=turns, sweep_s=settings.sweep_s)

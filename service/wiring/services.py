@@ -6,7 +6,6 @@ without Redis, store or provider; a part that fails to open ends the start, and 
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 
 from service.adapters.clock import SystemClock
@@ -43,14 +42,6 @@ from service.wiring.tokens import open_verifier
 
 _REDIS_CONNECTIONS = MOST_ASKING + 16
 """More than orders use at once, so that heartbeats, leases and look-ups of callers find one free."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Instruments:
-    """Metrics and health, for operators."""
-
-    metrics: PrometheusMetrics
-    health: ProviderHealth
 
 
 @asynccontextmanager
@@ -93,9 +84,8 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             calls=lambda: orders.attempts.in_flight,
             waiters=lambda: orders.share.waiting,
         )
-        yield _services(
-            context, images, orders, callers, catalog, _Instruments(metrics=metrics, health=health)
-        )
+        operations = _operations(images, orders, metrics, health)
+        yield _services(context, images, orders, callers, catalog, operations)
 
 
 def _services(
@@ -104,7 +94,7 @@ def _services(
     orders: OrderParts,
     callers: Callers,
     catalog: Catalog,
-    instruments: _Instruments,
+    operations: Operations,
 ) -> HttpServices:
     settings = context.settings
     return HttpServices(
@@ -130,20 +120,21 @@ def _services(
             is_open=settings.is_open,
             metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
         ),
-        operations=_operations(images, orders, instruments),
+        operations=operations,
         clock=context.clock,
         telemetry=context.telemetry,
     )
 
 
-def _operations(images: Images, orders: OrderParts, instruments: _Instruments) -> Operations:
-    metrics = instruments.metrics
+def _operations(
+    images: Images, orders: OrderParts, metrics: PrometheusMetrics, health: ProviderHealth
+) -> Operations:
     return Operations(
         runner=orders.runner,
         conditions={
             "state": lambda: _condition("degraded", if_=orders.state.is_degraded),
             "store": lambda: _condition("failing", if_=images.home.is_failing),
-            "provider": lambda: instruments.health.condition,
+            "provider": lambda: health.condition,
         },
         render_metrics=lambda: (metrics.render(), metrics.content_type),
     )

@@ -18,7 +18,6 @@ from service.wiring.process import ProcessContext
 
 
 async def open_verifier(context: ProcessContext, stack: AsyncExitStack) -> TokenVerifier | None:
-    """Return the verifier of tokens, or None if the gateway accepts none."""
     settings = context.settings
     if "jwt" not in settings.auth:
         return None

@@ -43,7 +43,6 @@ class AuditList(BaseModel):
     },
 )
 async def get_audit(request: Request) -> AuditList:
-    """List the latest actions; 503 while Redis is unavailable."""
     text = read_query(request, {"limit"}).get("limit", "100")
     most = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
     if not 1 <= most <= MOST_AUDIT_ENTRIES:

@@ -80,7 +80,6 @@ async def list_policies(request: Request) -> PolicyList:
     openapi_extra=body_of(PutPolicyRequest),
 )
 async def put_policy(request: Request, name: str) -> PolicyEntry:
-    """Create or replace a policy."""
     fields = await read_fields(request, PutPolicyRequest)
     caches = fields.pop("cache", True)
     models = tuple(fields.pop("models", ()))
@@ -95,7 +94,6 @@ async def put_policy(request: Request, name: str) -> PolicyEntry:
     summary="Remove a policy that no team and no key uses",
 )
 async def remove_policy(request: Request, name: str) -> Removed:
-    """Remove a policy."""
     await administration_of(request).remove_policy(name_of_admin(request), name)
     return Removed(object="policy", id=name)
 

@@ -24,7 +24,6 @@ def make_router() -> APIRouter:
 
 
 def administration_of(request: Request) -> Administration:
-    """Return the use case that most admin routes call."""
     return services_of(request.scope).accounts.administration
 
 

@@ -57,7 +57,6 @@ async def list_teams(request: Request) -> TeamList:
     openapi_extra=body_of(PutTeamRequest),
 )
 async def put_team(request: Request, name: str) -> TeamEntry:
-    """Create a team, or change the given fields."""
     body = await read_small_body(request)
     fields = parse_json_request(body, PutTeamRequest)
     # Unlike in an order, an explicit null has a meaning here.
