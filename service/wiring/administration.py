@@ -1,7 +1,4 @@
-"""Build the use cases of admins, for HTTP and the command line.
-
-Failure behaviour: building sends nothing; the use cases raise `StateUnavailable`.
-"""
+"""Build the use cases of admins, for HTTP and the command line."""
 
 from service.adapters.redis.ledger import RedisLedger
 from service.adapters.redis.notices import RedisNotices

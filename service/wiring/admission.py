@@ -1,7 +1,4 @@
-"""Build the shared state: Redis, the local share without it, and the outbox for settlements.
-
-Failure behaviour: see `gateway/admission/shared.py`; building sends nothing.
-"""
+"""Build the shared state: Redis, the local share without it, and the outbox for settlements."""
 
 from service.adapters.outbox.files import FileOutbox
 from service.adapters.redis.orders import RedisOrders

@@ -1,7 +1,4 @@
-"""Build the path of an order: `gateway/order/run.py` and its steps.
-
-Failure behaviour: closing waits for running orders, up to the drain time.
-"""
+"""Build the path of an order: `gateway/order/run.py` and its steps."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -44,7 +41,7 @@ class OrderParts:
 async def open_orders(
     context: ProcessContext, images: Images, provider: Provider, catalog: Catalog, stack: AsyncExitStack
 ) -> OrderParts:
-    """Open the path of orders; *stack* drains it."""
+    """Open the path of orders; *stack* waits for running orders, up to the drain time."""
     store, references = images.store, images.references
     clock, telemetry, state = context.clock, context.telemetry, make_state(context)
     runner = await stack.enter_async_context(

@@ -1,7 +1,4 @@
-"""Open the context of a process: settings, backing services, Redis, clock and telemetry.
-
-Failure behaviour: opening connects to nothing, so it does not fail.
-"""
+"""Open the context of a process: settings, backing services, Redis, clock and telemetry."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""Build the verifier of an identity provider's tokens, and the source of its keys.
-
-Failure behaviour: building fetches nothing; a failure to fetch keys affects the first token.
-"""
+"""Build the verifier of an identity provider's tokens; the first token fetches the keys."""
 
 from contextlib import AsyncExitStack
 

@@ -1,11 +1,10 @@
 """`/admin/audit`: list the actions of admins."""
 
-from typing import Literal
-
 from fastapi import Request
 from pydantic import BaseModel
 
 from service.domain.errors import InvalidOrder
+from service.http.admin.envelopes import Listing
 from service.http.admin.requests import administration_of, make_router
 from service.http.query import read_query, text_parameter
 from service.ports.audit import AuditEntry
@@ -25,11 +24,8 @@ class AuditLine(BaseModel):
     details: str
 
 
-class AuditList(BaseModel):
+class AuditList(Listing[AuditLine]):
     """Actions, newest first."""
-
-    object: Literal["list"] = "list"
-    data: list[AuditLine]
 
 
 @router.get(

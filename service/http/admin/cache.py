@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from service.domain.errors import InvalidOrder
 from service.gateway.images.purge import Purged, Selection, TeamStats
+from service.http.admin.envelopes import Listing
 from service.http.admin.requests import make_router, name_of_admin
 from service.http.query import read_choice, read_query, text_parameter
 from service.http.services import services_of
@@ -30,11 +31,8 @@ class TeamCache(BaseModel):
     models: dict[str, int] = Field(description="Number of images by the model that made them, largest first.")
 
 
-class TeamCacheList(BaseModel):
+class TeamCacheList(Listing[TeamCache]):
     """The stored images of every team. An image that two teams share counts for both."""
-
-    object: Literal["list"] = "list"
-    data: list[TeamCache]
 
 
 class PurgeResult(BaseModel):

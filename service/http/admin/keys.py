@@ -9,7 +9,7 @@ from service.domain.callers import ApiKey, Role
 from service.domain.errors import InvalidOrder
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.keys import NewKey
-from service.http.admin.removed import Removed
+from service.http.admin.envelopes import Listing, Removed
 from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
 from service.http.query import read_query, text_parameter
 from service.http.schemas import body_of
@@ -57,11 +57,8 @@ class CreatedKey(Key):
     key: str
 
 
-class KeyList(BaseModel):
+class KeyList(Listing[Key]):
     """Keys, oldest first."""
-
-    object: Literal["list"] = "list"
-    data: list[Key]
 
 
 @router.post(

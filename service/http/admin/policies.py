@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from service.domain.administration import MOST_N
 from service.domain.callers import DeclaredNames, Policy
 from service.domain.limits import LIMITS, MOST_COUNTED, MOST_MICROUSD
-from service.http.admin.removed import Removed
+from service.http.admin.envelopes import Listing, Removed
 from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
 from service.http.schemas import body_of
 
@@ -57,11 +57,8 @@ class PolicyEntry(BaseModel):
     declared: bool
 
 
-class PolicyList(BaseModel):
+class PolicyList(Listing[PolicyEntry]):
     """All policies."""
-
-    object: Literal["list"] = "list"
-    data: list[PolicyEntry]
 
 
 @router.get("/policies", operation_id="adminListPolicies", summary="List policies")

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from service.domain.callers import DeclaredNames, Team
 from service.gateway.accounts.administration import TeamChanges
+from service.http.admin.envelopes import Listing
 from service.http.admin.requests import administration_of, make_router, name_of_admin, read_small_body
 from service.http.schemas import body_of, parse_json_request
 
@@ -35,11 +36,8 @@ class TeamEntry(BaseModel):
     declared: bool
 
 
-class TeamList(BaseModel):
+class TeamList(Listing[TeamEntry]):
     """All teams, including those known only from the ledger."""
-
-    object: Literal["list"] = "list"
-    data: list[TeamEntry]
 
 
 @router.get("/teams", operation_id="adminListTeams", summary="List teams")

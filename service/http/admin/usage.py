@@ -1,7 +1,6 @@
 """`/admin/usage`: sum up spending by team, user and model, as JSON or CSV."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Literal
 
 from fastapi import Request
 from pydantic import BaseModel
@@ -9,6 +8,7 @@ from starlette.responses import Response
 
 from service.domain.errors import InvalidOrder
 from service.gateway.accounts.usage import MOST_DAYS, sum_up
+from service.http.admin.envelopes import Listing
 from service.http.admin.requests import administration_of, make_router
 from service.http.query import FROM_AND_TO, read_choice, read_day, read_query, text_parameter
 from service.http.services import services_of
@@ -36,11 +36,8 @@ class UsageRow(BaseModel):
     unpriced: int
 
 
-class UsageTable(BaseModel):
+class UsageTable(Listing[UsageRow]):
     """Sums of the ledger."""
-
-    object: Literal["list"] = "list"
-    data: list[UsageRow]
 
 
 @router.get(
