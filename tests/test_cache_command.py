@@ -1,4 +1,4 @@
-"""`image-gateway cache`, beside a running gateway and without one."""
+"""Run `image-gateway cache`, with a running gateway and without one."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""How a command starts: what it loads, what its help says, and that Ctrl-C ends it at any moment without a fuss."""
+"""Start commands: the modules they load, their help, and Ctrl-C at any moment."""
 
 import asyncio
 import signal
@@ -111,7 +111,7 @@ def packages_of(modules: set[str]) -> set[str]:
 
 
 def interrupt(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Press Ctrl-C; return the exit code and what is said besides the modules that were loaded."""
+    """Press Ctrl-C; return the exit code and the output without the loaded modules."""
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     return process.returncode, "\n".join(line for line in said.splitlines() if not module_of(line))
@@ -245,7 +245,7 @@ def test_ctrl_c_during_the_start_of_a_gateway_leaves_no_traceback(shell: Shell, 
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """Somebody who takes connections and never says a word."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 

@@ -1,4 +1,4 @@
-"""The command line as an operator has it: beside a running gateway, without one, and when something is wrong."""
+"""Use the command line: with a running gateway, without one, and with mistakes."""
 
 import contextlib
 import csv

@@ -1,4 +1,4 @@
-"""Commands that are not set up as the gateway is: refused in one line, before anything is spoilt."""
+"""Run commands with other settings than the gateway's: refused in one line, without damage."""
 
 import asyncio
 from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_secrets_rotate_while_commands_run(tmp_path: Path) -> None:
             assert "GATEWAY_SECRETS" in shell(NEW).refused(*MADE)
         with open_office(tmp_path, redis_url=valkey.url, secrets=f"{NEW},{OLD}") as office:
             assert "GATEWAY_SECRETS" in shell(OLD).refused(*MADE)
-            # People are hashed by the oldest: without it they would be somebody else.
+            # Users are hashed with the oldest: without it, they would be others.
             assert "old ones too" in shell(NEW).refused(*MADE)
             shell(f"{NEW},{OLD}").ask(*MADE)
             assert "hashed" not in office.gateway.log.read_text("utf-8")
@@ -162,7 +162,7 @@ def test_an_invalid_redis_url_is_one_line(tmp_path: Path, words: tuple[str, ...]
     settings = (("GATEWAY_REDIS_URL", place.format("canary")), ("GATEWAY_SECRETS", OTHER))
 
     shell = Shell(tmp_path, settings)
-    # Who serves sets up the logs of its process.
+    # Only `serve` sets up the logs of its process.
     said = check_refused(shell.run_apart(*words) if words == ("serve",) else shell.run(*words))
 
     assert said.startswith("error: GATEWAY_REDIS_URL: ")

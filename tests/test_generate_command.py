@@ -1,4 +1,4 @@
-"""`image-gateway generate`: with a gateway, and with whatever else may stand at its address."""
+"""Run `image-gateway generate` against gateways and other servers."""
 
 import socket
 import threading
@@ -51,7 +51,7 @@ def generate(url: str, out: Path, *words: str) -> Result:
 
 
 def check_refused(result: Result, *hints: str) -> None:
-    """Check that a command said one line, and what is in it."""
+    """Check that a command failed with one line that contains the hints."""
     assert isinstance(result.exception, SystemExit), result.exception
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("error: ")
@@ -158,7 +158,7 @@ def test_a_timeout_says_that_the_order_may_continue() -> None:
 )
 def test_the_default_address_is_the_local_gateway(tmp_path: Path, given: dict[str, str], url: str) -> None:
     unset = dict.fromkeys(("GATEWAY_URL", "GATEWAY_HOST", "GATEWAY_PORT"))
-    # A proxy where nobody listens, so that no gateway is met which happens to run here.
+    # A proxy without a listener, so that no gateway of this machine is reached.
     proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": None, "NO_PROXY": None, "no_proxy": None}
     environment = {**unset, **given, **proxy}
     words = ["generate", "a lighthouse", "--out", str(tmp_path)]

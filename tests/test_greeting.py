@@ -1,4 +1,4 @@
-"""What a person is told once the gateway serves: where things are, and no more than may be shown."""
+"""Check the greeting of a gateway: places and commands, without secrets."""
 
 from pathlib import Path
 

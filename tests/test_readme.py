@@ -1,4 +1,4 @@
-"""The commands and the Python of both READMEs, run as they are printed."""
+"""Run the commands and the Python of both READMEs as they are printed."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Secrets that are replaced: what every gateway still takes at each step, and what is said when one is given up."""
+"""Rotate secrets: the keys and links accepted at each step, and the warnings about losses."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -89,7 +89,7 @@ async def test_replicas_accept_each_others_keys_and_links_during_a_rollout(
 
 
 async def test_secrets_without_losses_cause_no_warning(replicas: Replicas) -> None:
-    # The last gives one up that was listed between newest and oldest, which nobody needs any more.
+    # The last one drops a secret between newest and oldest, which is no longer needed.
     for secrets in (*ROLLOUT, f"{OTHER},{NEW},{OLD}", f"{OTHER},{OLD}"):
         _, said = await replicas.start(secrets)
         assert said == ""

@@ -1,4 +1,4 @@
-"""The suite's own plugin, on small suites in a directory of their own."""
+"""Run the suite's own plugin on small suites."""
 
 import pytest
 

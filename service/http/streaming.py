@@ -6,7 +6,7 @@ the end would look like success.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -41,7 +41,10 @@ async def stream_answer(
     request: Request, order: ImageOrder, answer: Answer, running: RunningOrder
 ) -> Response:
     """Answer with events, or with a plain error if the order fails before the first."""
-    pending = await _watched(request, running, _first_event(answer, running))
+    async with asyncio.TaskGroup() as group:
+        watcher = group.create_task(abandon_when_gone(request, running))
+        pending = await _first_event(answer, running)
+        watcher.cancel()
     if isinstance(pending, OrderDone):
         return answer.respond(request, 0.0)
     headers = {**answer.headers(0.0), "cache-control": "no-cache", "x-accel-buffering": "no"}
@@ -51,17 +54,6 @@ async def stream_answer(
             headers.pop(name, None)
     events = _events(request, order, answer, running, pending)
     return StreamingResponse(events, headers=headers, media_type="text/event-stream")
-
-
-async def _watched(
-    request: Request, running: RunningOrder, first: Coroutine[Any, Any, OrderFact | None]
-) -> OrderFact | None:
-    """Await *first*; abandon the order if the client leaves meanwhile."""
-    async with asyncio.TaskGroup() as group:
-        watcher = group.create_task(abandon_when_gone(request, running))
-        fact = await first
-        watcher.cancel()
-    return fact
 
 
 async def _first_event(answer: Answer, running: RunningOrder) -> OrderFact | None:

@@ -39,8 +39,13 @@ async def open_provider(context: ProcessContext, stack: AsyncExitStack) -> Provi
     address = _address(context.settings, context.backing)
     transport = open_transport(address.url, connections=context.settings.max_calls_in_flight)
     stack.push_async_callback(transport.aclose)
+    downloads = ImageDownloads(address.url, trusted=context.settings.trusted_hosts)
+    stack.push_async_callback(downloads.aclose)
+    pace = _pace(context.settings)
     return Provider(
-        backend=_open_backend(context.settings, address, transport, stack),
+        backend=OpenAIBackend(
+            address, transport=transport, timeouts=Timeouts(), pace=pace, downloads=downloads
+        ),
         check=ProviderCheck(address, transport=transport, telemetry=context.telemetry),
         moderator=await _open_moderator(context.settings, address, stack),
     )
@@ -66,16 +71,6 @@ def _address(settings: Settings, backing: BackingServices) -> BackendAddress:
         api_key=settings.openai_api_key.get_secret_value() if settings.openai_api_key else "none",
         organization=settings.openai_org_id,
         project=settings.openai_project_id,
-    )
-
-
-def _open_backend(
-    settings: Settings, address: BackendAddress, transport: httpx.AsyncBaseTransport, stack: AsyncExitStack
-) -> OpenAIBackend:
-    downloads = ImageDownloads(address.url, trusted=settings.trusted_hosts)
-    stack.push_async_callback(downloads.aclose)
-    return OpenAIBackend(
-        address, transport=transport, timeouts=Timeouts(), pace=_pace(settings), downloads=downloads
     )
 
 

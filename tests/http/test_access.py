@@ -1,4 +1,4 @@
-"""Which routes need no credentials: few, by name, and for reading only."""
+"""List the routes without credentials: few, by name, and for reading only."""
 
 import pytest
 

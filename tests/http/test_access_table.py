@@ -1,4 +1,4 @@
-"""Who may use which route: every route of the application against every role, as one table."""
+"""Compare every route with every role, in one table."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""`/admin` on a running gateway: what it lets happen, what it refuses, and what nobody ever reads again."""
+"""Use `/admin` on a running gateway: changes, refusals, and secrets that are never shown again."""
 
 import csv
 import io

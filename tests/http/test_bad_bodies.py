@@ -1,4 +1,4 @@
-"""Bodies that are no order: refused in OpenAI's words before anything is spent."""
+"""Send invalid bodies: refused with OpenAI's messages before money is spent."""
 
 import json
 
@@ -159,7 +159,7 @@ def test_unsupported_values_name_the_parameter(
     "size", ["3008x3008", "800x800", "1024x1000", "3856x1024", "3072x960", "0x0", "٣x٣", "99999x16"]
 )
 def test_invalid_sizes_are_refused_as_by_the_provider(gateway: Gateway, size: str) -> None:
-    """The rule's own words have another type; what is no size at all is an invalid value of the usual type."""
+    """The messages of the rule have another type; text that is no size is an invalid value."""
     body = json.dumps({"prompt": "x", "model": "gpt-image-2", "size": size}).encode()
 
     error = ask(gateway.url, post(body)).json()["error"]

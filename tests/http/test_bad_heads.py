@@ -1,4 +1,4 @@
-"""Heads that are no request: an envelope where HTTP is spoken, and a connection that is sane or closed."""
+"""Send invalid heads: answered in the envelope, on a connection that is in order or closed."""
 
 import httpx
 import orjson
@@ -138,7 +138,7 @@ def test_bytes_that_are_not_http_are_answered_and_disconnected(
     ids=["TLS", "noise", "bare line feeds"],
 )
 def test_bytes_that_cannot_become_http_are_refused_at_once(gateway: Gateway, request_bytes: bytes) -> None:
-    """Whoever opens the plain port with https:// would otherwise look at nothing for ten seconds.
+    """A client that opens the plain port with https:// would otherwise wait for ten seconds.
 
     A head that was waited for is cut off without a word; these have no line end, and are answered.
     """
@@ -237,7 +237,7 @@ def test_the_first_of_two_request_ids_counts_and_comes_back_once(gateway: Gatewa
 
 
 def test_every_log_line_stays_one_json_object(gateway: Gateway) -> None:
-    """Whatever was sent: a forged line in the log is a lie about somebody."""
+    """Callers must not be able to forge lines of the log."""
     forged = '{"event":"request","user":"somebody"}'
     log_bytes = gateway.log.stat().st_size
 

@@ -1,4 +1,4 @@
-"""The table of statuses: complete, and never an invitation to pay again."""
+"""Check the table of statuses: complete, and without retries that pay twice."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Stored images behind their links: cacheable for ever, never run, never anybody's way into the file system."""
+"""Follow links to stored images: cacheable forever, never run, no way into the file system."""
 
 from uuid import uuid4
 
@@ -14,8 +14,8 @@ PATH = "/v1/images/files/"
 
 @pytest.fixture(scope="module")
 def link(client: httpx.Client) -> httpx.URL:
-    """One stored picture."""
-    return make_picture(client)
+    """One stored image."""
+    return make_image(client)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def data(link: httpx.URL) -> bytes:
     return httpx.get(link, trust_env=False).content
 
 
-def make_picture(client: httpx.Client) -> httpx.URL:
-    fields = {"prompt": f"a picture to look at, {uuid4().hex}", "model": "dall-e-3"}
+def make_image(client: httpx.Client) -> httpx.URL:
+    fields = {"prompt": f"an image to look at, {uuid4().hex}", "model": "dall-e-3"}
     return httpx.URL(client.post("/v1/images/generations", json=fields).json()["data"][0]["url"])
 
 
@@ -178,7 +178,7 @@ def test_if_range_guards_a_continued_download(client: httpx.Client, link: httpx.
 
 
 def altered(link: httpx.URL) -> dict[str, str]:
-    """Return paths with queries that nobody signed."""
+    """Return paths with unsigned queries."""
     path, signature = link.path, link.params["sig"]
     flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
     digest = path[len(PATH) :]

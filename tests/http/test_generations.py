@@ -1,4 +1,4 @@
-"""Orders that are filled: what comes back, what it cost, and what the provider got to see."""
+"""Order images: their answers, their costs, and the calls to the provider."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ def order(client: httpx.Client, fields: Mapping[str, Any], **headers: str) -> ht
     return answer
 
 
-def pictures(answer: httpx.Response) -> list[bytes]:
+def images(answer: httpx.Response) -> list[bytes]:
     """Return the files of an answer, from its links or its base64."""
     files = []
     for entry in answer.json()["data"]:
@@ -40,9 +40,9 @@ def pictures(answer: httpx.Response) -> list[bytes]:
 
 
 def size_of(file: bytes) -> str:
-    with Image.open(io.BytesIO(file)) as picture:
-        picture.load()
-        return f"{picture.width}x{picture.height}"
+    with Image.open(io.BytesIO(file)) as opened:
+        opened.load()
+        return f"{opened.width}x{opened.height}"
 
 
 def test_a_dall_e_3_order_has_the_answer_and_headers_of_its_contract(
@@ -107,7 +107,7 @@ def test_an_equal_order_is_a_free_hit_with_an_age(
 
     second = order(client, fields)
 
-    assert pictures(second) == pictures(first)
+    assert images(second) == images(first)
     assert second.headers["x-cache"] == "hit"
     assert second.headers["x-cost-microusd"] == "0"
     assert 0 <= int(second.headers["age"]) < 60
@@ -122,7 +122,7 @@ def test_a_partial_hit_counts_hits_and_misses(client: httpx.Client, prompt: str)
 
     assert second.headers["x-cache"] == "partial; hits=1; coalesced=0; misses=2"
     assert int(second.headers["x-cost-microusd"]) == 2 * int(first.headers["x-cost-microusd"])
-    assert len(set(pictures(second))) == 3
+    assert len(set(images(second))) == 3
 
 
 def test_a_null_counts_as_missing(client: httpx.Client, journal: SandboxJournal, prompt: str) -> None:
@@ -176,7 +176,7 @@ def test_every_model_delivers_urls_and_base64(
     answer = order(client, {"model": model, "prompt": prompt, "response_format": response_format})
 
     assert response_format in answer.json()["data"][0]
-    (file,) = pictures(answer)
+    (file,) = images(answer)
     (call,) = journal.of(prompt)
     assert read_watermark(file).order_hash == call["images"][0]["order_hash"]
     assert "response_format" not in call["parameters"]
@@ -201,7 +201,7 @@ def test_an_image_has_the_ordered_size_and_content(
 ) -> None:
     answer = order(client, {"model": model, "prompt": prompt, "size": size, "n": 2})
 
-    files = pictures(answer)
+    files = images(answer)
     assert [size_of(file) for file in files] == [size, size]
     made = {image["serial"]: image["order_hash"] for call in journal.of(prompt) for image in call["images"]}
     marks = [read_watermark(file) for file in files]
@@ -275,12 +275,12 @@ def test_no_cache_makes_a_new_image_that_later_orders_reuse(
     client: httpx.Client, journal: SandboxJournal, prompt: str
 ) -> None:
     fields = {"model": "dall-e-3", "prompt": prompt}
-    first = pictures(order(client, fields))
+    first = images(order(client, fields))
 
     fresh = order(client, fields, cache_control="no-cache")
 
     assert fresh.headers["x-cache"] == "miss"
-    assert pictures(fresh) != first
+    assert images(fresh) != first
     assert order(client, {**fields, "n": 2}).headers["x-cache"] == "hit"
     assert len(journal.of(prompt)) == 2
 

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` as clients meet it: repeated answers, resumed orders, honest refusals."""
+"""Use `Idempotency-Key`: repeated answers, resumed orders, refusals."""
 
 import base64
 import hashlib
@@ -209,7 +209,7 @@ def test_a_purged_image_cannot_be_repeated(house: House, prompt: str) -> None:
 def test_a_key_survives_a_restart_and_the_death_of_its_maker(
     house: House, prompt: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Killed with two of four made: the same key gets four different pictures, and pays for the missing ones."""
+    """Killed with two of four made: the same key gets four different images, and pays for the missing ones."""
     root = tmp_path_factory.mktemp("restart")
     with run_valkey() as valkey:
         settings = {

@@ -1,4 +1,4 @@
-"""Edits as JSON: pictures inside the body, as data URLs and in no other way."""
+"""Send edits as JSON: images in the body, only as data URLs."""
 
 import random
 from collections.abc import Iterator
@@ -72,13 +72,13 @@ def test_data_urls_are_sent_as_files(house: House) -> None:
 
 
 def test_json_and_form_edits_are_equal_orders(house: House) -> None:
-    picture = png(seed=3)
-    order(house, data_url(picture))
+    image = png(seed=3)
+    order(house, data_url(image))
 
-    answer = house.edit(("image", picture), prompt="a boat", model="gpt-image-2")
+    answer = house.edit(("image", image), prompt="a boat", model="gpt-image-2")
 
     assert answer.headers["x-cache"] == "hit"
-    assert len(house.journal_of_input(picture)) == 1
+    assert len(house.journal_of_input(image)) == 1
 
 
 @pytest.mark.parametrize(
@@ -207,9 +207,9 @@ def test_a_reference_above_the_maximum_length_is_refused(house: House) -> None:
 
 
 def test_other_requests_are_served_while_a_large_body_is_read(house: House) -> None:
-    """Decoding, hashing and writing tens of megabytes holds nobody up.
+    """Decoding, hashing and writing tens of megabytes delays no other request.
 
-    Sixteen files of 2.9 MB, none of them a picture, are written one after the other: what is asked once the
+    Sixteen files of 2.9 MB, none of them an image, are written one after the other: what is asked once the
     first lies on the disk is answered before the last does. A machine may be too busy for the asker to be
     seen in between, so an edit is repeated until it is; a gateway that does it in the way of others never
     lets it happen.

@@ -1,4 +1,4 @@
-"""Bodies that are too large: refused at the limit, discarded up to a bound, never in anybody's way."""
+"""Send large bodies: refused at the limit, discarded up to a bound, no delay for others."""
 
 import itertools
 import json

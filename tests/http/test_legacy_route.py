@@ -1,4 +1,4 @@
-"""`POST /generate_image`, as the guide describes it and its clients know it."""
+"""Use `POST /generate_image`, as the guide describes it."""
 
 import base64
 from collections.abc import Iterator
@@ -27,8 +27,8 @@ def test_a_prompt_becomes_an_image_of_512_pixels(house: House, prompt: str) -> N
 
     assert answer.status_code == 200
     assert list(answer.json()) == ["image_base64"]
-    picture = open_picture(base64.b64decode(answer.json()["image_base64"], validate=True))
-    assert (picture.format, picture.size) == ("PNG", (512, 512))
+    image = open_picture(base64.b64decode(answer.json()["image_base64"], validate=True))
+    assert (image.format, image.size) == ("PNG", (512, 512))
     [call] = house.journal(prompt=prompt)
     assert (call["model"], call["parameters"]["n"]) == ("gpt-image-2.6-flare", 1)
 

@@ -1,4 +1,4 @@
-"""Limits as a caller meets them: OpenAI's header names, both retry headers, nothing spent on a refusal."""
+"""Reach limits: OpenAI's header names, both retry headers, free refusals."""
 
 import re
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ ROUTE = "/v1/images/generations"
 
 @pytest.fixture
 def caller(limited: Gateway) -> Iterator[httpx.Client]:
-    """Somebody who has not asked for anything yet."""
+    """A user without any request so far."""
     headers = {"authorization": f"Bearer {uuid4().hex}"}
     with httpx.Client(base_url=limited.url, headers=headers, trust_env=False, timeout=20) as client:
         yield client

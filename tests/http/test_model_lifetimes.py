@@ -1,4 +1,4 @@
-"""What tells a caller that its model comes to an end; and what an operator may let through."""
+"""Announce the shutdown of models, and pass unknown parameters to current ones."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What operators, browsers and generators ask for."""
+"""Read health, metrics, models and documents."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""`Prefer: return=partial`: what was made is answered, and what was not is told beside it."""
+"""Use `Prefer: return=partial`: finished images, with errors for the missing ones."""
 
 from collections.abc import Iterator
 

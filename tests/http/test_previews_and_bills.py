@@ -1,4 +1,4 @@
-"""Small rules of the edge: links to formats in preview, and which failures invite a retry."""
+"""Check small rules of the edge: links to formats in preview, and retries of failures."""
 
 from collections.abc import Iterator
 

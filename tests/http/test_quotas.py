@@ -1,4 +1,4 @@
-"""Money, days and images in flight, as callers meet them: in the OpenAI envelope, at once, at no cost."""
+"""Reach quotas of money, days and images in flight: exact, and free to refuse."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Readers that stop before the end: what they read from is closed there and then, and no timer outlives them."""
+"""Stop reading before the end: sources close at once, and no timer outlives the reader."""
 
 import asyncio
 import sys
@@ -23,7 +23,7 @@ from tests.fakes.values import a_sent_order, a_ticket, an_order
 
 @contextmanager
 def left_open() -> Iterator[list[AsyncGenerator[Any, Any]]]:
-    """Note generators that nobody closed before they were forgotten."""
+    """Collect generators that were garbage collected before they were closed."""
     found: list[AsyncGenerator[Any, Any]] = []
     before = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(firstiter=before.firstiter, finalizer=found.append)

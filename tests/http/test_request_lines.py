@@ -1,4 +1,4 @@
-"""The log line of a request that failed says why, as loudly as somebody has to do something about it."""
+"""Check the log lines of failed requests: their reason and their level."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Clients that take their time: cut off after the limits of `images` and `protocol`, on a clock that runs faster.
+"""Send slowly: clients are cut off after the limits of `images` and `protocol`, on a faster clock.
 
 The parser and the body reader run in a real server on a real socket; only its loop's clock is faster, so that
 thirty seconds pass in little more than one.
@@ -26,7 +26,7 @@ from tests.processes import free_port
 
 SPEED = 25
 PATIENT_S = 3600
-"""Longer than any test: who is cut off then was cut off for its head or its body."""
+"""Longer than any test: a client cut off earlier was cut off for its head or its body."""
 IDLE_S = 75
 """How long the gateway lets a connection idle."""
 DRIP_S = 0.005
@@ -39,7 +39,7 @@ LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class FastSelector(selectors.DefaultSelector):
-    """Waits a fraction of what it is told."""
+    """Waits a fraction of the given time."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         return super().select(None if timeout is None else timeout / SPEED)
@@ -76,7 +76,7 @@ def fast_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def hasty_url() -> Iterator[str]:
-    """One that hangs up on who idles, as the gateway does."""
+    """A gateway that disconnects idle clients, as by default."""
     yield from serve(IDLE_S)
 
 
@@ -160,7 +160,7 @@ def test_an_idle_connection_is_not_an_unfinished_head(fast_url: str) -> None:
 
 @pytest.mark.parametrize("rest", [b"", b"x"])
 def test_an_answered_client_must_end_its_body_within_the_idle_time(hasty_url: str, rest: bytes) -> None:
-    """Nobody reads it, and no other timer runs."""
+    """Nothing reads it, and no other timer runs."""
     with Connection(hasty_url) as connection:
         connection.send(REFUSED)
         assert connection.read_answer().status == 401

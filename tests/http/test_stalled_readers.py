@@ -1,4 +1,4 @@
-"""Readers that stop reading are cut off; slow ones are not.
+"""Stop reading answers: stalled readers are disconnected, slow ones are not.
 
 On a real server with the gateway's own parser and loop, on real sockets; only its patience is shorter.
 """
@@ -162,7 +162,7 @@ def test_a_client_that_stops_reading_a_stream_counts_as_gone(server: Server) -> 
 def test_a_client_that_stops_reading_counts_as_gone_with_pipelined_requests(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What runs is told, not what came last; it would go on writing to a connection that is no more."""
+    """The running request is told, not the latest; it would go on writing to a closed connection."""
     with connect(server, get("/stream") + get("/answer")) as connection:
         assert connection.recv(1000)
 
@@ -223,10 +223,10 @@ def test_a_client_that_read_everything_may_idle(server: Server) -> None:
 
 
 def test_the_order_of_a_stalled_reader_is_finished_and_stored(valkey: Valkey, tmp_path: Path) -> None:
-    """As for every caller that goes away: paid for once, and there for who asks again."""
+    """As for every client that leaves: paid for once, and cached for the next order."""
     orders: list[bytes] = []
-    picture = base64.b64encode(png(1024)).decode()
-    look = {"b64_json": picture, "created_at": 1, "size": "1024x1024", "quality": "low", "background": "auto"}
+    image = base64.b64encode(png(1024)).decode()
+    look = {"b64_json": image, "created_at": 1, "size": "1024x1024", "quality": "low", "background": "auto"}
 
     async def paint(request: Request) -> Response:
         orders.append(await request.body())

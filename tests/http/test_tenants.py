@@ -1,4 +1,4 @@
-"""Teams stay apart: neither what one has in its cache nor what it is having made shows to another."""
+"""Keep teams apart: neither cached images nor orders in flight are shared."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

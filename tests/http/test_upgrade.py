@@ -1,4 +1,4 @@
-"""An offer of HTTP/2 that comes with a body, as every Java client makes it: ignored, and the body read."""
+"""Offer HTTP/2 with a body, as Java clients do: the offer is ignored, the body read."""
 
 import time
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ UPGRADE = REQUEST.index(b"Upgrade: h2c")
 
 
 def check_understood(connection: Connection) -> None:
-    """The body was read: its `n` is what is wrong."""
+    """Check that the body was read: the refusal names its `n`."""
     check_refused(connection.read_answer(), 400, code="integer_below_min_value", param="n")
 
 

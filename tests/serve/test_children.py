@@ -1,4 +1,4 @@
-"""Children that are kept alive: how they start, how they fail, and how what fails beside them comes out."""
+"""Keep children alive: their start, their failures, and failures beside them."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Who may use a data directory: one gateway at a time, and none where that cannot be told."""
+"""Lock a data directory: one gateway at a time, and none on a volume without locks."""
 
 import os
 from pathlib import Path

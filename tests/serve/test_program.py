@@ -1,4 +1,4 @@
-"""Commands that are printed to be pasted call this program by a path that works."""
+"""Print commands that can be pasted: they call this program by a working path."""
 
 import shutil
 import subprocess

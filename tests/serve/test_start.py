@@ -1,4 +1,4 @@
-"""The first minute of a person with a gateway: what a terminal and a log show, and commands that can be pasted."""
+"""Start a gateway as a new user: the terminal, the log, and commands to paste."""
 
 import contextlib
 import os

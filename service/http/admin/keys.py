@@ -1,20 +1,19 @@
 """`/admin/keys`: create, list and revoke API keys."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from service.domain.callers import ApiKey, Role
-from service.domain.errors import InvalidOrder
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.keys import NewKey
 from service.http.admin.envelopes import Listing, Removed
 from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
-from service.http.query import read_query, text_parameter
+from service.http.query import read_choice, read_query, text_parameter
 from service.http.schemas import body_of
 
-_ROLES: list[Any] = [role.value for role in Role]
+_ROLES = tuple(role.value for role in Role)
 
 router = make_router()
 
@@ -26,7 +25,7 @@ class CreateKeyRequest(BaseModel):
 
     team: StrictStr = Field(examples=["shop"], description="Team that pays for the orders; created if new.")
     user: StrictStr = Field(examples=["anna"], description="Owner of the key: a person or a service.")
-    role: StrictStr = Field("user", json_schema_extra={"enum": _ROLES})
+    role: StrictStr = Field("user", json_schema_extra={"enum": list(_ROLES)})
     policy: StrictStr | None = Field(
         None, description="Policy for this key, in addition to those of its user and team."
     )
@@ -74,7 +73,7 @@ async def create_key(request: Request, response: Response) -> CreatedKey:
     new = NewKey(
         team=fields["team"],
         user=fields["user"],
-        role=_read_role(fields.get("role", "user")),
+        role=Role(read_choice(fields, "role", _ROLES) or Role.USER),
         policy=fields.get("policy"),
         expires_s=fields.get("expires_at", 0),
     )
@@ -107,15 +106,6 @@ async def revoke_key(request: Request, team: str, key_id: str) -> Removed:
     """Revoke a key; its other requests are refused within a second."""
     key = await administration_of(request).keys.revoke(name_of_admin(request), team, key_id)
     return Removed(object="api_key", id=key.id)
-
-
-def _read_role(text: str) -> Role:
-    try:
-        return Role(text)
-    except ValueError as error:
-        raise InvalidOrder(
-            f"Invalid 'role': supported values are {', '.join(_ROLES)}.", param="role"
-        ) from error
 
 
 def _describe(administration: Administration, key: ApiKey) -> Key:
