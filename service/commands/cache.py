@@ -50,7 +50,7 @@ def purge(  # noqa: PLR0913, PLR0917 - one parameter an option
     team: Annotated[str | None, typer.Option(help="Only images of this team.")] = None,
     user: Annotated[
         str | None,
-        typer.Option(help="Only images of this user: a name, or the hash that `usage show` prints."),
+        typer.Option(help="Only images of this user: a name, or the hash that `usage export` prints."),
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Only images that were ordered from or made by this model.")

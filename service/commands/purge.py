@@ -14,7 +14,7 @@ app = make_command()
 def purge(
     user: Annotated[
         str,
-        typer.Option(help="Name of the user, as in keys and tokens, or the hash that `usage show` prints."),
+        typer.Option(help="Name of the user, as in keys and tokens, or the hash that `usage export` prints."),
     ],
     yes: Annotated[bool, typer.Option("--yes", help="Erase without asking for confirmation.")] = False,
 ) -> None:

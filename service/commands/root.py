@@ -79,7 +79,7 @@ def describe(
         bool, typer.Option("--version", help="Show the version.", callback=show_version, is_eager=True)
     ] = False,
 ) -> None:
-    """Serve the OpenAI Images API to a company: one gateway with a cache, limits per team, and accounting.
+    """Gateway for a company's images: the OpenAI Images API with a cache, limits and cost accounting.
 
     First steps: `image-gateway serve` in one shell, `image-gateway generate "a white siamese cat"` in another.
     """

@@ -37,7 +37,9 @@ _From = Annotated[
 ]
 _To = Annotated[str | None, typer.Option("--to", help="Last day (UTC); by default today.")]
 _Team = Annotated[str | None, typer.Option(help="Only this team.")]
-_User = Annotated[str | None, typer.Option(help="Only this user: a name, or the hash shown in the output.")]
+_User = Annotated[
+    str | None, typer.Option(help="Only this user: a name, or the hash that `usage export` prints.")
+]
 
 
 @app.command()
@@ -50,10 +52,10 @@ def export(
     team: _Team = None,
     user: _User = None,
 ) -> None:
-    """Export the ledger to standard output: a row for each day, team, user, model and outcome.
+    """Export the ledger to standard output: a row per day, team, user, model and outcome.
 
-    Users are keyed hashes. `microusd` are millionths of a US dollar; it excludes the `unpriced` images, whose price is
-    unknown.
+    Users are keyed hashes. `microusd` is in millionths of a US dollar, and excludes the `unpriced` images, whose
+    price is unknown.
 
     Example: `image-gateway usage export --format csv --from 2026-11-01 --to 2026-11-30 > november.csv`
     """
