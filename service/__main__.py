@@ -1,7 +1,7 @@
-"""The entry point of the command line: `image-gateway …` and `python -m service …`.
+"""Run the command line: `image-gateway …` and `python -m service …`.
 
-Failure behaviour: Ctrl-C ends a command at once, with exit code 130 and no traceback, also
-while its modules are loaded; commands that must clean up use `serve/interrupts.py`.
+Failure behaviour: Ctrl-C ends a command at once with exit code 130 and no traceback, even
+while modules load; commands that must clean up use `serve/interrupts.py`.
 """
 
 import os
@@ -11,12 +11,12 @@ from types import FrameType
 
 
 def main() -> None:
-    """Run the command line. It is loaded here, after Ctrl-C is taken care of."""
+    """Handle Ctrl-C, then load and run the command line."""
     signal.signal(signal.SIGINT, _leave)
     try:
         import_module("service.commands.root").cli()
     finally:
-        # All is done but Python's own end, which would restore the default of Ctrl-C.
+        # Python's own exit would restore the default handler.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

@@ -19,18 +19,18 @@ from service.wiring.process import BackingServices
 from service.wiring.services import open_services
 
 _DESCRIPTION = """
-One service for all image generation of a company. It speaks the OpenAI Images API to clients of any age,
-keeps retired DALL·E models answering, and never pays twice for one picture.
+One gateway for all image generation of a company. It speaks the OpenAI Images API to old and new clients,
+keeps serving the retired DALL·E models, and never pays twice for one image.
 """
 
 
 def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
-    """Return an application that opens its connections when it starts and drains when it stops."""
+    """Return the application; it opens connections at its start, and drains at its end."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, Any]]:
         async with open_services(settings, backing) as services:
-            # The supervisor hears of a signal before the server gets to this context's end.
+            # The supervisor receives a signal before the server leaves this context.
             app.state.runner = services.operations.runner
             yield {"services": services}
 
@@ -40,13 +40,13 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         description=_DESCRIPTION.strip(),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
-        # Outermost first: a request refused for lack of credentials still has an id and a log line.
+        # Outermost first: an unauthenticated request has an id and a log line, too.
         middleware=[Middleware(RequestScope), Middleware(Access)],
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
-        # Its pages come from a CDN; the gateway's own is `http/docs.py`.
+        # FastAPI's pages load files from a CDN; `http/docs.py` does not.
         docs_url=None,
         redoc_url=None,
-        # A redirect would be built from the Host header, and costs an upload twice.
+        # A redirect trusts the Host header, and an upload would be sent twice.
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
@@ -66,10 +66,10 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
 
 
 class _Application(FastAPI):
-    """FastAPI with the needed credentials in its OpenAPI document."""
+    """FastAPI whose OpenAPI document states the required credentials."""
 
     def openapi(self) -> dict[str, Any]:
-        """Return the document, made once."""
+        """Return the document, built once."""
         if self.openapi_schema is None:
             self.openapi_schema = add_security(super().openapi())
         return self.openapi_schema

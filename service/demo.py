@@ -1,8 +1,7 @@
-"""`make demo`: the main job once, seen from outside, and proof that it went as promised.
+"""`make demo`: order images, order them again from the cache, and exceed a limit.
 
-Starts the gateway on a free port with the sandbox, in a directory of its own, and
-uses nothing but the official SDK. Exits with 1 when anything differs from what it
-expects.
+Starts the gateway with the sandbox on a free port and in a temporary directory, and orders with the
+official SDK. Exits with 1 if an answer differs from the expected one.
 """
 
 import contextlib
@@ -32,14 +31,14 @@ _console = Console()
 
 
 class Unexpected(Exception):
-    """The gateway did something else than the demo promises."""
+    """An answer of the gateway differs from the expected one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One row of the table."""
 
-    what: str
+    order: str
     took_s: float
     status: str
     cache: str = ""
@@ -61,57 +60,54 @@ def main() -> int:
             steps.append(_exceed_limit(client))
     except Unexpected as error:
         _show(steps)
-        _console.print(f"[red]Not as promised:[/red] {error}")
+        _console.print(f"[red]The demo failed:[/red] {error}")
         return 1
     _show(steps)
-    _console.print(
-        f"The pictures are in [bold]{OUT}/[/bold]. Start the service itself with [bold]make run[/bold]."
-    )
+    _console.print(f"The images are in [bold]{OUT}/[/bold]. Start the gateway with [bold]make run[/bold].")
     return 0
 
 
-def _order_four(client: openai.OpenAI) -> Step:
+def _order(client: openai.OpenAI) -> tuple[list[str], Mapping[str, str], float]:
+    """Return the links of four images, the headers of the answer, and the seconds it took."""
     started_s = time.monotonic()
     raw = client.images.with_raw_response.generate(
         model="dall-e-3", prompt="a lighthouse at dusk", n=4, size=SIZE, quality="hd", response_format="url"
     )
-    answer = raw.parse()
     took_s = time.monotonic() - started_s
-    links = [image.url or "" for image in answer.data or []]
-    pictures = [_download(link) for link in links]
-    _expect(len(set(pictures)) == 4, f"four different pictures, got {len(set(pictures))}")
+    return [image.url or "" for image in raw.parse().data or []], raw.headers, took_s
+
+
+def _order_four(client: openai.OpenAI) -> Step:
+    links, headers, took_s = _order(client)
+    images = [_download(link) for link in links]
+    _expect(len(set(images)) == 4, f"four different images, got {len(set(images))}")
     OUT.mkdir(exist_ok=True)
-    for number, picture in enumerate(pictures, 1):
-        _expect(_png_size(picture) == SIZE, f"a PNG of {SIZE}, got {_png_size(picture)}")
-        (OUT / f"lighthouse-{number}.png").write_bytes(picture)
-    _expect(raw.headers["x-cache"] == "miss", f"x-cache: miss, got {raw.headers['x-cache']}")
-    return _step("dall-e-3, n=4, hd: four calls at once", took_s, raw.headers, len(pictures))
+    for number, image in enumerate(images, 1):
+        _expect(_png_size(image) == SIZE, f"a PNG of {SIZE}, got {_png_size(image)}")
+        (OUT / f"lighthouse-{number}.png").write_bytes(image)
+    _expect(headers["x-cache"] == "miss", f"x-cache: miss, got {headers['x-cache']}")
+    return _step("dall-e-3, n=4, hd: four calls at once", took_s, headers, len(images))
 
 
 def _order_again(client: openai.OpenAI) -> Step:
-    started_s = time.monotonic()
-    raw = client.images.with_raw_response.generate(
-        model="dall-e-3", prompt="a lighthouse at dusk", n=4, size=SIZE, quality="hd", response_format="url"
-    )
-    took_s = time.monotonic() - started_s
-    count = len(raw.parse().data or [])
-    _expect(raw.headers["x-cache"] == "hit", f"x-cache: hit, got {raw.headers['x-cache']}")
-    _expect(raw.headers["x-cost-microusd"] == "0", "a hit that costs nothing")
-    return _step("the same again: from the cache", took_s, raw.headers, count)
+    links, headers, took_s = _order(client)
+    _expect(headers["x-cache"] == "hit", f"x-cache: hit, got {headers['x-cache']}")
+    _expect(headers["x-cost-microusd"] == "0", "a hit that costs nothing")
+    return _step("the same order again: from the cache", took_s, headers, len(links))
 
 
 def _exceed_limit(client: openai.OpenAI) -> Step:
     started_s = time.monotonic()
     try:
-        client.images.generate(model="dall-e-3", prompt="one picture too many", n=4, size=SIZE)
+        client.images.generate(model="dall-e-3", prompt="one image too many", n=4, size=SIZE)
     except openai.RateLimitError as error:
         took_s = time.monotonic() - started_s
         headers = error.response.headers
         _expect(error.code == "rate_limit_exceeded", f"code rate_limit_exceeded, got {error.code}")
         _expect(1 <= int(headers["retry-after"]) <= 60, "retry-after of 1 to 60 s")
         status = f"429, retry after {headers['retry-after']} s"
-        return Step(f"4 more, over {IMAGES_PER_MIN} images per min", took_s, status, images="0", cost="$0")
-    raise Unexpected(f"a fifth to eighth image passed a limit of {IMAGES_PER_MIN} per minute")
+        return Step(f"4 more: above {IMAGES_PER_MIN} images a minute", took_s, status, images="0", cost="$0")
+    raise Unexpected(f"expected status 429 above {IMAGES_PER_MIN} images a minute, got images")
 
 
 def _download(link: str) -> bytes:
@@ -120,29 +116,29 @@ def _download(link: str) -> bytes:
     return response.content
 
 
-def _png_size(picture: bytes) -> str:
-    """Read width and height from the header (PNG specification, 11.2.2)."""
-    if not picture.startswith(b"\x89PNG\r\n\x1a\n"):
+def _png_size(image: bytes) -> str:
+    """Return width and height from the header (PNG specification, 11.2.2)."""
+    if not image.startswith(b"\x89PNG\r\n\x1a\n"):
         return "no PNG"
-    width, height = struct.unpack(">II", picture[16:24])
+    width, height = struct.unpack(">II", image[16:24])
     return f"{width}x{height}"
 
 
-def _expect(holds: bool, what: str) -> None:
+def _expect(holds: bool, expected: str) -> None:
     if not holds:
-        raise Unexpected(f"expected {what}")
+        raise Unexpected(f"expected {expected}")
 
 
-def _step(what: str, took_s: float, headers: Mapping[str, str], images: int) -> Step:
+def _step(order: str, took_s: float, headers: Mapping[str, str], images: int) -> Step:
     cost = f"${int(headers['x-cost-microusd']) / 1e6:.4f}"
-    return Step(what, took_s, "200", headers["x-cache"], str(images), cost)
+    return Step(order, took_s, "200", headers["x-cache"], str(images), cost)
 
 
 def _show(steps: list[Step]) -> None:
     table = Table("order", "time", "answer", "cache", "images", "cost")
     for step in steps:
         table.add_row(
-            step.what, f"{step.took_s * 1000:.0f} ms", step.status, step.cache, step.images, step.cost
+            step.order, f"{step.took_s * 1000:.0f} ms", step.status, step.cache, step.images, step.cost
         )
     _console.print(table)
 
@@ -152,8 +148,12 @@ def _gateway(data_dir: Path) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    # None of the developer's own settings: an exported key must not buy images here.
-    environment = {name: value for name, value in _environment().items() if not _is_setting(name)}
+    # Without the developer's settings: an exported key must not buy images here.
+    environment = {
+        name: value
+        for name, value in os.environ.items()  # noqa: TID251 - passed on to the gateway
+        if not name.upper().startswith(("GATEWAY_", "OPENAI_"))
+    }
     environment |= {
         "GATEWAY_PORT": str(port),
         "GATEWAY_DATA_DIR": str(data_dir),
@@ -184,14 +184,6 @@ def _wait_until_live(url: str, process: subprocess.Popen[bytes], log: Path) -> N
                 return
         time.sleep(0.05)
     raise Unexpected(f"the gateway did not start:\n{log.read_text('utf-8')}")
-
-
-def _environment() -> dict[str, str]:
-    return dict(os.environ)  # noqa: TID251 - handed on to the gateway, less every setting
-
-
-def _is_setting(name: str) -> bool:
-    return name.upper().startswith(("GATEWAY_", "OPENAI_"))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""End a child process with the one that started it, however that ends.
+"""Kill a child process when its parent dies.
 
-Failure behaviour: open. Only Linux has this; elsewhere a child has to notice by itself.
+Failure behaviour: open. Only Linux supports this; elsewhere a child must notice by itself.
 """
 
 import ctypes
@@ -9,7 +9,7 @@ import sys
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent is gone; called in the child, before its work."""
+    """Let the kernel kill this process when its parent dies; call it in the child."""
     if sys.platform == "linux":
         set_parent_death_signal = 1  # PR_SET_PDEATHSIG, linux/prctl.h
         ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)

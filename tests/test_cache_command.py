@@ -1,4 +1,4 @@
-"""`image-gateway cache`, beside a running gateway and without one."""
+"""Run `image-gateway cache`, with a running gateway and without one."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ def make(office: Office, team: str, user: str, *prompts: str, **fields: object) 
         return [order(client, f"{team} {prompt}", **fields) for prompt in prompts]
 
 
-def test_what_every_team_keeps_is_counted(office: Office, shell: Shell) -> None:
+def test_the_images_of_every_team_are_counted(office: Office, shell: Shell) -> None:
     links = make(office, "counted", "anna", "one", "two")
     make(office, "counted", "anna", "three", model="gpt-image-2")
 
@@ -43,7 +43,7 @@ def test_what_every_team_keeps_is_counted(office: Office, shell: Shell) -> None:
     assert str(told["size_bytes"]) == shown["bytes"]
 
 
-def test_a_purge_asks_takes_and_is_in_the_audit(office: Office, shell: Shell) -> None:
+def test_a_purge_asks_first_and_is_in_the_audit(office: Office, shell: Shell) -> None:
     anna, ben = make(office, "purged", "anna", "one")[0], make(office, "purged", "ben", "two")[0]
     words = ("cache", "purge", "--team", "purged", "--user", "anna")
 
@@ -64,7 +64,7 @@ def test_a_purge_asks_takes_and_is_in_the_audit(office: Office, shell: Shell) ->
     assert "anna" not in shell.ask("audit")
 
 
-def test_a_purge_by_age_model_and_order(office: Office, shell: Shell) -> None:
+def test_a_purge_selects_by_age_model_and_order(office: Office, shell: Shell) -> None:
     links = make(office, "marks", "anna", "one", "two")
     links += make(office, "marks", "anna", "three", model="gpt-image-2")
     of_team = ("cache", "purge", "--team", "marks", "--yes")
@@ -81,7 +81,7 @@ def test_a_purge_by_age_model_and_order(office: Office, shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (("cache", "purge", "--yes"), "--older-than 0d is everything"),
+        (("cache", "purge", "--yes"), "--older-than 0d purges all images"),
         (("cache", "purge", "--older-than", "a week"), "30d"),
         (("cache", "purge", "--older-than", "-1d"), "30d"),
         (("cache", "purge", "--user", "", "--yes"), "user"),
@@ -92,7 +92,7 @@ def test_a_mistake_purges_nothing(shell: Shell, words: tuple[str, ...], hint: st
 
 
 @pytest.mark.slow
-def test_there_need_be_no_gateway(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_the_cache_commands_need_no_gateway(tmp_path_factory: pytest.TempPathFactory) -> None:
     directory = tmp_path_factory.mktemp("alone")
     with open_office(directory) as office:
         (link,) = make(office, "alone", "anna", "one")

@@ -1,4 +1,4 @@
-"""How a command starts: what it loads, what its help says, and that Ctrl-C ends it at any moment without a fuss."""
+"""Start commands: the modules they load, their help, and Ctrl-C at any moment."""
 
 import asyncio
 import signal
@@ -111,7 +111,7 @@ def packages_of(modules: set[str]) -> set[str]:
 
 
 def interrupt(process: "subprocess.Popen[str]") -> tuple[int, str]:
-    """Press Ctrl-C; return the exit code and what is said besides the modules that were loaded."""
+    """Press Ctrl-C; return the exit code and the output without the loaded modules."""
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=30)
     return process.returncode, "\n".join(line for line in said.splitlines() if not module_of(line))
@@ -148,7 +148,7 @@ def test_administration_loads_nothing_that_serves(beside: Shell, words: tuple[st
 
 
 @pytest.mark.parametrize("name", HELPS)
-def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+def test_the_list_has_the_summary_of_each_command(name: str) -> None:
     first = cleandoc(load(name).help).split("\n\n")[0]
 
     assert HELPS[name] == " ".join(first.splitlines())
@@ -195,7 +195,7 @@ def test_ctrl_c_ends_a_gateway_that_is_being_loaded(shell: Shell, module: str) -
     assert code == 130
 
 
-def test_ctrl_c_closes_what_is_open_before_a_command_ends() -> None:
+def test_ctrl_c_closes_resources_before_a_command_ends() -> None:
     closed = []
 
     async def work() -> None:
@@ -220,7 +220,7 @@ def test_ctrl_c_closes_what_is_open_before_a_command_ends() -> None:
 
 
 @pytest.mark.parametrize("step", numbers(2, all_=6))
-def test_ctrl_c_at_work_is_no_traceback_and_leaves_no_server_behind(shell: Shell, step: int) -> None:
+def test_ctrl_c_during_a_command_leaves_no_traceback_and_no_server(shell: Shell, step: int) -> None:
     with start(shell, "keys", "create", "--team", "shop", "--user", "anna") as process:
         wait_for(process, "service.commands.state")
         time.sleep(step * 0.04)
@@ -233,7 +233,7 @@ def test_ctrl_c_at_work_is_no_traceback_and_leaves_no_server_behind(shell: Shell
 
 
 @pytest.mark.parametrize("step", numbers(1, all_=4))
-def test_ctrl_c_while_a_gateway_starts_is_no_traceback(shell: Shell, step: int) -> None:
+def test_ctrl_c_during_the_start_of_a_gateway_leaves_no_traceback(shell: Shell, step: int) -> None:
     with start(shell, "serve") as process:
         wait_for(process, "service.app")
         time.sleep(step * 0.12)
@@ -245,7 +245,7 @@ def test_ctrl_c_while_a_gateway_starts_is_no_traceback(shell: Shell, step: int) 
 
 @pytest.fixture
 def silent() -> Iterator[socket.socket]:
-    """Somebody who takes connections and never says a word."""
+    """A server that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield listener
 
@@ -275,7 +275,7 @@ def test_ctrl_c_ends_a_command_that_waits_for_a_gateway(tmp_path: Path, silent: 
     assert (code, said) == (130, "")
 
 
-def test_ctrl_c_answers_a_question(shell: Shell) -> None:
+def test_ctrl_c_ends_a_confirmation(shell: Shell) -> None:
     with shell.start("purge", "--user", "anna") as process:
         assert process.stderr is not None
         asked = process.stderr.read(len("Erase 'anna'"))

@@ -1,4 +1,4 @@
-"""The command line as an operator has it: beside a running gateway, without one, and when something is wrong."""
+"""Use the command line: with a running gateway, without one, and with mistakes."""
 
 import contextlib
 import csv
@@ -60,7 +60,7 @@ def run_on_terminal(shell: Shell, columns: int, *words: str) -> str:
     return shown.decode()
 
 
-def test_a_key_made_beside_a_gateway_works_there_until_it_is_revoked(office: Office, beside: Shell) -> None:
+def test_a_key_works_on_a_running_gateway_until_it_is_revoked(office: Office, beside: Shell) -> None:
     done = beside.run_apart("keys", "create", "--team", "shop", "--user", "anna", "--expires", "90d")
     token = done.stdout.strip()
     (listed,) = [row for row in rows(beside.ask("keys", "list", "--team", "shop")) if row["user"] == "anna"]
@@ -77,7 +77,7 @@ def test_a_key_made_beside_a_gateway_works_there_until_it_is_revoked(office: Off
         until(lambda: user.get("/v1/models").status_code == 401)
 
 
-def test_a_key_is_revoked_by_how_its_id_begins(office: Office, beside: Shell) -> None:
+def test_a_key_is_revoked_by_the_beginning_of_its_id(office: Office, beside: Shell) -> None:
     created = office.create_key()
 
     done = beside.run("keys", "revoke", created["team"], created["id"][:10])
@@ -88,7 +88,7 @@ def test_a_key_is_revoked_by_how_its_id_begins(office: Office, beside: Shell) ->
 
 
 @pytest.mark.parametrize("columns", [80, 160])
-def test_ids_are_whole_on_a_terminal_of_any_width(office: Office, beside: Shell, columns: int) -> None:
+def test_ids_are_never_cut_on_a_terminal(office: Office, beside: Shell, columns: int) -> None:
     created = office.create_key(team=f"a-team-with-a-long-name-{columns}", user="someone@example.com")
 
     shown = run_on_terminal(beside, columns, "keys", "list", "--team", created["team"])
@@ -97,7 +97,7 @@ def test_ids_are_whole_on_a_terminal_of_any_width(office: Office, beside: Shell,
     assert max(len(line) for line in shown.splitlines()) <= columns
 
 
-def test_a_key_made_without_a_gateway_is_good_when_one_starts(alone: Shell) -> None:
+def test_a_key_created_without_a_gateway_works_once_one_starts(alone: Shell) -> None:
     alone.ask("policies", "set", "careful", "--images-per-day", "5", "--budget-per-month", "2.50")
     alone.ask("teams", "set", "shop", "--policy", "careful")
     token = alone.ask("keys", "create", "--team", "shop", "--user", "anna", "--policy", "careful").strip()
@@ -122,7 +122,7 @@ def test_every_kind_of_limit_can_be_set_and_is_listed(alone: Shell) -> None:
     assert {kind.column: listed.get(kind.column) for kind in LIMITS} == {kind.column: "5" for kind in LIMITS}
 
 
-def test_policies_change_only_what_is_given(alone: Shell) -> None:
+def test_policies_change_only_in_given_limits(alone: Shell) -> None:
     alone.ask("policies", "set", "careful", "--images-per-day", "5", "--models", "dall-e-3, gpt-image-2")
     alone.ask("policies", "set", "careful", "--max-n", "2", "--no-cache")
 
@@ -146,7 +146,7 @@ def test_a_team_is_closed_and_reopened(office: Office, beside: Shell) -> None:
     assert refused == 403
 
 
-def test_what_the_file_declares_is_listed_and_left_alone(beside: Shell) -> None:
+def test_declared_policies_are_listed_and_cannot_be_changed(beside: Shell) -> None:
     (listed,) = [row for row in rows(beside.ask("policies", "list")) if row["policy"] == "declared"]
 
     assert listed["in the file"] == "yes"
@@ -155,7 +155,7 @@ def test_what_the_file_declares_is_listed_and_left_alone(beside: Shell) -> None:
     assert "configuration file" in beside.refused("teams", "close", "declared")
 
 
-def test_usage_is_exported_as_it_is_kept(office: Office, beside: Shell) -> None:
+def test_the_export_has_the_rows_of_the_ledger(office: Office, beside: Shell) -> None:
     created = office.create_key(user="carol")
     with office.client(created["key"]) as user:
         user.post("/v1/images/generations", json={**ORDER, "n": 2}).raise_for_status()
@@ -224,13 +224,11 @@ def test_a_purge_asks_first_and_is_in_the_audit(office: Office, beside: Shell) -
         (("usage", "export", "--from", "2020-01-01"), "400 days"),
     ],
 )
-def test_a_mistake_is_told_in_one_line_with_what_would_be_right(
-    beside: Shell, words: tuple[str, ...], hint: str
-) -> None:
+def test_a_mistake_is_one_line_with_a_correct_value(beside: Shell, words: tuple[str, ...], hint: str) -> None:
     assert hint in beside.refused(*words)
 
 
-def test_a_redis_that_is_away_is_named(tmp_path: Path) -> None:
+def test_an_unavailable_redis_is_named(tmp_path: Path) -> None:
     settings = (
         ("GATEWAY_REDIS_URL", "redis://127.0.0.1:1"),
         ("GATEWAY_SECRETS", "a-secret-of-16-characters"),
@@ -239,11 +237,11 @@ def test_a_redis_that_is_away_is_named(tmp_path: Path) -> None:
     assert "GATEWAY_REDIS_URL" in Shell(tmp_path, settings).refused("keys", "list")
 
 
-def test_a_directory_that_cannot_be_written_is_named() -> None:
+def test_an_unwritable_directory_is_named() -> None:
     assert "GATEWAY_DATA_DIR" in Shell(Path("/proc/nowhere")).refused("keys", "list")
 
 
-def test_a_server_that_does_not_start_is_told_in_one_line_after_its_log(alone: Shell) -> None:
+def test_a_failed_server_start_ends_with_one_line(alone: Shell) -> None:
     settings = (("GATEWAY_PORT", "0"), ("OPENAI_API_KEY", "sk-any"), ("HTTPS_PROXY", "nonsense://host"))
 
     done = Shell(alone.data_dir, settings).run_apart("serve")
@@ -253,7 +251,7 @@ def test_a_server_that_does_not_start_is_told_in_one_line_after_its_log(alone: S
     assert all(orjson.loads(line)["event"] for line in log)
 
 
-def test_two_commands_at_once_wait_for_each_other(alone: Shell) -> None:
+def test_concurrent_commands_wait_for_each_other(alone: Shell) -> None:
     """Each would start a server of its own, and stop it under the other."""
     running = [
         alone.start("keys", "create", "--team", "shop", "--user", f"user-{number}") for number in range(4)
@@ -265,7 +263,7 @@ def test_two_commands_at_once_wait_for_each_other(alone: Shell) -> None:
 
 
 @pytest.mark.slow
-def test_a_gateway_waits_for_a_command_and_no_longer(alone: Shell) -> None:
+def test_a_gateway_waits_for_a_command_for_a_limited_time(alone: Shell) -> None:
     alone.data_dir.mkdir()
     with (alone.data_dir / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -277,7 +275,7 @@ def test_a_gateway_waits_for_a_command_and_no_longer(alone: Shell) -> None:
     assert "GATEWAY_DATA_DIR" in refused.stderr
 
 
-def test_a_reader_that_has_enough_gets_no_traceback(alone: Shell) -> None:
+def test_a_closed_pipe_causes_no_traceback(alone: Shell) -> None:
     """As in `image-gateway usage export | head -0`."""
     with alone.start("usage", "export") as process:
         assert process.stdout is not None

@@ -1,4 +1,4 @@
-"""Commands that are not set up as the gateway is: refused in one line, before anything is spoilt."""
+"""Run commands with other settings than the gateway's: refused in one line, without damage."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 
 from service.adapters.redis.client.client import open_client
 from service.settings.environment import load_settings
-from service.wiring.notices import greet_redis
+from service.wiring.notices import post_at_start
 from service.wiring.process import BackingServices, open_context
 from tests.fakes.telemetry import FakeTelemetry
 from tests.http.house import until
@@ -38,11 +38,11 @@ async def greet_as_gateway(shell: Shell, **settings: str) -> None:
     )
     async with AsyncExitStack() as stack:
         ground = open_context(read, backing, stack, telemetry=FakeTelemetry(), connections=2)
-        assert await greet_redis(ground)
+        assert await post_at_start(ground)
 
 
 @pytest.mark.parametrize("words", [MADE, ("purge", "--user", "anna", "--yes"), ("keys", "list")])
-def test_with_other_secrets_than_the_gateways_nothing_is_done(office: Office, words: tuple[str, ...]) -> None:
+def test_other_secrets_than_the_gateways_are_refused(office: Office, words: tuple[str, ...]) -> None:
     before = office.admin.get("/admin/audit").json()
 
     assert "GATEWAY_SECRETS" in Shell(office.data_dir, (("GATEWAY_SECRETS", OTHER),)).refused(*words)
@@ -51,7 +51,7 @@ def test_with_other_secrets_than_the_gateways_nothing_is_done(office: Office, wo
 
 
 @pytest.mark.slow
-def test_secrets_are_rotated_under_commands(tmp_path: Path) -> None:
+def test_secrets_rotate_while_commands_run(tmp_path: Path) -> None:
     with run_valkey() as valkey:
 
         def shell(secrets: str) -> Shell:
@@ -66,8 +66,8 @@ def test_secrets_are_rotated_under_commands(tmp_path: Path) -> None:
             assert "GATEWAY_SECRETS" in shell(NEW).refused(*MADE)
         with open_office(tmp_path, redis_url=valkey.url, secrets=f"{NEW},{OLD}") as office:
             assert "GATEWAY_SECRETS" in shell(OLD).refused(*MADE)
-            # People are hashed by the oldest: without it they would be somebody else.
-            assert "old ones too" in shell(NEW).refused(*MADE)
+            # Users are hashed with the oldest: without it, they would be others.
+            assert "including old ones" in shell(NEW).refused(*MADE)
             shell(f"{NEW},{OLD}").ask(*MADE)
             assert "hashed" not in office.gateway.log.read_text("utf-8")
         with open_office(tmp_path, redis_url=valkey.url, secrets=OTHER) as office:
@@ -75,7 +75,7 @@ def test_secrets_are_rotated_under_commands(tmp_path: Path) -> None:
             assert "GATEWAY_SECRETS does not list" in office.gateway.log.read_text("utf-8")
 
 
-def test_a_gateway_that_started_without_redis_leaves_its_check_later(tmp_path: Path) -> None:
+def test_a_gateway_started_without_redis_posts_its_check_later(tmp_path: Path) -> None:
     port = free_port()
     url = f"redis://127.0.0.1:{port}"
     with open_office(tmp_path, redis_url=url, secrets=OLD) as office:
@@ -86,7 +86,7 @@ def test_a_gateway_that_started_without_redis_leaves_its_check_later(tmp_path: P
             until(lambda: "GATEWAY_SECRETS" in shell.run("keys", "list").stderr)
 
 
-def test_what_the_gateways_file_declares_is_out_of_reach_without_that_file(office: Office) -> None:
+def test_declared_names_are_protected_without_the_file(office: Office) -> None:
     shell = Shell(office.data_dir)
 
     for words in (
@@ -102,9 +102,7 @@ def test_what_the_gateways_file_declares_is_out_of_reach_without_that_file(offic
         assert user.post("/v1/images/generations", json=ORDER).status_code == 200
 
 
-def test_a_model_that_only_the_gateways_file_knows_may_be_allowed_without_that_file(
-    on_valkey: Shell, tmp_path: Path
-) -> None:
+def test_a_declared_model_may_be_allowed_without_the_file(on_valkey: Shell, tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text('[models."our-own"]\nfamily = "gpt-image"\nreleased = 2026-11-01\n', "utf-8")
     words = ("policies", "set", "careful", "--models", "our-own,dall-e-3")
@@ -114,7 +112,7 @@ def test_a_model_that_only_the_gateways_file_knows_may_be_allowed_without_that_f
     on_valkey.ask(*words)
 
 
-def test_what_is_declared_no_more_is_free_after_a_restart(on_valkey: Shell, tmp_path: Path) -> None:
+def test_removed_declarations_are_free_after_a_restart(on_valkey: Shell, tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text("[policies.careful]\nmax_n = 1\n", "utf-8")
     words = ("policies", "set", "careful", "--max-n", "2")
@@ -125,7 +123,7 @@ def test_what_is_declared_no_more_is_free_after_a_restart(on_valkey: Shell, tmp_
     on_valkey.ask(*words)
 
 
-def test_config_says_what_serve_would_refuse(tmp_path: Path) -> None:
+def test_config_reports_the_errors_of_serve(tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text('[policies.careful]\nmodels = ["dall-e-33"]\n', "utf-8")
 
@@ -133,14 +131,14 @@ def test_config_says_what_serve_would_refuse(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["default", "none"])
-def test_a_file_cannot_declare_a_policy_that_usage_calls_otherwise(tmp_path: Path, name: str) -> None:
+def test_a_file_cannot_declare_a_reserved_policy_name(tmp_path: Path, name: str) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text(f"[policies.{name}]\nmax_n = 1\n", "utf-8")
 
     assert name in Shell(tmp_path, (("GATEWAY_CONFIG", str(config)),)).refused("config")
 
 
-def test_a_team_that_was_not_there_is_pointed_out(office: Office) -> None:
+def test_a_new_team_is_pointed_out(office: Office) -> None:
     shell = Shell(office.data_dir, (("GATEWAY_AUTH", "keys"), ("GATEWAY_SANDBOX", "true")))
 
     new, again = (shell.run("keys", "create", "--team", "shpo", "--user", "anna") for _ in range(2))
@@ -151,7 +149,7 @@ def test_a_team_that_was_not_there_is_pointed_out(office: Office) -> None:
     assert new.stdout.count("\n") == 1
 
 
-def test_a_mode_that_takes_no_keys_is_pointed_out(tmp_path: Path) -> None:
+def test_a_mode_without_keys_is_pointed_out(tmp_path: Path) -> None:
     assert "warning: GATEWAY_AUTH is open" in Shell(tmp_path).run(*MADE).stderr
 
 
@@ -160,13 +158,11 @@ def test_a_mode_that_takes_no_keys_is_pointed_out(tmp_path: Path) -> None:
     "place",
     ["redis+cluster://:{}@127.0.0.1:99999,h", "redis+cluster://a:1,b:{}", "redis://:{}@h?unheard_of=1"],
 )
-def test_a_redis_url_that_cannot_be_read_is_one_line(
-    tmp_path: Path, words: tuple[str, ...], place: str
-) -> None:
+def test_an_invalid_redis_url_is_one_line(tmp_path: Path, words: tuple[str, ...], place: str) -> None:
     settings = (("GATEWAY_REDIS_URL", place.format("canary")), ("GATEWAY_SECRETS", OTHER))
 
     shell = Shell(tmp_path, settings)
-    # Who serves sets up the logs of its process.
+    # Only `serve` sets up the logs of its process.
     said = check_refused(shell.run_apart(*words) if words == ("serve",) else shell.run(*words))
 
     assert said.startswith("error: GATEWAY_REDIS_URL: ")
@@ -184,7 +180,7 @@ def test_a_redis_url_that_cannot_be_read_is_one_line(
         ("redis+sentinel://127.0.0.1:1,localhost:2/images", "127.0.0.1:1, localhost:2"),
     ],
 )
-async def test_what_is_wrong_with_redis_is_told_with_its_place(tmp_path: Path, url: str, hint: str) -> None:
+async def test_a_failure_of_redis_names_its_address(tmp_path: Path, url: str, hint: str) -> None:
     with run_valkey(port=0) as valkey:
         client = open_client(valkey.url, timeout_s=2, connections=1)
         await client.config_set("requirepass", "right")
@@ -197,7 +193,7 @@ async def test_what_is_wrong_with_redis_is_told_with_its_place(tmp_path: Path, u
     assert "canary" not in said
 
 
-def test_the_banner_says_who_may_call_and_how(office: Office, gateway: Gateway) -> None:
+def test_the_greeting_names_the_credentials(office: Office, gateway: Gateway) -> None:
     asked = office.gateway.log.read_text("utf-8")
     until(lambda: "try      curl" in gateway.log.read_text("utf-8"))
     told = gateway.log.read_text("utf-8")
@@ -208,7 +204,7 @@ def test_the_banner_says_who_may_call_and_how(office: Office, gateway: Gateway) 
     assert "Authorization" not in told
 
 
-def test_a_purge_without_a_gateway_leaves_no_name_in_the_files(tmp_path: Path) -> None:
+def test_a_purge_without_a_gateway_erases_the_name_from_files(tmp_path: Path) -> None:
     """Its own server must not stop before the file is written anew."""
     shell, name = Shell(tmp_path), b"greta@example.com"
     shell.ask("keys", "create", "--team", "shop", "--user", name.decode())

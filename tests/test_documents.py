@@ -24,7 +24,7 @@ TRANSLATED = {"一只白色暹罗猫": "a white siamese cat", "一顶红色的�
 
 
 @pytest.mark.parametrize("document", EVERY_DOCUMENT)
-def test_links_of_a_document_lead_somewhere(document: str) -> None:
+def test_links_of_a_document_have_targets(document: str) -> None:
     links = links_in(read(document))
 
     assert [link for link in links if not leads_somewhere(link, REPOSITORY / document)] == []
@@ -52,7 +52,7 @@ def test_documents_show_configuration_files() -> None:
 
 
 @pytest.mark.parametrize("path", [*PAGES, "openapi/openapi.json", "Makefile"])
-def test_no_document_names_a_path_of_its_author(path: str) -> None:
+def test_no_document_has_a_path_of_its_author(path: str) -> None:
     assert not re.search(r"/(home|root|work|Users|tmp)/\w", read(path))
 
 

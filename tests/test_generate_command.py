@@ -1,4 +1,4 @@
-"""`image-gateway generate`: with a gateway, and with whatever else may stand at its address."""
+"""Run `image-gateway generate` against gateways and other servers."""
 
 import socket
 import threading
@@ -51,7 +51,7 @@ def generate(url: str, out: Path, *words: str) -> Result:
 
 
 def check_refused(result: Result, *hints: str) -> None:
-    """Check that a command said one line, and what is in it."""
+    """Check that a command failed with one line that contains the hints."""
     assert isinstance(result.exception, SystemExit), result.exception
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("error: ")
@@ -60,7 +60,7 @@ def check_refused(result: Result, *hints: str) -> None:
         assert hint in result.stderr
 
 
-def test_images_of_a_gateway_are_saved_and_named(tmp_path: Path) -> None:
+def test_images_are_saved_and_their_paths_printed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with run_gateway(tmp_path / "data") as gateway:
         made = generate(gateway.url, out, "-n", "2")
@@ -91,20 +91,20 @@ def test_images_of_a_gateway_are_saved_and_named(tmp_path: Path) -> None:
         (200, b"[]", "application/json"),
     ],
 )
-def test_what_is_no_gateway_is_told_in_one_line(tmp_path: Path, status: int, body: bytes, kind: str) -> None:
+def test_another_server_is_reported_in_one_line(tmp_path: Path, status: int, body: bytes, kind: str) -> None:
     with answering(status, body, content_type=kind) as url:
         result = generate(url, tmp_path)
 
     check_refused(result, url, "no gateway", f"status {status}, {kind}", "GATEWAY_URL")
 
 
-def test_a_refusal_without_a_request_id_is_told_all_the_same(tmp_path: Path) -> None:
+def test_a_refusal_without_a_request_id_is_reported(tmp_path: Path) -> None:
     with answering(400, b'{"error": {"message": "No."}}') as url:
         check_refused(generate(url, tmp_path), "error: No. (request without an id)")
 
 
 @pytest.mark.parametrize("given", ["../../../x", "", "/etc/passwd"])
-def test_the_name_of_an_image_leads_nowhere_else(tmp_path: Path, given: str) -> None:
+def test_the_name_of_an_image_stays_in_its_directory(tmp_path: Path, given: str) -> None:
     with answering(200, IMAGE, x_request_id=given) as url:
         result = generate(url, tmp_path / "out")
 
@@ -112,18 +112,18 @@ def test_the_name_of_an_image_leads_nowhere_else(tmp_path: Path, given: str) -> 
     assert result.stdout == f"{path}\n"
 
 
-def test_an_address_where_nobody_listens_is_told(tmp_path: Path) -> None:
+def test_an_address_without_a_listener_is_reported(tmp_path: Path) -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
     check_refused(generate(url, tmp_path), f"No gateway answers at {url}", "image-gateway serve")
 
 
 @pytest.mark.parametrize("url", ["localhost:8080", "http://[", "ftp://host", "http://a b"])
-def test_an_address_that_is_none_is_told(tmp_path: Path, url: str) -> None:
+def test_an_invalid_address_is_reported(tmp_path: Path, url: str) -> None:
     check_refused(generate(url, tmp_path), f"No gateway answers at {url}")
 
 
-def test_a_connection_that_breaks_off_is_told(tmp_path: Path) -> None:
+def test_a_broken_connection_is_reported(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
 
         def hang_up() -> None:
@@ -137,11 +137,11 @@ def test_a_connection_that_breaks_off_is_told(tmp_path: Path) -> None:
     check_refused(result, "No gateway answers")
 
 
-def test_a_gateway_that_does_not_answer_in_time_may_have_begun() -> None:
+def test_a_timeout_says_that_the_order_may_continue() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
 
-        with pytest.raises(OrderNotMade, match="What was begun may be done"):
+        with pytest.raises(OrderNotMade, match="It may still make the images"):
             place_order(url, "", ORDER, patience_s=0.2)
 
 
@@ -156,9 +156,9 @@ def test_a_gateway_that_does_not_answer_in_time_may_have_begun() -> None:
         ({"GATEWAY_PORT": "1", "GATEWAY_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:2"),
     ],
 )
-def test_the_gateway_of_this_machine_is_found(tmp_path: Path, given: dict[str, str], url: str) -> None:
+def test_the_default_address_is_the_local_gateway(tmp_path: Path, given: dict[str, str], url: str) -> None:
     unset = dict.fromkeys(("GATEWAY_URL", "GATEWAY_HOST", "GATEWAY_PORT"))
-    # A proxy where nobody listens, so that no gateway is met which happens to run here.
+    # A proxy without a listener, so that no gateway of this machine is reached.
     proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": None, "NO_PROXY": None, "no_proxy": None}
     environment = {**unset, **given, **proxy}
     words = ["generate", "a lighthouse", "--out", str(tmp_path)]
@@ -168,11 +168,11 @@ def test_the_gateway_of_this_machine_is_found(tmp_path: Path, given: dict[str, s
     check_refused(result, f"No gateway answers at {url}:")
 
 
-def test_a_key_that_no_header_carries_is_told(tmp_path: Path) -> None:
+def test_an_invalid_key_is_reported(tmp_path: Path) -> None:
     check_refused(generate("http://127.0.0.1:1", tmp_path, "--key", "ключ"), "GATEWAY_KEY")
 
 
-def test_a_proxy_that_cannot_be_used_is_told(tmp_path: Path) -> None:
+def test_an_unusable_proxy_is_reported(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         cli,
         ["generate", "a lighthouse", "--out", str(tmp_path), "--url", "http://host.test"],
@@ -182,5 +182,5 @@ def test_a_proxy_that_cannot_be_used_is_told(tmp_path: Path) -> None:
     check_refused(result, "No gateway answers at http://host.test")
 
 
-def test_images_that_cannot_be_written_name_the_directory() -> None:
+def test_an_unwritable_output_directory_is_named() -> None:
     check_refused(generate("http://127.0.0.1:1", Path("/proc/nowhere")), "--out /proc/nowhere")

@@ -1,4 +1,4 @@
-"""What a person is told once the gateway serves: where things are, and no more than may be shown."""
+"""Check the greeting of a gateway: places and commands, without secrets."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def greeting(**variables: str) -> str:
     return write_greeting(load_settings({"GATEWAY_SANDBOX": "true", **variables}), backing)
 
 
-def test_files_and_secret_are_where_they_are(tmp_path: Path) -> None:
+def test_the_greeting_has_the_places_of_files_and_secrets(tmp_path: Path) -> None:
     local = greeting(GATEWAY_DATA_DIR=str(tmp_path))
     remote = greeting(
         GATEWAY_DATA_DIR=str(tmp_path),
@@ -37,12 +37,12 @@ def test_a_place_has_no_credentials() -> None:
 
 
 @pytest.mark.parametrize("reason", ["denied", "missing", "timeout", "other"])
-def test_what_to_check_is_a_setting(reason: str) -> None:
+def test_advice_names_a_setting(reason: str) -> None:
     assert "GATEWAY_STORE_" in advise(reason, "s3://pictures")
     assert "GATEWAY_STORE_ENDPOINT" not in advise(reason, "file:///pictures")
 
 
-def test_with_keys_the_next_steps_are_a_key_and_an_order_with_it() -> None:
+def test_with_keys_the_greeting_shows_how_to_create_and_use_one() -> None:
     told = greeting(GATEWAY_AUTH="keys")
 
     key, order = (
@@ -53,14 +53,14 @@ def test_with_keys_the_next_steps_are_a_key_and_an_order_with_it() -> None:
     assert '-H "Authorization: Bearer $KEY"' in order
 
 
-def test_what_a_command_needs_and_may_not_be_shown_is_named() -> None:
+def test_secrets_that_a_command_needs_are_named_and_not_shown() -> None:
     told = greeting(GATEWAY_AUTH="keys", GATEWAY_REDIS_URL=f"redis://:{SECRET}@there", GATEWAY_SECRETS=SECRET)
 
-    assert "make keys where GATEWAY_REDIS_URL and GATEWAY_SECRETS are set as here" in told
+    assert "create keys with the same GATEWAY_REDIS_URL and GATEWAY_SECRETS" in told
     assert SECRET not in told
 
 
-def test_with_tokens_the_order_wants_one_and_no_key() -> None:
+def test_with_tokens_the_greeting_shows_a_token_and_no_key() -> None:
     issuer = {"ISSUER": "https://issuer", "AUDIENCE": "images", "JWKS": "https://issuer/keys"}
     told = greeting(GATEWAY_AUTH="jwt", **{f"GATEWAY_JWT__{name}": value for name, value in issuer.items()})
 

@@ -32,7 +32,7 @@ def test_every_kind_of_limit_has_one_row_and_a_name_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("kind", LIMITS, ids=lambda kind: kind.name)
-def test_every_kind_of_limit_stands_wherever_it_is_typed(kind: LimitKind) -> None:
+def test_every_kind_of_limit_is_in_every_list(kind: LimitKind) -> None:
     missing = [place for place, names in PLACES.items() if kind.name not in names]
     if kind.option not in inspect.signature(set_policy).parameters:
         missing.append("service/commands/policies.py: set_policy")
@@ -45,7 +45,7 @@ def test_every_kind_of_limit_stands_wherever_it_is_typed(kind: LimitKind) -> Non
 
 
 @pytest.mark.parametrize("kind", LIMITS, ids=lambda kind: kind.name)
-def test_every_kind_of_limit_has_the_same_bounds_wherever_it_is_typed(kind: LimitKind) -> None:
+def test_every_kind_of_limit_has_the_same_bounds_in_every_list(kind: LimitKind) -> None:
     schemas = {
         "service/settings/policies.py": Limits.model_json_schema()["properties"],
         "service/http/admin/policies.py": PutPolicyRequest.model_json_schema()["properties"],

@@ -32,7 +32,7 @@ def test_the_page_has_every_metric_with_its_type_and_labels(page: str) -> None:
     assert documented == registered_metrics()
 
 
-def test_the_page_says_what_every_metric_means(page: str) -> None:
+def test_the_page_describes_every_metric(page: str) -> None:
     meanings = [meaning for _, _, _, meaning, *_ in rows_behind("# Metrics", page)]
 
     assert meanings

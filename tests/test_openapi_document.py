@@ -30,7 +30,7 @@ def operations(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]
     }
 
 
-def test_the_committed_document_is_the_one_that_is_served() -> None:
+def test_the_committed_document_equals_the_served_one() -> None:
     command = [sys.executable, "-m", "service", "openapi"]
 
     printed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True).stdout
@@ -38,14 +38,14 @@ def test_the_committed_document_is_the_one_that_is_served() -> None:
     assert read(PATH).strip() == printed.decode().strip(), f"image-gateway openapi > {PATH}"
 
 
-def test_every_operation_has_an_id_of_its_own(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
+def test_every_operation_has_a_unique_id(operations: dict[tuple[str, str], dict[str, Any]]) -> None:
     ids = [operation["operationId"] for operation in operations.values()]
 
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z][A-Za-z]+", each) for each in ids)
 
 
-def test_ids_of_admin_routes_and_of_no_others_begin_with_admin(
+def test_only_ids_of_admin_routes_begin_with_admin(
     operations: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
     for (_, path), operation in operations.items():
@@ -54,7 +54,7 @@ def test_ids_of_admin_routes_and_of_no_others_begin_with_admin(
         assert operation["operationId"].startswith("admin") is is_admin, path
 
 
-def test_every_reference_leads_to_a_definition(document: dict[str, Any]) -> None:
+def test_every_reference_has_a_definition(document: dict[str, Any]) -> None:
     references = set(re.findall(r'"\$ref":\s*"#/([^"]+)"', read(PATH)))
 
     assert references
@@ -65,7 +65,7 @@ def test_credentials_are_a_bearer_token(document: dict[str, Any]) -> None:
     assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
 
 
-def test_all_routes_but_health_and_links_want_credentials(
+def test_all_routes_but_health_and_links_need_credentials(
     operations: dict[tuple[str, str], dict[str, Any]],
 ) -> None:
     without = {

@@ -1,4 +1,4 @@
-"""The commands and the Python of both READMEs, run as they are printed."""
+"""Run the commands and the Python of both READMEs as they are printed."""
 
 import os
 import subprocess
@@ -37,7 +37,7 @@ def directory(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("language", "code"), SNIPPETS)
-def test_what_a_readme_shows_works(language: str, code: str, gateway: Gateway, directory: Path) -> None:
+def test_the_examples_of_a_readme_work(language: str, code: str, gateway: Gateway, directory: Path) -> None:
     program = ["sh", "-e"] if language == "sh" else [sys.executable]
     code = code.replace(ADDRESS, gateway.url).replace(SCRIPT, f"{sys.executable} -m service")
     # A refused order ends curl with an error, too.

@@ -1,4 +1,4 @@
-"""Secrets that are replaced: what every gateway still takes at each step, and what is said when one is given up."""
+"""Rotate secrets: the keys and links accepted at each step, and the warnings about losses."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -16,7 +16,7 @@ from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration
 from service.wiring.commands import open_administration
 from service.wiring.images import make_links
-from service.wiring.notices import greet_redis
+from service.wiring.notices import post_at_start
 from service.wiring.process import BackingServices, ProcessContext, open_context
 from tests.fakes.telemetry import FakeTelemetry
 from tests.processes import Valkey
@@ -24,7 +24,7 @@ from tests.processes import Valkey
 OLD, NEW, OTHER = "the-old-secret-of-all", "the-new-secret-of-all", "a-secret-of-another-gateway"
 ROLLOUT = (OLD, f"{OLD},{NEW},{OLD}", f"{NEW},{OLD}")
 """The lists in README, in their order."""
-HASHED = "by which people and orders were hashed"
+HASHED = "that hashed users and orders until now"
 NEWEST = "the newest secret that this Redis was used with"
 NAME = f"{'0' * 64}.png"
 
@@ -65,7 +65,7 @@ class Replicas:
             telemetry=FakeTelemetry(),
             connections=2,
         )
-        assert await greet_redis(ground)
+        assert await post_at_start(ground)
         return Replica(ground), self._log.text
 
 
@@ -75,7 +75,7 @@ async def replicas(valkey: Valkey, redis: Redis, caplog: pytest.LogCaptureFixtur
         yield Replicas(valkey, caplog, stack)
 
 
-async def test_at_each_step_of_the_rollout_neighbours_take_each_others_keys_and_links(
+async def test_replicas_accept_each_others_keys_and_links_during_a_rollout(
     replicas: Replicas,
 ) -> None:
     for before, after in pairwise(ROLLOUT):
@@ -88,8 +88,8 @@ async def test_at_each_step_of_the_rollout_neighbours_take_each_others_keys_and_
             assert there.links.check(NAME, link.partition("?")[2]) == "shop"
 
 
-async def test_nothing_is_said_while_nothing_is_lost(replicas: Replicas) -> None:
-    # The last gives one up that was listed between newest and oldest, which nobody needs any more.
+async def test_secrets_without_losses_cause_no_warning(replicas: Replicas) -> None:
+    # The last one drops a secret between newest and oldest, which is no longer needed.
     for secrets in (*ROLLOUT, f"{OTHER},{NEW},{OLD}", f"{OTHER},{OLD}"):
         _, said = await replicas.start(secrets)
         assert said == ""
@@ -105,7 +105,9 @@ async def test_nothing_is_said_while_nothing_is_lost(replicas: Replicas) -> None
         (OLD, f"does not list {NEWEST}", HASHED),
     ],
 )
-async def test_what_a_list_loses_is_said(replicas: Replicas, secrets: str, said: str, not_said: str) -> None:
+async def test_losses_from_missing_secrets_are_warned_of(
+    replicas: Replicas, secrets: str, said: str, not_said: str
+) -> None:
     await replicas.start(f"{NEW},{OLD}")
 
     _, text = await replicas.start(secrets)
@@ -115,7 +117,7 @@ async def test_what_a_list_loses_is_said(replicas: Replicas, secrets: str, said:
     assert "-secret-of-" not in text
 
 
-async def test_a_key_whose_secret_is_listed_no_more_is_marked(replicas: Replicas, valkey: Valkey) -> None:
+async def test_keys_of_a_dropped_secret_are_marked(replicas: Replicas, valkey: Valkey) -> None:
     before, _ = await replicas.start(OLD)
     _, token = await before.administration.keys.create("boss", NewKey(team="shop", user="anna"))
     between, _ = await replicas.start(f"{NEW},{OLD}")
@@ -131,7 +133,7 @@ async def test_a_key_whose_secret_is_listed_no_more_is_marked(replicas: Replicas
         assert await marks_of(administration) == {"anna": False, "bob": True}
 
 
-async def test_of_a_key_of_an_earlier_version_nobody_says_so(replicas: Replicas, redis: Redis) -> None:
+async def test_keys_from_earlier_versions_have_no_secret_hint(replicas: Replicas, redis: Redis) -> None:
     replica, _ = await replicas.start(OLD)
     key, _ = await replica.administration.keys.create("boss", NewKey(team="shop", user="anna"))
     await forget_mark(redis, key.secret_mark)

@@ -40,7 +40,7 @@ def to_row(cells: list[str]) -> Row:
     return Row(variable, "`…_FILE`" in name, default, meaning)
 
 
-def test_the_page_is_the_one_that_the_settings_write() -> None:
+def test_the_page_is_generated_from_the_settings() -> None:
     assert read(PATH) == write_page(), f"python -m tests.settings_page > {PATH}"
 
 
@@ -48,18 +48,18 @@ def test_the_page_has_every_variable_once_and_no_other(documented: list[Row]) ->
     assert sorted(row.variable for row in documented) == sorted(variables())
 
 
-def test_the_page_has_the_defaults_that_are_in_force(documented: list[Row]) -> None:
+def test_the_page_has_the_defaults(documented: list[Row]) -> None:
     defaults = {row.variable: row.default for row in documented}
 
     assert defaults == {variable: default_of(variable) for variable in variables()}
 
 
-def test_the_page_says_what_every_variable_does(documented: list[Row]) -> None:
+def test_the_page_describes_every_variable(documented: list[Row]) -> None:
     for row in documented:
         assert is_sentence(row.meaning), row.variable
 
 
-def test_the_page_says_what_every_name_in_a_configuration_file_does() -> None:
+def test_the_page_describes_every_name_of_a_configuration_file() -> None:
     rows = [cells for table in TABLES for cells in rows_behind(f"\n### `{table}`\n", read(PATH))]
 
     assert {cells[0] for cells in rows} >= {"`closed`", "`words`", "`pass_unknown`", "`max_size`"}

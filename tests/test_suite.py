@@ -1,4 +1,4 @@
-"""The suite's own plugin, on small suites in a directory of their own."""
+"""Run the suite's own plugin on small suites."""
 
 import pytest
 
@@ -30,7 +30,7 @@ OPTIONS = (
 
 
 @pytest.mark.parametrize("parallel", [("-n", "2"), pytest.param((), marks=pytest.mark.slow)])
-def test_what_is_left_out_is_listed_by_name(pytester: pytest.Pytester, parallel: tuple[str, ...]) -> None:
+def test_slow_tests_left_out_are_listed_by_name(pytester: pytest.Pytester, parallel: tuple[str, ...]) -> None:
     pytester.makepyfile(test_some=SLOW, test_others=SLOW)
 
     result = pytester.runpytest_subprocess(*OPTIONS, *parallel)
@@ -45,7 +45,7 @@ def test_what_is_left_out_is_listed_by_name(pytester: pytest.Pytester, parallel:
     )
 
 
-def test_nothing_is_said_where_all_ran(pytester: pytest.Pytester) -> None:
+def test_nothing_is_listed_if_all_tests_ran(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_some=SLOW)
 
     result = pytester.runpytest_subprocess(*OPTIONS, "-m", "slow or not slow")
@@ -54,7 +54,7 @@ def test_nothing_is_said_where_all_ran(pytester: pytest.Pytester) -> None:
     assert "left out" not in result.stdout.str()
 
 
-def test_dear_directories_come_first(pytester: pytest.Pytester) -> None:
+def test_slow_directories_run_first(pytester: pytest.Pytester) -> None:
     for directory in ("domain", "http", "end_to_end"):
         pytester.mkpydir(directory)
         (pytester.path / directory / "test_it.py").write_text("def test_it(): assert True\n", "utf-8")

@@ -1,4 +1,4 @@
-"""Floors of packages whose older releases let attackers in: what is installed, and what is declared and locked."""
+"""Check the minimum versions of packages whose older releases are vulnerable."""
 
 import re
 import tomllib
@@ -70,7 +70,7 @@ def test_nothing_older_is_locked(lock: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(FLOORS.keys() - NEVER_ALONE))
 def test_the_floor_is_declared(name: str) -> None:
-    """So that whoever installs without a lock gets no older one either."""
+    """So that installations without a lock get no older one either."""
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
     declared = dict(re.match(r"([a-z0-9-]+)>=([\d.]+)", line).groups() for line in project["dependencies"])  # type: ignore[union-attr,misc]
 

@@ -1,4 +1,4 @@
-"""`image-gateway audit`: show the acts of admins."""
+"""`image-gateway audit`: list the actions of admins."""
 
 from typing import Annotated
 
@@ -13,9 +13,12 @@ app = make_command()
 
 @app.command()
 def audit(
-    limit: Annotated[int, typer.Option(help="How many acts.", min=1, max=10_000)] = 100,
+    limit: Annotated[int, typer.Option(help="Number of actions to list.", min=1, max=10_000)] = 100,
 ) -> None:
-    """Show what admins did, newest first; over HTTP too.
+    """List the actions of admins, newest first.
+
+    Includes those made over HTTP. `who` is the id of the admin's key, `bootstrap` for GATEWAY_ADMIN_KEY, or
+    `command line`.
 
     Example: `image-gateway audit --limit 20`
     """

@@ -18,7 +18,7 @@ from service.gateway.accounts.administration import Administration
 from service.gateway.images.purge import Purged, Purging, Selection, TeamStats
 from service.wiring.commands import open_purging
 
-app = make_group("Count and purge the pictures that are kept.")
+app = make_group("Count and purge stored images.")
 
 _AGE = re.compile(r"([0-9]{1,5})([smhd])", re.ASCII)
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -27,12 +27,12 @@ _MOST_MODELS = 3
 
 @app.command()
 def stats(
-    team: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of a table.")] = False,
+    team: Annotated[str | None, typer.Option(help="Only images of this team.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Count what every team keeps. What two teams share is counted for each.
+    """Count the stored images of each team. An image that two teams share counts for both.
 
-    Variants are pictures that an equal order would be given; the others live by their links alone.
+    Variants are images in the cache, which equal orders receive; other images are reached by their links only.
 
     Example: `image-gateway cache stats`
     """
@@ -47,24 +47,28 @@ def stats(
 
 @app.command()
 def purge(  # noqa: PLR0913, PLR0917 - one parameter an option
-    team: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
+    team: Annotated[str | None, typer.Option(help="Only images of this team.")] = None,
     user: Annotated[
-        str | None, typer.Option(help="Only this person's: a name, or a hash of the ledger.")
+        str | None,
+        typer.Option(help="Only images of this user: a name, or the hash that `usage export` prints."),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Only those asked of it, or made by it.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Only images that were ordered from or made by this model.")
+    ] = None,
     fingerprint: Annotated[
-        str | None, typer.Option(help="Only those of one order, as /info tells it.")
+        str | None,
+        typer.Option(help="Only images of the order with this fingerprint, as an image's /info shows it."),
     ] = None,
     older_than: Annotated[
-        str | None, typer.Option(help="Only older ones: 30d, 12h, 90m; 0d is everything.")
+        str | None, typer.Option(help="Only images older than this: 30d, 12h, 90m; 0d means any age.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Purge without asking for confirmation.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count the images, purge none.")] = False,
 ) -> None:
-    """Purge pictures: equal orders make them anew, and their links answer 410.
+    """Purge images: equal orders pay for new ones, and their links answer 410. This cannot be undone.
 
-    All that is given must fit, and something must be. Files go within minutes once no team keeps
-    them and they are an hour old, as long as a gateway runs. It cannot be undone.
+    Give at least one filter; an image must match all of them. A running gateway deletes the files within minutes,
+    once no other team keeps them and they are an hour old.
 
     Example: `image-gateway cache purge --team shop --older-than 30d`
     """
@@ -76,7 +80,7 @@ def purge(  # noqa: PLR0913, PLR0917 - one parameter an option
 
     if all(given is None for given in (team, user, model, fingerprint, age_s)):
         fail(
-            "Say what to purge: --team, --user, --model, --fingerprint or --older-than; --older-than 0d is everything."
+            "Give a filter: --team, --user, --model, --fingerprint or --older-than; --older-than 0d purges all images."
         )
     if dry_run or not yes:
         found = with_opened(open_purging, lambda opened: opened[0].select(select(opened[1])))

@@ -1,4 +1,4 @@
-"""`image-gateway config`: show the settings, checked as `serve` does."""
+"""`image-gateway config`: check the settings as `serve` does, and print them."""
 
 import typer
 
@@ -12,7 +12,12 @@ app = make_command()
 
 @app.command()
 def config() -> None:
-    """Check the settings and show what is in force; secrets are not shown."""
+    """Check the settings and print those in effect, with secrets masked.
+
+    Run it with the variables of `image-gateway serve`. The exit code is 1 if a setting is wrong.
+
+    Example: `GATEWAY_CONFIG=gateway.toml image-gateway config`
+    """
     settings = read_settings()
     warn_of_unknown_variables()
     try:

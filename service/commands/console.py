@@ -1,6 +1,6 @@
-"""Make commands, and print their answers and failures.
+"""Create commands, and print their results and failures.
 
-Answers go to standard output, explanations and errors to standard error. A failure is
+Results go to standard output, explanations and errors to standard error. A failure is
 one line with a remedy, and exit code 1.
 """
 
@@ -11,42 +11,39 @@ import typer
 
 
 def make_group(text: str) -> typer.Typer:
-    """Return a group of commands with *text* as its help."""
     return typer.Typer(help=text, no_args_is_help=True, add_completion=False, rich_markup_mode="markdown")
 
 
 def make_command() -> typer.Typer:
-    """Return the arguments that make a command."""
-    return typer.Typer(add_completion=False)
+    """Return an application for a single command."""
+    return typer.Typer(add_completion=False, rich_markup_mode="markdown")
 
 
 def explain(text: str) -> None:
-    """Print an explanation, which is not the answer."""
+    """Print an explanation to standard error."""
     typer.echo(text, err=True)
 
 
 def fail(message: str) -> NoReturn:
-    """End the command with a message."""
     for line in message.splitlines():
         typer.echo(f"error: {line}", err=True)
     raise typer.Exit(1)
 
 
 def read_day(text: str | None) -> date | None:
-    """Return the day an option names."""
     if text is None:
         return None
     try:
         return date.fromisoformat(text)
     except ValueError:
-        fail(f"'{text}' is not a day. Write it as 2026-11-30.")
+        fail(f"'{text}' is not a date. Write one such as 2026-11-30.")
 
 
 def show_instant(at_s: int) -> str:
-    """Return an instant for a person; none for 0."""
+    """Format an instant; an empty text for 0."""
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at_s else ""
 
 
 def show_day(at_s: int) -> str:
-    """Return the day of an instant; none for 0."""
+    """Format the day of an instant; an empty text for 0."""
     return show_instant(at_s)[:10]

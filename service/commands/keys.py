@@ -17,24 +17,30 @@ from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.keys import NewKey
 from service.gateway.accounts.usage import Usage
 
-app = make_group("Make, list and revoke API keys.")
+app = make_group("Create, list and revoke API keys.")
 
 _LIFETIME = re.compile(r"([1-9][0-9]{0,4})d")
 
 
 @app.command()
 def create(
-    team: Annotated[str, typer.Option(help="Whose costs these are; made if it is not there.")],
-    user: Annotated[str, typer.Option(help="Whose key it is: a person, or a service.")],
+    team: Annotated[str, typer.Option(help="Team that pays for the orders; created if new.")],
+    user: Annotated[str, typer.Option(help="Owner of the key: a person or a service.")],
     role: Annotated[
-        Role, typer.Option(help="user orders; service orders for named end users; admin administers.")
+        Role,
+        typer.Option(help="user: orders images. service: orders for end users. admin: also uses /admin."),
     ] = Role.USER,
-    policy: Annotated[str | None, typer.Option(help="Limits this key beside its user and team.")] = None,
+    policy: Annotated[
+        str | None, typer.Option(help="Policy for this key, in addition to those of its user and team.")
+    ] = None,
     expires: Annotated[
-        str | None, typer.Option(help="A lifetime such as 90d, or a day such as 2027-01-31.")
+        str | None,
+        typer.Option(help="Lifetime such as 90d, or last day such as 2027-01-31; never by default."),
     ] = None,
 ) -> None:
-    """Make a key. It is printed this once and cannot be read again.
+    """Create a key and print it. It is shown only once.
+
+    The key alone goes to standard output, so a shell can store it in a variable.
 
     Example: `KEY=$(image-gateway keys create --team shop --user anna --expires 90d)`
     """
@@ -46,25 +52,27 @@ def create(
 
     key, token, is_new_team = with_state(make)
     if is_new_team:
-        explain(f"note: there was no team {team}: it was made, without a policy. Is it spelt as you meant?")
+        explain(f"note: there was no team {team}; created it without a policy. Check the spelling.")
     auth = read_settings().auth
     if "keys" not in auth:
-        explain(f"warning: GATEWAY_AUTH is {auth} here: a gateway that runs so takes no keys; it needs keys")
+        explain(
+            f"warning: GATEWAY_AUTH is {auth} here; a gateway accepts API keys only with GATEWAY_AUTH=keys or keys,jwt"
+        )
     until = f"until {show_instant(key.expires_s)}" if key.expires_s else "until it is revoked"
     explain(
-        f"Key {key.id} of {key.user} in team {key.team} is good {until}. It is shown this once:\n"
-        f"send it as 'Authorization: Bearer ...'. Revoke it: image-gateway keys revoke {key.team} {key.id}"
+        f"Key {key.id} of {key.user} in team {key.team} is valid {until}. It is shown only once.\n"
+        f"Send it as 'Authorization: Bearer ...'. Revoke it: image-gateway keys revoke {key.team} {key.id}"
     )
     typer.echo(token)
 
 
 @app.command("list")
 def list_keys(
-    team: Annotated[str | None, typer.Option(help="Only this team's; all unless given.")] = None,
+    team: Annotated[str | None, typer.Option(help="Only keys of this team.")] = None,
 ) -> None:
-    """List keys, oldest first. The keys themselves are not kept and cannot be listed.
+    """List keys, oldest first. Keys are stored as hashes, so only their last characters are shown.
 
-    The secret is `lost` where GATEWAY_SECRETS no longer lists the one that a key was made with: it is refused.
+    If `secret` is `lost`, the gateway refuses the key: GATEWAY_SECRETS no longer has the secret it was created with.
 
     Example: `image-gateway keys list --team shop`
     """
@@ -74,7 +82,7 @@ def list_keys(
         return [(key, administration.keys.has_its_secret(key)) for key in keys]
 
     keys = with_state(look)
-    # A terminal has room for days.
+    # A terminal has room for days only.
     show = show_day if sys.stdout.isatty() else show_instant
     show_table(
         ("id", "team", "user", "role", "policy", "key", "created", "expires", "secret"),
@@ -97,14 +105,14 @@ def list_keys(
 
 @app.command()
 def revoke(
-    team: Annotated[str, typer.Argument(help="The team of the key.")],
+    team: Annotated[str, typer.Argument(help="Team of the key.")],
     key_id: Annotated[
-        str, typer.Argument(help="Its id, as `keys list` shows it, or how no other id of the team begins.")
+        str, typer.Argument(help="Id of the key, from `keys list`, or a unique beginning of it.")
     ],
 ) -> None:
-    """Revoke a key: its orders are refused from this moment on, everything else within a second.
+    """Revoke a key: its orders are refused at once, its other requests within a second.
 
-    Of its id, the beginning will do, from 4 characters after `key_` on, if no other key of the team has it.
+    The beginning of the id is enough, `key_` and at least 4 characters, if it is unique in the team.
 
     Example: `image-gateway keys revoke shop key_0123`
     """
@@ -134,9 +142,9 @@ def _read_expiry(text: str | None) -> int:
     except OverflowError:
         expires = datetime.max.replace(tzinfo=UTC)
     if expires <= now:
-        fail(f"--expires {text}: that day is over. Write one in the future, or a lifetime such as 90d.")
+        fail(f"--expires {text}: that day is over. Write a later one, or a lifetime such as 90d.")
     if expires.timestamp() > LATEST_S:
         fail(
-            f"--expires {text}: a key may last until 2100 at most. Leave --expires out for one without an end."
+            f"--expires {text}: a key may last until 2100 at most. Omit --expires for a key that never expires."
         )
     return int(expires.timestamp())

@@ -13,7 +13,10 @@ app = make_command()
 
 @app.command()
 def openapi() -> None:
-    """Print the OpenAPI document."""
+    """Print the OpenAPI document of the HTTP API.
+
+    Example: `image-gateway openapi > openapi.json`
+    """
     backing = BackingServices(redis_url="", sandbox_url=None, public_url="", secrets=("",))
     document = create_app(Settings.model_construct(), backing).openapi()
     typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))

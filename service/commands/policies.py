@@ -19,16 +19,19 @@ from service.wiring.catalog import checked_models
 from service.wiring.commands import open_administration
 from service.wiring.process import BackingServices
 
-app = make_group("Named sets of limits, for users, keys and teams.")
+app = make_group("List, set and remove policies: named sets of limits for users, keys and teams.")
 
-_Name = Annotated[str, typer.Argument(help="The policy.")]
-_Amount = Annotated[int | None, typer.Option(help="0: no such limit.", min=0)]
-_Dollars = Annotated[str | None, typer.Option(help="US dollars, such as 25 or 0.50; 0: no such limit.")]
+_Name = Annotated[str, typer.Argument(help="Name of the policy.")]
+
+
+def _limit(amount: str) -> Any:
+    """Return an option that sets or removes a limit on *amount*."""
+    return typer.Option(help=f"{amount}; 0 removes the limit.", min=0)
 
 
 @app.command("list")
 def list_policies() -> None:
-    """List policies, those of the configuration file too.
+    """List policies, including those of the configuration file.
 
     Example: `image-gateway policies list`
     """
@@ -46,24 +49,29 @@ def list_policies() -> None:
 @app.command("set")
 def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
     name: _Name,
-    requests_per_min: _Amount = None,
-    images_per_min: _Amount = None,
-    images_per_day: _Amount = None,
-    images_in_flight: _Amount = None,
-    budget_per_month: _Dollars = None,
+    requests_per_min: Annotated[int | None, _limit("Requests a minute")] = None,
+    images_per_min: Annotated[int | None, _limit("Images a minute")] = None,
+    images_per_day: Annotated[int | None, _limit("Images a day (UTC)")] = None,
+    images_in_flight: Annotated[int | None, _limit("Images being made at the same time")] = None,
+    budget_per_month: Annotated[
+        str | None,
+        typer.Option(help="US dollars a month (UTC), such as 25 or 0.50; 0 removes the limit."),
+    ] = None,
     models: Annotated[
-        str | None, typer.Option(help="Models that may be asked for, comma-separated; '': all.")
+        str | None, typer.Option(help="Models that may be ordered, comma-separated; '' allows all.")
     ] = None,
-    max_n: Annotated[int | None, typer.Option(help="Images in one order; 0: no such limit.", min=0)] = None,
+    max_n: Annotated[int | None, _limit("Images in one order")] = None,
     max_size: Annotated[
-        str | None, typer.Option(help="As many pixels at most as 1536x1024 has; '': no such limit.")
+        str | None, typer.Option(help="Largest image, such as 1536x1024; '' removes the limit.")
     ] = None,
-    cache: Annotated[bool | None, typer.Option(help="Whether orders read and fill the cache.")] = None,
+    cache: Annotated[bool | None, typer.Option(help="Let orders use the cache, or not.")] = None,
     cache_scope: Annotated[
-        str | None, typer.Option(help="Who shares what is cached: user or team; '': as the gateway says.")
+        str | None, typer.Option(help="Callers that share cached images: user or team; '' for the default.")
     ] = None,
 ) -> None:
-    """Make a policy, or change what is given. In force everywhere within a second.
+    """Create a policy, or change the given limits of one. All gateways apply it within a second.
+
+    Limits that are not given stay as they are; a new policy begins without any.
 
     Example: `image-gateway policies set careful --images-per-day 50 --budget-per-month 25 --models dall-e-3`
     """
@@ -87,12 +95,12 @@ def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
         await administration.put_policy(WHO, replace(known.get(name, Policy(name=name)), **changes))
 
     with_opened(_open_with_models, lambda opened: change(*opened))
-    explain(f"Policy {name} is in force. Give it to a team: image-gateway teams set TEAM --policy {name}")
+    explain(f"Policy {name} is saved. Give it to a team: image-gateway teams set TEAM --policy {name}")
 
 
 @app.command()
 def remove(name: _Name) -> None:
-    """Remove a policy that no team and no key is under.
+    """Remove a policy that no team and no key uses.
 
     Example: `image-gateway policies remove careful`
     """

@@ -12,13 +12,16 @@ app = make_command()
 
 @app.command()
 def purge(
-    user: Annotated[str, typer.Option(help="A name, as keys and tokens have it, or a hash of the ledger.")],
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    user: Annotated[
+        str,
+        typer.Option(help="Name of the user, as in keys and tokens, or the hash that `usage export` prints."),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", help="Erase without asking for confirmation.")] = False,
 ) -> None:
-    """Erase a person: keys, limits, the pictures they had made, and the name on every sum.
+    """Erase a person: revoke their keys, delete their limits and images, and anonymize their usage.
 
-    Sums stay, under the user 'erased', and the audit keeps the keyed hash of whom it was about. It cannot be
-    undone. Exit code 1 if nothing is known of them.
+    Their spending stays in the ledger under the user `erased`, and their keyed hash in the audit. This cannot be
+    undone. The exit code is 1 if the gateway has no data about the person.
 
     Example: `image-gateway purge --user anna`
     """

@@ -14,5 +14,5 @@ app = make_command()
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 )
 def sandbox(context: typer.Context) -> None:
-    """Run the sandbox provider by itself; `image-gateway sandbox --help` shows its options."""
+    """Run only the sandbox, a provider of free test images."""
     os.execv(sys.executable, [sys.executable, "-m", "service.sandbox", *context.args])  # noqa: S606 - replaces this process

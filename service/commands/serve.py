@@ -13,7 +13,13 @@ app = make_command()
 
 @app.command()
 def serve() -> None:
-    """Serve until stopped. Configured by GATEWAY_* variables: see `image-gateway config`."""
+    """Run the gateway until it is stopped; GATEWAY_* variables configure it.
+
+    Without any, it listens on 127.0.0.1:8080 and paints test images. `image-gateway config` prints the settings in
+    effect; docs/settings.md describes each. Ctrl-C or SIGTERM lets running orders finish first.
+
+    Example: `GATEWAY_PORT=9000 OPENAI_API_KEY=sk-... image-gateway serve`
+    """
     settings = read_settings()
     warn_of_unknown_variables()
     configure_logs(settings.log_level)

@@ -1,4 +1,4 @@
-"""Read the environment of a command; no other module does."""
+"""Read the environment of a command; no other module reads it."""
 
 import os
 
@@ -9,7 +9,7 @@ from service.settings.variables import Settings
 
 
 def read_settings() -> Settings:
-    """Return the settings; a fault in them ends the command."""
+    """Return the settings; an error in them ends the command."""
     try:
         return load_settings(os.environ)  # noqa: TID251 - the one place that reads the environment
     except SettingsError as error:
@@ -17,7 +17,6 @@ def read_settings() -> Settings:
 
 
 def warn_of_unknown_variables() -> None:
-    """Name variables that are most likely misspelt."""
     for name in unknown_variables(os.environ):  # noqa: TID251 - the one place that reads the environment
         near = nearest_variable(name)
         advice = f". Did you mean {near}?" if near else ""

@@ -1,4 +1,4 @@
-"""Work on the state that a command finds or opens; failures end the command."""
+"""Run a command on the shared state; failures end the command."""
 
 import asyncio
 import os
@@ -32,14 +32,14 @@ Open = Callable[[Settings, BackingServices], AbstractAsyncContextManager[Opened]
 
 
 def with_state(work: Callable[[Administration, Usage], Awaitable[Answer]]) -> Answer:
-    """Return the result of *work* on the state that the settings name; failures end the command."""
+    """Return the result of *work* on the administration; see `with_opened`."""
     return with_opened(open_administration, lambda opened: work(*opened))
 
 
 def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]) -> Answer:
-    """Return the result of *work* on the services that *open_* opens over the state that the settings name.
+    """Return the result of *work* on the services that *open_* opens.
 
-    Failures end the command. Checks only the settings a command uses.
+    Failures end the command. Only the settings that a command uses are checked.
     """
     settings = read_settings()
     warn_of_unknown_variables()
@@ -50,7 +50,7 @@ def with_opened(open_: Open[Opened], work: Callable[[Opened], Awaitable[Answer]]
     except (SettingsError, ChildFailed, GatewayError) as error:
         fail(str(error))
     except BrokenPipeError:
-        # The reader of the output has enough, as `head` does; the rest of the buffer has no reader.
+        # The reader has left, as `head` does: discard the rest of the buffer.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
 
@@ -64,5 +64,5 @@ async def _work(
                 return await work(opened)
         except StateUnavailable as error:
             raise SettingsError(
-                f"{advise(error.reason, backing.redis_url)} What was begun may be done."
+                f"{advise(error.reason, backing.redis_url)} The command may have taken effect."
             ) from error

@@ -1,4 +1,4 @@
-"""Print tables, for a person or for a program that reads the output."""
+"""Print tables for people, or tab-separated lines for programs."""
 
 import sys
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from rich.table import Table
 
 
 def show_table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a table for a person, or tab-separated lines for a program.
+    """Print a table on a terminal, tab-separated lines elsewhere.
 
-    Other commands take the first column, so it is shown whole on terminals of any width.
+    The first column is an argument of other commands, so it is never cut.
     """
     if not sys.stdout.isatty():
         for row in (columns, *rows):

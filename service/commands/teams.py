@@ -10,14 +10,14 @@ from service.commands.table import show_table
 from service.gateway.accounts.administration import Administration, TeamChanges
 from service.gateway.accounts.usage import Usage
 
-app = make_group("Say which policy limits a team, and close teams that may spend nothing any more.")
+app = make_group("List teams, give them policies, close and reopen them.")
 
-_Name = Annotated[str, typer.Argument(help="The team.")]
+_Name = Annotated[str, typer.Argument(help="Name of the team.")]
 
 
 @app.command("list")
 def list_teams() -> None:
-    """List teams, also those that are known by their spending alone.
+    """List teams, including those known only from the ledger.
 
     Example: `image-gateway teams list`
     """
@@ -35,12 +35,12 @@ def list_teams() -> None:
 @app.command("set")
 def set_team(
     name: _Name,
-    policy: Annotated[str | None, typer.Option(help="Limits the team as a whole; '' takes it away.")] = None,
+    policy: Annotated[str | None, typer.Option(help="Policy for the team as a whole; '' removes it.")] = None,
     user_policy: Annotated[
-        str | None, typer.Option(help="Limits each of its users; '' takes it away.")
+        str | None, typer.Option(help="Policy for each of its users; '' removes it.")
     ] = None,
 ) -> None:
-    """Make a team, or change what is given.
+    """Create a team, or change the given policies of one.
 
     Example: `image-gateway teams set shop --policy shop-budget --user-policy careful`
     """
@@ -50,13 +50,13 @@ def set_team(
     )
     team = with_state(lambda administration, _: administration.change_team(WHO, changes))
     explain(
-        f"Team {team.name}: policy {team.policy or 'none'}, of each user {team.user_policy or 'the default'}."
+        f"Team {team.name}: policy {team.policy or 'none'}, policy of each user {team.user_policy or 'the default'}."
     )
 
 
 @app.command()
 def close(name: _Name) -> None:
-    """Close a team: nobody in it can order anything from this moment on. What it made stays.
+    """Close a team: its orders are refused from now on. Its images and usage stay.
 
     Example: `image-gateway teams close shop`
     """
@@ -66,7 +66,7 @@ def close(name: _Name) -> None:
 
 @app.command()
 def reopen(name: _Name) -> None:
-    """Open a closed team again.
+    """Reopen a closed team: it may order again.
 
     Example: `image-gateway teams reopen shop`
     """

@@ -17,42 +17,45 @@ from service.gateway.accounts.usage import MOST_DAYS, Usage, sum_up
 from service.http.tables import columns_of, to_record, write_csv
 from service.ports.ledger import LedgerEntry
 
-app = make_group("What was spent, by day, team, user, model and outcome.")
+app = make_group("Show or export spending by day, team, user, model and outcome.")
 
 
 class Format(StrEnum):
-    """The format of an export."""
-
     CSV = "csv"
     JSON = "json"
 
 
 class Group(StrEnum):
-    """The column to group by."""
-
     DAY = "day"
     TEAM = "team"
     USER = "user"
     MODEL = "model"
 
 
-_From = Annotated[str | None, typer.Option("--from", help="First day, UTC; the first of the month.")]
-_To = Annotated[str | None, typer.Option("--to", help="Last day, UTC; today.")]
-_Team = Annotated[str | None, typer.Option(help="Only this team's.")]
-_User = Annotated[str | None, typer.Option(help="Only this person's: a name, or the hash shown here.")]
+_From = Annotated[
+    str | None, typer.Option("--from", help="First day (UTC); by default the first of this month.")
+]
+_To = Annotated[str | None, typer.Option("--to", help="Last day (UTC); by default today.")]
+_Team = Annotated[str | None, typer.Option(help="Only this team.")]
+_User = Annotated[
+    str | None, typer.Option(help="Only this user: a name, or the hash that `usage export` prints.")
+]
 
 
 @app.command()
 def export(
-    format_: Annotated[Format, typer.Option("--format", help="json: one object a line.")] = Format.CSV,
+    format_: Annotated[
+        Format, typer.Option("--format", help="csv, or json with one object per line.")
+    ] = Format.CSV,
     first: _From = None,
     last: _To = None,
     team: _Team = None,
     user: _User = None,
 ) -> None:
-    """Write every sum of the ledger to standard output, as it is kept.
+    """Export the ledger to standard output: a row per day, team, user, model and outcome.
 
-    Users are keyed hashes; `unpriced` images have no known price and are not in `microusd`.
+    Users are keyed hashes. `microusd` is in millionths of a US dollar, and excludes the `unpriced` images, whose
+    price is unknown.
 
     Example: `image-gateway usage export --format csv --from 2026-11-01 --to 2026-11-30 > november.csv`
     """
@@ -67,7 +70,7 @@ def export(
                 sys.stdout.write(write_csv([entry], columns, with_head=False))
             else:
                 sys.stdout.write(orjson.dumps(to_record(entry, columns)).decode() + "\n")
-        # Here, where a reader that has left is handled.
+        # Flush where a reader that has left is handled.
         sys.stdout.flush()
 
     with_state(write)
@@ -75,13 +78,13 @@ def export(
 
 @app.command()
 def show(
-    by: Annotated[Group, typer.Option(help="What to add up by.")] = Group.TEAM,
+    by: Annotated[Group, typer.Option(help="Column to group by.")] = Group.TEAM,
     first: _From = None,
     last: _To = None,
     team: _Team = None,
     user: _User = None,
 ) -> None:
-    """Show what was spent as a table. Sums of test pictures and of unknown outcome stand apart.
+    """Show spending as a table. Test images and orders of unknown outcome have rows of their own.
 
     Example: `image-gateway usage show --by model --from 2026-11-01 --team shop`
     """
@@ -102,7 +105,7 @@ def _entries(
     team: str | None,
     user: str | None,
 ) -> AsyncIterator[LedgerEntry]:
-    """Return the sums that the options ask for; a fault in them shows before the first."""
+    """Return the entries that the options select; raises for wrong options before the first."""
     person = None if user is None else administration.hash_of(user)
     return usage.entries(usage.days(*span, most=MOST_DAYS), team=team, user=person)
 

@@ -1,8 +1,7 @@
 """Authenticate callers: one ASGI layer in front of all routes, deny by default.
 
-A few routes are open in every mode; `/admin` is for admins; everything else needs
-credentials, unless the gateway runs in open mode, where a bearer token only tells
-users apart.
+A few routes are open in every mode, and `/admin` is for admins. All others need credentials,
+except in open mode, where a bearer token only identifies the user.
 """
 
 import hmac
@@ -28,17 +27,16 @@ OPEN_ROUTES = frozenset(
 _LINK = re.compile(r"/v1/images/files/[^/]+")
 _FOR_ADMINS = ("/admin/", "/metrics/")
 _MAX_TOKEN_BYTES = 8192
-_MISSING = "Administration needs GATEWAY_ADMIN_KEY to be set while GATEWAY_AUTH is open."
+_MISSING = "Set GATEWAY_ADMIN_KEY to administer a gateway whose GATEWAY_AUTH is open."
 
 
 class Access:
-    """Puts the `Identity` of each request into `scope["state"]["identity"]`, or refuses it."""
+    """Puts the `Identity` of each caller into `scope["state"]["identity"]`, or refuses the request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
         if scope["type"] == "http":
             try:
                 scope["state"]["identity"] = await _admit(scope, services_of(scope))
@@ -49,7 +47,7 @@ class Access:
 
 
 def caller_of(scope: Scope, services: HttpServices, *, named_user: str | None) -> Caller:
-    """Return the caller; *named_user* is the request's own `user`, trusted where credentials allow it."""
+    """Return the caller; *named_user* is the `user` of the request, used if the credentials allow it."""
     return services.accounts.callers.caller_of(scope["state"]["identity"], named_user)
 
 
@@ -71,7 +69,7 @@ async def _admit(scope: Scope, services: HttpServices) -> Identity:
     identity = await services.accounts.callers.identify(token, afresh=is_for_admins)
     if is_for_admins and identity.role is not Role.ADMIN:
         raise PermissionDenied(
-            _MISSING if services.accounts.is_open else "This needs a key with the role 'admin'."
+            _MISSING if services.accounts.is_open else "This route needs a key with the role 'admin'."
         )
     return identity
 
@@ -84,13 +82,11 @@ def _bearer_token(scope: Scope, *, is_required: bool) -> str | None:
     scheme, _, token = values[0].partition(b" ")
     token = token.strip()
     if is_required and scheme.lower() == b"bearer" and len(token) > _MAX_TOKEN_BYTES:
-        raise Unauthenticated(
-            f"The key or token is longer than {_MAX_TOKEN_BYTES} bytes; no longer one is taken."
-        )
+        raise Unauthenticated(f"The key or token is longer than {_MAX_TOKEN_BYTES} bytes.")
     if len(values) == 1 and scheme.lower() == b"bearer" and 0 < len(token) <= _MAX_TOKEN_BYTES:
         return str(token.decode("latin-1"))
     if is_required:
-        raise Unauthenticated("Send one header Authorization: Bearer YOUR_KEY; this one is not understood.")
+        raise Unauthenticated("Invalid Authorization header: send one, as 'Authorization: Bearer YOUR_KEY'.")
     return None
 
 

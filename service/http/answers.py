@@ -1,4 +1,4 @@
-"""Turn an order's facts into an answer: the JSON reader, and the headers that every reader sends."""
+"""Turn an order's facts into a JSON answer, and into the headers of every answer."""
 
 import asyncio
 from collections.abc import Mapping
@@ -22,11 +22,11 @@ from service.http.schemas import encode_answer
 from service.http.services import HttpServices
 
 _WATCH_AFTER_S = 0.05
-"""Hits are answered sooner, and need no task of their own."""
+"""Cached images are answered sooner, without a task for it."""
 
 
 class Answer:
-    """Reads one order's facts; answers in JSON.
+    """Collects one order's facts and answers in JSON.
 
     With *accepts_partial*, the answer lists missing images beside the finished ones.
     """
@@ -53,11 +53,11 @@ class Answer:
 
     @property
     def is_pending(self) -> bool:
-        """Tell if images were still to be made when the order was admitted."""
+        """Tell if the order has to wait for images."""
         return self._admitted is None or self._admitted.pending > 0
 
     async def collect(self, request: Request, running: RunningOrder) -> Response:
-        """Read all facts; after a moment, watch for a client that leaves."""
+        """Read all facts and answer; abandon the order if the client leaves."""
         started_s = self._services.clock.monotonic_s()
         watchers: list[asyncio.Task[None]] = []
         async with asyncio.TaskGroup() as group:
@@ -70,7 +70,7 @@ class Answer:
                 for fact in await running.all_facts():
                     self.take(fact)
             finally:
-                # Also on cancellation: it would start a task in a group that has ended.
+                # Also on cancellation: the timer must not start a task in a group that has ended.
                 timer.cancel()
             for watcher in watchers:
                 watcher.cancel()
@@ -79,7 +79,6 @@ class Answer:
         return self.respond(request, self._services.clock.monotonic_s() - started_s)
 
     def take(self, fact: OrderFact | None) -> None:
-        """Note one fact."""
         match fact:
             case Admitted():
                 self._admitted = fact
@@ -94,8 +93,8 @@ class Answer:
                 pass
 
     def respond(self, request: Request, duration_s: float) -> Response:
-        """Answer in JSON, once the order is over."""
-        self.note(request.scope)
+        """Answer in JSON, once all facts are read."""
+        self.add_to_log(request.scope)
         headers = self.headers(duration_s)
         errors: list[dict[str, Any]] = []
         if self._error is not None and self._images and self._accepts_partial:
@@ -110,7 +109,7 @@ class Answer:
             urls={ready.position: self._link(ready) for ready in images} if by_url else {},
             with_usage=self._order.asked.answers_usage,
             revised_prompt=self._order.prompt if self._order.asked.answers_revised_prompt else None,
-            # Answers of DALL·E had nothing but `created` and `data`.
+            # Answers of DALL·E had only `created` and `data`.
             safety_identifier=self._order.safety_identifier if self._order.asked.answers_usage else None,
             errors=errors,
         )
@@ -120,7 +119,7 @@ class Answer:
         return self._services.images.links.sign(self._order.caller.team, ready.image.name)
 
     def _describe_missing(self, error: GatewayError) -> list[dict[str, Any]]:
-        """Return an error for each place of the answer that stays empty."""
+        """Return an error for each missing image."""
         missing = [place for place in range(self._order.n) if place not in self._images]
         described = []
         for place in missing:
@@ -166,14 +165,13 @@ class Answer:
             return "miss"
         return f"partial; hits={hits}; coalesced={coalesced}; misses={made}"
 
-    def note(self, scope: Scope) -> None:
-        """Add the order to the request's log line, with the reason of a failure, whatever the status says."""
+    def add_to_log(self, scope: Scope) -> None:
+        """Add the order, and its failure if any, to the request's log line."""
         scope["state"]["log"] = self._log_fields()
         if self._error is not None:
-            describe(self._error).note(scope)
+            describe(self._error).add_to_log(scope)
 
     def _log_fields(self) -> Mapping[str, Any]:
-        """Return the order's fields for the request's log line."""
         fields: dict[str, Any] = {
             "order_id": self._order.id,
             "user": self._order.caller.user,
@@ -190,13 +188,13 @@ class Answer:
 
 
 async def abandon_when_gone(request: Request, running: RunningOrder) -> None:
-    """Wait for the client to leave, and abandon its order then."""
+    """Abandon the order once the client leaves."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
     running.abandon()
 
 
 def _cost(images: Mapping[int, ImageReady]) -> str:
-    """Return the cost to the caller's team: only images made for this order."""
+    """Return the cost of the images that were made for this order."""
     costs = [ready.image.cost_microusd for ready in images.values() if ready.source is Source.MADE]
     return "unknown" if None in costs else str(sum(cost for cost in costs if cost is not None))

@@ -1,7 +1,6 @@
-"""`/docs`: Swagger UI for the gateway's OpenAPI document, without files from elsewhere.
+"""`/docs`: serve Swagger UI for the gateway's OpenAPI document, without a CDN.
 
-FastAPI's own page loads it from a CDN, and is empty in a network without one. The files of
-Swagger UI are those in the wheel of fastapi-offline; nothing else of that package is used.
+The files of Swagger UI come from the wheel of fastapi-offline; nothing else of it is used.
 """
 
 from importlib.resources import files
@@ -22,25 +21,21 @@ router = APIRouter(include_in_schema=False)
 @router.head("/docs")
 @router.get("/docs")
 async def get_docs() -> FileResponse:
-    """Serve the page."""
     return _serve("service", "web/docs.html", "text/html")
 
 
 @router.get("/docs/docs.js")
-async def get_start() -> FileResponse:
-    """Serve the script that starts it."""
+async def get_script() -> FileResponse:
     return _serve("service", "web/docs.js", "text/javascript")
 
 
 @router.get("/docs/swagger-ui-bundle.js")
-async def get_bundle() -> FileResponse:
-    """Serve Swagger UI."""
+async def get_swagger_ui() -> FileResponse:
     return _serve(fastapi_offline.__name__, "static/swagger-ui-bundle.js", "text/javascript")
 
 
 @router.get("/docs/swagger-ui.css")
 async def get_style() -> FileResponse:
-    """Serve its looks."""
     return _serve(fastapi_offline.__name__, "static/swagger-ui.css", "text/css")
 
 

@@ -1,4 +1,4 @@
-"""Complete the OpenAPI document: the framework's output, with the credentials of each operation."""
+"""Add the required credentials of each operation to the OpenAPI document."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from service.http.access import is_open_route
 _SCHEME = {
     "type": "http",
     "scheme": "bearer",
-    "description": "A key (`ig_...`), a token of the identity provider, or the operator's own admin key. "
-    "An open gateway asks for none, except below `/admin`.",
+    "description": "An API key (`ig_...`), a token of the identity provider, or `GATEWAY_ADMIN_KEY`. "
+    "An open gateway needs none, except below `/admin`.",
 }
 
 
 def add_security(document: dict[str, Any]) -> dict[str, Any]:
-    """Return *document* with the bearer scheme on every operation that is not open in all modes."""
+    """Return *document* with the bearer scheme on every operation that can need it."""
     document.setdefault("components", {})["securitySchemes"] = {"bearer": _SCHEME}
     for path, operations in document["paths"].items():
         for method, operation in operations.items():

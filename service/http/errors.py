@@ -1,8 +1,8 @@
-"""The one table of statuses, and the OpenAI error envelope around every failure.
+"""Map every failure to a status and the OpenAI error envelope.
 
-For every failure, a client sees `{"error": {message, type, param, code}}` and, in
-the status and `x-should-retry`, whether trying again can help: the SDKs retry
-408, 409, 429 and 5xx on their own, and each useless retry of theirs costs money.
+Every failure answers `{"error": {message, type, param, code}}`. The status and `x-should-retry`
+tell if a retry can help: SDKs retry 408, 409, 429 and 5xx by themselves, and a useless retry
+costs money.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from service.http.retry_advice import NO_RETRY, duration_text, retry_headers
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One answerable failure: the status, the four fields of the envelope and more, and headers."""
+    """The answer to a failure: status, the fields of the envelope, more *details*, and headers."""
 
     status: int
     message: str
@@ -35,38 +35,35 @@ class Problem:
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def error(self) -> dict[str, Any]:
-        """Return the error object of the envelope."""
         known = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
         return {**self.details, **known}
 
     def body(self) -> bytes:
-        """Return the envelope as JSON."""
         return orjson.dumps({"error": self.error()})
 
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
-        """Return the answer, with *headers* beside those of the problem."""
+        """Return the answer; the problem's headers take precedence over *headers*."""
         return _ProblemResponse(self, {**(headers or {}), **self.headers})
 
-    def note(self, scope: Scope) -> None:
-        """Add the reason of the failure to the request's log line."""
+    def add_to_log(self, scope: Scope) -> None:
+        """Add the failure to the request's log line."""
         scope.setdefault("state", {})["problem"] = self
 
 
 class _ProblemResponse(Response):
-    """An answer that adds itself to the log line, from wherever it is sent."""
+    """An answer that adds its failure to the log line."""
 
     def __init__(self, problem: Problem, headers: Mapping[str, str]) -> None:
         super().__init__(problem.body(), problem.status, headers=headers, media_type="application/json")
         self._problem = problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
-        self._problem.note(scope)
+        self._problem.add_to_log(scope)
         await super().__call__(scope, receive, send)
 
 
-class Refusal(Exception):
-    """A request that is refused before it becomes an order."""
+class RequestRejected(Exception):
+    """A request was rejected before it became an order; carries the answer."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
@@ -79,19 +76,18 @@ UNSUPPORTED_TYPE = Problem(
 BODY_TOO_SLOW = Problem(
     408, "The body did not arrive in time.", code="request_timeout", headers={"connection": "close"}
 )
-CLIENT_GONE = Problem(499, "The client left.", code="client_gone")
-"""nginx's status for a client that left; only logs and metrics read it."""
+CLIENT_GONE = Problem(499, "The client closed the connection.", code="client_gone")
+"""The status of nginx for this; only logs and metrics see it."""
 
 
 def body_too_large(limit_bytes: int) -> Problem:
-    """Return the answer to a body of more than *limit_bytes*."""
     return Problem(
         413, f"The body of the request is larger than {limit_bytes} bytes.", code="request_too_large"
     )
 
 
 def describe(error: Exception) -> Problem:
-    """Return the answer to *error*; unknown ones are a bug and reveal nothing."""
+    """Return the answer to *error*; an unknown one is a bug, and the answer is general."""
     for kind, make in _TABLE:
         if isinstance(error, kind):
             return make(error)
@@ -99,14 +95,14 @@ def describe(error: Exception) -> Problem:
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
-    """Answer a failure; the application's only exception handler."""
+    """Answer a failure: the application's only exception handler."""
     return describe(error).response()
 
 
 def limit_headers(limits: tuple[LimitState, ...], *, degraded: bool) -> dict[str, str]:
     """Return `x-ratelimit-*` as OpenAI names them; resets are durations like `1.2s`.
 
-    Of several scopes the tightest counts: the one with the least left, then the smaller limit.
+    The tightest of several scopes counts: the one with the least remaining, then the smaller limit.
     """
     headers: dict[str, str] = {}
     rates = [limit for limit in limits if limit.resource in RATES]
@@ -126,7 +122,7 @@ def _invalid_order(error: errors.InvalidOrder) -> Problem:
 def _rate_limited(error: errors.RateLimited) -> Problem:
     headers = limit_headers(error.limits, degraded=error.degraded)
     if error.is_quota:
-        # OpenAI's own words for "not before the next period": SDKs would only hammer.
+        # OpenAI's code for a limit that lasts until the next period: a retry is useless.
         return Problem(
             429, str(error), "insufficient_quota", "insufficient_quota", headers=headers | NO_RETRY
         )
@@ -135,21 +131,20 @@ def _rate_limited(error: errors.RateLimited) -> Problem:
 
 
 _LASTING = (FailureKind.REFUSED, FailureKind.INVALID, FailureKind.MISCONFIGURED)
-"""Failures that the same order meets again."""
+"""Failures that a repeated order meets again."""
 
 
 def _order_failed(error: errors.OrderFailed) -> Problem:
     kinds = {failure.kind for failure in error.failures}
     if error.kept == 0 and len(kinds) == 1:
         return _call_failed(error.failures[0])
-    # Finished images show that the provider takes such an order: a refused one may come next time.
+    # Finished images show that the provider accepts the order: a refused one may succeed.
     may_pass = error.kept > 0 or not kinds.intersection(_LASTING)
     retry = may_pass and all(failure.billing is Billing.NOT_BILLED for failure in error.failures)
     return Problem(
         502,
-        f"{len(error.failures)} of {len(error.failures) + error.kept} images could not be made "
-        f"({', '.join(sorted(kinds))}). Those that were made are kept: the same order again pays only "
-        "for the missing ones.",
+        f"{len(error.failures)} of {len(error.failures) + error.kept} images failed "
+        f"({', '.join(sorted(kinds))}). The finished images are kept: repeat the order to pay only for the missing ones.",
         "upstream_error",
         "partial_failure",
         headers={"x-should-retry": str(retry).lower()},
@@ -174,7 +169,7 @@ def _call_failed(failure: CallFailure) -> Problem:
             status, code = _TRANSIENT[failure.kind]
             headers = retry_headers(failure.retry_after_s or 1.0)
             if failure.billing is not Billing.NOT_BILLED:
-                # It failed inside a stream: trying again could pay twice.
+                # It failed inside a stream: a retry could pay twice.
                 headers = NO_RETRY
             return Problem(status, failure.message, "upstream_error", failure.code or code, headers=headers)
         case (
@@ -188,7 +183,7 @@ def _call_failed(failure: CallFailure) -> Problem:
             return Problem(status, failure.message, "upstream_error", code, headers=NO_RETRY)
 
 
-# Nothing was billed: the SDKs may try again, after the provider's own delay.
+# Nothing was billed: SDKs may retry, after the provider's own delay.
 _TRANSIENT = {
     FailureKind.RATE_LIMITED: (429, "upstream_rate_limited"),
     FailureKind.OVERLOADED: (503, "upstream_overloaded"),
@@ -206,24 +201,14 @@ _FINAL = {
 
 
 def _http_exception(error: HTTPException) -> Problem:
-    """Answer the framework's own refusals, in the envelope."""
-    messages = {
-        404: "Unknown request URL. See /docs for what there is.",
-        405: "This method is not allowed here.",
-    }
-    codes = {
-        404: "unknown_url",
-        405: "method_not_allowed",
-        413: "request_too_large",
-        415: "unsupported_media_type",
-    }
-    status = error.status_code
-    return Problem(
-        status,
-        messages.get(status, str(error.detail)),
-        code=codes.get(status, "bad_request"),
-        headers=dict(error.headers or {}),
-    )
+    """Put the framework's own errors into the envelope."""
+    message, code = {
+        404: ("Unknown request URL. /docs lists all routes.", "unknown_url"),
+        405: ("This route does not allow the method.", "method_not_allowed"),
+        413: (error.detail, "request_too_large"),
+        415: (error.detail, "unsupported_media_type"),
+    }.get(error.status_code, (error.detail, "bad_request"))
+    return Problem(error.status_code, message, code=code, headers=error.headers or {})
 
 
 def _deadline(error: errors.DeadlineExceeded) -> Problem:
@@ -234,66 +219,53 @@ def _deadline(error: errors.DeadlineExceeded) -> Problem:
 
 INTERNAL = Problem(
     500,
-    "The gateway failed; this is our fault. Please report it with the x-request-id.",
+    "Internal error of the gateway. Please report it with the x-request-id.",
     "server_error",
     "internal",
-    # Some of it may have been paid for: an SDK's own retries would pay again.
+    # A part may be paid for: a retry of the SDK would pay again.
     headers=NO_RETRY,
 )
 
+
+def _with(
+    status: int,
+    code: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    type_: str = "invalid_request_error",
+    param: str | None = None,
+) -> Callable[[Exception], Problem]:
+    """Return a function that answers an error with its message."""
+    return lambda error: Problem(status, str(error), type_, code, param, headers or {})
+
+
 _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (errors.InvalidOrder, _invalid_order),
-    (
-        errors.Unauthenticated,
-        lambda error: Problem(
-            401, str(error), code="invalid_api_key", headers={"www-authenticate": "Bearer"}
-        ),
-    ),
-    (errors.PermissionDenied, lambda error: Problem(403, str(error), code="insufficient_permissions")),
-    (errors.ModelNotAllowed, lambda error: Problem(403, str(error), code="model_not_found", param="model")),
-    (errors.PriceUnknown, lambda error: Problem(403, str(error), code="model_unpriced", param="model")),
-    (errors.NotFound, lambda error: Problem(404, str(error), code="not_found")),
-    # The SDKs try a 409 again by themselves, which cannot help here.
-    (errors.Conflict, lambda error: Problem(409, str(error), code="conflict", headers=NO_RETRY)),
+    (errors.Unauthenticated, _with(401, "invalid_api_key", {"www-authenticate": "Bearer"})),
+    (errors.PermissionDenied, _with(403, "insufficient_permissions")),
+    (errors.ModelNotAllowed, _with(403, "model_not_found", param="model")),
+    (errors.PriceUnknown, _with(403, "model_unpriced", param="model")),
+    (errors.NotFound, _with(404, "not_found")),
+    # SDKs retry a 409 by themselves, which cannot help here.
+    (errors.Conflict, _with(409, "conflict", NO_RETRY)),
     (errors.RateLimited, _rate_limited),
-    (errors.IdempotencyMismatch, lambda error: Problem(422, str(error), code="idempotency_key_reuse")),
-    (
-        errors.OrderUnderWay,
-        lambda error: Problem(409, str(error), code="order_under_way", headers=retry_headers(2.0)),
-    ),
-    (errors.ImageGone, lambda error: Problem(410, str(error), code="image_gone", headers=NO_RETRY)),
-    (errors.NotCached, lambda error: Problem(504, str(error), code="not_cached", headers=NO_RETRY)),
+    (errors.IdempotencyMismatch, _with(422, "idempotency_key_reuse")),
+    (errors.OrderUnderWay, _with(409, "order_under_way", retry_headers(2.0))),
+    (errors.ImageGone, _with(410, "image_gone", NO_RETRY)),
+    (errors.NotCached, _with(504, "not_cached", NO_RETRY)),
     (errors.OrderFailed, _order_failed),
     (errors.DeadlineExceeded, _deadline),
-    (
-        errors.StateUnavailable,
-        lambda error: Problem(
-            503, str(error), "server_error", "state_unavailable", headers=retry_headers(1.0)
-        ),
-    ),
-    (
-        errors.StoreUnavailable,
-        lambda error: Problem(
-            503, str(error), "server_error", "store_unavailable", headers=retry_headers(5.0)
-        ),
-    ),
-    (errors.ImageMissing, lambda error: Problem(404, str(error), code="image_not_found")),
-    (
-        errors.ImageNotKept,
-        # The same link may work again: a deleted image may be made again, byte for byte.
-        lambda error: Problem(
-            410, str(error), code="image_gone", headers={**NO_RETRY, "cache-control": "no-store"}
-        ),
-    ),
-    (errors.LinkExpired, lambda error: Problem(410, str(error), code="link_expired", headers=NO_RETRY)),
-    (errors.LinkRefused, lambda error: Problem(403, str(error), code="invalid_link")),
-    (
-        errors.Draining,
-        lambda error: Problem(503, str(error), "server_error", "draining", headers=retry_headers(1.0)),
-    ),
-    (Refusal, lambda error: error.problem),
+    (errors.StateUnavailable, _with(503, "state_unavailable", retry_headers(1.0), type_="server_error")),
+    (errors.StoreUnavailable, _with(503, "store_unavailable", retry_headers(5.0), type_="server_error")),
+    (errors.ImageMissing, _with(404, "image_not_found")),
+    # The link may work again: an equal image may be made later, byte for byte.
+    (errors.ImageNotKept, _with(410, "image_gone", {**NO_RETRY, "cache-control": "no-store"})),
+    (errors.LinkExpired, _with(410, "link_expired", NO_RETRY)),
+    (errors.LinkRefused, _with(403, "invalid_link")),
+    (errors.Draining, _with(503, "draining", retry_headers(1.0), type_="server_error")),
+    (RequestRejected, lambda error: error.problem),
     (HTTPException, _http_exception),
 )
 
-HANDLED = (GatewayError, Refusal, HTTPException)
-"""Exceptions for which the application's exception handler is registered."""
+HANDLED = (GatewayError, RequestRejected, HTTPException)
+"""Exceptions that `answer_error` handles."""

@@ -1,9 +1,8 @@
-"""`/v1/images/files/{name}`: serve stored images behind signed links; let their owner describe and delete them.
+"""`/v1/images/files/{name}`: serve stored images by signed links; let their owners describe and delete them.
 
-A link is the credential, as long as its team keeps the image. Content never changes
-under a name, so caches may keep it for ever; it is shown on any internal page
-(`CORP: cross-origin`) but never run. Describing and deleting need credentials, and an
-image of another caller counts as missing.
+A link works as long as its team keeps the image. The content of a name never changes, so caches
+may keep it forever; any page may show it (`CORP: cross-origin`), and no browser runs it.
+Describing and deleting need credentials, and an image of another caller counts as missing.
 """
 
 import re
@@ -29,16 +28,14 @@ _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 router = APIRouter(tags=["Images"])
 
-_Team = Annotated[
-    str | None, Query(description="For admins: whose image it is; their own team's unless given.")
-]
+_Team = Annotated[str | None, Query(description="For admins: team of the image; their own team by default.")]
 _User = Annotated[
-    str | None, Query(description="For service keys and open gateways: the user who ordered the image.")
+    str | None, Query(description="For service keys and open gateways: user who ordered the image.")
 ]
 
 
 class Models(BaseModel):
-    """A model by the name the caller asked for, the one we sent, and the one the provider answered, if it did."""
+    """The model as the caller asked for it, as the gateway sent it, and as the provider answered it, if it did."""
 
     asked: str
     sent: str
@@ -46,27 +43,27 @@ class Models(BaseModel):
 
 
 class ImageInfo(BaseModel):
-    """The origin of a stored image."""
+    """Origin of a stored image."""
 
     object: Literal["image"] = "image"
     name: str
     created: int = Field(description="Seconds since 1970.")
     operation: str
     models: Models
-    realm: str = Field(description="`live`, or `sandbox` for painted test pictures.")
-    fingerprint: str = Field(description="Keyed hash of the order: equal orders have the same.")
-    parents: list[str] = Field(description="SHA-256 of every picture it was edited from.")
+    realm: str = Field(description="`live`, or `sandbox` for test images.")
+    fingerprint: str = Field(description="Keyed hash of the order; equal orders have equal ones.")
+    parents: list[str] = Field(description="SHA-256 of every input image.")
     size_bytes: int
     width: int
     height: int
     content_credentials: str = Field(
-        description="What became of the provider's C2PA data: `kept` untouched, `lost` in resampling, or `none` came; "
-        "`unknown` in a file of more segments than are searched."
+        description="C2PA data of the provider: `kept` unchanged, `lost` in resampling, `none` received, or `unknown`, "
+        "if the file has more segments than the gateway searches."
     )
-    cost_microusd: int | None = Field(description="Null: the price is not known.")
+    cost_microusd: int | None = Field(description="Null if the price is unknown.")
     team: str
-    user: str = Field(description="Keyed hash of who had it made.")
-    brief: bool = Field(description="Ordered with `no-store`: kept for an hour.")
+    user: str = Field(description="Keyed hash of the user who ordered it.")
+    brief: bool = Field(description="True if ordered with `no-store`; such an image is kept for an hour.")
 
 
 @router.head("/v1/images/files/{name}", include_in_schema=False)
@@ -77,14 +74,12 @@ class ImageInfo(BaseModel):
     response_class=Response,
     responses={
         200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
-        302: {
-            "description": "To the store itself, where the operator has it so (`GATEWAY_STORE_REDIRECT_S`)."
-        },
+        302: {"description": "Redirect to the store, if `GATEWAY_STORE_REDIRECT_S` is set."},
         "4XX": {"model": ErrorResponse},
     },
 )
 async def get_image_file(request: Request, name: str) -> Response:
-    """Serve the file, a single range of it, 304, or a redirect to the store; 410 once it is not kept."""
+    """Serve the file or a range of it, redirect to the store, or answer 304; 410 once the image is deleted."""
     services = services_of(request.scope)
     _check_name(name)
     team = services.images.links.check(name, request.url.query)
@@ -99,12 +94,12 @@ async def get_image_file(request: Request, name: str) -> Response:
 @router.delete(
     "/v1/images/files/{name}",
     operation_id="deleteImageFile",
-    summary="Delete a stored image of one's own",
+    summary="Delete a stored image of your own",
     status_code=204,
     responses={"4XX": {"model": ErrorResponse}},
 )
 async def delete_image_file(request: Request, name: str, team: _Team = None, user: _User = None) -> Response:
-    """Take the image out of the cache and let its links answer 410; the bytes go once no team keeps them."""
+    """Remove the image from the cache; its links answer 410. The file is deleted once no team keeps it."""
     _check_name(name)
     services = services_of(request.scope)
     caller = caller_of(request.scope, services, named_user=user)
@@ -116,11 +111,11 @@ async def delete_image_file(request: Request, name: str, team: _Team = None, use
 @router.get(
     "/v1/images/files/{name}/info",
     operation_id="getImageInfo",
-    summary="Tell where a stored image of one's own comes from",
+    summary="Describe a stored image of your own",
     responses={"4XX": {"model": ErrorResponse}},
 )
 async def get_image_info(request: Request, name: str, team: _Team = None, user: _User = None) -> ImageInfo:
-    """Describe the image to who had it made, or to an admin."""
+    """Describe the image to the user who ordered it, or to an admin."""
     _check_name(name)
     services = services_of(request.scope)
     caller = caller_of(request.scope, services, named_user=user)
@@ -130,14 +125,14 @@ async def get_image_info(request: Request, name: str, team: _Team = None, user: 
 
 @contextmanager
 def _advising_admins(caller: Caller, team: str | None) -> Iterator[None]:
-    """Advise an admin who named no team to name one, rather than report a missing image."""
+    """Tell an admin who gave no team to name the image's."""
     try:
         yield
     except ImageMissing as error:
         if caller.role is not Role.ADMIN or team is not None:
             raise
         raise ImageMissing(
-            f"Your team '{caller.team}' has no such image. An admin names the team whose image it is: ?team=NAME."
+            f"Your team '{caller.team}' has no such image. For an image of another team, add ?team=NAME."
         ) from error
 
 
@@ -184,7 +179,7 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
         return Response(status_code=304, headers=headers)
     is_head = request.method == "HEAD"
     if services.images.redirect_s and not is_head and (url := await _presign(services, name)):
-        # A cache that kept this answer would reuse it for a link that has expired.
+        # A cached redirect would outlive the presigned URL.
         return Response(status_code=302, headers={"location": url, "cache-control": "private, no-store"})
     # Ranges have a meaning for GET only (RFC 9110, 14.2).
     start, end, status = (
@@ -199,14 +194,14 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
     if is_head:
         return Response(status_code=status, headers=headers, media_type=media_type)
     chunks = services.images.files.read(name, start, end)
-    # Before the status line leaves: damage found at once can still be a 410.
+    # Before the status line is sent: a damaged file can still be a 410.
     first = await anext(chunks)
     rest = _read_rest(services, team, name, first, chunks)
     return StreamingResponse(rest, status, headers=headers, media_type=media_type)
 
 
 async def _presign(services: HttpServices, name: str) -> str | None:
-    """Return a link to the store itself, or None: then the gateway serves the file."""
+    """Return a presigned URL; None if the gateway has to serve the file."""
     try:
         return await services.images.files.presign(name, ttl_s=services.images.redirect_s)
     except StoreUnavailable:
@@ -221,7 +216,7 @@ async def _read_rest(
         async for chunk in chunks:
             yield chunk
     except ImageMissing:
-        # Too late for a status: the answer breaks off, and the next one is a 410.
+        # Too late for a status: this answer breaks off, the next one is a 410.
         await services.images.ownership.note_lost(team, name)
         raise
 
@@ -232,10 +227,10 @@ def _matches(field: str, etag: str) -> bool:
 
 
 def _asked_part(request: Request, etag: str, size_bytes: int) -> tuple[int, int, int]:
-    """Return (start, end, status) of the part to send: one range, or everything.
+    """Return (start, end, status) of the range to send.
 
-    Several ranges, other units and a stale `If-Range` get everything, as RFC 9110
-    allows; a start behind the end of the file comes back empty.
+    Several ranges, other units and a stale `If-Range` select the whole file, as RFC 9110 allows; a start
+    behind its end gives an empty range.
     """
     match = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     if match is None or match.group(0) == "bytes=-" or request.headers.get("if-range", etag) != etag:

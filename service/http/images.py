@@ -1,4 +1,4 @@
-"""The image routes: read the request, order, and hand the order's facts to a reader."""
+"""The image routes: read the request, start the order, and answer with its facts."""
 
 import asyncio
 from dataclasses import replace
@@ -13,14 +13,14 @@ from service.domain.images import InputImage, Operation
 from service.domain.inputs import MAX_INPUT_PIXELS
 from service.domain.order import ImageOrder
 from service.http.answers import Answer
-from service.http.errors import UNSUPPORTED_TYPE, Refusal
+from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
 from service.http.schemas import (
+    ERROR_RESPONSES,
     EditImageJsonRequest,
-    ErrorResponse,
     GenerateImageRequest,
     ImagesResponse,
-    inline_schema,
+    body_of,
     parse_json_request,
 )
 from service.http.services import HttpServices, services_of
@@ -31,26 +31,20 @@ from service.ports.imaging import ImageBroken
 MAX_GENERATION_BYTES = 256 * 1024
 MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024
 
-router = APIRouter(
-    tags=["Images"], responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
-)
+router = APIRouter(tags=["Images"], responses=ERROR_RESPONSES)
 
 
-def _json_body(schema: type[GenerateImageRequest]) -> dict[str, Any]:
-    return {"application/json": {"schema": inline_schema(schema)}}
-
-
-_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
 _FILE = {"type": "string", "format": "binary"}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": 10}
 _TEXT = {"type": "string"}
 _EDIT_FORM = {
     "type": "object",
     "required": ["image", "prompt"],
     "properties": {
-        "image": _FILES,
+        "image": {"type": "array", "items": _FILE},
         "mask": _FILE,
         "markup": _FILE,
-        "n": {"type": "integer", "minimum": 1, "maximum": 10},
+        "n": _COUNT,
         **dict.fromkeys(
             ("prompt", "model", "size", "quality", "response_format", "background", "user"), _TEXT
         ),
@@ -61,7 +55,7 @@ _VARIATION_FORM = {
     "required": ["image"],
     "properties": {
         "image": _FILE,
-        "n": {"type": "integer", "minimum": 1, "maximum": 10},
+        "n": _COUNT,
         **dict.fromkeys(("model", "size", "response_format", "user"), _TEXT),
     },
 }
@@ -72,12 +66,12 @@ _VARIATION_FORM = {
     operation_id="createImage",
     summary="Create images from a prompt",
     response_model=ImagesResponse,
-    openapi_extra={"requestBody": {"required": True, "content": _json_body(GenerateImageRequest)}},
+    openapi_extra=body_of(GenerateImageRequest),
 )
 async def create_image(request: Request) -> Response:
-    """Make images, in JSON or as a stream."""
+    """Create images; answers in JSON, or with server-sent events."""
     if media_type_of(request) != "application/json":
-        raise Refusal(UNSUPPORTED_TYPE)
+        raise RequestRejected(UNSUPPORTED_TYPE)
     services = services_of(request.scope)
     fields = parse_json_request(
         await read_body(request, MAX_GENERATION_BYTES, MAX_BODY_S), GenerateImageRequest
@@ -89,17 +83,12 @@ async def create_image(request: Request) -> Response:
 @router.post(
     "/v1/images/edits",
     operation_id="editImage",
-    summary="Edit images after a prompt",
+    summary="Edit images by a prompt",
     response_model=ImagesResponse,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"multipart/form-data": {"schema": _EDIT_FORM}, **_json_body(EditImageJsonRequest)},
-        }
-    },
+    openapi_extra=body_of(EditImageJsonRequest, form=_EDIT_FORM),
 )
 async def edit_image(request: Request) -> Response:
-    """Edit images, in JSON or as a stream."""
+    """Edit images; answers in JSON, or with server-sent events."""
     services = services_of(request.scope)
     media_type = media_type_of(request)
     if media_type == "application/json":
@@ -108,23 +97,21 @@ async def edit_image(request: Request) -> Response:
         form = await read_form(request, services.ordering.uploads)
         fields = form.fields
     else:
-        raise Refusal(UNSUPPORTED_TYPE)
+        raise RequestRejected(UNSUPPORTED_TYPE)
     return await _answer_form(request, services, Operation.EDIT, fields, form)
 
 
 @router.post(
     "/v1/images/variations",
     operation_id="createImageVariation",
-    summary="Make variations of an image",
+    summary="Create variations of an image",
     response_model=ImagesResponse,
-    openapi_extra={
-        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _VARIATION_FORM}}}
-    },
+    openapi_extra=body_of(form=_VARIATION_FORM),
 )
 async def create_image_variation(request: Request) -> Response:
-    """Make variations, through edits: no living provider has the endpoint."""
+    """Create variations by edits: no provider has the endpoint any more."""
     if media_type_of(request) != "multipart/form-data":
-        raise Refusal(UNSUPPORTED_TYPE)
+        raise RequestRejected(UNSUPPORTED_TYPE)
     services = services_of(request.scope)
     form = await read_form(request, services.ordering.uploads, most_files=2)
     return await _answer_form(request, services, Operation.VARY, form.fields, form)
@@ -133,12 +120,12 @@ async def create_image_variation(request: Request) -> Response:
 async def _answer_form(
     request: Request, services: HttpServices, operation: Operation, fields: dict[str, Any], form: Form
 ) -> Response:
-    """Order with inputs; if anything fails before the order runs, no file stays on disk."""
+    """Order with inputs; a failure before the order runs removes their files."""
     try:
         check_prompt_field(operation, fields)
         typed = read_form_fields(fields)
         inputs = await asyncio.to_thread(_read_inputs, services, form)
-        order = await _look_through(services, build_order(request, services, operation, typed, inputs))
+        order = await _inspect_alpha(services, build_order(request, services, operation, typed, inputs))
     except BaseException:
         form.discard()
         raise
@@ -158,15 +145,15 @@ async def _answer(request: Request, services: HttpServices, order: ImageOrder, f
 
 
 def _read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, ...]:
-    """Read the headers of the inputs; in a thread, since some formats need the whole file."""
+    """Read the headers of the inputs; blocks, as some formats need the whole file."""
     return tuple(
         services.ordering.inputs.read_input(file.field, str(file.path), file.digest, file.size_bytes)
         for file in form.files
     )
 
 
-async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder:
-    """Find out if a single input is its own mask: a screenshot's alpha channel proves nothing."""
+async def _inspect_alpha(services: HttpServices, order: ImageOrder) -> ImageOrder:
+    """Find out if a single input is its own mask: an alpha channel alone does not say so."""
     bridge = order.asked.bridge
     if order.operation is not Operation.EDIT or bridge is None or not bridge.keeps_unmasked:
         return order
@@ -185,15 +172,15 @@ async def _look_through(services: HttpServices, order: ImageOrder) -> ImageOrder
 
 
 async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dict[str, Any], Form]:
-    """Read a JSON edit and release its body: the order may run for minutes."""
+    """Read a JSON edit; its body is released, as the order may run for minutes."""
     body = await read_body(request, MAX_JSON_EDIT_BYTES, MAX_BODY_S)
     parsed = parse_json_request(body, EditImageJsonRequest)
-    # Decoding, hashing and writing up to 48 MB would block the event loop.
+    # In a thread: decoding and hashing up to 48 MB would block the event loop.
     return await asyncio.to_thread(_read_references, parsed, services.ordering.uploads)
 
 
 def _read_references(fields: dict[str, Any], directory: Path) -> tuple[dict[str, Any], Form]:
-    """Spool the data URLs of a JSON edit, as if they had come as files."""
+    """Spool the data URLs of a JSON edit like uploaded files."""
     form = Form()
     try:
         for reference in fields.pop("images", []):

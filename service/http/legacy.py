@@ -1,7 +1,6 @@
-"""`POST /generate_image`: the small service many apps were copied from, one prompt in, one image out.
+"""`POST /generate_image`: the API of an older service, one prompt in and one image out.
 
-The one route that answers outside the OpenAI envelope: `{"image_base64"}`, or
-`{"error", "details"}` as its clients expect.
+It answers outside the OpenAI envelope, as its clients expect: `{"image_base64"}` or `{"error", "details"}`.
 """
 
 import orjson
@@ -18,6 +17,7 @@ from service.http.services import services_of
 from service.http.uploads import MAX_BODY_S, read_body
 
 MAX_BODY_BYTES = 256 * 1024
+_BODY = {"type": "object", "required": ["prompt"], "properties": {"prompt": {"type": "string"}}}
 _NO_PROMPT = Problem(400, "No prompt provided", code="missing_required_parameter")
 
 router = APIRouter(tags=["Images"])
@@ -26,30 +26,17 @@ router = APIRouter(tags=["Images"])
 @router.post(
     "/generate_image",
     operation_id="generateImage",
-    summary="One picture from one prompt, the simplest way",
+    summary="Create one image from a prompt (older API)",
     response_class=JSONResponse,
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "application/json": {
-                    "schema": {
-                        "type": "object",
-                        "required": ["prompt"],
-                        "properties": {"prompt": {"type": "string"}},
-                    }
-                }
-            },
-        }
-    },
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
 )
 async def generate_image(request: Request) -> Response:
-    """Make one picture of 512x512 with `dall-e-2`, as the original did."""
+    """Create one image of 512x512 with `dall-e-2`, as the older service did."""
     services = services_of(request.scope)
     body = await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
     prompt = _read_prompt(body)
     if not prompt:
-        _NO_PROMPT.note(request.scope)
+        _NO_PROMPT.add_to_log(request.scope)
         return JSONResponse({"error": _NO_PROMPT.message}, _NO_PROMPT.status)
     fields = {"prompt": prompt, "model": "dall-e-2", "size": "512x512", "response_format": "b64_json"}
     try:
@@ -78,8 +65,8 @@ def _read_prompt(body: bytes) -> str:
 
 def _answer_error(request: Request, error: GatewayError) -> Response:
     problem = describe(error)
-    problem.note(request.scope)
+    problem.add_to_log(request.scope)
     details = orjson.loads(problem.body())["error"]
-    # The original had one status for every failure of its provider.
+    # The older service had one status for every failure of its provider.
     status = 500 if isinstance(error, OrderFailed) else problem.status
     return JSONResponse({"error": problem.message, "details": details}, status, headers=dict(problem.headers))

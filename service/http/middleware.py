@@ -1,6 +1,6 @@
-"""Give every request an id, a clock, one log line and one count, and let no traceback out.
+"""Give every request an id, one log line and one count, and answer crashes without a traceback.
 
-Pure ASGI. It stands outside authentication so that refused requests are seen too.
+Pure ASGI, outside authentication, so that unauthenticated requests are logged, too.
 """
 
 import logging
@@ -19,21 +19,20 @@ from service.ports.telemetry import Crashed, RequestHandled
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
-_AS_ASKED = frozenset({"not_cached", "draining"})
-"""Codes of intended 5xx: `only-if-cached` by the caller, the end of the process by the operator."""
-_PATH = Problem(400, "A path must have no control characters.", code="malformed_request")
-_HOSTS = Problem(400, "A request must name exactly one host.", code="malformed_request")
+_INTENDED = frozenset({"not_cached", "draining"})
+"""Codes of 5xx that the caller (`only-if-cached`) or the operator (a stop) asked for."""
+_CONTROL_CHARACTERS = Problem(400, "The path must not contain control characters.", code="malformed_request")
+_NOT_ONE_HOST = Problem(400, "The request must have exactly one Host header.", code="malformed_request")
 
 
 class RequestScope:
-    """Gives each request its id (in `scope["state"]["request_id"]`) and accounts for it."""
+    """Sets `scope["state"]["request_id"]`, and logs and counts each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
         self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -89,30 +88,30 @@ class RequestScope:
 
 
 def _level_of(problem: Problem | None) -> int:
-    """Return the level of a request's line: failures of the gateway or the provider rank above news."""
-    if problem is None or problem.status < 500 or problem.code in _AS_ASKED:
+    """Return the log level: failures of the gateway or the provider are above INFO."""
+    if problem is None or problem.status < 500 or problem.code in _INTENDED:
         return logging.INFO
     return logging.ERROR if problem is INTERNAL else logging.WARNING
 
 
 def _reason_of(status: int, problem: Problem | None) -> dict[str, str | None]:
-    """Return the reason a request failed: the code of its error, or the type of one without a code."""
+    """Return the code of a failed request's error, or its type if it has none."""
     if problem is not None:
         return {"code": loggable_code(problem.code or problem.type)}
     return {"code": "other"} if status >= 400 else {}
 
 
 def _find_malformed(scope: Scope) -> Problem | None:
-    """Return the fault that makes the head of a request ambiguous."""
+    """Return the answer to a request whose head is ambiguous."""
     # RFC 9112, 3.2: two hosts contradict each other.
     if sum(name == b"host" for name, _ in scope["headers"]) != 1 and scope["http_version"] != "1.0":
-        return _HOSTS
+        return _NOT_ONE_HOST
     # Starlette ignores a trailing newline; path checks must not.
-    return None if scope["path"].isprintable() else _PATH
+    return None if scope["path"].isprintable() else _CONTROL_CHARACTERS
 
 
 def _request_id(scope: Scope) -> str:
-    """Return the caller's own id if it is harmless, else a new one."""
+    """Return the caller's id if it is well-formed, otherwise a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value.decode("ascii"))

@@ -1,4 +1,4 @@
-"""`GET /v1/models`: list the models and their ends of life."""
+"""`GET /v1/models`: list the models and their shutdown dates."""
 
 from datetime import UTC, datetime, time
 from typing import Any
@@ -14,9 +14,8 @@ from service.http.services import services_of
 router = APIRouter(tags=["Models"])
 
 
-@router.get("/v1/models", operation_id="listModels", summary="List the models that can be asked for")
+@router.get("/v1/models", operation_id="listModels", summary="List the available models")
 async def list_models(request: Request) -> dict[str, Any]:
-    """List every model of the catalogue."""
     catalog = services_of(request.scope).ordering.catalog
     return {"object": "list", "data": [_describe(model) for model in catalog.models.values()]}
 
@@ -29,7 +28,7 @@ async def list_models(request: Request) -> dict[str, Any]:
     responses={404: {"model": ErrorResponse}},
 )
 async def get_model(request: Request, model: str) -> dict[str, Any] | Response:
-    """Describe one model; ids may hold slashes."""
+    """Describe one model; its id may contain slashes."""
     found = services_of(request.scope).ordering.catalog.models.get(model)
     if found is None:
         message = f"The model '{model[:100]}' does not exist or you do not have access to it."

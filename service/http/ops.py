@@ -13,36 +13,40 @@ router = APIRouter(tags=["Operations"])
 
 
 @router.head("/livez", include_in_schema=False)
-@router.get("/livez", operation_id="getLiveness", summary="Is this process alive?")
+@router.get("/livez", operation_id="getLiveness", summary="Liveness: 200 while the process runs")
 async def get_liveness() -> dict[str, str]:
-    """Answer; depends on nothing."""
+    """Answer 200; depends on no other service."""
     return {"status": "ok"}
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", operation_id="getReadiness", summary="May this process have traffic?")
+@router.get("/readyz", operation_id="getReadiness", summary="Readiness: 503 while the process drains")
 async def get_readiness(request: Request, verbose: str | None = None) -> JSONResponse:
-    """Red only while draining: without Redis, store or provider, some still works and the rest is refused honestly."""
+    """Answer 503 only while draining: without Redis, store or provider, other requests still work.
+
+    `?verbose` adds the conditions of these services.
+    """
     services = services_of(request.scope)
     draining = services.operations.runner.is_draining
     body: dict[str, Any] = {"status": "draining" if draining else "ok"}
     if verbose is not None:
-        rows = {name: look() for name, look in services.operations.conditions.items()}
-        body |= {name: row.word for name, row in rows.items()}
-        body["details"] = {name: details for name, row in rows.items() if (details := _details(row))}
+        found = {name: look() for name, look in services.operations.conditions.items()}
+        body |= {name: condition.word for name, condition in found.items()}
+        body["details"] = {
+            name: details for name, condition in found.items() if (details := _details(condition))
+        }
     return JSONResponse(body, 503 if draining else 200)
 
 
-def _details(row: Condition) -> dict[str, str]:
-    """Return the details of a row beyond its word."""
-    details = {"advice": row.advice} if row.advice else {}
-    if row.since_s is not None:
-        details["since"] = datetime.fromtimestamp(row.since_s, UTC).isoformat(timespec="seconds")
+def _details(condition: Condition) -> dict[str, str]:
+    """Return the advice on a condition, and its beginning."""
+    details = {"advice": condition.advice} if condition.advice else {}
+    if condition.since_s is not None:
+        details["since"] = datetime.fromtimestamp(condition.since_s, UTC).isoformat(timespec="seconds")
     return details
 
 
 @router.get("/metrics", operation_id="getMetrics", summary="Metrics in the Prometheus text format")
 async def get_metrics(request: Request) -> Response:
-    """Render all metrics."""
     body, content_type = services_of(request.scope).operations.render_metrics()
     return Response(body, headers={"content-type": content_type})

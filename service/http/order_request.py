@@ -23,7 +23,7 @@ def build_order(
     fields: dict[str, Any],
     inputs: tuple[InputImage, ...] = (),
 ) -> ImageOrder:
-    """Return the order that *fields* describe; fields not common to all orders become parameters."""
+    """Return the order that *fields* describe; fields of some models only become parameters."""
     prompt = fields.pop("prompt", "")
     n = fields.pop("n", 1)
     response_format = fields.pop("response_format", None)
@@ -43,7 +43,7 @@ def build_order(
         prompt=prompt,
         n=n,
         parameters=fields,
-        # Events carry the image itself: they have no field for a link.
+        # Events have no field for a link.
         delivery=Delivery.B64_JSON if is_streamed else delivery,
         caller=caller,
         deadline_s=services.clock.monotonic_s() + _timeout_s(request, services.ordering.deadline_s),
@@ -57,7 +57,7 @@ def build_order(
 
 
 def check_prompt_field(operation: Operation, fields: dict[str, Any]) -> None:
-    """Refuse an edit without a prompt, and a variation with one."""
+    """Check that an edit has a prompt, and a variation none."""
     if operation is Operation.EDIT and not fields.get("prompt"):
         raise InvalidOrder(
             "Missing required parameter: 'prompt'.", param="prompt", code="missing_required_parameter"
@@ -67,10 +67,9 @@ def check_prompt_field(operation: Operation, fields: dict[str, Any]) -> None:
 
 
 def read_form_fields(texts: dict[str, Any]) -> dict[str, Any]:
-    """Return the text fields of a form with the types JSON would have given them.
+    """Return the fields of a form with the types of JSON; values from JSON stay as they are.
 
-    Nested names such as `svg[model]` become objects; an empty field is an absent one.
-    Values that have another type already (they came as JSON) stay unchanged.
+    Nested names such as `svg[model]` become objects; an empty field is dropped.
     """
     fields: dict[str, Any] = {}
     for name, text in texts.items():
@@ -118,7 +117,7 @@ def _put_nested(fields: dict[str, Any], name: str, text: str) -> None:
 
 
 def accepts_partial(request: Request) -> bool:
-    """Tell if the caller takes fewer images than it asked for (`Prefer: return=partial`, RFC 7240)."""
+    """Tell if the caller accepts fewer images than ordered (`Prefer: return=partial`, RFC 7240)."""
     preferences = ",".join(request.headers.getlist("prefer")).replace(" ", "").lower()
     return "return=partial" in re.split("[,;]", preferences)
 
@@ -127,7 +126,7 @@ _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 def _idempotency_key(request: Request) -> str | None:
-    """Return the `Idempotency-Key`, quoted as a structured string or bare."""
+    """Return the `Idempotency-Key`, which may be quoted."""
     values = request.headers.getlist("idempotency-key")
     if not values:
         return None
@@ -142,7 +141,7 @@ def _idempotency_key(request: Request) -> str | None:
         )
     if request.scope["state"]["identity"].user is None:
         raise InvalidOrder(
-            "Idempotency-Key needs a caller who can be told from others: send a key as Authorization: Bearer.",
+            "Idempotency-Key needs an identified caller: send an API key as 'Authorization: Bearer YOUR_KEY'.",
             param=None,
             code="idempotency_needs_key",
         )

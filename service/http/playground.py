@@ -1,4 +1,4 @@
-"""`/`: a page to try the gateway by hand; plain files, no build step, nothing from elsewhere."""
+"""`/`: serve a page for trying the gateway by hand, without a build step or a CDN."""
 
 from importlib.resources import files
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 _POLICY = "default-src 'self'; img-src 'self' data: https: http:; form-action 'none'; frame-ancestors 'none'"
-"""The form is sent by the script alone: a browser that sent it would put its content into an address."""
+"""Only the script sends the form: a browser would put its content into the URL."""
 
 router = APIRouter(include_in_schema=False)
 
@@ -14,19 +14,16 @@ router = APIRouter(include_in_schema=False)
 @router.head("/")
 @router.get("/")
 async def get_page() -> Response:
-    """Serve the page."""
     return _serve("index.html", "text/html")
 
 
 @router.get("/playground.js")
 async def get_script() -> Response:
-    """Serve its script."""
     return _serve("playground.js", "text/javascript")
 
 
 @router.get("/playground.css")
 async def get_style() -> Response:
-    """Serve its looks."""
     return _serve("playground.css", "text/css")
 
 

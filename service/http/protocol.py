@@ -1,17 +1,15 @@
-"""HTTP/1.1 parsing: uvicorn's httptools protocol with six repairs.
+"""Parse HTTP/1.1 with uvicorn's httptools protocol and six repairs.
 
-* An offer to upgrade, which every `java.net.http.HttpClient` makes (to h2c), is
-  declined; httptools would otherwise swallow the body behind it
-  (Kludex/uvicorn#2722). Ignoring an upgrade is allowed by RFC 9110, 7.8.
-* A head is bounded in size and in time.
-* Bytes that are no HTTP are answered in the OpenAI error envelope.
+* An upgrade, which every `java.net.http.HttpClient` offers (to h2c), is declined, as
+  RFC 9110, 7.8 allows; httptools would drop the body after it (Kludex/uvicorn#2722).
+* The head is bounded in size and in time.
+* Bytes that are not HTTP are answered in the OpenAI error envelope.
 * A client that stops reading its answer is disconnected: unread bytes stay in memory, and
-  uvicorn waits for the client for ever, even to close. To the application it is a client
-  that has left.
+  uvicorn waits for the client forever, even to close. The application sees a client that left.
 * A client that has its answer and begins no other request is disconnected, whatever it
-  sends instead; uvicorn would wait for ever for the end of an unread body.
-* The running request learns that its client has left; uvicorn tells the latest request,
-  which may still be waiting for its turn.
+  sends instead; uvicorn would wait forever for the end of an unread body.
+* The running request is told that its client has left; uvicorn tells the latest request,
+  which may still wait for its turn.
 """
 
 import struct
@@ -30,16 +28,16 @@ from service.http.errors import Problem
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEAD_S = 10.0
 MAX_DISCARDED_BYTES = 128 * 1024 * 1024
-"""Most bytes a client may still send after its answer, so that it gets to read the answer."""
+"""Most bytes a client may send after its answer: cut off earlier, it might not read the answer."""
 
 MAX_STALL_S = 60.0
 """Longest time in which a client may take none of the bytes that wait for it.
 
-As nginx (`send_timeout`), whose users' clients live with it. It counts bytes, not answers: by the end of
-a write, a slow reader would be taken for one that has stopped (envoyproxy/envoy#34035).
+The default of nginx (`send_timeout`). It counts bytes, not finished writes: those would cut off
+slow readers, too (envoyproxy/envoy#34035).
 """
 _STALL_CHECKS = 4
-"""Steps in which that time is counted: the cut is at most a quarter late."""
+"""Checks within that time: the cut is at most a quarter late."""
 
 _FIELD_BYTES = len(b": \r\n")
 
@@ -53,7 +51,7 @@ _REASONS = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
 class GatewayHttpProtocol(HttpToolsProtocol):
     """One connection."""
 
-    # Beside uvicorn's in one dictionary, they would be one too many for Python to share its keys: 1 kB a connection.
+    # In one dictionary with uvicorn's, they would exceed Python's key sharing: 1 kB a connection.
     __slots__ = (
         "_discarded_bytes",
         "_head_bytes",
@@ -83,26 +81,24 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        """Start waiting for the first head."""
         super().connection_made(transport)
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting, and tell the running request."""
         self._stop_timer()
         if self._stall_timer is not None:
             self._stall_timer.cancel()
         if self._running is not None and not self._running.response_complete:
-            # With requests behind it. From now on it writes nothing, so unread bytes need no check.
+            # With requests behind it. It writes nothing from now on, so unread bytes need no check.
             self._running.disconnected = True
             self._running.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse *data*; a head that offers an upgrade is parsed once more without the offer.
+        """Parse *data*; a head that offers an upgrade is parsed again without the offer.
 
-        Only a head ends the time an answered client may idle: the rest of an unread body, or
-        blank lines, would otherwise hold the connection for ever. nginx gives that rest less
+        Only a new head ends the idle time of an answered client: the rest of an unread body, or
+        blank lines, would otherwise hold the connection forever. nginx allows that rest less time
         (`lingering_time`).
         """
         while data and not self._is_refused:
@@ -121,13 +117,12 @@ class GatewayHttpProtocol(HttpToolsProtocol):
                 self._refuse(_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        """Note that a head begins."""
         self._in_head = True
         self._head_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Hand the request on, unless it must be parsed again or is too large."""
+        """Start the request, unless it must be parsed again or is too large."""
         self._offers_upgrade = self.parser.should_upgrade()
         if self._offers_upgrade:
             return
@@ -141,11 +136,11 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         else:
             super().on_headers_complete()
             if len(self.pipeline) == 1:
-                # While a request waits, uvicorn stops reading, and then it does not notice that the client has left.
+                # While a request waits, uvicorn stops reading, and would not notice that the client leaves.
                 self.flow.resume_reading()
 
     def on_body(self, body: bytes) -> None:
-        """Collect the body; of one that was answered before it ended, discard a bounded rest."""
+        """Collect the body; if it is answered already, discard a bounded rest."""
         if self._is_refused:
             return
         if self.cycle.response_complete:
@@ -155,7 +150,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Complete a request; a client that was answered before may idle from now on."""
+        """Complete the request; a client that has its answer may idle from now on."""
         if self._offers_upgrade or self._is_refused:
             return
         super().on_message_complete()
@@ -166,17 +161,17 @@ class GatewayHttpProtocol(HttpToolsProtocol):
             )
 
     def pause_writing(self) -> None:
-        """Note that more bytes wait for the client than its connection takes."""
+        """Watch the client: its connection takes no more bytes."""
         super().pause_writing()
         self._watch_reader()
 
     def resume_writing(self) -> None:
-        """Note that the client has taken most of it."""
+        """Restart the checks: the client has taken most bytes."""
         self._stalled_checks = 0
         super().resume_writing()
 
     def on_response_complete(self) -> None:
-        """Note that the answer was written; the client may not have taken it yet."""
+        """Watch the client, which may not have taken the whole answer yet."""
         self._watch_reader()
         super().on_response_complete()
 
@@ -194,12 +189,12 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         self._stall_timer = self.loop.call_later(self._stall_check_s, self._check_reader)
 
     def _check_reader(self) -> None:
-        """Disconnect a client that took no byte in all of the checks; stop watching one that took everything."""
+        """Disconnect a client that took no byte in all checks; stop watching one that took all."""
         self._stall_timer = None
         if self.transport.get_write_buffer_size() == 0:
             return
         unread_bytes = self._count_unread()
-        # While it grows, the application writes: `resume_writing` or the next check shows the bytes taken meanwhile.
+        # While it grows, the application writes: `resume_writing` or a later check shows the progress.
         self._stalled_checks = self._stalled_checks + 1 if unread_bytes >= self._unread_bytes else 0
         if self._stalled_checks >= _STALL_CHECKS:
             self.transport.abort()
@@ -207,19 +202,19 @@ class GatewayHttpProtocol(HttpToolsProtocol):
             self._check_later()
 
     def _count_unread(self) -> int:
-        """Return the number of unread bytes, here and in the kernel, which reports them by the megabyte."""
+        """Return the number of unread bytes, here and in the kernel, whose buffer may hold megabytes."""
         unread_bytes: int = self.transport.get_write_buffer_size()
         connection = self.transport.get_extra_info("socket")
-        with suppress(OSError):  # Linux counts so; where it is not known, our own buffer has to do
+        with suppress(OSError):  # Linux only; elsewhere, our own buffer counts
             (queued_bytes,) = struct.unpack("i", ioctl(connection.fileno(), TIOCOUTQ, bytes(4)))
             unread_bytes += queued_bytes
         return unread_bytes
 
     def _decline_upgrade(self) -> bytes:
-        """Return the head just parsed without its offer, for a fresh parser."""
+        """Return the parsed head without the upgrade, for a new parser."""
         kept = [(name, value) for name, value in self.headers if name != b"upgrade"]
         if len(kept) == len(self.headers):
-            # CONNECT switches protocols without a header; this is no proxy.
+            # CONNECT switches protocols without a header; the gateway is no proxy.
             self._refuse(_MALFORMED)
             return b""
         lines = [

@@ -1,7 +1,7 @@
 """Read query parameters, and describe them in the OpenAPI document.
 
-Failure behaviour: closed. A parameter that is unknown, given twice or not understood is
-refused: a slip must not widen the request.
+Failure behaviour: closed. An unknown, repeated or malformed parameter is refused: a mistake
+must not widen the request.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ def text_parameter(name: str, description: str, **schema: object) -> dict[str, A
 
 
 FROM_AND_TO = (
-    text_parameter("from", "First day, UTC; the first of the month unless given.", format="date"),
-    text_parameter("to", "Last day, UTC; today unless given.", format="date"),
+    text_parameter("from", "First day (UTC); by default the first of this month.", format="date"),
+    text_parameter("to", "Last day (UTC); by default today.", format="date"),
 )
 
 
 def read_query(request: Request, known: set[str]) -> dict[str, str]:
-    """Return the query parameters; unknown and repeated ones are refused, and an empty one counts as absent."""
+    """Return the query parameters without empty ones; unknown and repeated ones are refused."""
     query: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
@@ -46,18 +46,16 @@ def read_query(request: Request, known: set[str]) -> dict[str, str]:
 
 
 def read_day(query: dict[str, str], name: str) -> date | None:
-    """Return a day of the query."""
     text = query.get(name)
     if text is None:
         return None
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise InvalidOrder(f"Invalid '{name}': a day is written 2026-11-30.", param=name) from error
+        raise InvalidOrder(f"Invalid '{name}': write a date such as 2026-11-30.", param=name) from error
 
 
 def read_choice(query: Mapping[str, str], name: str, choices: tuple[str, ...]) -> str | None:
-    """Return a parameter that is one of *choices*."""
     value = query.get(name)
     if value is not None and value not in choices:
         raise InvalidOrder(f"Invalid '{name}': supported values are {', '.join(choices)}.", param=name)

@@ -1,4 +1,4 @@
-"""Advise SDKs if and when to try again, in the headers they read."""
+"""Tell SDKs if and when to retry, in the headers they read."""
 
 import math
 
@@ -6,9 +6,9 @@ NO_RETRY = {"x-should-retry": "false"}
 
 
 def retry_headers(seconds: float) -> dict[str, str]:
-    """Return both retry headers, 1 to 60 whole seconds and exact milliseconds.
+    """Return both retry headers: 1 to 60 whole seconds, and milliseconds.
 
-    SDKs give up above 60 s, or hammer; below 1 s the whole header would say 0.
+    SDKs ignore delays above 60 s.
     """
     seconds = min(max(seconds, 0.001), 60.0)
     return {

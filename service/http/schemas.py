@@ -1,7 +1,6 @@
-"""Public JSON to domain values and back; no other module knows the public field names.
+"""Convert public JSON to domain values and back.
 
-The models describe and check types. The catalogue judges values, and refuses an unknown
-field under its own name.
+The models check types; the catalogue checks values, and refuses unknown fields.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from service.domain.images import Delivery
 from service.domain.progress import ImageReady
 from service.domain.validation import wrong_type
 
-# Bounds for generated clients; the range is judged with all others, in the same words.
+# Bounds for generated clients; the domain checks the range.
 _Count = Annotated[StrictInt, WithJsonSchema({"type": "integer", "maximum": 2.0**31, "minimum": -(2.0**31)})]
 _EXPECTED = {
     "int_type": "an integer",
@@ -36,15 +35,15 @@ _EXPECTED = {
     "dict_type": "an object",
     "model_type": "an object",
 }
-"""pydantic's names of errors, and the correct types."""
+"""The expected type of each pydantic error."""
 
 
 class GenerateImageRequest(BaseModel):
-    """Body of `POST /v1/images/generations`; `null` is the same as leaving a field out."""
+    """Body of `POST /v1/images/generations`; a field of `null` counts as missing."""
 
     model_config = ConfigDict(extra="allow")
 
-    prompt: StrictStr = Field(description="What the image shows.", examples=["a white siamese cat"])
+    prompt: StrictStr = Field(description="Description of the image.", examples=["a white siamese cat"])
     model: StrictStr | None = Field(None, examples=["dall-e-3"])
     n: _Count | None = Field(None, examples=[1], description="1 to 10 images.")
     size: StrictStr | None = Field(None, examples=["1024x1024"])
@@ -65,8 +64,16 @@ class GenerateImageRequest(BaseModel):
     safety_identifier: StrictStr | None = None
 
 
-def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON Schema of *model* without references, for where a document cannot hold its parts."""
+def body_of(model: type[BaseModel] | None = None, *, form: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Describe a request body for the OpenAPI document: JSON of *model*, a *form*, or either."""
+    content = {"multipart/form-data": {"schema": form}} if form else {}
+    if model is not None:
+        content["application/json"] = {"schema": _inline_schema(model)}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _inline_schema(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the JSON Schema of *model* with its references resolved."""
     schema = model.model_json_schema()
     parts = schema.pop("$defs", {})
 
@@ -82,11 +89,13 @@ def inline_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 class ImageReference(BaseModel):
-    """An image inside JSON: a data URL."""
+    """An image in JSON, as a data URL."""
 
     model_config = ConfigDict(extra="forbid")
 
-    image_url: StrictStr = Field(max_length=20_971_520, description="A `data:` URL; others are not fetched.")
+    image_url: StrictStr = Field(
+        max_length=20_971_520, description="A base64 `data:` URL; other URLs are refused."
+    )
 
 
 class EditImageJsonRequest(GenerateImageRequest):
@@ -106,7 +115,7 @@ class ImageData(BaseModel):
 
 
 class PartialError(BaseModel):
-    """The reason why the image *index* of a partial answer (`Prefer: return=partial`) is missing."""
+    """The reason why image *index* is missing in a partial answer (`Prefer: return=partial`)."""
 
     index: int
     message: str
@@ -130,7 +139,7 @@ class ImagesResponse(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """The failure and, in the message, a correct value."""
+    """The failure; the message names a correct value."""
 
     message: str
     type: str
@@ -144,14 +153,21 @@ class ErrorResponse(BaseModel):
     error: ErrorBody
 
 
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorResponse},
+    "5XX": {"model": ErrorResponse},
+}
+"""The failures of a router's operations, for the OpenAPI document."""
+
+
 def parse_json_request(body: bytes, schema: type[BaseModel]) -> dict[str, Any]:
     """Return the fields of a JSON request, nulls dropped, their types checked against *schema*.
 
     Raises:
-        InvalidOrder: in the words OpenAI uses for the same mistake.
+        InvalidOrder: with OpenAI's message for the same mistake.
     """
     try:
-        # orjson refuses NaN, Infinity, lone surrogates and deep nesting, which pydantic's parser takes.
+        # orjson refuses NaN, Infinity, lone surrogates and deep nesting, which pydantic accepts.
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidOrder(
@@ -170,7 +186,7 @@ def parse_json_request(body: bytes, schema: type[BaseModel]) -> dict[str, Any]:
 
 
 def parse_delivery(value: str | None, default: Delivery) -> Delivery:
-    """Return the delivery the caller asks for."""
+    """Return the delivery that `response_format` asks for."""
     if value is None:
         return default
     try:
@@ -216,14 +232,14 @@ def _encode_image(ready: ImageReady, url: str | None, revised_prompt: str | None
 
 
 def _invalid(error: ValidationError) -> InvalidOrder:
-    # A forbidden field explains a missing one (`file_id` instead of `image_url`): it is reported first.
+    # A forbidden field explains a missing one (`file_id` instead of `image_url`), so it comes first.
     problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     name = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}" for part in problem["loc"]
     ).removeprefix(".")
     if problem["type"] == "extra_forbidden":
         hint = (
-            " Files are not kept here: send the picture as a data URL in image_url."
+            " The gateway stores no uploaded files: send the image as a data URL in image_url."
             if "file_id" in name
             else ""
         )

@@ -1,4 +1,4 @@
-"""The services of the HTTP layer, built by `wiring` and found in every request's state."""
+"""Hold the services of the HTTP layer, which `wiring` builds and every request's state carries."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ Conditions = Mapping[str, Callable[[], Condition]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordering:
-    """Serves orders; *uploads* holds their inputs while they run."""
+    """Services for orders; *uploads* is the directory of their inputs."""
 
     orders: Orders
     catalog: Catalog
@@ -38,7 +38,7 @@ class Ordering:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImages:
-    """Serves stored images; *redirect_s* above 0 redirects readers of a file to the store itself, for that long."""
+    """Services for stored images; *redirect_s* is the lifetime of redirects to the store, 0 for none."""
 
     files: ImageFiles
     links: Links
@@ -49,9 +49,9 @@ class StoredImages:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accounts:
-    """Serves callers and admins.
+    """Services for callers and admins.
 
-    *is_open* asks for no credentials; *metrics_key* opens `/metrics` where credentials are needed.
+    If *is_open*, callers need no credentials. *metrics_key* opens `/metrics` only.
     """
 
     callers: Callers
@@ -64,7 +64,7 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """Serves operators; *conditions* are the rows of `/readyz?verbose`."""
+    """Services for operators; `/readyz?verbose` shows *conditions*."""
 
     runner: OrderRunner
     conditions: Conditions
@@ -73,7 +73,7 @@ class Operations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpServices:
-    """Use cases and ports for the endpoints, by their subject."""
+    """All services of the endpoints, by subject."""
 
     ordering: Ordering
     images: StoredImages
@@ -84,6 +84,5 @@ class HttpServices:
 
 
 def services_of(scope: Scope) -> HttpServices:
-    """Return the services of the application that handles *scope*."""
     services: HttpServices = scope["state"]["services"]
     return services

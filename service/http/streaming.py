@@ -1,13 +1,12 @@
-"""Send an order's facts as server-sent events: one more reader, not a second path.
+"""Send an order's facts as server-sent events.
 
-Events and fields are those of the OpenAI image stream. No `id:` or `retry:` lines
-are ever sent (SDKs fail on them), idle time is filled with comments, and a failure
-is an `error` event with the error nested: a clean end without it would look like
-success.
+Events and fields are those of the OpenAI image stream. It has no `id:` or `retry:` lines, on which
+SDKs fail; comments fill idle time. A failure is an `error` event with the error nested: without it,
+the end would look like success.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -26,9 +25,9 @@ from service.http.errors import describe
 
 PING_S = 15.0
 HOLD_S = 5.0
-"""Longest wait of the status line for the first news: most refusals come sooner, and get a status of their own."""
+"""Longest wait for the first event before the status line: most failures come sooner, and get their status."""
 
-_AFTERTHOUGHTS = ("x-cache", "x-cost-microusd", "age", "server-timing", "openai-processing-ms")
+_LATE_HEADERS = ("x-cache", "x-cost-microusd", "age", "server-timing", "openai-processing-ms")
 
 _NO_USAGE = {
     "total_tokens": 0,
@@ -41,32 +40,24 @@ _NO_USAGE = {
 async def stream_answer(
     request: Request, order: ImageOrder, answer: Answer, running: RunningOrder
 ) -> Response:
-    """Answer with events, or with a plain error when the order fails before the first."""
-    pending = await _watched(request, running, _first_news(answer, running))
+    """Answer with events, or with a plain error if the order fails before the first."""
+    async with asyncio.TaskGroup() as group:
+        watcher = group.create_task(abandon_when_gone(request, running))
+        pending = await _first_event(answer, running)
+        watcher.cancel()
     if isinstance(pending, OrderDone):
         return answer.respond(request, 0.0)
     headers = {**answer.headers(0.0), "cache-control": "no-cache", "x-accel-buffering": "no"}
     if answer.is_pending:
-        # The cost of the rest is not known yet, and a header cannot be taken back.
-        for name in _AFTERTHOUGHTS:
+        # Their values are unknown until the last image.
+        for name in _LATE_HEADERS:
             headers.pop(name, None)
     events = _events(request, order, answer, running, pending)
     return StreamingResponse(events, headers=headers, media_type="text/event-stream")
 
 
-async def _watched(
-    request: Request, running: RunningOrder, news: Coroutine[Any, Any, OrderFact | None]
-) -> OrderFact | None:
-    """Await *news*; a client that leaves meanwhile abandons its order."""
-    async with asyncio.TaskGroup() as group:
-        watcher = group.create_task(abandon_when_gone(request, running))
-        fact = await news
-        watcher.cancel()
-    return fact
-
-
-async def _first_news(answer: Answer, running: RunningOrder) -> OrderFact | None:
-    """Return the first fact after admission, or None when it takes too long or the client has left."""
+async def _first_event(answer: Answer, running: RunningOrder) -> OrderFact | None:
+    """Return the first fact that has an event; None if it takes too long or the client left."""
     try:
         async with asyncio.timeout(HOLD_S):
             while True:
@@ -97,8 +88,8 @@ async def _events(
             if fact is not None and (event := _encode(order, fact)):
                 yield event
     finally:
-        answer.note(request.scope)
-        # A cancellation here means that the client has left: the order follows its own rule.
+        answer.add_to_log(request.scope)
+        # A cancellation here means that the client left: the runner decides if the order goes on.
         if not is_over:
             running.abandon()
 
@@ -111,7 +102,7 @@ def _encode(order: ImageOrder, fact: OrderFact) -> bytes:
             return _event(
                 f"{prefix}.partial_image",
                 {
-                    **_picture(order, fact.data, fact.resolved),
+                    **_image_fields(order, fact.data, fact.resolved),
                     "created_at": int(fact.shown_at_s),
                     "partial_image_index": fact.number,
                     "index": fact.position,
@@ -121,11 +112,11 @@ def _encode(order: ImageOrder, fact: OrderFact) -> bytes:
             return _event(
                 f"{prefix}.completed",
                 {
-                    **_picture(order, fact.data or b"", fact.image.resolved),
+                    **_image_fields(order, fact.data or b"", fact.image.resolved),
                     "size": f"{fact.image.width}x{fact.image.height}",
                     "created_at": fact.image.created_s,
                     "usage": _usage(fact.image.usage),
-                    # Not in the contract, which has no field for it; the SDKs keep fields they do not know.
+                    # An addition to the contract; SDKs keep unknown fields.
                     "index": fact.position,
                     **({"safety_identifier": order.safety_identifier} if order.safety_identifier else {}),
                 },
@@ -137,7 +128,7 @@ def _encode(order: ImageOrder, fact: OrderFact) -> bytes:
             return b""
 
 
-def _picture(order: ImageOrder, data: bytes, resolved: Any) -> dict[str, Any]:
+def _image_fields(order: ImageOrder, data: bytes, resolved: Any) -> dict[str, Any]:
     asked = order.parameters
     return {
         "b64_json": pybase64.b64encode_as_string(data),
@@ -149,7 +140,7 @@ def _picture(order: ImageOrder, data: bytes, resolved: Any) -> dict[str, Any]:
 
 
 def _usage(usage: Any) -> dict[str, Any]:
-    """Return the usage in the form of events: always present, without details of the output."""
+    """Return the usage of an event: always present, without details of the output."""
     return {key: value for key, value in (usage or _NO_USAGE).items() if key != "output_tokens_details"}
 
 

@@ -1,7 +1,7 @@
-"""Write sums of the ledger as rows for people and programs: CSV that is safe to open, and JSON.
+"""Write entries of the ledger as CSV that is safe to open, and as JSON.
 
-Owns the names of the columns. A spreadsheet runs text that begins with `=`; such text gets
-a quotation mark in front (OWASP, "CSV Injection", 2025).
+Spreadsheets run text that begins with `=`, so such text gets a quotation mark in front
+(OWASP, "CSV Injection", 2025).
 """
 
 import csv
@@ -17,13 +17,12 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def columns_of(group: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of a table that is grouped by *group*, in their order; empty: all."""
+    """Return the columns of a table that is grouped by *group*, all if it is empty."""
     kept = {*group, "realm", "outcome"} if group else set(COLUMNS)
     return (*(column for column in COLUMNS if column in kept), *SUMS)
 
 
 def to_record(entry: LedgerEntry, columns: Sequence[str]) -> dict[str, Any]:
-    """Return one sum as a JSON object."""
     return {column: getattr(entry, column) for column in columns}
 
 

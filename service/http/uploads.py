@@ -1,8 +1,7 @@
-"""Receive images: multipart bodies and data URLs, spooled to disk and bounded while they arrive.
+"""Receive images as multipart bodies and data URLs, spooled to disk and bounded while they arrive.
 
-Parts are judged only by their names and sizes; their formats are read later
-(`ports.imaging.ImageFinisher`). Memory holds at most one chunk, and each file's digest is
-computed as it passes.
+Only names and sizes are checked here; `ports.imaging` reads the formats later. Memory holds at
+most one chunk of an upload, and the digest of each file is computed on the way.
 """
 
 import asyncio
@@ -22,7 +21,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import ClientDisconnect, Request
 
 from service.domain.errors import InvalidOrder
-from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, Refusal, body_too_large
+from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, RequestRejected, body_too_large
 
 MAX_FILES = 18
 """16 images, a mask and a markup (API reference, 2026)."""
@@ -31,7 +30,7 @@ MAX_PARTS = 100
 MAX_FIELD_BYTES = 256 * 1024
 MAX_UPLOAD_S = 300.0
 MAX_BODY_S = 30.0
-"""For a body without files."""
+"""Longest time for a body without files."""
 
 _IMAGE_FIELD = re.compile(r"image(\[\d{0,3}\])?")
 _FILE_FIELDS = ("mask", "markup")
@@ -39,7 +38,7 @@ _FILE_FIELDS = ("mask", "markup")
 
 @dataclass(frozen=True, slots=True)
 class SpooledFile:
-    """One uploaded file: the *field* it came as (`image`, `mask`, `markup`) and the place of its bytes."""
+    """One uploaded file; *field* is `image`, `mask` or `markup`."""
 
     field: str
     path: Path
@@ -49,13 +48,12 @@ class SpooledFile:
 
 @dataclass(slots=True)
 class Form:
-    """A parsed body: text *fields* and *files* in the order they came."""
+    """A parsed body: text *fields* and *files*, in their order."""
 
     fields: dict[str, str] = field(default_factory=dict)
     files: list[SpooledFile] = field(default_factory=list)
 
     def discard(self) -> None:
-        """Remove the spooled files."""
         for file in self.files:
             file.path.unlink(missing_ok=True)
 
@@ -64,8 +62,8 @@ async def read_form(request: Request, directory: Path, *, most_files: int = MAX_
     """Parse a multipart body, spooling its files into *directory*.
 
     Raises:
-        InvalidOrder: it is not a form, or has parts no image endpoint knows.
-        Refusal: it is too large or too slow; nothing is left on disk.
+        InvalidOrder: the body is malformed, or has unknown files.
+        RequestRejected: the body is too large or too slow.
     """
     _, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary")
@@ -97,38 +95,38 @@ def media_type_of(request: Request) -> str:
 
 
 async def read_body(request: Request, limit_bytes: int, limit_s: float) -> bytes:
-    """Return the whole body; raises as `read_bounded`."""
+    """Return the whole body; raises like `read_bounded`."""
     async with contextlib.aclosing(read_bounded(request, limit_bytes, limit_s)) as chunks:
         return b"".join([chunk async for chunk in chunks])
 
 
 async def read_bounded(request: Request, limit_bytes: int, limit_s: float) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it comes, refusing too many bytes and too slow a sender.
+    """Yield the body as it arrives, bounded in size and time.
 
-    A reader that may stop before the end closes it (`aclosing`): its time runs on until then.
+    A reader that may stop early must close it (`aclosing`), which stops the clock.
 
     Raises:
-        Refusal: 413 or 408; or the client left.
+        RequestRejected: 413, 408, or 499 if the client left.
     """
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > limit_bytes:
-        raise Refusal(body_too_large(limit_bytes))
+        raise RequestRejected(body_too_large(limit_bytes))
     size_bytes = 0
     try:
         async with asyncio.timeout(limit_s), contextlib.aclosing(request.stream()) as chunks:
             async for chunk in chunks:
                 size_bytes += len(chunk)
                 if size_bytes > limit_bytes:
-                    raise Refusal(body_too_large(limit_bytes))
+                    raise RequestRejected(body_too_large(limit_bytes))
                 yield chunk
     except TimeoutError as error:
-        raise Refusal(BODY_TOO_SLOW) from error
+        raise RequestRejected(BODY_TOO_SLOW) from error
     except ClientDisconnect as error:
-        raise Refusal(CLIENT_GONE) from error
+        raise RequestRejected(CLIENT_GONE) from error
 
 
 def sweep(directory: Path, older_than_s: float) -> None:
-    """Remove files that a killed process left behind; no order lives as long as *older_than_s*."""
+    """Remove files of killed processes: those older than any order can be."""
     for path in directory.glob("*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > older_than_s:  # noqa: TID251 - compared with the file system's clock
@@ -136,11 +134,10 @@ def sweep(directory: Path, older_than_s: float) -> None:
 
 
 def spool_data_url(directory: Path, name: str, url: str) -> SpooledFile:
-    """Write an image that came inside JSON.
+    """Write the image of a data URL to disk.
 
     Raises:
-        InvalidOrder: it is no base64 `data:` URL. Others are not fetched: a gateway that
-            opens URLs of its callers opens doors for them.
+        InvalidOrder: *url* is not a base64 `data:` URL. Others are not fetched: they could reach internal services.
     """
     head, separator, text = url.partition(",")
     if not separator or not head.startswith("data:") or not head.endswith(";base64"):
@@ -153,19 +150,19 @@ def spool_data_url(directory: Path, name: str, url: str) -> SpooledFile:
         data = pybase64.b64decode(text, validate=True)
     except ValueError as error:
         raise InvalidOrder(
-            f"Invalid '{name}': the base64 of its data URL is broken.",
+            f"Invalid '{name}': the base64 of its data URL is malformed.",
             param=name,
             code="invalid_base64_image",
         ) from error
     if len(data) > MAX_FILE_BYTES:
-        raise Refusal(body_too_large(MAX_FILE_BYTES))
+        raise RequestRejected(body_too_large(MAX_FILE_BYTES))
     path = _new_path(directory)
     path.write_bytes(data)
     return SpooledFile(name, path, hashlib.sha256(data).hexdigest(), len(data))
 
 
 class _Reader:
-    """Callbacks of the parser; one part at a time."""
+    """Implements the callbacks of the parser, one part at a time."""
 
     def __init__(self, directory: Path) -> None:
         self.form = Form()
@@ -196,7 +193,7 @@ class _Reader:
 
     def check_complete(self) -> None:
         if not self._is_complete:
-            raise InvalidOrder("The multipart body ends too early.", param=None, code="invalid_multipart")
+            raise InvalidOrder("The multipart body is incomplete.", param=None, code="invalid_multipart")
 
     def abort(self) -> None:
         if self._file is not None:
@@ -207,7 +204,9 @@ class _Reader:
     def _begin_part(self) -> None:
         self._parts += 1
         if self._parts > MAX_PARTS:
-            raise InvalidOrder("The form has too many parts.", param=None, code="invalid_multipart")
+            raise InvalidOrder(
+                f"The form has more than {MAX_PARTS} parts.", param=None, code="invalid_multipart"
+            )
         self._headers = {}
 
     def _end_header(self) -> None:
@@ -235,14 +234,14 @@ class _Reader:
         self._size_bytes += end - start
         if self._file is not None:
             if self._size_bytes > MAX_FILE_BYTES:
-                raise Refusal(body_too_large(MAX_FILE_BYTES))
+                raise RequestRejected(body_too_large(MAX_FILE_BYTES))
             part = data[start:end]
-            # A few microseconds into the page cache: less than handing it to a thread.
+            # Writing to the page cache takes less time than handing it to a thread.
             self._file.write(part)
             self._digest.update(part)
         elif self._text is not None:
             if self._size_bytes > MAX_FIELD_BYTES:
-                raise Refusal(body_too_large(MAX_FIELD_BYTES))
+                raise RequestRejected(body_too_large(MAX_FIELD_BYTES))
             self._text += data[start:end]
 
     def _end_part(self) -> None:
@@ -250,7 +249,7 @@ class _Reader:
             self._file.close()
             self._file = None
             if self._is_unnamed and self._size_bytes == 0:
-                # A browser's file input that was left empty.
+                # An empty file input of a browser.
                 self._path.unlink()
                 return
             self.form.files.append(
@@ -271,7 +270,7 @@ class _Reader:
 
 
 def _file_field(name: str) -> str:
-    """Return the input that a file is for; `image`, `image[]`, `image[3]` and repeats are all images."""
+    """Return the field of a file; `image`, `image[]` and `image[3]` are all images."""
     if _IMAGE_FIELD.fullmatch(name):
         return "image"
     if name in _FILE_FIELDS:

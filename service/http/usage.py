@@ -1,4 +1,4 @@
-"""`GET /v1/usage`: a caller's spending, and the rest of each of its limits. Costs nothing, counts nowhere."""
+"""`GET /v1/usage`: report a caller's spending and limits; counts against no limit."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -18,7 +18,7 @@ from service.domain.sizes import parse_size
 from service.gateway.accounts.usage import add_up, sum_up
 from service.http.access import caller_of
 from service.http.query import FROM_AND_TO, read_day, read_query, text_parameter
-from service.http.schemas import ErrorResponse
+from service.http.schemas import ERROR_RESPONSES
 from service.http.services import HttpServices, services_of
 from service.http.tables import SUMS, to_record
 
@@ -26,13 +26,11 @@ MOST_DAYS = 92
 _COLUMNS = ("day", "model", "realm", "outcome", *SUMS)
 _TOTALS = ("realm", "outcome", *SUMS)
 
-router = APIRouter(
-    tags=["Usage"], responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}}
-)
+router = APIRouter(tags=["Usage"], responses=ERROR_RESPONSES)
 
 
 class UsageTotal(BaseModel):
-    """A sum; images without a known price are in *unpriced* and not in *microusd*."""
+    """A total; *microusd* excludes the *unpriced* images."""
 
     realm: str
     outcome: str
@@ -42,14 +40,14 @@ class UsageTotal(BaseModel):
 
 
 class UsageEntry(UsageTotal):
-    """A sum of a day and a model."""
+    """The total of a day and a model."""
 
     day: date
     model: str
 
 
 class UsageLimit(BaseModel):
-    """The state of a limit; `resets_at` null: it frees as images are finished."""
+    """The state of a limit; `resets_at` is null for images in flight."""
 
     scope: str
     name: str
@@ -61,14 +59,14 @@ class UsageLimit(BaseModel):
 
 
 class UsagePolicy(BaseModel):
-    """The names of the policies that limit the caller."""
+    """A policy that limits the caller."""
 
     scope: str
     policy: str
 
 
 class UsageResponse(BaseModel):
-    """The answer of `GET /v1/usage`; a null means no such rule."""
+    """The answer of `GET /v1/usage`; null means no limit."""
 
     object: Literal["usage"] = "usage"
     team: str
@@ -88,17 +86,17 @@ class UsageResponse(BaseModel):
 @router.get(
     "/v1/usage",
     operation_id="getUsage",
-    summary="What you have spent, and what is left of your limits",
+    summary="Show your spending and the state of your limits",
     response_model=UsageResponse,
     openapi_extra={
         "parameters": [
             *FROM_AND_TO,
-            text_parameter("user", "An end user of yours, by the name you order with; for keys of services."),
+            text_parameter("user", "For service keys: the end user, by the name in your orders."),
         ]
     },
 )
 async def get_usage(request: Request) -> Response:
-    """Answer from the ledger and the limits themselves."""
+    """Read the ledger and the limits; the request counts against none."""
     services = services_of(request.scope)
     query = read_query(request, {"from", "to", "user"})
     days = services.accounts.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
@@ -122,14 +120,14 @@ async def get_usage(request: Request) -> Response:
         max_n=min((policy.max_n for policy in policies if policy.max_n), default=None),
         max_size=_largest_size(policies),
     )
-    # By orjson: instants end in +00:00, as they always have.
+    # orjson writes instants with +00:00; pydantic would write Z.
     return Response(orjson.dumps(answer.model_dump()), media_type="application/json")
 
 
 def _caller(request: Request, services: HttpServices, named_user: str | None) -> Caller:
     identity = request.scope["state"]["identity"]
     if named_user is not None and identity.role is not Role.SERVICE and identity.user is not None:
-        raise PermissionDenied("Only a key with the role 'service' may ask for another user's usage.")
+        raise PermissionDenied("Only a key with the role 'service' may read the usage of another user.")
     return caller_of(request.scope, services, named_user=named_user)
 
 

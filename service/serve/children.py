@@ -1,9 +1,7 @@
-"""Run child processes for exactly as long as this one lives.
+"""Run child processes as long as this process needs them.
 
-They are stopped on leaving, started again when they die, and killed by the kernel
-if this process is killed. A first start that fails is `ChildFailed`; later failures are
-logged and retried for as long as the child is needed. An error beside a child comes out
-as it was raised.
+A child is stopped at the end, restarted when it dies, and killed by the kernel with this process.
+Failure behaviour: a failed first start raises `ChildFailed`; later failures are logged and retried.
 """
 
 import asyncio
@@ -29,7 +27,7 @@ IsReady = Callable[[asyncio.subprocess.Process], Awaitable[None]]
 
 @asynccontextmanager
 async def kept_alive(name: str, command: list[str], is_ready: IsReady) -> AsyncIterator[None]:
-    """Run a child and start it again whenever it ends; stop it on leaving."""
+    """Run a child, restart it whenever it ends, and stop it on leaving."""
     process = await _start(name, command, is_ready)
     async with _unwrapping_group() as group:
         current = [process]
@@ -43,7 +41,7 @@ async def kept_alive(name: str, command: list[str], is_ready: IsReady) -> AsyncI
 
 @asynccontextmanager
 async def _unwrapping_group() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group whose sole failure comes out by itself: callers catch it by its kind."""
+    """Return a task group that raises a single failure by itself: callers catch it by its type."""
     sole: BaseException | None = None
     try:
         async with asyncio.TaskGroup() as group:
@@ -53,7 +51,7 @@ async def _unwrapping_group() -> AsyncIterator[asyncio.TaskGroup]:
             raise
         sole = failures.exceptions[0]
     if sole is not None:
-        # Here, so that it does not carry the group that carried it.
+        # Outside the handler, so that its context does not hold the group.
         raise sole
 
 
@@ -88,7 +86,7 @@ async def _spawn(name: str, command: list[str]) -> asyncio.subprocess.Process:
     try:
         return await asyncio.create_subprocess_exec(
             *command,
-            # Its end tells a child that this process is gone where the kernel does not.
+            # Its end tells the child that this process died, on systems other than Linux.
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             # Ctrl-C is for this process: children must outlive the drain.
@@ -96,7 +94,7 @@ async def _spawn(name: str, command: list[str]) -> asyncio.subprocess.Process:
             preexec_fn=die_with_parent if sys.platform == "linux" else None,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        # No process or memory is available, or the file is gone.
+        # No process or memory is available, or the file is missing.
         raise ChildFailed(f"The {name} cannot be run: {error}") from error
 
 

@@ -1,7 +1,7 @@
-"""Prepare the data directory: writable, used by one gateway, with the secret in it.
+"""Prepare the data directory: writable, locked by one gateway, with a secret.
 
-Failure behaviour: closed. Two gateways on one directory would each run a Valkey on the
-same files, so the second one reports that and does not start; nor does one that cannot find out.
+Failure behaviour: closed. Two gateways on one directory would run two Valkeys on the same
+files, so the second does not start; nor does one on a volume without locks.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ LOCK_PAUSE_S = 0.05
 
 
 def prepare_directory(directory: Path) -> None:
-    """Create the data directory and check that it is writable: the likeliest mistake with a mounted volume."""
+    """Create the data directory, and check that it is writable, which mounted volumes often are not."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / f".probe-{os.getpid()}"
@@ -34,35 +34,35 @@ def prepare_directory(directory: Path) -> None:
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """Return the configured secrets, newest first, or the one of the data directory, created if need be."""
+    """Return the configured secrets, newest first, or the generated one of the data directory."""
     if settings.secrets is not None:
         return tuple(settings.secrets.get_secret_value().split(","))
     try:
         return (load_or_make_secret(settings.data_dir / "secret"),)
     except ValueError as error:
         raise SettingsError(
-            f"GATEWAY_SECRETS is not set, and {error}. Remove the file to have one made"
+            f"GATEWAY_SECRETS is not set, and {error}. Remove the file to generate a new secret"
         ) from error
 
 
 @asynccontextmanager
 async def locked(data_dir: Path) -> AsyncIterator[None]:
-    """Make sure that no other gateway runs an embedded Valkey in this directory."""
+    """Hold the lock of the directory, so that no other gateway runs a Valkey in it."""
     with open_lock(data_dir, "lock") as file:
         try:
-            # A command of the command line may have it for a moment.
+            # A command may hold it for a moment.
             async with asyncio.timeout(_LOCK_PATIENCE_S):
-                while not lock(file):  # noqa: ASYNC110 - another process tells no event
+                while not lock(file):  # noqa: ASYNC110 - another process sends no event
                     await asyncio.sleep(LOCK_PAUSE_S)
         except TimeoutError as error:
             raise SettingsError(
-                f"Another gateway uses GATEWAY_DATA_DIR {data_dir}: give this one a directory of its own"
+                f"Another gateway uses GATEWAY_DATA_DIR {data_dir}. Set another directory"
             ) from error
         yield
 
 
 def open_lock(data_dir: Path, name: str) -> IO[str]:
-    """Open the file of *data_dir* that `lock` takes."""
+    """Open a file of *data_dir* for `lock`."""
     try:
         return (data_dir / name).open("w")
     except OSError as error:
@@ -73,10 +73,10 @@ def open_lock(data_dir: Path, name: str) -> IO[str]:
 
 
 def lock(file: IO[str]) -> bool:
-    """Take the lock of *file* if it is free; it ends when the file is closed.
+    """Take the lock of *file* if it is free; closing the file releases it.
 
     Raises:
-        SettingsError: the volume has no locks, as some network volumes.
+        SettingsError: the volume supports no locks, like some network volumes.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -84,7 +84,7 @@ def lock(file: IO[str]) -> bool:
         return False
     except OSError as error:
         raise SettingsError(
-            f"GATEWAY_DATA_DIR: {file.name} cannot be locked: {error.strerror}. Choose a directory on a volume that "
-            "knows locks, such as a local disk, or set GATEWAY_REDIS_URL"
+            f"GATEWAY_DATA_DIR: {file.name} cannot be locked: {error.strerror}. Choose a directory on a volume "
+            "with file locks, such as a local disk, or set GATEWAY_REDIS_URL"
         ) from error
     return True

@@ -1,4 +1,4 @@
-"""Greet a person once the gateway serves."""
+"""Write the greeting of a started gateway: its address, its services and first commands."""
 
 from service.adapters.storage.troubleshooting import place_of
 from service.serve.program import command_on
@@ -6,7 +6,7 @@ from service.settings.variables import Settings
 from service.wiring.process import BackingServices
 
 _AUTH = {
-    "open": "anybody who reaches this port (GATEWAY_AUTH=open)",
+    "open": "everyone who reaches this port (GATEWAY_AUTH=open)",
     "keys": "with an API key (GATEWAY_AUTH=keys)",
     "jwt": "with a token of GATEWAY_JWT__ISSUER (GATEWAY_AUTH=jwt)",
     "keys,jwt": "with an API key or a token of GATEWAY_JWT__ISSUER (GATEWAY_AUTH=keys,jwt)",
@@ -14,10 +14,10 @@ _AUTH = {
 
 
 def write_greeting(settings: Settings, backing: BackingServices) -> str:
-    """Return the gateway's address, the services it uses, and a first command to try."""
+    """Return the gateway's address, the services it uses, and first commands."""
     url = backing.public_url
     backend = (
-        "sandbox (painted test pictures; set OPENAI_API_KEY for real ones)"
+        "sandbox (free test images; set OPENAI_API_KEY for real ones)"
         if backing.sandbox_url
         else settings.provider_url
     )
@@ -48,7 +48,7 @@ def _credentials(settings: Settings) -> str:
 
 
 def _write_key(settings: Settings) -> str:
-    """Return the line about credentials, if callers need any."""
+    """Return the line that gets credentials, if callers need any."""
     if settings.is_open:
         return ""
     if "keys" not in settings.auth:
@@ -59,5 +59,5 @@ def _write_key(settings: Settings) -> str:
 def _write_callers(settings: Settings) -> str:
     hidden = {"GATEWAY_REDIS_URL": settings.redis_url, "GATEWAY_SECRETS": settings.secrets}
     names = " and ".join(name for name, value in hidden.items() if value is not None)
-    where = f"; make keys where {names} are set as here" if names and "keys" in settings.auth else ""
+    where = f"; create keys with the same {names}" if names and "keys" in settings.auth else ""
     return f"{_AUTH[settings.auth]}{where}"

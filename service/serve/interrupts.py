@@ -1,7 +1,7 @@
-"""Handle Ctrl-C while something is open that has to be closed: an embedded Valkey, a server, a connection.
+"""Handle Ctrl-C while resources are open: an embedded Valkey, a server, a connection.
 
-Failure behaviour: the running work is cancelled and closes its resources in order; then `KeyboardInterrupt` is
-raised, which ends the command with exit code 130.
+Failure behaviour: the running work is cancelled and closes its resources; then `KeyboardInterrupt` ends
+the command with exit code 130.
 """
 
 import asyncio
@@ -15,8 +15,8 @@ Result = TypeVar("Result")
 def run_interruptible(runner: asyncio.Runner, work: Coroutine[Any, Any, Result]) -> Result:
     """Return the result of *work*; Ctrl-C cancels it.
 
-    Before and after, Ctrl-C has its usual effect: an exception between two steps of the loop's own
-    start or end would leave it half done.
+    Before and after, Ctrl-C keeps its usual effect: an exception within the start or end of the
+    loop itself would leave it half done.
 
     Raises:
         KeyboardInterrupt: *work* was cancelled.

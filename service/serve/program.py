@@ -1,4 +1,4 @@
-"""Name this program as a person's shell does, in printed commands that are meant to be pasted."""
+"""Write commands of this program that can be pasted into the user's shell."""
 
 import shlex
 import shutil
@@ -11,8 +11,8 @@ _NAME = "image-gateway"
 
 
 def program() -> str:
-    """Return this program's command for the working directory: its name, if the shell finds that."""
-    # Not resolved: the interpreter of a virtual environment is a link to one that has no such neighbour.
+    """Return the command of this program: its name if the shell finds it, otherwise a path."""
+    # Not resolved: the interpreter of a virtual environment links to one without this script.
     script = Path(sys.executable).with_name(_NAME)
     if not script.exists():
         return f"{_from_here(Path(sys.executable))} -m service"
@@ -21,7 +21,7 @@ def program() -> str:
 
 
 def command_on(settings: Settings, arguments: str) -> str:
-    """Return a command on the keys of a gateway with *settings*; the shell must set secrets that may not be shown."""
+    """Return a command for a gateway with *settings*; without its secrets, which the shell must set."""
     default = Settings.model_fields["data_dir"].default
     places = {
         "GATEWAY_DATA_DIR": None if settings.data_dir == default else settings.data_dir,
@@ -34,5 +34,5 @@ def command_on(settings: Settings, arguments: str) -> str:
 def _from_here(path: Path) -> str:
     here = Path.cwd()
     shown = path.relative_to(here) if path.is_relative_to(here) else path
-    # Without a slash a shell looks only in its PATH.
+    # Without a slash, a shell searches only its PATH.
     return shlex.quote(str(shown) if len(shown.parts) > 1 else f"./{shown}")

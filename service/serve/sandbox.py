@@ -1,7 +1,7 @@
-"""Run the sandbox as a child: a provider that paints, reached over a socket like any other.
+"""Run the sandbox, a provider of test images, as a child process.
 
-Failure behaviour: a failed start is `ChildFailed`; orders that meet its restart fail as
-with any provider.
+Failure behaviour: a failed start raises `ChildFailed`; orders during a restart fail as with
+any provider.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Run the HTTP server: bind its address, drain it, stop it.
 
-The first signal drains, the second cuts off, and answers still leave before it ends.
-Failure behaviour: an unavailable address is reported before anything is started.
+The first signal drains; the second cuts orders off, and their answers are still sent.
+Failure behaviour: an unavailable address is reported before any child starts.
 """
 
 import asyncio
@@ -21,24 +21,24 @@ from service.serve.children import ChildFailed
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 
-_FAREWELL_S = 2
+_LAST_ANSWERS_S = 2
 
 
 def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]) -> uvicorn.Server:
-    """Return a server for *app*; *on_started* is called once it accepts."""
+    """Return a server for *app*; it calls *on_started* once it accepts connections."""
     config = uvicorn.Config(
         app,
         http=GatewayHttpProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
-        # *on_started* reports the address, before anything else: see `startup`.
+        # *on_started* reports the address first; see `startup`.
         log_level=logging.WARNING,
         access_log=False,
         server_header=False,
         timeout_keep_alive=75,
-        # Orders are cut off after the drain time; their answers still have to leave.
-        timeout_graceful_shutdown=math.ceil(settings.drain_s) + _FAREWELL_S,
+        # Orders are cut off after the drain time; their answers are still sent.
+        timeout_graceful_shutdown=math.ceil(settings.drain_s) + _LAST_ANSWERS_S,
     )
     return _Server(config, app, on_started)
 
@@ -46,7 +46,7 @@ def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]
 def bound_socket(settings: Settings) -> socket.socket:
     """Return a socket bound to the configured address; raises `SettingsError`."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # asyncio switches Nagle's delay off only where the protocol is named.
+    # asyncio disables Nagle's algorithm only if the protocol is given.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -55,13 +55,13 @@ def bound_socket(settings: Settings) -> socket.socket:
         listener.close()
         raise SettingsError(
             f"GATEWAY_HOST {settings.host}, GATEWAY_PORT {settings.port}: {error.strerror}. "
-            "Stop what listens there, or choose another port"
+            "Stop the program that listens there, or choose another port"
         ) from error
     return listener
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, reporting when it accepts."""
+    """uvicorn's server, with a callback at its start and two-step signals."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI, on_started: Callable[[], None]) -> None:
         super().__init__(config)
@@ -69,21 +69,21 @@ class _Server(uvicorn.Server):
         self._on_started = on_started
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start as uvicorn does; raises `ChildFailed` where it would end this process."""
+        """Start like uvicorn; raises `ChildFailed` instead of ending the process."""
         try:
             await super().startup(sockets)
         except SystemExit as error:
             raise ChildFailed("The server did not start; see its messages above.") from error
         self._on_started()
-        # From here on its lines are news: that it stops, and the connections it waits for.
+        # Its later lines are useful: that it stops, and the connections it waits for.
         logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Drain on the first signal, stop at once on the second.
 
-        uvicorn's own raises the signal again when done, which would end this process
-        before its children are stopped and with a failure as exit code.
+        uvicorn's own raises the signal again at its end, which would end this process with a
+        failure before its children are stopped.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -91,23 +91,23 @@ class _Server(uvicorn.Server):
         try:
             yield
         finally:
-            # It stops already; the children that stop after it must not be cut off.
+            # The server has stopped: a signal must not disturb the children that stop after it.
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, lambda: None)
 
     def _stop(self) -> None:
         runner: OrderRunner | None = getattr(self._app.state, "runner", None)
         if not self.should_exit:
-            # Before a runner exists, services that are opening are closed again as soon as they are open.
+            # Without a runner yet, uvicorn closes the services as soon as they are open.
             self.should_exit = True
             if runner is not None:
                 runner.begin_drain()
         elif runner is None:
             self.force_exit = True
         else:
-            # Orders that are cut off still answer; then nothing is waited for.
+            # Orders that are cut off still answer; then all connections are closed.
             runner.cut_off()
-            asyncio.get_running_loop().call_later(_FAREWELL_S / 2, self._force)
+            asyncio.get_running_loop().call_later(_LAST_ANSWERS_S / 2, self._force)
 
     def _force(self) -> None:
         self.force_exit = True

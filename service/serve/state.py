@@ -1,7 +1,7 @@
-"""Find the shared state for a command that does not serve.
+"""Open the shared state for a command that does not serve.
 
-Failure behaviour: closed. A Valkey that exists and does not answer is reported, and no
-second one is started beside it.
+Failure behaviour: closed. A running Valkey that does not answer is an error; no second one
+is started.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from service.wiring.process import BackingServices
 
 @asynccontextmanager
 async def open_state(settings: Settings) -> AsyncIterator[BackingServices]:
-    """Find the shared state for a command that does not serve; yields its URL and the secrets.
+    """Open the shared state; yields its URL and the secrets.
 
-    Without `GATEWAY_REDIS_URL` that is the embedded Valkey of the gateway that runs on
-    the data directory, or a new one for as long as this is open.
+    Without `GATEWAY_REDIS_URL`, this is the embedded Valkey of the gateway that uses the data
+    directory, or a temporary one.
 
     Raises:
-        SettingsError: the data directory cannot be used, or is in use without a reachable Valkey.
+        SettingsError: the data directory is unusable, or locked while its Valkey does not answer.
         ChildFailed: the embedded Valkey does not start.
     """
     prepare_directory(settings.data_dir)
@@ -39,14 +39,14 @@ async def open_state(settings: Settings) -> AsyncIterator[BackingServices]:
 
 
 async def _find_valkey(data_dir: Path, stack: AsyncExitStack) -> str:
-    """Return the URL of the embedded Valkey of *data_dir*, a new one if no gateway runs there."""
+    """Return the URL of the embedded Valkey of *data_dir*; starts one if no gateway runs."""
     path = socket_path(data_dir / "valkey")
     gateway = stack.enter_context(open_lock(data_dir, "lock"))
     turn = stack.enter_context(open_lock(data_dir, "turn"))
     try:
         async with asyncio.timeout(START_S):
-            # One command at a time may start a server, or another would talk to it when it stops.
-            while not lock(turn):  # noqa: ASYNC110 - another process tells no event
+            # Only one command at a time may start a Valkey: another would use it while it stops.
+            while not lock(turn):  # noqa: ASYNC110 - another process sends no event
                 await asyncio.sleep(LOCK_PAUSE_S)
             while not lock(gateway):
                 if await answers(path):
@@ -55,7 +55,7 @@ async def _find_valkey(data_dir: Path, stack: AsyncExitStack) -> str:
                 await asyncio.sleep(LOCK_PAUSE_S)
     except TimeoutError as error:
         raise SettingsError(
-            f"GATEWAY_DATA_DIR {data_dir} is in use, and its Valkey does not answer; try again, or name the Redis "
-            "of the gateway in GATEWAY_REDIS_URL"
+            f"GATEWAY_DATA_DIR {data_dir} is in use, and its Valkey does not answer. Try again, or set GATEWAY_REDIS_URL "
+            "to the Redis of the gateway"
         ) from error
     return await stack.enter_async_context(embedded_valkey(data_dir / "valkey"))

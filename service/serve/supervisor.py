@@ -1,7 +1,7 @@
-"""The supervisor: data directory, embedded Valkey, sandbox and the server; the only owner of child processes.
+"""Supervise a gateway: data directory, embedded Valkey, sandbox and server.
 
-Everything is opened in order and closed in reverse: children are stopped after the
-orders have drained. Failure behaviour: closed; a part that cannot be opened ends the start.
+Parts open in order and close in reverse: children stop after the orders have drained.
+Failure behaviour: closed; a part that fails to open ends the start.
 """
 
 import asyncio
@@ -22,10 +22,10 @@ from service.wiring.process import BackingServices
 
 
 def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then drain; *announce* gets a few lines for a person.
+    """Serve until SIGTERM or SIGINT, then drain; *announce* receives the greeting.
 
     Raises:
-        SettingsError: a setting cannot work; nothing was started.
+        SettingsError: a setting is wrong; nothing was started.
         ChildFailed: the server or a child did not start; all started parts are stopped.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -33,7 +33,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    # Every fault of the settings is found before the first child starts.
+    # Errors of the settings are found before the first child starts.
     uses_sandbox = settings.uses_sandbox
     prepare_directory(settings.data_dir)
     secrets = secrets_of(settings)

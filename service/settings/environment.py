@@ -1,7 +1,7 @@
 """Read the settings: the environment, the files its `*_FILE` variables name, and the configuration file.
 
-Failure behaviour: closed. All faults are reported at once, a line each, and nothing is
-guessed; an empty variable is an unset one.
+Failure behaviour: closed. All errors are reported at once, one per line. An empty variable
+counts as unset.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ _SECRETS = (
     "store_secret_access_key",
 )
 _OTHERS = (*(f"{name.upper()}_FILE" for name in _SECRETS), "URL", "KEY")
-"""Variables that are no settings: files of secrets, and those `image-gateway generate` reads."""
+"""Variables that are not settings: files of secrets, and those of `image-gateway generate`."""
 
 _PROVIDER = (
     "OPENAI_API_KEY_FILE",
@@ -37,14 +37,14 @@ _OLD_NAMES = {
     "OPENAI_KEY": "OPENAI_API_KEY",
     "OPENAI_ORGANIZATION": "OPENAI_ORG_ID",
 }
-"""Names that earlier SDKs read (openai 0.28, README), and their successors."""
+"""Names of earlier SDKs (openai 0.28, README), and their successors."""
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from *environment* and the file it names.
+    """Read the settings from *environment* and the files it names.
 
     Raises:
-        SettingsError: one line per problem, with the name of the variable.
+        SettingsError: one line per error, with the name of the variable.
     """
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): value for name, value in environment.items() if value}
@@ -56,7 +56,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     except NestedSettingsError as error:
         name = str(error).partition('"')[2].partition('"')[0].upper()
         raise SettingsError(
-            f"GATEWAY_{name}: is a group; set its members, as in GATEWAY_{name}__<MEMBER>"
+            f"GATEWAY_{name}: this is a group; set its members, as in GATEWAY_{name}__<MEMBER>"
         ) from error
     if settings.config is not None:
         settings = settings.model_copy(update={"file": read_file(settings.config)})
@@ -64,13 +64,13 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Return variables that are most likely misspelt: unknown `GATEWAY_*`, and names near a provider's variable."""
+    """Return likely misspelt variables: unknown `GATEWAY_*`, and names close to the provider's."""
     known = {f"GATEWAY_{name.upper()}" for name in Settings.model_fields}
     known |= {f"GATEWAY_{name}" for name in _OTHERS}
     ours = (
         name for name in environment if name.startswith("GATEWAY_") and name.partition("__")[0] not in known
     )
-    # Other `OPENAI_*` variables are an SDK's.
+    # Other `OPENAI_*` variables belong to SDKs.
     theirs = (
         name
         for name in environment
@@ -80,19 +80,19 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def nearest_variable(name: str) -> str | None:
-    """Return the variable that an unknown one is most likely meant to be, if one is near."""
+    """Return the variable that an unknown *name* most likely means, if any is close."""
     if not name.startswith("GATEWAY_"):
         if name in _OLD_NAMES:
             return _OLD_NAMES[name]
         near = get_close_matches(name, _PROVIDER, n=1, cutoff=0.88)
         return near[0] if near else None
-    # The common prefix would make any two look alike.
+    # The common prefix would make any two names close.
     near = get_close_matches(name.removeprefix("GATEWAY_"), [*_names(), *_OTHERS], n=1, cutoff=0.7)
     return f"GATEWAY_{near[0]}" if near else None
 
 
 def _names() -> Iterator[str]:
-    """Yield the names of settings that follow `GATEWAY_`, of groups those of their members."""
+    """Yield the names of settings without `GATEWAY_`; for groups, those of their members."""
     for name, field in Settings.model_fields.items():
         if isinstance(field.default, FileConfig) or field.validation_alias is not None:
             continue

@@ -1,6 +1,6 @@
-"""Read the configuration file: settings that are tables and so no variables.
+"""Read the configuration file: settings that are tables, too large for variables.
 
-Failure behaviour: closed. Every mistake is reported with its line, and none is skipped.
+Failure behaviour: closed. Every error is reported with its line.
 """
 
 import tomllib
@@ -60,12 +60,12 @@ def read_file(path: Path) -> FileConfig:
     except ValidationError as error:
         lines = (
             f"{path}, line {_line_of(text, problem['loc'])}: {'.'.join(map(str, problem['loc']))}: "
-            + _what_is_wrong(problem)
+            + _describe(problem)
             for problem in error.errors()
         )
         raise SettingsError("\n".join(lines)) from error
     except (ValueError, RecursionError) as error:
-        # tomllib also refuses what is too deep, or a number with too many digits, as Python does.
+        # tomllib raises these, too, for deep nesting and for numbers with too many digits.
         raise SettingsError(f"{path}: {error}") from error
     for team, entry in config.teams.items():
         for field in ("policy", "user_policy"):
@@ -78,7 +78,7 @@ def read_file(path: Path) -> FileConfig:
     return config
 
 
-def _what_is_wrong(problem: Mapping[str, Any]) -> str:
+def _describe(problem: Mapping[str, Any]) -> str:
     if problem["type"] != "extra_forbidden":
         return str(problem["msg"]).removeprefix("Value error, ")
     *table, name = map(str, problem["loc"])
@@ -92,19 +92,19 @@ def _what_is_wrong(problem: Mapping[str, Any]) -> str:
 
 
 def _names_in(table: Sequence[str]) -> list[str]:
-    """Return the names that the table at a path of names may have."""
+    """Return the names that the table at the path *table* may contain."""
     kind: Any = FileConfig
     for part in table:
-        # Of a mapping, every name leads to the same kind.
+        # In a mapping, all names have the same type.
         kind = kind.model_fields[part].annotation if hasattr(kind, "model_fields") else get_args(kind)[-1]
     return list(kind.model_fields)
 
 
 def _line_of(text: str, location: tuple[int | str, ...]) -> int:
-    """Return the line that completes the value at *location*, or at as much of it as there is.
+    """Return the line that completes the value at *location*, or at its longest existing part.
 
-    The parser tells no positions; but the first lines up to it are a document that
-    has the value, and one line less are not.
+    The parser reports no positions, so this tries the first lines of *text* until they have
+    the value.
     """
     lines = text.split("\n")
     found = 1
@@ -119,7 +119,7 @@ def _line_of(text: str, location: tuple[int | str, ...]) -> int:
 
 
 def _first_with(lines: list[str], part: int | str, start: int) -> int:
-    """Return the first line from *start* on that has the name *part*: lines before it need not be tried."""
+    """Return the first line from *start* that contains *part*: earlier ones need no trial."""
     if isinstance(part, int):
         return start
     return next((number for number in range(start, len(lines) + 1) if part in lines[number - 1]), start)

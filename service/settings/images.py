@@ -83,7 +83,6 @@ class ImageSettings(BaseModel):
 
     @property
     def trusted_hosts(self) -> list[str]:
-        """The hosts of `GATEWAY_DOWNLOAD_HOSTS`."""
         return [host.strip() for host in self.download_hosts.split(",") if host.strip()]
 
     def check_store(self) -> None:

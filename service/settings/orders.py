@@ -11,7 +11,7 @@ LONGEST_DEADLINE_S = 3600
 
 
 class OrderSettings(BaseModel):
-    """The way of an order, and its bounds."""
+    """The steps of an order, and their bounds."""
 
     sandbox: bool | None = None
     """If `true`, the sandbox always paints test images; if `false`, never. If unset, it does so only while no provider

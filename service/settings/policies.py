@@ -1,4 +1,4 @@
-"""Read limits, policies and teams in an operator's words; the domain judges their values, as for `/admin`."""
+"""Declare limits, policies and teams of the configuration file; the domain checks their values."""
 
 from typing import Annotated, Literal
 
@@ -23,7 +23,7 @@ def _check_not_reserved(name: str) -> str:
 
 def _check_size(size: str) -> str:
     if size and not is_size(size):
-        raise ValueError("it is a size such as 1536x1024")
+        raise ValueError("write a size such as 1536x1024")
     return size
 
 

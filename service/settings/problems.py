@@ -1,5 +1,5 @@
-"""Report a setting that is missing or wrong; the error ends the start, or the command."""
+"""Report a missing or wrong setting."""
 
 
 class SettingsError(ValueError):
-    """A setting is missing or wrong; the text names it and a correct value, never its own."""
+    """A setting is missing or wrong; the message names it and a correct value, not the given one."""

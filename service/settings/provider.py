@@ -21,17 +21,11 @@ class ProviderSettings(BaseModel):
     openai_project_id: str | None = Field(None, validation_alias="OPENAI_PROJECT_ID")
     """Project that calls to the provider name."""
 
-    @field_validator("openai_api_key")
+    @field_validator("openai_api_key", "openai_org_id", "openai_project_id")
     @classmethod
-    def _check_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _fits_header(value.get_secret_value()):
-            raise ValueError("must be one line of ASCII characters")
-        return value
-
-    @field_validator("openai_org_id", "openai_project_id")
-    @classmethod
-    def _check_header(cls, value: str | None) -> str | None:
-        if value is not None and not _fits_header(value):
+    def _check_header(cls, value: SecretStr | str | None) -> SecretStr | str | None:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
+        if not (text.isascii() and text.isprintable()):
             raise ValueError("must be one line of ASCII characters")
         return value
 
@@ -46,7 +40,3 @@ class ProviderSettings(BaseModel):
     def provider_url(self) -> str:
         """Base URL of the provider, as the SDKs understand it."""
         return self.openai_base_url or _OPENAI_URL
-
-
-def _fits_header(value: str) -> bool:
-    return value.isascii() and value.isprintable()

@@ -9,7 +9,7 @@ from service.domain.hosts import is_loopback
 
 
 class ServerSettings(BaseModel):
-    """The process and its place."""
+    """The address, directory and logs of a process."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""

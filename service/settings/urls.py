@@ -1,4 +1,4 @@
-"""Check the form of URLs in settings; nothing is connected to."""
+"""Check the form of URLs in settings, without connections."""
 
 from urllib.parse import urlsplit
 
@@ -6,19 +6,19 @@ STORE_SCHEMES = ("file", "s3", "gs", "az")
 
 
 def is_url(text: str, schemes: tuple[str, ...]) -> bool:
-    """Tell if *text* has the form of a URL of one of *schemes*."""
+    """Tell if *text* is a URL of one of *schemes*."""
     try:
         parts = urlsplit(text)
-        parts.port  # noqa: B018 - read to check it: a port that is no number raises
+        parts.port  # noqa: B018 - reading it raises if it is not a number
     except ValueError:
         return False
     return parts.scheme in schemes and bool(parts.netloc or parts.path)
 
 
 def names_place(text: str) -> bool:
-    """Tell if a Redis URL names a place: a client would take one without for this machine.
+    """Tell if a Redis URL has a host or path; without, clients connect to this machine.
 
-    The opener of the URL knows its forms, and checks them before anything starts.
+    `check_redis_url` checks the rest of its form.
     """
     scheme, _, rest = text.partition("://")
     place, _, path = rest.partition("?")[0].partition("/")

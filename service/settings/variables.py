@@ -1,8 +1,7 @@
-"""Join every setting an operator can give as a variable, and check them together.
+"""Join all settings that are variables, and check them together.
 
-`GATEWAY_*` variables (nested with `__`), and the provider's own. Each subject declares its
-settings in a module beside this one, with the unit, the default and the reason;
-`environment.py` reads them.
+They are `GATEWAY_*` variables (nested with `__`) and the provider's own. The other modules of this
+package declare them by subject; `environment.py` reads them.
 """
 
 from typing import Self
@@ -21,7 +20,7 @@ from service.settings.server import ServerSettings
 
 
 class Settings(
-    # The last is read first: fields and faults keep the order of the subjects.
+    # The last is read first: fields and errors keep the order of the subjects.
     ProviderSettings,
     OrderSettings,
     AccessSettings,
@@ -30,7 +29,7 @@ class Settings(
     ServerSettings,
     BaseSettings,
 ):
-    """Everything an operator can set."""
+    """All settings."""
 
     model_config = SettingsConfigDict(
         env_prefix="GATEWAY_",
@@ -53,7 +52,9 @@ class Settings(
                 "is trusted"
             )
         if not self.is_loopback and self.public_url is None:
-            raise ValueError("GATEWAY_PUBLIC_URL is required off loopback: links are made with it")
+            raise ValueError(
+                "GATEWAY_PUBLIC_URL is required if GATEWAY_HOST is not loopback: links begin with it"
+            )
         if self.redis_url is None and (self.replicas > 1 or not self.embedded_redis):
             raise ValueError("GATEWAY_REDIS_URL is required with several replicas or without embedded Redis")
         if self.redis_url is not None and self.secrets is None and not (self.is_loopback and self.is_open):
@@ -77,7 +78,7 @@ class Settings(
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take values as they are given: `environment.py` reads them."""
+        """Take values from the constructor only: `environment.py` reads them."""
         return (init_settings,)
 
     @property
@@ -85,7 +86,7 @@ class Settings(
         """Tell if the sandbox paints the images.
 
         Raises:
-            SettingsError: no provider is set, and the sandbox may not stand in by itself.
+            SettingsError: no provider is set, and the sandbox must be chosen explicitly.
         """
         if self.sandbox:
             return True
@@ -95,5 +96,5 @@ class Settings(
             return True
         raise SettingsError(
             "No image provider: set OPENAI_API_KEY (and OPENAI_BASE_URL for another server), "
-            "or GATEWAY_SANDBOX=true for painted test pictures"
+            "or GATEWAY_SANDBOX=true for free test images"
         )

@@ -84,7 +84,7 @@ function credentials() {
 function aboutKeys() {
   return key.value
     ? "This gateway does not accept this key: it is mistyped, revoked or expired."
-    : "This gateway asks for a key: type yours into the field 'Your key'. Its operators make them.";
+    : "This gateway needs a key: type yours into the field 'Your key'. Its operators create keys.";
 }
 
 function ends(date) {
@@ -92,20 +92,20 @@ function ends(date) {
 }
 
 function show(answer) {
-  const pictures = answer.data.map((entry) => {
+  const links = answer.data.map((entry) => {
     const link = document.createElement("a");
     const format = answer.output_format ?? "png";
     link.href = entry.url ?? `data:image/${format};base64,${entry.b64_json}`;
     link.target = "_blank";
     // Browsers open no `data:` link, but keep what it holds as a file.
     if (!entry.url) link.download = `image.${format}`;
-    const picture = document.createElement("img");
-    picture.src = link.href;
-    picture.alt = entry.revised_prompt ?? "generated image";
-    link.append(picture);
+    const image = document.createElement("img");
+    image.src = link.href;
+    image.alt = entry.revised_prompt ?? "generated image";
+    link.append(image);
     return link;
   });
-  images.prepend(...pictures);
+  images.prepend(...links);
 }
 
 function say(text, failed = false) {

@@ -1,7 +1,7 @@
-"""Build the callers: credentials, keys in Redis, and the declarations of the file.
+"""Build the callers: credentials, keys in Redis, and declarations of the configuration file.
 
-Failure behaviour: without Redis a process starts and knows only declared names; the
-callers' watcher keeps trying.
+Failure behaviour: without Redis, a process starts with the declared names only; the watcher of
+the callers keeps trying.
 """
 
 from contextlib import suppress
@@ -18,7 +18,7 @@ from service.wiring.process import ProcessContext
 
 
 async def open_callers(context: ProcessContext, verifier: TokenVerifier | None) -> Callers:
-    """Return callers with all teams loaded; without Redis, their watcher keeps trying."""
+    """Return callers with all teams loaded, if Redis is available."""
     callers = make_callers(context, verifier)
     with suppress(StateUnavailable):
         declared = [name for name, team in context.settings.file.teams.items() if not team.closed]
@@ -28,7 +28,7 @@ async def open_callers(context: ProcessContext, verifier: TokenVerifier | None) 
 
 
 def make_callers(context: ProcessContext, verifier: TokenVerifier | None = None) -> Callers:
-    """Return callers with nothing loaded yet."""
+    """Return callers without loaded teams."""
     settings, secrets = context.settings, context.backing.secrets
     credentials = Credentials(
         takes_keys="keys" in settings.auth,
@@ -48,12 +48,10 @@ def make_callers(context: ProcessContext, verifier: TokenVerifier | None = None)
 
 
 def make_registry(context: ProcessContext) -> RedisCallers:
-    """Return the registry of keys, policies, teams and the audit in Redis."""
     return RedisCallers(context.redis, timeout_s=context.settings.redis_timeout_s)
 
 
 def declared_directory(settings: Settings) -> Directory:
-    """Return the policies and teams of the configuration file."""
     policies = {
         name: Policy(
             name=name,

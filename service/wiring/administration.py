@@ -1,7 +1,4 @@
-"""Build the use cases of admins, for HTTP and for the shell: keys, teams, policies, the ledger, the audit.
-
-Failure behaviour: nothing is asked here; the use cases raise `StateUnavailable` when used.
-"""
+"""Build the use cases of admins, for HTTP and the command line."""
 
 from service.adapters.redis.announcements import RedisAnnouncements
 from service.adapters.redis.ledger import RedisLedger
@@ -21,7 +18,7 @@ from service.wiring.process import ProcessContext
 def make_administration(
     context: ProcessContext, callers: Callers, *, models: frozenset[str]
 ) -> Administration:
-    """Return the administration of keys, teams and policies; a policy may name *models* and a gateway's declared names."""
+    """Return the administration of keys, teams and policies; *models* are those a policy may name."""
     registry, ledger, references = make_registry(context), _ledger(context), _references(context)
     trail = AuditTrail(registry, context.clock, context.telemetry)
     reader = DirectoryReader(
@@ -56,13 +53,11 @@ def make_administration(
 
 
 def make_usage(context: ProcessContext) -> Usage:
-    """Return the use case that sums up the ledger."""
     ledger = _ledger(context)
     return Usage(ledger=ledger, known=ledger, clock=context.clock)
 
 
 def make_purging(context: ProcessContext) -> Purging:
-    """Return the use case that counts and purges stored images."""
     references = _references(context)
     return Purging(
         known=references,

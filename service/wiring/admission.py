@@ -1,7 +1,4 @@
-"""Build the shared state: Redis, the local share while it is away, the outbox for missed settlements.
-
-Failure behaviour: see `gateway/admission/shared.py`; nothing is asked here.
-"""
+"""Build the shared state: Redis, the local share without it, and the outbox for settlements."""
 
 from service.adapters.outbox.files import FileOutbox
 from service.adapters.redis.orders import RedisOrders
@@ -11,7 +8,7 @@ from service.wiring.process import ProcessContext
 
 
 def make_state(context: ProcessContext) -> SharedState:
-    """Return the shared state of a process; its loops are started by `services.py`."""
+    """Return the shared state of a process; `services.py` starts its loops."""
     settings = context.settings
     return SharedState(
         book=RedisOrders(
@@ -34,5 +31,4 @@ def make_state(context: ProcessContext) -> SharedState:
 
 
 def make_outbox(context: ProcessContext) -> FileOutbox:
-    """Return the outbox, which keeps settlements in the data directory."""
     return FileOutbox(context.settings.data_dir / "outbox", clock=context.clock)

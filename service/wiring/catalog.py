@@ -1,4 +1,4 @@
-"""Load the models: the built-in catalogue with the operator's entries laid over it."""
+"""Load the catalogue of models: the built-in one, overlaid by the operator's entries."""
 
 from importlib.resources import files
 
@@ -8,16 +8,16 @@ from service.settings.variables import Settings
 
 
 def load_catalog(settings: Settings) -> Catalog:
-    """Return the built-in catalogue with the operator's entries laid over it; raises `CatalogError`."""
+    """Return the overlaid catalogue; raises `CatalogError`."""
     text = (files("service.domain") / "models.toml").read_text("utf-8")
     return parse_catalog(text, settings.file.models)
 
 
 def checked_models(settings: Settings) -> frozenset[str]:
-    """Return the names of all models; policies of the configuration file may name no others.
+    """Return the names of all models; checks those that declared policies name.
 
     Raises:
-        SettingsError: naming the entry and a correct value.
+        SettingsError: an entry of the configuration file is wrong.
     """
     try:
         catalog = load_catalog(settings)

@@ -1,6 +1,6 @@
-"""Check the settings before anything starts, by building every part that can be built.
+"""Check the settings before the start, by building parts and reading files, without connections.
 
-Files that are named are read. Failure behaviour: closed. Nothing is connected to; the first mistake ends the start.
+Failure behaviour: closed; the first wrong setting ends the start.
 """
 
 from service.adapters.downloads import ImageDownloads
@@ -13,10 +13,10 @@ from service.wiring.tokens import check_tokens
 
 
 def check_settings(settings: Settings) -> None:
-    """Check rules that span several settings; a command checks the part it uses.
+    """Check all settings; commands check only those they use.
 
     Raises:
-        SettingsError: naming the setting and a correct value.
+        SettingsError: a setting is wrong; the message names it and a correct value.
     """
     checked_models(settings)
     _check_addresses(settings)

@@ -1,7 +1,7 @@
-"""Open the shared state for commands, and nothing else.
+"""Open the use cases of commands on the shared state.
 
-Failure behaviour: closed. Every opener raises `SettingsError` when the secrets are not
-the gateway's, and `StateUnavailable` when that is unknown.
+Failure behaviour: closed. Opening raises `SettingsError` if the secrets are not the gateway's,
+and `StateUnavailable` if that is unknown.
 """
 
 from collections.abc import AsyncIterator
@@ -22,8 +22,8 @@ from service.wiring.process import BackingServices, ProcessContext, open_context
 async def open_administration(
     settings: Settings, backing: BackingServices, *, models: frozenset[str] = frozenset()
 ) -> AsyncIterator[tuple[Administration, Usage]]:
-    """Open the administration of keys, teams, policies and usage; only a policy names *models*."""
-    async with _open_ground(settings, backing) as context:
+    """Open the administration and the ledger; *models* are those a policy may name."""
+    async with _open_context(settings, backing) as context:
         yield make_administration(context, make_callers(context), models=models), make_usage(context)
 
 
@@ -31,21 +31,21 @@ async def open_administration(
 async def open_purging(
     settings: Settings, backing: BackingServices
 ) -> AsyncIterator[tuple[Purging, Administration]]:
-    """Open the purging for `image-gateway cache`."""
-    async with _open_ground(settings, backing) as context:
+    """Open the use cases of `image-gateway cache`."""
+    async with _open_context(settings, backing) as context:
         administration = make_administration(context, make_callers(context), models=frozenset())
         yield make_purging(context), administration
 
 
 @asynccontextmanager
-async def _open_ground(settings: Settings, backing: BackingServices) -> AsyncIterator[ProcessContext]:
+async def _open_context(settings: Settings, backing: BackingServices) -> AsyncIterator[ProcessContext]:
     async with AsyncExitStack() as stack:
         context = open_context(settings, backing, stack, telemetry=_Unmeasured(), connections=2)
         yield await with_secrets_in_use(context)
 
 
 class _Unmeasured:
-    """Implements `ports.telemetry.Telemetry`: commands are not scraped; their acts are in the audit."""
+    """Implements `ports.telemetry.Telemetry` for commands, which nothing scrapes."""
 
     def record(self, fact: TelemetryFact) -> None:
         """Drop the fact."""

@@ -1,7 +1,7 @@
-"""Build the image store, the references to it, retention, links and the image workers.
+"""Build the image store, its references, retention, links and the image workers.
 
-Failure behaviour: an unusable store does not end the start: it is tried once, and
-requests that need it are refused until it works.
+Failure behaviour: open. With an unusable store the process starts, and refuses requests that
+need it until it works.
 """
 
 import asyncio
@@ -28,34 +28,33 @@ from service.wiring.accounts import make_registry
 from service.wiring.admission import make_outbox
 from service.wiring.process import ProcessContext
 
-_PICTURE_WORKERS = 2
+_IMAGING_WORKERS = 2
 _LONGEST_ORDER_S = 2.0 * LONGEST_DEADLINE_S
-"""Age at which an input on disk belongs to no running order; twice the deadline, as an upload takes time too."""
+"""Age above which a file belongs to no running order; twice the deadline, as an upload takes time, too."""
 _PROBE_PAUSE_S = 5.0
-_PAUSES_WHILE_WELL = 12
-"""A small write a minute, while all is well."""
+_PAUSES_WHILE_USABLE = 12
+"""Probes of a usable store: one small write a minute."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Images:
-    """The store, the references to its images, and the workers that change images.
+    """The store, the references to its images, and the workers that process images.
 
-    *home* is the store itself, *spill* the same with the images that wait beside it, for a remote store.
+    *spill* wraps a remote store *home*, and holds images that wait for it.
     """
 
     home: ObjectStore
     spill: SpillingStore | None
     references: RedisReferences
-    pictures: PillowImages
+    imaging: PillowImages
 
     @property
     def store(self) -> ObjectStore | SpillingStore:
-        """The store for writing and reading images."""
         return self.spill or self.home
 
 
 async def open_images(context: ProcessContext, stack: AsyncExitStack) -> Images:
-    """Open the store and try it; *stack* ends the workers."""
+    """Open the store and probe it; *stack* stops the workers."""
     settings = context.settings
     url, options = _store_url(settings), settings.store_options
     place = place_of(url, options)
@@ -67,25 +66,24 @@ async def open_images(context: ProcessContext, stack: AsyncExitStack) -> Images:
     )
     await home.probe()
     spill = _open_spill(context, home)
-    pictures = PillowImages(workers=_PICTURE_WORKERS)
-    stack.callback(pictures.close)
+    imaging = PillowImages(workers=_IMAGING_WORKERS)
+    stack.callback(imaging.close)
     references = RedisReferences(context.redis, clock=context.clock, timeout_s=settings.redis_timeout_s)
-    return Images(home=home, spill=spill, references=references, pictures=pictures)
+    return Images(home=home, spill=spill, references=references, imaging=imaging)
 
 
 async def watch_store(store: ObjectStore) -> None:
-    """Probe *store* now and then, to notice a failure or a recovery before the next order."""
+    """Probe *store* regularly, to notice a failure or recovery before the next order."""
     pauses = 0
     while True:
         await asyncio.sleep(_PROBE_PAUSE_S)
         pauses += 1
-        if store.is_failing or pauses >= _PAUSES_WHILE_WELL:
+        if store.is_failing or pauses >= _PAUSES_WHILE_USABLE:
             pauses = 0
             await store.probe()
 
 
 def make_ownership(context: ProcessContext, images: Images) -> Ownership:
-    """Return the use case that reads and removes a team's right to an image."""
     return Ownership(
         references=images.references,
         outbox=make_outbox(context),
@@ -96,7 +94,6 @@ def make_ownership(context: ProcessContext, images: Images) -> Ownership:
 
 
 def make_retention(context: ProcessContext, images: Images) -> Retention:
-    """Return the retention, which deletes."""
     settings = context.settings
     turns = RedisSweepLease(context.redis, process=context.name, timeout_s=settings.redis_timeout_s)
     turn = SweepTurn(turns=turns, sweep_s=settings.sweep_s)
@@ -125,7 +122,7 @@ def make_retention(context: ProcessContext, images: Images) -> Retention:
 
 
 def make_links(context: ProcessContext) -> SignedLinks:
-    """Return the gateway's links, signed by the newest secret; those of older ones still open."""
+    """Return the links, signed with the newest secret; links of older secrets stay valid."""
     return SignedLinks(
         public_url=context.backing.public_url,
         keys=[derive_key(each, "image-link") for each in context.backing.secrets],
@@ -135,14 +132,14 @@ def make_links(context: ProcessContext) -> SignedLinks:
 
 
 def open_uploads(settings: Settings) -> Path:
-    """Return the directory of inputs of running orders, cleared of files that killed processes left."""
+    """Return the directory of uploads, without files of killed processes."""
     directory = settings.data_dir / "uploads"
     sweep(directory, _LONGEST_ORDER_S)
     return directory
 
 
 def _open_spill(context: ProcessContext, home: ObjectStore) -> SpillingStore | None:
-    """Return *home* with a spill if it is remote: a spill for a directory would be on the same disk."""
+    """Return *home* with a spill if it is remote; a local spill would be on the same disk."""
     directory = context.settings.data_dir.resolve() / "spill"
     if urlsplit(_store_url(context.settings)).scheme == "file":
         return None

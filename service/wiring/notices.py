@@ -1,8 +1,7 @@
 """Exchange notices between gateways and commands on one Redis: the secrets in use, and declared names.
 
-Failure behaviour: a gateway serves all the same while Redis is away, leaves its notices
-once it is back, and warns of the losses that missing secrets cause; a command with
-secrets that are not the gateway's is refused.
+Failure behaviour: a gateway serves without Redis and posts its notices once Redis is back; it warns
+about the losses that missing secrets cause. A command with other secrets than the gateway's is refused.
 """
 
 import asyncio
@@ -25,8 +24,8 @@ _log = logging.getLogger(__name__)
 _POST_PAUSE_S = 1.0
 
 
-async def greet_redis(context: ProcessContext) -> bool:
-    """Leave the notices, or report at once that Redis is away; returns False then."""
+async def post_at_start(context: ProcessContext) -> bool:
+    """Post the notices; logs a warning and returns False if Redis is unavailable."""
     try:
         with translated_errors():
             await context.redis.ping()
@@ -34,13 +33,13 @@ async def greet_redis(context: ProcessContext) -> bool:
     except StateUnavailable as error:
         context.telemetry.record(StateFailed(operation="start", reason=error.reason))
         advice = advise(error.reason, context.backing.redis_url)
-        _log.warning("%s Until then limits fall to a local share, and nothing is cached.", advice)
+        _log.warning("%s Until then, limits are local shares, and nothing is cached.", advice)
         return False
     return True
 
 
 async def post_later(context: ProcessContext, *, is_done: bool) -> None:
-    """Leave the notices once Redis is back, unless that is done."""
+    """Post the notices once Redis is back, unless *is_done*."""
     while not is_done:
         await asyncio.sleep(_POST_PAUSE_S)
         with suppress(StateUnavailable):
@@ -49,7 +48,7 @@ async def post_later(context: ProcessContext, *, is_done: bool) -> None:
 
 
 async def with_secrets_in_use(context: ProcessContext) -> ProcessContext:
-    """Return *context* with the gateway's newest secret first: during a rotation this process may be ahead.
+    """Return *context* with the gateway's newest secret first: in a rotation, a command may have a newer one.
 
     Raises:
         SettingsError: the secrets are not the gateway's.
@@ -64,20 +63,20 @@ async def with_secrets_in_use(context: ProcessContext) -> ProcessContext:
         secrets = context.backing.secrets[ours.index(newest) :]
         return replace(context, backing=replace(context.backing, secrets=secrets))
     raise SettingsError(
-        "GATEWAY_SECRETS are not those of the gateway that uses this Redis: its keys and people would not be "
-        "recognised. Give this command the gateway's own, old ones too"
+        "GATEWAY_SECRETS differs from that of the gateway on this Redis, so this command could not recognise its keys "
+        "and users. Set it to all secrets of the gateway, including old ones"
     )
 
 
 async def _post_notices(context: ProcessContext) -> None:
-    """Publish the secrets in use and the names in this gateway's file to all processes on the same state."""
+    """Publish the secrets in use and the declared names to all processes on this Redis."""
     notices = _notices(context)
     check, ours = await notices.read_secret_check(), _secret_checks(context.backing)
-    # The newest secret hashes new keys, the oldest one people and orders.
+    # The newest secret hashes new keys, the oldest one users and orders.
     in_use = f"{ours[0]} {ours[-1]}"
     if check is not None:
         _warn_of_lost_secrets(check, ours)
-    # The gateway that started last decides, so that a secret can be given up; it was warned of the cost.
+    # The gateway that started last decides, so that operators can drop a secret.
     if check != in_use:
         await notices.put_secret_check(in_use)
     declared = context.settings.file
@@ -90,24 +89,24 @@ async def _post_notices(context: ProcessContext) -> None:
 
 
 def _warn_of_lost_secrets(check: str, ours: list[str]) -> None:
-    """Warn about losses from missing secrets, by the *check* of the gateway that started last."""
+    """Warn about the losses from missing secrets; *check* is that of the previous gateway."""
     newest, _, oldest = check.partition(" ")
     if oldest not in ours:
         _log.warning(
-            "GATEWAY_SECRETS does not list the secret by which people and orders were hashed here until now: "
-            "keys and links made with it are refused, people's limits, budgets and cached pictures start anew, "
-            "and a purge by name finds nothing of before. List it again, as the last one, to have all that back"
+            "GATEWAY_SECRETS does not list the secret that hashed users and orders until now: its keys and links are "
+            "refused, limits, budgets and the cache begin empty, and a purge by name finds no earlier data. "
+            "List it again, as the last one, to restore them"
         )
     elif oldest != ours[-1]:
         _log.warning(
-            "GATEWAY_SECRETS ends with another secret than the one by which people and orders were hashed here "
-            "until now: people's limits, budgets and cached pictures start anew, and a purge by name finds nothing "
-            "of before. List that one last to have them back, unless you have just done so with an older one"
+            "GATEWAY_SECRETS ends with another secret than the one that hashed users and orders until now: "
+            "limits, budgets and the cache begin empty, and a purge by name finds no earlier data. List that secret "
+            "last to restore them, unless you have just restored an older one"
         )
     if newest not in (*ours, oldest):
         _log.warning(
             "GATEWAY_SECRETS does not list the newest secret that this Redis was used with: this gateway refuses "
-            "keys and links made with it. List it too, in front if it is still the newest"
+            "its keys and links. Add it, in front if it is still the newest"
         )
 
 
@@ -116,5 +115,5 @@ def _notices(context: ProcessContext) -> RedisAnnouncements:
 
 
 def _secret_checks(backing: BackingServices) -> list[str]:
-    """Return for each secret a value that identifies it and reveals nothing else."""
+    """Return a value for each secret that identifies it and reveals nothing else."""
     return [keyed_hash(derive_key(secret, "check"), "image-gateway") for secret in backing.secrets]

@@ -1,7 +1,4 @@
-"""Build the path of an order: `gateway/order/run.py` with every step it takes.
-
-Failure behaviour: leaving waits for the orders under way, as long as the drain time.
-"""
+"""Build the path of an order: `gateway/order/run.py` and its steps."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -32,7 +29,7 @@ from service.wiring.provider import Provider
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderParts:
-    """The entry for orders, and the parts that its background loops and operators need."""
+    """The entry for orders, and the parts that background loops and metrics need."""
 
     orders: Orders
     runner: OrderRunner
@@ -44,7 +41,7 @@ class OrderParts:
 async def open_orders(
     context: ProcessContext, images: Images, provider: Provider, catalog: Catalog, stack: AsyncExitStack
 ) -> OrderParts:
-    """Accept orders from now on; *stack* drains them."""
+    """Open the path of orders; *stack* waits for running orders, up to the drain time."""
     store, references = images.store, images.references
     clock, telemetry, state = context.clock, context.telemetry, make_state(context)
     runner = await stack.enter_async_context(
@@ -61,7 +58,7 @@ async def open_orders(
         preflight=Preflight(store=store, refusals=RefusedOrders(clock), moderator=provider.moderator),
         maker=Maker(
             attempts=attempts,
-            keeper=Keeper(finisher=images.pictures, store=store, clock=clock),
+            keeper=Keeper(finisher=images.imaging, store=store, clock=clock),
             state=state,
             telemetry=telemetry,
             clock=clock,

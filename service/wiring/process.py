@@ -1,7 +1,4 @@
-"""Open what every part of a process stands on: its settings, backing services, Redis, clock and telemetry.
-
-Failure behaviour: opening connects to nothing, so it fails for no one's absence.
-"""
+"""Open the context of a process: settings, backing services, Redis, clock and telemetry."""
 
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -18,9 +15,9 @@ from service.settings.variables import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BackingServices:
-    """The parts that the supervisor found or started for this process.
+    """The services that the supervisor found or started, and the secrets, newest first.
 
-    *sandbox_url* None means the real provider. *secrets* are newest first.
+    *sandbox_url* is None for a real provider.
     """
 
     redis_url: str
@@ -31,7 +28,7 @@ class BackingServices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessContext:
-    """The settings and connections of a process; *name* tells it from others with the same state."""
+    """The settings and connections of a process; *name* is unique among processes on one Redis."""
 
     settings: Settings
     backing: BackingServices
@@ -42,7 +39,7 @@ class ProcessContext:
 
     @property
     def lasting_secret(self) -> str:
-        """The oldest secret: hashes that must not change during a rotation come from it."""
+        """The oldest secret, for hashes that must not change in a rotation."""
         return self.backing.secrets[-1]
 
 
@@ -54,7 +51,7 @@ def open_context(
     telemetry: Telemetry,
     connections: int,
 ) -> ProcessContext:
-    """Open a process's connections to Redis, up to a limit; nothing is sent yet."""
+    """Return the context, with up to *connections* to Redis; sends nothing yet."""
     return ProcessContext(
         settings=settings,
         backing=backing,
@@ -66,11 +63,11 @@ def open_context(
 
 
 def check_redis_url(settings: Settings) -> None:
-    """Check that a client understands the settings of Redis; raises `SettingsError`."""
+    """Check that a client accepts the URL of Redis; raises `SettingsError`."""
     if settings.redis_url is None:
         return
     try:
-        # Reads all of it, and connects to nothing.
+        # Parses the URL, and connects to nothing.
         open_client(settings.redis_url.get_secret_value(), timeout_s=1, connections=1)
     except ValueError as error:
         raise SettingsError(f"GATEWAY_REDIS_URL: {error}") from None

@@ -1,7 +1,7 @@
 """Build the provider: its address, its pace, and the moderation of prompts.
 
-Failure behaviour: the start waits for nothing; a check beside it, which costs nothing,
-reports a provider that is away or refuses its key.
+Failure behaviour: open. The start does not wait for the provider; a free check reports one that
+is unreachable or refuses the key.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _CHECK_PAUSE_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A provider for orders; without a *moderator* every prompt passes. *check* tests it for free."""
+    """The provider of images, a free *check* of it, and a *moderator* of prompts, if any."""
 
     backend: Backend
     check: ProviderCheck
@@ -35,19 +35,24 @@ class Provider:
 
 
 async def open_provider(context: ProcessContext, stack: AsyncExitStack) -> Provider:
-    """Open the connections to the provider; nothing is sent yet."""
+    """Open the connections to the provider; sends nothing yet."""
     address = _address(context.settings, context.backing)
     transport = open_transport(address.url, connections=context.settings.max_calls_in_flight)
     stack.push_async_callback(transport.aclose)
+    downloads = ImageDownloads(address.url, trusted=context.settings.trusted_hosts)
+    stack.push_async_callback(downloads.aclose)
+    pace = _pace(context.settings)
     return Provider(
-        backend=_open_backend(context.settings, address, transport, stack),
+        backend=OpenAIBackend(
+            address, transport=transport, timeouts=Timeouts(), pace=pace, downloads=downloads
+        ),
         check=ProviderCheck(address, transport=transport, telemetry=context.telemetry),
         moderator=await _open_moderator(context.settings, address, stack),
     )
 
 
 async def watch_provider(check: ProviderCheck, health: ProviderHealth) -> None:
-    """Check the provider until it is well: from then on calls show its condition."""
+    """Check the provider until it works; from then on, calls show its condition."""
     while True:
         if health.needs_check:
             await check.run()
@@ -69,18 +74,8 @@ def _address(settings: Settings, backing: BackingServices) -> BackendAddress:
     )
 
 
-def _open_backend(
-    settings: Settings, address: BackendAddress, transport: httpx.AsyncBaseTransport, stack: AsyncExitStack
-) -> OpenAIBackend:
-    downloads = ImageDownloads(address.url, trusted=settings.trusted_hosts)
-    stack.push_async_callback(downloads.aclose)
-    return OpenAIBackend(
-        address, transport=transport, timeouts=Timeouts(), pace=_pace(settings), downloads=downloads
-    )
-
-
 def _pace(settings: Settings) -> AsyncLimiter | None:
-    """Return this process's part of the rate that the provider allows the key."""
+    """Return this process's share of the rate that the provider allows."""
     per_min = settings.file.backend.images_per_min
     if per_min == 0:
         return None

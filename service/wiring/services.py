@@ -1,13 +1,11 @@
-"""The composition root of a process that serves: opened in order, closed in reverse.
+"""Open all services of a process that serves, in order; close them in reverse.
 
-Each concern is opened by a module beside this one, which chooses the adapters behind
-its ports. Failure behaviour: a process starts without Redis, store or provider; a part
-that cannot be opened at all ends the start, and closes the open ones.
+The modules of this package choose the adapters of each subject. Failure behaviour: a process starts
+without Redis, store or provider; a part that fails to open ends the start, and closes the others.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
 
 from service.adapters.clock import SystemClock
@@ -36,34 +34,26 @@ from service.wiring.images import (
     open_uploads,
     watch_store,
 )
-from service.wiring.notices import greet_redis, post_later
+from service.wiring.notices import post_at_start, post_later
 from service.wiring.orders import OrderParts, open_orders
 from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
 from service.wiring.provider import open_provider, watch_provider
 from service.wiring.tokens import open_verifier
 
 _REDIS_CONNECTIONS = MOST_ASKING + 16
-"""More than orders take at once: heartbeats, leases and look-ups of callers must find one free."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Instruments:
-    """The instruments that operators read."""
-
-    metrics: PrometheusMetrics
-    health: ProviderHealth
+"""More than orders use at once, so that heartbeats, leases and look-ups of callers find one free."""
 
 
 @asynccontextmanager
 async def open_services(settings: Settings, backing: BackingServices) -> AsyncIterator[HttpServices]:
-    """Open everything a process needs to serve; leaving drains the orders first."""
+    """Open all services; closing drains the orders first."""
     metrics = PrometheusMetrics(version=version("image-gateway"))
     health = ProviderHealth(SystemClock())
     telemetry = FactRecorder(metrics.handlers, health.handlers, FactLog().handlers)
     async with AsyncExitStack() as stack:
         context = open_context(settings, backing, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS)
         listener = open_redis(settings, backing, stack, connections=2)
-        is_greeted = await greet_redis(context)
+        is_posted = await post_at_start(context)
         images = await open_images(context, stack)
         provider = await open_provider(context, stack)
         catalog = load_catalog(settings)
@@ -80,7 +70,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             "sweep": make_retention(context, images).sweep_forever,
             "store": lambda: watch_store(images.home),
             "provider": lambda: watch_provider(provider.check, health),
-            "notices": lambda: post_later(context, is_done=is_greeted),
+            "notices": lambda: post_later(context, is_done=is_posted),
         }.items():
             orders.runner.keep(name, loop)
         if images.spill:
@@ -94,9 +84,8 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             calls=lambda: orders.attempts.in_flight,
             waiters=lambda: orders.share.waiting,
         )
-        yield _services(
-            context, images, orders, callers, catalog, _Instruments(metrics=metrics, health=health)
-        )
+        operations = _operations(images, orders, metrics, health)
+        yield _services(context, images, orders, callers, catalog, operations)
 
 
 def _services(
@@ -105,14 +94,14 @@ def _services(
     orders: OrderParts,
     callers: Callers,
     catalog: Catalog,
-    instruments: _Instruments,
+    operations: Operations,
 ) -> HttpServices:
     settings = context.settings
     return HttpServices(
         ordering=Ordering(
             orders=orders.orders,
             catalog=catalog,
-            inputs=images.pictures,
+            inputs=images.imaging,
             uploads=open_uploads(settings),
             deadline_s=settings.deadline_s,
         ),
@@ -131,20 +120,21 @@ def _services(
             is_open=settings.is_open,
             metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
         ),
-        operations=_operations(images, orders, instruments),
+        operations=operations,
         clock=context.clock,
         telemetry=context.telemetry,
     )
 
 
-def _operations(images: Images, orders: OrderParts, instruments: _Instruments) -> Operations:
-    metrics = instruments.metrics
+def _operations(
+    images: Images, orders: OrderParts, metrics: PrometheusMetrics, health: ProviderHealth
+) -> Operations:
     return Operations(
         runner=orders.runner,
         conditions={
             "state": lambda: _condition("degraded", if_=orders.state.is_degraded),
             "store": lambda: _condition("failing", if_=images.home.is_failing),
-            "provider": lambda: instruments.health.condition,
+            "provider": lambda: health.condition,
         },
         render_metrics=lambda: (metrics.render(), metrics.content_type),
     )

@@ -1,7 +1,4 @@
-"""Build the verifier of an identity provider's tokens: the accepted ones, and the source of its keys.
-
-Failure behaviour: nothing is asked here; the first token meets a failure to fetch keys.
-"""
+"""Build the verifier of an identity provider's tokens; the first token fetches the keys."""
 
 from contextlib import AsyncExitStack
 
@@ -18,7 +15,6 @@ from service.wiring.process import ProcessContext
 
 
 async def open_verifier(context: ProcessContext, stack: AsyncExitStack) -> TokenVerifier | None:
-    """Return the verifier of tokens, or None if the gateway takes none."""
     settings = context.settings
     if "jwt" not in settings.auth:
         return None
@@ -29,10 +25,10 @@ async def open_verifier(context: ProcessContext, stack: AsyncExitStack) -> Token
 
 
 def check_tokens(settings: Settings) -> None:
-    """Check the settings of tokens, if they are taken; reads the file of keys if there is one.
+    """Check the settings of tokens, if accepted; reads the file of keys, if any.
 
     Raises:
-        SettingsError: naming the setting and a correct value.
+        SettingsError: a setting is wrong; the message names it and a correct value.
     """
     if "jwt" not in settings.auth:
         return

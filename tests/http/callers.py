@@ -1,4 +1,4 @@
-"""Let callers order, describe and delete images, in verbs of sentences."""
+"""Let callers order, describe and delete images, with verbs that read as sentences."""
 
 from dataclasses import dataclass
 from typing import Any

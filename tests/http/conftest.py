@@ -1,4 +1,4 @@
-"""What the tests of the HTTP edge share: a provider that keeps a journal, gateways in front of it, clients."""
+"""Share fixtures of the HTTP tests: a provider with a journal, gateways in front of it, clients."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

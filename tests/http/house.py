@@ -1,6 +1,6 @@
-"""A gateway before a sandbox, with a hand on both: what tests of whole orders with pictures work with.
+"""Run a gateway in front of a sandbox, and control both, for tests of whole orders with images.
 
-Owns both processes, pictures to send, and forms written byte by byte.
+Owns both processes, images to send, and forms written byte by byte.
 """
 
 import base64
@@ -76,7 +76,7 @@ class House:
 
     @contextlib.contextmanager
     def unharmed(self) -> Iterator[None]:
-        """Hold what is done meanwhile to it: no file is left, and nothing crashed."""
+        """Check that the block leaves no file, and that nothing crashed."""
         log_bytes = self.gateway.log.stat().st_size
         yield
         self.check_uploads_gone()
@@ -90,7 +90,7 @@ class House:
 
     @contextlib.contextmanager
     def sparing(self) -> Iterator[None]:
-        """Hold what is done meanwhile to it: nothing that grows with the square of its size."""
+        """Check that the CPU time of the block is not quadratic in its size."""
         before_s = self.cpu_s()
         yield
         assert self.cpu_s() - before_s < SPARING_S
@@ -130,7 +130,7 @@ def until(condition: Callable[[], object]) -> None:
 
 
 def noise(width: int = 64, height: int | None = None, *, seed: int = 1, mode: str = "RGB") -> Image.Image:
-    """Return a picture in which no two places are alike."""
+    """Return an image in which no two places are alike."""
     size = (width, height or width)
     count = size[0] * size[1] * len(Image.new(mode, (1, 1)).getbands())
     return Image.frombytes(mode, size, random.Random(seed).randbytes(count))
@@ -155,7 +155,7 @@ def mask_with_hole(width: int, height: int | None = None) -> Image.Image:
 
 
 def pictures_of(answer: httpx.Response) -> list[Image.Image]:
-    """Return the decoded pictures of a good answer, from its links or its base64."""
+    """Return the decoded images of a good answer, from its links or its base64."""
     assert answer.status_code == 200, answer.text
     return [open_picture(file) for file in files_of(answer)]
 

@@ -1,4 +1,4 @@
-"""Gateways that ask for keys, with an operator's hand on them."""
+"""Run gateways that need keys, and administer them."""
 
 import contextlib
 from collections.abc import Iterator

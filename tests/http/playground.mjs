@@ -70,6 +70,6 @@ console.log(JSON.stringify({
   prevented,
   said: elements.status.textContent,
   failed: elements.status.classes.has("failed"),
-  pictures: elements.images.children.map((link) => link.href),
+  images: elements.images.children.map((link) => link.href),
   files: elements.images.children.map((link) => link.download ?? ""),
 }));

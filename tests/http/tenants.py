@@ -1,4 +1,4 @@
-"""A gateway that asks for keys, with teams and users whose keys are put straight into its Valkey."""
+"""Run a gateway that needs keys, with teams and users whose keys are written into its Valkey."""
 
 import asyncio
 import contextlib
@@ -96,7 +96,7 @@ def open_tenants(directory: Path, **settings: object) -> Iterator[Tenants]:
 
 
 def order(client: httpx.Client, prompt: str, **fields: object) -> httpx.URL:
-    """Order one picture and return its link."""
+    """Order one image and return its link."""
     body = {"model": "dall-e-3", "prompt": prompt, "response_format": "url", **fields}
     answer = client.post(GENERATIONS, json=body)
     assert answer.status_code == 200, answer.text

@@ -1,4 +1,4 @@
-"""Which routes need no credentials: few, by name, and for reading only."""
+"""List the routes without credentials: few, by name, and for reading only."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from service.http.access import OPEN_ROUTES, is_open_route
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("path", [*sorted(OPEN_ROUTES), "/v1/images/files/0a1b.png"])
-def test_pages_signs_of_life_and_signed_links_are_open(method: str, path: str) -> None:
+def test_pages_health_and_signed_links_are_open(method: str, path: str) -> None:
     assert is_open_route(method, path)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "get", ""])
 @pytest.mark.parametrize("path", ["/", "/livez", "/playground.js", "/v1/images/files/0a1b.png"])
-def test_nothing_is_open_for_more_than_reading(method: str, path: str) -> None:
+def test_open_routes_only_allow_reading(method: str, path: str) -> None:
     assert not is_open_route(method, path)
 
 
@@ -44,7 +44,7 @@ def test_nothing_is_open_for_more_than_reading(method: str, path: str) -> None:
         "/nowhere",
     ],
 )
-def test_everything_else_is_closed(path: str) -> None:
+def test_all_other_routes_need_credentials(path: str) -> None:
     assert not is_open_route("GET", path)
 
 

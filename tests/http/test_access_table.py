@@ -1,4 +1,4 @@
-"""Who may use which route: every route of the application against every role, as one table."""
+"""Compare every route with every role, in one table."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -104,7 +104,7 @@ def test_the_table_has_every_route() -> None:
 
 
 @pytest.mark.parametrize("route", sorted(OPEN | FOR_KEYS | FOR_ADMINS))
-def test_a_route_admits_whom_it_should(clients: dict[str, httpx.Client], route: str) -> None:
+def test_a_route_admits_the_roles_of_its_row(clients: dict[str, httpx.Client], route: str) -> None:
     method, _, path = route.partition(" ")
     for name in ("{model:path}", "{name}", "{team}", "{key_id}", "{user:path}"):
         path = path.replace(name, "nothing")
@@ -118,7 +118,7 @@ def test_a_route_admits_whom_it_should(clients: dict[str, httpx.Client], route: 
 
 
 @pytest.mark.parametrize("path", ["/nowhere", "/admin/nowhere", "/v1/images/files/a/b", "/web/../admin/keys"])
-def test_what_is_not_in_the_table_is_not_open(clients: dict[str, httpx.Client], path: str) -> None:
+def test_unknown_paths_need_credentials(clients: dict[str, httpx.Client], path: str) -> None:
     assert clients["nobody"].get(path).status_code == 401
 
 
@@ -138,7 +138,7 @@ def test_what_is_not_in_the_table_is_not_open(clients: dict[str, httpx.Client], 
         ["Bearer ig:1:{access}:keys"],
     ],
 )
-def test_what_is_no_key_is_told_so_in_the_envelope(gateway: Gateway, values: list[str]) -> None:
+def test_an_invalid_key_is_a_401_in_the_envelope(gateway: Gateway, values: list[str]) -> None:
     headers = [("authorization", value) for value in values]
     answer = httpx.get(f"{gateway.url}/v1/models", headers=headers, trust_env=False)
 
@@ -153,7 +153,7 @@ def test_what_is_no_key_is_told_so_in_the_envelope(gateway: Gateway, values: lis
     assert not any(part in answer.text for value in values if len(part := value[7:]) > 3)
 
 
-def test_a_metrics_key_opens_metrics_and_nothing_else(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_metrics_key_opens_only_metrics(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings = {"auth": "keys", "metrics_key": "a-key-for-scrapers", "sandbox": "true"}
     headers = {"authorization": "Bearer a-key-for-scrapers"}
     with run_gateway(tmp_path_factory.mktemp("metrics"), **settings) as gateway:

@@ -1,4 +1,4 @@
-"""Bodies that are no order: refused in OpenAI's words before anything is spent."""
+"""Send invalid bodies: refused with OpenAI's messages before money is spent."""
 
 import json
 
@@ -33,7 +33,7 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON)
-def test_what_is_no_json_is_refused_and_the_connection_goes_on(gateway: Gateway, body: bytes) -> None:
+def test_invalid_json_is_refused_and_the_connection_stays_open(gateway: Gateway, body: bytes) -> None:
     with Connection(gateway.url) as connection:
         connection.send(post(body))
         answer = connection.read_answer()
@@ -44,7 +44,7 @@ def test_what_is_no_json_is_refused_and_the_connection_goes_on(gateway: Gateway,
 
 
 @pytest.mark.parametrize("body", ["[]", '"prompt"', "1", "null", "true", '[{"prompt": "x"}]'])
-def test_json_that_is_no_object_is_refused(gateway: Gateway, body: str) -> None:
+def test_json_other_than_an_object_is_refused(gateway: Gateway, body: str) -> None:
     check_refused(ask(gateway.url, post(body.encode())), 400, code="invalid_type")
 
 
@@ -66,7 +66,7 @@ NUMBERS = ("n", "output_compression")
 
 @pytest.mark.parametrize("value", [1, 1.5, True, [], ["x"], {}, {"a": 1}], ids=json.dumps)
 @pytest.mark.parametrize("name", TEXTS)
-def test_texts_take_nothing_but_texts(gateway: Gateway, name: str, value: object) -> None:
+def test_text_fields_accept_only_strings(gateway: Gateway, name: str, value: object) -> None:
     body = json.dumps({"prompt": "x", "model": "dall-e-3", name: value}).encode()
 
     message = check_refused(ask(gateway.url, post(body)), 400, code="invalid_type", param=name)
@@ -76,14 +76,14 @@ def test_texts_take_nothing_but_texts(gateway: Gateway, name: str, value: object
 
 @pytest.mark.parametrize("value", ["1", "", 1.0, 1.5, True, [], [1], {}, 2**70, -(2**70)], ids=json.dumps)
 @pytest.mark.parametrize("name", NUMBERS)
-def test_numbers_take_nothing_but_integers(gateway: Gateway, name: str, value: object) -> None:
+def test_number_fields_accept_only_integers(gateway: Gateway, name: str, value: object) -> None:
     body = {"prompt": "x", "model": "gpt-image-2", "output_format": "jpeg", name: value}
 
     check_refused(ask(gateway.url, post(json.dumps(body).encode())), 400, code="invalid_type", param=name)
 
 
 @pytest.mark.parametrize("value", [2**31, 2**40, 2**63, -(2**40), -(2**63)])
-def test_a_number_out_of_range_is_told_the_range_however_large(gateway: Gateway, value: int) -> None:
+def test_the_refusal_of_a_number_names_the_range(gateway: Gateway, value: int) -> None:
     body = json.dumps({"prompt": "x", "n": value}).encode()
     code = "integer_above_max_value" if value > 0 else "integer_below_min_value"
 
@@ -105,7 +105,9 @@ def test_a_number_out_of_range_is_told_the_range_however_large(gateway: Gateway,
         ("partial_images", "1", "an integer, but got a string"),
     ],
 )
-def test_a_wrong_type_names_the_right_one(gateway: Gateway, name: str, value: object, expected: str) -> None:
+def test_the_refusal_of_a_type_names_the_expected_one(
+    gateway: Gateway, name: str, value: object, expected: str
+) -> None:
     body = json.dumps({"prompt": "x", "model": "gpt-image-2", name: value}).encode()
 
     message = check_refused(ask(gateway.url, post(body)), 400, code="invalid_type", param=name)
@@ -144,7 +146,7 @@ def test_a_wrong_type_names_the_right_one(gateway: Gateway, name: str, value: ob
         ({"prompt": "x", "model": "dall-e-2", "image": "y"}, "unknown_parameter", "image"),
     ],
 )
-def test_values_a_model_does_not_take_name_the_parameter(
+def test_unsupported_values_name_the_parameter(
     gateway: Gateway, fields: dict[str, object], code: str, param: str
 ) -> None:
     answer = ask(gateway.url, post(json.dumps(fields).encode()))
@@ -156,8 +158,8 @@ def test_values_a_model_does_not_take_name_the_parameter(
 @pytest.mark.parametrize(
     "size", ["3008x3008", "800x800", "1024x1000", "3856x1024", "3072x960", "0x0", "٣x٣", "99999x16"]
 )
-def test_sizes_by_rule_are_refused_as_the_provider_would(gateway: Gateway, size: str) -> None:
-    """The rule's own words have another type; what is no size at all is an invalid value of the usual type."""
+def test_invalid_sizes_are_refused_as_by_the_provider(gateway: Gateway, size: str) -> None:
+    """The messages of the rule have another type; text that is no size is an invalid value."""
     body = json.dumps({"prompt": "x", "model": "gpt-image-2", "size": size}).encode()
 
     error = ask(gateway.url, post(body)).json()["error"]
@@ -182,7 +184,7 @@ def test_an_unknown_model_is_a_400_on_model(gateway: Gateway, model: str) -> Non
 @pytest.mark.parametrize(
     ("model", "limit"), [("dall-e-2", 32_000), ("dall-e-3", 32_000), ("gpt-image-2", 32_000)]
 )
-def test_a_prompt_above_the_limit_says_both_lengths_and_nothing_of_the_prompt(
+def test_the_refusal_of_a_long_prompt_has_both_lengths_and_no_prompt(
     gateway: Gateway, model: str, limit: int
 ) -> None:
     """A retired model takes what its replacement takes."""
@@ -232,14 +234,14 @@ def test_another_content_type_is_a_415(gateway: Gateway, field: str | None) -> N
 @pytest.mark.parametrize(
     "media_type", ["application/json", "Application/JSON", "application/json; charset=utf-8"]
 )
-def test_every_way_to_say_json_is_understood(gateway: Gateway, media_type: str) -> None:
+def test_every_json_content_type_is_accepted(gateway: Gateway, media_type: str) -> None:
     request = post(b'{"n": 1}').replace(b"application/json", media_type.encode())
 
     check_refused(ask(gateway.url, request), 400, code="missing_required_parameter", param="prompt")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-1", "0", "abc", "", "1e999", "1,5", "0x10"])
-def test_a_timeout_that_is_no_time_is_refused(gateway: Gateway, value: str) -> None:
+def test_an_invalid_timeout_is_refused(gateway: Gateway, value: str) -> None:
     answer = ask(gateway.url, post(b'{"prompt": "x"}', f"x-request-timeout-s: {value}"))
 
     check_refused(answer, 400, code="invalid_value")

@@ -1,4 +1,4 @@
-"""Heads that are no request: an envelope where HTTP is spoken, and a connection that is sane or closed."""
+"""Send invalid heads: answered in the envelope, on a connection that is in order or closed."""
 
 import httpx
 import orjson
@@ -46,7 +46,7 @@ HEAD = b"POST /v1/images/generations HTTP/1.1\r\nHost: gateway\r\nContent-Type: 
         ("OPTIONS", "*", 404, "unknown_url"),
     ],
 )
-def test_what_is_not_served_is_told_in_the_envelope(
+def test_unknown_routes_and_methods_answer_in_the_envelope(
     gateway: Gateway, method: str, target: str, status: int, code: str
 ) -> None:
     with Connection(gateway.url) as connection:
@@ -116,7 +116,9 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize("request_bytes", NO_HTTP.values(), ids=NO_HTTP)
-def test_what_is_no_http_is_answered_and_cut_off(gateway: Gateway, request_bytes: bytes) -> None:
+def test_bytes_that_are_not_http_are_answered_and_disconnected(
+    gateway: Gateway, request_bytes: bytes
+) -> None:
     with Connection(gateway.url) as connection:
         connection.send(request_bytes)
         answer = connection.read_answer()
@@ -135,8 +137,8 @@ def test_what_is_no_http_is_answered_and_cut_off(gateway: Gateway, request_bytes
     ],
     ids=["TLS", "noise", "bare line feeds"],
 )
-def test_what_can_never_become_http_is_not_waited_for(gateway: Gateway, request_bytes: bytes) -> None:
-    """Whoever opens the plain port with https:// would otherwise look at nothing for ten seconds.
+def test_bytes_that_cannot_become_http_are_refused_at_once(gateway: Gateway, request_bytes: bytes) -> None:
+    """A client that opens the plain port with https:// would otherwise wait for ten seconds.
 
     A head that was waited for is cut off without a word; these have no line end, and are answered.
     """
@@ -183,7 +185,7 @@ def test_a_head_that_is_too_large_is_refused(gateway: Gateway, part: str, size_b
         assert sent_bytes <= 4_000_000
 
 
-def test_a_head_just_small_enough_is_served(gateway: Gateway) -> None:
+def test_a_head_of_the_maximum_size_is_served(gateway: Gateway) -> None:
     answer = ask(gateway.url, get("/livez", "X: " + "a" * 32_000))
 
     assert answer.status == 200
@@ -207,7 +209,7 @@ HARMFUL_IDS = [
 @pytest.mark.parametrize(
     "request_bytes", [get("/livez"), get("/nowhere"), post(b"{")], ids=["200", "404", "400"]
 )
-def test_a_harmless_request_id_comes_back(gateway: Gateway, request_bytes: bytes, value: str) -> None:
+def test_a_valid_request_id_is_returned(gateway: Gateway, request_bytes: bytes, value: str) -> None:
     head, _, rest = request_bytes.partition(b"\r\n")
 
     answer = ask(gateway.url, head + f"\r\nX-Request-ID: {value}\r\n".encode("latin-1") + rest)
@@ -235,7 +237,7 @@ def test_the_first_of_two_request_ids_counts_and_comes_back_once(gateway: Gatewa
 
 
 def test_every_log_line_stays_one_json_object(gateway: Gateway) -> None:
-    """Whatever was sent: a forged line in the log is a lie about somebody."""
+    """Callers must not be able to forge lines of the log."""
     forged = '{"event":"request","user":"somebody"}'
     log_bytes = gateway.log.stat().st_size
 
@@ -265,7 +267,7 @@ def test_other_clients_are_served_while_one_is_sending_a_large_head(
 
 
 @pytest.mark.parametrize("host", ["a/?x=y", "a#", "[", "@", "a b", "a:99999", "[::1", "a\\b", ""])
-def test_a_strange_host_changes_nothing(gateway: Gateway, host: str) -> None:
+def test_an_unknown_host_changes_nothing(gateway: Gateway, host: str) -> None:
     """Host confusion made a framework route by one path and check another (2026)."""
     lines = f"GET /v1/images/files/{'0' * 64}.png?t=open&exp=0&sig=x HTTP/1.1\r\nHost: {host}\r\n\r\n"
 
@@ -275,7 +277,7 @@ def test_a_strange_host_changes_nothing(gateway: Gateway, host: str) -> None:
 
 
 @pytest.mark.parametrize("target", ["http://elsewhere/livez", "http://gateway/livez?x=y"])
-def test_a_whole_url_as_target_is_understood(gateway: Gateway, target: str) -> None:
+def test_an_absolute_url_as_target_is_accepted(gateway: Gateway, target: str) -> None:
     """RFC 9112, 3.2.2: servers must take it."""
     answer = ask(gateway.url, get(target))
 

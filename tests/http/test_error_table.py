@@ -1,4 +1,4 @@
-"""The table of statuses: complete, and never an invitation to pay again."""
+"""Check the table of statuses: complete, and without retries that pay twice."""
 
 import inspect
 
@@ -71,7 +71,7 @@ def test_every_error_has_a_row(kind: type[GatewayError]) -> None:
     assert set(orjson.loads(problem.body())["error"]) >= {"message", "type", "param", "code"}
 
 
-def test_an_unknown_error_is_ours_and_says_nothing() -> None:
+def test_an_unknown_error_is_a_500_without_details() -> None:
     problem = describe(ValueError("the password is swordfish"))
 
     assert problem is INTERNAL
@@ -94,7 +94,7 @@ OUTCOMES = {
 
 
 @pytest.mark.parametrize("kind", FailureKind)
-def test_a_failed_call_invites_a_retry_only_where_nothing_was_billed(kind: FailureKind) -> None:
+def test_a_failed_call_invites_a_retry_only_if_not_billed(kind: FailureKind) -> None:
     status, may_retry = OUTCOMES[kind]
 
     problem = describe(OrderFailed((failure(kind),), kept=0))
@@ -104,7 +104,7 @@ def test_a_failed_call_invites_a_retry_only_where_nothing_was_billed(kind: Failu
 
 
 @pytest.mark.parametrize(("kept", "may_retry"), [(0, False), (2, True)])
-def test_what_is_refused_is_tried_again_only_beside_what_was_made(kept: int, may_retry: bool) -> None:
+def test_a_refusal_invites_a_retry_only_beside_finished_images(kept: int, may_retry: bool) -> None:
     failures = (failure(FailureKind.REFUSED), failure(FailureKind.OVERLOADED))
 
     assert sdk_retries(describe(OrderFailed(failures, kept=kept))) is may_retry
@@ -133,7 +133,7 @@ def sdk_retries(problem: Problem) -> bool:
     ("advice_s", "whole", "exact"),
     [(None, "1", "1000"), (0.0004, "1", "1"), (0.534, "1", "534"), (1.2, "2", "1200"), (60.0, "60", "60000")],
 )
-def test_both_retry_headers_tell_the_providers_advice(advice_s: float | None, whole: str, exact: str) -> None:
+def test_both_retry_headers_have_the_providers_delay(advice_s: float | None, whole: str, exact: str) -> None:
     limited = failure(FailureKind.RATE_LIMITED, retry_after_s=advice_s)
 
     problem = describe(OrderFailed((limited,), kept=0))
@@ -142,7 +142,7 @@ def test_both_retry_headers_tell_the_providers_advice(advice_s: float | None, wh
 
 
 @pytest.mark.parametrize("advice_s", [61.0, 3600.0, 1e9])
-def test_no_advice_is_longer_than_sdks_wait(advice_s: float) -> None:
+def test_no_delay_is_longer_than_sdks_wait(advice_s: float) -> None:
     problem = describe(OrderFailed((failure(FailureKind.RATE_LIMITED, retry_after_s=advice_s),), kept=0))
 
     assert problem.headers["retry-after"] == "60"
@@ -151,7 +151,7 @@ def test_no_advice_is_longer_than_sdks_wait(advice_s: float) -> None:
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0, "0ms"), (0.0121, "13ms"), (0.9995, "1s"), (1.0, "1s"), (59.3, "59.3s")]
 )
-def test_resets_are_written_like_openais(seconds: float, text: str) -> None:
+def test_resets_have_the_format_of_openai(seconds: float, text: str) -> None:
     state = LimitState(resource="requests", scope="user", limit=9, remaining=3, reset_s=seconds)
 
     headers = limit_headers((state,), degraded=True)
@@ -177,7 +177,7 @@ def a_state(scope: str, limit: int, remaining: int, resource: str = "requests") 
         ([a_state("user", 9, 0)], (9, 0)),
     ],
 )
-def test_of_several_scopes_the_tightest_speaks(states: list[LimitState], tightest: tuple[int, int]) -> None:
+def test_headers_show_the_tightest_scope(states: list[LimitState], tightest: tuple[int, int]) -> None:
     for ordered in (states, states[::-1]):
         headers = limit_headers(tuple(ordered), degraded=False)
 
@@ -203,14 +203,14 @@ def test_each_rate_has_its_own_tightest_scope() -> None:
     assert headers["x-ratelimit-limit-images"] == "80"
 
 
-def test_days_slots_and_money_have_no_headers_of_openais() -> None:
+def test_only_rates_have_ratelimit_headers() -> None:
     quotas = ("images_per_day", "images_in_flight", "budget_per_month")
 
     assert limit_headers(tuple(a_state("user", 9, 3, name) for name in quotas), degraded=False) == {}
 
 
 @pytest.mark.parametrize("resource", ["images_per_day", "budget_per_month"])
-def test_a_used_up_quota_is_openais_own_and_invites_no_retry(resource: str) -> None:
+def test_an_exhausted_quota_is_insufficient_quota_without_a_retry(resource: str) -> None:
     rate = a_state("user", 9, 3)
     error = errors.RateLimited(a_state("team", 5, 0, resource), retry_after_s=4000.0, limits=(rate,))
 
@@ -232,11 +232,11 @@ def test_too_many_images_in_flight_invite_a_retry() -> None:
     assert sdk_retries(problem)
 
 
-def test_who_has_no_credentials_is_told_how_they_are_sent() -> None:
+def test_missing_credentials_are_a_401_that_names_the_scheme() -> None:
     assert describe(errors.Unauthenticated("Who?")).headers == {"www-authenticate": "Bearer"}
 
 
-def test_details_of_the_provider_never_replace_the_four_fields() -> None:
+def test_provider_details_never_replace_the_four_fields() -> None:
     problem = Problem(
         400, "Ours.", code="ours", details={"message": "theirs", "moderation_details": {"a": 1}}
     )
@@ -247,7 +247,7 @@ def test_details_of_the_provider_never_replace_the_four_fields() -> None:
     assert error["moderation_details"] == {"a": 1}
 
 
-def test_a_deadline_tells_what_is_there() -> None:
+def test_an_exceeded_deadline_counts_the_finished_images() -> None:
     with_images = describe(errors.DeadlineExceeded(dispatched=True, kept=2))
 
     assert orjson.loads(with_images.body())["error"]["images_kept"] == 2

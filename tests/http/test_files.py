@@ -1,4 +1,4 @@
-"""Stored images behind their links: cacheable for ever, never run, never anybody's way into the file system."""
+"""Follow links to stored images: cacheable forever, never run, no way into the file system."""
 
 from uuid import uuid4
 
@@ -14,8 +14,8 @@ PATH = "/v1/images/files/"
 
 @pytest.fixture(scope="module")
 def link(client: httpx.Client) -> httpx.URL:
-    """One stored picture."""
-    return make_picture(client)
+    """One stored image."""
+    return make_image(client)
 
 
 @pytest.fixture(scope="module")
@@ -23,8 +23,8 @@ def data(link: httpx.URL) -> bytes:
     return httpx.get(link, trust_env=False).content
 
 
-def make_picture(client: httpx.Client) -> httpx.URL:
-    fields = {"prompt": f"a picture to look at, {uuid4().hex}", "model": "dall-e-3"}
+def make_image(client: httpx.Client) -> httpx.URL:
+    fields = {"prompt": f"an image to look at, {uuid4().hex}", "model": "dall-e-3"}
     return httpx.URL(client.post("/v1/images/generations", json=fields).json()["data"][0]["url"])
 
 
@@ -35,9 +35,7 @@ def check_envelope(answer: httpx.Response, status: int, code: str) -> None:
     assert answer.headers["x-request-id"]
 
 
-def test_a_file_comes_with_everything_a_cache_and_a_browser_need(
-    client: httpx.Client, link: httpx.URL
-) -> None:
+def test_a_file_has_the_headers_for_caches_and_browsers(client: httpx.Client, link: httpx.URL) -> None:
     answer = client.get(link)
 
     digest = link.path.removeprefix(PATH).removesuffix(".png")
@@ -57,7 +55,7 @@ def test_a_file_comes_with_everything_a_cache_and_a_browser_need(
 
 
 @pytest.mark.parametrize(("output_format", "media_type"), [("jpeg", "image/jpeg"), ("webp", "image/webp")])
-def test_the_type_is_that_of_the_bytes(
+def test_the_media_type_is_that_of_the_bytes(
     client: httpx.Client, prompt: str, output_format: str, media_type: str
 ) -> None:
     fields = {
@@ -74,7 +72,7 @@ def test_the_type_is_that_of_the_bytes(
     assert answer.content.startswith({"jpeg": b"\xff\xd8\xff", "webp": b"RIFF"}[output_format])
 
 
-def test_head_tells_the_same_without_the_bytes(client: httpx.Client, link: httpx.URL) -> None:
+def test_head_has_equal_headers_and_no_body(client: httpx.Client, link: httpx.URL) -> None:
     head, full = client.head(link), client.get(link)
 
     assert (head.status_code, head.content) == (200, b"")
@@ -86,7 +84,7 @@ def test_head_tells_the_same_without_the_bytes(client: httpx.Client, link: httpx
 
 @pytest.mark.parametrize("form", ["{}", "W/{}", '"other", {}', "*", '"a" ,W/{} , "b"'])
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_who_has_it_already_gets_304(client: httpx.Client, link: httpx.URL, form: str, method: str) -> None:
+def test_a_matching_etag_is_a_304(client: httpx.Client, link: httpx.URL, form: str, method: str) -> None:
     etag = client.head(link).headers["etag"]
 
     answer = client.request(method, link, headers={"if-none-match": form.format(etag)})
@@ -97,7 +95,7 @@ def test_who_has_it_already_gets_304(client: httpx.Client, link: httpx.URL, form
 
 
 @pytest.mark.parametrize("value", ['"other"', "", "nonsense", '"'])
-def test_who_has_something_else_gets_it_all(client: httpx.Client, link: httpx.URL, value: str) -> None:
+def test_another_etag_gets_the_whole_file(client: httpx.Client, link: httpx.URL, value: str) -> None:
     assert client.get(link, headers={"if-none-match": value}).status_code == 200
 
 
@@ -114,7 +112,7 @@ def test_who_has_something_else_gets_it_all(client: httpx.Client, link: httpx.UR
         ("bytes = 3 - 7", 3, 8),
     ],
 )
-def test_a_range_is_that_part(
+def test_a_range_gets_its_part(
     client: httpx.Client, link: httpx.URL, data: bytes, field: str, start: int, end: int | None
 ) -> None:
     answer = client.get(link, headers={"range": field})
@@ -128,7 +126,7 @@ def test_a_range_is_that_part(
 
 
 @pytest.mark.parametrize("field", ["bytes=99999999-", "bytes=99999999-99999999", "bytes=-0"])
-def test_a_range_behind_the_end_is_416_with_the_size(
+def test_a_range_beyond_the_end_is_a_416_with_the_size(
     client: httpx.Client, link: httpx.URL, data: bytes, field: str
 ) -> None:
     answer = client.get(link, headers={"range": field})
@@ -153,7 +151,7 @@ def test_a_range_behind_the_end_is_416_with_the_size(
     ],
     ids=lambda field: field[:20],
 )
-def test_anything_else_gets_the_whole_file(
+def test_other_ranges_get_the_whole_file(
     client: httpx.Client, link: httpx.URL, data: bytes, field: str
 ) -> None:
     answer = client.get(link, headers=[(b"range", field.encode())])
@@ -180,7 +178,7 @@ def test_if_range_guards_a_continued_download(client: httpx.Client, link: httpx.
 
 
 def altered(link: httpx.URL) -> dict[str, str]:
-    """Return paths with queries that nobody signed."""
+    """Return paths with unsigned queries."""
     path, signature = link.path, link.params["sig"]
     flipped = ("B" if signature[0] == "A" else "A") + signature[1:]
     digest = path[len(PATH) :]
@@ -216,14 +214,14 @@ def altered(link: httpx.URL) -> dict[str, str]:
     }
 
 
-def test_the_link_they_are_altered_from_is_good(gateway: Gateway, link: httpx.URL) -> None:
+def test_the_unaltered_link_works(gateway: Gateway, link: httpx.URL) -> None:
     target = f"{link.path}?t=open&exp=0&sig={link.params['sig']}"
 
     assert ask(gateway.url, get(target)).status == 200
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-def test_a_link_nobody_signed_is_a_403(
+def test_an_unsigned_link_is_a_403(
     gateway: Gateway, client: httpx.Client, link: httpx.URL, method: str
 ) -> None:
     for name, target in altered(link).items():
@@ -241,7 +239,7 @@ def test_a_link_with_many_more_fields_is_a_403(gateway: Gateway, link: httpx.URL
     check_refused(answer, 403, code="invalid_link")
 
 
-def test_a_forged_link_says_nothing_about_whether_the_image_exists(gateway: Gateway, link: httpx.URL) -> None:
+def test_a_forged_link_does_not_reveal_if_the_image_exists(gateway: Gateway, link: httpx.URL) -> None:
     there = ask(gateway.url, get(f"{link.path}?t=open&exp=0&sig=x"))
     nowhere = ask(gateway.url, get(f"{PATH}{'0' * 64}.png?t=open&exp=0&sig=x"))
 
@@ -281,7 +279,7 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES, ids=lambda name: name[:30])
-def test_a_name_that_is_none_of_ours_is_nothing(gateway: Gateway, name: str) -> None:
+def test_an_invalid_name_is_refused(gateway: Gateway, name: str) -> None:
     answer = follow(gateway, get(f"{PATH}{name}?t=open&exp=0&sig=x".encode().decode("latin-1")))
 
     assert answer.status in {400, 403, 404}
@@ -304,9 +302,7 @@ def follow(gateway: Gateway, request: bytes) -> Answer:
     return ask(gateway.url, get(httpx.URL(location).raw_path.decode("ascii")))
 
 
-def test_a_file_that_is_gone_is_a_410_and_made_again_when_ordered(
-    gateway: Gateway, client: httpx.Client
-) -> None:
+def test_a_deleted_file_is_a_410_and_made_again_on_order(gateway: Gateway, client: httpx.Client) -> None:
     fields = {"prompt": f"gone, {uuid4().hex}", "model": "dall-e-3", "response_format": "url"}
     link = httpx.URL(client.post("/v1/images/generations", json=fields).json()["data"][0]["url"])
     name = link.path.removeprefix(PATH)

@@ -1,4 +1,4 @@
-"""Orders that are filled: what comes back, what it cost, and what the provider got to see."""
+"""Order images: their answers, their costs, and the calls to the provider."""
 
 import base64
 import hashlib
@@ -26,7 +26,7 @@ def order(client: httpx.Client, fields: Mapping[str, Any], **headers: str) -> ht
     return answer
 
 
-def pictures(answer: httpx.Response) -> list[bytes]:
+def images(answer: httpx.Response) -> list[bytes]:
     """Return the files of an answer, from its links or its base64."""
     files = []
     for entry in answer.json()["data"]:
@@ -40,9 +40,9 @@ def pictures(answer: httpx.Response) -> list[bytes]:
 
 
 def size_of(file: bytes) -> str:
-    with Image.open(io.BytesIO(file)) as picture:
-        picture.load()
-        return f"{picture.width}x{picture.height}"
+    with Image.open(io.BytesIO(file)) as opened:
+        opened.load()
+        return f"{opened.width}x{opened.height}"
 
 
 def test_a_dall_e_3_order_has_the_answer_and_headers_of_its_contract(
@@ -84,7 +84,7 @@ def test_a_gpt_image_order_has_the_answer_of_its_contract(client: httpx.Client, 
     assert "deprecation" not in answer.headers
 
 
-def test_a_model_that_still_lives_announces_its_end(client: httpx.Client, prompt: str) -> None:
+def test_a_current_model_announces_its_shutdown(client: httpx.Client, prompt: str) -> None:
     answer = order(client, {"model": "gpt-image-1.5", "prompt": prompt})
 
     assert answer.headers["sunset"] == "Tue, 01 Dec 2026 00:00:00 GMT"
@@ -99,7 +99,7 @@ def test_the_cost_is_the_price_of_the_tokens(client: httpx.Client, prompt: str) 
     assert 0 <= int(answer.headers["x-cost-microusd"]) - exact <= 2
 
 
-def test_the_same_again_is_a_hit_that_costs_nothing_and_has_an_age(
+def test_an_equal_order_is_a_free_hit_with_an_age(
     client: httpx.Client, journal: SandboxJournal, prompt: str
 ) -> None:
     fields = {"model": "dall-e-3", "prompt": prompt, "response_format": "b64_json"}
@@ -107,7 +107,7 @@ def test_the_same_again_is_a_hit_that_costs_nothing_and_has_an_age(
 
     second = order(client, fields)
 
-    assert pictures(second) == pictures(first)
+    assert images(second) == images(first)
     assert second.headers["x-cache"] == "hit"
     assert second.headers["x-cost-microusd"] == "0"
     assert 0 <= int(second.headers["age"]) < 60
@@ -115,17 +115,17 @@ def test_the_same_again_is_a_hit_that_costs_nothing_and_has_an_age(
     assert len(journal.of(prompt)) == 1
 
 
-def test_more_of_the_same_tells_what_came_from_where(client: httpx.Client, prompt: str) -> None:
+def test_a_partial_hit_counts_hits_and_misses(client: httpx.Client, prompt: str) -> None:
     first = order(client, {"model": "dall-e-3", "prompt": prompt, "n": 1})
 
     second = order(client, {"model": "dall-e-3", "prompt": prompt, "n": 3})
 
     assert second.headers["x-cache"] == "partial; hits=1; coalesced=0; misses=2"
     assert int(second.headers["x-cost-microusd"]) == 2 * int(first.headers["x-cost-microusd"])
-    assert len(set(pictures(second))) == 3
+    assert len(set(images(second))) == 3
 
 
-def test_null_is_the_same_as_absent(client: httpx.Client, journal: SandboxJournal, prompt: str) -> None:
+def test_a_null_counts_as_missing(client: httpx.Client, journal: SandboxJournal, prompt: str) -> None:
     names = (
         *("n", "size", "quality", "style", "response_format", "background", "output_format"),
         *(
@@ -148,7 +148,7 @@ def test_null_is_the_same_as_absent(client: httpx.Client, journal: SandboxJourna
 
 
 @pytest.mark.parametrize("model", [None, "dall-e-2"])
-def test_without_a_model_it_is_dall_e_2(client: httpx.Client, prompt: str, model: str | None) -> None:
+def test_the_default_model_is_dall_e_2(client: httpx.Client, prompt: str, model: str | None) -> None:
     answer = order(client, {"prompt": prompt, "model": model, "size": "256x256"})
 
     assert set(answer.json()["data"][0]) == {"url"}
@@ -158,7 +158,7 @@ def test_without_a_model_it_is_dall_e_2(client: httpx.Client, prompt: str, model
 @pytest.mark.parametrize(
     "fields", [{"background": "opaque"}, {"moderation": "low"}, {"output_format": "webp"}]
 )
-def test_without_a_model_a_newer_parameter_means_a_newer_model(
+def test_a_newer_parameter_selects_a_newer_default_model(
     client: httpx.Client, prompt: str, fields: dict[str, str]
 ) -> None:
     answer = order(client, {"prompt": prompt, **fields})
@@ -169,14 +169,14 @@ def test_without_a_model_a_newer_parameter_means_a_newer_model(
 
 @pytest.mark.parametrize("response_format", ["url", "b64_json"])
 @pytest.mark.parametrize("model", ["dall-e-2", "dall-e-3", "gpt-image-2", "gpt-image-1.5", "gpt-image-1"])
-def test_every_model_delivers_either_way(
+def test_every_model_delivers_urls_and_base64(
     client: httpx.Client, journal: SandboxJournal, prompt: str, model: str, response_format: str
 ) -> None:
     """The provider refuses `response_format` for its living models; here old clients may go on sending it."""
     answer = order(client, {"model": model, "prompt": prompt, "response_format": response_format})
 
     assert response_format in answer.json()["data"][0]
-    (file,) = pictures(answer)
+    (file,) = images(answer)
     (call,) = journal.of(prompt)
     assert read_watermark(file).order_hash == call["images"][0]["order_hash"]
     assert "response_format" not in call["parameters"]
@@ -196,12 +196,12 @@ def test_every_model_delivers_either_way(
         ("gpt-image-1", "1024x1536"),
     ],
 )
-def test_a_picture_has_exactly_the_asked_pixels_and_is_the_one_that_was_ordered(
+def test_an_image_has_the_ordered_size_and_content(
     client: httpx.Client, journal: SandboxJournal, prompt: str, model: str, size: str
 ) -> None:
     answer = order(client, {"model": model, "prompt": prompt, "size": size, "n": 2})
 
-    files = pictures(answer)
+    files = images(answer)
     assert [size_of(file) for file in files] == [size, size]
     made = {image["serial"]: image["order_hash"] for call in journal.of(prompt) for image in call["images"]}
     marks = [read_watermark(file) for file in files]
@@ -209,9 +209,7 @@ def test_a_picture_has_exactly_the_asked_pixels_and_is_the_one_that_was_ordered(
     assert len(made) == 2
 
 
-def test_only_small_pictures_are_resampled(
-    client: httpx.Client, journal: SandboxJournal, prompt: str
-) -> None:
+def test_only_small_images_are_resampled(client: httpx.Client, journal: SandboxJournal, prompt: str) -> None:
     for size, n in (("1024x1024", 1), ("512x512", 1)):
         order(client, {"model": "dall-e-2", "prompt": prompt, "size": size, "n": n})
 
@@ -219,7 +217,7 @@ def test_only_small_pictures_are_resampled(
     assert sizes == ["1024x1024", "1024x1024"]
 
 
-def test_a_dall_e_3_order_is_a_call_for_each_image_in_the_words_of_a_living_model(
+def test_a_dall_e_3_order_is_one_call_per_image_to_a_current_model(
     client: httpx.Client, journal: SandboxJournal, prompt: str
 ) -> None:
     fields = {"size": "1792x1024", "quality": "hd", "style": "natural", "user": "ann"}
@@ -236,7 +234,7 @@ def test_a_dall_e_3_order_is_a_call_for_each_image_in_the_words_of_a_living_mode
 
 
 @pytest.mark.parametrize("name", ["safety_identifier", "user"])
-def test_who_asks_is_echoed_to_the_caller_and_a_keyed_hash_to_the_provider(
+def test_the_caller_sees_its_user_and_the_provider_a_keyed_hash(
     client: httpx.Client, journal: SandboxJournal, prompt: str, name: str
 ) -> None:
     person = "ann@example.com"
@@ -253,7 +251,7 @@ def test_who_asks_is_echoed_to_the_caller_and_a_keyed_hash_to_the_provider(
     assert "user" not in call["parameters"]
 
 
-def test_the_same_person_has_the_same_hash_and_another_another(
+def test_each_user_has_one_hash_of_its_own(
     client: httpx.Client, journal: SandboxJournal, prompt: str
 ) -> None:
     for suffix, person in (("a", "ann"), ("b", "ann"), ("c", "bob"), ("d", None)):
@@ -265,7 +263,7 @@ def test_the_same_person_has_the_same_hash_and_another_another(
     assert all(hashes), "also who gives no name is told apart from nobody"
 
 
-def test_safety_identifier_wins_over_user(client: httpx.Client, prompt: str) -> None:
+def test_safety_identifier_takes_precedence_over_user(client: httpx.Client, prompt: str) -> None:
     answer = order(
         client, {"model": "gpt-image-2", "prompt": prompt, "user": "old", "safety_identifier": "new"}
     )
@@ -273,21 +271,21 @@ def test_safety_identifier_wins_over_user(client: httpx.Client, prompt: str) -> 
     assert answer.json()["safety_identifier"] == "new"
 
 
-def test_no_cache_makes_a_fresh_picture_that_later_orders_may_have(
+def test_no_cache_makes_a_new_image_that_later_orders_reuse(
     client: httpx.Client, journal: SandboxJournal, prompt: str
 ) -> None:
     fields = {"model": "dall-e-3", "prompt": prompt}
-    first = pictures(order(client, fields))
+    first = images(order(client, fields))
 
     fresh = order(client, fields, cache_control="no-cache")
 
     assert fresh.headers["x-cache"] == "miss"
-    assert pictures(fresh) != first
+    assert images(fresh) != first
     assert order(client, {**fields, "n": 2}).headers["x-cache"] == "hit"
     assert len(journal.of(prompt)) == 2
 
 
-def test_no_store_neither_takes_from_the_pool_nor_adds_to_it(
+def test_no_store_neither_reads_nor_fills_the_cache(
     client: httpx.Client, journal: SandboxJournal, prompt: str
 ) -> None:
     fields = {"model": "dall-e-3", "prompt": prompt}
@@ -327,7 +325,7 @@ def test_only_if_cached_never_spends(client: httpx.Client, journal: SandboxJourn
         ("max-stale", "hit"),
     ],
 )
-def test_directives_as_clients_write_them(
+def test_cache_directives_are_parsed_as_clients_write_them(
     client: httpx.Client, prompt: str, directive: str, state: str
 ) -> None:
     fields = {"model": "dall-e-3", "prompt": prompt}
@@ -336,14 +334,14 @@ def test_directives_as_clients_write_them(
     assert order(client, fields, cache_control=directive).headers["x-cache"] == state
 
 
-def test_users_of_one_team_share_what_was_made(client: httpx.Client, prompt: str) -> None:
+def test_users_of_one_team_share_cached_images(client: httpx.Client, prompt: str) -> None:
     fields = {"model": "dall-e-3", "prompt": prompt}
     order(client, fields, authorization="Bearer ann")
 
     assert order(client, fields, authorization="Bearer bob").headers["x-cache"] == "hit"
 
 
-def test_naming_a_default_is_the_same_order_as_leaving_it_out(client: httpx.Client, prompt: str) -> None:
+def test_an_explicit_default_makes_an_equal_order(client: httpx.Client, prompt: str) -> None:
     order(client, {"model": "dall-e-3", "prompt": prompt})
     spelt_out = {"n": 1, "size": "1024x1024", "quality": "standard", "style": "vivid", "user": "ann"}
 
@@ -351,7 +349,7 @@ def test_naming_a_default_is_the_same_order_as_leaving_it_out(client: httpx.Clie
 
 
 @pytest.mark.parametrize("other", [{"quality": "hd"}, {"style": "natural"}, {"size": "1792x1024"}])
-def test_anything_that_changes_the_picture_is_another_order(
+def test_every_parameter_of_the_image_makes_another_order(
     client: httpx.Client, prompt: str, other: dict[str, str]
 ) -> None:
     order(client, {"model": "dall-e-3", "prompt": prompt})
@@ -371,7 +369,7 @@ def test_a_refused_prompt_is_the_providers_400_with_its_details(client: httpx.Cl
 
 
 @pytest.mark.parametrize("timeout_s", ["0.000001", "1e-9"])
-def test_a_deadline_that_passed_is_told_and_costs_nothing(
+def test_an_exceeded_deadline_is_reported_and_costs_nothing(
     client: httpx.Client, journal: SandboxJournal, prompt: str, timeout_s: str
 ) -> None:
     answer = client.post(ROUTE, json={"prompt": prompt}, headers={"x-request-timeout-s": timeout_s})

@@ -1,4 +1,4 @@
-"""`Idempotency-Key` as clients meet it: repeated answers, resumed orders, honest refusals."""
+"""Use `Idempotency-Key`: repeated answers, resumed orders, refusals."""
 
 import base64
 import hashlib
@@ -45,7 +45,7 @@ def digests(answer: httpx.Response) -> list[str]:
 
 
 @pytest.mark.parametrize("response_format", ["url", "b64_json"])
-def test_an_answer_is_repeated_whatever_the_cache_would_say(
+def test_an_answer_is_repeated_regardless_of_the_cache(
     house: House, prompt: str, response_format: str
 ) -> None:
     fields = {"n": 2, "response_format": response_format, "headers": {"cache-control": "no-cache"}}
@@ -66,7 +66,7 @@ def test_without_the_key_a_fresh_order_is_made_again(house: House, prompt: str) 
     assert digests(first) != digests(second)
 
 
-def test_another_order_under_the_same_key_is_a_mistake_that_costs_nothing(house: House, prompt: str) -> None:
+def test_another_order_with_the_same_key_is_refused_and_costs_nothing(house: House, prompt: str) -> None:
     order(house, prompt, prompt)
 
     refused = order(house, prompt, prompt, n=2)
@@ -93,7 +93,7 @@ def test_a_second_order_waits_for_the_first_and_repeats_it(house: House, prompt:
     assert len(house.journal(prompt=prompt)) == 2
 
 
-def test_whoever_cannot_wait_so_long_is_told_when_to_come_back(house: House, prompt: str) -> None:
+def test_an_order_with_too_little_time_gets_a_retry_delay(house: House, prompt: str) -> None:
     house.behave(paint="flat", latency_s=3)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(order, house, prompt, prompt)
@@ -107,7 +107,7 @@ def test_whoever_cannot_wait_so_long_is_told_when_to_come_back(house: House, pro
     assert first.result().status_code == 200
 
 
-def test_a_failed_order_is_resumed_and_pays_only_for_what_is_missing(house: House, prompt: str) -> None:
+def test_a_failed_order_resumes_and_pays_only_for_missing_images(house: House, prompt: str) -> None:
     house.behave(paint="flat", failures=[{"status": 400, "code": "invalid_value", "count": 1}])
     headers = {"cache-control": "no-store"}
     failed = order(house, prompt, prompt, n=3, headers=headers)
@@ -131,7 +131,7 @@ def test_a_refusal_is_final(house: House, prompt: str) -> None:
     assert len(house.journal(prompt=prompt)) == 1
 
 
-def test_a_mistake_does_not_use_the_key_up(house: House, prompt: str) -> None:
+def test_an_invalid_order_does_not_use_up_the_key(house: House, prompt: str) -> None:
     assert order(house, prompt, prompt, n=11).status_code == 400
 
     assert order(house, prompt, prompt, n=1).status_code == 200
@@ -161,7 +161,7 @@ def test_edits_have_keys_too(house: House, prompt: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "a\tb", "é"])
-def test_a_key_that_is_none_is_refused(house: House, prompt: str, key: str) -> None:
+def test_an_invalid_key_is_refused(house: House, prompt: str, key: str) -> None:
     answer = house.client.post(
         GENERATIONS,
         json={"prompt": prompt, "model": "dall-e-3"},
@@ -173,7 +173,7 @@ def test_a_key_that_is_none_is_refused(house: House, prompt: str, key: str) -> N
     assert house.journal(prompt=prompt) == []
 
 
-def test_a_caller_nobody_can_tell_from_others_has_no_keys(house: House, prompt: str) -> None:
+def test_an_anonymous_caller_cannot_use_keys(house: House, prompt: str) -> None:
     answer = httpx.post(
         f"{house.gateway.url}{GENERATIONS}",
         json={"prompt": prompt, "model": "dall-e-3", "user": "me"},
@@ -209,7 +209,7 @@ def test_a_purged_image_cannot_be_repeated(house: House, prompt: str) -> None:
 def test_a_key_survives_a_restart_and_the_death_of_its_maker(
     house: House, prompt: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """Killed with two of four made: the same key gets four different pictures, and pays for the missing ones."""
+    """Killed with two of four made: the same key gets four different images, and pays for the missing ones."""
     root = tmp_path_factory.mktemp("restart")
     with run_valkey() as valkey:
         settings = {
@@ -260,7 +260,7 @@ def test_digests_are_those_of_the_bytes(house: House, prompt: str) -> None:
 
 
 @pytest.mark.parametrize("modes", [("no-store", ""), ("", "no-store"), ("no-cache", "no-store")])
-def test_a_resume_does_not_mind_another_cache_mode(house: House, prompt: str, modes: tuple[str, str]) -> None:
+def test_a_resume_ignores_the_cache_mode(house: House, prompt: str, modes: tuple[str, str]) -> None:
     house.behave(paint="flat", failures=[{"status": 400, "code": "invalid_value", "count": 1}])
     first, second = (order(house, prompt, prompt, n=2, headers={"cache-control": mode}) for mode in modes)
 
@@ -281,7 +281,7 @@ def test_a_deleted_image_is_not_resumed(house: House, prompt: str, response_form
     assert len(set(digests(resumed))) == 2
 
 
-def test_who_left_while_waiting_for_the_same_key_orders_nothing_later(house: House, prompt: str) -> None:
+def test_a_client_that_left_while_waiting_orders_nothing(house: House, prompt: str) -> None:
     house.behave(
         paint="flat",
         latency_s=1.5,
@@ -305,7 +305,7 @@ def test_who_left_while_waiting_for_the_same_key_orders_nothing_later(house: Hou
     assert len(house.journal(prompt=prompt)) == 1
 
 
-def test_a_refusal_that_is_repeated_refuses_nobody_else(house: House, prompt: str) -> None:
+def test_a_repeated_refusal_refuses_no_other_order(house: House, prompt: str) -> None:
     word = f"{prompt} forbidden"
     house.behave(paint="flat", refuse_words=[word])
     order(house, prompt, word)

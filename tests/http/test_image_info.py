@@ -35,7 +35,7 @@ def test_a_description_names_the_image_and_its_order(edited: httpx.Response, inf
     assert info["brief"] is False
 
 
-def test_a_description_tells_models_inputs_and_cost(edited: httpx.Response, info: dict[str, Any]) -> None:
+def test_a_description_has_models_inputs_and_cost(edited: httpx.Response, info: dict[str, Any]) -> None:
     assert info["models"] == {"asked": "gpt-image-2", "sent": "gpt-image-2", "answered": None}
     assert info["parents"] == [digest_of(INPUT)]
     assert info["cost_microusd"] == int(edited.headers["x-cost-microusd"])
@@ -71,7 +71,7 @@ def test_a_bridged_image_names_the_model_asked_and_the_model_sent(anna: Caller, 
     assert models["sent"].startswith("gpt-image-2")
 
 
-def test_an_image_that_is_not_to_be_stored_is_brief(anna: Caller, prompt: str) -> None:
+def test_an_image_ordered_with_no_store_is_brief(anna: Caller, prompt: str) -> None:
     answer = anna.asks_for(prompt, cache_control="no-store")
 
     assert anna.reads_about(link_of(answer))["brief"] is True
@@ -85,7 +85,7 @@ def test_an_image_that_is_not_to_be_stored_is_brief(anna: Caller, prompt: str) -
         ({"model": "dall-e-3", "size": "1024x1024"}, False, "none"),
     ],
 )
-def test_content_credentials_survive_where_the_pixels_do(
+def test_content_credentials_are_kept_with_unchanged_pixels(
     tenants: Tenants, anna: Caller, prompt: str, fields: dict[str, str], embeds: bool, told: str
 ) -> None:
     tenants.house.behave(paint="flat", embed_credentials=embeds)

@@ -1,4 +1,4 @@
-"""Edits as JSON: pictures inside the body, as data URLs and in no other way."""
+"""Send edits as JSON: images in the body, only as data URLs."""
 
 import random
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ def refused(house: House, answer: httpx.Response, before: int) -> dict[str, Any]
     return error
 
 
-def test_data_urls_are_sent_on_as_files(house: House) -> None:
+def test_data_urls_are_sent_as_files(house: House) -> None:
     first, second = png(seed=1), file_of(noise(32, seed=2), "JPEG")
     mask = file_of(mask_with_hole(64))
 
@@ -71,14 +71,14 @@ def test_data_urls_are_sent_on_as_files(house: House) -> None:
     ]
 
 
-def test_both_forms_of_an_edit_are_the_same_order(house: House) -> None:
-    picture = png(seed=3)
-    order(house, data_url(picture))
+def test_json_and_form_edits_are_equal_orders(house: House) -> None:
+    image = png(seed=3)
+    order(house, data_url(image))
 
-    answer = house.edit(("image", picture), prompt="a boat", model="gpt-image-2")
+    answer = house.edit(("image", image), prompt="a boat", model="gpt-image-2")
 
     assert answer.headers["x-cache"] == "hit"
-    assert len(house.journal_of_input(picture)) == 1
+    assert len(house.journal_of_input(image)) == 1
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_both_forms_of_an_edit_are_the_same_order(house: House) -> None:
         (data_url(b"no picture"), "unsupported_file_mimetype"),
     ],
 )
-def test_other_urls_are_refused_and_never_opened(house: House, url: str, code: str) -> None:
+def test_other_urls_are_refused_and_never_fetched(house: House, url: str, code: str) -> None:
     before = len(house.journal())
 
     error = refused(house, order(house, url), before)
@@ -109,7 +109,7 @@ def test_other_urls_are_refused_and_never_opened(house: House, url: str, code: s
     assert (error["code"], error["param"]) == (code, "image")
 
 
-def test_a_later_reference_that_is_wrong_leaves_nothing_of_the_first(house: House) -> None:
+def test_an_invalid_later_reference_leaves_no_file_of_the_first(house: House) -> None:
     before = len(house.journal())
 
     error = refused(house, order(house, data_url(png()), "https://example.com/x.png"), before)
@@ -142,7 +142,7 @@ def test_other_references_are_refused_by_name(house: House, images: Any) -> None
     assert error["param"].startswith("images")
 
 
-def test_a_file_id_is_told_to_be_what_is_wrong(house: House) -> None:
+def test_a_file_id_is_named_as_the_mistake(house: House) -> None:
     """It is in the contract, so a caller must learn that it is known and not taken here."""
     before = len(house.journal())
 
@@ -184,7 +184,7 @@ def test_a_wrong_field_is_refused_by_name(
     assert (error["param"], error["code"]) == (param, code)
 
 
-def test_seventeen_images_are_one_too_many(house: House) -> None:
+def test_more_than_sixteen_images_are_refused(house: House) -> None:
     before = len(house.journal())
 
     error = refused(house, order(house, *[data_url(png(8))] * 17), before)
@@ -198,7 +198,7 @@ def test_a_body_above_64_mb_is_refused(house: House) -> None:
     check_error(answer, 413, code="request_too_large", param=None)
 
 
-def test_a_reference_may_be_no_longer_than_the_contract_says(house: House) -> None:
+def test_a_reference_above_the_maximum_length_is_refused(house: House) -> None:
     before = len(house.journal())
 
     error = refused(house, order(house, "data:image/png;base64," + "A" * 20_971_520), before)
@@ -206,10 +206,10 @@ def test_a_reference_may_be_no_longer_than_the_contract_says(house: House) -> No
     assert error["code"] == "string_above_max_length"
 
 
-def test_other_requests_go_on_while_a_large_body_is_read(house: House) -> None:
-    """Decoding, hashing and writing tens of megabytes holds nobody up.
+def test_other_requests_are_served_while_a_large_body_is_read(house: House) -> None:
+    """Decoding, hashing and writing tens of megabytes delays no other request.
 
-    Sixteen files of 2.9 MB, none of them a picture, are written one after the other: what is asked once the
+    Sixteen files of 2.9 MB, none of them an image, are written one after the other: what is asked once the
     first lies on the disk is answered before the last does. A machine may be too busy for the asker to be
     seen in between, so an edit is repeated until it is; a gateway that does it in the way of others never
     lets it happen.

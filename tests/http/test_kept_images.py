@@ -16,7 +16,7 @@ LARGE = {"size": "1792x1024", "quality": "hd"}
 
 
 @pytest.mark.parametrize("delivery", ["url", "b64_json"])
-def test_an_image_that_came_as_a_url_is_kept_by_the_gateway(
+def test_an_image_from_a_provider_url_is_stored(
     tenants: Tenants, anna: Caller, prompt: str, delivery: str
 ) -> None:
     tenants.house.behave(paint="flat", answer_urls=True)
@@ -30,7 +30,7 @@ def test_an_image_that_came_as_a_url_is_kept_by_the_gateway(
     }
 
 
-def test_an_image_that_is_not_to_be_stored_is_kept_for_its_link_only(anna: Caller, prompt: str) -> None:
+def test_an_image_ordered_with_no_store_is_kept_for_its_link_only(anna: Caller, prompt: str) -> None:
     unstored = anna.asks_for(prompt, cache_control="no-store")
 
     check_served(link_of(unstored))
@@ -66,14 +66,14 @@ def lost(request: pytest.FixtureRequest, tenants: Tenants, anna: Caller, prompt:
     return link
 
 
-def test_a_link_to_lost_bytes_says_that_the_image_is_gone(anna: Caller, lost: httpx.URL) -> None:
+def test_a_link_to_a_lost_file_is_a_410(anna: Caller, lost: httpx.URL) -> None:
     check_gone(lost)
 
     check_gone(lost)
     assert anna.asks_about(lost).status_code == 404
 
 
-def test_an_image_whose_bytes_are_lost_is_made_again(anna: Caller, lost: httpx.URL, prompt: str) -> None:
+def test_a_lost_image_is_made_again(anna: Caller, lost: httpx.URL, prompt: str) -> None:
     check_gone(lost)
 
     again = anna.asks_for(prompt, response_format="url")
@@ -98,9 +98,7 @@ def test_a_reader_never_gets_all_of_a_damaged_image(longer: httpx.URL) -> None:
         follow(longer)
 
 
-def test_an_image_that_a_reader_found_damaged_is_gone_the_next_time(
-    anna: Caller, longer: httpx.URL, prompt: str
-) -> None:
+def test_an_image_found_damaged_is_a_410_the_next_time(anna: Caller, longer: httpx.URL, prompt: str) -> None:
     with pytest.raises(httpx.RemoteProtocolError):
         follow(longer)
 

@@ -1,4 +1,4 @@
-"""Bodies that are too large: refused at the limit, discarded up to a bound, never in anybody's way."""
+"""Send large bodies: refused at the limit, discarded up to a bound, no delay for others."""
 
 import itertools
 import json
@@ -16,7 +16,7 @@ HEAD = f"POST {ROUTE} HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/jso
 PIECE = b"x" * MEGABYTE
 
 
-def test_a_prompt_of_a_megabyte_is_a_413_and_the_connection_goes_on(gateway: Gateway) -> None:
+def test_a_prompt_of_a_megabyte_is_a_413_and_the_connection_stays_open(gateway: Gateway) -> None:
     with Connection(gateway.url) as connection:
         connection.send(post(json.dumps({"prompt": "x" * MEGABYTE}).encode()))
         answer = connection.read_answer()
@@ -27,7 +27,7 @@ def test_a_prompt_of_a_megabyte_is_a_413_and_the_connection_goes_on(gateway: Gat
         check_goes_on(connection)
 
 
-def test_a_prompt_that_just_fits_into_the_body_is_judged_by_its_length(gateway: Gateway) -> None:
+def test_a_prompt_that_fits_into_the_body_is_refused_by_its_length(gateway: Gateway) -> None:
     body = json.dumps({"prompt": "x" * 262_100}).encode()
 
     check_refused(ask(gateway.url, post(body)), 400, code="string_above_max_length", param="prompt")
@@ -49,7 +49,7 @@ def test_a_hundred_megabytes_are_refused_at_once_and_then_discarded(gateway: Gat
         check_goes_on(connection)
 
 
-def test_an_endless_chunked_body_is_refused_and_in_the_end_cut_off(gateway: Gateway) -> None:
+def test_an_endless_chunked_body_is_refused_and_cut_off(gateway: Gateway) -> None:
     chunk = f"{MEGABYTE:x}\r\n".encode() + PIECE + b"\r\n"
     with Connection(gateway.url) as connection:
         connection.send(f"{HEAD}Transfer-Encoding: chunked\r\n\r\n".encode())
@@ -63,7 +63,7 @@ def test_an_endless_chunked_body_is_refused_and_in_the_end_cut_off(gateway: Gate
         assert connection.is_closed()
 
 
-def test_chunks_of_one_byte_are_a_body_like_any_other(gateway: Gateway) -> None:
+def test_a_body_may_have_chunks_of_one_byte(gateway: Gateway) -> None:
     body = b'{"prompt": "x", "n": 0}'
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\nX-Trailer: y\r\n\r\n"
 
@@ -72,7 +72,7 @@ def test_chunks_of_one_byte_are_a_body_like_any_other(gateway: Gateway) -> None:
     check_refused(answer, 400, code="integer_below_min_value", param="n")
 
 
-def test_a_body_that_comes_byte_by_byte_holds_nobody_up(gateway: Gateway, client: httpx.Client) -> None:
+def test_a_slow_body_delays_no_other_request(gateway: Gateway, client: httpx.Client) -> None:
     body = b'{"prompt": "x", "n": 0}'
     with Connection(gateway.url) as connection:
         connection.send(f"{HEAD}Content-Length: {len(body)}\r\n\r\n".encode())
@@ -85,14 +85,14 @@ def test_a_body_that_comes_byte_by_byte_holds_nobody_up(gateway: Gateway, client
     assert (answer.status, answer.json()["error"]["param"]) == (400, "n")
 
 
-def test_a_client_that_leaves_in_the_middle_of_its_body_costs_nothing(gateway: Gateway) -> None:
+def test_a_client_that_disconnects_within_its_body_costs_nothing(gateway: Gateway) -> None:
     with Connection(gateway.url) as connection:
         connection.send(f"{HEAD}Content-Length: 1000\r\n\r\n".encode() + b'{"prompt": "x"')
 
     assert ask(gateway.url, post(b"{")).status == 400
 
 
-def test_a_client_that_asks_first_is_told_to_go_on(gateway: Gateway) -> None:
+def test_an_expect_continue_is_answered(gateway: Gateway) -> None:
     body = b'{"prompt": "x", "n": 0}'
     with Connection(gateway.url) as connection:
         connection.send(f"{HEAD}Content-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n".encode())

@@ -1,4 +1,4 @@
-"""`POST /generate_image`, as the guide describes it and its clients know it."""
+"""Use `POST /generate_image`, as the guide describes it."""
 
 import base64
 from collections.abc import Iterator
@@ -22,18 +22,18 @@ def ask(house: House, **fields: object) -> httpx.Response:
     return house.client.post(ROUTE, json=fields)
 
 
-def test_a_prompt_becomes_a_picture_of_512_pixels(house: House, prompt: str) -> None:
+def test_a_prompt_becomes_an_image_of_512_pixels(house: House, prompt: str) -> None:
     answer = ask(house, prompt=prompt)
 
     assert answer.status_code == 200
     assert list(answer.json()) == ["image_base64"]
-    picture = open_picture(base64.b64decode(answer.json()["image_base64"], validate=True))
-    assert (picture.format, picture.size) == ("PNG", (512, 512))
+    image = open_picture(base64.b64decode(answer.json()["image_base64"], validate=True))
+    assert (image.format, image.size) == ("PNG", (512, 512))
     [call] = house.journal(prompt=prompt)
     assert (call["model"], call["parameters"]["n"]) == ("gpt-image-2.6-flare", 1)
 
 
-def test_the_same_prompt_again_is_a_hit(house: House, prompt: str) -> None:
+def test_a_repeated_prompt_is_a_hit(house: House, prompt: str) -> None:
     one, other = ask(house, prompt=prompt), ask(house, prompt=prompt)
 
     assert one.json() == other.json()
@@ -54,13 +54,13 @@ def test_the_same_prompt_again_is_a_hit(house: House, prompt: str) -> None:
         b"prompt=x",
     ],
 )
-def test_without_a_prompt_the_answer_says_so(house: House, body: bytes) -> None:
+def test_a_missing_prompt_is_reported(house: House, body: bytes) -> None:
     answer = house.client.post(ROUTE, content=body, headers={"content-type": "application/json"})
 
     assert (answer.status_code, answer.json()) == (400, {"error": "No prompt provided"})
 
 
-def test_what_else_is_in_the_body_is_not_looked_at(house: House, prompt: str) -> None:
+def test_other_fields_of_the_body_are_ignored(house: House, prompt: str) -> None:
     """The original read the prompt and nothing more."""
     assert ask(house, prompt=prompt, n=4, model="dall-e-3", size=[1]).status_code == 200
 
@@ -84,7 +84,7 @@ def test_a_refusal_is_a_500_with_its_details(house: House) -> None:
         ({"status": 200, "body": "html"}, "upstream_invalid_response"),
     ],
 )
-def test_what_the_provider_says_is_a_500(
+def test_a_failure_of_the_provider_is_a_500(
     house: House, prompt: str, failure: dict[str, object], code: str
 ) -> None:
     house.behave(failures=[failure])
@@ -98,7 +98,7 @@ def test_what_the_provider_says_is_a_500(
     assert isinstance(answer.json()["error"], str)
 
 
-def test_a_prompt_longer_than_its_model_takes_is_told_in_the_same_form(house: House) -> None:
+def test_a_long_prompt_is_refused_in_the_same_form(house: House) -> None:
     answer = ask(house, prompt="x" * 33_000)
 
     assert answer.status_code in (400, 500)
@@ -112,7 +112,7 @@ def test_a_body_that_is_too_large_is_refused(house: House) -> None:
     assert answer.status_code == 413
 
 
-def test_it_is_seen_by_the_meters(house: House, prompt: str) -> None:
+def test_the_route_is_in_the_metrics(house: House, prompt: str) -> None:
     answer = ask(house, prompt=prompt)
 
     assert answer.headers["x-request-id"]

@@ -1,4 +1,4 @@
-"""Limits as a caller meets them: OpenAI's header names, both retry headers, nothing spent on a refusal."""
+"""Reach limits: OpenAI's header names, both retry headers, free refusals."""
 
 import re
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ ROUTE = "/v1/images/generations"
 
 @pytest.fixture
 def caller(limited: Gateway) -> Iterator[httpx.Client]:
-    """Somebody who has not asked for anything yet."""
+    """A user without any request so far."""
     headers = {"authorization": f"Bearer {uuid4().hex}"}
     with httpx.Client(base_url=limited.url, headers=headers, trust_env=False, timeout=20) as client:
         yield client
 
 
-def test_a_success_tells_what_is_left(caller: httpx.Client, prompt: str) -> None:
+def test_a_success_has_the_remaining_amounts(caller: httpx.Client, prompt: str) -> None:
     headers = caller.post(ROUTE, json={"prompt": prompt, "model": "dall-e-3"}).headers
 
     assert (headers["x-ratelimit-limit-requests"], headers["x-ratelimit-remaining-requests"]) == ("5", "4")
@@ -32,7 +32,7 @@ def test_a_success_tells_what_is_left(caller: httpx.Client, prompt: str) -> None
     assert "x-ratelimit-degraded" not in headers
 
 
-def test_images_above_the_limit_are_a_429_that_says_when(
+def test_images_above_the_limit_are_a_429_with_a_delay(
     caller: httpx.Client, journal: SandboxJournal, prompt: str
 ) -> None:
     for number in range(2):
@@ -55,9 +55,7 @@ def test_images_above_the_limit_are_a_429_that_says_when(
     assert journal.of(f"{prompt}2") == []
 
 
-def test_requests_above_the_limit_are_refused_although_they_would_be_hits(
-    caller: httpx.Client, prompt: str
-) -> None:
+def test_requests_above_the_limit_are_refused_even_as_hits(caller: httpx.Client, prompt: str) -> None:
     fields = {"prompt": prompt, "model": "dall-e-3"}
     states = [caller.post(ROUTE, json=fields) for _ in range(6)]
 
@@ -68,7 +66,7 @@ def test_requests_above_the_limit_are_refused_although_they_would_be_hits(
     assert int(states[4].headers["x-ratelimit-remaining-images"]) >= 1
 
 
-def test_what_can_never_pass_is_a_400_on_n_and_charges_nothing(caller: httpx.Client, prompt: str) -> None:
+def test_an_n_above_the_limit_is_a_400_and_charges_nothing(caller: httpx.Client, prompt: str) -> None:
     refused = caller.post(ROUTE, json={"prompt": prompt, "model": "dall-e-3", "n": 3})
 
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "n")
@@ -83,7 +81,7 @@ def test_invalid_orders_charge_nothing(caller: httpx.Client, prompt: str) -> Non
     assert caller.post(ROUTE, json={"prompt": prompt}).status_code == 200
 
 
-def test_everybody_has_a_limit_of_their_own(caller: httpx.Client, limited: Gateway, prompt: str) -> None:
+def test_every_user_has_a_limit_of_its_own(caller: httpx.Client, limited: Gateway, prompt: str) -> None:
     caller.post(ROUTE, json={"prompt": prompt, "n": 2, "model": "dall-e-3"})
     assert caller.post(ROUTE, json={"prompt": f"{prompt}!", "model": "dall-e-3"}).status_code == 429
 
@@ -97,7 +95,7 @@ def test_everybody_has_a_limit_of_their_own(caller: httpx.Client, limited: Gatew
     assert other.status_code == 200
 
 
-def test_a_prompt_the_provider_refuses_gives_the_images_back(caller: httpx.Client, prompt: str) -> None:
+def test_a_refused_prompt_releases_its_images(caller: httpx.Client, prompt: str) -> None:
     refused = caller.post(ROUTE, json={"prompt": f"{prompt} forbidden-word", "model": "dall-e-3", "n": 2})
 
     assert refused.status_code == 400
@@ -105,7 +103,7 @@ def test_a_prompt_the_provider_refuses_gives_the_images_back(caller: httpx.Clien
 
 
 @pytest.mark.parametrize("name", ["user", "safety_identifier"])
-def test_without_a_token_the_named_user_is_who_is_limited(limited: Gateway, prompt: str, name: str) -> None:
+def test_without_a_token_the_named_user_is_limited(limited: Gateway, prompt: str, name: str) -> None:
     person = uuid4().hex
     with httpx.Client(base_url=limited.url, trust_env=False, timeout=20) as client:
         for suffix, expected in (("a", 200), ("b", 429)):
@@ -113,7 +111,7 @@ def test_without_a_token_the_named_user_is_who_is_limited(limited: Gateway, prom
             assert client.post(ROUTE, json=fields).status_code == expected
 
 
-def test_links_expire_when_told_to(caller: httpx.Client, prompt: str) -> None:
+def test_links_expire_after_their_lifetime(caller: httpx.Client, prompt: str) -> None:
     answer = caller.post(ROUTE, json={"prompt": prompt, "model": "dall-e-3"})
 
     link = httpx.URL(answer.json()["data"][0]["url"])

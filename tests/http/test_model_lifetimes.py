@@ -1,4 +1,4 @@
-"""What tells a caller that its model comes to an end; and what an operator may let through."""
+"""Announce the shutdown of models, and pass unknown parameters to current ones."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -49,7 +49,7 @@ def order(house: House, model: str, **fields: object) -> httpx.Response:
 
 
 @pytest.mark.parametrize(("model", "ends"), [("dall-e-3", "2026-05-12"), ("dall-e-2", "2026-05-12")])
-def test_an_answer_tells_when_its_model_ends(house: House, model: str, ends: str) -> None:
+def test_answers_announce_the_shutdown_of_their_model(house: House, model: str, ends: str) -> None:
     answer = order(house, model)
 
     instant = datetime.fromisoformat(f"{ends}T00:00:00+00:00")
@@ -58,7 +58,7 @@ def test_an_answer_tells_when_its_model_ends(house: House, model: str, ends: str
     assert answer.headers["x-model-sent"] == "gpt-image-2.6-flare"
 
 
-def test_the_warning_comes_before_the_end(house: House) -> None:
+def test_shutdown_is_announced_in_advance(house: House) -> None:
     """Until its last day a model is sent under its own name, and already says when that is."""
     answer = order(house, "ends-soon")
 
@@ -69,7 +69,7 @@ def test_the_warning_comes_before_the_end(house: House) -> None:
     assert order(house, "ended").headers["x-model-sent"] == "gpt-image-2"
 
 
-def test_a_stream_warns_too(house: House) -> None:
+def test_streams_announce_the_shutdown_too(house: House) -> None:
     answer = order(house, "dall-e-3", stream=True)
 
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -77,7 +77,7 @@ def test_a_stream_warns_too(house: House) -> None:
     assert answer.headers["deprecation"]
 
 
-def test_a_model_without_an_end_warns_of_none(house: House) -> None:
+def test_models_without_a_shutdown_announce_none(house: House) -> None:
     answer = order(house, "gpt-image-2")
 
     assert answer.status_code == 200, answer.text
@@ -85,7 +85,7 @@ def test_a_model_without_an_end_warns_of_none(house: House) -> None:
     assert "deprecation" not in answer.headers
 
 
-def test_a_gauge_counts_the_days(house: House) -> None:
+def test_a_gauge_shows_the_days_until_shutdown(house: House) -> None:
     days = {
         sample.labels["model"]: sample.value / 86400
         for family in text_string_to_metric_families(house.client.get("/metrics").text)
@@ -99,7 +99,7 @@ def test_a_gauge_counts_the_days(house: House) -> None:
     assert "gpt-image-2" not in days
 
 
-def test_the_list_of_models_has_their_ends(house: House) -> None:
+def test_the_list_of_models_has_shutdown_dates(house: House) -> None:
     listed = {each["id"]: each for each in house.client.get("/v1/models").json()["data"]}
 
     assert listed["dall-e-3"]["shutdown_date"] == "2026-05-12"
@@ -109,7 +109,7 @@ def test_the_list_of_models_has_their_ends(house: House) -> None:
     check_error(missing, 404, code="model_not_found", param="model")
 
 
-def test_a_living_model_gets_what_nobody_here_knows(house: House) -> None:
+def test_current_models_receive_unknown_parameters(house: House) -> None:
     """It is the provider's to judge: this sandbox refuses it, in its own words."""
     answer = order(house, "gpt-image-2", seed=7)
 
@@ -118,14 +118,14 @@ def test_a_living_model_gets_what_nobody_here_knows(house: House) -> None:
     assert call["status"] == 400
 
 
-def test_a_living_model_gets_it_in_forms_too(house: House) -> None:
+def test_current_models_receive_unknown_form_fields(house: House) -> None:
     answer = house.edit(("image", png()), prompt="x", model="gpt-image-2", strength="0.5")
 
     check_error(answer, 400, code="unknown_parameter", param="strength")
     assert any(entry["parameters"].get("strength") == "0.5" for entry in house.journal())
 
 
-def test_an_object_of_an_unknown_name_reaches_the_form_of_an_edit_as_json(house: House) -> None:
+def test_unknown_objects_of_an_edit_are_sent_as_json_fields(house: House) -> None:
     body = {
         "model": "gpt-image-2",
         "prompt": "x",
@@ -138,7 +138,7 @@ def test_an_object_of_an_unknown_name_reaches_the_form_of_an_edit_as_json(house:
 
 
 @pytest.mark.parametrize("model", ["dall-e-2", "dall-e-3"])
-def test_names_of_old_keep_to_their_contract(house: House, model: str) -> None:
+def test_retired_models_refuse_unknown_parameters(house: House, model: str) -> None:
     before = len(house.journal())
 
     check_error(order(house, model, seed=7), 400, code="unknown_parameter", param="seed")

@@ -1,4 +1,4 @@
-"""What operators, browsers and generators ask for."""
+"""Read health, metrics, models and documents."""
 
 import re
 import shutil
@@ -61,7 +61,7 @@ def test_metrics_satisfy_promtool(client: httpx.Client) -> None:
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")
 
 
-def test_what_callers_make_up_never_becomes_a_label(client: httpx.Client) -> None:
+def test_callers_cannot_create_metric_labels(client: httpx.Client) -> None:
     before = count_series(client)
     for number in range(50):
         client.get(f"/made-up/{number}")
@@ -78,7 +78,7 @@ def count_series(client: httpx.Client) -> int:
     return sum(not line.startswith("#") for line in client.get("/metrics").text.splitlines())
 
 
-def test_models_are_those_of_the_catalogue_with_their_end(client: httpx.Client) -> None:
+def test_the_list_has_the_models_of_the_catalogue(client: httpx.Client) -> None:
     catalog = parse_catalog((REPOSITORY / "service/domain/models.toml").read_text("utf-8"))
 
     body = client.get("/v1/models").json()
@@ -104,7 +104,7 @@ def test_an_unknown_model_is_a_404(client: httpx.Client, name: str) -> None:
     assert len(error["message"]) < 250
 
 
-def test_the_page_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
+def test_the_page_loads_no_foreign_files(client: httpx.Client) -> None:
     page = client.get("/")
 
     assert page.headers["content-type"].startswith("text/html")
@@ -117,7 +117,7 @@ def test_the_page_needs_nothing_from_elsewhere(client: httpx.Client) -> None:
         assert (part.status_code, part.headers["content-type"]) == (200, f"{media_type}; charset=utf-8")
 
 
-def test_the_docs_need_nothing_from_elsewhere(client: httpx.Client) -> None:
+def test_the_docs_load_no_foreign_files(client: httpx.Client) -> None:
     """A company's network may have no way out: by their policy not even a browser could ask."""
     page = client.get("/docs")
 
@@ -136,7 +136,7 @@ def test_the_docs_need_nothing_from_elsewhere(client: httpx.Client) -> None:
     assert '"/openapi.json"' in client.get("/docs/docs.js").text
 
 
-def test_docs_and_their_document(client: httpx.Client) -> None:
+def test_docs_and_the_openapi_document_are_served(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
 
     operations = {
@@ -152,7 +152,7 @@ def test_docs_and_their_document(client: httpx.Client) -> None:
     }
 
 
-def test_every_answer_of_any_route_has_an_id(client: httpx.Client) -> None:
+def test_every_answer_has_a_request_id(client: httpx.Client) -> None:
     paths = (
         "/",
         "/docs",

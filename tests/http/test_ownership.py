@@ -185,7 +185,7 @@ def test_a_deleted_image_is_gone_for_its_team_only(
     assert people.anna_of_the_lab.asks_for(prompt).headers["x-cache"] == "hit"
 
 
-def test_a_link_of_one_team_is_none_of_another(anna: Caller, shared: tuple[httpx.URL, httpx.URL]) -> None:
+def test_a_link_of_one_team_is_invalid_for_another(anna: Caller, shared: tuple[httpx.URL, httpx.URL]) -> None:
     ours, _ = shared
     anna.deletes(ours)
 
@@ -196,7 +196,7 @@ def test_a_link_of_one_team_is_none_of_another(anna: Caller, shared: tuple[httpx
 
 
 @pytest.mark.parametrize("name", ["..%2fsecret", "0" * 64, "0" * 64 + ".exe", "A" * 64 + ".png"])
-def test_a_name_that_no_image_can_have_is_a_404(anna: Caller, name: str) -> None:
+def test_an_invalid_image_name_is_a_404(anna: Caller, name: str) -> None:
     path = f"/v1/images/files/{name}"
 
     assert anna.client.delete(path).status_code == 404

@@ -1,4 +1,4 @@
-"""`Prefer: return=partial`: what was made is answered, and what was not is told beside it."""
+"""Use `Prefer: return=partial`: finished images, with errors for the missing ones."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def fail_next(house: House, count: int, **failure: object) -> None:
     house.behave(paint="flat", failures=[{"status": 400, "code": "odd", "count": count, **failure}])
 
 
-def test_images_that_were_made_are_answered_beside_what_is_missing(house: House, prompt: str) -> None:
+def test_a_partial_answer_has_images_and_errors(house: House, prompt: str) -> None:
     fail_next(house, 1)
     answer = order(house, prompt, 3, **PARTIAL)
 
@@ -54,7 +54,7 @@ def test_without_the_preference_an_incomplete_order_is_an_error(
     assert (error["code"], error["images_kept"]) == ("partial_failure", 2)
 
 
-def test_nothing_at_all_is_an_error_all_the_same(house: House, prompt: str) -> None:
+def test_an_order_without_any_image_is_an_error(house: House, prompt: str) -> None:
     fail_next(house, 3)
     answer = order(house, prompt, 3, **PARTIAL)
 
@@ -62,7 +62,7 @@ def test_nothing_at_all_is_an_error_all_the_same(house: House, prompt: str) -> N
     assert "data" not in answer.json()
 
 
-def test_the_retry_of_the_rest_is_safe_only_where_nothing_was_billed(house: House, prompt: str) -> None:
+def test_a_retry_is_invited_only_if_nothing_was_billed(house: House, prompt: str) -> None:
     house.behave(
         paint="flat", failures=[{"status": 500, "count": 1, "body": "truncated_json", "after_painting": True}]
     )
@@ -76,7 +76,7 @@ def test_the_retry_of_the_rest_is_safe_only_where_nothing_was_billed(house: Hous
     assert "x-should-retry" not in refused.headers
 
 
-def test_only_what_is_cached_may_be_less_than_asked(house: House, prompt: str) -> None:
+def test_only_if_cached_may_answer_fewer_images(house: House, prompt: str) -> None:
     house.behave(paint="flat")
     order(house, prompt, 2)
     headers = {"cache-control": "only-if-cached"}

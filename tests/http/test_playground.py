@@ -1,4 +1,4 @@
-"""The page at `/`: its own script against running gateways, open and with keys."""
+"""Run the script of the page at `/` against gateways, open and with keys."""
 
 import shutil
 import subprocess
@@ -23,7 +23,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
 
 
 def visit(gateway: str, *key: str, **typed: str) -> dict[str, Any]:
-    """Return what a person sees who opens the page, types *key* and what else is *typed*, and asks for images."""
+    """Open the page, type *key* and the other *typed* fields, order images, and return the page."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
@@ -41,61 +41,61 @@ def visit(gateway: str, *key: str, **typed: str) -> dict[str, Any]:
     return seen
 
 
-def test_an_open_gateway_paints_at_once(client: httpx.Client) -> None:
+def test_an_open_gateway_makes_images_at_once(client: httpx.Client) -> None:
     seen = visit(str(client.base_url).rstrip("/"))
 
     assert (seen["opened"], seen["metrics"], seen["prevented"]) == ("", True, True)
     assert "dall-e-3" in seen["models"]
     assert seen["said"].startswith("2 images in ")
-    assert len(seen["pictures"]) == 2
+    assert len(seen["images"]) == 2
 
 
 @pytest.mark.parametrize("when", ["first", "later"])
-def test_where_keys_are_asked_for_one_is_enough_for_models_and_pictures(office: Office, when: str) -> None:
+def test_one_key_is_enough_for_models_and_images(office: Office, when: str) -> None:
     seen = visit(office.gateway.url, office.create_key()["key"], when)
 
     assert "dall-e-3" in seen["models"]
     assert not seen["metrics"]
     assert seen["said"].startswith("2 images in ")
-    # The pictures need no key: their links are signed.
+    # The images need no key: their links are signed.
     with httpx.Client(trust_env=False) as nobody:
-        assert [nobody.get(link).status_code for link in seen["pictures"]] == [200, 200]
+        assert [nobody.get(link).status_code for link in seen["images"]] == [200, 200]
 
 
-def test_without_a_key_or_with_a_wrong_one_the_page_says_what_is_missing(office: Office) -> None:
+def test_the_page_reports_a_missing_or_wrong_key(office: Office) -> None:
     without, wrong = visit(office.gateway.url), visit(office.gateway.url, f"ig_{'x' * 43}")
 
     assert "Your key" in without["opened"]
-    assert (without["prevented"], without["failed"], without["pictures"]) == (True, True, [])
+    assert (without["prevented"], without["failed"], without["images"]) == (True, True, [])
     assert "Your key" in without["said"]
     assert (wrong["prevented"], wrong["failed"], wrong["models"]) == (True, True, [])
     assert "not accept this key" in wrong["said"]
 
 
-def test_an_empty_number_of_images_is_one(client: httpx.Client) -> None:
+def test_an_empty_number_of_images_means_one(client: httpx.Client) -> None:
     seen = visit(str(client.base_url).rstrip("/"), n="")
 
     assert seen["said"].startswith("1 image in ")
-    assert len(seen["pictures"]) == 1
+    assert len(seen["images"]) == 1
 
 
-def test_a_number_of_images_that_cannot_be_is_refused_in_words(client: httpx.Client) -> None:
+def test_an_invalid_number_of_images_is_refused_with_a_message(client: httpx.Client) -> None:
     seen = visit(str(client.base_url).rstrip("/"), n="0")
 
     assert seen["failed"]
     assert "Expected a value >= 1, but got 0" in seen["said"]
 
 
-def test_an_image_without_a_link_is_a_file_to_keep(client: httpx.Client) -> None:
+def test_an_image_without_a_link_can_be_downloaded(client: httpx.Client) -> None:
     url = str(client.base_url).rstrip("/")
     without, linked = visit(url, model="gpt-image-2"), visit(url, model="dall-e-3")
 
-    assert all(picture.startswith("data:image/png;base64,") for picture in without["pictures"])
+    assert all(image.startswith("data:image/png;base64,") for image in without["images"])
     assert without["files"] == ["image.png", "image.png"]
     assert linked["files"] == ["", ""]
 
 
-def test_images_that_are_paid_for_show_their_price(client: httpx.Client) -> None:
+def test_paid_images_show_their_price(client: httpx.Client) -> None:
     seen = visit(str(client.base_url).rstrip("/"), prompt="a priced cat")
 
     assert seen["said"].endswith(", cache miss, $0.1054")
@@ -108,7 +108,7 @@ def test_test_images_show_no_price(office: Office) -> None:
 
 
 @pytest.mark.slow
-def test_a_price_that_is_not_known_is_said_to_be(tmp_path: Path, journal: SandboxJournal) -> None:
+def test_an_unknown_price_is_shown_as_unknown(tmp_path: Path, journal: SandboxJournal) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text('[models."gpt-image-2"]\nprice = false\n')
     provider = {"openai_base_url": f"{journal.url}/v1", "openai_api_key": "sk-ours"}
@@ -131,7 +131,7 @@ class _Fields(HTMLParser):
             self.key = dict(attrs)
 
 
-def test_a_browser_that_has_no_script_yet_sends_nothing(client: httpx.Client) -> None:
+def test_the_page_sends_nothing_before_its_script_is_loaded(client: httpx.Client) -> None:
     page = client.get("/")
     fields = _Fields()
     fields.feed(page.text)

@@ -1,4 +1,4 @@
-"""Small rules of the edge: links to formats in preview, and which failures invite a retry."""
+"""Check small rules of the edge: links to formats in preview, and retries of failures."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "gif", "svg"])
-def test_a_link_may_name_every_format_a_model_makes(house: House, kind: str) -> None:
+def test_links_exist_for_every_format_of_a_model(house: House, kind: str) -> None:
     """Judged by its signature, as all are; an answer hands out links to all of them."""
     answer = house.client.get(f"/v1/images/files/{'0' * 64}.{kind}", params={"exp": "0", "sig": "A" * 43})
 
@@ -26,7 +26,7 @@ def test_a_link_may_name_every_format_a_model_makes(house: House, kind: str) -> 
 
 
 @pytest.mark.parametrize("kind", [FailureKind.OVERLOADED, FailureKind.TIMED_OUT, FailureKind.BROKEN])
-def test_what_may_have_been_billed_never_invites_a_retry(kind: FailureKind) -> None:
+def test_possibly_billed_failures_never_invite_a_retry(kind: FailureKind) -> None:
     """An error inside a stream is an overload by its words, and of unknown billing."""
     problem = describe(OrderFailed((a_failure(kind=kind, billing=Billing.UNKNOWN),), kept=0))
 
@@ -34,7 +34,7 @@ def test_what_may_have_been_billed_never_invites_a_retry(kind: FailureKind) -> N
     assert "retry-after" not in problem.headers
 
 
-def test_an_overload_that_cost_nothing_invites_one() -> None:
+def test_a_free_overload_invites_a_retry() -> None:
     problem = describe(OrderFailed((a_failure(retry_after_s=2.0),), kept=0))
 
     assert (problem.status, problem.headers["retry-after"]) == (503, "2")

@@ -1,4 +1,4 @@
-"""Money, days and images in flight, as callers meet them: in the OpenAI envelope, at once, at no cost."""
+"""Reach quotas of money, days and images in flight: exact, and free to refuse."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def check_quota(answer: httpx.Response, *words: str) -> None:
         assert word in error["message"]
 
 
-def test_a_dollar_is_never_exceeded_by_orders_at_once(house: House) -> None:
+def test_concurrent_orders_never_exceed_a_budget(house: House) -> None:
     answers = order_at_once(house, "rich")
 
     affordable = BUDGET_MICROUSD // ESTIMATE_MICROUSD
@@ -61,7 +61,7 @@ def test_a_dollar_is_never_exceeded_by_orders_at_once(house: House) -> None:
             check_quota(answer, "budget per month of this user", "limit $1.000000", "next month (UTC)")
 
 
-def test_a_days_images_are_not_exceeded_either(house: House) -> None:
+def test_concurrent_orders_never_exceed_the_images_of_a_day(house: House) -> None:
     answers = order_at_once(house, "busy", quality="low", size="1024x1024", model="gpt-image-1")
 
     assert Counter(answer.status_code for answer in answers) == {200: 25, 429: ORDERS - 25}
@@ -70,7 +70,7 @@ def test_a_days_images_are_not_exceeded_either(house: House) -> None:
     check_quota(refused, "images per day of this user: limit 25, used 25", "midnight UTC")
 
 
-def test_images_in_flight_come_free_as_they_are_finished(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_finished_images_free_their_places_in_flight(tmp_path_factory: pytest.TempPathFactory) -> None:
     limits = {"default_policy__images_in_flight": 5}
     with open_house(tmp_path_factory.mktemp("slots"), **limits) as house:
         answers = order_at_once(house, "parallel")
@@ -86,7 +86,7 @@ def test_images_in_flight_come_free_as_they_are_finished(tmp_path_factory: pytes
         assert (too_many.status_code, too_many.json()["error"]["param"]) == (400, "n")
 
 
-def test_a_failed_order_gives_everything_back(house: House) -> None:
+def test_a_failed_order_releases_its_amounts(house: House) -> None:
     house.behave(paint="flat", failures=[{"status": 400, "code": "moderation_blocked", "count": 100}])
     failed = [order(house, "unlucky", number) for number in range(30)]
     house.behave(paint="flat")

@@ -1,4 +1,4 @@
-"""Readers that stop before the end: what they read from is closed there and then, and no timer outlives them."""
+"""Stop reading before the end: sources close at once, and no timer outlives the reader."""
 
 import asyncio
 import sys
@@ -14,7 +14,7 @@ from starlette.requests import Request
 from service.domain.errors import InvalidOrder
 from service.gateway.order.runner import RunningOrder
 from service.http.answers import Answer
-from service.http.errors import Refusal
+from service.http.errors import RequestRejected
 from service.http.services import HttpServices
 from service.http.uploads import read_body, read_form
 from tests.fakes.clock import FakeClock
@@ -23,7 +23,7 @@ from tests.fakes.values import a_sent_order, a_ticket, an_order
 
 @contextmanager
 def left_open() -> Iterator[list[AsyncGenerator[Any, Any]]]:
-    """Note generators that nobody closed before they were forgotten."""
+    """Collect generators that were garbage collected before they were closed."""
     found: list[AsyncGenerator[Any, Any]] = []
     before = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(firstiter=before.firstiter, finalizer=found.append)
@@ -51,7 +51,7 @@ async def test_a_malformed_form_leaves_no_reader_behind(tmp_path: Path) -> None:
 
 
 async def test_a_body_that_is_too_large_leaves_no_reader_behind() -> None:
-    with left_open() as found, pytest.raises(Refusal):
+    with left_open() as found, pytest.raises(RequestRejected):
         await read_body(a_request(b"1234", b"5678", b"9"), limit_bytes=6, limit_s=60)
 
     assert found == []

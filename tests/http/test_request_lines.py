@@ -1,4 +1,4 @@
-"""The log line of a request that failed says why, as loudly as somebody has to do something about it."""
+"""Check the log lines of failed requests: their reason and their level."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -63,7 +63,7 @@ def line_of(gateway: Gateway, request_id: str) -> dict[str, Any]:
         ),
     ],
 )
-def test_what_the_caller_did_is_news_with_its_code(
+def test_failures_of_the_caller_are_logged_as_info_with_a_code(
     gateway: Gateway, client: httpx.Client, send: Send, status: int, code: str
 ) -> None:
     request_id = uuid4().hex
@@ -88,7 +88,7 @@ def behave(journal: SandboxJournal) -> Iterator[Callable[..., None]]:
 
 
 @pytest.mark.parametrize("body", [{"stream": True}, {}])
-def test_what_the_provider_failed_at_is_a_warning(
+def test_failures_of_the_provider_are_logged_as_warnings(
     gateway: Gateway,
     client: httpx.Client,
     behave: Callable[..., None],

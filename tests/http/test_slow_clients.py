@@ -1,4 +1,4 @@
-"""Clients that take their time: cut off after the limits of `images` and `protocol`, on a clock that runs faster.
+"""Send slowly: clients are cut off after the limits of `images` and `protocol`, on a faster clock.
 
 The parser and the body reader run in a real server on a real socket; only its loop's clock is faster, so that
 thirty seconds pass in little more than one.
@@ -26,7 +26,7 @@ from tests.processes import free_port
 
 SPEED = 25
 PATIENT_S = 3600
-"""Longer than any test: who is cut off then was cut off for its head or its body."""
+"""Longer than any test: a client cut off earlier was cut off for its head or its body."""
 IDLE_S = 75
 """How long the gateway lets a connection idle."""
 DRIP_S = 0.005
@@ -39,7 +39,7 @@ LIVEZ = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class FastSelector(selectors.DefaultSelector):
-    """Waits a fraction of what it is told."""
+    """Waits a fraction of the given time."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         return super().select(None if timeout is None else timeout / SPEED)
@@ -76,7 +76,7 @@ def fast_url() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def hasty_url() -> Iterator[str]:
-    """One that hangs up on who idles, as the gateway does."""
+    """A gateway that disconnects idle clients, as by default."""
     yield from serve(IDLE_S)
 
 
@@ -109,7 +109,7 @@ def serve(idle_s: int) -> Iterator[str]:
         thread.join()
 
 
-def test_a_body_that_does_not_come_is_a_408_and_the_end(fast_url: str) -> None:
+def test_a_missing_body_is_a_408_and_closes_the_connection(fast_url: str) -> None:
     with Connection(fast_url) as connection:
         connection.send(
             b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
@@ -123,7 +123,7 @@ def test_a_body_that_does_not_come_is_a_408_and_the_end(fast_url: str) -> None:
 
 
 @pytest.mark.parametrize("beginning", [b"", b"G", LIVEZ[:-1], LIVEZ[:-4]])
-def test_a_head_that_does_not_end_is_cut_off(fast_url: str, beginning: bytes) -> None:
+def test_an_endless_head_is_cut_off(fast_url: str, beginning: bytes) -> None:
     # Its time begins as soon as the server accepts, which may be before we know of it.
     started_s = time.monotonic()
     with Connection(fast_url) as connection:
@@ -134,7 +134,7 @@ def test_a_head_that_does_not_end_is_cut_off(fast_url: str, beginning: bytes) ->
     assert time.monotonic() - started_s > MAX_HEAD_S / SPEED * 0.9
 
 
-def test_a_head_that_drips_is_cut_off_too(fast_url: str) -> None:
+def test_a_dripping_head_is_cut_off(fast_url: str) -> None:
     """The time is for the whole head, not for each of its bytes."""
     with Connection(fast_url) as connection:
         connection.send(LIVEZ[:-2])
@@ -142,7 +142,7 @@ def test_a_head_that_drips_is_cut_off_too(fast_url: str) -> None:
         assert connection.send_until_answered(_dripping(DRIPS)) < DRIPS
 
 
-def test_the_time_for_a_head_starts_anew_with_each_request(fast_url: str) -> None:
+def test_the_time_for_a_head_restarts_with_each_request(fast_url: str) -> None:
     with Connection(fast_url) as connection:
         for _ in range(3):
             connection.send(LIVEZ[:10])
@@ -159,10 +159,8 @@ def test_an_idle_connection_is_not_an_unfinished_head(fast_url: str) -> None:
 
 
 @pytest.mark.parametrize("rest", [b"", b"x"])
-def test_who_was_answered_may_take_no_longer_to_end_its_body_than_to_idle(
-    hasty_url: str, rest: bytes
-) -> None:
-    """Nobody reads it, and no other timer runs."""
+def test_an_answered_client_must_end_its_body_within_the_idle_time(hasty_url: str, rest: bytes) -> None:
+    """Nothing reads it, and no other timer runs."""
     with Connection(hasty_url) as connection:
         connection.send(REFUSED)
         assert connection.read_answer().status == 401
@@ -171,7 +169,7 @@ def test_who_was_answered_may_take_no_longer_to_end_its_body_than_to_idle(
         assert connection.is_closed()
 
 
-def test_a_body_that_drips_behind_its_answer_is_cut_off_too(hasty_url: str) -> None:
+def test_a_body_dripping_after_its_answer_is_cut_off(hasty_url: str) -> None:
     """The time is for all that is left of it, not for each of its bytes."""
     with Connection(hasty_url) as connection:
         connection.send(REFUSED)
@@ -180,7 +178,7 @@ def test_a_body_that_drips_behind_its_answer_is_cut_off_too(hasty_url: str) -> N
         assert connection.send_until_answered(_dripping(DRIPS)) < DRIPS
 
 
-def test_who_ends_a_body_behind_its_answer_may_idle_anew_and_go_on(hasty_url: str) -> None:
+def test_a_client_that_ends_its_body_after_the_answer_may_go_on(hasty_url: str) -> None:
     with Connection(hasty_url) as connection:
         connection.send(REFUSED)
         assert connection.read_answer().status == 401

@@ -1,4 +1,4 @@
-"""Readers that stop reading are cut off; slow ones are not.
+"""Stop reading answers: stalled readers are disconnected, slow ones are not.
 
 On a real server with the gateway's own parser and loop, on real sockets; only its patience is shorter.
 """
@@ -142,7 +142,7 @@ def read_at_least(connection: socket.socket, size_bytes: int, *, at_once: int = 
 
 
 @pytest.mark.parametrize("field", [(), ("Connection: close",)])
-def test_who_stops_reading_an_answer_is_cut_off(server: Server, field: tuple[str, ...]) -> None:
+def test_a_client_that_stops_reading_is_disconnected(server: Server, field: tuple[str, ...]) -> None:
     """Written in one piece, so that the application is through with it long before."""
     with connect(server, get("/answer", *field)) as connection:
         until(lambda: server.connections)
@@ -151,7 +151,7 @@ def test_who_stops_reading_an_answer_is_cut_off(server: Server, field: tuple[str
         assert read_to_the_end(connection) < ANSWER_BYTES
 
 
-def test_who_stops_reading_a_stream_has_gone_away(server: Server) -> None:
+def test_a_client_that_stops_reading_a_stream_counts_as_gone(server: Server) -> None:
     with connect(server, get("/stream")) as connection:
         assert connection.recv(1000)
 
@@ -159,10 +159,10 @@ def test_who_stops_reading_a_stream_has_gone_away(server: Server) -> None:
         until(lambda: not server.connections)
 
 
-def test_who_stops_reading_has_gone_away_with_requests_behind_it_too(
+def test_a_client_that_stops_reading_counts_as_gone_with_pipelined_requests(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What runs is told, not what came last; it would go on writing to a connection that is no more."""
+    """The running request is told, not the latest; it would go on writing to a closed connection."""
     with connect(server, get("/stream") + get("/answer")) as connection:
         assert connection.recv(1000)
 
@@ -173,14 +173,14 @@ def test_who_stops_reading_has_gone_away_with_requests_behind_it_too(
 
 
 @pytest.mark.parametrize("behind", [b"", get("/wait"), get("/wait")[:-1], get("/wait") * 3])
-def test_that_a_client_leaves_is_noticed_with_requests_behind_it_too(server: Server, behind: bytes) -> None:
+def test_a_disconnect_is_noticed_with_pipelined_requests(server: Server, behind: bytes) -> None:
     with connect(server, get("/wait") + behind):
         assert server.was_begun.wait(PATIENCE_S)
 
     assert server.was_left.wait(PATIENCE_S)
 
 
-def test_that_a_client_leaves_is_noticed_with_a_request_that_came_later(server: Server) -> None:
+def test_a_disconnect_is_noticed_with_a_later_request(server: Server) -> None:
     with connect(server, get("/wait")) as connection:
         assert server.was_begun.wait(PATIENCE_S)
         connection.sendall(get("/wait"))
@@ -188,7 +188,7 @@ def test_that_a_client_leaves_is_noticed_with_a_request_that_came_later(server: 
     assert server.was_left.wait(PATIENCE_S)
 
 
-def test_who_reads_slowly_gets_it_all(server: Server) -> None:
+def test_a_slow_reader_gets_the_whole_answer(server: Server) -> None:
     """A little at a time, which the kernel does not even tell the server about."""
     with connect(server, get("/answer")) as connection:
         count, until_s = 0, time.monotonic() + 5 * STALL_S
@@ -202,7 +202,7 @@ def test_who_reads_slowly_gets_it_all(server: Server) -> None:
     assert count >= ANSWER_BYTES
 
 
-def test_who_pauses_for_less_gets_it_all(server: Server) -> None:
+def test_a_reader_with_short_pauses_gets_the_whole_answer(server: Server) -> None:
     with connect(server, get("/answer")) as connection:
         count = 0
         for _ in range(6):
@@ -213,7 +213,7 @@ def test_who_pauses_for_less_gets_it_all(server: Server) -> None:
     assert count >= ANSWER_BYTES
 
 
-def test_who_has_read_everything_may_idle(server: Server) -> None:
+def test_a_client_that_read_everything_may_idle(server: Server) -> None:
     with connect(server, get("/answer")) as connection:
         read_at_least(connection, ANSWER_BYTES)
         time.sleep(STALL_S)
@@ -222,11 +222,11 @@ def test_who_has_read_everything_may_idle(server: Server) -> None:
         assert connection.recv(4) == b"HTTP"
 
 
-def test_what_was_ordered_by_who_stops_reading_is_finished_and_kept(valkey: Valkey, tmp_path: Path) -> None:
-    """As for every caller that goes away: paid for once, and there for who asks again."""
+def test_the_order_of_a_stalled_reader_is_finished_and_stored(valkey: Valkey, tmp_path: Path) -> None:
+    """As for every client that leaves: paid for once, and cached for the next order."""
     orders: list[bytes] = []
-    picture = base64.b64encode(png(1024)).decode()
-    look = {"b64_json": picture, "created_at": 1, "size": "1024x1024", "quality": "low", "background": "auto"}
+    image = base64.b64encode(png(1024)).decode()
+    look = {"b64_json": image, "created_at": 1, "size": "1024x1024", "quality": "low", "background": "auto"}
 
     async def paint(request: Request) -> Response:
         orders.append(await request.body())

@@ -1,4 +1,4 @@
-"""Teams stay apart: neither what one has in its cache nor what it is having made shows to another."""
+"""Keep teams apart: neither cached images nor orders in flight are shared."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ def order(house: House, key: str, prompt: str, **headers: str) -> httpx.Response
     return house.client.post(GENERATIONS, json=body, headers={"authorization": f"Bearer {key}", **headers})
 
 
-def test_what_one_team_has_cached_another_has_made(house: House, keys: dict[str, str], prompt: str) -> None:
+def test_teams_do_not_share_cached_images(house: House, keys: dict[str, str], prompt: str) -> None:
     mine = order(house, keys["north"], prompt)
     probe = order(house, keys["south"], prompt, **{"cache-control": "only-if-cached"})
     theirs = order(house, keys["south"], prompt)
@@ -51,9 +51,7 @@ def test_what_one_team_has_cached_another_has_made(house: House, keys: dict[str,
     assert len(house.journal(prompt=prompt)) == 2
 
 
-def test_what_one_team_is_having_made_another_does_not_wait_for(
-    house: House, keys: dict[str, str], prompt: str
-) -> None:
+def test_teams_do_not_share_orders_in_flight(house: House, keys: dict[str, str], prompt: str) -> None:
     """Waiting for it would tell that it is being made, by how long it takes."""
     house.behave(paint="flat", latency_s=1)
     with ThreadPoolExecutor(2) as pool:
@@ -63,9 +61,7 @@ def test_what_one_team_is_having_made_another_does_not_wait_for(
     assert len(house.journal(prompt=prompt)) == 2
 
 
-def test_an_idempotency_key_of_one_team_is_nothing_to_another(
-    house: House, keys: dict[str, str], prompt: str
-) -> None:
+def test_teams_do_not_share_idempotency_keys(house: House, keys: dict[str, str], prompt: str) -> None:
     order(house, keys["north"], prompt, **{"idempotency-key": "same"})
 
     other = order(house, keys["south"], f"{prompt} else", **{"idempotency-key": "same"})

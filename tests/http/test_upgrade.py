@@ -1,4 +1,4 @@
-"""An offer of HTTP/2 that comes with a body, as every Java client makes it: ignored, and the body read."""
+"""Offer HTTP/2 with a body, as Java clients do: the offer is ignored, the body read."""
 
 import time
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ UPGRADE = REQUEST.index(b"Upgrade: h2c")
 
 
 def check_understood(connection: Connection) -> None:
-    """The body was read: its `n` is what is wrong."""
+    """Check that the body was read: the refusal names its `n`."""
     check_refused(connection.read_answer(), 400, code="integer_below_min_value", param="n")
 
 
@@ -34,7 +34,7 @@ def send_split(connection: Connection, request: bytes, cuts: Sequence[int]) -> N
         time.sleep(0.005)
 
 
-def test_head_and_body_in_one_segment(gateway: Gateway) -> None:
+def test_an_upgrade_with_its_body_in_one_segment_is_ignored(gateway: Gateway) -> None:
     with Connection(gateway.url) as connection:
         connection.send(REQUEST)
 
@@ -64,7 +64,7 @@ def test_head_and_body_in_one_segment(gateway: Gateway) -> None:
     ],
     ids=str,
 )
-def test_split_where_it_hurts(gateway: Gateway, cuts: list[int]) -> None:
+def test_an_upgrade_split_at_any_byte_is_ignored(gateway: Gateway, cuts: list[int]) -> None:
     with Connection(gateway.url) as connection:
         send_split(connection, REQUEST, cuts)
 
@@ -91,7 +91,7 @@ def test_a_chunked_body(gateway: Gateway, *, is_split: bool) -> None:
 @pytest.mark.parametrize(
     "field", ["upgrade: h2c", "UPGRADE:h2c", "Upgrade:   h2c  ", "Upgrade:\th2c", "uPgRaDe: H2C"]
 )
-def test_however_it_is_written(gateway: Gateway, field: str) -> None:
+def test_an_upgrade_in_any_spelling_is_ignored(gateway: Gateway, field: str) -> None:
     with Connection(gateway.url) as connection:
         connection.send(REQUEST.replace(b"Upgrade: h2c", field.encode()))
 
@@ -99,7 +99,7 @@ def test_however_it_is_written(gateway: Gateway, field: str) -> None:
         check_goes_on(connection)
 
 
-def test_every_request_of_a_connection_may_offer_it(gateway: Gateway) -> None:
+def test_every_request_of_a_connection_may_offer_an_upgrade(gateway: Gateway) -> None:
     with Connection(gateway.url) as connection:
         for _ in range(3):
             connection.send(REQUEST)
@@ -118,7 +118,7 @@ def test_an_offer_in_the_body_is_part_of_the_body(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("offer", ["Upgrade: websocket", "Upgrade: TLS/1.2", "Upgrade: h2c, websocket"])
-def test_any_other_offer_is_ignored_as_well(gateway: Gateway, offer: str) -> None:
+def test_other_upgrades_are_ignored_too(gateway: Gateway, offer: str) -> None:
     """RFC 9110, 7.8: a server may ignore an upgrade; the request then is what it would be without."""
     with Connection(gateway.url) as connection:
         connection.send(post(BODY, "Connection: Upgrade", offer))

@@ -1,4 +1,4 @@
-"""Pictures on their way in: every form clients send them in, what is refused, and that nothing stays on disk."""
+"""Upload images: every form of clients, refusals, and no files left on disk."""
 
 import itertools
 import socket
@@ -59,20 +59,20 @@ def order(house: House, *parts: Part) -> httpx.Response:
     return post_form(house.client, form(*parts))
 
 
-def sent_inputs(house: House, picture: bytes) -> list[tuple[str, str, str]]:
-    """Return field, type and digest of all that was sent with *picture*, which is sent once only."""
-    [entry] = house.journal_of_input(picture)
+def sent_inputs(house: House, image: bytes) -> list[tuple[str, str, str]]:
+    """Return field, type and digest of each input sent with *image*, which is sent only once."""
+    [entry] = house.journal_of_input(image)
     return [(each["field"], each["content_type"], each["sha256"]) for each in entry["inputs"]]
 
 
 @pytest.mark.parametrize("name", ["image", "image[]", "image[0]", "image[7]"])
-def test_one_image_under_each_of_its_names(house: House, name: str) -> None:
-    picture = png(seed=zlib.crc32(name.encode()))
+def test_an_image_may_have_each_field_name(house: House, name: str) -> None:
+    image = png(seed=zlib.crc32(name.encode()))
 
-    answer = order(house, *FIELDS, file(name, picture))
+    answer = order(house, *FIELDS, file(name, image))
 
     assert answer.status_code == 200, answer.text
-    assert sent_inputs(house, picture) == [("image", "image/png", digest_of(picture))]
+    assert sent_inputs(house, image) == [("image", "image/png", digest_of(image))]
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,13 @@ def test_one_image_under_each_of_its_names(house: House, name: str) -> None:
     [["image"] * 3, ["image[]"] * 3, ["image[0]", "image[1]", "image[2]"], ["image[]"] * 16],
     ids=["repeats", "lists", "indices", "sixteen"],
 )
-def test_several_images_in_the_order_they_came(house: House, names: list[str]) -> None:
-    pictures = [png(16, seed=100 * len(names[0]) + 7 * len(names) + i) for i in range(len(names))]
+def test_several_images_keep_their_order(house: House, names: list[str]) -> None:
+    images = [png(16, seed=100 * len(names[0]) + 7 * len(names) + i) for i in range(len(names))]
 
-    answer = order(house, *FIELDS, *(file(*pair) for pair in zip(names, pictures, strict=True)))
+    answer = order(house, *FIELDS, *(file(*pair) for pair in zip(names, images, strict=True)))
 
     assert answer.status_code == 200, answer.text
-    assert sent_inputs(house, pictures[0]) == [
-        ("image[]", "image/png", digest_of(picture)) for picture in pictures
-    ]
+    assert sent_inputs(house, images[0]) == [("image[]", "image/png", digest_of(image)) for image in images]
 
 
 @pytest.mark.usefixtures("unspent")
@@ -102,34 +100,34 @@ def test_more_than_sixteen_images_are_refused(house: House, count: int, code: st
 
 
 def test_files_may_come_before_the_fields(house: House) -> None:
-    picture, mask = png(seed=20), file_of(mask_with_hole(64))
+    image, mask = png(seed=20), file_of(mask_with_hole(64))
 
-    answer = order(house, file("mask", mask), file("image", picture), *FIELDS)
+    answer = order(house, file("mask", mask), file("image", image), *FIELDS)
 
     assert answer.status_code == 200, answer.text
-    # Roles, not places, say what a picture is for.
-    assert sorted(field for field, _, _ in sent_inputs(house, picture)) == ["image", "mask"]
+    # Roles, not positions, give the purpose of an image.
+    assert sorted(field for field, _, _ in sent_inputs(house, image)) == ["image", "mask"]
 
 
-def test_a_chunked_body_has_no_length(house: House) -> None:
-    picture = png(seed=21)
-    body = form(file("image", picture), *FIELDS)
+def test_a_chunked_body_is_accepted(house: House) -> None:
+    image = png(seed=21)
+    body = form(file("image", image), *FIELDS)
 
     answer = post_form(house.client, (body[i : i + 1000] for i in range(0, len(body), 1000)))
 
     assert answer.status_code == 200, answer.text
-    assert len(house.journal_of_input(picture)) == 1
+    assert len(house.journal_of_input(image)) == 1
 
 
-def test_a_body_may_come_byte_by_byte(house: House) -> None:
+def test_a_body_may_arrive_byte_by_byte(house: House) -> None:
     """Boundaries, headers and contents are cut in every place a packet may end."""
-    picture = png(8, seed=22)
-    body = form(file("image", picture), *FIELDS)
+    image = png(8, seed=22)
+    body = form(file("image", image), *FIELDS)
 
     answer = post_form(house.client, (body[i : i + 1] for i in range(len(body))))
 
     assert answer.status_code == 200, answer.text
-    assert len(house.journal_of_input(picture)) == 1
+    assert len(house.journal_of_input(image)) == 1
 
 
 @pytest.mark.parametrize(
@@ -141,15 +139,15 @@ def test_a_body_may_come_byte_by_byte(house: House) -> None:
     ],
 )
 @pytest.mark.parametrize("said", ["application/octet-stream", "text/plain", None])
-def test_a_picture_is_what_its_bytes_say(
+def test_the_format_of_an_image_is_that_of_its_bytes(
     house: House, kind: str, options: dict[str, bool], sent_as: str, said: str | None
 ) -> None:
-    picture = file_of(noise(24, seed=len(f"{kind}{said}")), kind, **options)
+    image = file_of(noise(24, seed=len(f"{kind}{said}")), kind, **options)
 
-    answer = order(house, *FIELDS, file("image", picture, kind=said))
+    answer = order(house, *FIELDS, file("image", image, kind=said))
 
     assert answer.status_code == 200, answer.text
-    assert sent_inputs(house, picture) == [("image", sent_as, digest_of(picture))]
+    assert sent_inputs(house, image) == [("image", sent_as, digest_of(image))]
 
 
 @pytest.mark.usefixtures("unspent")
@@ -158,18 +156,18 @@ def test_a_picture_is_what_its_bytes_say(
     [b"", b"\x00", b"Example data", b"\x89PNG\r\n\x1a\n", b"%PDF-1.7", file_of(noise(8), "BMP"), b"<svg/>"],
     ids=["empty", "NUL", "text", "half a header", "PDF", "BMP", "SVG"],
 )
-def test_what_is_no_picture_is_refused(house: House, content: bytes) -> None:
+def test_files_that_are_not_images_are_refused(house: House, content: bytes) -> None:
     answer = order(house, *FIELDS, file("image", content, kind="image/png"))
 
     check_error(answer, 400, code="unsupported_file_mimetype", param="image")
 
 
 @pytest.mark.usefixtures("unspent")
-def test_a_jpeg_of_two_pictures_is_refused_as_the_provider_would(house: House) -> None:
+def test_a_jpeg_of_two_images_is_refused_as_by_the_provider(house: House) -> None:
     """Phones write them (MPO), and Pillow has another name for their format."""
-    picture = file_of(noise(32), "MPO", save_all=True, append_images=[noise(32, seed=2)])
+    image = file_of(noise(32), "MPO", save_all=True, append_images=[noise(32, seed=2)])
 
-    answer = order(house, *FIELDS, file("image", picture, kind="image/jpeg"))
+    answer = order(house, *FIELDS, file("image", image, kind="image/jpeg"))
 
     check_error(answer, 400, code="unsupported_file_mimetype", param="image")
 
@@ -202,7 +200,7 @@ def test_a_wrong_form_is_refused_by_name(
 
 @pytest.mark.usefixtures("unspent")
 @pytest.mark.parametrize("name", ["n", "model", "response_format", "size", "prompt", "stream", "user"])
-def test_nesting_where_nothing_is_nested_is_refused(house: House, name: str) -> None:
+def test_nesting_of_a_flat_field_is_refused(house: House, name: str) -> None:
     nested = text(f"{name}[x]", "1")
     fields = [field for field in FIELDS if field[0] != name]
 
@@ -214,19 +212,19 @@ def test_nesting_where_nothing_is_nested_is_refused(house: House, name: str) -> 
 
 @pytest.mark.usefixtures("unspent")
 @pytest.mark.parametrize("name", ["svg[", "[", "]", "[]", "svg[a][b][c][d][e][f]", "svg[[[[[", "a]b[c"])
-def test_broken_nesting_is_no_bug(house: House, name: str) -> None:
+def test_malformed_nesting_is_refused(house: House, name: str) -> None:
     answer = order(house, *FIELDS, file("image", png(8)), text(name, "1"))
 
     assert answer.status_code == 400, answer.text
 
 
-def test_an_empty_field_is_an_absent_one(house: House) -> None:
-    picture = png(seed=30)
+def test_an_empty_field_counts_as_missing(house: House) -> None:
+    image = png(seed=30)
 
-    answer = order(house, *FIELDS, text("size", ""), text("n", ""), text("user", ""), file("image", picture))
+    answer = order(house, *FIELDS, text("size", ""), text("n", ""), text("user", ""), file("image", image))
 
     assert answer.status_code == 200, answer.text
-    assert len(house.journal_of_input(picture)) == 1
+    assert len(house.journal_of_input(image)) == 1
 
 
 def test_a_file_of_51_mb_is_refused_while_it_is_read(house: House) -> None:
@@ -254,7 +252,7 @@ def test_a_file_of_51_mb_is_refused_while_it_is_read(house: House) -> None:
 
 
 @pytest.mark.usefixtures("unspent")
-def test_a_picture_above_its_models_limit_is_refused(house: House) -> None:
+def test_an_image_above_the_models_limit_is_refused(house: House) -> None:
     """Bridged or not: the living model's 50 MB, and 4 MB for a mask."""
     mask = file_of(mask_with_hole(64)) + b"\x00" * (4 * MIB)
 
@@ -264,7 +262,7 @@ def test_a_picture_above_its_models_limit_is_refused(house: House) -> None:
 
 
 @pytest.mark.usefixtures("unspent")
-def test_an_announced_body_that_is_too_large_is_refused_before_it_comes(house: House) -> None:
+def test_a_body_announced_as_too_large_is_refused_before_it_arrives(house: House) -> None:
     with _connect(house) as connection:
         connection.sendall(_head(f"Content-Length: {18 * 50 * MIB + 1}"))
         connection.shutdown(socket.SHUT_WR)
@@ -293,7 +291,7 @@ def test_an_announced_body_that_is_too_large_is_refused_before_it_comes(house: H
     ],
     ids=lambda body: repr(bytes(body[:12])) + str(len(body)),
 )
-def test_a_broken_body_is_refused(house: House, body: bytes) -> None:
+def test_a_malformed_body_is_refused(house: House, body: bytes) -> None:
     answer = post_form(house.client, body)
 
     assert answer.status_code == 400, answer.text
@@ -324,7 +322,7 @@ def test_a_form_needs_a_boundary(house: House, boundary: str) -> None:
     ],
     ids=["nameless", "one name", "many names", "files", "nearly boundaries"],
 )
-def test_a_flood_of_parts_is_refused_and_costs_little(
+def test_too_many_parts_are_refused_at_low_cost(
     house: House, body: bytes, code: str, param: str | None
 ) -> None:
     with house.sparing():
@@ -333,7 +331,7 @@ def test_a_flood_of_parts_is_refused_and_costs_little(
     check_error(answer, 400, code=code, param=param)
 
 
-def test_what_follows_the_last_boundary_is_passed_over_and_costs_little(house: House) -> None:
+def test_bytes_after_the_last_boundary_are_ignored_at_low_cost(house: House) -> None:
     body = form(*FIELDS, file("image", png(8))) + f"\r\n--{BOUNDARY}".encode() * 100_000
 
     with house.sparing():
@@ -342,10 +340,10 @@ def test_what_follows_the_last_boundary_is_passed_over_and_costs_little(house: H
     assert answer.status_code == 200, answer.text
 
 
-def test_a_field_may_not_be_repeated_without_end(house: House) -> None:
-    """Each costs time to parse: what is bounded is parts, not different names."""
-    picture = png(seed=31)
-    body = form(*FIELDS, file("image", picture), *[text("user", "ann")] * 100_000)
+def test_endlessly_repeated_fields_are_refused(house: House) -> None:
+    """Each costs time to parse: the bound counts parts, not different names."""
+    image = png(seed=31)
+    body = form(*FIELDS, file("image", image), *[text("user", "ann")] * 100_000)
 
     answer = post_form(house.client, body)
 
@@ -370,7 +368,7 @@ def test_a_text_field_of_a_megabyte_is_refused(house: House) -> None:
 
 
 @pytest.mark.usefixtures("unspent")
-def test_text_that_is_no_utf_8_is_refused(house: House) -> None:
+def test_text_other_than_utf_8_is_refused(house: House) -> None:
     answer = order(house, ("prompt", b"\xff\xfe", None, None), file("image", png(8)))
 
     check_error(answer, 400, code="invalid_value", param="prompt")
@@ -380,28 +378,28 @@ def test_text_that_is_no_utf_8_is_refused(house: House) -> None:
     "filename", ["../../../../etc/passwd", "/etc/passwd", "..\\..\\x", "a\x00b", "%2e%2e/x"]
 )
 def test_a_file_name_is_never_a_path(house: House, filename: str) -> None:
-    picture = png(seed=zlib.crc32(filename.encode()))
+    image = png(seed=zlib.crc32(filename.encode()))
 
-    answer = order(house, *FIELDS, ("image", picture, filename, "image/png"))
+    answer = order(house, *FIELDS, ("image", image, filename, "image/png"))
 
     assert answer.status_code == 200, answer.text
-    assert len(house.journal_of_input(picture)) == 1
+    assert len(house.journal_of_input(image)) == 1
     assert not any("passwd" in path.name for path in house.data_dir.rglob("*"))
 
 
-def test_a_nul_in_a_prompt_is_sent_on(house: House) -> None:
-    picture = png(seed=33)
+def test_a_nul_in_a_prompt_is_sent(house: House) -> None:
+    image = png(seed=33)
 
-    answer = order(house, text("prompt", "a\x00boat"), FIELDS[1], file("image", picture))
+    answer = order(house, text("prompt", "a\x00boat"), FIELDS[1], file("image", image))
 
     assert answer.status_code == 200, answer.text
-    assert [entry["prompt"] for entry in house.journal_of_input(picture)] == ["a\x00boat"]
+    assert [entry["prompt"] for entry in house.journal_of_input(image)] == ["a\x00boat"]
 
 
 @pytest.mark.usefixtures("unspent")
 @pytest.mark.parametrize(("width", "height"), [(30_000, 30_000), (65_535, 65_535), (2**31 - 1, 1)])
 @pytest.mark.parametrize("name", ["image", "mask"])
-def test_a_decompression_bomb_does_not_go_off(house: House, name: str, width: int, height: int) -> None:
+def test_a_decompression_bomb_is_refused(house: House, name: str, width: int, height: int) -> None:
     bomb = png_claiming(width, height)
     parts = [file("image", bomb)] if name == "image" else [file("image", png(8)), file("mask", bomb)]
 
@@ -412,10 +410,10 @@ def test_a_decompression_bomb_does_not_go_off(house: House, name: str, width: in
 
 
 @pytest.mark.usefixtures("unspent")
-def test_a_bomb_in_the_text_of_a_picture_does_not_go_off(house: House) -> None:
+def test_a_decompression_bomb_in_image_text_is_harmless(house: House) -> None:
     packed = zlib.compress(b"\x00" * (200 * MIB), 9)
-    picture = png(8)
-    bomb = picture[:33] + _chunk(b"zTXt", b"Comment\x00\x00" + packed) + picture[33:]
+    image = png(8)
+    bomb = image[:33] + _chunk(b"zTXt", b"Comment\x00\x00" + packed) + image[33:]
     started_s = time.process_time()
     zlib.decompress(packed)
     unpacking_s = time.process_time() - started_s
@@ -458,7 +456,7 @@ def test_mask_and_markup_exclude_each_other(house: House) -> None:
 
 
 @pytest.mark.usefixtures("unspent")
-def test_two_masks_are_one_too_many(house: House) -> None:
+def test_two_masks_are_refused(house: House) -> None:
     mask = file_of(mask_with_hole(64))
 
     answer = order(house, *FIELDS, file("image", png()), file("mask", mask), file("mask", mask))
@@ -469,7 +467,7 @@ def test_two_masks_are_one_too_many(house: House) -> None:
 
 @pytest.mark.usefixtures("unspent")
 @pytest.mark.parametrize("has_reset", [False, True])
-def test_a_client_that_leaves_in_the_middle_of_a_file_leaves_nothing(house: House, has_reset: bool) -> None:
+def test_a_client_that_disconnects_within_a_file_leaves_no_file(house: House, has_reset: bool) -> None:
     body = form(*FIELDS, file("image", b"x" * MIB))
     with _connect(house) as connection:
         connection.sendall(_head(f"Content-Length: {len(body)}") + body[: MIB // 2])
@@ -480,29 +478,29 @@ def test_a_client_that_leaves_in_the_middle_of_a_file_leaves_nothing(house: Hous
     house.check_uploads_gone()
 
 
-def test_a_client_that_leaves_while_its_edit_is_made_is_served_all_the_same(house: House) -> None:
-    picture = png(seed=40)
-    body = form(*FIELDS, file("image", picture))
+def test_an_edit_is_finished_after_its_client_disconnects(house: House) -> None:
+    image = png(seed=40)
+    body = form(*FIELDS, file("image", image))
     house.behave(paint="flat", latency_s=1.0)
     try:
         with _connect(house) as connection:
             connection.sendall(_head(f"Content-Length: {len(body)}") + body)
-            until(lambda: digest_of(picture) in house.sandbox.get("/sandbox/journal").text)
+            until(lambda: digest_of(image) in house.sandbox.get("/sandbox/journal").text)
             assert len(house.uploads()) == 1
     finally:
         house.behave(paint="flat")
     house.check_uploads_gone()
 
-    answer = order(house, *FIELDS, file("image", picture))
+    answer = order(house, *FIELDS, file("image", image))
 
     assert answer.headers["x-cache"] == "hit"
-    assert len(house.journal_of_input(picture)) == 1
+    assert len(house.journal_of_input(image)) == 1
 
 
-def test_a_refused_edit_leaves_nothing(house: House) -> None:
-    picture = png(seed=41)
+def test_a_refused_edit_leaves_no_file(house: House) -> None:
+    image = png(seed=41)
 
-    answer = order(house, text("prompt", "a forbidden-word"), FIELDS[1], file("image", picture))
+    answer = order(house, text("prompt", "a forbidden-word"), FIELDS[1], file("image", image))
 
     check_error(answer, 400, code="moderation_blocked", param=None)
     house.check_uploads_gone()
@@ -511,7 +509,7 @@ def test_a_refused_edit_leaves_nothing(house: House) -> None:
 @pytest.mark.usefixtures("unspent")
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 @pytest.mark.parametrize("route", [EDITS, "/v1/images/variations"])
-def test_another_kind_of_body_is_refused(house: House, route: str, kind: str) -> None:
+def test_other_content_types_are_refused(house: House, route: str, kind: str) -> None:
     answer = house.client.post(route, content=b"prompt=x", headers={"content-type": kind})
 
     check_error(answer, 415, code="unsupported_media_type", param=None)

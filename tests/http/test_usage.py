@@ -96,7 +96,7 @@ def test_a_total_is_the_sum_of_its_entries(spent: Spent) -> None:
     assert (total["images"], total["microusd"]) == (2, spent.cost_microusd)
 
 
-def test_every_limit_tells_its_use_and_its_rest(spent: Spent) -> None:
+def test_every_limit_has_used_and_remaining(spent: Spent) -> None:
     assert limits_of(spent.usage) == {
         ("user", "requests_per_min"): (7, 2),
         ("key", "images_per_day"): (10, 2),
@@ -123,7 +123,7 @@ def test_policies_are_named_by_scope(spent: Spent) -> None:
     ]
 
 
-def test_the_rules_of_a_policy_are_told(spent: Spent) -> None:
+def test_the_rules_of_a_policy_are_listed(spent: Spent) -> None:
     usage = spent.usage
 
     assert sorted(usage["models"]) == ["dall-e-3", "gpt-image-2"]
@@ -138,7 +138,7 @@ def test_usage_begins_with_the_month(spent: Spent) -> None:
     assert spent.usage["first_day"] == spent.day.replace(day=1).isoformat()
 
 
-def test_asking_for_usage_is_charged_to_no_limit(office: Office) -> None:
+def test_reading_usage_counts_against_no_limit(office: Office) -> None:
     with office.caller(office.create_key()) as user:
         usages = [user.reads_usage() for _ in range(20)]
 
@@ -271,7 +271,7 @@ def anyone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Caller]:
 
 
 @pytest.mark.slow
-def test_an_open_gateway_tells_the_usage_of_the_user_that_a_request_names(anyone: Caller) -> None:
+def test_an_open_gateway_shows_the_usage_of_the_named_user(anyone: Caller) -> None:
     anyone.orders(PROMPT, user="hank")
 
     of_hank, of_iris = anyone.reads_usage(user="hank"), anyone.reads_usage(user="iris")

@@ -1,4 +1,4 @@
-"""Talking to the gateway byte by byte, for what no client library would send.
+"""Talk to the gateway byte by byte, for requests that no client library sends.
 
 Owns a blocking connection that reads one answer at a time, and the check every refusal has to pass.
 """

@@ -1,4 +1,4 @@
-"""Children that are kept alive: how they start, how they fail, and how what fails beside them comes out."""
+"""Keep children alive: their start, their failures, and failures beside them."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ class Watcher(logging.Handler):
             self.reasons.put_nowait(reason)
 
 
-async def test_a_child_that_does_not_start_beside_another_is_told_by_itself() -> None:
+async def test_a_failed_second_child_raises_a_single_error() -> None:
     with pytest.raises(ChildFailed, match=r"^The second did not start\.$") as told:
         async with kept_alive("first", SLEEPER, is_ready), kept_alive("second", STILLBORN, is_ready):
             pass
@@ -41,7 +41,7 @@ async def test_a_child_that_does_not_start_beside_another_is_told_by_itself() ->
     assert isinstance(told.value.__cause__, ChildFailed)
 
 
-async def test_whatever_fails_beside_children_comes_out_as_it_was_raised() -> None:
+async def test_errors_beside_children_are_raised_unchanged() -> None:
     with pytest.raises(KeyError) as told:
         async with kept_alive("first", SLEEPER, is_ready), kept_alive("second", SLEEPER, is_ready):
             raise KeyError("mine")
@@ -49,13 +49,13 @@ async def test_whatever_fails_beside_children_comes_out_as_it_was_raised() -> No
     assert told.value.__context__ is None
 
 
-async def test_a_program_that_is_not_there_is_a_child_that_failed(tmp_path: Path) -> None:
+async def test_a_missing_program_raises_child_failed(tmp_path: Path) -> None:
     with pytest.raises(ChildFailed, match=r"The server cannot be run: .*No such file"):
         async with kept_alive("server", [str(tmp_path / "nothing")], is_ready):
             pass
 
 
-async def test_a_child_that_cannot_be_run_again_ends_nothing_and_is_tried_again(tmp_path: Path) -> None:
+async def test_a_failed_restart_is_retried(tmp_path: Path) -> None:
     """As when the machine has no process or memory left for a moment."""
     program = tmp_path / "program"
     write_program(program)

@@ -1,4 +1,4 @@
-"""Who may use a data directory: one gateway at a time, and none where that cannot be told."""
+"""Lock a data directory: one gateway at a time, and none on a volume without locks."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from service.serve.directory import lock, locked, open_lock
 from service.settings.problems import SettingsError
 
 
-def test_a_lock_is_for_one_until_its_file_is_closed(tmp_path: Path) -> None:
+def test_a_lock_is_exclusive_until_its_file_is_closed(tmp_path: Path) -> None:
     with open_lock(tmp_path, "lock") as second:
         with open_lock(tmp_path, "lock") as first:
             assert lock(first)
@@ -18,7 +18,7 @@ def test_a_lock_is_for_one_until_its_file_is_closed(tmp_path: Path) -> None:
         assert lock(second)
 
 
-def test_what_cannot_be_locked_at_all_is_not_taken_for_used(tmp_path: Path) -> None:
+def test_a_volume_without_locks_is_not_reported_as_in_use(tmp_path: Path) -> None:
     """As on a network volume without locks; here, of a descriptor that is good for nothing but its path."""
     (tmp_path / "lock").touch()
     descriptor = os.open(tmp_path / "lock", os.O_PATH)

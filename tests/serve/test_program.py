@@ -1,4 +1,4 @@
-"""Commands that are printed to be pasted call this program by a path that works."""
+"""Print commands that can be pasted: they call this program by a working path."""
 
 import shutil
 import subprocess
@@ -30,11 +30,11 @@ def program_from(directory: Path, *, path: str = "/usr/bin:/bin", executable: st
     return told.stdout.strip()
 
 
-def test_a_program_on_the_path_is_called_by_its_name(tmp_path: Path) -> None:
+def test_a_program_on_the_path_is_named_without_a_path(tmp_path: Path) -> None:
     assert program_from(tmp_path, path=f"{SCRIPT.parent}:/bin") == "image-gateway"
 
 
-def test_another_program_of_that_name_is_not_taken_for_this_one(tmp_path: Path) -> None:
+def test_another_program_of_the_same_name_is_not_used(tmp_path: Path) -> None:
     shutil.copy(SCRIPT, tmp_path / "image-gateway")
 
     assert program_from(Path("/"), path=str(tmp_path)) != "image-gateway"
@@ -53,13 +53,13 @@ def test_inside_the_working_directory_the_path_is_relative(tmp_path: Path) -> No
     )
 
 
-def test_without_a_script_the_module_is_run(tmp_path: Path) -> None:
+def test_without_a_script_the_module_is_named(tmp_path: Path) -> None:
     (tmp_path / "bin").mkdir()
 
     assert program_from(tmp_path, executable=str(tmp_path / "bin/python 3")) == "'bin/python 3' -m service"
 
 
-def test_a_command_names_the_places_and_no_secret(tmp_path: Path) -> None:
+def test_a_command_has_paths_and_no_secrets(tmp_path: Path) -> None:
     (tmp_path / "some where").mkdir()
     settings = load_settings(
         {

@@ -1,4 +1,4 @@
-"""The first minute of a person with a gateway: what a terminal and a log show, and commands that can be pasted."""
+"""Start a gateway as a new user: the terminal, the log, and commands to paste."""
 
 import contextlib
 import os
@@ -47,7 +47,7 @@ def commands_of(banner: str) -> str:
     return re.sub(r"^  (?:key|try) +", "", banner[banner.index("  key") :], flags=re.MULTILINE)
 
 
-def test_the_banner_is_the_first_that_is_written(keyed: Gateway) -> None:
+def test_the_greeting_is_written_first(keyed: Gateway) -> None:
     first, *_ = keyed.log.read_text("utf-8").splitlines()
 
     assert first == f"Image Gateway is ready at {keyed.url}"
@@ -59,7 +59,7 @@ def requests_in(log: Path) -> list[dict[str, Any]]:
     return [line for line in map(orjson.loads, lines) if line["event"] == "request"]
 
 
-def test_in_a_file_a_line_is_json(keyed: Gateway) -> None:
+def test_lines_in_a_file_are_json(keyed: Gateway) -> None:
     httpx.get(f"{keyed.url}/nowhere", trust_env=False)
     until(lambda: requests_in(keyed.log))
 
@@ -69,7 +69,7 @@ def test_in_a_file_a_line_is_json(keyed: Gateway) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", line["timestamp"])
 
 
-def test_commands_of_the_banner_work_as_pasted_from_the_checkout(keyed: Gateway) -> None:
+def test_commands_of_the_greeting_can_be_pasted_in_the_checkout(keyed: Gateway) -> None:
     commands = commands_of(banner_of(keyed))
 
     pasted = subprocess.run(
@@ -120,7 +120,7 @@ def read_until(ours: int, text: str) -> str:
     return shown
 
 
-def test_on_a_terminal_lines_are_for_people_and_come_after_the_banner(tmp_path: Path) -> None:
+def test_lines_on_a_terminal_are_readable_and_follow_the_greeting(tmp_path: Path) -> None:
     with terminal(tmp_path) as (ours, process, url):
         shown = read_until(ours, '"n": 2}\'')
         httpx.get(f"{url}/nowhere", trust_env=False)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from service.domain.errors import InvalidOrder
 from service.gateway.images.purge import Purged, Selection, TeamStats
+from service.http.admin.envelopes import Listing
 from service.http.admin.requests import make_router, name_of_admin
 from service.http.query import read_choice, read_query, text_parameter
 from service.http.services import services_of
@@ -25,16 +26,13 @@ class TeamCache(BaseModel):
     team: str
     images: int
     size_bytes: int
-    variants: int = Field(description="Images that an equal order would be given.")
+    variants: int = Field(description="Images in the cache, which equal orders receive.")
     oldest: int | None = Field(description="Seconds since 1970.")
-    models: dict[str, int] = Field(description="Images by the model that made them, most first.")
+    models: dict[str, int] = Field(description="Number of images by the model that made them, largest first.")
 
 
-class TeamCacheList(BaseModel):
-    """The stored images of every team. Bytes that two teams share are counted for each."""
-
-    object: Literal["list"] = "list"
-    data: list[TeamCache]
+class TeamCacheList(Listing[TeamCache]):
+    """The stored images of every team. An image that two teams share counts for both."""
 
 
 class PurgeResult(BaseModel):
@@ -44,20 +42,24 @@ class PurgeResult(BaseModel):
     images: int
     size_bytes: int
     dry_run: bool
-    has_more: bool = Field(description=f"One request purges at most {MOST_PURGED} images: send it again.")
+    has_more: bool = Field(
+        description=f"More images match: a request purges at most {MOST_PURGED}. Send it again."
+    )
 
 
 _PURGE_PARAMETERS = (
-    text_parameter("team", "Only this team's."),
+    text_parameter("team", "Only images of this team."),
     text_parameter(
-        "user", "Only this person's: a name, as keys and tokens have it, or the hash of the ledger."
+        "user", "Only images of this user: a name, as in keys and tokens, or the hash that usage shows."
     ),
-    text_parameter("model", "Only those asked of it, or made by it."),
-    text_parameter("fingerprint", "Only those of one order, as `/info` tells it."),
+    text_parameter("model", "Only images that were ordered from or made by this model."),
+    text_parameter("fingerprint", "Only images of the order with this fingerprint, as `/info` shows it."),
     text_parameter(
-        "older_than_s", "Only older ones, in seconds; 0 is everything.", pattern=f"^{_NUMBER.pattern}$"
+        "older_than_s",
+        "Only images older than this, in seconds; 0 means any age.",
+        pattern=f"^{_NUMBER.pattern}$",
     ),
-    text_parameter("dry_run", "Only count.", enum=["true", "false"]),
+    text_parameter("dry_run", "`true` counts the images and purges none.", enum=["true", "false"]),
 )
 _PURGE_NAMES = {parameter["name"] for parameter in _PURGE_PARAMETERS}
 
@@ -65,11 +67,11 @@ _PURGE_NAMES = {parameter["name"] for parameter in _PURGE_PARAMETERS}
 @router.get(
     "/cache",
     operation_id="adminGetCacheStats",
-    summary="Count what is kept, team by team",
+    summary="Count the stored images of each team",
     openapi_extra={"parameters": [_PURGE_PARAMETERS[0]]},
 )
 async def get_cache_stats(request: Request) -> TeamCacheList:
-    """Look at every reference: an answer may take seconds where there are many."""
+    """Count all images; with many of them, the answer takes seconds."""
     team = read_query(request, {"team"}).get("team")
     stats = await services_of(request.scope).images.purging.stats(team)
     return TeamCacheList(data=[_describe(each) for each in stats])
@@ -78,13 +80,13 @@ async def get_cache_stats(request: Request) -> TeamCacheList:
 @router.delete(
     "/cache",
     operation_id="adminPurgeCache",
-    summary="Purge what is kept, by any of its marks",
+    summary="Purge the images that match all given filters",
     openapi_extra={"parameters": list(_PURGE_PARAMETERS)},
 )
 async def purge_cache(request: Request) -> PurgeResult:
-    """Take images out of the cache and let their links answer 410; bytes go once no team keeps them."""
+    """Remove images from the cache; their links answer 410. Files are deleted once no team keeps them."""
     services = services_of(request.scope)
-    query = _read_marks(request)
+    query = _read_filters(request)
     selection = Selection(
         team=query.get("team"),
         user=services.accounts.administration.hash_of(query["user"]) if "user" in query else None,
@@ -118,12 +120,12 @@ def _answer(purged: Purged, *, dry_run: bool) -> PurgeResult:
     )
 
 
-def _read_marks(request: Request) -> dict[str, str]:
-    """Return the query; an empty mark counts as absent, and a slip must not purge more."""
+def _read_filters(request: Request) -> dict[str, str]:
+    """Return the query; an empty filter is refused, as it would purge more."""
     query = read_query(request, _PURGE_NAMES)
     empty = next((name for name in request.query_params if name not in query), None)
     if empty is not None:
-        raise InvalidOrder(f"The parameter '{empty}' is empty.", param=empty)
+        raise InvalidOrder(f"The parameter '{empty}' is empty: give it a value, or omit it.", param=empty)
     return query
 
 

@@ -11,7 +11,7 @@ router = make_router()
 
 
 class ErasedPerson(BaseModel):
-    """The data erased of a person; `user` is the hash that stood for them."""
+    """The result of an erasure; `user` is the person's keyed hash."""
 
     object: Literal["erased_person"] = "erased_person"
     user: str
@@ -22,9 +22,9 @@ class ErasedPerson(BaseModel):
 @router.delete(
     "/people/{user:path}",
     operation_id="adminErasePerson",
-    summary="Erase a person: keys, limits, the pictures they had made, and the name on every sum",
+    summary="Erase a person: revoke their keys, delete their limits and images, and anonymize their usage",
 )
 async def erase_person(request: Request, user: str) -> ErasedPerson:
-    """Erase a person, given by name or by hash."""
+    """Erase a person, given by name or by the hash that usage shows."""
     erased = await administration_of(request).erasure.erase(name_of_admin(request), user)
     return ErasedPerson(user=erased.user, keys_revoked=erased.keys, entries_changed=erased.entries)

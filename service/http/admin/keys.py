@@ -1,19 +1,19 @@
-"""`/admin/keys`: create, list and revoke; only the answer to its creation shows a key."""
+"""`/admin/keys`: create, list and revoke API keys."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from service.domain.callers import ApiKey, Role
-from service.domain.errors import InvalidOrder
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.keys import NewKey
-from service.http.admin.removed import Removed
-from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
-from service.http.query import read_query, text_parameter
+from service.http.admin.envelopes import Listing, Removed
+from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
+from service.http.query import read_choice, read_query, text_parameter
+from service.http.schemas import body_of
 
-_ROLES: list[Any] = [role.value for role in Role]
+_ROLES = tuple(role.value for role in Role)
 
 router = make_router()
 
@@ -23,15 +23,17 @@ class CreateKeyRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    team: StrictStr = Field(examples=["shop"], description="Made if it is not there.")
-    user: StrictStr = Field(examples=["anna"], description="Whose key it is: a person, or a service.")
-    role: StrictStr = Field("user", json_schema_extra={"enum": _ROLES})
-    policy: StrictStr | None = Field(None, description="Limits this key beside its user and its team.")
-    expires_at: StrictInt | None = Field(None, description="Seconds since 1970; never unless given.")
+    team: StrictStr = Field(examples=["shop"], description="Team that pays for the orders; created if new.")
+    user: StrictStr = Field(examples=["anna"], description="Owner of the key: a person or a service.")
+    role: StrictStr = Field("user", json_schema_extra={"enum": list(_ROLES)})
+    policy: StrictStr | None = Field(
+        None, description="Policy for this key, in addition to those of its user and team."
+    )
+    expires_at: StrictInt | None = Field(None, description="Seconds since 1970; never by default.")
 
 
 class Key(BaseModel):
-    """The record of a key. Only the answer to its creation holds the key itself, in `key`."""
+    """The record of a key, without the key itself."""
 
     object: Literal["api_key"] = "api_key"
     id: str
@@ -43,38 +45,35 @@ class Key(BaseModel):
     created_at: int
     expires_at: int | None
     secret_listed: bool | None = Field(
-        description="false: GATEWAY_SECRETS no longer lists the secret it was made with, so it is refused. "
-        "null: made before this was noted."
+        description="false: the key is refused, as GATEWAY_SECRETS no longer has the secret it was created with. "
+        "null: unknown, for keys of earlier versions."
     )
 
 
 class CreatedKey(Key):
-    """A new key; `key` is shown this once."""
+    """A new key; `key` is shown only once."""
 
     key: str
 
 
-class KeyList(BaseModel):
+class KeyList(Listing[Key]):
     """Keys, oldest first."""
-
-    object: Literal["list"] = "list"
-    data: list[Key]
 
 
 @router.post(
     "/keys",
     operation_id="adminCreateKey",
-    summary="Make a key; the answer is the only one that ever shows it",
+    summary="Create a key; only this answer shows it",
     status_code=201,
     openapi_extra=body_of(CreateKeyRequest),
 )
 async def create_key(request: Request, response: Response) -> CreatedKey:
-    """Make a key, and its team if need be."""
+    """Create a key, and its team if new."""
     fields = await read_fields(request, CreateKeyRequest)
     new = NewKey(
         team=fields["team"],
         user=fields["user"],
-        role=_read_role(fields.get("role", "user")),
+        role=Role(read_choice(fields, "role", _ROLES) or Role.USER),
         policy=fields.get("policy"),
         expires_s=fields.get("expires_at", 0),
     )
@@ -87,11 +86,11 @@ async def create_key(request: Request, response: Response) -> CreatedKey:
 @router.get(
     "/keys",
     operation_id="adminListKeys",
-    summary="List keys, of one team or of all",
-    openapi_extra={"parameters": [text_parameter("team", "Only this team's.")]},
+    summary="List keys, oldest first",
+    openapi_extra={"parameters": [text_parameter("team", "Only keys of this team.")]},
 )
 async def list_keys(request: Request) -> KeyList:
-    """List keys; tokens cannot be listed, they are not kept."""
+    """List the records of keys; the keys themselves are stored as hashes."""
     query = read_query(request, {"team"})
     administration = administration_of(request)
     keys = await administration.keys.list(query.get("team"))
@@ -101,21 +100,12 @@ async def list_keys(request: Request) -> KeyList:
 @router.delete(
     "/keys/{team}/{key_id}",
     operation_id="adminRevokeKey",
-    summary="Revoke a key: its orders are refused from this moment on",
+    summary="Revoke a key: its orders are refused at once",
 )
 async def revoke_key(request: Request, team: str, key_id: str) -> Removed:
-    """Revoke a key."""
+    """Revoke a key; its other requests are refused within a second."""
     key = await administration_of(request).keys.revoke(name_of_admin(request), team, key_id)
     return Removed(object="api_key", id=key.id)
-
-
-def _read_role(text: str) -> Role:
-    try:
-        return Role(text)
-    except ValueError as error:
-        raise InvalidOrder(
-            f"Invalid 'role': supported values are {', '.join(_ROLES)}.", param="role"
-        ) from error
 
 
 def _describe(administration: Administration, key: ApiKey) -> Key:

@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Strict
 from service.domain.administration import MOST_N
 from service.domain.callers import DeclaredNames, Policy
 from service.domain.limits import LIMITS, MOST_COUNTED, MOST_MICROUSD
-from service.http.admin.removed import Removed
-from service.http.admin.requests import administration_of, body_of, make_router, name_of_admin, read_fields
+from service.http.admin.envelopes import Listing, Removed
+from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
+from service.http.schemas import body_of
 
 _Amount = Annotated[StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_COUNTED})]
 _Microusd = Annotated[
@@ -20,7 +21,7 @@ router = make_router()
 
 
 class PutPolicyRequest(BaseModel):
-    """Body of `PUT /admin/policies/{name}`; replaces the policy. 0 or a missing field means no such limit."""
+    """Body of `PUT /admin/policies/{name}`, which replaces the policy. 0 or a missing field sets no limit."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,15 +30,17 @@ class PutPolicyRequest(BaseModel):
     images_per_day: _Amount
     images_in_flight: _Amount
     budget_per_month_microusd: _Microusd
-    models: list[StrictStr] = Field([], description="Models that may be asked for; empty: all.")
+    models: list[StrictStr] = Field([], description="Models that may be ordered; empty allows all.")
     max_n: StrictInt = Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_N})
-    max_size: StrictStr = Field("", examples=["1536x1024"], description="As many pixels at most.")
-    cache: StrictBool = Field(True, description="Whether orders read and fill the cache.")
+    max_size: StrictStr = Field(
+        "", examples=["1536x1024"], description="Largest image, in pixels; empty sets no limit."
+    )
+    cache: StrictBool = Field(True, description="If false, orders neither read nor fill the cache.")
     cache_scope: StrictStr | None = Field(None, json_schema_extra={"enum": ["user", "team", None]})
 
 
 class PolicyEntry(BaseModel):
-    """A policy; one that is declared in the configuration file cannot be changed here."""
+    """A policy. If `declared`, it is in the configuration file and cannot be changed here."""
 
     object: Literal["policy"] = "policy"
     name: str
@@ -54,16 +57,13 @@ class PolicyEntry(BaseModel):
     declared: bool
 
 
-class PolicyList(BaseModel):
+class PolicyList(Listing[PolicyEntry]):
     """All policies."""
-
-    object: Literal["list"] = "list"
-    data: list[PolicyEntry]
 
 
 @router.get("/policies", operation_id="adminListPolicies", summary="List policies")
 async def list_policies(request: Request) -> PolicyList:
-    """List policies, declared and made."""
+    """List policies, including those of the configuration file."""
     administration = administration_of(request)
     policies = (await administration.directory()).policies
     names = await administration.declared_names()
@@ -73,11 +73,10 @@ async def list_policies(request: Request) -> PolicyList:
 @router.put(
     "/policies/{name}",
     operation_id="adminPutPolicy",
-    summary="Make a policy or replace it; in force everywhere within a second",
+    summary="Create or replace a policy; all gateways apply it within a second",
     openapi_extra=body_of(PutPolicyRequest),
 )
 async def put_policy(request: Request, name: str) -> PolicyEntry:
-    """Replace a policy."""
     fields = await read_fields(request, PutPolicyRequest)
     caches = fields.pop("cache", True)
     models = tuple(fields.pop("models", ()))
@@ -89,10 +88,9 @@ async def put_policy(request: Request, name: str) -> PolicyEntry:
 @router.delete(
     "/policies/{name}",
     operation_id="adminRemovePolicy",
-    summary="Remove a policy that no team and no key is under",
+    summary="Remove a policy that no team and no key uses",
 )
 async def remove_policy(request: Request, name: str) -> Removed:
-    """Remove a policy."""
     await administration_of(request).remove_policy(name_of_admin(request), name)
     return Removed(object="policy", id=name)
 

@@ -1,4 +1,4 @@
-"""Share the parts of every admin request: the router, the use case, the admin's name and a small JSON body."""
+"""Share the parts of admin routes: router, use case, the admin's name and a small JSON body."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from service.gateway.accounts.administration import Administration
-from service.http.errors import UNSUPPORTED_TYPE, Refusal
-from service.http.schemas import ErrorResponse, inline_schema, parse_json_request
+from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
+from service.http.schemas import ERROR_RESPONSES, parse_json_request
 from service.http.services import services_of
 from service.http.uploads import MAX_BODY_S, media_type_of, read_body
 
@@ -15,42 +15,31 @@ MAX_BODY_BYTES = 64 * 1024
 
 
 def make_router() -> APIRouter:
-    """Return a router for one kind of thing.
+    """Return a router for one subject.
 
-    Do not include it in another router: metrics name a route by the path it was made with,
-    which lacks a prefix added later.
+    Do not include it in another router: metrics name a route by its first path, without a
+    prefix that is added later.
     """
-    return APIRouter(
-        prefix="/admin",
-        tags=["Administration"],
-        responses={"4XX": {"model": ErrorResponse}, "5XX": {"model": ErrorResponse}},
-    )
+    return APIRouter(prefix="/admin", tags=["Administration"], responses=ERROR_RESPONSES)
 
 
 def administration_of(request: Request) -> Administration:
-    """Return the use case that most admin routes call."""
     return services_of(request.scope).accounts.administration
 
 
 def name_of_admin(request: Request) -> str:
-    """Return the admin's name for the audit: the operator's own key has no id."""
+    """Return the admin's name for the audit; `GATEWAY_ADMIN_KEY` has no id."""
     key_id: str | None = request.scope["state"]["identity"].key_id
     return key_id or "bootstrap"
 
 
 async def read_fields(request: Request, schema: type[BaseModel]) -> dict[str, Any]:
-    """Return the fields of a body that are given and not null; raises `InvalidOrder`."""
+    """Return the fields of a body, without nulls; raises `InvalidOrder`."""
     return parse_json_request(await read_small_body(request), schema)
 
 
 async def read_small_body(request: Request) -> bytes:
-    """Return the body, which is never larger than `MAX_BODY_BYTES`."""
+    """Return the body, up to `MAX_BODY_BYTES`."""
     if media_type_of(request) != "application/json":
-        raise Refusal(UNSUPPORTED_TYPE)
+        raise RequestRejected(UNSUPPORTED_TYPE)
     return await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
-
-
-def body_of(schema: type[BaseModel]) -> dict[str, Any]:
-    """Describe a body of *schema* for the OpenAPI document."""
-    content = {"application/json": {"schema": inline_schema(schema)}}
-    return {"requestBody": {"required": True, "content": content}}

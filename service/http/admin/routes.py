@@ -1,9 +1,8 @@
-"""`/admin`, for callers with the role `admin`: one module for each administered thing.
+"""`/admin`, for callers with the role `admin`: one module for each subject.
 
-Each translates and calls a use case; `access.py` has refused all other callers. The request
-models belong to the admin routes: no other route knows any of their fields.
+`access.py` refuses all other callers before a route is called.
 
-How to add one: a route in the module of its thing, with an `operation_id` that begins with `admin`; a new module makes
+How to add one: a route in the module of its subject, with an `operation_id` that begins with `admin`; a new module makes
 its `router` with `make_router()` and joins `ROUTERS`. `tests/http/test_access_table.py` asks for its row among those
 for admins, `tests/test_openapi_document.py` for a new `openapi/openapi.json`.
 """

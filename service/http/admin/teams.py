@@ -8,14 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from service.domain.callers import DeclaredNames, Team
 from service.gateway.accounts.administration import TeamChanges
-from service.http.admin.requests import (
-    administration_of,
-    body_of,
-    make_router,
-    name_of_admin,
-    read_small_body,
-)
-from service.http.schemas import parse_json_request
+from service.http.admin.envelopes import Listing
+from service.http.admin.requests import administration_of, make_router, name_of_admin, read_small_body
+from service.http.schemas import body_of, parse_json_request
 
 router = make_router()
 
@@ -25,13 +20,13 @@ class PutTeamRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    policy: StrictStr | None = Field(None, description="Limits the team as a whole; null takes it away.")
-    user_policy: StrictStr | None = Field(None, description="Limits each of its users; null takes it away.")
-    closed: StrictBool | None = Field(None, description="A closed team can spend nothing.")
+    policy: StrictStr | None = Field(None, description="Policy for the team as a whole; null removes it.")
+    user_policy: StrictStr | None = Field(None, description="Policy for each of its users; null removes it.")
+    closed: StrictBool | None = Field(None, description="A closed team may order nothing.")
 
 
 class TeamEntry(BaseModel):
-    """A team; one that is declared in the configuration file cannot be changed here."""
+    """A team. If `declared`, it is in the configuration file and cannot be changed here."""
 
     object: Literal["team"] = "team"
     name: str
@@ -41,16 +36,13 @@ class TeamEntry(BaseModel):
     declared: bool
 
 
-class TeamList(BaseModel):
-    """All teams, also those that were never put but have spent."""
-
-    object: Literal["list"] = "list"
-    data: list[TeamEntry]
+class TeamList(Listing[TeamEntry]):
+    """All teams, including those known only from the ledger."""
 
 
 @router.get("/teams", operation_id="adminListTeams", summary="List teams")
 async def list_teams(request: Request) -> TeamList:
-    """List teams, also those that are known by their spending alone."""
+    """List teams, including those known only from the ledger."""
     administration = administration_of(request)
     names = await administration.declared_names()
     return TeamList(data=[_describe(team, names) for team in await administration.teams()])
@@ -59,14 +51,13 @@ async def list_teams(request: Request) -> TeamList:
 @router.put(
     "/teams/{name}",
     operation_id="adminPutTeam",
-    summary="Make a team, change it, close it or reopen it: what is left out stays, null takes a policy away",
+    summary="Create, change, close or reopen a team; missing fields keep their values, null removes a policy",
     openapi_extra=body_of(PutTeamRequest),
 )
 async def put_team(request: Request, name: str) -> TeamEntry:
-    """Make a team, or change what is given."""
     body = await read_small_body(request)
     fields = parse_json_request(body, PutTeamRequest)
-    # An explicit null has a meaning here, unlike in an order.
+    # Unlike in an order, an explicit null has a meaning here.
     fields |= dict.fromkeys(orjson.loads(body).keys() & {"policy", "user_policy"} - fields.keys())
     if "closed" in fields:
         fields["is_closed"] = fields.pop("closed")

@@ -1,7 +1,6 @@
-"""`/admin/usage`: spending by team, user and model, as JSON or as a table for a spreadsheet."""
+"""`/admin/usage`: sum up spending by team, user and model, as JSON or CSV."""
 
 from collections.abc import AsyncIterator, Mapping
-from typing import Literal
 
 from fastapi import Request
 from pydantic import BaseModel
@@ -9,6 +8,7 @@ from starlette.responses import Response
 
 from service.domain.errors import InvalidOrder
 from service.gateway.accounts.usage import MOST_DAYS, sum_up
+from service.http.admin.envelopes import Listing
 from service.http.admin.requests import administration_of, make_router
 from service.http.query import FROM_AND_TO, read_choice, read_day, read_query, text_parameter
 from service.http.services import services_of
@@ -23,7 +23,7 @@ router = make_router()
 
 
 class UsageRow(BaseModel):
-    """One sum; columns that were not asked for are left out. Images of unknown price are in `unpriced` alone."""
+    """One row; only the columns of the group are present. `microusd` excludes the `unpriced` images."""
 
     day: str | None = None
     team: str | None = None
@@ -36,32 +36,31 @@ class UsageRow(BaseModel):
     unpriced: int
 
 
-class UsageTable(BaseModel):
+class UsageTable(Listing[UsageRow]):
     """Sums of the ledger."""
-
-    object: Literal["list"] = "list"
-    data: list[UsageRow]
 
 
 @router.get(
     "/usage",
     operation_id="adminGetUsage",
-    summary="What was spent, as JSON or CSV",
+    summary="Sum up spending, as JSON or CSV",
     response_model=UsageTable,
     response_model_exclude_none=True,
     responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     openapi_extra={
         "parameters": [
             *FROM_AND_TO,
-            text_parameter("team", "Only this team's."),
-            text_parameter("user", "Only this person's: a name, or the hash that usage shows."),
-            text_parameter("group", "Add up by this, realm and outcome.", enum=list(_GROUPS)),
-            text_parameter("format", "Instead of the Accept header.", enum=["json", "csv"]),
+            text_parameter("team", "Only this team."),
+            text_parameter("user", "Only this user: a name, or the hash that usage shows."),
+            text_parameter("group", "Group by this column, realm and outcome.", enum=list(_GROUPS)),
+            text_parameter(
+                "format", "Format of the answer; overrides the Accept header.", enum=["json", "csv"]
+            ),
         ]
     },
 )
 async def get_usage(request: Request) -> UsageTable | Response:
-    """Sum up the ledger; too many rows are refused rather than held in memory."""
+    """Sum up the ledger; a request for too many rows is refused."""
     services = services_of(request.scope)
     query = read_query(request, {"from", "to", "team", "user", "group", "format"})
     days = services.accounts.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
@@ -91,8 +90,8 @@ async def _bounded(entries: AsyncIterator[LedgerEntry]) -> AsyncIterator[LedgerE
         count += 1
         if count > MOST_ROWS:
             raise InvalidOrder(
-                f"These are more than {MOST_ROWS} sums. Add them up with 'group', or narrow 'from', 'to', "
-                "'team' or 'user'; `image-gateway usage export` has no such bound.",
+                f"The answer has more than {MOST_ROWS} rows. Set 'group', or narrow 'from', 'to', 'team' or 'user'; "
+                "`image-gateway usage export` has no such bound.",
                 param="group",
             )
         yield entry
