@@ -55,7 +55,7 @@ class Maker:
         exposure = Exposure(show=show)
         if batch.indices[0] < 0:
             killed = _settle(ask, batch, [_CUT_OFF] * n)
-            self.state.foretell(killed, until_s=order.deadline_s)
+            self.state.write_ahead(killed, until_s=order.deadline_s)
         try:
             made = await self._call(order, sent, batch, exposure)
             outcomes = await self._keep(made, sent, n)

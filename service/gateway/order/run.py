@@ -118,7 +118,7 @@ class Orders:
             begun = await self._begin(progress, len(places))
             if begun is None:
                 # This order was woken to ask for others, too: another one asks in its stead.
-                self.share.have_asked(progress.ticket.pool, progress.awaiting)
+                self.share.wake_others(progress.ticket.pool, progress.awaiting)
                 return
             ask, grant = begun
             places = await self._take_ready(progress, ask, grant, places)
@@ -247,7 +247,7 @@ class Orders:
             await self.maker.give_back(ask, batches)
             for place in granted.places:
                 progress.running.emit(CallFailed(positions=(place,), failure=NOT_SENT))
-            self.share.have_asked(progress.ticket.pool, granted.indices)
+            self.share.wake_others(progress.ticket.pool, granted.indices)
             return
         for batch in batches:
             progress.is_dispatched = True

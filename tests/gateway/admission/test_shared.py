@@ -310,12 +310,12 @@ async def test_what_was_kept_stays_while_redis_is_gone(clock: FakeClock) -> None
 
 
 async def test_news_from_elsewhere_wake_who_waits_here() -> None:
-    flights, wakeups = WaitingRoom(), FakeWakeups()
+    room, wakeups = WaitingRoom(), FakeWakeups()
     async with (
-        in_background(flights.listen_forever(wakeups)),
+        in_background(room.listen_forever(wakeups)),
         asyncio.TaskGroup() as group,
     ):
-        waiting = group.create_task(flights.wait("pool", [7], left_s=60.0))
+        waiting = group.create_task(room.wait("pool", [7], left_s=60.0))
         await asyncio.sleep(0)
         wakeups.tell("pool", 7)
         await until_idle()

@@ -260,14 +260,14 @@ async def test_a_call_that_only_this_process_knows_of_is_foretold_until_it_is_se
     async with asyncio.TaskGroup() as group:
         group.create_task(make(house, Batch((0,), (-1,)), order=order))
         await held.arrived.wait()
-        [(foretold, after_s)] = house.outbox.foretold
+        [(written_ahead, after_s)] = house.outbox.written_ahead
         held.release()
 
     [settlement] = house.book.settlements
-    assert (foretold.ticket.id, foretold.part) == (settlement.ticket.id, settlement.part)
-    assert (foretold.unknown, foretold.released, foretold.made) == (1, (-1,), ())
+    assert (written_ahead.ticket.id, written_ahead.part) == (settlement.ticket.id, settlement.part)
+    assert (written_ahead.unknown, written_ahead.released, written_ahead.made) == (1, (-1,), ())
     assert after_s == 300 + LEASE_S
-    assert (house.outbox.foretold, house.outbox.kept) == ([], [])
+    assert (house.outbox.written_ahead, house.outbox.kept) == ([], [])
 
 
 async def test_what_redis_gave_needs_no_foretelling(clock: FakeClock) -> None:
@@ -276,10 +276,10 @@ async def test_what_redis_gave_needs_no_foretelling(clock: FakeClock) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(make(house))
         await held.arrived.wait()
-        foretold = list(house.outbox.foretold)
+        written_ahead = list(house.outbox.written_ahead)
         held.release()
 
-    assert foretold == []
+    assert written_ahead == []
 
 
 async def test_a_foretold_call_that_is_cancelled_is_told_as_it_was(clock: FakeClock) -> None:
@@ -290,7 +290,7 @@ async def test_a_foretold_call_that_is_cancelled_is_told_as_it_was(clock: FakeCl
         await held.arrived.wait()
         task.cancel()
 
-    assert house.outbox.foretold == []
+    assert house.outbox.written_ahead == []
     [settlement] = house.outbox.kept
     assert (settlement.refunded, settlement.unknown) == (1, 0)
 

@@ -18,7 +18,7 @@ from service.domain.failures import FailureKind
 from service.domain.images import Delivery
 from service.domain.order import CacheControl
 from service.domain.progress import Admitted, CallFailed, OrderDone
-from service.gateway.order.waiting import Landing
+from service.gateway.order.waiting import WaitResult
 from service.ports.telemetry import Crashed, ImagesDelivered
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
@@ -65,7 +65,7 @@ async def test_what_is_ready_comes_first_then_calls_and_what_others_make(clock: 
         house.book.script.append(a_grant(ready=(ready,), mine=(1, 2), awaited=(3,)))
         running = house.start(an_order(n=4))
         await until_idle()
-        house.room.land(pool_of(house), 3, Landing(image=landed, data=b"landed"))
+        house.room.resolve(pool_of(house), 3, WaitResult(image=landed, data=b"landed"))
         facts = await read(running)
 
     assert facts[0] == Admitted(limits=(), degraded=False, pending=3)
@@ -132,7 +132,7 @@ async def test_an_order_never_gets_the_same_variant_twice(clock: FakeClock) -> N
         house.book.script.extend([a_grant(ready=(ready,), mine=(5,), awaited=(6, 7)), a_grant(mine=(7,))])
         running = house.start(an_order(n=4))
         await until_idle()
-        house.room.land(pool_of(house), 6, Landing(image=an_image(), data=b"six"))
+        house.room.resolve(pool_of(house), 6, WaitResult(image=an_image(), data=b"six"))
         await until_idle()
         await read(running)
 

@@ -19,7 +19,7 @@ from service.domain.images import Delivery
 from service.domain.progress import Admitted, CallFailed, ImageReady
 from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.attempt import NOT_SENT
-from service.gateway.order.waiting import MOST_WAITERS, Landing
+from service.gateway.order.waiting import MOST_WAITERS, WaitResult
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import (
@@ -54,7 +54,7 @@ async def test_an_order_waits_for_an_identical_one_instead_of_paying(clock: Fake
     assert house.in_flight == {}
 
 
-async def landed_after(clock: FakeClock, outcome: CallFailure | None = None) -> dict[int, Landing]:
+async def landed_after(clock: FakeClock, outcome: CallFailure | None = None) -> dict[int, WaitResult]:
     """Return what a waiter for the only image of an order gets once its call has ended in *outcome*."""
     held = Held()
     async with Assembly(clock, held) as house, asyncio.TaskGroup() as group:
@@ -78,7 +78,7 @@ async def test_who_waits_here_gets_the_image_with_its_bytes(clock: FakeClock) ->
 async def test_who_waits_here_meets_a_refusal_everybody_would_meet(clock: FakeClock) -> None:
     refusal = a_refusal()
 
-    assert await landed_after(clock, refusal) == {10: Landing(failure=refusal)}
+    assert await landed_after(clock, refusal) == {10: WaitResult(failure=refusal)}
 
 
 async def test_who_waits_here_tries_again_what_failed_by_chance(clock: FakeClock) -> None:
@@ -245,7 +245,7 @@ async def test_a_waiter_cut_off_by_the_drain_leaves_the_waiting_room(clock: Fake
         await until_idle()
 
     assert isinstance(error(await read(running)), Draining)
-    assert house.room._flights == {}
+    assert house.room._pending == {}
     assert house.in_flight == {}
 
 
@@ -362,7 +362,7 @@ async def test_an_image_that_landed_without_its_bytes_is_read_from_the_store(clo
         house.book.script.append(a_grant(awaited=(0,)))
         running = house.start(an_order())
         await until_idle()
-        house.room.land(pool_of(house), 0, Landing(image=landed.image))
+        house.room.resolve(pool_of(house), 0, WaitResult(image=landed.image))
         facts = await read(running)
 
     assert images(facts) == {0: ("coalesced", b"d0")}
@@ -378,7 +378,7 @@ async def test_an_image_that_landed_and_cannot_be_read_is_asked_for_again(
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(mine=(1,))])
         running = house.start(an_order())
         await until_idle()
-        house.room.land(pool_of(house), 0, Landing(image=an_image()))
+        house.room.resolve(pool_of(house), 0, WaitResult(image=an_image()))
         facts = await read(running)
 
     assert images(facts) == {0: ("made", b"picture 0")}
@@ -392,7 +392,7 @@ async def test_a_landing_of_nothing_is_asked_for_again(clock: FakeClock) -> None
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(mine=(1,))])
         running = house.start(an_order())
         await until_idle()
-        house.room.land(pool_of(house), 0, Landing())
+        house.room.resolve(pool_of(house), 0, WaitResult())
         facts = await read(running)
 
     assert images(facts) == {0: ("made", b"picture 0")}
@@ -400,16 +400,16 @@ async def test_a_landing_of_nothing_is_asked_for_again(clock: FakeClock) -> None
 
 
 @pytest.mark.parametrize("refusal", [a_rate_limit(), PermissionDenied("Closed.")])
-async def test_a_scout_that_is_refused_lets_another_one_go(clock: FakeClock, refusal: GatewayError) -> None:
+async def test_a_prober_that_is_refused_lets_another_one_go(clock: FakeClock, refusal: GatewayError) -> None:
     async with Assembly(clock) as house:
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(awaited=(0,))])
-        scout, other = (house.start(an_order(id=f"order-{i}", delivery=Delivery.URL)) for i in range(2))
+        prober, other = (house.start(an_order(id=f"order-{i}", delivery=Delivery.URL)) for i in range(2))
         await until_idle()
         house.book.script.extend([refusal, a_grant(ready=(a_variant(0),))])
         started_s = clock.monotonic_s()
         house.room.wake(pool_of(house), 0)
 
-        assert error(await read(scout)) is refusal
+        assert error(await read(prober)) is refusal
         assert images(await read(other)) == {0: ("coalesced", None)}
 
     # Long before anybody would have asked of himself.
