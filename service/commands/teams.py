@@ -23,10 +23,10 @@ def list_teams() -> None:
     """
 
     async def read(administration: Administration, _: Usage) -> list[tuple[object, ...]]:
-        names = await administration.declared_names()
+        names = await administration.reader.declared_names()
         return [
             (team.name, team.policy, team.user_policy, team.is_closed, names.has(team))
-            for team in await administration.teams()
+            for team in await administration.reader.teams()
         ]
 
     show_table(("team", "policy", "user policy", "closed", "in the file"), with_state(read))

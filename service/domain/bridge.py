@@ -69,7 +69,7 @@ def translate(
     return _send_bridged(bridge, catalog.models[bridge.to], order, parameters, safety_identifier)
 
 
-def in_words_of(model: Model, failure: CallFailure) -> CallFailure:
+def with_codes_of(model: Model, failure: CallFailure) -> CallFailure:
     """Return *failure* in the terms of clients of *model*: DALL·E had another name for a refusal."""
     if failure.kind is not FailureKind.REFUSED or model.family != "dall-e":
         return failure

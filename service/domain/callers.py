@@ -88,6 +88,10 @@ class Directory:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     teams: Mapping[str, Team] = field(default_factory=dict)
 
+    def under(self, above: "Directory") -> "Directory":
+        """Return both directories as one, in which *above* takes precedence."""
+        return Directory(policies={**self.policies, **above.policies}, teams={**self.teams, **above.teams})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredNames:

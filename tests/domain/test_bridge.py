@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.domain.bridge import BRIDGE_VERSION, accepted_model, in_words_of, translate
+from service.domain.bridge import BRIDGE_VERSION, accepted_model, translate, with_codes_of
 from service.domain.catalog import Catalog, Model, ParameterRule, parse_catalog
 from service.domain.errors import InvalidOrder
 from service.domain.failures import FailureKind
@@ -366,7 +366,7 @@ def test_a_refusal_has_the_name_its_clients_know(
         kind=kind, code="moderation_blocked", type="image_generation_user_error", details=details
     )
 
-    told = in_words_of(a_catalog().models[model], failure)
+    told = with_codes_of(a_catalog().models[model], failure)
 
     assert (told.code, told.type) == (code, error_type)
     assert (told.message, told.details, told.billing) == (failure.message, details, failure.billing)

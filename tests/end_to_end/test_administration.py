@@ -35,7 +35,7 @@ async def test_a_new_key_identifies_its_user_at_once(office: Office) -> None:
     assert (identity.team, identity.role, identity.key_id) == ("shop", Role.SERVICE, key.id)
     assert identity.user == office.callers.person("anna@example.com")
     assert await office.administration.keys.list("shop") == [key]
-    assert [team.name for team in await office.administration.teams()] == ["shop"]
+    assert [team.name for team in await office.administration.reader.teams()] == ["shop"]
 
 
 async def test_a_token_is_kept_nowhere(office: Office, redis: Redis) -> None:
@@ -73,7 +73,7 @@ async def test_what_is_no_key_cannot_be_revoked(office: Office, key_id: str) -> 
     with pytest.raises(NotFound):
         await office.administration.keys.revoke(WHO, "shop", key_id)
 
-    assert (await office.administration.teams())[0].is_closed
+    assert (await office.administration.reader.teams())[0].is_closed
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ async def test_a_policy_is_in_force_at_once_and_stays_while_it_is_used(office: O
     await admin.remove_policy(WHO, "careful")
 
     assert [scope.policy.images_per_day for scope in caller.scopes] == [0, 5, 5]
-    assert (await admin.directory()).policies == {}
+    assert (await admin.reader.read()).policies == {}
     with pytest.raises(NotFound):
         await admin.remove_policy(WHO, "careful")
 
@@ -181,7 +181,7 @@ async def test_what_the_file_declares_is_read_and_never_touched(redis: Redis, tm
     config = tmp_path / "gateway.toml"
     config.write_text('[policies.careful]\nimages_per_day = 5\n[teams.shop]\npolicy = "careful"\n', "utf-8")
     admin = open_office(redis, config=config).administration
-    declared = await admin.directory()
+    declared = await admin.reader.read()
 
     for act in (
         admin.put_policy(WHO, Policy(name="careful")),
@@ -196,10 +196,10 @@ async def test_what_the_file_declares_is_read_and_never_touched(redis: Redis, tm
     assert await admin.audit(10) == []
     assert {name: each.images_per_day for name, each in declared.policies.items()} == {"careful": 5}
     assert declared.teams["shop"].policy == "careful"
-    assert (await admin.directory()).policies == declared.policies
+    assert (await admin.reader.read()).policies == declared.policies
     key, _ = await admin.keys.create(WHO, replace(ANNA, policy="careful"))
     assert key.policy == "careful"
-    assert (await admin.directory()).teams == declared.teams
+    assert (await admin.reader.read()).teams == declared.teams
 
 
 async def test_every_act_has_its_line(office: Office) -> None:

@@ -86,7 +86,9 @@ class FakeOutbox:
     def _forget(self, settlement: Settlement) -> None:
         name = (settlement.ticket.id, settlement.part)
         self.kept = [each for each in self.kept if (each.ticket.id, each.part) != name]
-        self.written_ahead = [each for each in self.written_ahead if (each[0].ticket.id, each[0].part) != name]
+        self.written_ahead = [
+            each for each in self.written_ahead if (each[0].ticket.id, each[0].part) != name
+        ]
 
 
 class FakeReferences:

@@ -1,8 +1,7 @@
 """Read the sums of the ledger, grouped as asked.
 
-Sums of different realms and outcomes are never added up: sandbox images cost nothing, and
-images whose billing is unknown are not charged to a team.
-Failure behaviour: closed, `StateUnavailable`.
+Never adds up different realms or outcomes: sandbox images cost nothing, and images of unknown billing are
+not charged to a team. Failure behaviour: closed, `StateUnavailable`.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence

@@ -1,7 +1,7 @@
 """Count and purge stored images for an admin: by team, user, model, order or age.
 
-References go; the bytes follow by retention, once no team has one and they are an hour old.
-Failure behaviour: closed. An interrupted purge may be repeated: it continues.
+Removes references; retention removes the bytes, once no team has one and they are an hour old.
+Failure behaviour: closed, `StateUnavailable`. A repeated purge continues an interrupted one.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """A selection of images; None is any. *user* is a keyed hash, *model* the asked or the sent one."""
+    """A selection of images; None selects any. *user* is a keyed hash, *model* the asked or the sent one."""
 
     team: str | None = None
     user: str | None = None
@@ -68,7 +68,7 @@ class Purged:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purging:
-    """The use cases behind `cache stats` and `cache purge`. Everything raises `StateUnavailable`."""
+    """The use cases behind `cache stats` and `cache purge`."""
 
     known: KnownTeams
     listing: ReferenceListing

@@ -1,7 +1,6 @@
-"""Make one call before a deadline: attempts, retries, and who pays for each failure.
+"""Make one call before a deadline, with retries.
 
-The only place that retries. A request that was sent is never repeated unless the provider
-said that it made nothing.
+The only place that retries. A sent request is repeated only if the provider said that it made nothing.
 """
 
 import asyncio
@@ -21,7 +20,13 @@ NOT_SENT = CallFailure(
     billing=Billing.NOT_BILLED,
     message="The deadline of the order passed before a call could be sent; nothing was spent.",
 )
-
+_TIMED_OUT = CallFailure(
+    kind=FailureKind.TIMED_OUT,
+    billing=Billing.UNKNOWN,
+    message="The image provider did not answer before the deadline of the order.",
+    advice="The provider did not answer before an order's deadline (GATEWAY_DEADLINE_S, or the caller's own "
+    "x-request-timeout-s): is it slower than that, or down?",
+)
 
 Show = Callable[[int, bytes, Mapping[str, str]], None]
 """Takes a stage of an image: its number, its bytes, and the values the provider chose."""
@@ -29,14 +34,14 @@ Show = Callable[[int, bytes, Mapping[str, str]], None]
 
 @dataclass(slots=True)
 class Exposure:
-    """The state of a running call: whether cutting it off may still cost money, and the receiver of its stages."""
+    """The state of a running call: *show* receives its stages, *may_be_billed* applies to cutting it off now."""
 
     show: Show = lambda *_: None
     may_be_billed: bool = False
 
 
 class Attempts:
-    """Makes calls at one backend, with one retry budget for all of them; *in_flight* were sent and not answered yet."""
+    """Makes calls at one backend with one retry budget; *in_flight* counts calls that were sent and not answered."""
 
     def __init__(
         self,
@@ -82,13 +87,13 @@ class Attempts:
         progress = _AttemptProgress(exposure, self._clock, self._count)
         started_s = self._clock.monotonic_s()
         try:
-            # A time-out strikes wherever the task waits, perhaps after sending: check first.
+            # A time-out may strike only after the request was sent: check first.
             if deadline_s <= started_s:
                 return NOT_SENT
             async with self._clock.timeout_at(deadline_s):
                 result = await self.backend.make(call, progress)
         except TimeoutError:
-            result = _timed_out(was_sent=progress.sent_at_s is not None)
+            result = NOT_SENT if progress.sent_at_s is None else _TIMED_OUT
         finally:
             if progress.sent_at_s is not None:
                 self._count(-1)
@@ -103,18 +108,14 @@ class Attempts:
         self, call: ImageCall, result: CallMade | CallFailure, duration_s: float, *, is_retry: bool
     ) -> None:
         failure = result if isinstance(result, CallFailure) else None
-        if isinstance(result, CallFailure):
-            outcome, billing, images = result.kind.value, result.billing, 0
-        else:
-            outcome, billing, images = "made", Billing.BILLED, len(result.images)
         self._telemetry.record(
             AttemptMade(
                 backend=self.backend.name,
                 model=call.model,
-                outcome=outcome,
-                billing=billing.value,
+                outcome=failure.kind.value if failure else "made",
+                billing=(failure.billing if failure else Billing.BILLED).value,
                 duration_s=duration_s,
-                images=images,
+                images=0 if isinstance(result, CallFailure) else len(result.images),
                 is_retry=is_retry,
                 failure=failure,
             )
@@ -132,19 +133,6 @@ class _AttemptProgress:
         self._count = count
 
     def sending(self) -> None:
-        """Implement `CallProgress.sending`."""
         self.sent_at_s = self._clock.monotonic_s()
         self._exposure.may_be_billed = True
         self._count(1)
-
-
-def _timed_out(*, was_sent: bool) -> CallFailure:
-    if was_sent:
-        return CallFailure(
-            kind=FailureKind.TIMED_OUT,
-            billing=Billing.UNKNOWN,
-            message="The image provider did not answer before the deadline of the order.",
-            advice="The provider did not answer before an order's deadline (GATEWAY_DEADLINE_S, or the caller's own "
-            "x-request-timeout-s): is it slower than that, or down?",
-        )
-    return NOT_SENT

@@ -15,12 +15,12 @@ from service.ports.imaging import ImageBroken, ImageFinisher
 from service.ports.store import ImageStore
 
 _HASHED_AT_ONCE_BYTES = 2 * 1024 * 1024
-"""An ordinary image takes a millisecond or two; the largest readable one takes sixty."""
+"""Hashed in a millisecond or two; the largest readable image takes sixty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A finished image; *data* None must be read; *is_stored* False when a full store left only its bytes."""
+    """A finished image. *data* None must be read from the store; *is_stored* False leaves only its *data*."""
 
     image: Image
     data: bytes | None
@@ -48,12 +48,7 @@ class Keeper:
         ]
 
     async def _keep_one(
-        self,
-        raw: RawImage,
-        sent: SentOrder,
-        *,
-        usage: dict[str, object] | None,
-        made: CallMade,
+        self, raw: RawImage, sent: SentOrder, *, usage: dict[str, object] | None, made: CallMade
     ) -> Outcome:
         try:
             finished = await self._finisher.finish(raw.data, sent.finish)
@@ -61,11 +56,11 @@ class Keeper:
             return CallFailure(
                 kind=FailureKind.BROKEN,
                 billing=Billing.UNKNOWN,
-                message="The image provider returned something that is not an acceptable finished.",
+                message="The image provider returned something that is not an acceptable image.",
             )
         cost = price_usage(sent.target, usage) if usage else None
         if cost is None:
-            # The reserved amount, unless the size was still unknown then.
+            # The reserved amount, except for a size that was unknown then.
             cost = estimate_sent(sent, painted=f"{finished.width}x{finished.height}")
         image = Image(
             digest=await _digest(finished.data),
@@ -85,11 +80,11 @@ class Keeper:
             await self._store.put(image.name, finished.data)
         except StoreUnavailable:
             return Kept(image, finished.data, is_stored=False)
-        return Kept(image, finished.data, is_stored=True)
+        return Kept(image, finished.data)
 
 
 async def _digest(data: bytes) -> str:
-    """Hash *data*, yielding to the event loop after each part."""
+    """Hash *data*, and yield to the event loop after each part."""
     digest = hashlib.sha256(data[:_HASHED_AT_ONCE_BYTES])
     for start in range(_HASHED_AT_ONCE_BYTES, len(data), _HASHED_AT_ONCE_BYTES):
         await asyncio.sleep(0)

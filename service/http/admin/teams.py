@@ -52,8 +52,8 @@ class TeamList(BaseModel):
 async def list_teams(request: Request) -> TeamList:
     """List teams, also those that are known by their spending alone."""
     administration = administration_of(request)
-    names = await administration.declared_names()
-    return TeamList(data=[_describe(team, names) for team in await administration.teams()])
+    names = await administration.reader.declared_names()
+    return TeamList(data=[_describe(team, names) for team in await administration.reader.teams()])
 
 
 @router.put(

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from service.gateway.order.waiting import MOST_WAITERS, WaitResult, WaitingRoom
+from service.gateway.order.waiting import MOST_WAITERS, WaitingRoom, WaitResult
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_refusal, an_image
 
