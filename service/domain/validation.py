@@ -1,7 +1,7 @@
 """Check that an order's model takes it, before money is spent.
 
-Codes, types and messages are those of the OpenAI API in the same case (observed
-2026-04 to 2026-11), each with a correct value.
+Codes, types and messages are those of the OpenAI API in the same case (observed 2026-04 to 2026-11), with a
+correct value.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _NEEDED_FORMAT = {"frame_count": "gif", "frame_duration_ms": "gif", "svg": "svg"
 _KINDS = {"boolean": bool, "object": dict}
 
 
-def check_order(  # noqa: PLR0913 - what an order is made of
+def check_order(  # noqa: PLR0913 - the parts of an order
     model: Model,
     *,
     prompt: str,
@@ -27,12 +27,9 @@ def check_order(  # noqa: PLR0913 - what an order is made of
     inputs: tuple[InputImage, ...] = (),
     pass_unknown: bool = False,
 ) -> None:
-    """Check an order against *model* as callers may order it.
+    """Check an order against *model* as callers may order it; raises `InvalidOrder` for the first fault.
 
-    With *pass_unknown*, parameters the catalogue does not know are the backend's to judge.
-
-    Raises:
-        InvalidOrder: for the first fault.
+    *pass_unknown* leaves parameters that the catalogue does not know to the backend.
     """
     if operation not in model.contract.operations:
         raise InvalidOrder(

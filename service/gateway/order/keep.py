@@ -61,7 +61,7 @@ class Keeper:
         cost = price_usage(sent.target, usage) if usage else None
         if cost is None:
             # The reserved amount, except for a size that was unknown then.
-            cost = estimate_sent(sent, painted=f"{finished.width}x{finished.height}")
+            cost = estimate_sent(sent, made=f"{finished.width}x{finished.height}")
         image = Image(
             digest=await _digest(finished.data),
             format=finished.format,
