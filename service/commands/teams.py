@@ -7,7 +7,7 @@ import typer
 from service.commands.console import explain, make_group
 from service.commands.state import WHO, with_state
 from service.commands.table import show_table
-from service.gateway.accounts.administration import Administration, TeamChanges
+from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.usage import Usage
 
 app = make_group("Say which policy limits a team, and close teams that may spend nothing any more.")
@@ -45,10 +45,8 @@ def set_team(
     Example: `image-gateway teams set shop --policy shop-budget --user-policy careful`
     """
     given = {"policy": policy, "user_policy": user_policy}
-    changes = TeamChanges(
-        name=name, fields={field: value or None for field, value in given.items() if value is not None}
-    )
-    team = with_state(lambda administration, _: administration.change_team(WHO, changes))
+    fields = {field: value or None for field, value in given.items() if value is not None}
+    team = with_state(lambda administration, _: administration.change_team(WHO, name, fields))
     explain(
         f"Team {team.name}: policy {team.policy or 'none'}, of each user {team.user_policy or 'the default'}."
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from redis.asyncio import Redis
 
-from service.domain.callers import Policy, Role, Team, hint_of, is_token
+from service.domain.callers import Policy, Role, hint_of, is_token
 from service.domain.errors import Conflict, InvalidOrder, NotFound, PermissionDenied, Unauthenticated
 from service.gateway.accounts.keys import NewKey
 from service.ports.telemetry import AdminActed
@@ -106,7 +106,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_done(
 async def test_a_key_needs_a_policy_that_is_there_and_a_team_that_is_open(office: Office) -> None:
     with pytest.raises(NotFound, match="careful"):
         await office.administration.keys.create(WHO, replace(ANNA, policy="careful"))
-    await office.administration.put_team(WHO, Team(name="shop", is_closed=True))
+    await office.administration.change_team(WHO, "shop", {"is_closed": True})
 
     with pytest.raises(Conflict, match="closed"):
         await office.administration.keys.create(WHO, ANNA)
@@ -120,12 +120,12 @@ async def test_a_policy_is_in_force_at_once_and_stays_while_it_is_used(office: O
     admin = office.administration
     await admin.put_policy(WHO, Policy(name="careful", images_per_day=5))
     key, token = await admin.keys.create(WHO, replace(ANNA, policy="careful"))
-    await admin.put_team(WHO, Team(name="shop", policy="careful"))
+    await admin.change_team(WHO, "shop", {"policy": "careful"})
 
     caller = office.callers.caller_of(await office.callers.identify(token), None)
     with pytest.raises(Conflict, match=r"team 'shop', key 'key_"):
         await admin.remove_policy(WHO, "careful")
-    await admin.put_team(WHO, Team(name="shop"))
+    await admin.change_team(WHO, "shop", {"policy": None})
     with pytest.raises(Conflict, match=key.id):
         await admin.remove_policy(WHO, "careful")
     await admin.keys.revoke(WHO, "shop", key.id)
@@ -186,7 +186,7 @@ async def test_what_the_file_declares_is_read_and_never_touched(redis: Redis, tm
     for act in (
         admin.put_policy(WHO, Policy(name="careful")),
         admin.remove_policy(WHO, "careful"),
-        admin.put_team(WHO, Team(name="shop")),
+        admin.change_team(WHO, "shop", {"policy": None}),
         admin.close_team(WHO, "shop"),
         admin.reopen_team(WHO, "shop"),
     ):
@@ -206,10 +206,10 @@ async def test_every_act_has_its_line(office: Office) -> None:
     admin = office.administration
     await admin.put_policy(WHO, Policy(name="careful", images_per_day=5, models=("dall-e-3",)))
     key, _ = await admin.keys.create(WHO, ANNA)
-    await admin.put_team(WHO, Team(name="shop", policy="careful"))
+    await admin.change_team(WHO, "shop", {"policy": "careful"})
     await admin.close_team(WHO, "shop")
     await admin.reopen_team(WHO, "shop")
-    await admin.put_team(WHO, Team(name="shop"))
+    await admin.change_team(WHO, "shop", {"policy": None})
     await admin.remove_policy(WHO, "careful")
     await admin.keys.revoke(WHO, "shop", key.id)
     erased = await admin.erasure.erase("command line", "anna@example.com")

@@ -22,14 +22,6 @@ from service.ports.audit import AuditEntry, AuditReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TeamChanges:
-    """Changes to a team; *fields* of `Team` that are left out keep their values."""
-
-    name: str
-    fields: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Administration:
     """The use cases behind both front ends; *who* acts is a key id, `bootstrap` or `command line`."""
 
@@ -82,22 +74,16 @@ class Administration:
         await self.registrar.remove_policy(name)
         await self.callers.take_effect()
 
-    async def put_team(self, who: str, team: Team) -> None:
-        """Create or replace a team.
+    async def change_team(self, who: str, name: str, fields: Mapping[str, Any]) -> Team:
+        """Create a team, or change the given *fields* of `Team`; returns it.
 
         Raises:
             InvalidOrder: its name is invalid.
             NotFound: a policy does not exist.
             Conflict: the configuration file declares it.
         """
-        await self._put_team(who, Act.PUT_TEAM, team)
-
-    async def change_team(self, who: str, changes: TeamChanges) -> Team:
-        """Create a team, or change the given fields; returns it. Raises as `put_team` does."""
-        teams = (await self.reader.read()).teams
-        team = replace(teams.get(changes.name, Team(name=changes.name)), **changes.fields)
-        await self._put_team(who, Act.PUT_TEAM, team)
-        return team
+        team = (await self.reader.read()).teams.get(name, Team(name=name))
+        return await self._put_team(who, Act.PUT_TEAM, replace(team, **fields))
 
     async def close_team(self, who: str, name: str) -> Team:
         """Stop a team from spending, with immediate effect; its keys, links and ledger stay.
@@ -106,21 +92,19 @@ class Administration:
             NotFound: it does not exist.
             Conflict: the configuration file declares it.
         """
-        team = replace(await self._find_team(name), is_closed=True)
-        await self._put_team(who, Act.CLOSE_TEAM, team)
-        return team
+        return await self._put_team(who, Act.CLOSE_TEAM, replace(await self._find_team(name), is_closed=True))
 
     async def reopen_team(self, who: str, name: str) -> Team:
         """Undo `close_team`; raises the same."""
-        team = replace(await self._find_team(name), is_closed=False)
-        await self._put_team(who, Act.REOPEN_TEAM, team)
-        return team
+        return await self._put_team(
+            who, Act.REOPEN_TEAM, replace(await self._find_team(name), is_closed=False)
+        )
 
     async def audit(self, most: int) -> list[AuditEntry]:
         """Return the latest *most* acts, newest first; raises `StateUnavailable`."""
         return await self.acts.read_audit(most)
 
-    async def _put_team(self, who: str, act: Act, team: Team) -> None:
+    async def _put_team(self, who: str, act: Act, team: Team) -> Team:
         # Reserved teams exist for earlier versions and callers without credentials, and can be closed.
         (check_team if act is Act.PUT_TEAM else check_name)(team.name, param="name")
         names = await self.reader.declared_names()
@@ -133,6 +117,7 @@ class Administration:
         await self.trail.note(who, act, team.name, _changes_of(before, team))
         await self.registrar.put_team(team)
         await self.callers.take_effect()
+        return team
 
     async def _find_team(self, name: str) -> Team:
         for team in await self.reader.teams():

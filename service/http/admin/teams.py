@@ -7,7 +7,6 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from service.domain.callers import DeclaredNames, Team
-from service.gateway.accounts.administration import TeamChanges
 from service.http.admin.requests import (
     administration_of,
     body_of,
@@ -71,7 +70,7 @@ async def put_team(request: Request, name: str) -> TeamEntry:
     if "closed" in fields:
         fields["is_closed"] = fields.pop("closed")
     administration = administration_of(request)
-    team = await administration.change_team(name_of_admin(request), TeamChanges(name=name, fields=fields))
+    team = await administration.change_team(name_of_admin(request), name, fields)
     return _describe(team, DeclaredNames())
 
 

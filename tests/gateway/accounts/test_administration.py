@@ -1,13 +1,13 @@
 """What admins do, on fakes: checked, then noted, then done."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 
 from service.domain.callers import ApiKey, Directory, Policy, Role, Team
 from service.domain.errors import Conflict, InvalidOrder, NotFound, StateUnavailable, Unauthenticated
-from service.gateway.accounts.administration import Administration, TeamChanges
+from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.audit import AuditTrail
 from service.gateway.accounts.credentials import Credentials
 from service.gateway.accounts.directory import DirectoryReader
@@ -160,11 +160,9 @@ async def test_a_team_of_the_gateways_own_is_not_made_or_changed_but_can_be_clos
     office = Office()
     office.book.teams[name] = Team(name=name)
 
-    for team in (Team(name=name), Team(name=name, policy="small")):
+    for fields in ({}, {"policy": "small"}):
         with pytest.raises(InvalidOrder, match="of the gateway itself"):
-            await office.administration.put_team("boss", team)
-    with pytest.raises(InvalidOrder, match="of the gateway itself"):
-        await office.administration.change_team("boss", TeamChanges(name=name, fields={"policy": "small"}))
+            await office.administration.change_team("boss", name, fields)
     await office.administration.close_team("boss", name)
 
     assert office.book.teams[name] == Team(name=name, is_closed=True)
@@ -252,7 +250,7 @@ async def test_a_policy_nobody_is_under_can_be_removed() -> None:
 )
 async def test_a_policy_in_use_by_a_team_stays(team: Team) -> None:
     office = Office()
-    await office.administration.put_team("boss", team)
+    await office.administration.change_team("boss", team.name, asdict(team))
 
     with pytest.raises(Conflict, match="in use by team 'design'"):
         await office.administration.remove_policy("boss", "small")
@@ -271,7 +269,7 @@ async def test_who_is_under_a_policy_is_named_but_not_without_end() -> None:
 async def test_a_team_is_closed_and_reopened_as_it_was() -> None:
     office = Office()
     team = Team(name="design", policy="small", user_policy="fixed")
-    await office.administration.put_team("boss", team)
+    await office.administration.change_team("boss", team.name, asdict(team))
 
     assert await office.administration.close_team("boss", "design") == replace(team, is_closed=True)
     assert office.callers.directory.teams["design"].is_closed
@@ -300,10 +298,10 @@ Attempt = Callable[[Administration], Awaitable[object]]
         (lambda office: office.put_policy("boss", Policy(name="small", images_per_min=-1)), InvalidOrder),
         (lambda office: office.remove_policy("boss", "fixed"), Conflict),
         (lambda office: office.remove_policy("boss", "lost"), NotFound),
-        (lambda office: office.put_team("boss", Team(name="fixed")), Conflict),
-        (lambda office: office.put_team("boss", Team(name="-")), InvalidOrder),
-        (lambda office: office.put_team("boss", Team(name="design", policy="lost")), NotFound),
-        (lambda office: office.put_team("boss", Team(name="design", user_policy="lost")), NotFound),
+        (lambda office: office.change_team("boss", "fixed", {}), Conflict),
+        (lambda office: office.change_team("boss", "-", {}), InvalidOrder),
+        (lambda office: office.change_team("boss", "design", {"policy": "lost"}), NotFound),
+        (lambda office: office.change_team("boss", "design", {"user_policy": "lost"}), NotFound),
         (lambda office: office.close_team("boss", "lost"), NotFound),
         (lambda office: office.close_team("boss", "fixed"), Conflict),
         (lambda office: office.reopen_team("boss", "lost"), NotFound),
@@ -323,7 +321,7 @@ async def test_a_policy_that_is_not_there_is_answered_with_those_that_are() -> N
     office = Office()
 
     with pytest.raises(NotFound, match=r"\(parameter 'user_policy'\)\. Policies: fixed, small\.$"):
-        await office.administration.put_team("boss", Team(name="design", user_policy="lost"))
+        await office.administration.change_team("boss", "design", {"user_policy": "lost"})
 
 
 async def test_what_the_file_declares_wins_and_is_known_as_declared() -> None:
