@@ -1,4 +1,4 @@
-"""Which pictures a model takes, by its rule; nothing is spent on others."""
+"""The images a model takes by its rule."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def refusal(name: str, *inputs: InputImage, operation: Operation = Operation.EDI
         (OLD, [an_input(), an_input("mask")]),
     ],
 )
-def test_good_pictures_pass(name: str, inputs: list[InputImage]) -> None:
+def test_valid_images_pass(name: str, inputs: list[InputImage]) -> None:
     check_inputs(model(name), Operation.EDIT, tuple(inputs))
 
 
@@ -102,7 +102,7 @@ def test_a_mask_belongs_to_the_first_image() -> None:
 
 
 @pytest.mark.parametrize("role", ["mask", "markup"])
-def test_every_mask_that_came_is_looked_at(role: str) -> None:
+def test_every_mask_is_checked(role: str) -> None:
     """Two of them are one too many, whichever is the good one."""
     good, bad = an_input(role), an_input(role, width=1)
 
@@ -110,7 +110,7 @@ def test_every_mask_that_came_is_looked_at(role: str) -> None:
         assert refusal(MARKING, an_input(), *pair).param == role
 
 
-def test_a_variation_needs_one_picture_and_nothing_else() -> None:
+def test_a_variation_takes_exactly_one_image() -> None:
     check_inputs(model(OLD), Operation.VARY, (an_input(),))
 
     for inputs, param, code in [
@@ -126,7 +126,7 @@ def test_a_variation_needs_one_picture_and_nothing_else() -> None:
         assert (refused.param, refused.code) == (param, code)
 
 
-def test_a_bridged_model_takes_the_pictures_of_its_target() -> None:
+def test_a_bridged_model_takes_the_inputs_of_its_target() -> None:
     bridged = widen(model(OLD), model(MARKING))
     wide = an_input(format="webp", width=1200, height=800, size_bytes=20 * MIB)
 

@@ -38,7 +38,7 @@ async def test_a_new_key_identifies_its_user_at_once(office: Office) -> None:
     assert [team.name for team in await office.administration.reader.teams()] == ["shop"]
 
 
-async def test_a_token_is_kept_nowhere(office: Office, redis: Redis) -> None:
+async def test_a_token_is_not_stored(office: Office, redis: Redis) -> None:
     key, token = await office.administration.keys.create(WHO, ANNA)
     await office.callers.identify(token)
     await office.administration.keys.revoke(WHO, "shop", key.id)
@@ -66,7 +66,7 @@ async def test_a_revoked_key_is_worthless_at_once(office: Office, redis: Redis) 
 
 
 @pytest.mark.parametrize("key_id", ["closed", "", "key_*", "*"])
-async def test_what_is_no_key_cannot_be_revoked(office: Office, key_id: str) -> None:
+async def test_an_unknown_key_cannot_be_revoked(office: Office, key_id: str) -> None:
     await office.administration.keys.create(WHO, ANNA)
     await office.administration.close_team(WHO, "shop")
 
@@ -93,7 +93,7 @@ async def test_what_is_no_key_cannot_be_revoked(office: Office, key_id: str) -> 
         ({"expires_s": 1_800_000_000_000}, "expires_at"),
     ],
 )
-async def test_what_cannot_be_is_refused_before_anything_is_done(
+async def test_invalid_acts_are_refused_before_they_begin(
     office: Office, redis: Redis, changes: dict[str, object], param: str
 ) -> None:
     with pytest.raises(InvalidOrder) as refusal:
@@ -103,7 +103,7 @@ async def test_what_cannot_be_is_refused_before_anything_is_done(
     assert await read_everything(redis) == {}
 
 
-async def test_a_key_needs_a_policy_that_is_there_and_a_team_that_is_open(office: Office) -> None:
+async def test_a_key_needs_an_existing_policy_and_an_open_team(office: Office) -> None:
     with pytest.raises(NotFound, match="careful"):
         await office.administration.keys.create(WHO, replace(ANNA, policy="careful"))
     await office.administration.change_team(WHO, "shop", {"is_closed": True})
@@ -150,9 +150,7 @@ async def test_a_policy_is_in_force_at_once_and_stays_while_it_is_used(office: O
         ({"models": ("",)}, "models"),
     ],
 )
-async def test_a_policy_that_cannot_be_is_refused(
-    office: Office, changes: dict[str, object], param: str
-) -> None:
+async def test_an_invalid_policy_is_refused(office: Office, changes: dict[str, object], param: str) -> None:
     with pytest.raises(InvalidOrder) as refusal:
         await office.administration.put_policy(WHO, replace(Policy(name="careful"), **changes))  # type: ignore[arg-type]
 
@@ -177,7 +175,7 @@ async def test_a_closed_team_spends_nothing_until_it_is_reopened(office: Office,
         await admin.close_team(WHO, "nobody")
 
 
-async def test_what_the_file_declares_is_read_and_never_touched(redis: Redis, tmp_path: Path) -> None:
+async def test_declarations_in_the_file_are_read_and_never_changed(redis: Redis, tmp_path: Path) -> None:
     config = tmp_path / "gateway.toml"
     config.write_text('[policies.careful]\nimages_per_day = 5\n[teams.shop]\npolicy = "careful"\n', "utf-8")
     admin = open_office(redis, config=config).administration

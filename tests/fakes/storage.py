@@ -1,4 +1,4 @@
-"""Stores, pictures and the outbox, in memory."""
+"""Stores, images and the outbox, in memory."""
 
 from collections.abc import AsyncIterator, Sequence
 

@@ -89,7 +89,7 @@ class Office:
         )
 
 
-async def test_a_key_is_good_at_once_and_its_line_names_nobody() -> None:
+async def test_a_key_is_valid_at_once_and_its_line_has_no_name() -> None:
     office = Office()
     new = NewKey(team="design", user="ann", role=Role.SERVICE, policy="small", expires_s=2_000_000_000)
 
@@ -120,7 +120,7 @@ async def test_keys_of_all_teams_are_listed_oldest_first() -> None:
     ]
 
 
-async def test_a_key_is_found_by_how_its_id_alone_begins() -> None:
+async def test_a_key_is_found_by_the_beginning_of_its_id() -> None:
     office = Office()
     for key_id in ("key_12345678", "key_12349999", "key_1234"):
         await office.book.add_key(an_api_key(id=key_id, team="sales"), "hash")
@@ -133,7 +133,7 @@ async def test_a_key_is_found_by_how_its_id_alone_begins() -> None:
         assert (await office.administration.keys.find("sales", text)).id == found
 
 
-async def test_a_beginning_that_several_ids_have_names_them() -> None:
+async def test_an_ambiguous_beginning_names_the_keys() -> None:
     office = Office()
     for key_id in ("key_12345678", "key_12349999", "key_ffff9999"):
         await office.book.add_key(an_api_key(id=key_id, team="sales"), "hash")
@@ -145,7 +145,7 @@ async def test_a_beginning_that_several_ids_have_names_them() -> None:
 
 
 @pytest.mark.parametrize("text", ["key_123", "key_", "", "1234", "key_9999", "ey_12345678"])
-async def test_a_beginning_that_is_short_or_no_keys_finds_none(text: str) -> None:
+async def test_a_short_or_unknown_beginning_finds_no_key(text: str) -> None:
     office = Office()
     await office.book.add_key(an_api_key(id="key_12345678", team="sales"), "hash")
 
@@ -156,7 +156,7 @@ async def test_a_beginning_that_is_short_or_no_keys_finds_none(text: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["open", "admin"])
-async def test_a_team_of_the_gateways_own_is_not_made_or_changed_but_can_be_closed(name: str) -> None:
+async def test_reserved_teams_can_only_be_closed(name: str) -> None:
     office = Office()
     office.book.teams[name] = Team(name=name)
 
@@ -168,7 +168,7 @@ async def test_a_team_of_the_gateways_own_is_not_made_or_changed_but_can_be_clos
     assert office.book.teams[name] == Team(name=name, is_closed=True)
 
 
-async def test_a_key_makes_its_team() -> None:
+async def test_a_key_creates_its_team() -> None:
     office = Office()
 
     await office.administration.keys.create("boss", NewKey(team="sales", user="ann"))
@@ -191,7 +191,7 @@ async def test_a_key_makes_its_team() -> None:
         (NewKey(team="closed", user="ann"), Conflict),
     ],
 )
-async def test_a_key_that_cannot_be_is_not_made(new: NewKey, refusal: type[Exception]) -> None:
+async def test_an_invalid_key_is_not_created(new: NewKey, refusal: type[Exception]) -> None:
     office = Office()
     await office.book.put_team(Team(name="closed", is_closed=True))
     office.book.acts.clear()
@@ -213,7 +213,7 @@ async def test_a_revoked_key_is_worthless_at_once() -> None:
     assert office.book.acts[-2:] == ["note revoke_key", "revoke_key"]
 
 
-async def test_only_a_key_that_is_there_can_be_revoked() -> None:
+async def test_only_an_existing_key_can_be_revoked() -> None:
     office = Office()
     key, _ = await office.administration.keys.create("boss", NewKey(team="design", user="ann"))
 
@@ -225,7 +225,7 @@ async def test_only_a_key_that_is_there_can_be_revoked() -> None:
         await office.administration.keys.revoke("boss", "design", key.id)
 
 
-async def test_the_line_of_a_policy_says_what_it_limits() -> None:
+async def test_the_audit_line_of_a_policy_has_its_limits() -> None:
     office = Office()
     policy = Policy(name="tight", images_per_min=5, models=("dall-e-3", "gpt-image-2"), caches=False)
 
@@ -236,7 +236,7 @@ async def test_the_line_of_a_policy_says_what_it_limits() -> None:
     assert office.book.acts == ["note put_policy", "put_policy"]
 
 
-async def test_a_policy_nobody_is_under_can_be_removed() -> None:
+async def test_an_unused_policy_can_be_removed() -> None:
     office = Office()
 
     await office.administration.remove_policy("boss", "small")
@@ -258,7 +258,7 @@ async def test_a_policy_in_use_by_a_team_stays(team: Team) -> None:
     assert "small" in office.book.policies
 
 
-async def test_who_is_under_a_policy_is_named_but_not_without_end() -> None:
+async def test_a_conflict_names_a_few_users_of_a_policy() -> None:
     office = Office()
     office.book.keys = [an_api_key(id=f"key-{i}", policy="small") for i in range(7)]
 
@@ -308,7 +308,7 @@ Attempt = Callable[[Administration], Awaitable[object]]
         (lambda office: office.erasure.erase("boss", " ann"), InvalidOrder),
     ],
 )
-async def test_what_may_not_be_is_neither_noted_nor_done(attempt: Attempt, refusal: type[Exception]) -> None:
+async def test_forbidden_acts_are_neither_noted_nor_done(attempt: Attempt, refusal: type[Exception]) -> None:
     office = Office()
 
     with pytest.raises(refusal):
@@ -317,14 +317,14 @@ async def test_what_may_not_be_is_neither_noted_nor_done(attempt: Attempt, refus
     assert office.book.acts == []
 
 
-async def test_a_policy_that_is_not_there_is_answered_with_those_that_are() -> None:
+async def test_a_missing_policy_is_answered_with_the_existing_ones() -> None:
     office = Office()
 
     with pytest.raises(NotFound, match=r"\(parameter 'user_policy'\)\. Policies: fixed, small\.$"):
         await office.administration.change_team("boss", "design", {"user_policy": "lost"})
 
 
-async def test_what_the_file_declares_wins_and_is_known_as_declared() -> None:
+async def test_declarations_in_the_file_take_precedence() -> None:
     office = Office()
     await office.book.put_policy(Policy(name="fixed", max_n=1))
 
@@ -367,7 +367,7 @@ class DeafBook(FakeRegistrar):
         self.is_gone = True
 
 
-async def test_an_act_that_is_done_is_done_though_nobody_can_look_at_it_now() -> None:
+async def test_an_act_is_done_although_it_cannot_be_read_back() -> None:
     office = Office()
     deaf = DeafBook()
     office.callers._book = deaf
@@ -379,7 +379,7 @@ async def test_an_act_that_is_done_is_done_though_nobody_can_look_at_it_now() ->
 
 
 @pytest.mark.parametrize("is_hash", [True, False])
-async def test_an_erasure_takes_one_person_everywhere(*, is_hash: bool) -> None:
+async def test_an_erasure_covers_every_team(*, is_hash: bool) -> None:
     office = Office()
     ann, bob = office.callers.person("ann"), office.callers.person("bob")
     kept: ApiKey = an_api_key(id="key-2", user="bob")

@@ -41,11 +41,11 @@ async def test_bytes_are_made_even_while_the_store_is_full(clock: FakeClock) -> 
         house.store.is_full = True
         facts = await house.run(an_order())
 
-    assert images(facts) == {0: ("made", b"picture 0")}
+    assert images(facts) == {0: ("made", b"image 0")}
     assert error(facts) is None
 
 
-async def test_a_store_that_fills_up_in_between_fails_a_link_that_was_paid(clock: FakeClock) -> None:
+async def test_a_store_that_fills_up_after_the_check_fails_a_paid_link(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.store.is_full = house.store.hides_it = True
         facts = await house.run(an_order(delivery=Delivery.URL))
@@ -56,7 +56,7 @@ async def test_a_store_that_fills_up_in_between_fails_a_link_that_was_paid(clock
     assert len(house.book.settlements[0].made) == 1
 
 
-async def test_an_obstacle_ends_the_order_without_waiting_for_others(clock: FakeClock) -> None:
+async def test_a_failed_preflight_ends_the_order_without_waiting(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.store.is_full = True
         house.book.script.append(a_grant(mine=(0,), awaited=(1,)))

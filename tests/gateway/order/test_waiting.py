@@ -6,10 +6,10 @@ from service.gateway.order.waiting import MOST_WAITERS, WaitingRoom, WaitResult
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_refusal, an_image
 
-RESULT = WaitResult(image=an_image(), data=b"picture")
+RESULT = WaitResult(image=an_image(), data=b"image")
 
 
-async def test_all_who_wait_share_one_landing() -> None:
+async def test_all_waiters_share_one_result() -> None:
     room = WaitingRoom()
     async with asyncio.TaskGroup() as group:
         waits = [group.create_task(room.wait("pool", [0], left_s=9.0)) for _ in range(3)]
@@ -20,7 +20,7 @@ async def test_all_who_wait_share_one_landing() -> None:
     assert [await wait for wait in waits] == [{0: RESULT}] * 3
 
 
-async def test_one_landing_of_several_is_enough() -> None:
+async def test_one_result_of_several_is_enough() -> None:
     room = WaitingRoom()
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(room.wait("pool", [0, 1, 2], left_s=9.0))
@@ -31,7 +31,7 @@ async def test_one_landing_of_several_is_enough() -> None:
     assert await waiting == {1: RESULT}
 
 
-async def test_who_wants_all_waits_for_all() -> None:
+async def test_for_all_waits_for_every_result() -> None:
     room = WaitingRoom(poll_s=9.0)
     async with asyncio.TaskGroup() as group:
         waiting = group.create_task(room.wait("pool", [0, 1], left_s=9.0, for_all=True))
@@ -44,7 +44,7 @@ async def test_who_wants_all_waits_for_all() -> None:
     assert await waiting == {0: RESULT, 1: RESULT}
 
 
-async def test_what_lands_at_once_is_told_at_once() -> None:
+async def test_simultaneous_results_are_returned_together() -> None:
     room = WaitingRoom()
     refused = WaitResult(failure=a_refusal())
     async with asyncio.TaskGroup() as group:
@@ -69,7 +69,7 @@ async def test_pools_and_indices_are_kept_apart() -> None:
     assert await waiting == {}
 
 
-async def test_news_send_one_to_ask_while_the_others_wait_on() -> None:
+async def test_news_wake_one_waiter_only() -> None:
     room = WaitingRoom(poll_s=9.0)
     async with asyncio.TaskGroup() as group:
         prober, other = (group.create_task(room.wait("pool", [0], left_s=9.0)) for _ in range(2))
@@ -83,7 +83,7 @@ async def test_news_send_one_to_ask_while_the_others_wait_on() -> None:
         assert await other == {0: RESULT}
 
 
-async def test_each_news_send_another_one(clock: FakeClock) -> None:
+async def test_each_news_wakes_another_waiter(clock: FakeClock) -> None:
     room = WaitingRoom(poll_s=9.0)
     async with asyncio.TaskGroup() as group:
         waits = [group.create_task(room.wait("pool", [0], left_s=9.0)) for _ in range(3)]
@@ -97,7 +97,7 @@ async def test_each_news_send_another_one(clock: FakeClock) -> None:
     assert clock.monotonic_s() < 1001
 
 
-async def test_a_process_has_room_for_so_many_waits_and_no_more() -> None:
+async def test_the_number_of_waits_is_bounded() -> None:
     room = WaitingRoom(poll_s=9.0)
     indices = range(MOST_WAITERS // 2)
     async with asyncio.TaskGroup() as group:
@@ -112,16 +112,16 @@ async def test_a_process_has_room_for_so_many_waits_and_no_more() -> None:
     assert not room.is_full
 
 
-async def test_lost_news_are_made_good_by_asking_now_and_then(clock: FakeClock) -> None:
+async def test_waiters_ask_now_and_then_after_lost_news(clock: FakeClock) -> None:
     started_s = clock.monotonic_s()
 
-    landed = await WaitingRoom(poll_s=0.25).wait("pool", [0, 1], left_s=9.0)
+    results = await WaitingRoom(poll_s=0.25).wait("pool", [0, 1], left_s=9.0)
 
-    assert landed == {}
+    assert results == {}
     assert 0.6 * 0.25 <= clock.monotonic_s() - started_s <= 1.4 * 0.25
 
 
-async def test_a_crowd_asks_no_more_often_than_one(clock: FakeClock) -> None:
+async def test_many_waiters_ask_no_more_often_than_one(clock: FakeClock) -> None:
     room = WaitingRoom(poll_s=1.0)
     started_s = clock.monotonic_s()
     waited_s: list[float] = []
@@ -149,7 +149,7 @@ async def test_lost_news_costs_seconds_however_many_wait(clock: FakeClock) -> No
     assert clock.monotonic_s() - started_s <= 7.0
 
 
-async def test_nobody_waits_beyond_the_deadline(clock: FakeClock) -> None:
+async def test_no_wait_exceeds_the_deadline(clock: FakeClock) -> None:
     started_s = clock.monotonic_s()
 
     assert await WaitingRoom().wait("pool", [0], left_s=0.01) == {}
@@ -165,7 +165,7 @@ async def test_the_waiting_room_is_left_empty() -> None:
     assert room._pending == {}
 
 
-async def test_a_waiter_that_is_cancelled_takes_nobody_along() -> None:
+async def test_a_cancelled_waiter_cancels_no_other() -> None:
     room = WaitingRoom()
     async with asyncio.TaskGroup() as group:
         leaving = group.create_task(room.wait("pool", [0], left_s=9.0))
@@ -180,7 +180,7 @@ async def test_a_waiter_that_is_cancelled_takes_nobody_along() -> None:
     assert room._pending == {}
 
 
-async def test_who_leaves_late_does_not_close_a_newer_waiting_room() -> None:
+async def test_a_late_waiter_gets_the_newer_result() -> None:
     room = WaitingRoom()
     second = WaitResult(failure=a_refusal())
     async with asyncio.TaskGroup() as group:
