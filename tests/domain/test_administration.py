@@ -91,6 +91,7 @@ def test_valid_policies_pass(policy: Policy) -> None:
         (Policy(name="p", cache_scope="planet"), "cache_scope"),  # type: ignore[arg-type]  # as JSON might have it
         (Policy(name="p", models=("dall-e-3", "")), "models"),
         (Policy(name="p", models=(" dall-e-3",)), "models"),
+        (Policy(name="p", models=("dall-e-4",)), "models"),
     ],
 )
 def test_an_invalid_policy_is_refused_with_its_parameter(policy: Policy, param: str) -> None:

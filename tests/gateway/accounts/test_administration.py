@@ -106,6 +106,15 @@ async def test_a_key_is_valid_at_once_and_its_line_has_no_name() -> None:
     assert office.telemetry.of(AdminActed) == [AdminActed(entry=entry)]
 
 
+async def test_a_key_shows_if_its_secret_is_listed() -> None:
+    keys = Office().administration.keys
+    key, _ = await keys.create("boss", NewKey(team="design", user="ann"))
+
+    assert keys.has_its_secret(key) is True
+    assert keys.has_its_secret(replace(key, secret_mark="another")) is False
+    assert keys.has_its_secret(replace(key, secret_mark="")) is None
+
+
 async def test_keys_of_all_teams_are_listed_oldest_first() -> None:
     office = Office()
     for team in ("sales", "design", "sales", "art"):
@@ -396,6 +405,7 @@ async def test_an_erasure_covers_every_team(*, is_hash: bool) -> None:
     erased = await office.administration.erasure.erase("boss", ann if is_hash else "ann")
 
     assert erased == Erased(user=ann, keys=2, entries=3)
+    assert erased.found_anything
     assert office.book.keys == [kept]
     assert [entry.user for entry in office.ledger.entries] == ["erased", bob, "erased"]
     assert office.references.names() == {"2.png"}

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.callers import NO_POLICY, Caller, Directory, Policy, Role, Scope, Team
+from service.domain.callers import NO_POLICY, ApiKey, Caller, Directory, Policy, Role, Scope, Team
 from service.domain.errors import GatewayError, PermissionDenied, StateUnavailable, Unauthenticated
 from service.domain.fingerprint import keyed_hash
 from service.gateway.accounts.credentials import Credentials
@@ -298,6 +298,50 @@ async def test_keys_that_could_not_be_looked_up_again_are_tried_later(clock: Fak
         house.book.is_gone = True
 
         assert (await house.callers.identify(a_token())).key_id == "key-1"
+
+
+class Reluctant(FakeCallerBook):
+    """Answers no look-up of a key while *is_reluctant*, though it tells changes."""
+
+    is_reluctant = False
+
+    async def find_key(self, token_hash: str) -> ApiKey | None:
+        if self.is_reluctant:
+            raise StateUnavailable("timeout")
+        return await super().find_key(token_hash)
+
+
+async def test_a_failed_look_up_of_a_forgotten_key_is_repeated(clock: FakeClock) -> None:
+    book = Reluctant()
+    house = House(clock=clock, book=book)
+    book.add(a_token(), an_api_key())
+    await house.callers.look_again()
+    await house.callers.identify(a_token())
+    book.declare(Directory())
+    book.is_reluctant = True
+    async with in_background(house.callers.watch_forever()):
+        await until_idle()
+        book.is_reluctant = False
+        await asyncio.sleep(LOOK_PAUSE_S)
+        book.is_gone = True
+
+        assert (await house.callers.identify(a_token())).key_id == "key-1"
+
+
+async def test_a_forgotten_key_that_was_used_meanwhile_is_not_looked_up_again(clock: FakeClock) -> None:
+    house = House(clock=clock)
+    house.book.add(a_token(), an_api_key())
+    await house.callers.look_again()
+    await house.callers.identify(a_token())
+    house.book.declare(Directory())
+    await house.callers.look_again()
+    await house.callers.identify(a_token())
+    looked_up = len(house.book.look_ups)
+
+    async with in_background(house.callers.watch_forever()):
+        await until_idle()
+
+    assert len(house.book.look_ups) == looked_up
 
 
 async def test_nothing_is_forgotten_while_nothing_has_changed() -> None:

@@ -28,7 +28,7 @@ async def test_a_raw_image_becomes_a_stored_image() -> None:
             an_image(
                 digest,
                 size_bytes=5,
-                    created_s=int(NOON.timestamp()),
+                created_s=int(NOON.timestamp()),
                 usage=USAGE,
                 resolved={"quality": "medium"},
                 cost_microusd=50 * 5 + 1756 * 30,

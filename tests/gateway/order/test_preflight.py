@@ -3,6 +3,7 @@
 from service.domain.errors import OrderFailed, StoreUnavailable
 from service.domain.failures import FailureKind
 from service.domain.images import Delivery
+from service.domain.order import CacheControl
 from service.domain.progress import CallFailed
 from service.gateway.order.attempt import NOT_SENT
 from tests.fakes.clock import FakeClock, until_idle
@@ -34,6 +35,15 @@ async def test_links_are_not_paid_for_while_the_store_is_full(clock: FakeClock) 
     assert house.backend.attempts == 0
     assert [settlement.refunded for settlement in house.book.settlements] == [1, 1]
     assert len(house.book.asks) == 1
+
+
+async def test_a_failed_preflight_without_a_pool_wakes_no_order(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.store.is_full = True
+        facts = await house.run(an_order(delivery=Delivery.URL, cache=CacheControl(keep=False)))
+
+    assert isinstance(error(facts), StoreUnavailable)
+    assert house.book.asks[0].ticket.pool is None
 
 
 async def test_bytes_are_made_even_while_the_store_is_full(clock: FakeClock) -> None:

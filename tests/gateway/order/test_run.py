@@ -230,21 +230,32 @@ async def test_an_order_cut_off_while_it_gives_back_gives_all_back(clock: FakeCl
     assert house.state._leases == {}
 
 
+class SilentStore(FakeStore):
+    """Never comes back from reading."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = asyncio.Event()
+
+    async def get(self, name: str) -> bytes:
+        self.reading.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_an_order_cut_off_while_it_only_reads_hits_settles_nothing(clock: FakeClock) -> None:
+    store = SilentStore()
+    async with Assembly(clock, drain_s=5.0, store=store) as house:
+        house.book.script.append(a_grant(ready=(a_variant(0),)))
+        house.start(an_order())
+        await store.reading.wait()
+
+    assert house.book.settlements == house.outbox.kept == []
+
+
 async def test_an_order_cut_off_while_it_reads_hits_gives_its_indices_back(
     clock: FakeClock,
 ) -> None:
-    class SilentStore(FakeStore):
-        """Never comes back from reading."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.reading = asyncio.Event()
-
-        async def get(self, name: str) -> bytes:
-            self.reading.set()
-            await asyncio.Event().wait()
-            raise AssertionError
-
     store = SilentStore()
     house = Assembly(clock, drain_s=5.0, store=store)
     async with house:
