@@ -101,7 +101,7 @@ class Administration:
         )
 
     async def audit(self, most: int) -> list[AuditEntry]:
-        """Return the latest *most* acts, newest first; raises `StateUnavailable`."""
+        """Return the latest *most* acts, newest first."""
         return await self.acts.read_audit(most)
 
     async def _put_team(self, who: str, act: Act, team: Team) -> Team:

@@ -39,11 +39,7 @@ class AuditTrail:
     async def note(
         self, who: str, act: Act, target: str, details: Mapping[str, object] | None = None
     ) -> None:
-        """Note that *who* is about to do *act* to *target*; details that are None are left out.
-
-        Raises:
-            StateUnavailable: the note may be lost.
-        """
+        """Note that *who* is about to do *act* to *target*; details that are None are left out."""
         pairs = (f"{name}={value}" for name, value in (details or {}).items() if value is not None)
         entry = AuditEntry(
             at_s=int(self.clock.wall_s()), who=who, act=act, target=target, details=" ".join(pairs)

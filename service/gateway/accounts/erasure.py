@@ -48,7 +48,6 @@ class Erasure:
 
         Raises:
             InvalidOrder: *person* is neither a name nor a hash.
-            StateUnavailable: some data may be left; repeat the call.
         """
         user = self.callers.hash_of(person)
         await self.trail.note(who, Act.ERASE_PERSON, user)

@@ -71,13 +71,9 @@ class SharedState:
         return self._breaker.is_open
 
     async def begin(self, ask: Ask) -> Grant:
-        """Admit an order, or a part of it that must be asked for again.
+        """Admit an order, or a part of it that must be asked for again. Raises as `SharedOrders.begin` does.
 
-        Raises:
-            RateLimited: a limit refused; nothing was charged.
-            Unauthenticated: the caller's key is not valid any more.
-            PermissionDenied: the caller's team is closed.
-            StateUnavailable: Redis is away, and the caller has a limit of money that only Redis counts.
+        `StateUnavailable` concerns only keys and limits of money: the local share admits all else.
         """
         try:
             # A burst waits here rather than for a connection, where it would look like a slow Redis.

@@ -59,11 +59,16 @@ class TeamStats:
 
 @dataclass(slots=True)
 class Purged:
-    """The result of a purge or of its dry run; *is_complete* False when more images match."""
+    """The result of a purge or of its dry run; *is_complete* False if more images match."""
 
     images: int = 0
     size_bytes: int = 0
     is_complete: bool = True
+
+    def count(self, reference: Reference) -> None:
+        """Count an image."""
+        self.images += 1
+        self.size_bytes += reference.size_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +91,7 @@ class Purging:
         """Count the images a purge would remove."""
         found = Purged()
         async for reference in self._find(selection):
-            found.images += 1
-            found.size_bytes += reference.size_bytes
+            found.count(reference)
         return found
 
     async def purge(
@@ -117,8 +121,7 @@ class Purging:
                 break
             if await self.references.forget(reference.team, reference.name):
                 self.telemetry.record(ImageForgotten(reason="purge"))
-                purged.images += 1
-                purged.size_bytes += reference.size_bytes
+                purged.count(reference)
                 tell(purged)
         return purged
 

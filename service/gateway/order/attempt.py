@@ -6,7 +6,7 @@ The only place that retries. A sent request is repeated only if the provider sai
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
@@ -40,43 +40,35 @@ class Exposure:
     may_be_billed: bool = False
 
 
+@dataclass(slots=True, kw_only=True)
 class Attempts:
     """Makes calls at one backend with one retry budget; *in_flight* counts calls that were sent and not answered."""
 
-    def __init__(
-        self,
-        *,
-        backend: Backend,
-        clock: Clock,
-        telemetry: Telemetry,
-        rule: RetryRule,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self.backend = backend
-        self._clock = clock
-        self._telemetry = telemetry
-        self._rule = rule
-        self._jitter = jitter
-        self._budget = RetryBudget()
-        self.in_flight = 0
+    backend: Backend
+    clock: Clock
+    telemetry: Telemetry
+    rule: RetryRule
+    jitter: Callable[[], float] = random.random
+    budget: RetryBudget = field(default_factory=RetryBudget, init=False)
+    in_flight: int = field(default=0, init=False)
 
     async def make(
         self, call: ImageCall, *, deadline_s: float, exposure: Exposure | None = None
     ) -> CallMade | CallFailure:
         """Make *call*, retrying while nothing was billed and time and budget last."""
         exposure = exposure or Exposure()
-        self._budget.earn()
+        self.budget.earn()
         attempt = 1
         while True:
             result = await self._attempt(call, exposure, deadline_s=deadline_s, is_retry=attempt > 1)
             if isinstance(result, CallMade):
                 return result
             exposure.may_be_billed = result.billing is not Billing.NOT_BILLED
-            left_s = deadline_s - self._clock.monotonic_s()
+            left_s = deadline_s - self.clock.monotonic_s()
             delay_s = delay_before_retry_s(
-                self._rule, result, attempt=attempt, left_s=left_s, jitter=self._jitter()
+                self.rule, result, attempt=attempt, left_s=left_s, jitter=self.jitter()
             )
-            if delay_s is None or not self._budget.spend():
+            if delay_s is None or not self.budget.spend():
                 return result
             await asyncio.sleep(delay_s)
             attempt += 1
@@ -84,20 +76,20 @@ class Attempts:
     async def _attempt(
         self, call: ImageCall, exposure: Exposure, *, deadline_s: float, is_retry: bool
     ) -> CallMade | CallFailure:
-        progress = _AttemptProgress(exposure, self._clock, self._count)
-        started_s = self._clock.monotonic_s()
+        progress = _AttemptProgress(exposure, self.clock, self._count)
+        started_s = self.clock.monotonic_s()
         try:
             # A time-out may strike only after the request was sent: check first.
             if deadline_s <= started_s:
                 return NOT_SENT
-            async with self._clock.timeout_at(deadline_s):
+            async with self.clock.timeout_at(deadline_s):
                 result = await self.backend.make(call, progress)
         except TimeoutError:
             result = NOT_SENT if progress.sent_at_s is None else _TIMED_OUT
         finally:
             if progress.sent_at_s is not None:
                 self._count(-1)
-        duration_s = self._clock.monotonic_s() - (progress.sent_at_s or started_s)
+        duration_s = self.clock.monotonic_s() - (progress.sent_at_s or started_s)
         self._record(call, result, duration_s, is_retry=is_retry)
         return result
 
@@ -108,7 +100,7 @@ class Attempts:
         self, call: ImageCall, result: CallMade | CallFailure, duration_s: float, *, is_retry: bool
     ) -> None:
         failure = result if isinstance(result, CallFailure) else None
-        self._telemetry.record(
+        self.telemetry.record(
             AttemptMade(
                 backend=self.backend.name,
                 model=call.model,

@@ -31,13 +31,13 @@ Outcome = Kept | CallFailure
 """The end of one image: finished, or failed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keeper:
     """Applies the finish plan to the images of a call and stores them by their content."""
 
-    def __init__(self, *, finisher: ImageFinisher, store: ImageStore, clock: Clock) -> None:
-        self._finisher = finisher
-        self._store = store
-        self._clock = clock
+    finisher: ImageFinisher
+    store: ImageStore
+    clock: Clock
 
     async def keep(self, made: CallMade, sent: SentOrder) -> list[Outcome]:
         """Finish and store the images of one call, in its order."""
@@ -51,7 +51,7 @@ class Keeper:
         self, raw: RawImage, sent: SentOrder, *, usage: dict[str, object] | None, made: CallMade
     ) -> Outcome:
         try:
-            finished = await self._finisher.finish(raw.data, sent.finish)
+            finished = await self.finisher.finish(raw.data, sent.finish)
         except ImageBroken:
             return CallFailure(
                 kind=FailureKind.BROKEN,
@@ -68,7 +68,7 @@ class Keeper:
             width=finished.width,
             height=finished.height,
             size_bytes=len(finished.data),
-            created_s=int(self._clock.wall_s()),
+            created_s=int(self.clock.wall_s()),
             revised_prompt=raw.revised_prompt,
             usage=usage,
             resolved=dict(made.resolved),
@@ -77,7 +77,7 @@ class Keeper:
             credentials=finished.credentials,
         )
         try:
-            await self._store.put(image.name, finished.data)
+            await self.store.put(image.name, finished.data)
         except StoreUnavailable:
             return Kept(image, finished.data, is_stored=False)
         return Kept(image, finished.data)

@@ -61,11 +61,7 @@ class Orders:
     ) -> tuple[RunningOrder, SentOrder, Ticket]:
         """Check, translate and start *order*; *when_done* is called once it no longer needs its inputs.
 
-        Raises:
-            InvalidOrder: nothing was spent.
-            ModelNotAllowed: a policy of the caller does not list the model.
-            PriceUnknown: the caller has a budget and the model has no price.
-            Draining: the process is shutting down.
+        Raises as `Acceptance.accept` and `OrderRunner.start` do; nothing was spent then.
         """
         sent, ticket = self.acceptance.accept(order)
 
