@@ -92,9 +92,7 @@ def _check_size(model: Model, value: Any) -> None:
         raise InvalidOrder(
             f"The size is not supported by this model. Supported sizes are: {_listed(model.contract.sizes.fixed)}"
             + (
-                ", and every size the model that answers for it paints."
-                if model.contract.sizes.multiple
-                else "."
+                ", and every size of the model that answers for it." if model.contract.sizes.multiple else "."
             ),
             param="size",
             code="invalid_size",

@@ -195,7 +195,7 @@ def test_a_bridged_model_also_takes_every_size_of_its_target() -> None:
         check(bridged("dall-e-3"), size="256x256")
 
     assert caught.value.code == "invalid_size"
-    assert "every size the model that answers for it paints" in str(caught.value)
+    assert "every size of the model that answers for it" in str(caught.value)
 
 
 def test_a_gif_takes_no_mask() -> None:

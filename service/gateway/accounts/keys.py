@@ -4,7 +4,7 @@ Failure behaviour: closed. An act that ends in `StateUnavailable` may have been 
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from service.domain.administration import check_expiry, check_team, check_user
 from service.domain.callers import TOKEN_PREFIX, ApiKey, Role, Team, hint_of
@@ -64,14 +64,10 @@ class Keys:
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         key = ApiKey(
             id=f"{_KEY_ID}{secrets.token_hex(8)}",
-            team=new.team,
-            user=new.user,
-            role=new.role,
             hint=hint_of(token),
             created_s=int(self.clock.wall_s()),
-            policy=new.policy,
-            expires_s=new.expires_s,
             secret_mark=self.callers.credentials.secret_mark(),
+            **asdict(new),
         )
         details = {
             "user": self.callers.person(key.user),

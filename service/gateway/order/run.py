@@ -251,7 +251,7 @@ class Orders:
         if progress.stop is not None:
             return progress.stop
         if progress.running.is_abandoned:
-            return GatewayError("The caller went away.")
+            return GatewayError("The caller has left.")
         reason = await self.preflight.check(
             progress.order, progress.sent, progress.ticket, is_judged=progress.is_dispatched
         )
