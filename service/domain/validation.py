@@ -86,26 +86,21 @@ def _check_n(n: int) -> None:
 def _check_size(model: Model, value: Any) -> None:
     if not isinstance(value, str):
         raise wrong_type("size", "a string", value)
-    if is_size_allowed(model.contract.sizes, value):
+    sizes = model.contract.sizes
+    if is_size_allowed(sizes, value):
         return
     if model.family == "dall-e":
+        rest = ", and every size of the model that answers for it" if sizes.multiple else ""
         raise InvalidOrder(
-            f"The size is not supported by this model. Supported sizes are: {_listed(model.contract.sizes.fixed)}"
-            + (
-                ", and every size of the model that answers for it." if model.contract.sizes.multiple else "."
-            ),
+            f"The size is not supported by this model. Supported sizes are: {_listed(sizes.fixed)}{rest}.",
             param="size",
             code="invalid_size",
         )
     pixels = parse_size(value)
-    if model.contract.sizes.multiple == 0 or pixels is None:
-        raise _not_supported(
-            "size",
-            value,
-            (*model.contract.sizes.fixed, *(["WIDTHxHEIGHT"] if model.contract.sizes.multiple else [])),
-        )
+    if not sizes.multiple or pixels is None:
+        raise _not_supported("size", value, (*sizes.fixed, "WIDTHxHEIGHT") if sizes.multiple else sizes.fixed)
     raise InvalidOrder(
-        f"Invalid size '{value}'. {broken_size_rule(model.contract.sizes, *pixels)}",
+        f"Invalid size '{value}'. {broken_size_rule(sizes, *pixels)}",
         param="size",
         error_type="image_generation_user_error",
     )

@@ -31,12 +31,11 @@ _Scope = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """The verdict of one limit: *state* after the charge, *wait_s* above 0 for a refusal."""
+    """The verdict of one limit: *state* after the charge, *wait_s* above 0 for a refusal, *use* to remember (a GCRA's arrival time)."""
 
     state: LimitState
-    wait_s: float = 0.0
-    arrival_us: int = 0
-    used: int = 0
+    wait_s: float
+    use: int
 
 
 class LocalShare:
@@ -121,7 +120,7 @@ class LocalShare:
             now_us = int(self._clock.monotonic_s() * 1e6)
             rate = gcra.decide(self._arrivals_us.get(scope, 0), now_us, wanted, share)
             state = _state(limit, share, rate.remaining, rate.reset_us / 1e6)
-            return _Verdict(state, rate.retry_after_us / 1e6, arrival_us=rate.arrival_us)
+            return _Verdict(state, rate.retry_after_us / 1e6, rate.arrival_us)
         if window is Window.DAY:
             day, seconds = divmod(self._clock.wall_s(), _DAY_S)
             counted_day, counted = self._days.get(scope, (0, 0))
@@ -130,15 +129,15 @@ class LocalShare:
         else:
             used, ends_s, wait_s = self._in_flight[scope], 0.0, _IN_FLIGHT_WAIT_S
         state = _state(limit, share, max(0, share - used - wanted), ends_s)
-        return _Verdict(state, wait_s if wanted and used + wanted > share else 0.0, used=used + wanted)
+        return _Verdict(state, wait_s if wanted and used + wanted > share else 0.0, used + wanted)
 
     def _remember(self, ask: Ask, limit: Limit, verdict: _Verdict, images: int) -> None:
         scope = _scope(ask.ticket.caller.team, limit)
         window = kind_of(limit.resource).window
         if window is Window.MINUTE:
-            self._arrivals_us[scope] = verdict.arrival_us
+            self._arrivals_us[scope] = verdict.use
         elif window is Window.DAY:
-            self._days[scope] = (int(self._clock.wall_s() // _DAY_S), verdict.used)
+            self._days[scope] = (int(self._clock.wall_s() // _DAY_S), verdict.use)
         elif images:
             self._in_flight[scope] += images
             scopes, _ = self._holds.get(ask.fence, ((), 0))

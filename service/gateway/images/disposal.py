@@ -66,8 +66,8 @@ class Disposal:
     async def _clear(self, name: str) -> bool:
         """Delete unreferenced bytes; returns True if done. Young ones are checked again later.
 
-        One by one, since an order that stores them again between the check of their age and their
-        deletion will find them missing, and make them again.
+        One by one, so that little time passes between the check of their age and their deletion: an
+        order that stores them again in that moment finds them missing later, and makes them again.
         """
         try:
             old_at_s = await self.listing.modified_s(name) + UNUSED_S

@@ -102,11 +102,7 @@ class Purging:
         most: int | None = None,
         tell: Callable[[Purged], None] = lambda _: None,
     ) -> Purged:
-        """Remove all references of a selection, at most *most*; *tell* receives each.
-
-        Raises:
-            InvalidOrder: the selection has no criterion.
-        """
+        """Remove at most *most* references of a selection, which needs a criterion; *tell* gets the progress."""
         if selection.is_everything:
             raise InvalidOrder(
                 "Say what to purge: by team, user, model, fingerprint or age. An age of 0 is everything.",
