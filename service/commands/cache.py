@@ -75,7 +75,7 @@ def purge(  # noqa: PLR0913, PLR0917 - one parameter an option
     age_s = None if older_than is None else _read_age(older_than)
 
     def select(administration: Administration) -> Selection:
-        person = None if user is None else administration.hash_of(user)
+        person = None if user is None else administration.callers.hash_of(user)
         return Selection(team=team, user=person, model=model, fingerprint=fingerprint, older_than_s=age_s)
 
     if all(given is None for given in (team, user, model, fingerprint, age_s)):

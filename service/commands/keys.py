@@ -47,7 +47,10 @@ def create(
     new = NewKey(team=team, user=user, role=role, policy=policy, expires_s=_read_expiry(expires))
 
     async def make(administration: Administration, _: Usage) -> tuple[ApiKey, str, bool]:
-        known = {*(await administration.directory()).teams, *(await administration.declared_names()).teams}
+        known = {
+            *(await administration.reader.read()).teams,
+            *(await administration.reader.declared_names()).teams,
+        }
         return *await administration.keys.create(WHO, new), team not in known
 
     key, token, is_new_team = with_state(make)

@@ -37,8 +37,8 @@ def list_policies() -> None:
     """
 
     async def read(administration: Administration, _: Usage) -> list[tuple[object, ...]]:
-        policies = (await administration.directory()).policies
-        names = await administration.declared_names()
+        policies = (await administration.reader.read()).policies
+        names = await administration.reader.declared_names()
         return [(*_row(policies[name]), names.has(policies[name])) for name in sorted(policies)]
 
     columns = ("policy", *(kind.column for kind in LIMITS))
@@ -91,7 +91,7 @@ def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
         changes["cache_scope"] = cache_scope or None
 
     async def change(administration: Administration, _: Usage) -> None:
-        known = (await administration.directory()).policies
+        known = (await administration.reader.read()).policies
         await administration.put_policy(WHO, replace(known.get(name, Policy(name=name)), **changes))
 
     with_opened(_open_with_models, lambda opened: change(*opened))

@@ -7,7 +7,7 @@ import typer
 from service.commands.console import explain, make_group
 from service.commands.state import WHO, with_state
 from service.commands.table import show_table
-from service.gateway.accounts.administration import Administration, TeamChanges
+from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.usage import Usage
 
 app = make_group("List teams, give them policies, close and reopen them.")
@@ -23,10 +23,10 @@ def list_teams() -> None:
     """
 
     async def read(administration: Administration, _: Usage) -> list[tuple[object, ...]]:
-        names = await administration.declared_names()
+        names = await administration.reader.declared_names()
         return [
             (team.name, team.policy, team.user_policy, team.is_closed, names.has(team))
-            for team in await administration.teams()
+            for team in await administration.reader.teams()
         ]
 
     show_table(("team", "policy", "user policy", "closed", "in the file"), with_state(read))
@@ -45,10 +45,8 @@ def set_team(
     Example: `image-gateway teams set shop --policy shop-budget --user-policy careful`
     """
     given = {"policy": policy, "user_policy": user_policy}
-    changes = TeamChanges(
-        name=name, fields={field: value or None for field, value in given.items() if value is not None}
-    )
-    team = with_state(lambda administration, _: administration.change_team(WHO, changes))
+    fields = {field: value or None for field, value in given.items() if value is not None}
+    team = with_state(lambda administration, _: administration.change_team(WHO, name, fields))
     explain(
         f"Team {team.name}: policy {team.policy or 'none'}, policy of each user {team.user_policy or 'the default'}."
     )

@@ -106,7 +106,7 @@ def _entries(
     user: str | None,
 ) -> AsyncIterator[LedgerEntry]:
     """Return the entries that the options select; raises for wrong options before the first."""
-    person = None if user is None else administration.hash_of(user)
+    person = None if user is None else administration.callers.hash_of(user)
     return usage.entries(usage.days(*span, most=MOST_DAYS), team=team, user=person)
 
 

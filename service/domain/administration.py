@@ -1,7 +1,4 @@
-"""Check the names, amounts and sizes that admins enter, once for every front end.
-
-Pure rules; the use case finds out if a name is taken or in use.
-"""
+"""Check the names, amounts and sizes that admins enter; use cases check if a name is taken or in use."""
 
 import re
 from collections.abc import Collection
@@ -13,7 +10,7 @@ from service.domain.limits import LIMITS
 
 MOST_N = MAX_N
 LATEST_S = 4_102_444_800
-"""2100-01-01: a later expiry is a mistake in its unit."""
+"""2100-01-01; a later expiry is probably in milliseconds."""
 
 _PERSON_HASH = re.compile(r"[0-9a-f]{32}")
 _SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
@@ -30,7 +27,7 @@ def check_name(name: str, *, param: str) -> None:
 
 
 def check_team(name: str, *, param: str) -> None:
-    """Check the name of a team that is created, changed or given keys."""
+    """Check the name of a team to create, change or give keys."""
     check_name(name, param=param)
     if name in RESERVED_TEAMS:
         raise InvalidOrder(
@@ -41,7 +38,7 @@ def check_team(name: str, *, param: str) -> None:
 
 
 def check_user(user: str) -> None:
-    """Check the name of a person or a service, in any form an identity provider might use."""
+    """Check the name of a person or a service, in the form of any identity provider."""
     if not _is_text(user) or is_person_hash(user):
         raise InvalidOrder(
             f"Invalid 'user': a user is 1 to {_LONGEST_TEXT} printable characters without spaces around them, "
@@ -51,7 +48,7 @@ def check_user(user: str) -> None:
 
 
 def is_person_hash(text: str) -> bool:
-    """Tell if *text* is a person's hash, as the ledger shows it, and not a name."""
+    """Tell if *text* is a person's hash, as in the ledger, rather than a name."""
     return _PERSON_HASH.fullmatch(text) is not None
 
 
@@ -70,7 +67,7 @@ def check_expiry(expires_s: int, now_s: float) -> None:
 
 
 def check_policy(policy: Policy, models: Collection[str]) -> None:
-    """Check all values of a policy; *models* are all known ones."""
+    """Check all values of a policy; *models* are all known models."""
     check_name(policy.name, param="name")
     if policy.name in RESERVED_POLICIES:
         raise InvalidOrder(

@@ -1,9 +1,8 @@
-"""Translate an order for any model into the words of the model that will make it.
+"""Translate an order for any model into one for the model that makes it.
 
-Pure translation by the catalogue's tables. A bridged image is ordered in exactly
-the asked size where the living model paints it; only sizes it cannot
-paint are made larger and resampled (`Finish`), because encoding a PNG anew costs
-hundreds of milliseconds of CPU.
+Pure translation by the catalogue's tables. A bridged image is ordered in exactly the asked size if the
+current model makes it; only other sizes are made larger and resampled (`Finish`), because encoding a PNG
+anew costs hundreds of milliseconds of CPU.
 """
 
 from dataclasses import replace
@@ -18,15 +17,14 @@ from service.domain.sizes import parse_size
 from service.domain.validation import check_order, check_prompt
 
 BRIDGE_VERSION = "1"
-"""Part of every bridged fingerprint: raise it when the same order would be sent differently."""
-
+"""Part of every bridged fingerprint: raise it with every change to the translation."""
 
 _DELIVERY = frozenset({"stream", "partial_images"})
 """Parameters that change the delivery of images, not the images."""
 
 
 def accepted_model(catalog: Catalog, model: Model, today: date) -> Model:
-    """Return *model* as callers may order it today: wider while it is bridged."""
+    """Return *model* as callers may order it today: widened while it is bridged."""
     if model.bridge is None or not model.is_bridged(today):
         return model
     return widen(model, catalog.models[model.bridge.to])
@@ -40,9 +38,9 @@ def translate(
     pass_unknown: bool = False,
     safety_identifier: str = "",
 ) -> SentOrder:
-    """Check *order* and translate it for the model that will make it.
+    """Check *order* and translate it for the model that makes it.
 
-    *pass_unknown* lets current models have parameters the catalogue does not know.
+    *pass_unknown* passes on parameters that the catalogue does not know, to current models.
     *safety_identifier* is the keyed hash to send for the order's person.
 
     Raises:
@@ -58,7 +56,7 @@ def translate(
         parameters=order.parameters,
         operation=order.operation,
         inputs=order.inputs,
-        # Retired names promise a contract of their own.
+        # A retired model has a fixed contract.
         pass_unknown=pass_unknown and bridge is None and model.family != "dall-e",
     )
     parameters = {name: value for name, value in order.parameters.items() if name not in _DELIVERY}
@@ -69,8 +67,8 @@ def translate(
     return _send_bridged(bridge, catalog.models[bridge.to], order, parameters, safety_identifier)
 
 
-def in_words_of(model: Model, failure: CallFailure) -> CallFailure:
-    """Return *failure* in the terms of clients of *model*: DALL·E had another name for a refusal."""
+def with_codes_of(model: Model, failure: CallFailure) -> CallFailure:
+    """Return *failure* with the codes that *model* had: DALL·E named a refusal differently."""
     if failure.kind is not FailureKind.REFUSED or model.family != "dall-e":
         return failure
     return replace(failure, code="content_policy_violation", type="invalid_request_error")
@@ -122,7 +120,7 @@ def _send_bridged(
 
 
 def _finish(size: str, cutout: Cutout | None) -> Finish | None:
-    """Return the finish of an image of *size*; an edit whose size is left open keeps its input's."""
+    """Return the finish of an image of *size*; an edit without a size keeps its input's."""
     pixels = parse_size(size)
     if pixels is None and cutout is not None:
         pixels = (cutout.image.width, cutout.image.height)
@@ -142,11 +140,10 @@ def _bridged_prompt(bridge: Bridge, target: Model, prompt: str, asked: Parameter
 
 
 def _inputs(bridge: Bridge, target: Model, order: ImageOrder) -> tuple[tuple[InputImage, ...], Cutout | None]:
-    """Return the inputs to send and the part of them that must not change.
+    """Return the inputs to send, and the part of them that must not change.
 
-    Where the old model kept the area a mask covers, an image with alpha and no mask is its
-    own mask. It is sent as one too where the living model takes it so; the gateway restores
-    the covered area in any case.
+    For a bridge that keeps the masked area, an image with alpha and no mask is its own mask. It is sent
+    as one if the current model takes it; the gateway restores the covered area in any case.
     """
     is_moving = order.parameters.get("output_format") == "gif"
     if not bridge.keeps_unmasked or order.operation is not Operation.EDIT or is_moving:
@@ -175,6 +172,6 @@ def _response_format(model: Model) -> dict[str, str]:
 
 
 def _without_defaults(model: Model, parameters: Parameters) -> dict[str, Any]:
-    """Drop values the provider assumes anyway: naming a default is the same order as leaving it out."""
+    """Drop default values, as an order that names one equals an order without it."""
     defaults = {"size": "auto", **_defaults(model)}
     return {name: value for name, value in parameters.items() if defaults.get(name) != value}

@@ -1,8 +1,7 @@
 """Define callers: roles, policies, and the scopes an order counts against.
 
-An order counts against several scopes at once (its user, its key, its team), each
-with a policy of its own; every limit of every scope must have room. Owns the meaning of a
-policy and the checks that need no state; the counting is `adapters/redis`.
+An order counts against several scopes at once (its user, its key, its team), each with its own policy;
+every limit of every scope must have room. Owns the checks that need no state; `adapters/redis` counts.
 """
 
 import re
@@ -14,13 +13,13 @@ from typing import Literal
 from service.domain.errors import InvalidOrder, ModelNotAllowed
 from service.domain.limits import LIMITS, Limit, LimitKind, Resource, Unit, Window
 
-TOKEN_PREFIX = "ig_"  # noqa: S105 - what every key begins with
+TOKEN_PREFIX = "ig_"  # noqa: S105 - the beginning of every key
 _TOKEN = re.compile(r"ig_[A-Za-z0-9_-]{43}")
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
 class Role(StrEnum):
-    """The rights of credentials: order; order for named end users; administer."""
+    """The rights of credentials: to order, to order for named users, to administer."""
 
     USER = "user"
     SERVICE = "service"
@@ -31,9 +30,9 @@ class Role(StrEnum):
 class Policy:
     """A named set of limits and rules; 0, empty and None mean no such limit.
 
-    Amounts are named as in `domain.limits.LIMITS`, which has their units and words.
-    *models* are the asked models that are allowed; *max_size* (`1536x1024`) bounds
-    the pixels of one image; *caches* False keeps orders out of the cache.
+    Amounts are named as in `domain.limits.LIMITS`, which has their units. *models* are the allowed asked
+    models; *max_size* (`1536x1024`) bounds the pixels of one image; *caches* False keeps orders out of the
+    cache.
     """
 
     name: str = "default"
@@ -61,14 +60,14 @@ class Policy:
 
 NO_POLICY = Policy(name="none")
 RESERVED_POLICIES = frozenset({Policy().name, NO_POLICY.name})
-"""Usage shows these for the gateway's default and for no policy: no policy of an admin may have such a name."""
+"""Names of the gateway's default and of no policy in usage, which no policy of an admin may have."""
 
 OPEN_TEAM = "open"
 """The team of callers without credentials, in open mode."""
 ADMIN_TEAM = "admin"
 """The team of the operator's own key."""
 RESERVED_TEAMS = frozenset({OPEN_TEAM, ADMIN_TEAM})
-"""The gateway's own teams: no other caller may join them."""
+"""The gateway's own teams, which no other caller may join."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,10 +87,14 @@ class Directory:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     teams: Mapping[str, Team] = field(default_factory=dict)
 
+    def under(self, above: "Directory") -> "Directory":
+        """Return both directories as one, in which *above* takes precedence."""
+        return Directory(policies={**self.policies, **above.policies}, teams={**self.teams, **above.teams})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredNames:
-    """The names that a gateway's configuration file declares; admins cannot change them from anywhere."""
+    """The names that a gateway's configuration file declares, which admins cannot change."""
 
     policies: frozenset[str] = frozenset()
     teams: frozenset[str] = frozenset()
@@ -114,9 +117,8 @@ class DeclaredNames:
 class ApiKey:
     """The record of an API key, without the key itself.
 
-    *user* is the name an admin gave; *hint* shows its first and last characters.
-    *expires_s* 0 means never. *secret_mark* tells the secret it was hashed with from
-    others; it is empty for keys of earlier versions.
+    *user* is the name an admin gave; *hint* has its first and last characters. *expires_s* 0 means never.
+    *secret_mark* marks the secret it was hashed with; empty for keys of earlier versions.
     """
 
     id: str
@@ -141,10 +143,7 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The sender of an order. *user* is a keyed hash, never the text the caller sent.
-
-    *key_id* names the API key that must still be valid when money is spent.
-    """
+    """The sender of an order. *user* is a keyed hash; *key_id* names the API key, checked again before spending."""
 
     team: str
     user: str
@@ -170,12 +169,12 @@ class Caller:
 
 
 def is_token(text: str) -> bool:
-    """Tell if *text* could be an API key: other texts need no look-up."""
+    """Tell if *text* has the form of an API key; other texts need no look-up."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def is_name(text: str) -> bool:
-    """Tell if *text* can name a team, a policy or a key: 1 to 40 of `a-z0-9-`, no `-` in front."""
+    """Tell if *text* can name a team or a policy: 1 to 40 of `a-z0-9-`, no `-` in front."""
     return _NAME.fullmatch(text) is not None
 
 
@@ -187,8 +186,7 @@ def hint_of(token: str) -> str:
 def check_policies(caller: Caller, *, model: str, n: int, pixels: int, weight: int) -> None:
     """Check an order for *n* images of at most *pixels* each against every policy of *caller*.
 
-    *weight* is the number that one image counts for. An order that could never be admitted,
-    however long the caller waits, is refused here.
+    *weight* is the number that one image counts for. Refuses orders that could never be admitted.
 
     Raises:
         ModelNotAllowed: a policy does not allow *model*.
@@ -210,11 +208,7 @@ def check_policies(caller: Caller, *, model: str, n: int, pixels: int, weight: i
 
 
 def check_budgets(caller: Caller, n: int, estimate_microusd: int) -> None:
-    """Check that an untouched budget could pay for *n* images of an estimated price each.
-
-    Raises:
-        InvalidOrder: no month has enough for this order.
-    """
+    """Check that an unused budget could pay for *n* images of an estimated price each; raises `InvalidOrder`."""
     for scope in caller.scopes:
         for kind in _BUDGETS:
             budget = scope.policy.amount_of(kind)
@@ -228,7 +222,7 @@ def check_budgets(caller: Caller, n: int, estimate_microusd: int) -> None:
 
 
 def limits_of(caller: Caller) -> tuple[Limit, ...]:
-    """Return every limit of every policy that an order of *caller* counts against, with its scope."""
+    """Return every limit that an order of *caller* counts against."""
     return tuple(
         Limit(resource=resource, scope=scope.name, key=scope.key, amount=amount)
         for scope in caller.scopes
@@ -240,7 +234,7 @@ _BUDGETS = tuple(kind for kind in LIMITS if kind.unit is Unit.MICROUSD)
 
 
 def _check_images(scope: Scope, n: int, weight: int) -> None:
-    """Check that each limit of images in *scope*, when unused, has room for *n* images."""
+    """Check that each unused limit of images in *scope* has room for *n* images."""
     for kind in LIMITS:
         amount = scope.policy.amount_of(kind)
         is_held = kind.window is Window.HELD

@@ -1,7 +1,6 @@
-"""The catalogue: every image model as data, read from TOML (`models.toml`).
+"""Read the catalogue of all image models, with their parameters, prices and end of life, from `models.toml`.
 
-Owns a model's parameters, prices and end of life. Does not judge orders (`validation`)
-and does not translate them (`bridge`).
+`validation` checks orders by it, `bridge` translates them.
 """
 
 import tomllib
@@ -17,16 +16,15 @@ from service.domain.sizes import LARGEST_AUTO, SizeRule, parse_size
 
 
 class CatalogError(ValueError):
-    """The catalogue or an operator's additions to it are not well formed."""
+    """A fault in the catalogue or in an operator's entries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParameterRule:
-    """The values one parameter may have: one of *values*, an integer from *minimum* to *maximum*, or of *kind*.
+    """The values of one parameter: one of *values*, an integer from *minimum* to *maximum*, or of *kind*.
 
-    *kind* is `integer`, `boolean`, or `object`, which is passed on unread.
-    *default* is the value the provider assumes when it is absent; naming it is the
-    same order as leaving it out. *operations* empty means all.
+    An `object` is passed on unread. *default* is the value that the provider assumes: an order that names
+    it equals an order without it. *operations* empty means all.
     """
 
     values: tuple[str, ...] = ()
@@ -39,7 +37,7 @@ class ParameterRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputRule:
-    """The images a model takes as input; *needs_alpha* where there is no separate mask."""
+    """The images a model takes as input; *needs_alpha* applies without a separate mask."""
 
     formats: tuple[str, ...] = ()
     max_bytes: int = 0
@@ -61,13 +59,12 @@ class TokenPrice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bridge:
-    """The translation of a model's orders for the living model *to*, after its shutdown.
+    """The translation of a model's orders for the current model *to*, after its shutdown.
 
-    *values* maps parameter → old value → new value; *prompt_suffix* maps
-    parameter → value → words put after the prompt; *sizes* maps a size the
-    target cannot paint to the one painted and resampled. *keeps_unmasked*: the
-    model never touched the area a mask covers, and the gateway must not either.
-    *variation_prompts* stand in for an endpoint that took none, one an image.
+    *values* maps parameter → old value → new value; *prompt_suffix* maps parameter → value → words after
+    the prompt; *sizes* maps a size that the target does not make to the one made and resampled.
+    *keeps_unmasked*: the area a mask covers stays as it was. *variation_prompts* replace the prompt that the
+    variations endpoint did not take, one for each image.
     """
 
     to: str
@@ -94,9 +91,8 @@ class Contract:
 class Costs:
     """The costs of an image, in money and against limits.
 
-    *weights* give, by quality, the number an image counts for against limits of images;
-    `default` stands for the rest, else 1. *input_image_tokens* is the highest charge for one
-    input image.
+    *weights* give, by quality, the number an image counts for against limits of images (1 without one for
+    it or `default`). *input_image_tokens* is the highest charge for one input image.
     """
 
     price: TokenPrice | None = None
@@ -108,10 +104,9 @@ class Costs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """One model under the name callers ask for.
+    """One model under the name callers ask for; in TOML, *contract* and *costs* are inlined.
 
-    *images_per_call* is the most images that one provider call makes. The fields of
-    *contract* and *costs* stand beside the others in TOML.
+    *images_per_call* is the most images that one provider call makes.
     """
 
     name: str
@@ -128,7 +123,7 @@ class Model:
     takes_response_format: bool = False
 
     def is_bridged(self, today: date) -> bool:
-        """Tell if another model answers for this one today."""
+        """Tell if another model makes the images today."""
         return self.bridge is not None and (self.shutdown is None or self.shutdown <= today)
 
 
@@ -144,7 +139,7 @@ class Catalog:
         """Return the model *name*.
 
         Raises:
-            InvalidOrder: it is unknown; 400 and not 404, as the provider answers.
+            InvalidOrder: it is unknown; the status is 400, as at the provider.
         """
         model = self.models.get(name)
         if model is None:
@@ -156,11 +151,7 @@ class Catalog:
         return model
 
     def name_for(self, parameters: Mapping[str, Any]) -> str:
-        """Return the default model of an order that names none.
-
-        The contract's default, unless the order has a parameter that only GPT image
-        models know.
-        """
+        """Return the default model of an order with *parameters*, some of which only GPT image models know."""
         own = self.models[self.default_model].contract.parameters
         newer = self.models[self.default_gpt_image_model].contract.parameters
         if any(name in newer and name not in own for name in parameters):
@@ -169,14 +160,13 @@ class Catalog:
 
 
 def parse_catalog(text: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Catalog:
-    """Read the catalogue from TOML, with an operator's entries laid over it.
+    """Read the catalogue from TOML, and merge an operator's entries into it.
 
-    An override with `bridge = false` switches a bridge off, and one with
-    `price = false` has no known price; fields not named keep their value, and
-    an unknown model needs a complete entry (a `family` completes it).
+    An override may switch off a `bridge` or a `price` with `false`; fields it leaves out keep their value,
+    and a new model needs a complete entry (a `family` completes it).
 
     Raises:
-        CatalogError: naming the model and every fault of its entry, a line for each.
+        CatalogError: with a line for each fault of an entry.
     """
     document = tomllib.loads(text)
     families = document["families"]
@@ -240,10 +230,7 @@ def _check_bridges(catalog: Catalog) -> None:
 
 
 def widen(model: Model, target: Model) -> Model:
-    """Return *model* as its bridge accepts it: its own contract and all the target takes.
-
-    Callers of a retired model may use either vocabulary.
-    """
+    """Return *model* as its bridge accepts it: with its own parameters and values, and the target's."""
     own, more = model.contract, target.contract
     parameters = {**more.parameters, **own.parameters}
     for name in own.parameters.keys() & more.parameters.keys():

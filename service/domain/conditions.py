@@ -1,13 +1,13 @@
-"""The condition of a dependency, as shown to operators."""
+"""Describe the condition of a dependency to operators."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:
-    """The condition in a *word*; its start, in seconds since the epoch, and the *advice*, where known.
+    """The condition in a *word*; its start and the *advice* may be unknown.
 
-    Anyone may read it: advice names no host and no secret.
+    Public: advice names no host and no secret.
     """
 
     word: str

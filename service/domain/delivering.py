@@ -13,9 +13,9 @@ class DeliveryHeaders:
 
 
 def delivery_headers(name: str) -> DeliveryHeaders:
-    """Return the headers of the image *name* (`<digest>.<format>`).
+    """Return the headers of the image *name* (`<digest>.<format>`), whose content never changes.
 
-    Its content never changes. A drawing can hold scripts: it is downloaded, not shown as a page of this origin.
+    A drawing can contain scripts: it is downloaded, not shown as a page of this origin.
     """
     digest, _, kind = name.partition(".")
     is_drawing = kind == "svg"

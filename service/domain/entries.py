@@ -1,7 +1,7 @@
 """Read tables of TOML into frozen dataclasses, and report every missing, unknown or mistyped field.
 
-Reads the kinds the catalogue has: tables, lists, choices and plain values. Knows no model.
-The fields of an `INLINE` dataclass stand in the table of its owner.
+Reads tables, lists, choices and plain values; knows no model. The fields of an `INLINE` dataclass belong to
+the table of its owner.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 Entry = TypeVar("Entry")
 
 INLINE = {"inline": True}
-"""Metadata of a field that is a dataclass, and no table of its own."""
+"""Metadata of a field whose dataclass has no table of its own."""
 
 _WORDS = {
     str: "a string",
@@ -29,7 +29,7 @@ _WORDS = {
 
 
 class EntryFaults(ValueError):
-    """A table does not fit; *faults* has one sentence for each reason."""
+    """The faults of a table, a sentence each."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -37,10 +37,10 @@ class EntryFaults(ValueError):
 
 
 def read_entry(kind: type[Entry], table: Mapping[str, Any], **given: Any) -> Entry:
-    """Return a *kind*, a dataclass, made of *table* and of *given* fields, which a table may not name.
+    """Return a *kind*, a dataclass, of *table* and the *given* fields, which a table may not name.
 
     Raises:
-        EntryFaults: with all faults of the table.
+        EntryFaults: the table has faults.
     """
     faults: list[str] = []
     found = _read_table(kind, table, "", faults, given)
@@ -51,7 +51,7 @@ def read_entry(kind: type[Entry], table: Mapping[str, Any], **given: Any) -> Ent
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return a question that names the nearest of the *known* names, or nothing."""
+    """Return a question with the nearest of the *known* names, or an empty text."""
     nearest = get_close_matches(name, list(known), 1)
     return f" (did you mean {nearest[0]}?)" if nearest else ""
 
@@ -83,7 +83,7 @@ def _flat_fields(kind: Any) -> Iterator[Field[Any]]:
 
 
 def _build(kind: Any, read: Mapping[str, Any]) -> Any:
-    """Return a *kind* of the fields of a table without faults."""
+    """Return a *kind* made of the fields of a faultless table."""
     values = {
         field.name: _build(field.type, read) if field.metadata == INLINE else read[field.name]
         for field in fields(kind)

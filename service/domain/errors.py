@@ -1,7 +1,7 @@
-"""Everything that can go wrong with an order, as one tree.
+"""Define the errors of the gateway as one tree.
 
-Owns the error classes; does not own HTTP statuses (`service.http.errors`) nor the failures
-of single calls (`service.domain.failures`), which are values.
+HTTP statuses are in `service.http.errors`, the failures of single calls, which are values, in
+`service.domain.failures`.
 
 How to add one: a subclass of `GatewayError` with a text that is safe to show, its line in the tree below, its row in
 `service/http/errors.py` and an example in `tests/http/test_error_table.py`. That test and `tests/domain/test_errors.py`
@@ -9,25 +9,25 @@ name an error without one of them. A new `FailureKind` is a match that mypy asks
 value in `docs/metrics.md` that `tests/test_metrics_page.py` asks for.
 
     GatewayError
-    ├── InvalidOrder          the caller's mistake, found before anything is spent
-    ├── Unauthenticated       no, unknown, expired or revoked credentials where some are required
-    ├── PermissionDenied      known credentials that may not do this
+    ├── InvalidOrder          the caller's mistake, found before money is spent
+    ├── Unauthenticated       credentials are missing, unknown, expired or revoked
+    ├── PermissionDenied      the credentials are valid, but lack the right
     ├── ModelNotAllowed       a policy does not allow the asked model
-    ├── PriceUnknown          money is limited and the model has no price
-    ├── NotFound              an admin names a missing key, policy or team
-    ├── Conflict              an admin's act that the present state forbids
-    ├── RateLimited           a limit of one of the caller's policies has no room
-    ├── IdempotencyMismatch   an `Idempotency-Key` came again with another order
-    ├── OrderUnderWay         the order of this `Idempotency-Key` is still being worked on
-    ├── ImageGone             an answer cannot be repeated: one of its images is not kept any more
-    ├── NotCached             `only-if-cached` and there is too little in the pool
-    ├── OrderFailed           the calls of an order failed; carries their failures
-    ├── DeadlineExceeded      the order's deadline passed before its images were there
-    ├── StateUnavailable      Redis did not answer in time, or answered with an error
-    ├── StoreUnavailable      the image store cannot be read or written
-    ├── ImageMissing          a stored image is not there (any more)
-    ├── ImageNotKept          a good link to an image that is not kept any more
-    ├── LinkExpired           a signed link whose time is over
+    ├── PriceUnknown          the caller has a budget, and the model no price: unknown is not free
+    ├── NotFound              no key, policy or team has this name
+    ├── Conflict              an admin's target is declared in the file, in use, or closed
+    ├── RateLimited           a limit of the caller has no room
+    ├── IdempotencyMismatch   an `Idempotency-Key` was used for another order in the last 24 hours
+    ├── OrderUnderWay         the order of the same `Idempotency-Key` did not end in time
+    ├── ImageGone             an answer cannot be repeated without one of its images
+    ├── NotCached             `only-if-cached`, and the pool has fewer than n images
+    ├── OrderFailed           some or all calls of an order failed
+    ├── DeadlineExceeded      the order's deadline passed before its images were made
+    ├── StateUnavailable      Redis, or the keys of the identity provider, failed
+    ├── StoreUnavailable      the image store cannot be read or written now
+    ├── ImageMissing          no image is stored under this name
+    ├── ImageNotKept          the image of a valid link was deleted, has expired, or lost its bytes
+    ├── LinkExpired           a signed link has expired
     ├── LinkRefused           a signed link is forged or altered
     └── Draining              the process is shutting down and takes no new orders
 """
@@ -39,14 +39,18 @@ from service.domain.limits import Unit, Window, kind_of
 
 
 class GatewayError(Exception):
-    """Base of the tree; its text is safe to show to the caller."""
+    """Base of the tree; its text, *message* or the one of its class, is safe to show to the caller."""
+
+    text = ""
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or self.text)
 
 
 class InvalidOrder(GatewayError):
-    """The model of the order does not take it.
+    """An order that its model, or a rule of the gateway, does not allow.
 
-    *code* and *error_type* are the ones OpenAI answers in the same case, so that
-    clients which match on them keep working.
+    *code* and *error_type* are those of OpenAI in the same case, which clients may match.
     """
 
     def __init__(
@@ -64,16 +68,14 @@ class InvalidOrder(GatewayError):
 
 
 class Unauthenticated(GatewayError):
-    """Credentials are missing, unknown, expired or revoked."""
+    """No valid credentials."""
 
 
 class PermissionDenied(GatewayError):
-    """The credentials are valid, but lack the right."""
+    """Valid credentials without the right."""
 
 
 class ModelNotAllowed(GatewayError):
-    """A policy of the caller does not list the asked model."""
-
     def __init__(self, model: str, scope: str) -> None:
         super().__init__(
             f"The model '{model[:100]}' does not exist or this {scope} does not have access to it. "
@@ -82,8 +84,6 @@ class ModelNotAllowed(GatewayError):
 
 
 class PriceUnknown(GatewayError):
-    """The caller has a budget, and the model's price is not in the catalogue: unknown is not free."""
-
     def __init__(self, model: str) -> None:
         super().__init__(
             f"The price of '{model[:100]}' is not known, and this caller has a budget. "
@@ -92,20 +92,19 @@ class PriceUnknown(GatewayError):
 
 
 class NotFound(GatewayError):
-    """No key, policy or team has this name."""
+    """A missing key, policy or team."""
 
 
 class Conflict(GatewayError):
-    """The present state forbids the act: the target is declared in the file, in use, or closed."""
+    """An act that the state of its target forbids."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitState:
     """The state of one limit after a decision.
 
-    *resource* is a `limits.Resource`; *limit* and *remaining* are in its unit (requests,
-    images as weighted, images, micro-dollars). *reset_s* is the time until the whole
-    limit is free again, or until its day or month ends; 0 for images in flight.
+    *resource* is a `limits.Resource`; *limit* and *remaining* are in its unit. *reset_s* is the time until
+    the whole limit is free again, or until its day or month ends; 0 for images in flight.
     """
 
     resource: str
@@ -119,10 +118,10 @@ _ENDS = {Window.DAY: "at midnight UTC", Window.MONTH: "with the next month (UTC)
 
 
 class RateLimited(GatewayError):
-    """A limit refused; after *retry_after_s* the same order passes, if no other takes the room.
+    """A limit without room; after *retry_after_s* the same order passes, if no other takes the room.
 
-    For images in flight that is a guess: the end of another order is unknown. *image_microusd* is
-    the estimate for one image of the order; None is an unknown price.
+    For images in flight that is a guess. *image_microusd* is the estimate for one image of the order;
+    None is an unknown price.
     """
 
     def __init__(
@@ -167,42 +166,29 @@ def _describe_limit(state: LimitState, retry_after_s: float, image_microusd: int
 
 
 class IdempotencyMismatch(GatewayError):
-    """The key was used for another order within the last 24 hours."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This Idempotency-Key was used with other parameters. Use a new key for a new order, "
-            "and the same parameters to repeat one."
-        )
+    text = (
+        "This Idempotency-Key was used with other parameters. Use a new key for a new order, "
+        "and the same parameters to repeat one."
+    )
 
 
 class OrderUnderWay(GatewayError):
-    """The same key's order did not end before this one's deadline."""
-
-    def __init__(self) -> None:
-        super().__init__("An order with this Idempotency-Key is still being worked on. Try again later.")
+    text = "An order with this Idempotency-Key is still being worked on. Try again later."
 
 
 class ImageGone(GatewayError):
-    """An image of an answer to be repeated is not kept any more."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The answer to this Idempotency-Key had an image that is not kept any more. "
-            "Order with a new key to have it made again."
-        )
+    text = (
+        "The answer to this Idempotency-Key had an image that is not kept any more. "
+        "Order with a new key to have it made again."
+    )
 
 
 class NotCached(GatewayError):
-    """`only-if-cached` was asked, and fewer than n images are in the pool."""
+    """Too few images in the pool for `only-if-cached`."""
 
 
 class OrderFailed(GatewayError):
-    """Some or all calls of an order failed.
-
-    *kept* images were made and stay in the pool: the same order gets them
-    again for free.
-    """
+    """Failed calls; *kept* images were made and stay in the pool, where the same order finds them for free."""
 
     def __init__(self, failures: tuple[CallFailure, ...], *, kept: int) -> None:
         super().__init__(failures[0].message)
@@ -211,7 +197,7 @@ class OrderFailed(GatewayError):
 
 
 class DeadlineExceeded(GatewayError):
-    """The deadline passed; *dispatched* tells if calls had been sent, *kept* counts finished images."""
+    """A deadline passed; *dispatched* tells if calls were sent, *kept* counts finished images."""
 
     def __init__(self, *, dispatched: bool, kept: int = 0) -> None:
         super().__init__("The order did not finish before its deadline (x-request-timeout-s).")
@@ -220,7 +206,7 @@ class DeadlineExceeded(GatewayError):
 
 
 class StateUnavailable(GatewayError):
-    """Redis, or the identity provider's keys, failed; *reason* is a metric label from a closed set."""
+    """A failure of the shared state; *reason* is a metric label from a closed set."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
@@ -237,45 +223,27 @@ class StateUnavailable(GatewayError):
 
 
 class StoreUnavailable(GatewayError):
-    """The image store cannot be written or read right now."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The image store is unavailable. Try again, or order with response_format=b64_json and "
-            "cache-control: no-cache, which needs no store."
-        )
+    text = (
+        "The image store is unavailable. Try again, or order with response_format=b64_json and "
+        "cache-control: no-cache, which needs no store."
+    )
 
 
 class ImageMissing(GatewayError):
-    """No image is stored under this name."""
-
-    def __init__(self, message: str = "This image does not exist, or is not kept any more.") -> None:
-        super().__init__(message)
+    text = "This image does not exist, or is not kept any more."
 
 
 class ImageNotKept(GatewayError):
-    """The image of a valid link was deleted, has expired, or lost its bytes."""
-
-    def __init__(self) -> None:
-        super().__init__("This image is not kept any more. Order it again to have it made again.")
+    text = "This image is not kept any more. Order it again to have it made again."
 
 
 class LinkExpired(GatewayError):
-    """A signed link is the gateway's own, and has expired."""
-
-    def __init__(self) -> None:
-        super().__init__("This link has expired. Order the image again for a new link.")
+    text = "This link has expired. Order the image again for a new link."
 
 
 class LinkRefused(GatewayError):
-    """A signed link is forged or altered."""
-
-    def __init__(self) -> None:
-        super().__init__("This link is not valid. Order the image again for a new link.")
+    text = "This link is not valid. Order the image again for a new link."
 
 
 class Draining(GatewayError):
-    """The process is shutting down."""
-
-    def __init__(self) -> None:
-        super().__init__("The gateway is restarting; please try again.")
+    text = "The gateway is restarting; please try again."

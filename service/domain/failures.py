@@ -1,6 +1,6 @@
-"""Failed calls as values: their meaning for the caller and for a retry, and their billing.
+"""Describe failed calls as values: their meaning for the caller and for a retry, and their billing.
 
-Does not own the knowledge of how a provider fails (`service.adapters.openai.failures`).
+`service.adapters.openai.failures` recognizes the failures of the provider.
 """
 
 import re
@@ -36,24 +36,22 @@ class FailureKind(StrEnum):
     UNREACHABLE = "unreachable"
     """No connection was made: nothing was sent."""
     TIMED_OUT = "timed_out"
-    """Sent, and no answer before the deadline."""
+    """No answer came before the deadline."""
     BROKEN = "broken"
-    """Sent, and the answer was reset, cut off or cannot be understood."""
+    """The answer was reset, cut off or cannot be read."""
     NOT_SENT = "not_sent"
     """Given up while waiting for a slot or for the pace of the backend."""
     NOT_KEPT = "not_kept"
-    """Made and paid for, but it could not be finished or stored."""
+    """Made and paid for, but not finished or stored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailure:
     """One failed call, as a value: its siblings are being paid for.
 
-    *message* is safe to show: it holds no prompt, key or raw provider body.
-    *details* are fields of the provider's error object beyond the four known
-    ones, passed on as they came. *retry_after_s* is the provider's own advice.
-    *cause* and *advice* are for operators: the words of the provider or the network,
-    without keys and prompts, and a possible remedy.
+    *message* is safe to show: it has no prompt, key or raw provider body. *details* are further fields of
+    the provider's error object, passed on unchanged. *cause* (the provider's or the network's words, without
+    keys and prompts) and *advice* are for operators.
     """
 
     kind: FailureKind
@@ -75,5 +73,5 @@ class CallFailure:
 
 
 def loggable_code(code: str | None) -> str | None:
-    """Return *code* if it has the form of one, which no key has: a provider may send anything."""
+    """Return *code* if it has the form of a code, which no key has, or `other`."""
     return code if code is None or _CODE.fullmatch(code) else "other"

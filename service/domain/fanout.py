@@ -5,7 +5,7 @@ from typing import Any
 
 
 def split_order(places: Sequence[int], images_per_call: int) -> list[tuple[int, ...]]:
-    """Split the places of an answer into one group a call, in order.
+    """Split the places of an answer into a group for each call, in order.
 
     >>> split_order([0, 1, 2], 1)
     [(0,), (1,), (2,)]
@@ -16,10 +16,7 @@ def split_order(places: Sequence[int], images_per_call: int) -> list[tuple[int, 
 
 
 def share_usage(usage: Mapping[str, Any], n: int) -> list[dict[str, Any]]:
-    """Share a call's token counts among its *n* images so that they sum to the whole.
-
-    The first image bears the remainder of every division.
-    """
+    """Share a call's token counts among its *n* images; the first takes the remainders."""
     return [_share(usage, n, i) for i in range(n)]
 
 

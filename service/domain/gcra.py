@@ -1,12 +1,8 @@
-"""GCRA, the rate rule of every per-minute limit.
+"""Decide by GCRA, the rate rule of every per-minute limit.
 
-Pure integer arithmetic in microseconds. It is the oracle for the Lua in
-`adapters/redis/scripts/begin.lua`, which must decide the same, and it decides by
-itself when Redis is away (`gateway/admission/local.py`).
-
-The burst is one minute's worth: from any state, the units admitted in a time t are
-at most burst + rate x t, exactly. Source of the algorithm: ITU-T I.371, "virtual
-scheduling".
+Integer arithmetic in microseconds: the oracle for `adapters/redis/scripts/begin.lua`, and the rule of the
+local share while Redis is away (`gateway/admission/local.py`). The burst is one minute's worth: in any time
+t, at most burst + rate x t units are admitted, exactly. Source: ITU-T I.371, "virtual scheduling".
 """
 
 from dataclasses import dataclass
@@ -16,11 +12,7 @@ MINUTE_US = 60_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """The verdict of a limit on a request of some weight.
-
-    *arrival_us* is the theoretical arrival time to store; it is unchanged when
-    the request is refused. *retry_after_us* is 0 when allowed.
-    """
+    """The verdict of a limit; *arrival_us* is the theoretical arrival time to store, also after a refusal."""
 
     allowed: bool
     arrival_us: int
@@ -30,7 +22,7 @@ class Decision:
 
 
 def emission_us(limit_per_min: int) -> int:
-    """Return the time in which one unit comes free, rounded up so that it never over-admits."""
+    """Return the time in which one unit becomes free, rounded up to never admit too much."""
     return -(-MINUTE_US // limit_per_min)
 
 

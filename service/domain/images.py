@@ -1,7 +1,6 @@
-"""The values of images: inputs, calls to a backend, their results, and finished images.
+"""Define the values of images: inputs, calls to a backend, their results, and finished images.
 
-Frozen dataclasses without behaviour beyond small derivations. Money is integer
-micro-dollars, sizes are bytes or pixels, times are seconds.
+Money is in integer micro-dollars, sizes are in bytes or pixels, times in seconds.
 """
 
 from collections.abc import Mapping
@@ -10,9 +9,10 @@ from enum import StrEnum
 from typing import Any
 
 Parameters = Mapping[str, Any]
-"""Parameters as JSON has them: strings, integers, booleans, or an object that is passed on unchanged."""
+"""Parameters from JSON: strings, integers, booleans, or an object that is passed on unchanged."""
+
 MAX_N = 10
-"""No image endpoint has ever taken more (API reference, `n`)."""
+"""The highest *n* of any image endpoint (API reference, `n`)."""
 
 
 class Operation(StrEnum):
@@ -24,14 +24,14 @@ class Operation(StrEnum):
 
 
 class Delivery(StrEnum):
-    """The form in which the caller receives its images."""
+    """The form of the images in an answer."""
 
     URL = "url"
     B64_JSON = "b64_json"
 
 
 class Realm(StrEnum):
-    """The realm of images, painted fakes or paid ones; part of every fingerprint."""
+    """The realm of images, fakes or paid ones; part of every fingerprint."""
 
     SANDBOX = "sandbox"
     LIVE = "live"
@@ -39,7 +39,7 @@ class Realm(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputImage:
-    """One image from a caller: its header, and the place of its bytes while the order runs.
+    """One image from a caller: its header, and the *path* of its bytes while the order runs.
 
     *role* is `image`, `mask` or `markup`; *digest* the SHA-256 of its bytes in hex.
     """
@@ -56,7 +56,7 @@ class InputImage:
 
 @dataclass(frozen=True, slots=True)
 class Cutout:
-    """The part an edit may not touch: *image* wherever *mask* is opaque; partial alpha blends."""
+    """The part that an edit keeps: *image* where *mask* is opaque; partial alpha blends."""
 
     image: InputImage
     mask: InputImage
@@ -64,7 +64,7 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The remaining work on an image: exactly *width* x *height* pixels, outside of *cutout* the input's."""
+    """The remaining work on an image: resample to *width* x *height*, then restore the *cutout*."""
 
     width: int
     height: int
@@ -75,8 +75,7 @@ class Finish:
 class ImageCall:
     """One request to a backend for *n* images; *safety_identifier* is a keyed hash.
 
-    With *partial_images* above 0 the backend is asked to stream, and shows that
-    many stages of each image.
+    With *partial_images* above 0 the backend streams that many stages of each image.
     """
 
     model: str
@@ -91,7 +90,7 @@ class ImageCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawImage:
-    """One image as a backend returned it; with a *url*, its *data* are still to be fetched."""
+    """One image as a backend returned it; behind a *url*, its *data* must still be fetched."""
 
     data: bytes
     revised_prompt: str | None = None
@@ -100,10 +99,9 @@ class RawImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallMade:
-    """The answer to a call: 1 to n images, and the provider's statements about them.
+    """The answer to a call: 1 to n images, the provider's token counts, and the values it chose.
 
-    *usage* is the provider's token count as it came; *resolved* holds the values it
-    chose for `quality`, `size`, `background` and `output_format`.
+    *resolved* has `quality`, `size`, `background` and `output_format`.
     """
 
     images: tuple[RawImage, ...]
@@ -113,9 +111,9 @@ class CallMade:
 
 
 class ContentCredentials(StrEnum):
-    """Content credentials that a provider embeds in an image: absent, untouched, or lost in resampling.
+    """The state of a provider's content credentials: absent, kept, or lost in resampling.
 
-    Unknown for a file with so many segments that it was not searched to its end.
+    Unknown for a file with so many segments that the search stopped before its end.
     """
 
     NONE = "none"
@@ -126,11 +124,10 @@ class ContentCredentials(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
-    """One finished, stored image: everything a later hit must know.
+    """One finished, stored image, with all that a later hit needs.
 
-    *digest* is the SHA-256 of its bytes in hex. *usage* is this image's share of
-    its call. *cost_microusd* None means the price is unknown, which is not free.
-    *credentials* is the state of the provider's content credentials (C2PA).
+    *digest* is the SHA-256 of its bytes in hex, *usage* its share of its call. *cost_microusd* None is an
+    unknown price, which is not free. *credentials* is the state of the provider's content credentials (C2PA).
     """
 
     digest: str
@@ -148,12 +145,12 @@ class Image:
 
     @property
     def name(self) -> str:
-        """File name in the store and in links."""
+        """The file name in the store and in links."""
         return f"{self.digest}.{self.format}"
 
 
 class Source(StrEnum):
-    """The source of an image in an answer; each has its own price for the caller."""
+    """The source of an image in an answer: the cache, a call of another order, or a call of this one."""
 
     HIT = "hit"
     COALESCED = "coalesced"

@@ -1,7 +1,7 @@
 """Check that a model takes the caller's images, before money is spent.
 
-Judges the headers of the images, never file names or announced
-types. Codes are those of the OpenAI API in the same case (observed 2026).
+Judges the headers of the images, never file names or declared types. Codes are those of the OpenAI API in
+the same case (observed 2026).
 """
 
 from service.domain.catalog import InputRule, Model
@@ -9,15 +9,11 @@ from service.domain.errors import InvalidOrder
 from service.domain.images import InputImage, Operation
 
 MAX_INPUT_PIXELS = 40_000_000
-"""Far above any model's own limit; an image that unpacks to more is a bomb."""
+"""Far above any model's own limit; a larger image is a decompression bomb."""
 
 
 def check_inputs(model: Model, operation: Operation, inputs: tuple[InputImage, ...]) -> None:
-    """Check the images of an order for *operation*.
-
-    Raises:
-        InvalidOrder: for the first fault.
-    """
+    """Check the images of an order for *operation*; raises `InvalidOrder` for the first fault."""
     images = [entry for entry in inputs if entry.role == "image"]
     overlays = [entry for entry in inputs if entry.role != "image"]
     if not images:
@@ -104,6 +100,6 @@ def _check_overlay(rule: InputRule, overlay: InputImage, first: InputImage) -> N
             f"but is {overlay.width}x{overlay.height}"
         )
     elif not overlay.has_alpha:
-        problem = "it must have an alpha channel: transparent is what may be repainted"
+        problem = "it must have an alpha channel: its transparent part is repainted"
     if problem:
         raise InvalidOrder(f"Invalid file '{role}': {problem}.", param=role, code="invalid_image_format")

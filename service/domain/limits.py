@@ -13,7 +13,7 @@ from enum import StrEnum
 
 MOST_COUNTED = 1_000_000_000
 MOST_MICROUSD = 1_000_000_000_000_000
-"""Far below where Lua's numbers stop being exact."""
+"""Far below the largest exact integer of Lua."""
 
 
 class Resource(StrEnum):
@@ -45,19 +45,18 @@ class Unit(StrEnum):
     MICROUSD = "microusd"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LimitKind:
     """One kind of limit.
 
     *name* is the field of a policy, and so of settings, the configuration file, `/admin` and usage; an amount of
-    money ends in `_microusd`. *words* name it in refusals, *column* heads its column in `image-gateway policies list`.
+    money ends in `_microusd`. *column* heads its column in `image-gateway policies list`.
     """
 
     resource: Resource
     name: str
     window: Window
     unit: Unit
-    words: str
     column: str
 
     @property
@@ -66,65 +65,34 @@ class LimitKind:
         return self.name.removesuffix("_microusd")
 
     @property
+    def words(self) -> str:
+        """The name in refusals."""
+        return self.option.replace("_", " ")
+
+    @property
     def most(self) -> int:
         """The largest amount."""
         return MOST_MICROUSD if self.unit is Unit.MICROUSD else MOST_COUNTED
 
     @property
     def has_local_share(self) -> bool:
-        """Tell if each process may use up a part of it by itself while Redis is away.
-
-        Money and months have none: the part that is left is unknown, and too large to guess.
-        """
+        """Tell if each process may use up a part of it while Redis is away: not of money, nor of a month."""
         return self.unit is not Unit.MICROUSD and self.window is not Window.MONTH
 
 
 LIMITS = (
+    LimitKind(Resource.REQUESTS, "requests_per_min", Window.MINUTE, Unit.REQUESTS, "requests/min"),
+    LimitKind(Resource.IMAGES, "images_per_min", Window.MINUTE, Unit.IMAGES, "images/min"),
+    LimitKind(Resource.IMAGES_PER_DAY, "images_per_day", Window.DAY, Unit.IMAGES, "images/day"),
+    LimitKind(Resource.IMAGES_IN_FLIGHT, "images_in_flight", Window.HELD, Unit.IMAGES, "in flight"),
     LimitKind(
-        resource=Resource.REQUESTS,
-        name="requests_per_min",
-        window=Window.MINUTE,
-        unit=Unit.REQUESTS,
-        words="requests per min",
-        column="requests/min",
-    ),
-    LimitKind(
-        resource=Resource.IMAGES,
-        name="images_per_min",
-        window=Window.MINUTE,
-        unit=Unit.IMAGES,
-        words="images per min",
-        column="images/min",
-    ),
-    LimitKind(
-        resource=Resource.IMAGES_PER_DAY,
-        name="images_per_day",
-        window=Window.DAY,
-        unit=Unit.IMAGES,
-        words="images per day",
-        column="images/day",
-    ),
-    LimitKind(
-        resource=Resource.IMAGES_IN_FLIGHT,
-        name="images_in_flight",
-        window=Window.HELD,
-        unit=Unit.IMAGES,
-        words="images in flight",
-        column="in flight",
-    ),
-    LimitKind(
-        resource=Resource.BUDGET_PER_MONTH,
-        name="budget_per_month_microusd",
-        window=Window.MONTH,
-        unit=Unit.MICROUSD,
-        words="budget per month",
-        column="USD/month",
+        Resource.BUDGET_PER_MONTH, "budget_per_month_microusd", Window.MONTH, Unit.MICROUSD, "USD/month"
     ),
 )
-"""In the order of settings, columns and answers."""
+"""All kinds, in the order of settings, columns and answers."""
 
 RATES = tuple(kind.resource for kind in LIMITS if kind.window is Window.MINUTE)
-"""Limits that refill steadily; the others are used up or held."""
+"""Limits that refill steadily."""
 
 _KINDS: Mapping[str, LimitKind] = {kind.resource: kind for kind in LIMITS}
 

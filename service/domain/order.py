@@ -1,7 +1,6 @@
-"""The values of an order on its way: as asked, as sent, and as the shared state knows it.
+"""Define the values of an order: as asked, as sent, and as the shared state knows it.
 
-Frozen dataclasses without behaviour beyond small derivations. Money is integer
-micro-dollars, times are seconds.
+Money is in integer micro-dollars, times are in seconds.
 """
 
 from dataclasses import dataclass, field
@@ -14,10 +13,10 @@ from service.domain.limits import Limit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheControl:
-    """The request's `cache-control`, as far as it applies to a pool of variants.
+    """The request's `cache-control`, as it applies to a pool of variants.
 
-    *reuse* False (`no-cache`) makes fresh variants; *keep* False (`no-store`)
-    neither reads nor fills the pool; *max_age_s* bounds the age of reused ones.
+    *reuse* False (`no-cache`) makes fresh variants; *keep* False (`no-store`) neither reads nor fills the
+    pool; *max_age_s* bounds the age of reused ones.
     """
 
     reuse: bool = True
@@ -28,7 +27,7 @@ class CacheControl:
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """An `Idempotency-Key` as a keyed hash within its caller, and the hash of the order it came with."""
+    """The hash of an `Idempotency-Key` within its caller, and the hash of its order."""
 
     key: str
     order: str
@@ -36,12 +35,11 @@ class Idempotency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageOrder:
-    """One validated request, in the words of the *asked* model.
+    """One validated request, with the parameters of the *asked* model.
 
-    *parameters* holds the caller's values beyond the fields here, nulls
-    dropped. *is_streamed* wants each image as soon as it exists. *idempotency_key* is
-    the caller's own: only its keyed hash leaves the process. *safety_identifier* is the
-    caller's own too, echoed back to it and never sent on.
+    *parameters* are the caller's values beyond the fields here, without nulls. *is_streamed* wants each
+    image as soon as it exists. *idempotency_key* and *safety_identifier* are the caller's own: the first
+    leaves the process only as a keyed hash, the second only in the answer.
     """
 
     id: str
@@ -63,12 +61,11 @@ class ImageOrder:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentOrder:
-    """The order in the words of the *target*, the model that will make it (see `bridge`).
+    """The order with the parameters of the *target*, the model that makes it (see `bridge`).
 
-    *images_per_call* is the asked model's: dall-e-3 makes one image a call.
-    *bridge_version* is empty when nothing was translated; *operation* is the one the
-    model performs, which for a bridged variation is an edit. *safety_identifier* is the
-    keyed hash that stands for the order's person at the provider.
+    *images_per_call* is the asked model's: dall-e-3 makes one image a call. *bridge_version* is empty
+    without a translation; *operation* is the model's, an edit for a bridged variation. *safety_identifier*
+    is the keyed hash of the order's person for the provider.
     """
 
     target: Model
@@ -90,7 +87,7 @@ class SentOrder:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """The estimate for one image and its weight, the number it counts for; *microusd* None is an unknown price."""
+    """The estimate for one image (None if unknown), and its *weight*, the number it counts for."""
 
     weight: int
     microusd: int | None
@@ -98,7 +95,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """The origin of images, kept with each: the asked model, the fingerprint, the digests of the inputs.
+    """The origin of images, kept with each; *parents* are the digests of the inputs.
 
     *is_brief*: the caller asked not to keep them (`no-store`).
     """
@@ -114,9 +111,8 @@ class Origin:
 class Ticket:
     """An accepted order as the shared state knows it: built once, held by every ask, lease and settlement.
 
-    Has no prompt and no input, so it may be stored. *model* is the sent model's name.
-    *pool* is the shared state's name for the images that equal orders share; None keeps the
-    order out of the cache. *limits* are all that judge it.
+    Has no prompt and no input, so that it may be stored. *model* is the sent model's name. *pool* names the
+    images that equal orders share in the shared state; None keeps the order out of the cache.
     """
 
     id: str

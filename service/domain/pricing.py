@@ -1,7 +1,4 @@
-"""Price images in integer micro-dollars, rounded up.
-
-A price that is not in the catalogue is None, "unknown", and never 0.
-"""
+"""Price images in integer micro-dollars, rounded up; a price that is not in the catalogue is None, never 0."""
 
 import math
 from collections.abc import Mapping
@@ -17,10 +14,7 @@ _BYTES_PER_TOKEN = 3
 
 
 def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
-    """Return the price of the tokens in *usage* (the provider's own object), or None.
-
-    None when the model has no token price or the object lacks its totals.
-    """
+    """Return the price of the tokens in *usage*, the provider's object; None without a token price or totals."""
     total_out = usage.get("output_tokens")
     total_in = usage.get("input_tokens")
     if model.costs.price is None or not isinstance(total_out, int) or not isinstance(total_in, int):
@@ -40,13 +34,11 @@ def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
 def estimate_image(
     model: Model, parameters: Parameters, *, prompt_bytes: int = 0, inputs: int = 0
 ) -> int | None:
-    """Return the highest expected price of one image of these *parameters*, or None when unknown.
+    """Return the highest expected price of one image of these *parameters*, or None if unknown.
 
-    Token-priced models: the output tokens of a 1024x1024 image of that quality
-    in proportion to its pixels (never less than one such image). Values that the
-    provider chooses are taken at their dearest: `auto` quality as `high`. A
-    token of text is at least three bytes on average (one of a Chinese character, four
-    of English), and an input image is taken at the catalogue's `input_image_tokens`.
+    Output tokens are those of a 1024x1024 image of that quality, in proportion to its pixels if it is larger.
+    Values that the provider chooses count at their dearest: `auto` quality as `high`. A token of text has at
+    least three bytes on average (a Chinese character, or four letters of English).
     """
     quality = str(parameters.get("quality", "auto"))
     if model.costs.price_per_image:
@@ -64,16 +56,15 @@ def estimate_image(
     return math.ceil(made + read + seen)
 
 
-def estimate_sent(sent: SentOrder, *, painted: str = "") -> int | None:
-    """Return the highest expected price of one image of *sent* with its prompt and inputs, or None when unknown.
+def estimate_sent(sent: SentOrder, *, made: str = "") -> int | None:
+    """Return the highest expected price of one image of *sent* with its prompt and inputs, or None if unknown.
 
-    *painted* is the size of the finished image, for orders that left the choice to
-    the provider; before that, its largest is taken.
+    *made* is the size of the finished image, if the provider chose it; without it, the largest counts.
     """
     is_left_open = parse_size(str(sent.parameters.get("size"))) is None
     return estimate_image(
         sent.target,
-        {**sent.parameters, "size": painted} if painted and is_left_open else sent.parameters,
+        {**sent.parameters, "size": made} if made and is_left_open else sent.parameters,
         prompt_bytes=len(sent.prompt.encode("utf-8", "surrogatepass")),
         inputs=len(sent.inputs),
     )

@@ -10,9 +10,9 @@ from service.domain.images import Image, Source
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """Fact: the order may proceed; *pending* images are still to be made.
+    """Fact: the order may proceed; *pending* images must still be made.
 
-    *is_replayed*: the answer was given before, for the same `Idempotency-Key`.
+    *is_replayed*: this repeats the answer to the same `Idempotency-Key`.
     """
 
     limits: tuple[LimitState, ...]
@@ -23,11 +23,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReady:
-    """Fact: the image for place *position* of the answer is ready.
-
-    *data* are its bytes where the delivery needs them. *age_s* is 0 unless
-    it was a hit.
-    """
+    """Fact: the image for place *position* is ready, with *data* if the delivery needs it; *age_s* is for hits."""
 
     position: int
     image: Image
@@ -38,7 +34,7 @@ class ImageReady:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartialReady:
-    """Fact: stage *number* (from 0) of the image for *position*, as the backend showed it."""
+    """Fact: stage *number* (from 0) of the image for *position*."""
 
     position: int
     number: int
@@ -57,7 +53,7 @@ class CallFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderDone:
-    """Fact, always the last: *error* is None when every place was filled."""
+    """Fact, always the last: *error* is None if every place was filled."""
 
     error: GatewayError | None = None
 

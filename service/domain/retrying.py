@@ -1,8 +1,8 @@
-"""Decide whether a failed call is tried again, and after which delay.
+"""Decide if a failed call is retried, and after which delay.
 
-Only calls that were not billed are tried again; the number of attempts, the deadline and
-a budget bound it. Full jitter, because many callers fail at the same moment
-(Amazon Builders' Library, "Timeouts, retries and backoff with jitter").
+Only calls that were not billed are retried, within a number of attempts, a deadline and a budget. Full
+jitter, because many calls fail at the same moment (Amazon Builders' Library, "Timeouts, retries and backoff
+with jitter").
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRule:
-    """At most *attempts* tries; delays grow from *base_s* to *cap_s*; a longer Retry-After ends the retrying."""
+    """Bounds on *attempts* and delays, which grow from *base_s* to *cap_s*; a longer Retry-After ends the retries."""
 
     attempts: int = 3
     base_s: float = 0.5
@@ -25,10 +25,9 @@ class RetryRule:
 def delay_before_retry_s(
     rule: RetryRule, failure: CallFailure, *, attempt: int, left_s: float, jitter: float
 ) -> float | None:
-    """Return the delay before the next attempt, or None when there must be none.
+    """Return the delay before the next attempt, or None to give up.
 
-    *attempt* counts from 1; *left_s* is the time to the deadline; *jitter* is
-    uniform in [0, 1).
+    *attempt* counts from 1; *left_s* is the time to the deadline; *jitter* is uniform in [0, 1).
     """
     if failure.kind not in _RETRIED or failure.billing is not Billing.NOT_BILLED or attempt >= rule.attempts:
         return None
@@ -36,17 +35,16 @@ def delay_before_retry_s(
     if failure.retry_after_s is not None:
         if failure.retry_after_s > rule.max_retry_after_s:
             return None
-        # Never earlier than advised, and spread, or all calls return in the same instant.
+        # Spread after the advised instant, or all calls return together.
         delay_s = failure.retry_after_s + delay_s
     return delay_s if delay_s < left_s else None
 
 
 @dataclass(slots=True)
 class RetryBudget:
-    """Keeps retries to a share of the calls, so that they cannot double an overload.
+    """Bounds retries to a share of the calls, so that they cannot double an overload.
 
-    Each first attempt earns *share* of a retry, each retry spends one, at most
-    *most* are saved up.
+    Each first attempt earns *share* of a retry; at most *most* are saved up.
     """
 
     share: float = 0.1
@@ -58,8 +56,8 @@ class RetryBudget:
         self.saved = min(self.most, self.saved + self.share)
 
     def spend(self) -> bool:
-        """Take one retry if there is one."""
-        # Ten tenths are a little less than one.
+        """Take one retry; returns False if there is none."""
+        # Ten tenths add up to a little less than one.
         if self.saved < 1.0 - 1e-9:
             return False
         self.saved -= 1.0

@@ -1,4 +1,4 @@
-"""Read sizes such as `1536x1024`, and tell which of them a model paints."""
+"""Read sizes such as `1536x1024`, and tell if a model makes them."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ LARGEST_AUTO = (1536, 1024)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizeRule:
-    """The `WIDTHxHEIGHT` a model paints: those in *fixed*, and, where *multiple* > 0, all by rule."""
+    """The sizes a model makes: those in *fixed*, and with *multiple* > 0 all by the other rules."""
 
     fixed: tuple[str, ...] = ()
     multiple: int = 0
@@ -19,7 +19,7 @@ class SizeRule:
 
 
 def is_size_allowed(rule: SizeRule, size: str) -> bool:
-    """Tell if the rule paints *size* (`auto` or `WIDTHxHEIGHT`)."""
+    """Tell if the rule allows *size* (`auto` or `WIDTHxHEIGHT`)."""
     if size in rule.fixed:
         return True
     pixels = parse_size(size)
@@ -27,7 +27,7 @@ def is_size_allowed(rule: SizeRule, size: str) -> bool:
 
 
 def broken_size_rule(rule: SizeRule, width: int, height: int) -> str | None:
-    """Return the part of a free size rule that *width* x *height* breaks, in the provider's words."""
+    """Return the rule that *width* x *height* breaks, in the provider's words, or None."""
     longest, shortest, pixels = max(width, height), min(width, height), width * height
     if width % rule.multiple or height % rule.multiple:
         return f"Width and height must both be divisible by {rule.multiple}."

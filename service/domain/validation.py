@@ -1,7 +1,7 @@
 """Check that an order's model takes it, before money is spent.
 
-Codes, types and messages are those of the OpenAI API in the same case (observed
-2026-04 to 2026-11), each with a correct value.
+Codes, types and messages are those of the OpenAI API in the same case (observed 2026-04 to 2026-11), with a
+correct value.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ _NEEDED_FORMAT = {"frame_count": "gif", "frame_duration_ms": "gif", "svg": "svg"
 _KINDS = {"boolean": bool, "object": dict}
 
 
-def check_order(  # noqa: PLR0913 - what an order is made of
+def check_order(  # noqa: PLR0913 - the parts of an order
     model: Model,
     *,
     prompt: str,
@@ -27,12 +27,9 @@ def check_order(  # noqa: PLR0913 - what an order is made of
     inputs: tuple[InputImage, ...] = (),
     pass_unknown: bool = False,
 ) -> None:
-    """Check an order against *model* as callers may order it.
+    """Check an order against *model* as callers may order it; raises `InvalidOrder` for the first fault.
 
-    With *pass_unknown*, parameters the catalogue does not know are the backend's to judge.
-
-    Raises:
-        InvalidOrder: for the first fault.
+    *pass_unknown* leaves parameters that the catalogue does not know to the backend.
     """
     if operation not in model.contract.operations:
         raise InvalidOrder(
@@ -89,28 +86,21 @@ def _check_n(n: int) -> None:
 def _check_size(model: Model, value: Any) -> None:
     if not isinstance(value, str):
         raise wrong_type("size", "a string", value)
-    if is_size_allowed(model.contract.sizes, value):
+    sizes = model.contract.sizes
+    if is_size_allowed(sizes, value):
         return
     if model.family == "dall-e":
+        rest = ", and every size of the model that answers for it" if sizes.multiple else ""
         raise InvalidOrder(
-            f"The size is not supported by this model. Supported sizes are: {_listed(model.contract.sizes.fixed)}"
-            + (
-                ", and every size the model that answers for it paints."
-                if model.contract.sizes.multiple
-                else "."
-            ),
+            f"The size is not supported by this model. Supported sizes are: {_listed(sizes.fixed)}{rest}.",
             param="size",
             code="invalid_size",
         )
     pixels = parse_size(value)
-    if model.contract.sizes.multiple == 0 or pixels is None:
-        raise _not_supported(
-            "size",
-            value,
-            (*model.contract.sizes.fixed, *(["WIDTHxHEIGHT"] if model.contract.sizes.multiple else [])),
-        )
+    if not sizes.multiple or pixels is None:
+        raise _not_supported("size", value, (*sizes.fixed, "WIDTHxHEIGHT") if sizes.multiple else sizes.fixed)
     raise InvalidOrder(
-        f"Invalid size '{value}'. {broken_size_rule(model.contract.sizes, *pixels)}",
+        f"Invalid size '{value}'. {broken_size_rule(sizes, *pixels)}",
         param="size",
         error_type="image_generation_user_error",
     )

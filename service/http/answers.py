@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from service.domain.bridge import in_words_of
+from service.domain.bridge import with_codes_of
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.failures import CallFailure
 from service.domain.images import Delivery, Source
@@ -124,7 +124,7 @@ class Answer:
         described = []
         for place in missing:
             failure = self._failures.get(place)
-            reason = OrderFailed((in_words_of(self._order.asked, failure),), kept=0) if failure else error
+            reason = OrderFailed((with_codes_of(self._order.asked, failure),), kept=0) if failure else error
             described.append({"index": place, **describe(reason).error()})
         return described
 

@@ -23,7 +23,7 @@ def test_a_name_is_short_and_plain(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "-a", "Design", "a" * 41, "a b", "a\n", "é"])
-def test_what_is_no_name_is_told_with_its_parameter(name: str) -> None:
+def test_an_invalid_name_is_refused_with_its_parameter(name: str) -> None:
     with pytest.raises(InvalidOrder) as caught:
         check_name(name, param="team")
 
@@ -31,12 +31,12 @@ def test_what_is_no_name_is_told_with_its_parameter(name: str) -> None:
 
 
 @pytest.mark.parametrize("user", ["ann", "Ann Other", "anna@example.com", "李", "a" * 100, "f" * 31])
-def test_a_user_is_as_an_identity_provider_might_name_one(user: str) -> None:
+def test_users_may_have_the_names_of_any_identity_provider(user: str) -> None:
     check_user(user)
 
 
 @pytest.mark.parametrize("user", ["", " ann", "ann ", "a\nb", "a\x00", "a" * 101, "f" * 32])
-def test_what_is_no_user_is_refused(user: str) -> None:
+def test_an_invalid_user_is_refused(user: str) -> None:
     with pytest.raises(InvalidOrder) as caught:
         check_user(user)
 
@@ -72,7 +72,7 @@ def test_an_expiry_in_the_past_or_in_another_unit_is_refused(expires_s: int) -> 
         Policy(name="p", cache_scope="team"),
     ],
 )
-def test_a_policy_may_say_so(policy: Policy) -> None:
+def test_valid_policies_pass(policy: Policy) -> None:
     check_policy(policy, frozenset(a_catalog().models))
 
 
@@ -91,9 +91,10 @@ def test_a_policy_may_say_so(policy: Policy) -> None:
         (Policy(name="p", cache_scope="planet"), "cache_scope"),  # type: ignore[arg-type]  # as JSON might have it
         (Policy(name="p", models=("dall-e-3", "")), "models"),
         (Policy(name="p", models=(" dall-e-3",)), "models"),
+        (Policy(name="p", models=("dall-e-4",)), "models"),
     ],
 )
-def test_what_a_policy_cannot_say_is_told_with_its_parameter(policy: Policy, param: str) -> None:
+def test_an_invalid_policy_is_refused_with_its_parameter(policy: Policy, param: str) -> None:
     with pytest.raises(InvalidOrder) as caught:
         check_policy(policy, frozenset(a_catalog().models))
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.domain.bridge import BRIDGE_VERSION, accepted_model, in_words_of, translate
+from service.domain.bridge import BRIDGE_VERSION, accepted_model, translate, with_codes_of
 from service.domain.catalog import Catalog, Model, ParameterRule, parse_catalog
 from service.domain.errors import InvalidOrder
 from service.domain.failures import FailureKind
@@ -66,7 +66,7 @@ def edit(model: str, *inputs: InputImage, **parameters: Any) -> SentOrder:
         ("gpt-image-1", {"quality": "xhigh"}, {"quality": "xhigh"}, None),
     ],
 )
-def test_orders_are_put_in_the_words_of_the_living_model(
+def test_orders_are_translated_for_the_current_model(
     model: str, asked: Mapping[str, Any], sent: Mapping[str, Any], finish: Finish | None
 ) -> None:
     order = send(model, **asked)
@@ -77,7 +77,7 @@ def test_orders_are_put_in_the_words_of_the_living_model(
     assert order.bridge_version == BRIDGE_VERSION
 
 
-def test_natural_becomes_words_after_the_prompt() -> None:
+def test_the_natural_style_becomes_a_prompt_suffix() -> None:
     natural = send("dall-e-3", style="natural")
 
     assert natural.prompt.startswith(f"A lighthouse\n\n{NATURAL}")
@@ -97,7 +97,7 @@ def test_the_format_of_the_answer_is_known(model: str, asked: Mapping[str, Any],
     assert send(model, **asked).output_format == expected
 
 
-def test_words_put_after_the_prompt_count_against_the_targets_limit() -> None:
+def test_a_prompt_suffix_counts_against_the_targets_limit() -> None:
     suffix_length = len(send("dall-e-3", style="natural").prompt) - len("A lighthouse")
     longest = "x" * (32_000 - suffix_length)
 
@@ -108,7 +108,7 @@ def test_words_put_after_the_prompt_count_against_the_targets_limit() -> None:
     assert (caught.value.param, caught.value.code) == ("prompt", "string_above_max_length")
 
 
-def test_a_living_model_is_sent_as_asked() -> None:
+def test_a_current_model_is_sent_as_asked() -> None:
     order = send("gpt-image-2", size="2048x2048", quality="low", background="opaque")
 
     assert order == SentOrder(
@@ -120,7 +120,7 @@ def test_a_living_model_is_sent_as_asked() -> None:
     )
 
 
-def test_naming_a_default_is_leaving_it_out() -> None:
+def test_a_named_default_is_left_out() -> None:
     defaults: dict[str, Any] = {
         "size": "auto",
         "quality": "auto",
@@ -138,7 +138,7 @@ def test_naming_a_default_is_leaving_it_out() -> None:
     ("today", "sent_model"),
     [(date(2026, 11, 30), "gpt-image-1.5"), (date(2026, 12, 1), "gpt-image-2.6-flare")],
 )
-def test_a_model_on_its_way_out_is_bridged_from_its_last_day_on(today: date, sent_model: str) -> None:
+def test_a_model_is_bridged_from_its_shutdown_date_on(today: date, sent_model: str) -> None:
     order = send("gpt-image-1.5", today=today, quality="high")
 
     assert order.target.name == sent_model
@@ -176,7 +176,7 @@ def test_without_its_bridge_a_model_is_sent_under_its_own_name(
     assert (order.finish, order.bridge_version) == (None, "")
 
 
-def test_without_its_bridge_a_model_takes_only_its_own_words() -> None:
+def test_without_its_bridge_a_model_takes_only_its_own_values() -> None:
     catalog = parse_catalog(builtin_models(), {"dall-e-3": {"bridge": False}})
 
     with pytest.raises(InvalidOrder) as caught:
@@ -215,7 +215,7 @@ def test_an_unknown_model_is_refused() -> None:
     ],
     ids=["no mask", "a mask", "a mask and several images", "own alpha", "alpha that is no mask"],
 )
-def test_an_old_edit_keeps_what_its_mask_covers(
+def test_an_old_edit_keeps_the_masked_area(
     inputs: tuple[InputImage, ...], sent_roles: list[str], cutout: Cutout | None
 ) -> None:
     order = edit("dall-e-2", *inputs, size="512x512")
@@ -234,7 +234,7 @@ def test_an_images_own_alpha_is_sent_as_its_mask_too() -> None:
 
 
 @pytest.mark.parametrize("model", ["dall-e-3", "gpt-image-1", "gpt-image-2"])
-def test_models_that_repaint_everything_may_go_on_to(model: str) -> None:
+def test_models_that_repaint_the_whole_image_still_may(model: str) -> None:
     inputs = an_input(has_alpha=True), an_input("mask")
 
     order = edit(model, *inputs)
@@ -243,7 +243,7 @@ def test_models_that_repaint_everything_may_go_on_to(model: str) -> None:
     assert order.finish is None or order.finish.cutout is None
 
 
-def test_a_mask_is_kept_to_at_any_size_the_picture_may_have() -> None:
+def test_a_mask_is_respected_at_any_size() -> None:
     """Where the size is left to the model, the promise of DALL·E 2 holds all the same."""
     order = edit("dall-e-2", an_input(), an_input("mask"), size="auto")
 
@@ -261,14 +261,14 @@ def test_a_large_image_with_alpha_is_not_sent_as_a_mask_its_model_refuses() -> N
 
 
 def test_an_image_with_alpha_and_markup_is_sent_without_a_mask() -> None:
-    """The living model takes one or the other."""
+    """The current model takes one or the other."""
     order = edit("dall-e-2", an_input(has_alpha=True), an_input("markup"))
 
     check_sent(order)
 
 
-def test_an_image_with_alpha_may_become_a_moving_picture() -> None:
-    """The living model takes no mask for one."""
+def test_an_image_with_alpha_may_become_a_gif() -> None:
+    """The current model takes no mask for one."""
     order = edit("dall-e-2", an_input(has_alpha=True), output_format="gif")
 
     check_sent(order)
@@ -318,7 +318,7 @@ def test_how_images_are_delivered_is_not_sent(model: str) -> None:
     assert send(model, stream=False) == send(model)
 
 
-def test_what_nobody_here_knows_is_passed_on_where_the_backend_says_so() -> None:
+def test_unknown_parameters_are_passed_on_if_the_backend_wants_them() -> None:
     order = an_order(asked_model="gpt-image-2", parameters={"seed": 7, "quality": "low"})
 
     sent = translate(a_catalog(), order, TODAY, pass_unknown=True)
@@ -329,7 +329,7 @@ def test_what_nobody_here_knows_is_passed_on_where_the_backend_says_so() -> None
 
 
 @pytest.mark.parametrize("model", ["dall-e-2", "dall-e-3", "gpt-image-1"])
-def test_what_nobody_here_knows_is_never_dropped_without_a_word(model: str) -> None:
+def test_unknown_parameters_are_never_dropped_silently(model: str) -> None:
     """Retired names promise a contract of their own, in which there is no such parameter."""
     order = an_order(asked_model=model, parameters={"seed": 7})
 
@@ -358,7 +358,7 @@ def test_a_wrong_value_of_a_known_parameter_is_not_passed_on() -> None:
         ("dall-e-3", FailureKind.INVALID, "moderation_blocked", "image_generation_user_error"),
     ],
 )
-def test_a_refusal_has_the_name_its_clients_know(
+def test_a_refusal_has_the_codes_of_the_asked_model(
     model: str, kind: FailureKind, code: str, error_type: str
 ) -> None:
     details = {"moderation_details": {"categories": ["violence"]}}
@@ -366,7 +366,7 @@ def test_a_refusal_has_the_name_its_clients_know(
         kind=kind, code="moderation_blocked", type="image_generation_user_error", details=details
     )
 
-    told = in_words_of(a_catalog().models[model], failure)
+    told = with_codes_of(a_catalog().models[model], failure)
 
     assert (told.code, told.type) == (code, error_type)
     assert (told.message, told.details, told.billing) == (failure.message, details, failure.billing)
@@ -380,7 +380,7 @@ EXAMPLES = 1430
 
 @pytest.mark.parametrize("name", BRIDGED)
 @given(data=st.data())
-def test_whatever_a_bridged_model_takes_its_target_takes_too(name: str, data: st.DataObject) -> None:
+def test_the_target_takes_every_order_of_a_bridged_model(name: str, data: st.DataObject) -> None:
     check_some_order(name, data)
 
 
@@ -573,7 +573,7 @@ def example_of_own_models() -> Catalog:
         ("dall-e-3", {"size": "1792x1024"}, {"size": "1024x1024"}, Finish(1792, 1024)),
     ],
 )
-def test_the_example_sends_its_own_and_retired_names_to_the_model_of_ones_own(
+def test_the_example_bridges_retired_names_to_its_own_model(
     model: str, asked: Mapping[str, Any], sent: Mapping[str, Any], finish: Finish | None
 ) -> None:
     catalog = example_of_own_models()

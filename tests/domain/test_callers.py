@@ -105,7 +105,7 @@ def test_one_budget_is_enough_to_limit_money() -> None:
         ("", False),
     ],
 )
-def test_only_what_could_be_a_key_is_one(text: str, *, could_be: bool) -> None:
+def test_the_form_of_a_key_is_exact(text: str, *, could_be: bool) -> None:
     assert is_token(text) is could_be
 
 
@@ -143,7 +143,7 @@ def test_names_are_plain(text: str, *, can_name: bool) -> None:
     assert is_name(text) is can_name
 
 
-def test_a_model_that_is_listed_may_be_asked_for() -> None:
+def test_a_listed_model_is_allowed() -> None:
     check(a_scope(models=("dall-e-2", "dall-e-3")))
 
 
@@ -188,7 +188,7 @@ def test_pixels_are_bounded_whatever_their_shape() -> None:
         ("images_in_flight", "images at a time"),
     ],
 )
-def test_what_no_waiting_could_admit_is_an_error_on_n(limit: str, says: str) -> None:
+def test_an_order_above_every_window_is_an_error_on_n(limit: str, says: str) -> None:
     check(a_scope(**{limit: 5}), n=5)
 
     error = refusal(a_scope("team", **{limit: 5}), n=6)
@@ -210,7 +210,7 @@ def test_a_dear_image_in_flight_is_one_image() -> None:
     check(a_scope(images_in_flight=2), n=2, weight=3)
 
 
-def test_requests_and_money_say_nothing_of_the_size_of_an_order() -> None:
+def test_requests_and_money_do_not_bound_n() -> None:
     check(a_scope(requests_per_min=1, budget_per_month_microusd=1), n=10, weight=9)
 
 
@@ -241,7 +241,7 @@ def test_an_order_passes_exactly_if_an_unused_caller_could_make_it(
     assert passed is fits
 
 
-def test_an_order_that_no_month_could_pay_is_told_so() -> None:
+def test_an_order_above_a_monthly_budget_is_refused() -> None:
     caller = _caller_with(Policy(budget_per_month_microusd=100_000))
 
     check_budgets(caller, 2, 50_000)

@@ -46,7 +46,7 @@ def test_dalle_answers_with_links_and_without_usage() -> None:
     assert model.costs.price_per_image["hd/1792x1024"] == 120_000
 
 
-def test_every_bridge_ends_at_a_living_model_of_today() -> None:
+def test_every_bridge_ends_at_a_current_model() -> None:
     catalog = a_catalog()
 
     targets = [catalog.models[model.bridge.to] for model in catalog.models.values() if model.bridge]
@@ -79,7 +79,7 @@ def test_a_model_without_a_shutdown_date_is_bridged_at_once() -> None:
     assert catalog.models["gpt-image-2"].is_bridged(date(2026, 1, 1))
 
 
-def test_an_override_keeps_what_it_does_not_name() -> None:
+def test_an_override_keeps_other_fields() -> None:
     catalog = parse_catalog(
         builtin_models(),
         {"gpt-image-2": {"prompt_limit": 5, "price": {"text_in": 1}, "sizes": {"multiple": 32}}},
@@ -253,7 +253,7 @@ def test_an_unknown_model_is_the_callers_mistake() -> None:
         ({"size": "auto", "output_format": "webp"}, "gpt-image-2.6-flare"),
     ],
 )
-def test_the_model_meant_when_none_is_named(parameters: Mapping[str, Any], name: str) -> None:
+def test_the_default_model_depends_on_the_parameters(parameters: Mapping[str, Any], name: str) -> None:
     assert a_catalog().name_for(parameters) == name
 
 
@@ -315,7 +315,7 @@ def test_a_fixed_list_takes_nothing_else() -> None:
     assert not is_size_allowed(rule, "512x512")
 
 
-def test_a_bridged_model_takes_its_own_words_and_its_targets() -> None:
+def test_a_bridged_model_takes_its_own_values_and_its_targets() -> None:
     models = a_catalog().models
 
     wide = widen(models["dall-e-3"], models["gpt-image-2.6-flare"])

@@ -6,7 +6,7 @@ CACHED = "private, max-age=31536000, immutable"
 
 
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp", "gif"])
-def test_a_picture_is_shown_where_it_is_opened(kind: str) -> None:
+def test_an_image_is_shown_inline(kind: str) -> None:
     name = f"{'ab' * 32}.{kind}"
 
     assert delivery_headers(name) == DeliveryHeaders(

@@ -37,7 +37,7 @@ def test_the_tree_is_drawn_in_full() -> None:
     assert drawn == declared
 
 
-def test_an_invalid_order_names_what_is_wrong() -> None:
+def test_an_invalid_order_has_param_code_and_type() -> None:
     error = InvalidOrder("no", param="n")
 
     assert (str(error), error.param, error.code, error.error_type) == (
@@ -48,7 +48,7 @@ def test_an_invalid_order_names_what_is_wrong() -> None:
     )
 
 
-def test_a_rate_limit_says_whose_and_how_long() -> None:
+def test_a_rate_limit_names_scope_and_wait() -> None:
     refused = a_limit_state(resource="images", scope="user", limit=5, remaining=1)
     error = RateLimited(refused, retry_after_s=1.2345, limits=(refused,))
 
@@ -89,7 +89,7 @@ def test_only_the_end_of_a_day_or_a_month_makes_a_quota(resource: Resource) -> N
     assert error.is_quota is (resource in {Resource.IMAGES_PER_DAY, Resource.BUDGET_PER_MONTH})
 
 
-def test_a_budget_is_told_to_the_micro_dollar() -> None:
+def test_a_budget_is_shown_to_the_micro_dollar() -> None:
     refused = a_limit_state(resource="budget_per_month", limit=25_000_000, remaining=1)
 
     text = str(RateLimited(refused, retry_after_s=1e6, limits=()))
@@ -98,7 +98,7 @@ def test_a_budget_is_told_to_the_micro_dollar() -> None:
     assert "try again" not in text
 
 
-def test_a_policy_that_refuses_says_whose_it_is_and_where_to_look() -> None:
+def test_a_model_refused_by_policy_names_the_scope_and_the_route() -> None:
     error = ModelNotAllowed("m" * 500, "team")
 
     assert "this team does not have access" in str(error)
@@ -106,14 +106,14 @@ def test_a_policy_that_refuses_says_whose_it_is_and_where_to_look() -> None:
     assert len(str(error)) < 300
 
 
-def test_an_unknown_price_says_what_an_operator_can_do() -> None:
+def test_an_unknown_price_names_the_remedies() -> None:
     error = PriceUnknown("m" * 500)
 
     assert "GATEWAY_UNPRICED=count" in str(error)
     assert len(str(error)) < 300
 
 
-def test_a_failed_order_speaks_for_its_first_failure() -> None:
+def test_a_failed_order_has_the_message_of_its_first_failure() -> None:
     failures = (a_failure(message="first"), a_failure(message="second"))
     error = OrderFailed(failures, kept=3)
 
@@ -125,7 +125,7 @@ def test_a_passed_deadline_tells_whether_calls_were_sent() -> None:
     assert "x-request-timeout-s" in str(DeadlineExceeded(dispatched=False))
 
 
-def test_errors_of_the_surroundings_say_what_can_be_done() -> None:
+def test_errors_of_the_environment_name_a_remedy() -> None:
     assert StateUnavailable("timeout").reason == "timeout"
     assert "timeout" not in str(StateUnavailable("timeout"))
     assert "b64_json" in str(StoreUnavailable())
@@ -135,13 +135,13 @@ def test_errors_of_the_surroundings_say_what_can_be_done() -> None:
     assert "Order it again" in str(ImageNotKept())
 
 
-def test_a_repeated_order_that_cannot_be_answered_says_what_to_do_with_the_key() -> None:
+def test_an_unrepeatable_answer_advises_about_the_key() -> None:
     assert "Use a new key for a new order" in str(IdempotencyMismatch())
     assert "Try again later" in str(OrderUnderWay())
     assert "Order with a new key" in str(ImageGone())
 
 
-def test_a_budget_that_has_no_room_says_what_an_image_would_cost() -> None:
+def test_a_spent_budget_names_the_price_of_an_image() -> None:
     refused = a_limit_state(resource="budget_per_month", limit=1_000_000, remaining=30_000)
 
     error = RateLimited(refused, retry_after_s=1e6, limits=(), image_microusd=40_000)
@@ -150,7 +150,7 @@ def test_a_budget_that_has_no_room_says_what_an_image_would_cost() -> None:
 
 
 @pytest.mark.parametrize("image_microusd", [None, 0])
-def test_a_price_nobody_knows_is_not_told(image_microusd: int | None) -> None:
+def test_an_unknown_price_is_not_shown(image_microusd: int | None) -> None:
     refused = a_limit_state(resource="budget_per_month")
 
     assert "estimated" not in str(
@@ -164,6 +164,6 @@ def test_only_limits_of_money_speak_of_prices() -> None:
     assert "$" not in str(RateLimited(refused, retry_after_s=1.0, limits=(), image_microusd=40_000))
 
 
-def test_keys_that_cannot_be_read_are_told_from_a_state_that_is_away() -> None:
+def test_unreadable_jwks_are_distinguished_from_an_absent_redis() -> None:
     assert "identity provider" in str(StateUnavailable("jwks"))
     assert "identity provider" not in str(StateUnavailable("timeout"))

@@ -55,7 +55,7 @@ def test_the_first_image_bears_the_remainder() -> None:
     ]
 
 
-def test_what_cannot_be_divided_is_left_out() -> None:
+def test_values_that_are_no_counts_are_left_out() -> None:
     assert share_usage({"tier": "fast", "output_tokens": 2, "ratio": 0.5, "details": None}, 2) == [
         {"output_tokens": 1},
         {"output_tokens": 1},

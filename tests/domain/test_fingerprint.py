@@ -61,7 +61,7 @@ def test_lone_surrogates_are_hashed_as_they_are() -> None:
         ({"asked_model": "gpt-image-1"}, {"asked_model": "gpt-image-1", "parameters": {"quality": "auto"}}),
     ],
 )
-def test_orders_that_mean_the_same_share_their_pictures(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_equivalent_orders_share_a_fingerprint(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert fingerprint_of_order(**one) == fingerprint_of_order(**other)
 
 
@@ -76,7 +76,7 @@ def test_orders_that_mean_the_same_share_their_pictures(one: dict[str, Any], oth
         {"parameters": {"output_format": "webp"}},
     ],
 )
-def test_orders_that_mean_something_else_do_not(asked: dict[str, Any]) -> None:
+def test_different_orders_do_not_share_a_fingerprint(asked: dict[str, Any]) -> None:
     assert fingerprint_of_order(**asked) != fingerprint_of_order()
 
 
@@ -95,7 +95,7 @@ def test_orders_that_mean_something_else_do_not(asked: dict[str, Any]) -> None:
         {"instructions": ("Paint a variation.",)},
     ],
 )
-def test_whatever_changes_the_picture_changes_the_name(other: dict[str, Any]) -> None:
+def test_every_change_to_the_image_changes_the_fingerprint(other: dict[str, Any]) -> None:
     assert fingerprint(**other) != fingerprint()
 
 
@@ -114,7 +114,7 @@ def test_a_keyed_hash_cannot_be_guessed_without_its_key() -> None:
     assert keyed_hash(b"a", "ann") != keyed_hash(b"b", "ann")
 
 
-def test_inputs_count_by_their_bytes_and_not_by_where_they_lie() -> None:
+def test_inputs_count_by_their_bytes_and_not_their_path() -> None:
     one, moved = an_input(path="/uploads/1"), an_input(path="/uploads/2")
     other = an_input(digest="another")
 
@@ -189,7 +189,7 @@ def test_an_identity_hides_the_key_and_the_order() -> None:
         {"inputs": (an_input(),)},
     ],
 )
-def test_another_order_under_the_same_key_is_told_apart(other: dict[str, Any]) -> None:
+def test_another_order_under_the_same_key_is_distinguished(other: dict[str, Any]) -> None:
     assert identity(**other).order != identity().order
     assert identity(**other).key == identity().key
 
@@ -211,11 +211,11 @@ def test_inputs_tell_orders_apart_by_their_bytes_their_roles_and_their_order() -
         {"is_streamed": True, "partial_images": 2},
     ],
 )
-def test_a_repeated_order_is_the_same_however_it_is_to_be_worked_on(same: dict[str, Any]) -> None:
+def test_processing_options_do_not_change_an_identity(same: dict[str, Any]) -> None:
     assert identity(**same) == identity()
 
 
-def test_a_repeated_order_may_be_written_another_way() -> None:
+def test_a_repeated_order_may_be_written_differently() -> None:
     one = identity(prompt="the\u00e9", parameters={"quality": "hd", "style": "vivid"})
 
     assert one == identity(prompt="thee\u0301", parameters={"style": "vivid", "quality": "hd"})
@@ -230,21 +230,21 @@ def test_a_repeated_order_may_be_written_another_way() -> None:
         a_caller(key_id="key-2"),
     ],
 )
-def test_everybody_has_keys_of_their_own(caller: Any) -> None:
+def test_each_caller_has_separate_keys(caller: Any) -> None:
     mine, theirs = identity(caller=a_caller()), identity(caller=caller)
 
     assert theirs.key != mine.key
     assert theirs.order == mine.order
 
 
-def test_an_api_key_has_its_own_whoever_it_belongs_to() -> None:
+def test_each_api_key_has_separate_keys() -> None:
     """Its user may be given another name in between."""
     names = {identity(caller=a_caller(user=user, key_id="key-1")).key for user in ("ann", "bob")}
 
     assert len(names) == 1
 
 
-def test_keys_are_told_apart_by_every_letter_and_the_secret() -> None:
+def test_keys_differ_by_every_letter_and_the_secret() -> None:
     names = {identity(idempotency_key=key).key for key in ("once", "Once", "once ", "twice")}
 
     assert len(names) == 4

@@ -29,9 +29,7 @@ def test_units_never_come_free_faster_than_the_limit(limit: int) -> None:
 
 
 @given(LIMITS, STARTS_US, STEPS)
-def test_says_honestly_where_the_limit_stands(
-    limit: int, start_us: int, steps: list[tuple[int, int]]
-) -> None:
+def test_the_remaining_units_are_exact(limit: int, start_us: int, steps: list[tuple[int, int]]) -> None:
     arrival_us, now_us = 0, start_us
 
     for pause_us, weight in steps:
@@ -45,9 +43,7 @@ def test_says_honestly_where_the_limit_stands(
 
 
 @given(LIMITS, STARTS_US, st.integers(0, 10**8), st.integers(1, 5000))
-def test_waiting_as_long_as_told_is_enough_and_not_too_long(
-    limit: int, now_us: int, ahead_us: int, weight: int
-) -> None:
+def test_retry_after_is_exact(limit: int, now_us: int, ahead_us: int, weight: int) -> None:
     weight = min(weight, limit)
     decision = decide(now_us + ahead_us, now_us, weight, limit)
 
@@ -80,7 +76,7 @@ def test_a_refusal_takes_nothing(limit: int, now_us: int, ahead_us: int) -> None
 
 
 @given(LIMITS, STARTS_US)
-def test_weight_zero_only_looks(limit: int, now_us: int) -> None:
+def test_weight_zero_changes_nothing(limit: int, now_us: int) -> None:
     full = decide(0, now_us, limit, limit)
     looked = decide(full.arrival_us, now_us, 0, limit)
 
@@ -88,7 +84,7 @@ def test_weight_zero_only_looks(limit: int, now_us: int) -> None:
     assert (looked.arrival_us, looked.remaining) == (full.arrival_us, 0)
 
 
-def test_a_clock_that_went_back_locks_nobody_out() -> None:
+def test_a_clock_that_went_back_blocks_no_caller() -> None:
     decision = decide(2**52, 0, 0, 60)
 
     assert decision.reset_us == MINUTE_US
@@ -96,7 +92,7 @@ def test_a_clock_that_went_back_locks_nobody_out() -> None:
 
 
 @given(LIMITS, STARTS_US, st.integers(1, 5000), st.integers(0, 5000))
-def test_what_is_refunded_can_be_taken_again(limit: int, now_us: int, weight: int, given_back: int) -> None:
+def test_refunded_units_can_be_taken_again(limit: int, now_us: int, weight: int, given_back: int) -> None:
     weight = min(weight, limit)
     given_back = min(given_back, weight)
     taken = decide(0, now_us, weight, limit)

@@ -9,5 +9,5 @@ def test_three_names_are_this_machine(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "0.0.0.1", "::", "127.0.0.2", "localhost.corp", "LOCALHOST", "[::1]"])
-def test_no_other_name_is(host: str) -> None:
+def test_other_names_are_not_loopback(host: str) -> None:
     assert not is_loopback(host)

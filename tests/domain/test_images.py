@@ -6,7 +6,7 @@ def test_an_image_is_named_by_its_content_and_format() -> None:
     assert an_image("abc", format="webp").name == "abc.webp"
 
 
-def test_what_everybody_would_meet_is_told_apart() -> None:
+def test_failures_of_every_equal_order_are_distinguished() -> None:
     shared = {
         kind
         for kind in FailureKind

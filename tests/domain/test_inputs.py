@@ -1,4 +1,4 @@
-"""Which pictures a model takes, by its rule; nothing is spent on others."""
+"""The images a model takes by its rule."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from service.domain.validation import check_order
 from tests.fakes.values import a_catalog, an_input
 
 MIB = 1024 * 1024
-LIVING, MARKING, OLD = "gpt-image-2", "gpt-image-2.6-flare", "dall-e-2"
+CURRENT, MARKING, OLD = "gpt-image-2", "gpt-image-2.6-flare", "dall-e-2"
 
 
 def model(name: str) -> Model:
@@ -28,44 +28,44 @@ def refusal(name: str, *inputs: InputImage, operation: Operation = Operation.EDI
 @pytest.mark.parametrize(
     ("name", "inputs"),
     [
-        (LIVING, [an_input()]),
-        (LIVING, [an_input(format="jpeg"), an_input(format="webp", width=7, height=5)]),
-        (LIVING, [an_input()] * 16),
-        (LIVING, [an_input(size_bytes=50 * MIB, width=8000, height=5000)]),
-        (LIVING, [an_input("mask", size_bytes=4 * MIB), an_input()]),
-        (LIVING, [an_input(), an_input(width=10, height=20), an_input("mask")]),
+        (CURRENT, [an_input()]),
+        (CURRENT, [an_input(format="jpeg"), an_input(format="webp", width=7, height=5)]),
+        (CURRENT, [an_input()] * 16),
+        (CURRENT, [an_input(size_bytes=50 * MIB, width=8000, height=5000)]),
+        (CURRENT, [an_input("mask", size_bytes=4 * MIB), an_input()]),
+        (CURRENT, [an_input(), an_input(width=10, height=20), an_input("mask")]),
         (MARKING, [an_input(), an_input("markup")]),
         (OLD, [an_input(has_alpha=True)]),
         (OLD, [an_input(), an_input("mask")]),
     ],
 )
-def test_good_pictures_pass(name: str, inputs: list[InputImage]) -> None:
+def test_valid_images_pass(name: str, inputs: list[InputImage]) -> None:
     check_inputs(model(name), Operation.EDIT, tuple(inputs))
 
 
 @pytest.mark.parametrize(
     ("name", "inputs", "param", "code"),
     [
-        (LIVING, [], "image", "missing_required_parameter"),
-        (LIVING, [an_input("mask")], "image", "missing_required_parameter"),
-        (LIVING, [an_input()] * 17, "image", "array_above_max_length"),
+        (CURRENT, [], "image", "missing_required_parameter"),
+        (CURRENT, [an_input("mask")], "image", "missing_required_parameter"),
+        (CURRENT, [an_input()] * 17, "image", "array_above_max_length"),
         (OLD, [an_input(has_alpha=True)] * 2, "image", "array_above_max_length"),
-        (LIVING, [an_input(format="gif")], "image", "unsupported_file_mimetype"),
-        (LIVING, [an_input(format="")], "image", "unsupported_file_mimetype"),
+        (CURRENT, [an_input(format="gif")], "image", "unsupported_file_mimetype"),
+        (CURRENT, [an_input(format="")], "image", "unsupported_file_mimetype"),
         (OLD, [an_input(format="jpeg")], "image", "unsupported_file_mimetype"),
-        (LIVING, [an_input(), an_input(format="gif")], "image[1]", "unsupported_file_mimetype"),
-        (LIVING, [an_input(size_bytes=50 * MIB + 1)], "image", "image_file_too_large"),
+        (CURRENT, [an_input(), an_input(format="gif")], "image[1]", "unsupported_file_mimetype"),
+        (CURRENT, [an_input(size_bytes=50 * MIB + 1)], "image", "image_file_too_large"),
         (OLD, [an_input(size_bytes=4 * MIB + 1, has_alpha=True)], "image", "image_file_too_large"),
-        (LIVING, [an_input(width=MAX_INPUT_PIXELS + 1, height=1)], "image", "image_too_large"),
+        (CURRENT, [an_input(width=MAX_INPUT_PIXELS + 1, height=1)], "image", "image_too_large"),
         (OLD, [an_input(width=512, has_alpha=True)], "image", "invalid_image_format"),
         (OLD, [an_input()], "image", None),
-        (LIVING, [an_input(), an_input("markup")], "markup", "unknown_parameter"),
+        (CURRENT, [an_input(), an_input("markup")], "markup", "unknown_parameter"),
         (MARKING, [an_input(), an_input("mask"), an_input("markup")], "markup", "invalid_value"),
-        (LIVING, [an_input(), an_input("mask", format="webp")], "mask", "invalid_image_format"),
-        (LIVING, [an_input(), an_input("mask", size_bytes=4 * MIB + 1)], "mask", "invalid_image_format"),
-        (LIVING, [an_input(), an_input("mask", width=512)], "mask", "invalid_image_format"),
-        (LIVING, [an_input(), an_input("mask", height=512)], "mask", "invalid_image_format"),
-        (LIVING, [an_input(), an_input("mask", has_alpha=False)], "mask", "invalid_image_format"),
+        (CURRENT, [an_input(), an_input("mask", format="webp")], "mask", "invalid_image_format"),
+        (CURRENT, [an_input(), an_input("mask", size_bytes=4 * MIB + 1)], "mask", "invalid_image_format"),
+        (CURRENT, [an_input(), an_input("mask", width=512)], "mask", "invalid_image_format"),
+        (CURRENT, [an_input(), an_input("mask", height=512)], "mask", "invalid_image_format"),
+        (CURRENT, [an_input(), an_input("mask", has_alpha=False)], "mask", "invalid_image_format"),
         (MARKING, [an_input(), an_input("markup", has_alpha=False)], "markup", "invalid_image_format"),
     ],
 )
@@ -79,13 +79,13 @@ def test_refusals(name: str, inputs: list[InputImage], param: str, code: str | N
 @pytest.mark.parametrize(
     ("name", "inputs", "says"),
     [
-        (LIVING, [an_input()] * 17, "at most 16 images may be sent, but got 17"),
-        (LIVING, [an_input(format="")], "('unknown'). Supported file formats are png, jpeg, webp."),
-        (LIVING, [an_input(size_bytes=51 * MIB)], "smaller than 50 MB"),
+        (CURRENT, [an_input()] * 17, "at most 16 images may be sent, but got 17"),
+        (CURRENT, [an_input(format="")], "('unknown'). Supported file formats are png, jpeg, webp."),
+        (CURRENT, [an_input(size_bytes=51 * MIB)], "smaller than 50 MB"),
         (OLD, [an_input(width=512, height=256, has_alpha=True)], "square, but is 512x256"),
         (OLD, [an_input()], "make the part to repaint transparent"),
-        (LIVING, [an_input(), an_input("mask", width=64, height=32)], "1024x1024, but is 64x32"),
-        (LIVING, [an_input(), an_input("mask", has_alpha=False)], "transparent is what may be repainted"),
+        (CURRENT, [an_input(), an_input("mask", width=64, height=32)], "1024x1024, but is 64x32"),
+        (CURRENT, [an_input(), an_input("mask", has_alpha=False)], "its transparent part is repainted"),
     ],
 )
 def test_a_refusal_says_what_would_be_right(name: str, inputs: list[InputImage], says: str) -> None:
@@ -95,14 +95,14 @@ def test_a_refusal_says_what_would_be_right(name: str, inputs: list[InputImage],
 def test_a_mask_belongs_to_the_first_image() -> None:
     small, large = an_input(width=64, height=64), an_input()
 
-    check_inputs(model(LIVING), Operation.EDIT, (large, small, an_input("mask")))
-    refused = refusal(LIVING, small, large, an_input("mask"))
+    check_inputs(model(CURRENT), Operation.EDIT, (large, small, an_input("mask")))
+    refused = refusal(CURRENT, small, large, an_input("mask"))
 
     assert refused.param == "mask"
 
 
 @pytest.mark.parametrize("role", ["mask", "markup"])
-def test_every_mask_that_came_is_looked_at(role: str) -> None:
+def test_every_mask_is_checked(role: str) -> None:
     """Two of them are one too many, whichever is the good one."""
     good, bad = an_input(role), an_input(role, width=1)
 
@@ -110,7 +110,7 @@ def test_every_mask_that_came_is_looked_at(role: str) -> None:
         assert refusal(MARKING, an_input(), *pair).param == role
 
 
-def test_a_variation_needs_one_picture_and_nothing_else() -> None:
+def test_a_variation_takes_exactly_one_image() -> None:
     check_inputs(model(OLD), Operation.VARY, (an_input(),))
 
     for inputs, param, code in [
@@ -126,7 +126,7 @@ def test_a_variation_needs_one_picture_and_nothing_else() -> None:
         assert (refused.param, refused.code) == (param, code)
 
 
-def test_a_bridged_model_takes_the_pictures_of_its_target() -> None:
+def test_a_bridged_model_takes_the_inputs_of_its_target() -> None:
     bridged = widen(model(OLD), model(MARKING))
     wide = an_input(format="webp", width=1200, height=800, size_bytes=20 * MIB)
 
@@ -162,7 +162,7 @@ def test_a_parameter_of_another_endpoint_is_unknown(
 def test_a_model_without_fidelity_says_so_as_the_provider_does() -> None:
     with pytest.raises(InvalidOrder) as caught:
         check_order(
-            model(LIVING),
+            model(CURRENT),
             prompt="A lighthouse",
             n=1,
             parameters={"input_fidelity": "high"},

@@ -2,7 +2,7 @@ from service.domain.callers import Caller, Policy, Scope, limits_of
 from service.domain.limits import Limit, Resource
 
 
-def test_every_limit_of_every_scope_counts_and_what_is_unlimited_does_not() -> None:
+def test_every_set_limit_of_every_scope_counts() -> None:
     person = Scope(name="user", key="ann", policy=Policy(images_per_min=5, images_in_flight=2))
     team = Scope(name="team", key="design", policy=Policy(budget_per_month_microusd=1_000_000))
     caller = Caller(team="design", user="ann", scopes=(person, team))

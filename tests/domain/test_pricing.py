@@ -88,7 +88,7 @@ def test_an_image_weighs_by_its_quality(
     assert weigh_image(model, parameters) == weight
 
 
-def test_what_is_read_and_seen_costs_too() -> None:
+def test_prompts_and_inputs_have_a_price() -> None:
     model = a_catalog().models["gpt-image-2"]
     parameters = {"quality": "low", "size": "1024x1024"}
     bare = estimate_image(model, parameters)

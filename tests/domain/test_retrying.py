@@ -18,7 +18,7 @@ def delay(
 
 @pytest.mark.parametrize("billing", Billing)
 @pytest.mark.parametrize("kind", FailureKind)
-def test_only_what_was_not_billed_and_may_pass_is_tried_again(kind: FailureKind, billing: Billing) -> None:
+def test_only_unbilled_transient_failures_are_retried(kind: FailureKind, billing: Billing) -> None:
     is_retried = delay(a_failure(kind=kind, billing=billing)) is not None
 
     assert is_retried is (kind in RETRIED and billing is Billing.NOT_BILLED)
@@ -43,7 +43,7 @@ def test_a_provider_is_never_asked_earlier_than_it_said() -> None:
     assert delay(a_failure(retry_after_s=0.0), jitter=0.5) == 0.25
 
 
-def test_a_provider_that_wants_to_be_left_alone_is() -> None:
+def test_a_long_retry_after_ends_the_retries() -> None:
     assert delay(a_failure(retry_after_s=20.1)) is None
 
 

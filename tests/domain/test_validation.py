@@ -195,10 +195,10 @@ def test_a_bridged_model_also_takes_every_size_of_its_target() -> None:
         check(bridged("dall-e-3"), size="256x256")
 
     assert caught.value.code == "invalid_size"
-    assert "every size the model that answers for it paints" in str(caught.value)
+    assert "every size of the model that answers for it" in str(caught.value)
 
 
-def test_a_moving_picture_takes_no_mask() -> None:
+def test_a_gif_takes_no_mask() -> None:
     model = a_catalog().models["gpt-image-2"]
 
     with pytest.raises(InvalidOrder) as caught:
@@ -214,7 +214,7 @@ def test_a_moving_picture_takes_no_mask() -> None:
     assert caught.value.param == "mask"
 
 
-def test_an_endpoint_the_model_has_not_is_refused() -> None:
+def test_an_endpoint_the_model_lacks_is_refused() -> None:
     with pytest.raises(InvalidOrder) as caught:
         check_order(
             a_catalog().models["dall-e-3"],
@@ -228,7 +228,7 @@ def test_an_endpoint_the_model_has_not_is_refused() -> None:
     assert (caught.value.param, caught.value.error_type) == ("model", USER_ERROR)
 
 
-def test_unknown_parameters_are_the_backends_to_judge_where_it_says_so() -> None:
+def test_unknown_parameters_may_be_left_to_the_backend() -> None:
     model = a_catalog().models["gpt-image-2"]
 
     check_order(model, prompt="A lighthouse", n=1, parameters={"seed": 7}, pass_unknown=True)
@@ -250,7 +250,7 @@ def test_the_prompt_is_counted_in_characters() -> None:
         check_prompt("灯塔" * 5, 9)
 
 
-def test_the_first_mistake_is_told() -> None:
+def test_the_first_fault_is_reported() -> None:
     with pytest.raises(InvalidOrder) as caught:
         check("dall-e-3", prompt="", n=0, size="x")
 

@@ -84,7 +84,7 @@ def rows(url: str) -> dict[str, Any]:
     return found
 
 
-def test_a_refused_key_is_told_before_anybody_orders(refused: Gateway) -> None:
+def test_a_refused_key_is_reported_before_any_order(refused: Gateway) -> None:
     until(lambda: lines_of(refused, "provider failed"))
 
     line = lines_of(refused, "provider failed")[0]
@@ -94,7 +94,7 @@ def test_a_refused_key_is_told_before_anybody_orders(refused: Gateway) -> None:
     assert KEY not in refused.log.read_text("utf-8")
 
 
-def test_readiness_says_what_to_do_and_since_when_and_stays_green(refused: Gateway) -> None:
+def test_readiness_shows_advice_and_start_and_stays_green(refused: Gateway) -> None:
     until(lambda: rows(refused.url)["provider"] == "refused")
 
     body = rows(refused.url)
@@ -114,7 +114,7 @@ def test_the_line_of_a_request_that_failed_over_it_is_a_warning_with_its_code(re
     assert PROMPT not in refused.log.read_text("utf-8")
 
 
-def test_a_provider_that_is_not_there_is_told_with_its_place(tmp_path: Path) -> None:
+def test_an_unreachable_provider_is_reported_with_its_address(tmp_path: Path) -> None:
     port = free_port()
     with run_gateway(tmp_path, openai_base_url=f"http://127.0.0.1:{port}/v1", openai_api_key=KEY) as gateway:
         until(lambda: rows(gateway.url)["provider"] == "unreachable")
@@ -138,7 +138,7 @@ def test_the_row_follows_calls(house: House) -> None:
     assert rows(house.gateway.url)["provider"] == "ok"
 
 
-def test_what_the_provider_says_is_not_written_down_where_it_repeats_the_prompt(house: House) -> None:
+def test_provider_messages_that_repeat_the_prompt_are_not_logged(house: House) -> None:
     prompt = f"{PROMPT} at dusk"
     house.behave(failures=[{"status": 503, "message": f"Too busy to paint {prompt}", "count": 9}])
 

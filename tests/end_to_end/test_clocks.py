@@ -91,7 +91,7 @@ class Replicas:
         )
 
     async def order_many(self, names: tuple[str, ...], token: str) -> list[httpx.Response]:
-        """Order one picture each in turn among *names*."""
+        """Order one image each in turn among *names*."""
         return [await self.order(names[number % len(names)], token) for number in range(ORDERS)]
 
     async def follow(self, name: str, link: str) -> int:
@@ -145,7 +145,7 @@ async def replicas(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[R
         yield Replicas(gateways, client, sandbox)
 
 
-async def test_the_clocks_are_as_wrong_as_they_should_be(replicas: Replicas) -> None:
+async def test_the_clocks_differ_as_configured(replicas: Replicas) -> None:
     """The premise of all others: what a gateway says of the time is its own opinion."""
     minutes = {}
     for name in CLOCKS:
@@ -178,7 +178,7 @@ async def test_a_day_is_the_day_of_redis(replicas: Replicas) -> None:
     assert AMOUNT <= statuses[200] <= days * AMOUNT
 
 
-async def test_a_token_runs_out_by_the_clock_of_who_is_asked(replicas: Replicas) -> None:
+async def test_a_token_expires_by_the_clock_of_its_gateway(replicas: Replicas) -> None:
     soon, lately = make_token("soon", exp_in_s=300), make_token("lately", exp_in_s=-300)
     just_issued = make_token("issued", iat=now_s())
 
@@ -198,7 +198,7 @@ async def test_a_token_runs_out_by_the_clock_of_who_is_asked(replicas: Replicas)
     }
 
 
-async def test_a_link_runs_out_by_the_clocks_of_who_made_it_and_who_is_asked(replicas: Replicas) -> None:
+async def test_a_link_expires_by_the_clocks_of_both_gateways(replicas: Replicas) -> None:
     token = make_token("links")
     links = {
         name: (await replicas.order(name, token)).json()["data"][0]["url"]
@@ -266,7 +266,7 @@ async def jumping(tmp_path: Path) -> AsyncGenerator[JumpingRedis]:
 
 
 @pytest.mark.parametrize("offset_s", [-5, -3600, -86400])
-async def test_a_redis_whose_clock_jumps_back_locks_nobody_out(jumping: JumpingRedis, offset_s: int) -> None:
+async def test_a_redis_clock_that_jumps_back_blocks_no_caller(jumping: JumpingRedis, offset_s: int) -> None:
     """As after a fail-over to a server that is behind: nobody waits longer than a window, nor gets a second burst."""
     assert await jumping.take(IMAGES.amount) == 0
     await jumping.set_clock(offset_s)
@@ -278,7 +278,7 @@ async def test_a_redis_whose_clock_jumps_back_locks_nobody_out(jumping: JumpingR
     assert freed <= 1
 
 
-async def test_a_redis_whose_clock_jumps_to_and_fro_admits_one_burst_at_most(jumping: JumpingRedis) -> None:
+async def test_a_redis_clock_that_jumps_to_and_fro_admits_one_burst_at_most(jumping: JumpingRedis) -> None:
     assert await jumping.take(IMAGES.amount) == 0
 
     admitted = 0

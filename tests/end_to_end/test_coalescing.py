@@ -117,7 +117,7 @@ async def test_orders_of_any_size_share_the_images_of_the_largest(
 
 
 @pytest.mark.usefixtures("redis")
-async def test_what_one_replica_made_is_a_hit_in_the_other_and_served_by_it(
+async def test_an_image_of_one_replica_is_a_hit_in_the_other(
     replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient
 ) -> None:
     a, b = replicas.gateways
@@ -165,7 +165,7 @@ async def fail_to_order(client: httpx.AsyncClient, gateway: Gateway, prompt: str
 
 
 @pytest.mark.usefixtures("sandbox")
-async def test_keys_hold_nothing_a_caller_sent(
+async def test_redis_keys_contain_no_text_of_a_caller(
     replicas: Replicas, client: httpx.AsyncClient, redis: Redis
 ) -> None:
     await order(client, replicas.gateways[0], "secret prompt", user="somebody")
@@ -187,7 +187,7 @@ async def test_keys_hold_nothing_a_caller_sent(
         ), name
 
 
-async def test_a_strangers_image_in_the_pool_is_made_anew(
+async def test_a_foreign_image_in_the_pool_is_replaced(
     replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient, redis: Redis
 ) -> None:
     """Whatever wrote it there, the caller gets an image of its own, and soon."""

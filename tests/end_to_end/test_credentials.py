@@ -103,7 +103,7 @@ async def test_a_token_of_the_identity_provider_orders_as_its_policy_says(stage:
 @pytest.mark.parametrize(
     "changes", [{"exp": 1}, {"aud": "others"}, {"iss": "https://evil.example.com"}, {"team": "open"}]
 )
-async def test_a_token_that_is_not_for_us_is_refused(stage: Stage, changes: dict[str, Any]) -> None:
+async def test_a_token_for_another_audience_is_refused(stage: Stage, changes: dict[str, Any]) -> None:
     answer = await stage.order(rsa_key().token(claims(**changes)))
 
     assert answer.status_code == 401
@@ -131,7 +131,7 @@ async def test_a_revoked_key_orders_nothing_any_more_and_a_service_names_its_use
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_no_credential_is_left_lying_anywhere(stage: Stage) -> None:
+async def test_no_credential_is_stored_or_logged(stage: Stage) -> None:
     assert set(stage.secrets) >= {"a token", "a key"}
     await stage.send("GET", "/v1/usage", stage.secrets["a token"])
     await stage.send("GET", "/admin/usage", ADMIN_KEY)

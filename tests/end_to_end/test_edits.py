@@ -37,7 +37,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 def edit_old(house: House, prompt: str, size: int, **files: Image.Image) -> Image.Image:
-    """Order an edit of dall-e-2 and return its picture."""
+    """Order an edit of dall-e-2 and return its image."""
     named = [(name, file_of(image)) for name, image in files.items()]
     answer = house.edit(*named, prompt=prompt, model="dall-e-2", size=f"{size}x{size}")
     [picture] = pictures_of(answer)
@@ -53,7 +53,7 @@ def is_same(one: Image.Image, other: Image.Image) -> bool:
     return one.mode == other.mode and one.tobytes() == other.tobytes()
 
 
-def test_the_provider_sees_each_picture_with_the_type_of_its_bytes(house: House, prompt: str) -> None:
+def test_the_provider_gets_each_input_with_the_type_of_its_bytes(house: House, prompt: str) -> None:
     first, second = png(seed=1), file_of(noise(80, seed=2), "JPEG")
     mask = file_of(mask_with_hole(64))
 
@@ -73,7 +73,7 @@ def test_the_provider_sees_each_picture_with_the_type_of_its_bytes(house: House,
 
 
 @pytest.mark.parametrize("size", [256, 512, 1024])
-def test_what_the_mask_covers_comes_back_bit_for_bit(house: House, prompt: str, size: int) -> None:
+def test_the_masked_area_is_bit_identical(house: House, prompt: str, size: int) -> None:
     source = noise(size, seed=size)
 
     picture = edit_old(house, prompt, size, image=source, mask=mask_with_hole(size))
@@ -101,7 +101,7 @@ def test_the_sandbox_repaints_everything(house: House, prompt: str) -> None:
 
 
 @pytest.mark.parametrize(("source_size", "size"), [(1024, 256), (300, 512), (64, 1024)])
-def test_at_another_size_it_is_the_lanczos_resample_of_the_input(
+def test_at_another_size_the_masked_area_is_resampled_by_lanczos(
     house: House, prompt: str, source_size: int, size: int
 ) -> None:
     source = noise(source_size, seed=4)
@@ -142,7 +142,7 @@ def test_an_image_may_be_its_own_mask(house: House, prompt: str) -> None:
     assert len({each["sha256"] for each in call["inputs"]}) == 1
 
 
-def test_the_mask_decides_alone_about_what_is_kept(house: House, prompt: str) -> None:
+def test_only_the_mask_decides_the_kept_area(house: House, prompt: str) -> None:
     """A colour that the image itself hides is its colour all the same, at every size."""
     for size in (256, 512):
         source = noise(256, seed=6)
@@ -186,7 +186,7 @@ def test_an_image_that_is_not_square_is_kept_in_its_middle(house: House, prompt:
     assert is_same(picture, expected)
 
 
-def test_several_edits_each_keep_what_the_mask_covers(house: House, prompt: str) -> None:
+def test_several_edits_each_keep_the_masked_area(house: House, prompt: str) -> None:
     source = noise(256, seed=9)
 
     answer = house.edit(
@@ -203,7 +203,7 @@ def test_several_edits_each_keep_what_the_mask_covers(house: House, prompt: str)
     assert sum(len(call["images"]) for call in house.journal(prompt=prompt)) == 3
 
 
-def test_an_edit_is_known_again_by_the_bytes_of_its_pictures(house: House, prompt: str) -> None:
+def test_an_edit_is_recognized_by_the_bytes_of_its_inputs(house: House, prompt: str) -> None:
     one, other, mask = png(seed=10), png(seed=11), file_of(mask_with_hole(64))
     fields = {"prompt": prompt, "model": "gpt-image-2"}
 
@@ -222,7 +222,7 @@ def test_an_edit_is_known_again_by_the_bytes_of_its_pictures(house: House, promp
     assert len(house.journal(prompt=prompt)) == 5
 
 
-def test_the_answer_of_an_old_edit_has_the_shape_of_old(house: House, prompt: str) -> None:
+def test_the_answer_of_an_old_edit_has_the_old_shape(house: House, prompt: str) -> None:
     answer = house.edit(("image", png(seed=12)), prompt=prompt)
 
     body = answer.json()
@@ -233,9 +233,7 @@ def test_the_answer_of_an_old_edit_has_the_shape_of_old(house: House, prompt: st
     assert open_picture(file).size == (1024, 1024)
 
 
-def test_what_the_provider_finds_wrong_with_a_picture_is_the_callers_to_read(
-    house: House, prompt: str
-) -> None:
+def test_the_callers_get_the_providers_fault_of_an_input(house: House, prompt: str) -> None:
     """A header that is good before data that are not: only a decoder tells."""
     broken = png(seed=13)[:2000]
 
@@ -281,7 +279,7 @@ def test_sixteen_large_uploads_do_not_fill_the_memory(house: House, prompt: str)
     assert most[0] - before < 120 * MIB
 
 
-def test_the_cpu_time_of_a_large_edit_is_told(house: House) -> None:
+def test_the_cpu_time_of_a_large_edit_is_printed(house: House) -> None:
     """The figure is for the report: busy machines make it vary."""
     gateway = psutil.Process(house.gateway.process.pid)
     picture = file_of(noise(1170, seed=14))

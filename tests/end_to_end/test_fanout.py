@@ -68,7 +68,7 @@ async def test_four_calls_for_one_image_each_run_at_once(
     assert ledger["made|microusd"] == int(answer.headers["x-cost-microusd"])
 
 
-async def test_images_come_back_in_one_order_however_they_were_finished(
+async def test_images_come_back_in_order_however_they_were_finished(
     client: httpx.AsyncClient, sandbox: SandboxHandle
 ) -> None:
     """The pool gives them in the order of their places; the first answer must have had the same."""
@@ -131,7 +131,7 @@ async def test_a_call_whose_outcome_is_unknown_is_not_tried_again(
     assert len(await painted(sandbox)) == 4
 
 
-async def test_a_burst_of_429_is_weathered_inside(
+async def test_retries_absorb_a_burst_of_429(
     client: httpx.AsyncClient, sandbox: SandboxHandle, redis: Redis
 ) -> None:
     busy = {"status": 429, "code": "rate_limit_exceeded", "count": 3, "retry_after_s": 0.2}
@@ -145,7 +145,7 @@ async def test_a_burst_of_429_is_weathered_inside(
     assert (await read_ledger(redis, TEAM))["made|images"] == len(await painted(sandbox)) == 4
 
 
-async def test_when_all_calls_fail_alike_that_is_the_answer(
+async def test_equal_failures_of_all_calls_are_the_answer(
     client: httpx.AsyncClient, sandbox: SandboxHandle, redis: Redis
 ) -> None:
     answer = await order(client, "a forbidden-word")
@@ -160,7 +160,7 @@ async def test_when_all_calls_fail_alike_that_is_the_answer(
     assert again.headers["x-ratelimit-remaining-images"] == f"{IMAGES_PER_MIN - 1}"
 
 
-async def test_the_callers_deadline_ends_the_order_but_not_the_accounts(
+async def test_the_callers_deadline_ends_the_order_but_not_its_settlement(
     client: httpx.AsyncClient, sandbox: SandboxHandle, redis: Redis
 ) -> None:
     await sandbox.behave(latency_s=3, paint="flat")

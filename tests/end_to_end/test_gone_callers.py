@@ -55,7 +55,7 @@ async def read_gauges(chaos: Chaos) -> dict[str, float]:
     }
 
 
-async def test_nothing_is_lost_and_nothing_is_left_behind(chaos: Chaos) -> None:
+async def test_gone_callers_lose_no_image_and_leave_no_state(chaos: Chaos) -> None:
     dice = random.Random(3)
     await chaos.sandbox.behave(paint="flat", latency_s=LATENCY_S, latency_jitter_s=LATENCY_S)
     process = psutil.Process(chaos.gateways["a"].process.pid)

@@ -51,7 +51,7 @@ class Site:
         return answer.status_code if answer is not None else 0
 
     def serials(self, name: str) -> set[int]:
-        """Return the serial numbers of the pictures of one answer."""
+        """Return the serial numbers of the images of one answer."""
         answer = self.answers[name]
         assert answer is not None
         return {read_watermark(base64.b64decode(one["b64_json"])).serial for one in answer.json()["data"]}
@@ -238,7 +238,7 @@ async def test_every_order_is_answered(after_outage: Site, after_hang: Site) -> 
     assert {name: status for name, status in statuses.items() if status != 200} == refused
 
 
-async def test_an_outage_loses_nothing_that_was_made(after_outage: Site) -> None:
+async def test_an_outage_loses_no_image(after_outage: Site) -> None:
     assert after_outage.books.cut == ()
     assert after_outage.ledger["made|images"] == len(after_outage.books.made)
     assert after_outage.ledger["unknown|images"] == 0
@@ -246,7 +246,7 @@ async def test_an_outage_loses_nothing_that_was_made(after_outage: Site) -> None
     assert after_outage.slots == []
 
 
-async def test_an_outage_costs_only_what_was_ordered_without_redis(after_outage: Site) -> None:
+async def test_an_outage_costs_only_the_orders_made_during_it(after_outage: Site) -> None:
     made = {prompt: after_outage.made(prompt) for prompt in after_outage.books.settled}
 
     assert made.pop("probe") > 0
@@ -264,30 +264,30 @@ async def test_an_outage_costs_only_what_was_ordered_without_redis(after_outage:
     }
 
 
-async def test_who_waits_beside_the_maker_waits_for_it(after_outage: Site) -> None:
+async def test_a_waiter_in_the_makers_process_waits_for_it(after_outage: Site) -> None:
     """However long Redis is away: this process knows what it is making."""
     assert after_outage.serials("over, waiting") == after_outage.serials("over")
     assert after_outage.serials("during, of over") == after_outage.serials("over")
 
 
-async def test_what_an_outage_let_lapse_is_waited_for_again(after_outage: Site) -> None:
+async def test_lapsed_claims_are_awaited_again_after_an_outage(after_outage: Site) -> None:
     assert after_outage.serials("after, early") == after_outage.serials("over")
     assert after_outage.serials("after, late") == after_outage.serials("over")
 
 
-async def test_nobody_gets_a_picture_twice_as_the_outage_ends(after_outage: Site) -> None:
+async def test_no_order_gets_an_image_twice_as_the_outage_ends(after_outage: Site) -> None:
     """What a gateway numbered by itself has another number once Redis knows of it."""
     assert len(after_outage.serials("during, both")) == 2
     assert after_outage.serials("during, first") < after_outage.serials("during, both")
 
 
-async def test_a_gateway_that_hung_publishes_over_nobody(after_hang: Site) -> None:
+async def test_a_gateway_that_hung_overwrites_no_variant(after_hang: Site) -> None:
     assert after_hang.serials("plain, late").isdisjoint(after_hang.serials("plain"))
     assert after_hang.serials("again plain") == after_hang.serials("plain")
     assert after_hang.serials("once, again") == after_hang.serials("once")
 
 
-async def test_what_a_hung_gateway_made_is_in_the_ledger_beside_what_was_made_for_it(
+async def test_the_ledger_has_the_images_of_a_hung_gateway_and_their_replacements(
     after_hang: Site,
 ) -> None:
     assert (after_hang.made("plain"), after_hang.made("once")) == (2, 2)
@@ -297,7 +297,7 @@ async def test_what_a_hung_gateway_made_is_in_the_ledger_beside_what_was_made_fo
     assert (after_hang.holds, after_hang.slots) == ({}, [])
 
 
-async def test_what_only_a_killed_gateway_knew_of_is_booked_as_unknown(after_kill: Site) -> None:
+async def test_calls_of_a_killed_gateway_are_booked_as_unknown(after_kill: Site) -> None:
     assert [one.prompt for one in after_kill.books.cut] == ["killed"]
     assert after_kill.ledger["unknown|images"] == 1
     assert after_kill.ledger["made|images"] == after_kill.made("kept") + after_kill.made("alone")

@@ -122,7 +122,7 @@ def gateways(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("redis")
-async def test_two_gateways_make_exactly_what_a_user_may_have(
+async def test_two_gateways_make_exactly_the_limit_of_a_user(
     gateways: list[Gateway], sandbox: SandboxHandle
 ) -> None:
     answers: list[httpx.Response] = []

@@ -59,7 +59,7 @@ def test_a_word_of_the_list_costs_nothing(
     assert listed.journal(prompt=unique) == []
 
 
-def test_what_the_list_has_not_is_painted(listed: House, unique: str) -> None:
+def test_prompts_without_a_listed_word_pass(listed: House, unique: str) -> None:
     assert order(listed, f"{unique}: a secret garden plan").status_code == 200
 
 
@@ -94,7 +94,7 @@ def test_the_provider_is_asked_once_and_its_refusal_costs_nothing(judged: House,
     assert [call["path"] for call in judged.journal(prompt=unique)] == ["/v1/moderations"]
 
 
-def test_what_the_provider_lets_pass_is_painted(judged: House, unique: str) -> None:
+def test_prompts_that_the_provider_passes_are_made(judged: House, unique: str) -> None:
     assert order(judged, unique, n=2).status_code == 200
 
     paths = [call["path"] for call in judged.journal(prompt=unique)]
@@ -140,7 +140,7 @@ def test_a_remembered_refusal_concerns_one_order_only(listed: House, unique: str
     assert len(listed.journal(prompt=unique)) == 2
 
 
-def test_what_went_wrong_otherwise_is_not_remembered(listed: House, unique: str) -> None:
+def test_other_failures_are_not_remembered(listed: House, unique: str) -> None:
     listed.behave(paint="flat", failures=[{"status": 400, "code": "invalid_value"}])
     first = order(listed, unique)
     listed.behave(paint="flat")

@@ -1,7 +1,7 @@
-"""Two replicas, killed gateways, a killed Redis and clients that hang up: no picture is paid for twice.
+"""Two replicas, killed gateways, a killed Redis and clients that hang up: no image is paid for twice.
 
 Every order is repeated under its `Idempotency-Key` until it is answered, as a careful
-client would. The judge is the provider's journal; that no wrong picture is served is
+client would. The judge is the provider's journal; that no wrong image is served is
 read from the pixels.
 """
 
@@ -32,7 +32,7 @@ PATIENCE_S = 90.0
 
 @dataclass(slots=True)
 class Tally:
-    """What clients needed and saw: serial numbers of pictures, their orders by prompt, and how orders ended."""
+    """What clients needed and saw: serial numbers of images, their orders by prompt, and how orders ended."""
 
     served: set[int] = field(default_factory=set)
     needed: Counter[str] = field(default_factory=Counter)
@@ -42,7 +42,7 @@ class Tally:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-async def test_two_thousand_orders_pay_for_what_is_needed_and_nothing_else(tmp_path: Path) -> None:
+async def test_two_thousand_orders_pay_for_needed_images_only(tmp_path: Path) -> None:
     tally = Tally()
     async with open_chaos(tmp_path, *NAMES) as chaos:
         await chaos.sandbox.behave(paint="flat", latency_s=0.1, latency_jitter_s=0.2)
@@ -124,7 +124,7 @@ async def ask(
 
 def note(tally: Tally, prompt: str, n: int, answer: httpx.Response) -> None:
     marks = [read_watermark(base64.b64decode(entry["b64_json"])) for entry in answer.json()["data"]]
-    assert len({mark.serial for mark in marks}) == n, "the same picture twice in one answer"
+    assert len({mark.serial for mark in marks}) == n, "the same image twice in one answer"
     tally.served |= {mark.serial for mark in marks}
     tally.hashes[prompt] |= {mark.order_hash for mark in marks}
 

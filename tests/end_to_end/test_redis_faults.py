@@ -250,7 +250,7 @@ async def test_liveness_readiness_and_files_do_not_need_redis(site: Site) -> Non
     assert statuses_of(answers) == {200: 4}
 
 
-async def test_what_a_hung_redis_did_late_is_not_booked_as_lost(site: Site) -> None:
+async def test_late_grants_of_a_hung_redis_are_not_booked_as_lost(site: Site) -> None:
     """Questions that were given up are still in its socket: it answers them once it runs again.
 
     The gateway has decided by itself meanwhile, and refused; nothing was sent, so nothing may stay held

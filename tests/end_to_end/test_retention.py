@@ -38,7 +38,7 @@ def age(house: House, *links: httpx.URL) -> None:
 
 
 @pytest.mark.slow
-def test_beyond_the_bytes_something_goes(tmp_path: Path) -> None:
+def test_images_go_beyond_the_size_limit(tmp_path: Path) -> None:
     with open_house(tmp_path / "sizing") as house:
         house.behave(paint="flat")
         size_bytes = len(follow(order(house.client, "how large is one")).content)
@@ -60,7 +60,7 @@ def test_beyond_the_bytes_something_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_is_too_old_goes_with_its_bytes_once_they_are_an_hour_old(tmp_path: Path) -> None:
+def test_expired_images_lose_their_bytes_after_an_hour(tmp_path: Path) -> None:
     with open_house(tmp_path, sweep_s=0.2, deadline_s=DEADLINE_S, retention_s=1) as house:
         house.behave(paint="flat")
         link = order(house.client, "soon gone")
@@ -77,7 +77,7 @@ def test_what_is_too_old_goes_with_its_bytes_once_they_are_an_hour_old(tmp_path:
 
 
 @pytest.mark.slow
-def test_what_an_order_has_while_it_waits_for_the_rest_stays(tmp_path: Path) -> None:
+def test_images_of_a_waiting_order_stay(tmp_path: Path) -> None:
     """Its answer links to all of them, though the first would be too old by then."""
     with open_house(tmp_path, sweep_s=0.1, retention_s=1) as house:
         house.behave(paint="flat")
@@ -95,7 +95,7 @@ def test_what_an_order_has_while_it_waits_for_the_rest_stays(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_what_is_deleted_goes_from_the_disk_and_nothing_else(tmp_path: Path) -> None:
+def test_only_deleted_images_go_from_the_disk(tmp_path: Path) -> None:
     with open_house(tmp_path, sweep_s=0.2) as house:
         house.behave(paint="flat")
         deleted, kept = order(house.client, "deleted"), order(house.client, "kept")
@@ -108,7 +108,7 @@ def test_what_is_deleted_goes_from_the_disk_and_nothing_else(tmp_path: Path) -> 
         assert follow(kept).status_code == 200
 
 
-def test_what_is_made_again_meanwhile_does_not_vanish(tmp_path: Path) -> None:
+def test_an_image_made_again_meanwhile_stays(tmp_path: Path) -> None:
     """The very bytes: forgotten, an hour old, and about to be swept when an order makes them again."""
     with open_house(tmp_path, sweep_s=0.2) as house:
         house.behave(paint="flat", repeat_pictures=True)
@@ -127,7 +127,7 @@ def test_what_is_made_again_meanwhile_does_not_vanish(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_was_due_is_swept_after_a_restart(tmp_path: Path) -> None:
+def test_due_images_are_swept_after_a_restart(tmp_path: Path) -> None:
     with open_tenants(tmp_path, auth="open", sweep_s=3600) as tenants:
         house = tenants.house
         house.behave(paint="flat")

@@ -1,4 +1,4 @@
-"""A gateway whose pictures are in S3: orders, links, redirects, deletion, and a store that hangs."""
+"""A gateway whose images are in S3: orders, links, redirects, deletion, and a store that hangs."""
 
 import signal
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def path_in_bucket(link: httpx.URL) -> str:
     return f"images/{name[:2]}/{name}"
 
 
-def test_pictures_are_in_the_bucket_and_come_from_the_gateway(
+def test_images_are_in_the_bucket_and_come_from_the_gateway(
     house: House, s3: S3Server, prefix: str, prompt: str
 ) -> None:
     link = order(house.client, prompt)
@@ -87,7 +87,7 @@ def test_a_link_may_lead_to_the_store_itself(redirecting: House, s3: S3Server, p
     assert READER[1] not in target
 
 
-def test_what_needs_no_bytes_needs_no_redirect(redirecting: House, prompt: str) -> None:
+def test_requests_without_bytes_are_not_redirected(redirecting: House, prompt: str) -> None:
     link = order(redirecting.client, prompt)
     etag = f'"{link.path.rpartition("/")[2].removesuffix(".png")}"'
 
@@ -98,7 +98,7 @@ def test_what_needs_no_bytes_needs_no_redirect(redirecting: House, prompt: str) 
     assert known.status_code == 304
 
 
-def test_a_deleted_picture_is_redirected_to_no_more(redirecting: House, prompt: str) -> None:
+def test_a_deleted_image_is_not_redirected_to(redirecting: House, prompt: str) -> None:
     link = order(redirecting.client, prompt)
     assert follow(link).status_code == 302
 
@@ -143,7 +143,7 @@ def follow_patiently(link: httpx.URL) -> httpx.Response:
     return httpx.get(link, trust_env=False, timeout=60)
 
 
-def test_wrong_credentials_are_found_out_by_the_first_order(
+def test_the_first_order_finds_wrong_credentials(
     tmp_path_factory: pytest.TempPathFactory, s3: S3Server, prompt: str
 ) -> None:
     settings = {**s3.settings(uuid4().hex), "store_secret_access_key": "not-the-secret"}

@@ -1,4 +1,4 @@
-"""S3 that goes away while pictures are being made: what was paid for is kept, served, and brought home."""
+"""S3 that goes away while images are being made: what was paid for is kept, served, and brought home."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -73,7 +73,7 @@ def until_home(condition: Callable[[], object]) -> None:
 
 
 def order_through_an_outage(house: House, s3: S3Server, orders: dict[str, int]) -> list[httpx.Response]:
-    """Stop the server while *orders*, a number of pictures by prompt, are at the provider."""
+    """Stop the server while *orders*, a number of images by prompt, are at the provider."""
     house.behave(paint="flat", latency_s=LATENCY_S)
     with ThreadPoolExecutor(len(orders)) as pool:
         answers = [pool.submit(ask, house.client, prompt, n) for prompt, n in orders.items()]
@@ -84,7 +84,7 @@ def order_through_an_outage(house: House, s3: S3Server, orders: dict[str, int]) 
     return given
 
 
-def test_what_was_paid_for_as_the_store_went_is_kept_and_comes_home(
+def test_images_paid_during_an_outage_are_spilled_and_uploaded_later(
     tmp_path: Path, outage: S3Server, prefix: str, prompt: str
 ) -> None:
     orders = {f"{prompt} one": 1, f"{prompt} two": 2, f"{prompt} three": 1}
@@ -123,7 +123,9 @@ def test_what_was_paid_for_as_the_store_went_is_kept_and_comes_home(
         assert "imagegw_spill_images 0.0" in metrics
 
 
-def test_it_comes_home_after_a_restart(tmp_path: Path, outage: S3Server, prefix: str, prompt: str) -> None:
+def test_spilled_images_are_uploaded_after_a_restart(
+    tmp_path: Path, outage: S3Server, prefix: str, prompt: str
+) -> None:
     with open_house(tmp_path, **outage.settings(prefix)) as house:
         (answer,) = order_through_an_outage(house, outage, {prompt: 1})
         (link,) = links_of(answer)
@@ -140,7 +142,7 @@ def test_it_comes_home_after_a_restart(tmp_path: Path, outage: S3Server, prefix:
         assert house.journal(prompt=prompt) == []
 
 
-def test_a_spilled_picture_can_be_deleted(tmp_path: Path, outage: S3Server, prefix: str, prompt: str) -> None:
+def test_a_spilled_image_can_be_deleted(tmp_path: Path, outage: S3Server, prefix: str, prompt: str) -> None:
     with open_house(tmp_path, **outage.settings(prefix)) as house:
         (answer,) = order_through_an_outage(house, outage, {prompt: 1})
         (link,) = links_of(answer)
@@ -150,7 +152,7 @@ def test_a_spilled_picture_can_be_deleted(tmp_path: Path, outage: S3Server, pref
         check_error(follow(link), 410, code="image_gone", param=None)
 
 
-def test_a_spilled_picture_is_redirected_to_no_store(
+def test_a_spilled_image_is_not_redirected(
     tmp_path: Path, outage: S3Server, prefix: str, prompt: str
 ) -> None:
     with open_house(tmp_path, store_redirect_s=60, **outage.settings(prefix)) as house:

@@ -167,7 +167,7 @@ def test_an_order_above_the_limit_is_a_rate_limit_error_the_sdk_waits_for(
     assert len(answer.data or []) == 2
 
 
-def test_the_sdk_does_not_repeat_what_cannot_succeed(gateway: Gateway, prompt: str) -> None:
+def test_the_sdk_does_not_retry_permanent_failures(gateway: Gateway, prompt: str) -> None:
     tries: list[object] = []
     counting = openai.DefaultHttpxClient(event_hooks={"request": [tries.append]})
     with openai.OpenAI(base_url=f"{gateway.url}/v1", api_key="x", max_retries=2, http_client=counting) as sdk:

@@ -191,7 +191,7 @@ async def test_the_metrics_have_no_secret(stage: Stage) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_errors_and_headers_tell_nobody_our_keys(stage: Stage) -> None:
+async def test_errors_and_headers_contain_no_keys(stage: Stage) -> None:
     ours = ("the provider's key", "the gateway's secret")
     for answer in stage.answers:
         check_secret(answer.text, "a body", *ours)
@@ -209,7 +209,7 @@ async def test_errors_do_not_repeat_a_prompt(stage: Stage) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-async def test_redis_has_no_secret_but_what_a_hit_must_know(stage: Stage) -> None:
+async def test_redis_has_no_secret_but_those_of_a_hit(stage: Stage) -> None:
     redis = open_client(stage.valkey.url, timeout_s=1.0, connections=2)
     try:
         names = [to_text(name) for name in await redis.keys("*")]

@@ -190,7 +190,7 @@ def test_without_stages_there_is_one_event(house: House, prompt: str) -> None:
     assert "partial_images" not in call["parameters"]
 
 
-def test_the_bytes_on_the_wire_are_ones_every_sdk_reads(house: House, prompt: str) -> None:
+def test_every_sdk_can_read_the_bytes_on_the_wire(house: House, prompt: str) -> None:
     """No `id:` and no `retry:`, which the Python SDK fails on, and one line of data an event."""
     with raw(house, prompt=prompt, partial_images=2) as stream:
         head, body = decode_chunks(stream.read_all())
@@ -232,7 +232,7 @@ def test_a_hit_streams_as_completed_events(house: House, prompt: str) -> None:
     assert len(house.journal(prompt=prompt)) == 2
 
 
-def test_headers_promise_nothing_that_is_not_known_yet(house: House, prompt: str) -> None:
+def test_headers_have_only_known_values(house: House, prompt: str) -> None:
     """One of three is cached: what the others will cost shows in the log, no header can tell it."""
     body = {"model": "gpt-image-2", "prompt": prompt, "stream": True}
     listen(house, prompt)
@@ -255,7 +255,7 @@ def _read_stream(house: House, body: dict[str, Any]) -> httpx.Response:
         return answer
 
 
-def test_a_stream_and_a_plain_order_share_their_pictures(house: House, prompt: str) -> None:
+def test_a_stream_and_a_plain_order_share_their_images(house: House, prompt: str) -> None:
     [completed] = listen(house, prompt)
 
     body = {"model": "gpt-image-2", "prompt": prompt}
@@ -265,7 +265,7 @@ def test_a_stream_and_a_plain_order_share_their_pictures(house: House, prompt: s
     assert plain.json()["data"][0]["b64_json"] == completed[1]["b64_json"]
 
 
-def test_pictures_of_old_models_leave_as_each_is_ready(house: House, prompt: str) -> None:
+def test_images_of_old_models_are_sent_as_they_finish(house: House, prompt: str) -> None:
     """Three calls that take different times; the events come apart, in the order they are done."""
     house.behave(paint="flat", latency_s=0.1, latency_jitter_s=5)
 
@@ -284,7 +284,7 @@ def test_pictures_of_old_models_leave_as_each_is_ready(house: House, prompt: str
     assert timed[0][1] < finished[-1]["finished_monotonic_s"]
 
 
-def test_stages_of_several_pictures_are_told_apart(house: House, prompt: str) -> None:
+def test_stages_of_several_images_are_distinguished(house: House, prompt: str) -> None:
     events = listen(house, prompt, "dall-e-3", n=3, partial_images=2)
 
     stages = [
@@ -297,14 +297,14 @@ def test_stages_of_several_pictures_are_told_apart(house: House, prompt: str) ->
     assert names(events).count("completed") == 3
 
 
-def test_the_size_of_old_is_finished_before_it_is_completed(house: House, prompt: str) -> None:
+def test_an_old_size_is_finished_before_the_completed_event(house: House, prompt: str) -> None:
     [event] = listen(house, prompt, "dall-e-2", size="256x256")
 
     assert open_picture(picture_of(event)).size == (256, 256)
     assert event[1]["size"] == "256x256"
 
 
-def test_a_streamed_edit_keeps_what_its_mask_covers(house: House, prompt: str) -> None:
+def test_a_streamed_edit_keeps_the_masked_area(house: House, prompt: str) -> None:
     source = noise(256, seed=2)
     parts = [("image", ("a", file_of(source))), ("mask", ("b", file_of(mask_with_hole(256))))]
     fields = {"prompt": prompt, "model": "dall-e-2", "stream": "true", "size": "256x256"}
@@ -327,7 +327,7 @@ def test_a_streamed_edit_keeps_what_its_mask_covers(house: House, prompt: str) -
         ({"model": "gpt-image-9"}, "model"),
     ],
 )
-def test_what_is_refused_before_the_first_event_is_a_plain_answer(
+def test_a_refusal_before_the_first_event_is_a_plain_answer(
     house: House, prompt: str, fields: dict[str, object], param: str
 ) -> None:
     body = {"model": "gpt-image-2", "prompt": prompt, "stream": True, **fields}
@@ -364,7 +364,7 @@ def test_a_stream_that_breaks_upstream_ends_with_an_error(house: House, prompt: 
     assert call["parameters"]["partial_images"] == 2
 
 
-def test_one_failed_picture_of_three_is_told_at_the_end(house: House, prompt: str) -> None:
+def test_one_failed_image_of_three_is_reported_at_the_end(house: House, prompt: str) -> None:
     failure = {"status": 400, "code": "invalid_value", "message": "no"}
     house.behave(paint="flat", failures=[failure])
 
@@ -417,7 +417,7 @@ def test_a_reader_that_leaves_a_streamed_edit_leaves_no_file(house: House, promp
     assert house.edit(("image", picture), prompt=prompt, model="gpt-image-2").headers["x-cache"] == "hit"
 
 
-def test_a_slow_reader_slows_down_nobody(house: House, prompt: str) -> None:
+def test_a_slow_reader_delays_no_other(house: House, prompt: str) -> None:
     with raw(house, prompt=prompt, n=4, size="3840x2160") as stream:
         stream.read_until(b"\r\n\r\n")
         assert house.client.get("/livez").status_code == 200
@@ -427,7 +427,7 @@ def test_a_slow_reader_slows_down_nobody(house: House, prompt: str) -> None:
     assert body.count(b"event: image_generation.completed") == 4
 
 
-def test_the_official_sdk_reads_stages_and_pictures(house: House, prompt: str) -> None:
+def test_the_official_sdk_reads_stages_and_images(house: House, prompt: str) -> None:
     openai = pytest.importorskip("openai")
     # The SDK's own client would heed the proxies of the environment.
     transport = httpx.Client(trust_env=False)
@@ -455,7 +455,7 @@ def test_the_official_sdk_reads_stages_and_pictures(house: House, prompt: str) -
     assert caught.value.code == "upstream_invalid_response"
 
 
-def test_many_streams_at_once_are_told_apart(house: House, prompt: str) -> None:
+def test_concurrent_streams_do_not_mix(house: House, prompt: str) -> None:
     results: dict[int, list[Event]] = {}
 
     def run(number: int) -> None:

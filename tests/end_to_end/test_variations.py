@@ -28,7 +28,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield opened
 
 
-def test_four_variations_are_four_calls_with_words_of_their_own(house: House) -> None:
+def test_four_variations_are_four_calls_with_different_prompts(house: House) -> None:
     source = png(seed=1)
 
     answer = house.vary(("image", source), n="4", size="256x256")
@@ -42,7 +42,7 @@ def test_four_variations_are_four_calls_with_words_of_their_own(house: House) ->
     assert [[each["sha256"] for each in call["inputs"]] for call in calls] == [[digest_of(source)]] * 4
 
 
-def test_more_variations_of_the_same_picture_only_add_what_is_missing(house: House) -> None:
+def test_more_variations_of_an_image_make_only_the_missing_ones(house: House) -> None:
     source = png(seed=2)
     first = house.vary(("image", source), n="2", size="256x256")
 
@@ -54,13 +54,13 @@ def test_more_variations_of_the_same_picture_only_add_what_is_missing(house: Hou
     assert len(calls) == len({call["prompt"] for call in calls}) == 3
 
 
-def test_another_picture_shares_nothing(house: House) -> None:
+def test_variations_of_another_image_share_nothing(house: House) -> None:
     house.vary(("image", png(seed=3)), size="256x256")
 
     assert house.vary(("image", png(seed=4)), size="256x256").headers["x-cache"] == "miss"
 
 
-def test_the_contract_of_old_says_how_it_is_answered(house: House) -> None:
+def test_variations_are_answered_by_the_old_contract(house: House) -> None:
     source = png(seed=5)
 
     by_default = house.vary(("image", source))
@@ -88,7 +88,7 @@ def test_the_contract_of_old_says_how_it_is_answered(house: House) -> None:
         ([("image", png(8))], {"style": "vivid"}, "style", "unknown_parameter"),
     ],
 )
-def test_what_is_wrong_is_refused_and_costs_nothing(
+def test_invalid_variations_are_refused_and_cost_nothing(
     house: House, files: list[tuple[str, bytes]], fields: dict[str, str], param: str, code: str
 ) -> None:
     before = len(house.journal())
@@ -97,13 +97,13 @@ def test_what_is_wrong_is_refused_and_costs_nothing(
     assert len(house.journal()) == before
 
 
-def test_without_a_picture_there_is_nothing_to_vary(house: House) -> None:
+def test_a_variation_needs_an_image(house: House) -> None:
     answer = post_form(house.client, form(text("n", "1")), route=VARIATIONS)
 
     check_error(answer, 400, code="missing_required_parameter", param="image")
 
 
-def test_pictures_of_other_kinds_are_taken_as_the_living_model_takes_them(house: House) -> None:
+def test_other_formats_are_taken_if_the_current_model_takes_them(house: House) -> None:
     wide = file_of(noise(96, 64, seed=6), "WEBP", lossless=True)
 
     assert house.vary(("image", wide), size="256x256").status_code == 200

@@ -11,7 +11,7 @@ from tests.fakes.values import a_call_made
 Outcome = CallMade | CallFailure | Exception
 
 STAGE = {"quality": "low"}
-"""What the provider says it chose, with every stage of a picture."""
+"""What the provider says it chose, with every stage of a image."""
 
 
 class Held:
@@ -24,7 +24,7 @@ class Held:
         self._outcome: Outcome | None = None
 
     def release(self, outcome: Outcome | None = None) -> None:
-        """Let it go on, to *outcome* or else to the pictures asked for."""
+        """Let it go on, to *outcome* or else to the images asked for."""
         self._outcome = outcome
         self._released.set()
 
@@ -73,4 +73,4 @@ class FakeBackend:
 
     def _paint(self, n: int) -> CallMade:
         first, self._serial = self._serial, self._serial + n
-        return a_call_made(*(f"picture {first + i}".encode() for i in range(n)))
+        return a_call_made(*(f"image {first + i}".encode() for i in range(n)))

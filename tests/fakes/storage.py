@@ -1,4 +1,4 @@
-"""Stores, pictures and the outbox, in memory."""
+"""Stores, images and the outbox, in memory."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -57,16 +57,16 @@ class FakeImaging:
 
 
 class FakeOutbox:
-    """Implements `ports.admission.Outbox`; what is pending only later lies in *foretold*, with the seconds until then."""
+    """Implements `ports.admission.Outbox`; what is pending only later lies in *written_ahead*, with the seconds until then."""
 
     def __init__(self, *kept: Settlement) -> None:
         self.kept = list(kept)
-        self.foretold: list[tuple[Settlement, float]] = []
+        self.written_ahead: list[tuple[Settlement, float]] = []
 
     def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
         self._forget(settlement)
         if after_s > 0:
-            self.foretold.append((settlement, after_s))
+            self.written_ahead.append((settlement, after_s))
         else:
             self.kept.append(settlement)
 
@@ -86,7 +86,9 @@ class FakeOutbox:
     def _forget(self, settlement: Settlement) -> None:
         name = (settlement.ticket.id, settlement.part)
         self.kept = [each for each in self.kept if (each.ticket.id, each.part) != name]
-        self.foretold = [each for each in self.foretold if (each[0].ticket.id, each[0].part) != name]
+        self.written_ahead = [
+            each for each in self.written_ahead if (each[0].ticket.id, each[0].part) != name
+        ]
 
 
 class FakeReferences:

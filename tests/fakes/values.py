@@ -105,8 +105,8 @@ def a_call(**override: Any) -> ImageCall:
     return ImageCall(**{**given, **override})
 
 
-def a_call_made(*pictures: bytes, **override: Any) -> CallMade:
-    images = tuple(RawImage(data=data) for data in pictures or (b"picture",))
+def a_call_made(*data: bytes, **override: Any) -> CallMade:
+    images = tuple(RawImage(data=each) for each in data or (b"image",))
     return CallMade(**{"images": images, "usage": USAGE, "resolved": {"quality": "medium"}, **override})
 
 

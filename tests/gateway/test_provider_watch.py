@@ -40,7 +40,7 @@ async def test_a_provider_that_is_well_is_left_alone(clock: FakeClock) -> None:
     assert await looks_in(600.0, clock, lambda _: GOOD) == [0]
 
 
-async def test_one_that_is_away_is_looked_at_each_minute_until_it_is_back(clock: FakeClock) -> None:
+async def test_a_failing_provider_is_probed_each_minute_until_it_is_back(clock: FakeClock) -> None:
     def answer(number: int) -> httpx.Response:
         if number < 3:
             raise httpx.ConnectError("away")

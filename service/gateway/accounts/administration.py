@@ -1,21 +1,16 @@
 """Manage policies and teams, for `/admin` and for the command line; with keys and erasure beside them.
 
-Every act is checked, then noted, then done: no act lacks its line in the audit, and a
-line whose act failed was followed by an error. Lines hold names of teams, policies and
-keys, and hashes of people; never a token or a person's name.
-Failure behaviour: closed. An act that ends in `StateUnavailable` may be repeated.
+Every act is checked, then noted in the audit, then done. Lines of the audit hold names of teams, policies
+and keys, and hashes of people; never a token or a person's name.
+Failure behaviour: closed. An act that ends in `StateUnavailable` may have been done, and may be repeated.
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from service.domain.administration import (
-    check_name,
-    check_policy,
-    check_team,
-)
-from service.domain.callers import DeclaredNames, Directory, Policy, Team
+from service.domain.administration import check_name, check_policy, check_team
+from service.domain.callers import DeclaredNames, Policy, Team
 from service.domain.errors import Conflict, NotFound
 from service.gateway.accounts.audit import Act, AuditTrail
 from service.gateway.accounts.directory import DirectoryReader, check_policy_exists, enumerate_names
@@ -24,14 +19,6 @@ from service.gateway.accounts.identify import Callers
 from service.gateway.accounts.keys import Keys
 from service.ports.accounts import DirectoryRegistrar
 from service.ports.audit import AuditEntry, AuditReader
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TeamChanges:
-    """Changes to a team; *fields* (of `Team`) that are left out keep their values."""
-
-    name: str
-    fields: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,31 +33,14 @@ class Administration:
     trail: AuditTrail
     acts: AuditReader
 
-    async def directory(self) -> Directory:
-        """Return all current policies and teams; raises `StateUnavailable`."""
-        return await self.reader.read()
-
-    async def declared_names(self) -> DeclaredNames:
-        """Return the names in the configuration file, which admins cannot change; raises `StateUnavailable`."""
-        return await self.reader.declared_names()
-
-    async def teams(self) -> list[Team]:
-        """Return every team, as `DirectoryReader.teams` does."""
-        return await self.reader.teams()
-
-    def hash_of(self, person: str) -> str:
-        """Return the hash of *person*, as `Callers.hash_of` does."""
-        return self.callers.hash_of(person)
-
     async def put_policy(self, who: str, policy: Policy) -> None:
         """Create or replace a policy.
 
         Raises:
             InvalidOrder: one of its values is invalid.
             Conflict: the configuration file declares it.
-            StateUnavailable: it may have been done.
         """
-        names = await self.declared_names()
+        names = await self.reader.declared_names()
         check_policy(policy, names.models)
         _check_undeclared(policy, names)
         await self.trail.note(who, Act.PUT_POLICY, policy.name, _limits_of(policy))
@@ -83,10 +53,9 @@ class Administration:
         Raises:
             NotFound: it does not exist.
             Conflict: the configuration file declares it, or a team or a key uses it.
-            StateUnavailable: it may have been done.
         """
-        directory = await self.directory()
-        _check_undeclared(Policy(name=name), await self.declared_names())
+        directory = await self.reader.read()
+        _check_undeclared(Policy(name=name), await self.reader.declared_names())
         if name not in directory.policies:
             raise NotFound(f"There is no policy '{name[:100]}'.")
         users = [
@@ -105,23 +74,16 @@ class Administration:
         await self.registrar.remove_policy(name)
         await self.callers.take_effect()
 
-    async def put_team(self, who: str, team: Team) -> None:
-        """Create or replace a team.
+    async def change_team(self, who: str, name: str, fields: Mapping[str, Any]) -> Team:
+        """Create a team, or change the given *fields* of `Team`; returns it.
 
         Raises:
             InvalidOrder: its name is invalid.
             NotFound: a policy does not exist.
             Conflict: the configuration file declares it.
-            StateUnavailable: it may have been done.
         """
-        await self._put_team(who, Act.PUT_TEAM, team)
-
-    async def change_team(self, who: str, changes: TeamChanges) -> Team:
-        """Create a team, or change the given fields; returns it. Raises as `put_team` does."""
-        teams = (await self.directory()).teams
-        team = replace(teams.get(changes.name, Team(name=changes.name)), **changes.fields)
-        await self._put_team(who, Act.PUT_TEAM, team)
-        return team
+        team = (await self.reader.read()).teams.get(name, Team(name=name))
+        return await self._put_team(who, Act.PUT_TEAM, replace(team, **fields))
 
     async def close_team(self, who: str, name: str) -> Team:
         """Stop a team from spending, with immediate effect; its keys, links and ledger stay.
@@ -129,28 +91,25 @@ class Administration:
         Raises:
             NotFound: it does not exist.
             Conflict: the configuration file declares it.
-            StateUnavailable: it may have been done.
         """
-        team = replace(await self._find_team(name), is_closed=True)
-        await self._put_team(who, Act.CLOSE_TEAM, team)
-        return team
+        return await self._put_team(who, Act.CLOSE_TEAM, replace(await self._find_team(name), is_closed=True))
 
     async def reopen_team(self, who: str, name: str) -> Team:
         """Undo `close_team`; raises the same."""
-        team = replace(await self._find_team(name), is_closed=False)
-        await self._put_team(who, Act.REOPEN_TEAM, team)
-        return team
+        return await self._put_team(
+            who, Act.REOPEN_TEAM, replace(await self._find_team(name), is_closed=False)
+        )
 
     async def audit(self, most: int) -> list[AuditEntry]:
-        """Return the latest *most* acts, newest first; raises `StateUnavailable`."""
+        """Return the latest *most* acts, newest first."""
         return await self.acts.read_audit(most)
 
-    async def _put_team(self, who: str, act: Act, team: Team) -> None:
-        # Existing teams, of earlier versions or of callers without credentials, can be closed.
+    async def _put_team(self, who: str, act: Act, team: Team) -> Team:
+        # Reserved teams exist for earlier versions and callers without credentials, and can be closed.
         (check_team if act is Act.PUT_TEAM else check_name)(team.name, param="name")
-        names = await self.declared_names()
+        names = await self.reader.declared_names()
         _check_undeclared(team, names)
-        directory = await self.directory()
+        directory = await self.reader.read()
         policies = {*directory.policies, *names.policies}
         check_policy_exists(team.policy, policies, param="policy")
         check_policy_exists(team.user_policy, policies, param="user_policy")
@@ -158,9 +117,10 @@ class Administration:
         await self.trail.note(who, act, team.name, _changes_of(before, team))
         await self.registrar.put_team(team)
         await self.callers.take_effect()
+        return team
 
     async def _find_team(self, name: str) -> Team:
-        for team in await self.teams():
+        for team in await self.reader.teams():
             if team.name == name:
                 return team
         raise NotFound(f"There is no team '{name[:100]}'.")
@@ -187,10 +147,9 @@ def _changes_of(before: Team, after: Team) -> dict[str, object]:
 
 def _limits_of(policy: Policy) -> dict[str, object]:
     """Return the limits of a policy that differ from the default."""
-    said = asdict(policy)
-    plain = asdict(Policy())
+    defaults = asdict(Policy())
     return {
         name: ",".join(value) if isinstance(value, tuple) else value
-        for name, value in said.items()
-        if name != "name" and value != plain[name]
+        for name, value in asdict(policy).items()
+        if name != "name" and value != defaults[name]
     }

@@ -1,8 +1,7 @@
 """Note the acts of admins in the audit.
 
-An act is noted before it is done: no act lacks its line, and a line whose act failed was
-followed by an error.
-Failure behaviour: closed. An act that cannot be noted is `StateUnavailable`, and is not done.
+An act is noted before it is done: every act has its line, and the line of a failed act is followed by an
+error. Failure behaviour: closed. An act that cannot be noted is `StateUnavailable`, and is not done.
 """
 
 from collections.abc import Mapping
@@ -40,14 +39,10 @@ class AuditTrail:
     async def note(
         self, who: str, act: Act, target: str, details: Mapping[str, object] | None = None
     ) -> None:
-        """Note that *who* is about to do *act* to *target*; details that are None are left out.
-
-        Raises:
-            StateUnavailable: the note may be lost.
-        """
-        said = (f"{name}={value}" for name, value in (details or {}).items() if value is not None)
+        """Note that *who* is about to do *act* to *target*; details that are None are left out."""
+        pairs = (f"{name}={value}" for name, value in (details or {}).items() if value is not None)
         entry = AuditEntry(
-            at_s=int(self.clock.wall_s()), who=who, act=act, target=target, details=" ".join(said)
+            at_s=int(self.clock.wall_s()), who=who, act=act, target=target, details=" ".join(pairs)
         )
         await self.audit.note(entry)
         self.telemetry.record(AdminActed(entry=entry))

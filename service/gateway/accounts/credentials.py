@@ -1,4 +1,4 @@
-"""Hash tokens and people with the gateway's secrets, and tell which kinds of credentials it accepts."""
+"""Hash tokens and people with the gateway's secrets, and hold the accepted kinds of credentials."""
 
 import hmac
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ _MARK_CHARACTERS = 8
 class Credentials:
     """The accepted kinds of credentials, and the keys of their hashes.
 
-    *admin_key* is the operator's own. *token_keys* are newest first: a key that was
-    hashed with an older secret stays valid while that secret is listed.
+    *admin_key* is the operator's own. *token_keys* are newest first: a key that was hashed with an older
+    secret stays valid while that secret is listed.
     """
 
     takes_keys: bool
@@ -29,7 +29,7 @@ class Credentials:
 
     def is_admin(self, token: str) -> bool:
         """Tell if *token* is the operator's own."""
-        # Hashes of equal length, compared in constant time: neither length nor prefix shows.
+        # Hashes of equal length, compared in constant time, reveal neither length nor prefix.
         return self.admin_key is not None and hmac.compare_digest(
             self.hash_token(token), self.hash_token(self.admin_key)
         )
@@ -43,7 +43,7 @@ class Credentials:
         return _mark_of(self.token_keys[0])
 
     def takes_keys_of(self, secret_mark: str) -> bool | None:
-        """Tell if the listed secrets can find keys with this mark; None where no mark was stored."""
+        """Tell if a listed secret has this mark; None for a key without one."""
         if not secret_mark:
             return None
         return any(_mark_of(token_key) == secret_mark for token_key in self.token_keys)
@@ -58,5 +58,5 @@ class Credentials:
 
 
 def _mark_of(token_key: bytes) -> str:
-    # No API key has this form; a part is enough to tell a handful of secrets apart.
+    # No API key has this form; eight digits tell a handful of secrets apart.
     return keyed_hash(token_key, "which secret")[:_MARK_CHARACTERS]

@@ -16,7 +16,7 @@ from service.ports.telemetry import ImageForgotten, Telemetry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erased:
-    """The result of erasing *user*, a hash: *keys* revoked, *entries* of ledgers, limits and pools changed."""
+    """The result of erasing *user*, a hash: revoked *keys*, and changed *entries* of ledgers, limits and pools."""
 
     user: str
     keys: int
@@ -24,7 +24,7 @@ class Erased:
 
     @property
     def found_anything(self) -> bool:
-        """Tell if the gateway knew anything about that person."""
+        """Tell if the gateway had any data of that person."""
         return bool(self.keys or self.entries)
 
 
@@ -42,14 +42,12 @@ class Erasure:
     telemetry: Telemetry
 
     async def erase(self, who: str, person: str) -> Erased:
-        """Erase *person*, a name or a hash: their keys, their images, and their name in every ledger.
+        """Erase *person*, a name or a hash.
 
-        An order still under way books under the hash again: revoke the keys, let it finish,
-        and erase once more to be sure.
+        A running order still books under the hash: once it has finished, erase again to be sure.
 
         Raises:
             InvalidOrder: *person* is neither a name nor a hash.
-            StateUnavailable: some data may be left; repeat the call.
         """
         user = self.callers.hash_of(person)
         await self.trail.note(who, Act.ERASE_PERSON, user)
@@ -65,7 +63,7 @@ class Erasure:
         return Erased(user=user, keys=revoked, entries=changed)
 
     async def _forget_images(self, team: str, user: str) -> int:
-        """Forget the images *user* ordered: their references name the user, and their links belong to them."""
+        """Forget the images *user* ordered, whose references name the user."""
         forgotten = 0
         async for reference in self.listing.scan(team):
             if reference.user == user and await self.references.forget(team, reference.name):

@@ -1,10 +1,9 @@
 """Identify callers: from credentials to a caller and every limit it counts against.
 
-Verified credentials are remembered, bounded, by a keyed hash of the whole token, and
-looked up again after any change of a key, policy or team in any process; a watcher checks
-for changes twice a second. A text that cannot be a credential is refused without a look-up.
-Failure behaviour: while Redis is away, known callers stay known, and unknown ones get
-`StateUnavailable`. Revocation does not rest on this alone: `begin` checks the key.
+Verified credentials are remembered, bounded, by a keyed hash of the whole token, and looked up again after
+a change of any key, policy or team; a watcher checks for changes twice a second. A text that cannot be a
+credential is refused without a look-up. Failure behaviour: while Redis is away, known callers stay known,
+and others get `StateUnavailable`. Revocation does not rest on this alone: `begin` checks the key, too.
 """
 
 import asyncio
@@ -35,7 +34,7 @@ from service.ports.accounts import CallerBook, TokenVerifier
 from service.ports.clock import Clock
 
 JWT_TEAM = "default"
-"""The team of a token that names none."""
+"""The team of a token without one."""
 
 LOOK_PAUSE_S = 0.5
 _MAX_KNOWN = 20_000
@@ -45,10 +44,10 @@ _UNKNOWN_S = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """The statement of a caller's credentials. *user* is None where open mode lets the request name one.
+    """The content of a caller's credentials. *user* is None in open mode, where the request may name one.
 
-    *key_hint* is the part of a key that may be shown; *user_policy* and *key_policy* are names;
-    *expires_s* is an instant since the epoch, 0 for never.
+    *key_hint* is the part of a key that may be shown, *user_policy* and *key_policy* are names, *expires_s*
+    is an instant since the epoch, 0 for never.
     """
 
     team: str
@@ -73,7 +72,7 @@ class _Known:
 
 
 class Callers:
-    """Identifies callers and puts their policies together."""
+    """Identifies callers and collects their policies."""
 
     def __init__(
         self,
@@ -103,7 +102,7 @@ class Callers:
         return self._directory
 
     async def identify(self, token: str | None, *, afresh: bool = False) -> Identity:
-        """Return the identity behind *token*; *afresh* skips the memory, for the acts of admins.
+        """Return the identity behind *token*; *afresh* always looks it up, for the acts of admins.
 
         Raises:
             Unauthenticated: missing, malformed, unknown, revoked or expired.
@@ -128,18 +127,20 @@ class Callers:
 
         Raises:
             PermissionDenied: the team is closed, or one of its policies is missing.
-            StateUnavailable: this process has not been able to read the team's limits yet.
+            StateUnavailable: the team may have limits or be closed, and has not been read yet.
         """
         team = self._directory.teams.get(identity.team)
         if team is None and self._revision is None and identity.team != OPEN_TEAM:
-            # The team may have limits or be closed; this process has not been able to read it yet.
             raise StateUnavailable("directory")
         if team is not None and team.is_closed:
             raise PermissionDenied("The team of these credentials is closed.")
         user = identity.user
         if named_user and (user is None or identity.role is Role.SERVICE):
             user = self.person(named_user)
-        scopes = [Scope(name="user", key=user or "anonymous", policy=self._user_policy(identity))]
+        policy = self._policy(
+            identity.user_policy or (team.user_policy if team else None), self._default_policy
+        )
+        scopes = [Scope(name="user", key=user or "anonymous", policy=policy)]
         if identity.key_id is not None:
             policy = self._policy(identity.key_policy, NO_POLICY)
             scopes.append(Scope(name="key", key=identity.key_id, policy=policy))
@@ -159,23 +160,18 @@ class Callers:
         return self.credentials.person(name)
 
     def hash_of(self, person: str) -> str:
-        """Return the hash of *person*, who may be given as a hash already; raises `InvalidOrder`."""
+        """Return the hash of *person*, a name or a hash; raises `InvalidOrder`."""
         if is_person_hash(person):
             return person
         check_user(person)
         return self.person(person)
 
     async def look_again(self) -> None:
-        """Forget all that changed anywhere since the last look; raises `StateUnavailable`."""
+        """Forget all keys and read the directory after a change in any process; raises `StateUnavailable`."""
         revision = await self._book.revision()
         if revision == self._revision:
             return
-        made = await self._book.read_directory()
-        # A declaration in the file takes precedence over a stored one of the same name.
-        self._directory = Directory(
-            policies={**made.policies, **self._declared.policies},
-            teams={**made.teams, **self._declared.teams},
-        )
+        self._directory = (await self._book.read_directory()).under(self._declared)
         self._to_recall.update({token_hash: known.kept_hash for token_hash, known in self._known.items()})
         self._known.clear()
         self._unknown.clear()
@@ -195,7 +191,7 @@ class Callers:
             await asyncio.sleep(LOOK_PAUSE_S)
 
     async def _recall(self) -> None:
-        """Look up forgotten keys again after a change: Redis may be away at their next use."""
+        """Look up forgotten keys again: Redis may be away at their next use."""
         while self._to_recall:
             token_hash, kept_hash = self._to_recall.popitem()
             if token_hash in self._known:
@@ -212,34 +208,31 @@ class Callers:
     async def _find_key(self, token: str, *, afresh: bool) -> Identity:
         token_hash = self.credentials.hash_token(token)
         known = None if afresh else self._known.get(token_hash)
+        if known is None and token_hash not in self._unknown:
+            known = await self._look_up(token, token_hash)
         if known is None:
-            if token_hash in self._unknown:
-                raise _unknown_key()
-            revision = self._revision
-            found = await self._look_up(token)
-            if found is None:
-                if revision == self._revision:
-                    self._unknown[token_hash] = None
-                raise _unknown_key()
-            key, kept_hash = found
+            raise Unauthenticated("Incorrect API key provided. It is unknown, or it was revoked.")
+        if 0 < known.identity.expires_s <= self._clock.wall_s():
+            raise Unauthenticated("This API key has expired. Ask an operator of this gateway for a new one.")
+        return known.identity
+
+    async def _look_up(self, token: str, token_hash: str) -> _Known | None:
+        """Find and remember the key of *token*, trying every secret; remember an unknown token, too."""
+        revision = self._revision
+        for token_key in self.credentials.token_keys:
+            kept_hash = keyed_hash(token_key, token)
+            key = await self._book.find_key(kept_hash)
+            if key is None:
+                continue
             known = _Known(self._identity_of(key), kept_hash)
             if key.policy is not None and key.policy not in self._directory.policies:
                 # Created a moment ago in another process, together with its policy.
                 await self.look_again()
             if revision == self._revision:
                 self._known[token_hash] = known
-        identity = known.identity
-        if 0 < identity.expires_s <= self._clock.wall_s():
-            raise Unauthenticated("This API key has expired. Ask an operator of this gateway for a new one.")
-        return identity
-
-    async def _look_up(self, token: str) -> tuple[ApiKey, str] | None:
-        """Return the key of *token* and the hash it is stored under, trying every secret."""
-        for token_key in self.credentials.token_keys:
-            kept_hash = keyed_hash(token_key, token)
-            key = await self._book.find_key(kept_hash)
-            if key is not None:
-                return key, kept_hash
+            return known
+        if revision == self._revision:
+            self._unknown[token_hash] = None
         return None
 
     def _identity_of(self, key: ApiKey) -> Identity:
@@ -272,21 +265,11 @@ class Callers:
             expires_s=claims.expires_s,
         )
 
-    def _user_policy(self, identity: Identity) -> Policy:
-        team = self._directory.teams.get(identity.team)
-        return self._policy(
-            identity.user_policy or (team.user_policy if team else None), self._default_policy
-        )
-
     def _policy(self, name: str | None, otherwise: Policy) -> Policy:
-        """Return the policy *name*, or *otherwise* when none is named; a lost one lifts no limit."""
+        """Return the policy *name*, or *otherwise* for None; a missing policy must not lift its limits."""
         if name is None:
             return otherwise
         policy = self._directory.policies.get(name)
         if policy is None:
             raise PermissionDenied(f"The policy '{name}' of these credentials does not exist.")
         return policy
-
-
-def _unknown_key() -> Unauthenticated:
-    return Unauthenticated("Incorrect API key provided. It is unknown, or it was revoked.")

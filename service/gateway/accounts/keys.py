@@ -1,10 +1,10 @@
 """Create, find, list and revoke API keys, for `/admin` and for the command line.
 
-Failure behaviour: closed. An act that ends in `StateUnavailable` may be repeated.
+Failure behaviour: closed. An act that ends in `StateUnavailable` may have been done, and may be repeated.
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from service.domain.administration import check_expiry, check_team, check_user
 from service.domain.callers import TOKEN_PREFIX, ApiKey, Role, Team, hint_of
@@ -50,7 +50,7 @@ class Keys:
             InvalidOrder: a name or the expiry is invalid.
             NotFound: the policy does not exist.
             Conflict: the team is closed.
-            StateUnavailable: a key may exist whose token was never shown; it is worthless.
+            StateUnavailable: a key may exist without use, as its token was never shown.
         """
         check_team(new.team, param="team")
         check_user(new.user)
@@ -64,14 +64,10 @@ class Keys:
         token = TOKEN_PREFIX + secrets.token_urlsafe(32)
         key = ApiKey(
             id=f"{_KEY_ID}{secrets.token_hex(8)}",
-            team=new.team,
-            user=new.user,
-            role=new.role,
             hint=hint_of(token),
             created_s=int(self.clock.wall_s()),
-            policy=new.policy,
-            expires_s=new.expires_s,
             secret_mark=self.callers.credentials.secret_mark(),
+            **asdict(new),
         )
         details = {
             "user": self.callers.person(key.user),
@@ -91,7 +87,6 @@ class Keys:
 
         Raises:
             NotFound: the team has no such key.
-            StateUnavailable: it may still be valid.
         """
         if all(key.id != key_id for key in await self.registrar.list_keys(team)):
             raise NotFound(f"The team '{team[:100]}' has no key '{key_id[:100]}'.")
@@ -99,16 +94,15 @@ class Keys:
         key = await self.registrar.revoke_key(team, key_id)
         await self.callers.take_effect()
         if key is None:
-            raise NotFound(f"The key '{key_id}' has just been revoked by somebody else.")
+            raise NotFound(f"The key '{key_id}' has just been revoked by another admin.")
         return key
 
     async def find(self, team: str, text: str) -> ApiKey:
         """Return the key of *team* whose id is *text*, or the only one whose id begins with it.
 
         Raises:
-            NotFound: no key matches, or *text* is too short to tell.
+            NotFound: no key matches, or *text* is too short.
             Conflict: several keys match.
-            StateUnavailable: they cannot be read now.
         """
         keys = {key.id: key for key in await self.registrar.list_keys(team)}
         if text in keys:
@@ -126,11 +120,11 @@ class Keys:
         return keys[found[0]]
 
     async def list(self, team: str | None = None) -> list[ApiKey]:
-        """Return the keys of *team*, or all keys, oldest first; raises `StateUnavailable`."""
+        """Return the keys of *team*, or all keys, oldest first."""
         names = [team] if team is not None else [each.name for each in await self.reader.teams()]
         keys = [key for name in names for key in await self.registrar.list_keys(name)]
         return sorted(keys, key=lambda key: (key.created_s, key.id))
 
     def has_its_secret(self, key: ApiKey) -> bool | None:
-        """Tell if the secret of *key* is still listed: without it the key is refused; None: not known."""
+        """Tell if the secret of *key* is still listed, without which the key is refused; None if unknown."""
         return self.callers.credentials.takes_keys_of(key.secret_mark)

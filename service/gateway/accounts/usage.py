@@ -1,12 +1,11 @@
 """Read the sums of the ledger, grouped as asked.
 
-Sums of different realms and outcomes are never added up: sandbox images cost nothing, and
-images whose billing is unknown are not charged to a team.
-Failure behaviour: closed, `StateUnavailable`.
+Never adds up different realms or outcomes: sandbox images cost nothing, and images of unknown billing are
+not charged to a team. Failure behaviour: closed, `StateUnavailable`.
 """
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from service.domain.errors import InvalidOrder
@@ -21,14 +20,17 @@ MOST_DAYS = KEPT_DAYS
 
 _ALWAYS = ("realm", "outcome")
 
+_Sums = dict[tuple[str, ...], LedgerEntry]
+"""Sums by their labels; memory grows with the sums, not with the entries added."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """Reads the ledger."""
 
-    def __init__(self, *, ledger: Ledger, known: KnownTeams, clock: Calendar) -> None:
-        self._ledger = ledger
-        self._known = known
-        self._clock = clock
+    ledger: Ledger
+    known: KnownTeams
+    clock: Calendar
 
     def days(self, first: date | None, last: date | None, *, most: int) -> list[date]:
         """Return the days from *first* (the first of its month) to *last* (today), both included.
@@ -36,7 +38,7 @@ class Usage:
         Raises:
             InvalidOrder: they are in the wrong order, or more than *most*.
         """
-        last = last or self._clock.today()
+        last = last or self.clock.today()
         first = first or last.replace(day=1)
         count = (last - first).days + 1
         if not 0 < count <= most:
@@ -49,48 +51,36 @@ class Usage:
         self, days: Sequence[date], *, team: str | None = None, user: str | None = None
     ) -> AsyncIterator[LedgerEntry]:
         """Yield the stored sums of *days*, of all teams unless one is named."""
-        for name in [team] if team is not None else await self._known.teams():
-            async for entry in self._ledger.read(name, days, user):
+        for name in [team] if team is not None else await self.known.teams():
+            async for entry in self.ledger.read(name, days, user):
                 yield entry
 
 
 async def sum_up(entries: AsyncIterable[LedgerEntry], columns: Sequence[str]) -> list[LedgerEntry]:
     """Return *entries* added up by *columns*, and always by realm and outcome; other columns are empty."""
-    sums = _Sums(columns)
+    sums: _Sums = {}
     async for entry in entries:
-        sums.add(entry)
-    return sums.rows()
+        _add(sums, entry, columns)
+    return [sums[labels] for labels in sorted(sums)]
 
 
 def add_up(entries: Iterable[LedgerEntry]) -> list[LedgerEntry]:
     """Return the totals of *entries*, one for each realm and outcome."""
-    sums = _Sums(())
+    sums: _Sums = {}
     for entry in entries:
-        sums.add(entry)
-    return sums.rows()
+        _add(sums, entry, ())
+    return [sums[labels] for labels in sorted(sums)]
 
 
-class _Sums:
-    """Sums by some columns; memory grows with the sums, not with the entries added."""
-
-    def __init__(self, columns: Sequence[str]) -> None:
-        kept = {*columns, *_ALWAYS}
-        self._blank = dict.fromkeys((column for column in COLUMNS if column not in kept), "")
-        self._sums: dict[tuple[str, ...], LedgerEntry] = {}
-
-    def add(self, entry: LedgerEntry) -> None:
-        entry = replace(entry, **self._blank)  # type: ignore[arg-type]  # only columns of text
-        labels = tuple(str(getattr(entry, column)) for column in COLUMNS)
-        known = self._sums.get(labels)
-        if known is not None:
-            entry = replace(
-                entry,
-                images=known.images + entry.images,
-                microusd=known.microusd + entry.microusd,
-                unpriced=known.unpriced + entry.unpriced,
-            )
-        self._sums[labels] = entry
-
-    def rows(self) -> list[LedgerEntry]:
-        """Return the sums in the order of their labels."""
-        return [self._sums[labels] for labels in sorted(self._sums)]
+def _add(sums: _Sums, entry: LedgerEntry, columns: Sequence[str]) -> None:
+    blank = dict.fromkeys({*COLUMNS} - {*columns, *_ALWAYS}, "")
+    entry = replace(entry, **blank)  # type: ignore[arg-type]  # only columns of text
+    labels = tuple(str(getattr(entry, column)) for column in COLUMNS)
+    if known := sums.get(labels):
+        entry = replace(
+            entry,
+            images=known.images + entry.images,
+            microusd=known.microusd + entry.microusd,
+            unpriced=known.unpriced + entry.unpriced,
+        )
+    sums[labels] = entry

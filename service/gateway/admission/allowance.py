@@ -1,7 +1,4 @@
-"""Read the current state of a caller's limits.
-
-Failure behaviour: closed, `StateUnavailable`: a local share would be a guess.
-"""
+"""Read the current state of a caller's limits. Failure behaviour: closed: a local share would be a guess."""
 
 from dataclasses import dataclass
 from uuid import uuid4
@@ -23,13 +20,7 @@ class Allowance:
     state: SharedState
 
     async def read(self, caller: Caller) -> tuple[LimitState, ...]:
-        """Return the state of every limit of *caller*.
-
-        Asks for zero images in a second round, which every limit judges and none charges.
-
-        Raises:
-            StateUnavailable: Redis is away; a local share would be a guess.
-        """
+        """Return the state of every limit of *caller*, by an ask that each limit judges and none charges."""
         ticket = Ticket(
             id=uuid4().hex,
             caller=caller,

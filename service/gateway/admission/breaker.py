@@ -1,7 +1,7 @@
-"""A circuit breaker: after enough failures in a row, stop asking for a while.
+"""Break the circuit to a dependency: after enough failures in a row, stop asking for a while.
 
-While open, it lets one probe through each *pause_s*; a successful probe closes the
-breaker again. Not for errors that concern the request rather than the server.
+While open, the breaker lets one probe through each `PAUSE_S`; a successful probe closes it again. Not for
+errors that concern the request rather than the server.
 """
 
 from service.ports.clock import Clock
@@ -11,7 +11,7 @@ PAUSE_S = 1.0
 
 
 class Breaker:
-    """One breaker for one dependency of one process; *is_open*: the dependency counts as gone."""
+    """The breaker of one dependency in one process; while *is_open* the dependency counts as gone."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -21,7 +21,7 @@ class Breaker:
         self._failed_at_s = 0.0
 
     def allows(self) -> bool:
-        """Tell if a call may be tried now; while open this books the one probe of the pause."""
+        """Tell if a call may be tried now; while open, books the one probe of the pause."""
         if not self.is_open:
             return True
         now_s = self._clock.monotonic_s()
@@ -31,15 +31,14 @@ class Breaker:
         return True
 
     def succeed(self) -> None:
-        """Count a success: the breaker closes."""
+        """Count a success, which closes the breaker."""
         self.failures = 0
         self.is_open = False
 
     def fail(self, since_s: float) -> None:
         """Count a failure of a call that began at *since_s*; each failure postpones the next probe.
 
-        Calls that began before the last known failure belong to it: a crowd that failed
-        together counts as one failure.
+        Calls that began before the last counted failure belong to it, so that a burst counts once.
         """
         now_s = self._clock.monotonic_s()
         if since_s >= self._failed_at_s:

@@ -1,11 +1,9 @@
 """Admit orders without Redis, from this process's share of every limit and with its own claims.
 
-Failure behaviour: open, bounded. Each process admits *limit ÷ live processes* (at
-least 1): rates by the same GCRA as the script, days and images in flight by counting
-its own admissions. A limit of money has no share: such orders are refused unless
-the operator chose otherwise. The cache is not read; identical orders share their calls
-within the process only, including calls it was granted while Redis was there.
-Results are settled later through the outbox.
+Failure behaviour: open, bounded. Each process admits *limit ÷ live processes* (at least 1): rates by the
+same GCRA as the script, days and images in flight by counting its own admissions. A limit of money has no
+share: such orders are refused unless the operator chose otherwise. The cache is not read; equal orders
+share calls within the process only, with those that Redis granted before. The outbox settles results later.
 """
 
 from collections import Counter
@@ -22,7 +20,7 @@ from service.ports.admission import Ask, Grant, Settlement
 from service.ports.clock import Clock
 
 MAX_SCOPES = 10_000
-"""Most limit states to keep; the longest unused goes first."""
+"""Most limit states to keep; the least recently used goes first."""
 
 _MOST_MADE = 10_000
 _DAY_S = 86400
@@ -33,19 +31,17 @@ _Scope = tuple[str, str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """The verdict of one limit: *state* after the charge, *wait_s* above 0 for a refusal."""
+    """The verdict of one limit: *state* after the charge, *wait_s* above 0 for a refusal, *use* to remember (a GCRA's arrival time)."""
 
     state: LimitState
-    wait_s: float = 0.0
-    arrival_us: int = 0
-    used: int = 0
+    wait_s: float
+    use: int
 
 
 class LocalShare:
     """The part of every limit that a process may use by itself while Redis is away.
 
-    *processes* share every limit: the configured number, or the number last heard of if
-    that is larger.
+    *processes* share every limit: the configured number, or the last reported one if that is larger.
     """
 
     def __init__(self, *, clock: Clock, processes: int, spends_budgets: bool = False) -> None:
@@ -57,7 +53,7 @@ class LocalShare:
         self._in_flight: Counter[_Scope] = Counter()
         self._holds: dict[str, tuple[tuple[_Scope, ...], int]] = {}
         self._claims: dict[str, dict[int, str]] = {}
-        # Below zero, so that they never meet an index the script gave.
+        # Below zero, unlike all indices of the script.
         self._indices = count(-1, -1)
         self._made: LRUCache[int, str] = LRUCache(_MOST_MADE)
 
@@ -66,11 +62,11 @@ class LocalShare:
         self._processes = max(processes, self._expected)
 
     def begin(self, ask: Ask, claimed: Sequence[int] = ()) -> Grant:
-        """Admit from the local share; orders of this process make the images *claimed* of the pool.
+        """Admit from the local share; *claimed* indices of the pool are being made by orders of this process.
 
         Raises:
             RateLimited: the share is used up; nothing was charged.
-            StateUnavailable: the caller has a budget whose remainder is unknown.
+            StateUnavailable: the rest of the caller's budget is unknown.
         """
         pool = ask.ticket.pool
         others = (*claimed, *self._claims.get(pool, {})) if pool and ask.cache.reuse else ()
@@ -83,7 +79,7 @@ class LocalShare:
         return Grant(ready=(), mine=mine, awaited=awaited, limits=limits, degraded=True)
 
     def digests_of(self, indices: Iterable[int]) -> set[str]:
-        """Return the digests of the images made under the local ones of *indices*."""
+        """Return the digests of the images made under the local indices among *indices*."""
         return {self._made[index] for index in indices if index in self._made}
 
     def finish(self, settlement: Settlement) -> None:
@@ -93,13 +89,12 @@ class LocalShare:
                 self._made[index] = image.digest
         ended = [*(index for index, _ in settlement.made if index is not None), *settlement.released]
         self._free_slots(settlement.fence, len(ended))
-        claims = self._claims.get(settlement.ticket.pool or "")
-        if claims is None:
-            return
+        pool = settlement.ticket.pool or ""
+        claims = self._claims.get(pool, {})
         for index in ended:
             claims.pop(index, None)
         if not claims:
-            del self._claims[settlement.ticket.pool or ""]
+            self._claims.pop(pool, None)
 
     def _charge(self, ask: Ask, images: int) -> tuple[LimitState, ...]:
         limits = [limit for limit in ask.ticket.limits if kind_of(limit.resource).has_local_share]
@@ -108,7 +103,7 @@ class LocalShare:
         verdicts = [self._judge(ask, limit, images) for limit in limits]
         worst = max(verdicts, key=lambda verdict: verdict.wait_s, default=None)
         if worst is not None and worst.wait_s > 0:
-            # All or none: limits that had room are not charged either.
+            # All or none: limits with room are not charged either.
             before = tuple(self._judge(ask, limit, 0, requests=0).state for limit in limits)
             refused = before[verdicts.index(worst)]
             raise RateLimited(refused, retry_after_s=worst.wait_s, limits=before, degraded=True)
@@ -117,11 +112,15 @@ class LocalShare:
         return tuple(verdict.state for verdict in verdicts)
 
     def _judge(self, ask: Ask, limit: Limit, images: int, *, requests: int = 1) -> _Verdict:
-        window = kind_of(limit.resource).window
-        wanted = _wanted(ask, limit, images, requests)
+        window, share = kind_of(limit.resource).window, max(1, limit.amount // self._processes)
+        scope = _scope(ask.ticket.caller.team, limit)
+        # An order larger than the share takes all of it, or it could never pass during the outage.
+        wanted = min(_wanted(ask, limit, images, requests), share)
         if window is Window.MINUTE:
-            return self._judge_rate(ask, limit, wanted)
-        share, scope = self._share(limit), _scope(ask.ticket.caller.team, limit)
+            now_us = int(self._clock.monotonic_s() * 1e6)
+            rate = gcra.decide(self._arrivals_us.get(scope, 0), now_us, wanted, share)
+            state = _state(limit, share, rate.remaining, rate.reset_us / 1e6)
+            return _Verdict(state, rate.retry_after_us / 1e6, rate.arrival_us)
         if window is Window.DAY:
             day, seconds = divmod(self._clock.wall_s(), _DAY_S)
             counted_day, counted = self._days.get(scope, (0, 0))
@@ -129,38 +128,16 @@ class LocalShare:
             wait_s = ends_s
         else:
             used, ends_s, wait_s = self._in_flight[scope], 0.0, _IN_FLIGHT_WAIT_S
-        # An order larger than the share takes all of it, or it could never pass during the outage.
-        wanted = min(wanted, share)
-        state = LimitState(
-            resource=limit.resource,
-            scope=limit.scope,
-            limit=share,
-            remaining=max(0, share - used - wanted),
-            reset_s=ends_s,
-        )
-        return _Verdict(state, wait_s if wanted and used + wanted > share else 0.0, used=used + wanted)
-
-    def _judge_rate(self, ask: Ask, limit: Limit, weight: int) -> _Verdict:
-        now_us = int(self._clock.monotonic_s() * 1e6)
-        share = self._share(limit)
-        arrival_us = self._arrivals_us.get(_scope(ask.ticket.caller.team, limit), 0)
-        decision = gcra.decide(arrival_us, now_us, min(weight, share), share)
-        state = LimitState(
-            resource=limit.resource,
-            scope=limit.scope,
-            limit=share,
-            remaining=decision.remaining,
-            reset_s=decision.reset_us / 1e6,
-        )
-        return _Verdict(state, decision.retry_after_us / 1e6, arrival_us=decision.arrival_us)
+        state = _state(limit, share, max(0, share - used - wanted), ends_s)
+        return _Verdict(state, wait_s if wanted and used + wanted > share else 0.0, used + wanted)
 
     def _remember(self, ask: Ask, limit: Limit, verdict: _Verdict, images: int) -> None:
         scope = _scope(ask.ticket.caller.team, limit)
         window = kind_of(limit.resource).window
         if window is Window.MINUTE:
-            self._arrivals_us[scope] = verdict.arrival_us
+            self._arrivals_us[scope] = verdict.use
         elif window is Window.DAY:
-            self._days[scope] = (int(self._clock.wall_s() // _DAY_S), verdict.used)
+            self._days[scope] = (int(self._clock.wall_s() // _DAY_S), verdict.use)
         elif images:
             self._in_flight[scope] += images
             scopes, _ = self._holds.get(ask.fence, ((), 0))
@@ -176,8 +153,11 @@ class LocalShare:
         if freed < held:
             self._holds[fence] = (scopes, held - freed)
 
-    def _share(self, limit: Limit) -> int:
-        return max(1, limit.amount // self._processes)
+
+def _state(limit: Limit, share: int, remaining: int, reset_s: float) -> LimitState:
+    return LimitState(
+        resource=limit.resource, scope=limit.scope, limit=share, remaining=remaining, reset_s=reset_s
+    )
 
 
 def _wanted(ask: Ask, limit: Limit, images: int, requests: int) -> int:

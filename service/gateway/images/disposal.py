@@ -1,8 +1,7 @@
-"""Delete the bytes of images that no team refers to any more, once they are an hour old.
+"""Delete the bytes of images without a reference, once they are an hour old.
 
-Images that lost a reference are leftovers, and are looked at in every sweep; a walk through the
-whole store, end to end once a day, finds bytes without any record. The store writes an image
-that is made again meanwhile anew, which makes it young.
+Images that lost a reference are leftovers, checked in every sweep; a walk through the whole store, once a
+day, finds bytes without any record. An image that is made again meanwhile is written anew, and so is young.
 Failure behaviour: closed. A service that does not answer ends the sweep, and the next one goes on.
 """
 
@@ -17,7 +16,7 @@ from service.ports.store import UNUSED_S, StoreCleaner, StoreListing
 from service.ports.telemetry import FilesDeleted, Telemetry
 
 ROUND_S = 86_400
-"""Period of a walk through the whole store, for bytes without any record."""
+"""Period of a walk through the whole store."""
 PARTS = 256
 
 _MOST_LEFTOVERS = 1000
@@ -29,20 +28,20 @@ _LEAST_TURN_S = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepTurn:
-    """The right to sweep, which one process at a time has; *sweep_s* is the time between two sweeps."""
+    """The right to sweep, which one process has at a time; *sweep_s* is the time between two sweeps."""
 
     turns: SweepLease
     sweep_s: float
 
     async def keep(self) -> bool:
         """Take the turn, or keep it; returns False while another process has it."""
-        # Held until the next sweep, so that each period has one; if the holder dies, no process sweeps for as long.
+        # Held until the next sweep, so that each period has one, or none if the holder dies.
         return await self.turns.take(hold_s=max(self.sweep_s, _LEAST_TURN_S))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Disposal:
-    """Deletes unreferenced bytes, a bounded number in one sweep. Every step may be repeated."""
+    """Deletes unreferenced bytes, a bounded number in a sweep. Every step may be repeated."""
 
     inventory: ReferenceInventory
     leftovers: DeletionQueue
@@ -67,7 +66,7 @@ class Disposal:
     async def _clear(self, name: str) -> bool:
         """Delete unreferenced bytes; returns True if done. Young ones are checked again later.
 
-        One by one, to keep the time between the check of their age and their deletion short: an
+        One by one, so that little time passes between the check of their age and their deletion: an
         order that stores them again in that moment finds them missing later, and makes them again.
         """
         try:
@@ -82,11 +81,11 @@ class Disposal:
         return True
 
     async def walk(self, teams: Sequence[str]) -> None:
-        """Continue the walk through the store, end to end once a day, and delete old unused bytes."""
+        """Continue the walk through the store, and delete old unused bytes."""
         now_s = self.clock.wall_s()
         round_ = await self.turns.read_round()
         if round_ is None:
-            # The first walk is a day off: a gateway with the wrong Redis knows no references.
+            # The first walk starts after a day: a gateway with the wrong Redis finds no references.
             await self.turns.keep_round(Round(now_s, PARTS))
             return
         if round_.part >= PARTS:
@@ -103,7 +102,7 @@ class Disposal:
                 return
 
     async def _clear_part(self, part: int, teams: Sequence[str]) -> int:
-        """Delete old and unused bytes in one part of the store; returns its number of images."""
+        """Delete old unused bytes in one part of the store; returns its number of images."""
         listed, old = 0, []
         before_s = self.clock.wall_s() - UNUSED_S
         async for image in self.listing.list(part):

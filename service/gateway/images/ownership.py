@@ -1,8 +1,8 @@
-"""Show, describe and delete stored images for the teams that have a reference to them, and for no other.
+"""Show, describe and delete stored images for teams with a reference to them, and for no other.
 
-A link shows its image as long as the team it was signed for refers to it. An image whose
-bytes are gone or damaged loses the reference, so that an order for it makes it again.
-Failure behaviour: links stay good while Redis is away; everything else is `StateUnavailable`.
+A link shows its image as long as the team it was signed for refers to it. An image without bytes, or with
+damaged ones, loses the reference, so that an order for it makes it again.
+Failure behaviour: links stay valid while Redis is away; everything else is `StateUnavailable`.
 """
 
 import contextlib
@@ -37,14 +37,14 @@ class Ownership:
         try:
             is_kept = await self._is_kept(team, name)
         except StateUnavailable as error:
-            # The gateway signed the link, and its bytes are in the store: that is enough for now.
+            # The gateway signed the link, and the store has the bytes: enough during an outage.
             self.telemetry.record(StateFailed(operation="link", reason=error.reason))
             return
         if not is_kept:
             raise ImageNotKept
 
     async def note_lost(self, team: str, name: str) -> None:
-        """Drop the reference to an image whose bytes are gone; without Redis the next request does."""
+        """Drop the reference to an image without bytes; without Redis the next request does."""
         with contextlib.suppress(StateUnavailable):
             if await self.references.forget(team, name):
                 self.telemetry.record(ImageForgotten(reason="lost"))
@@ -61,7 +61,7 @@ class Ownership:
         return reference
 
     async def delete(self, caller: Caller, name: str, *, team: str | None = None) -> None:
-        """Remove the reference; the bytes go once no team has one.
+        """Remove the reference; the bytes go with the last one.
 
         Raises:
             ImageMissing: it does not exist, or is not the caller's.
@@ -86,5 +86,5 @@ class Ownership:
         """Tell if *team* refers to the image, or has an unsettled entry for it in the outbox."""
         if await self.references.has(team, name) or await self.outbox.has_image(team, name):
             return True
-        # The settlement may have arrived between the two looks.
+        # The settlement may have arrived between the two checks.
         return await self.references.has(team, name)

@@ -1,7 +1,7 @@
 """Count and purge stored images for an admin: by team, user, model, order or age.
 
-References go; the bytes follow by retention, once no team has one and they are an hour old.
-Failure behaviour: closed. An interrupted purge may be repeated: it continues.
+Removes references; retention removes the bytes, once no team has one and they are an hour old.
+Failure behaviour: closed, `StateUnavailable`. A repeated purge continues an interrupted one.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """A selection of images; None is any. *user* is a keyed hash, *model* the asked or the sent one."""
+    """A selection of images; None selects any. *user* is a keyed hash, *model* the asked or the sent one."""
 
     team: str | None = None
     user: str | None = None
@@ -59,16 +59,21 @@ class TeamStats:
 
 @dataclass(slots=True)
 class Purged:
-    """The result of a purge or of its dry run; *is_complete* False when more images match."""
+    """The result of a purge or of its dry run; *is_complete* False if more images match."""
 
     images: int = 0
     size_bytes: int = 0
     is_complete: bool = True
 
+    def count(self, reference: Reference) -> None:
+        """Count an image."""
+        self.images += 1
+        self.size_bytes += reference.size_bytes
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purging:
-    """The use cases behind `cache stats` and `cache purge`. Everything raises `StateUnavailable`."""
+    """The use cases behind `cache stats` and `cache purge`."""
 
     known: KnownTeams
     listing: ReferenceListing
@@ -86,8 +91,7 @@ class Purging:
         """Count the images a purge would remove."""
         found = Purged()
         async for reference in self._find(selection):
-            found.images += 1
-            found.size_bytes += reference.size_bytes
+            found.count(reference)
         return found
 
     async def purge(
@@ -98,11 +102,7 @@ class Purging:
         most: int | None = None,
         tell: Callable[[Purged], None] = lambda _: None,
     ) -> Purged:
-        """Remove all references of a selection, at most *most*; *tell* receives each.
-
-        Raises:
-            InvalidOrder: the selection has no criterion.
-        """
+        """Remove at most *most* references of a selection, which needs a criterion; *tell* gets the progress."""
         if selection.is_everything:
             raise InvalidOrder(
                 "Say what to purge: by team, user, model, fingerprint or age. An age of 0 is everything.",
@@ -117,8 +117,7 @@ class Purging:
                 break
             if await self.references.forget(reference.team, reference.name):
                 self.telemetry.record(ImageForgotten(reason="purge"))
-                purged.images += 1
-                purged.size_bytes += reference.size_bytes
+                purged.count(reference)
                 tell(purged)
         return purged
 

@@ -1,11 +1,10 @@
-"""Remove expired images: references go by age and bytes, files go when no team refers to them.
+"""Remove expired images: references by age and by total size, then the files that no team refers to.
 
-Only retention deletes. References go first, with the pool entries that would deliver the
-image, so that a hit may trust the pool; the bytes follow (`disposal.py`). One process works at a time, while its turn lasts, and the work of one sweep
-is bounded; every step may be repeated. Images younger than the longest order are spared: their
-order may still wait for other images, and would answer with a dead link. Two orders can get
-one all the same: one that waits with a hit that expires meanwhile, as any hit may right after
-its answer; and one whose image is deleted on request.
+References go first, with the pool entries that would deliver the image, so that a hit may trust the pool;
+the bytes follow (`disposal.py`). One process works at a time, while its turn lasts, and a sweep is bounded;
+every step may be repeated. Images younger than the longest order are spared: their order may still wait for
+other images, and would answer with a dead link. An order can still do so if one of its hits expires, or one
+of its images is deleted on request, while it waits.
 Failure behaviour: closed. A service that does not answer ends the sweep, and the next one goes on.
 """
 
@@ -29,7 +28,7 @@ _BATCH = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """The bounds in age and bytes; 0 means unlimited. Before *least_s* nothing goes."""
+    """The bounds in age and bytes; 0 means unlimited. Images younger than *least_s* stay."""
 
     longest_s: int
     most_bytes: int
@@ -38,7 +37,7 @@ class Rules:
 
 @dataclass(slots=True, kw_only=True)
 class Retention:
-    """Removes expired references, and bytes by *disposal*, a bounded number in one sweep."""
+    """Removes expired references, and bytes by *disposal*, a bounded number in a sweep."""
 
     known: KnownTeams
     references: References
@@ -65,8 +64,7 @@ class Retention:
         """Count the stored images, and remove expired ones if it is this process's turn.
 
         Raises:
-            StateUnavailable: the rest is for the next sweep.
-            StoreUnavailable: likewise.
+            StateUnavailable, StoreUnavailable: the next sweep does the rest.
         """
         teams = await self.known.teams()
         kept_bytes = await self._count(teams)
@@ -80,7 +78,7 @@ class Retention:
                 age_s = max(self.rules.longest_s, self.rules.least_s)
                 await self._forget_old(team, now_s - age_s, "age")
         if self.rules.most_bytes and kept_bytes > self.rules.most_bytes:
-            # Counted again: removing the brief and the old ones may have been enough.
+            # Counted again, as removing the brief and the old ones may have been enough.
             await self._forget_surplus(teams, await self._count(teams) - self.rules.most_bytes)
         await self.disposal.clear_leftovers(teams)
         await self.disposal.walk(teams)
@@ -120,13 +118,13 @@ class Retention:
                 return
 
     async def _by_age(self, team: str) -> AsyncIterator[Reference]:
-        """Yield references of a team, oldest first: as many as one sweep could take."""
+        """Yield references of a team, oldest first: the most that one sweep could take."""
         before_s = self.clock.wall_s() - self.rules.least_s
         names = await self.inventory.oldest(team, before_s=before_s, most=self._left)
         for name in names:
             reference = await self.references.find(team, name)
             if reference is None:
-                # Another process was first, or half of it was lost: the other half goes too.
+                # Another process was first, or half of the reference was lost: the other half goes too.
                 await self.references.forget(team, name)
             else:
                 yield reference
@@ -138,7 +136,7 @@ class Retention:
 
 
 class _Queue:
-    """References of one team by age, compared by the oldest: the team with the oldest image comes first."""
+    """References of one team by age; queues are ordered by their oldest reference."""
 
     def __init__(self, references: AsyncIterator[Reference]) -> None:
         self._references = references

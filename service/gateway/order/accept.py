@@ -1,7 +1,7 @@
 """Check, translate, price and name an order before it runs.
 
-Asks no other service and spends nothing. Failure behaviour: closed; an order that a policy
-forbids, or that has no known price while its caller has a budget, is refused.
+Asks no other service and spends nothing. Failure behaviour: closed; an order that a policy forbids,
+or without a known price while its caller has a budget, is refused.
 """
 
 from collections.abc import Callable
@@ -31,7 +31,7 @@ class OrderKeys:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pools:
-    """The cache: *key* names its pools, *scope* is shared by whom unless a policy is narrower."""
+    """The cache: *key* names its pools, *scope* is the default for the callers who share one."""
 
     key: PoolKey
     scope: CacheScope
@@ -39,10 +39,10 @@ class Pools:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acceptance:
-    """Decides whether an order may run.
+    """Decides if an order may run.
 
-    *pools* None switches the cache off; *counts_unpriced* lets callers with a
-    budget order models without a known price.
+    *pools* None switches the cache off; *counts_unpriced* lets callers with a budget order models
+    without a known price.
     """
 
     catalog: Catalog
@@ -57,7 +57,7 @@ class Acceptance:
         """Check and translate *order*.
 
         Raises:
-            InvalidOrder: it breaks the contract, or a policy or budget of the caller.
+            InvalidOrder: it breaks the model's contract, or a policy or budget of the caller.
             ModelNotAllowed: a policy of the caller does not list the model.
             PriceUnknown: the caller has a budget and the model has no price.
         """

@@ -1,13 +1,12 @@
-"""Make one call before a deadline: attempts, retries, and who pays for each failure.
+"""Make one call before a deadline, with retries.
 
-The only place that retries. A request that was sent is never repeated unless the provider
-said that it made nothing.
+The only place that retries. A sent request is repeated only if the provider said that it made nothing.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
@@ -21,7 +20,13 @@ NOT_SENT = CallFailure(
     billing=Billing.NOT_BILLED,
     message="The deadline of the order passed before a call could be sent; nothing was spent.",
 )
-
+_TIMED_OUT = CallFailure(
+    kind=FailureKind.TIMED_OUT,
+    billing=Billing.UNKNOWN,
+    message="The image provider did not answer before the deadline of the order.",
+    advice="The provider did not answer before an order's deadline (GATEWAY_DEADLINE_S, or the caller's own "
+    "x-request-timeout-s): is it slower than that, or down?",
+)
 
 Show = Callable[[int, bytes, Mapping[str, str]], None]
 """Takes a stage of an image: its number, its bytes, and the values the provider chose."""
@@ -29,49 +34,41 @@ Show = Callable[[int, bytes, Mapping[str, str]], None]
 
 @dataclass(slots=True)
 class Exposure:
-    """The state of a running call: whether cutting it off may still cost money, and the receiver of its stages."""
+    """The state of a running call: *show* receives its stages, *may_be_billed* applies to cutting it off now."""
 
     show: Show = lambda *_: None
     may_be_billed: bool = False
 
 
+@dataclass(slots=True, kw_only=True)
 class Attempts:
-    """Makes calls at one backend, with one retry budget for all of them; *in_flight* were sent and not answered yet."""
+    """Makes calls at one backend with one retry budget; *in_flight* counts calls that were sent and not answered."""
 
-    def __init__(
-        self,
-        *,
-        backend: Backend,
-        clock: Clock,
-        telemetry: Telemetry,
-        rule: RetryRule,
-        jitter: Callable[[], float] = random.random,
-    ) -> None:
-        self.backend = backend
-        self._clock = clock
-        self._telemetry = telemetry
-        self._rule = rule
-        self._jitter = jitter
-        self._budget = RetryBudget()
-        self.in_flight = 0
+    backend: Backend
+    clock: Clock
+    telemetry: Telemetry
+    rule: RetryRule
+    jitter: Callable[[], float] = random.random
+    budget: RetryBudget = field(default_factory=RetryBudget, init=False)
+    in_flight: int = field(default=0, init=False)
 
     async def make(
         self, call: ImageCall, *, deadline_s: float, exposure: Exposure | None = None
     ) -> CallMade | CallFailure:
         """Make *call*, retrying while nothing was billed and time and budget last."""
         exposure = exposure or Exposure()
-        self._budget.earn()
+        self.budget.earn()
         attempt = 1
         while True:
             result = await self._attempt(call, exposure, deadline_s=deadline_s, is_retry=attempt > 1)
             if isinstance(result, CallMade):
                 return result
             exposure.may_be_billed = result.billing is not Billing.NOT_BILLED
-            left_s = deadline_s - self._clock.monotonic_s()
+            left_s = deadline_s - self.clock.monotonic_s()
             delay_s = delay_before_retry_s(
-                self._rule, result, attempt=attempt, left_s=left_s, jitter=self._jitter()
+                self.rule, result, attempt=attempt, left_s=left_s, jitter=self.jitter()
             )
-            if delay_s is None or not self._budget.spend():
+            if delay_s is None or not self.budget.spend():
                 return result
             await asyncio.sleep(delay_s)
             attempt += 1
@@ -79,20 +76,20 @@ class Attempts:
     async def _attempt(
         self, call: ImageCall, exposure: Exposure, *, deadline_s: float, is_retry: bool
     ) -> CallMade | CallFailure:
-        progress = _AttemptProgress(exposure, self._clock, self._count)
-        started_s = self._clock.monotonic_s()
+        progress = _AttemptProgress(exposure, self.clock, self._count)
+        started_s = self.clock.monotonic_s()
         try:
-            # A time-out strikes wherever the task waits, perhaps after sending: check first.
+            # A time-out may strike only after the request was sent: check first.
             if deadline_s <= started_s:
                 return NOT_SENT
-            async with self._clock.timeout_at(deadline_s):
+            async with self.clock.timeout_at(deadline_s):
                 result = await self.backend.make(call, progress)
         except TimeoutError:
-            result = _timed_out(was_sent=progress.sent_at_s is not None)
+            result = NOT_SENT if progress.sent_at_s is None else _TIMED_OUT
         finally:
             if progress.sent_at_s is not None:
                 self._count(-1)
-        duration_s = self._clock.monotonic_s() - (progress.sent_at_s or started_s)
+        duration_s = self.clock.monotonic_s() - (progress.sent_at_s or started_s)
         self._record(call, result, duration_s, is_retry=is_retry)
         return result
 
@@ -103,18 +100,14 @@ class Attempts:
         self, call: ImageCall, result: CallMade | CallFailure, duration_s: float, *, is_retry: bool
     ) -> None:
         failure = result if isinstance(result, CallFailure) else None
-        if isinstance(result, CallFailure):
-            outcome, billing, images = result.kind.value, result.billing, 0
-        else:
-            outcome, billing, images = "made", Billing.BILLED, len(result.images)
-        self._telemetry.record(
+        self.telemetry.record(
             AttemptMade(
                 backend=self.backend.name,
                 model=call.model,
-                outcome=outcome,
-                billing=billing.value,
+                outcome=failure.kind.value if failure else "made",
+                billing=(failure.billing if failure else Billing.BILLED).value,
                 duration_s=duration_s,
-                images=images,
+                images=0 if isinstance(result, CallFailure) else len(result.images),
                 is_retry=is_retry,
                 failure=failure,
             )
@@ -132,19 +125,6 @@ class _AttemptProgress:
         self._count = count
 
     def sending(self) -> None:
-        """Implement `CallProgress.sending`."""
         self.sent_at_s = self._clock.monotonic_s()
         self._exposure.may_be_billed = True
         self._count(1)
-
-
-def _timed_out(*, was_sent: bool) -> CallFailure:
-    if was_sent:
-        return CallFailure(
-            kind=FailureKind.TIMED_OUT,
-            billing=Billing.UNKNOWN,
-            message="The image provider did not answer before the deadline of the order.",
-            advice="The provider did not answer before an order's deadline (GATEWAY_DEADLINE_S, or the caller's own "
-            "x-request-timeout-s): is it slower than that, or down?",
-        )
-    return NOT_SENT

@@ -1,7 +1,7 @@
 """Read images that exist already: from the pool, or made under the same `Idempotency-Key`.
 
-Failure behaviour: a variant whose bytes are gone is forgotten, so that it is made again;
-a store that cannot be read fails the order rather than have its images paid for twice.
+Failure behaviour: a variant without bytes is forgotten, so that it is made again; a store that
+cannot be read fails the order, or its images would be paid for twice.
 """
 
 import contextlib
@@ -28,8 +28,8 @@ class Cached:
     async def read(
         self, order: ImageOrder, ticket: Ticket, variant: Variant, *, is_resumed: bool
     ) -> Kept | StoreUnavailable | None:
-        """Return *variant* with its bytes where the delivery needs them, None if it is gone, or why they cannot be read."""
-        # Resumed images come from no pool, and deletion removes images from pools only.
+        """Return *variant*, with its bytes if the delivery needs them, or None if it is gone; a broken store is returned."""
+        # Resumed images come from no pool, and deletion clears only pools.
         if is_resumed and not await self._is_kept(ticket, variant):
             return None
         if order.delivery is Delivery.URL:
@@ -43,14 +43,14 @@ class Cached:
             return None
 
     async def _is_kept(self, ticket: Ticket, variant: Variant) -> bool:
-        """Tell if an image made under the same key before may still be delivered."""
+        """Tell if an image made before under the same key may still be delivered."""
         try:
             return await self.references.has(ticket.caller.team, variant.image.name)
         except StateUnavailable:
             return True
 
     async def _forget(self, ticket: Ticket, variant: Variant) -> None:
-        """Remove a variant whose bytes are gone from the pool, so that it is made again."""
+        """Remove a variant without bytes from the pool, so that it is made again."""
         with contextlib.suppress(StateUnavailable):
             await self.references.forget(ticket.caller.team, variant.image.name)
         forgotten = ((variant.index, variant.image.digest),)

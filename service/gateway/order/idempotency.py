@@ -1,8 +1,8 @@
 """Conclude orders with an `Idempotency-Key` once, and repeat their answers (docs/adr/0007).
 
-A key is final, under way, or left off; an order takes up a left-off key again with the
-images made for it, which the shared state grants first (`cached.py`). Failure behaviour:
-closed. While the state of a key is unknown, its order is refused (`admission/shared.py`).
+A key is final, under way, or left off. An order resumes a left-off key with the images made for it,
+which the shared state grants first (`cached.py`). Failure behaviour: closed. While the state of a key
+is unknown, its order is refused (`admission/shared.py`).
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Replay:
     clock: Clock
 
     async def wait_for_twin(self, deadline_s: float) -> bool:
-        """Give the other order with the same key a moment; returns False after the deadline."""
+        """Pause before asking for the key again; returns False after the deadline."""
         left_s = deadline_s - self.clock.monotonic_s()
         if left_s <= 0:
             return False

@@ -15,12 +15,12 @@ from service.ports.imaging import ImageBroken, ImageFinisher
 from service.ports.store import ImageStore
 
 _HASHED_AT_ONCE_BYTES = 2 * 1024 * 1024
-"""An ordinary image takes a millisecond or two; the largest readable one takes sixty."""
+"""Hashed in a millisecond or two; the largest readable image takes sixty."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A finished image; *data* None must be read; *is_stored* False when a full store left only its bytes."""
+    """A finished image. *data* None must be read from the store; *is_stored* False leaves only its *data*."""
 
     image: Image
     data: bytes | None
@@ -31,13 +31,13 @@ Outcome = Kept | CallFailure
 """The end of one image: finished, or failed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Keeper:
     """Applies the finish plan to the images of a call and stores them by their content."""
 
-    def __init__(self, *, finisher: ImageFinisher, store: ImageStore, clock: Clock) -> None:
-        self._finisher = finisher
-        self._store = store
-        self._clock = clock
+    finisher: ImageFinisher
+    store: ImageStore
+    clock: Clock
 
     async def keep(self, made: CallMade, sent: SentOrder) -> list[Outcome]:
         """Finish and store the images of one call, in its order."""
@@ -48,32 +48,27 @@ class Keeper:
         ]
 
     async def _keep_one(
-        self,
-        raw: RawImage,
-        sent: SentOrder,
-        *,
-        usage: dict[str, object] | None,
-        made: CallMade,
+        self, raw: RawImage, sent: SentOrder, *, usage: dict[str, object] | None, made: CallMade
     ) -> Outcome:
         try:
-            finished = await self._finisher.finish(raw.data, sent.finish)
+            finished = await self.finisher.finish(raw.data, sent.finish)
         except ImageBroken:
             return CallFailure(
                 kind=FailureKind.BROKEN,
                 billing=Billing.UNKNOWN,
-                message="The image provider returned something that is not an acceptable finished.",
+                message="The image provider returned something that is not an acceptable image.",
             )
         cost = price_usage(sent.target, usage) if usage else None
         if cost is None:
-            # The reserved amount, unless the size was still unknown then.
-            cost = estimate_sent(sent, painted=f"{finished.width}x{finished.height}")
+            # The reserved amount, except for a size that was unknown then.
+            cost = estimate_sent(sent, made=f"{finished.width}x{finished.height}")
         image = Image(
             digest=await _digest(finished.data),
             format=finished.format,
             width=finished.width,
             height=finished.height,
             size_bytes=len(finished.data),
-            created_s=int(self._clock.wall_s()),
+            created_s=int(self.clock.wall_s()),
             revised_prompt=raw.revised_prompt,
             usage=usage,
             resolved=dict(made.resolved),
@@ -82,14 +77,14 @@ class Keeper:
             credentials=finished.credentials,
         )
         try:
-            await self._store.put(image.name, finished.data)
+            await self.store.put(image.name, finished.data)
         except StoreUnavailable:
             return Kept(image, finished.data, is_stored=False)
-        return Kept(image, finished.data, is_stored=True)
+        return Kept(image, finished.data)
 
 
 async def _digest(data: bytes) -> str:
-    """Hash *data*, yielding to the event loop after each part."""
+    """Hash *data*, and yield to the event loop after each part."""
     digest = hashlib.sha256(data[:_HASHED_AT_ONCE_BYTES])
     for start in range(_HASHED_AT_ONCE_BYTES, len(data), _HASHED_AT_ONCE_BYTES):
         await asyncio.sleep(0)

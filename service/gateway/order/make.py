@@ -1,8 +1,7 @@
 """Make one call of an order, keep its images and settle it; calls are concurrent but bounded.
 
-A failed call is a value and never cancels its siblings, which are being paid for.
-Each call's images are published as soon as they are stored, so that a process
-that dies in the middle of an order loses only its calls in flight.
+A failed call is a value and never cancels its siblings, which are being paid for. Each call's images
+are published as soon as they are stored: a process that dies in mid-order loses only its calls in flight.
 """
 
 import asyncio
@@ -47,21 +46,21 @@ class Maker:
     async def make(
         self, order: ImageOrder, sent: SentOrder, ask: Ask, batch: Batch, show: Show
     ) -> list[Outcome]:
-        """Make the call of *batch* and settle it; returns the outcome for each of its places.
+        """Make the call of *batch*, whose indices *ask* obtained; returns the outcome for each of its places.
 
-        *show* takes the stages of its image. *ask* obtained the indices.
+        *show* takes the stages of its image.
         """
         n = len(batch.places)
         exposure = Exposure(show=show)
         if batch.indices[0] < 0:
             killed = _settle(ask, batch, [_CUT_OFF] * n)
-            self.state.foretell(killed, until_s=order.deadline_s)
+            self.state.write_ahead(killed, until_s=order.deadline_s)
         try:
             made = await self._call(order, sent, batch, exposure)
             outcomes = await self._keep(made, sent, n)
             settlement = _settle(ask, batch, outcomes)
         except BaseException:
-            # The drain time is over, or there is a bug: either way no claim may remain.
+            # The drain time is over, or there is a bug: in either case no claim may remain.
             cut_off = _CUT_OFF if exposure.may_be_billed else NOT_SENT
             self.state.finish_later(_settle(ask, batch, [cut_off] * n))
             raise
@@ -79,25 +78,25 @@ class Maker:
             while left:
                 await self.state.finish(_settle_unsent(ask, left.pop(0)))
         except BaseException:
-            # The one under way settles by itself; only this frame knows that nothing of the others was sent.
+            # The one under way settles by itself; only this frame knows of the others.
             self.give_up(ask, left)
             raise
 
     def give_up(self, ask: Ask, batches: Iterable[Batch]) -> None:
-        """Return *batches* unused without waiting: for an order that is cut short before dispatch."""
+        """Return *batches* unused without waiting, for an order that is cut short."""
         for batch in batches:
             self.state.finish_later(_settle_unsent(ask, batch))
 
     def give_up_surplus(self, ask: Ask, grant: Grant, n: int) -> Grant:
-        """Return *grant* without indices that *ask* no longer needs, which go back; *n* is the order's.
+        """Give back the indices that *ask* does not need, and return the rest of *grant*; *n* is the order's.
 
-        A repeated ask may resume images for which its lost first answer had claimed indices.
+        A repeated ask may resume images for which the lost first answer claimed indices.
         """
         most = max(0, ask.n - len(grant.ready))
         surplus = grant.mine[most:]
         if not surplus:
             return grant
-        # They have no place in the answer.
+        # Numbered after the places of the answer, as they have none.
         self.give_up(ask, [Batch(tuple(range(n, n + len(surplus))), surplus)])
         return replace(grant, mine=grant.mine[:most])
 
@@ -112,7 +111,7 @@ class Maker:
             safety_identifier=sent.safety_identifier,
             operation=sent.operation,
             inputs=sent.inputs,
-            # A stream does not say which of several images a stage belongs to.
+            # A stream does not tell the stages of several images apart.
             partial_images=order.partial_images if len(batch.places) == 1 else 0,
         )
         if not await self._get_slot(order.deadline_s):
@@ -123,7 +122,7 @@ class Maker:
             self._slots.release()
 
     async def _get_slot(self, deadline_s: float) -> bool:
-        """Wait for one of the slots of calls; returns False after the deadline."""
+        """Wait for a slot; returns False after the deadline."""
         if not self._slots.locked():
             return await self._slots.acquire()
         try:
@@ -150,14 +149,14 @@ def _settle_unsent(ask: Ask, batch: Batch) -> Settlement:
 
 
 def _settle(ask: Ask, batch: Batch, outcomes: list[Outcome]) -> Settlement:
-    """Return the settlement of each outcome; an image that is not stored is not published."""
+    """Return the settlement of *batch*; an image that is not stored is not published."""
     made: list[tuple[int | None, Image]] = []
     unstored: list[str] = []
     released: list[int] = []
     refunded = unknown = 0
     for index, outcome in zip(batch.indices, outcomes, strict=True):
         if isinstance(outcome, Kept) and outcome.is_stored and ask.ticket.pool:
-            # Indices of a local share mean nothing in Redis: any free one will do.
+            # Redis replaces an index of a local share by a free one.
             made.append((index, outcome.image))
         elif isinstance(outcome, Kept):
             made.append((None, outcome.image))

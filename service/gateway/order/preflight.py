@@ -1,7 +1,7 @@
 """Find a reason not to pay for an order: checked once it has its indices, before any call is sent.
 
-Failure behaviour: a store that cannot take an image stops links, not
-bytes; the operator chooses the outcome when the moderator itself fails.
+Failure behaviour: a store that takes no image stops links, not bytes; a setting decides for a moderator
+that fails.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ class Preflight:
     async def check(
         self, order: ImageOrder, sent: SentOrder, ticket: Ticket, *, is_judged: bool
     ) -> StoreUnavailable | CallFailure | None:
-        """Return the reason not to make the calls, or None; *is_judged*: the moderator has passed the prompt."""
+        """Return a reason not to make the calls, or None; *is_judged* skips the moderator, who passed the prompt."""
         if order.delivery is Delivery.URL and not await self.store.is_writable():
             return StoreUnavailable()
         refusal = self.refusals.find(_name_of(ticket)) if order.cache.reuse else None
@@ -38,7 +38,7 @@ class Preflight:
         return refusal
 
     def remember(self, ticket: Ticket, failures: Iterable[CallFailure]) -> None:
-        """Remember that an order was refused as a whole; one refusal of several images predicts nothing."""
+        """Remember that an order was refused as a whole; a refusal of one image among several predicts nothing."""
         for failure in failures:
             self.refusals.note(_name_of(ticket), failure)
 

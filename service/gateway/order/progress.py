@@ -1,4 +1,4 @@
-"""Hold the progress of one order: what it has, what it asks next, and what its reader hears.
+"""Hold the progress of one order: build its asks, fill its places, and report facts to its reader.
 
 Owned by `run.py`, which alone changes it. Nothing here waits, so no change can stop half-way.
 """
@@ -6,7 +6,7 @@ Owned by `run.py`, which alone changes it. Nothing here waits, so no change can 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from service.domain.bridge import in_words_of
+from service.domain.bridge import with_codes_of
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.failures import CallFailure
 from service.domain.images import Image, Source
@@ -22,8 +22,8 @@ from service.ports.admission import Ask
 class Progress:
     """The progress of one order. *stop* is the reason to ask for no more; calls under way still end.
 
-    *used* are pool indices that must not be given to it again, *awaiting* those that other orders
-    make for it, *sources* those of the places filled so far.
+    *used* are pool indices that it must not get again, *awaiting* indices that other orders make for it,
+    *sources* the sources of the images delivered so far.
     """
 
     order: ImageOrder
@@ -41,7 +41,7 @@ class Progress:
     is_begun: bool = False
 
     def next_ask(self, n: int, now_s: float) -> Ask:
-        """Return the next ask, for *n* images; *now_s* is an instant of the monotonic clock."""
+        """Return the next ask, for *n* images, at the monotonic instant *now_s*."""
         ask = Ask(
             ticket=self.ticket,
             round=self.round,
@@ -49,7 +49,7 @@ class Progress:
             n=n,
             cache=self.order.cache,
             used=tuple(self.used),
-            # Once a lease has passed without an answer, the maker may be as dead as Redis.
+            # After a lease without an answer, the maker may be as dead as Redis.
             awaiting=self.awaiting if now_s - self.waits_since_s < LEASE_S else (),
         )
         self.round += 1
@@ -63,7 +63,7 @@ class Progress:
         self.running.emit(ImageReady(position=place, image=image, source=source, data=data, age_s=age_s))
 
     def fill_shared(self, places: tuple[int, ...], shared: Mapping[int, Outcome]) -> tuple[int, ...]:
-        """Fill places with what other orders made, by index; returns the places still empty."""
+        """Fill places with outcomes of other orders, by index; returns the places still empty."""
         for place, (index, outcome) in zip(places, shared.items(), strict=False):
             self.used.append(index)
             if isinstance(outcome, CallFailure):
@@ -73,18 +73,16 @@ class Progress:
         return places[len(shared) :]
 
     def fail(self, place: int, failure: CallFailure) -> None:
-        """Leave *place* of the answer empty, as its call failed."""
+        """Leave *place* of the answer empty after a failed call."""
         self.failures.append(failure)
         self.running.emit(CallFailed(positions=(place,), failure=failure))
 
     def show(self, place: int, number: int, data: bytes, resolved: Mapping[str, str], at_s: float) -> None:
-        """Show stage *number* of the image for *place*, as the backend showed it at *at_s*."""
+        """Show stage *number* of the image for *place*, received at *at_s*."""
         stage = PartialReady(position=place, number=number, data=data, shown_at_s=at_s, resolved=resolved)
         self.running.emit(stage)
 
     def failed(self, failures: Iterable[CallFailure]) -> OrderFailed:
-        """Return *failures* as the order's error, in the words of the asked model."""
+        """Return *failures* as the order's error, with the codes of the asked model."""
         asked = self.order.asked
-        return OrderFailed(
-            tuple([in_words_of(asked, failure) for failure in failures]), kept=len(self.sources)
-        )
+        return OrderFailed(tuple([with_codes_of(asked, each) for each in failures]), kept=len(self.sources))

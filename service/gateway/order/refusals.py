@@ -1,7 +1,7 @@
 """Remember refused orders for a while, so that a storm of retries costs nothing.
 
-By team and fingerprint: a refused prompt must not tell one team about another's. In this
-process only; classifiers change and sampling is not exact, so refusals are forgotten soon.
+By team and fingerprint: no team may learn of another's refusals. In this process only; classifiers
+change and sampling is not exact, so refusals are forgotten soon.
 """
 
 from cachetools import TTLCache

@@ -1,9 +1,9 @@
 """Carry an order from its admission to its end: the one owner of its progress.
 
-The order takes ready variants first, then images that other orders are making, and makes calls only for the
-rest; it asks again while places are empty. Steps (`cached.py`, `preflight.py`, `make.py`, `share.py`,
-`idempotency.py`) take what they need and return what they found. Only this module fills places, reports them
-to the reader, and records why an order ends.
+The order takes ready variants first, then images that other orders are making, and makes calls only for
+the rest; it asks again while places are empty. Steps (`cached.py`, `preflight.py`, `make.py`, `share.py`,
+`idempotency.py`) return their results. Only this module fills places, reports them to the reader, and
+records why an order ends.
 """
 
 import asyncio
@@ -59,13 +59,9 @@ class Orders:
     def start(
         self, order: ImageOrder, when_done: Callable[[], None] = lambda: None
     ) -> tuple[RunningOrder, SentOrder, Ticket]:
-        """Check, translate and start *order*; *when_done* is called when its inputs may be removed.
+        """Check, translate and start *order*; *when_done* is called once it no longer needs its inputs.
 
-        Raises:
-            InvalidOrder: nothing was spent.
-            ModelNotAllowed: a policy of the caller does not list the model.
-            PriceUnknown: the caller has a budget and the model has no price.
-            Draining: the process is shutting down.
+        Raises as `Acceptance.accept` and `OrderRunner.start` do; nothing was spent then.
         """
         sent, ticket = self.acceptance.accept(order)
 
@@ -79,7 +75,7 @@ class Orders:
         return self.runner.start(order.id, work), sent, ticket
 
     async def _conclude(self, progress: Progress) -> None:
-        """Carry out an order and conclude its key: the answer is final, or another order may take the key up again."""
+        """Carry out an order and conclude its key: with a final answer, or for another order to resume."""
         conclusion: Conclusion | None = None
         try:
             await self._carry_out(progress)
@@ -117,8 +113,8 @@ class Orders:
         while places and self._may_go_on(progress):
             begun = await self._begin(progress, len(places))
             if begun is None:
-                # This order was woken to ask for others, too: another one asks in its stead.
-                self.share.have_asked(progress.ticket.pool, progress.awaiting)
+                # The others that wait for these images need another prober.
+                self.share.wake_others(progress.ticket.pool, progress.awaiting)
                 return
             ask, grant = begun
             places = await self._take_ready(progress, ask, grant, places)
@@ -129,7 +125,7 @@ class Orders:
                 # Redis has just confirmed that the makers live.
                 progress.waits_since_s = self.clock.monotonic_s()
             if places and grant.awaited:
-                # Not in a coroutine of its own: thousands may wait at once, and each frame is memory.
+                # Inline, as thousands may wait at once and each coroutine takes memory.
                 pool, progress.awaiting = progress.ticket.pool or "", grant.awaited
                 shared = await self.share.wait(progress.order, pool, grant.awaited)
                 if shared is None:
@@ -137,7 +133,6 @@ class Orders:
                 else:
                     places = progress.fill_shared(places, shared)
             elif places and not grant.ready and not grant.mine:
-                # Nothing granted and nothing under way: the order may not fill the cache, or the pool is inconsistent.
                 progress.stop = progress.stop or _nothing_granted(progress)
 
     def _may_go_on(self, progress: Progress) -> bool:
@@ -153,7 +148,7 @@ class Orders:
         return progress.stop is None and not progress.running.is_abandoned
 
     async def _begin(self, progress: Progress, n: int) -> tuple[Ask, Grant] | None:
-        """Ask the shared state for *n* images; None when the order ends here, refused or answered."""
+        """Ask the shared state for *n* images; returns None to end the order, refused or answered."""
         while True:
             ask = progress.next_ask(n, self.clock.monotonic_s())
             try:
@@ -173,9 +168,9 @@ class Orders:
         return ask, grant
 
     async def _may_ask_for_key(self, progress: Progress, conclusion: Conclusion | None) -> bool:
-        """Answer from the *conclusion* of the key; returns True to ask again, after waiting for a twin."""
+        """Answer from the *conclusion* of the key, or wait for its order; returns True to ask again."""
         if progress.is_begun:
-            # Another order took the key over while this process seemed dead: the new owner answers.
+            # Another order took the key over while this process seemed dead, and answers.
             progress.stop = OrderUnderWay()
         elif conclusion is not None:
             await self._repeat(progress, conclusion)
@@ -225,7 +220,6 @@ class Orders:
         self, progress: Progress, ask: Ask, variant: Variant, found: Kept, places: tuple[int, ...]
     ) -> tuple[int, ...]:
         if ask.round > 0:
-            # Other waiters for it in this process need not ask.
             self.share.hand_on(progress.ticket.pool, variant.index, found)
         # An image that another process made while this order waited was no hit.
         source = Source.COALESCED if variant.index in progress.awaiting else Source.HIT
@@ -235,7 +229,7 @@ class Orders:
     async def _dispatch(self, progress: Progress, ask: Ask, granted: Batch, calls: asyncio.TaskGroup) -> None:
         """Start the calls for the indices of this order, or give them back unused."""
         progress.used.extend(granted.indices)
-        # A call returns all its images at once; a stream wants each as soon as it exists.
+        # A call returns all its images together; a stream wants each as soon as it exists.
         most = 1 if progress.order.is_streamed else progress.sent.images_per_call
         batches = split_batch(granted, most)
         try:
@@ -247,7 +241,7 @@ class Orders:
             await self.maker.give_back(ask, batches)
             for place in granted.places:
                 progress.running.emit(CallFailed(positions=(place,), failure=NOT_SENT))
-            self.share.have_asked(progress.ticket.pool, granted.indices)
+            self.share.wake_others(progress.ticket.pool, granted.indices)
             return
         for batch in batches:
             progress.is_dispatched = True
@@ -257,14 +251,14 @@ class Orders:
         if progress.stop is not None:
             return progress.stop
         if progress.running.is_abandoned:
-            return GatewayError("The caller went away.")
+            return GatewayError("The caller has left.")
         reason = await self.preflight.check(
             progress.order, progress.sent, progress.ticket, is_judged=progress.is_dispatched
         )
         return progress.failed([reason]) if isinstance(reason, CallFailure) else reason
 
     async def _make(self, progress: Progress, ask: Ask, batch: Batch) -> None:
-        """Make one call, and report each of its images to the reader and to waiters for the same."""
+        """Make one call, and report each of its images to the reader and to waiting orders."""
 
         def show(number: int, data: bytes, resolved: Mapping[str, str]) -> None:
             progress.show(batch.places[0], number, data, resolved, self.clock.wall_s())

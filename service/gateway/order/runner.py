@@ -1,9 +1,8 @@
 """Run every order as one task that outlives its request.
 
-Paid calls must not die with a closed browser tab, and a slow reader must not slow
-an order down. So an order belongs to the application's task group, reports its progress
-as facts, and settles its claims by itself. Background loops live in the same group and
-end after the last order.
+A closed browser tab must not end paid calls, and a slow reader must not slow an order down. So an
+order belongs to the application's task group, reports its progress as facts, and settles its own
+claims. Background loops live in the same group and end after the last order.
 """
 
 import asyncio
@@ -20,9 +19,9 @@ from service.ports.telemetry import Crashed, Telemetry
 class RunningOrder:
     """One order under way, written by the order and read by one reader.
 
-    *delivered* are its images by place, whether a reader exists or not. *is_abandoned*: the
-    reader has left, which is obeyed only before dispatch. Facts are
-    bounded by construction (a few for each image), and dropped once the reader has left.
+    *delivered* are its images by place, with or without a reader. *is_abandoned*: the reader has
+    left, which stops the order only before dispatch. Facts are few for each image, and dropped once
+    the reader has left.
     """
 
     # Thousands may wait at once: no dictionary, queue or event each, which would cost a kilobyte and more.
@@ -53,10 +52,7 @@ class RunningOrder:
         self._wake_reader()
 
     async def next_fact(self) -> OrderFact | None:
-        """Return the next fact, or None after `OrderDone` or when abandoned.
-
-        For one reader; a cancelled wait loses nothing.
-        """
+        """Return the next fact, or None after `OrderDone` or when abandoned; a cancelled wait loses none."""
         while not self.is_abandoned and not self._facts:
             if self._is_over:
                 return None
@@ -72,7 +68,7 @@ class RunningOrder:
             self._news.set_result(None)
 
     async def all_facts(self) -> list[OrderFact]:
-        """Return all facts once the order is over, or none when abandoned; for one reader."""
+        """Return all facts once the order is over, or none when abandoned."""
         self._wants_all = True
         while not self.is_abandoned and not (self._facts and isinstance(self._facts[-1], OrderDone)):
             await self._wait_for_news()
@@ -95,8 +91,8 @@ OrderWork = Callable[[RunningOrder], Awaitable[None]]
 class OrderRunner:
     """Owns the task group of all orders; an async context manager for the lifespan.
 
-    Leaving it stops new orders, gives those under way *drain_s* seconds, then
-    cancels the rest (each still settles), and ends the background loops last.
+    Leaving it refuses new orders, gives running ones *drain_s* seconds, then cancels the rest (each
+    still settles), and ends the background loops last.
     """
 
     def __init__(self, *, telemetry: Telemetry, drain_s: float) -> None:
@@ -118,7 +114,7 @@ class OrderRunner:
         while self._orders:
             await asyncio.wait(set(self._orders))
         while running := [loop for loop in self._loops if not loop.done()]:
-            # Again and again: a library may drop a cancellation, and the process must still end.
+            # Repeatedly: a library may drop a cancellation, and the process must still end.
             for loop in running:
                 loop.cancel()
             await asyncio.wait(running, timeout=_LOOP_PAUSE_S)
@@ -136,16 +132,16 @@ class OrderRunner:
             self._loops.append(self._group.create_task(self._cut_off_later()))
 
     def cut_off(self) -> None:
-        """Cancel every order; each settles by itself and answers its reader."""
+        """Cancel every order; each still settles and answers its reader."""
         for task in set(self._orders):
             task.cancel()
 
     def keep(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
-        """Run a background loop until the last order has ended; restart it after a crash, not after a return."""
+        """Run a background loop until the last order has ended; only a crash restarts it."""
         self._loops.append(self._group.create_task(self._run_to_its_end(name, loop)))
 
     def start(self, order_id: str, work: OrderWork) -> RunningOrder:
-        """Run an order's work to its end, even if the caller leaves.
+        """Run an order's work to its end, even without its caller.
 
         Raises:
             Draining: the process is shutting down.
@@ -166,7 +162,7 @@ class OrderRunner:
         while True:
             try:
                 return await loop()
-            except Exception as error:  # noqa: BLE001 - the top of a task: orders are being paid for beside it
+            except Exception as error:  # noqa: BLE001 - the top of a task: paid orders run beside it
                 self._telemetry.record(Crashed(where="loop", id=name, error=error))
             await asyncio.sleep(_LOOP_PAUSE_S)
 

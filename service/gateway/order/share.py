@@ -1,7 +1,7 @@
-"""Share images between orders of this process: wait for those that others make, hand on those made here.
+"""Share images between orders of this process: wait for those others make, hand on those made here.
 
-Failure behaviour: a wait that yields nothing, or an image that cannot be delivered,
-yields nothing, and the order asks again; a full waiting room fails the order.
+Failure behaviour: after a wait without a result, or for an image that cannot be delivered, the
+order asks again; a full waiting room fails the order.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from service.domain.failures import CallFailure
 from service.domain.images import Delivery
 from service.domain.order import ImageOrder
 from service.gateway.order.keep import Kept, Outcome
-from service.gateway.order.waiting import Landing, WaitingRoom
+from service.gateway.order.waiting import WaitingRoom, WaitResult
 from service.ports.clock import Clock
 from service.ports.store import ImageStore
 
@@ -27,49 +27,49 @@ class Share:
     waiting: int = field(default=0, init=False)
 
     async def wait(self, order: ImageOrder, pool: str, indices: tuple[int, ...]) -> dict[int, Outcome] | None:
-        """Wait for images of other orders; returns those that came by index, or None if the room is full."""
+        """Wait for images of other orders; returns the outcomes by index, or None if the room is full."""
         if self.room.is_full:
             return None
         self.waiting += 1
         try:
             left_s = max(0.0, order.deadline_s - self.clock.monotonic_s())
             # A stream wants each image as soon as it exists; a JSON answer wants them all.
-            landings = await self.room.wait(pool, indices, left_s=left_s, for_all=not order.is_streamed)
+            results = await self.room.wait(pool, indices, left_s=left_s, for_all=not order.is_streamed)
         finally:
             self.waiting -= 1
-        shared = {index: await self._load(landing, order.delivery) for index, landing in landings.items()}
+        shared = {index: await self._load(result, order.delivery) for index, result in results.items()}
         return {index: outcome for index, outcome in shared.items() if outcome is not None}
 
     def hand_on(self, pool: str | None, index: int, outcome: Outcome) -> None:
         """End the waits of other orders for an image of *pool*, or have one of them ask again.
 
-        Only failures that any order would meet are shared; after others, waiters try for themselves.
+        Only failures that every equal order would meet are shared; after others, waiters try for themselves.
         """
         if pool is None:
             return
         match outcome:
             case Kept():
-                landing = Landing(image=outcome.image, data=outcome.data, is_stored=outcome.is_stored)
+                result = WaitResult(image=outcome.image, data=outcome.data, is_stored=outcome.is_stored)
             case CallFailure(is_callers_own=True):
-                landing = Landing(failure=outcome)
+                result = WaitResult(failure=outcome)
             case _:
                 self.room.wake(pool, index)
                 return
-        self.room.land(pool, index, landing)
+        self.room.resolve(pool, index, result)
 
-    def have_asked(self, pool: str | None, indices: Iterable[int]) -> None:
-        """Have one of the orders that wait for each of these images of *pool* ask for it."""
+    def wake_others(self, pool: str | None, indices: Iterable[int]) -> None:
+        """Have one waiter for each of these images of *pool* ask for it."""
         if pool is not None:
             for index in indices:
                 self.room.wake(pool, index)
 
-    async def _load(self, landing: Landing, delivery: Delivery) -> Outcome | None:
+    async def _load(self, result: WaitResult, delivery: Delivery) -> Outcome | None:
         """Return the image as it will be delivered, or None if that is impossible."""
-        image, data = landing.image, landing.data
+        image, data = result.image, result.data
         if image is None:
-            return landing.failure
+            return result.failure
         if delivery is Delivery.URL:
-            return Kept(image, data) if landing.is_stored else None
+            return Kept(image, data) if result.is_stored else None
         if data is None:
             try:
                 data = await self.store.get(image.name)

@@ -89,7 +89,7 @@ async def purge_cache(request: Request) -> PurgeResult:
     query = _read_filters(request)
     selection = Selection(
         team=query.get("team"),
-        user=services.accounts.administration.hash_of(query["user"]) if "user" in query else None,
+        user=services.accounts.administration.callers.hash_of(query["user"]) if "user" in query else None,
         model=query.get("model"),
         fingerprint=query.get("fingerprint"),
         older_than_s=_read_age(query),

@@ -65,8 +65,8 @@ class PolicyList(Listing[PolicyEntry]):
 async def list_policies(request: Request) -> PolicyList:
     """List policies, including those of the configuration file."""
     administration = administration_of(request)
-    policies = (await administration.directory()).policies
-    names = await administration.declared_names()
+    policies = (await administration.reader.read()).policies
+    names = await administration.reader.declared_names()
     return PolicyList(data=[_describe(policies[name], names) for name in sorted(policies)])
 
 

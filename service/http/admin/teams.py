@@ -7,7 +7,6 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from service.domain.callers import DeclaredNames, Team
-from service.gateway.accounts.administration import TeamChanges
 from service.http.admin.envelopes import Listing
 from service.http.admin.requests import administration_of, make_router, name_of_admin, read_small_body
 from service.http.schemas import body_of, parse_json_request
@@ -44,8 +43,8 @@ class TeamList(Listing[TeamEntry]):
 async def list_teams(request: Request) -> TeamList:
     """List teams, including those known only from the ledger."""
     administration = administration_of(request)
-    names = await administration.declared_names()
-    return TeamList(data=[_describe(team, names) for team in await administration.teams()])
+    names = await administration.reader.declared_names()
+    return TeamList(data=[_describe(team, names) for team in await administration.reader.teams()])
 
 
 @router.put(
@@ -62,7 +61,7 @@ async def put_team(request: Request, name: str) -> TeamEntry:
     if "closed" in fields:
         fields["is_closed"] = fields.pop("closed")
     administration = administration_of(request)
-    team = await administration.change_team(name_of_admin(request), TeamChanges(name=name, fields=fields))
+    team = await administration.change_team(name_of_admin(request), name, fields)
     return _describe(team, DeclaredNames())
 
 

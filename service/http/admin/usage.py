@@ -81,7 +81,7 @@ def _read_user(request: Request, query: Mapping[str, str]) -> str | None:
     user = query.get("user")
     if user is None or user in _USERS_WITHOUT_NAME:
         return user
-    return administration_of(request).hash_of(user)
+    return administration_of(request).callers.hash_of(user)
 
 
 async def _bounded(entries: AsyncIterator[LedgerEntry]) -> AsyncIterator[LedgerEntry]:

@@ -11,7 +11,7 @@ from tests.fakes.storage import FakeAudit
 from tests.fakes.telemetry import FakeTelemetry
 
 
-async def test_an_act_is_kept_and_told_with_what_is_known_of_it(clock: FakeClock) -> None:
+async def test_an_act_is_stored_and_reported_with_its_details(clock: FakeClock) -> None:
     audit, telemetry = FakeAudit(), FakeTelemetry()
 
     await AuditTrail(audit, clock, telemetry).note(
@@ -25,7 +25,7 @@ async def test_an_act_is_kept_and_told_with_what_is_known_of_it(clock: FakeClock
     assert telemetry.facts == [AdminActed(entry=entry)]
 
 
-async def test_what_could_not_be_kept_is_not_told(clock: FakeClock) -> None:
+async def test_an_act_that_was_not_stored_is_not_reported(clock: FakeClock) -> None:
     class Away(FakeAudit):
         async def note(self, entry: AuditEntry) -> None:
             raise StateUnavailable("timeout")

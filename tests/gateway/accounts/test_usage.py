@@ -22,13 +22,13 @@ async def each(*entries: LedgerEntry) -> AsyncIterator[LedgerEntry]:
         yield entry
 
 
-def test_without_a_span_it_is_the_month_until_today() -> None:
+def test_the_default_span_is_the_month_until_today() -> None:
     days = a_usage().days(None, None, most=31)
 
     assert (days[0], days[-1], len(days)) == (date(2026, 11, 1), TODAY, 20)
 
 
-def test_a_span_begins_with_its_last_days_month_unless_it_says_otherwise() -> None:
+def test_a_span_begins_with_the_month_of_its_last_day() -> None:
     usage = a_usage()
 
     assert usage.days(None, date(2026, 2, 3), most=31) == [date(2026, 2, day) for day in (1, 2, 3)]
@@ -85,5 +85,5 @@ async def test_realms_and_outcomes_are_never_added_up() -> None:
         assert {entry.day + entry.team + entry.user + entry.model for entry in sums} == {""}
 
 
-async def test_nothing_adds_up_to_nothing() -> None:
+async def test_no_entries_add_up_to_none() -> None:
     assert (await sum_up(each(), ["day"]), add_up([])) == ([], [])

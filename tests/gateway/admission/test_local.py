@@ -89,7 +89,7 @@ def test_the_smallest_share_is_one() -> None:
         share.begin(an_ask(limits=(REQUESTS,)))
 
 
-def test_a_refusal_names_the_share_and_waiting_as_told_is_enough() -> None:
+def test_a_refusal_names_the_share_and_the_sufficient_wait() -> None:
     clock = FakeClock()
     share = a_share(clock, processes=2)
     ask = an_ask(n=3, pool=None, limits=(REQUESTS, IMAGES))
@@ -146,7 +146,7 @@ def test_callers_have_limits_of_their_own() -> None:
     assert other.limits[0].remaining == 0
 
 
-def test_the_limits_remembered_are_bounded_and_the_longest_unused_goes() -> None:
+def test_remembered_limits_are_bounded() -> None:
     share = a_share()
 
     def use(key: str) -> int:
@@ -166,7 +166,7 @@ def test_the_limits_remembered_are_bounded_and_the_longest_unused_goes() -> None
         use("first")
 
 
-def test_everything_is_made_anew_under_indices_no_script_gives() -> None:
+def test_local_indices_are_below_zero() -> None:
     share = a_share()
 
     first, second = share.begin(an_ask(n=2, pool="a")), share.begin(an_ask(n=1, pool="b"))
@@ -176,7 +176,7 @@ def test_everything_is_made_anew_under_indices_no_script_gives() -> None:
     assert max(*first.mine, *second.mine) < 0
 
 
-def test_identical_orders_share_what_is_being_made_here() -> None:
+def test_equal_orders_share_the_calls_of_a_process() -> None:
     share = a_share()
     first = share.begin(an_ask(id="order-1", n=2))
 
@@ -187,7 +187,7 @@ def test_identical_orders_share_what_is_being_made_here() -> None:
     assert share.begin(an_ask(id="order-3", n=1)).awaited == first.mine[:1]
 
 
-def test_what_others_make_costs_no_images() -> None:
+def test_images_made_by_others_are_not_charged() -> None:
     share = a_share()
     share.begin(an_ask(id="order-1", n=2, limits=(IMAGES,)))
 
@@ -196,7 +196,7 @@ def test_what_others_make_costs_no_images() -> None:
     assert second.limits[0].remaining == 6 - 2 - 1
 
 
-def test_an_order_never_waits_for_what_it_has() -> None:
+def test_an_order_never_waits_for_its_own_images() -> None:
     share = a_share()
     first = share.begin(an_ask(n=2))
 
@@ -206,7 +206,7 @@ def test_an_order_never_waits_for_what_it_has() -> None:
     assert len(again.mine) == 1
 
 
-def test_fresh_orders_and_those_without_a_pool_wait_for_nobody() -> None:
+def test_fresh_and_unpooled_orders_do_not_wait() -> None:
     share = a_share()
     share.begin(an_ask(id="order-1"))
     share.begin(an_ask(id="order-2", pool=None))
@@ -234,7 +234,7 @@ def test_a_settlement_ends_its_claims(*, is_made: bool) -> None:
     assert share.begin(an_ask(id="order-2", n=2)).awaited == left
 
 
-def test_a_picture_that_is_not_published_ends_its_claim_too() -> None:
+def test_an_unpublished_image_ends_its_claim() -> None:
     share = a_share()
     [index] = share.begin(an_ask()).mine
 
@@ -304,7 +304,7 @@ def test_an_order_larger_than_the_share_takes_all_of_it() -> None:
     assert refused.refused.resource == "images_per_day"
 
 
-def test_what_is_neither_made_nor_waited_for_takes_nothing_of_a_full_share() -> None:
+def test_an_ask_without_images_takes_no_share() -> None:
     share = a_share()
     share.begin(an_ask(id="order-1", n=6, limits=(DAY, FLIGHT)))
 
@@ -365,7 +365,7 @@ def test_every_round_of_an_order_holds_slots_of_its_own() -> None:
     assert share.begin(an_ask(id="order-2", n=1, pool=None, limits=(FLIGHT,))).limits[0].remaining == 2
 
 
-def test_nothing_is_kept_of_orders_that_have_ended() -> None:
+def test_ended_orders_leave_no_state() -> None:
     share = a_share()
     for i in range(100):
         mine = share.begin(an_ask(id=f"order-{i}", n=2, limits=(FLIGHT,), pool=f"pool-{i}")).mine
@@ -397,7 +397,7 @@ def test_a_refusal_of_one_limit_charges_no_other() -> None:
     assert [state.remaining for state in later] == [8, 4, 4, 4]
 
 
-def test_money_is_not_spent_blindly() -> None:
+def test_budgets_are_not_spent_without_redis() -> None:
     share = a_share()
     limits = (REQUESTS, BUDGET)
 
@@ -408,7 +408,7 @@ def test_money_is_not_spent_blindly() -> None:
     assert share.begin(an_ask(limits=(REQUESTS,))).limits[0].remaining == 9
 
 
-def test_who_only_waits_spends_no_money() -> None:
+def test_a_waiting_order_spends_no_money() -> None:
     share = a_share()
     made_here = share.begin(an_ask(id="order-1")).mine
 

@@ -25,7 +25,7 @@ NO_SERVICES = cast(HttpServices, object())
 
 
 def ready(position: int = 0) -> ImageReady:
-    return ImageReady(position=position, image=an_image(), source=Source.MADE, data=b"picture")
+    return ImageReady(position=position, image=an_image(), source=Source.MADE, data=b"image")
 
 
 async def answer(running: RunningOrder) -> Response:
@@ -63,7 +63,7 @@ async def test_idle_time_is_filled_with_comments(clock: FakeClock) -> None:
     assert event.startswith(b"event: image_generation.completed\ndata: {")
 
 
-async def test_a_picture_starts_the_wait_for_a_ping_anew(clock: FakeClock) -> None:
+async def test_a_image_starts_the_wait_for_a_ping_anew(clock: FakeClock) -> None:
     running = RunningOrder("order-1")
     facts: list[tuple[float, OrderFact]] = [
         (1.0, ready(0)),

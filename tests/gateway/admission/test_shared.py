@@ -236,7 +236,7 @@ async def test_what_was_had_by_a_local_index_is_not_given_by_another() -> None:
     assert [ask.used for ask in around.book.asks[-3:]] == [(index,), (index, 2), (index, 2, 0)]
 
 
-async def test_claims_of_living_orders_are_renewed_well_within_their_lease(clock: FakeClock) -> None:
+async def test_claims_of_running_orders_are_renewed_well_within_their_lease(clock: FakeClock) -> None:
     around = Around(clock)
     around.book.script.append(a_grant(mine=(3, 4)))
     await around.state.begin(an_ask())
@@ -310,12 +310,12 @@ async def test_what_was_kept_stays_while_redis_is_gone(clock: FakeClock) -> None
 
 
 async def test_news_from_elsewhere_wake_who_waits_here() -> None:
-    flights, wakeups = WaitingRoom(), FakeWakeups()
+    room, wakeups = WaitingRoom(), FakeWakeups()
     async with (
-        in_background(flights.listen_forever(wakeups)),
+        in_background(room.listen_forever(wakeups)),
         asyncio.TaskGroup() as group,
     ):
-        waiting = group.create_task(flights.wait("pool", [7], left_s=60.0))
+        waiting = group.create_task(room.wait("pool", [7], left_s=60.0))
         await asyncio.sleep(0)
         wakeups.tell("pool", 7)
         await until_idle()
@@ -324,7 +324,7 @@ async def test_news_from_elsewhere_wake_who_waits_here() -> None:
         assert await waiting == {}
 
 
-async def test_an_unheard_question_is_given_up_where_nothing_else_settles_it(clock: FakeClock) -> None:
+async def test_an_unanswered_ask_without_a_settlement_is_given_up(clock: FakeClock) -> None:
     """Redis may act on a question whose answer was lost: a refused order must not stay held there."""
     around = Around(clock)
     around.book.is_gone = True
@@ -408,12 +408,12 @@ async def test_money_is_not_spent_while_redis_is_gone() -> None:
         await around.state.begin(an_ask(limits=(BUDGET,)))
 
     assert caught.value.reason == "degraded"
-    # Nobody asked Redis, so there is nothing to give up.
+    # Redis was not asked, so there is nothing to give up.
     assert around.outbox.kept == kept
     assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(decision="budget_per_month", degraded=True)
 
 
-async def test_an_unheard_question_of_money_is_given_up() -> None:
+async def test_an_unanswered_ask_for_money_is_given_up() -> None:
     around = Around()
     around.book.script.extend([StateUnavailable("timeout")] * 2)
     ask = an_ask(
@@ -490,12 +490,12 @@ async def test_exactly_once_is_not_promised_without_redis() -> None:
 
     assert caught.value.reason == "degraded"
     assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(decision="idempotency", degraded=True)
-    # Nobody asked Redis, so there is nothing to give up.
+    # Redis was not asked, so there is nothing to give up.
     assert (len(around.book.asks), around.outbox.kept) == (asked, kept)
     assert around.state._leases == {}
 
 
-async def test_an_unheard_question_of_a_key_gives_up_the_key_too() -> None:
+async def test_an_unanswered_first_ask_gives_up_its_key() -> None:
     around = Around()
     around.book.script.extend([StateUnavailable("timeout")] * 2)
 
@@ -560,7 +560,7 @@ async def test_a_key_used_for_another_order_is_a_sign_of_life() -> None:
     assert around.state._leases == {}
 
 
-async def test_a_key_is_held_while_its_order_only_waits_and_until_its_last_word(clock: FakeClock) -> None:
+async def test_a_key_is_held_until_the_last_settlement(clock: FakeClock) -> None:
     around = Around(clock)
     around.book.script.append(a_grant(awaited=(3,)))
     await around.state.begin(an_ask(idempotency=ONCE))
@@ -574,7 +574,7 @@ async def test_a_key_is_held_while_its_order_only_waits_and_until_its_last_word(
     assert around.book.renewals == [(RECORD,), (RECORD,), ()]
 
 
-async def test_a_key_is_held_beside_what_its_order_makes(clock: FakeClock) -> None:
+async def test_a_key_is_held_beside_the_claims_of_its_order(clock: FakeClock) -> None:
     around = Around(clock)
     around.book.script.append(a_grant(mine=(3,)))
     await around.state.begin(an_ask(idempotency=ONCE))
@@ -598,7 +598,7 @@ async def test_a_key_that_is_given_up_later_is_held_no_longer() -> None:
 
 
 @pytest.mark.parametrize("reason", ["timeout", "connection", "pool"])
-async def test_who_hears_nothing_asks_once_more_before_deciding_alone(reason: str) -> None:
+async def test_an_unanswered_ask_is_repeated_once_before_the_local_share(reason: str) -> None:
     around = Around()
     grant = a_grant(ready=(a_variant(),))
     around.book.script.extend([StateUnavailable(reason), grant])
@@ -613,7 +613,7 @@ async def test_who_hears_nothing_asks_once_more_before_deciding_alone(reason: st
     ]
 
 
-async def test_a_refusal_that_is_heard_the_second_time_stands() -> None:
+async def test_a_refusal_of_the_repeated_ask_is_final() -> None:
     around = Around()
     refusal = a_rate_limit()
     around.book.script.extend([StateUnavailable("timeout"), refusal])
@@ -626,7 +626,7 @@ async def test_a_refusal_that_is_heard_the_second_time_stands() -> None:
 
 
 @pytest.mark.parametrize("reason", ["oom", "readonly", "wrongtype"])
-async def test_an_answer_that_is_an_error_is_not_asked_for_again(reason: str) -> None:
+async def test_an_error_answer_is_not_asked_again(reason: str) -> None:
     around = Around()
     around.book.script.append(StateUnavailable(reason))
 
@@ -645,7 +645,7 @@ async def test_a_redis_known_to_be_gone_is_probed_once() -> None:
 
 
 @pytest.mark.parametrize("reason", ["wrongtype", "response", "mixed_up"])
-async def test_trouble_with_one_key_is_not_the_servers(reason: str) -> None:
+async def test_a_broken_redis_key_does_not_open_the_breaker(reason: str) -> None:
     around = Around()
     for _ in range(2 * FAILURES_TO_OPEN):
         around.book.script.append(StateUnavailable(reason))
@@ -656,7 +656,7 @@ async def test_trouble_with_one_key_is_not_the_servers(reason: str) -> None:
     assert failures == [StateFailed(operation="begin", reason=reason)] * 2 * FAILURES_TO_OPEN
 
 
-async def test_a_settlement_that_is_cut_off_is_kept_for_it_may_not_have_arrived() -> None:
+async def test_a_cancelled_settlement_goes_to_the_outbox() -> None:
     around = Around()
     around.book.may_finish.clear()
     async with in_background(around.state.finish(a_settlement())):
@@ -675,7 +675,7 @@ class SilentBook(FakeOrders):
         raise AssertionError
 
 
-async def test_a_question_that_is_cut_off_is_given_up_for_it_may_have_arrived() -> None:
+async def test_a_cancelled_ask_is_given_up() -> None:
     around = Around(book=SilentBook())
     async with AsyncExitStack() as asking:
         for number in range(50):
@@ -684,16 +684,14 @@ async def test_a_question_that_is_cut_off_is_given_up_for_it_may_have_arrived() 
         sent = [ask.ticket.id for ask in around.book.asks]
 
     assert 0 < len(sent) < 50
-    # Whoever waited for a turn has asked nobody.
+    # An order that waited for a turn has not asked Redis.
     assert sorted(settlement.ticket.id for settlement in around.outbox.kept) == sorted(sent)
     assert {settlement.part for settlement in around.outbox.kept} == {"0.unheard"}
     assert {settlement.released for settlement in around.outbox.kept} == {(-1,)}
 
 
 @pytest.mark.parametrize(("round_", "is_last"), [(0, True), (1, False)])
-async def test_a_question_of_a_key_that_is_cut_off_gives_up_the_key_where_nobody_else_does(
-    round_: int, *, is_last: bool
-) -> None:
+async def test_a_cancelled_first_ask_gives_up_its_key(round_: int, *, is_last: bool) -> None:
     """An order that has begun says its last word by itself."""
     around = Around(book=SilentBook())
     async with in_background(_begin(around, an_ask(round=round_, idempotency=ONCE))):
@@ -724,7 +722,7 @@ class PickyBook(FakeOrders):
         await super().finish(settlement)
 
 
-async def test_a_long_outage_is_made_good_in_one_go(clock: FakeClock) -> None:
+async def test_a_replay_sends_a_long_outbox_at_once(clock: FakeClock) -> None:
     around = Around(clock, kept=250)
     async with in_background(around.state.replay_forever()):
         await asyncio.sleep(1.5)
@@ -733,7 +731,7 @@ async def test_a_long_outage_is_made_good_in_one_go(clock: FakeClock) -> None:
     assert around.outbox.kept == []
 
 
-async def test_what_cannot_be_taken_keeps_nothing_else_back(clock: FakeClock) -> None:
+async def test_a_rejected_settlement_does_not_block_others(clock: FakeClock) -> None:
     book = PickyBook("1", reason="wrongtype")
     around = Around(clock, kept=3, book=book)
     async with in_background(around.state.replay_forever()):

@@ -1,4 +1,4 @@
-"""Whose image it is: links of the team, everything else its owner's, and nobody is told of others'."""
+"""The ownership of images: links belong to the team, all else to the owner."""
 
 import dataclasses
 
@@ -63,7 +63,7 @@ async def test_a_link_is_good_while_redis_is_away(place: Place) -> None:
     assert place.telemetry.of(StateFailed) == [StateFailed(operation="link", reason="timeout")]
 
 
-async def test_a_link_to_what_redis_has_not_heard_of_yet_is_good() -> None:
+async def test_a_link_is_good_while_its_settlement_is_in_the_outbox() -> None:
     image = an_image("cd" * 32)
     place = Place(FakeOutbox(a_settlement(team="shop", made=((None, image),))))
 
@@ -74,7 +74,7 @@ async def test_a_link_to_what_redis_has_not_heard_of_yet_is_good() -> None:
             await place.ownership.check_link(team, name)
 
 
-async def test_a_link_is_good_however_much_redis_has_not_heard_of() -> None:
+async def test_a_link_is_good_however_full_the_outbox_is() -> None:
     image = an_image("cd" * 32)
     backlog = [a_settlement(team="shop", part=str(number)) for number in range(500)]
     place = Place(FakeOutbox(*backlog, a_settlement(team="shop", part="new", made=((None, image),))))
@@ -115,7 +115,7 @@ async def test_lost_bytes_are_noted_later_while_redis_is_away(place: Place) -> N
 @pytest.mark.parametrize(
     ("caller", "team"), [(OWNER, None), (OWNER, "shop"), (ADMIN, "shop")], ids=["owner", "by name", "admin"]
 )
-async def test_its_owner_and_admins_find_it(place: Place, caller: Caller, team: str | None) -> None:
+async def test_owner_and_admins_find_an_image(place: Place, caller: Caller, team: str | None) -> None:
     assert await place.ownership.find(caller, REFERENCE.name, team=team) == REFERENCE
 
 
@@ -123,7 +123,9 @@ async def test_its_owner_and_admins_find_it(place: Place, caller: Caller, team: 
     ("caller", "team"),
     [(COLLEAGUE, None), (STRANGER, None), (STRANGER, "shop"), (ADMIN, None), (ADMIN, "other")],
 )
-async def test_to_everybody_else_it_is_not_there(place: Place, caller: Caller, team: str | None) -> None:
+async def test_an_image_is_missing_for_all_other_callers(
+    place: Place, caller: Caller, team: str | None
+) -> None:
     with pytest.raises(ImageMissing):
         await place.ownership.find(caller, REFERENCE.name, team=team)
     with pytest.raises(ImageMissing):
@@ -133,7 +135,7 @@ async def test_to_everybody_else_it_is_not_there(place: Place, caller: Caller, t
     assert place.audit.entries == []
 
 
-async def test_its_owner_deletes_it(place: Place) -> None:
+async def test_an_owner_deletes_an_image(place: Place) -> None:
     await place.ownership.delete(OWNER, REFERENCE.name)
 
     assert not place.is_kept
@@ -144,7 +146,7 @@ async def test_its_owner_deletes_it(place: Place) -> None:
 
 
 @pytest.mark.parametrize(("key_id", "who"), [("key_1", "key_1"), (None, "bootstrap")])
-async def test_what_an_admin_deletes_is_in_the_audit(place: Place, key_id: str | None, who: str) -> None:
+async def test_a_deletion_by_an_admin_is_in_the_audit(place: Place, key_id: str | None, who: str) -> None:
     admin = a_caller(team="admin", user="root", role=Role.ADMIN, key_id=key_id)
 
     await place.ownership.delete(admin, REFERENCE.name, team="shop")
@@ -162,7 +164,7 @@ async def test_what_an_admin_deletes_is_in_the_audit(place: Place, key_id: str |
     ]
 
 
-async def test_what_went_meanwhile_is_not_counted(place: Place) -> None:
+async def test_an_image_deleted_meanwhile_is_not_counted(place: Place) -> None:
     class Raced(FakeReferences):
         async def forget(self, team: str, name: str) -> bool:
             return False

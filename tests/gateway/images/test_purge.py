@@ -72,7 +72,9 @@ MARKS: list[tuple[dict[str, Any], set[int]]] = [
 
 
 @pytest.mark.parametrize(("marks", "taken"), MARKS)
-async def test_what_has_all_the_marks_is_purged(place: Place, marks: dict[str, Any], taken: set[int]) -> None:
+async def test_purges_images_that_match_every_criterion(
+    place: Place, marks: dict[str, Any], taken: set[int]
+) -> None:
     told: list[int] = []
 
     purged = await place.purging.purge(
@@ -89,7 +91,7 @@ async def test_what_has_all_the_marks_is_purged(place: Place, marks: dict[str, A
 
 
 @pytest.mark.parametrize(("marks", "taken"), MARKS)
-async def test_a_selection_is_counted_and_nothing_taken(
+async def test_a_dry_run_counts_and_removes_nothing(
     place: Place, marks: dict[str, Any], taken: set[int]
 ) -> None:
     found = await place.purging.select(Selection(**marks))
@@ -99,7 +101,7 @@ async def test_a_selection_is_counted_and_nothing_taken(
     assert place.audit.entries == []
 
 
-async def test_a_purge_of_everything_must_be_said(place: Place) -> None:
+async def test_a_purge_needs_a_criterion(place: Place) -> None:
     with pytest.raises(InvalidOrder):
         await place.purging.purge("ann", Selection())
 
@@ -107,7 +109,7 @@ async def test_a_purge_of_everything_must_be_said(place: Place) -> None:
     assert place.audit.entries == []
 
 
-async def test_a_purge_in_parts_tells_that_there_is_more(place: Place) -> None:
+async def test_a_bounded_purge_reports_that_more_images_match(place: Place) -> None:
     first = await place.purging.purge("ann", Selection(older_than_s=0), most=2)
     second = await place.purging.purge("ann", Selection(older_than_s=0), most=2)
 
@@ -115,7 +117,7 @@ async def test_a_purge_in_parts_tells_that_there_is_more(place: Place) -> None:
     assert (second.images, second.is_complete) == (1, True)
 
 
-async def test_what_somebody_else_took_is_not_counted(place: Place) -> None:
+async def test_images_removed_meanwhile_are_not_counted(place: Place) -> None:
     class Raced(FakeReferences):
         async def forget(self, team: str, name_: str) -> bool:
             return False

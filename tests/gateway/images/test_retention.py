@@ -75,13 +75,13 @@ def name(number: int) -> str:
     return f"{number:064x}.png"
 
 
-def a_picture(clock: FakeClock, number: int, *, age_s: float = 0, **override: object) -> Reference:
+def a_kept_image(clock: FakeClock, number: int, *, age_s: float = 0, **override: object) -> Reference:
     return a_reference(name(number), created_s=int(clock.wall_s() - age_s), **override)
 
 
 async def test_brief_images_are_kept_for_an_hour(clock: FakeClock) -> None:
-    old = a_picture(clock, 1, age_s=HOUR_S + 1, is_brief=True)
-    young = a_picture(clock, 2, age_s=HOUR_S - 1, is_brief=True)
+    old = a_kept_image(clock, 1, age_s=HOUR_S + 1, is_brief=True)
+    young = a_kept_image(clock, 2, age_s=HOUR_S - 1, is_brief=True)
     place = Place(clock, old, young)
 
     await place.sweep()
@@ -90,8 +90,8 @@ async def test_brief_images_are_kept_for_an_hour(clock: FakeClock) -> None:
     assert place.reasons() == ["brief"]
 
 
-async def test_images_are_kept_for_ever_unless_told_otherwise(clock: FakeClock) -> None:
-    place = Place(clock, a_picture(clock, 1, age_s=10**8))
+async def test_images_are_kept_for_ever_by_default(clock: FakeClock) -> None:
+    place = Place(clock, a_kept_image(clock, 1, age_s=10**8))
 
     await place.sweep()
 
@@ -99,7 +99,7 @@ async def test_images_are_kept_for_ever_unless_told_otherwise(clock: FakeClock) 
 
 
 async def test_images_are_kept_for_their_time(clock: FakeClock) -> None:
-    place = Place(clock, a_picture(clock, 1, age_s=101), a_picture(clock, 2, age_s=99), longest_s=100)
+    place = Place(clock, a_kept_image(clock, 1, age_s=101), a_kept_image(clock, 2, age_s=99), longest_s=100)
 
     await place.sweep()
 
@@ -108,11 +108,9 @@ async def test_images_are_kept_for_their_time(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(("longest_s", "most_bytes"), [(100, 0), (0, 1)])
-async def test_what_an_order_may_still_answer_with_stays(
-    clock: FakeClock, longest_s: int, most_bytes: int
-) -> None:
+async def test_images_of_running_orders_stay(clock: FakeClock, longest_s: int, most_bytes: int) -> None:
     """It waits for its other images as long as its deadline allows."""
-    old, young = a_picture(clock, 1, age_s=301), a_picture(clock, 2, age_s=299)
+    old, young = a_kept_image(clock, 1, age_s=301), a_kept_image(clock, 2, age_s=299)
     place = Place(clock, old, young, longest_s=longest_s, most_bytes=most_bytes, least_s=300)
 
     await place.sweep()
@@ -120,8 +118,8 @@ async def test_what_an_order_may_still_answer_with_stays(
     assert place.references.names() == {name(2)}
 
 
-async def test_what_an_order_may_still_answer_with_stays_though_it_is_brief(clock: FakeClock) -> None:
-    brief = [a_picture(clock, number, age_s=7000 + 500 * number, is_brief=True) for number in (0, 1)]
+async def test_brief_images_of_running_orders_stay(clock: FakeClock) -> None:
+    brief = [a_kept_image(clock, number, age_s=7000 + 500 * number, is_brief=True) for number in (0, 1)]
     place = Place(clock, *brief, least_s=2 * HOUR_S)
 
     await place.sweep()
@@ -129,9 +127,9 @@ async def test_what_an_order_may_still_answer_with_stays_though_it_is_brief(cloc
     assert place.references.names() == {name(0)}
 
 
-async def test_more_than_a_batch_goes_in_one_sweep_and_no_more_than_its_share(clock: FakeClock) -> None:
-    pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(1203)]
-    place = Place(clock, *pictures, longest_s=100)
+async def test_a_sweep_removes_several_batches_up_to_its_bound(clock: FakeClock) -> None:
+    references = [a_kept_image(clock, number, age_s=10_000 - number) for number in range(1203)]
+    place = Place(clock, *references, longest_s=100)
 
     await place.sweep()
     assert place.references.names() == {name(number) for number in range(1000, 1203)}
@@ -140,9 +138,9 @@ async def test_more_than_a_batch_goes_in_one_sweep_and_no_more_than_its_share(cl
     assert place.references.names() == set()
 
 
-async def test_a_turn_that_is_over_ends_the_sweep(clock: FakeClock) -> None:
-    pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(250)]
-    place = Place(clock, *pictures, longest_s=100, turns=FakeSweepLease(True, True, False, False))
+async def test_a_lost_turn_ends_the_sweep(clock: FakeClock) -> None:
+    references = [a_kept_image(clock, number, age_s=10_000 - number) for number in range(250)]
+    place = Place(clock, *references, longest_s=100, turns=FakeSweepLease(True, True, False, False))
     place.references.leftovers[name(9999)] = 0
     place.store.files[name(9999)] = 0
 
@@ -151,14 +149,14 @@ async def test_a_turn_that_is_over_ends_the_sweep(clock: FakeClock) -> None:
     assert len(place.references.names()) == 50
 
 
-async def test_beyond_the_bytes_the_oldest_of_all_teams_go(clock: FakeClock) -> None:
+async def test_the_oldest_images_of_all_teams_go_beyond_the_size_limit(clock: FakeClock) -> None:
     place = Place(
         clock,
-        a_picture(clock, 1, age_s=50, team="a"),
-        a_picture(clock, 2, age_s=40, team="b"),
-        a_picture(clock, 3, age_s=30, team="a"),
-        a_picture(clock, 4, age_s=20, team="b"),
-        a_picture(clock, 5, age_s=10, team="b"),
+        a_kept_image(clock, 1, age_s=50, team="a"),
+        a_kept_image(clock, 2, age_s=40, team="b"),
+        a_kept_image(clock, 3, age_s=30, team="a"),
+        a_kept_image(clock, 4, age_s=20, team="b"),
+        a_kept_image(clock, 5, age_s=10, team="b"),
         most_bytes=2500,
     )
 
@@ -168,16 +166,16 @@ async def test_beyond_the_bytes_the_oldest_of_all_teams_go(clock: FakeClock) -> 
     assert place.reasons() == ["bytes"] * 3
 
 
-async def test_what_is_within_the_bytes_stays(clock: FakeClock) -> None:
-    place = Place(clock, a_picture(clock, 1), a_picture(clock, 2), most_bytes=2000)
+async def test_images_within_the_size_limit_stay(clock: FakeClock) -> None:
+    place = Place(clock, a_kept_image(clock, 1), a_kept_image(clock, 2), most_bytes=2000)
 
     await place.sweep()
 
     assert place.references.names() == {name(1), name(2)}
 
 
-async def test_what_was_too_old_counts_no_more_among_the_bytes(clock: FakeClock) -> None:
-    old, young = a_picture(clock, 1, age_s=200), a_picture(clock, 2, age_s=50)
+async def test_expired_images_do_not_count_against_the_size_limit(clock: FakeClock) -> None:
+    old, young = a_kept_image(clock, 1, age_s=200), a_kept_image(clock, 2, age_s=50)
     place = Place(clock, old, young, longest_s=100, most_bytes=1500)
 
     await place.sweep()
@@ -185,34 +183,34 @@ async def test_what_was_too_old_counts_no_more_among_the_bytes(clock: FakeClock)
     assert place.references.names() == {young.name}
 
 
-async def test_one_team_may_be_all_that_goes(clock: FakeClock) -> None:
-    pictures = [a_picture(clock, number, age_s=1000 - number, team="a") for number in range(3)]
-    place = Place(clock, *pictures, a_picture(clock, 9, age_s=1, team="b"), most_bytes=100)
+async def test_the_size_limit_may_remove_images_of_one_team_only(clock: FakeClock) -> None:
+    references = [a_kept_image(clock, number, age_s=1000 - number, team="a") for number in range(3)]
+    place = Place(clock, *references, a_kept_image(clock, 9, age_s=1, team="b"), most_bytes=100)
 
     await place.sweep()
 
     assert place.references.names() == set()
 
 
-async def test_bytes_go_as_far_as_one_sweep_goes(clock: FakeClock) -> None:
-    pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(1100)]
-    place = Place(clock, *pictures, most_bytes=10)
+async def test_the_size_limit_removes_no_more_than_a_sweep_may(clock: FakeClock) -> None:
+    references = [a_kept_image(clock, number, age_s=10_000 - number) for number in range(1100)]
+    place = Place(clock, *references, most_bytes=10)
 
     await place.sweep()
 
     assert len(place.references.names()) == 100
 
 
-async def test_bytes_go_as_long_as_it_is_our_turn(clock: FakeClock) -> None:
-    pictures = [a_picture(clock, number, age_s=10_000 - number) for number in range(250)]
-    place = Place(clock, *pictures, most_bytes=10, turns=FakeSweepLease(True, False, False, False))
+async def test_the_size_limit_stops_with_the_turn(clock: FakeClock) -> None:
+    references = [a_kept_image(clock, number, age_s=10_000 - number) for number in range(250)]
+    place = Place(clock, *references, most_bytes=10, turns=FakeSweepLease(True, False, False, False))
 
     await place.sweep()
 
     assert len(place.references.names()) == 150
 
 
-async def test_half_a_reference_keeps_no_other_from_going(clock: FakeClock) -> None:
+async def test_half_a_reference_does_not_block_others(clock: FakeClock) -> None:
     """Its age is known and nothing else: whatever lost the rest."""
 
     class Halved(FakeReferences):
@@ -221,7 +219,11 @@ async def test_half_a_reference_keeps_no_other_from_going(clock: FakeClock) -> N
 
     place = Place(clock, most_bytes=1500)
     place.refer_to(
-        Halved(a_picture(clock, 1, age_s=50), a_picture(clock, 2, age_s=40), a_picture(clock, 3, age_s=30))
+        Halved(
+            a_kept_image(clock, 1, age_s=50),
+            a_kept_image(clock, 2, age_s=40),
+            a_kept_image(clock, 3, age_s=30),
+        )
     )
 
     await place.sweep()
@@ -231,7 +233,7 @@ async def test_half_a_reference_keeps_no_other_from_going(clock: FakeClock) -> N
 
 async def test_bytes_go_once_no_team_refers_to_them_and_they_are_an_hour_old(clock: FakeClock) -> None:
     now_s = clock.wall_s()
-    place = Place(clock, a_picture(clock, 2, team="other"))
+    place = Place(clock, a_kept_image(clock, 2, team="other"))
     place.store.files = {
         name(1): now_s - UNUSED_S,
         name(2): now_s - UNUSED_S,
@@ -251,8 +253,8 @@ async def test_bytes_go_once_no_team_refers_to_them_and_they_are_an_hour_old(clo
     assert place.references.leftovers == {}
 
 
-async def test_what_goes_by_age_goes_with_its_bytes(clock: FakeClock) -> None:
-    place = Place(clock, a_picture(clock, 1, age_s=7300), longest_s=7200)
+async def test_expired_images_lose_their_bytes(clock: FakeClock) -> None:
+    place = Place(clock, a_kept_image(clock, 1, age_s=7300), longest_s=7200)
     place.store.files = {name(1): clock.wall_s() - 7300}
 
     await place.sweep()
@@ -261,7 +263,7 @@ async def test_what_goes_by_age_goes_with_its_bytes(clock: FakeClock) -> None:
 
 
 async def test_bytes_that_are_put_again_meanwhile_stay(clock: FakeClock) -> None:
-    """Nobody refers to them yet, but somebody is about to: writing made them young."""
+    """No team refers to them yet, but one is about to: writing made them young."""
     place = Place(clock)
     place.references.leftovers = {name(1): 0.0}
     place.store.files = {name(1): clock.wall_s() - 1}
@@ -269,14 +271,14 @@ async def test_bytes_that_are_put_again_meanwhile_stay(clock: FakeClock) -> None
     await place.sweep()
     assert set(place.store.files) == {name(1)}
 
-    place.references.keep(a_picture(clock, 1))
+    place.references.keep(a_kept_image(clock, 1))
     clock.advance(2 * UNUSED_S)
     await place.sweep()
     assert set(place.store.files) == {name(1)}
     assert place.references.leftovers == {}
 
 
-async def test_leftovers_are_cleared_as_long_as_it_is_our_turn(clock: FakeClock) -> None:
+async def test_clearing_leftovers_stops_with_the_turn(clock: FakeClock) -> None:
     place = Place(clock, turns=FakeSweepLease(True, False, False))
     place.references.leftovers = {name(number): 0.0 for number in range(150)}
 
@@ -285,7 +287,7 @@ async def test_leftovers_are_cleared_as_long_as_it_is_our_turn(clock: FakeClock)
     assert len(place.references.leftovers) == 50
 
 
-async def test_the_first_walk_through_the_store_is_a_day_off(clock: FakeClock) -> None:
+async def test_the_first_walk_through_the_store_starts_after_a_day(clock: FakeClock) -> None:
     """Who points a gateway at another Redis by mistake has a day to notice."""
     place = Place(clock)
     place.store.files = {name(1): 0.0}
@@ -301,7 +303,7 @@ async def test_the_first_walk_through_the_store_is_a_day_off(clock: FakeClock) -
     assert place.store.remains_before_s == [clock.wall_s() - UNUSED_S]
 
 
-async def test_a_walk_deletes_what_is_old_and_unused_in_every_part(clock: FakeClock) -> None:
+async def test_a_walk_deletes_old_unused_bytes_in_every_part(clock: FakeClock) -> None:
     now_s = clock.wall_s()
     lost = [f"{part:02x}{'0' * 62}.png" for part in range(0, 256, 5)]
     used, young = f"05{'1' * 62}.png", f"0a{'1' * 62}.png"
@@ -327,7 +329,7 @@ async def test_a_part_with_more_than_a_batch_is_cleared(clock: FakeClock) -> Non
     assert len(place.telemetry.of(FilesDeleted)) == 250
 
 
-async def test_a_walk_that_was_cut_short_goes_on_where_it_was(clock: FakeClock) -> None:
+async def test_an_interrupted_walk_continues(clock: FakeClock) -> None:
     place = Place(clock, turns=FakeSweepLease(True, True, True, False))
     place.turns.round = Round(0, PARTS)
 
@@ -349,8 +351,8 @@ async def test_a_walk_through_a_large_store_takes_several_sweeps(clock: FakeCloc
     assert place.turns.round == Round(clock.wall_s(), 1)
 
 
-async def test_only_one_process_takes_away_but_each_counts(clock: FakeClock) -> None:
-    place = Place(clock, a_picture(clock, 1, age_s=9999, is_brief=True), turns=FakeSweepLease(False))
+async def test_one_process_removes_and_every_process_counts(clock: FakeClock) -> None:
+    place = Place(clock, a_kept_image(clock, 1, age_s=9999, is_brief=True), turns=FakeSweepLease(False))
 
     await place.sweep()
 
@@ -358,14 +360,14 @@ async def test_only_one_process_takes_away_but_each_counts(clock: FakeClock) -> 
     assert place.telemetry.of(StoreCounted) == [StoreCounted(images=1, size_bytes=1000)]
 
 
-async def test_a_reference_that_somebody_else_took_is_not_counted(clock: FakeClock) -> None:
+async def test_a_reference_removed_meanwhile_is_not_counted(clock: FakeClock) -> None:
     class Raced(FakeReferences):
         async def forget(self, team: str, name_: str) -> bool:
             await super().forget(team, name_)
             return False
 
     place = Place(clock, longest_s=100)
-    place.refer_to(Raced(a_picture(clock, 1, age_s=200)))
+    place.refer_to(Raced(a_kept_image(clock, 1, age_s=200)))
 
     await place.sweep()
 
@@ -373,8 +375,8 @@ async def test_a_reference_that_somebody_else_took_is_not_counted(clock: FakeClo
 
 
 @pytest.mark.parametrize("what", ["state", "store"])
-async def test_what_does_not_answer_is_asked_again_by_the_next_sweep(clock: FakeClock, what: str) -> None:
-    place = Place(clock, a_picture(clock, 1, age_s=9999, is_brief=True))
+async def test_the_next_sweep_retries_after_a_failure(clock: FakeClock, what: str) -> None:
+    place = Place(clock, a_kept_image(clock, 1, age_s=9999, is_brief=True))
     place.turns.round = Round(0, PARTS)
     if what == "state":
         place.references.is_away = True

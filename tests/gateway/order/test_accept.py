@@ -48,7 +48,7 @@ async def test_identical_orders_share_a_pool_and_others_do_not(clock: FakeClock)
     assert len(set(pools)) == 3
 
 
-async def test_limits_of_the_policy_are_asked_and_told(clock: FakeClock) -> None:
+async def test_limits_of_the_policy_are_asked_and_reported(clock: FakeClock) -> None:
     caller = a_caller(user="ann", policy=Policy(requests_per_min=60, images_per_min=5))
     states = (a_limit_state(resource="requests"), a_limit_state(resource="images"))
     async with Assembly(clock) as house:
@@ -70,13 +70,13 @@ async def test_limits_that_are_not_set_are_not_asked(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize(("n", "images_per_min"), [(5, 5), (10, 0), (1, 1)])
-async def test_an_order_within_the_burst_is_taken(clock: FakeClock, n: int, images_per_min: int) -> None:
+async def test_an_order_within_the_burst_is_accepted(clock: FakeClock, n: int, images_per_min: int) -> None:
     caller = a_caller(policy=Policy(images_per_min=images_per_min))
     async with Assembly(clock) as house:
         assert error(await house.run(an_order(n=n, caller=caller))) is None
 
 
-async def test_an_order_no_waiting_could_admit_is_refused_at_once(clock: FakeClock) -> None:
+async def test_an_order_above_its_limits_is_refused_at_once(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         with pytest.raises(InvalidOrder) as caught:
             house.start(an_order(n=6, caller=a_caller(policy=Policy(images_per_min=5))))
@@ -86,7 +86,7 @@ async def test_an_order_no_waiting_could_admit_is_refused_at_once(clock: FakeClo
     assert house.book.asks == []
 
 
-async def test_an_invalid_order_is_refused_before_anything_is_asked(clock: FakeClock) -> None:
+async def test_an_invalid_order_is_refused_before_any_ask(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         with pytest.raises(InvalidOrder):
             house.start(an_order(parameters={"size": "1x1"}))
@@ -95,7 +95,7 @@ async def test_an_invalid_order_is_refused_before_anything_is_asked(clock: FakeC
     assert house.telemetry.facts == []
 
 
-async def test_the_caller_learns_what_is_sent(clock: FakeClock) -> None:
+async def test_acceptance_returns_the_sent_order(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         running, sent, _ = house.orders.start(an_order(parameters={"quality": "hd"}))
         await read(running)
@@ -106,7 +106,7 @@ async def test_the_caller_learns_what_is_sent(clock: FakeClock) -> None:
     assert house.book.asks[0].ticket.model == "gpt-image-2.6-flare"
 
 
-async def test_people_are_named_to_the_provider_by_a_hash_of_their_own(clock: FakeClock) -> None:
+async def test_the_provider_gets_a_hash_for_each_person(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         for order in (
             an_order(id="1"),
@@ -125,7 +125,7 @@ async def test_people_are_named_to_the_provider_by_a_hash_of_their_own(clock: Fa
 @pytest.mark.parametrize(
     ("quality", "estimate_microusd"), [("standard", 1756 * 30 + 20), ("max", 28096 * 30 + 20)]
 )
-async def test_the_price_is_estimated_before_anything_is_made(
+async def test_the_price_is_estimated_before_any_call(
     clock: FakeClock, quality: str, estimate_microusd: int
 ) -> None:
     async with Assembly(clock) as house:
@@ -154,7 +154,7 @@ def a_catalog_with(name: str, **costs: Any) -> Catalog:
         (Policy(images_in_flight=2), {"n": 3}, InvalidOrder),
     ],
 )
-async def test_what_a_policy_forbids_is_refused_before_anything_is_asked(
+async def test_a_policy_refuses_an_order_before_any_ask(
     clock: FakeClock, policy: Policy, order: dict[str, Any], refusal: type[GatewayError]
 ) -> None:
     async with Assembly(clock) as house:
@@ -177,7 +177,9 @@ async def test_what_a_policy_forbids_is_refused_before_anything_is_asked(
         (Policy(max_size="1536x1024"), {"asked_model": "gpt-image-2"}),
     ],
 )
-async def test_what_a_policy_allows_is_made(clock: FakeClock, policy: Policy, order: dict[str, Any]) -> None:
+async def test_an_order_within_the_policy_is_made(
+    clock: FakeClock, policy: Policy, order: dict[str, Any]
+) -> None:
     async with Assembly(clock) as house:
         assert error(await house.run(an_order(caller=a_caller(policy=policy), **order))) is None
 
@@ -212,7 +214,7 @@ async def test_every_scope_of_the_caller_is_asked_with_the_key_that_must_be_vali
     assert settlement.ticket.limits == ask.ticket.limits
 
 
-async def test_an_image_weighs_as_the_model_that_makes_it_says(clock: FakeClock) -> None:
+async def test_the_target_model_sets_the_weight_of_an_image(clock: FakeClock) -> None:
     catalog = a_catalog_with("gpt-image-2.6-flare", weights={"high": 4, "default": 2})
     async with Assembly(clock, catalog=catalog) as house:
         for quality in ("hd", "standard"):
@@ -245,7 +247,7 @@ async def test_with_a_budget_an_unknown_price_is_not_free(
     assert [ask.ticket.price.microusd for ask in house.book.asks] == ([] if is_refused else [None])
 
 
-async def test_a_policy_may_keep_its_callers_out_of_the_cache(clock: FakeClock) -> None:
+async def test_a_policy_may_exclude_its_callers_from_the_cache(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         for caches in (True, False):
             await house.run(an_order(id=str(caches), caller=a_caller(policy=Policy(caches=caches))))

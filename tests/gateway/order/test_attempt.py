@@ -53,7 +53,7 @@ async def test_a_call_that_succeeds_is_sent_once(clock: FakeClock) -> None:
     ]
 
 
-async def test_what_was_not_billed_is_tried_again(clock: FakeClock) -> None:
+async def test_unbilled_failures_are_retried(clock: FakeClock) -> None:
     made, telemetry = a_call_made(), FakeTelemetry()
     backend = FakeBackend(a_failure(), a_failure(kind=FailureKind.RATE_LIMITED), made)
 
@@ -78,9 +78,7 @@ async def test_what_was_not_billed_is_tried_again(clock: FakeClock) -> None:
         a_refusal(),
     ],
 )
-async def test_what_may_have_been_billed_or_cannot_pass_is_not(
-    clock: FakeClock, failure: CallFailure
-) -> None:
+async def test_billed_and_permanent_failures_are_not_retried(clock: FakeClock, failure: CallFailure) -> None:
     backend = FakeBackend(failure)
 
     result = await make(attempts_at(backend, clock), clock)
@@ -108,7 +106,7 @@ async def test_attempts_are_spread_by_jitter(clock: FakeClock) -> None:
     assert clock.monotonic_s() - started_s == pytest.approx(0.5 * 0.5 + 1.0 * 0.5)
 
 
-async def test_a_provider_that_names_a_time_is_given_it(clock: FakeClock) -> None:
+async def test_retry_after_is_respected(clock: FakeClock) -> None:
     started_s = clock.monotonic_s()
     backend = FakeBackend(a_failure(retry_after_s=7.0))
 
@@ -116,7 +114,7 @@ async def test_a_provider_that_names_a_time_is_given_it(clock: FakeClock) -> Non
     assert clock.monotonic_s() - started_s == pytest.approx(7.0)
 
 
-async def test_no_retry_is_begun_that_the_deadline_would_cut(clock: FakeClock) -> None:
+async def test_no_retry_begins_too_late_for_the_deadline(clock: FakeClock) -> None:
     failure = a_failure(retry_after_s=7.0)
     started_s = clock.monotonic_s()
     backend = FakeBackend(failure)
@@ -191,7 +189,7 @@ async def test_retries_are_kept_to_a_share_of_the_calls(clock: FakeClock) -> Non
     assert 25 <= backend.attempts - 200 <= 30
 
 
-async def test_the_time_in_the_pace_is_not_the_providers(clock: FakeClock) -> None:
+async def test_time_spent_in_the_pace_is_not_measured(clock: FakeClock) -> None:
     telemetry, paced = FakeTelemetry(), Held(is_sent=False)
     attempts = attempts_at(FakeBackend(paced), clock, telemetry=telemetry)
     async with asyncio.TaskGroup() as group:
@@ -227,14 +225,14 @@ async def test_a_cancelled_call_is_not_in_flight_any_more(clock: FakeClock) -> N
     assert attempts.in_flight == 0
 
 
-async def test_a_bug_in_a_backend_is_not_taken_for_a_failure(clock: FakeClock) -> None:
+async def test_a_bug_in_a_backend_is_no_call_failure(clock: FakeClock) -> None:
     attempts = attempts_at(FakeBackend(ZeroDivisionError()), clock)
 
     with pytest.raises(ZeroDivisionError):
         await make(attempts, clock)
 
 
-async def test_delays_are_random_unless_told_otherwise(clock: FakeClock) -> None:
+async def test_delays_are_random_by_default(clock: FakeClock) -> None:
     delays_s: set[float] = set()
     for _ in range(5):
         started_s = clock.monotonic_s()

@@ -10,7 +10,7 @@ from tests.gateway.assembly import Assembly, read
 from tests.gateway.facts import error, images, keep, of, pool_of
 
 
-async def test_a_hit_costs_nothing_and_tells_its_age(clock: FakeClock) -> None:
+async def test_a_hit_costs_nothing_and_has_an_age(clock: FakeClock) -> None:
     ready = a_variant(0, age_s=60.0)
     async with Assembly(clock) as house:
         keep(house, ready)
@@ -23,7 +23,7 @@ async def test_a_hit_costs_nothing_and_tells_its_age(clock: FakeClock) -> None:
     assert house.book.settlements == []
 
 
-async def test_a_link_to_a_hit_needs_no_look_into_the_store(clock: FakeClock) -> None:
+async def test_a_link_to_a_hit_does_not_read_the_store(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.store.is_gone = True
         house.book.script.append(a_grant(ready=(a_variant(0),)))
@@ -40,7 +40,7 @@ async def test_an_image_that_is_gone_is_forgotten_and_made_again(clock: FakeCloc
         house.book.script.extend([a_grant(ready=(gone, kept)), a_grant(mine=(2,))])
         facts = await house.run(an_order(n=2))
 
-    assert images(facts) == {0: ("hit", b"d1"), 1: ("made", b"picture 0")}
+    assert images(facts) == {0: ("hit", b"d1"), 1: ("made", b"image 0")}
     forgotten, _made = house.book.settlements
     assert (forgotten.forgotten, forgotten.part) == (((0, "d0"),), "forget.0")
     assert (forgotten.ticket.pool, forgotten.made, forgotten.released) == (pool_of(house), (), ())
@@ -48,16 +48,16 @@ async def test_an_image_that_is_gone_is_forgotten_and_made_again(clock: FakeCloc
     assert (again.n, again.round, again.used) == (1, 1, (0, 1))
 
 
-async def test_a_gone_image_leaves_its_place_to_the_calls(clock: FakeClock) -> None:
+async def test_the_place_of_a_missing_image_goes_to_a_call(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.script.extend([a_grant(ready=(a_variant(0),), mine=(1,)), a_grant(mine=(2,))])
         facts = await house.run(an_order(n=2))
 
-    assert images(facts) == {0: ("made", b"picture 0"), 1: ("made", b"picture 1")}
+    assert images(facts) == {0: ("made", b"image 0"), 1: ("made", b"image 1")}
     assert house.book.asks[1].used == (0, 1)
 
 
-async def test_a_store_that_cannot_be_read_is_no_bug_and_cancels_no_call(clock: FakeClock) -> None:
+async def test_an_unreadable_store_cancels_no_call(clock: FakeClock) -> None:
     held = Held()
     async with Assembly(clock, held) as house:
         house.book.script.extend([a_grant(mine=(0,), awaited=(1,)), a_grant(ready=(a_variant(1),))])
@@ -74,7 +74,7 @@ async def test_a_store_that_cannot_be_read_is_no_bug_and_cancels_no_call(clock: 
     assert 0 in images(facts)
 
 
-async def test_a_store_that_cannot_be_read_keeps_no_claims(clock: FakeClock) -> None:
+async def test_an_unreadable_store_leaves_no_claims(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.store.is_gone = True
         house.book.script.append(a_grant(ready=(a_variant(0),), mine=(1,)))
@@ -85,7 +85,7 @@ async def test_a_store_that_cannot_be_read_keeps_no_claims(clock: FakeClock) -> 
     assert house.state._leases == {}
 
 
-async def test_forgetting_an_image_takes_the_teams_reference_with_it(clock: FakeClock) -> None:
+async def test_forgetting_an_image_removes_the_teams_reference(clock: FakeClock) -> None:
     gone = a_variant(0)
     async with Assembly(clock) as house:
         house.book.script.extend([a_grant(ready=(gone,)), a_grant(mine=(1,))])
@@ -95,7 +95,7 @@ async def test_forgetting_an_image_takes_the_teams_reference_with_it(clock: Fake
     assert set(house.references.leftovers) == {gone.image.name}
 
 
-async def test_a_reference_that_cannot_be_forgotten_now_keeps_no_image_from_being_made(
+async def test_an_image_is_made_although_its_old_reference_stays(
     clock: FakeClock,
 ) -> None:
     async with Assembly(clock) as house:
@@ -103,6 +103,6 @@ async def test_a_reference_that_cannot_be_forgotten_now_keeps_no_image_from_bein
         house.book.script.extend([a_grant(ready=(a_variant(0),)), a_grant(mine=(1,))])
         facts = await house.run(an_order())
 
-    assert images(facts) == {0: ("made", b"picture 0")}
+    assert images(facts) == {0: ("made", b"image 0")}
     assert error(facts) is None
     assert house.book.settlements[0].forgotten == ((0, "d0"),)

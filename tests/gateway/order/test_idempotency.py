@@ -54,7 +54,7 @@ async def test_an_order_without_a_key_is_not_concluded(clock: FakeClock) -> None
     assert [(each.ticket.idempotency, each.is_last) for each in house.book.settlements] == [(None, False)]
 
 
-async def test_a_key_goes_with_everything_as_a_hash(clock: FakeClock) -> None:
+async def test_asks_and_settlements_have_the_hash_of_the_key(clock: FakeClock) -> None:
     order = a_keyed_order(n=2)
     async with Assembly(clock) as house:
         await house.run(order)
@@ -84,7 +84,7 @@ async def test_a_complete_answer_is_final_and_comes_last(clock: FakeClock) -> No
     assert [len(each.made) for each in made] == [1, 1]
 
 
-async def test_a_refusal_is_final_in_the_words_the_caller_heard(clock: FakeClock) -> None:
+async def test_a_refusal_is_final_with_the_codes_the_caller_got(clock: FakeClock) -> None:
     async with Assembly(clock, a_refusal()) as house:
         failed = error(await house.run(a_keyed_order()))
 
@@ -111,7 +111,7 @@ async def test_an_invalid_order_is_final(clock: FakeClock) -> None:
         (2, (a_refusal(),)),
     ],
 )
-async def test_an_answer_that_may_come_out_better_may_be_taken_up_again(
+async def test_an_answer_with_transient_failures_may_be_resumed(
     clock: FakeClock, n: int, script: tuple[CallFailure, ...]
 ) -> None:
     async with Assembly(clock, *script) as house:
@@ -121,7 +121,7 @@ async def test_an_answer_that_may_come_out_better_may_be_taken_up_again(
     assert last_of(house.book.settlements).conclusion is None
 
 
-async def test_an_order_that_passes_its_deadline_may_be_taken_up_again(clock: FakeClock) -> None:
+async def test_an_order_past_its_deadline_may_be_resumed(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.script.extend([a_grant(awaited=(0,))] * 100)
         await house.run(a_keyed_order(deadline_s=clock.monotonic_s() + 5.0))
@@ -130,9 +130,7 @@ async def test_an_order_that_passes_its_deadline_may_be_taken_up_again(clock: Fa
 
 
 @pytest.mark.parametrize("ready", [(), (a_variant(1),)])
-async def test_a_waiter_without_a_reader_may_be_taken_up_again(
-    clock: FakeClock, ready: tuple[Variant, ...]
-) -> None:
+async def test_a_waiter_without_a_reader_may_be_resumed(clock: FakeClock, ready: tuple[Variant, ...]) -> None:
     """It ends without an error, and without all of its images."""
     async with Assembly(clock) as house:
         house.book.script.append(a_grant(ready=ready, awaited=(0,)))
@@ -146,7 +144,7 @@ async def test_a_waiter_without_a_reader_may_be_taken_up_again(
     assert len(house.book.asks) == 1
 
 
-async def test_an_answer_nobody_read_is_final_all_the_same(clock: FakeClock) -> None:
+async def test_an_unread_answer_is_final(clock: FakeClock) -> None:
     held = Held()
     async with Assembly(clock, held) as house:
         running = house.start(a_keyed_order())
@@ -159,7 +157,7 @@ async def test_an_answer_nobody_read_is_final_all_the_same(clock: FakeClock) -> 
     assert [image.name for image in conclusion.images] == list(house.store.blobs)
 
 
-async def test_an_order_cut_off_by_the_drain_may_be_taken_up_again_later(clock: FakeClock) -> None:
+async def test_an_order_cut_off_by_the_drain_may_be_resumed(clock: FakeClock) -> None:
     house = Assembly(clock, Held(), drain_s=5.0)
     async with house:
         running = house.start(a_keyed_order(n=2, deadline_s=clock.monotonic_s() + 500.0))
@@ -171,7 +169,7 @@ async def test_an_order_cut_off_by_the_drain_may_be_taken_up_again_later(clock: 
     assert not any(settlement.is_last for settlement in house.book.settlements)
 
 
-async def test_an_order_cut_off_while_it_concludes_is_concluded_as_it_was(clock: FakeClock) -> None:
+async def test_an_order_cut_off_while_it_concludes_keeps_its_conclusion(clock: FakeClock) -> None:
     house = Assembly(clock, drain_s=5.0)
     async with house:
         house.book.script.append(a_grant(ready=(a_variant(0),)))
@@ -195,7 +193,7 @@ async def test_an_order_that_was_not_admitted_concludes_nothing(
     assert house.telemetry.of(Crashed) == []
 
 
-async def test_an_order_refused_while_it_waits_may_be_taken_up_again(clock: FakeClock) -> None:
+async def test_an_order_refused_while_it_waits_may_be_resumed(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.script.extend([a_grant(awaited=(0,)), a_rate_limit()])
 
@@ -203,7 +201,7 @@ async def test_an_order_refused_while_it_waits_may_be_taken_up_again(clock: Fake
     assert last_of(house.book.settlements).conclusion is None
 
 
-async def test_a_bug_leaves_the_key_to_be_taken_up_again(clock: FakeClock) -> None:
+async def test_an_order_with_a_bug_may_be_resumed(clock: FakeClock) -> None:
     async with Assembly(clock, ZeroDivisionError()) as house:
         await house.run(a_keyed_order())
 
@@ -212,7 +210,7 @@ async def test_a_bug_leaves_the_key_to_be_taken_up_again(clock: FakeClock) -> No
     assert last_of(settlements).conclusion is None
 
 
-async def test_without_redis_an_order_with_a_key_is_told_to_come_back(clock: FakeClock) -> None:
+async def test_an_order_with_a_key_is_refused_without_redis(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.is_gone = True
         facts = await house.run(a_keyed_order())
@@ -224,7 +222,7 @@ async def test_without_redis_an_order_with_a_key_is_told_to_come_back(clock: Fak
     assert last_of(house.outbox.kept).part == "0.unheard"
 
 
-async def test_a_twin_is_waited_for_and_its_answer_repeated(clock: FakeClock) -> None:
+async def test_an_order_waits_for_its_twin_and_repeats_the_answer(clock: FakeClock) -> None:
     image = an_image()
     async with Assembly(clock) as house:
         house.book.script.extend([UNDER_WAY, UNDER_WAY, a_grant(conclusion=Conclusion(images=(image,)))])
@@ -240,7 +238,7 @@ async def test_a_twin_is_waited_for_and_its_answer_repeated(clock: FakeClock) ->
     assert [(ask.ticket.id, ask.round) for ask in house.book.asks] == [("order-1", 0)] * 3
 
 
-async def test_what_a_twin_left_off_is_taken_up(clock: FakeClock) -> None:
+async def test_an_order_resumes_its_twin(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.script.append(UNDER_WAY)
         house.book.script.append(a_grant(ready=(a_variant(3),), mine=(4,)))
@@ -253,7 +251,7 @@ async def test_what_a_twin_left_off_is_taken_up(clock: FakeClock) -> None:
     assert conclusion == Conclusion(images=tuple(images(facts)))
 
 
-async def test_a_twin_that_outlasts_the_deadline_is_told_of(clock: FakeClock) -> None:
+async def test_a_twin_beyond_the_deadline_is_an_error(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.script.extend([UNDER_WAY] * 100)
         started_s = clock.monotonic_s()
@@ -266,7 +264,7 @@ async def test_a_twin_that_outlasts_the_deadline_is_told_of(clock: FakeClock) ->
     assert house.book.settlements == []
 
 
-async def test_nobody_waits_for_a_twin_without_a_reader(clock: FakeClock) -> None:
+async def test_an_order_without_a_reader_waits_for_no_twin(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.script.extend([UNDER_WAY] * 2)
         running = house.start(a_keyed_order())
@@ -313,7 +311,7 @@ async def test_a_repeated_answer_is_neither_counted_nor_paid_nor_concluded(clock
     assert house.state._leases == {}
 
 
-async def test_a_refusal_is_repeated_word_for_word(clock: FakeClock) -> None:
+async def test_a_repeated_refusal_is_identical(clock: FakeClock) -> None:
     refusal = a_refusal(code="content_policy_violation", type="invalid_request_error")
     async with Assembly(clock) as house:
         house.book.script.append(a_grant(conclusion=Conclusion(failures=(refusal,))))
@@ -331,7 +329,7 @@ async def test_an_image_that_is_not_kept_cannot_be_repeated(clock: FakeClock, de
     kept, gone = an_image("kept"), an_image("gone")
     async with Assembly(clock) as house:
         # Its bytes may still lie there for another team.
-        house.store.blobs = {image.name: b"picture" for image in (kept, gone)}
+        house.store.blobs = {image.name: b"image" for image in (kept, gone)}
         house.references.gone.add(gone.name)
         house.book.script.append(a_grant(conclusion=Conclusion(images=(kept, gone))))
         facts = await house.run(a_keyed_order(n=2, delivery=delivery))
@@ -349,7 +347,7 @@ async def test_an_image_whose_bytes_are_lost_cannot_be_repeated(clock: FakeClock
     assert isinstance(error(facts), ImageGone)
 
 
-async def test_a_store_that_is_away_is_not_an_image_that_is_gone(clock: FakeClock) -> None:
+async def test_a_broken_store_is_no_missing_image(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.store.is_gone = True
         house.book.script.append(a_grant(conclusion=Conclusion(images=(an_image(),))))
@@ -359,7 +357,7 @@ async def test_a_store_that_is_away_is_not_an_image_that_is_gone(clock: FakeCloc
     assert house.telemetry.of(Crashed) == []
 
 
-async def test_what_was_claimed_beyond_what_is_missing_is_given_back(clock: FakeClock) -> None:
+async def test_surplus_indices_are_given_back(clock: FakeClock) -> None:
     """The answer to its first ask was lost, and until the second an image was made that it resumes."""
     resumed = a_variant(3)
     async with Assembly(clock) as house:
@@ -374,7 +372,7 @@ async def test_what_was_claimed_beyond_what_is_missing_is_given_back(clock: Fake
 
 
 @pytest.mark.parametrize("is_away", [False, True])
-async def test_what_was_deleted_since_is_not_resumed_unless_nobody_can_tell(
+async def test_a_deleted_image_is_not_resumed_unless_redis_is_away(
     clock: FakeClock, *, is_away: bool
 ) -> None:
     """Such images come from the key, not from a pool that deletion empties."""
@@ -393,7 +391,7 @@ async def test_what_was_deleted_since_is_not_resumed_unless_nobody_can_tell(
 
 
 @pytest.mark.parametrize("taken_over", [UNDER_WAY, a_grant(conclusion=Conclusion(images=(an_image(),)))])
-async def test_a_key_that_was_taken_over_meanwhile_is_left_to_its_new_owner(
+async def test_a_key_taken_over_meanwhile_belongs_to_its_new_order(
     clock: FakeClock, taken_over: Grant
 ) -> None:
     async with Assembly(clock) as house:

@@ -13,44 +13,45 @@ from tests.fakes.values import USAGE, a_call_made, a_catalog, a_sent_order, an_i
 MODEL = a_catalog().models["gpt-image-2.6-flare"]
 
 
-def a_keeper(*, store: FakeStore | None = None, pictures: FakeImaging | None = None) -> Keeper:
-    return Keeper(finisher=pictures or FakeImaging(), store=store or FakeStore(), clock=FakeClock())
+def a_keeper(*, store: FakeStore | None = None, imaging: FakeImaging | None = None) -> Keeper:
+    return Keeper(finisher=imaging or FakeImaging(), store=store or FakeStore(), clock=FakeClock())
 
 
-async def test_a_picture_becomes_an_image_of_ours() -> None:
+async def test_a_raw_image_becomes_a_stored_image() -> None:
     store = FakeStore()
-    digest = sha256(b"picture").hexdigest()
+    digest = sha256(b"image").hexdigest()
 
-    kept = await a_keeper(store=store).keep(a_call_made(b"picture"), a_sent_order())
+    kept = await a_keeper(store=store).keep(a_call_made(b"image"), a_sent_order())
 
     assert kept == [
         Kept(
             an_image(
                 digest,
+                size_bytes=5,
                 created_s=int(NOON.timestamp()),
                 usage=USAGE,
                 resolved={"quality": "medium"},
                 cost_microusd=50 * 5 + 1756 * 30,
             ),
-            b"picture",
+            b"image",
             is_stored=True,
         )
     ]
-    assert store.blobs == {f"{digest}.png": b"picture"}
+    assert store.blobs == {f"{digest}.png": b"image"}
 
 
 async def test_the_finish_plan_is_carried_out() -> None:
-    pictures = FakeImaging()
+    imaging = FakeImaging()
     sent = a_sent_order(finish=Finish(256, 256))
 
-    [kept] = await a_keeper(pictures=pictures).keep(a_call_made(), sent)
+    [kept] = await a_keeper(imaging=imaging).keep(a_call_made(), sent)
 
     assert isinstance(kept, Kept)
     assert (kept.image.width, kept.image.height) == (256, 256)
-    assert pictures.plans == [Finish(256, 256)]
+    assert imaging.plans == [Finish(256, 256)]
 
 
-async def test_what_the_provider_says_of_a_picture_stays_with_it() -> None:
+async def test_statements_of_the_provider_are_kept_with_the_image() -> None:
     made = replace(
         a_call_made(),
         images=(RawImage(data=b"a", revised_prompt="A tall lighthouse"), RawImage(data=b"b")),
@@ -89,8 +90,8 @@ async def test_usage_without_totals_is_estimated_too() -> None:
     assert (kept.image.usage, kept.image.cost_microusd) == ({"output_tokens": 5}, 1756 * 30 + 20)
 
 
-async def test_without_usage_is_booked_what_was_reserved() -> None:
-    """Also for what was read and seen: the prompt and the pictures that were sent."""
+async def test_the_reserved_price_is_booked_without_usage() -> None:
+    """Also for the prompt and the inputs."""
     parameters = {"quality": "medium", "size": "1024x1024"}
     sent = a_sent_order(prompt="漢字" * 500, parameters=parameters, inputs=(an_input(), an_input("mask")))
     bare = estimate_image(MODEL, parameters)
@@ -102,7 +103,7 @@ async def test_without_usage_is_booked_what_was_reserved() -> None:
     assert kept.image.cost_microusd == estimate_sent(sent) == bare + 1000 * 5 + 2 * 6240 * 8
 
 
-async def test_a_size_the_provider_chose_is_booked_as_it_came() -> None:
+async def test_a_size_chosen_by_the_provider_sets_the_price() -> None:
     sent = a_sent_order(parameters={"quality": "medium", "size": "auto"})
     painted = replace(sent, parameters={"quality": "medium", "size": "1024x1024"})
 
@@ -113,7 +114,7 @@ async def test_a_size_the_provider_chose_is_booked_as_it_came() -> None:
     assert kept.image.cost_microusd != estimate_sent(sent)
 
 
-async def test_a_price_nobody_knows_is_not_nothing() -> None:
+async def test_an_unknown_price_is_not_zero() -> None:
     sent = a_sent_order(parameters={"quality": "of another kind"})
 
     [kept] = await a_keeper().keep(a_call_made(usage=None), sent)
@@ -122,7 +123,7 @@ async def test_a_price_nobody_knows_is_not_nothing() -> None:
     assert kept.image.cost_microusd is None
 
 
-async def test_a_usage_of_an_unknown_shape_loses_no_picture() -> None:
+async def test_usage_of_an_unknown_shape_loses_no_image() -> None:
     usage = {"input_tokens": 3, "output_tokens": 11, "input_tokens_details": 3}
 
     [kept] = await a_keeper().keep(a_call_made(usage=usage), a_sent_order())
@@ -130,7 +131,7 @@ async def test_a_usage_of_an_unknown_shape_loses_no_picture() -> None:
     assert isinstance(kept, Kept)
 
 
-async def test_a_broken_picture_leaves_the_others_whole() -> None:
+async def test_a_broken_image_does_not_affect_the_others() -> None:
     store = FakeStore()
 
     kept = await a_keeper(store=store).keep(a_call_made(b"a", b"broken", b"c"), a_sent_order())
@@ -145,13 +146,13 @@ async def test_a_full_store_still_leaves_the_bytes() -> None:
     store = FakeStore()
     store.is_full = True
 
-    [kept] = await a_keeper(store=store).keep(a_call_made(b"picture"), a_sent_order())
+    [kept] = await a_keeper(store=store).keep(a_call_made(b"image"), a_sent_order())
 
     assert isinstance(kept, Kept)
-    assert (kept.data, kept.is_stored) == (b"picture", False)
+    assert (kept.data, kept.is_stored) == (b"image", False)
 
 
-async def test_an_answer_without_pictures_keeps_none() -> None:
+async def test_an_answer_without_images_keeps_none() -> None:
     assert await a_keeper().keep(replace(a_call_made(), images=()), a_sent_order()) == []
 
 
@@ -160,13 +161,13 @@ async def test_the_state_of_content_credentials_is_kept_with_the_image() -> None
         async def finish(self, data: bytes, finish: Finish | None) -> FinishedImage:
             return replace(await super().finish(data, finish), credentials=ContentCredentials.LOST)
 
-    [kept] = await a_keeper(pictures=Signed()).keep(a_call_made(), a_sent_order())
+    [kept] = await a_keeper(imaging=Signed()).keep(a_call_made(), a_sent_order())
 
     assert isinstance(kept, Kept)
     assert kept.image.credentials is ContentCredentials.LOST
 
 
-async def test_a_large_picture_has_the_same_name_as_it_would_if_it_were_small() -> None:
+async def test_a_large_image_is_hashed_like_a_small_one() -> None:
     """It is hashed in parts."""
     large = bytes(5 * 1024 * 1024 + 1)
 

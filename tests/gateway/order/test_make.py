@@ -65,7 +65,7 @@ async def test_a_call_is_made_and_settled(clock: FakeClock) -> None:
     [kept] = await make(house)
 
     assert isinstance(kept, Kept)
-    assert (kept.data, kept.is_stored) == (b"picture 0", True)
+    assert (kept.data, kept.is_stored) == (b"image 0", True)
     [call] = house.backend.calls
     assert (call.model, call.n, call.safety_identifier) == ("gpt-image-2.6-flare", 1, "hash")
     [settlement] = house.book.settlements
@@ -83,7 +83,7 @@ async def test_the_images_of_one_call_keep_their_order(clock: FakeClock) -> None
 
     outcomes = await make(house, Batch((4, 5, 7), (10, 11, 12)))
 
-    assert bytes_of(outcomes) == [b"picture 0", b"picture 1", b"picture 2"]
+    assert bytes_of(outcomes) == [b"image 0", b"image 1", b"image 2"]
     [settlement] = house.book.settlements
     assert [index for index, _ in settlement.made] == [10, 11, 12]
     assert settlement.part == "2.4"
@@ -97,7 +97,7 @@ async def test_the_images_of_one_call_keep_their_order(clock: FakeClock) -> None
         (a_failure(kind=FailureKind.BROKEN, billing=Billing.BILLED), 0, 0),
     ],
 )
-async def test_a_failed_call_is_settled_by_who_pays(
+async def test_a_failed_call_is_settled_by_its_billing(
     clock: FakeClock, failure: CallFailure, refunded: int, unknown: int
 ) -> None:
     house = Assembly(clock, failure)
@@ -155,7 +155,7 @@ async def test_one_failing_call_leaves_its_siblings_alone(clock: FakeClock) -> N
 
         slow.release()
 
-    assert bytes_of(await first) == [b"picture 0"]
+    assert bytes_of(await first) == [b"image 0"]
     assert [failure.kind for failure in failures_of(await second)] == [FailureKind.REFUSED]
 
 
@@ -174,7 +174,7 @@ async def test_calls_are_bounded(clock: FakeClock) -> None:
     assert len(house.backend.calls) == 5
 
 
-async def test_a_place_in_the_queue_is_free_again_after_a_failure(clock: FakeClock) -> None:
+async def test_a_failed_call_frees_its_slot(clock: FakeClock) -> None:
     house = Assembly(clock, a_refusal(), a_refusal(), max_calls=1)
 
     await make(house)
@@ -212,14 +212,14 @@ async def test_batches_can_be_given_back_unused(clock: FakeClock) -> None:
     assert given_back == [((10, 11), 2, 0), ((12,), 1, 0)]
 
 
-async def test_an_image_the_store_lost_is_made_and_paid_and_not_published(clock: FakeClock) -> None:
+async def test_an_image_that_was_not_stored_is_paid_and_not_published(clock: FakeClock) -> None:
     house = Assembly(clock)
     house.store.is_full = True
 
     [kept] = await make(house)
 
     assert isinstance(kept, Kept)
-    assert (kept.data, kept.is_stored) == (b"picture 0", False)
+    assert (kept.data, kept.is_stored) == (b"image 0", False)
     [settlement] = house.book.settlements
     assert (settlement.made, settlement.unstored) == (((None, kept.image),), (kept.image.digest,))
     assert (settlement.released, settlement.refunded, settlement.unknown) == ((10,), 0, 0)
@@ -250,39 +250,39 @@ async def test_a_call_cancelled_in_flight_leaves_its_bill_unknown(clock: FakeClo
     assert settlement.part == "2.0"
 
 
-async def test_a_call_that_only_this_process_knows_of_is_foretold_until_it_is_settled(
+async def test_the_settlement_of_a_local_grant_is_written_ahead(
     clock: FakeClock,
 ) -> None:
-    """Redis holds nothing for a local index: killed now, nobody would ever book it."""
+    """Redis holds nothing for a local index: a kill now would leave it unbooked."""
     held = Held()
     house = Assembly(clock, held)
     order = an_order(deadline_s=clock.monotonic_s() + 300)
     async with asyncio.TaskGroup() as group:
         group.create_task(make(house, Batch((0,), (-1,)), order=order))
         await held.arrived.wait()
-        [(foretold, after_s)] = house.outbox.foretold
+        [(written_ahead, after_s)] = house.outbox.written_ahead
         held.release()
 
     [settlement] = house.book.settlements
-    assert (foretold.ticket.id, foretold.part) == (settlement.ticket.id, settlement.part)
-    assert (foretold.unknown, foretold.released, foretold.made) == (1, (-1,), ())
+    assert (written_ahead.ticket.id, written_ahead.part) == (settlement.ticket.id, settlement.part)
+    assert (written_ahead.unknown, written_ahead.released, written_ahead.made) == (1, (-1,), ())
     assert after_s == 300 + LEASE_S
-    assert (house.outbox.foretold, house.outbox.kept) == ([], [])
+    assert (house.outbox.written_ahead, house.outbox.kept) == ([], [])
 
 
-async def test_what_redis_gave_needs_no_foretelling(clock: FakeClock) -> None:
+async def test_grants_of_redis_are_not_written_ahead(clock: FakeClock) -> None:
     held = Held()
     house = Assembly(clock, held)
     async with asyncio.TaskGroup() as group:
         group.create_task(make(house))
         await held.arrived.wait()
-        foretold = list(house.outbox.foretold)
+        written_ahead = list(house.outbox.written_ahead)
         held.release()
 
-    assert foretold == []
+    assert written_ahead == []
 
 
-async def test_a_foretold_call_that_is_cancelled_is_told_as_it_was(clock: FakeClock) -> None:
+async def test_a_cancelled_call_replaces_its_settlement_written_ahead(clock: FakeClock) -> None:
     held = Held(is_sent=False)
     house = Assembly(clock, held)
     async with asyncio.TaskGroup() as group:
@@ -290,7 +290,7 @@ async def test_a_foretold_call_that_is_cancelled_is_told_as_it_was(clock: FakeCl
         await held.arrived.wait()
         task.cancel()
 
-    assert house.outbox.foretold == []
+    assert house.outbox.written_ahead == []
     [settlement] = house.outbox.kept
     assert (settlement.refunded, settlement.unknown) == (1, 0)
 
@@ -325,7 +325,7 @@ async def test_a_call_cancelled_in_the_pace_was_never_sent(clock: FakeClock) -> 
     assert (settlement.refunded, settlement.unknown) == (1, 0)
 
 
-async def test_what_was_made_is_settled_even_when_cancelled_while_settling(clock: FakeClock) -> None:
+async def test_a_settlement_survives_its_cancellation(clock: FakeClock) -> None:
     house = Assembly(clock)
     house.book.may_finish.clear()
     async with asyncio.TaskGroup() as group:
@@ -338,7 +338,7 @@ async def test_what_was_made_is_settled_even_when_cancelled_while_settling(clock
     assert settlement.unknown == 0
 
 
-async def test_what_is_given_back_is_given_back_even_when_cancelled_on_the_way(clock: FakeClock) -> None:
+async def test_batches_are_given_back_despite_a_cancellation(clock: FakeClock) -> None:
     house = Assembly(clock)
     house.book.may_finish.clear()
     async with asyncio.TaskGroup() as group:
@@ -351,7 +351,7 @@ async def test_what_is_given_back_is_given_back_even_when_cancelled_on_the_way(c
 
 
 @pytest.mark.parametrize("is_made", [True, False])
-async def test_a_bug_in_a_call_still_gives_its_claims_up(clock: FakeClock, *, is_made: bool) -> None:
+async def test_a_bug_in_a_call_releases_its_claims(clock: FakeClock, *, is_made: bool) -> None:
     house = Assembly(clock, a_call_made(b"bug") if is_made else ZeroDivisionError())
 
     with pytest.raises(ZeroDivisionError):

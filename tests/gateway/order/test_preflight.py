@@ -3,6 +3,7 @@
 from service.domain.errors import OrderFailed, StoreUnavailable
 from service.domain.failures import FailureKind
 from service.domain.images import Delivery
+from service.domain.order import CacheControl
 from service.domain.progress import CallFailed
 from service.gateway.order.attempt import NOT_SENT
 from tests.fakes.clock import FakeClock, until_idle
@@ -36,16 +37,25 @@ async def test_links_are_not_paid_for_while_the_store_is_full(clock: FakeClock) 
     assert len(house.book.asks) == 1
 
 
+async def test_a_failed_preflight_without_a_pool_wakes_no_order(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.store.is_full = True
+        facts = await house.run(an_order(delivery=Delivery.URL, cache=CacheControl(keep=False)))
+
+    assert isinstance(error(facts), StoreUnavailable)
+    assert house.book.asks[0].ticket.pool is None
+
+
 async def test_bytes_are_made_even_while_the_store_is_full(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.store.is_full = True
         facts = await house.run(an_order())
 
-    assert images(facts) == {0: ("made", b"picture 0")}
+    assert images(facts) == {0: ("made", b"image 0")}
     assert error(facts) is None
 
 
-async def test_a_store_that_fills_up_in_between_fails_a_link_that_was_paid(clock: FakeClock) -> None:
+async def test_a_store_that_fills_up_after_the_check_fails_a_paid_link(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.store.is_full = house.store.hides_it = True
         facts = await house.run(an_order(delivery=Delivery.URL))
@@ -56,7 +66,7 @@ async def test_a_store_that_fills_up_in_between_fails_a_link_that_was_paid(clock
     assert len(house.book.settlements[0].made) == 1
 
 
-async def test_an_obstacle_ends_the_order_without_waiting_for_others(clock: FakeClock) -> None:
+async def test_a_failed_preflight_ends_the_order_without_waiting(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.store.is_full = True
         house.book.script.append(a_grant(mine=(0,), awaited=(1,)))

@@ -56,7 +56,7 @@ def test_a_refusal_is_found_again_in_its_pool_only() -> None:
 
 
 @pytest.mark.parametrize("kind", OTHER_KINDS)
-def test_what_is_no_refusal_is_not_remembered(kind: FailureKind) -> None:
+def test_other_failures_are_not_remembered(kind: FailureKind) -> None:
     refusals = RefusedOrders(FakeClock())
     refusals.note("pool", a_failure(kind=kind))
 
@@ -101,7 +101,7 @@ async def test_a_refusal_hides_nothing_that_is_in_the_cache(clock: FakeClock) ->
     assert error(facts) is None
 
 
-async def test_who_asks_afresh_is_not_answered_from_memory(clock: FakeClock) -> None:
+async def test_no_cache_ignores_remembered_refusals(clock: FakeClock) -> None:
     async with Assembly(clock, a_refusal()) as house:
         await house.run(an_order())
         facts = await house.run(an_order(id="order-2", cache=CacheControl(reuse=False)))
@@ -120,7 +120,7 @@ async def test_after_a_while_a_refused_order_is_tried_again(clock: FakeClock) ->
     assert house.backend.attempts == 2
 
 
-async def test_one_teams_refusals_tell_another_nothing(clock: FakeClock) -> None:
+async def test_refusals_of_one_team_do_not_affect_another(clock: FakeClock) -> None:
     async with Assembly(clock, a_refusal()) as house:
         await house.run(an_order())
         facts = await house.run(an_order(caller=a_caller(team="other")))
@@ -137,8 +137,8 @@ async def test_orders_outside_the_pool_are_not_remembered(clock: FakeClock) -> N
     assert house.backend.attempts == 2
 
 
-async def test_what_was_made_beside_a_refusal_can_still_be_had(clock: FakeClock) -> None:
-    """The answer promises that: one picture was refused, the others are in the pool."""
+async def test_images_made_beside_a_refusal_are_delivered(clock: FakeClock) -> None:
+    """As the answer promises: one image was refused, the others are in the pool."""
     ready = a_variant(0)
     async with Assembly(clock, a_refusal()) as house:
         await house.run(an_order(n=3))
@@ -184,7 +184,7 @@ async def test_a_prompt_that_passes_is_judged_once_an_order(clock: FakeClock) ->
     assert moderator.judged == ["A lighthouse"]
 
 
-async def test_what_is_in_the_pool_needs_no_judge(clock: FakeClock) -> None:
+async def test_hits_are_not_judged(clock: FakeClock) -> None:
     moderator, ready = FakeModerator(), a_variant(0)
     async with Assembly(clock, moderator=moderator) as house:
         house.book.script.append(a_grant(ready=(ready,)))

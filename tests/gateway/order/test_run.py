@@ -18,7 +18,7 @@ from service.domain.failures import FailureKind
 from service.domain.images import Delivery
 from service.domain.order import CacheControl
 from service.domain.progress import Admitted, CallFailed, OrderDone
-from service.gateway.order.waiting import Landing
+from service.gateway.order.waiting import WaitResult
 from service.ports.telemetry import Crashed, ImagesDelivered
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
@@ -41,7 +41,7 @@ async def test_an_order_of_n_is_n_calls_at_once_and_its_images_are_in_order(cloc
 
     assert facts[0] == Admitted(limits=(), degraded=False, pending=4)
     assert facts[-1] == OrderDone()
-    assert images(facts) == {3 - i: ("made", f"picture {i}".encode()) for i in range(4)}
+    assert images(facts) == {3 - i: ("made", f"image {i}".encode()) for i in range(4)}
     assert [call.n for call in house.backend.calls] == [1, 1, 1, 1]
     assert house.telemetry.of(ImagesDelivered) == [
         ImagesDelivered(asked_model="dall-e-3", sources={"made": 4})
@@ -58,22 +58,22 @@ async def test_a_model_that_makes_many_images_a_call_is_called_once(clock: FakeC
     assert [index for index, _ in house.book.settlements[0].made] == [0, 1, 2, 3]
 
 
-async def test_what_is_ready_comes_first_then_calls_and_what_others_make(clock: FakeClock) -> None:
-    ready, landed = a_variant(0), an_image("landed")
+async def test_ready_images_come_first_then_calls_and_images_of_others(clock: FakeClock) -> None:
+    ready, shared = a_variant(0), an_image("shared")
     async with Assembly(clock) as house:
         keep(house, ready)
         house.book.script.append(a_grant(ready=(ready,), mine=(1, 2), awaited=(3,)))
         running = house.start(an_order(n=4))
         await until_idle()
-        house.room.land(pool_of(house), 3, Landing(image=landed, data=b"landed"))
+        house.room.resolve(pool_of(house), 3, WaitResult(image=shared, data=b"shared"))
         facts = await read(running)
 
     assert facts[0] == Admitted(limits=(), degraded=False, pending=3)
     assert images(facts) == {
         0: ("hit", b"d0"),
-        1: ("made", b"picture 0"),
-        2: ("made", b"picture 1"),
-        3: ("coalesced", b"landed"),
+        1: ("made", b"image 0"),
+        2: ("made", b"image 1"),
+        3: ("coalesced", b"shared"),
     }
     assert error(facts) is None
     assert len(house.book.asks) == 1
@@ -81,7 +81,7 @@ async def test_what_is_ready_comes_first_then_calls_and_what_others_make(clock: 
     assert delivered.sources == {"coalesced": 1, "hit": 1, "made": 2}
 
 
-async def test_a_grant_of_nothing_does_not_go_round_for_ever(clock: FakeClock) -> None:
+async def test_an_empty_grant_ends_the_order(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.script.append(a_grant())
         facts = await house.run(an_order())
@@ -105,7 +105,7 @@ async def test_only_if_cached_makes_nothing(clock: FakeClock) -> None:
     assert ask.cache.only_if_cached
 
 
-async def test_only_if_cached_is_content_with_what_is_cached(clock: FakeClock) -> None:
+async def test_only_if_cached_answers_with_cached_images(clock: FakeClock) -> None:
     ready = a_variant(0)
     async with Assembly(clock) as house:
         keep(house, ready)
@@ -115,7 +115,7 @@ async def test_only_if_cached_is_content_with_what_is_cached(clock: FakeClock) -
 
 
 @pytest.mark.parametrize("cache", [CacheControl(), CacheControl(reuse=False), CacheControl(max_age_s=9.0)])
-async def test_the_cache_is_asked_as_the_caller_wishes(clock: FakeClock, cache: CacheControl) -> None:
+async def test_cache_control_is_passed_to_the_shared_state(clock: FakeClock, cache: CacheControl) -> None:
     async with Assembly(clock) as house:
         await house.run(an_order(cache=cache))
 
@@ -132,7 +132,7 @@ async def test_an_order_never_gets_the_same_variant_twice(clock: FakeClock) -> N
         house.book.script.extend([a_grant(ready=(ready,), mine=(5,), awaited=(6, 7)), a_grant(mine=(7,))])
         running = house.start(an_order(n=4))
         await until_idle()
-        house.room.land(pool_of(house), 6, Landing(image=an_image(), data=b"six"))
+        house.room.resolve(pool_of(house), 6, WaitResult(image=an_image(), data=b"six"))
         await until_idle()
         await read(running)
 
@@ -140,7 +140,7 @@ async def test_an_order_never_gets_the_same_variant_twice(clock: FakeClock) -> N
     assert house.book.asks[1].n == 1
 
 
-async def test_an_order_over_its_limit_is_told_nothing_else(clock: FakeClock) -> None:
+async def test_an_order_over_its_limit_only_gets_the_error(clock: FakeClock) -> None:
     refusal = a_rate_limit()
     async with Assembly(clock) as house:
         house.book.script.append(refusal)
@@ -230,21 +230,32 @@ async def test_an_order_cut_off_while_it_gives_back_gives_all_back(clock: FakeCl
     assert house.state._leases == {}
 
 
-async def test_an_order_cut_off_while_it_reads_what_is_ready_gives_back_what_it_was_given(
+class SilentStore(FakeStore):
+    """Never comes back from reading."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = asyncio.Event()
+
+    async def get(self, name: str) -> bytes:
+        self.reading.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_an_order_cut_off_while_it_only_reads_hits_settles_nothing(clock: FakeClock) -> None:
+    store = SilentStore()
+    async with Assembly(clock, drain_s=5.0, store=store) as house:
+        house.book.script.append(a_grant(ready=(a_variant(0),)))
+        house.start(an_order())
+        await store.reading.wait()
+
+    assert house.book.settlements == house.outbox.kept == []
+
+
+async def test_an_order_cut_off_while_it_reads_hits_gives_its_indices_back(
     clock: FakeClock,
 ) -> None:
-    class SilentStore(FakeStore):
-        """Never comes back from reading."""
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.reading = asyncio.Event()
-
-        async def get(self, name: str) -> bytes:
-            self.reading.set()
-            await asyncio.Event().wait()
-            raise AssertionError
-
     store = SilentStore()
     house = Assembly(clock, drain_s=5.0, store=store)
     async with house:
@@ -266,7 +277,7 @@ async def test_a_bug_in_one_call_does_not_keep_its_claims_alive(clock: FakeClock
         assert house.state._leases == {}
 
 
-async def test_many_orders_at_once_are_told_apart(clock: FakeClock) -> None:
+async def test_concurrent_orders_do_not_mix(clock: FakeClock) -> None:
     async with Assembly(clock, max_calls=3) as house, asyncio.TaskGroup() as group:
         runs = [
             group.create_task(house.run(an_order(id=str(i), n=2, prompt=f"number {i}"))) for i in range(20)
@@ -277,7 +288,7 @@ async def test_many_orders_at_once_are_told_apart(clock: FakeClock) -> None:
     assert len(house.backend.calls) == 40
 
 
-async def test_an_order_that_is_given_nothing_at_all_fails_instead_of_asking_for_ever(
+async def test_an_order_without_any_grant_fails(
     clock: FakeClock,
 ) -> None:
     async with Assembly(clock) as house:
@@ -289,7 +300,7 @@ async def test_an_order_that_is_given_nothing_at_all_fails_instead_of_asking_for
 
 
 @pytest.mark.parametrize("denial", [Unauthenticated("Revoked."), PermissionDenied("Closed.")])
-async def test_a_denied_order_is_told_nothing_else(clock: FakeClock, denial: GatewayError) -> None:
+async def test_a_denied_order_only_gets_the_error(clock: FakeClock, denial: GatewayError) -> None:
     async with Assembly(clock) as house:
         house.book.script.append(denial)
         facts = await house.run(an_order(n=3))
@@ -301,7 +312,7 @@ async def test_a_denied_order_is_told_nothing_else(clock: FakeClock, denial: Gat
     assert house.in_flight == {}
 
 
-async def test_without_redis_callers_with_a_budget_are_told_to_come_back(clock: FakeClock) -> None:
+async def test_callers_with_a_budget_are_refused_without_redis(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.is_gone = True
         facts = await house.run(an_order(caller=a_caller(policy=Policy(budget_per_month_microusd=10**9))))

@@ -106,7 +106,7 @@ async def test_a_reader_in_waiting_is_freed_when_its_order_is_abandoned() -> Non
         work.go_on.set()
 
 
-async def test_nothing_more_is_told_once_an_order_is_abandoned() -> None:
+async def test_an_abandoned_order_reports_no_more_facts() -> None:
     running = RunningOrder("order-1")
     running.emit(ADMITTED)
     running.emit(FAILED)
@@ -123,7 +123,7 @@ async def test_an_order_with_a_reader_is_not_abandoned() -> None:
     assert RunningOrder("order-1").id == "order-1"
 
 
-async def test_an_orders_own_error_is_told_as_it_is() -> None:
+async def test_an_error_of_the_gateway_is_passed_on() -> None:
     error = NotCached("Only 1 of 2.")
 
     async def work(running: RunningOrder) -> None:
@@ -133,7 +133,7 @@ async def test_an_orders_own_error_is_told_as_it_is() -> None:
         assert await read(runner.start("order-1", work)) == [OrderDone(error=error)]
 
 
-async def test_a_bug_in_one_order_ends_no_other_and_is_told_in_general() -> None:
+async def test_a_bug_in_one_order_ends_no_other_and_shows_no_detail() -> None:
     telemetry = FakeTelemetry()
     bug = ZeroDivisionError("secret detail")
     other = Work()
@@ -165,7 +165,7 @@ async def test_leaving_waits_for_orders_under_way(clock: FakeClock) -> None:
     assert await read(running) == [ADMITTED, FAILED, OrderDone()]
 
 
-async def test_leaving_cancels_what_outlasts_the_drain_and_lets_it_settle(clock: FakeClock) -> None:
+async def test_leaving_cancels_late_orders_and_lets_them_settle(clock: FakeClock) -> None:
     telemetry, work = FakeTelemetry(), Work()
     started_s = clock.monotonic_s()
     async with open_runner(drain_s=10.0, telemetry=telemetry) as runner:

@@ -19,7 +19,7 @@ from service.domain.images import Delivery
 from service.domain.progress import Admitted, CallFailed, ImageReady
 from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.attempt import NOT_SENT
-from service.gateway.order.waiting import MOST_WAITERS, Landing
+from service.gateway.order.waiting import MOST_WAITERS, WaitResult
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import (
@@ -50,11 +50,11 @@ async def test_an_order_waits_for_an_identical_one_instead_of_paying(clock: Fake
 
     assert len(house.backend.calls) == 1
     assert coalesced[0].image == made[0].image
-    assert (coalesced[0].source, coalesced[0].data) == ("coalesced", b"picture 0")
+    assert (coalesced[0].source, coalesced[0].data) == ("coalesced", b"image 0")
     assert house.in_flight == {}
 
 
-async def landed_after(clock: FakeClock, outcome: CallFailure | None = None) -> dict[int, Landing]:
+async def result_after(clock: FakeClock, outcome: CallFailure | None = None) -> dict[int, WaitResult]:
     """Return what a waiter for the only image of an order gets once its call has ended in *outcome*."""
     held = Held()
     async with Assembly(clock, held) as house, asyncio.TaskGroup() as group:
@@ -68,27 +68,27 @@ async def landed_after(clock: FakeClock, outcome: CallFailure | None = None) -> 
     return waiting.result()
 
 
-async def test_who_waits_here_gets_the_image_with_its_bytes(clock: FakeClock) -> None:
-    [landing] = (await landed_after(clock)).values()
+async def test_a_waiter_gets_the_image_with_its_bytes(clock: FakeClock) -> None:
+    [result] = (await result_after(clock)).values()
 
-    assert landing.data == b"picture 0"
-    assert landing.image is not None
+    assert result.data == b"image 0"
+    assert result.image is not None
 
 
-async def test_who_waits_here_meets_a_refusal_everybody_would_meet(clock: FakeClock) -> None:
+async def test_a_waiter_shares_a_refusal(clock: FakeClock) -> None:
     refusal = a_refusal()
 
-    assert await landed_after(clock, refusal) == {10: Landing(failure=refusal)}
+    assert await result_after(clock, refusal) == {10: WaitResult(failure=refusal)}
 
 
-async def test_who_waits_here_tries_again_what_failed_by_chance(clock: FakeClock) -> None:
+async def test_a_waiter_asks_again_after_a_transient_failure(clock: FakeClock) -> None:
     failed = a_failure(kind=FailureKind.TIMED_OUT, billing=Billing.UNKNOWN)
 
-    assert await landed_after(clock, failed) == {}
+    assert await result_after(clock, failed) == {}
     assert clock.monotonic_s() < 1001
 
 
-async def test_a_link_is_only_given_to_what_the_store_has(clock: FakeClock) -> None:
+async def test_only_stored_images_get_links(clock: FakeClock) -> None:
     held = Held()
     async with Assembly(clock, held) as house:
         house.book.script.extend([a_grant(mine=(0,)), a_grant(awaited=(0,))])
@@ -105,7 +105,7 @@ async def test_a_link_is_only_given_to_what_the_store_has(clock: FakeClock) -> N
     assert [ready.image.name for ready in linked if ready.image.name not in house.store.blobs] == []
 
 
-async def test_a_refusal_is_shared_with_who_waits(clock: FakeClock) -> None:
+async def test_a_refusal_is_shared_with_waiting_orders(clock: FakeClock) -> None:
     held, refusal = Held(), a_refusal()
     async with Assembly(clock, held) as house:
         house.book.script.extend([a_grant(mine=(0,)), a_grant(awaited=(0,))])
@@ -136,7 +136,7 @@ async def test_a_waiter_whose_maker_failed_becomes_the_maker(clock: FakeClock) -
         await read(maker)
         facts = await read(waiter)
 
-    assert images(facts) == {0: ("made", b"picture 0")}
+    assert images(facts) == {0: ("made", b"image 0")}
     assert error(facts) is None
     assert [(ask.ticket.id, ask.round, ask.fence) for ask in house.book.asks] == [
         ("order-1", 0, "order-1.0"),
@@ -146,7 +146,7 @@ async def test_a_waiter_whose_maker_failed_becomes_the_maker(clock: FakeClock) -
     assert house.book.settlements[1].fence == "order-2.1"
 
 
-async def test_lost_news_are_made_good_by_asking_again(clock: FakeClock) -> None:
+async def test_a_waiter_asks_again_after_lost_news(clock: FakeClock) -> None:
     ready = a_variant(0)
     async with Assembly(clock) as house:
         keep(house, ready)
@@ -170,7 +170,7 @@ async def test_a_waiter_that_may_not_make_fails_and_its_own_calls_finish(clock: 
         held.release()
         facts = await read(running)
 
-    assert images(facts) == {0: ("made", b"picture 0")}
+    assert images(facts) == {0: ("made", b"image 0")}
     assert error(facts) is refusal
     assert len(house.book.settlements[0].made) == 1
 
@@ -232,7 +232,7 @@ async def test_without_redis_identical_orders_still_share_their_calls(clock: Fak
         held.release()
         await read(maker)
 
-        assert images(await read(waiter)) == {0: ("coalesced", b"picture 0")}
+        assert images(await read(waiter)) == {0: ("coalesced", b"image 0")}
 
     assert len(house.backend.calls) == 1
 
@@ -245,11 +245,11 @@ async def test_a_waiter_cut_off_by_the_drain_leaves_the_waiting_room(clock: Fake
         await until_idle()
 
     assert isinstance(error(await read(running)), Draining)
-    assert house.room._flights == {}
+    assert house.room._pending == {}
     assert house.in_flight == {}
 
 
-async def test_a_silent_redis_is_no_reason_to_buy_what_others_are_making(clock: FakeClock) -> None:
+async def test_an_order_waits_for_others_while_redis_is_silent(clock: FakeClock) -> None:
     held = Held()
     async with Assembly(clock, held) as house:
         house.book.script.extend([a_grant(mine=(0,)), a_grant(awaited=(0,))])
@@ -278,7 +278,7 @@ async def test_a_maker_that_may_be_gone_like_redis_is_replaced_after_a_lease(clo
     assert len(house.backend.calls) == 1
 
 
-async def test_who_waits_learns_from_whoever_asked_first_when_news_is_lost(clock: FakeClock) -> None:
+async def test_waiters_share_the_result_of_the_first_to_ask_after_lost_news(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(awaited=(0,))])
         waiters = [house.start(an_order(id=f"order-{i}", delivery=Delivery.URL)) for i in range(2)]
@@ -306,7 +306,7 @@ async def test_a_caller_that_is_denied_while_it_waits_keeps_what_it_paid_for(
         held.release()
         facts = await read(running)
 
-    assert images(facts) == {0: ("made", b"picture 0")}
+    assert images(facts) == {0: ("made", b"image 0")}
     assert error(facts) is denial
     assert [len(settlement.made) for settlement in house.book.settlements] == [1]
     assert house.state._leases == {}
@@ -330,12 +330,12 @@ async def test_without_redis_a_budget_waits_for_others_but_never_makes_in_their_
     failed = error(facts)
     assert isinstance(failed, StateUnavailable)
     assert failed.reason == "degraded"
-    assert images(facts) == {0: ("made", b"picture 0")}
+    assert images(facts) == {0: ("made", b"image 0")}
     assert house.backend.attempts == 1
     assert sum(len(settlement.made) for settlement in house.outbox.kept) == 1
 
 
-async def test_a_full_waiting_room_fails_who_would_wait_and_keeps_what_is_paid(clock: FakeClock) -> None:
+async def test_a_full_waiting_room_fails_new_waits_and_keeps_paid_images(clock: FakeClock) -> None:
     ready = a_variant(0)
     async with Assembly(clock) as house, asyncio.TaskGroup() as group:
         keep(house, ready)
@@ -350,19 +350,19 @@ async def test_a_full_waiting_room_fails_who_would_wait_and_keeps_what_is_paid(c
     failed = error(facts)
     assert isinstance(failed, OrderFailed)
     assert (failed.failures, failed.kept) == ((NOT_SENT,), 1)
-    assert images(facts) == {0: ("hit", b"d0"), 1: ("made", b"picture 0")}
+    assert images(facts) == {0: ("hit", b"d0"), 1: ("made", b"image 0")}
     assert len(house.book.asks) == 1
     assert house.in_flight == {}
 
 
-async def test_an_image_that_landed_without_its_bytes_is_read_from_the_store(clock: FakeClock) -> None:
-    landed = a_variant(0)
+async def test_a_result_without_bytes_is_read_from_the_store(clock: FakeClock) -> None:
+    ready = a_variant(0)
     async with Assembly(clock) as house:
-        keep(house, landed)
+        keep(house, ready)
         house.book.script.append(a_grant(awaited=(0,)))
         running = house.start(an_order())
         await until_idle()
-        house.room.land(pool_of(house), 0, Landing(image=landed.image))
+        house.room.resolve(pool_of(house), 0, WaitResult(image=ready.image))
         facts = await read(running)
 
     assert images(facts) == {0: ("coalesced", b"d0")}
@@ -370,46 +370,44 @@ async def test_an_image_that_landed_without_its_bytes_is_read_from_the_store(clo
 
 
 @pytest.mark.parametrize("is_gone", [True, False])
-async def test_an_image_that_landed_and_cannot_be_read_is_asked_for_again(
-    clock: FakeClock, *, is_gone: bool
-) -> None:
+async def test_an_order_asks_again_for_a_result_it_cannot_read(clock: FakeClock, *, is_gone: bool) -> None:
     async with Assembly(clock) as house:
         house.store.is_gone = is_gone
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(mine=(1,))])
         running = house.start(an_order())
         await until_idle()
-        house.room.land(pool_of(house), 0, Landing(image=an_image()))
+        house.room.resolve(pool_of(house), 0, WaitResult(image=an_image()))
         facts = await read(running)
 
-    assert images(facts) == {0: ("made", b"picture 0")}
+    assert images(facts) == {0: ("made", b"image 0")}
     assert error(facts) is None
     # It was not given out: the next answer may name it.
     assert house.book.asks[1].used == ()
 
 
-async def test_a_landing_of_nothing_is_asked_for_again(clock: FakeClock) -> None:
+async def test_an_order_asks_again_after_an_empty_result(clock: FakeClock) -> None:
     async with Assembly(clock) as house:
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(mine=(1,))])
         running = house.start(an_order())
         await until_idle()
-        house.room.land(pool_of(house), 0, Landing())
+        house.room.resolve(pool_of(house), 0, WaitResult())
         facts = await read(running)
 
-    assert images(facts) == {0: ("made", b"picture 0")}
+    assert images(facts) == {0: ("made", b"image 0")}
     assert len(house.book.asks) == 2
 
 
 @pytest.mark.parametrize("refusal", [a_rate_limit(), PermissionDenied("Closed.")])
-async def test_a_scout_that_is_refused_lets_another_one_go(clock: FakeClock, refusal: GatewayError) -> None:
+async def test_a_refused_prober_sends_another(clock: FakeClock, refusal: GatewayError) -> None:
     async with Assembly(clock) as house:
         house.book.script.extend([a_grant(awaited=(0,)), a_grant(awaited=(0,))])
-        scout, other = (house.start(an_order(id=f"order-{i}", delivery=Delivery.URL)) for i in range(2))
+        prober, other = (house.start(an_order(id=f"order-{i}", delivery=Delivery.URL)) for i in range(2))
         await until_idle()
         house.book.script.extend([refusal, a_grant(ready=(a_variant(0),))])
         started_s = clock.monotonic_s()
         house.room.wake(pool_of(house), 0)
 
-        assert error(await read(scout)) is refusal
+        assert error(await read(prober)) is refusal
         assert images(await read(other)) == {0: ("coalesced", None)}
 
     # Long before anybody would have asked of himself.
@@ -417,7 +415,7 @@ async def test_a_scout_that_is_refused_lets_another_one_go(clock: FakeClock, ref
     assert [ask.ticket.id for ask in house.book.asks[2:]] == ["order-0", "order-1"]
 
 
-async def test_a_long_wait_is_no_silence_while_redis_says_that_the_maker_lives(clock: FakeClock) -> None:
+async def test_a_long_wait_goes_on_while_redis_confirms_the_maker(clock: FakeClock) -> None:
     """Otherwise a short outage in the second minute would have everybody buy the image again."""
     async with Assembly(clock) as house:
         house.book.script.extend([a_grant(awaited=(0,))] * 500)

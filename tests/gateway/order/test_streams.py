@@ -1,4 +1,4 @@
-"""Orders whose reader wants each picture, and the stages of it, as soon as there is one."""
+"""Orders whose reader wants each image and its stages as soon as they exist."""
 
 from service.domain.errors import OrderFailed
 from service.domain.failures import FailureKind
@@ -17,7 +17,7 @@ def a_stream(**override: object) -> ImageOrder:
     return an_order(**given)
 
 
-async def test_stages_are_told_as_they_come(clock: FakeClock) -> None:
+async def test_stages_are_reported_as_they_arrive(clock: FakeClock) -> None:
     held = Held()
     async with Assembly(clock, held) as house:
         running = house.start(a_stream(partial_images=2))
@@ -38,7 +38,7 @@ async def test_stages_are_told_as_they_come(clock: FakeClock) -> None:
     assert done == OrderDone()
 
 
-async def test_an_order_for_several_streams_each_by_itself(clock: FakeClock) -> None:
+async def test_a_streamed_order_for_several_images_makes_a_call_for_each(clock: FakeClock) -> None:
     """In one call nothing says which of its images a stage belongs to, and all would come at the end."""
     held = [Held() for _ in range(3)]
     async with Assembly(clock, *held) as house:
@@ -71,7 +71,7 @@ async def test_a_stream_without_stages_asks_for_none(clock: FakeClock) -> None:
     assert not any(isinstance(fact, PartialReady) for fact in facts)
 
 
-async def test_one_failed_picture_does_not_stop_the_stream_of_the_others(clock: FakeClock) -> None:
+async def test_one_failed_image_does_not_stop_the_stream(clock: FakeClock) -> None:
     async with Assembly(clock, a_refusal()) as house:
         facts = await house.run(a_stream(n=3))
 
@@ -89,7 +89,7 @@ async def test_a_retry_shows_its_stages_again(clock: FakeClock) -> None:
     assert house.backend.attempts == 2
 
 
-async def test_a_stream_that_nobody_reads_any_more_is_finished(clock: FakeClock) -> None:
+async def test_a_stream_without_a_reader_is_finished(clock: FakeClock) -> None:
     held = Held()
     async with Assembly(clock, held) as house:
         running = house.start(a_stream(partial_images=3))

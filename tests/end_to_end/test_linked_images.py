@@ -1,6 +1,6 @@
 """A provider that answers links: fetched from the hosts an operator named, and from nowhere else inside.
 
-The provider answers each prompt with the prompt itself, as the picture's address.
+The provider answers each prompt with the prompt itself, as the image's address.
 """
 
 import contextlib
@@ -105,7 +105,7 @@ def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
             yield Company(client, gateway, listed, other)
 
 
-def test_a_picture_comes_from_a_host_that_was_named(company: Company) -> None:
+def test_an_image_is_fetched_from_a_named_host(company: Company) -> None:
     answer = company.order(f"https://localhost:{company.listed.port}/named.png?token=a")
 
     assert [digest_of(file) for file in files_of(answer)] == [digest_of(PICTURE)]
@@ -129,17 +129,17 @@ def test_no_other_host_is_asked(company: Company) -> None:
 
 
 @pytest.mark.parametrize("link", PRIVATE)
-def test_an_address_of_the_network_is_not_asked_unnamed(company: Company, link: str) -> None:
+def test_an_unnamed_network_address_is_not_asked(company: Company, link: str) -> None:
     check_refused(company, link)
 
 
 @pytest.mark.parametrize("host", INSIDES)
-def test_the_insides_of_a_machine_are_not_asked_even_if_named(company: Company, host: str) -> None:
+def test_internal_addresses_are_not_asked_even_if_named(company: Company, host: str) -> None:
     check_refused(company, f"https://{host}/latest/meta-data")
 
 
 def check_refused(company: Company, link: str) -> None:
-    """Check that the picture is lost, for the house to pay, and that nobody is told to try again by itself."""
+    """Check that the image is lost, that the house pays, and that no client retries."""
     answer = company.order(link)
 
     message = check_error(answer, 502, code="upstream_invalid_response", param=None)

@@ -1,16 +1,16 @@
-"""Go on after an ask that Redis did not answer, or may have answered unheard."""
+"""Go on after an ask without an answer, which Redis may have granted all the same."""
 
 from service.ports.admission import Ask, Grant, Settlement
 
 
 def wait_on(ask: Ask) -> Grant | None:
-    """Let an order wait on for images of others: the silence of Redis is no reason to buy them again."""
+    """Return a grant that keeps *ask* waiting for images of others, or None: silence is no reason to buy them."""
     awaited = tuple(index for index in ask.awaiting if index >= 0)
     return Grant(ready=(), mine=(), awaited=awaited, limits=(), degraded=True) if awaited else None
 
 
 def give_up(ask: Ask) -> Settlement:
-    """Return the settlement that gives up any grant of Redis for *ask* whose answer was lost."""
+    """Return the settlement that gives up any grant of Redis for *ask*."""
     return Settlement(
         ticket=ask.ticket,
         part=f"{ask.round}.unheard",
