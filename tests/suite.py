@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 _DEAREST_FIRST = (
     "end_to_end",
@@ -27,6 +28,12 @@ _DEAREST_FIRST = (
 """Directories by what a file in them costs; others come last."""
 
 _left_out: set[str] = set()
+
+
+def pytest_configure() -> None:
+    """Let no clock decide a property: a busy machine takes its time over an example."""
+    settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("suite")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

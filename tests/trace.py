@@ -61,32 +61,37 @@ def _begins(frame: FrameType) -> bool:
 
 def trace_order() -> Trace:
     """Trace orders that find two of their four images in the cache; returns the one with the fewest changes."""
-    return min((_trace_once() for _ in range(3)), key=lambda trace: trace.changes)
-
-
-def _trace_once() -> Trace:
-    trace = Trace()
+    traces = [Trace() for _ in range(3)]
     with tempfile.TemporaryDirectory() as directory, run_valkey() as valkey, run_sandbox() as sandbox:
-        threading.setprofile(trace.note)
-        sys.setprofile(trace.note)
-        try:
-            uvloop.run(_order_twice(trace, Path(directory), valkey.url, sandbox))
-        finally:
-            sys.setprofile(None)
-            threading.setprofile(None)
-    return trace
+
+        def note(frame: FrameType, event: str, argument: Any) -> None:
+            for trace in traces:
+                trace.note(frame, event, argument)
+
+        # Worker threads of the service start with the first order, before any trace is on.
+        threading.setprofile(note)
+        uvloop.run(_order_twice_each(traces, Path(directory), valkey.url, sandbox))
+    return min(traces, key=lambda trace: trace.changes)
 
 
-async def _order_twice(trace: Trace, directory: Path, redis_url: str, sandbox_url: str) -> None:
-    order = {"model": "dall-e-3", "prompt": "a lighthouse", "response_format": "b64_json"}
+async def _order_twice_each(traces: list[Trace], directory: Path, redis_url: str, sandbox_url: str) -> None:
     async with _gateway(directory, redis_url, sandbox_url) as url, httpx.AsyncClient(base_url=url) as client:
-        for n in (2, 4):
-            trace.is_on = n == 4
-            answer = await client.post("/v1/images/generations", json={**order, "n": n}, timeout=60)
-            trace.is_on = False
-            made = answer.raise_for_status().headers["x-cache"]
-            if made != ("miss" if n == 2 else "partial; hits=2; coalesced=0; misses=2"):
-                raise AssertionError(f"traced another order: {made}")
+        for number, trace in enumerate(traces):
+            await _order_twice(client, trace, f"lighthouse {number}")
+
+
+async def _order_twice(client: httpx.AsyncClient, trace: Trace, prompt: str) -> None:
+    order = {"model": "dall-e-3", "prompt": prompt, "response_format": "b64_json"}
+    for n in (2, 4):
+        if n == 4:
+            sys.setprofile(trace.note)
+            trace.is_on = True
+        answer = await client.post("/v1/images/generations", json={**order, "n": n}, timeout=60)
+        trace.is_on = False
+        sys.setprofile(None)
+        made = answer.raise_for_status().headers["x-cache"]
+        if made != ("miss" if n == 2 else "partial; hits=2; coalesced=0; misses=2"):
+            raise AssertionError(f"traced another order: {made}")
 
 
 @asynccontextmanager

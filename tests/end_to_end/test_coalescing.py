@@ -77,6 +77,7 @@ def sources_of(answer: httpx.Response) -> Counter[str]:
     return Counter({name: int(count) for name, count in re.findall(r"(\w+)=(\d+)", header)})
 
 
+@pytest.mark.slow
 async def test_a_thousand_identical_orders_in_two_processes_pay_once(
     replicas: Replicas, sandbox: SandboxHandle, redis: Redis
 ) -> None:

@@ -15,6 +15,7 @@ def ask(client: httpx.Client, prompt: str, delivery: str) -> httpx.Response:
     return client.post(GENERATIONS, json={"model": "dall-e-3", "prompt": prompt, "response_format": delivery})
 
 
+@pytest.mark.slow
 def test_a_full_disk_costs_nothing_and_is_over_when_there_is_room(tmp_path: Path) -> None:
     prompt = uuid4().hex
     with small_disk(tmp_path / "disk") as disk:

@@ -202,6 +202,7 @@ async def test_a_restart_keeps_limits_cache_and_links(
     assert await sandbox.count_painted() == 4
 
 
+@pytest.mark.slow
 async def test_an_order_beyond_the_drain_is_cut_off_and_booked(
     sandbox: SandboxHandle, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:

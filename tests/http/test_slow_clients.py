@@ -178,6 +178,7 @@ def test_a_body_dripping_after_its_answer_is_cut_off(hasty_url: str) -> None:
         assert connection.send_until_answered(_dripping(DRIPS)) < DRIPS
 
 
+@pytest.mark.slow
 def test_a_client_that_ends_its_body_after_the_answer_may_go_on(hasty_url: str) -> None:
     with Connection(hasty_url) as connection:
         connection.send(REFUSED)

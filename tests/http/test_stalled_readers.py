@@ -188,6 +188,7 @@ def test_a_disconnect_is_noticed_with_a_later_request(server: Server) -> None:
     assert server.was_left.wait(PATIENCE_S)
 
 
+@pytest.mark.slow
 def test_a_slow_reader_gets_the_whole_answer(server: Server) -> None:
     """A little at a time, which the kernel does not even tell the server about."""
     with connect(server, get("/answer")) as connection:

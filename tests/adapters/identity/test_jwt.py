@@ -462,6 +462,7 @@ async def test_a_removed_key_soon_admits_no_token(
     assert "publish" in await refusal(verifier, token)
 
 
+@pytest.mark.slow
 async def test_guessing_fills_no_memory(verifier: JwtVerifier, server: KeyServer) -> None:
     """A hundred thousand random tokens, half of them well-formed."""
     chance = random.Random(0)
