@@ -2,8 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime, time
-from email.utils import format_datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -13,11 +11,12 @@ from starlette.types import Scope
 from service.domain.bridge import with_codes_of
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.failures import CallFailure
-from service.domain.images import Delivery, Source
+from service.domain.images import Delivery
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, OrderFact
 from service.gateway.order.runner import RunningOrder
-from service.http.errors import CLIENT_GONE, describe, limit_headers
+from service.http.errors import CLIENT_GONE, describe
+from service.http.headers import cache_state, cost_to_team, order_headers
 from service.http.schemas import encode_answer
 from service.http.services import HttpServices
 
@@ -130,40 +129,14 @@ class Answer:
 
     def headers(self, duration_s: float) -> dict[str, str]:
         """Return the headers known so far."""
-        headers = {
-            "x-model-sent": self._sent.target.name,
-            "server-timing": f"order;dur={duration_s * 1000:.1f}",
-            "openai-processing-ms": str(int(duration_s * 1000)),
-            "openai-version": "2020-10-01",
-        }
-        if self._admitted is not None:
-            headers |= limit_headers(self._admitted.limits, degraded=self._admitted.degraded)
-            if self._admitted.is_replayed:
-                headers["idempotent-replayed"] = "true"
-        if self._images:
-            headers["x-cache"] = self._cache_state()
-            headers["x-cost-microusd"] = _cost(self._images)
-        age_s = max((ready.age_s for ready in self._images.values()), default=0.0)
-        if any(ready.source is Source.HIT for ready in self._images.values()):
-            headers["age"] = str(int(age_s))
-        if self._order.asked.shutdown is not None:
-            ends = datetime.combine(self._order.asked.shutdown, time(), UTC)
-            headers["sunset"] = format_datetime(ends, usegmt=True)
-            headers["deprecation"] = f"@{int(ends.timestamp())}"
-        return headers
-
-    def _cache_state(self) -> str:
-        if not self._is_cached:
-            return "bypass"
-        sources = [ready.source for ready in self._images.values()]
-        hits, coalesced, made = (
-            sources.count(source) for source in (Source.HIT, Source.COALESCED, Source.MADE)
+        return order_headers(
+            sent_model=self._sent.target.name,
+            shutdown=self._order.asked.shutdown,
+            admitted=self._admitted,
+            images=self._images.values(),
+            is_cached=self._is_cached,
+            duration_s=duration_s,
         )
-        if hits == len(sources):
-            return "hit"
-        if made == len(sources):
-            return "miss"
-        return f"partial; hits={hits}; coalesced={coalesced}; misses={made}"
 
     def add_to_log(self, scope: Scope) -> None:
         """Add the order, and its failure if any, to the request's log line."""
@@ -182,8 +155,8 @@ class Answer:
             "images": len(self._images),
         }
         if self._images:
-            fields["cache"] = self._cache_state()
-            fields["cost_microusd"] = _cost(self._images)
+            fields["cache"] = cache_state(self._images.values(), is_cached=self._is_cached)
+            fields["cost_microusd"] = cost_to_team(self._images.values())
         return fields
 
 
@@ -192,9 +165,3 @@ async def abandon_when_gone(request: Request, running: RunningOrder) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
     running.abandon()
-
-
-def _cost(images: Mapping[int, ImageReady]) -> str:
-    """Return the cost of the images that were made for this order."""
-    costs = [ready.image.cost_microusd for ready in images.values() if ready.source is Source.MADE]
-    return "unknown" if None in costs else str(sum(cost for cost in costs if cost is not None))

@@ -16,10 +16,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.domain import errors
-from service.domain.errors import GatewayError, LimitState
+from service.domain.errors import GatewayError
 from service.domain.failures import Billing, CallFailure, FailureKind
-from service.domain.limits import RATES
-from service.http.retry_advice import NO_RETRY, duration_text, retry_headers
+from service.http.headers import NO_RETRY, limit_headers, retry_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,22 +96,6 @@ def describe(error: Exception) -> Problem:
 async def answer_error(request: Request, error: Exception) -> Response:
     """Answer a failure: the application's only exception handler."""
     return describe(error).response()
-
-
-def limit_headers(limits: tuple[LimitState, ...], *, degraded: bool) -> dict[str, str]:
-    """Return `x-ratelimit-*` as OpenAI names them; resets are durations like `1.2s`.
-
-    The tightest of several scopes counts: the one with the least remaining, then the smaller limit.
-    """
-    headers: dict[str, str] = {}
-    rates = [limit for limit in limits if limit.resource in RATES]
-    for limit in sorted(rates, key=lambda state: (state.remaining, state.limit), reverse=True):
-        headers[f"x-ratelimit-limit-{limit.resource}"] = str(limit.limit)
-        headers[f"x-ratelimit-remaining-{limit.resource}"] = str(limit.remaining)
-        headers[f"x-ratelimit-reset-{limit.resource}"] = duration_text(limit.reset_s)
-    if degraded:
-        headers["x-ratelimit-degraded"] = "true"
-    return headers
 
 
 def _invalid_order(error: errors.InvalidOrder) -> Problem:

@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-from service.settings.urls import STORE_SCHEMES, is_url
+from service.settings.urls import is_url
 
 _WEEK_S = 7 * 86_400
 """S3 signs for no longer."""
@@ -58,15 +58,6 @@ class ImageSettings(BaseModel):
     def _check_store_endpoint(cls, value: str | None) -> str | None:
         if value is not None and (not is_url(value, ("http", "https")) or "@" in urlsplit(value).netloc):
             raise ValueError("must be an http(s) URL without credentials, such as http://minio:9000")
-        return value
-
-    @field_validator("store_url")
-    @classmethod
-    def _check_store_url(cls, value: str | None) -> str | None:
-        if value is not None and not is_url(value, STORE_SCHEMES):
-            raise ValueError(
-                f"must be a URL that starts with {', '.join(f'{name}://' for name in STORE_SCHEMES)}"
-            )
         return value
 
     @property

@@ -2,8 +2,6 @@
 
 from urllib.parse import urlsplit
 
-STORE_SCHEMES = ("file", "s3", "gs", "az")
-
 
 def is_url(text: str, schemes: tuple[str, ...]) -> bool:
     """Tell if *text* is a URL of one of *schemes*."""

@@ -86,7 +86,6 @@ def test_defaults_are_safe(load: Load) -> None:
         ("GATEWAY_EMBEDDED_REDIS", CANARY),
         ("GATEWAY_REDIS_URL", CANARY),
         ("GATEWAY_REDIS_URL", f"redis+cluster:///{CANARY}"),
-        ("GATEWAY_STORE_URL", f"ftp://{CANARY}/files"),
         ("GATEWAY_STORE_ENDPOINT", f"ftp://{CANARY}"),
         ("GATEWAY_STORE_ENDPOINT", f"http://user:{CANARY}@minio:9000"),
         ("GATEWAY_STORE_REDIRECT_S", "604801"),
@@ -751,6 +750,8 @@ def test_hosts_to_download_from_are_a_list(load: Load) -> None:
     [
         ("GATEWAY_DOWNLOAD_HOSTS", f"https://{CANARY}/path"),
         ("GATEWAY_STORE_URL", "s3://"),
+        ("GATEWAY_STORE_URL", CANARY),
+        ("GATEWAY_STORE_URL", f"ftp://{CANARY}/files"),
     ],
 )
 def test_a_setting_that_cannot_be_opened_is_named_before_the_start(

@@ -8,7 +8,8 @@ import pytest
 from service.domain import errors
 from service.domain.errors import GatewayError, LimitState, OrderFailed
 from service.domain.failures import Billing, CallFailure, FailureKind
-from service.http.errors import INTERNAL, Problem, describe, limit_headers
+from service.http.errors import INTERNAL, Problem, describe
+from service.http.headers import limit_headers
 
 LIMIT = LimitState(resource="images", scope="user", limit=2, remaining=0, reset_s=59.3)
 

@@ -1,4 +1,8 @@
-"""Open an image store by the scheme of its URL: a directory, S3, GCS or Azure; sends nothing."""
+"""Open an image store by the scheme of its URL: a directory, S3, GCS or Azure; sends nothing.
+
+How to add one: its scheme in `SCHEMES`, which obstore must know, its options in `service/settings/images.py`, and
+its form in the description of `GATEWAY_STORE_URL` there. `tests/adapters/storage/test_store.py` names what is missing.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +14,8 @@ from urllib.parse import unquote, urlsplit
 from obstore import store as obstore_stores
 
 from service.adapters.storage.failures import FAILURES
+
+SCHEMES = ("file", "s3", "gs", "az")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,8 +29,10 @@ class StoreTimeouts:
 
 
 def directory_of(url: str) -> Path | None:
-    """Return the directory of a `file://` URL, None for any other."""
+    """Return the directory of a `file://` URL, None for any other; raises `ValueError` for an unknown scheme."""
     parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        raise ValueError(f"must be a URL that starts with {', '.join(f'{name}://' for name in SCHEMES)}")
     return Path(unquote(parts.path)) if parts.scheme == "file" else None
 
 

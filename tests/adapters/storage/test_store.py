@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from service.adapters.storage.opening import StoreTimeouts
+from service.adapters.storage.opening import SCHEMES, StoreTimeouts
 from service.adapters.storage.store import ObjectStore
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
 from tests.adapters.storage.disks import Disk, small_disk
 from tests.adapters.storage.stored import become_writable, collect, name_of
+from tests.processes import REPOSITORY
 
 IMAGE = bytes(range(256)) * 3000
 NAME = name_of(IMAGE)
@@ -472,7 +473,7 @@ async def test_errors_name_no_place(store: ObjectStore, directory: Path) -> None
 
 @pytest.mark.parametrize("url", ["ftp://host/path", "s3:///no-bucket", "az://no-account-named/x"])
 def test_a_url_that_names_no_store_is_refused_at_once(url: str) -> None:
-    with pytest.raises(ValueError, match="describe no store"):
+    with pytest.raises(ValueError, match="describe no store|URL that starts with"):
         ObjectStore(url)
 
 
@@ -509,3 +510,9 @@ async def test_many_writers_of_one_name_leave_one_whole_file(store: ObjectStore,
 
     assert await store.get(name_of(data)) == data
     assert len(files_in(directory)) == 1
+
+
+def test_every_scheme_is_described_where_operators_look() -> None:
+    description = (REPOSITORY / "docs/settings.md").read_text("utf-8")
+
+    assert [scheme for scheme in SCHEMES if f"`{scheme}://" not in description] == []

@@ -1,0 +1,101 @@
+"""Write the response headers of answers and errors; `middleware.py` adds those that every response has."""
+
+import math
+from collections.abc import Collection
+from datetime import UTC, date, datetime, time
+from email.utils import format_datetime
+
+from service.domain.errors import LimitState
+from service.domain.images import Source
+from service.domain.limits import RATES
+from service.domain.progress import Admitted, ImageReady
+
+NO_RETRY = {"x-should-retry": "false"}
+
+
+def retry_headers(seconds: float) -> dict[str, str]:
+    """Return both retry headers: 1 to 60 whole seconds, and milliseconds.
+
+    SDKs ignore delays above 60 s.
+    """
+    seconds = min(max(seconds, 0.001), 60.0)
+    return {
+        "retry-after": str(max(1, math.ceil(seconds))),
+        "retry-after-ms": str(math.ceil(seconds * 1000)),
+    }
+
+
+def _duration_text(seconds: float) -> str:
+    """Return *seconds* as OpenAI writes durations: `120ms`, `1.2s`."""
+    milliseconds = math.ceil(seconds * 1000)
+    return f"{milliseconds}ms" if milliseconds < 1000 else f"{milliseconds / 1000:g}s"
+
+
+def limit_headers(limits: tuple[LimitState, ...], *, degraded: bool) -> dict[str, str]:
+    """Return `x-ratelimit-*` as OpenAI names them; resets are durations like `1.2s`.
+
+    The tightest of several scopes counts: the one with the least remaining, then the smaller limit.
+    """
+    headers: dict[str, str] = {}
+    rates = [limit for limit in limits if limit.resource in RATES]
+    for limit in sorted(rates, key=lambda state: (state.remaining, state.limit), reverse=True):
+        headers[f"x-ratelimit-limit-{limit.resource}"] = str(limit.limit)
+        headers[f"x-ratelimit-remaining-{limit.resource}"] = str(limit.remaining)
+        headers[f"x-ratelimit-reset-{limit.resource}"] = _duration_text(limit.reset_s)
+    if degraded:
+        headers["x-ratelimit-degraded"] = "true"
+    return headers
+
+
+def order_headers(
+    *,
+    sent_model: str,
+    shutdown: date | None,
+    admitted: Admitted | None,
+    images: Collection[ImageReady],
+    is_cached: bool,
+    duration_s: float,
+) -> dict[str, str]:
+    """Return the headers of an order's answer, as far as they are known.
+
+    *shutdown* is that of the asked model; *is_cached*: the order may use the cache.
+    """
+    headers = {
+        "x-model-sent": sent_model,
+        "server-timing": f"order;dur={duration_s * 1000:.1f}",
+        "openai-processing-ms": str(int(duration_s * 1000)),
+        "openai-version": "2020-10-01",
+    }
+    if admitted is not None:
+        headers |= limit_headers(admitted.limits, degraded=admitted.degraded)
+        if admitted.is_replayed:
+            headers["idempotent-replayed"] = "true"
+    if images:
+        headers["x-cache"] = cache_state(images, is_cached=is_cached)
+        headers["x-cost-microusd"] = cost_to_team(images)
+    if any(ready.source is Source.HIT for ready in images):
+        headers["age"] = str(int(max(ready.age_s for ready in images)))
+    if shutdown is not None:
+        ends = datetime.combine(shutdown, time(), UTC)
+        headers["sunset"] = format_datetime(ends, usegmt=True)
+        headers["deprecation"] = f"@{int(ends.timestamp())}"
+    return headers
+
+
+def cache_state(images: Collection[ImageReady], *, is_cached: bool) -> str:
+    """Return the value of `x-cache`: `hit`, `miss`, `bypass`, or `partial` with the number from each source."""
+    if not is_cached:
+        return "bypass"
+    sources = [ready.source for ready in images]
+    hits, coalesced, made = (sources.count(each) for each in (Source.HIT, Source.COALESCED, Source.MADE))
+    if hits == len(sources):
+        return "hit"
+    if made == len(sources):
+        return "miss"
+    return f"partial; hits={hits}; coalesced={coalesced}; misses={made}"
+
+
+def cost_to_team(images: Collection[ImageReady]) -> str:
+    """Return the value of `x-cost-microusd`: the cost of the images made for this order."""
+    costs = [ready.image.cost_microusd for ready in images if ready.source is Source.MADE]
+    return "unknown" if None in costs else str(sum(cost for cost in costs if cost is not None))
