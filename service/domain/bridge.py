@@ -36,21 +36,18 @@ def translate(
     today: date,
     *,
     pass_unknown: bool = False,
-    safety_identifier: str = "",
 ) -> SentOrder:
     """Check *order* and translate it for the model that makes it.
 
     *pass_unknown* passes on parameters that the catalogue does not know, to current models.
-    *safety_identifier* is the keyed hash to send for the order's person.
 
     Raises:
         InvalidOrder: its model does not take it; nothing has been spent.
     """
     model = order.asked
     bridge = model.bridge if model.is_bridged(today) else None
-    accepted = accepted_model(catalog, model, today)
     check_order(
-        accepted,
+        widen(model, catalog.models[bridge.to]) if bridge else model,
         prompt=order.prompt,
         n=order.n,
         parameters=order.parameters,
@@ -63,8 +60,8 @@ def translate(
     if model.contract.default_size:
         parameters.setdefault("size", model.contract.default_size)
     if bridge is None:
-        return _send_as_asked(order, parameters, safety_identifier)
-    return _send_bridged(bridge, catalog.models[bridge.to], order, parameters, safety_identifier)
+        return _send_as_asked(order, parameters)
+    return _send_bridged(bridge, catalog.models[bridge.to], order, parameters)
 
 
 def with_codes_of(model: Model, failure: CallFailure) -> CallFailure:
@@ -74,7 +71,7 @@ def with_codes_of(model: Model, failure: CallFailure) -> CallFailure:
     return replace(failure, code="content_policy_violation", type="invalid_request_error")
 
 
-def _send_as_asked(order: ImageOrder, parameters: Parameters, safety_identifier: str) -> SentOrder:
+def _send_as_asked(order: ImageOrder, parameters: Parameters) -> SentOrder:
     model = order.asked
     return SentOrder(
         target=model,
@@ -84,13 +81,10 @@ def _send_as_asked(order: ImageOrder, parameters: Parameters, safety_identifier:
         output_format=str(parameters.get("output_format", "png")),
         operation=order.operation,
         inputs=order.inputs,
-        safety_identifier=safety_identifier,
     )
 
 
-def _send_bridged(
-    bridge: Bridge, target: Model, order: ImageOrder, parameters: Parameters, safety_identifier: str
-) -> SentOrder:
+def _send_bridged(bridge: Bridge, target: Model, order: ImageOrder, parameters: Parameters) -> SentOrder:
     model = order.asked
     asked = {**_defaults(model), **parameters}
     sent = {
@@ -115,7 +109,6 @@ def _send_bridged(
         operation=Operation.EDIT if varies else order.operation,
         inputs=inputs,
         instructions=bridge.variation_prompts if varies else (),
-        safety_identifier=safety_identifier,
     )
 
 

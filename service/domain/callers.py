@@ -26,6 +26,10 @@ class Role(StrEnum):
     ADMIN = "admin"
 
 
+CacheScope = Literal["user", "team"]
+"""Callers who share the images of equal orders: each user alone, or all of a team."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """A named set of limits and rules; 0, empty and None mean no such limit.
@@ -45,7 +49,7 @@ class Policy:
     max_n: int = 0
     max_size: str = ""
     caches: bool = True
-    cache_scope: Literal["user", "team"] | None = None
+    cache_scope: CacheScope | None = None
 
     def amount_of(self, kind: LimitKind) -> int:
         """Return the amount of one kind of limit, 0 if it is not set."""
@@ -151,16 +155,15 @@ class Caller:
     key_id: str | None = None
     role: Role = Role.USER
 
-    @property
-    def may_cache(self) -> bool:
-        """Tell if every policy lets orders use the cache."""
-        return all(scope.policy.caches for scope in self.scopes)
+    def pool_scope(self, default: CacheScope) -> str | None:
+        """Return the scope within the team that shares cached images, or None if a policy forbids the cache.
 
-    @property
-    def cache_scope(self) -> Literal["user", "team"] | None:
-        """The narrowest scope that any policy sets."""
-        asked = {scope.policy.cache_scope for scope in self.scopes}
-        return "user" if "user" in asked else "team" if "team" in asked else None
+        The user alone, if *default* or any policy says so.
+        """
+        if not all(scope.policy.caches for scope in self.scopes):
+            return None
+        is_own = default == "user" or any(scope.policy.cache_scope == "user" for scope in self.scopes)
+        return f"user-{self.user}" if is_own else "team"
 
     @property
     def has_budget(self) -> bool:

@@ -7,14 +7,9 @@ import hashlib
 import hmac
 import json
 import unicodedata
-from typing import Literal
 
-from service.domain.callers import Caller
 from service.domain.images import Operation, Realm
 from service.domain.order import Idempotency, ImageOrder, SentOrder
-
-CacheScope = Literal["team", "user"]
-"""The callers who share the images of equal orders: all of a team, or one user."""
 
 
 def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: Realm) -> str:
@@ -39,12 +34,6 @@ def fingerprint_order(key: bytes, operation: Operation, sent: SentOrder, realm: 
             realm=realm,
         ),
     )
-
-
-def scope_pool(caller: Caller, default: CacheScope) -> str:
-    """Return the scope that shares the pools of *caller*: its team, or its user by setting or policy."""
-    is_own = "user" in (default, caller.cache_scope)
-    return f"user-{caller.user}" if is_own else "team"
 
 
 def identify_order(key: bytes, order: ImageOrder) -> Idempotency | None:

@@ -64,8 +64,7 @@ class SentOrder:
     """The order with the parameters of the *target*, the model that makes it (see `bridge`).
 
     *images_per_call* is the asked model's: dall-e-3 makes one image a call. *bridge_version* is empty
-    without a translation; *operation* is the model's, an edit for a bridged variation. *safety_identifier*
-    is the keyed hash of the order's person for the provider.
+    without a translation; *operation* is the model's, an edit for a bridged variation.
     """
 
     target: Model
@@ -78,7 +77,6 @@ class SentOrder:
     operation: Operation = Operation.GENERATE
     inputs: tuple[InputImage, ...] = ()
     instructions: tuple[str, ...] = ()
-    safety_identifier: str = ""
 
     def prompt_for(self, index: int) -> str:
         """Return the prompt for the pool index *index*: variations have an instruction each."""
@@ -113,6 +111,7 @@ class Ticket:
 
     Has no prompt and no input, so that it may be stored. *model* is the sent model's name. *pool* names the
     images that equal orders share in the shared state; None keeps the order out of the cache.
+    *safety_identifier* is the keyed hash that stands for the order's person at the provider.
     """
 
     id: str
@@ -124,3 +123,4 @@ class Ticket:
     price: Price
     origin: Origin
     idempotency: Idempotency | None = None
+    safety_identifier: str = ""

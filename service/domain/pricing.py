@@ -61,10 +61,10 @@ def estimate_sent(sent: SentOrder, *, made: str = "") -> int | None:
 
     *made* is the size of the finished image, if the provider chose it; without it, the largest counts.
     """
-    is_left_open = parse_size(str(sent.parameters.get("size"))) is None
+    is_left_open = bool(made) and parse_size(str(sent.parameters.get("size"))) is None
     return estimate_image(
         sent.target,
-        {**sent.parameters, "size": made} if made and is_left_open else sent.parameters,
+        {**sent.parameters, "size": made} if is_left_open else sent.parameters,
         prompt_bytes=len(sent.prompt.encode("utf-8", "surrogatepass")),
         inputs=len(sent.inputs),
     )

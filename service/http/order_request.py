@@ -12,7 +12,6 @@ from service.domain.images import Delivery, InputImage, Operation
 from service.domain.order import CacheControl, ImageOrder
 from service.domain.validation import wrong_type
 from service.http.access import caller_of
-from service.http.schemas import parse_delivery
 from service.http.services import HttpServices
 
 
@@ -33,7 +32,7 @@ def build_order(
     )
     named_user_or_id = safety_identifier or named_user
     is_streamed = fields.get("stream") is True
-    delivery = parse_delivery(response_format, model.delivery)
+    delivery = _parse_delivery(response_format, model.delivery)
     partial_images = fields.get("partial_images", 0)
     caller = caller_of(request.scope, services, named_user=named_user_or_id)
     return ImageOrder(
@@ -174,3 +173,16 @@ def _cache_control(request: Request) -> CacheControl:
         only_if_cached="only-if-cached" in directives,
         max_age_s=float(max_age) if max_age.isascii() and max_age.isdigit() and len(max_age) < 12 else None,
     )
+
+
+def _parse_delivery(value: str | None, default: Delivery) -> Delivery:
+    """Return the delivery that `response_format` asks for."""
+    if value is None:
+        return default
+    try:
+        return Delivery(value)
+    except ValueError as error:
+        raise InvalidOrder(
+            f"Invalid value: '{value[:100]}'. Supported values are: 'url' and 'b64_json'.",
+            param="response_format",
+        ) from error

@@ -21,7 +21,6 @@ from pydantic import (
 
 from service.domain.errors import InvalidOrder
 from service.domain.fanout import add_usage
-from service.domain.images import Delivery
 from service.domain.progress import ImageReady
 from service.domain.validation import wrong_type
 
@@ -183,19 +182,6 @@ def parse_json_request(body: bytes, schema: type[BaseModel]) -> dict[str, Any]:
     except ValidationError as error:
         raise _invalid(error) from error
     return given
-
-
-def parse_delivery(value: str | None, default: Delivery) -> Delivery:
-    """Return the delivery that `response_format` asks for."""
-    if value is None:
-        return default
-    try:
-        return Delivery(value)
-    except ValueError as error:
-        raise InvalidOrder(
-            f"Invalid value: '{value[:100]}'. Supported values are: 'url' and 'b64_json'.",
-            param="response_format",
-        ) from error
 
 
 def encode_answer(

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from service.domain.callers import (
     NO_POLICY,
+    CacheScope,
     Caller,
     Policy,
     Scope,
@@ -59,26 +60,31 @@ def test_no_policy_limits_nothing() -> None:
 
 
 def test_a_caller_may_use_the_cache_only_if_every_policy_lets_it() -> None:
-    assert Caller(team="design", user="ann").may_cache
-    assert Caller(team="design", user="ann", scopes=(a_scope(), a_scope("team"))).may_cache
-    assert not Caller(team="design", user="ann", scopes=(a_scope(), a_scope("team", caches=False))).may_cache
+    assert Caller(team="design", user="ann").pool_scope("team")
+    assert Caller(team="design", user="ann", scopes=(a_scope(), a_scope("team"))).pool_scope("team")
+    forbidden = (a_scope(), a_scope("team", caches=False))
+    assert Caller(team="design", user="ann", scopes=forbidden).pool_scope("team") is None
 
 
 @pytest.mark.parametrize(
-    ("asked", "narrowest"),
+    ("asked", "default", "narrowest"),
     [
-        ((), None),
-        ((None, None), None),
-        (("team",), "team"),
-        ((None, "team"), "team"),
-        (("team", "user"), "user"),
-        (("user", None, "team"), "user"),
+        ((), "team", "team"),
+        ((), "user", "user-ann"),
+        ((None, None), "team", "team"),
+        (("team",), "team", "team"),
+        (("team",), "user", "user-ann"),
+        ((None, "team"), "team", "team"),
+        (("team", "user"), "team", "user-ann"),
+        (("user", None, "team"), "team", "user-ann"),
     ],
 )
-def test_the_narrowest_cache_scope_counts(asked: tuple[Any, ...], narrowest: str | None) -> None:
+def test_the_narrowest_cache_scope_counts(
+    asked: tuple[Any, ...], default: CacheScope, narrowest: str
+) -> None:
     scopes = tuple(a_scope(cache_scope=scope) for scope in asked)
 
-    assert Caller(team="design", user="ann", scopes=scopes).cache_scope == narrowest
+    assert Caller(team="design", user="ann", scopes=scopes).pool_scope(default) == narrowest
 
 
 def test_one_budget_is_enough_to_limit_money() -> None:

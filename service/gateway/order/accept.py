@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain import bridge
-from service.domain.callers import check_budgets, check_policies, limits_of
+from service.domain.callers import CacheScope, check_budgets, check_policies, limits_of
 from service.domain.catalog import Catalog, pixels_of
 from service.domain.errors import PriceUnknown
-from service.domain.fingerprint import CacheScope, fingerprint_order, identify_order, keyed_hash, scope_pool
+from service.domain.fingerprint import fingerprint_order, identify_order, keyed_hash
 from service.domain.images import Realm
 from service.domain.order import ImageOrder, Origin, Price, SentOrder, Ticket
 from service.domain.pricing import estimate_sent, weigh_image
@@ -62,23 +62,18 @@ class Acceptance:
             PriceUnknown: the caller has a budget and the model has no price.
         """
         caller = order.caller
-        sent = bridge.translate(
-            self.catalog,
-            order,
-            self.clock.today(),
-            pass_unknown=self.pass_unknown,
-            safety_identifier=keyed_hash(self.keys.person, f"{caller.user} {order.safety_identifier or ''}"),
-        )
+        sent = bridge.translate(self.catalog, order, self.clock.today(), pass_unknown=self.pass_unknown)
         price = Price(weigh_image(sent.target, sent.parameters), estimate_sent(sent))
         self._check_policies(order, sent, price)
+        limits, scope = limits_of(caller), self._scope(order)
         fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
         return sent, Ticket(
             id=order.id,
             caller=caller,
             model=sent.target.name,
             realm=self.realm,
-            pool=self._pool(order, fingerprint),
-            limits=limits_of(caller),
+            pool=self.pools.key(caller.team, scope, fingerprint) if self.pools and scope else None,
+            limits=limits,
             price=price,
             origin=Origin(
                 asked_model=order.asked.name,
@@ -88,6 +83,7 @@ class Acceptance:
                 is_brief=not order.cache.keep,
             ),
             idempotency=identify_order(self.keys.person, order),
+            safety_identifier=keyed_hash(self.keys.person, f"{caller.user} {order.safety_identifier or ''}"),
         )
 
     def _check_policies(self, order: ImageOrder, sent: SentOrder, price: Price) -> None:
@@ -103,8 +99,6 @@ class Acceptance:
             raise PriceUnknown(sent.target.name)
         check_budgets(order.caller, order.n, price.microusd or 0)
 
-    def _pool(self, order: ImageOrder, fingerprint: str) -> str | None:
-        caller = order.caller
-        if self.pools is None or not order.cache.keep or not caller.may_cache:
-            return None
-        return self.pools.key(caller.team, scope_pool(caller, self.pools.scope), fingerprint)
+    def _scope(self, order: ImageOrder) -> str | None:
+        """Return the scope of the order's pool; None keeps it out of the cache."""
+        return order.caller.pool_scope(self.pools.scope) if self.pools and order.cache.keep else None

@@ -56,7 +56,7 @@ class Maker:
             killed = _settle(ask, batch, [_CUT_OFF] * n)
             self.state.write_ahead(killed, until_s=order.deadline_s)
         try:
-            made = await self._call(order, sent, batch, exposure)
+            made = await self._call(order, sent, ask, batch, exposure)
             outcomes = await self._keep(made, sent, n)
             settlement = _settle(ask, batch, outcomes)
         except BaseException:
@@ -101,14 +101,14 @@ class Maker:
         return replace(grant, mine=grant.mine[:most])
 
     async def _call(
-        self, order: ImageOrder, sent: SentOrder, batch: Batch, exposure: Exposure
+        self, order: ImageOrder, sent: SentOrder, ask: Ask, batch: Batch, exposure: Exposure
     ) -> CallMade | CallFailure:
         call = ImageCall(
             model=sent.target.name,
             prompt=sent.prompt_for(batch.indices[0]),
             n=len(batch.places),
             parameters=sent.parameters,
-            safety_identifier=sent.safety_identifier,
+            safety_identifier=ask.ticket.safety_identifier,
             operation=sent.operation,
             inputs=sent.inputs,
             # A stream does not tell the stages of several images apart.

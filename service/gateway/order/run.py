@@ -161,7 +161,8 @@ class Orders:
             if not await self._may_ask_for_key(progress, grant.conclusion):
                 return None
         progress.is_begun = True
-        grant = self.maker.give_up_surplus(ask, grant, progress.order.n)
+        if len(grant.ready) + len(grant.mine) > ask.n:
+            grant = self.maker.give_up_surplus(ask, grant, progress.order.n)
         if ask.round == 0:
             pending = n - len(grant.ready)
             progress.running.emit(Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending))

@@ -473,7 +473,7 @@ async def test_errors_name_no_place(store: ObjectStore, directory: Path) -> None
 
 @pytest.mark.parametrize("url", ["ftp://host/path", "s3:///no-bucket", "az://no-account-named/x"])
 def test_a_url_that_names_no_store_is_refused_at_once(url: str) -> None:
-    with pytest.raises(ValueError, match="describe no store|URL that starts with"):
+    with pytest.raises(ValueError, match=r"describe no store|URL that starts with"):
         ObjectStore(url)
 
 

@@ -5,10 +5,9 @@ from typing import Any
 
 import pytest
 
-from service.domain.callers import Policy, Scope
+from service.domain.callers import CacheScope, Policy, Scope
 from service.domain.catalog import Catalog
 from service.domain.errors import GatewayError, InvalidOrder, ModelNotAllowed, PriceUnknown
-from service.domain.fingerprint import CacheScope
 from service.domain.images import Delivery
 from service.domain.limits import Limit, Resource
 from service.domain.order import CacheControl

@@ -30,7 +30,7 @@ TIMED_OUT = a_failure(kind=FailureKind.TIMED_OUT, billing=Billing.UNKNOWN)
 
 
 def an_ask_for(pool: str | None = "pool") -> Ask:
-    return an_ask(round=2, pool=pool, limits=(IMAGES,), estimate_microusd=5)
+    return an_ask(round=2, pool=pool, limits=(IMAGES,), estimate_microusd=5, safety_identifier="hash")
 
 
 async def make(
@@ -46,7 +46,7 @@ async def make(
     def show(_: int, data: bytes, __: Mapping[str, str]) -> None:
         (stages if stages is not None else []).append(data)
 
-    sent = a_sent_order(images_per_call=len(batch.places), safety_identifier="hash")
+    sent = a_sent_order(images_per_call=len(batch.places))
     return await house.maker.make(order or an_order(), sent, an_ask_for(pool), batch, show)
 
 
