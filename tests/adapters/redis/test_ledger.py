@@ -29,9 +29,11 @@ from tests.adapters.redis.orders import (
 )
 
 ANNA, BOB = "a" * 32, "b" * 32
-TODAY = datetime.now(UTC).date()
-YESTERDAY = TODAY - timedelta(days=1)
-OLDEST = TODAY - timedelta(days=KEPT_DAYS)
+
+
+def day(ago: int = 0) -> date:
+    """Return the UTC day so many days ago; asked anew each time, since a run may pass midnight."""
+    return datetime.now(UTC).date() - timedelta(days=ago)
 
 
 @pytest.fixture
@@ -39,8 +41,8 @@ def ledger(redis: Redis) -> RedisLedger:
     return RedisLedger(redis, clock=SystemClock(), timeout_s=20.0)
 
 
-async def write(redis: Redis, day: date, fields: dict[str, int], team: str = "t1") -> None:
-    key = of_team(team).ledger(day)
+async def write(redis: Redis, on: date, fields: dict[str, int], team: str = "t1") -> None:
+    key = of_team(team).ledger(on)
     mapping: dict[Any, Any] = dict(fields)
     await cast("Awaitable[Any]", redis.hset(key, mapping=mapping))
     await redis.expire(key, 1000)
@@ -49,7 +51,7 @@ async def write(redis: Redis, day: date, fields: dict[str, int], team: str = "t1
 async def read(
     ledger: RedisLedger, *days: date, user: str | None = None, team: str = "t1"
 ) -> list[LedgerEntry]:
-    entries = [entry async for entry in ledger.read(team, days or (YESTERDAY, TODAY), user)]
+    entries = [entry async for entry in ledger.read(team, days or (day(1), day()), user)]
     return sorted(entries, key=lambda entry: (entry.day, entry.user, entry.model, entry.outcome))
 
 
@@ -62,7 +64,7 @@ async def test_settled_images_are_in_the_ledger(book: RedisOrders, ledger: Redis
     made_entry, unknown = await read(ledger)
 
     assert made_entry == LedgerEntry(
-        day=TODAY.isoformat(),
+        day=day().isoformat(),
         team="t1",
         user=ANNA,
         model="gpt-image-2",
@@ -77,15 +79,15 @@ async def test_settled_images_are_in_the_ledger(book: RedisOrders, ledger: Redis
 
 
 async def test_days_users_and_teams_are_separate(redis: Redis, ledger: RedisLedger) -> None:
-    await write(redis, YESTERDAY, {f"{ANNA}|m|live|made|images": 1, f"{ANNA}|m|live|made|microusd": 5})
-    await write(redis, TODAY, {f"{ANNA}|m|live|made|images": 2, f"{BOB}|m|sandbox|made|images": 4})
-    await write(redis, TODAY, {f"{ANNA}|m|live|made|images": 8}, team="t2")
+    await write(redis, day(1), {f"{ANNA}|m|live|made|images": 1, f"{ANNA}|m|live|made|microusd": 5})
+    await write(redis, day(), {f"{ANNA}|m|live|made|images": 2, f"{BOB}|m|sandbox|made|images": 4})
+    await write(redis, day(), {f"{ANNA}|m|live|made|images": 8}, team="t2")
 
     assert [entry.images for entry in await read(ledger)] == [1, 2, 4]
-    assert [entry.images for entry in await read(ledger, YESTERDAY)] == [1]
+    assert [entry.images for entry in await read(ledger, day(1))] == [1]
     assert [entry.images for entry in await read(ledger, user=ANNA)] == [1, 2]
     assert [entry.images for entry in await read(ledger, team="t2")] == [8]
-    assert await read(ledger, TODAY - timedelta(days=2)) == []
+    assert await read(ledger, day(2)) == []
 
 
 async def test_names_with_bars_and_fields_without_realm_are_understood(
@@ -93,7 +95,7 @@ async def test_names_with_bars_and_fields_without_realm_are_understood(
 ) -> None:
     await write(
         redis,
-        TODAY,
+        day(),
         {
             f"{ANNA}|a|b|live|made|images": 1,
             f"{ANNA}|old|made|images": 1,
@@ -109,7 +111,7 @@ async def test_a_large_day_is_read_whole_and_once(redis: Redis, ledger: RedisLed
     fields = {
         f"{number:032x}|m|live|made|{unit}": 1 for number in range(3000) for unit in ("images", "microusd")
     }
-    await write(redis, TODAY, fields)
+    await write(redis, day(), fields)
 
     entries = await read(ledger)
 
@@ -118,10 +120,10 @@ async def test_a_large_day_is_read_whole_and_once(redis: Redis, ledger: RedisLed
 
 
 async def test_erasing_moves_every_sum_to_the_erased_user(redis: Redis, ledger: RedisLedger) -> None:
-    for day in (TODAY, YESTERDAY, OLDEST):
+    for one in (day(), day(1), day(KEPT_DAYS)):
         await write(
             redis,
-            day,
+            one,
             {
                 f"{ANNA}|m|live|made|images": 3,
                 f"{ANNA}|m|live|made|microusd": 30,
@@ -132,14 +134,14 @@ async def test_erasing_moves_every_sum_to_the_erased_user(redis: Redis, ledger: 
 
     changed = await ledger.erase("t1", ANNA)
 
-    entries = await read(ledger, TODAY, YESTERDAY, OLDEST)
+    entries = await read(ledger, day(), day(1), day(KEPT_DAYS))
     assert changed == 6
     assert [(entry.user, entry.images, entry.microusd) for entry in entries] == [
         (BOB, 4, 0),
         ("erased", 8, 30),
     ] * 3
     assert ANNA not in str(await read_everything(redis))
-    assert 0 < await redis.ttl(of_team("t1").ledger(TODAY)) <= 1000
+    assert 0 < await redis.ttl(of_team("t1").ledger(day())) <= 1000
     assert await ledger.erase("t1", ANNA) == 0
 
 
@@ -185,11 +187,11 @@ async def test_holds_of_an_erased_person_are_booked_to_the_erased_user(
 async def test_an_interrupted_erasure_is_finished_by_the_next(redis: Redis, ledger: RedisLedger) -> None:
     """As if the process had died between two batches: no sum is lost, none counts twice."""
     fields = {f"{ANNA}|m{number}|live|made|images": 1 for number in range(1200)}
-    await write(redis, TODAY, fields)
-    await ledger._rename("t1", TODAY, ANNA, fields=sorted(fields)[:700])
+    await write(redis, day(), fields)
+    await ledger._rename("t1", day(), ANNA, fields=sorted(fields)[:700])
 
     await ledger.erase("t1", ANNA)
-    await ledger._rename("t1", TODAY, ANNA, fields=sorted(fields))
+    await ledger._rename("t1", day(), ANNA, fields=sorted(fields))
 
     sums: Counter[str] = Counter()
     for entry in await read(ledger):
@@ -224,7 +226,7 @@ async def test_living_orders_of_an_unnoted_team_are_renewed(make_book: MakeBook,
 
 
 async def test_without_redis_nothing_is_guessed(redis: Redis, ledger: RedisLedger) -> None:
-    await cast("Awaitable[Any]", redis.set(of_team("t1").ledger(TODAY), "no hash"))
+    await cast("Awaitable[Any]", redis.set(of_team("t1").ledger(day()), "no hash"))
 
     with pytest.raises(StateUnavailable):
         await read(ledger)

@@ -183,7 +183,8 @@ async def abandon(redis: Redis, ask: Ask) -> None:
 
 
 async def test_of_several_refusals_the_longest_is_returned(book: RedisOrders) -> None:
-    ask = an_ask(limit(FLIGHT, USER, 1), limit(DAY, USER, 1), limit(BUDGET, CLAN, 5_000))
+    """Of two, because on the last day of a month the day and the month end together."""
+    ask = an_ask(limit(FLIGHT, USER, 1), limit(BUDGET, CLAN, 5_000))
     await book.begin(ask)
 
     with pytest.raises(RateLimited) as caught:
