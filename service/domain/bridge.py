@@ -23,13 +23,6 @@ _DELIVERY = frozenset({"stream", "partial_images"})
 """Parameters that change the delivery of images, not the images."""
 
 
-def accepted_model(catalog: Catalog, model: Model, today: date) -> Model:
-    """Return *model* as callers may order it today: widened while it is bridged."""
-    if model.bridge is None or not model.is_bridged(today):
-        return model
-    return widen(model, catalog.models[model.bridge.to])
-
-
 def translate(
     catalog: Catalog,
     order: ImageOrder,

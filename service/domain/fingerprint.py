@@ -1,4 +1,4 @@
-"""Hash prompts, orders and people with keys, as plain hashes of short texts can be guessed.
+"""Hash orders into cache keys, and people and idempotency keys, with keys of ours: plain hashes can be guessed.
 
 Each key is derived from the gateway's secrets for one purpose.
 """

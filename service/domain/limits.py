@@ -4,7 +4,8 @@ How to add one: a `Resource`, a row of `LIMITS`, a field of its name in `Policy`
 `adapters/redis/scripts/scopes.lua` (`read_use`, or `read_scope` for a rate). `make test ARGS="-k kind_of_limit"` names
 each typed field, option and page that lacks it, and has Redis and the local share refuse an order by it;
 `tests/test_settings_page.py` says how to write the generated page anew. A quantity that is not counted yet needs more in
-`begin.lua` and `finish.lua`, a new `Window` a refusal (mypy asks for it) and a share in `gateway/admission/local.py`.
+`begin.lua` and `finish.lua`. A new `Window` needs a refusal text in `domain/errors.py` and a share in
+`gateway/admission/local.py`; mypy asks for both.
 """
 
 from collections.abc import Mapping

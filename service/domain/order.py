@@ -87,8 +87,8 @@ class SentOrder:
 class Price:
     """The estimate for one image (None if unknown), and its *weight*, the number it counts for."""
 
-    weight: int
-    microusd: int | None
+    weight: int = 1
+    microusd: int | None = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +98,9 @@ class Origin:
     *is_brief*: the caller asked not to keep them (`no-store`).
     """
 
-    asked_model: str
-    operation: Operation
-    fingerprint: str
+    asked_model: str = ""
+    operation: Operation = Operation.GENERATE
+    fingerprint: str = ""
     parents: tuple[str, ...] = ()
     is_brief: bool = False
 

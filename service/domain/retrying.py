@@ -1,4 +1,4 @@
-"""Decide if a failed call is retried, and after which delay.
+"""Decide if a failed call is retried, and after which delay; `gateway/order/attempt.py` retries it.
 
 Only calls that were not billed are retried, within a number of attempts, a deadline and a budget. Full
 jitter, because many calls fail at the same moment (Amazon Builders' Library, "Timeouts, retries and backoff

@@ -3,6 +3,9 @@
 Events and fields are those of the OpenAI image stream. It has no `id:` or `retry:` lines, on which
 SDKs fail; comments fill idle time. A failure is an `error` event with the error nested: without it,
 the end would look like success.
+
+How to add one: a fact in `service/domain/progress.py` (`OrderFact`), emitted by `gateway/order/run.py`, and its event in
+`_encode`. A header that is known only at the end goes into `_LATE_HEADERS`.
 """
 
 import asyncio

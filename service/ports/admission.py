@@ -79,7 +79,7 @@ class Settlement:
     *made* images are paid for, and are published under their index if the claim still holds or no
     other order has it (None: not published; below 0: under a free index). *released* indices go
     back to the pool. *forgotten* (index, digest) are variants whose bytes are gone. *refunded*
-    images go back to the limits. *unknown* calls may have been billed, and the house pays them.
+    images go back to the limits. *unknown* calls may have been billed, and are charged to no team.
     *part* numbers the settlements of one order; a settlement sent twice changes nothing. *fence*
     is that of the ask that got the indices, empty without any. Every image made keeps the ticket's
     origin, except the *unstored* digests. The last settlement of an order with an `Idempotency-Key`

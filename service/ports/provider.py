@@ -1,6 +1,9 @@
 """Order images from a provider, judge prompts, and fetch images that the provider links to.
 
 Failure behaviour: a failed call is a value with its billing; an adapter never retries by itself.
+
+How to add one: a package beside `service/adapters/openai/` that implements `Backend`, with a table of failures like its
+`failures.py`, and its construction in `service/wiring/provider.py`, which opens one backend for all models.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,7 @@
 
 httpx requests go directly to the aiohttp transport: httpx's client costs more CPU than the whole
 exchange (docs/performance.md). Images returned as URLs are fetched within the call, since such URLs
-expire. An image that cannot be fetched may be billed: the house pays, and it is never ordered again
+expire. An image that cannot be fetched may be billed: it is charged to no team, and never ordered again
 automatically.
 """
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from service.domain.callers import Caller, Policy, Scope
-from service.domain.images import Image, Operation, Realm
+from service.domain.images import Image, Realm
 from service.domain.limits import Limit
 from service.domain.order import Idempotency, Origin, Price, Ticket
 from service.ports.admission import Conclusion, Settlement
@@ -18,7 +18,7 @@ from service.ports.admission import Conclusion, Settlement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Record:
-    """The content of a file; *scopes* are names and keys."""
+    """The content of a file; *scopes* are names and keys. Fields with a default may be absent."""
 
     id: str
     part: str
@@ -29,19 +29,19 @@ class _Record:
     realm: Realm
     pool: str | None
     limits: tuple[Limit, ...]
-    made: tuple[tuple[int | None, Image], ...]
-    released: tuple[int, ...]
-    refunded: int
-    unknown: int
-    forgotten: tuple[tuple[int, str], ...]
-    scopes: tuple[tuple[Literal["user", "key", "team"], str], ...]
-    weight: int
-    estimate_microusd: int | None
-    origin: Origin | None
-    unstored: tuple[str, ...]
-    idempotency: Idempotency | None
-    is_last: bool
-    conclusion: Conclusion | None
+    made: tuple[tuple[int | None, Image], ...] = ()
+    released: tuple[int, ...] = ()
+    refunded: int = 0
+    unknown: int = 0
+    forgotten: tuple[tuple[int, str], ...] = ()
+    scopes: tuple[tuple[Literal["user", "key", "team"], str], ...] = ()
+    weight: int = 1
+    estimate_microusd: int | None = 0
+    origin: Origin | None = None
+    unstored: tuple[str, ...] = ()
+    idempotency: Idempotency | None = None
+    is_last: bool = False
+    conclusion: Conclusion | None = None
 
 
 _RECORD = TypeAdapter(_Record)
@@ -75,11 +75,11 @@ def decode_settlement(content: bytes) -> Settlement:
     Its caller has only names; the limits of the order are in the ticket.
     """
     record = _RECORD.validate_json(content)
-    scopes = tuple(Scope(name=name, key=key, policy=_NO_LIMITS) for name, key in record.scopes)
+    scopes = tuple(Scope(name=name, key=key, policy=Policy()) for name, key in record.scopes)
     ticket = Ticket(
         caller=Caller(team=record.team, user=record.user, scopes=scopes),
         price=Price(record.weight, record.estimate_microusd),
-        origin=record.origin or _NO_ORIGIN,
+        origin=record.origin or Origin(),
         **_pick(record, _OF_TICKET),
     )
     return Settlement(ticket=ticket, **_pick(record, _OF_SETTLEMENT))
@@ -87,8 +87,3 @@ def decode_settlement(content: bytes) -> Settlement:
 
 def _pick(source: object, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(source, name) for name in names}
-
-
-_NO_LIMITS = Policy()
-_NO_ORIGIN = Origin(asked_model="", operation=Operation.GENERATE, fingerprint="")
-"""The origin in settlements that an earlier version wrote without one."""

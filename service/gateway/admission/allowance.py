@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from service.domain.callers import Caller, limits_of
 from service.domain.errors import LimitState, StateUnavailable
-from service.domain.images import Operation, Realm
+from service.domain.images import Realm
 from service.domain.order import CacheControl, Origin, Price, Ticket
 from service.gateway.admission.shared import SharedState
 from service.ports.admission import Ask
@@ -28,8 +28,8 @@ class Allowance:
             realm=Realm.LIVE,
             pool=None,
             limits=limits_of(caller),
-            price=Price(weight=1, microusd=0),
-            origin=Origin(asked_model="", operation=Operation.GENERATE, fingerprint=""),
+            price=Price(),
+            origin=Origin(),
         )
         ask = Ask(ticket=ticket, round=1, fence=f"{ticket.id}.1", n=0, cache=_ORDERS_NOTHING)
         grant = await self.state.begin(ask)

@@ -157,7 +157,7 @@ class SharedState:
                 self._outbox.add(settlement)
             elif self._breaker.is_open:
                 return False
-        return 0 < sent == _REPLAYED_AT_ONCE
+        return sent == _REPLAYED_AT_ONCE
 
     async def beat_forever(self, heartbeats: Heartbeats) -> None:
         """Report that this process lives, and learn how many share the limits during an outage."""

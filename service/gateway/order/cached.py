@@ -1,7 +1,7 @@
 """Read images that exist already: from the pool, or made under the same `Idempotency-Key`.
 
 Failure behaviour: a variant without bytes is forgotten, so that it is made again; a store that
-cannot be read fails the order, or its images would be paid for twice.
+cannot be read fails the order, since its images would be paid for twice.
 """
 
 import contextlib

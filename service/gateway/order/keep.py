@@ -30,6 +30,12 @@ class Kept:
 Outcome = Kept | CallFailure
 """The end of one image: finished, or failed."""
 
+NOT_KEPT = CallFailure(
+    kind=FailureKind.NOT_KEPT,
+    billing=Billing.BILLED,
+    message="The image was made, but the store failed, so there is no link to it.",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keeper:

@@ -1,7 +1,7 @@
 """Find a reason not to pay for an order: checked once it has its indices, before any call is sent.
 
-Failure behaviour: a store that takes no image stops links, not bytes; a setting decides for a moderator
-that fails.
+Failure behaviour: an unwritable store refuses orders for links, not for base64; a moderator that fails passes
+the prompt.
 """
 
 from collections.abc import Iterable

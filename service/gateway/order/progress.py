@@ -62,15 +62,13 @@ class Progress:
         self.sources.append(source)
         self.running.emit(ImageReady(position=place, image=image, source=source, data=data, age_s=age_s))
 
-    def fill_shared(self, places: tuple[int, ...], shared: Mapping[int, Outcome]) -> tuple[int, ...]:
-        """Fill places with outcomes of other orders, by index; returns the places still empty."""
-        for place, (index, outcome) in zip(places, shared.items(), strict=False):
-            self.used.append(index)
-            if isinstance(outcome, CallFailure):
-                self.fail(place, outcome)
-            else:
-                self.fill(place, outcome.image, Source.COALESCED, outcome.data)
-        return places[len(shared) :]
+    def fill_shared(self, place: int, index: int, outcome: Outcome) -> None:
+        """Fill *place* with the outcome that another order had for *index*."""
+        self.used.append(index)
+        if isinstance(outcome, CallFailure):
+            self.fail(place, outcome)
+        else:
+            self.fill(place, outcome.image, Source.COALESCED, outcome.data)
 
     def fail(self, place: int, failure: CallFailure) -> None:
         """Leave *place* of the answer empty after a failed call."""

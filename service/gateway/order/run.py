@@ -21,7 +21,7 @@ from service.domain.errors import (
     StateUnavailable,
     StoreUnavailable,
 )
-from service.domain.failures import Billing, CallFailure, FailureKind
+from service.domain.failures import CallFailure
 from service.domain.images import Delivery, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.domain.progress import Admitted, CallFailed
@@ -30,12 +30,13 @@ from service.gateway.order.accept import Acceptance
 from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.cached import Cached
 from service.gateway.order.idempotency import Replay, conclude_failed, conclude_made, last_settlement
-from service.gateway.order.keep import Kept
+from service.gateway.order.keep import NOT_KEPT, Kept
 from service.gateway.order.make import Batch, Maker, split_batch
 from service.gateway.order.preflight import Preflight
 from service.gateway.order.progress import Progress
 from service.gateway.order.runner import OrderRunner, RunningOrder
 from service.gateway.order.share import Share
+from service.gateway.order.waiting import WaitResult
 from service.ports.admission import Ask, Conclusion, Grant, Variant
 from service.ports.clock import Clock
 from service.ports.telemetry import ImagesDelivered, Telemetry
@@ -127,11 +128,11 @@ class Orders:
             if places and grant.awaited:
                 # Inline, as thousands may wait at once and each coroutine takes memory.
                 pool, progress.awaiting = progress.ticket.pool or "", grant.awaited
-                shared = await self.share.wait(progress.order, pool, grant.awaited)
-                if shared is None:
+                results = await self.share.wait(progress.order, pool, grant.awaited)
+                if results is None:
                     progress.stop = OrderFailed((NOT_SENT,), kept=len(progress.sources))
                 else:
-                    places = progress.fill_shared(places, shared)
+                    places = await self._take_shared(progress, places, results)
             elif places and not grant.ready and not grant.mine:
                 progress.stop = progress.stop or _nothing_granted(progress)
 
@@ -248,15 +249,25 @@ class Orders:
             progress.is_dispatched = True
             calls.create_task(self._make(progress, ask, batch))
 
+    async def _take_shared(
+        self, progress: Progress, places: tuple[int, ...], results: Mapping[int, WaitResult]
+    ) -> tuple[int, ...]:
+        """Fill places with the images of other orders; returns the places still empty."""
+        for index, result in results.items():
+            outcome = await self.share.load(result, progress.order.delivery)
+            if outcome is not None:
+                progress.fill_shared(places[0], index, outcome)
+                places = places[1:]
+        return places
+
     async def _find_reason_not_to_pay(self, progress: Progress) -> GatewayError | None:
-        if progress.stop is not None:
-            return progress.stop
-        if progress.running.is_abandoned:
-            return GatewayError("The caller has left.")
-        reason = await self.preflight.check(
-            progress.order, progress.sent, progress.ticket, is_judged=progress.is_dispatched
-        )
-        return progress.failed([reason]) if isinstance(reason, CallFailure) else reason
+        stop = progress.stop or _left(progress)
+        if stop is None:
+            order, sent, ticket = progress.order, progress.sent, progress.ticket
+            reason = await self.preflight.check(order, sent, ticket, is_judged=progress.is_dispatched)
+            stop = progress.failed([reason]) if isinstance(reason, CallFailure) else reason
+        # Moderation may take seconds.
+        return stop or _left(progress)
 
     async def _make(self, progress: Progress, ask: Ask, batch: Batch) -> None:
         """Make one call, and report each of its images to the reader and to waiting orders."""
@@ -271,18 +282,15 @@ class Orders:
             elif outcome.is_stored or progress.order.delivery is not Delivery.URL:
                 progress.fill(place, outcome.image, Source.MADE, outcome.data)
             else:
-                progress.fail(place, _NOT_KEPT)
+                progress.fail(place, NOT_KEPT)
             self.share.hand_on(progress.ticket.pool, index, outcome)
+
+
+def _left(progress: Progress) -> GatewayError | None:
+    return GatewayError("The caller has left.") if progress.running.is_abandoned else None
 
 
 def _nothing_granted(progress: Progress) -> GatewayError:
     if progress.order.cache.only_if_cached:
         return NotCached(f"Only {len(progress.sources)} of {progress.order.n} images are in the cache.")
     return StateUnavailable("inconsistent")
-
-
-_NOT_KEPT = CallFailure(
-    kind=FailureKind.NOT_KEPT,
-    billing=Billing.BILLED,
-    message="The image was made, but the store failed, so there is no link to it.",
-)

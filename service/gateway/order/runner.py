@@ -20,7 +20,7 @@ class RunningOrder:
     """One order under way, written by the order and read by one reader.
 
     *delivered* are its images by place, with or without a reader. *is_abandoned*: the reader has
-    left, which stops the order only before dispatch. Facts are few for each image, and dropped once
+    left, which stops further asks; sent calls are finished. Facts are few for each image, and dropped once
     the reader has left.
     """
 

@@ -26,19 +26,19 @@ class Share:
     clock: Clock
     waiting: int = field(default=0, init=False)
 
-    async def wait(self, order: ImageOrder, pool: str, indices: tuple[int, ...]) -> dict[int, Outcome] | None:
-        """Wait for images of other orders; returns the outcomes by index, or None if the room is full."""
+    async def wait(
+        self, order: ImageOrder, pool: str, indices: tuple[int, ...]
+    ) -> dict[int, WaitResult] | None:
+        """Wait for images of other orders; returns the results by index, or None if the room is full."""
         if self.room.is_full:
             return None
         self.waiting += 1
         try:
             left_s = max(0.0, order.deadline_s - self.clock.monotonic_s())
             # A stream wants each image as soon as it exists; a JSON answer wants them all.
-            results = await self.room.wait(pool, indices, left_s=left_s, for_all=not order.is_streamed)
+            return await self.room.wait(pool, indices, left_s=left_s, for_all=not order.is_streamed)
         finally:
             self.waiting -= 1
-        shared = {index: await self._load(result, order.delivery) for index, result in results.items()}
-        return {index: outcome for index, outcome in shared.items() if outcome is not None}
 
     def hand_on(self, pool: str | None, index: int, outcome: Outcome) -> None:
         """End the waits of other orders for an image of *pool*, or have one of them ask again.
@@ -63,7 +63,7 @@ class Share:
             for index in indices:
                 self.room.wake(pool, index)
 
-    async def _load(self, result: WaitResult, delivery: Delivery) -> Outcome | None:
+    async def load(self, result: WaitResult, delivery: Delivery) -> Outcome | None:
         """Return the image as it will be delivered, or None if that is impossible."""
         image, data = result.image, result.data
         if image is None:

@@ -105,6 +105,15 @@ def test_a_file_of_the_first_version_is_read() -> None:
     assert decode_settlement(orjson.dumps(FILE)) == SETTLEMENT
 
 
+def test_absent_fields_have_the_defaults_of_the_first_version() -> None:
+    names = ("id", "part", "fence", "team", "user", "model", "realm", "pool", "limits")
+
+    settlement = decode_settlement(orjson.dumps({name: FILE[name] for name in names}))
+
+    assert (settlement.made, settlement.unknown, settlement.is_last) == ((), 0, False)
+    assert (settlement.ticket.price.weight, settlement.ticket.caller.scopes) == (1, ())
+
+
 def test_a_settlement_of_no_images_had_no_origin() -> None:
     """The first version wrote none for a variant that was gone, nor for the end of a key."""
     settlement = decode_settlement(orjson.dumps({**FILE, "origin": None, "made": []}))

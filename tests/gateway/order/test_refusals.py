@@ -280,3 +280,17 @@ async def test_an_order_that_never_starts_leaves_its_inputs_to_the_caller(clock:
             house.orders.start(an_order(prompt=""), when_done)
 
     assert done == [0]
+
+
+async def test_a_caller_that_leaves_during_moderation_pays_nothing(clock: FakeClock) -> None:
+    class Leaving(FakeModerator):
+        async def judge(self, prompt: str, *, deadline_s: float) -> CallFailure | None:
+            running.abandon()
+            return await super().judge(prompt, deadline_s=deadline_s)
+
+    async with Assembly(clock, moderator=Leaving()) as house:
+        running = house.start(an_order(n=2))
+        await until_idle()
+
+    assert house.backend.attempts == 0
+    assert sum(settlement.refunded for settlement in house.book.settlements) == 2
