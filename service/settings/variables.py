@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from service.settings.access import AccessSettings
 from service.settings.file import FileConfig
 from service.settings.images import ImageSettings
-from service.settings.orders import OrderSettings
+from service.settings.ordering import OrderSettings
 from service.settings.problems import SettingsError
 from service.settings.provider import ProviderSettings
 from service.settings.redis import RedisSettings

@@ -88,7 +88,7 @@ function aboutKeys() {
 }
 
 function ends(date) {
-  return new Date(date) > new Date() ? `ends ${date}` : `ended ${date}, answered by a living model`;
+  return new Date(date) > new Date() ? `ends ${date}` : `ended ${date}, answered by a current model`;
 }
 
 function show(answer) {

@@ -22,7 +22,7 @@ from service.gateway.images.disposal import Disposal, SweepTurn
 from service.gateway.images.ownership import Ownership
 from service.gateway.images.retention import Retention, Rules
 from service.http.uploads import sweep
-from service.settings.orders import LONGEST_DEADLINE_S
+from service.settings.ordering import LONGEST_DEADLINE_S
 from service.settings.variables import Settings
 from service.wiring.accounts import make_registry
 from service.wiring.admission import make_outbox
