@@ -1,6 +1,7 @@
 """Hash orders into cache keys, and people and idempotency keys, with keys of ours: plain hashes can be guessed.
 
-Each key is derived from the gateway's secrets for one purpose.
+What must become part of the cache key is a field of `SentOrder` (`order.py`), set in `bridge.py`, and a line of
+`fingerprint_order`; the scope within a team is `Caller.pool_scope`. Each key is derived from the gateway's secrets for one purpose.
 """
 
 import hashlib

@@ -1,4 +1,8 @@
-"""Write the response headers of answers and errors; `middleware.py` adds those that every response has."""
+"""Write the response headers of answers and errors; `middleware.py` adds those that every response has.
+
+How to add one to answers: in `order_headers`, with what it needs from `answers.py`, in the table of `docs/http.md`, and in
+`_LATE_HEADERS` of `streaming.py` if it is known only at an order's end.
+"""
 
 import math
 from collections.abc import Collection

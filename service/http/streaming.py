@@ -4,8 +4,8 @@ Events and fields are those of the OpenAI image stream. It has no `id:` or `retr
 SDKs fail; comments fill idle time. A failure is an `error` event with the error nested: without it,
 the end would look like success.
 
-How to add one: a fact in `service/domain/progress.py` (`OrderFact`), emitted by `gateway/order/run.py`, and its event in
-`_encode`. A header that is known only at the end goes into `_LATE_HEADERS`.
+How to add one: a fact in `service/domain/progress.py` (`OrderFact`), reported in `gateway/order/progress.py`; its event in
+`_encode`; and, if a stream may begin with it, its place in `_first_event`.
 """
 
 import asyncio

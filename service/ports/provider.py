@@ -2,8 +2,10 @@
 
 Failure behaviour: a failed call is a value with its billing; an adapter never retries by itself.
 
-How to add one: a package beside `service/adapters/openai/` that implements `Backend`, with a table of failures like its
-`failures.py`, and its construction in `service/wiring/provider.py`, which opens one backend for all models.
+How to add one: a package beside `service/adapters/openai/` that implements `Backend` and `Moderator`, with a table of
+failures and a free check like `failures.py` and `check.py` there; settings in `service/settings/provider.py` and
+`[backend]` in `settings/file.py`; its construction in `service/wiring/provider.py`. One provider serves all models: a
+choice by model needs a field in `domain/catalog.py`, and `Attempts` for each in `service/wiring/orders.py`.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Open an image store by the scheme of its URL: a directory, S3, GCS or Azure; sends nothing.
 
 How to add one: its scheme in `SCHEMES`, which obstore must know, its options in `service/settings/images.py`, and
-its form in the description of `GATEWAY_STORE_URL` there. `tests/adapters/storage/test_store.py` names what is missing.
+its form in the description of `GATEWAY_STORE_URL` there, which `tests/adapters/storage/test_store.py` asks for.
 """
 
 from collections.abc import Mapping
