@@ -156,10 +156,7 @@ class Caller:
     role: Role = Role.USER
 
     def pool_scope(self, default: CacheScope) -> str | None:
-        """Return the scope within the team that shares cached images, or None if a policy forbids the cache.
-
-        The user alone, if *default* or any policy says so.
-        """
+        """Return the scope in the team that shares cached images, the narrowest; None if a policy forbids the cache."""
         if not all(scope.policy.caches for scope in self.scopes):
             return None
         is_own = default == "user" or any(scope.policy.cache_scope == "user" for scope in self.scopes)

@@ -1,7 +1,6 @@
-"""Hash orders into cache keys, and people and idempotency keys, with keys of ours: plain hashes can be guessed.
+"""Hash orders into cache keys, and people, with keys derived from our secrets: plain hashes can be guessed.
 
-What must become part of the cache key is a field of `SentOrder` (`order.py`), set in `bridge.py`, and a line of
-`fingerprint_order`; the scope within a team is `Caller.pool_scope`. Each key is derived from the gateway's secrets for one purpose.
+A part of the cache key is a field of `SentOrder` (`order.py`), set in `bridge.py`, and a line of `fingerprint_order`.
 """
 
 import hashlib
