@@ -1,7 +1,8 @@
 """Authenticate callers: one ASGI layer in front of all routes, deny by default.
 
 A few routes are open in every mode, and `/admin` is for admins. All others need credentials,
-except in open mode, where a bearer token only identifies the user.
+except in open mode, where a bearer token only identifies the user, and `sites.py` keeps out the pages
+of other web sites.
 """
 
 import hmac
@@ -38,8 +39,14 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            services = services_of(scope)
+            sites = services.accounts.sites
+            foreign = sites.find_foreign(scope) if sites is not None else None
+            if foreign is not None:
+                await foreign.response()(scope, receive, send)
+                return
             try:
-                scope["state"]["identity"] = await _admit(scope, services_of(scope))
+                scope["state"]["identity"] = await _admit(scope, services)
             except GatewayError as error:
                 await describe(error).response()(scope, receive, send)
                 return

@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse, Response
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import Operation
 from service.domain.progress import ImageReady, OrderDone
-from service.http.errors import Problem, describe
+from service.http.errors import UNSUPPORTED_TYPE, Problem, describe
 from service.http.order_request import build_order
 from service.http.services import services_of
-from service.http.uploads import MAX_BODY_S, read_body
+from service.http.uploads import MAX_BODY_S, media_type_of, read_body
 
 MAX_BODY_BYTES = 256 * 1024
 _BODY = {"type": "object", "required": ["prompt"], "properties": {"prompt": {"type": "string"}}}
@@ -32,6 +32,9 @@ router = APIRouter(tags=["Images"])
 )
 async def generate_image(request: Request) -> Response:
     """Create one image of 512x512 with `dall-e-2`, as the older service did."""
+    if media_type_of(request) != "application/json":
+        # A page of another site can send any other type without asking first.
+        return _answer_problem(request, UNSUPPORTED_TYPE, UNSUPPORTED_TYPE.status)
     services = services_of(request.scope)
     body = await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
     prompt = _read_prompt(body)
@@ -65,8 +68,11 @@ def _read_prompt(body: bytes) -> str:
 
 def _answer_error(request: Request, error: GatewayError) -> Response:
     problem = describe(error)
+    # The older service had one status for every failure of its provider.
+    return _answer_problem(request, problem, 500 if isinstance(error, OrderFailed) else problem.status)
+
+
+def _answer_problem(request: Request, problem: Problem, status: int) -> Response:
     problem.add_to_log(request.scope)
     details = orjson.loads(problem.body())["error"]
-    # The older service had one status for every failure of its provider.
-    status = 500 if isinstance(error, OrderFailed) else problem.status
     return JSONResponse({"error": problem.message, "details": details}, status, headers=dict(problem.headers))

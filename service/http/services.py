@@ -16,6 +16,7 @@ from service.gateway.images.ownership import Ownership
 from service.gateway.images.purge import Purging
 from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner
+from service.http.sites import Sites
 from service.ports.clock import Clock
 from service.ports.imaging import InputReader
 from service.ports.links import Links
@@ -51,15 +52,20 @@ class StoredImages:
 class Accounts:
     """Services for callers and admins.
 
-    If *is_open*, callers need no credentials. *metrics_key* opens `/metrics` only.
+    Without *sites* callers need credentials; with, none, and it says which web pages may call. *metrics_key* opens
+    `/metrics` only.
     """
 
     callers: Callers
     allowance: Allowance
     usage: Usage
     administration: Administration
-    is_open: bool
+    sites: Sites | None
     metrics_key: str | None
+
+    @property
+    def is_open(self) -> bool:
+        return self.sites is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

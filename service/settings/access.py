@@ -50,6 +50,18 @@ class AccessSettings(BaseModel):
     allow_open: bool = False
     """If `true`, an open gateway may listen beyond loopback: everyone who reaches it may spend."""
 
+    allowed_hosts: str = ""
+    """Host names under which an open gateway answers, comma-separated, besides `localhost`, addresses and that of
+    `GATEWAY_PUBLIC_URL`, such as `gateway` in a network of containers. Web pages of these hosts may order, too.
+    """
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _check_allowed_hosts(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._,\s-]*", value):
+            raise ValueError("must be host names without ports, comma-separated, such as gateway,images.corp")
+        return value
+
     @field_validator("secrets")
     @classmethod
     def _check_secrets(cls, value: SecretStr | None) -> SecretStr | None:
@@ -64,6 +76,11 @@ class AccessSettings(BaseModel):
         if value is not None and not re.fullmatch(r"[!-~]{16,512}", value.get_secret_value()):
             raise ValueError("must be 16 to 512 ASCII characters without spaces")
         return value
+
+    @property
+    def known_hosts(self) -> frozenset[str]:
+        """The names of `GATEWAY_ALLOWED_HOSTS`."""
+        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
 
     @property
     def is_open(self) -> bool:

@@ -21,6 +21,7 @@ from service.gateway.accounts.identify import Callers
 from service.gateway.admission.allowance import Allowance
 from service.gateway.admission.shared import MOST_ASKING
 from service.http.services import Accounts, HttpServices, Operations, Ordering, StoredImages
+from service.http.sites import Sites
 from service.settings.variables import Settings
 from service.wiring.accounts import open_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
@@ -117,13 +118,20 @@ def _services(
             allowance=Allowance(orders.state),
             usage=make_usage(context),
             administration=make_administration(context, callers, models=frozenset(catalog.models)),
-            is_open=settings.is_open,
+            sites=_sites(context),
             metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
         ),
         operations=operations,
         clock=context.clock,
         telemetry=context.telemetry,
     )
+
+
+def _sites(context: ProcessContext) -> Sites | None:
+    """Return the web sites of an open gateway; one that needs credentials has none to fear."""
+    if not context.settings.is_open:
+        return None
+    return Sites(public_url=context.backing.public_url, hosts=context.settings.known_hosts)
 
 
 def _operations(

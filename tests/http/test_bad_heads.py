@@ -266,8 +266,17 @@ def test_other_clients_are_served_while_one_is_sending_a_large_head(
         assert connection.read_answer().json() == {"status": "ok"}
 
 
-@pytest.mark.parametrize("host", ["a/?x=y", "a#", "[", "@", "a b", "a:99999", "[::1", "a\\b", ""])
-def test_an_unknown_host_changes_nothing(gateway: Gateway, host: str) -> None:
+@pytest.mark.parametrize("host", ["a/?x=y", "a#", "[", "@", "a b", "a:99999", "[::1", "a\\b"])
+def test_a_malformed_host_is_none_of_an_open_gateway(gateway: Gateway, host: str) -> None:
+    lines = f"GET /v1/images/files/{'0' * 64}.png?t=open&exp=0&sig=x HTTP/1.1\r\nHost: {host}\r\n\r\n"
+
+    answer = ask(gateway.url, lines.encode())
+
+    check_refused(answer, 403, code="host_not_allowed")
+
+
+@pytest.mark.parametrize("host", ["gateway", "", "127.0.0.1/?x=y", "localhost#", "[::1]:8080"])
+def test_a_host_does_not_change_the_route(gateway: Gateway, host: str) -> None:
     """Host confusion made a framework route by one path and check another (2026)."""
     lines = f"GET /v1/images/files/{'0' * 64}.png?t=open&exp=0&sig=x HTTP/1.1\r\nHost: {host}\r\n\r\n"
 
