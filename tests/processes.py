@@ -50,6 +50,10 @@ class Gateway:
     process: subprocess.Popen[bytes]
     log: Path
 
+    def log_lines(self, event: str) -> list[dict[str, Any]]:
+        """Return the JSON lines of *event* so far."""
+        return [line for line in read_json_lines(self.log) if line["event"] == event]
+
     def stop(self) -> int:
         """Ask it to drain and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
@@ -59,6 +63,12 @@ class Gateway:
         """End it as a power cut would."""
         self.process.kill()
         self.process.wait()
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the complete JSON lines of a file that a process may be writing; the last may be half-written."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    return [orjson.loads(line) for line in lines if line.startswith(b"{") and line.endswith(b"\n")]
 
 
 @contextlib.contextmanager

@@ -1,6 +1,10 @@
 """Run the suite's own plugin on small suites."""
 
+from pathlib import Path
+
 import pytest
+
+from tests.processes import read_json_lines
 
 pytest_plugins = ["pytester"]
 
@@ -63,3 +67,10 @@ def test_slow_directories_run_first(pytester: pytest.Pytester) -> None:
 
     lines = [line.partition("/")[0] for line in result.outlines if "::test_it PASSED" in line]
     assert lines == ["end_to_end", "http", "domain"]
+
+
+def test_a_log_line_that_is_still_being_written_is_left_for_later(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b'Ready\n{"event":"request","status":200}\n{"event":"requ')
+
+    assert read_json_lines(log) == [{"event": "request", "status": 200}]

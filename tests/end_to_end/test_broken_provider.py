@@ -67,11 +67,6 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
-def lines_of(gateway: Gateway, event: str) -> list[dict[str, Any]]:
-    lines = [line for line in gateway.log.read_text("utf-8").splitlines() if line.startswith("{")]
-    return [line for line in map(orjson.loads, lines) if line["event"] == event]
-
-
 def order(url: str, **fields: object) -> httpx.Response:
     body = {"model": "gpt-image-2", "prompt": PROMPT, **fields}
     return httpx.post(f"{url}/v1/images/generations", json=body, trust_env=False, timeout=30)
@@ -85,9 +80,9 @@ def rows(url: str) -> dict[str, Any]:
 
 
 def test_a_refused_key_is_reported_before_any_order(refused: Gateway) -> None:
-    until(lambda: lines_of(refused, "provider failed"))
+    until(lambda: refused.log_lines("provider failed"))
 
-    line = lines_of(refused, "provider failed")[0]
+    line = refused.log_lines("provider failed")[0]
     assert (line["level"], line["status"], line["code"]) == ("warning", 401, "invalid_api_key")
     assert line["advice"].startswith("OPENAI_API_KEY was refused (401 invalid_api_key)")
     assert line["cause"].startswith("Incorrect API key provided: [hidden]")
@@ -108,8 +103,8 @@ def test_the_line_of_a_request_that_failed_over_it_is_a_warning_with_its_code(re
     answer = order(refused.url)
 
     assert answer.json()["error"]["code"] == "backend_misconfigured"
-    until(lambda: lines_of(refused, "request"))
-    line = next(line for line in lines_of(refused, "request") if line["status"] == 502)
+    until(lambda: refused.log_lines("request"))
+    line = next(line for line in refused.log_lines("request") if line["status"] == 502)
     assert (line["level"], line["code"]) == ("warning", "backend_misconfigured")
     assert PROMPT not in refused.log.read_text("utf-8")
 
@@ -119,7 +114,7 @@ def test_an_unreachable_provider_is_reported_with_its_address(tmp_path: Path) ->
     with run_gateway(tmp_path, openai_base_url=f"http://127.0.0.1:{port}/v1", openai_api_key=KEY) as gateway:
         until(lambda: rows(gateway.url)["provider"] == "unreachable")
 
-        [line] = lines_of(gateway, "provider failed")
+        [line] = gateway.log_lines("provider failed")
 
         assert line["cause"] == f"connection refused at 127.0.0.1:{port}"
         assert str(port) not in str(rows(gateway.url))
@@ -145,21 +140,21 @@ def test_provider_messages_that_repeat_the_prompt_are_not_logged(house: House) -
     order(house.gateway.url, prompt=prompt)
 
     house.behave()
-    line = lines_of(house.gateway, "provider failed")[-1]
+    line = house.gateway.log_lines("provider failed")[-1]
     assert (line["status"], line["kind"]) == (503, "overloaded")
     assert PROMPT not in house.gateway.log.read_text("utf-8")
 
 
 def test_a_refused_prompt_is_no_failure_of_the_provider(house: House) -> None:
     before = rows(house.gateway.url)
-    told = lines_of(house.gateway, "provider failed")
+    told = house.gateway.log_lines("provider failed")
 
     answer = order(house.gateway.url, prompt=f"{PROMPT} forbidden-word")
 
     assert answer.status_code == 400
     assert rows(house.gateway.url) == before
-    assert lines_of(house.gateway, "provider failed") == told
-    until(lambda: any(line["status"] == 400 for line in lines_of(house.gateway, "request")))
-    line = next(line for line in lines_of(house.gateway, "request") if line["status"] == 400)
+    assert house.gateway.log_lines("provider failed") == told
+    until(lambda: any(line["status"] == 400 for line in house.gateway.log_lines("request")))
+    line = next(line for line in house.gateway.log_lines("request") if line["status"] == 400)
     assert (line["level"], line["code"]) == ("info", "moderation_blocked")
     assert PROMPT not in house.gateway.log.read_text("utf-8")

@@ -7,7 +7,6 @@ from uuid import uuid4
 
 import httpx
 import obstore
-import orjson
 import pytest
 
 from tests.http.house import GENERATIONS, House, check_error, digest_of, open_house, until
@@ -156,7 +155,7 @@ def test_the_first_order_finds_wrong_credentials(
         assert house.journal(prompt=prompt) == []
         log = house.gateway.log.read_text("utf-8")
         assert "not-the-secret" not in log
-        [failed] = [orjson.loads(line) for line in log.splitlines() if '"store failed"' in line]
+        [failed] = house.gateway.log_lines("store failed")
         assert (failed["reason"], failed["store"]) == (
             "denied",
             f"{settings['store_url']} at {s3.endpoint}",

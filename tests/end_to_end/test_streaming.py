@@ -241,10 +241,14 @@ def test_headers_have_only_known_values(house: House, prompt: str) -> None:
 
     assert not {"x-cache", "x-cost-microusd", "age"} & headers[3].keys()
     assert (headers[1]["x-cache"], headers[1]["x-cost-microusd"]) == ("hit", "0")
-    log = house.gateway.log.read_text("utf-8")
-    lines = [orjson.loads(line) for line in log.splitlines() if '"event":"request"' in line]
-    by_id = {line["request_id"]: line for line in lines}
-    told = by_id[headers[3]["x-request-id"]]
+
+    def find_line() -> list[dict[str, Any]]:
+        lines = house.gateway.log_lines("request")
+        return [line for line in lines if line["request_id"] == headers[3]["x-request-id"]]
+
+    # A line is written after its answer.
+    until(find_line)
+    [told] = find_line()
     assert (told["images"], told["cache"]) == (3, "partial; hits=1; coalesced=0; misses=2")
     assert int(told["cost_microusd"]) > 0
 

@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import orjson
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.callers import Role
 from tests.http.callers import Caller, People
 from tests.http.tenants import ADMIN_KEY, Tenants, open_tenants
-from tests.processes import Gateway, is_check, run_gateway, run_sandbox
+from tests.processes import Gateway, is_check, read_json_lines, run_gateway, run_sandbox
 
 
 class SandboxJournal:
@@ -24,8 +23,7 @@ class SandboxJournal:
         self._path = path
 
     def entries(self) -> list[dict[str, Any]]:
-        entries = map(orjson.loads, self._path.read_bytes().splitlines())
-        return [entry for entry in entries if not is_check(entry)]
+        return [entry for entry in read_json_lines(self._path) if not is_check(entry)]
 
     def of(self, prompt: str) -> list[dict[str, Any]]:
         """Return the calls whose prompt begins with *prompt*."""

@@ -5,7 +5,6 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-import orjson
 import pytest
 
 from tests.http.conftest import SandboxJournal
@@ -20,8 +19,7 @@ def line_of(gateway: Gateway, request_id: str) -> dict[str, Any]:
     """Return what the gateway wrote down of a request."""
 
     def found() -> list[dict[str, Any]]:
-        lines = [line for line in gateway.log.read_text("utf-8").splitlines() if request_id in line]
-        return [line for line in map(orjson.loads, lines) if line["event"] == "request"]
+        return [line for line in gateway.log_lines("request") if line["request_id"] == request_id]
 
     until(found)
     [line] = found()

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import orjson
@@ -53,17 +52,11 @@ def test_the_greeting_is_written_first(keyed: Gateway) -> None:
     assert first == f"Image Gateway is ready at {keyed.url}"
 
 
-def requests_in(log: Path) -> list[dict[str, Any]]:
-    """Return the lines about requests; every line that is not for a person is JSON."""
-    lines = [line for line in log.read_text("utf-8").splitlines() if line.startswith("{")]
-    return [line for line in map(orjson.loads, lines) if line["event"] == "request"]
-
-
 def test_lines_in_a_file_are_json(keyed: Gateway) -> None:
     httpx.get(f"{keyed.url}/nowhere", trust_env=False)
-    until(lambda: requests_in(keyed.log))
+    until(lambda: keyed.log_lines("request"))
 
-    line = requests_in(keyed.log)[0]
+    line = keyed.log_lines("request")[0]
 
     assert (line["level"], line["route"], line["status"]) == ("info", "other", 401)
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", line["timestamp"])
