@@ -28,10 +28,6 @@ def test_no_docstring_of_the_service_opens_with_a_question_word() -> None:
 
 
 MOST_METHODS = 3
-WIDE_PORTS = {
-    "Outbox": "one set of files: each of its methods reads what the others wrote",
-}
-"""Ports with more methods than the rule allows, and the reason for each."""
 
 
 def ports() -> Iterator[tuple[str, int]]:
@@ -45,4 +41,5 @@ def ports() -> Iterator[tuple[str, int]]:
 def test_no_port_has_more_than_three_methods() -> None:
     sizes = dict(ports())
 
-    assert {name for name, size in sizes.items() if size > MOST_METHODS} == set(WIDE_PORTS)
+    assert sizes
+    assert {name: size for name, size in sizes.items() if size > MOST_METHODS} == {}

@@ -2,7 +2,7 @@
 
 In the order of an order's life: an `Ask` is answered by a `Grant`, a `Lease` holds the
 grant, a `Settlement` ends a part of it. Failure behaviour: every method raises
-`StateUnavailable`; an ask then falls to a local share, a settlement to the `Outbox`.
+`StateUnavailable`; an ask then falls to a local share, a settlement to the `Journal`.
 """
 
 from collections.abc import Sequence
@@ -129,7 +129,7 @@ class SharedOrders(Protocol):
         """Hold the claims of living orders for another lease time."""
 
 
-class Outbox(Protocol):
+class Journal(Protocol):
     """Settlements that Redis could not take, kept in the data directory."""
 
     def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
@@ -144,6 +144,10 @@ class Outbox(Protocol):
 
     def remove(self, settlements: Sequence[Settlement]) -> None:
         """Remove settlements that were sent."""
+
+
+class UnsettledImages(Protocol):
+    """The images of the settlements in the journal: Redis does not know yet that their teams have them."""
 
     async def has_image(self, team: str, name: str) -> bool:
         """Tell if a stored settlement has the image *name* among those made for *team*."""

@@ -1,6 +1,6 @@
-"""Build the shared state: Redis, the local share without it, and the outbox for settlements."""
+"""Build the shared state: Redis, the local share without it, and the journal for settlements."""
 
-from service.adapters.outbox.files import FileOutbox
+from service.adapters.journal.files import FileJournal
 from service.adapters.redis.orders import RedisOrders
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import LEASE_S, SharedState
@@ -19,7 +19,7 @@ def make_state(context: ProcessContext) -> SharedState:
             ttl_s=settings.cache_ttl_s,
             process=context.name,
         ),
-        outbox=make_outbox(context),
+        journal=make_journal(context),
         clock=context.clock,
         telemetry=context.telemetry,
         local=LocalShare(
@@ -30,5 +30,5 @@ def make_state(context: ProcessContext) -> SharedState:
     )
 
 
-def make_outbox(context: ProcessContext) -> FileOutbox:
-    return FileOutbox(context.settings.data_dir / "outbox", clock=context.clock)
+def make_journal(context: ProcessContext) -> FileJournal:
+    return FileJournal(context.settings.data_dir / "outbox", clock=context.clock)

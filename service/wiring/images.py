@@ -25,7 +25,7 @@ from service.http.uploads import sweep
 from service.settings.ordering import LONGEST_DEADLINE_S
 from service.settings.variables import Settings
 from service.wiring.accounts import make_registry
-from service.wiring.admission import make_outbox
+from service.wiring.admission import make_journal
 from service.wiring.process import ProcessContext
 
 _IMAGING_WORKERS = 2
@@ -86,7 +86,7 @@ async def watch_store(store: ObjectStore) -> None:
 def make_ownership(context: ProcessContext, images: Images) -> Ownership:
     return Ownership(
         references=images.references,
-        outbox=make_outbox(context),
+        unsettled=make_journal(context),
         audit=make_registry(context),
         clock=context.clock,
         telemetry=context.telemetry,

@@ -1,4 +1,4 @@
-"""Stores, images and the outbox, in memory."""
+"""Stores, images and the journal, in memory."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -56,8 +56,8 @@ class FakeImaging:
         return FinishedImage(data, "png", width, height)
 
 
-class FakeOutbox:
-    """Implements `ports.admission.Outbox`; what is pending only later lies in *written_ahead*, with the seconds until then."""
+class FakeJournal:
+    """Implements `ports.admission.Journal` and `UnsettledImages`; what is pending only later lies in *written_ahead*, with the seconds until then."""
 
     def __init__(self, *kept: Settlement) -> None:
         self.kept = list(kept)

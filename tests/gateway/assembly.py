@@ -29,7 +29,7 @@ from service.ports.provider import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
 from tests.fakes.book import FakeOrders
 from tests.fakes.clock import FakeClock
-from tests.fakes.storage import FakeImaging, FakeOutbox, FakeReferences, FakeStore
+from tests.fakes.storage import FakeImaging, FakeJournal, FakeReferences, FakeStore
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_catalog
 
@@ -69,12 +69,12 @@ class Assembly:
         self.store = store or FakeStore()
         self.references = FakeReferences()
         self.imaging = FakeImaging()
-        self.outbox = FakeOutbox()
+        self.journal = FakeJournal()
         self.telemetry = FakeTelemetry()
         self.room = WaitingRoom()
         self.state = SharedState(
             book=self.book,
-            outbox=self.outbox,
+            journal=self.journal,
             clock=clock,
             telemetry=self.telemetry,
             local=LocalShare(clock=clock, processes=1),

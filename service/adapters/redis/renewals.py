@@ -20,7 +20,7 @@ from service.ports.ledger import KEPT_DAYS
 
 LEDGER_TTL_S = KEPT_DAYS * 86400
 SETTLED_MARKER_S = 86400
-"""Longest time in an outbox after which a settlement is still not booked twice."""
+"""Longest time in a journal after which a settlement is still not booked twice."""
 _SWEEP = 100
 
 

@@ -3,7 +3,7 @@
 Failure behaviour: open, bounded. Each process admits *limit ÷ live processes* (at least 1): rates by the
 same GCRA as the script, days and images in flight by counting its own admissions. A limit of money has no
 share: such orders are refused unless the operator chose otherwise. The cache is not read; equal orders
-share calls within the process only, with those that Redis granted before. The outbox settles results later.
+share calls within the process only, with those that Redis granted before. The journal settles results later.
 """
 
 from collections import Counter

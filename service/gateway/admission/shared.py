@@ -1,6 +1,6 @@
 """Offer the shared state to use cases: Redis when it answers, a local share when not.
 
-Owns the breaker, the fall-back and the entries of the outbox. An order waits here for its turn to ask;
+Owns the breaker, the fall-back and the entries of the journal. An order waits here for its turn to ask;
 the port's own time-out bounds every ask, and an unanswered one is repeated once.
 """
 
@@ -22,7 +22,7 @@ from service.domain.order import Ticket
 from service.gateway.admission.breaker import Breaker
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.unanswered import give_up, opens_key, wait_on
-from service.ports.admission import Ask, Grant, Lease, Outbox, Settlement, SharedOrders
+from service.ports.admission import Ask, Grant, Journal, Lease, Settlement, SharedOrders
 from service.ports.clock import Clock
 from service.ports.processes import Heartbeats
 from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
@@ -51,10 +51,10 @@ class SharedState:
     """Admission, settlement and renewal for every order of a process."""
 
     def __init__(
-        self, *, book: SharedOrders, outbox: Outbox, clock: Clock, telemetry: Telemetry, local: LocalShare
+        self, *, book: SharedOrders, journal: Journal, clock: Clock, telemetry: Telemetry, local: LocalShare
     ) -> None:
         self._book = book
-        self._outbox = outbox
+        self._journal = journal
         self._clock = clock
         self._telemetry = telemetry
         self._local = local
@@ -104,7 +104,7 @@ class SharedState:
         For grants of the local share: if this process is killed, no other knows of them.
         """
         left_s = max(0.0, until_s - self._clock.monotonic_s())
-        self._outbox.add(settlement, after_s=left_s + LEASE_S)
+        self._journal.add(settlement, after_s=left_s + LEASE_S)
         self._written_ahead.add(_part(settlement))
 
     async def finish(self, settlement: Settlement) -> None:
@@ -115,17 +115,17 @@ class SharedState:
             is_settled = await self._try("finish", self._book.finish, settlement) is None
         except asyncio.CancelledError:
             # It may have arrived; one that is sent twice counts once.
-            self._outbox.add(settlement)
+            self._journal.add(settlement)
             raise
         if not is_settled:
-            self._outbox.add(settlement)
+            self._journal.add(settlement)
         elif was_written_ahead:
-            self._outbox.remove([settlement])
+            self._journal.remove([settlement])
 
     def finish_later(self, settlement: Settlement) -> None:
-        """Settle through the outbox, without waiting."""
+        """Settle through the journal, without waiting."""
         self._end_locally(settlement)
-        self._outbox.add(settlement)
+        self._journal.add(settlement)
 
     async def renew_forever(self) -> None:
         """Renew the claims of running orders; at once after an outage, in which they may have lapsed."""
@@ -137,7 +137,7 @@ class SharedState:
             await self._try("renew", self._book.renew, list(self._leases.values()))
 
     async def replay_forever(self) -> None:
-        """Send the settlements in the outbox, oldest first, while Redis answers."""
+        """Send the settlements in the journal, oldest first, while Redis answers."""
         while True:
             await asyncio.sleep(_REPLAY_S)
             while await self._replay():
@@ -146,15 +146,15 @@ class SharedState:
     async def _replay(self) -> bool:
         """Send some pending settlements; returns True if more may be sent at once."""
         sent = 0
-        pending = self._outbox.pending(_REPLAYED_AT_ONCE)
+        pending = self._journal.pending(_REPLAYED_AT_ONCE)
         for settlement in pending:
             obstacle = await self._try("replay", self._book.finish, settlement)
             if obstacle is None:
-                self._outbox.remove([settlement])
+                self._journal.remove([settlement])
                 sent += 1
             elif obstacle.is_about_keys:
                 # One that Redis rejects goes behind the others.
-                self._outbox.add(settlement)
+                self._journal.add(settlement)
             elif self._breaker.is_open:
                 return False
         return sent == _REPLAYED_AT_ONCE
@@ -174,11 +174,11 @@ class SharedState:
             grant = await self._ask_for_new(ask)
         except StateUnavailable as error:
             if opens_key(ask):
-                self._outbox.add(give_up(ask))
+                self._journal.add(give_up(ask))
                 raise StateUnavailable("degraded") from error
             return wait_on(ask) or self._begin_unanswered(ask)
         except asyncio.CancelledError:
-            self._outbox.add(give_up(ask))
+            self._journal.add(give_up(ask))
             raise
         except REFUSALS:
             self._succeed()
@@ -226,10 +226,10 @@ class SharedState:
         try:
             grant = self._begin_locally(ask)
         except (RateLimited, StateUnavailable):
-            self._outbox.add(give_up(ask))
+            self._journal.add(give_up(ask))
             raise
         if ask.n and not grant.mine:
-            self._outbox.add(give_up(ask))
+            self._journal.add(give_up(ask))
         return grant
 
     def _begin_locally(self, ask: Ask) -> Grant:

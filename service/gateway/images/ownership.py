@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from service.domain.callers import Caller, Role
 from service.domain.errors import ImageMissing, ImageNotKept, StateUnavailable
 from service.gateway.accounts.audit import Act, AuditTrail
-from service.ports.admission import Outbox
+from service.ports.admission import UnsettledImages
 from service.ports.audit import Audit
 from service.ports.clock import Clock
 from service.ports.references import Reference, References
@@ -23,7 +23,7 @@ class Ownership:
     """The use cases behind the file routes."""
 
     references: References
-    outbox: Outbox
+    unsettled: UnsettledImages
     audit: Audit
     clock: Clock
     telemetry: Telemetry
@@ -83,8 +83,8 @@ class Ownership:
         return named
 
     async def _is_kept(self, team: str, name: str) -> bool:
-        """Tell if *team* refers to the image, or has an unsettled entry for it in the outbox."""
-        if await self.references.has(team, name) or await self.outbox.has_image(team, name):
+        """Tell if *team* refers to the image, or has an unsettled entry for it in the journal."""
+        if await self.references.has(team, name) or await self.unsettled.has_image(team, name):
             return True
         # The settlement may have arrived between the two checks.
         return await self.references.has(team, name)

@@ -19,14 +19,14 @@ _CALLERS_OF_A_TEAM = 4
 class Load:
     """What became of the calls, by team: "answered", or the reason they were not.
 
-    Each settlement, of one image, is in *settled* or, to be sent again, in *outbox*.
+    Each settlement, of one image, is in *settled* or, to be sent again, in *journal*.
     """
 
     book: RedisOrders
     teams: Sequence[str]
     outcomes: dict[str, Counter[str]] = field(init=False)
     settled: Counter[str] = field(default_factory=Counter)
-    outbox: list[Settlement] = field(default_factory=list)
+    journal: list[Settlement] = field(default_factory=list)
     is_over: bool = False
 
     def __post_init__(self) -> None:
@@ -56,11 +56,11 @@ class Load:
             counts.clear()
 
     async def replay(self) -> None:
-        """Send refused settlements again, as the outbox does."""
-        for settlement in self.outbox:
+        """Send refused settlements again, as the journal does."""
+        for settlement in self.journal:
             await self.book.finish(settlement)
             self.settled[settlement.ticket.caller.team] += 1
-        self.outbox.clear()
+        self.journal.clear()
 
     async def _order(self, team: str) -> None:
         ask = make_ask(pool=None, team=team)
@@ -75,7 +75,7 @@ class Load:
             await self.book.finish(settlement)
         except StateUnavailable as error:
             self.outcomes[team][error.reason] += 1
-            self.outbox.append(settlement)
+            self.journal.append(settlement)
         else:
             self.outcomes[team]["answered"] += 1
             self.settled[team] += 1

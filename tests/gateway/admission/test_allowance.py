@@ -18,7 +18,7 @@ async def test_limits_are_read_by_an_ask_that_is_not_charged(clock: FakeClock) -
     [ask] = house.book.asks
     assert (ask.n, ask.round, ask.cache.only_if_cached) == (0, 1, True)
     assert [limit.amount for limit in ask.ticket.limits] == [5]
-    assert house.book.settlements == house.outbox.kept == []
+    assert house.book.settlements == house.journal.kept == []
 
 
 async def test_without_redis_limits_are_unknown(clock: FakeClock) -> None:

@@ -22,7 +22,7 @@ from service.ports.admission import Ask, Conclusion, Grant, Lease, Settlement
 from service.ports.telemetry import LimitDecided, StateFailed
 from tests.fakes.book import FakeHeartbeats, FakeOrders, FakeWakeups
 from tests.fakes.clock import FakeClock, until_idle
-from tests.fakes.storage import FakeOutbox
+from tests.fakes.storage import FakeJournal
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import (
     a_grant,
@@ -49,11 +49,11 @@ class Around:
     ) -> None:
         self.clock = clock or FakeClock()
         self.book = book or FakeOrders()
-        self.outbox = FakeOutbox(*(a_settlement(part=str(i)) for i in range(kept)))
+        self.journal = FakeJournal(*(a_settlement(part=str(i)) for i in range(kept)))
         self.telemetry = FakeTelemetry()
         self.state = SharedState(
             book=self.book,
-            outbox=self.outbox,
+            journal=self.journal,
             clock=self.clock,
             telemetry=self.telemetry,
             local=LocalShare(clock=self.clock, processes=1),
@@ -134,7 +134,7 @@ async def test_a_redis_that_is_gone_is_not_asked_again_and_again() -> None:
 
     assert around.state.is_degraded
     assert len(around.book.asks) == asked
-    assert around.outbox.kept == [a_settlement()]
+    assert around.journal.kept == [a_settlement()]
 
 
 async def test_a_probe_finds_redis_again() -> None:
@@ -166,7 +166,7 @@ async def test_settlements_go_to_the_book() -> None:
     await around.state.finish(a_settlement())
 
     assert around.book.settlements == [a_settlement()]
-    assert around.outbox.kept == []
+    assert around.journal.kept == []
 
 
 async def test_settlements_redis_cannot_take_are_kept() -> None:
@@ -175,7 +175,7 @@ async def test_settlements_redis_cannot_take_are_kept() -> None:
 
     await around.state.finish(a_settlement())
 
-    assert around.outbox.kept == [a_settlement()]
+    assert around.journal.kept == [a_settlement()]
     assert around.telemetry.facts == [StateFailed(operation="finish", reason="timeout")]
 
 
@@ -186,7 +186,7 @@ async def test_a_settlement_may_be_put_off() -> None:
     around.state.finish_later(a_settlement(released=(index,)))
 
     assert around.book.settlements == []
-    assert around.outbox.kept == [a_settlement(released=(index,))]
+    assert around.journal.kept == [a_settlement(released=(index,))]
 
 
 async def test_local_claims_end_with_their_settlement() -> None:
@@ -292,7 +292,7 @@ async def test_what_was_kept_is_sent_oldest_first_and_forgotten(clock: FakeClock
         await asyncio.sleep(1.5)
 
     assert [settlement.part for settlement in around.book.settlements] == ["0", "1", "2"]
-    assert around.outbox.kept == []
+    assert around.journal.kept == []
 
 
 async def test_what_was_kept_stays_while_redis_is_gone(clock: FakeClock) -> None:
@@ -300,11 +300,11 @@ async def test_what_was_kept_stays_while_redis_is_gone(clock: FakeClock) -> None
     around.book.is_gone = True
     async with in_background(around.state.replay_forever()):
         await asyncio.sleep(2.5)
-        assert len(around.outbox.kept) == 2
+        assert len(around.journal.kept) == 2
         around.book.is_gone = False
         await asyncio.sleep(1.0)
 
-    assert around.outbox.kept == []
+    assert around.journal.kept == []
     failures = around.telemetry.of(StateFailed)
     assert set(failures) == {StateFailed(operation="replay", reason="timeout")}
 
@@ -333,7 +333,7 @@ async def test_an_unanswered_ask_without_a_settlement_is_given_up(clock: FakeClo
     with pytest.raises(RateLimited):
         await around.state.begin(an_ask(id="order-2", n=1, pool=None, limits=limits))
 
-    assert [(settlement.ticket.id, settlement.released) for settlement in around.outbox.kept] == [
+    assert [(settlement.ticket.id, settlement.released) for settlement in around.journal.kept] == [
         ("order-2", (-1,))
     ]
 
@@ -357,7 +357,7 @@ async def test_a_caller_the_book_denies_is_denied(refusal: GatewayError) -> None
 
     assert caught.value is refusal
     assert around.telemetry.facts == []
-    assert around.outbox.kept == []
+    assert around.journal.kept == []
     assert around.state._leases == {}
 
 
@@ -402,14 +402,14 @@ async def test_failures_count_in_a_row_and_a_denial_ends_the_row() -> None:
 async def test_money_is_not_spent_while_redis_is_gone() -> None:
     around = Around()
     await around.lose_redis()
-    kept = list(around.outbox.kept)
+    kept = list(around.journal.kept)
 
     with pytest.raises(StateUnavailable) as caught:
         await around.state.begin(an_ask(limits=(BUDGET,)))
 
     assert caught.value.reason == "degraded"
     # Redis was not asked, so there is nothing to give up.
-    assert around.outbox.kept == kept
+    assert around.journal.kept == kept
     assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(decision="budget_per_month", degraded=True)
 
 
@@ -424,7 +424,7 @@ async def test_an_unanswered_ask_for_money_is_given_up() -> None:
         await around.state.begin(ask)
 
     assert caught.value.reason == "degraded"
-    assert around.outbox.kept == [
+    assert around.journal.kept == [
         a_settlement(
             part="3.unheard",
             fence=ask.fence,
@@ -445,7 +445,7 @@ async def test_who_waits_on_is_not_asked_for_money_by_a_silent_redis() -> None:
     grant = await around.state.begin(an_ask(round=1, limits=(BUDGET,), awaiting=(4,)))
 
     assert (grant.mine, grant.awaited) == ((), (4,))
-    assert around.outbox.kept == []
+    assert around.journal.kept == []
 
 
 async def test_the_share_is_divided_by_the_processes_that_were_last_heard_of(clock: FakeClock) -> None:
@@ -483,7 +483,7 @@ async def test_a_heartbeat_that_is_heard_closes_the_breaker(clock: FakeClock) ->
 async def test_exactly_once_is_not_promised_without_redis() -> None:
     around = Around()
     await around.lose_redis()
-    asked, kept = len(around.book.asks), list(around.outbox.kept)
+    asked, kept = len(around.book.asks), list(around.journal.kept)
 
     with pytest.raises(StateUnavailable) as caught:
         await around.state.begin(an_ask(idempotency=ONCE))
@@ -491,7 +491,7 @@ async def test_exactly_once_is_not_promised_without_redis() -> None:
     assert caught.value.reason == "degraded"
     assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(decision="idempotency", degraded=True)
     # Redis was not asked, so there is nothing to give up.
-    assert (len(around.book.asks), around.outbox.kept) == (asked, kept)
+    assert (len(around.book.asks), around.journal.kept) == (asked, kept)
     assert around.state._leases == {}
 
 
@@ -503,7 +503,7 @@ async def test_an_unanswered_first_ask_gives_up_its_key() -> None:
         await around.state.begin(an_ask(idempotency=ONCE))
 
     assert caught.value.reason == "degraded"
-    [given_up] = around.outbox.kept
+    [given_up] = around.journal.kept
     assert (given_up.part, given_up.ticket.idempotency, given_up.is_last) == ("0.unheard", ONCE, True)
     assert (given_up.released, given_up.conclusion) == ((-1,), None)
 
@@ -514,14 +514,14 @@ async def test_an_order_with_a_key_that_has_begun_goes_on_without_redis(*, is_no
     if is_noticed:
         await around.lose_redis()
     around.book.is_gone = True
-    kept = list(around.outbox.kept)
+    kept = list(around.journal.kept)
 
     making = await around.state.begin(an_ask(round=1, idempotency=ONCE))
     waiting = await around.state.begin(an_ask(round=2, idempotency=ONCE, awaiting=(7,)))
 
     assert (len(making.mine), making.degraded) == (1, True)
     assert (waiting.mine, waiting.awaited) == ((), (7,))
-    assert around.outbox.kept == kept
+    assert around.journal.kept == kept
 
 
 async def test_a_wait_goes_on_without_redis_only_for_what_redis_knows() -> None:
@@ -606,7 +606,7 @@ async def test_an_unanswered_ask_is_repeated_once_before_the_local_share(reason:
 
     assert await around.state.begin(ask) is grant
     assert around.book.asks == [ask, ask]
-    assert around.outbox.kept == []
+    assert around.journal.kept == []
     assert around.telemetry.facts == [
         StateFailed(operation="begin", reason=reason),
         LimitDecided(decision="allowed", degraded=False),
@@ -622,7 +622,7 @@ async def test_a_refusal_of_the_repeated_ask_is_final() -> None:
         await around.state.begin(an_ask())
 
     assert caught.value is refusal
-    assert around.outbox.kept == []
+    assert around.journal.kept == []
 
 
 @pytest.mark.parametrize("reason", ["oom", "readonly", "wrongtype"])
@@ -656,14 +656,14 @@ async def test_a_broken_redis_key_does_not_open_the_breaker(reason: str) -> None
     assert failures == [StateFailed(operation="begin", reason=reason)] * 2 * FAILURES_TO_OPEN
 
 
-async def test_a_cancelled_settlement_goes_to_the_outbox() -> None:
+async def test_a_cancelled_settlement_goes_to_the_journal() -> None:
     around = Around()
     around.book.may_finish.clear()
     async with in_background(around.state.finish(a_settlement())):
         await around.book.finishing.wait()
 
     assert around.book.settlements == []
-    assert around.outbox.kept == [a_settlement()]
+    assert around.journal.kept == [a_settlement()]
 
 
 class SilentBook(FakeOrders):
@@ -685,9 +685,9 @@ async def test_a_cancelled_ask_is_given_up() -> None:
 
     assert 0 < len(sent) < 50
     # An order that waited for a turn has not asked Redis.
-    assert sorted(settlement.ticket.id for settlement in around.outbox.kept) == sorted(sent)
-    assert {settlement.part for settlement in around.outbox.kept} == {"0.unheard"}
-    assert {settlement.released for settlement in around.outbox.kept} == {(-1,)}
+    assert sorted(settlement.ticket.id for settlement in around.journal.kept) == sorted(sent)
+    assert {settlement.part for settlement in around.journal.kept} == {"0.unheard"}
+    assert {settlement.released for settlement in around.journal.kept} == {(-1,)}
 
 
 @pytest.mark.parametrize(("round_", "is_last"), [(0, True), (1, False)])
@@ -697,7 +697,7 @@ async def test_a_cancelled_first_ask_gives_up_its_key(round_: int, *, is_last: b
     async with in_background(_begin(around, an_ask(round=round_, idempotency=ONCE))):
         await until_idle()
 
-    [given_up] = around.outbox.kept
+    [given_up] = around.journal.kept
     assert (given_up.part, given_up.ticket.idempotency) == (f"{round_}.unheard", ONCE)
     assert (given_up.is_last, given_up.conclusion) == (is_last, None)
 
@@ -722,13 +722,13 @@ class PickyBook(FakeOrders):
         await super().finish(settlement)
 
 
-async def test_a_replay_sends_a_long_outbox_at_once(clock: FakeClock) -> None:
+async def test_a_replay_sends_a_long_journal_at_once(clock: FakeClock) -> None:
     around = Around(clock, kept=250)
     async with in_background(around.state.replay_forever()):
         await asyncio.sleep(1.5)
 
     assert [settlement.part for settlement in around.book.settlements] == [str(i) for i in range(250)]
-    assert around.outbox.kept == []
+    assert around.journal.kept == []
 
 
 async def test_a_rejected_settlement_does_not_block_others(clock: FakeClock) -> None:
@@ -736,7 +736,7 @@ async def test_a_rejected_settlement_does_not_block_others(clock: FakeClock) -> 
     around = Around(clock, kept=3, book=book)
     async with in_background(around.state.replay_forever()):
         await asyncio.sleep(1.5)
-        assert [settlement.part for settlement in around.outbox.kept] == ["1"]
+        assert [settlement.part for settlement in around.journal.kept] == ["1"]
         await asyncio.sleep(1.0)
 
     # Once a second, not again and again.
@@ -750,7 +750,7 @@ async def test_a_replay_stops_where_redis_goes_away(clock: FakeClock) -> None:
         await asyncio.sleep(1.5)
 
     assert book.tried == ["0", "1", "2", "3"]
-    assert [settlement.part for settlement in around.outbox.kept] == ["1", "2", "3", "4"]
+    assert [settlement.part for settlement in around.journal.kept] == ["1", "2", "3", "4"]
 
 
 async def test_claims_are_renewed_as_soon_as_redis_is_back(clock: FakeClock) -> None:

@@ -10,7 +10,7 @@ from service.gateway.images.ownership import Ownership
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import ImageForgotten, StateFailed
 from tests.fakes.clock import FakeClock
-from tests.fakes.storage import FakeAudit, FakeOutbox, FakeReferences
+from tests.fakes.storage import FakeAudit, FakeJournal, FakeReferences
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_caller, a_reference, a_settlement, an_image
 
@@ -24,12 +24,12 @@ ADMIN = a_caller(team="admin", user="root", role=Role.ADMIN, key_id="key_1")
 class Place:
     """The use cases on fakes, with one image of `shop`."""
 
-    def __init__(self, outbox: FakeOutbox | None = None) -> None:
+    def __init__(self, journal: FakeJournal | None = None) -> None:
         self.references = FakeReferences(REFERENCE)
         self.audit, self.telemetry, self.clock = FakeAudit(), FakeTelemetry(), FakeClock()
         self.ownership = Ownership(
             references=self.references,
-            outbox=outbox or FakeOutbox(),
+            unsettled=journal or FakeJournal(),
             audit=self.audit,
             clock=self.clock,
             telemetry=self.telemetry,
@@ -63,9 +63,9 @@ async def test_a_link_is_good_while_redis_is_away(place: Place) -> None:
     assert place.telemetry.of(StateFailed) == [StateFailed(operation="link", reason="timeout")]
 
 
-async def test_a_link_is_good_while_its_settlement_is_in_the_outbox() -> None:
+async def test_a_link_is_good_while_its_settlement_is_in_the_journal() -> None:
     image = an_image("cd" * 32)
-    place = Place(FakeOutbox(a_settlement(team="shop", made=((None, image),))))
+    place = Place(FakeJournal(a_settlement(team="shop", made=((None, image),))))
 
     await place.ownership.check_link("shop", image.name)
 
@@ -74,24 +74,24 @@ async def test_a_link_is_good_while_its_settlement_is_in_the_outbox() -> None:
             await place.ownership.check_link(team, name)
 
 
-async def test_a_link_is_good_however_full_the_outbox_is() -> None:
+async def test_a_link_is_good_however_full_the_journal_is() -> None:
     image = an_image("cd" * 32)
     backlog = [a_settlement(team="shop", part=str(number)) for number in range(500)]
-    place = Place(FakeOutbox(*backlog, a_settlement(team="shop", part="new", made=((None, image),))))
+    place = Place(FakeJournal(*backlog, a_settlement(team="shop", part="new", made=((None, image),))))
 
     await place.ownership.check_link("shop", image.name)
 
 
-async def test_a_link_is_good_while_its_image_moves_from_the_outbox_to_redis(place: Place) -> None:
+async def test_a_link_is_good_while_its_image_moves_from_the_journal_to_redis(place: Place) -> None:
     """It was not in the one yet, and is not in the other any more."""
     image = a_reference(team="shop", name=f"{'cd' * 32}.png")
 
-    class Settling(FakeOutbox):
+    class Settling(FakeJournal):
         async def has_image(self, team: str, name: str) -> bool:
             place.references.keep(image)
             return False
 
-    ownership = dataclasses.replace(place.ownership, outbox=Settling())
+    ownership = dataclasses.replace(place.ownership, unsettled=Settling())
 
     await ownership.check_link("shop", image.name)
 
@@ -171,7 +171,7 @@ async def test_an_image_deleted_meanwhile_is_not_counted(place: Place) -> None:
 
     ownership = Ownership(
         references=Raced(REFERENCE),
-        outbox=FakeOutbox(),
+        unsettled=FakeJournal(),
         audit=place.audit,
         clock=place.clock,
         telemetry=place.telemetry,

@@ -164,8 +164,8 @@ async def test_an_order_cut_off_by_the_drain_may_be_resumed(clock: FakeClock) ->
         await until_idle()
 
     assert isinstance(error(await read(running)), Draining)
-    assert last_of(house.outbox.kept).conclusion is None
-    assert house.outbox.kept[-1].is_last
+    assert last_of(house.journal.kept).conclusion is None
+    assert house.journal.kept[-1].is_last
     assert not any(settlement.is_last for settlement in house.book.settlements)
 
 
@@ -178,7 +178,7 @@ async def test_an_order_cut_off_while_it_concludes_keeps_its_conclusion(clock: F
         await house.book.finishing.wait()
 
     assert isinstance(error(await read(running)), Draining)
-    assert last_of(house.outbox.kept).conclusion == Conclusion(images=(a_variant(0).image,))
+    assert last_of(house.journal.kept).conclusion == Conclusion(images=(a_variant(0).image,))
 
 
 @pytest.mark.parametrize("refusal", [a_rate_limit(), IdempotencyMismatch()])
@@ -189,7 +189,7 @@ async def test_an_order_that_was_not_admitted_concludes_nothing(
         house.book.script.append(refusal)
 
         assert await house.run(a_keyed_order()) == [OrderDone(error=refusal)]
-    assert (house.book.settlements, house.outbox.kept) == ([], [])
+    assert (house.book.settlements, house.journal.kept) == ([], [])
     assert house.telemetry.of(Crashed) == []
 
 
@@ -206,7 +206,7 @@ async def test_an_order_with_a_bug_may_be_resumed(clock: FakeClock) -> None:
         await house.run(a_keyed_order())
 
     assert len(house.telemetry.of(Crashed)) == 1
-    settlements = house.book.settlements + house.outbox.kept
+    settlements = house.book.settlements + house.journal.kept
     assert last_of(settlements).conclusion is None
 
 
@@ -219,7 +219,7 @@ async def test_an_order_with_a_key_is_refused_without_redis(clock: FakeClock) ->
     assert isinstance(failed, StateUnavailable)
     assert (failed.reason, len(facts), house.backend.attempts) == ("degraded", 1, 0)
     # Redis may have heard it: that is given up.
-    assert last_of(house.outbox.kept).part == "0.unheard"
+    assert last_of(house.journal.kept).part == "0.unheard"
 
 
 async def test_an_order_waits_for_its_twin_and_repeats_the_answer(clock: FakeClock) -> None:
@@ -283,7 +283,7 @@ async def test_a_wait_for_a_twin_that_is_cut_off_concludes_nothing(clock: FakeCl
         await until_idle()
 
     assert isinstance(error(await read(running)), Draining)
-    assert (house.book.settlements, house.outbox.kept) == ([], [])
+    assert (house.book.settlements, house.journal.kept) == ([], [])
 
 
 async def test_bytes_are_read_again_for_a_repeated_answer(clock: FakeClock) -> None:
@@ -306,7 +306,7 @@ async def test_a_repeated_answer_is_neither_counted_nor_paid_nor_concluded(clock
         house.book.script.append(a_grant(conclusion=Conclusion(images=(an_image(),))))
         await house.run(a_keyed_order(delivery=Delivery.URL))
 
-    assert (house.backend.attempts, house.book.settlements, house.outbox.kept) == (0, [], [])
+    assert (house.backend.attempts, house.book.settlements, house.journal.kept) == (0, [], [])
     assert house.telemetry.of(ImagesDelivered) == []
     assert house.state._leases == {}
 
@@ -367,7 +367,7 @@ async def test_surplus_indices_are_given_back(clock: FakeClock) -> None:
     assert error(facts) is None
     assert len(images(facts)) == 2
     assert len(house.backend.calls) == 1
-    [surplus] = [each for each in house.outbox.kept if each.released]
+    [surplus] = [each for each in house.journal.kept if each.released]
     assert (surplus.released, surplus.refunded, surplus.unknown) == ((1,), 1, 0)
 
 

@@ -245,7 +245,7 @@ async def test_a_call_cancelled_in_flight_leaves_its_bill_unknown(clock: FakeClo
         task.cancel()
 
     assert house.book.settlements == []
-    [settlement] = house.outbox.kept
+    [settlement] = house.journal.kept
     assert (settlement.released, settlement.unknown, settlement.refunded) == ((10, 11), 2, 0)
     assert settlement.part == "2.0"
 
@@ -260,14 +260,14 @@ async def test_the_settlement_of_a_local_grant_is_written_ahead(
     async with asyncio.TaskGroup() as group:
         group.create_task(make(house, Batch((0,), (-1,)), order=order))
         await held.arrived.wait()
-        [(written_ahead, after_s)] = house.outbox.written_ahead
+        [(written_ahead, after_s)] = house.journal.written_ahead
         held.release()
 
     [settlement] = house.book.settlements
     assert (written_ahead.ticket.id, written_ahead.part) == (settlement.ticket.id, settlement.part)
     assert (written_ahead.unknown, written_ahead.released, written_ahead.made) == (1, (-1,), ())
     assert after_s == 300 + LEASE_S
-    assert (house.outbox.written_ahead, house.outbox.kept) == ([], [])
+    assert (house.journal.written_ahead, house.journal.kept) == ([], [])
 
 
 async def test_grants_of_redis_are_not_written_ahead(clock: FakeClock) -> None:
@@ -276,7 +276,7 @@ async def test_grants_of_redis_are_not_written_ahead(clock: FakeClock) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(make(house))
         await held.arrived.wait()
-        written_ahead = list(house.outbox.written_ahead)
+        written_ahead = list(house.journal.written_ahead)
         held.release()
 
     assert written_ahead == []
@@ -290,8 +290,8 @@ async def test_a_cancelled_call_replaces_its_settlement_written_ahead(clock: Fak
         await held.arrived.wait()
         task.cancel()
 
-    assert house.outbox.written_ahead == []
-    [settlement] = house.outbox.kept
+    assert house.journal.written_ahead == []
+    [settlement] = house.journal.kept
     assert (settlement.refunded, settlement.unknown) == (1, 0)
 
 
@@ -308,7 +308,7 @@ async def test_a_call_cancelled_in_the_queue_was_never_sent(clock: FakeClock) ->
         held.release()
 
     assert len(house.backend.calls) == 1
-    [settlement] = house.outbox.kept
+    [settlement] = house.journal.kept
     assert (settlement.released, settlement.refunded, settlement.unknown) == ((11,), 1, 0)
 
 
@@ -321,7 +321,7 @@ async def test_a_call_cancelled_in_the_pace_was_never_sent(clock: FakeClock) -> 
         task.cancel()
 
     assert house.backend.calls == []
-    [settlement] = house.outbox.kept
+    [settlement] = house.journal.kept
     assert (settlement.refunded, settlement.unknown) == (1, 0)
 
 
@@ -333,7 +333,7 @@ async def test_a_settlement_survives_its_cancellation(clock: FakeClock) -> None:
         await house.book.finishing.wait()
         task.cancel()
 
-    [settlement] = house.outbox.kept
+    [settlement] = house.journal.kept
     assert [index for index, _ in settlement.made] == [10]
     assert settlement.unknown == 0
 
@@ -346,7 +346,7 @@ async def test_batches_are_given_back_despite_a_cancellation(clock: FakeClock) -
         await house.book.finishing.wait()
         task.cancel()
 
-    [settlement] = house.outbox.kept
+    [settlement] = house.journal.kept
     assert (settlement.released, settlement.refunded) == ((10,), 1)
 
 
@@ -357,5 +357,5 @@ async def test_a_bug_in_a_call_releases_its_claims(clock: FakeClock, *, is_made:
     with pytest.raises(ZeroDivisionError):
         await make(house)
 
-    [settlement] = [*house.book.settlements, *house.outbox.kept]
+    [settlement] = [*house.book.settlements, *house.journal.kept]
     assert settlement.released == (10,)

@@ -214,7 +214,7 @@ async def test_a_judge_that_fails_leaves_no_claim_behind(clock: FakeClock, hangs
     facts = await read(running)
 
     assert error(facts) is not None
-    settled = house.book.settlements + house.outbox.kept
+    settled = house.book.settlements + house.journal.kept
     assert [settlement.released for settlement in settled] == [(0,)]
 
 

@@ -195,7 +195,7 @@ async def test_without_redis_orders_are_made_and_settled_later(clock: FakeClock)
     assert facts[0].degraded
     assert sorted(images(facts)) == [0, 1]
     assert error(facts) is None
-    indices = [index for settlement in house.outbox.kept for index, _ in settlement.made]
+    indices = [index for settlement in house.journal.kept for index, _ in settlement.made]
     assert all(index is not None and index < 0 for index in indices)
 
 
@@ -208,7 +208,7 @@ async def test_an_order_cut_off_by_the_drain_settles_every_call(clock: FakeClock
 
     assert isinstance(error(facts), Draining)
     assert len(images(facts)) == 1
-    assert [settlement.unknown for settlement in house.outbox.kept] == [1, 1]
+    assert [settlement.unknown for settlement in house.journal.kept] == [1, 1]
     assert [len(settlement.made) for settlement in house.book.settlements] == [1]
     assert house.in_flight == {}
 
@@ -225,8 +225,8 @@ async def test_an_order_cut_off_while_it_gives_back_gives_all_back(clock: FakeCl
 
     assert isinstance(error(facts), Draining)
     assert house.backend.attempts == 0
-    assert [settlement.released for settlement in house.outbox.kept] == [(0,), (1,), (2,)]
-    assert {(settlement.refunded, settlement.unknown) for settlement in house.outbox.kept} == {(1, 0)}
+    assert [settlement.released for settlement in house.journal.kept] == [(0,), (1,), (2,)]
+    assert {(settlement.refunded, settlement.unknown) for settlement in house.journal.kept} == {(1, 0)}
     assert house.state._leases == {}
 
 
@@ -250,7 +250,7 @@ async def test_an_order_cut_off_while_it_only_reads_hits_settles_nothing(clock: 
         house.start(an_order())
         await store.reading.wait()
 
-    assert house.book.settlements == house.outbox.kept == []
+    assert house.book.settlements == house.journal.kept == []
 
 
 async def test_an_order_cut_off_while_it_reads_hits_gives_its_indices_back(
@@ -264,7 +264,7 @@ async def test_an_order_cut_off_while_it_reads_hits_gives_its_indices_back(
         await store.reading.wait()
 
     assert house.backend.attempts == 0
-    [settlement] = house.outbox.kept
+    [settlement] = house.journal.kept
     assert (settlement.released, settlement.refunded, settlement.unknown) == ((1, 2), 2, 0)
     assert house.state._leases == {}
 
@@ -307,7 +307,7 @@ async def test_a_denied_order_only_gets_the_error(clock: FakeClock, denial: Gate
 
     assert facts == [OrderDone(error=denial)]
     assert house.backend.attempts == 0
-    assert (house.book.settlements, house.outbox.kept) == ([], [])
+    assert (house.book.settlements, house.journal.kept) == ([], [])
     assert house.telemetry.of(Crashed) == []
     assert house.in_flight == {}
 
@@ -321,5 +321,5 @@ async def test_callers_with_a_budget_are_refused_without_redis(clock: FakeClock)
     assert isinstance(failed, StateUnavailable)
     assert (failed.reason, len(facts)) == ("degraded", 1)
     assert house.backend.attempts == 0
-    assert [settlement.made for settlement in house.outbox.kept] == [()]
+    assert [settlement.made for settlement in house.journal.kept] == [()]
     assert house.in_flight == {}

@@ -332,7 +332,7 @@ async def test_without_redis_a_budget_waits_for_others_but_never_makes_in_their_
     assert failed.reason == "degraded"
     assert images(facts) == {0: ("made", b"image 0")}
     assert house.backend.attempts == 1
-    assert sum(len(settlement.made) for settlement in house.outbox.kept) == 1
+    assert sum(len(settlement.made) for settlement in house.journal.kept) == 1
 
 
 async def test_a_full_waiting_room_fails_new_waits_and_keeps_paid_images(clock: FakeClock) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from service.adapters.outbox.record import decode_settlement, encode_settlement
+from service.adapters.journal.record import decode_settlement, encode_settlement
 from service.ports.admission import Settlement
 from service.ports.clock import Clock
 
@@ -29,8 +29,8 @@ _Images = Mapping[Path, frozenset[tuple[str, str]]]
 """The images made by each file's settlement: team and image name."""
 
 
-class FileOutbox:
-    """Implements `ports.admission.Outbox` in *directory*, which is created when first needed."""
+class FileJournal:
+    """Implements `ports.admission.Journal` in *directory*, which is created when first needed."""
 
     def __init__(self, directory: Path, *, clock: Clock) -> None:
         self._directory = directory

@@ -1,4 +1,4 @@
-"""Write settlements as the JSON of outbox files, and read them back.
+"""Write settlements as the JSON of journal files, and read them back.
 
 The flat format must not change: a gateway may read the files of an earlier version.
 """

@@ -1,8 +1,8 @@
-"""The files of an outbox keep their form: gateways of two versions may share a directory."""
+"""The files of a journal keep their form: gateways of two versions may share a directory."""
 
 import orjson
 
-from service.adapters.outbox.record import decode_settlement, encode_settlement
+from service.adapters.journal.record import decode_settlement, encode_settlement
 from service.domain.images import Image, Operation, Realm
 from service.domain.limits import Limit, Resource
 from service.domain.order import Idempotency, Origin

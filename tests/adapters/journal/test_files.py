@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from service.adapters.clock import SystemClock
-from service.adapters.outbox.files import FileOutbox
+from service.adapters.journal.files import FileJournal
 from service.domain.images import Image, Realm
 from service.domain.limits import Limit, Resource
 from service.ports.admission import Settlement
@@ -48,23 +48,23 @@ def settlement(order_id: str = "order", part: str = "0.0", **fields: Any) -> Set
     return a_settlement(ticket=ticket, part=part, **{**outcome, **fields})
 
 
-def open_outbox(directory: Path, clock: Clock | None = None) -> FileOutbox:
-    return FileOutbox(directory, clock=clock or SystemClock())
+def open_journal(directory: Path, clock: Clock | None = None) -> FileJournal:
+    return FileJournal(directory, clock=clock or SystemClock())
 
 
 def test_an_added_settlement_is_read_unchanged(tmp_path: Path) -> None:
-    open_outbox(tmp_path).add(settlement())
+    open_journal(tmp_path).add(settlement())
 
-    assert open_outbox(tmp_path).pending() == [settlement()]
+    assert open_journal(tmp_path).pending() == [settlement()]
 
 
 def test_the_oldest_comes_first(tmp_path: Path) -> None:
-    outbox = open_outbox(tmp_path)
+    journal = open_journal(tmp_path)
     for number in (3, 1, 2):
-        outbox.add(settlement(part=f"{number}"))
+        journal.add(settlement(part=f"{number}"))
         _age_files(tmp_path)
 
-    assert [one.part for one in outbox.pending()] == ["3", "1", "2"]
+    assert [one.part for one in journal.pending()] == ["3", "1", "2"]
 
 
 def _age_files(directory: Path) -> None:
@@ -74,54 +74,54 @@ def _age_files(directory: Path) -> None:
 
 
 def test_a_settlement_added_twice_is_stored_once(tmp_path: Path) -> None:
-    outbox = open_outbox(tmp_path)
-    outbox.add(settlement())
-    outbox.add(settlement())
+    journal = open_journal(tmp_path)
+    journal.add(settlement())
+    journal.add(settlement())
 
-    assert len(outbox.pending()) == 1
+    assert len(journal.pending()) == 1
 
 
 def test_a_delayed_settlement_becomes_pending_on_time(tmp_path: Path) -> None:
     clock = FakeClock()
-    open_outbox(tmp_path, clock).add(settlement(unknown=2), after_s=330)
+    open_journal(tmp_path, clock).add(settlement(unknown=2), after_s=330)
 
     clock.advance(329)
-    early = open_outbox(tmp_path, clock).pending()
+    early = open_journal(tmp_path, clock).pending()
     clock.advance(1)
 
     assert early == []
-    assert open_outbox(tmp_path, clock).pending() == [settlement(unknown=2)]
+    assert open_journal(tmp_path, clock).pending() == [settlement(unknown=2)]
 
 
 def test_a_settlement_replaces_its_delayed_version(tmp_path: Path) -> None:
     clock = FakeClock()
-    outbox = open_outbox(tmp_path, clock)
-    outbox.add(settlement(unknown=2), after_s=1)
-    outbox.add(settlement())
+    journal = open_journal(tmp_path, clock)
+    journal.add(settlement(unknown=2), after_s=1)
+    journal.add(settlement())
     clock.advance(2)
 
-    assert outbox.pending() == [settlement()]
-    outbox.remove([settlement()])
-    assert outbox.pending() == []
+    assert journal.pending() == [settlement()]
+    journal.remove([settlement()])
+    assert journal.pending() == []
 
 
 def test_a_delayed_settlement_that_was_sent_is_removed(tmp_path: Path) -> None:
     clock = FakeClock()
-    outbox = open_outbox(tmp_path, clock)
-    outbox.add(settlement(unknown=2), after_s=1)
-    outbox.remove([settlement()])
+    journal = open_journal(tmp_path, clock)
+    journal.add(settlement(unknown=2), after_s=1)
+    journal.remove([settlement()])
     clock.advance(2)
 
-    assert outbox.pending() == []
+    assert journal.pending() == []
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_an_image_is_found_until_its_settlement_is_sent(tmp_path: Path) -> None:
-    ours, theirs = open_outbox(tmp_path), open_outbox(tmp_path)
+    ours, theirs = open_journal(tmp_path), open_journal(tmp_path)
     made = [replace(IMAGE, digest=f"{number:064x}") for number in range(250)]
     for number, image in enumerate(made):
-        outbox = ours if number % 2 else theirs
-        outbox.add(settlement(part=f"{number}", made=((None, image),)))
+        journal = ours if number % 2 else theirs
+        journal.add(settlement(part=f"{number}", made=((None, image),)))
 
     assert all([await ours.has_image("open", image.name) for image in made])
     assert not await ours.has_image("other", IMAGE.name)
@@ -131,21 +131,21 @@ async def test_an_image_is_found_until_its_settlement_is_sent(tmp_path: Path) ->
 
 
 async def test_a_delayed_settlement_has_no_images(tmp_path: Path) -> None:
-    outbox = open_outbox(tmp_path)
-    outbox.add(settlement(), after_s=60)
+    journal = open_journal(tmp_path)
+    journal.add(settlement(), after_s=60)
 
-    assert not await outbox.has_image("open", IMAGE.name)
-    assert not await open_outbox(tmp_path / "missing").has_image("open", IMAGE.name)
+    assert not await journal.has_image("open", IMAGE.name)
+    assert not await open_journal(tmp_path / "missing").has_image("open", IMAGE.name)
 
 
 async def test_a_search_for_images_reads_each_file_once(tmp_path: Path) -> None:
-    outbox = open_outbox(tmp_path)
-    outbox.add(settlement())
-    assert await outbox.has_image("open", IMAGE.name)
+    journal = open_journal(tmp_path)
+    journal.add(settlement())
+    assert await journal.has_image("open", IMAGE.name)
 
     _spoil_files(tmp_path)
 
-    assert await outbox.has_image("open", IMAGE.name)
+    assert await journal.has_image("open", IMAGE.name)
 
 
 def _spoil_files(directory: Path) -> None:
@@ -167,7 +167,7 @@ async def test_a_slow_disk_delays_no_other_work(tmp_path: Path) -> None:
 
     async with asyncio.TaskGroup() as group:
         writing = group.create_task(asyncio.to_thread(write_late))
-        group.create_task(open_outbox(tmp_path).has_image("open", IMAGE.name))
+        group.create_task(open_journal(tmp_path).has_image("open", IMAGE.name))
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         is_alive.set()
@@ -177,64 +177,64 @@ async def test_a_slow_disk_delays_no_other_work(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("strange", ["../../escape", "a/b", "a\x00b", "x" * 5000, ""])
 def test_no_id_leads_out_of_the_directory(tmp_path: Path, strange: str) -> None:
-    outbox = open_outbox(tmp_path / "outbox")
-    outbox.add(settlement(strange))
+    journal = open_journal(tmp_path / "journal")
+    journal.add(settlement(strange))
 
-    assert [one.ticket.id for one in outbox.pending()] == [strange]
-    assert len(list((tmp_path / "outbox").iterdir())) == 1
+    assert [one.ticket.id for one in journal.pending()] == [strange]
+    assert len(list((tmp_path / "journal").iterdir())) == 1
 
 
 def test_removing_a_missing_settlement_is_no_error(tmp_path: Path) -> None:
-    outbox = open_outbox(tmp_path)
-    outbox.add(settlement(part="1"))
-    outbox.add(settlement(part="2"))
+    journal = open_journal(tmp_path)
+    journal.add(settlement(part="1"))
+    journal.add(settlement(part="2"))
 
     for _ in range(2):
-        outbox.remove([settlement(part="1"), settlement(part="never")])
+        journal.remove([settlement(part="1"), settlement(part="never")])
 
-    assert [one.part for one in outbox.pending()] == ["2"]
+    assert [one.part for one in journal.pending()] == ["2"]
 
 
 def test_an_empty_or_missing_directory_has_nothing(tmp_path: Path) -> None:
-    assert open_outbox(tmp_path).pending() == []
-    assert open_outbox(tmp_path / "missing").pending() == []
-    open_outbox(tmp_path / "missing").remove([settlement()])
+    assert open_journal(tmp_path).pending() == []
+    assert open_journal(tmp_path / "missing").pending() == []
+    open_journal(tmp_path / "missing").remove([settlement()])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"[]", b"{}", b"\xff\xfe", b'{"id": 1}'])
 def test_an_unreadable_file_is_set_aside(
     tmp_path: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    outbox = open_outbox(tmp_path)
+    journal = open_journal(tmp_path)
     (tmp_path / "broken.json").write_bytes(content)
-    outbox.add(settlement())
+    journal.add(settlement())
 
-    assert outbox.pending() == [settlement()]
+    assert journal.pending() == [settlement()]
     assert (tmp_path / "broken.unreadable").read_bytes() == content
     assert "settlement unreadable" in caplog.text
     caplog.clear()
-    assert outbox.pending() == [settlement()]
+    assert journal.pending() == [settlement()]
     assert caplog.text == ""
 
 
 def test_a_directory_that_cannot_be_written_is_logged_and_nothing_raised(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "outbox").write_text("in the way")
+    (tmp_path / "journal").write_text("in the way")
 
-    open_outbox(tmp_path / "outbox").add(settlement())
+    open_journal(tmp_path / "journal").add(settlement())
 
     assert "settlement lost" in caplog.text
-    assert open_outbox(tmp_path / "outbox").pending() == []
+    assert open_journal(tmp_path / "journal").pending() == []
 
 
 def test_half_written_files_are_not_read(tmp_path: Path) -> None:
-    outbox = open_outbox(tmp_path)
-    outbox.add(settlement())
+    journal = open_journal(tmp_path)
+    journal.add(settlement())
     (whole,) = tmp_path.iterdir()
     (tmp_path / f"{whole.stem}x.half").write_bytes(whole.read_bytes()[:50])
 
-    assert outbox.pending() == [settlement()]
+    assert journal.pending() == [settlement()]
     assert not list(tmp_path.glob("*.unreadable"))
 
 
@@ -242,10 +242,10 @@ def test_a_process_that_is_killed_while_writing_leaves_only_whole_files(tmp_path
     script = (
         "import sys, itertools\n"
         "from pathlib import Path\n"
-        "from tests.adapters.outbox.test_files import settlement, open_outbox\n"
-        "outbox = open_outbox(Path(sys.argv[1]))\n"
+        "from tests.adapters.journal.test_files import settlement, open_journal\n"
+        "journal = open_journal(Path(sys.argv[1]))\n"
         "for number in itertools.count():\n"
-        "    outbox.add(settlement(part=str(number)))\n"
+        "    journal.add(settlement(part=str(number)))\n"
     )
     with subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=REPOSITORY) as writer:
         deadline_s = time.monotonic() + 20
@@ -253,18 +253,18 @@ def test_a_process_that_is_killed_while_writing_leaves_only_whole_files(tmp_path
             time.sleep(0.01)
         writer.kill()
 
-    kept = open_outbox(tmp_path).pending()
+    kept = open_journal(tmp_path).pending()
 
     assert len(kept) >= 50
     assert not list(tmp_path.glob("*.unreadable"))
 
 
 async def test_several_processes_may_empty_one_directory(tmp_path: Path) -> None:
-    outbox = open_outbox(tmp_path)
+    journal = open_journal(tmp_path)
     stop = threading.Event()
 
     def empty() -> int:
-        other = open_outbox(tmp_path)
+        other = open_journal(tmp_path)
         rounds = 0
         while not stop.is_set():
             other.remove(other.pending())
@@ -274,13 +274,13 @@ async def test_several_processes_may_empty_one_directory(tmp_path: Path) -> None
     async with asyncio.TaskGroup() as group:
         racing = group.create_task(asyncio.to_thread(empty))
         for number in range(200):
-            outbox.add(settlement(part=f"{number}"))
-            await asyncio.to_thread(outbox.pending)
+            journal.add(settlement(part=f"{number}"))
+            await asyncio.to_thread(journal.pending)
         stop.set()
 
     assert racing.result() > 0
-    outbox.remove(outbox.pending())
-    assert outbox.pending() == []
+    journal.remove(journal.pending())
+    assert journal.pending() == []
 
 
 async def test_an_unreadable_file_may_be_set_aside_by_another_process_first(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ async def test_an_unreadable_file_may_be_set_aside_by_another_process_first(tmp_
     """
     pipe = tmp_path / "broken.json"
     os.mkfifo(pipe)
-    outbox = open_outbox(tmp_path)
+    journal = open_journal(tmp_path)
 
     def set_aside() -> None:
         with pipe.open("wb") as writer:
@@ -298,7 +298,7 @@ async def test_an_unreadable_file_may_be_set_aside_by_another_process_first(tmp_
             writer.write(b"{")
 
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(asyncio.to_thread(outbox.pending))
+        reading = group.create_task(asyncio.to_thread(journal.pending))
         group.create_task(asyncio.to_thread(set_aside))
 
     assert reading.result() == []
