@@ -217,6 +217,11 @@ class StateUnavailable(GatewayError):
         self.reason = reason
 
     @property
+    def is_about_writes(self) -> bool:
+        """Tell if the server answers, and takes no changes: a read proves nothing then."""
+        return self.reason in ("oom", "readonly", "no_replicas", "misconf")
+
+    @property
     def is_about_keys(self) -> bool:
         """Tell if the server answers, but a key of one team has the wrong type."""
         return self.reason in ("wrongtype", "response", "mixed_up")

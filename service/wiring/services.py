@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from service.adapters.clock import SystemClock
+from service.adapters.redis.client.troubleshooting import advise_publicly
 from service.adapters.redis.heartbeats import RedisHeartbeats
 from service.adapters.redis.wakeups import RedisWakeups
 from service.adapters.telemetry.health import ProviderHealth
@@ -140,11 +141,19 @@ def _operations(
     return Operations(
         runner=orders.runner,
         conditions={
-            "state": lambda: _condition("degraded", if_=orders.state.is_degraded),
+            "state": lambda: _state_condition(orders.state.trouble),
             "store": lambda: _condition("failing", if_=images.home.is_failing),
             "provider": lambda: health.condition,
         },
         render_metrics=lambda: (metrics.render(), metrics.content_type),
+    )
+
+
+def _state_condition(trouble: str | None) -> Condition:
+    return (
+        Condition(word="ok")
+        if trouble is None
+        else Condition(word="degraded", advice=advise_publicly(trouble))
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -183,6 +184,46 @@ async def test_a_redis_that_hangs_for_a_while(site: Site) -> None:
     async with site.redis() as redis:
         assert (await read_ledger(redis, TEAM))["made|images"] == await site.count_paid()
         assert await read_holds(redis, TEAM) == {}
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "restored", "reason", "advice"),
+    [
+        ("min-replicas-to-write", "1", "0", "no_replicas", "min-replicas-to-write"),
+        ("maxmemory", "1", "0", "oom", "maxmemory"),
+    ],
+)
+async def test_a_redis_that_takes_no_changes_is_an_outage(
+    site: Site, setting: str, value: str, restored: str, reason: str, advice: str
+) -> None:
+    async with site.redis() as redis:
+        await redis.config_set("maxmemory-policy", "noeviction")
+        await redis.config_set(setting, value)
+        first = await site.order_many(4)
+        async with asyncio.timeout(RECOVERED_S):
+            while (state := await read_state(site))["state"] != "degraded":  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.05)
+        later = await site.order_many(4)
+
+        assert statuses_of(first + later) == {200: 8}
+        assert are_degraded(first + later) == {True}
+        assert advice in state["details"]["state"]["advice"]
+        assert "127.0.0.1" not in state["details"]["state"]["advice"]
+        metrics = (await site.client.get(f"{site.gateway.url}/metrics")).text
+        assert f'imagegw_state_failures_total{{operation="begin",reason="{reason}"}}' in metrics
+
+        await redis.config_set(setting, restored)
+        await site.until_recovered()
+        assert (await read_state(site))["state"] == "ok"
+        async with asyncio.timeout(RECOVERED_S):
+            while (await read_ledger(redis, TEAM)).get("made|images", 0) < await site.count_paid():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert (await read_ledger(redis, TEAM))["made|images"] == await site.count_paid()
+
+
+async def read_state(site: Site) -> dict[str, Any]:
+    body: dict[str, Any] = (await site.client.get(f"{site.gateway.url}/readyz?verbose")).json()
+    return body
 
 
 async def test_orders_under_way_when_redis_dies(site: Site) -> None:

@@ -59,6 +59,7 @@ class SharedState:
         self._telemetry = telemetry
         self._local = local
         self._breaker = Breaker(clock)
+        self._trouble = StateUnavailable("degraded")
         self._is_back = asyncio.Event()
         self._back_at_s = -_GRACE_S
         self._turns = asyncio.Semaphore(MOST_ASKING)
@@ -69,6 +70,11 @@ class SharedState:
     def is_degraded(self) -> bool:
         """Tell if Redis counts as gone."""
         return self._breaker.is_open
+
+    @property
+    def trouble(self) -> str | None:
+        """Return the reason of the latest failure while Redis counts as gone."""
+        return self._trouble.reason if self._breaker.is_open else None
 
     async def begin(self, ask: Ask) -> Grant:
         """Admit an order, or a part of it that must be asked for again. Raises as `SharedOrders.begin` does.
@@ -181,9 +187,9 @@ class SharedState:
             self._journal.add(give_up(ask))
             raise
         except REFUSALS:
-            self._succeed()
+            self._succeed(wrote=False)
             raise
-        self._succeed()
+        self._succeed(wrote=bool(grant.mine))
         if grant.foreign:
             self._telemetry.record(StateFailed(operation="begin", reason="foreign"))
         return grant
@@ -250,13 +256,16 @@ class SharedState:
         except StateUnavailable as error:
             self._fail(operation, error, started_s)
             return error
-        self._succeed()
+        # Without a lease or a lapsed hold, a renewal changes nothing.
+        self._succeed(wrote=operation != "renew")
         return None
 
     async def _beat(self, heartbeats: Heartbeats) -> None:
         self._local.share_among(await heartbeats.beat())
 
-    def _succeed(self) -> None:
+    def _succeed(self, *, wrote: bool) -> None:
+        if self._trouble.is_about_writes and not wrote:
+            return
         if self._breaker.is_open:
             self._back_at_s = self._clock.monotonic_s()
             self._is_back.set()
@@ -267,6 +276,7 @@ class SharedState:
         # A key of the wrong type concerns one team; the server answers.
         if not error.is_about_keys:
             self._breaker.fail(since_s)
+            self._trouble = error
         self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
 
     def _end_locally(self, settlement: Settlement) -> None:

@@ -36,6 +36,14 @@ async def demoted(_: Valkey, redis: Redis) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def lonely(_: Valkey, redis: Redis) -> AsyncIterator[None]:
+    """Require a replica for every write, and have none."""
+    await redis.config_set("min-replicas-to-write", "1")
+    yield
+    await redis.config_set("min-replicas-to-write", "0")
+
+
+@asynccontextmanager
 async def locked(_: Valkey, redis: Redis) -> AsyncIterator[None]:
     """Require a password that clients lack."""
     await redis.config_set("requirepass", "secret")

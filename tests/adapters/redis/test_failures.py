@@ -1,6 +1,7 @@
 """Every way a Redis can fail is `StateUnavailable` with a reason, within a second."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -27,6 +28,7 @@ from tests.adapters.redis.orders import (
     reason_of,
     settle,
 )
+from tests.adapters.storage.disks import small_disk
 from tests.processes import Valkey
 from tests.redis_servers import port_of, run_server
 
@@ -104,6 +106,7 @@ async def test_a_hung_server(store: Store, times: int) -> None:
     ("fault", "labels"),
     [
         (faults.demoted, {"readonly"}),
+        (faults.lonely, {"no_replicas"}),
         (faults.locked, {"auth"}),
         (faults.forbidden, {"no_permission"}),
         (faults.mistyped, {"wrongtype"}),
@@ -128,6 +131,33 @@ async def test_a_full_server(store: Store) -> None:
         assert await reason_of(store.book.begin(make_ask(pool=None))) == "oom"
 
     assert (await until_answered(store.book)).mine == (0, 1, 2)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="another process is limited only by a file system of its own")
+async def test_a_full_disk_of_the_server(tmp_path: Path) -> None:
+    """It cannot append to its log, and takes no write until it can."""
+    with (
+        small_disk(tmp_path / "disk") as disk,
+        run_server(disk.path, {"appendonly": "yes", "appendfsync": "everysec", "save": ""}) as valkey,
+    ):
+        async with open_client(valkey.url, timeout_s=PATIENCE_S, connections=4) as client:
+            book = open_book(client, timeout_s=PATIENCE_S)
+            disk.fill(but_bytes=0)
+
+            assert await until_refused(book) == "misconf"
+
+            disk.free()
+            assert (await until_answered(book)).mine == (0, 1, 2)
+
+
+async def until_refused(book: RedisOrders) -> str:
+    """Order until the server notices its trouble; returns the reason."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                await book.begin(make_ask(pool=None))
+            except StateUnavailable as error:
+                return error.reason
 
 
 async def test_more_callers_than_connections(store: Store) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import contextlib
 import dataclasses
 from contextlib import AsyncExitStack
 
@@ -158,6 +159,59 @@ async def test_a_refusal_is_a_sign_of_life() -> None:
         await around.state.begin(an_ask())
 
     assert not around.state.is_degraded
+
+
+WRITES_REFUSED = ["oom", "readonly", "no_replicas", "misconf"]
+
+
+async def refuse_writes(around: Around, reason: str) -> None:
+    """Have Redis refuse the writes of as many orders as open the breaker."""
+    for _ in range(FAILURES_TO_OPEN):
+        around.book.script.append(StateUnavailable(reason))
+        assert (await around.state.begin(an_ask(pool=None))).degraded
+
+
+@pytest.mark.parametrize("reason", WRITES_REFUSED)
+async def test_a_redis_that_takes_no_changes_counts_as_gone(reason: str) -> None:
+    around = Around()
+
+    await refuse_writes(around, reason)
+
+    assert around.state.is_degraded
+    assert around.state.trouble == reason
+    assert set(around.telemetry.of(StateFailed)) == {StateFailed(operation="begin", reason=reason)}
+
+
+@pytest.mark.parametrize("reason", WRITES_REFUSED)
+async def test_reading_is_no_sign_that_it_takes_changes_again(clock: FakeClock, reason: str) -> None:
+    around = Around(clock)
+    await refuse_writes(around, reason)
+    around.clock.advance(1.0)
+    around.book.script.append(a_rate_limit())
+    with pytest.raises(RateLimited):
+        await around.state.begin(an_ask())
+    around.clock.advance(1.0)
+    around.book.script.append(a_grant(ready=(a_variant(),)))
+    assert not (await around.state.begin(an_ask())).degraded
+    async with in_background(around.state.renew_forever()):
+        await asyncio.sleep(LEASE_S)
+    assert around.book.renewals
+    assert around.state.is_degraded
+
+    await around.state.finish(a_settlement())
+
+    assert (around.state.is_degraded, around.state.trouble) == (False, None)
+
+
+async def test_reading_does_not_end_a_row_of_refused_changes() -> None:
+    around = Around()
+    for _ in range(FAILURES_TO_OPEN):
+        around.book.script.extend([StateUnavailable("misconf"), Unauthenticated("Revoked.")])
+        await around.state.begin(an_ask(pool=None))
+        with contextlib.suppress(Unauthenticated):
+            await around.state.begin(an_ask())
+
+    assert around.state.is_degraded
 
 
 async def test_settlements_go_to_the_book() -> None:
@@ -388,9 +442,9 @@ async def test_denied_callers_never_open_the_breaker() -> None:
 async def test_failures_count_in_a_row_and_a_denial_ends_the_row() -> None:
     around = Around()
     for _ in range(FAILURES_TO_OPEN - 1):
-        around.book.script.append(StateUnavailable("oom"))
+        around.book.script.append(StateUnavailable("loading"))
         await around.state.begin(an_ask(pool=None))
-    around.book.script.extend([Unauthenticated("Revoked."), StateUnavailable("oom")])
+    around.book.script.extend([Unauthenticated("Revoked."), StateUnavailable("loading")])
     with pytest.raises(Unauthenticated):
         await around.state.begin(an_ask())
 

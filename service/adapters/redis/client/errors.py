@@ -46,7 +46,13 @@ _REASONS: dict[str, tuple[type[BaseException], ...]] = {
     "connection": (exceptions.ConnectionError, OSError, EOFError),
     "response": (exceptions.ResponseError, exceptions.InvalidResponse),
 }
-_CODES = {"BUSY": "busy", "WRONGTYPE": "wrongtype"}
+_CODES = {
+    "BUSY": "busy",
+    "UNKILLABLE": "busy",
+    "NOREPLICAS": "no_replicas",
+    "MISCONF": "misconf",
+    "WRONGTYPE": "wrongtype",
+}
 """Errors without a class in redis-py, by the first word of their `ResponseError`."""
 
 REASONS = frozenset({*_REASONS, *_CODES.values(), "other"})

@@ -1,6 +1,6 @@
 """Turn failures of Redis into advice for operators, one text for each reason.
 
-The advice names the address of Redis, never a user or password.
+The advice names the address of Redis, never a user or password; the public one names no address.
 """
 
 from service.adapters.redis.client.url import parse_redis_url, places_of
@@ -18,6 +18,9 @@ _ADVICE = {
     "no_primary": "The sentinels at {place} know no living primary of that name: check the name at the end of "
     "GATEWAY_REDIS_URL.",
     "oom": "Redis at {place} has reached its maxmemory and takes no changes: raise the limit.",
+    "no_replicas": "Redis at {place} takes no changes, because too few replicas follow it (min-replicas-to-write): bring "
+    "them back.",
+    "misconf": "Redis at {place} cannot write its files and takes no changes: make room on its disk, and see its log.",
     "busy": "Redis at {place} is busy: try again. If it stays busy, see its SLOWLOG.",
     "contended": "Orders kept making the image that was to be deleted: try again once they have ended.",
     "cluster_down": "The cluster at {place} does not serve all slots now: try again, or look at CLUSTER INFO.",
@@ -35,3 +38,8 @@ def advise(reason: str, url: str) -> str:
     if reason == "response" and parse_redis_url(url).kind == "cluster":
         text = _NO_CLUSTER
     return text.format(place=places_of(url), reason=reason)
+
+
+def advise_publicly(reason: str) -> str:
+    """Return the same advice without the address."""
+    return _ADVICE.get(reason, _OTHER).replace(" at {place}", "").format(reason=reason)

@@ -84,6 +84,12 @@ def test_every_class_of_redis_py_has_a_known_label() -> None:
             exceptions.ResponseError("WRONGTYPE Operation against a key. script: 1, on @user_script:2."),
             "wrongtype",
         ),
+        (exceptions.ResponseError("UNKILLABLE Sorry the script already executed write commands."), "busy"),
+        (exceptions.ResponseError("NOREPLICAS Not enough good replicas to write."), "no_replicas"),
+        (
+            exceptions.ResponseError("MISCONF Errors writing to the AOF file: No space left on device"),
+            "misconf",
+        ),
         (exceptions.ResponseError("BUSYKEY Target key name already exists."), "response"),
         (TimeoutError(), "timeout"),
         (ConnectionResetError(), "connection"),

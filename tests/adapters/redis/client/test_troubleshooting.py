@@ -2,14 +2,21 @@
 
 import pytest
 
-from service.adapters.redis.client.troubleshooting import advise
+from service.adapters.redis.client.troubleshooting import _ADVICE, advise, advise_publicly
 
 URL = "redis://ann:canary@cache.test:6380"
 
 
 @pytest.mark.parametrize(
     ("reason", "hint"),
-    [("busy", "SLOWLOG"), ("contended", "orders"), ("timeout", "GATEWAY_REDIS_TIMEOUT_S"), ("new", "(new)")],
+    [
+        ("busy", "SLOWLOG"),
+        ("contended", "orders"),
+        ("timeout", "GATEWAY_REDIS_TIMEOUT_S"),
+        ("misconf", "disk"),
+        ("no_replicas", "min-replicas"),
+        ("new", "(new)"),
+    ],
 )
 def test_every_reason_has_an_advice_of_its_own(reason: str, hint: str) -> None:
     assert hint.lower() in advise(reason, URL).lower()
@@ -24,3 +31,12 @@ def test_advice_names_the_address_of_redis_without_its_password() -> None:
 
     assert "cache.test:6380" in told
     assert "canary" not in told
+
+
+@pytest.mark.parametrize("reason", [*_ADVICE, "new"])
+def test_public_advice_has_no_address(reason: str) -> None:
+    told = advise_publicly(reason)
+
+    assert told
+    assert "{" not in told
+    assert " at " not in told.partition(":")[0]
