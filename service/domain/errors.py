@@ -23,6 +23,7 @@ value in `docs/metrics.md` that `tests/test_metrics_page.py` asks for.
     ├── NotCached             `only-if-cached`, and the pool has fewer than n images
     ├── OrderFailed           some or all calls of an order failed
     ├── DeadlineExceeded      the order's deadline passed before its images were made
+    ├── CutOff                the process stopped after it had sent calls of the order
     ├── StateUnavailable      Redis, or the keys of the identity provider, failed
     ├── StoreUnavailable      the image store cannot be read or written now
     ├── ImageMissing          no image is stored under this name
@@ -39,9 +40,13 @@ from service.domain.limits import Unit, Window, kind_of
 
 
 class GatewayError(Exception):
-    """Base of the tree; its text, *message* or the one of its class, is safe to show to the caller."""
+    """Base of the tree; its text, *message* or the one of its class, is safe to show to the caller.
+
+    *pays_again*: a repeat of the order would pay again for an image that was made, or may have been.
+    """
 
     text = ""
+    pays_again = False
 
     def __init__(self, message: str = "") -> None:
         super().__init__(message or self.text)
@@ -188,20 +193,34 @@ class NotCached(GatewayError):
 
 
 class OrderFailed(GatewayError):
-    """Failed calls; *kept* images were made and stay in the pool, where the same order finds them for free."""
+    """Failed calls; a repeat of the order finds *kept* finished images for free, and pays again for *lost* ones."""
 
-    def __init__(self, failures: tuple[CallFailure, ...], *, kept: int) -> None:
+    def __init__(self, failures: tuple[CallFailure, ...], *, kept: int = 0, lost: int = 0) -> None:
         super().__init__(failures[0].message)
         self.failures = failures
         self.kept = kept
+        self.lost = lost
+        self.pays_again = lost > 0 or any(failure.may_be_billed for failure in failures)
 
 
 class DeadlineExceeded(GatewayError):
-    """A deadline passed; *dispatched* tells if calls were sent, *kept* counts finished images."""
+    """A deadline passed; a repeat finds *kept* finished images."""
 
-    def __init__(self, *, dispatched: bool, kept: int = 0) -> None:
-        super().__init__("The order did not finish before its deadline (x-request-timeout-s).")
-        self.dispatched = dispatched
+    text = "The order did not finish before its deadline (x-request-timeout-s)."
+
+    def __init__(self, *, kept: int = 0) -> None:
+        super().__init__()
+        self.kept = kept
+
+
+class CutOff(GatewayError):
+    """The process stopped in the middle of a paid order; a repeat finds *kept* finished images."""
+
+    text = "The gateway stopped before the order was finished. Its calls were sent, and may be billed."
+    pays_again = True
+
+    def __init__(self, *, kept: int = 0) -> None:
+        super().__init__()
         self.kept = kept
 
 

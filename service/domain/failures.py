@@ -67,6 +67,11 @@ class CallFailure:
     advice: str = ""
 
     @property
+    def may_be_billed(self) -> bool:
+        """Tell if a repeat may pay a second time."""
+        return self.billing is not Billing.NOT_BILLED
+
+    @property
     def is_callers_own(self) -> bool:
         """Tell if every equal order would fail the same way."""
         return self.kind in (FailureKind.REFUSED, FailureKind.INVALID)

@@ -123,7 +123,7 @@ class Answer:
         described = []
         for place in missing:
             failure = self._failures.get(place)
-            reason = OrderFailed((with_codes_of(self._order.asked, failure),), kept=0) if failure else error
+            reason = OrderFailed((with_codes_of(self._order.asked, failure),)) if failure else error
             described.append({"index": place, **describe(reason).error()})
         return described
 

@@ -6,7 +6,7 @@ costs money.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.domain import errors
 from service.domain.errors import GatewayError
-from service.domain.failures import Billing, CallFailure, FailureKind
+from service.domain.failures import CallFailure, FailureKind
 from service.http.headers import NO_RETRY, limit_headers, retry_headers
 
 
@@ -43,6 +43,11 @@ class Problem:
     def response(self, headers: Mapping[str, str] | None = None) -> Response:
         """Return the answer; the problem's headers take precedence over *headers*."""
         return _ProblemResponse(self, {**(headers or {}), **self.headers})
+
+    def without_retry(self) -> "Problem":
+        """Return the answer to an order that SDKs must not repeat by themselves."""
+        headers = {name: value for name, value in self.headers.items() if not name.startswith("retry-after")}
+        return replace(self, headers=headers | NO_RETRY)
 
     def add_to_log(self, scope: Scope) -> None:
         """Add the failure to the request's log line."""
@@ -87,10 +92,11 @@ def body_too_large(limit_bytes: int) -> Problem:
 
 def describe(error: Exception) -> Problem:
     """Return the answer to *error*; an unknown one is a bug, and the answer is general."""
-    for kind, make in _TABLE:
-        if isinstance(error, kind):
-            return make(error)
-    return INTERNAL
+    make = next((make for kind, make in _TABLE if isinstance(error, kind)), None)
+    if make is None:
+        return INTERNAL
+    problem = make(error)
+    return problem.without_retry() if isinstance(error, GatewayError) and error.pays_again else problem
 
 
 async def answer_error(request: Request, error: Exception) -> Response:
@@ -119,19 +125,32 @@ _LASTING = (FailureKind.REFUSED, FailureKind.INVALID, FailureKind.MISCONFIGURED)
 
 def _order_failed(error: errors.OrderFailed) -> Problem:
     kinds = {failure.kind for failure in error.failures}
-    if error.kept == 0 and len(kinds) == 1:
+    finished = error.kept + error.lost
+    if finished == 0 and len(kinds) == 1:
         return _call_failed(error.failures[0])
     # Finished images show that the provider accepts the order: a refused one may succeed.
-    may_pass = error.kept > 0 or not kinds.intersection(_LASTING)
-    retry = may_pass and all(failure.billing is Billing.NOT_BILLED for failure in error.failures)
+    may_pass = finished > 0 or not kinds.intersection(_LASTING)
+    failed = f"{len(error.failures)} of {len(error.failures) + finished} images failed ({', '.join(sorted(kinds))})."
     return Problem(
         502,
-        f"{len(error.failures)} of {len(error.failures) + error.kept} images failed "
-        f"({', '.join(sorted(kinds))}). The finished images are kept: repeat the order to pay only for the missing ones.",
+        f"{failed}{_advise_on_repeat(error)}",
         "upstream_error",
         "partial_failure",
-        headers={"x-should-retry": str(retry).lower()},
+        headers={"x-should-retry": str(may_pass).lower()},
         details={"images_kept": error.kept},
+    )
+
+
+def _advise_on_repeat(error: errors.OrderFailed) -> str:
+    if error.lost:
+        return (
+            f" A repeat of the order pays again for {error.lost} finished images, which are not kept: "
+            "with 'Prefer: return=partial' or an Idempotency-Key they would not be lost."
+        )
+    return (
+        " The finished images are kept: repeat the order to pay only for the missing ones."
+        if error.kept
+        else ""
     )
 
 
@@ -151,9 +170,6 @@ def _call_failed(failure: CallFailure) -> Problem:
         ):
             status, code = _TRANSIENT[failure.kind]
             headers = retry_headers(failure.retry_after_s or 1.0)
-            if failure.billing is not Billing.NOT_BILLED:
-                # It failed inside a stream: a retry could pay twice.
-                headers = NO_RETRY
             return Problem(status, failure.message, "upstream_error", failure.code or code, headers=headers)
         case (
             FailureKind.MISCONFIGURED
@@ -195,9 +211,16 @@ def _http_exception(error: HTTPException) -> Problem:
 
 
 def _deadline(error: errors.DeadlineExceeded) -> Problem:
-    headers = {"x-should-retry": str(not error.dispatched).lower()}
-    details = {"images_kept": error.kept} if error.kept else {}
-    return Problem(504, str(error), "timeout_error", "deadline_exceeded", headers=headers, details=details)
+    headers = {"x-should-retry": "true"}
+    return Problem(504, str(error), "timeout_error", "deadline_exceeded", None, headers, _kept(error.kept))
+
+
+def _cut_off(error: errors.CutOff) -> Problem:
+    return Problem(504, str(error), "server_error", "cut_off", details=_kept(error.kept))
+
+
+def _kept(images: int) -> Mapping[str, Any]:
+    return {"images_kept": images} if images else {}
 
 
 INTERNAL = Problem(
@@ -238,6 +261,7 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     (errors.NotCached, _with(504, "not_cached", NO_RETRY)),
     (errors.OrderFailed, _order_failed),
     (errors.DeadlineExceeded, _deadline),
+    (errors.CutOff, _cut_off),
     (errors.StateUnavailable, _with(503, "state_unavailable", retry_headers(1.0), type_="server_error")),
     (errors.StoreUnavailable, _with(503, "store_unavailable", retry_headers(5.0), type_="server_error")),
     (errors.ImageMissing, _with(404, "image_not_found")),

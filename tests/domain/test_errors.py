@@ -5,6 +5,7 @@ import pytest
 
 from service.domain import errors
 from service.domain.errors import (
+    CutOff,
     DeadlineExceeded,
     Draining,
     GatewayError,
@@ -22,6 +23,7 @@ from service.domain.errors import (
     StateUnavailable,
     StoreUnavailable,
 )
+from service.domain.failures import Billing
 from service.domain.limits import Resource
 from tests.fakes.values import a_failure, a_limit_state
 
@@ -120,9 +122,27 @@ def test_a_failed_order_has_the_message_of_its_first_failure() -> None:
     assert (str(error), error.failures, error.kept) == ("first", failures, 3)
 
 
-def test_a_passed_deadline_tells_whether_calls_were_sent() -> None:
-    assert DeadlineExceeded(dispatched=True).dispatched
-    assert "x-request-timeout-s" in str(DeadlineExceeded(dispatched=False))
+@pytest.mark.parametrize(
+    ("billings", "lost", "pays_again"),
+    [
+        ((Billing.NOT_BILLED, Billing.NOT_BILLED), 0, False),
+        ((Billing.NOT_BILLED, Billing.UNKNOWN), 0, True),
+        ((Billing.BILLED,), 0, True),
+        ((Billing.NOT_BILLED,), 1, True),
+    ],
+)
+def test_a_failed_order_tells_if_a_repeat_pays_again(
+    billings: tuple[Billing, ...], lost: int, *, pays_again: bool
+) -> None:
+    failures = tuple(a_failure(billing=billing) for billing in billings)
+
+    assert OrderFailed(failures, kept=2, lost=lost).pays_again is pays_again
+
+
+def test_a_cut_off_order_is_paid_again_and_one_past_its_deadline_only_if_it_says_so() -> None:
+    assert CutOff(kept=1).pays_again
+    assert not DeadlineExceeded(kept=1).pays_again
+    assert "x-request-timeout-s" in str(DeadlineExceeded())
 
 
 def test_errors_of_the_environment_name_a_remedy() -> None:

@@ -42,7 +42,8 @@ EXAMPLES: dict[type[GatewayError], tuple[GatewayError, int, str | None]] = {
         502,
         "partial_failure",
     ),
-    errors.DeadlineExceeded: (errors.DeadlineExceeded(dispatched=True), 504, "deadline_exceeded"),
+    errors.DeadlineExceeded: (errors.DeadlineExceeded(), 504, "deadline_exceeded"),
+    errors.CutOff: (errors.CutOff(), 504, "cut_off"),
     errors.StateUnavailable: (errors.StateUnavailable("timeout"), 503, "state_unavailable"),
     errors.StoreUnavailable: (errors.StoreUnavailable(), 503, "store_unavailable"),
     errors.ImageMissing: (errors.ImageMissing(), 404, "image_not_found"),
@@ -248,10 +249,49 @@ def test_provider_details_never_replace_the_four_fields() -> None:
     assert error["moderation_details"] == {"a": 1}
 
 
-def test_an_exceeded_deadline_counts_the_finished_images() -> None:
-    with_images = describe(errors.DeadlineExceeded(dispatched=True, kept=2))
+@pytest.mark.parametrize("error", [errors.DeadlineExceeded, errors.CutOff])
+def test_an_order_that_ran_out_of_time_counts_its_kept_images(
+    error: type[errors.DeadlineExceeded | errors.CutOff],
+) -> None:
+    with_images = describe(error(kept=2))
 
     assert orjson.loads(with_images.body())["error"]["images_kept"] == 2
-    assert (
-        "images_kept" not in orjson.loads(describe(errors.DeadlineExceeded(dispatched=True)).body())["error"]
-    )
+    assert "images_kept" not in orjson.loads(describe(error()).body())["error"]
+
+
+@pytest.mark.parametrize("kind", EXAMPLES, ids=lambda kind: kind.__name__)
+def test_no_error_of_an_order_that_would_be_paid_again_invites_a_retry(kind: type[GatewayError]) -> None:
+    error = EXAMPLES[kind][0]
+    before, error.pays_again = error.pays_again, True
+    problem = describe(error)
+    error.pays_again = before
+
+    assert problem.status == EXAMPLES[kind][1]
+    assert not sdk_retries(problem)
+    assert not [name for name in problem.headers if name.startswith("retry-after")]
+
+
+@pytest.mark.parametrize(
+    ("error", "invites"),
+    [(errors.DeadlineExceeded(), True), (errors.Draining(), True), (errors.CutOff(), False)],
+)
+def test_an_order_that_ran_out_of_time_unpaid_invites_a_retry(error: GatewayError, invites: bool) -> None:
+    assert sdk_retries(describe(error)) is invites
+
+
+@pytest.mark.parametrize(("kept", "lost"), [(3, 0), (0, 3), (2, 1)])
+def test_a_partial_failure_promises_only_kept_images(kept: int, lost: int) -> None:
+    problem = describe(OrderFailed((failure(FailureKind.OVERLOADED),), kept=kept, lost=lost))
+
+    assert problem.message.startswith("1 of 4 images failed (overloaded).")
+    assert orjson.loads(problem.body())["error"]["images_kept"] == kept
+    assert sdk_retries(problem) is (lost == 0)
+    assert ("pay only for the missing ones" in problem.message) is (lost == 0)
+    assert (f"pays again for {lost} finished images" in problem.message) is (lost > 0)
+
+
+def test_failures_of_several_kinds_without_an_image_promise_nothing() -> None:
+    problem = describe(OrderFailed((failure(FailureKind.OVERLOADED), failure(FailureKind.RATE_LIMITED))))
+
+    assert problem.message == "2 of 2 images failed (overloaded, rate_limited)."
+    assert sdk_retries(problem)

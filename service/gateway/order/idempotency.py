@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from service.domain.errors import ImageGone, ImageMissing, OrderFailed
+from service.domain.errors import GatewayError, ImageGone, ImageMissing, OrderFailed
 from service.domain.images import Delivery, Image
 from service.domain.order import Ticket
 from service.ports.admission import Conclusion, Settlement
@@ -55,18 +55,17 @@ class Replay:
             raise ImageGone from error
 
 
-def conclude_made(n: int, images: Mapping[int, Image]) -> Conclusion | None:
-    """Return the final outcome of an order of *n* that made *images*, by place; None for an incomplete one.
+def conclude(n: int, images: Mapping[int, Image], stop: GatewayError | None) -> Conclusion | None:
+    """Return the final outcome of an order of *n* that made *images*, by place, and ended with *stop*.
 
-    An order whose reader left while it waited ends without an error, and incomplete.
+    Final are a complete answer, and failures that every order like it would meet. None leaves the key to
+    another order: a reader that left while its order waited ends it without an error, and incomplete.
     """
-    return Conclusion(images=tuple(images[place] for place in sorted(images))) if len(images) == n else None
-
-
-def conclude_failed(error: OrderFailed) -> Conclusion | None:
-    """Return the final outcome of a failed order, if every order like it would meet the same failures."""
-    if error.kept == 0 and all(failure.is_callers_own for failure in error.failures):
-        return Conclusion(failures=error.failures)
+    if len(images) == n:
+        return Conclusion(images=tuple(images[place] for place in sorted(images)))
+    if isinstance(stop, OrderFailed) and not images:
+        is_final = all(failure.is_callers_own for failure in stop.failures)
+        return Conclusion(failures=stop.failures) if is_final else None
     return None
 
 

@@ -5,6 +5,7 @@ are published as soon as they are stored: a process that dies in mid-order loses
 """
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 
@@ -48,7 +49,7 @@ class Maker:
     ) -> list[Outcome]:
         """Make the call of *batch*, whose indices *ask* obtained; returns the outcome for each of its places.
 
-        *show* takes the stages of its image.
+        *show* takes the stages of its image. A call that is cut off is an outcome, too.
         """
         n = len(batch.places)
         exposure = Exposure(show=show)
@@ -59,12 +60,17 @@ class Maker:
             made = await self._call(order, sent, ask, batch, exposure)
             outcomes = await self._keep(made, sent, n)
             settlement = _settle(ask, batch, outcomes)
-        except BaseException:
+        except BaseException as error:
             # The drain time is over, or there is a bug: in either case no claim may remain.
-            cut_off = _CUT_OFF if exposure.may_be_billed else NOT_SENT
-            self.state.finish_later(_settle(ask, batch, [cut_off] * n))
-            raise
-        await self.state.finish(settlement)
+            outcomes = [_CUT_OFF if exposure.may_be_billed else NOT_SENT] * n
+            self.state.finish_later(_settle(ask, batch, outcomes))
+            if not isinstance(error, asyncio.CancelledError):
+                raise
+            # The order needs to know if it may have been billed; its own cancellation goes on.
+            return outcomes
+        with contextlib.suppress(asyncio.CancelledError):
+            # Cut off here, it is settled through the outbox.
+            await self.state.finish(settlement)
         for _, image in settlement.made:
             self.telemetry.record(
                 CostSettled(model=ask.ticket.model, realm=ask.ticket.realm, microusd=image.cost_microusd)

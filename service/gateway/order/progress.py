@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from service.domain.bridge import with_codes_of
-from service.domain.errors import GatewayError, OrderFailed
+from service.domain.errors import CutOff, DeadlineExceeded, Draining, GatewayError, OrderFailed
 from service.domain.failures import CallFailure
 from service.domain.images import Image, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
@@ -17,13 +17,16 @@ from service.gateway.order.keep import Outcome
 from service.gateway.order.runner import RunningOrder
 from service.ports.admission import Ask
 
+_REPEATED_WITHIN_S = 60.0
+"""Longest delay of an SDK before it repeats an order."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
     """The progress of one order. *stop* is the reason to ask for no more; calls under way still end.
 
     *used* are pool indices that it must not get again, *awaiting* indices that other orders make for it,
-    *sources* the sources of the images delivered so far.
+    *sources* the sources of the images delivered so far, *unstored* the number of them that the store did not take.
     """
 
     order: ImageOrder
@@ -35,6 +38,7 @@ class Progress:
     awaiting: tuple[int, ...] = ()
     waits_since_s: float = 0.0
     sources: list[Source] = field(default_factory=list)
+    unstored: int = 0
     failures: list[CallFailure] = field(default_factory=list)
     stop: GatewayError | None = None
     is_dispatched: bool = False
@@ -56,10 +60,18 @@ class Progress:
         return ask
 
     def fill(
-        self, place: int, image: Image, source: Source, data: bytes | None, *, age_s: float = 0.0
+        self,
+        place: int,
+        image: Image,
+        source: Source,
+        data: bytes | None,
+        *,
+        age_s: float = 0.0,
+        is_stored: bool = True,
     ) -> None:
         """Fill *place* of the answer."""
         self.sources.append(source)
+        self.unstored += not is_stored
         self.running.emit(ImageReady(position=place, image=image, source=source, data=data, age_s=age_s))
 
     def fill_shared(self, place: int, index: int, outcome: Outcome) -> None:
@@ -68,7 +80,7 @@ class Progress:
         if isinstance(outcome, CallFailure):
             self.fail(place, outcome)
         else:
-            self.fill(place, outcome.image, Source.COALESCED, outcome.data)
+            self.fill(place, outcome.image, Source.COALESCED, outcome.data, is_stored=outcome.is_stored)
 
     def fail(self, place: int, failure: CallFailure) -> None:
         """Leave *place* of the answer empty after a failed call."""
@@ -82,5 +94,42 @@ class Progress:
 
     def failed(self, failures: Iterable[CallFailure]) -> OrderFailed:
         """Return *failures* as the order's error, with the codes of the asked model."""
-        asked = self.order.asked
-        return OrderFailed(tuple([with_codes_of(asked, each) for each in failures]), kept=len(self.sources))
+        return OrderFailed(tuple([with_codes_of(self.order.asked, each) for each in failures]))
+
+    def count_in(self, error: GatewayError, *, is_degraded: bool) -> GatewayError:
+        """Return *error*, which ends the order, with the use of its images for a repeat of the order.
+
+        If *is_degraded*, a repeat does not find the pool.
+        """
+        is_found = self._is_resumable or (self._fills_reusable_pool and not is_degraded)
+        kept = len(self.sources) - self.unstored if is_found else 0
+        lost = len(self.sources) - kept
+        match error:
+            case OrderFailed():
+                error = OrderFailed(error.failures, kept=kept, lost=lost)
+            case DeadlineExceeded():
+                error = DeadlineExceeded(kept=kept)
+            case CutOff():
+                error = CutOff(kept=kept)
+            case _:
+                pass
+        error.pays_again |= lost > 0 or any(failure.may_be_billed for failure in self.failures)
+        return error
+
+    def find_end_of_cut_off(self) -> GatewayError | None:
+        """Return the reason why the order ends, once it is cut off; None if nothing is missing."""
+        if len(self.sources) == self.order.n:
+            return None
+        is_paid = Source.MADE in self.sources or any(failure.may_be_billed for failure in self.failures)
+        return CutOff() if is_paid else Draining()
+
+    @property
+    def _is_resumable(self) -> bool:
+        return self.ticket.idempotency is not None
+
+    @property
+    def _fills_reusable_pool(self) -> bool:
+        """Tell if equal orders get the images of this one."""
+        cache = self.order.cache
+        lasts = cache.max_age_s is None or cache.max_age_s >= _REPEATED_WITHIN_S
+        return self.ticket.pool is not None and cache.reuse and lasts

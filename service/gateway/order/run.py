@@ -29,7 +29,7 @@ from service.gateway.admission.shared import REFUSALS, SharedState
 from service.gateway.order.accept import Acceptance
 from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.cached import Cached
-from service.gateway.order.idempotency import Replay, conclude_failed, conclude_made, last_settlement
+from service.gateway.order.idempotency import Replay, conclude, last_settlement
 from service.gateway.order.keep import NOT_KEPT, Kept
 from service.gateway.order.make import Batch, Maker, split_batch
 from service.gateway.order.preflight import Preflight
@@ -70,8 +70,13 @@ class Orders:
             progress = Progress(order=order, sent=sent, ticket=ticket, running=running)
             try:
                 await (self._carry_out(progress) if ticket.idempotency is None else self._conclude(progress))
+            except asyncio.CancelledError:
+                progress.stop = progress.find_end_of_cut_off()
             finally:
                 when_done()
+            if progress.stop is not None:
+                # Only now: calls may end after a reason to stop was found.
+                raise progress.count_in(progress.stop, is_degraded=self.state.is_degraded)
 
         return self.runner.start(order.id, work), sent, ticket
 
@@ -80,14 +85,12 @@ class Orders:
         conclusion: Conclusion | None = None
         try:
             await self._carry_out(progress)
-            conclusion = conclude_made(progress.order.n, progress.running.delivered)
-        except OrderFailed as error:
-            conclusion = conclude_failed(error)
-            raise
+            conclusion = conclude(progress.order.n, progress.running.delivered, progress.stop)
         except asyncio.CancelledError:
             if progress.is_begun:
                 progress.is_begun = False
-                self.state.finish_later(last_settlement(progress.ticket, None))
+                conclusion = conclude(progress.order.n, progress.running.delivered, None)
+                self.state.finish_later(last_settlement(progress.ticket, conclusion))
             raise
         finally:
             if progress.is_begun:
@@ -101,12 +104,10 @@ class Orders:
             if progress.is_begun and progress.sources:
                 sources = Counter(source.value for source in progress.sources)
                 self.telemetry.record(ImagesDelivered(asked_model=progress.order.asked.name, sources=sources))
-        if progress.stop is not None:
-            raise progress.stop
-        if progress.failures:
+        if progress.failures and progress.stop is None:
             if not progress.sources:
                 self.preflight.remember(progress.ticket, progress.failures)
-            raise progress.failed(progress.failures)
+            progress.stop = progress.failed(progress.failures)
 
     async def _fill_places(self, progress: Progress, calls: asyncio.TaskGroup) -> None:
         """Fill all places: ask, take ready variants, make calls, wait for the rest, ask again."""
@@ -130,7 +131,7 @@ class Orders:
                 pool, progress.awaiting = progress.ticket.pool or "", grant.awaited
                 results = await self.share.wait(progress.order, pool, grant.awaited)
                 if results is None:
-                    progress.stop = OrderFailed((NOT_SENT,), kept=len(progress.sources))
+                    progress.stop = OrderFailed((NOT_SENT,))
                 else:
                     places = await self._take_shared(progress, places, results)
             elif places and not grant.ready and not grant.mine:
@@ -143,9 +144,7 @@ class Orders:
         if progress.order.cache.only_if_cached:
             progress.stop = progress.stop or _nothing_granted(progress)
         elif progress.order.deadline_s <= self.clock.monotonic_s():
-            progress.stop = progress.stop or DeadlineExceeded(
-                dispatched=progress.is_dispatched, kept=len(progress.sources)
-            )
+            progress.stop = progress.stop or DeadlineExceeded()
         return progress.stop is None and not progress.running.is_abandoned
 
     async def _begin(self, progress: Progress, n: int) -> tuple[Ask, Grant] | None:
@@ -280,7 +279,7 @@ class Orders:
             if isinstance(outcome, CallFailure):
                 progress.fail(place, outcome)
             elif outcome.is_stored or progress.order.delivery is not Delivery.URL:
-                progress.fill(place, outcome.image, Source.MADE, outcome.data)
+                progress.fill(place, outcome.image, Source.MADE, outcome.data, is_stored=outcome.is_stored)
             else:
                 progress.fail(place, NOT_KEPT)
             self.share.hand_on(progress.ticket.pool, index, outcome)

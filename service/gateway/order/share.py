@@ -75,4 +75,4 @@ class Share:
                 data = await self.store.get(image.name)
             except (ImageMissing, StoreUnavailable):
                 return None
-        return Kept(image, data)
+        return Kept(image, data, is_stored=result.is_stored)

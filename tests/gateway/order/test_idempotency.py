@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from service.domain.errors import (
+    CutOff,
     Draining,
     GatewayError,
     IdempotencyMismatch,
@@ -163,13 +164,13 @@ async def test_an_order_cut_off_by_the_drain_may_be_resumed(clock: FakeClock) ->
         running = house.start(a_keyed_order(n=2, deadline_s=clock.monotonic_s() + 500.0))
         await until_idle()
 
-    assert isinstance(error(await read(running)), Draining)
+    assert isinstance(error(await read(running)), CutOff)
     assert last_of(house.journal.kept).conclusion is None
     assert house.journal.kept[-1].is_last
     assert not any(settlement.is_last for settlement in house.book.settlements)
 
 
-async def test_an_order_cut_off_while_it_concludes_keeps_its_conclusion(clock: FakeClock) -> None:
+async def test_an_order_cut_off_while_it_concludes_is_complete(clock: FakeClock) -> None:
     house = Assembly(clock, drain_s=5.0)
     async with house:
         house.book.script.append(a_grant(ready=(a_variant(0),)))
@@ -177,7 +178,7 @@ async def test_an_order_cut_off_while_it_concludes_keeps_its_conclusion(clock: F
         running = house.start(a_keyed_order(delivery=Delivery.URL))
         await house.book.finishing.wait()
 
-    assert isinstance(error(await read(running)), Draining)
+    assert error(await read(running)) is None
     assert last_of(house.journal.kept).conclusion == Conclusion(images=(a_variant(0).image,))
 
 

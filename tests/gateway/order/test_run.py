@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.callers import Policy
 from service.domain.errors import (
+    CutOff,
     Draining,
     GatewayError,
     NotCached,
@@ -206,8 +207,9 @@ async def test_an_order_cut_off_by_the_drain_settles_every_call(clock: FakeClock
         await until_idle()
     facts = await read(running)
 
-    assert isinstance(error(facts), Draining)
-    assert len(images(facts)) == 1
+    cut_off = error(facts)
+    assert isinstance(cut_off, CutOff)
+    assert (len(images(facts)), cut_off.kept) == (1, 1)
     assert [settlement.unknown for settlement in house.journal.kept] == [1, 1]
     assert [len(settlement.made) for settlement in house.book.settlements] == [1]
     assert house.in_flight == {}

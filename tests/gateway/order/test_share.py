@@ -204,10 +204,8 @@ async def test_an_order_abandoned_while_others_make_its_images_waits_no_longer(c
     assert len(house.book.settlements[0].made) == 1
 
 
-@pytest.mark.parametrize(("mine", "is_dispatched"), [((), False), ((5,), True)])
-async def test_waiting_ends_with_the_deadline(
-    clock: FakeClock, mine: tuple[int, ...], *, is_dispatched: bool
-) -> None:
+@pytest.mark.parametrize("mine", [(), (5,)], ids=["all are awaited", "one is made"])
+async def test_waiting_ends_with_the_deadline(clock: FakeClock, mine: tuple[int, ...]) -> None:
     started_s = clock.monotonic_s()
     async with Assembly(clock) as house:
         house.book.script.append(a_grant(mine=mine, awaited=(0,)))
@@ -216,7 +214,7 @@ async def test_waiting_ends_with_the_deadline(
 
     failed = error(facts)
     assert isinstance(failed, DeadlineExceeded)
-    assert failed.dispatched is is_dispatched
+    assert (failed.kept, failed.pays_again) == (len(mine), False)
     assert clock.monotonic_s() - started_s == pytest.approx(5.0)
     assert len(images(facts)) == len(mine)
 
@@ -349,7 +347,7 @@ async def test_a_full_waiting_room_fails_new_waits_and_keeps_paid_images(clock: 
 
     failed = error(facts)
     assert isinstance(failed, OrderFailed)
-    assert (failed.failures, failed.kept) == ((NOT_SENT,), 1)
+    assert (failed.failures, failed.kept, failed.lost) == ((NOT_SENT,), 2, 0)
     assert images(facts) == {0: ("hit", b"d0"), 1: ("made", b"image 0")}
     assert len(house.book.asks) == 1
     assert house.in_flight == {}
