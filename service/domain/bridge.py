@@ -74,6 +74,7 @@ def _send_as_asked(order: ImageOrder, parameters: Parameters) -> SentOrder:
         output_format=str(parameters.get("output_format", "png")),
         operation=order.operation,
         inputs=order.inputs,
+        partial_images=order.partial_images,
     )
 
 
@@ -102,6 +103,7 @@ def _send_bridged(bridge: Bridge, target: Model, order: ImageOrder, parameters: 
         operation=Operation.EDIT if varies else order.operation,
         inputs=inputs,
         instructions=bridge.variation_prompts if varies else (),
+        partial_images=order.partial_images,
     )
 
 

@@ -50,11 +50,12 @@ class InputRule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenPrice:
-    """Micro-dollars per token."""
+    """Micro-dollars per token; text output without a price of its own costs as much as an image's."""
 
     text_in: float
     image_in: float
     image_out: float
+    text_out: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,7 +64,8 @@ class SentOrder:
     """The order with the parameters of the *target*, the model that makes it (see `bridge`).
 
     *images_per_call* is the asked model's: dall-e-3 makes one image a call. *bridge_version* is empty
-    without a translation; *operation* is the model's, an edit for a bridged variation.
+    without a translation; *operation* is the model's, an edit for a bridged variation. The *partial_images* of a
+    stream change its price, not its images.
     """
 
     target: Model
@@ -77,6 +78,7 @@ class SentOrder:
     operation: Operation = Operation.GENERATE
     inputs: tuple[InputImage, ...] = ()
     instructions: tuple[str, ...] = ()
+    partial_images: int = 0
 
     def prompt_for(self, index: int) -> str:
         """Return the prompt for the pool index *index*: variations have an instruction each."""

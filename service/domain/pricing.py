@@ -11,6 +11,8 @@ from service.domain.sizes import parse_size
 
 _BASE_PIXELS = 1024 * 1024
 _BYTES_PER_TOKEN = 3
+_TOKENS_PER_STAGE = 100
+"""Output tokens of an unfinished image of a stream (OpenAI, 2026-09-09)."""
 
 
 def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
@@ -22,13 +24,25 @@ def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
     details = usage.get("input_tokens_details")
     image_in = details.get("image_tokens") if isinstance(details, Mapping) else 0
     image_in = image_in if isinstance(image_in, int) else 0
-    text_in = total_in - image_in
+    text_out = usage.get("output_tokens_details")
+    text_out = text_out.get("text_tokens") if isinstance(text_out, Mapping) else 0
+    text_out = min(text_out, total_out) if isinstance(text_out, int) else 0
+    price = model.costs.price
     cost = (
-        text_in * model.costs.price.text_in
-        + image_in * model.costs.price.image_in
-        + total_out * model.costs.price.image_out
+        (total_in - image_in) * price.text_in
+        + image_in * price.image_in
+        + (total_out - text_out) * price.image_out
+        + text_out * (price.image_out if price.text_out is None else price.text_out)
     )
     return math.ceil(cost)
+
+
+def counts_tokens(usage: Mapping[str, Any] | None) -> bool:
+    """Tell if *usage* counts a call that made images: one of zeros comes from a server that does not count."""
+    if usage is None or not isinstance(usage.get("input_tokens"), int):
+        return False
+    total_out = usage.get("output_tokens")
+    return isinstance(total_out, int) and total_out > 0
 
 
 def estimate_image(
@@ -57,17 +71,20 @@ def estimate_image(
 
 
 def estimate_sent(sent: SentOrder, *, made: str = "") -> int | None:
-    """Return the highest expected price of one image of *sent* with its prompt and inputs, or None if unknown.
+    """Return the highest expected price of one image of *sent* with prompt, inputs and stages, or None if unknown.
 
     *made* is the size of the finished image, if the provider chose it; without it, the largest counts.
     """
     is_left_open = bool(made) and parse_size(str(sent.parameters.get("size"))) is None
-    return estimate_image(
+    price = estimate_image(
         sent.target,
         {**sent.parameters, "size": made} if is_left_open else sent.parameters,
         prompt_bytes=len(sent.prompt.encode("utf-8", "surrogatepass")),
         inputs=len(sent.inputs),
     )
+    if price is None or sent.target.costs.price is None:
+        return price
+    return price + math.ceil(sent.partial_images * _TOKENS_PER_STAGE * sent.target.costs.price.image_out)
 
 
 def weigh_image(model: Model, parameters: Parameters) -> int:

@@ -151,7 +151,7 @@ def test_an_operator_adds_a_model_with_a_family() -> None:
         (
             "gpt-image-2",
             {"price": 5},
-            "price must be a table of text_in, image_in, image_out, not a whole number",
+            "price must be a table of text_in, image_in, image_out, text_out, not a whole number",
         ),
         ("gpt-image-2", {"sizes": "1024x1024"}, "sizes must be a table of fixed, "),
         ("gpt-image-2", {"sizes": {"fixed": "1024x1024"}}, "sizes.fixed must be a list, not a string"),

@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from service.domain.pricing import estimate_image, price_usage, weigh_image
-from tests.fakes.values import USAGE, a_catalog
+from service.domain.pricing import counts_tokens, estimate_image, estimate_sent, price_usage, weigh_image
+from tests.fakes.values import USAGE, a_catalog, a_sent_order
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,49 @@ from tests.fakes.values import USAGE, a_catalog
 )
 def test_tokens_have_their_price(usage: dict[str, Any], microusd: int | None) -> None:
     assert price_usage(a_catalog().models["gpt-image-2"], usage) == microusd
+
+
+@pytest.mark.parametrize(
+    ("model", "details", "microusd"),
+    [
+        ("gpt-image-1.5", {"image_tokens": 60, "text_tokens": 40}, 60 * 32 + 40 * 10),
+        ("gpt-image-1.5", {"image_tokens": 100}, 100 * 32),
+        ("gpt-image-1.5", {"text_tokens": 1000}, 100 * 10),
+        ("gpt-image-1.5", {"text_tokens": None}, 100 * 32),
+        ("gpt-image-1.5", None, 100 * 32),
+        # No price of its own is published for text: the image's is the higher one.
+        ("gpt-image-2", {"image_tokens": 60, "text_tokens": 40}, 100 * 30),
+    ],
+)
+def test_text_output_has_its_own_price(model: str, details: dict[str, Any] | None, microusd: int) -> None:
+    usage = {"input_tokens": 0, "output_tokens": 100, "output_tokens_details": details}
+
+    assert price_usage(a_catalog().models[model], usage) == microusd
+
+
+@pytest.mark.parametrize(
+    ("usage", "counts"),
+    [
+        (USAGE, True),
+        ({"input_tokens": 0, "output_tokens": 1}, True),
+        ({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}, False),
+        ({"input_tokens": 50, "output_tokens": 0}, False),
+        ({"output_tokens": 50}, False),
+        ({"input_tokens": 50}, False),
+        ({}, False),
+        (None, False),
+    ],
+)
+def test_usage_of_zeros_counts_nothing(usage: dict[str, Any] | None, counts: bool) -> None:
+    assert counts_tokens(usage) is counts
+
+
+def test_stages_cost_tokens_of_their_own() -> None:
+    sent = a_sent_order(parameters={"quality": "low", "size": "1024x1024"})
+    bare = estimate_sent(sent)
+    assert bare is not None
+
+    assert estimate_sent(replace(sent, partial_images=3)) == bare + 3 * 100 * 30
 
 
 def test_fractions_of_a_micro_dollar_are_rounded_up() -> None:

@@ -6,6 +6,7 @@ The provider answers each prompt with the prompt itself, as the image's address.
 import contextlib
 import ssl
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +26,10 @@ INSIDES = ("169.254.169.254", "100.100.100.200")
 """Where clouds tell a machine its secrets."""
 
 
+BILLED = {"input_tokens": 40, "output_tokens": 4000, "total_tokens": 4040}
+"""The provider's count of a call for several images: $0.1202."""
+
+
 @dataclass(slots=True)
 class Host:
     """A server on this machine, and the paths it was asked for."""
@@ -35,19 +40,21 @@ class Host:
 
 @contextlib.contextmanager
 def run_host(tls: ssl.SSLContext | None = None) -> Iterator[Host]:
-    """Serve the picture to every GET, and to every order a link to what its prompt says."""
+    """Serve the picture to every GET but `/dead`, and to every order a link to each line of its prompt."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             host.asked.append(self.path)
-            self._answer("image/png", PICTURE)
+            self._answer("image/png", PICTURE, 404 if self.path == "/dead" else 200)
 
         def do_POST(self) -> None:
             order: dict[str, Any] = orjson.loads(self.rfile.read(int(self.headers["content-length"])))
-            self._answer("application/json", orjson.dumps({"created": 1, "data": [{"url": order["prompt"]}]}))
+            data = [{"url": line} for line in order["prompt"].splitlines()]
+            usage = {"usage": BILLED} if len(data) > 1 else {}
+            self._answer("application/json", orjson.dumps({"created": 1, "data": data, **usage}))
 
-        def _answer(self, kind: str, body: bytes) -> None:
-            self.send_response(200)
+        def _answer(self, kind: str, body: bytes, status: int = 200) -> None:
+            self.send_response(status)
             self.send_header("content-type", kind)
             self.send_header("content-length", str(len(body)))
             self.end_headers()
@@ -110,6 +117,32 @@ def test_an_image_is_fetched_from_a_named_host(company: Company) -> None:
 
     assert [digest_of(file) for file in files_of(answer)] == [digest_of(PICTURE)]
     assert company.listed.asked == ["/named.png?token=a"]
+
+
+def test_one_dead_link_of_four_is_booked_as_it_was_billed(company: Company) -> None:
+    host = f"https://localhost:{company.listed.port}"
+    prompt = f"{host}/1\n{host}/dead\n{host}/2\n{host}/3"
+    before = total_of(company)
+
+    answer = company.client.post(
+        GENERATIONS,
+        json={"model": "gpt-image-2", "prompt": prompt, "n": 4},
+        headers={"prefer": "return=partial"},
+    )
+
+    assert (answer.status_code, len(answer.json()["data"])) == (200, 3)
+    billed = 40 * 5 + 4000 * 30
+    assert answer.headers["x-cost-microusd"] == str(billed)
+    assert total_of(company) - before == Counter({("made", "images"): 3, ("made", "microusd"): billed})
+
+
+def total_of(company: Company) -> Counter[tuple[str, str]]:
+    """Return the sums of the caller's ledger by outcome and unit."""
+    sums: Counter[tuple[str, str]] = Counter()
+    for total in company.client.get("/v1/usage").json()["totals"]:
+        for unit in ("images", "microusd"):
+            sums[total["outcome"], unit] += total[unit]
+    return sums
 
 
 def test_no_other_host_is_asked(company: Company) -> None:

@@ -2,16 +2,17 @@
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from service.domain.errors import StoreUnavailable
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import share_usage
 from service.domain.images import CallMade, Image, RawImage
 from service.domain.order import SentOrder
-from service.domain.pricing import estimate_sent, price_usage
+from service.domain.pricing import counts_tokens, estimate_sent, price_usage
 from service.ports.clock import Clock
-from service.ports.imaging import ImageBroken, ImageFinisher
+from service.ports.imaging import FinishedImage, ImageBroken, ImageFinisher
 from service.ports.store import ImageStore
 
 _HASHED_AT_ONCE_BYTES = 2 * 1024 * 1024
@@ -37,6 +38,13 @@ NOT_KEPT = CallFailure(
 )
 
 
+_BROKEN = CallFailure(
+    kind=FailureKind.BROKEN,
+    billing=Billing.UNKNOWN,
+    message="The image provider returned something that is not an acceptable image.",
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keeper:
     """Applies the finish plan to the images of a call and stores them by their content."""
@@ -46,25 +54,33 @@ class Keeper:
     clock: Clock
 
     async def keep(self, made: CallMade, sent: SentOrder) -> list[Outcome]:
-        """Finish and store the images of one call, in its order."""
-        shares = share_usage(made.usage, len(made.images)) if made.usage else [None] * len(made.images)
-        return [
-            await self._keep_one(raw, sent, usage=share, made=made)
-            for raw, share in zip(made.images, shares, strict=True)
-        ]
+        """Finish and store the images of one call, in its order; the good ones share what it cost."""
+        finished = [await self._finish(raw, sent) for raw in made.images]
+        good = sum(each is not None for each in finished)
+        shares = iter(share_usage(made.usage, good) if made.usage and good else [None] * good)
+        kept: list[Outcome] = []
+        for raw, each in zip(made.images, finished, strict=True):
+            kept.append(
+                _BROKEN if each is None else await self._keep_one(raw, each, next(shares), sent, made)
+            )
+        billing = billing_of_missing(made, kept)
+        return [replace(each, billing=billing) if isinstance(each, CallFailure) else each for each in kept]
+
+    async def _finish(self, raw: RawImage, sent: SentOrder) -> FinishedImage | None:
+        try:
+            return await self.finisher.finish(raw.data, sent.finish)
+        except ImageBroken:
+            return None
 
     async def _keep_one(
-        self, raw: RawImage, sent: SentOrder, *, usage: dict[str, object] | None, made: CallMade
-    ) -> Outcome:
-        try:
-            finished = await self.finisher.finish(raw.data, sent.finish)
-        except ImageBroken:
-            return CallFailure(
-                kind=FailureKind.BROKEN,
-                billing=Billing.UNKNOWN,
-                message="The image provider returned something that is not an acceptable image.",
-            )
-        cost = price_usage(sent.target, usage) if usage else None
+        self,
+        raw: RawImage,
+        finished: FinishedImage,
+        usage: dict[str, object] | None,
+        sent: SentOrder,
+        made: CallMade,
+    ) -> Kept:
+        cost = price_usage(sent.target, usage) if usage and counts_tokens(made.usage) else None
         if cost is None:
             # The reserved amount, except for a size that was unknown then.
             cost = estimate_sent(sent, made=f"{finished.width}x{finished.height}")
@@ -87,6 +103,16 @@ class Keeper:
         except StoreUnavailable:
             return Kept(image, finished.data, is_stored=False)
         return Kept(image, finished.data)
+
+
+def billing_of_missing(made: CallMade, kept: Sequence[Outcome]) -> Billing:
+    """Return the billing of an image of a call that is not in *kept*.
+
+    The counts of a call include it, so the kept images carry its price. Without counts, or an image to carry
+    them, it is unknown.
+    """
+    is_carried = counts_tokens(made.usage) and any(isinstance(each, Kept) for each in kept)
+    return Billing.BILLED if is_carried else Billing.UNKNOWN
 
 
 async def _digest(data: bytes) -> str:

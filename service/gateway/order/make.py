@@ -15,7 +15,7 @@ from service.domain.images import CallMade, Image, ImageCall
 from service.domain.order import ImageOrder, SentOrder
 from service.gateway.admission.shared import SharedState
 from service.gateway.order.attempt import NOT_SENT, Attempts, Exposure, Show
-from service.gateway.order.keep import Keeper, Kept, Outcome
+from service.gateway.order.keep import Keeper, Kept, Outcome, billing_of_missing
 from service.ports.admission import Ask, Grant, Settlement
 from service.ports.clock import Clock
 from service.ports.telemetry import CostSettled, Telemetry
@@ -118,7 +118,7 @@ class Maker:
             operation=sent.operation,
             inputs=sent.inputs,
             # A stream does not tell the stages of several images apart.
-            partial_images=order.partial_images if len(batch.places) == 1 else 0,
+            partial_images=sent.partial_images if len(batch.places) == 1 else 0,
         )
         if not await self._get_slot(order.deadline_s):
             return NOT_SENT
@@ -140,8 +140,10 @@ class Maker:
     async def _keep(self, made: CallMade | CallFailure, sent: SentOrder, n: int) -> list[Outcome]:
         if isinstance(made, CallFailure):
             return [made] * n
-        kept = await self.keeper.keep(made, sent)
-        return kept[:n] + [_TOO_FEW] * (n - len(kept))
+        # Surplus images are given to no caller, and the others carry their price.
+        kept = await self.keeper.keep(replace(made, images=made.images[:n]), sent)
+        too_few = replace(_TOO_FEW, billing=billing_of_missing(made, kept))
+        return kept + [too_few] * (n - len(kept))
 
 
 def split_batch(batch: Batch, most: int) -> list[Batch]:

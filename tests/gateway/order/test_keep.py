@@ -1,10 +1,13 @@
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
+
+import pytest
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import ContentCredentials, Finish, RawImage
 from service.domain.pricing import estimate_image, estimate_sent
-from service.gateway.order.keep import Keeper, Kept
+from service.gateway.order.keep import Keeper, Kept, billing_of_missing
 from service.ports.imaging import FinishedImage
 from tests.fakes.clock import NOON, FakeClock
 from tests.fakes.storage import FakeImaging, FakeStore
@@ -90,6 +93,58 @@ async def test_usage_without_totals_is_estimated_too() -> None:
     assert (kept.image.usage, kept.image.cost_microusd) == ({"output_tokens": 5}, 1756 * 30 + 20)
 
 
+async def test_usage_of_zeros_is_not_free() -> None:
+    zeros = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+
+    kept = await a_keeper().keep(a_call_made(b"a", b"b", usage=zeros), a_sent_order())
+
+    assert [entry.image.cost_microusd for entry in kept if isinstance(entry, Kept)] == [1756 * 30 + 20] * 2
+
+
+async def test_few_tokens_among_many_images_are_no_zeros() -> None:
+    usage = {"input_tokens": 0, "output_tokens": 1}
+
+    kept = await a_keeper().keep(a_call_made(b"a", b"b", usage=usage), a_sent_order())
+
+    assert [entry.image.cost_microusd for entry in kept if isinstance(entry, Kept)] == [30, 0]
+
+
+async def test_the_images_that_are_left_share_all_that_was_billed() -> None:
+    usage = {"input_tokens": 40, "output_tokens": 400}
+
+    kept = await a_keeper().keep(a_call_made(b"broken", b"b", b"c", usage=usage), a_sent_order())
+
+    images = [entry.image for entry in kept if isinstance(entry, Kept)]
+    assert sum(image.cost_microusd or 0 for image in images) == 40 * 5 + 400 * 30
+    assert isinstance(kept[0], CallFailure)
+    assert kept[0].billing is Billing.BILLED
+
+
+@pytest.mark.parametrize("usage", [USAGE, None], ids=["counted", "uncounted"])
+async def test_what_no_image_can_carry_is_unknown(usage: dict[str, Any] | None) -> None:
+    kept = await a_keeper().keep(a_call_made(b"broken", usage=usage), a_sent_order())
+
+    assert [entry.billing for entry in kept if isinstance(entry, CallFailure)] == [Billing.UNKNOWN]
+
+
+@pytest.mark.parametrize(
+    ("usage", "outcomes", "billing"),
+    [
+        (USAGE, 1, Billing.BILLED),
+        (None, 1, Billing.UNKNOWN),
+        (USAGE, 0, Billing.UNKNOWN),
+        ({"input_tokens": 0, "output_tokens": 0}, 1, Billing.UNKNOWN),
+    ],
+)
+async def test_a_missing_image_is_in_the_counts_of_its_call(
+    usage: dict[str, Any] | None, outcomes: int, billing: Billing
+) -> None:
+    made = a_call_made(b"image" if outcomes else b"broken", usage=usage)
+    kept = await a_keeper().keep(made, a_sent_order())
+
+    assert billing_of_missing(made, kept) is billing
+
+
 async def test_the_reserved_price_is_booked_without_usage() -> None:
     """Also for the prompt and the inputs."""
     parameters = {"quality": "medium", "size": "1024x1024"}
@@ -134,7 +189,7 @@ async def test_usage_of_an_unknown_shape_loses_no_image() -> None:
 async def test_a_broken_image_does_not_affect_the_others() -> None:
     store = FakeStore()
 
-    kept = await a_keeper(store=store).keep(a_call_made(b"a", b"broken", b"c"), a_sent_order())
+    kept = await a_keeper(store=store).keep(a_call_made(b"a", b"broken", b"c", usage=None), a_sent_order())
 
     assert [isinstance(entry, Kept) for entry in kept] == [True, False, True]
     assert isinstance(kept[1], CallFailure)

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from service.ports.telemetry import CostSettled
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import (
+    USAGE,
     a_call_made,
     a_failure,
     a_limit,
@@ -110,17 +112,24 @@ async def test_a_failed_call_is_settled_by_its_billing(
     assert house.telemetry.of(CostSettled) == []
 
 
-async def test_too_few_images_are_a_failure_of_the_missing_ones(clock: FakeClock) -> None:
-    house = Assembly(clock, a_call_made(b"a"))
+@pytest.mark.parametrize(
+    ("usage", "billing", "unknown"),
+    [(USAGE, Billing.BILLED, 0), (None, Billing.UNKNOWN, 1)],
+    ids=["counted", "uncounted"],
+)
+async def test_too_few_images_are_a_failure_of_the_missing_ones(
+    clock: FakeClock, usage: dict[str, Any] | None, billing: Billing, unknown: int
+) -> None:
+    house = Assembly(clock, a_call_made(b"a", usage=usage))
 
     outcomes = await make(house, Batch((0, 1), (10, 11)))
 
     assert bytes_of(outcomes[:1]) == [b"a"]
     [failure] = failures_of(outcomes[1:])
-    assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
+    assert (failure.kind, failure.billing) == (FailureKind.BROKEN, billing)
     [settlement] = house.book.settlements
     assert [index for index, _ in settlement.made] == [10]
-    assert (settlement.released, settlement.unknown) == ((11,), 1)
+    assert (settlement.released, settlement.refunded, settlement.unknown) == ((11,), 0, unknown)
 
 
 async def test_more_images_than_asked_are_not_handed_out(clock: FakeClock) -> None:
@@ -130,11 +139,12 @@ async def test_more_images_than_asked_are_not_handed_out(clock: FakeClock) -> No
 
     assert len(outcomes) == 1
     assert bytes_of(outcomes) == [b"a"]
-    assert len(house.book.settlements[0].made) == 1
+    [(_, image)] = house.book.settlements[0].made
+    assert image.cost_microusd == 50 * 5 + 1756 * 30
 
 
 async def test_a_broken_image_fails_alone(clock: FakeClock) -> None:
-    house = Assembly(clock, a_call_made(b"a", b"broken"))
+    house = Assembly(clock, a_call_made(b"a", b"broken", usage=None))
 
     outcomes = await make(house, Batch((0, 1), (10, 11)))
 
