@@ -83,6 +83,10 @@ format: .venv/.dev ## Apply formatting, import order and safe fixes
 bench: .venv/.dev ## Measure CPU per request: miss, hit, bare pass-through
 	@exec $(STRIPPED) $(BIN)/python -m tests.bench $(ARGS)
 
+.PHONY: chaos
+chaos: .venv/.dev ## Try overload, faults and attacks on real processes, print a table; ARGS="--short" takes two minutes
+	@exec $(STRIPPED) $(BIN)/python -m tests.chaos $(ARGS)
+
 .PHONY: test-jdk
 test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs javac, 17 or newer)
 	@command -v javac >/dev/null || { echo 'A JDK is needed: sudo apt-get install openjdk-17-jdk-headless' >&2; exit 1; }

@@ -1,0 +1,34 @@
+"""Keep the table's rows: what is tried, in words, and the coroutine that tries it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from tests.chaos.finding import Finding
+from tests.chaos.ground import Ground
+
+Trial = Callable[[Ground, Finding], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row; *name* is what the command line takes, *tried* what the table says was done."""
+
+    name: str
+    tried: str
+    trial: Trial
+
+
+@dataclass(slots=True)
+class Rows:
+    """The rows of one module."""
+
+    rows: list[Row]
+
+    def add(self, name: str, tried: str) -> Callable[[Trial], Trial]:
+        """Return a decorator that makes a coroutine a row."""
+
+        def keep(trial: Trial) -> Trial:
+            self.rows.append(Row(name, tried, trial))
+            return trial
+
+        return keep

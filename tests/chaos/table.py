@@ -1,0 +1,86 @@
+"""List all rows, group by group, and run one."""
+
+import contextlib
+import tempfile
+import time
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.finding import Finding
+from tests.chaos.ground import open_ground
+from tests.chaos.row import Row
+from tests.chaos.rows import ending, queue
+
+GROUPS: Mapping[str, tuple[Row, ...]] = {
+    "queue": tuple(queue.ROWS.rows),
+    "ending": tuple(ending.ROWS.rows),
+}
+"""The rows by what they try; a group is one file of tests, so that workers of pytest-xdist share the groups."""
+
+ALL = {row.name: row for rows in GROUPS.values() for row in rows}
+
+_NOT_YET = "not mended yet"
+KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
+    (
+        "overload",
+        "impatient-overload",
+        "slowed-provider",
+        "fair-turns",
+        "leavers",
+        "equal-orders-failing",
+        "unknown-outcomes",
+        "cut-off-orders",
+        "unsent-orders",
+        "settled-stop",
+        "killed-gateway",
+        "rolling-restart",
+        "partial-failure",
+        "stream-tails",
+    ),
+    _NOT_YET,
+)
+"""Rows that the gateway does not pass yet, each with the reason; `make chaos` runs them, the suite does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The outcome of a row, as it is printed."""
+
+    name: str
+    tried: str
+    happened: str
+    failed: tuple[str, ...]
+    took_s: float
+
+    @property
+    def is_good(self) -> bool:
+        return not self.failed
+
+
+async def run_row(row: Row, *, is_short: bool, tell: Callable[[str], None]) -> Result:
+    """Run a row on a ground of its own; an error of any kind fails it."""
+    finding, began_s = Finding(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="ig-chaos-", ignore_cleanup_errors=True) as directory:
+        try:
+            async with open_ground(Path(directory), is_short=is_short, tell=tell) as ground:
+                await row.trial(ground, finding)
+        except Exception as error:  # noqa: BLE001 - the other rows are still to come
+            finding.failed.append(_tell_error(error))
+            finding.figures.append(f"**{_tell_error(error)}**")
+    return Result(
+        row.name, row.tried, "; ".join(finding.figures), tuple(finding.failed), time.monotonic() - began_s
+    )
+
+
+def _tell_error(error: BaseException) -> str:
+    """Return the innermost error and its place in this package."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    places = [frame for frame in traceback.extract_tb(error.__traceback__) if "chaos" in frame.filename]
+    with contextlib.suppress(IndexError):
+        return f"{type(error).__name__} at {Path(places[-1].filename).name}:{places[-1].lineno}: {error}"[
+            :600
+        ]
+    return repr(error)[:600]
