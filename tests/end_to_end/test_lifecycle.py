@@ -163,12 +163,13 @@ async def test_a_caller_that_leaves_mid_order_finds_its_images_later(
     with run_gateway(tmp_path, **provider(sandbox)) as gateway:
         _, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
         writer.write(
-            b"POST /v1/images/generations HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\n\r\n%s" % (len(body), body)
+            b"POST /v1/images/generations HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
         )
-        await writer.drain()
-        await sandbox.until_asked(2)
-        writer.transport.abort()
+        try:
+            await sandbox.until_asked(2)
+        finally:
+            writer.transport.abort()
         assert await sandbox.count_painted() == 2
 
         answer = await order(client, gateway, "an abandoned boat", n=2)
@@ -231,4 +232,4 @@ async def unknown_images(client: httpx.AsyncClient, gateway: Gateway) -> int:
 async def order_in_vain(client: httpx.AsyncClient, gateway: Gateway) -> None:
     """Who is cut off is told so, in the envelope."""
     answer = await order(client, gateway, "a boat too late")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "draining")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (504, "cut_off")
