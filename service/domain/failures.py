@@ -50,7 +50,7 @@ class CallFailure:
     """One failed call, as a value: its siblings are being paid for.
 
     *message* is safe to show: it has no prompt, key or raw provider body. *details* are further fields of
-    the provider's error object, passed on unchanged. *cause* (the provider's or the network's words, without
+    the provider's error object, bounded and otherwise unchanged. *cause* (the provider's or the network's words, without
     keys and prompts) and *advice* are for operators.
     """
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import aiohttp
 import httpx
+import orjson
 
 from service.adapters.openai.redaction import hide_keys
 from service.domain.failures import Billing, CallFailure, FailureKind
@@ -27,6 +28,10 @@ _OURS = {
 """Messages for failures that are not the caller's; they do not quote the provider."""
 _MOST_CAUSE = 300
 _KNOWN_FIELDS = ("message", "type", "param", "code")
+_MOST_DETAILS_BYTES = 8192
+"""Ten times the longest real ones, the filter results of Azure."""
+_DEEPEST_DETAILS = 16
+"""Real ones are four levels deep."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +138,7 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
         type=_text(error.get("type")),
         param=_text(error.get("param")),
         retry_after_s=_retry_after_s(headers),
-        details={key: value for key, value in error.items() if key not in _KNOWN_FIELDS},
+        details=_details(error),
         cause=error["message"],
     )
 
@@ -192,6 +197,28 @@ def broken(message: str, *, status: int | None = None) -> CallFailure:
 def _inner_error(error: Mapping[str, Any]) -> Mapping[str, Any]:
     inner = error.get("inner_error") or error.get("innererror")
     return inner if isinstance(inner, Mapping) else {}
+
+
+def _details(error: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the further fields of *error*, in its order, without those that are too large or too deep."""
+    details: dict[str, Any] = {}
+    left_bytes = _MOST_DETAILS_BYTES
+    for name, value in error.items():
+        if name in _KNOWN_FIELDS or not _is_shallow(value, _DEEPEST_DETAILS):
+            continue
+        size_bytes = len(orjson.dumps({name: value}))
+        if size_bytes <= left_bytes:
+            details[name] = value
+            left_bytes -= size_bytes
+    return details
+
+
+def _is_shallow(value: Any, levels: int) -> bool:
+    if isinstance(value, Mapping):
+        return levels > 0 and all(_is_shallow(inner, levels - 1) for inner in value.values())
+    if isinstance(value, list):
+        return levels > 0 and all(_is_shallow(inner, levels - 1) for inner in value)
+    return True
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -5,12 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import pybase64
 
+from service.adapters.openai.spellings import read_base64, read_data_url
 from service.domain.images import CallMade, ImageCall, RawImage
 
 _MOST_TOKENS = 10**9
 """A million times the count of the largest image."""
+
+_MOST_COUNTS = 32
+_MOST_NAME = 100
+"""Characters of the longest name or value that is kept and shown; a model's name is the longest real one."""
+_MOST_PROMPT = 32_000
+"""Characters of the longest prompt that a model takes."""
 
 _RESOLVED = ("background", "output_format", "quality", "size")
 
@@ -80,17 +86,22 @@ def decode_json(body: bytes) -> Any:
 def decode_answer(body: bytes) -> CallMade:
     """Read an images answer; unknown fields are ignored. Images may come as URLs, to be fetched later.
 
+    An entry that cannot be read is left out: the others are paid for.
+
     Raises:
-        NotUnderstood: it is not JSON, has no images, or their base64 is broken.
+        NotUnderstood: it is not JSON, or has no image that can be read.
     """
     answer = decode_json(body)
-    if not isinstance(answer, Mapping) or not isinstance(answer.get("data"), list) or not answer["data"]:
+    if not isinstance(answer, Mapping) or not isinstance(answer.get("data"), list):
+        raise NotUnderstood
+    images = tuple(image for entry in answer["data"] if (image := _decode_entry(entry)) is not None)
+    if not images:
         raise NotUnderstood
     return CallMade(
-        images=tuple(_decode_link(entry) or _decode_image(entry) for entry in answer["data"]),
+        images=images,
         usage=_clean_usage(answer.get("usage")),
         resolved=_resolved(answer),
-        answered_model=answer["model"] if isinstance(answer.get("model"), str) else None,
+        answered_model=_short(answer.get("model")),
     )
 
 
@@ -108,8 +119,11 @@ def decode_event(text: str) -> StreamedImage:
         raise NotUnderstood
     is_partial = str(event.get("type")).endswith(".partial_image")
     number = event.get("partial_image_index")
+    image = _decode_image(event)
+    if image is None:
+        raise NotUnderstood
     return StreamedImage(
-        image=_decode_image(event),
+        image=image,
         # Even without a valid number, a stage must never pass for the finished image.
         partial=(number if isinstance(number, int) else 0) if is_partial else None,
         usage=_clean_usage(event.get("usage")),
@@ -118,43 +132,50 @@ def decode_event(text: str) -> StreamedImage:
 
 
 def _resolved(answer: Mapping[str, Any]) -> dict[str, str]:
-    return {name: answer[name] for name in _RESOLVED if isinstance(answer.get(name), str)}
+    values = {name: _short(answer.get(name)) for name in _RESOLVED}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _clean_usage(usage: Any) -> dict[str, Any] | None:
     """Return the plain token counts of *usage*, two levels deep, or None: they are multiplied, stored and booked."""
     if not isinstance(usage, Mapping):
         return None
-    counts = {name: value for name, value in usage.items() if _is_count(value)}
-    for name, value in usage.items():
-        if isinstance(value, Mapping):
-            counts[name] = {inner: count for inner, count in value.items() if _is_count(count)}
+    counts: dict[str, Any] = _counts(usage)
+    groups = {name: _counts(inner) for name, inner in usage.items() if isinstance(inner, Mapping)}
+    counts.update({name: groups[name] for name in list(groups)[:_MOST_COUNTS] if _short(name)})
     return counts or None
+
+
+def _counts(usage: Mapping[str, Any]) -> dict[str, int]:
+    counts = {name: value for name, value in usage.items() if _is_count(value) and _short(name)}
+    return {name: counts[name] for name in list(counts)[:_MOST_COUNTS]}
 
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
 
 
-def _decode_link(entry: Any) -> RawImage | None:
-    """Return an image that is yet to be fetched; None if the entry has its bytes or no URL."""
-    if not isinstance(entry, Mapping) or isinstance(entry.get("b64_json"), str):
+def _decode_entry(entry: Any) -> RawImage | None:
+    """Return the image of an entry, which may have yet to be fetched; None if it has none."""
+    if not isinstance(entry, Mapping):
         return None
     url = entry.get("url")
-    return RawImage(data=b"", url=url, revised_prompt=_revised(entry)) if isinstance(url, str) else None
+    if isinstance(entry.get("b64_json"), str) or not isinstance(url, str):
+        return _decode_image(entry)
+    data = read_data_url(url)
+    return RawImage(data=data or b"", url=None if data else url, revised_prompt=_revised(entry))
 
 
-def _decode_image(entry: Any) -> RawImage:
-    text = entry.get("b64_json") if isinstance(entry, Mapping) else None
-    if not isinstance(text, str):
-        raise NotUnderstood
-    try:
-        data = pybase64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise NotUnderstood from error
-    return RawImage(data=data, revised_prompt=_revised(entry))
+def _decode_image(entry: Mapping[str, Any]) -> RawImage | None:
+    text = entry.get("b64_json")
+    data = read_base64(text) if isinstance(text, str) else None
+    return None if data is None else RawImage(data=data, revised_prompt=_revised(entry))
 
 
 def _revised(entry: Mapping[str, Any]) -> str | None:
     revised = entry.get("revised_prompt")
-    return revised if isinstance(revised, str) else None
+    return revised[:_MOST_PROMPT] if isinstance(revised, str) else None
+
+
+def _short(value: Any) -> str | None:
+    return value if isinstance(value, str) and len(value) <= _MOST_NAME else None

@@ -68,6 +68,21 @@ def test_fields_that_an_answer_lacks_are_none(extra: dict[str, object]) -> None:
     assert (made.usage, made.answered_model, dict(made.resolved)) == (None, None, {})
 
 
+@pytest.mark.parametrize(
+    "spelt",
+    ["-_-_ ", "+/+/", "-_\r\n-_", " data:image/png;base64,%2B/+/", "DATA:;base64,-_-_"],
+)
+def test_every_spelling_of_base64_is_read(spelt: str) -> None:
+    (image,) = wire.decode_answer(orjson.dumps({"data": [{"b64_json": spelt}]})).images
+
+    assert image.data == b"\xfb\xff\xbf"
+
+
+@pytest.mark.parametrize("spelt", ["eA", "eA=\n", "eA==\n", "e A = ="])
+def test_padding_may_be_missing_or_apart(spelt: str) -> None:
+    assert wire.decode_event(orjson.dumps({"b64_json": spelt}).decode()).image.data == b"x"
+
+
 JSON = st.recursive(
     st.none()
     | st.booleans()
