@@ -25,7 +25,7 @@ SUBJECTS = {
     ),
     "Server": "host port public_url data_dir config log_level deadline_s drain_s workers",
     "Callers": "auth allow_open allowed_hosts admin_key metrics_key secrets jwt",
-    "Limits": "default_policy unpriced budgets_without_redis",
+    "Limits": "default_policy unpriced budgets_without_redis body_bytes upload_bytes caller_share",
     "Redis": "redis_url redis_timeout_s embedded_redis replicas",
     "Cache": "cache cache_scope cache_ttl_s",
     "Images and links": (

@@ -7,11 +7,12 @@ import pytest
 
 from service.adapters.redis.client.errors import REASONS
 from service.adapters.telemetry.prometheus import PrometheusMetrics
+from service.domain.errors import RefusedFor
 from service.domain.failures import Billing, FailureKind
 from service.domain.images import Realm, Source
 from service.domain.limits import Resource
 from service.gateway.accounts.audit import Act
-from service.ports.telemetry import Crashed, StoreTrouble
+from service.ports.telemetry import Crashed, HeldIn, StoreTrouble
 from tests.documents import quoted_in, read, rows_behind
 from tests.written_values import written
 
@@ -67,6 +68,9 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
         ("imagegw_upstream_attempts_total", "outcome"): {"made", *FailureKind},
         ("imagegw_upstream_attempts_total", "billing"): set(Billing),
         ("imagegw_limit_decisions_total", "decision"): {*Resource, *written("LimitDecided", "decision")},
+        ("imagegw_request_bytes", "place"): set(get_args(HeldIn)),
+        ("imagegw_bodies_refused_total", "place"): set(get_args(HeldIn)),
+        ("imagegw_bodies_refused_total", "reason"): set(get_args(RefusedFor)),
         ("imagegw_in_flight", "kind"): set(signature(PrometheusMetrics.watch_in_flight).parameters)
         - {"self"},
         ("imagegw_store_failures_total", "reason"): set(get_args(StoreTrouble)),

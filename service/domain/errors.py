@@ -17,6 +17,7 @@ value in `docs/metrics.md` that `tests/test_metrics_page.py` asks for.
     ├── NotFound              no key, policy or team has this name
     ├── Conflict              an admin's target is declared in the file, in use, or closed
     ├── RateLimited           a limit of the caller has no room
+    ├── BytesRefused          the process holds too many bytes to read the body of a request
     ├── IdempotencyMismatch   an `Idempotency-Key` was used for another order in the last 24 hours
     ├── OrderUnderWay         the order of the same `Idempotency-Key` did not end in time
     ├── ImageGone             an answer cannot be repeated without one of its images
@@ -34,6 +35,7 @@ value in `docs/metrics.md` that `tests/test_metrics_page.py` asks for.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 from service.domain.failures import CallFailure
 from service.domain.limits import Unit, Window, kind_of
@@ -168,6 +170,25 @@ def _describe_limit(state: LimitState, retry_after_s: float, image_microusd: int
             return f"Rate limit reached for {name}: {use}. It frees as they are finished."
         case Window.MINUTE:
             return f"Rate limit reached for {name}: {use}. Please try again in {retry_after_s:.3f}s."
+
+
+RefusedFor = Literal["body", "caller", "total", "disk"]
+"""The bound that a body would exceed: one body's or the caller's share, the sum of all callers, or the disk."""
+
+
+class BytesRefused(GatewayError):
+    """A body that the process has no room for; *share_bytes* is the most that one caller may send at once."""
+
+    def __init__(self, reason: RefusedFor, share_bytes: int) -> None:
+        super().__init__(
+            {
+                "body": f"The body of the request is larger than {share_bytes} bytes.",
+                "caller": f"You send more than {share_bytes} bytes at once. Wait until some requests have ended.",
+                "total": "The gateway receives too many bytes at once; please try again.",
+                "disk": "The gateway's disk has no room for uploads now; please try again later.",
+            }[reason]
+        )
+        self.reason = reason
 
 
 class IdempotencyMismatch(GatewayError):

@@ -119,6 +119,18 @@ def _rate_limited(error: errors.RateLimited) -> Problem:
     return Problem(429, str(error), error.refused.resource, "rate_limit_exceeded", headers=headers)
 
 
+def _bytes_refused(error: errors.BytesRefused) -> Problem:
+    match error.reason:
+        case "body":
+            return Problem(413, str(error), code="request_too_large")
+        case "caller":
+            return Problem(429, str(error), "bytes", "rate_limit_exceeded", headers=retry_headers(1.0))
+        case "total":
+            return Problem(503, str(error), "server_error", "overloaded", headers=retry_headers(1.0))
+        case "disk":
+            return Problem(503, str(error), "server_error", "disk_full", headers=retry_headers(10.0))
+
+
 _LASTING = (FailureKind.REFUSED, FailureKind.INVALID, FailureKind.MISCONFIGURED)
 """Failures that a repeated order meets again."""
 
@@ -255,6 +267,7 @@ _TABLE: tuple[tuple[type[Exception], Callable[[Any], Problem]], ...] = (
     # SDKs retry a 409 by themselves, which cannot help here.
     (errors.Conflict, _with(409, "conflict", NO_RETRY)),
     (errors.RateLimited, _rate_limited),
+    (errors.BytesRefused, _bytes_refused),
     (errors.IdempotencyMismatch, _with(422, "idempotency_key_reuse")),
     (errors.OrderUnderWay, _with(409, "order_under_way", retry_headers(2.0))),
     (errors.ImageGone, _with(410, "image_gone", NO_RETRY)),

@@ -12,7 +12,9 @@ from service.domain.errors import InvalidOrder
 from service.domain.images import InputImage, Operation
 from service.domain.inputs import MAX_INPUT_PIXELS
 from service.domain.order import ImageOrder
+from service.gateway.admission.held_bytes import Room
 from service.http.answers import Answer
+from service.http.bodies import MAX_BODY_S, disk_for, media_type_of, memory_for, read_body
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
 from service.http.schemas import (
@@ -25,7 +27,7 @@ from service.http.schemas import (
 )
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
-from service.http.uploads import MAX_BODY_S, Form, media_type_of, read_body, read_form, spool_data_url
+from service.http.uploads import Form, read_form, spool_data_url
 from service.ports.imaging import ImageBroken
 
 MAX_GENERATION_BYTES = 256 * 1024
@@ -73,9 +75,10 @@ async def create_image(request: Request) -> Response:
     if media_type_of(request) != "application/json":
         raise RequestRejected(UNSUPPORTED_TYPE)
     services = services_of(request.scope)
-    fields = parse_json_request(
-        await read_body(request, MAX_GENERATION_BYTES, MAX_BODY_S), GenerateImageRequest
-    )
+    with memory_for(request) as room:
+        body = await read_body(request, room, MAX_GENERATION_BYTES, MAX_BODY_S)
+        fields = parse_json_request(body, GenerateImageRequest)
+        del body
     order = build_order(request, services, Operation.GENERATE, fields)
     return await _answer(request, services, order, Form())
 
@@ -94,7 +97,7 @@ async def edit_image(request: Request) -> Response:
     if media_type == "application/json":
         fields, form = await _read_json_edit(request, services)
     elif media_type == "multipart/form-data":
-        form = await read_form(request, services.ordering.uploads)
+        form = await read_form(request, services.ordering.uploads, disk_for(request))
         fields = form.fields
     else:
         raise RequestRejected(UNSUPPORTED_TYPE)
@@ -113,7 +116,7 @@ async def create_image_variation(request: Request) -> Response:
     if media_type_of(request) != "multipart/form-data":
         raise RequestRejected(UNSUPPORTED_TYPE)
     services = services_of(request.scope)
-    form = await read_form(request, services.ordering.uploads, most_files=2)
+    form = await read_form(request, services.ordering.uploads, disk_for(request), most_files=2)
     return await _answer_form(request, services, Operation.VARY, form.fields, form)
 
 
@@ -173,15 +176,20 @@ async def _inspect_alpha(services: HttpServices, order: ImageOrder) -> ImageOrde
 
 async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dict[str, Any], Form]:
     """Read a JSON edit; its body is released, as the order may run for minutes."""
-    body = await read_body(request, MAX_JSON_EDIT_BYTES, MAX_BODY_S)
-    parsed = parse_json_request(body, EditImageJsonRequest)
-    # In a thread: decoding and hashing up to 48 MB would block the event loop.
-    return await asyncio.to_thread(_read_references, parsed, services.ordering.uploads)
+    with memory_for(request) as room:
+        body = await read_body(request, room, MAX_JSON_EDIT_BYTES, MAX_BODY_S)
+        parsed = parse_json_request(body, EditImageJsonRequest)
+        files = disk_for(request)
+        # More than the decoded files take.
+        files.grow_to(len(body))
+        del body
+        # In a thread: decoding and hashing up to 48 MB would block the event loop.
+        return await asyncio.to_thread(_read_references, parsed, services.ordering.uploads, files)
 
 
-def _read_references(fields: dict[str, Any], directory: Path) -> tuple[dict[str, Any], Form]:
+def _read_references(fields: dict[str, Any], directory: Path, room: Room) -> tuple[dict[str, Any], Form]:
     """Spool the data URLs of a JSON edit like uploaded files."""
-    form = Form()
+    form = Form(room)
     try:
         for reference in fields.pop("images", []):
             form.files.append(spool_data_url(directory, "image", reference["image_url"]))

@@ -11,10 +11,10 @@ from starlette.responses import JSONResponse, Response
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import Operation
 from service.domain.progress import ImageReady, OrderDone
+from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_body
 from service.http.errors import UNSUPPORTED_TYPE, Problem, describe
 from service.http.order_request import build_order
 from service.http.services import services_of
-from service.http.uploads import MAX_BODY_S, media_type_of, read_body
 
 MAX_BODY_BYTES = 256 * 1024
 _BODY = {"type": "object", "required": ["prompt"], "properties": {"prompt": {"type": "string"}}}
@@ -36,8 +36,8 @@ async def generate_image(request: Request) -> Response:
         # A page of another site can send any other type without asking first.
         return _answer_problem(request, UNSUPPORTED_TYPE, UNSUPPORTED_TYPE.status)
     services = services_of(request.scope)
-    body = await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
-    prompt = _read_prompt(body)
+    with memory_for(request) as room:
+        prompt = _read_prompt(await read_body(request, room, MAX_BODY_BYTES, MAX_BODY_S))
     if not prompt:
         _NO_PROMPT.add_to_log(request.scope)
         return JSONResponse({"error": _NO_PROMPT.message}, _NO_PROMPT.status)
@@ -57,7 +57,7 @@ async def generate_image(request: Request) -> Response:
     return JSONResponse({"image_base64": pybase64.b64encode_as_string(data)})
 
 
-def _read_prompt(body: bytes) -> str:
+def _read_prompt(body: bytearray) -> str:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -159,7 +159,7 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
 """The failures of a router's operations, for the OpenAPI document."""
 
 
-def parse_json_request(body: bytes, schema: type[BaseModel]) -> dict[str, Any]:
+def parse_json_request(body: bytearray, schema: type[BaseModel]) -> dict[str, Any]:
     """Return the fields of a JSON request, nulls dropped, their types checked against *schema*.
 
     Raises:

@@ -12,6 +12,7 @@ from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.identify import Callers
 from service.gateway.accounts.usage import Usage
 from service.gateway.admission.allowance import Allowance
+from service.gateway.admission.held_bytes import ByteBudget
 from service.gateway.images.ownership import Ownership
 from service.gateway.images.purge import Purging
 from service.gateway.order.run import Orders
@@ -35,6 +36,14 @@ class Ordering:
     inputs: InputReader
     uploads: Path
     deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budgets:
+    """The bytes of requests in this process: bodies in *memory*, files of orders on *disk*."""
+
+    memory: ByteBudget
+    disk: ByteBudget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +91,7 @@ class HttpServices:
     """All services of the endpoints, by subject."""
 
     ordering: Ordering
+    budgets: Budgets
     images: StoredImages
     accounts: Accounts
     operations: Operations

@@ -4,12 +4,11 @@ Only names and sizes are checked here; `ports.imaging` reads the formats later. 
 most one chunk of an upload, and the digest of each file is computed on the way.
 """
 
-import asyncio
 import contextlib
 import hashlib
+import os
 import re
 import time
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -18,10 +17,12 @@ from uuid import uuid4
 import pybase64
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from service.domain.errors import InvalidOrder
-from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, RequestRejected, body_too_large
+from service.gateway.admission.held_bytes import Room
+from service.http.bodies import read_bounded
+from service.http.errors import RequestRejected, body_too_large
 
 MAX_FILES = 18
 """16 images, a mask and a markup (API reference, 2026)."""
@@ -29,8 +30,8 @@ MAX_FILE_BYTES = 50 * 1024 * 1024
 MAX_PARTS = 100
 MAX_FIELD_BYTES = 256 * 1024
 MAX_UPLOAD_S = 300.0
-MAX_BODY_S = 30.0
-"""Longest time for a body without files."""
+RESERVE_BYTES = 256 * 1024 * 1024
+"""Bytes of the disk that uploads leave free, or an eighth of a smaller disk: images and books need them."""
 
 _IMAGE_FIELD = re.compile(r"image(\[\d{0,3}\])?")
 _FILE_FIELDS = ("mask", "markup")
@@ -48,31 +49,35 @@ class SpooledFile:
 
 @dataclass(slots=True)
 class Form:
-    """A parsed body: text *fields* and *files*, in their order."""
+    """A parsed body: text *fields* and *files*, in their order, and the *room* that the files take."""
 
+    room: Room | None = None
     fields: dict[str, str] = field(default_factory=dict)
     files: list[SpooledFile] = field(default_factory=list)
 
     def discard(self) -> None:
         for file in self.files:
             file.path.unlink(missing_ok=True)
+        if self.room is not None:
+            self.room.leave()
 
 
-async def read_form(request: Request, directory: Path, *, most_files: int = MAX_FILES) -> Form:
-    """Parse a multipart body, spooling its files into *directory*.
+async def read_form(request: Request, directory: Path, room: Room, *, most_files: int = MAX_FILES) -> Form:
+    """Parse a multipart body, spooling its files into *directory*; the form keeps *room*.
 
     Raises:
         InvalidOrder: the body is malformed, or has unknown files.
         RequestRejected: the body is too large or too slow.
+        BytesRefused: there is no room for it.
     """
     _, options = parse_options_header(request.headers.get("content-type"))
     boundary = options.get(b"boundary")
     if not boundary:
         raise InvalidOrder("The multipart body has no boundary.", param=None, code="invalid_multipart")
-    reader = _Reader(directory)
+    reader = _Reader(directory, room)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
-        body = read_bounded(request, most_files * MAX_FILE_BYTES, MAX_UPLOAD_S)
+        body = read_bounded(request, room, most_files * MAX_FILE_BYTES, MAX_UPLOAD_S)
         async with contextlib.aclosing(body) as chunks:
             async for chunk in chunks:
                 parser.write(chunk)
@@ -89,48 +94,19 @@ async def read_form(request: Request, directory: Path, *, most_files: int = MAX_
     return reader.form
 
 
-def media_type_of(request: Request) -> str:
-    """Return the media type of the body, without its parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-async def read_body(request: Request, limit_bytes: int, limit_s: float) -> bytes:
-    """Return the whole body; raises like `read_bounded`."""
-    async with contextlib.aclosing(read_bounded(request, limit_bytes, limit_s)) as chunks:
-        return b"".join([chunk async for chunk in chunks])
-
-
-async def read_bounded(request: Request, limit_bytes: int, limit_s: float) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it arrives, bounded in size and time.
-
-    A reader that may stop early must close it (`aclosing`), which stops the clock.
-
-    Raises:
-        RequestRejected: 413, 408, or 499 if the client left.
-    """
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > limit_bytes:
-        raise RequestRejected(body_too_large(limit_bytes))
-    size_bytes = 0
-    try:
-        async with asyncio.timeout(limit_s), contextlib.aclosing(request.stream()) as chunks:
-            async for chunk in chunks:
-                size_bytes += len(chunk)
-                if size_bytes > limit_bytes:
-                    raise RequestRejected(body_too_large(limit_bytes))
-                yield chunk
-    except TimeoutError as error:
-        raise RequestRejected(BODY_TOO_SLOW) from error
-    except ClientDisconnect as error:
-        raise RequestRejected(CLIENT_GONE) from error
-
-
 def sweep(directory: Path, older_than_s: float) -> None:
     """Remove files of killed processes: those older than any order can be."""
     for path in directory.glob("*"):
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > older_than_s:  # noqa: TID251 - compared with the file system's clock
                 path.unlink()
+
+
+def spare_bytes(directory: Path) -> float:
+    """Return how many bytes uploads may still write below *directory*."""
+    disk = os.statvfs(directory)
+    reserve_bytes = min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 8)
+    return disk.f_bavail * disk.f_frsize - reserve_bytes
 
 
 def spool_data_url(directory: Path, name: str, url: str) -> SpooledFile:
@@ -164,8 +140,8 @@ def spool_data_url(directory: Path, name: str, url: str) -> SpooledFile:
 class _Reader:
     """Implements the callbacks of the parser, one part at a time."""
 
-    def __init__(self, directory: Path) -> None:
-        self.form = Form()
+    def __init__(self, directory: Path, room: Room) -> None:
+        self.form = Form(room)
         self._is_complete = False
         self._directory = directory
         self._header_name = bytearray()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from service.domain.errors import RefusedFor
 from service.domain.failures import CallFailure
 from service.ports.audit import AuditEntry
 
@@ -58,6 +59,17 @@ class LimitDecided:
 
     decision: str
     degraded: bool
+
+
+HeldIn = Literal["memory", "disk"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BytesDeclined:
+    """Fact: a body was refused for lack of room in *place*."""
+
+    place: HeldIn
+    reason: RefusedFor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +161,7 @@ TelemetryFact = (
     | ProviderChecked
     | ImagesDelivered
     | LimitDecided
+    | BytesDeclined
     | StateFailed
     | CostSettled
     | Crashed

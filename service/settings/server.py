@@ -19,6 +19,16 @@ class ServerSettings(BaseModel):
     """Processes of this replica; only one is supported."""
     replicas: int = Field(1, ge=1)
     """Gateways that share one Redis. Local shares of limits and the pace of calls are divided by it."""
+    body_bytes: int = Field(256 * 2**20, ge=2**20)
+    """Bytes of JSON bodies in memory at once; a body is refused before it is read. Reading one takes about twice its
+    size.
+    """
+    upload_bytes: int = Field(4 * 2**30, ge=2**20)
+    """Bytes of uploaded images on disk at once, under `GATEWAY_DATA_DIR`, until their orders end."""
+    caller_share: float = Field(0.25, gt=0, le=1)
+    """Part of `GATEWAY_BODY_BYTES` and `GATEWAY_UPLOAD_BYTES` that one caller may hold: a key, a user with a token, or
+    an address with `GATEWAY_AUTH=open`. No larger body is read.
+    """
     data_dir: Path = Path(".data")
     """Directory for images, the embedded Valkey, the outbox and the generated secret."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

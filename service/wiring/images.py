@@ -18,10 +18,12 @@ from service.adapters.storage.links import SignedLinks
 from service.adapters.storage.spill import SpillingStore
 from service.adapters.storage.store import ObjectStore
 from service.adapters.storage.troubleshooting import advise, place_of
+from service.gateway.admission.held_bytes import ByteBudget
 from service.gateway.images.disposal import Disposal, SweepTurn
 from service.gateway.images.ownership import Ownership
 from service.gateway.images.retention import Retention, Rules
-from service.http.uploads import sweep
+from service.http.services import Budgets
+from service.http.uploads import spare_bytes, sweep
 from service.settings.ordering import LONGEST_DEADLINE_S
 from service.settings.variables import Settings
 from service.wiring.accounts import make_registry
@@ -136,6 +138,26 @@ def open_uploads(settings: Settings) -> Path:
     directory = settings.data_dir / "uploads"
     sweep(directory, _LONGEST_ORDER_S)
     return directory
+
+
+def make_budgets(context: ProcessContext) -> Budgets:
+    """Return the bounds of the bytes of requests in this process."""
+    settings = context.settings
+    return Budgets(
+        memory=ByteBudget(
+            "memory",
+            most_bytes=settings.body_bytes,
+            share=settings.caller_share,
+            telemetry=context.telemetry,
+        ),
+        disk=ByteBudget(
+            "disk",
+            most_bytes=settings.upload_bytes,
+            share=settings.caller_share,
+            telemetry=context.telemetry,
+            spare_bytes=lambda: spare_bytes(settings.data_dir),
+        ),
+    )
 
 
 def _open_spill(context: ProcessContext, home: ObjectStore) -> SpillingStore | None:

@@ -29,6 +29,7 @@ from service.wiring.administration import make_administration, make_purging, mak
 from service.wiring.catalog import load_catalog
 from service.wiring.images import (
     Images,
+    make_budgets,
     make_links,
     make_ownership,
     make_retention,
@@ -87,7 +88,11 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             waiters=lambda: orders.share.waiting,
         )
         operations = _operations(images, orders, metrics, health)
-        yield _services(context, images, orders, callers, catalog, operations)
+        services = _services(context, images, orders, callers, catalog, operations)
+        metrics.watch_bytes(
+            memory=lambda: services.budgets.memory.held_bytes, disk=lambda: services.budgets.disk.held_bytes
+        )
+        yield services
 
 
 def _services(
@@ -107,6 +112,7 @@ def _services(
             uploads=open_uploads(settings),
             deadline_s=settings.deadline_s,
         ),
+        budgets=make_budgets(context),
         images=StoredImages(
             files=images.store,
             links=make_links(context),

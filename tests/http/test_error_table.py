@@ -33,6 +33,7 @@ EXAMPLES: dict[type[GatewayError], tuple[GatewayError, int, str | None]] = {
         429,
         "rate_limit_exceeded",
     ),
+    errors.BytesRefused: (errors.BytesRefused("total", 100), 503, "overloaded"),
     errors.IdempotencyMismatch: (errors.IdempotencyMismatch(), 422, "idempotency_key_reuse"),
     errors.OrderUnderWay: (errors.OrderUnderWay(), 409, "order_under_way"),
     errors.ImageGone: (errors.ImageGone(), 410, "image_gone"),
@@ -71,6 +72,19 @@ def test_every_error_has_a_row(kind: type[GatewayError]) -> None:
 
     assert (problem.status, problem.code) == (status, code)
     assert set(orjson.loads(problem.body())["error"]) >= {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "may_retry"),
+    [("body", 413, False), ("caller", 429, True), ("total", 503, True), ("disk", 503, True)],
+)
+def test_a_body_without_room_may_be_sent_again_unless_it_is_too_large(
+    reason: errors.RefusedFor, status: int, may_retry: bool
+) -> None:
+    problem = describe(errors.BytesRefused(reason, 100))
+
+    assert problem.status == status
+    assert ("retry-after" in problem.headers) == may_retry
 
 
 def test_an_unknown_error_is_a_500_without_details() -> None:

@@ -14,10 +14,12 @@ from starlette.requests import Request
 from service.domain.errors import InvalidOrder
 from service.gateway.order.runner import RunningOrder
 from service.http.answers import Answer
+from service.http.bodies import read_body
 from service.http.errors import RequestRejected
 from service.http.services import HttpServices
-from service.http.uploads import read_body, read_form
+from service.http.uploads import read_form
 from tests.fakes.clock import FakeClock
+from tests.fakes.rooms import a_room
 from tests.fakes.values import a_sent_order, a_ticket, an_order
 
 
@@ -45,14 +47,14 @@ async def test_a_malformed_form_leaves_no_reader_behind(tmp_path: Path) -> None:
     request = a_request(b"nothing of a form", b"more", content_type="multipart/form-data; boundary=x")
 
     with left_open() as found, pytest.raises(InvalidOrder):
-        await read_form(request, tmp_path)
+        await read_form(request, tmp_path, a_room())
 
     assert found == []
 
 
 async def test_a_body_that_is_too_large_leaves_no_reader_behind() -> None:
     with left_open() as found, pytest.raises(RequestRejected):
-        await read_body(a_request(b"1234", b"5678", b"9"), limit_bytes=6, limit_s=60)
+        await read_body(a_request(b"1234", b"5678", b"9"), a_room(), limit_bytes=6, limit_s=60)
 
     assert found == []
 

@@ -17,10 +17,12 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from service.http.bodies import MAX_BODY_S, MAX_SILENCE_S, read_bounded
 from service.http.errors import HANDLED, answer_error
 from service.http.images import MAX_GENERATION_BYTES
 from service.http.protocol import MAX_HEAD_S, GatewayHttpProtocol
-from service.http.uploads import MAX_BODY_S, read_bounded
+from service.http.uploads import MAX_UPLOAD_S
+from tests.fakes.rooms import a_room
 from tests.http.wire import Connection, check_goes_on
 from tests.processes import free_port
 
@@ -56,9 +58,13 @@ class FastLoop(asyncio.SelectorEventLoop):
 
 
 async def echo(request: Request) -> Response:
-    return PlainTextResponse(
-        b"".join([chunk async for chunk in read_bounded(request, MAX_GENERATION_BYTES, MAX_BODY_S)])
-    )
+    chunks = read_bounded(request, a_room(), MAX_GENERATION_BYTES, MAX_BODY_S)
+    return PlainTextResponse(b"".join([chunk async for chunk in chunks]))
+
+
+async def upload(request: Request) -> Response:
+    chunks = read_bounded(request, a_room(), MAX_GENERATION_BYTES, MAX_UPLOAD_S)
+    return PlainTextResponse(b"".join([chunk async for chunk in chunks]))
 
 
 async def refuse(_: Request) -> Response:
@@ -84,6 +90,7 @@ def serve(idle_s: int) -> Iterator[str]:
     app = Starlette(
         routes=[
             Route("/echo", echo, methods=["POST"]),
+            Route("/upload", upload, methods=["POST"]),
             Route("/refuse", refuse, methods=["POST"]),
             Route("/livez", live),
         ],
@@ -120,6 +127,28 @@ def test_a_missing_body_is_a_408_and_closes_the_connection(fast_url: str) -> Non
         assert answer.json()["error"]["code"] == "request_timeout"
         assert answer.took_s > MAX_BODY_S / SPEED * 0.9
         assert connection.is_closed()
+
+
+def test_an_upload_that_falls_silent_is_cut_off(fast_url: str) -> None:
+    """Its room is kept from others: it does not get the time of an upload that goes on."""
+    with Connection(fast_url) as connection:
+        connection.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n{")
+        answer = connection.read_answer()
+
+        assert answer.json()["error"]["code"] == "request_timeout"
+        assert MAX_SILENCE_S / SPEED * 0.9 < answer.took_s < MAX_UPLOAD_S / SPEED * 0.5
+
+
+def test_a_slow_upload_goes_on_for_longer_than_a_silence_may_last(fast_url: str) -> None:
+    with Connection(fast_url) as connection:
+        connection.send(b"POST /upload HTTP/1.1\r\nHost: a\r\nContent-Length: 6\r\n\r\n")
+        for _ in range(6):
+            time.sleep(MAX_SILENCE_S / SPEED * 0.4)
+            connection.send(b"x")
+        answer = connection.read_answer()
+
+    assert answer.body == b"xxxxxx"
+    assert answer.took_s > MAX_SILENCE_S / SPEED * 1.5
 
 
 @pytest.mark.parametrize("beginning", [b"", b"G", LIVEZ[:-1], LIVEZ[:-4]])

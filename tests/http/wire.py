@@ -47,9 +47,12 @@ class Answer:
 class Connection:
     """One TCP connection to the server at *url*."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, source: str = "") -> None:
+        """Connect, from the address *source* if it is given."""
         parts = urlsplit(url)
-        self._socket = socket.create_connection((parts.hostname, parts.port or 80), timeout=PATIENCE_S)
+        self._socket = socket.create_connection(
+            (parts.hostname, parts.port or 80), timeout=PATIENCE_S, source_address=(source, 0)
+        )
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._buffer = b""
         self._since_s = time.monotonic()

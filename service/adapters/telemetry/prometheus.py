@@ -19,6 +19,7 @@ from service.adapters.telemetry.recorder import Handlers
 from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
+    BytesDeclined,
     CostSettled,
     Crashed,
     FilesDeleted,
@@ -76,6 +77,12 @@ class PrometheusMetrics:
             "Admissions: allowed, or the limit that refused.",
             "decision",
             "degraded",
+        )
+        self._held_bytes = self._gauge(
+            "imagegw_request_bytes", "Bytes of requests that are held, in memory and on disk.", "place"
+        )
+        self._declined = self._counter(
+            "imagegw_bodies_refused", "Bodies refused for lack of room, by the bound.", "place", "reason"
         )
         self._in_flight = self._gauge(
             "imagegw_in_flight", "Orders running, calls sent, and orders waiting for another's image.", "kind"
@@ -142,6 +149,11 @@ class PrometheusMetrics:
         """Return all metrics in the text format."""
         return generate_latest(self.registry)
 
+    def watch_bytes(self, *, memory: Callable[[], int], disk: Callable[[], int]) -> None:
+        """Show the bytes of requests that are held."""
+        for place, held in (("memory", memory), ("disk", disk)):
+            self._held_bytes.labels(place).set_function(held)
+
     @property
     def handlers(self) -> Handlers:
         """The functions that count facts, by their kind."""
@@ -149,6 +161,7 @@ class PrometheusMetrics:
             RequestHandled: self._count_request,
             ImagesDelivered: self._count_images,
             LimitDecided: lambda fact: self._limits.labels(fact.decision, str(fact.degraded).lower()).inc(),
+            BytesDeclined: lambda fact: self._declined.labels(fact.place, fact.reason).inc(),
             AttemptMade: self._count_attempt,
             CostSettled: self._count_cost,
             StateFailed: lambda fact: self._state_failures.labels(fact.operation, fact.reason).inc(),

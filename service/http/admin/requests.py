@@ -6,10 +6,10 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from service.gateway.accounts.administration import Administration
+from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_body
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.schemas import ERROR_RESPONSES, parse_json_request
 from service.http.services import services_of
-from service.http.uploads import MAX_BODY_S, media_type_of, read_body
 
 MAX_BODY_BYTES = 64 * 1024
 
@@ -38,8 +38,9 @@ async def read_fields(request: Request, schema: type[BaseModel]) -> dict[str, An
     return parse_json_request(await read_small_body(request), schema)
 
 
-async def read_small_body(request: Request) -> bytes:
+async def read_small_body(request: Request) -> bytearray:
     """Return the body, up to `MAX_BODY_BYTES`."""
     if media_type_of(request) != "application/json":
         raise RequestRejected(UNSUPPORTED_TYPE)
-    return await read_body(request, MAX_BODY_BYTES, MAX_BODY_S)
+    with memory_for(request) as room:
+        return await read_body(request, room, MAX_BODY_BYTES, MAX_BODY_S)

@@ -14,6 +14,7 @@ from service.ports.audit import AuditEntry
 from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
+    BytesDeclined,
     CostSettled,
     Crashed,
     FilesDeleted,
@@ -98,6 +99,12 @@ MODEL = {"model": "gpt-image-2"}
             1.0,
         ),
         (
+            BytesDeclined(place="disk", reason="caller"),
+            "imagegw_bodies_refused_total",
+            {"place": "disk", "reason": "caller"},
+            1.0,
+        ),
+        (
             CostSettled(model="gpt-image-2", realm="live", microusd=40_000),
             "imagegw_cost_dollars_total",
             {**MODEL, "realm": "live"},
@@ -158,6 +165,17 @@ def test_work_in_flight_is_read_at_each_scrape() -> None:
     shown = [value(metrics, "imagegw_in_flight", kind=kind) for kind in ("orders", "calls", "waiters")]
 
     assert shown == [7.0, 3.0, 0.0]
+
+
+def test_held_bytes_are_read_at_each_scrape() -> None:
+    metrics, held = PrometheusMetrics(version="1"), [5]
+    metrics.watch_bytes(memory=lambda: sum(held), disk=lambda: 9)
+    held.append(6)
+
+    assert [value(metrics, "imagegw_request_bytes", place=place) for place in ("memory", "disk")] == [
+        11.0,
+        9.0,
+    ]
 
 
 def test_every_fact_has_a_taker() -> None:

@@ -1,0 +1,93 @@
+"""Read bodies bounded in bytes and time, once there is room for them."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+
+from starlette.requests import ClientDisconnect, Request
+
+from service.gateway.admission.held_bytes import Room
+from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, RequestRejected, body_too_large
+from service.http.services import services_of
+
+MAX_BODY_S = 30.0
+"""Longest time for a body without files."""
+MAX_SILENCE_S = 30.0
+"""Longest time in which a client may send nothing of a body: its room is kept from others meanwhile."""
+
+
+def memory_for(request: Request) -> Room:
+    """Return an empty room in memory for the body of *request*."""
+    return services_of(request.scope).budgets.memory.room_for(_name_holder(request))
+
+
+def disk_for(request: Request) -> Room:
+    """Return an empty room on disk for the files of *request*."""
+    return services_of(request.scope).budgets.disk.room_for(_name_holder(request))
+
+
+def _name_holder(request: Request) -> str:
+    """Return the holder of the bytes: a key, or a user with a token; without either, an address."""
+    if services_of(request.scope).accounts.is_open:
+        # Each bearer token would be another user.
+        return request.client.host if request.client else ""
+    identity = request.scope["state"]["identity"]
+    return identity.key_id or f"{identity.team} {identity.user}"
+
+
+def media_type_of(request: Request) -> str:
+    """Return the media type of the body, without its parameters."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(request: Request, room: Room, limit_bytes: int, limit_s: float) -> bytearray:
+    """Return the whole body; raises like `read_bounded`."""
+    body = bytearray()
+    async with contextlib.aclosing(read_bounded(request, room, limit_bytes, limit_s)) as chunks:
+        async for chunk in chunks:
+            body += chunk
+    return body
+
+
+async def read_bounded(
+    request: Request, room: Room, limit_bytes: int, limit_s: float
+) -> AsyncGenerator[bytes, None]:
+    """Yield the body as it arrives, bounded in size and time; *room* has its size, or grows with it.
+
+    A reader that may stop early must close it (`aclosing`), which stops the clock.
+
+    Raises:
+        RequestRejected: 413, 408, or 499 if the client left.
+        BytesRefused: there is no room.
+    """
+    announced = request.headers.get("content-length", "")
+    if announced.isdigit():
+        _check_size(int(announced), limit_bytes)
+        room.grow_to(int(announced))
+    size_bytes = 0
+    now = asyncio.get_running_loop().time
+    end_s = now() + limit_s
+    try:
+        async with (
+            asyncio.timeout_at(_earlier(end_s, now())) as clock,
+            contextlib.aclosing(request.stream()) as chunks,
+        ):
+            async for chunk in chunks:
+                size_bytes += len(chunk)
+                _check_size(size_bytes, limit_bytes)
+                room.grow_to(size_bytes)
+                yield chunk
+                clock.reschedule(_earlier(end_s, now()))
+    except TimeoutError as error:
+        raise RequestRejected(BODY_TOO_SLOW) from error
+    except ClientDisconnect as error:
+        raise RequestRejected(CLIENT_GONE) from error
+
+
+def _check_size(size_bytes: int, limit_bytes: int) -> None:
+    if size_bytes > limit_bytes:
+        raise RequestRejected(body_too_large(limit_bytes))
+
+
+def _earlier(end_s: float, now_s: float) -> float:
+    return min(end_s, now_s + MAX_SILENCE_S)
