@@ -12,10 +12,12 @@ from service.domain.errors import Unauthenticated
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.keys import NewKey
 from service.settings.environment import load_settings
+from service.settings.problems import SettingsError
 from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration
 from service.wiring.commands import open_administration
 from service.wiring.images import make_links
+from service.wiring.neighbours import join_gateways
 from service.wiring.notices import post_at_start
 from service.wiring.process import BackingServices, ProcessContext, open_context
 from tests.fakes.telemetry import FakeTelemetry
@@ -86,6 +88,15 @@ async def test_replicas_accept_each_others_keys_and_links_during_a_rollout(
             assert identity.user == here.callers.person("anna") == there.callers.person("anna")
             link = here.links.sign("shop", NAME)
             assert there.links.check(NAME, link.partition("?")[2]) == "shop"
+
+
+async def test_only_replicas_of_a_rollout_run_together(valkey: Valkey, redis: Redis) -> None:
+    for secrets in (*ROLLOUT, f"{OTHER},{OLD}"):
+        await join_gateways(SETTINGS, backing(valkey, secrets))
+
+    for secrets in (OTHER, f"{OLD},{NEW}"):
+        with pytest.raises(SettingsError, match="another secret than that of 4 gateways"):
+            await join_gateways(SETTINGS, backing(valkey, secrets))
 
 
 async def test_secrets_without_losses_cause_no_warning(replicas: Replicas) -> None:

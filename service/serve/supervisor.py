@@ -18,6 +18,7 @@ from service.serve.sandbox import run_sandbox
 from service.serve.server import bound_socket, make_server
 from service.serve.valkey import embedded_valkey
 from service.settings.variables import Settings
+from service.wiring.neighbours import join_gateways
 from service.wiring.process import BackingServices
 
 
@@ -25,7 +26,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
     """Serve until SIGTERM or SIGINT, then drain; *announce* receives the greeting.
 
     Raises:
-        SettingsError: a setting is wrong; nothing was started.
+        SettingsError: a setting is wrong; nothing serves, and all started parts are stopped.
         ChildFailed: the server or a child did not start; all started parts are stopped.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -51,6 +52,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
             public_url=settings.public_url or _local_url(settings.host, port),
             secrets=secrets,
         )
+        await join_gateways(settings, backing)
         app = create_app(settings, backing)
         server = make_server(app, settings, lambda: announce(write_greeting(settings, backing)))
         await server.serve(sockets=[listener])

@@ -58,7 +58,7 @@ async def with_secrets_in_use(context: ProcessContext) -> ProcessContext:
     if check is None:
         return context
     newest, _, oldest = check.partition(" ")
-    ours = _secret_checks(context.backing)
+    ours = secret_checks(context.backing)
     if newest in ours and oldest == ours[-1]:
         secrets = context.backing.secrets[ours.index(newest) :]
         return replace(context, backing=replace(context.backing, secrets=secrets))
@@ -71,7 +71,7 @@ async def with_secrets_in_use(context: ProcessContext) -> ProcessContext:
 async def _post_notices(context: ProcessContext) -> None:
     """Publish the secrets in use and the declared names to all processes on this Redis."""
     notices = _notices(context)
-    check, ours = await notices.read_secret_check(), _secret_checks(context.backing)
+    check, ours = await notices.read_secret_check(), secret_checks(context.backing)
     # The newest secret hashes new keys, the oldest one users and orders.
     in_use = f"{ours[0]} {ours[-1]}"
     if check is not None:
@@ -114,6 +114,6 @@ def _notices(context: ProcessContext) -> RedisAnnouncements:
     return RedisAnnouncements(context.redis, timeout_s=context.settings.redis_timeout_s)
 
 
-def _secret_checks(backing: BackingServices) -> list[str]:
+def secret_checks(backing: BackingServices) -> list[str]:
     """Return a value for each secret that identifies it and reveals nothing else."""
     return [keyed_hash(derive_key(secret, "check"), "image-gateway") for secret in backing.secrets]

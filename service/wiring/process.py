@@ -1,7 +1,7 @@
 """Open the context of a process: settings, backing services, Redis, clock and telemetry."""
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import uuid4
 
 from redis.asyncio import Redis
@@ -17,25 +17,30 @@ from service.settings.variables import Settings
 class BackingServices:
     """The services that the supervisor found or started, and the secrets, newest first.
 
-    *sandbox_url* is None for a real provider.
+    *sandbox_url* is None for a real provider, *process* is unique among processes on one Redis.
     """
 
     redis_url: str
     sandbox_url: str | None
     public_url: str
     secrets: tuple[str, ...]
+    process: str = field(default_factory=lambda: uuid4().hex)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessContext:
-    """The settings and connections of a process; *name* is unique among processes on one Redis."""
+    """The settings and connections of a process."""
 
     settings: Settings
     backing: BackingServices
     redis: Redis
     clock: SystemClock
     telemetry: Telemetry
-    name: str
+
+    @property
+    def name(self) -> str:
+        """Its name, unique among processes on one Redis."""
+        return self.backing.process
 
     @property
     def lasting_secret(self) -> str:
@@ -58,7 +63,6 @@ def open_context(
         redis=open_redis(settings, backing, stack, connections=connections),
         clock=SystemClock(),
         telemetry=telemetry,
-        name=uuid4().hex,
     )
 
 

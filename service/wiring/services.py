@@ -10,7 +10,6 @@ from importlib.metadata import version
 
 from service.adapters.clock import SystemClock
 from service.adapters.redis.client.troubleshooting import advise_publicly
-from service.adapters.redis.heartbeats import RedisHeartbeats
 from service.adapters.redis.wakeups import RedisWakeups
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.logs import FactLog
@@ -37,6 +36,7 @@ from service.wiring.images import (
     open_uploads,
     watch_store,
 )
+from service.wiring.neighbours import open_heartbeats
 from service.wiring.notices import post_at_start, post_later
 from service.wiring.orders import OrderParts, open_orders
 from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
@@ -56,6 +56,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
     async with AsyncExitStack() as stack:
         context = open_context(settings, backing, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS)
         listener = open_redis(settings, backing, stack, connections=2)
+        heartbeats = open_heartbeats(context, stack)
         is_posted = await post_at_start(context)
         images = await open_images(context, stack)
         provider = await open_provider(context, stack)
@@ -63,7 +64,6 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         orders = await open_orders(context, images, provider, catalog, stack)
         callers = await open_callers(context, await open_verifier(context, stack))
         wakeups = RedisWakeups(listener, process=context.name)
-        heartbeats = RedisHeartbeats(context.redis, process=context.name, timeout_s=settings.redis_timeout_s)
         for name, loop in {
             "beat": lambda: orders.state.beat_forever(heartbeats),
             "renew": orders.state.renew_forever,
