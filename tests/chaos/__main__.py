@@ -7,6 +7,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 
+from tests.chaos.faults import FAULTS
 from tests.chaos.table import ALL, GROUPS, KNOWN_TO_FAIL, Result
 from tests.chaos.workers import run_rows
 
@@ -34,6 +35,7 @@ def main() -> int:
     results = list(run_rows(names, is_short=arguments.short, jobs=min(jobs, len(names))))
     results.sort(key=lambda result: names.index(result.name))
     print(_table(results))
+    print(f"\n{_faults(results)}")
     failed = [result.name for result in results if not result.is_good]
     print(
         f"\n{len(results) - len(failed)} of {len(results)} rows hold.",
@@ -72,11 +74,30 @@ def _names(asked: Sequence[str]) -> Iterator[str]:
 def _table(results: Sequence[Result]) -> str:
     lines = ["| row | what is tried | what happened | verdict |", "| --- | --- | --- | --- |"]
     for result in results:
-        verdict = "holds" if result.is_good else "**fails**"
+        verdict = f"not tried: {result.not_tried}" if result.not_tried else "holds"
+        verdict = verdict if result.is_good else "**fails**"
         if not result.is_good and result.name in KNOWN_TO_FAIL:
             verdict += f" ({KNOWN_TO_FAIL[result.name]})"
         lines.append(f"| {result.name} | {result.tried} | {result.happened} | {verdict} |")
     return "\n".join(lines)
+
+
+def _faults(results: Sequence[Result]) -> str:
+    """Return a table of the faults that were once found, each with its rows; of some rows only those faults."""
+    verdicts = {result.name: result for result in results}
+    lines = ["| fault | found in review | rows that try it |", "| --- | --- | --- |"]
+    for name, fault in FAULTS.items():
+        rows = [row.name for row in ALL.values() if name in row.covers]
+        told = [_verdict(verdicts[row]) for row in rows if row in verdicts]
+        if told or not rows:
+            lines.append(f"| {name} | {fault} | {', '.join(told) or '**none**'} |")
+    return "\n".join(lines)
+
+
+def _verdict(result: Result) -> str:
+    if result.not_tried:
+        return f"{result.name} (not tried)"
+    return result.name if result.is_good else f"**{result.name}**"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Read what a gateway has left in Redis and on its disk: holds, claims, slots, unsettled files."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -7,19 +8,24 @@ from typing import Any
 from redis.asyncio import Redis
 
 
-async def read_remains(client: Redis, data_dir: Path) -> Counter[str]:
-    """Return the number of holds, claims, slots in scopes, unsettled settlements and uploads that are left."""
+async def read_remains(client: Redis, *data_dirs: Path) -> Counter[str]:
+    """Return the number of holds, claims, slots in scopes, unsettled settlements and uploads that are left.
+
+    A hold that a sweep has booked is none: only a note of it is kept, for a settlement that comes late.
+    """
     redis: Any = client  # redis-py types one method for its blocking and its asynchronous client at once
     remains: Counter[str] = Counter()
     for name in [each.decode() for each in await redis.keys("*")]:
         if name.endswith(":holds"):
-            remains["holds"] += await redis.zcard(name)
+            details = (await redis.hgetall(name.removesuffix("holds") + "hold-details")).values()
+            swept = sum(b'"swept":true' in text for text in details)
+            remains["holds"] += await redis.zcard(name) - swept
         elif ":pool:" in name:
             entries = await redis.hgetall(name)
             remains["claims"] += sum(value.startswith(b"c|") for value in entries.values())
         elif ":limits:" in name:
             fields = await redis.hgetall(name)
             remains["slots"] += sum(field.startswith(b"hold|") for field in fields)
-    for directory in ("outbox", "uploads", "spill"):
+    for data_dir, directory in itertools.product(data_dirs, ("outbox", "uploads", "spill")):
         remains[directory] += sum(path.is_file() for path in (data_dir / directory).rglob("*"))
     return remains

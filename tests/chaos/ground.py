@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,10 @@ from service.adapters.redis.client.client import open_client
 from tests.chaos.provider import Provider, Script, paint, run_provider
 from tests.processes import Gateway, Valkey, run_gateway, run_valkey
 
+OPERATOR_KEY = "operator-key-of-the-chaos"
+OPERATOR = {"authorization": f"Bearer {OPERATOR_KEY}"}
+WITH_KEYS: dict[str, Any] = {"auth": "keys", "admin_key": OPERATOR_KEY}
+"""Settings of a gateway whose callers need keys."""
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
 _LONGEST_S = 400
 _MIB = 2**20
@@ -99,6 +103,13 @@ class Ground:
         self.stack.push_async_callback(client.aclose)
         return client
 
+    async def caller(self, gateway: Gateway, name: str) -> "Ground":
+        """Return this ground for a caller with a key of its own; the gateway has the settings `WITH_KEYS`."""
+        body = {"team": name, "user": name}
+        made = (await self.post(f"{gateway.url}/admin/keys", json=body, headers=OPERATOR)).json
+        session = open_session({"authorization": f"Bearer {made['key']}"})
+        return replace(self, session=await self.stack.enter_async_context(session))
+
     async def order(
         self, url: str, prompt: str = "", *, headers: Mapping[str, str] | None = None, **fields: object
     ) -> Answer:
@@ -167,18 +178,23 @@ class Ground:
         return bool(is_so())
 
 
+def open_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
+    """Return a client with as many connections as it needs, whose requests have *headers*."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0),
+        timeout=aiohttp.ClientTimeout(total=_LONGEST_S),
+        read_bufsize=2**18,
+        headers=headers,
+    )
+
+
 @contextlib.asynccontextmanager
 async def open_ground(
     directory: Path, *, is_short: bool, tell: Callable[[str], None]
 ) -> AsyncIterator[Ground]:
     """Give a ground in *directory*."""
     async with AsyncExitStack() as stack:
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=_LONGEST_S),
-            read_bufsize=2**18,
-        )
-        await stack.enter_async_context(session)
+        session = await stack.enter_async_context(open_session({}))
         yield Ground(directory, is_short, tell, stack, session)
 
 

@@ -6,16 +6,22 @@ from dataclasses import dataclass
 from tests.chaos.finding import Finding
 from tests.chaos.ground import Ground
 
+
+class NotTried(Exception):
+    """This machine lacks what a row needs; the message names it."""
+
+
 Trial = Callable[[Ground, Finding], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row; *name* is what the command line takes, *tried* what the table says was done."""
+    """One row; *name* is what the command line takes, *tried* what the table says was done, *covers* its faults."""
 
     name: str
     tried: str
     trial: Trial
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -24,11 +30,11 @@ class Rows:
 
     rows: list[Row]
 
-    def add(self, name: str, tried: str) -> Callable[[Trial], Trial]:
-        """Return a decorator that makes a coroutine a row."""
+    def add(self, name: str, tried: str, *, covers: str = "") -> Callable[[Trial], Trial]:
+        """Return a decorator that makes a coroutine a row; *covers* are the names of faults (`faults.py`)."""
 
         def keep(trial: Trial) -> Trial:
-            self.rows.append(Row(name, tried, trial))
+            self.rows.append(Row(name, tried, trial, tuple(covers.split())))
             return trial
 
         return keep

@@ -10,12 +10,19 @@ from pathlib import Path
 
 from tests.chaos.finding import Finding
 from tests.chaos.ground import open_ground
-from tests.chaos.row import Row
-from tests.chaos.rows import ending, queue
+from tests.chaos.row import NotTried, Row
+from tests.chaos.rows import attacks, claims, disks, ending, images, money, outages, queue, surface
 
 GROUPS: Mapping[str, tuple[Row, ...]] = {
     "queue": tuple(queue.ROWS.rows),
     "ending": tuple(ending.ROWS.rows),
+    "money": tuple(money.ROWS.rows),
+    "claims": tuple(claims.ROWS.rows),
+    "disks": tuple(disks.ROWS.rows),
+    "outages": tuple(outages.ROWS.rows),
+    "images": tuple(images.ROWS.rows),
+    "attacks": tuple(attacks.ROWS.rows),
+    "surface": tuple(surface.ROWS.rows),
 }
 """The rows by what they try; a group is one file of tests, so that workers of pytest-xdist share the groups."""
 
@@ -40,7 +47,28 @@ KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
         "stream-tails",
     ),
     _NOT_YET,
-)
+) | {
+    "unknown-counts": _NOT_YET,
+    "unknown-after-kill": _NOT_YET,
+    "closed-team": _NOT_YET,
+    "full-disk": "a settlement that neither Redis nor the journal takes is lost",
+    "full-disk-restart": "as above",
+    "redis-away-disk-full": "as above",
+    "full-log": "a log line that cannot be written ends the gateway",
+    "uploads-on-a-full-disk": "a form that cannot be written is a 500",
+    "redis-away-long": "an outage longer than a lease frees the holds of running orders",
+    "hung-redis-reads": "each link waits for a Redis that is known to hang",
+    "hanging-store": "the waits for the store are not bounded by the deadline",
+    "phone-photos": _NOT_YET,
+    "finished-images": _NOT_YET,
+    "hostile-images": _NOT_YET,
+    "dense-bodies": _NOT_YET,
+    "memory-returns": _NOT_YET,
+    "unfinished-uploads": _NOT_YET,
+    "methods-and-values": _NOT_YET,
+    "private-files": _NOT_YET,
+    "sandbox-journal": _NOT_YET,
+}
 """Rows that the gateway does not pass yet, each with the reason; `make chaos` runs them, the suite does not."""
 
 
@@ -53,6 +81,8 @@ class Result:
     happened: str
     failed: tuple[str, ...]
     took_s: float
+    not_tried: str = ""
+    """What this machine lacks."""
 
     @property
     def is_good(self) -> bool:
@@ -61,17 +91,18 @@ class Result:
 
 async def run_row(row: Row, *, is_short: bool, tell: Callable[[str], None]) -> Result:
     """Run a row on a ground of its own; an error of any kind fails it."""
-    finding, began_s = Finding(), time.monotonic()
+    finding, began_s, lacking = Finding(), time.monotonic(), ""
     with tempfile.TemporaryDirectory(prefix="ig-chaos-", ignore_cleanup_errors=True) as directory:
         try:
             async with open_ground(Path(directory), is_short=is_short, tell=tell) as ground:
                 await row.trial(ground, finding)
+        except NotTried as error:
+            lacking = str(error)
         except Exception as error:  # noqa: BLE001 - the other rows are still to come
             finding.failed.append(_tell_error(error))
             finding.figures.append(f"**{_tell_error(error)}**")
-    return Result(
-        row.name, row.tried, "; ".join(finding.figures), tuple(finding.failed), time.monotonic() - began_s
-    )
+    took_s = time.monotonic() - began_s
+    return Result(row.name, row.tried, "; ".join(finding.figures), tuple(finding.failed), took_s, lacking)
 
 
 def _tell_error(error: BaseException) -> str:

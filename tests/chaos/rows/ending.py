@@ -50,6 +50,7 @@ async def _order_by_sdk(url: str, n: int, **extra: str) -> str:
 @ROWS.add(
     "cut-off-orders",
     "SIGTERM, and a second one, while two calls are sent; the official SDK repeats at the other replica",
+    covers="P1 A6",
 )
 async def cut_off_orders(ground: Ground, finding: Finding) -> None:
     for times in (1, 2):
@@ -70,7 +71,7 @@ async def cut_off_orders(ground: Ground, finding: Finding) -> None:
         finding.equal("booked", +booked, {"unknown": 2})
 
 
-@ROWS.add("unsent-orders", "SIGTERM while an order waits for its turn: nothing of it was sent")
+@ROWS.add("unsent-orders", "SIGTERM while an order waits for its turn: nothing of it was sent", covers="P1")
 async def unsent_orders(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider(paint_after(20))
     one, two = await _pair(ground, provider, max_calls_in_flight=1)
@@ -86,7 +87,9 @@ async def unsent_orders(ground: Ground, finding: Finding) -> None:
 
 
 @ROWS.add(
-    "settled-stop", "SIGTERM cuts off six orders while Redis is up; their books are read once it has ended"
+    "settled-stop",
+    "SIGTERM cuts off six orders while Redis is up; their books are read once it has ended",
+    covers="P9",
 )
 async def settled_stop(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider(paint_after(30))
@@ -109,7 +112,9 @@ async def settled_stop(ground: Ground, finding: Finding) -> None:
 
 
 @ROWS.add(
-    "killed-gateway", "SIGKILL with an order in flight, restart on the same directory, then the same order"
+    "killed-gateway",
+    "SIGKILL with an order in flight, restart on the same directory, then the same order",
+    covers="P9",
 )
 async def killed_gateway(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider(paint_after(60))
@@ -133,6 +138,7 @@ async def killed_gateway(ground: Ground, finding: Finding) -> None:
 @ROWS.add(
     "rolling-restart",
     "two replicas behind HAProxy, replaced one after the other under load, three times over",
+    covers="P9",
 )
 async def rolling_restart(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider(paint_after(0.05))
@@ -183,6 +189,7 @@ async def _keep_ordering(ground: Ground, url: str, is_over: asyncio.Event, worke
 @ROWS.add(
     "partial-failure",
     "one of four images is refused where nothing is kept; the official SDK decides on a repeat",
+    covers="P2",
 )
 async def partial_failure(ground: Ground, finding: Finding) -> None:
     async def refuse_fourth(call: Call) -> None:
@@ -205,7 +212,9 @@ async def partial_failure(ground: Ground, finding: Finding) -> None:
         finding.at_most(f"{name}: {outcome}, paid", provider.paid, paid)
 
 
-@ROWS.add("stream-tails", "a provider's stream that hangs, breaks or babbles after its finished image")
+@ROWS.add(
+    "stream-tails", "a provider's stream that hangs, breaks or babbles after its finished image", covers="P7"
+)
 async def stream_tails(ground: Ground, finding: Finding) -> None:
     tails = ("done and silence", "silence", "reset", "babble", "half a chunk")
     turn = iter(tails)

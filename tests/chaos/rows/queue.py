@@ -51,14 +51,14 @@ class Scale:
         return int(self.call_s * _CAPACITY_PER_S)
 
 
-@ROWS.add("overload", "five times as many orders as the provider can make; then the load ends")
+@ROWS.add("overload", "five times as many orders as the provider can make; then the load ends", covers="A1")
 async def overload(ground: Ground, finding: Finding) -> None:
     short = Scale(call_s=0.5, deadline_s=4, duration_s=10)
     scale = short if ground.is_short else Scale(call_s=4, deadline_s=30, duration_s=120)
     await _overload(ground, finding, scale, {})
 
 
-@ROWS.add("impatient-overload", "the same by callers with a short `x-request-timeout-s`")
+@ROWS.add("impatient-overload", "the same by callers with a short `x-request-timeout-s`", covers="A1")
 async def impatient_overload(ground: Ground, finding: Finding) -> None:
     short = Scale(call_s=0.5, deadline_s=1.5, duration_s=10)
     scale = short if ground.is_short else Scale(call_s=4, deadline_s=10, duration_s=120)
@@ -128,7 +128,7 @@ async def _ask_after(ground: Ground, gateway: Gateway, seconds: float) -> list[A
     return await offer(ground, gateway.url, Load(rate_per_s=4, duration_s=1))
 
 
-@ROWS.add("slowed-provider", "a provider that becomes slower than the deadline, and quick again")
+@ROWS.add("slowed-provider", "a provider that becomes slower than the deadline, and quick again", covers="A1")
 async def slowed_provider(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider(paint_after(0.2))
     gateway = await ground.gateway(provider, deadline_s=2, max_calls_in_flight=8)
@@ -149,7 +149,7 @@ async def slowed_provider(ground: Ground, finding: Finding) -> None:
     finding.equal("5 s after it is quick", Counter(one.code for one in again), {"200": 20})
 
 
-@ROWS.add("fair-turns", "one caller's 50 orders of n=10 before another's single image")
+@ROWS.add("fair-turns", "one caller's 50 orders of n=10 before another's single image", covers="A1")
 async def fair_turns(ground: Ground, finding: Finding) -> None:
     slots, orders = 8, 20 if ground.is_short else 50
     provider = await ground.provider(paint_after(0.5))
@@ -170,7 +170,7 @@ async def fair_turns(ground: Ground, finding: Finding) -> None:
             task.cancel()
 
 
-@ROWS.add("leavers", "a hundred callers hang up while they wait for one of the calls in flight")
+@ROWS.add("leavers", "a hundred callers hang up while they wait for one of the calls in flight", covers="A3")
 async def leavers(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider(paint_after(2))
     gateway = await ground.gateway(provider, max_calls_in_flight=4)
@@ -190,7 +190,9 @@ async def leavers(ground: Ground, finding: Finding) -> None:
 
 
 @ROWS.add(
-    "equal-orders-failing", "30 equal orders while every call fails after a second, unbilled (503, then 401)"
+    "equal-orders-failing",
+    "30 equal orders while every call fails after a second, unbilled (503, then 401)",
+    covers="P8",
 )
 async def equal_orders_failing(ground: Ground, finding: Finding) -> None:
     status = 503
@@ -219,7 +221,9 @@ async def _together(ground: Ground, gateway: Gateway, provider: Provider, prompt
     return [task.result() for task in tasks]
 
 
-@ROWS.add("unknown-outcomes", "a provider that breaks every call after it was sent, then works again")
+@ROWS.add(
+    "unknown-outcomes", "a provider that breaks every call after it was sent, then works again", covers="A1"
+)
 async def unknown_outcomes(ground: Ground, finding: Finding) -> None:
     seconds = 8 if ground.is_short else 60
 

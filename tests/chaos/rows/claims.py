@@ -1,0 +1,155 @@
+"""Holds and claims over time: settlements that come after a sweep, midnight between, and thousands of claims at once."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+
+from tests.chaos.finding import Finding
+from tests.chaos.ground import Ground, memory_mb
+from tests.chaos.provider import Call, Provider, paint_after
+from tests.chaos.row import NotTried, Rows
+from tests.chaos.rows.money import LEASE_S, SECRETS
+from tests.processes import Gateway
+
+ROWS = Rows([])
+
+
+@ROWS.add(
+    "late-settlement",
+    "a gateway stands still for longer than its lease, another sweeps its hold; then it goes on and settles",
+    covers="P11 P5",
+)
+async def late_settlement(ground: Ground, finding: Finding) -> None:
+    slow, other, provider = await _pair(ground)
+    await _settle_late(ground, finding, (slow, other, provider), pause_s=0)
+    third = await ground.order(other.url)
+    finding.equal("a third order of that day", third.code, "insufficient_quota")
+
+
+@ROWS.add("late-past-midnight", "the same, with midnight between the sweep and the settlement", covers="P11")
+async def late_past_midnight(ground: Ground, finding: Finding) -> None:
+    with _wall_clock(ground.directory / "clock") as clock:
+        slow, other, provider = await _pair(ground)
+    # A minute before midnight: the hold is swept after 30 to 45 seconds.
+    now = datetime.now(UTC)
+    evening = now.replace(hour=23, minute=58, second=50)
+    clock.write_text(f"+{int((evening - now).total_seconds()) + 86_400}", "utf-8")
+    await asyncio.sleep(1)
+    midnight_s = time.monotonic() + 71
+    await _settle_late(ground, finding, (slow, other, provider), pause_s=midnight_s - time.monotonic())
+    third = await ground.order(other.url)
+    finding.equal("an order of the next day", third.code, "200")
+
+
+async def _pair(ground: Ground) -> tuple[Gateway, Gateway, Provider]:
+    """Start two replicas whose callers have two images a day."""
+    provider = await ground.provider(paint_after(1))
+    valkey = await ground.valkey()
+    given: dict[str, object] = {
+        "redis_url": valkey.url,
+        "secrets": SECRETS,
+        "replicas": 2,
+        "store_url": (ground.directory / "files").as_uri(),
+        "default_policy__images_per_day": 2,
+    }
+    slow = await ground.gateway(provider, "slow", **given)
+    return slow, await ground.gateway(provider, "other", **given), provider
+
+
+async def _settle_late(
+    ground: Ground, finding: Finding, servers: tuple[Gateway, Gateway, Provider], *, pause_s: float
+) -> None:
+    slow, other, provider = servers
+    began_s = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        order = group.create_task(ground.order(slow.url))
+        await provider.until_called(1)
+        slow.process.send_signal(signal.SIGSTOP)
+        second = await ground.order(other.url)
+        finding.equal("another order", second.code, "200")
+        ground.tell("waiting until the hold lapses and is swept")
+        await asyncio.sleep(LEASE_S)
+        swept = await _until_booked_in_all_days(ground, other, made=1, unknown=1)
+        finding.equal("booked while it stands still", +swept, {"made": 1, "unknown": 1})
+        await asyncio.sleep(max(0, began_s + pause_s - time.monotonic()))
+        slow.process.send_signal(signal.SIGCONT)
+    finding.equal("the order that stood still", order.result().code, "200")
+    booked = await _until_booked_in_all_days(ground, other, made=2)
+    finding.equal("booked in the end", +booked, {"made": 2})
+    finding.at_least("least entry", min(booked.values()), 0)
+
+
+async def _until_booked_in_all_days(ground: Ground, gateway: Gateway, **outcomes: int) -> Counter[str]:
+    """Return the ledger of the days around this one once it has *outcomes*, or as it is after a while."""
+    today, end_s = datetime.now(UTC).date(), time.monotonic() + 20
+    days = f"from={today - timedelta(days=2)}&to={today + timedelta(days=3)}"
+    while True:
+        usage = (await ground.ask("GET", f"{gateway.url}/v1/usage?{days}")).json
+        booked: Counter[str] = Counter()
+        for entry in usage["data"]:
+            booked[entry["outcome"]] += entry["images"]
+        if not Counter(outcomes) - booked or time.monotonic() > end_s:
+            return booked
+        await asyncio.sleep(0.2)
+
+
+@contextmanager
+def _wall_clock(file: Path) -> Iterator[Path]:
+    """Give what is started meanwhile a wall clock that is off by the seconds in *file*; its monotonic clock is right."""
+    libraries = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+    if not libraries:
+        raise NotTried("libfaketime is not installed (sudo apt-get install faketime)")
+    file.write_text("+0", "utf-8")
+    given = {
+        "LD_PRELOAD": f"{libraries[0]}",
+        "FAKETIME_TIMESTAMP_FILE": f"{file}",
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "NO_FAKE_STAT": "1",
+    }
+    os.environ |= given  # noqa: TID251 - the children's environment, not a setting
+    try:
+        yield file
+    finally:
+        for name in given:
+            del os.environ[name]  # noqa: TID251 - as above
+
+
+@ROWS.add(
+    "many-claims",
+    "a team's thousands of claims held at a silent provider: CPU of their renewals",
+    covers="P14",
+)
+async def many_claims(ground: Ground, finding: Finding) -> None:
+    sizes = (400, 1600) if ground.is_short else (2000, 8000)
+    provider = await ground.provider(Call.hang)
+    gateway = await ground.gateway(provider, max_calls_in_flight=20_000, deadline_s=200)
+    costs = []
+    async with asyncio.TaskGroup() as group:
+        tasks: list[asyncio.Task[object]] = []
+        for size in sizes:
+            ground.tell(f"{size} orders")
+            tasks += [group.create_task(ground.order(gateway.url)) for _ in range(size - len(tasks))]
+            await provider.until_called(size)
+            await asyncio.sleep(2)
+            before_s = _cpu_s(gateway)
+            await asyncio.sleep(15)
+            costs.append((_cpu_s(gateway) - before_s) / len(tasks))
+        finding.note(f"CPU ms per claim and 15 s {[round(1000 * cost, 2) for cost in costs]}")
+        finding.at_most("four times the claims: CPU per claim, times", costs[1] / costs[0], 2.0)
+        finding.at_most("MB", memory_mb(gateway), 1000)
+        for task in tasks:
+            task.cancel()
+
+
+def _cpu_s(gateway: Gateway) -> float:
+    times = psutil.Process(gateway.process.pid).cpu_times()
+    return float(times.user + times.system)
