@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 from service.adapters.identity.secrets import load_or_make_secret
+from service.serve.privacy import create_private_files
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 
@@ -21,7 +22,11 @@ LOCK_PAUSE_S = 0.05
 
 
 def prepare_directory(directory: Path) -> None:
-    """Create the data directory, and check that it is writable, which mounted volumes often are not."""
+    """Create the data directory, and check that it is writable, which mounted volumes often are not.
+
+    From now on, this process creates private files only.
+    """
+    create_private_files()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         probe = directory / f".probe-{os.getpid()}"

@@ -14,10 +14,12 @@ from service.app import create_app
 from service.serve.directory import locked, prepare_directory, secrets_of
 from service.serve.greeting import write_greeting
 from service.serve.interrupts import run_interruptible
+from service.serve.privacy import make_private
 from service.serve.sandbox import run_sandbox
 from service.serve.server import bound_socket, make_server
 from service.serve.valkey import embedded_valkey
 from service.settings.variables import Settings
+from service.wiring.images import stored_directories
 from service.wiring.neighbours import join_gateways
 from service.wiring.process import BackingServices
 
@@ -37,6 +39,7 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     # Errors of the settings are found before the first child starts.
     uses_sandbox = settings.uses_sandbox
     prepare_directory(settings.data_dir)
+    make_private(stored_directories(settings))
     secrets = secrets_of(settings)
     async with AsyncExitStack() as stack:
         listener = stack.enter_context(bound_socket(settings))

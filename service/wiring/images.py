@@ -15,6 +15,8 @@ from service.adapters.imaging.pillow import PillowImages
 from service.adapters.redis.leases import RedisSweepLease
 from service.adapters.redis.references import RedisReferences
 from service.adapters.storage.links import SignedLinks
+from service.adapters.storage.objects import FOLDER
+from service.adapters.storage.opening import directory_of
 from service.adapters.storage.spill import SpillingStore
 from service.adapters.storage.store import ObjectStore
 from service.adapters.storage.troubleshooting import advise, place_of
@@ -138,6 +140,13 @@ def open_uploads(settings: Settings) -> Path:
     directory = settings.data_dir / "uploads"
     sweep(directory, _LONGEST_ORDER_S)
     return directory
+
+
+def stored_directories(settings: Settings) -> list[Path]:
+    """Return the directories that earlier versions left for all to read."""
+    kept = [settings.data_dir / name for name in ("files", "uploads", "spill", "outbox")]
+    own = directory_of(settings.store_url) if settings.store_url else None
+    return kept if own is None else [*kept, own / FOLDER]
 
 
 def make_budgets(context: ProcessContext) -> Budgets:

@@ -36,12 +36,15 @@ def open_office(client: Redis, *, config: Path | None = None) -> Office:
     context = ProcessContext(
         settings=load_settings({**SETTINGS, "GATEWAY_CONFIG": str(config or "")}),
         backing=BackingServices(
-            redis_url="", sandbox_url=None, public_url="http://gateway", secrets=("a-secret-of-these-tests",)
+            redis_url="",
+            sandbox_url=None,
+            public_url="http://gateway",
+            secrets=("a-secret-of-these-tests",),
+            process="test",
         ),
         redis=client,
         clock=SystemClock(),
         telemetry=telemetry,
-        name="test",
     )
     callers = make_callers(context)
     administration = make_administration(context, callers, models=checked_models(context.settings))
