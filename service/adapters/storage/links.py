@@ -8,6 +8,7 @@ import hashlib
 from urllib.parse import parse_qs
 
 from itsdangerous import BadSignature, Signer
+from itsdangerous.encoding import base64_decode, base64_encode
 
 from service.domain.errors import LinkExpired, LinkRefused
 from service.ports.clock import Clock
@@ -47,6 +48,9 @@ class SignedLinks:
             self._signer.unsign(f"{_signed(name, team, expires)}.{signature}")
         except BadSignature as error:
             raise LinkRefused from error
+        # The decoder ignores the unused bits of the last character, padding and foreign characters.
+        if base64_encode(base64_decode(signature)) != signature.encode():
+            raise LinkRefused
         expires_s = int(expires)
         if expires_s and expires_s < self._clock.wall_s():
             raise LinkExpired

@@ -139,3 +139,15 @@ def test_the_parts_of_a_link_cannot_be_shifted() -> None:
     for team, expires in (("a-0", ""), ("", "a0"), ("a%260", "0"), ("a&exp=0", "0")):
         with pytest.raises(LinkRefused):
             links(NEW).check(NAME, f"t={team}&exp={expires}&sig={signature}")
+
+
+def test_a_signature_has_one_spelling() -> None:
+    """So that each link is one entry of every cache and every list of blocked links."""
+    query = query_of(links(NEW).sign(TEAM, NAME))
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    variants = [query[:-1] + letter for letter in letters if letter != query[-1]]
+    variants += [f"{query}{end}" for end in ("=", "%3D", ".", "!", "+", "%0A", "%20", "%C3%A9")]
+
+    for variant in variants:
+        with pytest.raises(LinkRefused):
+            links(NEW).check(NAME, variant)
