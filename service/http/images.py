@@ -14,7 +14,7 @@ from service.domain.inputs import MAX_INPUT_PIXELS
 from service.domain.order import ImageOrder
 from service.gateway.admission.held_bytes import Room
 from service.http.answers import Answer
-from service.http.bodies import MAX_BODY_S, disk_for, media_type_of, memory_for, read_body
+from service.http.bodies import MAX_BODY_S, disk_for, media_type_of, memory_for, read_json
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
 from service.http.schemas import (
@@ -76,7 +76,7 @@ async def create_image(request: Request) -> Response:
         raise RequestRejected(UNSUPPORTED_TYPE)
     services = services_of(request.scope)
     with memory_for(request) as room:
-        body = await read_body(request, room, MAX_GENERATION_BYTES, MAX_BODY_S)
+        body = await read_json(request, room, MAX_GENERATION_BYTES, MAX_BODY_S)
         fields = parse_json_request(body, GenerateImageRequest)
         del body
     order = build_order(request, services, Operation.GENERATE, fields)
@@ -177,14 +177,30 @@ async def _inspect_alpha(services: HttpServices, order: ImageOrder) -> ImageOrde
 async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dict[str, Any], Form]:
     """Read a JSON edit; its body is released, as the order may run for minutes."""
     with memory_for(request) as room:
-        body = await read_body(request, room, MAX_JSON_EDIT_BYTES, MAX_BODY_S)
+        body = await read_json(request, room, MAX_JSON_EDIT_BYTES, MAX_BODY_S)
         parsed = parse_json_request(body, EditImageJsonRequest)
+        _check_texts(parsed, len(body))
         files = disk_for(request)
         # More than the decoded files take.
         files.grow_to(len(body))
         del body
         # In a thread: decoding and hashing up to 48 MB would block the event loop.
         return await asyncio.to_thread(_read_references, parsed, services.ordering.uploads, files)
+
+
+def _check_texts(fields: dict[str, Any], size_bytes: int) -> None:
+    """Check that a large body consists of images: with one emoji, a text takes four times its bytes in memory.
+
+    Some clients escape the slashes of base64, which adds one byte in sixty.
+    """
+    references = [*fields.get("images", []), *(fields[name] for name in ("mask", "markup") if name in fields)]
+    images_bytes = sum(len(each["image_url"]) for each in references if each["image_url"].isascii())
+    if size_bytes - images_bytes > MAX_GENERATION_BYTES + size_bytes // 16:
+        raise InvalidOrder(
+            f"A JSON body may have at most {MAX_GENERATION_BYTES} bytes besides its images.",
+            param=None,
+            code="string_above_max_length",
+        )
 
 
 def _read_references(fields: dict[str, Any], directory: Path, room: Room) -> tuple[dict[str, Any], Form]:

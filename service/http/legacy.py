@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import Operation
 from service.domain.progress import ImageReady, OrderDone
-from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_body
+from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_json
 from service.http.errors import UNSUPPORTED_TYPE, Problem, describe
 from service.http.order_request import build_order
 from service.http.services import services_of
@@ -37,7 +37,7 @@ async def generate_image(request: Request) -> Response:
         return _answer_problem(request, UNSUPPORTED_TYPE, UNSUPPORTED_TYPE.status)
     services = services_of(request.scope)
     with memory_for(request) as room:
-        prompt = _read_prompt(await read_body(request, room, MAX_BODY_BYTES, MAX_BODY_S))
+        prompt = _read_prompt(await read_json(request, room, MAX_BODY_BYTES, MAX_BODY_S))
     if not prompt:
         _NO_PROMPT.add_to_log(request.scope)
         return JSONResponse({"error": _NO_PROMPT.message}, _NO_PROMPT.status)

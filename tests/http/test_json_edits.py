@@ -21,6 +21,7 @@ from tests.http.house import (
     open_house,
     png,
 )
+from tests.http.wire import Connection, check_refused
 
 MAX_IMAGES = 16
 
@@ -196,6 +197,50 @@ def test_a_body_above_64_mb_is_refused(house: House) -> None:
     answer = order(house, "data:image/png;base64," + "A" * (64 * 1024 * 1024))
 
     check_error(answer, 413, code="request_too_large", param=None)
+
+
+@pytest.mark.parametrize("value", [b"0,", b'{"":[', b'"a":"",'], ids=["numbers", "nested", "members"])
+def test_a_large_body_of_small_values_is_refused_while_it_comes(house: House, value: bytes) -> None:
+    """Parsing 43 MB of them would take seconds, and no thread could help."""
+    piece = value * (2**20 // len(value))
+    head = f"POST {EDITS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    with house.sparing(), Connection(house.gateway.url) as connection:
+        connection.send(f"{head}Content-Length: {43 * 2**20}\r\n\r\n".encode() + b'{"images": [')
+        sent_bytes = connection.send_until_answered([piece] * 42)
+
+        check_refused(connection.read_answer(), 400, code="json_too_complex")
+    # The rest is on its way.
+    assert sent_bytes < 20 * 2**20
+
+
+@pytest.mark.parametrize("field", ["prompt", "image"])
+def test_a_large_text_is_refused_before_anything_waits_with_it(house: House, field: str) -> None:
+    large, before = "x" * 15 * 2**20 + "\N{SAILBOAT}", len(house.journal())
+
+    answer = order(
+        house, data_url(png()) + large * (field == "image"), prompt="a boat" + large * (field == "prompt")
+    )
+
+    assert refused(house, answer, before)["code"] == "string_above_max_length"
+
+
+def test_the_slashes_of_base64_may_be_escaped(house: House) -> None:
+    image = png(1024, seed=8)
+    body = orjson.dumps({"prompt": "a boat", "n": 0, "images": [{"image_url": data_url(image)}]})
+
+    answer = house.client.post(
+        EDITS, content=body.replace(b"/", b"\\/"), headers={"content-type": "application/json"}
+    )
+
+    assert (len(body) > 2**20, refused(house, answer, len(house.journal()))["param"]) == (True, "n")
+
+
+def test_a_large_body_may_have_a_prompt_full_of_commas(house: House) -> None:
+    before = len(house.journal())
+
+    answer = order(house, data_url(png(512)), prompt=",:[]{}" * 5000, n=0)
+
+    assert refused(house, answer, before)["param"] == "n"
 
 
 def test_a_reference_above_the_maximum_length_is_refused(house: House) -> None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from service.domain.errors import InvalidOrder
 from service.gateway.order.runner import RunningOrder
 from service.http.answers import Answer
-from service.http.bodies import read_body
+from service.http.bodies import read_json
 from service.http.errors import RequestRejected
 from service.http.services import HttpServices
 from service.http.uploads import read_form
@@ -54,7 +54,7 @@ async def test_a_malformed_form_leaves_no_reader_behind(tmp_path: Path) -> None:
 
 async def test_a_body_that_is_too_large_leaves_no_reader_behind() -> None:
     with left_open() as found, pytest.raises(RequestRejected):
-        await read_body(a_request(b"1234", b"5678", b"9"), a_room(), limit_bytes=6, limit_s=60)
+        await read_json(a_request(b"1234", b"5678", b"9"), a_room(), limit_bytes=6, limit_s=60)
 
     assert found == []
 

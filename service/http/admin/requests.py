@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
 from service.gateway.accounts.administration import Administration
-from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_body
+from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_json
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.schemas import ERROR_RESPONSES, parse_json_request
 from service.http.services import services_of
@@ -43,4 +43,4 @@ async def read_small_body(request: Request) -> bytearray:
     if media_type_of(request) != "application/json":
         raise RequestRejected(UNSUPPORTED_TYPE)
     with memory_for(request) as room:
-        return await read_body(request, room, MAX_BODY_BYTES, MAX_BODY_S)
+        return await read_json(request, room, MAX_BODY_BYTES, MAX_BODY_S)
