@@ -113,11 +113,11 @@ def run_sandbox(*arguments: str) -> Iterator[str]:
 def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
     """Run `image-gateway serve`; *settings* are its variables in lower case without `GATEWAY_`.
 
-    `openai_*` keep their name. Without any, it uses its own sandbox and Valkey. Redis has longer to answer than
+    `openai_*` keep their name. Without any, it uses a free port, and its own sandbox and Valkey. Redis has longer to answer than
     by default, so that a busy machine does not look like a broken Redis; running orders have less time to end.
     It answers to the name `gateway`, which tests write into heads by hand.
     """
-    port = free_port()
+    port = settings.get("port") or free_port()
     environment = {
         name: value
         for name, value in os.environ.items()  # noqa: TID251 - the child needs PATH and the like

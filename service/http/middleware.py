@@ -51,6 +51,9 @@ class RequestScope:
                 # The name that openai-python 0.28 reads.
                 headers["request-id"] = request_id
                 headers.setdefault("x-content-type-options", "nosniff")
+                if not services.operations.runner.is_ready:
+                    # Balancers of connections notice only with the next one.
+                    headers["connection"] = "close"
             await send(message)
 
         try:

@@ -20,22 +20,22 @@ async def get_liveness() -> dict[str, str]:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", operation_id="getReadiness", summary="Readiness: 503 while the process drains")
+@router.get("/readyz", operation_id="getReadiness", summary="Readiness: 503 while the process ends")
 async def get_readiness(request: Request, verbose: str | None = None) -> JSONResponse:
-    """Answer 503 only while draining: without Redis, store or provider, other requests still work.
+    """Answer 503 only while ending, also before orders are refused: without Redis, store or provider, others work.
 
     `?verbose` adds the conditions of these services.
     """
     services = services_of(request.scope)
-    draining = services.operations.runner.is_draining
-    body: dict[str, Any] = {"status": "draining" if draining else "ok"}
+    is_ready = services.operations.runner.is_ready
+    body: dict[str, Any] = {"status": "ok" if is_ready else "draining"}
     if verbose is not None:
         found = {name: look() for name, look in services.operations.conditions.items()}
         body |= {name: condition.word for name, condition in found.items()}
         body["details"] = {
             name: details for name, condition in found.items() if (details := _details(condition))
         }
-    return JSONResponse(body, 503 if draining else 200)
+    return JSONResponse(body, 200 if is_ready else 503)
 
 
 def _details(condition: Condition) -> dict[str, str]:

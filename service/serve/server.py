@@ -1,6 +1,7 @@
 """Run the HTTP server: bind its address, drain it, stop it.
 
-The first signal drains; the second cuts orders off, and their answers are still sent.
+The first signal turns the gateway unready, then drains it; the second cuts orders off, and their answers
+are still sent. Either way the application closes, and settles, before its children stop.
 Failure behaviour: an unavailable address is reported before any child starts.
 """
 
@@ -40,7 +41,7 @@ def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]
         # Orders are cut off after the drain time; their answers are still sent.
         timeout_graceful_shutdown=math.ceil(settings.drain_s) + _LAST_ANSWERS_S,
     )
-    return _Server(config, app, on_started)
+    return _Server(config, app, on_started, lame_duck_s=settings.lame_duck_s)
 
 
 def bound_socket(settings: Settings) -> socket.socket:
@@ -63,10 +64,14 @@ def bound_socket(settings: Settings) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn's server, with a callback at its start and two-step signals."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, on_started: Callable[[], None]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: FastAPI, on_started: Callable[[], None], *, lame_duck_s: float
+    ) -> None:
         super().__init__(config)
         self._app = app
         self._on_started = on_started
+        self._lame_duck_s = lame_duck_s
+        self._is_ending = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start like uvicorn; raises `ChildFailed` instead of ending the process."""
@@ -80,7 +85,7 @@ class _Server(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Drain on the first signal, stop at once on the second.
+        """End on the first signal, at once on the second.
 
         uvicorn's own raises the signal again at its end, which would end this process with a
         failure before its children are stopped.
@@ -95,19 +100,31 @@ class _Server(uvicorn.Server):
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, lambda: None)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shut down like uvicorn; close the application also if that is forced, to settle what was cut off."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            await self.lifespan.shutdown()
+
     def _stop(self) -> None:
+        loop = asyncio.get_running_loop()
         runner: OrderRunner | None = getattr(self._app.state, "runner", None)
-        if not self.should_exit:
-            # Without a runner yet, uvicorn closes the services as soon as they are open.
+        if runner is None:
+            # uvicorn closes the services as soon as they are open.
             self.should_exit = True
-            if runner is not None:
-                runner.begin_drain()
-        elif runner is None:
-            self.force_exit = True
+        elif not self._is_ending:
+            runner.announce_end()
+            loop.call_later(self._lame_duck_s, self._drain, runner)
         else:
             # Orders that are cut off still answer; then all connections are closed.
+            self._drain(runner)
             runner.cut_off()
-            asyncio.get_running_loop().call_later(_LAST_ANSWERS_S / 2, self._force)
+            loop.call_later(_LAST_ANSWERS_S / 2, self._force)
+        self._is_ending = True
+
+    def _drain(self, runner: OrderRunner) -> None:
+        self.should_exit = True
+        runner.begin_drain()
 
     def _force(self) -> None:
         self.force_exit = True

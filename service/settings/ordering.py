@@ -34,8 +34,12 @@ class OrderSettings(BaseModel):
 
     deadline_s: float = Field(300.0, gt=0, le=LONGEST_DEADLINE_S)
     """Longest duration of an order in seconds; a caller may shorten it with `x-request-timeout-s`."""
+    lame_duck_s: float = Field(0.0, ge=0)
+    """Seconds in which a stopping gateway still takes orders while its `/readyz` answers 503: longer than load
+    balancers need to notice. The image and compose set 8.
+    """
     drain_s: float = Field(120.0, ge=0)
-    """Seconds a stopping gateway waits for running orders."""
+    """Seconds a stopping gateway waits for running orders, once it takes no more."""
     max_calls_in_flight: int = Field(64, ge=1)
     """Concurrent calls to the provider."""
     default_policy: DefaultPolicy = DefaultPolicy()

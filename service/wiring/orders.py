@@ -45,7 +45,7 @@ async def open_orders(
     store, references = images.store, images.references
     clock, telemetry, state = context.clock, context.telemetry, make_state(context)
     runner = await stack.enter_async_context(
-        OrderRunner(telemetry=telemetry, drain_s=context.settings.drain_s)
+        OrderRunner(telemetry=telemetry, drain_s=context.settings.drain_s, flush=state.flush)
     )
     share = Share(room=WaitingRoom(), store=store, clock=clock)
     attempts = Attempts(backend=provider.backend, clock=clock, telemetry=telemetry, rule=RetryRule())

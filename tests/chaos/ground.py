@@ -144,12 +144,14 @@ class Ground:
             booked[total["outcome"]] += total[unit]
         return booked
 
-    async def until_booked(self, url: str, **outcomes: int) -> Counter[str]:
-        """Return the ledger once it has *outcomes*, or as it is after a while."""
+    async def until_booked(
+        self, url: str, *, headers: Mapping[str, str] | None = None, **outcomes: int
+    ) -> Counter[str]:
+        """Return the ledger of a caller once it has *outcomes*, or as it is after a while."""
         booked: Counter[str] = Counter()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(15):
-                while Counter(outcomes) - (booked := await self.booked(url)):  # noqa: ASYNC110
+                while Counter(outcomes) - (booked := await self.booked(url, **(headers or {}))):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
         return booked
 

@@ -95,7 +95,7 @@ class Assembly:
             max_calls=max_calls,
         )
         self.share = Share(room=self.room, store=self.store, clock=clock)
-        self.runner = OrderRunner(telemetry=self.telemetry, drain_s=drain_s)
+        self.runner = OrderRunner(telemetry=self.telemetry, drain_s=drain_s, flush=self.state.flush)
         self.orders = Orders(
             acceptance=Acceptance(
                 catalog=catalog or a_catalog(),

@@ -43,6 +43,9 @@ _UNANSWERED = ("timeout", "connection", "pool")
 _REPLAY_S = 1.0
 _REPLAYED_AT_ONCE = 100
 _BEAT_S = 5.0
+_FLUSH_S = 5.0
+"""Longest wait for Redis at the end of a process."""
+_FLUSH_PAUSE_S = 0.1
 
 Argument = TypeVar("Argument")
 
@@ -136,21 +139,33 @@ class SharedState:
     async def renew_forever(self) -> None:
         """Renew the claims of running orders; at once after an outage, in which they may have lapsed."""
         while True:
-            self._is_back.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LEASE_S / 3):
                     await self._is_back.wait()
+            # Before the renewal: an outage may end while it fails.
+            self._is_back.clear()
             await self._try("renew", self._book.renew, list(self._leases.values()))
 
     async def replay_forever(self) -> None:
         """Send the settlements in the journal, oldest first, while Redis answers."""
         while True:
             await asyncio.sleep(_REPLAY_S)
-            while await self._replay():
+            while await self._replay() == _REPLAYED_AT_ONCE:
                 pass
 
-    async def _replay(self) -> bool:
-        """Send some pending settlements; returns True if more may be sent at once."""
+    async def flush(self) -> None:
+        """Send all pending settlements while Redis answers, for a few seconds: this process is about to end.
+
+        The rest stays in the journal, for its successor.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_FLUSH_S):
+                while self._journal.pending(1) and not self.is_degraded:
+                    if not await self._replay():
+                        await asyncio.sleep(_FLUSH_PAUSE_S)
+
+    async def _replay(self) -> int:
+        """Send some pending settlements; returns how many Redis took."""
         sent = 0
         pending = self._journal.pending(_REPLAYED_AT_ONCE)
         for settlement in pending:
@@ -162,8 +177,8 @@ class SharedState:
                 # One that Redis rejects goes behind the others.
                 self._journal.add(settlement)
             elif self._breaker.is_open:
-                return False
-        return sent == _REPLAYED_AT_ONCE
+                break
+        return sent
 
     async def beat_forever(self, heartbeats: Heartbeats) -> None:
         """Report that this process lives, and learn how many share the limits during an outage."""

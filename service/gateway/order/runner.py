@@ -2,7 +2,8 @@
 
 A closed browser tab must not end paid calls, and a slow reader must not slow an order down. So an
 order belongs to the application's task group, reports its progress as facts, and settles its own
-claims. Background loops live in the same group and end after the last order.
+claims. Background loops live in the same group and end after the last order, and after all that the
+orders left to settle is settled.
 """
 
 import asyncio
@@ -92,15 +93,18 @@ class OrderRunner:
     """Owns the task group of all orders; an async context manager for the lifespan.
 
     Leaving it refuses new orders, gives running ones *drain_s* seconds, then cancels the rest (each
-    still settles), and ends the background loops last.
+    still settles), awaits *flush*, and ends the background loops last. *is_ready* tells balancers whether
+    to send more orders, which are still taken for a while after `announce_end`.
     """
 
-    def __init__(self, *, telemetry: Telemetry, drain_s: float) -> None:
+    def __init__(self, *, telemetry: Telemetry, drain_s: float, flush: Callable[[], Awaitable[None]]) -> None:
         self._telemetry = telemetry
         self._drain_s = drain_s
+        self._flush = flush
         self._group = asyncio.TaskGroup()
         self._orders: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
+        self.is_ready = True
         self.is_draining = False
 
     async def __aenter__(self) -> Self:
@@ -113,6 +117,7 @@ class OrderRunner:
         self.begin_drain()
         while self._orders:
             await asyncio.wait(set(self._orders))
+        await self._flush()
         while running := [loop for loop in self._loops if not loop.done()]:
             # Repeatedly: a library may drop a cancellation, and the process must still end.
             for loop in running:
@@ -125,8 +130,13 @@ class OrderRunner:
         """The number of orders under way."""
         return len(self._orders)
 
+    def announce_end(self) -> None:
+        """Turn unready, and go on taking orders."""
+        self.is_ready = False
+
     def begin_drain(self) -> None:
         """Take no new orders, and cut off running ones in *drain_s* seconds."""
+        self.announce_end()
         if not self.is_draining:
             self.is_draining = True
             self._loops.append(self._group.create_task(self._cut_off_later()))

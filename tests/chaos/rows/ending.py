@@ -19,6 +19,7 @@ from tests.processes import Gateway, free_port
 
 ROWS = Rows([])
 _SECRETS = "a-secret-all-replicas-share"
+_SDK_KEY = "sk-caller"
 
 
 async def _pair(ground: Ground, provider: Provider, **settings: object) -> tuple[Gateway, Gateway]:
@@ -37,7 +38,7 @@ async def _pair(ground: Ground, provider: Provider, **settings: object) -> tuple
 
 async def _order_by_sdk(url: str, n: int, **extra: str) -> str:
     """Order by the official SDK with its default retries; returns the code of its error, or `200`."""
-    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="sk-caller", timeout=60) as sdk:
+    async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=_SDK_KEY, timeout=60) as sdk:
         try:
             await sdk.images.generate(model="dall-e-3", prompt=new_prompt(), n=n, extra_headers=extra)
         except openai.APIStatusError as error:
@@ -67,7 +68,8 @@ async def cut_off_orders(ground: Ground, finding: Finding) -> None:
             code = await asyncio.to_thread(one.process.wait, 30)
         finding.note(f"{times} SIGTERM: {order.result()}, exit code {code}")
         finding.equal("calls for 2 images", len(provider.calls), 2)
-        booked = await ground.until_booked(two.url, unknown=2)
+        caller = {"authorization": f"Bearer {_SDK_KEY}"}
+        booked = await ground.until_booked(two.url, headers=caller, unknown=2)
         finding.equal("booked", +booked, {"unknown": 2})
 
 
@@ -154,7 +156,7 @@ async def rolling_restart(ground: Ground, finding: Finding) -> None:
     }
 
     async def start(number: int) -> Gateway:
-        return await ground.gateway(provider, f"replica {number}", **given, PORT=ports[number])
+        return await ground.gateway(provider, f"replica {number}", port=ports[number], **given)
 
     gateways = [await start(0), await start(1)]
     url = await ground.enter(lambda: run_haproxy(ground.directory, ports))

@@ -1,6 +1,7 @@
 import asyncio
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 import pytest
@@ -776,6 +777,20 @@ class PickyBook(FakeOrders):
         await super().finish(settlement)
 
 
+class SlowBook(FakeOrders):
+    """A Redis whose first renewal fails, once *may_renew* is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_renew = asyncio.Event()
+
+    async def renew(self, leases: Sequence[Lease]) -> None:
+        if not self.may_renew.is_set():
+            await self.may_renew.wait()
+            raise StateUnavailable("timeout")
+        await super().renew(leases)
+
+
 async def test_a_replay_sends_a_long_journal_at_once(clock: FakeClock) -> None:
     around = Around(clock, kept=250)
     async with in_background(around.state.replay_forever()):
@@ -805,6 +820,65 @@ async def test_a_replay_stops_where_redis_goes_away(clock: FakeClock) -> None:
 
     assert book.tried == ["0", "1", "2", "3"]
     assert [settlement.part for settlement in around.journal.kept] == ["1", "2", "3", "4"]
+
+
+async def test_a_flush_sends_the_whole_journal(clock: FakeClock) -> None:
+    around = Around(clock, kept=250)
+    started_s = clock.monotonic_s()
+    await around.state.flush()
+
+    assert [settlement.part for settlement in around.book.settlements] == [str(i) for i in range(250)]
+    assert around.journal.kept == []
+    assert clock.monotonic_s() == started_s
+
+
+async def test_a_flush_sends_again_what_failed_once(clock: FakeClock) -> None:
+    book = PickyBook("0", reason="timeout")
+    around = Around(clock, kept=1, book=book)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(around.state.flush())
+        await until_idle()
+        book.refused = ()
+
+    assert book.tried == ["0", "0"]
+    assert around.journal.kept == []
+
+
+async def test_a_flush_ends_once_redis_counts_as_gone(clock: FakeClock) -> None:
+    around = Around(clock, kept=5)
+    around.book.is_gone = True
+    await around.state.flush()
+
+    assert len(around.journal.kept) == 5
+    assert len(around.telemetry.of(StateFailed)) == FAILURES_TO_OPEN
+
+
+@pytest.mark.parametrize("reason", ["wrongtype", "no answer"])
+async def test_a_flush_is_bounded(clock: FakeClock, reason: str) -> None:
+    book = PickyBook("0", reason=reason) if reason == "wrongtype" else FakeOrders()
+    book.may_finish.clear()
+    around = Around(clock, kept=1, book=book)
+    started_s = clock.monotonic_s()
+    await around.state.flush()
+
+    assert clock.monotonic_s() - started_s == pytest.approx(5.0)
+    assert len(around.journal.kept) == 1
+
+
+async def test_an_outage_that_ends_during_a_renewal_is_followed_by_another(clock: FakeClock) -> None:
+    """The failed one renewed nothing, and the next turn is too late for lapsed claims."""
+    book = SlowBook()
+    around = Around(clock, book=book)
+    async with in_background(around.state.renew_forever()):
+        await asyncio.sleep(LEASE_S / 3 + 1)
+        await around.lose_redis()
+        book.is_gone = False
+        await asyncio.sleep(2.0)
+        await around.state.begin(an_ask())
+        book.may_renew.set()
+        await asyncio.sleep(1.0)
+
+    assert len(book.renewals) == 1
 
 
 async def test_claims_are_renewed_as_soon_as_redis_is_back(clock: FakeClock) -> None:

@@ -147,7 +147,7 @@ async def test_an_order_cut_off_after_sending_says_so(clock: FakeClock) -> None:
     failures = {fact.positions: fact.failure for fact in facts if isinstance(fact, CallFailed)}
     assert failures[(0,)].billing is Billing.UNKNOWN
     assert failures[(1,)] is NOT_SENT
-    assert sorted((each.refunded, each.unknown) for each in house.journal.kept) == [(0, 1), (1, 0)]
+    assert sorted((each.refunded, each.unknown) for each in house.book.settlements) == [(0, 1), (1, 0)]
 
 
 async def test_an_order_cut_off_in_the_queue_has_spent_nothing(clock: FakeClock) -> None:
@@ -163,7 +163,7 @@ async def test_an_order_cut_off_in_the_queue_has_spent_nothing(clock: FakeClock)
 
     assert [type(end) for end in ends] == [CutOff, Draining]
     assert len(house.backend.calls) == 1
-    assert sorted(settlement.refunded for settlement in house.journal.kept) == [0, 1]
+    assert sorted(settlement.refunded for settlement in house.book.settlements) == [0, 1]
 
 
 async def test_an_order_cut_off_between_two_attempts_has_spent_nothing(clock: FakeClock) -> None:
@@ -174,7 +174,7 @@ async def test_an_order_cut_off_between_two_attempts_has_spent_nothing(clock: Fa
         end = error(await read(running))
 
     assert isinstance(end, Draining)
-    assert [settlement.refunded for settlement in house.journal.kept] == [1]
+    assert [settlement.refunded for settlement in house.book.settlements] == [1]
 
 
 async def test_an_order_cut_off_with_a_made_image_counts_it(clock: FakeClock) -> None:

@@ -165,9 +165,9 @@ async def test_an_order_cut_off_by_the_drain_may_be_resumed(clock: FakeClock) ->
         await until_idle()
 
     assert isinstance(error(await read(running)), CutOff)
-    assert last_of(house.journal.kept).conclusion is None
-    assert house.journal.kept[-1].is_last
-    assert not any(settlement.is_last for settlement in house.book.settlements)
+    assert last_of(house.book.settlements).conclusion is None
+    assert house.book.settlements[-1].is_last
+    assert house.journal.kept == []
 
 
 async def test_an_order_cut_off_while_it_concludes_is_complete(clock: FakeClock) -> None:
@@ -368,7 +368,7 @@ async def test_surplus_indices_are_given_back(clock: FakeClock) -> None:
     assert error(facts) is None
     assert len(images(facts)) == 2
     assert len(house.backend.calls) == 1
-    [surplus] = [each for each in house.journal.kept if each.released]
+    [surplus] = [each for each in house.book.settlements if each.released]
     assert (surplus.released, surplus.refunded, surplus.unknown) == ((1,), 1, 0)
 
 

@@ -1,4 +1,5 @@
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -32,8 +33,17 @@ class Work:
             self.log.append("settled")
 
 
-def open_runner(*, drain_s: float = 10.0, telemetry: FakeTelemetry | None = None) -> OrderRunner:
-    return OrderRunner(telemetry=telemetry or FakeTelemetry(), drain_s=drain_s)
+async def flush_nothing() -> None:
+    pass
+
+
+def open_runner(
+    *,
+    drain_s: float = 10.0,
+    telemetry: FakeTelemetry | None = None,
+    flush: Callable[[], Awaitable[None]] = flush_nothing,
+) -> OrderRunner:
+    return OrderRunner(telemetry=telemetry or FakeTelemetry(), drain_s=drain_s, flush=flush)
 
 
 async def test_facts_come_in_the_order_they_happen() -> None:
@@ -188,8 +198,12 @@ async def test_leaving_without_orders_waits_for_nothing(clock: FakeClock) -> Non
     assert clock.monotonic_s() == started_s
 
 
-async def test_background_loops_outlive_the_last_order() -> None:
+async def test_background_loops_outlive_the_last_order_and_its_flush() -> None:
     log: list[str] = []
+
+    async def flush() -> None:
+        await asyncio.sleep(1.0)
+        log.append("flushed")
 
     async def work(running: RunningOrder) -> None:
         try:
@@ -204,11 +218,27 @@ async def test_background_loops_outlive_the_last_order() -> None:
         finally:
             log.append("loop ended")
 
-    async with open_runner(drain_s=1.0) as runner:
+    async with open_runner(drain_s=1.0, flush=flush) as runner:
         runner.keep("loop", loop)
         runner.start("order-1", work)
 
-    assert log == ["settled", "loop ended"]
+    assert log == ["settled", "flushed", "loop ended"]
+
+
+async def test_an_unready_runner_takes_orders_until_it_drains() -> None:
+    work = Work()
+    work.go_on.set()
+    async with open_runner() as runner:
+        was_ready = runner.is_ready
+        runner.announce_end()
+        facts = await read(runner.start("order-1", work))
+        is_ready = runner.is_ready
+        runner.begin_drain()
+        with pytest.raises(Draining):
+            runner.start("order-2", work)
+
+    assert (was_ready, is_ready, runner.is_ready) == (True, False, False)
+    assert facts == [ADMITTED, FAILED, OrderDone()]
 
 
 async def test_no_order_starts_while_the_runner_drains() -> None:
@@ -236,6 +266,7 @@ async def test_no_order_starts_while_the_runner_drains() -> None:
 async def test_a_runner_does_not_drain_before_it_is_left() -> None:
     async with open_runner() as runner:
         assert not runner.is_draining
+        assert runner.is_ready
 
 
 async def test_running_orders_are_counted() -> None:
