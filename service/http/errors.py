@@ -80,6 +80,12 @@ UNSUPPORTED_TYPE = Problem(
 BODY_TOO_SLOW = Problem(
     408, "The body did not arrive in time.", code="request_timeout", headers={"connection": "close"}
 )
+IMAGING_BUSY = Problem(
+    503,
+    "Too many images wait to be processed. Nothing was spent; try again later.",
+    code="overloaded",
+    headers=retry_headers(5.0),
+)
 CLIENT_GONE = Problem(499, "The client closed the connection.", code="client_gone")
 """The status of nginx for this; only logs and metrics see it."""
 

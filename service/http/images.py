@@ -1,21 +1,19 @@
 """The image routes: read the request, start the order, and answer with its facts."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from service.domain.errors import InvalidOrder
-from service.domain.images import InputImage, Operation
-from service.domain.inputs import MAX_INPUT_PIXELS
+from service.domain.images import Operation
 from service.domain.order import ImageOrder
 from service.gateway.admission.held_bytes import Room
 from service.http.answers import Answer
 from service.http.bodies import MAX_BODY_S, disk_for, media_type_of, memory_for, read_json
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
+from service.http.inputs import prepare_inputs, read_inputs
 from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
 from service.http.schemas import (
     ERROR_RESPONSES,
@@ -28,7 +26,6 @@ from service.http.schemas import (
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
 from service.http.uploads import Form, read_form, spool_data_url
-from service.ports.imaging import ImageBroken
 
 MAX_GENERATION_BYTES = 256 * 1024
 MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024
@@ -127,8 +124,8 @@ async def _answer_form(
     try:
         check_prompt_field(operation, fields)
         typed = read_form_fields(fields)
-        inputs = await asyncio.to_thread(_read_inputs, services, form)
-        order = await _inspect_alpha(services, build_order(request, services, operation, typed, inputs))
+        inputs = await read_inputs(services, form)
+        order = await prepare_inputs(services, build_order(request, services, operation, typed, inputs))
     except BaseException:
         form.discard()
         raise
@@ -145,33 +142,6 @@ async def _answer(request: Request, services: HttpServices, order: ImageOrder, f
     if order.is_streamed:
         return await stream_answer(request, order, answer, running)
     return await answer.collect(request, running)
-
-
-def _read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, ...]:
-    """Read the headers of the inputs; blocks, as some formats need the whole file."""
-    return tuple(
-        services.ordering.inputs.read_input(file.field, str(file.path), file.digest, file.size_bytes)
-        for file in form.files
-    )
-
-
-async def _inspect_alpha(services: HttpServices, order: ImageOrder) -> ImageOrder:
-    """Find out if a single input is its own mask: an alpha channel alone does not say so."""
-    bridge = order.asked.bridge
-    if order.operation is not Operation.EDIT or bridge is None or not bridge.keeps_unmasked:
-        return order
-    image = order.inputs[0] if len(order.inputs) == 1 else None
-    if image is None or not image.has_alpha or image.width * image.height > MAX_INPUT_PIXELS:
-        return order
-    try:
-        return replace(order, inputs=(await services.ordering.inputs.check_transparency(image),))
-    except ImageBroken as error:
-        raise InvalidOrder(
-            "Invalid image file or mode for image 1, please check your image file.",
-            param="image",
-            code="invalid_image_file",
-            error_type="image_generation_user_error",
-        ) from error
 
 
 async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dict[str, Any], Form]:

@@ -21,22 +21,34 @@ class ImageFinisher(Protocol):
     """Reads and changes images."""
 
     async def finish(self, data: bytes, finish: Finish | None) -> FinishedImage:
-        """Read the header of *data*, and resample the image if *finish* asks for other pixels; raises `ImageBroken`."""
+        """Read the header of *data*, and resample the image if *finish* asks for other pixels.
+
+        Returns the image as it is if its pixels cannot be processed here. Raises `ImageBroken` if it is no image.
+        """
 
 
 class InputReader(Protocol):
     """Reads images from callers."""
 
     def read_input(self, role: str, path: str, digest: str, size_bytes: int) -> InputImage:
-        """Read the header of the image at *path*; an unknown format is empty."""
-
-    async def check_transparency(self, image: InputImage) -> InputImage:
-        """Return *image*, with `has_alpha` set if any pixel is not opaque.
+        """Read the header of the image at *path*, in bounded work; an unknown format is empty.
 
         Raises:
-            ImageBroken: its pixels cannot be decoded.
+            ImageBroken: it has too much before its pixels.
+        """
+
+    async def check_transparency(self, image: InputImage, caller: str) -> InputImage:
+        """Return *image*, with `has_alpha` set if any pixel is not opaque; *callers* take turns.
+
+        Raises:
+            ImageBroken: its pixels cannot be decoded within bounded time and memory.
+            ImagingBusy: too many images of callers wait.
         """
 
 
 class ImageBroken(Exception):
     """The bytes are not an image of a known format, or the image is too large."""
+
+
+class ImagingBusy(Exception):
+    """No more images of callers can be processed for now; nothing has been spent."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from service.adapters.identity.secrets import derive_key
-from service.adapters.imaging.pillow import PillowImages
+from service.adapters.imaging.images import WorkerImages
 from service.adapters.redis.leases import RedisSweepLease
 from service.adapters.redis.references import RedisReferences
 from service.adapters.storage.links import SignedLinks
@@ -32,7 +32,6 @@ from service.wiring.accounts import make_registry
 from service.wiring.admission import make_journal
 from service.wiring.process import ProcessContext
 
-_IMAGING_WORKERS = 2
 _LONGEST_ORDER_S = 2.0 * LONGEST_DEADLINE_S
 """Age above which a file belongs to no running order; twice the deadline, as an upload takes time, too."""
 _PROBE_PAUSE_S = 5.0
@@ -50,7 +49,7 @@ class Images:
     home: ObjectStore
     spill: SpillingStore | None
     references: RedisReferences
-    imaging: PillowImages
+    imaging: WorkerImages
 
     @property
     def store(self) -> ObjectStore | SpillingStore:
@@ -70,8 +69,8 @@ async def open_images(context: ProcessContext, stack: AsyncExitStack) -> Images:
     )
     await home.probe()
     spill = _open_spill(context, home)
-    imaging = PillowImages(workers=_IMAGING_WORKERS)
-    stack.callback(imaging.close)
+    imaging = WorkerImages()
+    stack.push_async_callback(imaging.aclose)
     references = RedisReferences(context.redis, clock=context.clock, timeout_s=settings.redis_timeout_s)
     return Images(home=home, spill=spill, references=references, imaging=imaging)
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from service.adapters.imaging.pillow import PillowImages
+from service.adapters.imaging.images import WorkerImages
 from tests.adapters.openai.conftest import Script, run_script
 from tests.fakes.clock import FakeClock
 
@@ -15,10 +15,10 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def imaging() -> AsyncIterator[PillowImages]:
-    opened = PillowImages(workers=1)
+async def imaging() -> AsyncIterator[WorkerImages]:
+    opened = WorkerImages()
     yield opened
-    opened.close()
+    await opened.aclose()
 
 
 @pytest.fixture

@@ -2,10 +2,11 @@
 
 PNG (ISO/IEC 15948, 11.2.2), JPEG (ITU-T T.81, B.2.2), WebP (RFC 9649, 2.5 to 2.7), GIF (GIF89a, 18);
 an SVG is only recognised. Image libraries read all metadata too, which takes seconds for megabytes
-of it. Pure. Other formats have no header, nor has a file without content: a backend's error or
+of it. Other formats have no header, nor has a file without content: a backend's error or
 incomplete answer must not be charged and cached. Does not check if the content can be decoded.
 """
 
+import asyncio
 import zlib
 from collections.abc import Iterable
 from itertools import islice
@@ -14,6 +15,7 @@ from service.adapters.imaging.segments import (
     JPEG,
     MOST_SEGMENTS,
     PNG,
+    Bytes,
     Segment,
     bounded,
     gif_palette_end,
@@ -41,34 +43,50 @@ _MOST_CLOSING_BYTES = 64
 
 def read_header(data: bytes) -> Header | None:
     """Return the header, or None; raises `TooManySegments` for a JPEG with too many before its frame."""
-    if data.startswith(JPEG):
-        return _of_jpeg(data, bounded(jpeg_segments(data)))
-    if data.startswith(PNG):
+    begins_as_text = data[:64].removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"<")
+    if begins_as_text:
+        return ("svg", 0, 0) if _is_drawing(data) else None
+    return read_pixel_header(data, bounded(jpeg_segments(data)))
+
+
+def read_pixel_header(data: Bytes, frames: Iterable[Segment]) -> Header | None:
+    """Return the header of any format but SVG; *frames* are the segments of *data* if it is a JPEG."""
+    if data[:2] == JPEG:
+        return _of_jpeg(data, frames)
+    if data[:8] == PNG:
         return _of_png(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _of_webp(data)
     if data[:6] in (b"GIF87a", b"GIF89a") and len(data) >= 13:
         size = int.from_bytes(data[6:8], "little"), int.from_bytes(data[8:10], "little")
         return ("gif", *size) if _has_any(_IMAGE, data, gif_palette_end(data)) else None
-    begins_as_text = data[:64].removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"<")
-    return ("svg", 0, 0) if begins_as_text and _is_drawing(data) else None
+    return None
 
 
-def read_unbounded_header(data: bytes) -> Header | None:
-    """Return the header of a JPEG with any number of segments; may take seconds."""
-    return _of_jpeg(data, jpeg_segments(data))
+async def read_crowded_header(data: bytes) -> Header | None:
+    """Return the header of a JPEG with any number of segments; yields to the event loop between parts of the walk."""
+    segments = jpeg_segments(data)
+    while part := list(islice(segments, MOST_SEGMENTS)):
+        if any(_is_frame(marker) for marker, _, _ in part):
+            return _of_jpeg(data, part)
+        await asyncio.sleep(0)
+    return None
 
 
-def _of_jpeg(data: bytes, segments: Iterable[Segment]) -> Header | None:
+def _is_frame(marker: bytes) -> bool:
+    return 0xC0 <= marker[0] <= 0xCF and marker[0] not in _NO_FRAMES
+
+
+def _of_jpeg(data: Bytes, segments: Iterable[Segment]) -> Header | None:
     for marker, start, end in segments:
-        if 0xC0 <= marker[0] <= 0xCF and marker[0] not in _NO_FRAMES:
+        if _is_frame(marker):
             frame = data[start : min(end, start + 5)]
             size = int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])
             return ("jpeg", *size) if len(frame) == 5 and _has_any(_SCAN, data, end) else None
     return None
 
 
-def _of_png(data: bytes) -> Header | None:
+def _of_png(data: Bytes) -> Header | None:
     content = data[16:29]
     checksum = zlib.crc32(b"IHDR" + content).to_bytes(4)
     is_sound = data[8:16] == b"\x00\x00\x00\rIHDR" and data[29:33] == checksum
@@ -76,7 +94,7 @@ def _of_png(data: bytes) -> Header | None:
     return ("png", *size) if is_sound and _has_any(_PIXELS, data, 33) else None
 
 
-def _of_webp(data: bytes) -> Header | None:
+def _of_webp(data: Bytes) -> Header | None:
     kind, content = data[12:16], data[20:30]
     if kind == b"VP8X" and len(content) == 10 and _has_any(_FRAMES, data, 30):
         return "webp", 1 + int.from_bytes(content[4:7], "little"), 1 + int.from_bytes(content[7:10], "little")
@@ -89,7 +107,7 @@ def _of_webp(data: bytes) -> Header | None:
     return None
 
 
-def _has_any(marks: tuple[bytes, ...], data: bytes, start: int) -> bool:
+def _has_any(marks: tuple[bytes, ...], data: Bytes, start: int) -> bool:
     """Tell if one of *marks* is between *start* and the end of the file.
 
     Searches instead of walking segments, since decoders differ in the bytes they skip between them.

@@ -7,7 +7,7 @@ in a file of 64 MB take seconds, so walks in the event loop use `bounded`. Pure.
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TypeVar
+from typing import Protocol, SupportsIndex, TypeVar, overload
 
 PNG = b"\x89PNG\r\n\x1a\n"
 JPEG = b"\xff\xd8"
@@ -16,6 +16,7 @@ MOST_SEGMENTS = 8192
 """Most segments to walk in the event loop (three milliseconds); 48 MB in libpng's chunks of 8 KB are 6144."""
 
 _FILL = re.compile(rb"\xff{1,256}")
+_MOST_FILL_BYTES = 256
 _WITHOUT_LENGTH = (0x00, 0x01, *range(0xD0, 0xD8))
 """JPEG markers without a length: TEM and RST0 to RST7; and zero, which is no marker."""
 
@@ -29,19 +30,34 @@ Segment = tuple[bytes, int, int]
 Item = TypeVar("Item")
 
 
+class Bytes(Protocol):
+    """The bytes of a file, in memory or on disk (`files.py`)."""
+
+    def __len__(self) -> int: ...
+
+    @overload
+    def __getitem__(self, at: SupportsIndex, /) -> int: ...
+
+    @overload
+    def __getitem__(self, at: slice, /) -> bytes: ...
+
+    def find(self, wanted: bytes, start: int = ..., end: int = ..., /) -> int:
+        """Return the first place of *wanted*, or -1."""
+
+
 class TooManySegments(ValueError):
-    """The file has more than `MOST_SEGMENTS` segments."""
+    """The file has more segments than may be walked."""
 
 
-def bounded(segments: Iterable[Item]) -> Iterator[Item]:
-    """Yield up to `MOST_SEGMENTS`; raises `TooManySegments` if there are more."""
+def bounded(segments: Iterable[Item], most: int = MOST_SEGMENTS) -> Iterator[Item]:
+    """Yield up to *most* segments; raises `TooManySegments` if there are more."""
     walk = iter(segments)
-    yield from islice(walk, MOST_SEGMENTS)
+    yield from islice(walk, most)
     for _ in walk:
         raise TooManySegments
 
 
-def png_chunks(data: bytes) -> Iterator[Segment]:
+def png_chunks(data: Bytes) -> Iterator[Segment]:
     """Yield the chunks up to and including `IEND`."""
     position, kind = len(PNG), b""
     while position + 12 <= len(data) and kind != b"IEND":
@@ -51,7 +67,7 @@ def png_chunks(data: bytes) -> Iterator[Segment]:
         position = start + length + 4
 
 
-def jpeg_segments(data: bytes) -> Iterator[Segment]:
+def jpeg_segments(data: Bytes) -> Iterator[Segment]:
     """Yield the segments before the first scan by their marker's code; bytes between them have the code 0.
 
     Decoders skip such bytes with a warning: all but 0xFF, and 0xFF before a zero. Counts them too, as
@@ -68,9 +84,9 @@ def jpeg_segments(data: bytes) -> Iterator[Segment]:
             return
         start = position + 2
         if marker == 0xFF:
-            fill = _FILL.match(data, position)
+            fill = _FILL.match(data[position : position + _MOST_FILL_BYTES])
             # The last fill byte begins the marker.
-            start = end = fill.end() - 1 if fill else start
+            start = end = position + fill.end() - 1 if fill else start
         elif marker in _WITHOUT_LENGTH:
             end = start
         else:
@@ -80,7 +96,7 @@ def jpeg_segments(data: bytes) -> Iterator[Segment]:
         position = end
 
 
-def riff_chunks(data: bytes) -> Iterator[Segment]:
+def riff_chunks(data: Bytes) -> Iterator[Segment]:
     """Yield the chunks of a WebP."""
     position = 12
     while position + 8 <= len(data):
@@ -90,7 +106,7 @@ def riff_chunks(data: bytes) -> Iterator[Segment]:
         position = start + length + length % 2
 
 
-def gif_extensions(data: bytes) -> Iterator[Segment]:
+def gif_extensions(data: Bytes) -> Iterator[Segment]:
     """Yield the extensions before the first image: label and first block, then the other blocks without a label."""
     if len(data) < 13:
         return
@@ -106,7 +122,7 @@ def gif_extensions(data: bytes) -> Iterator[Segment]:
             label, position = b"", end + 1
 
 
-def gif_palette_end(data: bytes) -> int:
+def gif_palette_end(data: Bytes) -> int:
     """Return the start of the extensions and images."""
     flags = data[10]
     return 13 + (3 << (flags % 8 + 1) if flags & 0x80 else 0)

@@ -1,0 +1,142 @@
+"""Read and change images: heads in this process, by bounded readers, pixels in worker processes only.
+
+Encoding a PNG takes hundreds of milliseconds of CPU, megabytes of metadata take minutes, and a decoder is the part most
+likely to fail on hostile bytes: none of these runs here. Failure behaviour: a caller's image that a worker
+cannot process is refused; an image that is paid for is then delivered as the provider made it.
+"""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from service.adapters.imaging.content_credentials import has_credentials
+from service.adapters.imaging.files import FileBytes
+from service.adapters.imaging.headers import Header, read_crowded_header, read_header
+from service.adapters.imaging.heads import read_head
+from service.adapters.imaging.processes import Bounds, Job, WorkerFailed, Workers, WorkersBusy
+from service.adapters.imaging.segments import TooManySegments
+from service.domain.images import ContentCredentials, Finish, InputImage
+from service.domain.inputs import MAX_INPUT_PIXELS
+from service.ports.imaging import FinishedImage, ImageBroken, ImagingBusy
+
+_log = logging.getLogger(__name__)
+
+_TRAILER_BYTES = 1024
+"""Bytes to search for the end of an image, since some writers pad."""
+_CREDENTIALS = {
+    True: ContentCredentials.KEPT,
+    False: ContentCredentials.NONE,
+    None: ContentCredentials.UNKNOWN,
+}
+MAX_PIXELS = MAX_INPUT_PIXELS
+"""As much as callers may send, and five times the largest image of a model; stops decompression bombs at the header."""
+_FINISHING = Bounds(workers=2)
+_CHECKING = Bounds(workers=1, waiting=64, waiting_of_one=8, wait_s=30.0, job_s=20.0)
+
+
+class WorkerImages:
+    """Implements `ports.imaging.ImageFinisher` and `ports.imaging.InputReader`.
+
+    Callers' images have a worker of their own: they may still be refused, and must not delay images that
+    are paid for.
+    """
+
+    def __init__(self, *, finishing: Bounds = _FINISHING, checking: Bounds = _CHECKING) -> None:
+        self._finishing = Workers(finishing)
+        self._checking = Workers(checking)
+
+    async def finish(self, data: bytes, finish: Finish | None) -> FinishedImage:
+        image = judge(data, await _read_header(data))
+        # Animations and drawings pass unchanged: resampling would lose frames or scalability.
+        if finish is None or image.format in ("gif", "svg"):
+            return image
+        if finish.cutout is None and (image.width, image.height) == (finish.width, finish.height):
+            return image
+        try:
+            answer = await self._finishing.do("", _finishing_job(data, finish))
+        except WorkerFailed as error:
+            # It is paid for: another size is better than none.
+            _log.error("image not finished", extra={"reason": str(error)})
+            return image
+        if not answer.is_whole:
+            raise ImageBroken
+        # The provider's credentials do not hold for new pixels, so they are not copied.
+        is_lost = image.credentials is ContentCredentials.KEPT
+        credentials = ContentCredentials.LOST if is_lost else image.credentials
+        return FinishedImage(answer.data, image.format, finish.width, finish.height, credentials)
+
+    def read_input(self, role: str, path: str, digest: str, size_bytes: int) -> InputImage:
+        with Path(path).open("rb") as file:
+            try:
+                head = read_head(FileBytes(file))
+            except TooManySegments as error:
+                raise ImageBroken from error
+        return InputImage(
+            role=role,
+            digest=digest,
+            format=head.format if head else "",
+            width=head.width if head else 0,
+            height=head.height if head else 0,
+            size_bytes=size_bytes,
+            has_alpha=head is not None and head.has_alpha,
+            path=path,
+        )
+
+    async def check_transparency(self, image: InputImage, caller: str) -> InputImage:
+        answer = await self._check(caller, Job("has_transparent_pixel", {"image": image.path}))
+        return replace(image, has_alpha=answer == b"\x01")
+
+    async def aclose(self) -> None:
+        """Kill the workers, whatever they do."""
+        await self._finishing.aclose()
+        await self._checking.aclose()
+
+    async def _check(self, caller: str, job: Job) -> bytes:
+        try:
+            return (await self._checking.do(caller, job)).data
+        except WorkersBusy as error:
+            raise ImagingBusy from error
+        except WorkerFailed as error:
+            raise ImageBroken from error
+
+
+async def _read_header(data: bytes) -> Header | None:
+    try:
+        return read_header(data)
+    except TooManySegments:
+        # It is paid for, so all of it is walked.
+        return await read_crowded_header(data)
+
+
+def _finishing_job(data: bytes, finish: Finish) -> Job:
+    cutout = finish.cutout
+    fields = {
+        "width": finish.width,
+        "height": finish.height,
+        "compression": None,
+        "image": cutout.image.path if cutout else None,
+        "mask": cutout.mask.path if cutout else None,
+    }
+    return Job("finish", fields, data)
+
+
+def judge(data: bytes, header: Header | None) -> FinishedImage:
+    """Return the image that *header* describes; no pixel is decoded.
+
+    Raises:
+        ImageBroken: it is not a PNG, JPEG, WebP, GIF or SVG, incomplete, or larger than `MAX_PIXELS`.
+    """
+    if header is None:
+        raise ImageBroken
+    kind, width, height = header
+    if kind != "svg" and not (0 < width * height <= MAX_PIXELS and _is_whole(data, kind)):
+        raise ImageBroken
+    return FinishedImage(data, kind, width, height, _CREDENTIALS[has_credentials(data)])
+
+
+def _is_whole(data: bytes, kind: str) -> bool:
+    """Tell if the end of the file is there; decoding it would take fifty milliseconds."""
+    if kind == "webp":
+        return int.from_bytes(data[4:8], "little") + 8 <= len(data)
+    trailer = {"png": b"IEND", "jpeg": b"\xff\xd9", "gif": b"\x3b"}[kind]
+    return trailer in data[-_TRAILER_BYTES:]
