@@ -87,6 +87,10 @@ bench: .venv/.dev ## Measure CPU per request: miss, hit, bare pass-through
 chaos: .venv/.dev ## Try overload, faults and attacks on real processes, print a table; ARGS="--short" takes two minutes
 	@exec $(STRIPPED) $(BIN)/python -m tests.chaos $(ARGS)
 
+.PHONY: soak
+soak: .venv/.dev ## Order for ten minutes while each part fails in turn, judge memory and books; ARGS="--seconds 90" is shorter
+	@exec $(STRIPPED) $(BIN)/python -m tests.chaos.soak $(ARGS)
+
 .PHONY: test-jdk
 test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs javac, 17 or newer)
 	@command -v javac >/dev/null || { echo 'A JDK is needed: sudo apt-get install openjdk-17-jdk-headless' >&2; exit 1; }

@@ -10,7 +10,6 @@ from PIL import Image
 
 from tests.chaos.ground import EDITS, Answer, Ground, new_prompt
 from tests.chaos.provider import new_picture
-from tests.processes import Gateway
 
 _SEGMENT_BYTES = 1000
 
@@ -42,15 +41,13 @@ def gif_of_comments(size_bytes: int) -> bytes:
     return plain[:-1] + comment * (size_bytes // len(comment)) + b"\x3b"
 
 
-async def edit(
-    ground: Ground, gateway: Gateway, file: bytes = b"", *, mask: bytes = b"", **fields: str
-) -> Answer:
+async def edit(ground: Ground, url: str, file: bytes = b"", *, mask: bytes = b"", **fields: str) -> Answer:
     """Order an edit by a form; of a small image with a prompt of its own unless told."""
     form = aiohttp.FormData({"model": "gpt-image-2", "prompt": new_prompt(), **fields})
     form.add_field("image", file or new_picture(), filename="image", content_type="application/octet-stream")
     if mask:
         form.add_field("mask", mask, filename="mask", content_type="image/png")
-    return await ground.post(f"{gateway.url}{EDITS}", data=form)
+    return await ground.post(f"{url}{EDITS}", data=form)
 
 
 def image_in(answer: Answer) -> Image.Image:

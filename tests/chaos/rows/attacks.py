@@ -72,7 +72,7 @@ async def _others_while(
     while not attack.done() and time.monotonic() < end_s:
         for name, request in (
             ("hit", ground.order(gateway.url, "cached", response_format="b64_json")),
-            ("edit", edit(ground, gateway)),
+            ("edit", edit(ground, gateway.url)),
         ):
             try:
                 async with asyncio.timeout(10):
@@ -102,7 +102,7 @@ async def hostile_images(ground: Ground, finding: Finding) -> None:
     gateway = await ground.gateway(provider, **WITH_KEYS)
     attacker, other = await ground.caller(gateway, "attacker"), await ground.caller(gateway, "other")
     await other.order(gateway.url, "cached", response_format="b64_json")
-    await edit(other, gateway)
+    await edit(other, gateway.url)
     kinds = {
         "JPEG": jpeg_of_segments((8 if ground.is_short else 16) * _MIB),
         "GIF": gif_of_comments((12 if ground.is_short else 24) * _MIB),
@@ -112,7 +112,7 @@ async def hostile_images(ground: Ground, finding: Finding) -> None:
         ground.tell(f"six of {name}, {len(file) // _MIB} MiB each")
         began_s = time.monotonic()
         async with watching(ground, gateway) as watch, asyncio.TaskGroup() as group:
-            forms = [edit(attacker, gateway, file) for _ in range(6)]
+            forms = [edit(attacker, gateway.url, file) for _ in range(6)]
             attack = group.create_task(_all(forms))
             others = await _others_while(other, gateway, attack, 10)
             duration_s = time.monotonic() - began_s
@@ -205,7 +205,7 @@ async def unfinished_uploads(ground: Ground, finding: Finding) -> None:
         await asyncio.sleep(6)
         others = Counter[str]()
         for _ in range(3):
-            others[(await edit(other, gateway)).code] += 1
+            others[(await edit(other, gateway.url)).code] += 1
         held_mb = _mb_in(uploads)
         for task in tasks:
             task.cancel()
@@ -226,11 +226,13 @@ def _mb_in(directory: Path) -> float:
 )
 async def memory_returns(ground: Ground, finding: Finding) -> None:
     large = picture(4_000_000)
+    # Only the end of each image is its own: encoding 4 MB for each call would keep this process busy.
+    same = len(large[:-12]) // 3 * 3
+    begun = b'{"created":1,"data":[{"b64_json":"' + pybase64.b64encode(large[:same])
 
     async def script(call: Call) -> None:
         call.paid = 1
-        image = await asyncio.to_thread(_base64, unlike(large))
-        await call.answer(200, b'{"created":1,"data":[{"b64_json":"' + image + b'"}]}')
+        await call.answer(200, begun + pybase64.b64encode(unlike(large)[same:]) + b'"}]}')
 
     provider = await ground.provider(script)
     gateway = await ground.gateway(provider)
@@ -249,10 +251,6 @@ async def memory_returns(ground: Ground, finding: Finding) -> None:
     children = psutil.Process(gateway.process.pid).children(recursive=True)
     total = sum(each.memory_info().rss for each in children) / _MIB
     finding.note(f"{len(children)} children {total:.0f} MB")
-
-
-def _base64(data: bytes) -> bytes:
-    return pybase64.b64encode(data)
 
 
 @ROWS.add(

@@ -160,9 +160,9 @@ async def redis_away_disk_full(ground: Ground, finding: Finding) -> None:
 async def uploads_on_a_full_disk(ground: Ground, finding: Finding) -> None:
     disk, gateway, provider = await _on_a_disk(ground, **WITH_KEYS)
     attacker, other = await ground.caller(gateway, "attacker"), await ground.caller(gateway, "other")
-    finding.equal("an edit before", (await edit(other, gateway)).code, "200")
+    finding.equal("an edit before", (await edit(other, gateway.url)).code, "200")
     disk.fill()
-    answers = [await edit(other, gateway) for _ in range(3)]
+    answers = [await edit(other, gateway.url) for _ in range(3)]
     expect_no_crash(finding, gateway, Counter(answer.code for answer in answers))
     finding.is_true("retryable", is_so=all(answer.status == 503 for answer in answers))
     disk.free()
@@ -170,7 +170,7 @@ async def uploads_on_a_full_disk(ground: Ground, finding: Finding) -> None:
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_send_half(attacker, gateway, mib=45)) for _ in range(3)]
         await asyncio.sleep(4)
-        others = [await edit(other, gateway) for _ in range(3)]
+        others = [await edit(other, gateway.url) for _ in range(3)]
         for task in tasks:
             task.cancel()
     codes = Counter(answer.code for answer in others)

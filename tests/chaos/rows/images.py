@@ -55,7 +55,7 @@ async def phone_photos(ground: Ground, finding: Finding) -> None:
     for name, size, wanted in (("as shown", (384, 512), 200), ("as stored", (512, 384), 400)):
         mask = Image.new("RGBA", size, (0, 0, 0, 255))
         mask.putpixel((0, 0), (0, 0, 0, 0))
-        answer = await edit(ground, gateway, photo, mask=file_of(mask), **_OLD, size="512x512")
+        answer = await edit(ground, gateway.url, photo, mask=file_of(mask), **_OLD, size="512x512")
         finding.equal(f"a mask of the size {name}", answer.status, wanted)
         if answer.status == 200:
             image = image_in(answer)
@@ -84,7 +84,7 @@ async def finished_images(ground: Ground, finding: Finding) -> None:
     provider.script = _painting(file_of(see_through, icc_profile=profile))
     answer = await edit(
         ground,
-        gateway,
+        gateway.url,
         file_of(source, icc_profile=profile),
         mask=file_of(half),
         **_OLD,
@@ -127,7 +127,12 @@ async def _mask_deeply(ground: Ground, finding: Finding, gateway: Gateway, provi
     grey.paste(_KEY_GREY, (128, 0, 256, 256))
     provider.script = _painting(file_of(Image.new("RGB", (1024, 1024), "red")))
     answer = await edit(
-        ground, gateway, file_of(source), mask=file_of(grey, transparency=_KEY_GREY), **_OLD, size="256x256"
+        ground,
+        gateway.url,
+        file_of(source),
+        mask=file_of(grey, transparency=_KEY_GREY),
+        **_OLD,
+        size="256x256",
     )
     if answer.status == 200:
         image = image_in(answer).convert("RGB")
@@ -149,7 +154,7 @@ async def large_images(ground: Ground, finding: Finding) -> None:
     flat = Image.new("RGB", (width, width), (10, 200, 30))
     mask = Image.new("RGBA", flat.size, (0, 0, 0, 255))
     mask.paste((0, 0, 0, 0), (0, 0, width // 2, width))
-    answer = await edit(ground, gateway, file_of(flat), mask=file_of(mask), **_OLD, size="1024x1024")
+    answer = await edit(ground, gateway.url, file_of(flat), mask=file_of(mask), **_OLD, size="1024x1024")
     finding.equal("answer", answer.code, "200")
     finding.at_most("MB", memory_mb(gateway), 400)
     image = image_in(answer).convert("RGB")

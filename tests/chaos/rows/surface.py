@@ -63,7 +63,7 @@ async def private_files(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider()
     gateway = await ground.gateway(provider)
     link = (await ground.order(gateway.url)).json["data"][0]["url"]
-    await edit(ground, gateway)
+    await edit(ground, gateway.url)
     finding.equal("open to others", _open_to_others(ground.directory / "gateway"), [])
 
     finding.equal("its link", (await ground.ask("GET", link)).status, 200)
