@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from service.domain.errors import InvalidOrder
 from service.domain.images import Operation
 from service.domain.order import ImageOrder
 from service.gateway.admission.held_bytes import Room
