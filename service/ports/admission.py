@@ -22,7 +22,7 @@ class Ask:
     *round* counts the asks of one order; only the first is charged as a request. *fence* marks
     the claims of this ask; each ask has its own. *used* indices belong to the order already and
     are not granted again. *awaiting* indices are made by other orders; the order waits for them
-    while Redis does not answer. *respects_lapsed* counts expired claims too, right after an outage.
+    while Redis does not answer.
     """
 
     ticket: Ticket
@@ -32,7 +32,6 @@ class Ask:
     cache: CacheControl
     used: tuple[int, ...] = ()
     awaiting: tuple[int, ...] = ()
-    respects_lapsed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +78,7 @@ class Settlement:
     *made* images are paid for, and are published under their index if the claim still holds or no
     other order has it (None: not published; below 0: under a free index). *released* indices go
     back to the pool. *forgotten* (index, digest) are variants whose bytes are gone. *refunded*
-    images go back to the limits. *unknown* calls may have been billed, and are charged to no team.
+    images go back to the limits. *unknown* images may have been billed, and count like made ones at their estimate.
     *part* numbers the settlements of one order; a settlement sent twice changes nothing. *fence*
     is that of the ask that got the indices, empty without any. Every image made keeps the ticket's
     origin, except the *unstored* digests. The last settlement of an order with an `Idempotency-Key`
@@ -101,11 +100,15 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The claimed *indices* that an order renews or, if *fence* is empty, its `Idempotency-Key`."""
+    """The claimed *indices* that an order renews or, if *fence* is empty, its `Idempotency-Key`.
+
+    *granted* is the number of indices before any was settled.
+    """
 
     ticket: Ticket
     fence: str
     indices: tuple[int, ...] = ()
+    granted: int = 0
 
 
 class SharedOrders(Protocol):
@@ -126,7 +129,7 @@ class SharedOrders(Protocol):
         """Publish, settle and release, and wake waiters; idempotent by id and part, so a failed one is sent again."""
 
     async def renew(self, leases: Sequence[Lease]) -> None:
-        """Hold the claims of living orders for another lease time."""
+        """Hold the claims of living orders for another lease time, also those that Redis lost or took for dead."""
 
 
 class Journal(Protocol):

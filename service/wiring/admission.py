@@ -13,7 +13,6 @@ def make_state(context: ProcessContext) -> SharedState:
     return SharedState(
         book=RedisOrders(
             context.redis,
-            clock=context.clock,
             timeout_s=settings.redis_timeout_s,
             lease_s=LEASE_S,
             ttl_s=settings.cache_ttl_s,

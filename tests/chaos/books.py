@@ -16,16 +16,16 @@ async def read_remains(client: Redis, *data_dirs: Path) -> Counter[str]:
     redis: Any = client  # redis-py types one method for its blocking and its asynchronous client at once
     remains: Counter[str] = Counter()
     for name in [each.decode() for each in await redis.keys("*")]:
-        if name.endswith(":holds"):
-            details = (await redis.hgetall(name.removesuffix("holds") + "hold-details")).values()
-            swept = sum(b'"swept":true' in text for text in details)
+        if ":holds:" in name:
+            details = (await redis.hgetall(name.replace(":holds:", ":hold-details:"))).values()
+            swept = sum(b'"swept":' in text for text in details)
             remains["holds"] += await redis.zcard(name) - swept
         elif ":pool:" in name:
             entries = await redis.hgetall(name)
             remains["claims"] += sum(value.startswith(b"c|") for value in entries.values())
         elif ":limits:" in name:
-            fields = await redis.hgetall(name)
-            remains["slots"] += sum(field.startswith(b"hold|") for field in fields)
+            running = await redis.hget(name, "running") or b"0"
+            remains["slots"] += int(running.partition(b"|")[0])
     for data_dir, directory in itertools.product(data_dirs, ("outbox", "uploads", "spill")):
         remains[directory] += sum(path.is_file() for path in (data_dir / directory).rglob("*"))
     return remains

@@ -182,8 +182,8 @@ async def test_redis_keys_contain_no_text_of_a_caller(
     for name in names:
         assert re.fullmatch(
             r"ig:1:processes|ig:1:\{directory\}:seen|"
-            r"ig:1:\{open\}:(holds|hold-details|images|ages:(kept|brief)|totals|ledger:\d{8}|pool:team:[0-9a-f]{32}"
-            r"|limits:user:[0-9a-f]{32}|(asked|settled):[0-9a-f]{32}(\.\d+)+)",
+            r"ig:1:\{open\}:((holds|hold-details):2|images|pulse|ages:(kept|brief)|totals|ledger:\d{8}|pool:team:[0-9a-f]{32}"
+            r"|limits:user:[0-9a-f]{32}|(asked|settled|ended):[0-9a-f]{32}(\.\d+)+)",
             name,
         ), name
 

@@ -70,7 +70,7 @@ async def test_ten_thousand_operations_and_a_few_deaths(tmp_path: Path) -> None:
     surplus = Counter({prompt: n for prompt, n in books.settled.items() if prompt != "fresh"}) - tally.needed
     assert surplus <= alone
     assert tally.fresh <= books.settled["fresh"]
-    assert spent_microusd == ledger["made|microusd"] > 0
+    assert spent_microusd == ledger["made|microusd"] + ledger["unknown|microusd"] > 0
 
 
 def count_claimable(books: Books, kill: Kill) -> int:
@@ -160,11 +160,9 @@ async def count_spent(chaos: Chaos) -> int:
     """Return what all users have spent this month; nothing may still be held of their limits."""
     spent = 0
     async with chaos.redis() as redis:
-        seconds, _ = await redis.time()
         for name in await names_of(redis):
             if ":limits:user:" in name:
                 fields = await read_hash(redis, name)
                 spent += int(fields.get("month", "0|0").split("|")[1])
-                holds = [value for field, value in fields.items() if field.startswith("hold|")]
-                assert all(int(hold.split("|")[0]) < int(seconds) * 1_000_000 for hold in holds), holds
+                assert "running" not in fields
     return spent

@@ -172,7 +172,7 @@ def test_internal_addresses_are_not_asked_even_if_named(company: Company, host: 
 
 
 def check_refused(company: Company, link: str) -> None:
-    """Check that the image is lost, that the house pays, and that no client retries."""
+    """Check that the image is lost, and that no client retries."""
     answer = company.order(link)
 
     message = check_error(answer, 502, code="upstream_invalid_response", param=None)

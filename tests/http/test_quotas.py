@@ -95,3 +95,21 @@ def test_a_failed_order_releases_its_amounts(house: House) -> None:
 
     assert {answer.status_code for answer in failed} == {400}
     assert {answer.status_code for answer in answers} == {200}
+
+
+def test_orders_that_time_out_use_up_the_day_and_the_budget(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Their images may have been billed: otherwise an impatient caller has no limit."""
+    with open_house(tmp_path_factory.mktemp("impatient"), default_policy__images_per_day=2) as house:
+        house.behave(paint="flat", latency_s=5)
+        answers = [
+            house.client.post(
+                GENERATIONS,
+                json={"model": "dall-e-3", "prompt": f"hasty {number}", "user": "hasty"},
+                headers={"x-request-timeout-s": "0.3"},
+            )
+            for number in range(20)
+        ]
+
+        assert Counter(answer.status_code for answer in answers) == {504: 2, 429: 18}
+        assert len(house.journal(prompt="hasty")) == 2
+        check_quota(answers[-1], "images per day of this user: limit 2, used 2")

@@ -13,6 +13,9 @@ from service.domain.callers import Scope
 SCHEMA = "ig:1"
 """Incremented when the meaning of a key changes; old keys then expire unread."""
 
+_HOLDS = 2
+"""The same for holds alone: after an upgrade running orders start anew, and all else is carried over."""
+
 CHANNEL = f"{SCHEMA}:made"
 """The channel on which `finish` announces new images to all processes."""
 
@@ -22,10 +25,16 @@ class TeamKeys:
 
     def __init__(self, team: str) -> None:
         self.prefix = f"{SCHEMA}:{{{team}}}:"
-        self.holds = f"{self.prefix}holds"
+        self.holds = f"{self.prefix}holds:{_HOLDS}"
         """Sorted set of the team's holds by expiry."""
-        self.hold_details = f"{self.prefix}hold-details"
+        self.hold_details = f"{self.prefix}hold-details:{_HOLDS}"
         """Hash of each hold's content."""
+        self.outdated = (f"{self.prefix}holds", f"{self.prefix}hold-details")
+        """Holds of an earlier version."""
+        self.pulse = f"{self.prefix}pulse"
+        """Hash of the time since when the team's leases are renewed without a long pause."""
+        self.ledgers = f"{self.prefix}ledger:"
+        """Prefix of the ledgers, for scripts: the day follows."""
         self.api_keys = f"{self.prefix}keys"
         """Hash of the team's API keys by id."""
         self.images = f"{self.prefix}images"
@@ -41,7 +50,7 @@ class TeamKeys:
 
     def ledger(self, day: date) -> str:
         """Name the ledger of a UTC day."""
-        return f"{self.prefix}ledger:{day:%Y%m%d}"
+        return f"{self.ledgers}{day:%Y%m%d}"
 
     def limits(self, scopes: Iterable[Scope]) -> list[str]:
         """Name the hash of each scope's limits."""

@@ -51,7 +51,8 @@ class RedisLedger:
     async def erase(self, team: str, user: str) -> int:
         """Erase a person; sums move last, so that they show the next attempt that data is left."""
         today = self._clock.today()
-        days = await self._booked(team, [today - timedelta(days=i) for i in range(KEPT_DAYS + 1)])
+        # Redis tells the day of a booking, and its clock may be ahead.
+        days = await self._booked(team, [today - timedelta(days=i) for i in range(-1, KEPT_DAYS + 1)])
         fields = {
             day: [name async for page in self._pages(_ledger_key(team, day), user) for name in page]
             for day in days
@@ -122,7 +123,7 @@ class RedisLedger:
 
     async def _drop_pools(self, team: str, user: str) -> int:
         """Remove the pools of this user alone."""
-        pattern, cursor, dropped = keys.pool_key(team, f"user-{user}", "*"), "0", 0
+        pattern, cursor, dropped = keys.pool_key(team, _own_pools(user), "*"), "0", 0
         while True:
             page = await self._eval("find", [keys.of_team(team).api_keys], cursor, pattern, PAGE)
             cursor = page[0].decode()
@@ -134,13 +135,21 @@ class RedisLedger:
     async def _rename(
         self, team: str, day: date, user: str, *, fields: Sequence[str] = (), fences: Sequence[str] = ()
     ) -> int:
-        names = [_ledger_key(team, day), keys.of_team(team).hold_details]
-        arguments = orjson.dumps({"user": user, "fields": list(fields), "fences": list(fences)})
+        own = keys.of_team(team)
+        names = [_ledger_key(team, day), own.hold_details, own.limits_of_user(user)]
+        pools = keys.pool_key(team, _own_pools(user), "")
+        arguments = orjson.dumps(
+            {"user": user, "pools": pools, "fields": list(fields), "fences": list(fences)}
+        )
         return int(await self._eval("erase", names, arguments))
 
     async def _eval(self, script: str, names: Sequence[str], *arguments: bytes | str | int) -> Any:
         # By its text: these scripts run so rarely that no server needs to cache them.
         return await self._ask(self._client.eval(self._scripts[script], len(names), *names, *arguments))
+
+
+def _own_pools(user: str) -> str:
+    return f"user-{user}"
 
 
 def _ledger_key(team: str, day: date) -> str:

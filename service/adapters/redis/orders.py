@@ -17,7 +17,13 @@ from redis.asyncio import Redis
 from service.adapters.redis import keys
 from service.adapters.redis.client.commands import BoundedCommands
 from service.adapters.redis.client.script import Script, read_script
-from service.adapters.redis.renewals import LEDGER_TTL_S, SETTLED_MARKER_S, Renewals
+from service.adapters.redis.renewals import (
+    LEDGER_TTL_S,
+    SETTLED_MARKER_S,
+    Renewals,
+    holding_scopes,
+    ledger_label,
+)
 from service.domain.callers import Scope
 from service.domain.errors import (
     GatewayError,
@@ -33,10 +39,8 @@ from service.domain.images import ContentCredentials, Image
 from service.domain.limits import RATES
 from service.domain.order import Ticket
 from service.ports.admission import Ask, Conclusion, Grant, Lease, Settlement, Variant
-from service.ports.clock import Calendar
 
 _FOREVER_US = 4 * 10**15
-_GRACE_US = 10 * 60 * 1_000_000
 _IDEMPOTENCY_MS = 24 * 3600 * 1000
 _CONCLUSION = TypeAdapter(Conclusion)
 _NOTHING = Grant(ready=(), mine=(), awaited=(), limits=())
@@ -52,10 +56,9 @@ class RedisOrders:
     """Implements `ports.admission.SharedOrders` over one client; the scripts are package data."""
 
     def __init__(
-        self, client: Redis, *, clock: Calendar, timeout_s: float, lease_s: float, ttl_s: float, process: str
+        self, client: Redis, *, timeout_s: float, lease_s: float, ttl_s: float, process: str
     ) -> None:
         self._client = client
-        self._clock = clock
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
         self._lease_us = int(lease_s * 1e6)
         self._ttl_s = ttl_s
@@ -63,7 +66,7 @@ class RedisOrders:
         self._begin, self._finish = (
             Script(client, read_script("scopes", name), timeout_s=timeout_s) for name in ("begin", "finish")
         )
-        self._renewals = Renewals(client, clock=clock, timeout_s=timeout_s, lease_s=lease_s)
+        self._renewals = Renewals(client, timeout_s=timeout_s, lease_s=lease_s, process=process)
         self._teams: set[str] = set()
 
     async def begin(self, ask: Ask) -> Grant:
@@ -77,6 +80,7 @@ class RedisOrders:
             own.marker("asked", ask.fence),
             own.api_keys,
             own.idempotency(ticket.idempotency.key if ticket.idempotency else "-"),
+            own.pulse,
             *own.limits(ticket.caller.scopes),
         )
         arguments = orjson.dumps(self._begin_arguments(ask))
@@ -117,7 +121,7 @@ class RedisOrders:
         if team not in self._teams:
             # The sweep of unused bytes must know every team that may refer to some.
             await self._note_team(team)
-        own, today = keys.of_team(team), self._clock.today()
+        own = keys.of_team(team)
         # Without a fence it ends no claim, so no limit changes.
         scopes = ticket.caller.scopes if settlement.fence else ()
         names = (
@@ -125,15 +129,16 @@ class RedisOrders:
             own.holds,
             own.hold_details,
             own.marker("settled", f"{ticket.id}.{settlement.part}"),
-            own.ledger(today),
+            own.ledgers,
             own.idempotency(ticket.idempotency.key if ticket.idempotency else "-"),
             own.images,
             own.kept_ages,
             own.totals,
             own.brief_ages,
+            own.marker("ended", settlement.fence),
             *own.limits(scopes),
         )
-        arguments = orjson.dumps(self._finish_arguments(settlement, _place(scopes, after=10)))
+        arguments = orjson.dumps(self._finish_arguments(settlement, _place(scopes, after=11)))
         await self._finish.run(names, arguments)
 
     async def renew(self, leases: Sequence[Lease]) -> None:
@@ -147,8 +152,8 @@ class RedisOrders:
 
     def _begin_arguments(self, ask: Ask) -> dict[str, Any]:
         ticket, cache = ask.ticket, ask.cache
-        positions = _place(ticket.caller.scopes, after=6)
-        holding = {(limit.scope, limit.key) for limit in ticket.limits if limit.resource not in RATES}
+        positions = _place(ticket.caller.scopes, after=7)
+        holding = {(scope.name, scope.key) for scope in holding_scopes(ticket)}
         return _ticket_arguments(ticket) | {
             "round": ask.round,
             "fence": ask.fence,
@@ -163,7 +168,7 @@ class RedisOrders:
             "marker_ms": self._lease_us // 1000,
             "has_key": ticket.caller.key_id is not None,
             "key_id": ticket.caller.key_id or "-",
-            "grace_us": _GRACE_US if ask.respects_lapsed else 0,
+            "process": self._process,
             "order": ticket.idempotency.order if ticket.idempotency else "",
             "idempotency_ms": _IDEMPOTENCY_MS,
             "scopes": [{"key": position, "holds": scope in holding} for scope, position in positions.items()],
@@ -211,6 +216,7 @@ class RedisOrders:
             "unpriced": sum([image.cost_microusd is None for image in made]),
             "unknown": settlement.unknown,
             "ttl_ms": int(self._ttl_s * 1e3),
+            "lease_us": self._lease_us,
             "most": _MOST_VARIANTS,
             "marker_s": SETTLED_MARKER_S,
             "ledger_ttl_s": LEDGER_TTL_S,
@@ -225,7 +231,7 @@ def _ticket_arguments(ticket: Ticket) -> dict[str, Any]:
         "id": ticket.id,
         "has_pool": ticket.pool is not None,
         "has_idempotency": ticket.idempotency is not None,
-        "ledger": f"{ticket.caller.user}|{ticket.model}|{ticket.realm}",
+        "ledger": ledger_label(ticket),
         "weight": ticket.price.weight,
         "estimate_microusd": ticket.price.microusd or 0,
         "is_priced": ticket.price.microusd is not None,

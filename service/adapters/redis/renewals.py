@@ -1,45 +1,55 @@
-"""Renew the leases of living orders, and book the holds of dead processes: one script for each team.
+"""Renew the leases of living orders, and book the holds of dead processes, team by team.
 
-Failure behaviour: closed; claims expire if it lasts. A failure of one team is raised once the others are renewed.
+Failure behaviour: closed. A failure of one team is raised once the others are renewed. While no process
+renews, no lease lapses; whatever Redis lost of a living order is restored from its lease.
 """
 
 from collections.abc import AsyncIterator, Sequence
 from collections.abc import Set as AbstractSet
+from typing import Any
 
 import orjson
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
-from service.adapters.redis.client.commands import BoundedCommands
+from service.adapters.redis.client.commands import BoundedCommands, batches
 from service.adapters.redis.client.script import Script, read_script
+from service.domain.callers import Scope
 from service.domain.errors import StateUnavailable
 from service.domain.limits import RATES
+from service.domain.order import Ticket
 from service.ports.admission import Lease
-from service.ports.clock import Calendar
 from service.ports.ledger import KEPT_DAYS
 
 LEDGER_TTL_S = KEPT_DAYS * 86400
 SETTLED_MARKER_S = 86400
 """Longest time in a journal after which a settlement is still not booked twice."""
 _SWEEP = 100
+_OUTDATED_S = 86400
 
 
 class Renewals:
-    """Runs the script `renew`."""
+    """Runs the scripts `renew` and `restore` for the orders of *process*."""
 
-    def __init__(self, client: Redis, *, clock: Calendar, timeout_s: float, lease_s: float) -> None:
+    def __init__(self, client: Redis, *, timeout_s: float, lease_s: float, process: str) -> None:
         self._client = client
-        self._clock = clock
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
         self._lease_us = int(lease_s * 1e6)
-        self._renew = Script(client, read_script("scopes", "renew"), timeout_s=timeout_s)
+        self._process = process
+        self._renew, self._restore = (
+            Script(client, read_script("scopes", name), timeout_s=timeout_s) for name in ("renew", "restore")
+        )
+        self._visited: set[str] = set()
 
     async def renew(self, leases: Sequence[Lease], teams: AbstractSet[str]) -> None:
         """Renew *leases* of any team; *teams* are those that this process has served."""
+        by_team: dict[str, list[Lease]] = {}
+        for lease in leases:
+            by_team.setdefault(lease.ticket.caller.team, []).append(lease)
         failure: StateUnavailable | None = None
-        async for team in self._each_team(leases, teams):
+        async for team in self._each_team(by_team.keys(), teams):
             try:
-                await self._renew_team(team, leases)
+                await self._renew_team(team, by_team.get(team, []))
             except StateUnavailable as error:
                 if not error.is_about_keys:
                     raise
@@ -50,53 +60,97 @@ class Renewals:
 
     async def _renew_team(self, team: str, leases: Sequence[Lease]) -> None:
         own = keys.of_team(team)
-        names = _ScriptKeys(own.holds, own.hold_details, own.ledger(self._clock.today()))
+        pages = [*batches(leases)] or [()]
+        for number, page in enumerate(pages, 1):
+            names = _ScriptKeys(own.holds, own.hold_details, own.ledgers, own.pulse)
+            arguments = {
+                "lease_us": self._lease_us,
+                "leases": [_lease_arguments(lease, names) for lease in page],
+                "sweep": _SWEEP if number == len(pages) else 0,
+                "ledger_ttl_s": LEDGER_TTL_S,
+                "keep_s": SETTLED_MARKER_S,
+                "channel": keys.CHANNEL,
+            }
+            missing = set(await self._renew.run(names.names, orjson.dumps(arguments)))
+            for lease in page:
+                if lease.fence.encode() in missing:
+                    await self._restore_lease(own, lease)
+        if team not in self._visited:
+            for name in own.outdated:
+                await self._ask(self._client.expire(name, _OUTDATED_S))
+            self._visited.add(team)
+
+    async def _restore_lease(self, own: keys.TeamKeys, lease: Lease) -> None:
         arguments = {
             "lease_us": self._lease_us,
-            "leases": [
-                _lease_arguments(lease, names) for lease in leases if lease.ticket.caller.team == team
-            ],
-            "sweep": _SWEEP,
-            "ledger_ttl_s": LEDGER_TTL_S,
-            "keep_s": SETTLED_MARKER_S,
+            "fence": lease.fence,
+            "hold": _hold(lease, self._process),
         }
-        await self._renew.run(names.names, orjson.dumps(arguments))
+        names = (own.holds, own.hold_details, own.marker("ended", lease.fence))
+        await self._restore.run(names, orjson.dumps(arguments))
 
-    async def _each_team(self, leases: Sequence[Lease], teams: AbstractSet[str]) -> AsyncIterator[str]:
+    async def _each_team(self, living: AbstractSet[str], teams: AbstractSet[str]) -> AsyncIterator[str]:
         """Yield the teams of living orders first, then this process's other teams, then all known teams."""
-        living = dict.fromkeys(lease.ticket.caller.team for lease in leases)
-        here = [*living, *(teams - living.keys())]
+        here = [*living, *(teams - living)]
         for team in here:
             yield team
         for team in (await self._ask.members(keys.SEEN)).difference(here):
             yield team
 
 
+def holding_scopes(ticket: Ticket) -> list[Scope]:
+    """Return the scopes in which running images count: those with a limit other than a rate."""
+    holding = {(limit.scope, limit.key) for limit in ticket.limits if limit.resource not in RATES}
+    return [scope for scope in ticket.caller.scopes if (scope.name, scope.key) in holding]
+
+
 def _lease_arguments(lease: Lease, names: "_ScriptKeys") -> dict[str, object]:
     ticket, own = lease.ticket, keys.of_team(lease.ticket.caller.team)
     is_of_claims = bool(lease.fence)
     key = None if is_of_claims else ticket.idempotency
-    # Only scopes with a limit other than a rate have a hold.
-    holding = {(limit.scope, limit.key) for limit in ticket.limits if limit.resource not in RATES}
-    scopes = [scope for scope in ticket.caller.scopes if is_of_claims and (scope.name, scope.key) in holding]
     return {
         "id": ticket.id,
         "fence": lease.fence,
         "pool": names.place(ticket.pool) if ticket.pool and is_of_claims else 0,
         "record": names.place(own.idempotency(key.key)) if key else 0,
         "indices": lease.indices,
-        "scopes": [names.place(name) for name in own.limits(scopes)],
     }
+
+
+def _hold(lease: Lease, process: str) -> dict[str, Any]:
+    """Return the hold of a lease as `begin.lua` writes it."""
+    ticket, own = lease.ticket, keys.of_team(lease.ticket.caller.team)
+    return {
+        "ledger": ledger_label(ticket),
+        "images": lease.granted,
+        "indices": lease.indices,
+        "weight": ticket.price.weight,
+        "estimate_microusd": ticket.price.microusd or 0,
+        "is_priced": ticket.price.microusd is not None,
+        "scopes": own.limits(ticket.caller.scopes),
+        "holding": own.limits(holding_scopes(ticket)),
+        "process": process,
+        "id": ticket.id,
+        "pool": ticket.pool or "",
+        "record": own.idempotency(ticket.idempotency.key) if ticket.idempotency else "",
+    }
+
+
+def ledger_label(ticket: Ticket) -> str:
+    """Return the label of an order's sums in the ledger."""
+    return f"{ticket.caller.user}|{ticket.model}|{ticket.realm}"
 
 
 class _ScriptKeys:
     """The names of a script's KEYS; each has one position, counted from 1 as Lua does."""
 
     def __init__(self, *names: str) -> None:
-        self.names = list(names)
+        self._places = {name: place for place, name in enumerate(names, 1)}
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._places)
 
     def place(self, name: str) -> int:
         """Return the position of *name*, which is added if missing."""
-        if name not in self.names:
-            self.names.append(name)
-        return self.names.index(name) + 1
+        return self._places.setdefault(name, len(self._places) + 1)

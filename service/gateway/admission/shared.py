@@ -33,14 +33,13 @@ REFUSALS = (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch)
 LEASE_S = 30.0
 """Lifetime of claims and holds without renewal."""
 
-_GRACE_S = 3.0
-"""Time after an outage in which lapsed claims still count: their holders are about to renew them."""
-
 MOST_ASKING = 48
 """Most orders that ask Redis at once."""
 
 _UNANSWERED = ("timeout", "connection", "pool")
 _REPLAY_S = 1.0
+_RENEW_AGAIN_S = 1.0
+"""Redis frees what runs if a process returns from an outage more than half a lease after another."""
 _REPLAYED_AT_ONCE = 100
 _BEAT_S = 5.0
 _FLUSH_S = 5.0
@@ -64,7 +63,6 @@ class SharedState:
         self._breaker = Breaker(clock)
         self._trouble = StateUnavailable("degraded")
         self._is_back = asyncio.Event()
-        self._back_at_s = -_GRACE_S
         self._turns = asyncio.Semaphore(MOST_ASKING)
         self._leases: dict[str, Lease] = {}
         self._written_ahead: set[tuple[str, str]] = set()
@@ -104,7 +102,9 @@ class SharedState:
             # An order holds its key while it only waits for others, too.
             self._leases[_key_lease(ask.ticket)] = Lease(ticket=ask.ticket, fence="")
         if grant.mine and not grant.degraded:
-            self._leases[ask.fence] = Lease(ticket=ask.ticket, fence=ask.fence, indices=grant.mine)
+            self._leases[ask.fence] = Lease(
+                ticket=ask.ticket, fence=ask.fence, indices=grant.mine, granted=len(grant.mine)
+            )
         return grant
 
     def write_ahead(self, settlement: Settlement, *, until_s: float) -> None:
@@ -137,14 +137,16 @@ class SharedState:
         self._journal.add(settlement)
 
     async def renew_forever(self) -> None:
-        """Renew the claims of running orders; at once after an outage, in which they may have lapsed."""
+        """Renew the leases of running orders; soon after an outage, before any lapses."""
+        pause_s = LEASE_S / 3
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LEASE_S / 3):
+                async with asyncio.timeout(pause_s):
                     await self._is_back.wait()
             # Before the renewal: an outage may end while it fails.
             self._is_back.clear()
-            await self._try("renew", self._book.renew, list(self._leases.values()))
+            obstacle = await self._try("renew", self._book.renew, list(self._leases.values()))
+            pause_s = _RENEW_AGAIN_S if obstacle and not obstacle.is_about_keys else LEASE_S / 3
 
     async def replay_forever(self) -> None:
         """Send the settlements in the journal, oldest first, while Redis answers."""
@@ -233,8 +235,7 @@ class SharedState:
     async def _ask_book(self, ask: Ask) -> Grant:
         started_s = self._clock.monotonic_s()
         try:
-            is_fresh = self._breaker.is_open or started_s - self._back_at_s < _GRACE_S
-            return await self._book.begin(replace(ask, respects_lapsed=True) if is_fresh else ask)
+            return await self._book.begin(ask)
         except StateUnavailable as error:
             self._fail("begin", error, started_s)
             raise
@@ -282,7 +283,6 @@ class SharedState:
         if self._trouble.is_about_writes and not wrote:
             return
         if self._breaker.is_open:
-            self._back_at_s = self._clock.monotonic_s()
             self._is_back.set()
         if self._breaker.failures:
             self._breaker.succeed()

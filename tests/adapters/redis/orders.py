@@ -14,7 +14,6 @@ from typing import Any, Protocol, cast
 import orjson
 from redis.asyncio import Redis
 
-from service.adapters.clock import SystemClock
 from service.adapters.redis.keys import of_team, pool_key
 from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import StateUnavailable
@@ -48,9 +47,7 @@ def open_book(
     ttl_s: float = 86400.0,
 ) -> RedisOrders:
     """Return a book over *client*, patient enough for a busy machine."""
-    return RedisOrders(
-        client, clock=SystemClock(), timeout_s=timeout_s, lease_s=lease_s, ttl_s=ttl_s, process=process
-    )
+    return RedisOrders(client, timeout_s=timeout_s, lease_s=lease_s, ttl_s=ttl_s, process=process)
 
 
 def make_ask(**changes: Any) -> Ask:
@@ -149,6 +146,7 @@ async def snapshot(client: Redis) -> dict[str, bytes]:
 
 async def expire_claims(client: Redis, pool: str = POOL) -> None:
     """Let the lease of every claim in *pool* be over."""
+    await witness(client, pool.partition("{")[2].partition("}")[0])
     await _rewrite(client, pool, b"c", lambda _: 1)
 
 
@@ -159,8 +157,24 @@ async def age_variants(client: Redis, by_s: float, pool: str = POOL) -> None:
 
 async def expire_holds(client: Redis, team: str = TEAM) -> None:
     """Let the lease of every hold be over."""
+    await witness(client, team)
     for fence in await _answer(client.zrange(of_team(team).holds, 0, -1)):
         await client.zadd(of_team(team).holds, {fence: 1})
+
+
+async def pass_time(client: Redis, seconds: float, team: str = TEAM, pool: str = POOL) -> None:
+    """Move every instant of a team's leases back, as if it were *seconds* later."""
+    by_us = int(seconds * 1e6)
+    for fence in await _answer(client.zrange(of_team(team).holds, 0, -1)):
+        await client.zincrby(of_team(team).holds, -by_us, fence)
+    await _rewrite(client, pool, b"c", lambda expires_us: expires_us - by_us)
+    for name in await _answer(client.hkeys(of_team(team).pulse)):
+        await _answer(client.hincrby(of_team(team).pulse, name, -by_us))
+
+
+async def witness(client: Redis, team: str = TEAM) -> None:
+    """Let other processes have renewed their leases all the while."""
+    await _answer(client.hset(of_team(team).pulse, mapping={"since": 1, "last": 4 * 10**15}))
 
 
 async def reason_of(awaitable: Awaitable[object]) -> str:

@@ -309,7 +309,7 @@ async def test_a_full_pool_drops_its_oldest_images_by_age_not_index(book: RedisO
     assert make_image("oldest") not in images
 
 
-@pytest.mark.parametrize("name", ["ig:1:{t1}:limits:user:u1", "ig:1:{t1}:hold-details"])
+@pytest.mark.parametrize("name", ["ig:1:{t1}:limits:user:u1", "ig:1:{t1}:hold-details:2"])
 async def test_a_settlement_is_written_whole_or_not_at_all(
     book: RedisOrders, redis: Redis, name: str
 ) -> None:

@@ -20,7 +20,7 @@ from service.domain.limits import LIMITS, Limit, LimitKind, Resource, Unit
 from service.ports.admission import Ask, Lease
 from tests.adapters.redis.orders import (
     TEAM,
-    limits_key,
+    expire_holds,
     made,
     make_ask,
     make_image,
@@ -29,6 +29,7 @@ from tests.adapters.redis.orders import (
     settle,
     snapshot,
     under_id,
+    witness,
 )
 from tests.fakes.values import scopes_of
 from tests.oracles import numbers
@@ -70,14 +71,14 @@ class Oracle:
     def begin(self, ask: Ask) -> None:
         self.held[ask.fence] = (ask.n, ask.ticket.price.weight, scopes_of(ask.ticket))
 
-    def finish(self, ask: Ask, images: int, paid: int) -> None:
+    def finish(self, ask: Ask, images: int, paid: int, unknown: int) -> None:
         left, weight, scopes = self.held.get(ask.fence, (0, ask.ticket.price.weight, scopes_of(ask.ticket)))
         self.held[ask.fence] = (left - images, weight, scopes)
         if self.held[ask.fence][0] <= 0:
             del self.held[ask.fence]
         for scope in scopes:
-            self.settled[DAY, scope] += paid * weight
-            self.settled[BUDGET, scope] += paid * COST
+            self.settled[DAY, scope] += (paid + unknown) * weight
+            self.settled[BUDGET, scope] += paid * COST + unknown * ESTIMATE
 
 
 @pytest.mark.parametrize("kind", LIMITS, ids=lambda kind: kind.name)
@@ -133,13 +134,17 @@ async def play(book: RedisOrders, redis: Redis, dice: random.Random, outcomes: C
         elif what < 0.9:
             ask, left = running.pop(dice.randrange(len(running)))
             part = dice.randint(1, left)
-            await finish_both(book, oracle, ask, f"{left}", part, dice.randint(0, part))
+            await finish_both(book, oracle, ask, part, dice)
             if left > part:
                 running.append((ask, left - part))
         else:
-            ask, _ = running.pop(dice.randrange(len(running)))
-            await abandon(redis, ask)
-            oracle.held.pop(ask.fence)
+            ask, left = running.pop(dice.randrange(len(running)))
+            booked = Counter(oracle.settled), dict(oracle.held)
+            await abandon(book, redis, oracle, ask)
+            if dice.random() < 0.5:
+                # It lives after all: its settlement replaces what was booked.
+                oracle.settled, oracle.held = booked
+                await finish_both(book, oracle, ask, left, dice)
 
 
 async def begin_both(book: RedisOrders, oracle: Oracle, ask: Ask, refusals: set[Limit]) -> None:
@@ -159,27 +164,33 @@ async def begin_both(book: RedisOrders, oracle: Oracle, ask: Ask, refusals: set[
     ]
 
 
-async def finish_both(book: RedisOrders, oracle: Oracle, ask: Ask, part: str, images: int, paid: int) -> None:
+async def finish_both(book: RedisOrders, oracle: Oracle, ask: Ask, images: int, dice: random.Random) -> None:
+    """Settle *images* of an order, some of them made, some given back and the others unknown."""
+    part = f"{oracle.held[ask.fence][0]}"
+    paid = dice.randint(0, images)
+    unknown = dice.randint(0, images - paid)
     settlement = settle(
         ask,
         part=part,
         made=tuple((None, make_image(f"{part}{i}", cost_microusd=COST)) for i in range(paid)),
         released=tuple(range(images)),
-        refunded=images - paid,
+        refunded=images - paid - unknown,
+        unknown=unknown,
     )
     for _ in range(2):  # the second time changes nothing
         await book.finish(settlement)
-    oracle.finish(ask, images, paid)
+    oracle.finish(ask, images, paid, unknown)
 
 
-async def abandon(redis: Redis, ask: Ask) -> None:
-    """Let the lease of an order's holds run out, as if its process had been killed."""
-    for scope in scopes_of(ask.ticket):
-        name, hold = limits_key(scope), f"hold|{ask.fence}"
-        fields = await read_hash(redis, name)
-        if hold in fields:
-            sums, _, _ = fields["held"].rpartition("|")
-            await redis.hset(name, mapping={hold: "1|" + fields[hold].partition("|")[2], "held": f"{sums}|1"})
+async def abandon(book: RedisOrders, redis: Redis, oracle: Oracle, ask: Ask) -> None:
+    """Let the lease of an order run out, as if its process had been killed."""
+    await witness(redis)
+    await redis.zadd(of_team(TEAM).holds, {ask.fence: 1}, xx=True)
+    await book.renew([])
+    left, weight, scopes = oracle.held.pop(ask.fence)
+    for scope in scopes:
+        oracle.settled[DAY, scope] += left * weight
+        oracle.settled[BUDGET, scope] += left * ESTIMATE
 
 
 async def test_of_several_refusals_the_longest_is_returned(book: RedisOrders) -> None:
@@ -261,19 +272,15 @@ async def test_a_renewed_hold_stays_and_one_that_is_not_frees_its_slot(
     kept, lost = an_ask(flight), an_ask(flight)
     for ask in (kept, lost):
         await book.begin(ask)
-    await abandon(redis, lost)
-    await abandon(redis, kept)
-    lease = Lease(ticket=kept.ticket, fence=kept.fence, indices=(0,))
-    await book.renew([lease])
+    await expire_holds(redis)
+    await book.renew([Lease(ticket=kept.ticket, fence=kept.fence, indices=(0,), granted=1)])
 
     await book.begin(an_ask(flight))
     with pytest.raises(RateLimited) as caught:
         await book.begin(an_ask(flight))
 
     assert caught.value.refused.resource == FLIGHT
-    names = await read_hash(redis, of_team(TEAM).limits_of_user(USER[1]))
-    assert f"hold|{lost.fence}" not in names
-    assert sum(name.startswith("hold|") for name in names) == 2
+    assert (await read_hash(redis, of_team(TEAM).limits_of_user(USER[1])))["running"] == f"2|2|{2 * ESTIMATE}"
 
 
 async def test_days_and_months_are_those_of_the_calendar(redis: Redis) -> None:

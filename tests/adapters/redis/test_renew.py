@@ -4,33 +4,41 @@ import asyncio
 import time
 from dataclasses import replace
 
+import orjson
+import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
 from service.adapters.redis.orders import RedisOrders
+from service.domain.errors import RateLimited
+from service.domain.limits import Limit, Resource
 from service.ports.admission import Ask, Lease
 from tests.adapters.redis.orders import (
     ESTIMATE_MICROUSD,
     POOL,
+    SCOPE,
     TEAM,
     MakeBook,
     expire_claims,
     expire_holds,
     fill,
+    limits_key,
     made,
     make_ask,
     names_of,
+    read_hash,
     read_holds,
     read_ledger,
     reason_of,
     settle,
+    snapshot,
 )
 
 UNKNOWN_TWO = {"unknown|images": 2, "unknown|microusd": 2 * ESTIMATE_MICROUSD}
 
 
 def lease(ask: Ask, *indices: int) -> Lease:
-    return Lease(ticket=ask.ticket, fence=ask.fence, indices=indices)
+    return Lease(ticket=ask.ticket, fence=ask.fence, indices=indices, granted=len(indices))
 
 
 async def test_a_renewed_claim_outlives_its_first_lease(make_book: MakeBook, redis: Redis) -> None:
@@ -197,9 +205,7 @@ async def test_living_orders_are_renewed_before_dead_holds_are_booked(
 
 
 async def _teams(redis: Redis) -> list[str]:
-    return [
-        name.partition("{")[2].partition("}")[0] for name in await names_of(redis) if name.endswith(":holds")
-    ]
+    return [name.partition("{")[2].partition("}")[0] for name in await names_of(redis) if ":holds:" in name]
 
 
 async def _renewed_at_us(redis: Redis, team: str) -> float:
@@ -219,6 +225,7 @@ async def test_a_claim_expires_by_the_servers_own_clock(make_book: MakeBook) -> 
     # Well below the lease that claims have unless a test says otherwise.
     async with asyncio.timeout(20):
         while not (await book.begin(waiter)).mine:
+            await book.renew([])
             waiter = make_ask(id=waiter.ticket.id, round=waiter.round + 1)
             await asyncio.sleep(0.02)
 
@@ -238,3 +245,86 @@ async def test_one_teams_broken_key_stops_no_others_renewal(make_book: MakeBook,
     assert await reason_of(book.renew(leases)) == "wrongtype"
 
     assert [await redis.zcount(keys.of_team(team).holds, 2, "+inf") for team in ("a", "c")] == [1, 1]
+
+
+async def test_a_settlement_after_midnight_corrects_the_day_of_the_sweep(
+    book: RedisOrders, redis: Redis
+) -> None:
+    ask = make_ask(n=2)
+    await book.begin(ask)
+    await expire_holds(redis)
+    await book.renew([])
+    [ledger] = [name for name in await names_of(redis) if ":ledger:" in name]
+    yesterday = keys.of_team(TEAM).ledgers + "20260101"
+    await redis.rename(ledger, yesterday)
+    text = orjson.dumps((await read_holds(redis))[ask.fence])
+    text = text.replace(ledger.rpartition(":")[2].encode(), b"20260101")
+    await redis.hset(keys.of_team(TEAM).hold_details, ask.fence, text)
+
+    await book.finish(settle(ask, made=made((0, "a")), released=(1,)))
+
+    assert set((await read_hash(redis, yesterday)).values()) == {"0"}
+    assert await read_ledger(redis) == {"made|images": 1, "made|microusd": 4000}
+
+
+async def test_what_a_server_lost_is_held_and_claimed_again(book: RedisOrders, redis: Redis) -> None:
+    flight = Limit(resource=Resource.IMAGES_IN_FLIGHT, scope=SCOPE[0], key=SCOPE[1], amount=3)
+    ask = make_ask(n=3, limits=(flight,))
+    await book.begin(ask)
+    await book.finish(settle(ask, made=made((1, "a"))))
+    left = Lease(ticket=ask.ticket, fence=ask.fence, indices=(0, 2), granted=3)
+    before = await snapshot(redis)
+    for name in (*await names_of(redis),):
+        if any(part in name for part in (":hold", ":pool:", ":limits:")):
+            await redis.delete(name)
+
+    await book.renew([left])
+
+    after = await snapshot(redis)
+    assert before.keys() - after.keys() == set()
+    assert (await book.begin(make_ask(n=2, fresh=False))).awaited == (0, 2)
+    with pytest.raises(RateLimited):
+        await book.begin(make_ask(n=2, limits=(flight,), pool=None))
+    await book.finish(settle(ask, part="0.1", released=(0, 2), refunded=2))
+    assert await read_holds(redis) == {}
+    assert "running" not in await read_hash(redis, limits_key(SCOPE))
+
+
+async def test_a_renewal_that_comes_late_revives_no_settled_order(book: RedisOrders, redis: Redis) -> None:
+    ask = make_ask(n=2)
+    await book.begin(ask)
+    await book.finish(settle(ask, made=made((0, "a"))))
+    await book.renew([lease(ask, 0, 1)])
+    assert (await book.begin(make_ask(n=2))).awaited == (1,)
+    await book.finish(settle(ask, part="0.1", released=(1,)))
+
+    await book.renew([lease(ask, 0, 1)])
+
+    assert await read_holds(redis) == {}
+    assert (await book.begin(make_ask(n=2))).mine == (1,)
+
+
+async def test_the_claims_of_a_dead_order_end_with_its_hold(book: RedisOrders, redis: Redis) -> None:
+    """Those that wait for its images hear of it, rather than ask in vain."""
+    await book.begin(make_ask(n=2))
+    await expire_holds(redis)
+    async with redis.pubsub(ignore_subscribe_messages=True) as channel:
+        await channel.subscribe(keys.CHANNEL)
+        await channel.get_message(timeout=5)
+
+        await book.renew([])
+
+        message = await channel.get_message(timeout=5)
+    assert message is not None
+    assert orjson.loads(message["data"]) == {"pool": POOL, "indices": [0, 1], "by": ""}
+    assert (await book.begin(make_ask(n=2))).mine == (0, 1)
+
+
+async def test_holds_of_an_earlier_version_are_forgotten(book: RedisOrders, redis: Redis) -> None:
+    await book.begin(make_ask())
+    for name in keys.of_team(TEAM).outdated:
+        await redis.set(name, "")
+
+    await book.renew([])
+
+    assert [0 < await redis.ttl(name) <= 86400 for name in keys.of_team(TEAM).outdated] == [True, True]

@@ -5,11 +5,13 @@ Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from redis.asyncio import Redis
 
 from service.adapters.redis.client.errors import translated_errors
+
+Entry = TypeVar("Entry")
 
 PAGE = 500
 """Most names or fields in one command."""
@@ -44,7 +46,7 @@ class BoundedCommands:
                 return
 
 
-def batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
-    """Yield *names* by the page."""
-    for start in range(0, len(names), PAGE):
-        yield names[start : start + PAGE]
+def batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    """Yield *entries* by the page."""
+    for start in range(0, len(entries), PAGE):
+        yield entries[start : start + PAGE]

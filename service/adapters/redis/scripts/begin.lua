@@ -2,12 +2,13 @@
 --
 -- KEYS[1]   pool of the fingerprint: hash, index -> 'v|created_us|variant JSON' or 'c|expires_us|fence'
 -- KEYS[2]   holds by expiry: sorted set, fence -> expires_us
--- KEYS[3]   hold details: hash, fence -> JSON {ledger label, images, estimate_microusd of each}
+-- KEYS[3]   hold details (see scopes.lua)
 -- KEYS[4]   marker of this ask, so that one whose answer was lost is not charged twice
 -- KEYS[5]   keys of the team: hash, key id -> 'expires_us|JSON' (0: never), and 'closed' if the team is
 -- KEYS[6]   record of the Idempotency-Key: hash of order, owner, until (end of its lease), result (once final),
 --           and 'made|<digest>' -> 'index|variant JSON' for images made under it
--- KEYS[7..] one hash for each limit scope (see scopes.lua)
+-- KEYS[7]   pulse: hash of since, last: the team's leases were renewed without a long pause from one to the other
+-- KEYS[8..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of the ask (service/adapters/redis/orders.py, _begin_arguments). Its limits are one flat list of
 --           key, resource, amount, emission_us (0 unless it is a rate): a list of objects takes twice as long to parse
 -- Returns   JSON {id, resumed, ready, mine, awaited, foreign, limits}, {id, refused, retry_after_us, limits},
@@ -19,6 +20,7 @@ local ask = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local fence = ask.fence
+local lapses = may_lapse(KEYS[7], now, ask.lease_us)
 
 -- Recheck the key and the team: a process may not know yet that they were just revoked or closed.
 local standing = redis.call('HMGET', KEYS[5], ask.key_id, 'closed')
@@ -41,7 +43,7 @@ if ask.has_idempotency then
   local known = redis.call('HMGET', KEYS[6], 'order', 'owner', 'until', 'result')
   if known[1] and known[1] ~= ask.order then return cjson.encode({id = ask.id, denied = 'idempotency'}) end
   if known[4] then return cjson.encode({id = ask.id, result = known[4]}) end
-  if known[2] and known[2] ~= ask.id and tonumber(known[3]) > 0 and tonumber(known[3]) + ask.grace_us > now then
+  if known[2] and known[2] ~= ask.id and tonumber(known[3]) > (lapses and now or 0) then
     return cjson.encode({id = ask.id, under_way = true})
   end
   if known[1] and ask.round == 0 then
@@ -79,7 +81,7 @@ if ask.has_pool then
           variants[#variants + 1] = {index = index, age_us = now - at, variant = rest}
         end
       end
-    elseif at + ask.grace_us > now then
+    elseif at > now or not lapses then
       occupied[index] = true
       if rest == fence then mine[#mine + 1] = index
       elseif not used[index] then claims[#claims + 1] = index end
@@ -95,9 +97,14 @@ if ask.has_pool then
   table.sort(mine)
 end
 
+-- A repeated ask has its earlier claims (mine), and may find more ready variants, or fewer, than the first.
+local seen_before = redis.call('EXISTS', KEYS[4]) == 1
+local hold = seen_before and redis.call('HGET', KEYS[3], fence)
+hold = hold and cjson.decode(hold)
+if hold and not ask.has_pool then mine = hold.indices end
+
 -- Plan: ready variants, oldest first; then claims of others to wait for; then new claims.
 local ready, awaited, claimed = {}, {}, {}
--- A repeated ask has its earlier claims (mine), and may find more ready variants than the first.
 local missing = math.max(0, ask.n - #resumed - #mine)
 if not ask.fresh then
   for _, variant in ipairs(variants) do
@@ -127,12 +134,11 @@ end
 
 -- Limits: all or none. Rates use the arithmetic of service/domain/gcra.py, the others count settled and held images.
 -- Of several refusals, the longest is returned.
-local seen_before = redis.call('EXISTS', KEYS[4]) == 1
 local images = seen_before and 0 or #claimed
 local requests = not seen_before and ask.round == 0 and 1 or 0
 local today = calendar(now)
 local scopes = {}
-for _, scope in ipairs(ask.scopes) do scopes[scope.key] = read_scope(KEYS[scope.key], now, today) end
+for _, scope in ipairs(ask.scopes) do scopes[scope.key] = read_scope(KEYS[scope.key], today) end
 local refused, longest_us = nil, -1
 local function refuse(i, wait_us)
   if wait_us > longest_us then refused, longest_us = i - 1, wait_us end
@@ -186,19 +192,26 @@ for _, limit in ipairs(limits) do
     changes[#changes + 1], changes[#changes + 2] = limit.resource, whole(limit.wanted)
   end
 end
-for _, scope in ipairs(ask.scopes) do
-  local key, held, changes = KEYS[scope.key], scopes[scope.key].held, scopes[scope.key].changes
-  if scope.holds and images > 0 then
-    local hold = {
-      expires = now + ask.lease_us, images = images, weight = ask.weight, microusd = ask.estimate_microusd,
-    }
-    add_to(held, hold, images)
-    changes[#changes + 1], changes[#changes + 2] = 'hold|' .. fence, encode_hold(hold)
-    changes[#changes + 1], changes[#changes + 2] = 'held', encode_held(held)
+if #claimed > 0 then
+  hold = hold or {
+    ledger = ask.ledger, images = 0, indices = {}, weight = ask.weight, estimate_microusd = ask.estimate_microusd,
+    is_priced = ask.is_priced, process = ask.process, id = ask.id,
+    pool = ask.has_pool and KEYS[1] or '', record = ask.has_idempotency and KEYS[6] or '',
+  }
+  hold.images, hold.scopes, hold.holding = hold.images + #claimed, {}, {}
+  for _, index in ipairs(claimed) do hold.indices[#hold.indices + 1] = index end
+end
+for position, scope in ipairs(ask.scopes) do
+  local key, running, changes = KEYS[scope.key], scopes[scope.key].running, scopes[scope.key].changes
+  if #claimed > 0 then hold.scopes[position] = key end
+  if #claimed > 0 and scope.holds then
+    add_to(running, hold, #claimed)
+    hold.holding[#hold.holding + 1] = key
+    changes[#changes + 1], changes[#changes + 2] = 'running', encode_running(running)
   end
   if #changes > 0 then
     redis.call('HSET', key, unpack(changes))
-    keep_for(key, 120000)
+    keep_for(key, #claimed > 0 and scope.holds and HELD_MS or 120000)
   end
 end
 if ask.has_idempotency then
@@ -213,12 +226,10 @@ if #claimed > 0 then
   if ask.has_pool then
     local claim = string.format('c|%.0f|%s', expires, fence)
     for _, index in ipairs(claimed) do redis.call('HSET', KEYS[1], index, claim) end
-    keep_for(KEYS[1], math.ceil(ask.lease_us / 1000) * 2)
+    keep_for(KEYS[1], HELD_MS)
   end
   redis.call('ZADD', KEYS[2], whole(expires), fence)
-  redis.call('HSET', KEYS[3], fence, cjson.encode({
-    ledger = ask.ledger, images = #claimed, estimate_microusd = ask.estimate_microusd, is_priced = ask.is_priced,
-  }))
+  redis.call('HSET', KEYS[3], fence, cjson.encode(hold))
 end
 for _, index in ipairs(claimed) do mine[#mine + 1] = index end
 

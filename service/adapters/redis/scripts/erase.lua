@@ -2,8 +2,8 @@
 -- one step.
 --
 -- KEYS[1]   ledger of a day: hash, '<user>|<model>|<realm>|<outcome>|<unit>' -> integer
--- KEYS[2]   hold details: hash, fence -> JSON with a ledger label '<user>|<model>|<realm>'
--- ARGV[1]   JSON {user, fields: of the ledger, fences: of the holds}
+-- KEYS[2]   hold details (see scopes.lua)     KEYS[3]   limits of the user
+-- ARGV[1]   JSON {user, pools: prefix of the user's own, fields: of the ledger, fences: of the holds}
 -- Returns   the number of changed entries
 
 local args = cjson.decode(ARGV[1])
@@ -11,6 +11,14 @@ local prefix, changed = args.user .. '|', 0
 local function rename(label)
   if string.sub(label, 1, #prefix) ~= prefix then return nil end
   return 'erased|' .. string.sub(label, #prefix + 1)
+end
+
+local function others(scopes)
+  local left = {}
+  for _, key in ipairs(scopes) do
+    if key ~= KEYS[3] then left[#left + 1] = key end
+  end
+  return left
 end
 
 for _, field in ipairs(args.fields) do
@@ -27,6 +35,9 @@ for _, fence in ipairs(args.fences) do
   local heir = hold and rename(hold.ledger)
   if heir then
     hold.ledger = heir
+    -- The limits and the pools of the person are erased, too.
+    hold.scopes, hold.holding = others(hold.scopes), others(hold.holding)
+    if string.sub(hold.pool, 1, #args.pools) == args.pools then hold.pool = '' end
     redis.call('HSET', KEYS[2], fence, cjson.encode(hold))
     changed = changed + 1
   end

@@ -2,30 +2,33 @@
 --
 -- KEYS[1]   pool (see begin.lua)
 -- KEYS[2]   holds by expiry     KEYS[3]   hold details     KEYS[4]   marker of this settlement
--- KEYS[5]   ledger of the day: hash, '<label>|<outcome>|<unit>' -> integer, units images, microusd, unpriced
+-- KEYS[5]   ledgers, a prefix to which the script adds its day 'YYYYMMDD': hash, '<label>|<outcome>|<unit>' -> integer,
+--           units images, microusd, unpriced
 -- KEYS[6]   record of the Idempotency-Key (see begin.lua)
 -- KEYS[7]   references of the team: hash, image name -> JSON of its origin, and '<image name>|pools' -> lines of
 --           'pool index'
 -- KEYS[8]   references to keep, by the second they were made: sorted set; KEYS[10] the same for brief ones
 -- KEYS[9]   totals of the references: hash of images and bytes
--- KEYS[11..] one hash for each limit scope (see scopes.lua)
+-- KEYS[11]  number of images of this fence that were settled, for a late renewal (see restore.lua)
+-- KEYS[12..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of the settlement (service/adapters/redis/orders.py, _finish_arguments)
 -- Returns   the number of images that were not published because another order has their index, or -1 if the part
 --           was settled before
 
 local s = cjson.decode(ARGV[1])
-local TYPES = {[2] = 'zset', [4] = 'string', [8] = 'zset', [10] = 'zset'}
+local TYPES = {[2] = 'zset', [4] = 'string', [8] = 'zset', [10] = 'zset', [11] = 'string'}
 if redis.call('EXISTS', KEYS[4]) == 1 then return -1 end
--- Check the types first: a script that fails half-way is not undone, and would count twice when repeated.
-for i = 2, #KEYS do
-  local kind = redis.call('TYPE', KEYS[i]).ok
-  if kind ~= 'none' and kind ~= (TYPES[i] or 'hash') then
-    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. kind)
-  end
-end
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local today = calendar(now)
+-- Check the types first: a script that fails half-way is not undone, and would count twice when repeated.
+for i = 2, #KEYS do
+  local key = i == 5 and KEYS[i] .. today.day or KEYS[i]
+  local kind = redis.call('TYPE', key).ok
+  if kind ~= 'none' and kind ~= (TYPES[i] or 'hash') then
+    return redis.error_reply('WRONGTYPE ' .. key .. ' is a ' .. kind)
+  end
+end
 local published, refused = 0, 0
 
 -- Collect the indices to announce. Other processes do not know indices below 0.
@@ -139,42 +142,38 @@ for _, scope in ipairs(s.scopes) do
   if arrival > now then
     redis.call('HSET', key, 'images', whole(math.max(arrival - s.refunded * s.weight * scope.emission_us, now)))
   end
-  local text = redis.call('HGET', key, 'hold|' .. s.fence)
-  if text then
-    local own, held = read_hold(text), read_held(redis.call('HGET', key, 'held'))
-    local ended = s.is_local and own.images or math.min(own.images, s.settled)
-    add_to(held, own, -ended)
-    own.images = own.images - ended
-    redis.call('HSET', key, 'held', encode_held(held), 'hold|' .. s.fence, encode_hold(own))
-    if own.images == 0 then redis.call('HDEL', key, 'hold|' .. s.fence) end
-  end
-  if s.charged_images > 0 then
-    local day = read_counter(redis.call('HGET', key, 'day'), today.day) + s.charged_images * s.weight
-    local month = read_counter(redis.call('HGET', key, 'month'), today.month) + s.charged_microusd
-    redis.call('HSET', key, 'day', today.day .. '|' .. whole(day), 'month', today.month .. '|' .. whole(month))
-    keep_for(key, KEEP_MS)
+  -- An image that may have been billed counts like one that was made.
+  local counted = s.charged_images + s.unknown
+  if counted > 0 then
+    charge(key, today, counted * s.weight, s.charged_microusd + s.unknown * s.estimate_microusd)
   end
 end
 
-local function book_unknown(ledger, images)
-  local unpriced = s.is_priced and 0 or images
-  book(KEYS[5], ledger .. '|unknown', images, images * s.estimate_microusd, unpriced, s.ledger_ttl_s)
-end
-book(KEYS[5], s.ledger .. '|made', s.charged_images, s.charged_microusd, s.unpriced, s.ledger_ttl_s)
-book_unknown(s.ledger, s.unknown)
+local ledger = KEYS[5] .. today.day
+book(ledger, s.ledger .. '|made', s.charged_images, s.charged_microusd, s.unpriced, s.ledger_ttl_s)
+book_hold(s, today.day, s.unknown, KEYS[5], s.ledger_ttl_s)
 
--- The hold shrinks by the settled images. A hold that a sweep booked as unknown stays, marked `swept`, so that a late
--- settlement can subtract its images from the unknown ones.
+-- The hold shrinks by the settled images.
+if s.settled > 0 then
+  redis.call('INCRBY', KEYS[11], s.settled)
+  redis.call('PEXPIRE', KEYS[11], math.ceil(s.lease_us / 500))
+end
 if hold then
-  if hold.swept then
-    -- Under the label it was booked with: an erased person stays erased.
-    book_unknown(hold.ledger, -math.min(hold.images, s.settled))
-  end
+  local ended = math.min(hold.images, s.settled)
+  -- What a sweep booked, because it took the order for dead, is replaced by this settlement.
+  if hold.swept then unsweep(hold, ended, KEYS[5], s.ledger_ttl_s) else hold_images(hold, -ended) end
   hold.images = hold.images - s.settled
   if hold.images <= 0 then
     redis.call('HDEL', KEYS[3], s.fence)
     redis.call('ZREM', KEYS[2], s.fence)
   else
+    local is_over, left = {}, {}
+    for _, made in ipairs(s.made) do is_over[made.index] = true end
+    for _, index in ipairs(s.released) do is_over[index] = true end
+    for _, index in ipairs(hold.indices) do
+      if not is_over[index] then left[#left + 1] = index end
+    end
+    hold.indices = left
     redis.call('HSET', KEYS[3], s.fence, cjson.encode(hold))
   end
 end

@@ -1,63 +1,48 @@
--- Renew the claims of a team's living orders, and book expired holds.
+-- Renew the leases of a team's living orders, and book the holds of dead ones.
 --
--- KEYS[1] holds by expiry   KEYS[2] hold details   KEYS[3] ledger of the day   KEYS[4..] pools and limit scopes
--- ARGV[1] JSON {lease_us, leases: [{id, fence, pool, record, indices, scopes}], sweep, ledger_ttl_s, keep_s};
---         pool, record and scopes are positions in KEYS, 0 for none
--- Returns the number of expired holds booked as unknown
+-- KEYS[1] holds by expiry   KEYS[2] hold details (see scopes.lua)   KEYS[3] ledgers, a prefix (see finish.lua)
+-- KEYS[4] pulse (see begin.lua)   KEYS[5..] pools and records of Idempotency-Keys
+-- ARGV[1] JSON {lease_us, leases: [{id, fence, pool, record, indices}], sweep, ledger_ttl_s, keep_s, channel}; pool and
+--         record are positions in KEYS, 0 for none; sweep is the most holds to book
+-- Returns the fences without a hold: the server has lost it (see restore.lua), or its order was settled meanwhile
 
 local args = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
+local today = calendar(now)
 local expires = whole(now + args.lease_us)
+local missing = {}
 
+note_renewal(KEYS[4], now, args.lease_us)
 for _, lease in ipairs(args.leases) do
   -- An order may hold its Idempotency-Key alone, while it waits for others.
   if lease.record > 0 and redis.call('HGET', KEYS[lease.record], 'owner') == lease.id then
     redis.call('HSET', KEYS[lease.record], 'until', expires)
   end
-  local text = redis.call('HGET', KEYS[2], lease.fence)
-  if text then
-    -- A hold that a sweep has booked keeps its own, longer expiry there; its order lives, so its claims are renewed.
-    if not cjson.decode(text).swept then redis.call('ZADD', KEYS[1], 'XX', expires, lease.fence) end
-    for _, scope in ipairs(lease.scopes) do
-      local part = redis.call('HGET', KEYS[scope], 'hold|' .. lease.fence)
-      if part then
-        local hold = read_hold(part)
-        hold.expires = now + args.lease_us
-        redis.call('HSET', KEYS[scope], 'hold|' .. lease.fence, encode_hold(hold))
-        keep_for(KEYS[scope], 120000)
-      end
-    end
-    if lease.pool > 0 then
-      local pool = KEYS[lease.pool]
-      for _, index in ipairs(lease.indices) do
-        if is_claim(redis.call('HGET', pool, index), lease.fence) then
-          redis.call('HSET', pool, index, 'c|' .. expires .. '|' .. lease.fence)
-        end
-      end
-      keep_for(pool, math.ceil(args.lease_us / 1000) * 2)
-    end
-  end
-end
-
--- The process of an expired hold died or lost Redis: its calls may have been billed.
-local booked = 0
-local dead = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now), 'LIMIT', 0, args.sweep)
-for _, fence in ipairs(dead) do
-  redis.call('ZREM', KEYS[1], fence)
-  local text = redis.call('HGET', KEYS[2], fence)
+  local text = lease.fence ~= '' and redis.call('HGET', KEYS[2], lease.fence)
   if text then
     local hold = cjson.decode(text)
     if hold.swept then
+      revive(hold, KEYS[3], args.ledger_ttl_s)
+      redis.call('HSET', KEYS[2], lease.fence, cjson.encode(hold))
+    end
+    redis.call('ZADD', KEYS[1], expires, lease.fence)
+    if lease.pool > 0 then claim_again(KEYS[lease.pool], lease.indices, hold, expires, lease.fence) end
+  elseif lease.fence ~= '' then
+    missing[#missing + 1] = lease.fence
+  end
+end
+
+if args.sweep > 0 and may_lapse(KEYS[4], now, args.lease_us) then
+  for _, fence in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', whole(now), 'LIMIT', 0, args.sweep)) do
+    local text = redis.call('HGET', KEYS[2], fence)
+    local hold = text and cjson.decode(text)
+    if not hold or hold.swept then
+      redis.call('ZREM', KEYS[1], fence)
       redis.call('HDEL', KEYS[2], fence)
     else
-      local microusd, unpriced = hold.images * hold.estimate_microusd, hold.is_priced and 0 or hold.images
-      book(KEYS[3], hold.ledger .. '|unknown', hold.images, microusd, unpriced, args.ledger_ttl_s)
-      hold.swept = true
-      redis.call('HSET', KEYS[2], fence, cjson.encode(hold))
-      redis.call('ZADD', KEYS[1], whole(now + args.keep_s * 1000000), fence)
-      booked = booked + 1
+      bury(KEYS[1], KEYS[2], fence, hold, now, today, KEYS[3], args)
     end
   end
 end
-return booked
+return missing

@@ -1,17 +1,29 @@
--- Count the use of one limit scope (a user, a key, a team). Prepended to every script that needs it.
+-- Count the use of one limit scope (a user, a key, a team), and hold images of running orders. Prepended to every
+-- script that needs it.
 --
 -- A scope is one hash:
 --   requests, images   theoretical arrival time in microseconds (GCRA)
 --   day                'YYYYMMDD|weighted images' settled on that day
 --   month              'YYYYMM|microusd' settled in that month
---   hold|<fence>       'expires_us|images|weight|microusd' of a running order; weight and microusd are for one image
---   held               'images|weighted|microusd|looked_us': the sums of all holds, valid until looked_us, when the
---                      first of them may expire and they are added up again
+--   running            'images|weighted|microusd' of the holds that count here; no field without any
 --
--- Days and months are UTC by the server's own clock. Expired holds do not count.
+-- A hold is a field of the hold details, fence -> JSON of
+--   ledger             label '<user>|<model>|<realm>'
+--   images             not settled yet; indices are theirs in the pool
+--   weight, estimate_microusd, is_priced   of one image
+--   scopes             keys of the scopes to charge; holding: those of them in which it runs
+--   process, pool      its process, and the key of its pool, '' without one
+--   record, id         key of its Idempotency-Key's record, '' without one, and its order
+--   swept              {day, month} of its booking as unknown
+-- Its end of lease is in the sorted set of holds. These keys are all in the team's slot, so the names in a hold need
+-- not be among KEYS, and nor does a ledger, whose day only the server knows.
+--
+-- Days and months are UTC by the server's own clock.
 
 local DAY_US = 86400000000
 local KEEP_MS = 40 * 86400000
+-- Longer than any order.
+local HELD_MS = 86400000
 
 -- Turn an instant into a date: Gregorian eras of 400 years that begin in March.
 local function calendar(now)
@@ -45,68 +57,71 @@ local function read_counter(text, period)
   return when == period and tonumber(count) or 0
 end
 
-local function read_hold(text)
-  local expires, images, weight, microusd = string.match(text, '^(%d+)|(%d+)|(%d+)|(%d+)$')
-  return {
-    expires = tonumber(expires), images = tonumber(images), weight = tonumber(weight), microusd = tonumber(microusd),
-  }
+local function read_running(text)
+  local images, weighted, microusd = string.match(text or '', '^(%d+)|(%d+)|(%d+)$')
+  return {images = tonumber(images) or 0, weighted = tonumber(weighted) or 0, microusd = tonumber(microusd) or 0}
 end
 
-local function encode_hold(hold)
-  return string.format('%.0f|%d|%d|%.0f', hold.expires, hold.images, hold.weight, hold.microusd)
+local function encode_running(running)
+  return string.format('%.0f|%.0f|%.0f', running.images, running.weighted, running.microusd)
 end
 
-local function read_held(text)
-  local images, weighted, microusd, looked = string.match(text or '', '^(%d+)|(%d+)|(%d+)|(%d+)$')
-  return {
-    images = tonumber(images) or 0, weighted = tonumber(weighted) or 0, microusd = tonumber(microusd) or 0,
-    looked = tonumber(looked) or math.huge,
-  }
+-- Add *images* of a hold to the sums; a negative number subtracts them. Never below 0: an erasure drops a scope.
+local function add_to(running, hold, images)
+  running.images = math.max(0, running.images + images)
+  running.weighted = math.max(0, running.weighted + images * hold.weight)
+  running.microusd = math.max(0, running.microusd + images * hold.estimate_microusd)
 end
 
-local function encode_held(held)
-  return string.format('%d|%d|%.0f|%.0f', held.images, held.weighted, held.microusd, held.looked)
+-- Keep a key for at least *ms*; a quarter longer, or every order would write its expiry again.
+local function keep_for(key, ms)
+  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms + math.floor(ms / 4)) end
 end
 
--- Add *images* of a hold to the sums; a negative number subtracts them.
-local function add_to(held, hold, images)
-  held.images = held.images + images
-  held.weighted = held.weighted + images * hold.weight
-  held.microusd = held.microusd + images * hold.microusd
-  if images > 0 then held.looked = math.min(held.looked, hold.expires) end
-end
-
--- Add up the live holds, and remove the expired ones.
-local function add_up(key, now)
-  local held, entries = read_held(nil), redis.call('HGETALL', key)
-  for i = 1, #entries, 2 do
-    if string.sub(entries[i], 1, 5) == 'hold|' then
-      local hold = read_hold(entries[i + 1])
-      if hold.expires > now then add_to(held, hold, hold.images) else redis.call('HDEL', key, entries[i]) end
+-- Add images of a hold to the scopes in which it runs, or subtract them.
+local function hold_images(hold, images)
+  for _, key in ipairs(hold.holding) do
+    local running = read_running(redis.call('HGET', key, 'running'))
+    add_to(running, hold, images)
+    if running.images > 0 then
+      redis.call('HSET', key, 'running', encode_running(running))
+      keep_for(key, HELD_MS)
+    else
+      redis.call('HDEL', key, 'running')
     end
   end
-  if held.images > 0 then redis.call('HSET', key, 'held', encode_held(held)) else redis.call('HDEL', key, 'held') end
-  return held
 end
 
-local function read_scope(key, now, today)
-  local fields = redis.call('HMGET', key, 'requests', 'images', 'day', 'month', 'held')
-  local held = read_held(fields[5])
-  if held.looked <= now then held = add_up(key, now) end
+-- Charge a scope's day and month, named as in *period*; negative amounts correct an earlier charge.
+local function charge(key, period, weighted, microusd)
+  local counters = redis.call('HMGET', key, 'day', 'month')
+  for i, name in ipairs({'day', 'month'}) do
+    local amount = i == 1 and weighted or microusd
+    -- A correction of a past period has nothing to change.
+    if amount > 0 or string.find(counters[i] or '', period[name] .. '|', 1, true) == 1 then
+      local count = math.max(0, read_counter(counters[i], period[name]) + amount)
+      redis.call('HSET', key, name, period[name] .. '|' .. whole(count))
+      keep_for(key, KEEP_MS)
+    end
+  end
+end
+
+local function read_scope(key, today)
+  local fields = redis.call('HMGET', key, 'requests', 'images', 'day', 'month', 'running')
   return {
     requests = tonumber(fields[1] or 0), images = tonumber(fields[2] or 0),
-    day = read_counter(fields[3], today.day), month = read_counter(fields[4], today.month), held = held,
-    changes = {},
+    day = read_counter(fields[3], today.day), month = read_counter(fields[4], today.month),
+    running = read_running(fields[5]), changes = {},
   }
 end
 
 -- Return a limit's use by *scope*, the share of one image of *ask*, and the end of its window. Every kind of limit in
 -- service/domain/limits.py has a line here or, if it is a rate, a field in read_scope.
 local function read_use(resource, scope, ask, today, now)
-  local held = scope.held
-  if resource == 'images_per_day' then return scope.day + held.weighted, ask.weight, today.day_ends_us end
-  if resource == 'images_in_flight' then return held.images, 1, now end
-  if resource == 'budget_per_month' then return scope.month + held.microusd, ask.estimate_microusd, today.month_ends_us end
+  local running = scope.running
+  if resource == 'images_per_day' then return scope.day + running.weighted, ask.weight, today.day_ends_us end
+  if resource == 'images_in_flight' then return running.images, 1, now end
+  if resource == 'budget_per_month' then return scope.month + running.microusd, ask.estimate_microusd, today.month_ends_us end
   error('no count of ' .. resource)
 end
 
@@ -122,7 +137,77 @@ local function book(key, label, images, microusd, unpriced, ttl_s)
   redis.call('EXPIRE', key, ttl_s)
 end
 
--- Keep a key for at least *ms*; a quarter longer, or every order would write its expiry again.
-local function keep_for(key, ms)
-  if redis.call('PTTL', key) < ms then redis.call('PEXPIRE', key, ms + math.floor(ms / 4)) end
+-- Book the images of a hold as unknown, or take the booking back.
+local function book_hold(hold, day, images, ledgers, ttl_s)
+  local unpriced = hold.is_priced and 0 or images
+  book(ledgers .. day, hold.ledger .. '|unknown', images, images * hold.estimate_microusd, unpriced, ttl_s)
+end
+
+-- Book a hold whose process is dead: its calls may have been billed. The images count for its scopes like made ones.
+local function sweep(hold, today, ledgers, ttl_s)
+  book_hold(hold, today.day, hold.images, ledgers, ttl_s)
+  hold_images(hold, -hold.images)
+  for _, key in ipairs(hold.scopes) do
+    charge(key, today, hold.images * hold.weight, hold.images * hold.estimate_microusd)
+  end
+  hold.swept = {day = today.day, month = today.month}
+end
+
+-- Take back what a sweep booked for *images*, which were settled after all.
+local function unsweep(hold, images, ledgers, ttl_s)
+  book_hold(hold, hold.swept.day, -images, ledgers, ttl_s)
+  for _, key in ipairs(hold.scopes) do
+    charge(key, hold.swept, -images * hold.weight, -images * hold.estimate_microusd)
+  end
+end
+
+-- Undo the sweep of a hold whose process lives.
+local function revive(hold, ledgers, ttl_s)
+  unsweep(hold, hold.images, ledgers, ttl_s)
+  hold.swept = nil
+  hold_images(hold, hold.images)
+end
+
+-- Book a dead hold; keep it for args.keep_s, so that a late settlement or renewal replaces the booking. Its claims end
+-- at once, and other orders hear of it.
+local function bury(holds, details, fence, hold, now, today, ledgers, args)
+  sweep(hold, today, ledgers, args.ledger_ttl_s)
+  redis.call('HSET', details, fence, cjson.encode(hold))
+  redis.call('ZADD', holds, whole(now + args.keep_s * 1000000), fence)
+  local freed = {}
+  for _, index in ipairs(hold.pool ~= '' and hold.indices or {}) do
+    if is_claim(redis.call('HGET', hold.pool, index), fence) then
+      redis.call('HDEL', hold.pool, index)
+      freed[#freed + 1] = index
+    end
+  end
+  if #freed > 0 then redis.call('PUBLISH', args.channel, cjson.encode({pool = hold.pool, indices = freed, by = ''})) end
+end
+
+-- Claim for another lease those *indices* that a hold still has, unless another order took them.
+local function claim_again(pool, indices, hold, expires, fence)
+  local is_held = {}
+  for _, index in ipairs(hold.indices) do is_held[index] = true end
+  for _, index in ipairs(indices) do
+    local entry = is_held[index] and redis.call('HGET', pool, index)
+    if is_held[index] and (not entry or is_claim(entry, fence)) then
+      redis.call('HSET', pool, index, 'c|' .. expires .. '|' .. fence)
+    end
+  end
+  keep_for(pool, HELD_MS)
+end
+
+-- A lease lapses only while a gateway renews the team's leases: after a pause in which none could, such as an outage
+-- of this server, everything lives for another lease, in which its process returns.
+local function note_renewal(key, now, lease_us)
+  local pulse = redis.call('HMGET', key, 'since', 'last')
+  local since, last = tonumber(pulse[1]), tonumber(pulse[2])
+  if not since or now - last > lease_us / 2 then since = now end
+  redis.call('HSET', key, 'since', whole(since), 'last', whole(now))
+end
+
+local function may_lapse(key, now, lease_us)
+  local pulse = redis.call('HMGET', key, 'since', 'last')
+  local since, last = tonumber(pulse[1]), tonumber(pulse[2])
+  return since ~= nil and since + lease_us <= now and now - last <= lease_us / 2
 end
