@@ -1,5 +1,9 @@
-"""Pass each fact of the use cases to the handlers that count, remember or log its kind; they never raise or block."""
+"""Pass each fact of the use cases to the handlers that count, remember or log its kind.
 
+Failure behaviour: a handler that raises is logged; the others still get the fact, and the order goes on.
+"""
+
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,6 +11,9 @@ from service.ports.telemetry import TelemetryFact
 
 Handlers = Mapping[type[Any], Callable[[Any], None]]
 """Functions by the kind of fact they take."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class FactRecorder:
@@ -18,4 +25,7 @@ class FactRecorder:
 
     def record(self, fact: TelemetryFact) -> None:
         for handle in self._handlers.get(type(fact), ()):
-            handle(fact)
+            try:
+                handle(fact)
+            except Exception:  # noqa: BLE001 - a count is not worth a paid image
+                _log.exception("fact not recorded", extra={"fact": type(fact).__name__})
