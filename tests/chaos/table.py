@@ -39,7 +39,6 @@ KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
         "equal-orders-failing",
         "unknown-outcomes",
         "killed-gateway",
-        "stream-tails",
     ),
     _NOT_YET,
 ) | {

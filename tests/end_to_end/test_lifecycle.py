@@ -99,7 +99,10 @@ async def test_an_unready_gateway_takes_orders_until_a_second_signal_cuts_all_of
         taken = await order(client, gateway, "the last boat but one")
         # It would keep uvicorn waiting for its body.
         _, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
-        writer.write(b"POST /v1/images/generations HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n")
+        writer.write(
+            b"POST /v1/images/generations HTTP/1.1\r\nhost: localhost\r\n"
+            b"content-type: application/json\r\ncontent-length: 9\r\n\r\n"
+        )
         await sandbox.behave(paint="flat", latency_s=40)
         async with asyncio.TaskGroup() as group:
             group.create_task(order_in_vain(client, gateway))

@@ -15,12 +15,11 @@ from pathlib import Path
 import aiohttp
 import httpx
 from aiolimiter import AsyncLimiter
-from httpx_sse import EventSource
 
 from service.adapters.openai import failures, wire
+from service.adapters.openai.stream import read_stream
 from service.adapters.openai.troubleshooting import explain
-from service.domain.failures import Billing, CallFailure
-from service.domain.fanout import add_usage
+from service.domain.failures import CallFailure
 from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm
 from service.ports.provider import CallProgress, DownloadFailed, Downloads
 
@@ -149,7 +148,7 @@ class OpenAIBackend:
         response = await self._transport.handle_async_request(request)
         try:
             if response.headers.get("content-type", "").startswith("text/event-stream"):
-                return await _read_stream(response, progress, limit_bytes)
+                return await read_stream(response, progress, n=call.n, limit_bytes=limit_bytes)
             body = await read_body(response, limit_bytes)
         finally:
             await response.aclose()
@@ -186,37 +185,6 @@ def _field(entry: InputImage, call: ImageCall) -> str:
     """Return the form field of an input; several images are a list, as the SDKs send them."""
     several = sum(other.role == "image" for other in call.inputs) > 1
     return "image[]" if entry.role == "image" and several else entry.role
-
-
-async def _read_stream(
-    response: httpx.Response, progress: CallProgress, limit_bytes: int
-) -> CallMade | CallFailure:
-    """Read a stream to its end and show each stage; the finished images are the answer."""
-    made: list[wire.StreamedImage] = []
-    try:
-        async for event in EventSource(response).aiter_sse():
-            if event.data in ("", "[DONE]"):
-                continue
-            limit_bytes -= len(event.data)
-            if limit_bytes < 0:
-                return failures.broken("The image provider's stream is larger than any image it could hold.")
-            streamed = wire.decode_event(event.data)
-            if streamed.partial is None:
-                made.append(streamed)
-            else:
-                progress.show(streamed.partial, streamed.image.data, streamed.resolved)
-    except wire.StreamFailed as error:
-        # After a 200 its reason is believed, but not that nothing was billed.
-        failure = failures.classify_answer(500, {}, error.envelope)
-        return failure if failure.is_callers_own else replace(failure, billing=Billing.UNKNOWN)
-    except wire.NotUnderstood:
-        return failures.broken("The image provider's stream cannot be understood.", status=200)
-    if not made:
-        return failures.broken("The image provider's stream ended without an image.", status=200)
-    usage = add_usage([streamed.usage for streamed in made if streamed.usage is not None])
-    return CallMade(
-        images=tuple(streamed.image for streamed in made), usage=usage or None, resolved=made[-1].resolved
-    )
 
 
 async def read_body(response: httpx.Response, limit_bytes: int) -> bytes | None:

@@ -76,6 +76,12 @@ class Script:
     """Keep the connection open after the reply, until the other side closes it."""
     requests: list[bytes] = field(default_factory=list)
 
+    def begin_stream(self, body: bytes, *, holds_on: bool) -> None:
+        """Answer with a stream that hangs after *body*, or breaks."""
+        head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ncontent-length: %d\r\n\r\n"
+        self.reply = head % (len(body) + 1) + body
+        self.holds_on = holds_on
+
     def answer(self, status: int, body: bytes, *fields: str) -> None:
         lines = [f"HTTP/1.1 {status} So", f"content-length: {len(body)}", *fields]
         self.reply = "\r\n".join(lines).encode() + b"\r\n\r\n" + body

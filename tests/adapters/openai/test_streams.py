@@ -3,7 +3,7 @@
 import base64
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.adapters.openai import wire
+from service.adapters.openai.backend import Timeouts
 from service.adapters.openai.wire import NotUnderstood, StreamFailed, decode_event
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
@@ -241,6 +242,48 @@ async def test_a_stream_that_is_cut_is_of_unknown_billing(script: Script) -> Non
     assert isinstance(result, CallFailure)
     assert (result.kind, result.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
     assert len(shown.stages) == 1
+
+
+TAILS = {
+    "silence": b"",
+    "done and silence": events("[DONE]"),
+    "babble": events("{not json", "this"),
+    "an error": events(failed()),
+    "half an event": b"data: {",
+}
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["hangs", "breaks"])
+@pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
+async def test_a_stream_ends_at_its_last_asked_image(script: Script, tail: bytes, breaks: bool) -> None:
+    script.begin_stream(events(partial(0), completed()) + tail, holds_on=not breaks)
+    shown = Shown()
+    async with open_backend(script.url, timeouts=Timeouts(read_s=300)) as backend:
+        result = await backend.make(CALL, shown)
+
+    assert isinstance(result, CallMade)
+    assert ([image.data for image in result.images], result.usage) == ([b"image"], USAGE)
+    assert len(shown.stages) == 1
+
+
+@pytest.mark.parametrize("breaks", [False, True], ids=["hangs", "breaks"])
+@pytest.mark.parametrize("tail", TAILS.values(), ids=TAILS)
+async def test_a_tail_takes_no_received_image_away(script: Script, tail: bytes, breaks: bool) -> None:
+    script.begin_stream(events(completed(), "") + tail, holds_on=not breaks)
+    async with open_backend(script.url) as backend:
+        result = await backend.make(replace(CALL, n=2, partial_images=0), Shown())
+
+    assert isinstance(result, CallMade)
+    assert ([image.data for image in result.images], result.usage) == ([b"image"], USAGE)
+
+
+async def test_a_stream_that_is_done_without_an_image_ends(script: Script) -> None:
+    script.begin_stream(events(partial(0), "[DONE]"), holds_on=True)
+    async with open_backend(script.url, timeouts=Timeouts(read_s=300)) as backend:
+        result = await backend.make(CALL, Shown())
+
+    assert isinstance(result, CallFailure)
+    assert (result.kind, result.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""Read an image that a backend sends as a stream of events.
+
+The stream ends at its last asked image, or at `[DONE]`: what may follow is worth no wait, and nothing that
+goes wrong afterwards takes away an image that was received.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import aiohttp
+import httpx
+from httpx_sse import EventSource
+
+from service.adapters.openai import failures, wire
+from service.domain.failures import Billing, CallFailure
+from service.domain.fanout import add_usage
+from service.domain.images import CallMade
+from service.ports.provider import CallProgress
+
+_DONE = "[DONE]"
+
+
+async def read_stream(
+    response: httpx.Response, progress: CallProgress, *, n: int, limit_bytes: int
+) -> CallMade | CallFailure:
+    """Read the events of *response* up to its *n*th finished image, and show each stage.
+
+    Raises httpx's and aiohttp's errors before the first finished image.
+    """
+    made: list[wire.StreamedImage] = []
+    try:
+        await _take_images(_events(response, limit_bytes), made, n, progress)
+    except (httpx.HTTPError, aiohttp.ClientError):
+        if not made:
+            raise
+    except (wire.StreamFailed, wire.NotUnderstood) as error:
+        if not made:
+            return _classify(error)
+    if not made:
+        return failures.broken("The image provider's stream ended without an image.", status=200)
+    usage = add_usage([event.usage for event in made if event.usage is not None])
+    return CallMade(
+        images=tuple(event.image for event in made), usage=usage or None, resolved=made[-1].resolved
+    )
+
+
+async def _take_images(
+    events: AsyncIterator[wire.StreamedImage],
+    made: list[wire.StreamedImage],
+    n: int,
+    progress: CallProgress,
+) -> None:
+    """Add finished images to *made* until there are *n*, and show each stage."""
+    async for event in events:
+        if event.partial is None:
+            made.append(event)
+        else:
+            progress.show(event.partial, event.image.data, event.resolved)
+        if len(made) == n:
+            return
+
+
+async def _events(response: httpx.Response, limit_bytes: int) -> AsyncIterator[wire.StreamedImage]:
+    """Yield the images in the stream, up to its end; raises `NotUnderstood` and `StreamFailed`."""
+    async for event in EventSource(response).aiter_sse():
+        if event.data == _DONE:
+            return
+        limit_bytes -= len(event.data)
+        if limit_bytes < 0:
+            raise wire.NotUnderstood
+        if event.data:
+            yield wire.decode_event(event.data)
+
+
+def _classify(error: wire.StreamFailed | wire.NotUnderstood) -> CallFailure:
+    if isinstance(error, wire.NotUnderstood):
+        return failures.broken("The image provider's stream cannot be understood.", status=200)
+    # After a 200 its reason is believed, but not that nothing was billed.
+    failure = failures.classify_answer(500, {}, error.envelope)
+    return failure if failure.is_callers_own else replace(failure, billing=Billing.UNKNOWN)
