@@ -34,7 +34,7 @@ def left_open() -> Iterator[list[AsyncGenerator[Any, Any]]]:
 
 
 def a_request(*chunks: bytes, content_type: str = "application/json") -> Request:
-    messages = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    messages = [{"type": "http.request", "body": chunk, "more_body": chunk != b""} for chunk in chunks]
 
     async def receive() -> dict[str, Any]:
         return messages.pop(0)
@@ -50,6 +50,28 @@ async def test_a_malformed_form_leaves_no_reader_behind(tmp_path: Path) -> None:
         await read_form(request, tmp_path, a_room())
 
     assert found == []
+
+
+async def test_a_form_takes_many_turns_of_the_loop(tmp_path: Path) -> None:
+    """Others have their turns in between, even if all of it is there at once."""
+    head = b'--x\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    body = head + b"\r\n--" * 2**20 + b"\r\n--x--\r\n"
+    turns = 0
+
+    async def take_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as group:
+        other = group.create_task(take_turns())
+        request = a_request(body, b"", content_type="multipart/form-data; boundary=x")
+        form = await read_form(request, tmp_path, a_room())
+        other.cancel()
+
+    assert form.files[0].size_bytes == 4 * 2**20
+    assert turns > 4 * 2**20 / 2**17
 
 
 async def test_a_body_that_is_too_large_leaves_no_reader_behind() -> None:

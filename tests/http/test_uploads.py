@@ -331,6 +331,19 @@ def test_too_many_parts_are_refused_at_low_cost(
     check_error(answer, 400, code=code, param=param)
 
 
+@pytest.mark.parametrize("end", [b"-", b"\r", b"a"])
+def test_boundaries_without_number_in_a_file_are_refused_at_low_cost(house: House, end: bytes) -> None:
+    """Each takes the parser through all of its steps in Python: most of a second for a megabyte."""
+    boundary = "b"
+    body = b'--b\r\ncontent-disposition: form-data; name="image"; filename="a.png"\r\n\r\n'
+    body += (b"\r\n--b" + end) * 2**20 + b"\r\n--b--\r\n"
+
+    with house.unharmed(), house.sparing():
+        answer = post_form(house.client, body, boundary=boundary)
+
+    check_error(answer, 400, code="invalid_multipart", param=None)
+
+
 def test_bytes_after_the_last_boundary_are_ignored_at_low_cost(house: House) -> None:
     body = form(*FIELDS, file("image", png(8))) + f"\r\n--{BOUNDARY}".encode() * 100_000
 
