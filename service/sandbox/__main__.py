@@ -45,6 +45,13 @@ def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
     ] = False,
     first_serial: Annotated[int, typer.Option(min=1, max=2**32 - 1, help="Number of the first image.")] = 1,
     threads: Annotated[int, typer.Option(min=1, help="Images painted at the same time.")] = 2,
+    without_controls: Annotated[
+        bool,
+        typer.Option(
+            "--without-controls",
+            help="Serve no journal, behaviour or faults: prompts stay private on a shared machine.",
+        ),
+    ] = False,
 ) -> None:
     r"""Run a server that answers like OpenAI's Images API of November 2026, and paints for free.
 
@@ -59,7 +66,7 @@ def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
 
     Break the wire: PUT /sandbox/faults      {"mode": "reset_after_request", "times": 1}   (with --fault-proxy)
 
-    DELETE resets each of the three.
+    DELETE resets each of the three. The sandbox that a gateway runs for itself has none of them.
     """
     options = Options(
         host=host,
@@ -72,6 +79,7 @@ def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
         exit_with_parent=exit_with_parent,
         first_serial=first_serial,
         threads=threads,
+        has_controls=not without_controls,
     )
     try:
         run(options)

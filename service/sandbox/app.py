@@ -26,7 +26,9 @@ Handler = Callable[[Request, Exception], Awaitable[Response]]
 Endpoint = Callable[[Sandbox, JournaledRequest], Awaitable[Response]]
 
 
-def build_app(sandbox: Sandbox) -> Starlette:
+def build_app(sandbox: Sandbox, *, has_controls: bool) -> Starlette:
+    """Return the application; without controls, no one can read the prompts or change the behaviour."""
+
     def journaled(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
         return keep_journal(sandbox.journal, partial(endpoint, sandbox))
 
@@ -38,11 +40,14 @@ def build_app(sandbox: Sandbox) -> Starlette:
         Route("/v1/moderations", journaled(moderate), methods=["POST"]),
         Route("/v1/models", journaled(list_models), methods=["GET"]),
         Route("/v1/models/{model:path}", journaled(describe_model), methods=["GET"]),
-        Route("/sandbox/journal", controls.journal, methods=["GET", "DELETE"]),
-        Route("/sandbox/behaviour", controls.behaviour, methods=["GET", "PUT", "DELETE"]),
-        Route("/sandbox/faults", controls.faults, methods=["GET", "PUT", "DELETE"]),
         Route("/sandbox/pictures/{name:path}", controls.shelved_image, methods=["GET"], name="shelved_image"),
     ]
+    if has_controls:
+        routes += [
+            Route("/sandbox/journal", controls.journal, methods=["GET", "DELETE"]),
+            Route("/sandbox/behaviour", controls.behaviour, methods=["GET", "PUT", "DELETE"]),
+            Route("/sandbox/faults", controls.faults, methods=["GET", "PUT", "DELETE"]),
+        ]
     app = Starlette(
         routes=routes,
         exception_handlers={

@@ -42,6 +42,7 @@ class Options:
     exit_with_parent: bool = False
     first_serial: int = 1
     threads: int = 2
+    has_controls: bool = True
 
 
 class CannotListen(Exception):
@@ -68,7 +69,7 @@ async def _serve(options: Options, listener: socket.socket) -> None:
         fault_url = f"http://{options.host}:{proxy.port}" if proxy else None
         line = {"event": "listening", "url": f"http://{options.host}:{port}", "fault_url": fault_url}
         config = uvicorn.Config(
-            build_app(sandbox),
+            build_app(sandbox, has_controls=options.has_controls),
             http="httptools",
             lifespan="off",
             ws="none",

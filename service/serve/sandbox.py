@@ -21,7 +21,9 @@ async def run_sandbox() -> AsyncIterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "service.sandbox", "--port", str(port), "--exit-with-parent"]
+    # Any process of the machine reaches it, and none may read the prompts of callers.
+    options = ["--port", str(port), "--exit-with-parent", "--without-controls"]
+    command = [sys.executable, "-m", "service.sandbox", *options]
     async with kept_alive("sandbox", command, _wait_for_listening):
         yield f"http://127.0.0.1:{port}"
 

@@ -10,7 +10,15 @@ import httpx
 import orjson
 import pytest
 
-from tests.sandbox.process import REPOSITORY, START_S, open_process, read_line, run_sandbox, stop_process
+from tests.sandbox.process import (
+    REPOSITORY,
+    START_S,
+    SandboxHandle,
+    open_process,
+    read_line,
+    run_sandbox,
+    stop_process,
+)
 
 LATENCY_S = "300"
 """Longer than anybody here waits: what has ended did not end by itself."""
@@ -97,6 +105,16 @@ async def test_lives_without_stdin_unless_told() -> None:
         answer = await client.get(f"{line['url']}/sandbox/behaviour")
 
     assert answer.status_code == 200
+
+
+async def test_without_controls_no_process_reads_the_prompts() -> None:
+    async with open_process("--without-controls") as process:
+        line = await read_line(process)
+        async with SandboxHandle(line["url"], None) as handle:
+            assert (await handle.generate(prompt="a prompt of one caller")).status_code == 200
+            for path in ("/sandbox/journal", "/sandbox/behaviour", "/sandbox/faults", "/sandbox"):
+                answer = await handle.client.get(path)
+                assert (answer.status_code, b"one caller" in answer.content) == (404, False)
 
 
 async def test_prints_one_line_and_keeps_silent() -> None:

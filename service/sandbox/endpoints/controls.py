@@ -1,6 +1,7 @@
 """Answer the routes under `/sandbox`: journal, behaviour, faults, and images that have a URL.
 
-Owns their JSON. They are for tests and demos, need no key, and are not part of the imitated API.
+Owns their JSON. They are for tests, need no key, and are not part of the imitated API; a
+gateway starts its own sandbox without the first three.
 """
 
 from pydantic import ValidationError
