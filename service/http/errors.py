@@ -19,6 +19,7 @@ from service.domain import errors
 from service.domain.errors import GatewayError
 from service.domain.failures import CallFailure, FailureKind
 from service.http.headers import NO_RETRY, limit_headers, retry_headers
+from service.http.methods import allowed_methods
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,10 @@ def describe(error: Exception) -> Problem:
 
 async def answer_error(request: Request, error: Exception) -> Response:
     """Answer a failure: the application's only exception handler."""
-    return describe(error).response()
+    problem = describe(error)
+    if problem.status == 405:
+        problem = replace(problem, headers={"allow": allowed_methods(request)})
+    return problem.response()
 
 
 def _invalid_order(error: errors.InvalidOrder) -> Problem:

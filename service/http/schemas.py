@@ -165,6 +165,13 @@ def parse_json_request(body: bytearray, schema: type[BaseModel]) -> dict[str, An
     Raises:
         InvalidOrder: with OpenAI's message for the same mistake.
     """
+    given = {name: value for name, value in read_json_object(body).items() if value is not None}
+    check_fields(given, schema)
+    return given
+
+
+def read_json_object(body: bytearray) -> dict[str, Any]:
+    """Return the JSON object of a body; raises `InvalidOrder`."""
     try:
         # orjson refuses NaN, Infinity, lone surrogates and deep nesting, which pydantic accepts.
         document = orjson.loads(body)
@@ -176,12 +183,15 @@ def parse_json_request(body: bytearray, schema: type[BaseModel]) -> dict[str, An
         ) from error
     if not isinstance(document, dict):
         raise InvalidOrder("The body of the request must be a JSON object.", param=None, code="invalid_type")
-    given = {name: value for name, value in document.items() if value is not None}
+    return document
+
+
+def check_fields(given: Mapping[str, Any], schema: type[BaseModel]) -> None:
+    """Check names and types; raises `InvalidOrder` with OpenAI's message for the same mistake."""
     try:
         schema.model_validate(given)
     except ValidationError as error:
         raise _invalid(error) from error
-    return given
 
 
 def encode_answer(

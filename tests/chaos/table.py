@@ -56,7 +56,6 @@ KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
     "finished-images": _NOT_YET,
     "hostile-images": _NOT_YET,
     "memory-returns": _NOT_YET,
-    "methods-and-values": _NOT_YET,
 }
 """Rows that the gateway does not pass yet, each with the reason; `make chaos` runs them, the suite does not."""
 

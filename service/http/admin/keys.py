@@ -75,7 +75,7 @@ async def create_key(request: Request, response: Response) -> CreatedKey:
         user=fields["user"],
         role=Role(read_choice(fields, "role", _ROLES) or Role.USER),
         policy=fields.get("policy"),
-        expires_s=fields.get("expires_at", 0),
+        expires_s=fields.get("expires_at") or 0,
     )
     administration = administration_of(request)
     key, token = await administration.keys.create(name_of_admin(request), new)

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
 from service.gateway.accounts.administration import Administration
 from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_json
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
-from service.http.schemas import ERROR_RESPONSES, parse_json_request
+from service.http.query import read_query
+from service.http.schemas import ERROR_RESPONSES, check_fields, read_json_object
 from service.http.services import services_of
 
 MAX_BODY_BYTES = 64 * 1024
@@ -20,7 +21,12 @@ def make_router() -> APIRouter:
     Do not include it in another router: metrics name a route by its first path, without a
     prefix that is added later.
     """
-    return APIRouter(prefix="/admin", tags=["Administration"], responses=ERROR_RESPONSES)
+    return APIRouter(
+        prefix="/admin",
+        tags=["Administration"],
+        responses=ERROR_RESPONSES,
+        dependencies=[Depends(_refuse_unknown_query)],
+    )
 
 
 def administration_of(request: Request) -> Administration:
@@ -34,13 +40,21 @@ def name_of_admin(request: Request) -> str:
 
 
 async def read_fields(request: Request, schema: type[BaseModel]) -> dict[str, Any]:
-    """Return the fields of a body, without nulls; raises `InvalidOrder`."""
-    return parse_json_request(await read_small_body(request), schema)
+    """Return the fields of a body; raises `InvalidOrder`, also for a null that *schema* gives no meaning."""
+    fields = read_json_object(await _read_small_body(request))
+    check_fields(fields, schema)
+    return fields
 
 
-async def read_small_body(request: Request) -> bytearray:
+async def _read_small_body(request: Request) -> bytearray:
     """Return the body, up to `MAX_BODY_BYTES`."""
     if media_type_of(request) != "application/json":
         raise RequestRejected(UNSUPPORTED_TYPE)
     with memory_for(request) as room:
         return await read_json(request, room, MAX_BODY_BYTES, MAX_BODY_S)
+
+
+def _refuse_unknown_query(request: Request) -> None:
+    """Refuse query parameters that the route does not describe: a mistake must not widen an act."""
+    described = (request.scope["route"].openapi_extra or {}).get("parameters", ())
+    read_query(request, {parameter["name"] for parameter in described})

@@ -2,14 +2,13 @@
 
 from typing import Literal
 
-import orjson
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from service.domain.callers import DeclaredNames, Team
 from service.http.admin.envelopes import Listing
-from service.http.admin.requests import administration_of, make_router, name_of_admin, read_small_body
-from service.http.schemas import body_of, parse_json_request
+from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
+from service.http.schemas import body_of
 
 router = make_router()
 
@@ -54,12 +53,10 @@ async def list_teams(request: Request) -> TeamList:
     openapi_extra=body_of(PutTeamRequest),
 )
 async def put_team(request: Request, name: str) -> TeamEntry:
-    body = await read_small_body(request)
-    fields = parse_json_request(body, PutTeamRequest)
-    # Unlike in an order, an explicit null has a meaning here.
-    fields |= dict.fromkeys(orjson.loads(body).keys() & {"policy", "user_policy"} - fields.keys())
-    if "closed" in fields:
-        fields["is_closed"] = fields.pop("closed")
+    fields = await read_fields(request, PutTeamRequest)
+    closed = fields.pop("closed", None)
+    if closed is not None:
+        fields["is_closed"] = closed
     administration = administration_of(request)
     team = await administration.change_team(name_of_admin(request), name, fields)
     return _describe(team, DeclaredNames())
