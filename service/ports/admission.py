@@ -5,7 +5,7 @@ grant, a `Settlement` ends a part of it. Failure behaviour: every method raises
 `StateUnavailable`; an ask then falls to a local share, a settlement to the `Journal`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -133,19 +133,22 @@ class SharedOrders(Protocol):
 
 
 class Journal(Protocol):
-    """Settlements that Redis could not take, kept in the data directory."""
+    """Settlements that Redis could not take, kept in the data directory; never fails.
 
-    def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
-        """Store a settlement; returns once it is in the file.
+    Changes and readings happen in the order of the calls, awaited or not.
+    """
 
-        With *after_s* it becomes pending after that time, unless it is removed or added again
-        before: it settles an order whose process dies.
+    def add(self, settlement: Settlement, *, is_ahead: bool = False) -> Awaitable[bool]:
+        """Store a settlement, in place of one with the same number; returns True once it is on the disk.
+
+        One written ahead (*is_ahead*) becomes pending only if this process dies before it is replaced or
+        removed. Any other that the disk does not take stays in memory until the disk does.
         """
 
-    def pending(self, most: int = 100) -> list[Settlement]:
-        """Return the oldest *most* settlements, oldest first."""
+    async def pending(self, most: int = 100) -> list[Settlement]:
+        """Return the oldest *most* settlements, oldest first; the last of an order only after all its others."""
 
-    def remove(self, settlements: Sequence[Settlement]) -> None:
+    def remove(self, settlements: Sequence[Settlement]) -> Awaitable[bool]:
         """Remove settlements that were sent."""
 
 

@@ -30,7 +30,7 @@ class ServerSettings(BaseModel):
     an address with `GATEWAY_AUTH=open`. No larger body is read.
     """
     data_dir: Path = Path(".data")
-    """Directory for images, the embedded Valkey, the outbox and the generated secret."""
+    """Directory for images, the embedded Valkey, the journal and the generated secret."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level to log, in upper or lower case."""
     config: Path | None = None

@@ -1,13 +1,15 @@
 """Build the shared state: Redis, the local share without it, and the journal for settlements."""
 
-from service.adapters.journal.files import FileJournal
+from contextlib import AsyncExitStack
+
+from service.adapters.journal.journal import SqliteJournal
 from service.adapters.redis.orders import RedisOrders
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import LEASE_S, SharedState
 from service.wiring.process import ProcessContext
 
 
-def make_state(context: ProcessContext) -> SharedState:
+def make_state(context: ProcessContext, journal: SqliteJournal) -> SharedState:
     """Return the shared state of a process; `services.py` starts its loops."""
     settings = context.settings
     return SharedState(
@@ -18,7 +20,7 @@ def make_state(context: ProcessContext) -> SharedState:
             ttl_s=settings.cache_ttl_s,
             process=context.name,
         ),
-        journal=make_journal(context),
+        journal=journal,
         clock=context.clock,
         telemetry=context.telemetry,
         local=LocalShare(
@@ -29,5 +31,12 @@ def make_state(context: ProcessContext) -> SharedState:
     )
 
 
-def make_journal(context: ProcessContext) -> FileJournal:
-    return FileJournal(context.settings.data_dir / "outbox", clock=context.clock)
+async def open_journal(context: ProcessContext, stack: AsyncExitStack) -> SqliteJournal:
+    """Open the journal of this machine; *stack* closes it, after all that settle through it."""
+    directory = context.settings.data_dir
+    journal = SqliteJournal(
+        directory / "journal", old=directory / "outbox", clock=context.clock, lease_s=LEASE_S
+    )
+    await journal.open()
+    stack.push_async_callback(journal.close)
+    return journal

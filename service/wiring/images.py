@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from service.adapters.identity.secrets import derive_key
 from service.adapters.imaging.images import WorkerImages
+from service.adapters.journal.journal import SqliteJournal
 from service.adapters.redis.leases import RedisSweepLease
 from service.adapters.redis.references import RedisReferences
 from service.adapters.storage.links import SignedLinks
@@ -29,7 +30,6 @@ from service.http.uploads import spare_bytes, sweep
 from service.settings.ordering import LONGEST_DEADLINE_S
 from service.settings.variables import Settings
 from service.wiring.accounts import make_registry
-from service.wiring.admission import make_journal
 from service.wiring.process import ProcessContext
 
 _LONGEST_ORDER_S = 2.0 * LONGEST_DEADLINE_S
@@ -86,10 +86,10 @@ async def watch_store(store: ObjectStore) -> None:
             await store.probe()
 
 
-def make_ownership(context: ProcessContext, images: Images) -> Ownership:
+def make_ownership(context: ProcessContext, images: Images, journal: SqliteJournal) -> Ownership:
     return Ownership(
         references=images.references,
-        unsettled=make_journal(context),
+        unsettled=journal,
         audit=make_registry(context),
         clock=context.clock,
         telemetry=context.telemetry,

@@ -4,6 +4,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 from service.adapters.identity.secrets import derive_key
+from service.adapters.journal.journal import SqliteJournal
 from service.adapters.redis.keys import pool_key
 from service.domain.catalog import Catalog
 from service.domain.images import Realm
@@ -21,7 +22,7 @@ from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner
 from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitingRoom
-from service.wiring.admission import make_state
+from service.wiring.admission import make_state, open_journal
 from service.wiring.images import Images
 from service.wiring.process import ProcessContext
 from service.wiring.provider import Provider
@@ -36,6 +37,7 @@ class OrderParts:
     state: SharedState
     share: Share
     attempts: Attempts
+    journal: SqliteJournal
 
 
 async def open_orders(
@@ -43,7 +45,9 @@ async def open_orders(
 ) -> OrderParts:
     """Open the path of orders; *stack* waits for running orders, up to the drain time."""
     store, references = images.store, images.references
-    clock, telemetry, state = context.clock, context.telemetry, make_state(context)
+    clock, telemetry = context.clock, context.telemetry
+    journal = await open_journal(context, stack)
+    state = make_state(context, journal)
     runner = await stack.enter_async_context(
         OrderRunner(telemetry=telemetry, drain_s=context.settings.drain_s, flush=state.flush)
     )
@@ -68,7 +72,9 @@ async def open_orders(
         clock=clock,
         telemetry=telemetry,
     )
-    return OrderParts(orders=orders, runner=runner, state=state, share=share, attempts=attempts)
+    return OrderParts(
+        orders=orders, runner=runner, state=state, share=share, attempts=attempts, journal=journal
+    )
 
 
 def _acceptance(context: ProcessContext, catalog: Catalog, realm: Realm) -> Acceptance:

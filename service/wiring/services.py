@@ -82,6 +82,12 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             {model.name: model.shutdown for model in catalog.models.values()}, context.clock.today
         )
         metrics.watch_store(lambda: images.home.is_failing)
+        journal = orders.journal.condition
+        metrics.watch_journal(
+            settlements=lambda: journal.settlements,
+            is_failing=lambda: journal.is_failing,
+            is_low=lambda: journal.is_low,
+        )
         metrics.watch_in_flight(
             orders=lambda: orders.runner.running,
             calls=lambda: orders.attempts.in_flight,
@@ -116,7 +122,7 @@ def _services(
         images=StoredImages(
             files=images.store,
             links=make_links(context),
-            ownership=make_ownership(context, images),
+            ownership=make_ownership(context, images, orders.journal),
             purging=make_purging(context),
             redirect_s=settings.store_redirect_s,
         ),
@@ -150,6 +156,7 @@ def _operations(
             "state": lambda: _state_condition(orders.state.trouble),
             "store": lambda: _condition("failing", if_=images.home.is_failing),
             "provider": lambda: health.condition,
+            "journal": lambda: orders.journal.condition.shown,
         },
         render_metrics=lambda: (metrics.render(), metrics.content_type),
     )

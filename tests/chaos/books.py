@@ -1,4 +1,4 @@
-"""Read what a gateway has left in Redis and on its disk: holds, claims, slots, unsettled files."""
+"""Read what a gateway has left in Redis and on its disk: holds, claims, slots, settlements, uploads."""
 
 import itertools
 from collections import Counter
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+
+from tests.journals import count_unsettled
 
 
 async def read_remains(client: Redis, *data_dirs: Path) -> Counter[str]:
@@ -26,6 +28,8 @@ async def read_remains(client: Redis, *data_dirs: Path) -> Counter[str]:
         elif ":limits:" in name:
             running = await redis.hget(name, "running") or b"0"
             remains["slots"] += int(running.partition(b"|")[0])
-    for data_dir, directory in itertools.product(data_dirs, ("outbox", "uploads", "spill")):
+    for data_dir in data_dirs:
+        remains["journal"] += sum(count_unsettled(data_dir, ahead=ahead) for ahead in (False, True))
+    for data_dir, directory in itertools.product(data_dirs, ("uploads", "spill")):
         remains[directory] += sum(path.is_file() for path in (data_dir / directory).rglob("*"))
     return remains

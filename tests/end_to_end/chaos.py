@@ -1,7 +1,7 @@
 """Gateways, a Redis and a provider that a test may kill at any moment, and the books to judge them by.
 
 Owns the processes and how they come back: each gateway in its own data directory (its
-outbox survives it), Redis with its append-only file. Each life of a gateway uses an API
+journal survives it), Redis with its append-only file. Each life of a gateway uses an API
 key of its own, by which the provider's journal tells who asked.
 """
 
@@ -23,6 +23,7 @@ from service.adapters.redis import keys
 from service.adapters.redis.client.client import open_client
 from tests.adapters.redis.orders import read_hash, read_holds, read_ledger
 from tests.end_to_end.books import Books, Kill, Waiting, name_maker, read_books
+from tests.journals import count_unsettled
 from tests.processes import Gateway, Valkey, free_port, run_gateway, run_valkey
 from tests.sandbox.process import SandboxHandle, run_sandbox
 
@@ -130,7 +131,7 @@ class Chaos:
             return await read_ledger(redis, TEAM)
 
     async def books(self) -> Books:
-        """Return what became of every image, once the provider and the outboxes are quiet."""
+        """Return what became of every image, once the provider and the journals are quiet."""
         await self.until_replayed()
         journal = await self.sandbox.journal()
         async with self.redis() as redis:
@@ -144,15 +145,15 @@ class Chaos:
         return sum(hold["images"] for hold in holds.values() if "swept" not in hold)
 
     async def until_replayed(self) -> None:
-        """Wait until no settlement is in an outbox any more."""
+        """Wait until no settlement is in a journal any more."""
         async with asyncio.timeout(20):
-            while list(self.root.glob("*/outbox/*.json")):  # noqa: ASYNC110 - other processes write them
+            while any(map(count_unsettled, self.root.iterdir())):  # noqa: ASYNC110 - other processes write them
                 await asyncio.sleep(0.1)
 
     async def until_booked(self) -> None:
-        """Wait until nothing is foretold any more: a lease after the deadline of those who died."""
+        """Wait until nothing is written ahead any more: a lease after the end of those who died."""
         async with asyncio.timeout(60):
-            while list(self.root.glob("*/outbox/*.foretold")):  # noqa: ASYNC110 - other processes write them
+            while any(count_unsettled(each, ahead=True) for each in self.root.iterdir()):  # noqa: ASYNC110 - other processes write them
                 await asyncio.sleep(0.1)
 
     @asynccontextmanager

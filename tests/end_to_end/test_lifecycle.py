@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from tests.end_to_end.replicas import order
+from tests.journals import count_unsettled
 from tests.processes import REPOSITORY, Gateway, free_port, run_gateway
 from tests.sandbox.process import SandboxHandle
 
@@ -115,11 +116,7 @@ async def test_an_unready_gateway_takes_orders_until_a_second_signal_cuts_all_of
     assert code == 0
     # All is settled in its own Valkey, which ends after it.
     assert gateway.log_lines("Application shutdown complete.")
-    assert files_of(tmp_path / "outbox") == []
-
-
-def files_of(directory: Path) -> list[Path]:
-    return [path for path in directory.rglob("*") if path.is_file()]
+    assert count_unsettled(tmp_path) == 0
 
 
 def until_closed(gateway: Gateway) -> bool:
@@ -250,7 +247,7 @@ async def test_an_order_beyond_the_drain_is_cut_off_and_booked(
             code = await asyncio.to_thread(gateway.process.wait, 25)
 
     assert code == 0
-    assert files_of(tmp_path / "outbox") == []
+    assert count_unsettled(tmp_path) == 0
     with run_gateway(tmp_path, **provider(sandbox)) as gateway:
         async with asyncio.timeout(GONE_S):
             while not (booked := await unknown_images(client, gateway)):  # noqa: ASYNC110 - another process

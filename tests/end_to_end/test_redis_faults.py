@@ -25,6 +25,7 @@ from tests.adapters.redis.orders import (
     read_holds,
     read_ledger,
 )
+from tests.journals import count_unsettled
 from tests.processes import Gateway, Valkey, free_port, run_gateway, run_valkey
 from tests.sandbox.process import SandboxHandle
 
@@ -47,7 +48,7 @@ class Site:
     stack: ExitStack
     sandbox: SandboxHandle
     client: httpx.AsyncClient
-    outbox: Path
+    data_dir: Path
 
     async def order(self, prompt: str | None = None, **fields: object) -> httpx.Response:
         """Order an image of its own unless *prompt* says which."""
@@ -67,7 +68,7 @@ class Site:
 
     async def until_replayed(self) -> None:
         async with asyncio.timeout(30):
-            while list(self.outbox.glob("*.json")):  # noqa: ASYNC110 - another process writes them
+            while count_unsettled(self.data_dir):  # noqa: ASYNC110 - another process writes them
                 await asyncio.sleep(0.05)
 
     async def count_paid(self) -> int:
@@ -98,7 +99,7 @@ class Standing:
 
     gateway: Gateway
     redis_port: int
-    outbox: Path
+    data_dir: Path
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +117,7 @@ def standing(sandbox_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "default_policy__requests_per_min": 0,
     }
     with run_gateway(data_dir, **settings) as gateway:
-        yield Standing(gateway, port, data_dir / "outbox")
+        yield Standing(gateway, port, data_dir)
 
 
 @pytest.fixture
@@ -128,7 +129,7 @@ async def site(standing: Standing, sandbox_url: str) -> AsyncIterator[Site]:
             # Whoever waits for what is lost with Redis waits as long as a lease, which no order may.
             httpx.AsyncClient(trust_env=False, timeout=LEASE_S / 2) as client,
         ):
-            site = Site(standing.gateway, valkey, stack, sandbox, client, standing.outbox)
+            site = Site(standing.gateway, valkey, stack, sandbox, client, standing.data_dir)
             await sandbox.behave(paint="flat")
             await site.until_recovered()
             await site.until_replayed()
@@ -237,7 +238,7 @@ async def test_orders_under_way_when_redis_dies(site: Site) -> None:
                     await asyncio.sleep(0.01)
             site.kill_redis()
         answers = running.result()
-        assert len(list(site.outbox.glob("*.json"))) == 8
+        assert count_unsettled(site.data_dir) == 8
     site.restart_redis()
     await site.until_replayed()
 

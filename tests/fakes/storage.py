@@ -1,6 +1,7 @@
 """Stores, images and the journal, in memory."""
 
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Sequence
 
 from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailable
 from service.domain.images import Finish
@@ -57,25 +58,31 @@ class FakeImaging:
 
 
 class FakeJournal:
-    """Implements `ports.admission.Journal` and `UnsettledImages`; what is pending only later lies in *written_ahead*, with the seconds until then."""
+    """Implements `ports.admission.Journal` and `UnsettledImages`; *is_full* takes nothing that is written ahead.
+
+    With *hangs* it never says what it took. What is pending only if the process dies lies in *written_ahead*.
+    """
 
     def __init__(self, *kept: Settlement) -> None:
         self.kept = list(kept)
-        self.written_ahead: list[tuple[Settlement, float]] = []
+        self.written_ahead: list[Settlement] = []
+        self.is_full = False
+        self.hangs = False
 
-    def add(self, settlement: Settlement, *, after_s: float = 0.0) -> None:
+    def add(self, settlement: Settlement, *, is_ahead: bool = False) -> Awaitable[bool]:
         self._forget(settlement)
-        if after_s > 0:
-            self.written_ahead.append((settlement, after_s))
-        else:
-            self.kept.append(settlement)
+        if not (is_ahead and self.is_full):
+            (self.written_ahead if is_ahead else self.kept).append(settlement)
+        return asyncio.get_running_loop().create_future() if self.hangs else _done(not self.is_full)
 
-    def pending(self, most: int = 100) -> list[Settlement]:
-        return self.kept[:most]
+    async def pending(self, most: int = 100) -> list[Settlement]:
+        parts = {each.ticket.id for each in self.kept if not each.is_last}
+        return [each for each in self.kept if not (each.is_last and each.ticket.id in parts)][:most]
 
-    def remove(self, settlements: Sequence[Settlement]) -> None:
+    def remove(self, settlements: Sequence[Settlement]) -> Awaitable[bool]:
         for settlement in settlements:
             self._forget(settlement)
+        return _done(True)
 
     async def has_image(self, team: str, name: str) -> bool:
         return any(
@@ -86,9 +93,13 @@ class FakeJournal:
     def _forget(self, settlement: Settlement) -> None:
         name = (settlement.ticket.id, settlement.part)
         self.kept = [each for each in self.kept if (each.ticket.id, each.part) != name]
-        self.written_ahead = [
-            each for each in self.written_ahead if (each[0].ticket.id, each[0].part) != name
-        ]
+        self.written_ahead = [each for each in self.written_ahead if (each.ticket.id, each.part) != name]
+
+
+def _done(value: bool) -> Awaitable[bool]:
+    done = asyncio.get_running_loop().create_future()
+    done.set_result(value)
+    return done
 
 
 class FakeReferences:

@@ -21,7 +21,7 @@ def test_liveness_and_readiness(client: httpx.Client) -> None:
     assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
     rows = verbose.json()
     assert set(rows.pop("details")["provider"]) == {"since"}
-    assert rows == {"status": "ok", "state": "ok", "store": "ok", "provider": "ok"}
+    assert rows == {"status": "ok", "state": "ok", "store": "ok", "provider": "ok", "journal": "ok"}
 
 
 def test_metrics_are_what_prometheus_reads(client: httpx.Client, prompt: str) -> None:

@@ -104,6 +104,17 @@ class PrometheusMetrics:
         self._store_failing = self._gauge(
             "imagegw_store_failing", "1 if the last operation or probe of the image store failed."
         )
+        self._journal = {
+            "settlements": self._gauge(
+                "imagegw_journal_settlements", "Settlements that Redis has not taken yet, on this machine."
+            ),
+            "failing": self._gauge(
+                "imagegw_journal_failing", "1 if the journal took no settlement when it was last written."
+            ),
+            "low": self._gauge(
+                "imagegw_journal_low", "1 if the disk of the journal has no room: it lives on its reserve."
+            ),
+        }
         self._crashes = self._counter(
             "imagegw_order_crashes", "Orders, turns of background loops and requests ended by a bug.", "where"
         )
@@ -137,6 +148,14 @@ class PrometheusMetrics:
     def watch_store(self, is_failing: Callable[[], bool]) -> None:
         """Show whether the image store works."""
         self._store_failing.set_function(is_failing)
+
+    def watch_journal(
+        self, *, settlements: Callable[[], int], is_failing: Callable[[], bool], is_low: Callable[[], bool]
+    ) -> None:
+        """Show how many settlements wait in the journal, and whether it takes more."""
+        self._journal["settlements"].set_function(settlements)
+        self._journal["failing"].set_function(is_failing)
+        self._journal["low"].set_function(is_low)
 
     def watch_in_flight(
         self, *, orders: Callable[[], int], calls: Callable[[], int], waiters: Callable[[], int]

@@ -37,6 +37,8 @@ MOST_ASKING = 48
 """Most orders that ask Redis at once."""
 
 _UNANSWERED = ("timeout", "connection", "pool")
+_WRITE_S = 5.0
+"""Longest wait for the disk of the journal."""
 _REPLAY_S = 1.0
 _RENEW_AGAIN_S = 1.0
 """Redis frees what runs if a process returns from an outage more than half a lease after another."""
@@ -66,6 +68,7 @@ class SharedState:
         self._turns = asyncio.Semaphore(MOST_ASKING)
         self._leases: dict[str, Lease] = {}
         self._written_ahead: set[tuple[str, str]] = set()
+        self._put_off_in_part: set[str] = set()
 
     @property
     def is_degraded(self) -> bool:
@@ -107,34 +110,39 @@ class SharedState:
             )
         return grant
 
-    def write_ahead(self, settlement: Settlement, *, until_s: float) -> None:
-        """Store *settlement* to be sent a lease after the instant *until_s*, unless another replaces it.
+    async def write_ahead(self, settlement: Settlement) -> bool:
+        """Store *settlement* for the case that this process is killed; returns False if that is impossible.
 
-        For grants of the local share: if this process is killed, no other knows of them.
+        For grants of the local share: no other process knows of them.
         """
-        left_s = max(0.0, until_s - self._clock.monotonic_s())
-        self._journal.add(settlement, after_s=left_s + LEASE_S)
         self._written_ahead.add(_part(settlement))
+        return await self._put_off(settlement, is_ahead=True)
 
     async def finish(self, settlement: Settlement) -> None:
         """Settle a part of an order: now, or later if Redis is away."""
         was_written_ahead = _part(settlement) in self._written_ahead
-        self._end_locally(settlement)
+        # It concludes a key: before the others, it would conclude it with images that Redis does not know.
+        waits_for_others = settlement.is_last and settlement.ticket.id in self._put_off_in_part
+        was_leased = self._end_lease(settlement)
         try:
-            is_settled = await self._try("finish", self._book.finish, settlement) is None
+            if waits_for_others or await self._try("finish", self._book.finish, settlement) is not None:
+                await self._put_off(settlement)
+            elif was_written_ahead:
+                self._journal.remove([settlement])
         except asyncio.CancelledError:
             # It may have arrived; one that is sent twice counts once.
-            self._journal.add(settlement)
+            self._add(settlement)
             raise
-        if not is_settled:
-            self._journal.add(settlement)
-        elif was_written_ahead:
-            self._journal.remove([settlement])
+        finally:
+            if not was_leased:
+                # Only now: an equal order that begins before would make the image again.
+                self._local.finish(settlement)
 
     def finish_later(self, settlement: Settlement) -> None:
         """Settle through the journal, without waiting."""
-        self._end_locally(settlement)
-        self._journal.add(settlement)
+        if not self._end_lease(settlement):
+            self._local.finish(settlement)
+        self._add(settlement)
 
     async def renew_forever(self) -> None:
         """Renew the leases of running orders; soon after an outage, before any lapses."""
@@ -162,14 +170,14 @@ class SharedState:
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FLUSH_S):
-                while self._journal.pending(1) and not self.is_degraded:
+                while await self._journal.pending(1) and not self.is_degraded:
                     if not await self._replay():
                         await asyncio.sleep(_FLUSH_PAUSE_S)
 
     async def _replay(self) -> int:
         """Send some pending settlements; returns how many Redis took."""
         sent = 0
-        pending = self._journal.pending(_REPLAYED_AT_ONCE)
+        pending = await self._journal.pending(_REPLAYED_AT_ONCE)
         for settlement in pending:
             obstacle = await self._try("replay", self._book.finish, settlement)
             if obstacle is None:
@@ -181,6 +189,20 @@ class SharedState:
             elif self._breaker.is_open:
                 break
         return sent
+
+    async def _put_off(self, settlement: Settlement, *, is_ahead: bool = False) -> bool:
+        """Store a settlement in the journal; returns False if its disk does not take it in time."""
+        added = self._add(settlement, is_ahead=is_ahead)
+        try:
+            async with asyncio.timeout(_WRITE_S):
+                return await added
+        except TimeoutError:
+            return False
+
+    def _add(self, settlement: Settlement, *, is_ahead: bool = False) -> Awaitable[bool]:
+        if settlement.ticket.idempotency is not None and not settlement.is_last and not is_ahead:
+            self._put_off_in_part.add(settlement.ticket.id)
+        return self._journal.add(settlement, is_ahead=is_ahead)
 
     async def beat_forever(self, heartbeats: Heartbeats) -> None:
         """Report that this process lives, and learn how many share the limits during an outage."""
@@ -197,11 +219,11 @@ class SharedState:
             grant = await self._ask_for_new(ask)
         except StateUnavailable as error:
             if opens_key(ask):
-                self._journal.add(give_up(ask))
+                self._add(give_up(ask))
                 raise StateUnavailable("degraded") from error
             return wait_on(ask) or self._begin_unanswered(ask)
         except asyncio.CancelledError:
-            self._journal.add(give_up(ask))
+            self._add(give_up(ask))
             raise
         except REFUSALS:
             self._succeed(wrote=False)
@@ -248,10 +270,10 @@ class SharedState:
         try:
             grant = self._begin_locally(ask)
         except (RateLimited, StateUnavailable):
-            self._journal.add(give_up(ask))
+            self._add(give_up(ask))
             raise
         if ask.n and not grant.mine:
-            self._journal.add(give_up(ask))
+            self._add(give_up(ask))
         return grant
 
     def _begin_locally(self, ask: Ask) -> Grant:
@@ -294,20 +316,22 @@ class SharedState:
             self._trouble = error
         self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
 
-    def _end_locally(self, settlement: Settlement) -> None:
+    def _end_lease(self, settlement: Settlement) -> bool:
+        """Renew no more what a settlement ends; returns False if the local share granted it."""
         self._written_ahead.discard(_part(settlement))
         if settlement.is_last:
             self._leases.pop(_key_lease(settlement.ticket), None)
+            self._put_off_in_part.discard(settlement.ticket.id)
         lease = self._leases.get(settlement.fence)
         if lease is None:
-            self._local.finish(settlement)
-            return
+            return False
         ended = {index for index, _ in settlement.made} | set(settlement.released)
         left = tuple(index for index in lease.indices if index not in ended)
         if left:
             self._leases[settlement.fence] = replace(lease, indices=left)
         else:
             del self._leases[settlement.fence]
+        return True
 
 
 def _part(settlement: Settlement) -> tuple[str, str]:

@@ -53,12 +53,11 @@ class Maker:
         """
         n = len(batch.places)
         exposure = Exposure(show=show)
-        if batch.indices[0] < 0:
-            killed = _settle(ask, batch, [_CUT_OFF] * n)
-            self.state.write_ahead(killed, until_s=order.deadline_s)
         try:
-            made = await self._call(order, sent, ask, batch, exposure)
-            outcomes = await self._keep(made, sent, n)
+            outcomes: list[Outcome] = [_UNWRITTEN] * n
+            if batch.indices[0] >= 0 or await self.state.write_ahead(_settle(ask, batch, [_CUT_OFF] * n)):
+                made = await self._call(order, sent, ask, batch, exposure)
+                outcomes = await self._keep(made, sent, n)
             settlement = _settle(ask, batch, outcomes)
         except BaseException as error:
             # The drain time is over, or there is a bug: in either case no claim may remain.
@@ -69,7 +68,7 @@ class Maker:
             # The order needs to know if it may have been billed; its own cancellation goes on.
             return outcomes
         with contextlib.suppress(asyncio.CancelledError):
-            # Cut off here, it is settled through the outbox.
+            # Cut off here, it is settled through the journal.
             await self.state.finish(settlement)
         for _, image in settlement.made:
             self.telemetry.record(
@@ -191,6 +190,12 @@ _TOO_FEW = CallFailure(
     kind=FailureKind.BROKEN,
     billing=Billing.UNKNOWN,
     message="The image provider returned fewer images than asked.",
+)
+_UNWRITTEN = CallFailure(
+    kind=FailureKind.NOT_SENT,
+    billing=Billing.NOT_BILLED,
+    message="Neither Redis nor the gateway's journal takes what an image costs, so none is made; nothing was spent.",
+    code="state_unavailable",
 )
 _CUT_OFF = CallFailure(
     kind=FailureKind.TIMED_OUT,

@@ -83,7 +83,7 @@ async def private_files(ground: Ground, finding: Finding) -> None:
 
 def _open_to_others(directory: Path) -> list[str]:
     """Return the directories and files of callers' content that others on the machine may read."""
-    roots = [directory / name for name in ("files", "uploads", "spill", "outbox", "secret")]
+    roots = [directory / name for name in ("files", "uploads", "spill", "journal", "secret")]
     paths = [path for root in roots for path in (root, *root.rglob("*")) if path.exists()]
     return [
         f"{path.relative_to(directory)} {stat.S_IMODE(path.stat().st_mode):o}"

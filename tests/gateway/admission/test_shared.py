@@ -255,6 +255,35 @@ async def test_local_claims_end_with_their_settlement() -> None:
     assert (await around.state.begin(an_ask(id="order-3"))).awaited == ()
 
 
+async def test_local_claims_last_until_their_settlement_is_on_the_disk() -> None:
+    """An order that began in between would make the image again."""
+    around = Around()
+    await around.lose_redis()
+    around.journal.hangs = True
+    [index] = (await around.state.begin(an_ask(id="order-1"))).mine
+    async with in_background(around.state.finish(a_settlement(released=(index,)))):
+        await until_idle()
+        assert (await around.state.begin(an_ask(id="order-2"))).awaited == (index,)
+
+    assert (await around.state.begin(an_ask(id="order-3"))).awaited == ()
+
+
+async def test_the_last_word_of_an_order_does_not_overtake_the_others(clock: FakeClock) -> None:
+    """It concludes the key: with images that Redis does not know, nobody could get the answer again."""
+    around = Around(clock)
+    around.book.is_gone = True
+    await around.state.finish(a_settlement(idempotency=ONCE))
+    around.book.is_gone = False
+
+    await around.state.finish(a_settlement(part="last", idempotency=ONCE, is_last=True))
+    await around.state.finish(a_settlement(id="order-2", part="last", idempotency=ONCE, is_last=True))
+    async with in_background(around.state.replay_forever()):
+        await asyncio.sleep(3)
+
+    sent = [(settlement.ticket.id, settlement.part) for settlement in around.book.settlements]
+    assert sent == [("order-2", "last"), ("order-1", "0.0"), ("order-1", "last")]
+
+
 async def test_who_orders_without_redis_waits_for_what_was_begun_with_it() -> None:
     """However long Redis is away, a process knows what it is making itself."""
     around = Around()

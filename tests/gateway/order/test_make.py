@@ -6,7 +6,6 @@ import pytest
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.order import ImageOrder
-from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.keep import Kept, Outcome
 from service.gateway.order.make import Batch
@@ -266,18 +265,60 @@ async def test_the_settlement_of_a_local_grant_is_written_ahead(
     """Redis holds nothing for a local index: a kill now would leave it unbooked."""
     held = Held()
     house = Assembly(clock, held)
-    order = an_order(deadline_s=clock.monotonic_s() + 300)
     async with asyncio.TaskGroup() as group:
-        group.create_task(make(house, Batch((0,), (-1,)), order=order))
+        group.create_task(make(house, Batch((0,), (-1,))))
         await held.arrived.wait()
-        [(written_ahead, after_s)] = house.journal.written_ahead
+        [written_ahead] = house.journal.written_ahead
         held.release()
 
     [settlement] = house.book.settlements
     assert (written_ahead.ticket.id, written_ahead.part) == (settlement.ticket.id, settlement.part)
     assert (written_ahead.unknown, written_ahead.released, written_ahead.made) == (1, (-1,), ())
-    assert after_s == 300 + LEASE_S
     assert (house.journal.written_ahead, house.journal.kept) == ([], [])
+
+
+async def test_nothing_is_made_that_neither_redis_nor_the_journal_takes(clock: FakeClock) -> None:
+    house = Assembly(clock)
+    house.book.is_gone = house.journal.is_full = True
+
+    outcomes = await make(house, Batch((0, 1), (-1, -2)))
+
+    assert house.backend.calls == []
+    failed = (FailureKind.NOT_SENT, Billing.NOT_BILLED, "state_unavailable")
+    assert [(each.kind, each.billing, each.code) for each in failures_of(outcomes)] == [failed] * 2
+    [settlement] = house.journal.kept
+    assert (settlement.released, settlement.refunded, settlement.unknown) == ((-1, -2), 2, 0)
+
+
+async def test_nothing_is_made_while_the_disk_of_the_journal_hangs(clock: FakeClock) -> None:
+    house = Assembly(clock)
+    house.book.is_gone = house.journal.hangs = True
+
+    [failure] = failures_of(await make(house, Batch((0,), (-1,))))
+
+    assert (house.backend.calls, failure.code) == ([], "state_unavailable")
+
+
+async def test_what_redis_granted_is_made_with_a_full_journal(clock: FakeClock) -> None:
+    house = Assembly(clock)
+    house.journal.is_full = True
+
+    await make(house)
+
+    assert len(house.backend.calls) == 1
+
+
+async def test_an_order_that_is_cut_off_while_it_is_written_ahead_is_settled(clock: FakeClock) -> None:
+    house = Assembly(clock)
+    house.journal.hangs = True
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(make(house, Batch((0,), (-1,))))
+        await until_idle()
+        task.cancel()
+
+    assert house.backend.calls == []
+    [settlement] = house.journal.kept
+    assert (settlement.refunded, settlement.unknown, house.journal.written_ahead) == (1, 0, [])
 
 
 async def test_grants_of_redis_are_not_written_ahead(clock: FakeClock) -> None:
