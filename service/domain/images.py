@@ -41,7 +41,8 @@ class Realm(StrEnum):
 class InputImage:
     """One image from a caller: its header, and the *path* of its bytes while the order runs.
 
-    *role* is `image`, `mask` or `markup`; *digest* the SHA-256 of its bytes in hex.
+    *role* is `image`, `mask` or `markup`; *digest* the SHA-256 of its bytes in hex, as they came. *width* and *height* are
+    those it is shown at; an Exif *orientation* other than 1 says how its stored pixels are turned for that.
     """
 
     role: str
@@ -52,6 +53,12 @@ class InputImage:
     size_bytes: int
     has_alpha: bool
     path: str
+    orientation: int = 1
+
+    @property
+    def is_on_its_side(self) -> bool:
+        """Tell if its orientation swaps width and height."""
+        return self.orientation >= 5
 
 
 @dataclass(frozen=True, slots=True)

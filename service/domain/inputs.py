@@ -38,6 +38,26 @@ def check_inputs(model: Model, operation: Operation, inputs: tuple[InputImage, .
         raise InvalidOrder(f"Send {problem}.", param=overlays[-1].role)
 
 
+def turns_needed(inputs: tuple[InputImage, ...]) -> dict[int, int]:
+    """Return the places of inputs that an edit must turn upright, and the Exif orientation to apply to each.
+
+    Cameras store photos turned, and callers draw masks on what they see; a mask of the stored size was drawn on the
+    stored pixels, and is turned with them. An image to which nothing must fit stays as it is.
+    """
+    first = next((entry for entry in inputs if entry.role == "image"), None)
+    if first is None or (len({entry.role for entry in inputs}) == 1 and not first.has_alpha):
+        return {}
+    stored = (first.height, first.width)
+    turns = {}
+    for place, entry in enumerate(inputs):
+        is_stored = first.is_on_its_side and (entry.width, entry.height) == stored != stored[::-1]
+        if entry.role != "image":
+            turns[place] = first.orientation if is_stored else entry.orientation
+        elif entry is first:
+            turns[place] = first.orientation
+    return {place: orientation for place, orientation in turns.items() if orientation != 1}
+
+
 def _check_images(rule: InputRule, images: list[InputImage], *, has_mask: bool) -> None:
     if len(images) > rule.max_images:
         raise InvalidOrder(

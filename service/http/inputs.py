@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from service.domain.errors import InvalidOrder
 from service.domain.images import InputImage, Operation
-from service.domain.inputs import MAX_INPUT_PIXELS
+from service.domain.inputs import MAX_INPUT_PIXELS, turns_needed
 from service.domain.order import ImageOrder
 from service.http.errors import IMAGING_BUSY, RequestRejected
 from service.http.services import HttpServices
@@ -28,20 +28,37 @@ async def read_inputs(services: HttpServices, form: Form) -> tuple[InputImage, .
 
 
 async def prepare_inputs(services: HttpServices, order: ImageOrder) -> ImageOrder:
-    """Find out if a single input is its own mask: an alpha channel alone does not say so."""
-    bridge = order.asked.bridge
-    if order.operation is not Operation.EDIT or bridge is None or not bridge.keeps_unmasked:
-        return order
-    image = order.inputs[0] if len(order.inputs) == 1 else None
-    if image is None or not image.has_alpha or image.width * image.height > MAX_INPUT_PIXELS:
+    """Return *order* with its images as its masks mean them: upright, and with known transparency."""
+    if order.operation is not Operation.EDIT or any(
+        image.width * image.height > MAX_INPUT_PIXELS for image in order.inputs
+    ):
         return order
     with _translated_errors():
-        checked = await services.ordering.inputs.check_transparency(image, _turn_of(order))
-    return replace(order, inputs=(checked,))
+        return await _find_alpha(services, await _turn_upright(services, order))
 
 
-def _turn_of(order: ImageOrder) -> str:
-    """Return the name under which a caller takes turns."""
+async def _turn_upright(services: HttpServices, order: ImageOrder) -> ImageOrder:
+    inputs = list(order.inputs)
+    for place, orientation in turns_needed(order.inputs).items():
+        inputs[place] = await services.ordering.inputs.turn(
+            inputs[place], orientation, _name_of_caller(order)
+        )
+    return replace(order, inputs=tuple(inputs))
+
+
+async def _find_alpha(services: HttpServices, order: ImageOrder) -> ImageOrder:
+    """Find out if a single input is its own mask: an alpha channel alone does not say so."""
+    bridge = order.asked.bridge
+    image = order.inputs[0] if len(order.inputs) == 1 else None
+    if image is None or not image.has_alpha or bridge is None or not bridge.keeps_unmasked:
+        return order
+    return replace(
+        order, inputs=(await services.ordering.inputs.check_transparency(image, _name_of_caller(order)),)
+    )
+
+
+def _name_of_caller(order: ImageOrder) -> str:
+    """Return the name under which a caller takes turns at the workers."""
     return f"{order.caller.team} {order.caller.user}"
 
 

@@ -45,6 +45,12 @@ class InputReader(Protocol):
             ImagingBusy: too many images of callers wait.
         """
 
+    async def turn(self, image: InputImage, orientation: int, caller: str) -> InputImage:
+        """Turn the file of *image* as *orientation* means it, and return *image* upright, with its old digest.
+
+        Raises as `check_transparency` does.
+        """
+
 
 class ImageBroken(Exception):
     """The bytes are not an image of a known format, or the image is too large."""

@@ -7,7 +7,7 @@ import pytest
 from service.domain.catalog import Model, widen
 from service.domain.errors import InvalidOrder
 from service.domain.images import InputImage, Operation
-from service.domain.inputs import MAX_INPUT_PIXELS, check_inputs
+from service.domain.inputs import MAX_INPUT_PIXELS, check_inputs, turns_needed
 from service.domain.validation import check_order
 from tests.fakes.values import a_catalog, an_input
 
@@ -172,3 +172,28 @@ def test_a_model_without_fidelity_says_so_as_the_provider_does() -> None:
 
     assert (caught.value.param, caught.value.code) == ("input_fidelity", "invalid_input_fidelity_model")
     assert caught.value.error_type == "image_generation_user_error"
+
+
+PHOTO = an_input(width=48, height=64, orientation=6)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "turns"),
+    [
+        ([], {}),
+        ([an_input("mask", orientation=3)], {}),
+        ([PHOTO], {}),
+        ([an_input(width=48, height=64, orientation=6, has_alpha=True)], {0: 6}),
+        ([PHOTO, an_input("mask", width=48, height=64)], {0: 6}),
+        ([an_input("mask", width=48, height=64), PHOTO], {1: 6}),
+        ([PHOTO, an_input("mask", width=64, height=48)], {0: 6, 1: 6}),
+        ([PHOTO, PHOTO, an_input("markup", width=48, height=64)], {0: 6}),
+        ([an_input(orientation=6), an_input("mask")], {0: 6}),
+        ([an_input(orientation=3), an_input("mask")], {0: 3}),
+        ([an_input(), an_input("mask", orientation=8)], {1: 8}),
+        ([an_input(), an_input("mask")], {}),
+    ],
+    ids=range(12),
+)
+def test_photos_and_masks_are_turned_until_they_fit(inputs: list[InputImage], turns: dict[int, int]) -> None:
+    assert turns_needed(tuple(inputs)) == turns

@@ -12,7 +12,7 @@ from pathlib import Path
 from service.adapters.imaging.content_credentials import has_credentials
 from service.adapters.imaging.files import FileBytes
 from service.adapters.imaging.headers import Header, read_crowded_header, read_header
-from service.adapters.imaging.heads import read_head
+from service.adapters.imaging.heads import Head, read_head
 from service.adapters.imaging.processes import Bounds, Job, WorkerFailed, Workers, WorkersBusy
 from service.adapters.imaging.segments import TooManySegments
 from service.domain.images import ContentCredentials, Finish, InputImage
@@ -31,6 +31,7 @@ _CREDENTIALS = {
 MAX_PIXELS = MAX_INPUT_PIXELS
 """As much as callers may send, and five times the largest image of a model; stops decompression bombs at the header."""
 _FINISHING = Bounds(workers=2)
+_NO_HEAD = Head("", 0, 0, False, 1)
 _CHECKING = Bounds(workers=1, waiting=64, waiting_of_one=8, wait_s=30.0, job_s=20.0)
 
 
@@ -71,20 +72,37 @@ class WorkerImages:
                 head = read_head(FileBytes(file))
             except TooManySegments as error:
                 raise ImageBroken from error
-        return InputImage(
+        head = head or _NO_HEAD
+        image = InputImage(
             role=role,
             digest=digest,
-            format=head.format if head else "",
-            width=head.width if head else 0,
-            height=head.height if head else 0,
+            format=head.format,
+            width=head.width,
+            height=head.height,
             size_bytes=size_bytes,
-            has_alpha=head is not None and head.has_alpha,
+            has_alpha=head.has_alpha,
             path=path,
+            orientation=head.orientation,
         )
+        return replace(image, width=head.height, height=head.width) if image.is_on_its_side else image
 
     async def check_transparency(self, image: InputImage, caller: str) -> InputImage:
         answer = await self._check(caller, Job("has_transparent_pixel", {"image": image.path}))
         return replace(image, has_alpha=answer == b"\x01")
+
+    async def turn(self, image: InputImage, orientation: int, caller: str) -> InputImage:
+        turned = f"{image.path}.turned"
+        fields = {"image": image.path, "orientation": orientation, "target": turned}
+        try:
+            await self._check(caller, Job("turn", fields))
+            return self._take_over(turned, image)
+        finally:
+            _remove(turned)
+
+    def _take_over(self, turned: str, image: InputImage) -> InputImage:
+        """Put the file *turned* in place of that of *image*, and return it."""
+        path = Path(turned).replace(image.path)
+        return self.read_input(image.role, image.path, image.digest, path.stat().st_size)
 
     async def aclose(self) -> None:
         """Kill the workers, whatever they do."""
@@ -106,6 +124,10 @@ async def _read_header(data: bytes) -> Header | None:
     except TooManySegments:
         # It is paid for, so all of it is walked.
         return await read_crowded_header(data)
+
+
+def _remove(path: str) -> None:
+    Path(path).unlink(missing_ok=True)
 
 
 def _finishing_job(data: bytes, finish: Finish) -> Job:
