@@ -132,6 +132,13 @@ class SharedOrders(Protocol):
         """Hold the claims of living orders for another lease time, also those that Redis lost or took for dead."""
 
 
+class AbandonedOrders(Protocol):
+    """The orders of dead processes."""
+
+    async def release(self, process: str) -> None:
+        """Book and release what *process* held; raises `StateUnavailable`."""
+
+
 class Journal(Protocol):
     """Settlements that Redis could not take, kept in the data directory; never fails.
 

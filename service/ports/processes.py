@@ -17,6 +17,16 @@ class Heartbeats(Protocol):
         """Report this process alive, and return the number of live processes."""
 
 
+class Predecessors(Protocol):
+    """The dead processes that worked in the same data directory."""
+
+    def names(self) -> list[str]:
+        """Return their names."""
+
+    def forget(self, name: str) -> None:
+        """Forget one whose orders are released."""
+
+
 class Wakeups(Protocol):
     """Messages about images from other processes."""
 

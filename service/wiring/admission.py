@@ -3,6 +3,8 @@
 from contextlib import AsyncExitStack
 
 from service.adapters.journal.journal import SqliteJournal
+from service.adapters.process_names import ProcessNames
+from service.adapters.redis.abandoned import RedisAbandonedOrders
 from service.adapters.redis.orders import RedisOrders
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import LEASE_S, SharedState
@@ -40,3 +42,11 @@ async def open_journal(context: ProcessContext, stack: AsyncExitStack) -> Sqlite
     await journal.open()
     stack.push_async_callback(journal.close)
     return journal
+
+
+def make_abandoned(context: ProcessContext) -> RedisAbandonedOrders:
+    return RedisAbandonedOrders(context.redis, timeout_s=context.settings.redis_timeout_s)
+
+
+def open_names(context: ProcessContext) -> ProcessNames:
+    return ProcessNames(context.settings.data_dir / "processes", context.name)

@@ -19,12 +19,14 @@ from service.domain.catalog import Catalog
 from service.domain.conditions import Condition
 from service.gateway.accounts.identify import Callers
 from service.gateway.admission.allowance import Allowance
+from service.gateway.admission.predecessors import release_predecessors
 from service.gateway.admission.shared import MOST_ASKING
 from service.http.services import Accounts, HttpServices, Operations, Ordering, StoredImages
 from service.http.sites import Sites
 from service.settings.variables import Settings
 from service.wiring.accounts import open_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
+from service.wiring.admission import make_abandoned, open_names
 from service.wiring.catalog import load_catalog
 from service.wiring.images import (
     Images,
@@ -63,11 +65,13 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         catalog = load_catalog(settings)
         orders = await open_orders(context, images, provider, catalog, stack)
         callers = await open_callers(context, await open_verifier(context, stack))
+        predecessors = stack.enter_context(open_names(context))
         wakeups = RedisWakeups(listener, process=context.name)
         for name, loop in {
             "beat": lambda: orders.state.beat_forever(heartbeats),
             "renew": orders.state.renew_forever,
             "replay": orders.state.replay_forever,
+            "predecessors": lambda: release_predecessors(predecessors, make_abandoned(context)),
             "listen": lambda: orders.share.room.listen_forever(wakeups),
             "callers": callers.watch_forever,
             "sweep": make_retention(context, images).sweep_forever,

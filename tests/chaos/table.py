@@ -38,7 +38,6 @@ KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
         "leavers",
         "equal-orders-failing",
         "unknown-outcomes",
-        "killed-gateway",
     ),
     _NOT_YET,
 ) | {

@@ -9,9 +9,12 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
+from service.adapters.redis.abandoned import RedisAbandonedOrders
+from service.adapters.redis.client.client import open_client
 from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import RateLimited
 from service.domain.limits import Limit, Resource
+from service.domain.order import Idempotency
 from service.ports.admission import Ask, Lease
 from tests.adapters.redis.orders import (
     ESTIMATE_MICROUSD,
@@ -328,3 +331,42 @@ async def test_holds_of_an_earlier_version_are_forgotten(book: RedisOrders, redi
     await book.renew([])
 
     assert [0 < await redis.ttl(name) <= 86400 for name in keys.of_team(TEAM).outdated] == [True, True]
+
+
+async def test_what_a_dead_process_held_is_released_at_once(
+    make_book: MakeBook, client: Redis, redis: Redis
+) -> None:
+    flight = Limit(resource=Resource.IMAGES_IN_FLIGHT, scope=SCOPE[0], key=SCOPE[1], amount=3)
+    dead, living = make_book(process="dead"), make_book(process="living")
+    once = Idempotency("k" * 32, "o" * 32)
+    await dead.begin(make_ask(n=2, limits=(flight,), idempotency=once))
+    await living.begin(make_ask(n=1, limits=(flight,), fresh=True))
+    abandoned = RedisAbandonedOrders(client, timeout_s=20)
+
+    for _ in range(2):
+        await abandoned.release("dead")
+
+    assert await read_ledger(redis) == UNKNOWN_TWO
+    grant = await living.begin(make_ask(n=3, limits=(flight,), idempotency=once))
+    assert (grant.mine, grant.awaited) == ((0, 1), (2,))
+    with pytest.raises(RateLimited):
+        await living.begin(make_ask(limits=(flight,), fresh=True))
+
+
+async def test_a_broken_key_of_one_team_keeps_no_other_from_being_released(
+    make_book: MakeBook, client: Redis, redis: Redis
+) -> None:
+    book = make_book(process="dead")
+    for team in ("a", "b", "c"):
+        await book.begin(make_ask(team=team, pool=None, n=2))
+    await redis.delete(keys.of_team("b").hold_details)
+    await redis.set(keys.of_team("b").hold_details, "no hash")
+
+    assert await reason_of(RedisAbandonedOrders(client, timeout_s=20).release("dead")) == "wrongtype"
+
+    assert await read_ledger(redis, "a") == await read_ledger(redis, "c") == UNKNOWN_TWO
+
+
+async def test_without_redis_nothing_is_released() -> None:
+    async with open_client("redis://127.0.0.1:1", timeout_s=1, connections=1) as client:
+        assert await reason_of(RedisAbandonedOrders(client, timeout_s=1).release("dead")) == "connection"

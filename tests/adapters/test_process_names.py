@@ -1,0 +1,51 @@
+"""A process finds the names of its dead predecessors in the data directory, and none that lives."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from service.adapters.process_names import ProcessNames
+from tests.processes import REPOSITORY
+
+LIVE = """
+import sys
+from pathlib import Path
+from service.adapters.process_names import ProcessNames
+with ProcessNames(Path(sys.argv[1]), "other"):
+    print("here", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_process_that_lives_is_no_predecessor_until_it_is_killed(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LIVE, str(tmp_path / "names")]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"here\n"
+        with ProcessNames(tmp_path / "names", "one") as names:
+            assert names.names() == []
+        other.kill()
+
+    with ProcessNames(tmp_path / "names", "two") as names:
+        assert sorted(names.names()) == ["one", "other"]
+        with ProcessNames(tmp_path / "names", "three") as later:
+            # A predecessor has one heir at a time.
+            assert later.names() == []
+        names.forget("one")
+
+    with ProcessNames(tmp_path / "names", "four") as names:
+        assert sorted(names.names()) == ["other", "three", "two"]
+
+
+def test_a_directory_that_takes_no_file_has_no_predecessors(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("a file")
+    with ProcessNames(tmp_path / "names", "one") as names:
+        assert names.names() == []
+
+
+def test_forgetting_one_whose_file_is_gone_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "gone").touch()
+    with ProcessNames(tmp_path, "one") as names:
+        (tmp_path / "gone").unlink()
+        names.forget("gone")
+        assert names.names() == []
