@@ -20,8 +20,8 @@ NESTED: dict[str, type[BaseModel]] = {"default_policy": DefaultPolicy, "jwt": Jw
 NOT_VARIABLES = {"file"}
 SUBJECTS = {
     "Provider": (
-        "openai_api_key openai_base_url openai_org_id openai_project_id sandbox max_calls_in_flight moderation "
-        "download_hosts"
+        "openai_api_key openai_base_url openai_org_id openai_project_id sandbox max_calls_in_flight "
+        "max_calls_waiting waiting_bytes moderation download_hosts"
     ),
     "Server": "host port public_url data_dir config log_level deadline_s lame_duck_s drain_s workers",
     "Callers": "auth allow_open allowed_hosts admin_key metrics_key secrets jwt",

@@ -40,7 +40,9 @@ class FailureKind(StrEnum):
     BROKEN = "broken"
     """The answer was reset, cut off or cannot be read."""
     NOT_SENT = "not_sent"
-    """Given up while waiting for a slot or for the pace of the backend."""
+    """Given up before it was sent: its time was too short, or its caller left."""
+    SHED = "shed"
+    """Refused by the queue before it was sent, as every other call would be."""
     NOT_KEPT = "not_kept"
     """Made and paid for, but not finished or stored."""
 
@@ -70,6 +72,11 @@ class CallFailure:
     def may_be_billed(self) -> bool:
         """Tell if a repeat may pay a second time."""
         return self.billing is not Billing.NOT_BILLED
+
+    @property
+    def is_shared(self) -> bool:
+        """Tell if equal orders that wait for the call fail with it: nothing was spent, and they would meet the same."""
+        return not self.may_be_billed and self.kind is not FailureKind.NOT_SENT
 
     @property
     def is_callers_own(self) -> bool:

@@ -188,7 +188,11 @@ def _call_failed(failure: CallFailure) -> Problem:
                 details=failure.details,
             )
         case (
-            FailureKind.RATE_LIMITED | FailureKind.OVERLOADED | FailureKind.UNREACHABLE | FailureKind.NOT_SENT
+            FailureKind.RATE_LIMITED
+            | FailureKind.OVERLOADED
+            | FailureKind.UNREACHABLE
+            | FailureKind.NOT_SENT
+            | FailureKind.SHED
         ):
             status, code = _TRANSIENT[failure.kind]
             headers = retry_headers(failure.retry_after_s or 1.0)
@@ -209,7 +213,8 @@ _TRANSIENT = {
     FailureKind.RATE_LIMITED: (429, "upstream_rate_limited"),
     FailureKind.OVERLOADED: (503, "upstream_overloaded"),
     FailureKind.UNREACHABLE: (502, "upstream_unreachable"),
-    FailureKind.NOT_SENT: (503, "no_capacity"),
+    FailureKind.NOT_SENT: (503, "overloaded"),
+    FailureKind.SHED: (503, "overloaded"),
 }
 # Billed, perhaps billed, or sure to fail again.
 _FINAL = {

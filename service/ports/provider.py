@@ -40,9 +40,21 @@ class Backend(Protocol):
     async def make(self, call: ImageCall, progress: CallProgress) -> CallMade | CallFailure:
         """Make one attempt of a call; a failure is a value with its billing.
 
-        Waits for the backend's pace, then calls *progress* and sends; a call that is cancelled
-        before that is not sent.
+        Calls *progress* and sends; a call that is cancelled before that is not sent.
         """
+
+
+class Pace(Protocol):
+    """Spaces images to a rate that a backend allows: *max_rate* of them in *time_period* seconds, and as many at once."""
+
+    max_rate: float
+    time_period: float
+
+    def has_capacity(self, amount: float = 1) -> bool:
+        """Tell if *amount* images may be ordered at once."""
+
+    async def acquire(self, amount: float = 1) -> None:
+        """Wait until *amount* images, at most *max_rate*, may be ordered; cancelled, none were."""
 
 
 class Downloads(Protocol):

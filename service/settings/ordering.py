@@ -42,6 +42,10 @@ class OrderSettings(BaseModel):
     """Seconds a stopping gateway waits for running orders, once it takes no more."""
     max_calls_in_flight: int = Field(64, ge=1)
     """Concurrent calls to the provider."""
+    max_calls_waiting: int = Field(1000, ge=10)
+    """Most calls that wait for one of them; further orders are refused with 503 `overloaded`."""
+    waiting_bytes: int = Field(2**30, ge=2**26)
+    """Most bytes of inputs and prompts that waiting calls may hold."""
     default_policy: DefaultPolicy = DefaultPolicy()
     """Limits of a user without a policy."""
     unpriced: Literal["refuse", "count"] = "refuse"

@@ -22,6 +22,8 @@ from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner
 from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitingRoom
+from service.gateway.queue.queue import Bounds, CallQueue
+from service.settings.variables import Settings
 from service.wiring.admission import make_state, open_journal
 from service.wiring.images import Images
 from service.wiring.process import ProcessContext
@@ -52,21 +54,25 @@ async def open_orders(
         OrderRunner(telemetry=telemetry, drain_s=context.settings.drain_s, flush=state.flush)
     )
     share = Share(room=WaitingRoom(), store=store, clock=clock)
-    attempts = Attempts(backend=provider.backend, clock=clock, telemetry=telemetry, rule=RetryRule())
+    attempts = Attempts(
+        backend=provider.backend, clock=clock, telemetry=telemetry, rule=RetryRule(), pace=provider.pace
+    )
+    queue = CallQueue(clock, _bounds(context.settings), provider.pace)
     orders = Orders(
         acceptance=_acceptance(context, catalog, provider.backend.realm),
         runner=runner,
         state=state,
         replay=Replay(store=store, references=references, clock=clock),
         cached=Cached(state=state, store=store, references=references),
-        preflight=Preflight(store=store, refusals=RefusedOrders(clock), moderator=provider.moderator),
+        preflight=Preflight(
+            store=store, refusals=RefusedOrders(clock), queue=queue, moderator=provider.moderator
+        ),
         maker=Maker(
+            queue=queue,
             attempts=attempts,
             keeper=Keeper(finisher=images.imaging, store=store, clock=clock),
             state=state,
             telemetry=telemetry,
-            clock=clock,
-            max_calls=context.settings.max_calls_in_flight,
         ),
         share=share,
         clock=clock,
@@ -74,6 +80,14 @@ async def open_orders(
     )
     return OrderParts(
         orders=orders, runner=runner, state=state, share=share, attempts=attempts, journal=journal
+    )
+
+
+def _bounds(settings: Settings) -> Bounds:
+    return Bounds(
+        in_flight=settings.max_calls_in_flight,
+        waiting=settings.max_calls_waiting,
+        waiting_bytes=settings.waiting_bytes,
     )
 
 

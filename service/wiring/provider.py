@@ -18,7 +18,7 @@ from service.adapters.openai.moderation import ListModerator, ProviderModerator
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.transport import open_transport
 from service.domain.images import Realm
-from service.ports.provider import Backend, Moderator
+from service.ports.provider import Backend, Moderator, Pace
 from service.settings.variables import Settings
 from service.wiring.process import BackingServices, ProcessContext
 
@@ -27,9 +27,10 @@ _CHECK_PAUSE_S = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """The provider of images, a free *check* of it, and a *moderator* of prompts, if any."""
+    """The provider of images and its *pace*, a free *check* of it, and a *moderator* of prompts, if any."""
 
     backend: Backend
+    pace: Pace | None
     check: ProviderCheck
     moderator: Moderator | None
 
@@ -41,11 +42,9 @@ async def open_provider(context: ProcessContext, stack: AsyncExitStack) -> Provi
     stack.push_async_callback(transport.aclose)
     downloads = ImageDownloads(address.url, trusted=context.settings.trusted_hosts)
     stack.push_async_callback(downloads.aclose)
-    pace = _pace(context.settings)
     return Provider(
-        backend=OpenAIBackend(
-            address, transport=transport, timeouts=Timeouts(), pace=pace, downloads=downloads
-        ),
+        backend=OpenAIBackend(address, transport=transport, timeouts=Timeouts(), downloads=downloads),
+        pace=_pace(context.settings),
         check=ProviderCheck(address, transport=transport, telemetry=context.telemetry),
         moderator=await _open_moderator(context.settings, address, stack),
     )
@@ -74,7 +73,7 @@ def _address(settings: Settings, backing: BackingServices) -> BackendAddress:
     )
 
 
-def _pace(settings: Settings) -> AsyncLimiter | None:
+def _pace(settings: Settings) -> Pace | None:
     """Return this process's share of the rate that the provider allows."""
     per_min = settings.file.backend.images_per_min
     if per_min == 0:

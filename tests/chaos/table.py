@@ -30,15 +30,7 @@ ALL = {row.name: row for rows in GROUPS.values() for row in rows}
 
 _NOT_YET = "not mended yet"
 KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
-    (
-        "overload",
-        "impatient-overload",
-        "slowed-provider",
-        "fair-turns",
-        "leavers",
-        "equal-orders-failing",
-        "unknown-outcomes",
-    ),
+    ("overload", "impatient-overload"),
     _NOT_YET,
 ) | {
     "unknown-counts": _NOT_YET,

@@ -25,6 +25,7 @@ from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner, RunningOrder
 from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitingRoom
+from service.gateway.queue.queue import Bounds, CallQueue
 from service.ports.provider import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
 from tests.fakes.book import FakeOrders
@@ -86,13 +87,13 @@ class Assembly:
             rule=RetryRule(),
             jitter=lambda: 0.0,
         )
+        self.queue = CallQueue(clock, Bounds(in_flight=max_calls))
         self.maker = Maker(
+            queue=self.queue,
             attempts=self.attempts,
             keeper=Keeper(finisher=self.imaging, store=self.store, clock=clock),
             state=self.state,
             telemetry=self.telemetry,
-            clock=clock,
-            max_calls=max_calls,
         )
         self.share = Share(room=self.room, store=self.store, clock=clock)
         self.runner = OrderRunner(telemetry=self.telemetry, drain_s=drain_s, flush=self.state.flush)
@@ -110,7 +111,9 @@ class Assembly:
             state=self.state,
             replay=Replay(store=self.store, references=self.references, clock=clock),
             cached=Cached(state=self.state, store=self.store, references=self.references),
-            preflight=Preflight(store=self.store, refusals=RefusedOrders(clock), moderator=moderator),
+            preflight=Preflight(
+                store=self.store, refusals=RefusedOrders(clock), queue=self.queue, moderator=moderator
+            ),
             maker=self.maker,
             share=self.share,
             clock=clock,

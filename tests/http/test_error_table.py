@@ -103,6 +103,7 @@ OUTCOMES = {
     FailureKind.OVERLOADED: (503, True),
     FailureKind.UNREACHABLE: (502, True),
     FailureKind.NOT_SENT: (503, True),
+    FailureKind.SHED: (503, True),
     FailureKind.TIMED_OUT: (504, False),
     FailureKind.BROKEN: (502, False),
     FailureKind.NOT_KEPT: (503, False),

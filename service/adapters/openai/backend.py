@@ -14,7 +14,6 @@ from pathlib import Path
 
 import aiohttp
 import httpx
-from aiolimiter import AsyncLimiter
 
 from service.adapters.openai import failures, wire
 from service.adapters.openai.stream import read_stream
@@ -70,7 +69,7 @@ class Timeouts:
 
 
 class OpenAIBackend:
-    """Implements `ports.provider.Backend`; *pace* limits images per minute by waiting, and never refuses."""
+    """Implements `ports.provider.Backend`."""
 
     def __init__(
         self,
@@ -78,13 +77,11 @@ class OpenAIBackend:
         *,
         transport: httpx.AsyncBaseTransport,
         timeouts: Timeouts,
-        pace: AsyncLimiter | None,
         downloads: Downloads,
     ) -> None:
         self.name = address.name
         self.realm = address.realm
         self._transport = transport
-        self._pace = pace
         self._downloads = downloads
         self._download_s = timeouts.read_s
         self._address = address
@@ -100,9 +97,6 @@ class OpenAIBackend:
         }
 
     async def make(self, call: ImageCall, progress: CallProgress) -> CallMade | CallFailure:
-        if self._pace is not None:
-            # The bucket never holds more.
-            await self._pace.acquire(min(call.n, self._pace.max_rate))
         with ExitStack() as files:
             request = self._request(call, files)
             progress.sending()

@@ -26,7 +26,7 @@ from service.ports.telemetry import (
 )
 
 _PAUSE_S = 60.0
-_NOT_THE_PROVIDERS = (FailureKind.NOT_SENT, FailureKind.NOT_KEPT)
+_NOT_THE_PROVIDERS = (FailureKind.NOT_SENT, FailureKind.SHED, FailureKind.NOT_KEPT)
 
 
 def configure_logs(level: str) -> None:

@@ -12,13 +12,14 @@ from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
 from service.domain.retrying import RetryBudget, RetryRule, delay_before_retry_s
 from service.ports.clock import Clock
-from service.ports.provider import Backend
+from service.ports.provider import Backend, Pace
 from service.ports.telemetry import AttemptMade, Telemetry
 
 NOT_SENT = CallFailure(
     kind=FailureKind.NOT_SENT,
     billing=Billing.NOT_BILLED,
     message="The deadline of the order passed before a call could be sent; nothing was spent.",
+    code="overloaded",
 )
 _TIMED_OUT = CallFailure(
     kind=FailureKind.TIMED_OUT,
@@ -42,20 +43,31 @@ class Exposure:
 
 @dataclass(slots=True, kw_only=True)
 class Attempts:
-    """Makes calls at one backend with one retry budget; *in_flight* counts calls that were sent and not answered."""
+    """Makes calls at one backend with one retry budget; *in_flight* counts calls that were sent and not answered.
+
+    The queue has waited for the *pace* of a first attempt; the others wait for it here.
+    """
 
     backend: Backend
     clock: Clock
     telemetry: Telemetry
     rule: RetryRule
+    pace: Pace | None = None
     jitter: Callable[[], float] = random.random
     budget: RetryBudget = field(default_factory=RetryBudget, init=False)
     in_flight: int = field(default=0, init=False)
 
     async def make(
-        self, call: ImageCall, *, deadline_s: float, exposure: Exposure | None = None
+        self,
+        call: ImageCall,
+        *,
+        deadline_s: float,
+        send_by_s: float | None = None,
+        exposure: Exposure | None = None,
     ) -> CallMade | CallFailure:
-        """Make *call*, retrying while nothing was billed and time and budget last."""
+        """Make *call*, retrying while nothing was billed, budget lasts, and *send_by_s* or the deadline is not over."""
+        if send_by_s is None:
+            send_by_s = deadline_s
         exposure = exposure or Exposure()
         self.budget.earn()
         attempt = 1
@@ -64,7 +76,7 @@ class Attempts:
             if isinstance(result, CallMade):
                 return result
             exposure.may_be_billed = result.billing is not Billing.NOT_BILLED
-            left_s = deadline_s - self.clock.monotonic_s()
+            left_s = send_by_s - self.clock.monotonic_s()
             delay_s = delay_before_retry_s(
                 self.rule, result, attempt=attempt, left_s=left_s, jitter=self.jitter()
             )
@@ -83,6 +95,8 @@ class Attempts:
             if deadline_s <= started_s:
                 return NOT_SENT
             async with self.clock.timeout_at(deadline_s):
+                if is_retry and self.pace is not None:
+                    await self.pace.acquire(min(call.n, self.pace.max_rate))
                 result = await self.backend.make(call, progress)
         except TimeoutError:
             result = NOT_SENT if progress.sent_at_s is None else _TIMED_OUT

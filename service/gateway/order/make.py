@@ -1,4 +1,4 @@
-"""Make one call of an order, keep its images and settle it; calls are concurrent but bounded.
+"""Make one call of an order at its turn, keep its images and settle it.
 
 A failed call is a value and never cancels its siblings, which are being paid for. Each call's images
 are published as soon as they are stored: a process that dies in mid-order loses only its calls in flight.
@@ -6,18 +6,23 @@ are published as soon as they are stored: a process that dies in mid-order loses
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
-from dataclasses import InitVar, dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
+from service.domain.catalog import pixels_of
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import split_order
 from service.domain.images import CallMade, Image, ImageCall
-from service.domain.order import ImageOrder, SentOrder
+from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.gateway.admission.shared import SharedState
 from service.gateway.order.attempt import NOT_SENT, Attempts, Exposure, Show
 from service.gateway.order.keep import Keeper, Kept, Outcome, billing_of_missing
+from service.gateway.queue.durations import Kind
+from service.gateway.queue.queue import CallQueue
+from service.gateway.queue.turn import Turn
+from service.gateway.queue.turns import Person
 from service.ports.admission import Ask, Grant, Settlement
-from service.ports.clock import Clock
 from service.ports.telemetry import CostSettled, Telemetry
 
 
@@ -31,23 +36,18 @@ class Batch:
 
 @dataclass(slots=True, kw_only=True)
 class Maker:
-    """Makes the calls of orders at one backend, at most *max_calls* at a time."""
+    """Makes the calls of orders at one backend, as its *queue* has them take turns."""
 
+    queue: CallQueue
     attempts: Attempts
     keeper: Keeper
     state: SharedState
     telemetry: Telemetry
-    clock: Clock
-    max_calls: InitVar[int]
-    _slots: asyncio.Semaphore = field(init=False)
-
-    def __post_init__(self, max_calls: int) -> None:
-        self._slots = asyncio.Semaphore(max_calls)
 
     async def make(
-        self, order: ImageOrder, sent: SentOrder, ask: Ask, batch: Batch, show: Show
+        self, order: ImageOrder, sent: SentOrder, ask: Ask, batch: Batch, turn: Turn, show: Show
     ) -> list[Outcome]:
-        """Make the call of *batch*, whose indices *ask* obtained; returns the outcome for each of its places.
+        """Make the call of *batch* at its *turn*; *ask* obtained its indices. Returns the outcome for each place.
 
         *show* takes the stages of its image. A call that is cut off is an outcome, too.
         """
@@ -56,7 +56,7 @@ class Maker:
         try:
             outcomes: list[Outcome] = [_UNWRITTEN] * n
             if batch.indices[0] >= 0 or await self.state.write_ahead(_settle(ask, batch, [_CUT_OFF] * n)):
-                made = await self._call(order, sent, ask, batch, exposure)
+                made = await self._call(order, sent, ask, batch, turn, exposure)
                 outcomes = await self._keep(made, sent, n)
             settlement = _settle(ask, batch, outcomes)
         except BaseException as error:
@@ -75,6 +75,11 @@ class Maker:
                 CostSettled(model=ask.ticket.model, realm=ask.ticket.realm, microusd=image.cost_microusd)
             )
         return outcomes
+
+    def share_turns(self, ticket: Ticket, indices: Iterable[int]) -> None:
+        """Let the calls of others that make *indices* for *ticket*, too, take its caller's turn if that comes first."""
+        images = [(ticket.pool or "", index) for index in indices]
+        self.queue.share_turns(images, Person(ticket.caller.team, ticket.caller.user))
 
     async def give_back(self, ask: Ask, batches: Sequence[Batch]) -> None:
         """Return *batches* unused, before anything was sent."""
@@ -106,7 +111,13 @@ class Maker:
         return replace(grant, mine=grant.mine[:most])
 
     async def _call(
-        self, order: ImageOrder, sent: SentOrder, ask: Ask, batch: Batch, exposure: Exposure
+        self,
+        order: ImageOrder,
+        sent: SentOrder,
+        ask: Ask,
+        batch: Batch,
+        turn: Turn,
+        exposure: Exposure,
     ) -> CallMade | CallFailure:
         call = ImageCall(
             model=sent.target.name,
@@ -119,22 +130,17 @@ class Maker:
             # A stream does not tell the stages of several images apart.
             partial_images=sent.partial_images if len(batch.places) == 1 else 0,
         )
-        if not await self._get_slot(order.deadline_s):
-            return NOT_SENT
+        made: CallMade | CallFailure | None = None
         try:
-            return await self.attempts.make(call, deadline_s=order.deadline_s, exposure=exposure)
+            refusal = await self.queue.take_turn(turn)
+            if refusal is not None:
+                return refusal
+            made = await self.attempts.make(
+                call, deadline_s=order.deadline_s, send_by_s=turn.send_by_s, exposure=exposure
+            )
+            return made
         finally:
-            self._slots.release()
-
-    async def _get_slot(self, deadline_s: float) -> bool:
-        """Wait for a slot; returns False after the deadline."""
-        if not self._slots.locked():
-            return await self._slots.acquire()
-        try:
-            async with self.clock.timeout_at(deadline_s):
-                return await self._slots.acquire()
-        except TimeoutError:
-            return False
+            self.queue.end(turn, made)
 
     async def _keep(self, made: CallMade | CallFailure, sent: SentOrder, n: int) -> list[Outcome]:
         if isinstance(made, CallFailure):
@@ -149,6 +155,28 @@ def split_batch(batch: Batch, most: int) -> list[Batch]:
     """Split *batch* into one for each call, of at most *most* images."""
     groups = zip(split_order(batch.places, most), split_order(batch.indices, most), strict=True)
     return [Batch(places, indices) for places, indices in groups]
+
+
+def make_turns(
+    order: ImageOrder, sent: SentOrder, ask: Ask, batches: Iterable[Batch], is_wanted: Callable[[Batch], bool]
+) -> list[Turn]:
+    """Return the turn of each call; the queue drops one whose batch *is_wanted* no more."""
+    ticket, quality = ask.ticket, str(sent.parameters.get("quality", "auto"))
+    size = pixels_of(sent.target, sent.parameters.get("size")).bit_length()
+    kind = Kind(model=sent.target.name, operation=sent.operation, quality=quality, size=size)
+    held_bytes = len(sent.prompt) + sum(each.size_bytes for each in order.inputs)
+    return [
+        Turn(
+            kind=kind,
+            owners=[Person(ticket.caller.team, ticket.caller.user)],
+            images=len(batch.places),
+            deadline_s=order.deadline_s,
+            held_bytes=held_bytes // order.n,
+            pool_indices=tuple([(ticket.pool, index) for index in batch.indices]) if ticket.pool else (),
+            is_wanted=partial(is_wanted, batch),
+        )
+        for batch in batches
+    ]
 
 
 def _settle_unsent(ask: Ask, batch: Batch) -> Settlement:

@@ -15,6 +15,7 @@ from service.domain.progress import CallFailed, ImageReady, PartialReady
 from service.gateway.admission.shared import LEASE_S
 from service.gateway.order.keep import Outcome
 from service.gateway.order.runner import RunningOrder
+from service.gateway.queue.turn import Turn
 from service.ports.admission import Ask
 
 _REPEATED_WITHIN_S = 60.0
@@ -26,7 +27,7 @@ class Progress:
     """The progress of one order. *stop* is the reason to ask for no more; calls under way still end.
 
     *used* are pool indices that it must not get again, *awaiting* indices that other orders make for it,
-    *sources* the sources of the images delivered so far, *unstored* the number of them that the store did not take.
+    *turns* those of its calls, *sources* the sources of the images delivered so far, *unstored* the number of them that the store did not take.
     """
 
     order: ImageOrder
@@ -40,6 +41,7 @@ class Progress:
     sources: list[Source] = field(default_factory=list)
     unstored: int = 0
     failures: list[CallFailure] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     stop: GatewayError | None = None
     is_dispatched: bool = False
     is_begun: bool = False

@@ -8,8 +8,9 @@ records why an order ends.
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from service.domain.errors import (
     DeadlineExceeded,
@@ -31,12 +32,13 @@ from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.cached import Cached
 from service.gateway.order.idempotency import Replay, conclude, last_settlement
 from service.gateway.order.keep import NOT_KEPT, Kept
-from service.gateway.order.make import Batch, Maker, split_batch
+from service.gateway.order.make import Batch, Maker, make_turns, split_batch
 from service.gateway.order.preflight import Preflight
 from service.gateway.order.progress import Progress
 from service.gateway.order.runner import OrderRunner, RunningOrder
 from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitResult
+from service.gateway.queue.turn import Turn
 from service.ports.admission import Ask, Conclusion, Grant, Variant
 from service.ports.clock import Clock
 from service.ports.telemetry import ImagesDelivered, Telemetry
@@ -129,6 +131,7 @@ class Orders:
             if places and grant.awaited:
                 # Inline, as thousands may wait at once and each coroutine takes memory.
                 pool, progress.awaiting = progress.ticket.pool or "", grant.awaited
+                self.maker.share_turns(progress.ticket, grant.awaited)
                 results = await self.share.wait(progress.order, pool, grant.awaited)
                 if results is None:
                     progress.stop = OrderFailed((NOT_SENT,))
@@ -233,20 +236,30 @@ class Orders:
         # A call returns all its images together; a stream wants each as soon as it exists.
         most = 1 if progress.order.is_streamed else progress.sent.images_per_call
         batches = split_batch(granted, most)
+        is_wanted = partial(self._is_wanted, progress)
+        turns = make_turns(progress.order, progress.sent, ask, batches, is_wanted)
         try:
-            progress.stop = await self._find_reason_not_to_pay(progress)
+            reason = await self._find_reason_not_to_pay(progress, turns)
         except BaseException:
             self.maker.give_up(ask, batches)
             raise
-        if progress.stop is not None:
+        if reason is not None:
+            failure = reason if isinstance(reason, CallFailure) else NOT_SENT
+            progress.stop = progress.failed([reason]) if isinstance(reason, CallFailure) else reason
             await self.maker.give_back(ask, batches)
-            for place in granted.places:
-                progress.running.emit(CallFailed(positions=(place,), failure=NOT_SENT))
-            self.share.wake_others(progress.ticket.pool, granted.indices)
+            for place, index in zip(granted.places, granted.indices, strict=True):
+                progress.running.emit(CallFailed(positions=(place,), failure=failure))
+                self.share.hand_on(progress.ticket.pool, index, failure)
             return
-        for batch in batches:
+        progress.turns += turns
+        progress.running.when_abandoned = partial(self.maker.queue.drop_unwanted, progress.turns)
+        for batch, turn in zip(batches, turns, strict=True):
             progress.is_dispatched = True
-            calls.create_task(self._make(progress, ask, batch))
+            calls.create_task(self._make(progress, ask, batch, turn))
+
+    def _is_wanted(self, progress: Progress, batch: Batch) -> bool:
+        """Tell if the order, or another of this process, waits for the images of *batch*."""
+        return not progress.running.is_abandoned or self.share.is_awaited(progress.ticket.pool, batch.indices)
 
     async def _take_shared(
         self, progress: Progress, places: tuple[int, ...], results: Mapping[int, WaitResult]
@@ -259,22 +272,25 @@ class Orders:
                 places = places[1:]
         return places
 
-    async def _find_reason_not_to_pay(self, progress: Progress) -> GatewayError | None:
-        stop = progress.stop or _left(progress)
-        if stop is None:
-            order, sent, ticket = progress.order, progress.sent, progress.ticket
-            reason = await self.preflight.check(order, sent, ticket, is_judged=progress.is_dispatched)
-            stop = progress.failed([reason]) if isinstance(reason, CallFailure) else reason
+    async def _find_reason_not_to_pay(
+        self, progress: Progress, turns: Sequence[Turn]
+    ) -> GatewayError | CallFailure | None:
+        order, sent, ticket = progress.order, progress.sent, progress.ticket
+        reason = progress.stop or _left(progress)
+        if reason is not None:
+            return reason
         # Moderation may take seconds.
-        return stop or _left(progress)
+        return await self.preflight.check(
+            order, sent, ticket, turns, is_judged=progress.is_dispatched
+        ) or _left(progress)
 
-    async def _make(self, progress: Progress, ask: Ask, batch: Batch) -> None:
+    async def _make(self, progress: Progress, ask: Ask, batch: Batch, turn: Turn) -> None:
         """Make one call, and report each of its images to the reader and to waiting orders."""
 
         def show(number: int, data: bytes, resolved: Mapping[str, str]) -> None:
             progress.show(batch.places[0], number, data, resolved, self.clock.wall_s())
 
-        outcomes = await self.maker.make(progress.order, progress.sent, ask, batch, show)
+        outcomes = await self.maker.make(progress.order, progress.sent, ask, batch, turn, show)
         for place, index, outcome in zip(batch.places, batch.indices, outcomes, strict=True):
             if isinstance(outcome, CallFailure):
                 progress.fail(place, outcome)

@@ -21,12 +21,21 @@ class RunningOrder:
     """One order under way, written by the order and read by one reader.
 
     *delivered* are its images by place, with or without a reader. *is_abandoned*: the reader has
-    left, which stops further asks; sent calls are finished. Facts are few for each image, and dropped once
+    left, which stops further asks and calls *when_abandoned*; sent calls are finished. Facts are few for each image, and dropped once
     the reader has left.
     """
 
     # Thousands may wait at once: no dictionary, queue or event each, which would cost a kilobyte and more.
-    __slots__ = ("_facts", "_is_over", "_news", "_wants_all", "delivered", "id", "is_abandoned")
+    __slots__ = (
+        "_facts",
+        "_is_over",
+        "_news",
+        "_wants_all",
+        "delivered",
+        "id",
+        "is_abandoned",
+        "when_abandoned",
+    )
 
     def __init__(self, order_id: str) -> None:
         self.id = order_id
@@ -36,6 +45,7 @@ class RunningOrder:
         self._is_over = False
         self._wants_all = False
         self.delivered: dict[int, Image] = {}
+        self.when_abandoned: Callable[[], None] = lambda: None
 
     def emit(self, fact: OrderFact) -> None:
         """Pass a fact to the reader, if it is still there; never blocks."""
@@ -51,6 +61,7 @@ class RunningOrder:
         self.is_abandoned = True
         self._facts.clear()
         self._wake_reader()
+        self.when_abandoned()
 
     async def next_fact(self) -> OrderFact | None:
         """Return the next fact, or None after `OrderDone` or when abandoned; a cancelled wait loses none."""

@@ -43,19 +43,24 @@ class Share:
     def hand_on(self, pool: str | None, index: int, outcome: Outcome) -> None:
         """End the waits of other orders for an image of *pool*, or have one of them ask again.
 
-        Only failures that every equal order would meet are shared; after others, waiters try for themselves.
+        Failures that every equal order would meet are shared, and those that cost nothing: the others would fail one
+        after the other. After the rest, waiters try for themselves.
         """
         if pool is None:
             return
         match outcome:
             case Kept():
                 result = WaitResult(image=outcome.image, data=outcome.data, is_stored=outcome.is_stored)
-            case CallFailure(is_callers_own=True):
+            case CallFailure(is_callers_own=True) | CallFailure(is_shared=True):
                 result = WaitResult(failure=outcome)
             case _:
                 self.room.wake(pool, index)
                 return
         self.room.resolve(pool, index, result)
+
+    def is_awaited(self, pool: str | None, indices: Iterable[int]) -> bool:
+        """Tell if orders of this process wait for one of these images of *pool*."""
+        return pool is not None and any(self.room.is_awaited(pool, index) for index in indices)
 
     def wake_others(self, pool: str | None, indices: Iterable[int]) -> None:
         """Have one waiter for each of these images of *pool* ask for it."""

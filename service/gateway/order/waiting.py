@@ -59,6 +59,10 @@ class WaitingRoom:
         """Tell if no more waits fit; each costs memory."""
         return self._waiters >= MOST_WAITERS
 
+    def is_awaited(self, pool: str, index: int) -> bool:
+        """Tell if an order waits for this image."""
+        return (pool, index) in self._pending
+
     def resolve(self, pool: str, index: int, result: WaitResult) -> None:
         """End the wait of all waiters for this image."""
         pending = self._pending.pop((pool, index), None)

@@ -33,7 +33,6 @@ async def open_backend(
             BackendAddress(name="openai", realm=Realm.LIVE, url=url, **{"api_key": "sk-ours", **address}),
             transport=transport,
             timeouts=timeouts,
-            pace=None,
             downloads=downloads,
         )
     finally:

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import hashlib
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import orjson
 import pytest
-from aiolimiter import AsyncLimiter
 
 from service.adapters.downloads import ImageDownloads
 from service.adapters.openai.backend import BackendAddress, OpenAIBackend
@@ -165,87 +163,6 @@ async def test_progress_is_reported_right_before_sending(provider: SandboxHandle
         await backend.make(CALL, watched)
 
     assert len(watched.sent_at_s) == 1
-
-
-async def test_the_pace_waits_and_never_refuses(provider: SandboxHandle) -> None:
-    await provider.behave(paint="flat")
-    url = f"{provider.url}/v1"
-    transport = open_transport(url, connections=8)
-    backend = OpenAIBackend(
-        BackendAddress(name="openai", realm=Realm.LIVE, url=url, api_key="sk"),
-        transport=transport,
-        timeouts=TIMEOUTS,
-        pace=AsyncLimiter(2, 0.4),
-        downloads=NoDownloads(),
-    )
-    started_s = time.monotonic()
-    watched = Watched()
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(4):
-            group.create_task(backend.make(CALL, watched))
-    await transport.aclose()
-
-    # After a burst of two, no sooner than one for each 0.2 s.
-    sent_s = [at_s - started_s for at_s in watched.sent_at_s]
-    assert sent_s[2] >= 0.15
-    assert sent_s[3] >= 0.35
-
-
-async def test_a_burst_is_not_kept_waiting(provider: SandboxHandle) -> None:
-    await provider.behave(paint="flat")
-    url = f"{provider.url}/v1"
-    transport = open_transport(url, connections=1)
-    backend = OpenAIBackend(
-        BackendAddress(name="openai", realm=Realm.LIVE, url=url, api_key="sk"),
-        transport=transport,
-        timeouts=TIMEOUTS,
-        pace=AsyncLimiter(2, 3600),
-        downloads=NoDownloads(),
-    )
-
-    # A third would wait for half an hour.
-    for _ in range(2):
-        made(await backend.make(CALL, Watched()))
-    await transport.aclose()
-
-
-async def test_a_call_larger_than_the_bucket_waits_for_the_whole_bucket(script: Script) -> None:
-    script.answer(200, GOOD)
-    transport = open_transport(script.url, connections=1)
-    backend = OpenAIBackend(
-        BackendAddress(name="openai", realm=Realm.LIVE, url=script.url, api_key="sk"),
-        transport=transport,
-        timeouts=TIMEOUTS,
-        pace=AsyncLimiter(2, 3600),
-        downloads=NoDownloads(),
-    )
-    call = ImageCall(model="gpt-image-2", prompt="herons", n=10, parameters={}, safety_identifier="x")
-
-    made(await backend.make(call, Watched()))
-    await transport.aclose()
-
-
-async def test_a_call_cancelled_in_the_pace_is_not_sent(script: Script) -> None:
-    script.answer(200, GOOD)
-    transport = open_transport(script.url, connections=1)
-    pace = AsyncLimiter(1, 60)
-    backend = OpenAIBackend(
-        BackendAddress(name="openai", realm=Realm.LIVE, url=script.url, api_key="sk"),
-        transport=transport,
-        timeouts=TIMEOUTS,
-        pace=pace,
-        downloads=NoDownloads(),
-    )
-    watched = Watched()
-    await backend.make(CALL, Watched())
-
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await backend.make(CALL, watched)
-    await transport.aclose()
-
-    assert (watched.sent_at_s, len(script.requests)) == ([], 1)
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy"])
@@ -449,7 +366,6 @@ async def test_a_download_that_hangs_is_given_up(script: Script) -> None:
             BackendAddress(name="openai", realm=Realm.LIVE, url=script.url, api_key="sk"),
             transport=transport,
             timeouts=replace(TIMEOUTS, read_s=0.2),
-            pace=None,
             downloads=trusted,
         )
         script.answer(200, orjson.dumps({"data": [{"url": f"http://127.0.0.1:{port}/image.png"}]}))

@@ -2,11 +2,13 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
+from aiolimiter import AsyncLimiter
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
 from service.domain.retrying import RetryRule
 from service.gateway.order.attempt import NOT_SENT, Attempts
+from service.ports.provider import Pace
 from service.ports.telemetry import AttemptMade
 from tests.fakes.backend import FakeBackend, Held
 from tests.fakes.clock import FakeClock, until_idle
@@ -22,9 +24,15 @@ def attempts_at(
     *,
     telemetry: FakeTelemetry | None = None,
     jitter: Callable[[], float] = lambda: 0.0,
+    pace: Pace | None = None,
 ) -> Attempts:
     return Attempts(
-        backend=backend, clock=clock, telemetry=telemetry or FakeTelemetry(), rule=RULE, jitter=jitter
+        backend=backend,
+        clock=clock,
+        telemetry=telemetry or FakeTelemetry(),
+        rule=RULE,
+        jitter=jitter,
+        pace=pace,
     )
 
 
@@ -246,3 +254,24 @@ async def test_delays_are_random_by_default(clock: FakeClock) -> None:
 
     assert len(delays_s) > 1
     assert max(delays_s) < RULE.base_s
+
+
+async def test_a_retry_waits_for_the_pace(clock: FakeClock) -> None:
+    pace = AsyncLimiter(1, 10.0)
+    await pace.acquire()
+    started_s = clock.monotonic_s()
+    attempts = attempts_at(FakeBackend(a_failure()), clock, pace=pace)
+
+    assert isinstance(await make(attempts, clock), CallMade)
+    assert clock.monotonic_s() - started_s == pytest.approx(10.0)
+
+
+async def test_no_retry_is_sent_too_late_for_an_answer(clock: FakeClock) -> None:
+    failure = a_failure(retry_after_s=6.0)
+    backend = FakeBackend(failure)
+    now_s = clock.monotonic_s()
+
+    result = await attempts_at(backend, clock).make(a_call(), deadline_s=now_s + 10.0, send_by_s=now_s + 5.0)
+
+    assert result is failure
+    assert len(backend.calls) == 1

@@ -6,9 +6,8 @@ import pytest
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.order import ImageOrder
-from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.keep import Kept, Outcome
-from service.gateway.order.make import Batch
+from service.gateway.order.make import Batch, make_turns
 from service.ports.admission import Ask
 from service.ports.telemetry import CostSettled
 from tests.fakes.backend import Held
@@ -48,7 +47,9 @@ async def make(
         (stages if stages is not None else []).append(data)
 
     sent = a_sent_order(images_per_call=len(batch.places))
-    return await house.maker.make(order or an_order(), sent, an_ask_for(pool), batch, show)
+    order, ask = order or an_order(), an_ask_for(pool)
+    [turn] = make_turns(order, sent, ask, [batch], lambda _: True)
+    return await house.maker.make(order, sent, ask, batch, turn, show)
 
 
 def bytes_of(outcomes: list[Outcome]) -> list[bytes | None]:
@@ -203,7 +204,8 @@ async def test_a_deadline_in_the_queue_costs_nothing(clock: FakeClock) -> None:
         outcomes = await make(house, Batch((0,), (11,)), order=soon)
         held.release()
 
-    assert outcomes == [NOT_SENT]
+    [failure] = failures_of(outcomes)
+    assert (failure.kind, failure.code) == (FailureKind.NOT_SENT, "overloaded")
     assert len(house.backend.calls) == 1
     assert [settlement.refunded for settlement in house.book.settlements] == [1, 0]
 

@@ -157,7 +157,7 @@ async def test_a_judged_prompt_costs_nothing_when_it_is_refused(clock: FakeClock
     assert refused_with(facts) == ["content_policy_violation"]
     assert house.backend.attempts == 0
     assert not any(isinstance(fact, ImageReady) for fact in facts)
-    assert [fact.failure.kind for fact in facts if isinstance(fact, CallFailed)] == [FailureKind.NOT_SENT] * 2
+    assert [fact.failure.kind for fact in facts if isinstance(fact, CallFailed)] == [FailureKind.REFUSED] * 2
     assert sum(settlement.refunded for settlement in house.book.settlements) == 2
     assert moderator.judged == ["a forbidden lighthouse"]
     assert moderator.deadlines_s == [1120.0]

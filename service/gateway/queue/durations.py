@@ -1,0 +1,142 @@
+"""Learn how long calls take, by kind, from those of the last five minutes.
+
+A kind is known by the time that nine of ten of its calls needed; one with too few calls is not judged. Calls that come
+back although they were given up as hopeless make the gateway forget what it knew before.
+"""
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+
+from service.ports.clock import Clock
+
+WINDOW_S = 300.0
+"""Age at which a call says nothing any more."""
+FEWEST = 20
+"""Calls without which nothing is known."""
+_MOST = 100
+"""Calls that count: if a provider slows down, the next ten show it."""
+_SHARE = 0.9
+_SPARE = 1.1
+"""An answer must also be stored and sent."""
+_PROBES = 3
+"""Hopeless calls that come back, until they are the rule."""
+_MOST_KINDS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Calls that take about as long as each other; *size* is a class, each of twice the pixels of the one before."""
+
+    model: str
+    operation: str
+    quality: str
+    size: int
+
+
+class Durations:
+    """The durations of the latest calls: those of each kind, and of all together."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kinds: LRUCache[Kind, _Window] = LRUCache(_MOST_KINDS)
+        self._all = _Window()
+
+    def note_answer(self, kind: Kind, duration_s: float, *, is_probe: bool) -> None:
+        """Count a call that was made; *is_probe* if that was not expected in its time."""
+        window = self._window(kind)
+        window.add(self._clock.monotonic_s(), duration_s, is_answered=True)
+        self._all.add(self._clock.monotonic_s(), duration_s, is_answered=True)
+        window.probes += is_probe
+        if window.probes == _PROBES:
+            window.keep_latest(_PROBES)
+
+    def note_silence(self, kind: Kind, age_s: float, *, is_probe: bool) -> bool:
+        """Count a call that had no answer at *age_s*; returns False if none could be expected so early."""
+        window = self._window(kind)
+        typical_s = window.typical_s(self._clock.monotonic_s())
+        if typical_s is not None and age_s < typical_s and not is_probe:
+            return False
+        window.add(self._clock.monotonic_s(), age_s, is_answered=False)
+        self._all.add(self._clock.monotonic_s(), age_s, is_answered=False)
+        window.probes = 0
+        return True
+
+    def needed_s(self, kind: Kind) -> float | None:
+        """Return the time that a call of this kind must have, or None if nothing is known."""
+        window = self._kinds.get(kind)
+        typical_s = window.typical_s(self._clock.monotonic_s()) if window else None
+        return None if typical_s is None else typical_s * _SPARE
+
+    def is_hopeless(self, kind: Kind, left_s: float) -> bool:
+        """Tell if even the quickest call of this kind took longer than *left_s*: a probe would teach nothing."""
+        window = self._kinds.get(kind)
+        return window is not None and left_s < window.shortest_s() < math.inf
+
+    def mean_s(self) -> float | None:
+        """Return the time that a call of any kind takes on average, or None if nothing is known."""
+        return self._all.mean_s(self._clock.monotonic_s())
+
+    def _window(self, kind: Kind) -> "_Window":
+        window = self._kinds.get(kind)
+        if window is None:
+            window = self._kinds[kind] = _Window()
+        return window
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    at_s: float
+    duration_s: float
+    is_answered: bool
+
+
+class _Window:
+    """The latest calls, *probes* of them in a row hopeless and answered."""
+
+    def __init__(self) -> None:
+        self.probes = 0
+        self._samples: deque[_Sample] = deque(maxlen=_MOST)
+        self._typical_s: float | None = None
+
+    def add(self, at_s: float, duration_s: float, *, is_answered: bool) -> None:
+        self._samples.append(_Sample(at_s, duration_s, is_answered))
+        self._typical_s = None
+
+    def keep_latest(self, samples: int) -> None:
+        """Forget all samples but the latest."""
+        self.probes = 0
+        while len(self._samples) > samples:
+            self._samples.popleft()
+        self._typical_s = None
+
+    def typical_s(self, now_s: float) -> float | None:
+        """Return the time that nine of ten calls needed; calls without an answer count at their age."""
+        if not self._is_known(now_s):
+            return None
+        if self._typical_s is None:
+            durations = sorted(self._durations())
+            self._typical_s = durations[math.ceil(len(durations) * _SHARE) - 1]
+        return self._typical_s
+
+    def mean_s(self, now_s: float) -> float | None:
+        if not self._is_known(now_s):
+            return None
+        return sum(self._durations()) / len(self._samples)
+
+    def shortest_s(self) -> float:
+        """Return the shortest time in which a call was answered, or infinity."""
+        answered = (sample.duration_s for sample in self._samples if sample.is_answered)
+        return min(answered, default=math.inf)
+
+    def _durations(self) -> Iterator[float]:
+        return (sample.duration_s for sample in self._samples)
+
+    def _is_known(self, now_s: float) -> bool:
+        while self._samples and self._samples[0].at_s < now_s - WINDOW_S:
+            self._samples.popleft()
+            self._typical_s = None
+        return len(self._samples) >= FEWEST

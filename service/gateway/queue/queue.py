@@ -1,0 +1,199 @@
+"""Queue the calls to a provider: in fair turns, bounded, and no longer than an answer is still possible.
+
+One queue stands before a provider's calls in flight and its pace. An order asks it before its calls, and each call takes a
+turn. Failure behaviour: what cannot be answered in time, or finds the queue full, is refused before it is sent.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from service.domain.failures import Billing, CallFailure, FailureKind
+from service.domain.images import CallMade
+from service.gateway.queue.durations import Durations, Kind
+from service.gateway.queue.estimate import wait_for_pace_s, wait_for_slot_s
+from service.gateway.queue.line import Line
+from service.gateway.queue.outcomes import UnknownOutcomes
+from service.gateway.queue.refusals import LEFT, refuse
+from service.gateway.queue.turn import PoolIndex, Turn
+from service.gateway.queue.turns import Person
+from service.ports.clock import Clock
+from service.ports.provider import Pace
+
+_CAUTION = 1.25
+"""A wait may become longer than it seems: some who come later have their turn earlier."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """The most calls in flight, and the most that wait for them: calls, and bytes of their inputs and prompts."""
+
+    in_flight: int
+    waiting: int = 1000
+    waiting_bytes: int = 2**30
+
+
+class CallQueue:
+    """The calls in flight and waiting at one provider."""
+
+    def __init__(self, clock: Clock, bounds: Bounds, pace: Pace | None = None) -> None:
+        self._clock = clock
+        self._bounds = bounds
+        self._pace = pace
+        self._line = Line()
+        self._in_flight: dict[Turn, float] = {}
+        self._kinds: Counter[Kind] = Counter()
+        self._pacing: Turn | None = None
+        self._durations = Durations(clock)
+        self._outcomes = UnknownOutcomes()
+
+    @property
+    def length(self) -> int:
+        """The number of calls that wait."""
+        return self._line.length
+
+    def find_refusal(self, turns: Sequence[Turn]) -> CallFailure | None:
+        """Return the reason to refuse the order that makes *turns*, before it has joined the queue."""
+        turn, now_s = turns[0], self._clock.monotonic_s()
+        if self._outcomes.is_open and self._in_flight:
+            return refuse("untrusted", self._wait_s(turns, now_s))
+        needed_s, left_s = self._durations.needed_s(turn.kind), turn.deadline_s - now_s
+        for each in turns:
+            each.needed_s = needed_s
+        if needed_s is not None and left_s < needed_s:
+            is_hopeless = self._kinds[turn.kind] > 0 or self._durations.is_hopeless(turn.kind, left_s)
+            return refuse("slow", needed_s) if is_hopeless else None
+        if len(turns) <= self._free:
+            return None
+        wait_s = self._wait_s(turns, now_s)
+        waiting = self._line.length + len(turns) - self._free
+        held_bytes = self._line.held_bytes + sum(each.held_bytes for each in turns)
+        if waiting > self._bounds.waiting or held_bytes > self._bounds.waiting_bytes:
+            return refuse("full", wait_s)
+        is_late = needed_s is not None and left_s < needed_s + wait_s * _CAUTION
+        return refuse("late", wait_s) if is_late else None
+
+    async def take_turn(self, turn: Turn) -> CallFailure | None:
+        """Wait until the call of *turn* is to be sent; returns the reason if it must not be. `end` follows always."""
+        if self._may_go_at_once(turn):
+            return None
+        if turn.is_waiting or self._pacing is turn:
+            try:
+                async with self._clock.timeout_at(turn.send_by_s):
+                    await self._wait(turn)
+            except TimeoutError:
+                turn.refusal = refuse("late", self._wait_s([turn], self._clock.monotonic_s()))
+        return turn.refusal if turn.is_wanted() else LEFT
+
+    def end(self, turn: Turn, result: CallMade | CallFailure | None) -> None:
+        """Give the turn back after its *result*; None is a call that was not sent, or was cut off."""
+        if turn.is_waiting:
+            self._line.remove(turn)
+            turn.settle(LEFT)
+        started_s = self._in_flight.pop(turn, None)
+        if started_s is None:
+            return
+        self._kinds -= Counter([turn.kind])
+        if result is not None:
+            self._note(turn, result, self._clock.monotonic_s() - started_s)
+        self._go_on_after_pacing(turn)
+
+    def drop_unwanted(self, turns: Iterable[Turn]) -> None:
+        """Refuse those of *turns* that no order waits for any more."""
+        for turn in turns:
+            if turn.is_waiting and not turn.is_wanted():
+                self._line.remove(turn)
+                turn.settle(LEFT)
+
+    def share_turns(self, images: Iterable[PoolIndex], owner: Person) -> None:
+        """Let the calls for *images* take the turn of *owner*, who waits for them too, if it comes sooner."""
+        self._line.share(images, owner)
+
+    @property
+    def _free(self) -> int:
+        """The calls that may be sent at once; none while others wait."""
+        if self._line.length or self._pacing is not None:
+            return 0
+        return self._bounds.in_flight - len(self._in_flight)
+
+    def _may_go_at_once(self, turn: Turn) -> bool:
+        """Take a free slot for *turn*, or put it into the line; returns False if it must wait or is refused."""
+        now_s, needed_s = self._clock.monotonic_s(), turn.needed_s
+        turn.joined_s = now_s
+        turn.is_probe = needed_s is not None and turn.deadline_s - now_s < needed_s
+        turn.send_by_s = turn.deadline_s - (0.0 if needed_s is None or turn.is_probe else needed_s)
+        if self._free > 0 and self._pace is None and not (turn.is_probe or self._outcomes.is_open):
+            self._in_flight[turn] = now_s
+            self._kinds[turn.kind] += 1
+            return True
+        self._line.add(turn)
+        self._pass_on()
+        is_full = (
+            self._line.length > self._bounds.waiting or self._line.held_bytes > self._bounds.waiting_bytes
+        )
+        if turn.is_waiting and is_full:
+            self._line.remove(turn)
+            turn.settle(refuse("full", self._wait_s([turn], now_s)))
+        return False
+
+    async def _wait(self, turn: Turn) -> None:
+        if turn.is_waiting:
+            turn.news = asyncio.get_running_loop().create_future()
+            await turn.news
+        if self._pacing is turn and self._pace is not None:
+            # The bucket never holds more.
+            await self._pace.acquire(min(turn.images, self._pace.max_rate))
+            self._go_on_after_pacing(turn)
+
+    def _go_on_after_pacing(self, turn: Turn) -> None:
+        if self._pacing is turn:
+            self._pacing = None
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Give free slots to the calls whose turn it is."""
+        while self._line.length and self._pacing is None and len(self._in_flight) < self._bounds.in_flight:
+            turn, owner = self._line.take()
+            refusal = self._find_reason_not_to_send(turn)
+            if refusal is None:
+                self._line.charge(owner, turn.images)
+                self._in_flight[turn] = self._clock.monotonic_s()
+                self._kinds[turn.kind] += 1
+                self._pacing = turn if self._pace is not None else None
+            turn.settle(refusal)
+
+    def _find_reason_not_to_send(self, turn: Turn) -> CallFailure | None:
+        if not turn.is_wanted():
+            return LEFT
+        now_s = self._clock.monotonic_s()
+        if self._outcomes.is_open and self._in_flight:
+            return refuse("untrusted", self._wait_s([turn], now_s))
+        needed_s, left_s = self._durations.needed_s(turn.kind) or 0.0, turn.deadline_s - now_s
+        is_probing = turn.is_probe and not self._kinds[turn.kind] and left_s > 0
+        return None if left_s > needed_s or is_probing else refuse("late", self._wait_s([turn], now_s))
+
+    def _wait_s(self, turns: Sequence[Turn], now_s: float) -> float:
+        """Estimate the wait of the last of *turns*, which have not joined; 0 if nothing is known."""
+        calls, images = self._line.count_ahead(turns)
+        call_s = self._durations.mean_s()
+        pacing = self._pacing.images if self._pacing else 0
+        pace_s = wait_for_pace_s(self._pace, images + 1 + pacing)
+        if call_s is None:
+            return pace_s
+        ages_s = (now_s - started_s for started_s in self._in_flight.values())
+        free = self._bounds.in_flight - len(self._in_flight)
+        return max(pace_s, wait_for_slot_s(ages_s, free=free, ahead=calls, call_s=call_s))
+
+    def _note(self, turn: Turn, result: CallMade | CallFailure, age_s: float) -> None:
+        """Learn from the result of a call that was sent."""
+        if isinstance(result, CallMade):
+            self._durations.note_answer(turn.kind, age_s, is_probe=turn.is_probe)
+        elif result.kind is FailureKind.TIMED_OUT and not self._durations.note_silence(
+            turn.kind, age_s, is_probe=turn.is_probe
+        ):
+            # A caller in a hurry gave up before an answer was due.
+            return
+        is_unknown = isinstance(result, CallFailure) and result.billing is Billing.UNKNOWN
+        if is_unknown or self._outcomes.in_a_row:
+            self._outcomes.note(is_unknown=is_unknown)

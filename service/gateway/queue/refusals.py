@@ -1,0 +1,34 @@
+"""Refuse a call or an order before it is sent: nothing was spent, and the caller may come again."""
+
+from typing import Literal
+
+from service.domain.failures import Billing, CallFailure, FailureKind
+
+Reason = Literal["full", "late", "slow", "untrusted"]
+"""The queue is full; its wait is too long; calls of this kind take too long; outcomes of the provider are unknown."""
+
+_CODE = "overloaded"
+_MESSAGES: dict[Reason, str] = {
+    "full": "Too many orders wait for the image provider.",
+    "late": "The order cannot be answered before its deadline: others wait for the image provider.",
+    "slow": "The order cannot be answered before its deadline: the image provider takes longer at the moment.",
+    "untrusted": "The image provider breaks calls off; until it answers again, one call at a time tries it.",
+}
+
+LEFT = CallFailure(
+    kind=FailureKind.NOT_SENT,
+    billing=Billing.NOT_BILLED,
+    message="The caller left before the call was sent; nothing was spent.",
+    code=_CODE,
+)
+
+
+def refuse(reason: Reason, retry_after_s: float) -> CallFailure:
+    """Return the failure of a call that is refused for *reason*; equal orders meet it too, unless it is about time."""
+    return CallFailure(
+        kind=FailureKind.NOT_SENT if reason in ("late", "slow") else FailureKind.SHED,
+        billing=Billing.NOT_BILLED,
+        message=f"{_MESSAGES[reason]} Nothing was spent; try again later.",
+        code=_CODE,
+        retry_after_s=max(1.0, retry_after_s),
+    )

@@ -1,0 +1,43 @@
+"""Hold one call's place in the queue."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from service.domain.failures import CallFailure
+from service.gateway.queue.durations import Kind
+from service.gateway.queue.turns import Person
+
+PoolIndex = tuple[str, int]
+"""An image that a call makes for a pool, by the pool's name and its index."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Turn:
+    """The turn of a call for *images*: its owners (the order's own first), and when an answer is too late.
+
+    *is_wanted* tells if an order still waits for the call. The fields below are the queue's: *send_by_s* is the last
+    instant at which the call may be sent, *is_probe* means that it is sent against the odds, *needed_s* is the time that
+    it needs as far as known.
+    """
+
+    kind: Kind
+    owners: list[Person]
+    images: int
+    deadline_s: float
+    held_bytes: int = 0
+    pool_indices: tuple[PoolIndex, ...] = ()
+    is_wanted: Callable[[], bool] = lambda: True
+    needed_s: float | None = field(default=None, init=False)
+    is_waiting: bool = field(default=False, init=False)
+    is_probe: bool = field(default=False, init=False)
+    joined_s: float = field(default=0.0, init=False)
+    send_by_s: float = field(default=0.0, init=False)
+    refusal: CallFailure | None = field(default=None, init=False)
+    news: asyncio.Future[None] | None = field(default=None, init=False)
+
+    def settle(self, refusal: CallFailure | None) -> None:
+        """End the wait: with None the call is to be sent."""
+        self.refusal = refusal
+        if self.news is not None and not self.news.done():
+            self.news.set_result(None)

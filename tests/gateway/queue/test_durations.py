@@ -1,0 +1,96 @@
+import pytest
+
+from service.gateway.queue.durations import FEWEST, WINDOW_S, Durations, Kind
+from tests.fakes.clock import FakeClock
+
+KIND = Kind("gpt-image-2", "generate", "high", 21)
+OTHER = Kind("gpt-image-2", "generate", "low", 21)
+
+
+def test_a_call_must_have_the_time_that_nine_of_ten_needed() -> None:
+    durations = Durations(FakeClock())
+    for number in range(FEWEST):
+        durations.note_answer(KIND, 1.0 + number, is_probe=False)
+
+    assert durations.needed_s(KIND) == pytest.approx(18.0 * 1.1)
+    assert durations.needed_s(OTHER) is None
+
+
+def test_few_calls_say_nothing() -> None:
+    durations = Durations(FakeClock())
+    for _ in range(FEWEST - 1):
+        durations.note_answer(KIND, 4.0, is_probe=False)
+
+    assert durations.needed_s(KIND) is None
+    assert durations.mean_s() is None
+
+    durations.note_answer(KIND, 8.2, is_probe=False)
+    assert durations.needed_s(KIND) == pytest.approx(4.4)
+    assert durations.mean_s() == pytest.approx(4.21)
+
+
+def test_old_calls_say_nothing() -> None:
+    clock = FakeClock()
+    durations = Durations(clock)
+    for _ in range(FEWEST):
+        durations.note_answer(KIND, 4.0, is_probe=False)
+    clock.advance(WINDOW_S / 2)
+    durations.note_answer(KIND, 4.0, is_probe=False)
+    clock.advance(WINDOW_S / 2 + 1)
+
+    assert durations.needed_s(KIND) is None
+
+
+def test_a_provider_that_slows_down_shows_within_a_few_calls() -> None:
+    durations = Durations(FakeClock())
+    for _ in range(1000):
+        durations.note_answer(KIND, 4.0, is_probe=False)
+    for _ in range(11):
+        assert durations.note_silence(KIND, 30.0, is_probe=False)
+
+    assert durations.needed_s(KIND) == pytest.approx(33.0)
+
+
+def test_a_call_that_was_given_up_early_says_nothing() -> None:
+    durations = Durations(FakeClock())
+    for _ in range(FEWEST):
+        durations.note_answer(KIND, 4.0, is_probe=False)
+    for _ in range(100):
+        assert not durations.note_silence(KIND, 1.0, is_probe=False)
+
+    assert durations.needed_s(KIND) == pytest.approx(4.4)
+
+
+def test_a_probe_without_an_answer_counts_however_early() -> None:
+    durations = Durations(FakeClock())
+    for _ in range(FEWEST):
+        durations.note_answer(KIND, 4.0, is_probe=False)
+
+    assert durations.note_silence(KIND, 3.9, is_probe=True)
+
+
+def test_probes_that_come_back_are_the_rule_again() -> None:
+    durations = Durations(FakeClock())
+    for _ in range(FEWEST):
+        durations.note_silence(KIND, 30.0, is_probe=False)
+    for is_answered in (True, True, False, True, True):
+        if is_answered:
+            durations.note_answer(KIND, 4.0, is_probe=True)
+        else:
+            durations.note_silence(KIND, 30.0, is_probe=True)
+    assert durations.needed_s(KIND) == pytest.approx(33.0)
+
+    durations.note_answer(KIND, 4.0, is_probe=True)
+
+    assert durations.needed_s(KIND) is None
+
+
+def test_less_time_than_any_call_needed_is_hopeless() -> None:
+    durations = Durations(FakeClock())
+    assert not durations.is_hopeless(KIND, 1.0)
+    durations.note_silence(KIND, 2.0, is_probe=False)
+    assert not durations.is_hopeless(KIND, 1.0)
+    durations.note_answer(KIND, 4.0, is_probe=False)
+
+    assert durations.is_hopeless(KIND, 3.9)
+    assert not durations.is_hopeless(KIND, 4.1)

@@ -1,0 +1,372 @@
+"""The queue before a provider, on held time: each call takes as long as the test says."""
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiolimiter import AsyncLimiter
+
+from service.domain.failures import Billing, CallFailure, FailureKind
+from service.domain.images import CallMade
+from service.gateway.queue.durations import FEWEST, Kind
+from service.gateway.queue.outcomes import IN_A_ROW
+from service.gateway.queue.queue import Bounds, CallQueue
+from service.gateway.queue.turn import Turn
+from service.gateway.queue.turns import Person
+from service.ports.provider import Pace
+from tests.fakes.clock import FakeClock, until_idle
+from tests.fakes.values import a_call_made, a_failure
+
+KIND = Kind("gpt-image-2", "generate", "high", 21)
+TIMED_OUT = a_failure(kind=FailureKind.TIMED_OUT, billing=Billing.UNKNOWN)
+BROKEN = a_failure(kind=FailureKind.BROKEN, billing=Billing.UNKNOWN)
+UNBILLED = a_failure(kind=FailureKind.OVERLOADED, billing=Billing.NOT_BILLED)
+MADE = a_call_made(b"image")
+
+
+@dataclass
+class Provider:
+    """Answers each call after *call_s*, with *result*; a call that lasts to its deadline times out."""
+
+    clock: FakeClock
+    in_flight: int = 2
+    pace: Pace | None = None
+    bounds: dict[str, int] = field(default_factory=dict)
+    call_s: float = 4.0
+    result: CallMade | CallFailure = MADE
+    sent: list[str] = field(default_factory=list)
+    sent_at_s: list[float] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.began_s = self.clock.monotonic_s()
+        self.queue = CallQueue(self.clock, Bounds(in_flight=self.in_flight, **self.bounds), self.pace)
+
+    def turn(self, *, user: str = "user", left_s: float = 30.0, **fields: Any) -> Turn:
+        deadline_s = self.clock.monotonic_s() + left_s
+        owners = [Person("team", user)]
+        return Turn(**{"kind": KIND, "owners": owners, "images": 1, "deadline_s": deadline_s, **fields})
+
+    async def call(self, name: str, turn: Turn) -> CallMade | CallFailure:
+        """Take the turn and make the call, as `make.py` does."""
+        result: CallMade | CallFailure | None = None
+        try:
+            refusal = await self.queue.take_turn(turn)
+            if refusal is not None:
+                self.refused.append(name)
+                return refusal
+            self.sent.append(name)
+            self.sent_at_s.append(round(self.clock.monotonic_s() - self.began_s, 3))
+            left_s = turn.deadline_s - self.clock.monotonic_s()
+            await asyncio.sleep(min(self.call_s, left_s))
+            result = self.result if self.call_s < left_s else TIMED_OUT
+            return result
+        finally:
+            self.queue.end(turn, result)
+
+    async def order(self, name: str, **fields: Any) -> CallMade | CallFailure:
+        """Make an order of one call, unless the queue refuses it."""
+        turn = self.turn(**fields)
+        return self.queue.find_refusal([turn]) or await self.call(name, turn)
+
+    async def orders(self, name: str, number: int) -> list[CallMade | CallFailure]:
+        """Make so many orders at once."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self.order(name)) for _ in range(number)]
+        return [task.result() for task in tasks]
+
+    async def learn(self, calls: int = FEWEST) -> None:
+        for _ in range(calls):
+            await self.order("learnt")
+        self.sent.clear()
+        self.sent_at_s.clear()
+        self.began_s = self.clock.monotonic_s()
+
+
+def message_of(result: CallMade | CallFailure) -> str:
+    assert isinstance(result, CallFailure)
+    assert (result.code, result.billing) == ("overloaded", Billing.NOT_BILLED)
+    return result.message
+
+
+async def test_a_free_slot_is_taken_without_waiting(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    turn = provider.turn()
+
+    step = provider.queue.take_turn(turn)
+    with pytest.raises(StopIteration) as ended:
+        step.send(None)
+
+    assert ended.value.value is None
+
+
+async def test_calls_in_flight_are_bounded_and_callers_take_turns(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    async with asyncio.TaskGroup() as group:
+        for number in range(6):
+            group.create_task(provider.order(f"many {number}", user="many"))
+        group.create_task(provider.order("few", user="few"))
+
+    assert provider.sent == ["many 0", "many 1", "many 2", "few", "many 3", "many 4", "many 5"]
+    assert provider.sent_at_s == [0, 0, 4, 4, 8, 8, 12]
+    assert provider.queue.length == 0
+
+
+async def test_an_order_that_cannot_be_answered_in_time_is_refused_at_once(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    await provider.learn()
+    async with asyncio.TaskGroup() as group:
+        for number in range(8):
+            group.create_task(provider.order(str(number)))
+        await until_idle()
+        result = await provider.order("late", left_s=20.0)
+        in_time = group.create_task(provider.order("in time", left_s=26.0))
+
+    assert "others wait" in message_of(result)
+    assert isinstance(result, CallFailure)
+    assert result.retry_after_s == pytest.approx(16.0, abs=0.1)
+    assert in_time.result() is MADE
+    assert "late" not in provider.sent
+
+
+async def test_all_calls_of_an_order_must_be_answered_in_time(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    await provider.learn()
+
+    assert provider.queue.find_refusal([provider.turn(left_s=20.0) for _ in range(10)]) is not None
+    assert provider.queue.find_refusal([provider.turn(left_s=20.0) for _ in range(4)]) is None
+
+
+async def test_a_caller_with_much_in_the_queue_is_refused_before_others(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    await provider.learn()
+    async with asyncio.TaskGroup() as group:
+        for number in range(12):
+            group.create_task(provider.order(str(number), user="many", left_s=500.0))
+        await until_idle()
+
+        assert provider.queue.find_refusal([provider.turn(user="many", left_s=20.0)]) is not None
+        assert provider.queue.find_refusal([provider.turn(user="few", left_s=20.0)]) is None
+
+
+async def test_nothing_is_refused_by_estimate_before_enough_is_known(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    await provider.learn(FEWEST - 1)
+    async with asyncio.TaskGroup() as group:
+        for number in range(20):
+            group.create_task(provider.order(str(number), left_s=500.0))
+        await until_idle()
+
+        assert provider.queue.find_refusal([provider.turn(left_s=1.0)]) is None
+
+
+async def test_no_call_is_sent_with_less_time_than_it_needs(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=1)
+    await provider.learn()
+    turn, hurried = provider.turn(), provider.turn(left_s=8.0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.call("first", turn))
+        await until_idle()
+        # As if others had their turn sooner than it seemed.
+        hurried.needed_s = 4.4
+        late = group.create_task(provider.call("late", hurried))
+        started_s = clock.monotonic_s()
+        await asyncio.wait({late})
+        waited_s = clock.monotonic_s() - started_s
+
+    assert waited_s == pytest.approx(8.0 - 4.4, abs=0.01)
+    assert "others wait" in message_of(late.result())
+    assert provider.sent == ["first"]
+
+
+async def test_a_call_whose_time_ran_out_at_its_turn_is_not_sent(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=1)
+    first, second = provider.turn(), provider.turn(left_s=5.0)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(provider.call("first", first))
+        late = group.create_task(provider.call("second", second))
+        await until_idle()
+        clock.advance(6.0)
+        task.cancel()
+
+    assert "others wait" in message_of(late.result())
+    assert provider.sent == ["first"]
+
+
+async def test_a_full_queue_refuses_the_next(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=1, bounds={"waiting": 2, "waiting_bytes": 100})
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(provider.order(str(number), held_bytes=40))
+        await until_idle()
+        assert provider.queue.length == 2
+        many = await provider.order("one more")
+        at_its_turn = await provider.call("one more", provider.turn())
+
+    assert "Too many" in message_of(many)
+    assert "Too many" in message_of(at_its_turn)
+    assert isinstance(many, CallFailure)
+    assert many.is_shared
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("first", held_bytes=1000))
+        group.create_task(provider.order("small", held_bytes=10))
+        await until_idle()
+        assert "Too many" in message_of(await provider.order("large", held_bytes=91))
+
+
+async def test_who_leaves_is_not_sent(clock: FakeClock) -> None:
+    provider, wanted = Provider(clock, in_flight=1), {"is": True}
+    turn, other = provider.turn(is_wanted=lambda: wanted["is"]), provider.turn()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("first"))
+        await until_idle()
+        leaver = group.create_task(provider.call("leaver", turn))
+        group.create_task(provider.call("other", other))
+        await until_idle()
+        provider.queue.drop_unwanted([turn, other])
+        assert provider.queue.length == 2
+        wanted["is"] = False
+        provider.queue.drop_unwanted([turn, other])
+        assert provider.queue.length == 1
+
+    assert "left" in message_of(leaver.result())
+    assert provider.sent == ["first", "other"]
+
+
+async def test_who_has_left_at_its_turn_is_not_sent(clock: FakeClock) -> None:
+    provider, wanted = Provider(clock, in_flight=1), {"is": True}
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("first"))
+        await until_idle()
+        leaver = group.create_task(provider.call("leaver", provider.turn(is_wanted=lambda: wanted["is"])))
+        await until_idle()
+        wanted["is"] = False
+
+    assert "left" in message_of(leaver.result())
+    assert provider.sent == ["first"]
+
+
+async def test_a_call_takes_the_best_turn_of_those_who_wait_for_it(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=1)
+    async with asyncio.TaskGroup() as group:
+        for number in range(5):
+            group.create_task(provider.order(str(number), user="many", pool_indices=(("pool", number),)))
+        await until_idle()
+        provider.queue.share_turns([("pool", 4), ("pool", 99)], Person("team", "few"))
+        provider.queue.share_turns([("pool", 4)], Person("team", "few"))
+
+    assert provider.sent == ["0", "1", "4", "2", "3"]
+
+
+async def test_a_slower_provider_gets_one_probe_at_a_time_until_it_recovers(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    await provider.learn()
+    provider.call_s = 40.0
+    for _ in range(IN_A_ROW - 1):
+        await provider.orders("slow", 2)
+    sent = len(provider.sent)
+    async with asyncio.TaskGroup() as group:
+        probes = [group.create_task(provider.order("probe")) for _ in range(5)]
+    assert len(provider.sent) == sent + 1
+    assert [message_of(probe.result()) for probe in probes[1:]]
+
+    provider.call_s = 4.0
+    while isinstance(await provider.order("again"), CallFailure):
+        pass
+    for _ in range(3):
+        await provider.order("again")
+    assert await provider.orders("many", 8) == [MADE] * 8
+
+
+async def test_an_order_with_too_little_time_for_any_call_is_no_probe(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    await provider.learn()
+
+    result = await provider.order("hurried", left_s=2.0)
+
+    assert "takes longer" in message_of(result)
+    assert provider.sent == []
+
+
+async def test_hurried_callers_do_not_make_a_provider_look_broken(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    await provider.learn()
+    for _ in range(2 * IN_A_ROW):
+        turn = provider.turn()
+        await provider.queue.take_turn(turn)
+        await asyncio.sleep(1.0)
+        provider.queue.end(turn, TIMED_OUT)
+
+    assert await provider.orders("many", 2) == [MADE] * 2
+
+
+async def test_unknown_outcomes_in_a_row_leave_one_probe_at_a_time(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=3)
+    provider.result = BROKEN
+    async with asyncio.TaskGroup() as group:
+        waiting = [group.create_task(provider.order(str(number))) for number in range(IN_A_ROW + 4)]
+
+    # Two rounds of three, and a probe once the last of them has ended; the rest is refused.
+    assert len(provider.sent) == 7
+    assert "breaks calls off" in message_of(waiting[-1].result())
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("probe"))
+        await until_idle()
+        refused = await provider.order("refused")
+    assert "breaks calls off" in message_of(refused)
+    assert isinstance(refused, CallFailure)
+    assert refused.is_shared
+
+    provider.result = UNBILLED
+    await provider.order("known")
+    provider.result = MADE
+    assert await provider.orders("many", 3) == [MADE] * 3
+
+
+async def test_the_pace_is_a_part_of_the_queue(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=8, pace=AsyncLimiter(2, 10.0))
+    await provider.learn()
+    await asyncio.sleep(10.0)
+    provider.began_s = clock.monotonic_s()
+    async with asyncio.TaskGroup() as group:
+        for number in range(4):
+            group.create_task(provider.order(f"many {number}", user="many"))
+        await until_idle()
+        group.create_task(provider.order("few", user="few"))
+        await until_idle()
+        late = await provider.order("late", user="third", left_s=15.0)
+        large = group.create_task(provider.order("large", user="third", images=5, left_s=60.0))
+
+    assert "others wait" in message_of(late)
+    assert provider.sent == ["many 0", "many 1", "many 2", "many 3", "few", "large"]
+    assert provider.sent_at_s == [0, 0, 5, 10, 15, 25]
+    assert large.result() is MADE
+
+
+async def test_a_call_cancelled_in_the_pace_leaves_it_to_the_next(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=8, pace=AsyncLimiter(1, 10.0))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("first"))
+        await until_idle()
+        cancelled = group.create_task(provider.order("cancelled"))
+        group.create_task(provider.order("next"))
+        await until_idle()
+        cancelled.cancel()
+
+    assert provider.sent == ["first", "next"]
+    assert provider.sent_at_s == [0, 10]
+
+
+async def test_a_call_cancelled_as_its_turn_comes_passes_it_on(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=1)
+    async with asyncio.TaskGroup() as group:
+        first = provider.turn()
+        await provider.queue.take_turn(first)
+        cancelled = group.create_task(provider.order("cancelled"))
+        group.create_task(provider.order("next"))
+        await until_idle()
+        provider.queue.end(first, MADE)
+        cancelled.cancel()
+
+    assert provider.sent == ["next"]

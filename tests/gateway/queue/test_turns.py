@@ -1,0 +1,124 @@
+from itertools import product
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.gateway.queue.turns import FairTurns, Person
+
+MANY, FEW = Person("team", "many"), Person("team", "few")
+
+
+def take_all(turns: FairTurns[str]) -> list[str]:
+    """Return the entries in the order of their turns."""
+    taken = []
+    while turns:
+        entry, owner = turns.take()
+        taken.append(entry)
+        turns.charge(owner, int(entry.partition("x")[2] or 1))
+    return taken
+
+
+def test_a_caller_with_many_calls_waits_as_long_as_one_with_few() -> None:
+    turns = FairTurns[str]()
+    for number in range(500):
+        turns.add(f"many {number}", MANY, 1)
+    turns.add("few", FEW, 1)
+
+    assert take_all(turns)[1] == "few"
+
+
+def test_teams_take_turns_however_many_users_they_have() -> None:
+    turns = FairTurns[str]()
+    for user, number in product(range(4), range(2)):
+        turns.add(f"large {user} {number}", Person("large", str(user)), 1)
+    for number in range(3):
+        turns.add(f"small {number}", Person("small", "only"), 1)
+
+    taken = take_all(turns)
+
+    assert [entry.split()[0] for entry in taken[:6]] == ["large", "small"] * 3
+    assert taken[::2][:3] == ["large 0 0", "large 1 0", "large 2 0"]
+
+
+def test_a_turn_is_worth_an_image() -> None:
+    turns = FairTurns[str]()
+    for number in range(2):
+        turns.add(f"a{number}x3", MANY, 3)
+    for number in range(4):
+        turns.add(f"b{number}", FEW, 1)
+
+    # Three images of each: then the turn is the first one's again.
+    assert take_all(turns) == ["a0x3", "b0", "b1", "b2", "a1x3", "b3"]
+
+
+def test_a_lone_caller_does_not_wait_for_its_debts() -> None:
+    turns = FairTurns[str]()
+    turns.add("a0x10", MANY, 10)
+    turns.add("a1x10", MANY, 10)
+
+    assert take_all(turns) == ["a0x10", "a1x10"]
+
+
+def test_an_entry_in_two_lanes_is_taken_out_of_one_by_the_other() -> None:
+    turns = FairTurns[str]()
+    turns.add("own", MANY, 1)
+    turns.add("shared", MANY, 1)
+    turns.add("shared", FEW, 1)
+
+    assert turns.take() == ("own", MANY)
+    turns.charge(MANY, 1)
+    assert turns.take() == ("shared", FEW)
+    turns.discard("shared", MANY)
+    turns.discard("shared", Person("other", "team"))
+    turns.discard("shared", Person("team", "other"))
+
+    assert not turns
+
+
+def test_an_entry_that_was_refused_at_its_turn_costs_none() -> None:
+    turns = FairTurns[str]()
+    for entry in ("a", "b"):
+        turns.add(entry, MANY, 1)
+    turns.add("c", FEW, 1)
+    turns.take()
+
+    assert turns.take() == ("b", MANY)
+
+
+calls = st.lists(
+    st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(1, 10)), min_size=1, max_size=40
+)
+
+
+@given(calls)
+def test_no_caller_gets_more_than_its_share_while_others_wait(asked: list[tuple[str, str, int]]) -> None:
+    """A user never leads another of its team by more than one call and an image."""
+    turns = FairTurns[tuple[int, int]]()
+    for number, (_, user, images) in enumerate(asked):
+        turns.add((number, images), Person("team", user), images)
+    got: dict[str, int] = dict.fromkeys((user for _, user, _ in asked), 0)
+    left = {user: sum(images for _, each, images in asked if each == user) for user in got}
+    while turns:
+        (_, images), owner = turns.take()
+        turns.charge(owner, images)
+        got[owner.user] += images
+        left[owner.user] -= images
+        waiting = [got[user] for user in got if left[user]]
+        if left[owner.user]:
+            assert max(waiting) - min(waiting) <= 10
+
+
+@given(calls, st.integers(1, 10))
+def test_the_images_ahead_are_those_that_come_ahead(asked: list[tuple[str, str, int]], n: int) -> None:
+    turns = FairTurns[str]()
+    for number, (team, user, _) in enumerate(asked):
+        turns.add(f"{number}", Person(team, user), 1)
+    mine = Person("a", "x")
+    ahead = turns.count_ahead(mine, n)
+    for number in range(n):
+        turns.add(f"mine {number}", mine, 1)
+
+    place = take_all(turns).index(f"mine {n - 1}")
+
+    # A team's own mix is known by number only, so the others' share may differ by a turn.
+    assert abs(place - ahead) <= 1 + len({team for team, _, _ in asked})
