@@ -7,6 +7,7 @@ most one chunk of an upload, and the digest of each file is computed on the way.
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import re
 import time
@@ -20,7 +21,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from service.domain.errors import InvalidOrder
+from service.domain.errors import BytesRefused, InvalidOrder
 from service.gateway.admission.held_bytes import Room
 from service.http.bodies import read_bounded
 from service.http.errors import RequestRejected, body_too_large
@@ -39,6 +40,7 @@ _PARSED_AT_ONCE_BYTES = 32 * 1024
 
 _IMAGE_FIELD = re.compile(r"image(\[\d{0,3}\])?")
 _FILE_FIELDS = ("mask", "markup")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,9 @@ async def read_form(request: Request, directory: Path, room: Room, *, most_files
         raise InvalidOrder(
             "The multipart body is malformed.", param=None, code="invalid_multipart"
         ) from error
+    except OSError as error:
+        reader.abort()
+        raise _disk_full(error) from error
     except BaseException:
         reader.abort()
         raise
@@ -122,6 +127,7 @@ def spool_data_url(directory: Path, name: str, url: str) -> SpooledFile:
 
     Raises:
         InvalidOrder: *url* is not a base64 `data:` URL. Others are not fetched: they could reach internal services.
+        BytesRefused: the disk does not take it.
     """
     head, separator, text = url.partition(",")
     if not separator or not head.startswith("data:") or not head.endswith(";base64"):
@@ -140,8 +146,15 @@ def spool_data_url(directory: Path, name: str, url: str) -> SpooledFile:
         ) from error
     if len(data) > MAX_FILE_BYTES:
         raise RequestRejected(body_too_large(MAX_FILE_BYTES))
-    path = _new_path(directory)
-    path.write_bytes(data)
+    try:
+        path = _new_path(directory)
+        try:
+            path.write_bytes(data)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise _disk_full(error) from error
     return SpooledFile(name, path, hashlib.sha256(data).hexdigest(), len(data))
 
 
@@ -188,7 +201,9 @@ class _Reader:
 
     def abort(self) -> None:
         if self._file is not None:
-            self._file.close()
+            # A full disk does not take the rest of its buffer.
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._path.unlink(missing_ok=True)
         self.form.discard()
 
@@ -256,6 +271,12 @@ class _Reader:
 
     def _end(self) -> None:
         self._is_complete = True
+
+
+def _disk_full(error: OSError) -> BytesRefused:
+    """Return the refusal of an upload that the disk did not take: its room may go between the check and the write."""
+    _log.warning("upload not written", extra={"error": type(error).__name__, "reason": error.strerror})
+    return BytesRefused("disk", 0)
 
 
 def _too_many_parts() -> InvalidOrder:

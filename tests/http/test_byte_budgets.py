@@ -14,7 +14,20 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.http.images import MAX_JSON_EDIT_BYTES
 from tests.adapters.storage.disks import small_disk
-from tests.http.house import EDITS, House, check_error, file, form, open_house, png, post_form, text, until
+from tests.http.house import (
+    BOUNDARY,
+    EDITS,
+    House,
+    check_error,
+    data_url,
+    file,
+    form,
+    open_house,
+    png,
+    post_form,
+    text,
+    until,
+)
 from tests.http.offices import open_office
 from tests.http.wire import Connection, check_refused
 from tests.processes import run_valkey
@@ -193,3 +206,34 @@ def test_a_body_above_the_share_is_a_413_and_uploads_leave_the_disk_a_reserve(tm
             assert answer.headers["retry-after"] == "10"
             assert house.uploads() == []
             assert metric(house.client, "imagegw_bodies_refused_total", place="disk", reason="disk") == 1
+
+
+def test_a_disk_that_fills_up_while_an_edit_arrives_is_no_fault_of_the_gateway(tmp_path: Path) -> None:
+    body = form(text("prompt", "a boat"), file("image", png() + bytes(MEGABYTE // 2)))
+    with small_disk(tmp_path / "disk") as disk, run_valkey() as valkey:
+        data_dir, store_url = disk.path / "data", (tmp_path / "files").as_uri()
+        data_dir.mkdir()
+        (data_dir / "gateway.log").symlink_to(tmp_path / "log")
+        with open_house(data_dir, redis_url=valkey.url, store_url=store_url) as house:
+            with Connection(house.gateway.url) as connection:
+                connection.send(head(len(body), kind=f"multipart/form-data; boundary={BOUNDARY}"))
+                connection.send(body[: MEGABYTE // 4])
+                until(house.uploads)
+                disk.fill(but_bytes=0)
+                connection.send(body[MEGABYTE // 4 :])
+                answer = connection.read_answer()
+            disk.free()
+            assert house.uploads() == []
+            (data_dir / "uploads").rmdir()
+            (data_dir / "uploads").write_text("in the way")
+            json = {"prompt": "a boat", "images": [{"image_url": data_url(png())}]}
+            answers = [house.client.post(EDITS, json=json), post_form(house.client, body)]
+
+            check_refused(answer, 503, code="disk_full", kind="server_error")
+            for each in answers:
+                check_error(each, 503, code="disk_full", param=None)
+            assert "Traceback" not in house.gateway.log.read_text()
+            assert {line["reason"] for line in house.gateway.log_lines("upload not written")} == {
+                "No space left on device",
+                "File exists",
+            }
