@@ -53,7 +53,7 @@ def turns_needed(inputs: tuple[InputImage, ...]) -> dict[int, int]:
         is_stored = first.is_on_its_side and (entry.width, entry.height) == stored != stored[::-1]
         if entry.role != "image":
             turns[place] = first.orientation if is_stored else entry.orientation
-        elif entry is first:
+        elif "image" not in {earlier.role for earlier in inputs[:place]}:
             turns[place] = first.orientation
     return {place: orientation for place, orientation in turns.items() if orientation != 1}
 
