@@ -98,7 +98,7 @@ def _send_bridged(bridge: Bridge, target: Model, order: ImageOrder, parameters: 
         },
         images_per_call=1 if varies else min(model.images_per_call, target.images_per_call),
         output_format=str(sent.get("output_format", "png")),
-        finish=_finish(size, cutout),
+        finish=_finish(size, cutout, order.parameters.get("output_compression")),
         bridge_version=BRIDGE_VERSION,
         operation=Operation.EDIT if varies else order.operation,
         inputs=inputs,
@@ -107,12 +107,12 @@ def _send_bridged(bridge: Bridge, target: Model, order: ImageOrder, parameters: 
     )
 
 
-def _finish(size: str, cutout: Cutout | None) -> Finish | None:
+def _finish(size: str, cutout: Cutout | None, compression: int | None) -> Finish | None:
     """Return the finish of an image of *size*; an edit without a size keeps its input's."""
     pixels = parse_size(size)
     if pixels is None and cutout is not None:
         pixels = (cutout.image.width, cutout.image.height)
-    return Finish(*pixels, cutout) if pixels else None
+    return Finish(*pixels, cutout, compression) if pixels else None
 
 
 def _bridged_prompt(bridge: Bridge, target: Model, prompt: str, asked: Parameters) -> str:

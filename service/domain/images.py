@@ -71,11 +71,15 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The remaining work on an image: resample to *width* x *height*, then restore the *cutout*."""
+    """The remaining work on an image: resample to *width* x *height*, then restore the *cutout*.
+
+    *compression* is the asked `output_compression`; None is the provider's default, the highest quality.
+    """
 
     width: int
     height: int
     cutout: Cutout | None = None
+    compression: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

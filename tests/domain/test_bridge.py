@@ -274,6 +274,12 @@ def test_an_image_with_alpha_may_become_a_gif() -> None:
     check_sent(order)
 
 
+def test_the_asked_compression_is_that_of_a_changed_image_too() -> None:
+    order = edit("dall-e-2", an_input(), size="512x512", output_format="jpeg", output_compression=40)
+
+    assert order.finish == Finish(512, 512, None, 40)
+
+
 def test_variations_are_edits_with_an_instruction_for_each() -> None:
     source = an_input()
     asked = an_order(

@@ -14,6 +14,7 @@ from tests.http.house import (
     digest_of,
     file,
     file_of,
+    files_of,
     form,
     mask_with_hole,
     noise,
@@ -220,6 +221,34 @@ def test_an_edit_is_recognized_by_the_bytes_of_its_inputs(house: House, prompt: 
     states = [answer.headers["x-cache"] for answer in answers]
     assert states == ["miss", "hit", "miss", "miss", "miss", "miss", "hit"]
     assert len(house.journal(prompt=prompt)) == 5
+
+
+def test_a_transparent_background_stays_transparent_beside_the_kept_area(house: House, prompt: str) -> None:
+    source = noise(256, seed=15)
+    parts = (("image", file_of(source)), ("mask", file_of(mask_with_hole(256))))
+
+    answer = house.edit(
+        *parts, prompt=prompt, model="dall-e-2", size="256x256", background="transparent", output_format="png"
+    )
+
+    [picture] = pictures_of(answer)
+    assert picture.mode == "RGBA"
+    assert is_same(left_half(picture), left_half(source))
+    lowest, _ = picture.getchannel("A").getextrema()
+    assert lowest == 0
+
+
+def test_a_smaller_image_has_the_asked_compression(house: House, prompt: str) -> None:
+    """At the provider's default it keeps its quality; 100 is as much."""
+    fields = {"prompt": prompt, "model": "dall-e-2", "size": "256x256", "output_format": "jpeg"}
+
+    sizes = [
+        len(file)
+        for compression in ("10", "100")
+        for file in files_of(house.edit(("image", png(seed=16)), **fields, output_compression=compression))
+    ]
+
+    assert sizes[1] > 2 * sizes[0]
 
 
 def test_the_answer_of_an_old_edit_has_the_old_shape(house: House, prompt: str) -> None:

@@ -30,9 +30,9 @@ _CREDENTIALS = {
 }
 MAX_PIXELS = MAX_INPUT_PIXELS
 """As much as callers may send, and five times the largest image of a model; stops decompression bombs at the header."""
-_FINISHING = Bounds(workers=2)
+_FINISHING = Bounds(workers=2, job_s=120.0)
 _NO_HEAD = Head("", 0, 0, False, 1)
-_CHECKING = Bounds(workers=1, waiting=64, waiting_of_one=8, wait_s=30.0, job_s=20.0)
+_CHECKING = Bounds(workers=1, waiting=64, waiting_of_one=8, wait_s=30.0, job_s=60.0)
 
 
 class WorkerImages:
@@ -135,7 +135,7 @@ def _finishing_job(data: bytes, finish: Finish) -> Job:
     fields = {
         "width": finish.width,
         "height": finish.height,
-        "compression": None,
+        "compression": finish.compression,
         "image": cutout.image.path if cutout else None,
         "mask": cutout.mask.path if cutout else None,
     }

@@ -17,7 +17,7 @@ from service.domain.inputs import MAX_INPUT_PIXELS
 from service.parent_death import die_with_parent
 
 MOST_MEMORY_BYTES = 1024**3
-"""Of address space; a composite of 40 megapixels needs three quarters of it."""
+"""Of address space; a composite of 40 megapixels needs 0.92 GB."""
 
 JOB_FRAME = struct.Struct(">IQ")
 """Lengths of a job's JSON and of its bytes."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageCms
 
 from service.adapters.imaging import pixels
 from service.adapters.imaging.images import WorkerImages
@@ -16,6 +16,17 @@ from service.domain.images import Cutout, Finish, InputImage
 from tests.http.house import file_of, mask_with_hole, noise
 
 KINDS = ("PNG", "JPEG", "WEBP", "GIF")
+
+
+def swapped_profile() -> bytes:
+    """Return sRGB with the colorants of red and blue exchanged: every reader must heed it."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = profile.index(b"rXYZ", 128), profile.index(b"bXYZ", 128)
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(profile)
+
+
+SWAPPED = swapped_profile()
 HEADERS = [file_of(noise(16), kind) for kind in KINDS]
 
 
@@ -177,3 +188,119 @@ async def test_an_animation_keeps_its_frames(imaging: WorkerImages) -> None:
     moving = opened(result.data)
     assert (result.format, moving.size) == ("gif", (64, 64))
     assert getattr(moving, "n_frames", 1) == 3
+
+
+def with_alpha(width: int, alpha: int, seed: int = 2) -> Image.Image:
+    image = noise(width, seed=seed).convert("RGBA")
+    image.putalpha(alpha)
+    return image
+
+
+def test_a_transparent_answer_stays_transparent(imaging: WorkerImages, tmp_path: Path) -> None:
+    """`background=transparent` with a mask: where nothing is kept, the provider's transparency counts."""
+    painted = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+    finish = cut_out(imaging, tmp_path, noise(64), mask_with_hole(64), 64)
+
+    result = opened(composite(file_of(painted), finish))
+
+    assert result.mode == "RGBA"
+    assert result.crop((32, 0, 64, 64)).getchannel("A").getextrema() == (0, 0)
+    kept = (0, 0, 32, 64)
+    assert result.crop(kept).tobytes() == noise(64).convert("RGBA").crop(kept).tobytes()
+
+
+def test_kept_pixels_keep_their_transparency_in_a_transparent_answer(
+    imaging: WorkerImages, tmp_path: Path
+) -> None:
+    source = with_alpha(64, 77, seed=1)
+    finish = cut_out(imaging, tmp_path, source, mask_with_hole(64), 64)
+
+    result = opened(composite(file_of(with_alpha(64, 3)), finish))
+
+    assert result.crop((0, 0, 32, 64)).tobytes() == source.crop((0, 0, 32, 64)).tobytes()
+    assert result.crop((32, 0, 64, 64)).tobytes() == with_alpha(64, 3).crop((32, 0, 64, 64)).tobytes()
+
+
+def test_transparent_black_does_not_darken_what_blends_with_it(imaging: WorkerImages, tmp_path: Path) -> None:
+    mask = Image.new("RGBA", (8, 8), (0, 0, 0, 128))
+    finish = cut_out(imaging, tmp_path, Image.new("RGB", (8, 8), (200, 100, 50)), mask, 8)
+
+    result = opened(composite(file_of(Image.new("RGBA", (8, 8), (0, 0, 0, 0))), finish))
+
+    red, green, blue, alpha = result.getpixel((4, 4))  # type: ignore[misc]  # an RGBA pixel has four
+    assert (abs(red - 200) <= 2, abs(green - 100) <= 2, abs(blue - 50) <= 2, alpha) == (True, True, True, 128)
+
+
+def test_a_tall_image_is_blended_without_seams(imaging: WorkerImages, tmp_path: Path) -> None:
+    source, mask = noise(16, 600), mask_with_hole(16, 600)
+    image = spool(imaging, tmp_path, file_of(source))
+    finish = Finish(16, 600, Cutout(image, spool(imaging, tmp_path, file_of(mask), "mask")))
+
+    result = opened(composite(file_of(noise(16, 600, seed=2)), finish))
+
+    assert result.tobytes() == Image.composite(source, noise(16, 600, seed=2), mask.getchannel("A")).tobytes()
+
+
+@pytest.mark.parametrize("level", [0, 1, 255, 256, 30_000, 65_535])
+def test_a_deep_grey_mask_is_transparent_at_its_level(
+    imaging: WorkerImages, tmp_path: Path, level: int
+) -> None:
+    """Its tRNS chunk names one of 65,536 greys."""
+    covered, free = ((level + 256) % 65_536).to_bytes(2, "little"), level.to_bytes(2, "little")
+    mask = Image.frombytes("I;16", (64, 64), (covered * 32 + free * 32) * 64)
+    image = spool(imaging, tmp_path, file_of(noise(64)))
+    file = file_of(mask, transparency=level)
+    finish = Finish(64, 64, Cutout(image, spool(imaging, tmp_path, file, "mask")))
+
+    result = opened(composite(file_of(noise(64, seed=2)), finish))
+
+    assert result.crop((0, 0, 32, 64)).tobytes() == noise(64).crop((0, 0, 32, 64)).tobytes()
+    assert result.crop((32, 0, 64, 64)).tobytes() == noise(64, seed=2).crop((32, 0, 64, 64)).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_resampling_keeps_the_colour_profile(kind: str) -> None:
+    file = file_of(noise(64), kind, icc_profile=SWAPPED)
+
+    result = pixels.finish(file, width=32, height=32, compression=None, image=None, mask=None)
+
+    assert opened(result).info["icc_profile"] == SWAPPED
+
+
+def test_a_composite_has_the_profile_of_the_pixels_it_keeps(imaging: WorkerImages, tmp_path: Path) -> None:
+    """The provider's pixels are translated into it, and look as before."""
+    image = spool(imaging, tmp_path, file_of(noise(64), icc_profile=SWAPPED))
+    finish = Finish(64, 64, Cutout(image, spool(imaging, tmp_path, file_of(mask_with_hole(64)), "mask")))
+
+    result = opened(composite(file_of(Image.new("RGB", (64, 64), (200, 30, 60))), finish))
+
+    assert result.info["icc_profile"] == SWAPPED
+    assert result.crop((0, 0, 32, 64)).tobytes() == noise(64).crop((0, 0, 32, 64)).tobytes()
+    shown = ImageCms.profileToProfile(
+        result, ImageCms.ImageCmsProfile(io.BytesIO(SWAPPED)), ImageCms.createProfile("sRGB")
+    )
+    assert shown is not None
+    assert all(abs(a - b) <= 3 for a, b in zip(shown.getpixel((50, 5)), (200, 30, 60), strict=True))  # type: ignore[arg-type]  # a triple
+
+
+def test_a_broken_profile_is_no_reason_to_lose_an_image(imaging: WorkerImages, tmp_path: Path) -> None:
+    image = spool(imaging, tmp_path, file_of(noise(64), icc_profile=b"no profile"))
+    finish = Finish(64, 64, Cutout(image, spool(imaging, tmp_path, file_of(mask_with_hole(64)), "mask")))
+
+    result = opened(composite(file_of(noise(64, seed=2)), finish))
+
+    assert "icc_profile" not in result.info
+    assert result.crop((0, 0, 32, 64)).tobytes() == noise(64).crop((0, 0, 32, 64)).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
+def test_the_asked_compression_decides_the_size(kind: str) -> None:
+    file = file_of(noise(256).resize((512, 512)), kind, quality=100)
+
+    sizes = [
+        len(pixels.finish(file, width=256, height=256, compression=compression, image=None, mask=None))
+        for compression in (0, 50, 90, None)
+    ]
+
+    assert sizes == sorted(sizes)
+    assert sizes[3] > 2 * sizes[1]
