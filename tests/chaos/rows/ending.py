@@ -201,11 +201,14 @@ async def partial_failure(ground: Ground, finding: Finding) -> None:
             await asyncio.sleep(0.2)
             await call.paint()
 
+    fresh = ground.directory / "fresh.toml"
+    fresh.write_text('[policies.fresh]\ncache = "off"\n[teams.open]\nuser_policy = "fresh"\n', "utf-8")
     for name, settings, headers, paid in (
         ("cached", {}, {}, 4),
         ("no-cache", {}, {"cache-control": "no-cache"}, 4),
         ("no-store", {}, {"cache-control": "no-store"}, 4),
         ("cache off", {"cache": "off"}, {}, 4),
+        ("policy without cache", {"config": fresh}, {}, 4),
         ("no-store with a key", {}, {"cache-control": "no-store", "idempotency-key": "one"}, 4),
     ):
         provider = await ground.provider(refuse_fourth)
