@@ -87,4 +87,4 @@ class TeamConfig(BaseModel):
     user_policy: Name | None = None
     """Policy that limits each user of the team."""
     closed: bool = False
-    """If `true`, the team may order nothing."""
+    """If `true`, the credentials of the team open nothing."""

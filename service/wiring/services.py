@@ -99,6 +99,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         )
         operations = _operations(images, orders, metrics, health)
         services = _services(context, images, orders, callers, catalog, operations)
+        orders.runner.keep("keys", services.accounts.administration.keys.expire_forever)
         metrics.watch_bytes(
             memory=lambda: services.budgets.memory.held_bytes, disk=lambda: services.budgets.disk.held_bytes
         )

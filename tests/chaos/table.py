@@ -35,7 +35,6 @@ KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
 ) | {
     "unknown-counts": _NOT_YET,
     "unknown-after-kill": _NOT_YET,
-    "closed-team": _NOT_YET,
     "full-disk": "a settlement that neither Redis nor the journal takes is lost",
     "full-disk-restart": "as above",
     "redis-away-disk-full": "as above",

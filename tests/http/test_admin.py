@@ -140,6 +140,24 @@ def test_a_closed_team_is_refused_and_can_be_reopened(office: Office) -> None:
     assert served.status_code == 200
 
 
+def test_a_key_of_a_closed_team_opens_nothing(office: Office) -> None:
+    created = office.create_key(role="admin")
+    path = f"/admin/teams/{created['team']}"
+    with office.client(created["key"]) as boss:
+        assert boss.get("/admin/keys").status_code == 200
+        office.admin.put(path, json={"closed": True}).raise_for_status()
+        refused = [
+            boss.post("/admin/keys", json={"team": "elsewhere", "user": "boss"}),
+            boss.put(path, json={"closed": False}),
+            *(boss.get(url) for url in ("/admin/keys", "/metrics", "/v1/models", "/v1/usage")),
+        ]
+        office.admin.put(path, json={"closed": False}).raise_for_status()
+        assert boss.get("/admin/keys").status_code == 200
+
+    assert [answer.status_code for answer in refused] == [403] * 6
+    assert {error_of(answer)["message"] for answer in refused} == {"The team of these credentials is closed."}
+
+
 def test_a_policy_limits_from_the_next_order_on(office: Office) -> None:
     policy = office.put_policy(images_per_day=5)
     with office.client(office.create_key(policy=policy)["key"]) as user:

@@ -86,7 +86,7 @@ class Administration:
         return await self._put_team(who, Act.PUT_TEAM, replace(team, **fields))
 
     async def close_team(self, who: str, name: str) -> Team:
-        """Stop a team from spending, with immediate effect; its keys, links and ledger stay.
+        """Close a team with immediate effect: its credentials open nothing; its links and ledger stay.
 
         Raises:
             NotFound: it does not exist.

@@ -106,21 +106,16 @@ class Callers:
 
         Raises:
             Unauthenticated: missing, malformed, unknown, revoked or expired.
+            PermissionDenied: the team is closed.
             StateUnavailable: it cannot be looked up now.
         """
         if token is not None and self.credentials.is_admin(token):
             return Identity(team=ADMIN_TEAM, user=self.person("admin"), role=Role.ADMIN)
-        if self.credentials.is_open:
-            return ANYONE if token is None else replace(ANYONE, user=self.credentials.anonym(token))
-        if token is None:
-            raise Unauthenticated(
-                "You didn't provide an API key. Send it in the header: Authorization: Bearer YOUR_KEY."
-            )
-        if self.credentials.takes_keys and is_token(token):
-            return await self._find_key(token, afresh=afresh)
-        if self._verifier is not None and token.count(".") == 2:
-            return await self._verify(self._verifier, token)
-        raise Unauthenticated("Incorrect API key provided. Ask an operator of this gateway for one.")
+        identity = await self._find(token, afresh=afresh)
+        if afresh and identity.key_id is not None:
+            await self.look_again()
+        self._refuse_closed(identity)
+        return identity
 
     def caller_of(self, identity: Identity, named_user: str | None) -> Caller:
         """Return the caller; *named_user* is the request's own `user`, trusted from services and in open mode.
@@ -132,8 +127,8 @@ class Callers:
         team = self._directory.teams.get(identity.team)
         if team is None and self._revision is None and identity.team != OPEN_TEAM:
             raise StateUnavailable("directory")
-        if team is not None and team.is_closed:
-            raise PermissionDenied("The team of these credentials is closed.")
+        # Again: a long upload lies between.
+        self._refuse_closed(identity)
         user = identity.user
         if named_user and (user is None or identity.role is Role.SERVICE):
             user = self.person(named_user)
@@ -189,6 +184,19 @@ class Callers:
                 await self.look_again()
                 await self._recall()
             await asyncio.sleep(LOOK_PAUSE_S)
+
+    async def _find(self, token: str | None, *, afresh: bool) -> Identity:
+        if self.credentials.is_open:
+            return ANYONE if token is None else replace(ANYONE, user=self.credentials.anonym(token))
+        if token is None:
+            raise Unauthenticated(
+                "You didn't provide an API key. Send it in the header: Authorization: Bearer YOUR_KEY."
+            )
+        if self.credentials.takes_keys and is_token(token):
+            return await self._find_key(token, afresh=afresh)
+        if self._verifier is not None and token.count(".") == 2:
+            return await self._verify(self._verifier, token)
+        raise Unauthenticated("Incorrect API key provided. Ask an operator of this gateway for one.")
 
     async def _recall(self) -> None:
         """Look up forgotten keys again: Redis may be away at their next use."""
@@ -264,6 +272,11 @@ class Callers:
             user_policy=claims.policy,
             expires_s=claims.expires_s,
         )
+
+    def _refuse_closed(self, identity: Identity) -> None:
+        team = self._directory.teams.get(identity.team)
+        if team is not None and team.is_closed:
+            raise PermissionDenied("The team of these credentials is closed.")
 
     def _policy(self, name: str | None, otherwise: Policy) -> Policy:
         """Return the policy *name*, or *otherwise* for None; a missing policy must not lift its limits."""

@@ -3,12 +3,14 @@
 Failure behaviour: closed. An act that ends in `StateUnavailable` may have been done, and may be repeated.
 """
 
+import asyncio
 import secrets
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from service.domain.administration import check_expiry, check_team, check_user
 from service.domain.callers import TOKEN_PREFIX, ApiKey, Role, Team, hint_of
-from service.domain.errors import Conflict, NotFound
+from service.domain.errors import Conflict, NotFound, StateUnavailable
 from service.gateway.accounts.audit import Act, AuditTrail
 from service.gateway.accounts.directory import DirectoryReader, check_policy_exists, enumerate_names
 from service.gateway.accounts.identify import Callers
@@ -17,6 +19,11 @@ from service.ports.clock import Clock
 
 _KEY_ID = "key_"
 _LEAST_OF_ID = 4
+_EXPIRED_KEPT_S = 7 * 86_400
+"""So long an expired key is listed, and its bearer reads that it has expired."""
+_EXPIRY_PAUSE_S = 3600.0
+_MOST_EXPIRED = 1000
+"""Keys removed at a time: each removal makes all processes read the directory again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +131,19 @@ class Keys:
         names = [team] if team is not None else [each.name for each in await self.reader.teams()]
         keys = [key for name in names for key in await self.registrar.list_keys(name)]
         return sorted(keys, key=lambda key: (key.created_s, key.id))
+
+    async def expire_forever(self) -> None:
+        """Remove keys a week after they expired, at most 1000 an hour; several processes may do it at once."""
+        while True:
+            with suppress(StateUnavailable):
+                await self._remove_expired()
+            await asyncio.sleep(_EXPIRY_PAUSE_S)
+
+    async def _remove_expired(self) -> None:
+        before_s = self.clock.wall_s() - _EXPIRED_KEPT_S
+        expired = [key for key in await self.list() if 0 < key.expires_s <= before_s]
+        for key in expired[:_MOST_EXPIRED]:
+            await self.registrar.revoke_key(key.team, key.id)
 
     def has_its_secret(self, key: ApiKey) -> bool | None:
         """Tell if the secret of *key* is still listed, without which the key is refused; None if unknown."""

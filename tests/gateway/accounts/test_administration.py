@@ -1,5 +1,6 @@
 """What admins do, on fakes: checked, then noted, then done."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, replace
 
@@ -16,20 +17,22 @@ from service.gateway.accounts.identify import Callers
 from service.gateway.accounts.keys import Keys, NewKey
 from service.ports.telemetry import AdminActed, ImageForgotten
 from tests.fakes.callers import an_api_key
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.registrar import FakeLedger, FakeNotices, FakeRegistrar, a_ledger_entry
 from tests.fakes.storage import FakeReferences
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_catalog, a_reference
+from tests.gateway.assembly import in_background
 
+HOUR_S, WEEK_S = 3600, 604_800
 FILE = Directory(policies={"fixed": Policy(name="fixed")}, teams={"fixed": Team(name="fixed")})
 
 
 class Office:
     """An administration and what stands around it; the team `design` and the policy `small` are there."""
 
-    def __init__(self) -> None:
-        self.clock = FakeClock()
+    def __init__(self, clock: FakeClock | None = None) -> None:
+        self.clock = clock or FakeClock()
         self.book = FakeRegistrar()
         self.book.teams = {"design": Team(name="design")}
         self.book.policies = {"small": Policy(name="small")}
@@ -220,6 +223,45 @@ async def test_a_revoked_key_is_worthless_at_once() -> None:
     with pytest.raises(Unauthenticated):
         await office.callers.identify(token)
     assert office.book.acts[-2:] == ["note revoke_key", "revoke_key"]
+
+
+async def test_keys_are_removed_a_week_after_they_expired(clock: FakeClock) -> None:
+    office = Office(clock)
+    now_s = int(office.clock.wall_s())
+    for at_s in (0, now_s + 60, now_s + WEEK_S):
+        await office.administration.keys.create("boss", NewKey(team="design", user="ann", expires_s=at_s))
+    async with in_background(office.administration.keys.expire_forever()):
+        await until_idle()
+        assert await expiries(office) == [0, now_s + 60, now_s + WEEK_S]
+
+        await asyncio.sleep(WEEK_S)
+        assert await expiries(office) == [0, now_s + 60, now_s + WEEK_S]
+        await asyncio.sleep(2 * HOUR_S)
+
+        assert await expiries(office) == [0, now_s + WEEK_S]
+        assert office.book.acts.count("revoke_key") == 1
+
+
+async def test_a_pass_over_expired_keys_is_bounded_and_goes_on_after_an_outage(
+    clock: FakeClock,
+) -> None:
+    office = Office(clock)
+    for number in range(1500):
+        await office.book.add_key(an_api_key(id=f"key-{number}", expires_s=1), f"hash-{number}")
+    office.book.is_gone = True
+    async with in_background(office.administration.keys.expire_forever()):
+        await until_idle()
+        office.book.is_gone = False
+        assert len(office.book.keys) == 1500
+
+        await asyncio.sleep(1.5 * HOUR_S)
+        assert len(office.book.keys) == 500
+        await asyncio.sleep(HOUR_S)
+        assert office.book.keys == []
+
+
+async def expiries(office: Office) -> list[int]:
+    return sorted(key.expires_s for key in await office.administration.keys.list("design"))
 
 
 async def test_only_an_existing_key_can_be_revoked() -> None:

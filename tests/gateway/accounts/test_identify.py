@@ -635,6 +635,26 @@ async def test_a_closed_team_is_denied(team: str) -> None:
         await house.caller(a_token())
 
 
+async def test_acts_of_admins_see_at_once_that_another_process_has_closed_their_team() -> None:
+    house = House()
+    house.book.add(a_token(), an_api_key(role=Role.ADMIN))
+    await house.callers.identify(a_token())
+    house.book.declare(Directory(teams={"design": Team(name="design", is_closed=True)}))
+
+    with pytest.raises(PermissionDenied, match="closed"):
+        await house.callers.identify(a_token(), afresh=True)
+    with pytest.raises(PermissionDenied, match="closed"):
+        await house.callers.identify(a_token())
+
+
+async def test_a_token_of_a_closed_team_is_denied() -> None:
+    closed = Directory(teams={"design": Team(name="design", is_closed=True)})
+    house = House(auth="jwt", declared=closed, ann=some_claims())
+
+    with pytest.raises(PermissionDenied, match="closed"):
+        await house.callers.identify("ann.a.b")
+
+
 async def test_a_service_orders_for_the_end_users_it_names() -> None:
     house = House()
     house.book.add(a_token(), an_api_key(role=Role.SERVICE, user="checkout"))
