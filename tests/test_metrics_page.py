@@ -12,7 +12,7 @@ from service.domain.failures import Billing, FailureKind
 from service.domain.images import Realm, Source
 from service.domain.limits import Resource
 from service.gateway.accounts.audit import Act
-from service.ports.telemetry import Crashed, HeldIn, StoreTrouble
+from service.ports.telemetry import Crashed, HeldIn, QueueRefusal, StoreTrouble
 from tests.documents import quoted_in, read, rows_behind
 from tests.written_values import written
 
@@ -71,6 +71,7 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
         ("imagegw_request_bytes", "place"): set(get_args(HeldIn)),
         ("imagegw_bodies_refused_total", "place"): set(get_args(HeldIn)),
         ("imagegw_bodies_refused_total", "reason"): set(get_args(RefusedFor)),
+        ("imagegw_queue_refusals_total", "reason"): set(get_args(QueueRefusal)),
         ("imagegw_in_flight", "kind"): set(signature(PrometheusMetrics.watch_in_flight).parameters)
         - {"self"},
         ("imagegw_store_failures_total", "reason"): set(get_args(StoreTrouble)),

@@ -44,6 +44,13 @@ class PartialReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallWaited:
+    """Fact: a call of the order waited for its turn."""
+
+    waited_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed:
     """Fact: the places *positions* of the answer stay empty."""
 
@@ -58,4 +65,4 @@ class OrderDone:
     error: GatewayError | None = None
 
 
-OrderFact = Admitted | PartialReady | ImageReady | CallFailed | OrderDone
+OrderFact = Admitted | PartialReady | ImageReady | CallWaited | CallFailed | OrderDone

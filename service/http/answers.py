@@ -13,7 +13,7 @@ from service.domain.errors import GatewayError, OrderFailed
 from service.domain.failures import CallFailure
 from service.domain.images import Delivery
 from service.domain.order import ImageOrder, SentOrder, Ticket
-from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, OrderFact
+from service.domain.progress import Admitted, CallFailed, CallWaited, ImageReady, OrderDone, OrderFact
 from service.gateway.order.runner import RunningOrder
 from service.http.errors import CLIENT_GONE, describe
 from service.http.headers import cache_state, cost_to_team, order_headers
@@ -47,6 +47,7 @@ class Answer:
         self._images: dict[int, ImageReady] = {}
         self._failures: dict[int, CallFailure] = {}
         self._admitted: Admitted | None = None
+        self._queue_s = 0.0
         self._error: GatewayError | None = None
         self._is_done = False
 
@@ -83,6 +84,8 @@ class Answer:
                 self._admitted = fact
             case ImageReady():
                 self._images[fact.position] = fact
+            case CallWaited():
+                self._queue_s = max(self._queue_s, fact.waited_s)
             case CallFailed():
                 self._failures |= dict.fromkeys(fact.positions, fact.failure)
             case OrderDone():
@@ -135,7 +138,7 @@ class Answer:
             admitted=self._admitted,
             images=self._images.values(),
             is_cached=self._is_cached,
-            duration_s=duration_s,
+            timings_s={"order": duration_s, **({"queue": self._queue_s} if self._queue_s else {})},
         )
 
     def add_to_log(self, scope: Scope) -> None:
@@ -154,6 +157,8 @@ class Answer:
             "prompt_characters": len(self._order.prompt),
             "images": len(self._images),
         }
+        if self._queue_s:
+            fields["queue_ms"] = round(self._queue_s * 1000, 1)
         if self._images:
             fields["cache"] = cache_state(self._images.values(), is_cached=self._is_cached)
             fields["cost_microusd"] = cost_to_team(self._images.values())

@@ -5,7 +5,7 @@ How to add one to answers: in `order_headers`, with what it needs from `answers.
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time
 from email.utils import format_datetime
 
@@ -58,16 +58,17 @@ def order_headers(
     admitted: Admitted | None,
     images: Collection[ImageReady],
     is_cached: bool,
-    duration_s: float,
+    timings_s: Mapping[str, float],
 ) -> dict[str, str]:
     """Return the headers of an order's answer, as far as they are known.
 
-    *shutdown* is that of the asked model; *is_cached*: the order may use the cache.
+    *shutdown* is that of the asked model; *is_cached*: the order may use the cache. *timings_s* has the duration of the
+    `order`, and of its parts by name.
     """
     headers = {
         "x-model-sent": sent_model,
-        "server-timing": f"order;dur={duration_s * 1000:.1f}",
-        "openai-processing-ms": str(int(duration_s * 1000)),
+        "server-timing": ", ".join([f"{name};dur={each * 1000:.1f}" for name, each in timings_s.items()]),
+        "openai-processing-ms": str(int(timings_s["order"] * 1000)),
         "openai-version": "2020-10-01",
     }
     if admitted is not None:

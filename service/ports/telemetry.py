@@ -155,6 +155,24 @@ class AdminActed:
     entry: AuditEntry
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallQueued:
+    """Fact: a call had to wait for its turn, for *waited_s*, and is sent now."""
+
+    waited_s: float
+
+
+QueueRefusal = Literal["full", "late", "slow", "untrusted"]
+"""The queue is full; its wait is too long; calls of this kind take too long; outcomes of the provider are unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRefused:
+    """Fact: the queue refused an order, or a call at its turn, for *reason*."""
+
+    reason: QueueRefusal
+
+
 TelemetryFact = (
     RequestHandled
     | AttemptMade
@@ -172,6 +190,8 @@ TelemetryFact = (
     | ImageSpilled
     | SpillCounted
     | AdminActed
+    | CallQueued
+    | CallRefused
 )
 
 

@@ -39,6 +39,7 @@ class OrderParts:
     state: SharedState
     share: Share
     attempts: Attempts
+    queue: CallQueue
     journal: SqliteJournal
 
 
@@ -57,7 +58,7 @@ async def open_orders(
     attempts = Attempts(
         backend=provider.backend, clock=clock, telemetry=telemetry, rule=RetryRule(), pace=provider.pace
     )
-    queue = CallQueue(clock, _bounds(context.settings), provider.pace)
+    queue = CallQueue(clock, telemetry, _bounds(context.settings), provider.pace)
     orders = Orders(
         acceptance=_acceptance(context, catalog, provider.backend.realm),
         runner=runner,
@@ -79,7 +80,13 @@ async def open_orders(
         telemetry=telemetry,
     )
     return OrderParts(
-        orders=orders, runner=runner, state=state, share=share, attempts=attempts, journal=journal
+        orders=orders,
+        runner=runner,
+        state=state,
+        share=share,
+        attempts=attempts,
+        queue=queue,
+        journal=journal,
     )
 
 

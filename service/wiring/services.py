@@ -92,6 +92,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             is_failing=lambda: journal.is_failing,
             is_low=lambda: journal.is_low,
         )
+        metrics.watch_queue(lambda: orders.queue.length)
         metrics.watch_in_flight(
             orders=lambda: orders.runner.running,
             calls=lambda: orders.attempts.in_flight,

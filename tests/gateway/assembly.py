@@ -87,7 +87,7 @@ class Assembly:
             rule=RetryRule(),
             jitter=lambda: 0.0,
         )
-        self.queue = CallQueue(clock, Bounds(in_flight=max_calls))
+        self.queue = CallQueue(clock, self.telemetry, Bounds(in_flight=max_calls))
         self.maker = Maker(
             queue=self.queue,
             attempts=self.attempts,

@@ -11,6 +11,7 @@ To add a metric, add a fact to `ports/telemetry.py` and its `TelemetryFact`, a m
 from collections.abc import Callable, Mapping
 from datetime import date
 from functools import partial
+from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -20,6 +21,8 @@ from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
     BytesDeclined,
+    CallQueued,
+    CallRefused,
     CostSettled,
     Crashed,
     FilesDeleted,
@@ -27,6 +30,7 @@ from service.ports.telemetry import (
     ImagesDelivered,
     ImageSpilled,
     LimitDecided,
+    QueueRefusal,
     RequestHandled,
     SpillCounted,
     StateFailed,
@@ -87,6 +91,11 @@ class PrometheusMetrics:
         self._in_flight = self._gauge(
             "imagegw_in_flight", "Orders running, calls sent, and orders waiting for another's image.", "kind"
         )
+        self._queue_calls, self._queue_s, self._queue_refusals = (
+            self._gauge("imagegw_queue_calls", "Calls that wait for their turn."),
+            self._histogram("imagegw_queue_wait_seconds", "Waits of calls that had to wait."),
+            self._counter("imagegw_queue_refusals", "Orders and calls that the queue refused.", "reason"),
+        )
         self._cost = self._counter(
             "imagegw_cost_dollars", "Cost of images made, as priced.", "model", "realm"
         )
@@ -118,8 +127,10 @@ class PrometheusMetrics:
         self._crashes = self._counter(
             "imagegw_order_crashes", "Orders, turns of background loops and requests ended by a bug.", "where"
         )
-        self._kept = self._gauge("imagegw_images_kept", "Images that teams refer to.")
-        self._kept_bytes = self._gauge("imagegw_kept_bytes", "Bytes of the images that teams refer to.")
+        self._kept, self._kept_bytes = (
+            self._gauge("imagegw_images_kept", "Images that teams refer to."),
+            self._gauge("imagegw_kept_bytes", "Bytes of the images that teams refer to."),
+        )
         self._forgotten = self._counter(
             "imagegw_images_forgotten", "References to images removed, by reason.", "reason"
         )
@@ -164,6 +175,10 @@ class PrometheusMetrics:
         for kind, number in (("orders", orders), ("calls", calls), ("waiters", waiters)):
             self._in_flight.labels(kind).set_function(number)
 
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """Show the number of calls that wait."""
+        self._queue_calls.set_function(length)
+
     def render(self) -> bytes:
         """Return all metrics in the text format."""
         return generate_latest(self.registry)
@@ -182,6 +197,8 @@ class PrometheusMetrics:
             LimitDecided: lambda fact: self._limits.labels(fact.decision, str(fact.degraded).lower()).inc(),
             BytesDeclined: lambda fact: self._declined.labels(fact.place, fact.reason).inc(),
             AttemptMade: self._count_attempt,
+            CallQueued: lambda fact: self._queue_s.observe(fact.waited_s),
+            CallRefused: lambda fact: self._queue_refusals.labels(fact.reason).inc(),
             CostSettled: self._count_cost,
             StateFailed: lambda fact: self._state_failures.labels(fact.operation, fact.reason).inc(),
             StoreFailed: lambda fact: self._store_failures.labels(fact.reason).inc(),
@@ -207,6 +224,8 @@ class PrometheusMetrics:
         """Show series before their first fact: without a zero, Prometheus misses the first increase."""
         for decision in ("allowed", "requests", "images"):
             self._limits.labels(decision, "false")
+        for reason in get_args(QueueRefusal):
+            self._queue_refusals.labels(reason)
         for where in ("order", "loop", "request"):
             self._crashes.labels(where)
         for outcome in ("kept", "refused", "brought_home"):

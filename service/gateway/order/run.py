@@ -25,7 +25,7 @@ from service.domain.errors import (
 from service.domain.failures import CallFailure
 from service.domain.images import Delivery, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
-from service.domain.progress import Admitted, CallFailed
+from service.domain.progress import Admitted, CallFailed, CallWaited
 from service.gateway.admission.shared import REFUSALS, SharedState
 from service.gateway.order.accept import Acceptance
 from service.gateway.order.attempt import NOT_SENT
@@ -291,6 +291,8 @@ class Orders:
             progress.show(batch.places[0], number, data, resolved, self.clock.wall_s())
 
         outcomes = await self.maker.make(progress.order, progress.sent, ask, batch, turn, show)
+        if turn.waited_s:
+            progress.running.emit(CallWaited(waited_s=turn.waited_s))
         for place, index, outcome in zip(batch.places, batch.indices, outcomes, strict=True):
             if isinstance(outcome, CallFailure):
                 progress.fail(place, outcome)

@@ -20,6 +20,7 @@ from service.gateway.queue.turn import PoolIndex, Turn
 from service.gateway.queue.turns import Person
 from service.ports.clock import Clock
 from service.ports.provider import Pace
+from service.ports.telemetry import CallQueued, CallRefused, QueueRefusal, Telemetry
 
 _CAUTION = 1.25
 """A wait may become longer than it seems: some who come later have their turn earlier."""
@@ -37,8 +38,9 @@ class Bounds:
 class CallQueue:
     """The calls in flight and waiting at one provider."""
 
-    def __init__(self, clock: Clock, bounds: Bounds, pace: Pace | None = None) -> None:
+    def __init__(self, clock: Clock, telemetry: Telemetry, bounds: Bounds, pace: Pace | None = None) -> None:
         self._clock = clock
+        self._telemetry = telemetry
         self._bounds = bounds
         self._pace = pace
         self._line = Line()
@@ -57,22 +59,22 @@ class CallQueue:
         """Return the reason to refuse the order that makes *turns*, before it has joined the queue."""
         turn, now_s = turns[0], self._clock.monotonic_s()
         if self._outcomes.is_open and self._in_flight:
-            return refuse("untrusted", self._wait_s(turns, now_s))
+            return self._refuse("untrusted", self._durations.mean_s())
         needed_s, left_s = self._durations.needed_s(turn.kind), turn.deadline_s - now_s
         for each in turns:
             each.needed_s = needed_s
         if needed_s is not None and left_s < needed_s:
             is_hopeless = self._kinds[turn.kind] > 0 or self._durations.is_hopeless(turn.kind, left_s)
-            return refuse("slow", needed_s) if is_hopeless else None
+            return self._refuse("slow", needed_s) if is_hopeless else None
         if len(turns) <= self._free:
             return None
         wait_s = self._wait_s(turns, now_s)
         waiting = self._line.length + len(turns) - self._free
         held_bytes = self._line.held_bytes + sum(each.held_bytes for each in turns)
         if waiting > self._bounds.waiting or held_bytes > self._bounds.waiting_bytes:
-            return refuse("full", wait_s)
+            return self._refuse("full", wait_s)
         is_late = needed_s is not None and left_s < needed_s + wait_s * _CAUTION
-        return refuse("late", wait_s) if is_late else None
+        return self._refuse("late", wait_s) if is_late else None
 
     async def take_turn(self, turn: Turn) -> CallFailure | None:
         """Wait until the call of *turn* is to be sent; returns the reason if it must not be. `end` follows always."""
@@ -83,7 +85,10 @@ class CallQueue:
                 async with self._clock.timeout_at(turn.send_by_s):
                     await self._wait(turn)
             except TimeoutError:
-                turn.refusal = refuse("late", self._wait_s([turn], self._clock.monotonic_s()))
+                turn.refusal = self._refuse("late", self._wait_s([turn], self._clock.monotonic_s()))
+            turn.waited_s = self._clock.monotonic_s() - turn.joined_s
+            if turn.refusal is None:
+                self._telemetry.record(CallQueued(waited_s=turn.waited_s))
         return turn.refusal if turn.is_wanted() else LEFT
 
     def end(self, turn: Turn, result: CallMade | CallFailure | None) -> None:
@@ -134,7 +139,7 @@ class CallQueue:
         )
         if turn.is_waiting and is_full:
             self._line.remove(turn)
-            turn.settle(refuse("full", self._wait_s([turn], now_s)))
+            turn.settle(self._refuse("full", self._wait_s([turn], now_s)))
         return False
 
     async def _wait(self, turn: Turn) -> None:
@@ -168,10 +173,14 @@ class CallQueue:
             return LEFT
         now_s = self._clock.monotonic_s()
         if self._outcomes.is_open and self._in_flight:
-            return refuse("untrusted", self._wait_s([turn], now_s))
+            return self._refuse("untrusted", self._durations.mean_s())
         needed_s, left_s = self._durations.needed_s(turn.kind) or 0.0, turn.deadline_s - now_s
         is_probing = turn.is_probe and not self._kinds[turn.kind] and left_s > 0
-        return None if left_s > needed_s or is_probing else refuse("late", self._wait_s([turn], now_s))
+        return None if left_s > needed_s or is_probing else self._refuse("late", self._wait_s([turn], now_s))
+
+    def _refuse(self, reason: QueueRefusal, retry_after_s: float | None) -> CallFailure:
+        self._telemetry.record(CallRefused(reason=reason))
+        return refuse(reason, retry_after_s or 0.0)
 
     def _wait_s(self, turns: Sequence[Turn], now_s: float) -> float:
         """Estimate the wait of the last of *turns*, which have not joined; 0 if nothing is known."""

@@ -1,14 +1,10 @@
 """Refuse a call or an order before it is sent: nothing was spent, and the caller may come again."""
 
-from typing import Literal
-
 from service.domain.failures import Billing, CallFailure, FailureKind
-
-Reason = Literal["full", "late", "slow", "untrusted"]
-"""The queue is full; its wait is too long; calls of this kind take too long; outcomes of the provider are unknown."""
+from service.ports.telemetry import QueueRefusal
 
 _CODE = "overloaded"
-_MESSAGES: dict[Reason, str] = {
+_MESSAGES: dict[QueueRefusal, str] = {
     "full": "Too many orders wait for the image provider.",
     "late": "The order cannot be answered before its deadline: others wait for the image provider.",
     "slow": "The order cannot be answered before its deadline: the image provider takes longer at the moment.",
@@ -23,7 +19,7 @@ LEFT = CallFailure(
 )
 
 
-def refuse(reason: Reason, retry_after_s: float) -> CallFailure:
+def refuse(reason: QueueRefusal, retry_after_s: float) -> CallFailure:
     """Return the failure of a call that is refused for *reason*; equal orders meet it too, unless it is about time."""
     return CallFailure(
         kind=FailureKind.NOT_SENT if reason in ("late", "slow") else FailureKind.SHED,

@@ -18,7 +18,7 @@ class Turn:
 
     *is_wanted* tells if an order still waits for the call. The fields below are the queue's: *send_by_s* is the last
     instant at which the call may be sent, *is_probe* means that it is sent against the odds, *needed_s* is the time that
-    it needs as far as known.
+    it needs as far as known, *waited_s* the time that it waited.
     """
 
     kind: Kind
@@ -32,6 +32,7 @@ class Turn:
     is_waiting: bool = field(default=False, init=False)
     is_probe: bool = field(default=False, init=False)
     joined_s: float = field(default=0.0, init=False)
+    waited_s: float = field(default=0.0, init=False)
     send_by_s: float = field(default=0.0, init=False)
     refusal: CallFailure | None = field(default=None, init=False)
     news: asyncio.Future[None] | None = field(default=None, init=False)

@@ -15,6 +15,8 @@ from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
     BytesDeclined,
+    CallQueued,
+    CallRefused,
     CostSettled,
     Crashed,
     FilesDeleted,
@@ -76,6 +78,8 @@ MODEL = {"model": "gpt-image-2"}
             {"model": "dall-e-3", "source": "hit"},
             1.0,
         ),
+        (CallQueued(waited_s=1.5), "imagegw_queue_wait_seconds_sum", {}, 1.5),
+        (CallRefused(reason="late"), "imagegw_queue_refusals_total", {"reason": "late"}, 1.0),
         (
             attempt(outcome="broken", billing="unknown", images=0),
             "imagegw_upstream_attempts_total",

@@ -15,7 +15,9 @@ from service.gateway.queue.queue import Bounds, CallQueue
 from service.gateway.queue.turn import Turn
 from service.gateway.queue.turns import Person
 from service.ports.provider import Pace
+from service.ports.telemetry import CallQueued, CallRefused
 from tests.fakes.clock import FakeClock, until_idle
+from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_call_made, a_failure
 
 KIND = Kind("gpt-image-2", "generate", "high", 21)
@@ -35,13 +37,15 @@ class Provider:
     bounds: dict[str, int] = field(default_factory=dict)
     call_s: float = 4.0
     result: CallMade | CallFailure = MADE
+    telemetry: FakeTelemetry = field(default_factory=FakeTelemetry)
     sent: list[str] = field(default_factory=list)
     sent_at_s: list[float] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.began_s = self.clock.monotonic_s()
-        self.queue = CallQueue(self.clock, Bounds(in_flight=self.in_flight, **self.bounds), self.pace)
+        bounds = Bounds(in_flight=self.in_flight, **self.bounds)
+        self.queue = CallQueue(self.clock, self.telemetry, bounds, self.pace)
 
     def turn(self, *, user: str = "user", left_s: float = 30.0, **fields: Any) -> Turn:
         deadline_s = self.clock.monotonic_s() + left_s
@@ -111,6 +115,8 @@ async def test_calls_in_flight_are_bounded_and_callers_take_turns(clock: FakeClo
     assert provider.sent == ["many 0", "many 1", "many 2", "few", "many 3", "many 4", "many 5"]
     assert provider.sent_at_s == [0, 0, 4, 4, 8, 8, 12]
     assert provider.queue.length == 0
+    waits = [fact.waited_s for fact in provider.telemetry.of(CallQueued)]
+    assert waits == [4.0, 4.0, 8.0, 8.0, 12.0]
 
 
 async def test_an_order_that_cannot_be_answered_in_time_is_refused_at_once(clock: FakeClock) -> None:
@@ -128,6 +134,7 @@ async def test_an_order_that_cannot_be_answered_in_time_is_refused_at_once(clock
     assert result.retry_after_s == pytest.approx(16.0, abs=0.1)
     assert in_time.result() is MADE
     assert "late" not in provider.sent
+    assert provider.telemetry.of(CallRefused) == [CallRefused(reason="late")]
 
 
 async def test_all_calls_of_an_order_must_be_answered_in_time(clock: FakeClock) -> None:
