@@ -42,9 +42,6 @@ KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
     "redis-away-long": "an outage longer than a lease frees the holds of running orders",
     "hung-redis-reads": "each link waits for a Redis that is known to hang",
     "hanging-store": "the waits for the store are not bounded by the deadline",
-    "phone-photos": _NOT_YET,
-    "finished-images": _NOT_YET,
-    "hostile-images": _NOT_YET,
     "memory-returns": _NOT_YET,
 }
 """Rows that the gateway does not pass yet, each with the reason; `make chaos` runs them, the suite does not."""

@@ -52,11 +52,11 @@ async def phone_photos(ground: Ground, finding: Finding) -> None:
     exif[0x0112] = _TURNED
     photo = file_of(stored, "JPEG", exif=exif, quality=95)
     shown = ImageOps.exif_transpose(Image.open(io.BytesIO(photo)))
-    for name, size, wanted in (("as shown", (384, 512), 200), ("as stored", (512, 384), 400)):
+    for name, size in (("as shown", (384, 512)), ("as stored", (512, 384))):
         mask = Image.new("RGBA", size, (0, 0, 0, 255))
         mask.putpixel((0, 0), (0, 0, 0, 0))
         answer = await edit(ground, gateway.url, photo, mask=file_of(mask), **_OLD, size="512x512")
-        finding.equal(f"a mask of the size {name}", answer.status, wanted)
+        finding.equal(f"a mask of the size {name}", answer.status, 200)
         if answer.status == 200:
             image = image_in(answer)
             upright, lying = (ImageOps.fit(each, (512, 512)) for each in (shown, stored))
@@ -123,8 +123,9 @@ async def finished_images(ground: Ground, finding: Finding) -> None:
 
 async def _mask_deeply(ground: Ground, finding: Finding, gateway: Gateway, provider: Provider) -> None:
     """Edit with a mask whose transparent grey has 16 bits."""
-    source, grey = noise(256, seed=3), Image.new("I;16", (256, 256), 1000)
-    grey.paste(_KEY_GREY, (128, 0, 256, 256))
+    # Pillow pastes one byte of two.
+    row = (1000).to_bytes(2, "little") * 128 + _KEY_GREY.to_bytes(2, "little") * 128
+    source, grey = noise(256, seed=3), Image.frombytes("I;16", (256, 256), row * 256)
     provider.script = _painting(file_of(Image.new("RGB", (1024, 1024), "red")))
     answer = await edit(
         ground,
