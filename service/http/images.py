@@ -1,7 +1,5 @@
 """The image routes: read the request, start the order, and answer with its facts."""
 
-import asyncio
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,9 +8,9 @@ from starlette.responses import Response
 from service.domain.errors import InvalidOrder
 from service.domain.images import Operation
 from service.domain.order import ImageOrder
-from service.gateway.admission.held_bytes import Room
 from service.http.answers import Answer
 from service.http.bodies import MAX_BODY_S, disk_for, media_type_of, memory_for, read_json
+from service.http.data_urls import spool_references
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.inputs import prepare_inputs, read_inputs
 from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
@@ -26,7 +24,7 @@ from service.http.schemas import (
 )
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
-from service.http.uploads import Form, read_form, spool_data_url
+from service.http.uploads import Form, read_form
 
 MAX_GENERATION_BYTES = 256 * 1024
 MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024
@@ -155,8 +153,7 @@ async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dic
         # More than the decoded files take.
         files.grow_to(len(body))
         del body
-        # In a thread: decoding and hashing up to 48 MB would block the event loop.
-        return await asyncio.to_thread(_read_references, parsed, services.ordering.uploads, files)
+        return await spool_references(parsed, services.ordering.uploads, files)
 
 
 def _check_texts(fields: dict[str, Any], size_bytes: int) -> None:
@@ -172,18 +169,3 @@ def _check_texts(fields: dict[str, Any], size_bytes: int) -> None:
             param=None,
             code="string_above_max_length",
         )
-
-
-def _read_references(fields: dict[str, Any], directory: Path, room: Room) -> tuple[dict[str, Any], Form]:
-    """Spool the data URLs of a JSON edit like uploaded files."""
-    form = Form(room)
-    try:
-        for reference in fields.pop("images", []):
-            form.files.append(spool_data_url(directory, "image", reference["image_url"]))
-        for name in ("mask", "markup"):
-            if name in fields:
-                form.files.append(spool_data_url(directory, name, fields.pop(name)["image_url"]))
-    except BaseException:
-        form.discard()
-        raise
-    return fields, form

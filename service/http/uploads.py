@@ -1,4 +1,4 @@
-"""Receive images as multipart bodies and data URLs, spooled to disk and bounded while they arrive.
+"""Receive images as multipart bodies, spooled to disk and bounded while they arrive.
 
 Only names and sizes are checked here; `ports.imaging` reads the formats later. Memory holds at
 most one chunk of an upload, and the digest of each file is computed on the way.
@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-import pybase64
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
@@ -100,7 +99,7 @@ async def read_form(request: Request, directory: Path, room: Room, *, most_files
         ) from error
     except OSError as error:
         reader.abort()
-        raise _disk_full(error) from error
+        raise disk_full(error) from error
     except BaseException:
         reader.abort()
         raise
@@ -120,42 +119,6 @@ def spare_bytes(directory: Path) -> float:
     disk = os.statvfs(directory)
     reserve_bytes = min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 8)
     return disk.f_bavail * disk.f_frsize - reserve_bytes
-
-
-def spool_data_url(directory: Path, name: str, url: str) -> SpooledFile:
-    """Write the image of a data URL to disk.
-
-    Raises:
-        InvalidOrder: *url* is not a base64 `data:` URL. Others are not fetched: they could reach internal services.
-        BytesRefused: the disk does not take it.
-    """
-    head, separator, text = url.partition(",")
-    if not separator or not head.startswith("data:") or not head.endswith(";base64"):
-        raise InvalidOrder(
-            f"Invalid '{name}': only base64 data URLs (data:image/png;base64,...) are accepted.",
-            param=name,
-            code="invalid_image_url",
-        )
-    try:
-        data = pybase64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise InvalidOrder(
-            f"Invalid '{name}': the base64 of its data URL is malformed.",
-            param=name,
-            code="invalid_base64_image",
-        ) from error
-    if len(data) > MAX_FILE_BYTES:
-        raise RequestRejected(body_too_large(MAX_FILE_BYTES))
-    try:
-        path = _new_path(directory)
-        try:
-            path.write_bytes(data)
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise _disk_full(error) from error
-    return SpooledFile(name, path, hashlib.sha256(data).hexdigest(), len(data))
 
 
 class _Reader:
@@ -227,7 +190,7 @@ class _Reader:
             self._name = _file_field(name)
             if len(self.form.files) >= MAX_FILES:
                 raise InvalidOrder("At most 16 images, a mask and a markup may be sent.", param=name[:100])
-            self._path = _new_path(self._directory)
+            self._path = new_path(self._directory)
             self._file = self._path.open("wb")
             self._digest = hashlib.sha256()
         else:
@@ -273,7 +236,7 @@ class _Reader:
         self._is_complete = True
 
 
-def _disk_full(error: OSError) -> BytesRefused:
+def disk_full(error: OSError) -> BytesRefused:
     """Return the refusal of an upload that the disk did not take: its room may go between the check and the write."""
     _log.warning("upload not written", extra={"error": type(error).__name__, "reason": error.strerror})
     return BytesRefused("disk", 0)
@@ -292,6 +255,6 @@ def _file_field(name: str) -> str:
     raise InvalidOrder(f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter")
 
 
-def _new_path(directory: Path) -> Path:
+def new_path(directory: Path) -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     return directory / uuid4().hex

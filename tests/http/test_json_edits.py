@@ -243,6 +243,17 @@ def test_a_large_body_may_have_a_prompt_full_of_commas(house: House) -> None:
     assert refused(house, answer, before)["param"] == "n"
 
 
+@pytest.mark.parametrize("junk", ["=", "==", "AA==", "*", "\n"])
+def test_malformed_base64_is_refused_wherever_it_is(house: House, junk: str) -> None:
+    """Parts of it are decoded apart."""
+    before, url = len(house.journal()), data_url(png(1024, seed=9))
+    start = url.index(",") + 1
+    for place in (start, start + 2**20 - len(junk), start + 2**20):
+        answer = order(house, url[:place] + junk + url[place:])
+
+        assert refused(house, answer, before)["code"] == "invalid_base64_image"
+
+
 def test_a_reference_above_the_maximum_length_is_refused(house: House) -> None:
     before = len(house.journal())
 
