@@ -32,12 +32,13 @@ RUN groupadd --system --gid 10001 gateway \
     && install -d -o 10001 -g 10001 -m 0750 /data
 COPY --from=build /opt/image-gateway /opt/image-gateway
 
-# Images of some megabytes come and go: with lower thresholds malloc would map, fault and unmap each.
+# Memory that is freed goes back to the system; service/malloc.py says why, and sets the same without a container.
 ENV PATH=/opt/image-gateway/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    MALLOC_MMAP_THRESHOLD_=33554432 \
-    MALLOC_TRIM_THRESHOLD_=268435456 \
+    MALLOC_MMAP_THRESHOLD_=1048576 \
+    MALLOC_TRIM_THRESHOLD_=16777216 \
+    MALLOC_ARENA_MAX=2 \
     GATEWAY_HOST=0.0.0.0 \
     GATEWAY_PORT=8080 \
     GATEWAY_DATA_DIR=/data \

@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 import uvloop
 
 from service.app import create_app
+from service.malloc import give_back_freed
 from service.serve.directory import locked, prepare_directory, secrets_of
 from service.serve.greeting import write_greeting
 from service.serve.interrupts import run_interruptible
@@ -31,6 +32,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         SettingsError: a setting is wrong; nothing serves, and all started parts are stopped.
         ChildFailed: the server or a child did not start; all started parts are stopped.
     """
+    give_back_freed()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         run_interruptible(runner, _serve(settings, announce))
 

@@ -38,6 +38,7 @@ from service.wiring.images import (
     open_uploads,
     watch_store,
 )
+from service.wiring.memory import trim_when_idle
 from service.wiring.neighbours import open_heartbeats
 from service.wiring.notices import post_at_start, post_later
 from service.wiring.orders import OrderParts, open_orders
@@ -77,6 +78,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             "sweep": make_retention(context, images).sweep_forever,
             "store": lambda: watch_store(images.home),
             "provider": lambda: watch_provider(provider.check, health),
+            "memory": lambda: trim_when_idle(lambda: orders.runner.running > 0),
             "notices": lambda: post_later(context, is_done=is_posted),
         }.items():
             orders.runner.keep(name, loop)

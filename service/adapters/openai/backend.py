@@ -181,11 +181,11 @@ def _field(entry: InputImage, call: ImageCall) -> str:
     return "image[]" if entry.role == "image" and several else entry.role
 
 
-async def read_body(response: httpx.Response, limit_bytes: int) -> bytes | None:
+async def read_body(response: httpx.Response, limit_bytes: int) -> bytearray | None:
     """Return the whole body, or None as soon as it is larger than *limit_bytes*."""
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > limit_bytes:
             return None
-    return bytes(body)
+    return body

@@ -75,7 +75,7 @@ def _form_text(value: Any) -> str:
     return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes | bytearray) -> Any:
     """Return decoded JSON, or None for anything else."""
     try:
         return orjson.loads(body)
@@ -83,7 +83,7 @@ def decode_json(body: bytes) -> Any:
         return None
 
 
-def decode_answer(body: bytes) -> CallMade:
+def decode_answer(body: bytes | bytearray) -> CallMade:
     """Read an images answer; unknown fields are ignored. Images may come as URLs, to be fetched later.
 
     An entry that cannot be read is left out: the others are paid for.

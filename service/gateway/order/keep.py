@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from service.domain.errors import StoreUnavailable
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import share_usage
-from service.domain.images import CallMade, Image, RawImage
+from service.domain.images import CallMade, Delivery, Image, RawImage
 from service.domain.order import SentOrder
 from service.domain.pricing import counts_tokens, estimate_sent, price_usage
 from service.ports.clock import Clock
@@ -53,8 +53,13 @@ class Keeper:
     store: ImageStore
     clock: Clock
 
-    async def keep(self, made: CallMade, sent: SentOrder) -> list[Outcome]:
-        """Finish and store the images of one call, in its order; the good ones share what it cost."""
+    async def keep(
+        self, made: CallMade, sent: SentOrder, delivery: Delivery = Delivery.B64_JSON
+    ) -> list[Outcome]:
+        """Finish and store the images of one call, in its order; the good ones share what it cost.
+
+        For a link the bytes are dropped as soon as they are stored.
+        """
         finished = [await self._finish(raw, sent) for raw in made.images]
         good = sum(each is not None for each in finished)
         shares = iter(share_usage(made.usage, good) if made.usage and good else [None] * good)
@@ -64,7 +69,10 @@ class Keeper:
                 _BROKEN if each is None else await self._keep_one(raw, each, next(shares), sent, made)
             )
         billing = billing_of_missing(made, kept)
-        return [replace(each, billing=billing) if isinstance(each, CallFailure) else each for each in kept]
+        return [
+            replace(each, billing=billing) if isinstance(each, CallFailure) else _fit(each, delivery)
+            for each in kept
+        ]
 
     async def _finish(self, raw: RawImage, sent: SentOrder) -> FinishedImage | None:
         try:
@@ -103,6 +111,11 @@ class Keeper:
         except StoreUnavailable:
             return Kept(image, finished.data, is_stored=False)
         return Kept(image, finished.data)
+
+
+def _fit(kept: Kept, delivery: Delivery) -> Kept:
+    """Return *kept* with the bytes only if they are delivered, or nowhere else."""
+    return replace(kept, data=None) if kept.is_stored and delivery is Delivery.URL else kept
 
 
 def billing_of_missing(made: CallMade, kept: Sequence[Outcome]) -> Billing:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.domain.failures import Billing, CallFailure, FailureKind
-from service.domain.images import ContentCredentials, Finish, RawImage
+from service.domain.images import ContentCredentials, Delivery, Finish, RawImage
 from service.domain.pricing import estimate_image, estimate_sent
 from service.gateway.order.keep import Keeper, Kept, billing_of_missing
 from service.ports.imaging import FinishedImage
@@ -41,6 +41,27 @@ async def test_a_raw_image_becomes_a_stored_image() -> None:
         )
     ]
     assert store.blobs == {f"{digest}.png": b"image"}
+
+
+@pytest.mark.parametrize(
+    ("delivery", "is_full", "data"),
+    [
+        (Delivery.URL, False, None),
+        (Delivery.URL, True, b"image"),
+        (Delivery.B64_JSON, False, b"image"),
+    ],
+)
+async def test_bytes_behind_a_link_wait_for_nothing(
+    delivery: Delivery, is_full: bool, data: bytes | None
+) -> None:
+    """The settlement may take a while, and megabytes of each image would wait with it."""
+    store = FakeStore()
+    store.is_full = is_full
+
+    [kept] = await a_keeper(store=store).keep(a_call_made(b"image"), a_sent_order(), delivery)
+
+    assert isinstance(kept, Kept)
+    assert (kept.data, kept.is_stored) == (data, not is_full)
 
 
 async def test_the_finish_plan_is_carried_out() -> None:

@@ -1,0 +1,22 @@
+"""Give memory back once a process is idle."""
+
+import asyncio
+from collections.abc import Callable
+
+from service import malloc
+
+_QUIET_S = 10
+"""Shorter pauses are those of a busy gateway, which needs the memory again."""
+
+
+async def trim_when_idle(
+    is_busy: Callable[[], bool], *, trim: Callable[[], object] = malloc.trim, look_s: float = 1.0
+) -> None:
+    """Trim the heaps after each busy time, once *is_busy* was false for `_QUIET_S` looks in a row."""
+    quiet = 0
+    while True:
+        await asyncio.sleep(look_s)
+        quiet = 0 if is_busy() else quiet + 1
+        if quiet == _QUIET_S:
+            # In a thread: it walks all heaps, without the interpreter's lock.
+            await asyncio.to_thread(trim)
