@@ -5,6 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import orjson
 import pytest
 
 from tests.http.conftest import SandboxJournal
@@ -122,3 +123,18 @@ def test_an_answer_without_a_failure_has_no_code(gateway: Gateway, client: httpx
     client.get("/v1/models", headers={"x-request-id": request_id})
 
     assert "code" not in line_of(gateway, request_id)
+
+
+@pytest.mark.parametrize("body", [b"nonsense", b"--b\r\n: x\r\n\r\n", b"--b\r\nA\x01: x\r\n\r\n"])
+def test_a_malformed_form_is_one_line_with_its_request(
+    gateway: Gateway, client: httpx.Client, body: bytes
+) -> None:
+    before = gateway.log.stat().st_size
+    headers = {"content-type": "multipart/form-data; boundary=b", "x-request-id": uuid4().hex}
+    assert client.post("/v1/images/edits", content=body, headers=headers).status_code == 400
+
+    until(lambda: headers["x-request-id"] in gateway.log.read_text("utf-8"))
+    written = gateway.log.read_bytes()[before:].decode().splitlines()
+    [line] = [orjson.loads(each) for each in written if "/livez" not in each]
+    assert (line["event"], line["level"], line["request_id"]) == ("request", "info", headers["x-request-id"])
+    assert line["code"] == "invalid_multipart"

@@ -42,6 +42,8 @@ def configure_logs(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # The gateway's own lines say more; uvicorn's other loggers stay.
     logging.getLogger("uvicorn.access").disabled = True
+    # A malformed form is in the line of its request; the parser's has no request id, and quotes bytes of the body.
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=chain,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
