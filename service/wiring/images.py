@@ -21,6 +21,7 @@ from service.adapters.storage.opening import directory_of
 from service.adapters.storage.spill import SpillingStore
 from service.adapters.storage.store import ObjectStore
 from service.adapters.storage.troubleshooting import advise, place_of
+from service.gateway.admission.breaker import Breaker
 from service.gateway.admission.held_bytes import ByteBudget
 from service.gateway.images.disposal import Disposal, SweepTurn
 from service.gateway.images.ownership import Ownership
@@ -93,6 +94,7 @@ def make_ownership(context: ProcessContext, images: Images, journal: SqliteJourn
         audit=make_registry(context),
         clock=context.clock,
         telemetry=context.telemetry,
+        circuit=Breaker(context.clock),
     )
 
 

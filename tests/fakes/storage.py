@@ -106,7 +106,7 @@ class FakeReferences:
     """Implements all of `ports.references`, and `ports.accounts.KnownTeams`.
 
     Every team may refer to everything but what is in *gone*, until *kept* has something: then to
-    that alone. *is_away* answers nothing.
+    that alone. *is_away* answers nothing, for *away_reason*.
     """
 
     def __init__(self, *kept: Reference) -> None:
@@ -116,6 +116,7 @@ class FakeReferences:
         self.published: dict[str, int] = {}
         self.leftovers: dict[str, float] = {}
         self.is_away = False
+        self.away_reason = "timeout"
 
     def keep(self, *kept: Reference) -> None:
         self.kept |= {(reference.team, reference.name): reference for reference in kept}
@@ -185,7 +186,7 @@ class FakeReferences:
 
     def _answer(self) -> None:
         if self.is_away:
-            raise StateUnavailable("timeout")
+            raise StateUnavailable(self.away_reason)
 
 
 class FakeShelves:

@@ -11,7 +11,7 @@ PAUSE_S = 1.0
 
 
 class Breaker:
-    """The breaker of one dependency in one process; while *is_open* the dependency counts as gone."""
+    """Implements `ports.circuits.Circuit` for one dependency in one process; while *is_open* the dependency counts as gone."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock

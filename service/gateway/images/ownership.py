@@ -2,7 +2,8 @@
 
 A link shows its image as long as the team it was signed for refers to it. An image without bytes, or with
 damaged ones, loses the reference, so that an order for it makes it again.
-Failure behaviour: links stay valid while Redis is away; everything else is `StateUnavailable`.
+Failure behaviour: links stay valid while Redis is away, and after three failures wait for it once a second
+only; everything else is `StateUnavailable`.
 """
 
 import contextlib
@@ -13,6 +14,7 @@ from service.domain.errors import ImageMissing, ImageNotKept, StateUnavailable
 from service.gateway.accounts.audit import Act, AuditTrail
 from service.ports.admission import UnsettledImages
 from service.ports.audit import Audit
+from service.ports.circuits import Circuit
 from service.ports.clock import Clock
 from service.ports.references import Reference, References
 from service.ports.telemetry import ImageForgotten, StateFailed, Telemetry
@@ -20,13 +22,14 @@ from service.ports.telemetry import ImageForgotten, StateFailed, Telemetry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ownership:
-    """The use cases behind the file routes."""
+    """The use cases behind the file routes; links check their right over *circuit*."""
 
     references: References
     unsettled: UnsettledImages
     audit: Audit
     clock: Clock
     telemetry: Telemetry
+    circuit: Circuit
 
     async def check_link(self, team: str, name: str) -> None:
         """Check that *team* still refers to the image.
@@ -34,12 +37,18 @@ class Ownership:
         Raises:
             ImageNotKept: it does not.
         """
+        # The gateway signed the link, and the store has the bytes: enough during an outage.
+        if not self.circuit.allows():
+            return
+        began_s = self.clock.monotonic_s()
         try:
             is_kept = await self._is_kept(team, name)
         except StateUnavailable as error:
-            # The gateway signed the link, and the store has the bytes: enough during an outage.
             self.telemetry.record(StateFailed(operation="link", reason=error.reason))
+            if not error.is_about_keys:
+                self.circuit.fail(began_s)
             return
+        self.circuit.succeed()
         if not is_kept:
             raise ImageNotKept
 

@@ -6,6 +6,7 @@ import pytest
 
 from service.domain.callers import Caller, Role
 from service.domain.errors import ImageMissing, ImageNotKept, StateUnavailable
+from service.gateway.admission.breaker import Breaker
 from service.gateway.images.ownership import Ownership
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import ImageForgotten, StateFailed
@@ -33,6 +34,7 @@ class Place:
             audit=self.audit,
             clock=self.clock,
             telemetry=self.telemetry,
+            circuit=Breaker(self.clock),
         )
 
     @property
@@ -61,6 +63,44 @@ async def test_a_link_is_good_while_redis_is_away(place: Place) -> None:
     await place.ownership.check_link("shop", REFERENCE.name)
 
     assert place.telemetry.of(StateFailed) == [StateFailed(operation="link", reason="timeout")]
+
+
+async def test_links_ask_an_absent_redis_once_a_second_only(place: Place) -> None:
+    place.references.is_away = True
+    for _ in range(20):
+        await place.ownership.check_link("shop", REFERENCE.name)
+        place.clock.advance(0.01)
+    assert len(place.telemetry.of(StateFailed)) == 3
+
+    place.clock.advance(1.0)
+    for _ in range(20):
+        await place.ownership.check_link("shop", REFERENCE.name)
+    assert len(place.telemetry.of(StateFailed)) == 4
+
+
+async def test_links_of_a_redis_that_is_back_are_checked_again(place: Place) -> None:
+    place.references.is_away = True
+    for _ in range(5):
+        await place.ownership.check_link("other", REFERENCE.name)
+        place.clock.advance(0.01)
+    place.references.is_away = False
+    await place.ownership.check_link("other", REFERENCE.name)
+    place.clock.advance(1.0)
+
+    for _ in range(2):
+        with pytest.raises(ImageNotKept):
+            await place.ownership.check_link("other", REFERENCE.name)
+
+
+async def test_trouble_with_one_teams_keys_keeps_the_links_of_others_checked(place: Place) -> None:
+    place.references.is_away, place.references.away_reason = True, "wrongtype"
+    for _ in range(5):
+        await place.ownership.check_link("other", REFERENCE.name)
+        place.clock.advance(0.01)
+    place.references.is_away = False
+
+    with pytest.raises(ImageNotKept):
+        await place.ownership.check_link("other", REFERENCE.name)
 
 
 async def test_a_link_is_good_while_its_settlement_is_in_the_journal() -> None:
@@ -175,6 +215,7 @@ async def test_an_image_deleted_meanwhile_is_not_counted(place: Place) -> None:
         audit=place.audit,
         clock=place.clock,
         telemetry=place.telemetry,
+        circuit=Breaker(place.clock),
     )
 
     await ownership.delete(OWNER, REFERENCE.name)
