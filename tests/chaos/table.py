@@ -33,13 +33,10 @@ KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
     ("overload", "impatient-overload"),
     _NOT_YET,
 ) | {
-    "unknown-counts": _NOT_YET,
-    "unknown-after-kill": _NOT_YET,
     "full-disk": "a settlement that neither Redis nor the journal takes is lost",
     "full-disk-restart": "as above",
     "redis-away-disk-full": "as above",
     "full-log": "a log line that cannot be written ends the gateway",
-    "redis-away-long": "an outage longer than a lease frees the holds of running orders",
     "hanging-store": "the waits for the store are not bounded by the deadline",
     "memory-returns": _NOT_YET,
 }

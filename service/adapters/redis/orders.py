@@ -21,8 +21,6 @@ from service.adapters.redis.renewals import (
     LEDGER_TTL_S,
     SETTLED_MARKER_S,
     Renewals,
-    holding_scopes,
-    ledger_label,
 )
 from service.domain.callers import Scope
 from service.domain.errors import (
@@ -66,7 +64,7 @@ class RedisOrders:
         self._begin, self._finish = (
             Script(client, read_script("scopes", name), timeout_s=timeout_s) for name in ("begin", "finish")
         )
-        self._renewals = Renewals(client, timeout_s=timeout_s, lease_s=lease_s, process=process)
+        self._renewals = Renewals(client, timeout_s=timeout_s, lease_s=lease_s, hold_of=self._hold_of)
         self._teams: set[str] = set()
 
     async def begin(self, ask: Ask) -> Grant:
@@ -150,10 +148,25 @@ class RedisOrders:
         await self._ask(self._client.sadd(keys.SEEN, team))
         self._teams.add(team)
 
+    def _hold_of(self, lease: Lease) -> dict[str, Any]:
+        """Return the hold of *lease* as `begin.lua` writes it, before any of its images was settled."""
+        ticket, own = lease.ticket, keys.of_team(lease.ticket.caller.team)
+        holding = _holding(ticket)
+        scopes = ticket.caller.scopes
+        return _ticket_arguments(ticket) | {
+            "images": lease.granted,
+            "indices": lease.indices,
+            "scopes": own.limits(scopes),
+            "holding": own.limits([scope for scope in scopes if (scope.name, scope.key) in holding]),
+            "process": self._process,
+            "pool": ticket.pool or "",
+            "record": own.idempotency(ticket.idempotency.key) if ticket.idempotency else "",
+        }
+
     def _begin_arguments(self, ask: Ask) -> dict[str, Any]:
         ticket, cache = ask.ticket, ask.cache
         positions = _place(ticket.caller.scopes, after=7)
-        holding = {(scope.name, scope.key) for scope in holding_scopes(ticket)}
+        holding = _holding(ticket)
         return _ticket_arguments(ticket) | {
             "round": ask.round,
             "fence": ask.fence,
@@ -231,7 +244,7 @@ def _ticket_arguments(ticket: Ticket) -> dict[str, Any]:
         "id": ticket.id,
         "has_pool": ticket.pool is not None,
         "has_idempotency": ticket.idempotency is not None,
-        "ledger": ledger_label(ticket),
+        "ledger": f"{ticket.caller.user}|{ticket.model}|{ticket.realm}",
         "weight": ticket.price.weight,
         "estimate_microusd": ticket.price.microusd or 0,
         "is_priced": ticket.price.microusd is not None,
@@ -288,6 +301,11 @@ def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dic
         "size_bytes": image.size_bytes,
         **({} if image.digest in settlement.unstored else {"reference": orjson.dumps(reference).decode()}),
     }
+
+
+def _holding(ticket: Ticket) -> set[tuple[str, str]]:
+    """Return the scopes in which running images count: those with a limit other than a rate."""
+    return {(limit.scope, limit.key) for limit in ticket.limits if limit.resource not in RATES}
 
 
 def _place(scopes: Sequence[Scope], *, after: int) -> dict[tuple[str, str], int]:

@@ -4,7 +4,7 @@ Failure behaviour: closed. A failure of one team is raised once the others are r
 renews, no lease lapses; whatever Redis lost of a living order is restored from its lease.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -14,10 +14,7 @@ from redis.asyncio import Redis
 from service.adapters.redis import keys
 from service.adapters.redis.client.commands import BoundedCommands, batches
 from service.adapters.redis.client.script import Script, read_script
-from service.domain.callers import Scope
 from service.domain.errors import StateUnavailable
-from service.domain.limits import RATES
-from service.domain.order import Ticket
 from service.ports.admission import Lease
 from service.ports.ledger import KEPT_DAYS
 
@@ -29,13 +26,15 @@ _OUTDATED_S = 86400
 
 
 class Renewals:
-    """Runs the scripts `renew` and `restore` for the orders of *process*."""
+    """Runs the scripts `renew` and `restore`; *hold_of* returns the hold of a lease as `begin.lua` writes it."""
 
-    def __init__(self, client: Redis, *, timeout_s: float, lease_s: float, process: str) -> None:
+    def __init__(
+        self, client: Redis, *, timeout_s: float, lease_s: float, hold_of: Callable[[Lease], dict[str, Any]]
+    ) -> None:
         self._client = client
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
         self._lease_us = int(lease_s * 1e6)
-        self._process = process
+        self._hold_of = hold_of
         self._renew, self._restore = (
             Script(client, read_script("scopes", name), timeout_s=timeout_s) for name in ("renew", "restore")
         )
@@ -84,7 +83,7 @@ class Renewals:
         arguments = {
             "lease_us": self._lease_us,
             "fence": lease.fence,
-            "hold": _hold(lease, self._process),
+            "hold": self._hold_of(lease),
         }
         names = (own.holds, own.hold_details, own.marker("ended", lease.fence))
         await self._restore.run(names, orjson.dumps(arguments))
@@ -98,12 +97,6 @@ class Renewals:
             yield team
 
 
-def holding_scopes(ticket: Ticket) -> list[Scope]:
-    """Return the scopes in which running images count: those with a limit other than a rate."""
-    holding = {(limit.scope, limit.key) for limit in ticket.limits if limit.resource not in RATES}
-    return [scope for scope in ticket.caller.scopes if (scope.name, scope.key) in holding]
-
-
 def _lease_arguments(lease: Lease, names: "_ScriptKeys") -> dict[str, object]:
     ticket, own = lease.ticket, keys.of_team(lease.ticket.caller.team)
     is_of_claims = bool(lease.fence)
@@ -115,30 +108,6 @@ def _lease_arguments(lease: Lease, names: "_ScriptKeys") -> dict[str, object]:
         "record": names.place(own.idempotency(key.key)) if key else 0,
         "indices": lease.indices,
     }
-
-
-def _hold(lease: Lease, process: str) -> dict[str, Any]:
-    """Return the hold of a lease as `begin.lua` writes it."""
-    ticket, own = lease.ticket, keys.of_team(lease.ticket.caller.team)
-    return {
-        "ledger": ledger_label(ticket),
-        "images": lease.granted,
-        "indices": lease.indices,
-        "weight": ticket.price.weight,
-        "estimate_microusd": ticket.price.microusd or 0,
-        "is_priced": ticket.price.microusd is not None,
-        "scopes": own.limits(ticket.caller.scopes),
-        "holding": own.limits(holding_scopes(ticket)),
-        "process": process,
-        "id": ticket.id,
-        "pool": ticket.pool or "",
-        "record": own.idempotency(ticket.idempotency.key) if ticket.idempotency else "",
-    }
-
-
-def ledger_label(ticket: Ticket) -> str:
-    """Return the label of an order's sums in the ledger."""
-    return f"{ticket.caller.user}|{ticket.model}|{ticket.realm}"
 
 
 class _ScriptKeys:

@@ -7,9 +7,10 @@ share calls within the process only, with those that Redis granted before. The j
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
+from types import MappingProxyType
 
 from cachetools import LRUCache
 
@@ -27,6 +28,8 @@ _DAY_S = 86400
 _IN_FLIGHT_WAIT_S = 1.0
 
 _Scope = tuple[str, str, str, str]
+
+_NONE_RUN: Mapping[tuple[str, str], int] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +64,23 @@ class LocalShare:
         """Divide every limit by the number of live *processes*."""
         self._processes = max(processes, self._expected)
 
-    def begin(self, ask: Ask, claimed: Sequence[int] = ()) -> Grant:
+    def begin(
+        self, ask: Ask, claimed: Sequence[int] = (), running: Mapping[tuple[str, str], int] = _NONE_RUN
+    ) -> Grant:
         """Admit from the local share; *claimed* indices of the pool are being made by orders of this process.
+
+        *running* are the images in flight here that Redis granted, by the name and key of their scope.
 
         Raises:
             RateLimited: the share is used up; nothing was charged.
             StateUnavailable: the rest of the caller's budget is unknown.
         """
         pool = ask.ticket.pool
-        others = (*claimed, *self._claims.get(pool, {})) if pool and ask.cache.reuse else ()
+        may_wait = pool and ask.cache.reuse and not ask.cache.only_if_cached
+        others = (*claimed, *self._claims.get(pool, {})) if pool and may_wait else ()
         awaited = tuple(index for index in others if index not in ask.used)[: ask.n]
         to_make = 0 if ask.cache.only_if_cached else ask.n - len(awaited)
-        limits = self._charge(ask, to_make)
+        limits = self._charge(ask, to_make, running)
         mine = tuple(next(self._indices) for _ in range(to_make))
         if pool and mine:
             self._claims.setdefault(pool, {}).update(dict.fromkeys(mine, ask.fence))
@@ -96,22 +104,32 @@ class LocalShare:
         if not claims:
             self._claims.pop(pool, None)
 
-    def _charge(self, ask: Ask, images: int) -> tuple[LimitState, ...]:
+    def _charge(
+        self, ask: Ask, images: int, running: Mapping[tuple[str, str], int]
+    ) -> tuple[LimitState, ...]:
         limits = [limit for limit in ask.ticket.limits if kind_of(limit.resource).has_local_share]
         if len(limits) < len(ask.ticket.limits) and images and not self._spends_budgets:
             raise StateUnavailable("degraded")
-        verdicts = [self._judge(ask, limit, images) for limit in limits]
+        verdicts = [self._judge(ask, limit, images, running) for limit in limits]
         worst = max(verdicts, key=lambda verdict: verdict.wait_s, default=None)
         if worst is not None and worst.wait_s > 0:
             # All or none: limits with room are not charged either.
-            before = tuple(self._judge(ask, limit, 0, requests=0).state for limit in limits)
+            before = tuple(self._judge(ask, limit, 0, running, requests=0).state for limit in limits)
             refused = before[verdicts.index(worst)]
             raise RateLimited(refused, retry_after_s=worst.wait_s, limits=before, degraded=True)
         for limit, verdict in zip(limits, verdicts, strict=True):
             self._remember(ask, limit, verdict, images)
         return tuple(verdict.state for verdict in verdicts)
 
-    def _judge(self, ask: Ask, limit: Limit, images: int, *, requests: int = 1) -> _Verdict:
+    def _judge(
+        self,
+        ask: Ask,
+        limit: Limit,
+        images: int,
+        running: Mapping[tuple[str, str], int],
+        *,
+        requests: int = 1,
+    ) -> _Verdict:
         window, share = kind_of(limit.resource).window, max(1, limit.amount // self._processes)
         scope = _scope(ask.ticket.caller.team, limit)
         # An order larger than the share takes all of it, or it could never pass during the outage.
@@ -127,7 +145,8 @@ class LocalShare:
             used, ends_s = counted if counted_day == int(day) else 0, _DAY_S - seconds
             wait_s = ends_s
         else:
-            used, ends_s, wait_s = self._in_flight[scope], 0.0, _IN_FLIGHT_WAIT_S
+            used = self._in_flight[scope] + running.get((limit.scope, limit.key), 0)
+            ends_s, wait_s = 0.0, _IN_FLIGHT_WAIT_S
         state = _state(limit, share, max(0, share - used - wanted), ends_s)
         return _Verdict(state, wait_s if wanted and used + wanted > share else 0.0, used + wanted)
 

@@ -18,11 +18,11 @@ from service.domain.errors import (
     Unauthenticated,
 )
 from service.domain.limits import Resource
-from service.domain.order import Ticket
 from service.gateway.admission.breaker import Breaker
+from service.gateway.admission.leases import Leases
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.unanswered import give_up, opens_key, wait_on
-from service.ports.admission import Ask, Grant, Journal, Lease, Settlement, SharedOrders
+from service.ports.admission import Ask, Grant, Journal, Settlement, SharedOrders
 from service.ports.clock import Clock
 from service.ports.processes import Heartbeats
 from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
@@ -66,7 +66,7 @@ class SharedState:
         self._trouble = StateUnavailable("degraded")
         self._is_back = asyncio.Event()
         self._turns = asyncio.Semaphore(MOST_ASKING)
-        self._leases: dict[str, Lease] = {}
+        self._leases = Leases()
         self._written_ahead: set[tuple[str, str]] = set()
         self._put_off_in_part: set[str] = set()
 
@@ -101,13 +101,7 @@ class SharedState:
             return grant
         if ask.round == 0:
             self._telemetry.record(LimitDecided(decision="allowed", degraded=grant.degraded))
-        if ask.ticket.idempotency is not None:
-            # An order holds its key while it only waits for others, too.
-            self._leases[_key_lease(ask.ticket)] = Lease(ticket=ask.ticket, fence="")
-        if grant.mine and not grant.degraded:
-            self._leases[ask.fence] = Lease(
-                ticket=ask.ticket, fence=ask.fence, indices=grant.mine, granted=len(grant.mine)
-            )
+        self._leases.add(ask, grant)
         return grant
 
     async def write_ahead(self, settlement: Settlement) -> bool:
@@ -278,9 +272,8 @@ class SharedState:
 
     def _begin_locally(self, ask: Ask) -> Grant:
         """Admit from the local share; running orders still make the images that Redis granted them."""
-        pool = ask.ticket.pool
-        leases = (lease for lease in self._leases.values() if lease.ticket.pool == pool)
-        return self._local.begin(ask, [index for lease in leases for index in lease.indices])
+        leases = self._leases
+        return self._local.begin(ask, leases.claimed(ask.ticket.pool), leases.running(ask.ticket))
 
     async def _try(
         self, operation: str, call: Callable[[Argument], Awaitable[None]], argument: Argument
@@ -320,23 +313,9 @@ class SharedState:
         """Renew no more what a settlement ends; returns False if the local share granted it."""
         self._written_ahead.discard(_part(settlement))
         if settlement.is_last:
-            self._leases.pop(_key_lease(settlement.ticket), None)
             self._put_off_in_part.discard(settlement.ticket.id)
-        lease = self._leases.get(settlement.fence)
-        if lease is None:
-            return False
-        ended = {index for index, _ in settlement.made} | set(settlement.released)
-        left = tuple(index for index in lease.indices if index not in ended)
-        if left:
-            self._leases[settlement.fence] = replace(lease, indices=left)
-        else:
-            del self._leases[settlement.fence]
-        return True
+        return self._leases.end(settlement)
 
 
 def _part(settlement: Settlement) -> tuple[str, str]:
     return settlement.ticket.id, settlement.part
-
-
-def _key_lease(ticket: Ticket) -> str:
-    return f"{ticket.id} key"

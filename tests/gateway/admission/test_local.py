@@ -224,6 +224,26 @@ def test_only_if_cached_makes_nothing_without_the_cache() -> None:
     assert [state.remaining for state in grant.limits] == [9, 6]
 
 
+def test_only_if_cached_waits_for_nothing_without_the_cache() -> None:
+    """As with Redis: what is being made is not in the cache."""
+    share = a_share()
+    share.begin(an_ask(id="order-1"))
+
+    grant = share.begin(an_ask(id="order-2", n=2, only_ready=True), claimed=[4])
+
+    assert (grant.mine, grant.awaited) == ((), ())
+
+
+def test_images_that_redis_granted_are_in_flight_too() -> None:
+    share = a_share()
+    ask = an_ask(n=2, pool=None, limits=(FLIGHT,))
+    running = {(FLIGHT.scope, FLIGHT.key): 4}
+
+    assert share.begin(ask, running=running).limits[0].remaining == 0
+    with pytest.raises(RateLimited):
+        share.begin(an_ask(id="order-2", pool=None, limits=(FLIGHT,)), running=running)
+
+
 @pytest.mark.parametrize("is_made", [True, False])
 def test_a_settlement_ends_its_claims(*, is_made: bool) -> None:
     share = a_share()

@@ -926,3 +926,17 @@ async def test_leases_are_renewed_as_soon_as_redis_is_back(clock: FakeClock) -> 
         await around.state.begin(an_ask())
         await until_idle()
         assert around.book.renewals
+
+
+async def test_what_redis_granted_counts_in_flight_in_an_outage(clock: FakeClock) -> None:
+    around = Around(clock)
+    limits = (a_limit(resource=Resource.IMAGES_IN_FLIGHT, scope="user", key="ann", amount=2),)
+    await around.state.begin(an_ask(id="order-1", n=2, team="another", pool=None, limits=limits))
+    mine = an_ask(id="order-2", n=2, pool=None, limits=limits)
+    grant = await around.state.begin(mine)
+    await around.lose_redis()
+
+    with pytest.raises(RateLimited):
+        await around.state.begin(an_ask(id="order-3", pool=None, limits=limits))
+    around.state.finish_later(a_settlement(ticket=mine.ticket, released=grant.mine))
+    assert (await around.state.begin(an_ask(id="order-4", n=2, pool=None, limits=limits))).degraded
