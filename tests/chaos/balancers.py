@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
+from tests.chaos.row import NotTried
 from tests.processes import Gateway, free_port
 
 HAPROXY = shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/bin")
@@ -35,7 +36,7 @@ backend gateways
 def run_haproxy(directory: Path, ports: Sequence[int]) -> Iterator[str]:
     """Run HAProxy before gateways on *ports*, checked each second; yields its URL."""
     if HAPROXY is None:
-        raise FileNotFoundError("HAProxy is needed: sudo apt-get install haproxy")
+        raise NotTried("HAProxy is not installed (sudo apt-get install haproxy)")
     port = free_port()
     servers = "\n".join(f"    server gateway{each} 127.0.0.1:{each}" for each in ports)
     config = directory / "haproxy.cfg"

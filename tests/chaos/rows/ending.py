@@ -158,8 +158,8 @@ async def rolling_restart(ground: Ground, finding: Finding) -> None:
     async def start(number: int) -> Gateway:
         return await ground.gateway(provider, f"replica {number}", port=ports[number], **given)
 
-    gateways = [await start(0), await start(1)]
     url = await ground.enter(lambda: run_haproxy(ground.directory, ports))
+    gateways = [await start(0), await start(1)]
     await ground.until_ready(url)
     rounds, is_over = 1 if ground.is_short else 3, asyncio.Event()
     async with asyncio.TaskGroup() as group:
