@@ -54,12 +54,10 @@ class Maker:
         n = len(batch.places)
         exposure = Exposure(show=show)
         try:
-            outcomes: list[Outcome] = [_UNWRITTEN] * n
-            if batch.indices[0] >= 0 or await self.state.write_ahead(_settle(ask, batch, [_CUT_OFF] * n)):
-                # Without a name: the settlement below may wait, and megabytes with it.
-                outcomes = await self._keep(
-                    await self._call(order, sent, ask, batch, turn, exposure), sent, n, order.delivery
-                )
+            # Without a name: the settlement below may wait, and megabytes with it.
+            outcomes = await self._keep(
+                await self._call(order, sent, ask, batch, turn, exposure), sent, n, order.delivery
+            )
             settlement = _settle(ask, batch, outcomes)
         except BaseException as error:
             # The drain time is over, or there is a bug: in either case no claim may remain.
@@ -135,6 +133,8 @@ class Maker:
         made: CallMade | CallFailure | None = None
         try:
             refusal = await self.queue.take_turn(turn)
+            if refusal is None and not await self._may_book(ask, batch):
+                refusal = _UNWRITTEN
             if refusal is not None:
                 return refusal
             made = await self.attempts.make(
@@ -143,6 +143,12 @@ class Maker:
             return made
         finally:
             self.queue.end(turn, made)
+
+    async def _may_book(self, ask: Ask, batch: Batch) -> bool:
+        """Tell if the call of *batch* will be booked in any case, also if this process is killed in mid-call."""
+        if batch.indices[0] >= 0:
+            return True
+        return await self.state.write_ahead(_settle(ask, batch, [_CUT_OFF] * len(batch.places)))
 
     async def _keep(
         self, made: CallMade | CallFailure, sent: SentOrder, n: int, delivery: Delivery

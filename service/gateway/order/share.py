@@ -64,9 +64,8 @@ class Share:
 
     def wake_others(self, pool: str | None, indices: Iterable[int]) -> None:
         """Have one waiter for each of these images of *pool* ask for it."""
-        if pool is not None:
-            for index in indices:
-                self.room.wake(pool, index)
+        for index in indices:
+            self.room.wake(pool or "", index)
 
     async def load(self, result: WaitResult, delivery: Delivery) -> Outcome | None:
         """Return the image as it will be delivered, or None if that is impossible."""

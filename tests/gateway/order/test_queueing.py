@@ -151,3 +151,17 @@ async def test_an_order_that_ran_out_of_time_says_nothing_of_equal_ones(clock: F
         facts = await read(patient)
 
     assert images(facts) == {0: ("made", b"image 1")}
+
+
+async def test_a_call_that_waits_is_not_booked_ahead(clock: FakeClock) -> None:
+    held = Held()
+    async with Assembly(clock, held, max_calls=1) as house:
+        house.book.is_gone = True
+        house.start(a_distinct(clock, 0))
+        await held.arrived.wait()
+        house.start(a_distinct(clock, 1))
+        await until_idle()
+
+        assert house.queue.length == 1
+        assert len(house.journal.written_ahead) == 1
+        held.release()
