@@ -6,7 +6,7 @@ grant, a `Settlement` ends a part of it. Failure behaviour: every method raises
 """
 
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from service.domain.errors import LimitState
@@ -71,6 +71,10 @@ class Grant:
     is_under_way: bool = False
 
 
+SETTLED_KNOWN_S = 7 * 86400
+"""Time from its first arrival for which a settlement that is sent again changes nothing."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """The outcome of a part of an order's claims.
@@ -82,7 +86,8 @@ class Settlement:
     *part* numbers the settlements of one order; a settlement sent twice changes nothing. *fence*
     is that of the ask that got the indices, empty without any. Every image made keeps the ticket's
     origin, except the *unstored* digests. The last settlement of an order with an `Idempotency-Key`
-    (*is_last*) has its *conclusion*; without one, another order may take the key up again.
+    (*is_last*) has its *conclusion*; without one, another order may take the key up again. *sent_s* is the wall
+    time of the first sending that may have arrived.
     """
 
     ticket: Ticket
@@ -96,6 +101,7 @@ class Settlement:
     unstored: tuple[str, ...] = ()
     is_last: bool = False
     conclusion: Conclusion | None = None
+    sent_s: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

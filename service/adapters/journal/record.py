@@ -42,13 +42,14 @@ class _Record:
     idempotency: Idempotency | None = None
     is_last: bool = False
     conclusion: Conclusion | None = None
+    sent_s: float | None = None
 
 
 _RECORD = TypeAdapter(_Record)
 _OF_TICKET = ("id", "model", "realm", "pool", "limits", "idempotency")
 _OF_SETTLEMENT = (
     *("part", "fence", "made", "released", "refunded", "unknown", "forgotten", "unstored", "is_last"),
-    "conclusion",
+    *("conclusion", "sent_s"),
 )
 """Fields of the same name in a record."""
 

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from service.adapters.redis import keys
 from service.adapters.redis.client.commands import BoundedCommands
 from service.adapters.redis.client.script import Script, read_script
-from service.adapters.redis.renewals import LEDGER_TTL_S, SETTLED_MARKER_S
+from service.adapters.redis.renewals import LEDGER_TTL_S, SWEPT_KEPT_S
 from service.domain.errors import StateUnavailable
 
 
@@ -27,7 +27,7 @@ class RedisAbandonedOrders:
             {
                 "process": process,
                 "ledger_ttl_s": LEDGER_TTL_S,
-                "keep_s": SETTLED_MARKER_S,
+                "keep_s": SWEPT_KEPT_S,
                 "channel": keys.CHANNEL,
             }
         )

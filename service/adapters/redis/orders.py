@@ -17,11 +17,7 @@ from redis.asyncio import Redis
 from service.adapters.redis import keys
 from service.adapters.redis.client.commands import BoundedCommands
 from service.adapters.redis.client.script import Script, read_script
-from service.adapters.redis.renewals import (
-    LEDGER_TTL_S,
-    SETTLED_MARKER_S,
-    Renewals,
-)
+from service.adapters.redis.renewals import LEDGER_TTL_S, Renewals
 from service.domain.callers import Scope
 from service.domain.errors import (
     GatewayError,
@@ -36,7 +32,7 @@ from service.domain.gcra import emission_us
 from service.domain.images import ContentCredentials, Image
 from service.domain.limits import RATES
 from service.domain.order import Ticket
-from service.ports.admission import Ask, Conclusion, Grant, Lease, Settlement, Variant
+from service.ports.admission import SETTLED_KNOWN_S, Ask, Conclusion, Grant, Lease, Settlement, Variant
 
 _FOREVER_US = 4 * 10**15
 _IDEMPOTENCY_MS = 24 * 3600 * 1000
@@ -231,7 +227,7 @@ class RedisOrders:
             "ttl_ms": int(self._ttl_s * 1e3),
             "lease_us": self._lease_us,
             "most": _MOST_VARIANTS,
-            "marker_s": SETTLED_MARKER_S,
+            "marker_s": SETTLED_KNOWN_S,
             "ledger_ttl_s": LEDGER_TTL_S,
             "channel": keys.CHANNEL,
             "process": self._process,

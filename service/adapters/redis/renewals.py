@@ -19,8 +19,8 @@ from service.ports.admission import Lease
 from service.ports.ledger import KEPT_DAYS
 
 LEDGER_TTL_S = KEPT_DAYS * 86400
-SETTLED_MARKER_S = 86400
-"""Longest time in a journal after which a settlement is still not booked twice."""
+SWEPT_KEPT_S = 31 * 86400
+"""Longest time for which a late settlement replaces the booking of a sweep."""
 _SWEEP = 100
 _OUTDATED_S = 86400
 
@@ -67,7 +67,7 @@ class Renewals:
                 "leases": [_lease_arguments(lease, names) for lease in page],
                 "sweep": _SWEEP if number == len(pages) else 0,
                 "ledger_ttl_s": LEDGER_TTL_S,
-                "keep_s": SETTLED_MARKER_S,
+                "keep_s": SWEPT_KEPT_S,
                 "channel": keys.CHANNEL,
             }
             missing = set(await self._renew.run(names.names, orjson.dumps(arguments)))

@@ -22,7 +22,7 @@ from service.gateway.admission.breaker import Breaker
 from service.gateway.admission.leases import Leases
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.unanswered import give_up, opens_key, wait_on
-from service.ports.admission import Ask, Grant, Journal, Settlement, SharedOrders
+from service.ports.admission import SETTLED_KNOWN_S, Ask, Grant, Journal, Settlement, SharedOrders
 from service.ports.clock import Clock
 from service.ports.processes import Heartbeats
 from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
@@ -37,6 +37,8 @@ MOST_ASKING = 48
 """Most orders that ask Redis at once."""
 
 _UNANSWERED = ("timeout", "connection", "pool")
+_WAITS = StateUnavailable("degraded")
+_MARGIN_S = 600.0
 _WRITE_S = 5.0
 """Longest wait for the disk of the journal."""
 _REPLAY_S = 1.0
@@ -119,13 +121,16 @@ class SharedState:
         waits_for_others = settlement.is_last and settlement.ticket.id in self._put_off_in_part
         was_leased = self._end_lease(settlement)
         try:
-            if waits_for_others or await self._try("finish", self._book.finish, settlement) is not None:
-                await self._put_off(settlement)
+            obstacle = (
+                _WAITS if waits_for_others else await self._try("finish", self._book.finish, settlement)
+            )
+            if obstacle is not None:
+                await self._put_off(self._note_sent(settlement, obstacle))
             elif was_written_ahead:
                 self._journal.remove([settlement])
         except asyncio.CancelledError:
             # It may have arrived; one that is sent twice counts once.
-            self._add(settlement)
+            self._add(self._note_sent(settlement, None))
             raise
         finally:
             if not was_leased:
@@ -173,6 +178,10 @@ class SharedState:
         sent = 0
         pending = await self._journal.pending(_REPLAYED_AT_ONCE)
         for settlement in pending:
+            if self._is_too_old(settlement):
+                self._telemetry.record(StateFailed(operation="replay", reason="expired"))
+                self._journal.remove([settlement])
+                continue
             obstacle = await self._try("replay", self._book.finish, settlement)
             if obstacle is None:
                 self._journal.remove([settlement])
@@ -180,9 +189,24 @@ class SharedState:
             elif obstacle.is_about_keys:
                 # One that Redis rejects goes behind the others.
                 self._journal.add(settlement)
-            elif self._breaker.is_open:
-                break
+            else:
+                if (noted := self._note_sent(settlement, obstacle)) is not settlement:
+                    self._journal.add(noted)
+                if self._breaker.is_open:
+                    break
         return sent
+
+    def _note_sent(self, settlement: Settlement, obstacle: StateUnavailable | None) -> Settlement:
+        """Return *settlement* with the time of its first sending, if that may have arrived despite *obstacle*."""
+        is_unsent = obstacle is not None and obstacle.reason not in _UNANSWERED
+        if is_unsent or settlement.sent_s is not None:
+            return settlement
+        return replace(settlement, sent_s=self._clock.wall_s())
+
+    def _is_too_old(self, settlement: Settlement) -> bool:
+        """Tell if Redis may have taken *settlement* and forgotten that; a sweep has booked it if not."""
+        sent_s = settlement.sent_s
+        return sent_s is not None and self._clock.wall_s() - sent_s > SETTLED_KNOWN_S - _MARGIN_S
 
     async def _put_off(self, settlement: Settlement, *, is_ahead: bool = False) -> bool:
         """Store a settlement in the journal; returns False if its disk does not take it in time."""

@@ -1,5 +1,7 @@
 """The files of a journal keep their form: gateways of two versions may share a directory."""
 
+from dataclasses import replace
+
 import orjson
 
 from service.adapters.journal.record import decode_settlement, encode_settlement
@@ -98,7 +100,13 @@ SETTLEMENT = a_settlement(
 
 
 def test_a_settlement_is_written_in_the_form_of_the_first_version() -> None:
-    assert orjson.loads(encode_settlement(SETTLEMENT)) == FILE
+    assert orjson.loads(encode_settlement(SETTLEMENT)) == {**FILE, "sent_s": None}
+
+
+def test_the_time_of_the_first_sending_is_kept() -> None:
+    sent = replace(SETTLEMENT, sent_s=1_800_000_000.5)
+
+    assert decode_settlement(encode_settlement(sent)).sent_s == sent.sent_s
 
 
 def test_a_file_of_the_first_version_is_read() -> None:

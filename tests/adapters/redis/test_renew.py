@@ -215,7 +215,7 @@ async def _renewed_at_us(redis: Redis, team: str) -> float:
     """Return when a hold was renewed for half a minute, or swept and kept for a day."""
     [fence] = await read_holds(redis, team)
     expires_us = await redis.zscore(keys.of_team(team).holds, fence) or 0
-    return expires_us - (30 if team.startswith("living") else 86400) * 1_000_000
+    return expires_us - (30 if team.startswith("living") else 31 * 86400) * 1_000_000
 
 
 async def test_a_claim_expires_by_the_servers_own_clock(make_book: MakeBook) -> None:

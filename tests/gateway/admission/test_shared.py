@@ -20,7 +20,7 @@ from service.gateway.admission.breaker import FAILURES_TO_OPEN
 from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import LEASE_S, SharedState
 from service.gateway.order.waiting import WaitingRoom
-from service.ports.admission import Ask, Conclusion, Grant, Lease, Settlement
+from service.ports.admission import SETTLED_KNOWN_S, Ask, Conclusion, Grant, Lease, Settlement
 from service.ports.telemetry import LimitDecided, StateFailed
 from tests.fakes.book import FakeHeartbeats, FakeOrders, FakeWakeups
 from tests.fakes.clock import FakeClock, until_idle
@@ -940,3 +940,41 @@ async def test_what_redis_granted_counts_in_flight_in_an_outage(clock: FakeClock
         await around.state.begin(an_ask(id="order-3", pool=None, limits=limits))
     around.state.finish_later(a_settlement(ticket=mine.ticket, released=grant.mine))
     assert (await around.state.begin(an_ask(id="order-4", n=2, pool=None, limits=limits))).degraded
+
+
+async def test_a_settlement_that_may_be_forgotten_is_not_sent_again(clock: FakeClock) -> None:
+    """Redis may have taken it a week ago without an answer; another that was never sent is as good as new."""
+    book = PickyBook("0.0", reason="timeout")
+    around = Around(clock, book=book)
+    await around.state.finish(a_settlement())
+    around.state.finish_later(a_settlement(part="0.1"))
+    book.refused, book.tried = (), []
+    clock.advance(SETTLED_KNOWN_S)
+
+    async with in_background(around.state.replay_forever()):
+        await asyncio.sleep(1.5)
+
+    assert book.tried == ["0.1"]
+    assert around.journal.kept == []
+    assert StateFailed(operation="replay", reason="expired") in around.telemetry.facts
+
+
+async def test_a_replay_without_an_answer_notes_when_it_was_sent(clock: FakeClock) -> None:
+    book = PickyBook("0.0", reason="connection")
+    around = Around(clock, book=book)
+    around.state.finish_later(a_settlement())
+    assert [settlement.sent_s for settlement in around.journal.kept] == [None]
+
+    async with in_background(around.state.replay_forever()):
+        await asyncio.sleep(2.5)
+
+    assert book.tried == ["0.0", "0.0"]
+    [settlement] = around.journal.kept
+    assert settlement.sent_s == pytest.approx(clock.wall_s(), abs=3)
+
+
+async def test_a_settlement_that_was_refused_was_not_sent(clock: FakeClock) -> None:
+    around = Around(clock, book=PickyBook("0.0", reason="oom"))
+    await around.state.finish(a_settlement())
+
+    assert [settlement.sent_s for settlement in around.journal.kept] == [None]
