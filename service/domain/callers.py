@@ -163,6 +163,11 @@ class Caller:
         return f"user-{self.user}" if is_own else "team"
 
     @property
+    def person(self) -> str:
+        """The user within the team, in one text: those who take turns at what all share."""
+        return f"{self.team} {self.user}"
+
+    @property
     def has_budget(self) -> bool:
         """Tell if a limit of money applies."""
         return any(scope.policy.amount_of(kind) for scope in self.scopes for kind in _BUDGETS)

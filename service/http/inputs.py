@@ -40,9 +40,7 @@ async def prepare_inputs(services: HttpServices, order: ImageOrder) -> ImageOrde
 async def _turn_upright(services: HttpServices, order: ImageOrder) -> ImageOrder:
     inputs = list(order.inputs)
     for place, orientation in turns_needed(order.inputs).items():
-        inputs[place] = await services.ordering.inputs.turn(
-            inputs[place], orientation, _name_of_caller(order)
-        )
+        inputs[place] = await services.ordering.inputs.turn(inputs[place], orientation, order.caller.person)
     return replace(order, inputs=tuple(inputs))
 
 
@@ -53,13 +51,8 @@ async def _find_alpha(services: HttpServices, order: ImageOrder) -> ImageOrder:
     if image is None or not image.has_alpha or bridge is None or not bridge.keeps_unmasked:
         return order
     return replace(
-        order, inputs=(await services.ordering.inputs.check_transparency(image, _name_of_caller(order)),)
+        order, inputs=(await services.ordering.inputs.check_transparency(image, order.caller.person),)
     )
-
-
-def _name_of_caller(order: ImageOrder) -> str:
-    """Return the name under which a caller takes turns at the workers."""
-    return f"{order.caller.team} {order.caller.user}"
 
 
 @contextmanager

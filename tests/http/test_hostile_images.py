@@ -12,8 +12,9 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from PIL import Image
 
-from tests.http.house import EDITS, GENERATIONS, House, file_of, mask_with_hole, noise, open_house, png
+from tests.http.house import EDITS, GENERATIONS, House, file_of, mask_with_hole, noise, open_house, png, until
 
 MIB = 1024 * 1024
 MOST_SERVING_BYTES = 400 * MIB
@@ -143,6 +144,34 @@ def test_costly_images_of_one_caller_hold_up_no_other(house: House, attack: str)
     mib = witness.most_bytes / MIB
     print(f"{attack}: others {others_s:.2f} s at most, {mib:.0f} MB, {statuses}, end {end_s:.1f} s")  # noqa: T201 - measured
     assert witness.most_bytes < MOST_SERVING_BYTES
+
+
+def test_large_images_of_one_caller_wait_in_a_bounded_queue(house: House) -> None:
+    """Each takes a worker for a second; another caller's takes its turn among them."""
+    large = file_of(Image.new("RGBA", (5000, 5000), (10, 20, 30, 0)))
+
+    def order(name: str, body: bytes) -> httpx.Response:
+        fields = {"prompt": name, "model": "dall-e-2", "size": "256x256"}
+        files = [("image", ("upload", body, "image/png"))]
+        with httpx.Client(base_url=house.gateway.url, trust_env=False, timeout=60) as client:
+            return client.post(EDITS, files=files, data=fields, headers=user(name))
+
+    with ThreadPoolExecutor(24) as pool:
+        flood = [pool.submit(order, "bad", large) for _ in range(22)]
+        until(lambda: any(each.done() for each in flood))
+        other = order("other", file_of(noise(64, mode="RGBA")))
+        left = sum(not each.done() for each in flood)
+        answers = [each.result() for each in flood]
+
+    busy = [answer for answer in answers if answer.status_code == 503]
+    print(f"{len(busy)} of 22 refused, {left} waited after another's was done")  # noqa: T201 - measured
+    assert other.status_code == 200, other.text
+    assert busy
+    assert left
+    for answer in busy:
+        assert (answer.json()["error"]["code"], answer.headers["retry-after"]) == ("overloaded", "5")
+    assert {answer.status_code for answer in answers} <= {200, 400, 429, 503}
+    house.check_uploads_gone()
 
 
 def user(name: str) -> dict[str, str]:

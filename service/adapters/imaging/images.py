@@ -32,7 +32,7 @@ MAX_PIXELS = MAX_INPUT_PIXELS
 """As much as callers may send, and five times the largest image of a model; stops decompression bombs at the header."""
 _FINISHING = Bounds(workers=2, job_s=120.0)
 _NO_HEAD = Head("", 0, 0, False, 1)
-_CHECKING = Bounds(workers=1, waiting=64, waiting_of_one=8, wait_s=30.0, job_s=60.0)
+_CHECKING = Bounds(workers=1, waiting=64, waiting_of_one=16, wait_s=30.0, job_s=60.0)
 
 
 class WorkerImages:
@@ -46,7 +46,7 @@ class WorkerImages:
         self._finishing = Workers(finishing)
         self._checking = Workers(checking)
 
-    async def finish(self, data: bytes, finish: Finish | None) -> FinishedImage:
+    async def finish(self, data: bytes, finish: Finish | None, person: str) -> FinishedImage:
         image = judge(data, await _read_header(data))
         # Animations and drawings pass unchanged: resampling would lose frames or scalability.
         if finish is None or image.format in ("gif", "svg"):
@@ -54,7 +54,7 @@ class WorkerImages:
         if finish.cutout is None and (image.width, image.height) == (finish.width, finish.height):
             return image
         try:
-            answer = await self._finishing.do("", _finishing_job(data, finish))
+            answer = await self._finishing.do(person, _finishing_job(data, finish))
         except WorkerFailed as error:
             # It is paid for: another size is better than none.
             _log.error("image not finished", extra={"reason": str(error)})
@@ -86,15 +86,15 @@ class WorkerImages:
         )
         return replace(image, width=head.height, height=head.width) if image.is_on_its_side else image
 
-    async def check_transparency(self, image: InputImage, caller: str) -> InputImage:
-        answer = await self._check(caller, Job("has_transparent_pixel", {"image": image.path}))
+    async def check_transparency(self, image: InputImage, person: str) -> InputImage:
+        answer = await self._check(person, Job("has_transparent_pixel", {"image": image.path}))
         return replace(image, has_alpha=answer == b"\x01")
 
-    async def turn(self, image: InputImage, orientation: int, caller: str) -> InputImage:
+    async def turn(self, image: InputImage, orientation: int, person: str) -> InputImage:
         turned = f"{image.path}.turned"
         fields = {"image": image.path, "orientation": orientation, "target": turned}
         try:
-            await self._check(caller, Job("turn", fields))
+            await self._check(person, Job("turn", fields))
             return self._take_over(turned, image)
         finally:
             _remove(turned)
@@ -109,9 +109,9 @@ class WorkerImages:
         await self._finishing.aclose()
         await self._checking.aclose()
 
-    async def _check(self, caller: str, job: Job) -> bytes:
+    async def _check(self, person: str, job: Job) -> bytes:
         try:
-            return (await self._checking.do(caller, job)).data
+            return (await self._checking.do(person, job)).data
         except WorkersBusy as error:
             raise ImagingBusy from error
         except WorkerFailed as error:

@@ -54,13 +54,13 @@ class Keeper:
     clock: Clock
 
     async def keep(
-        self, made: CallMade, sent: SentOrder, delivery: Delivery = Delivery.B64_JSON
+        self, made: CallMade, sent: SentOrder, person: str, delivery: Delivery = Delivery.B64_JSON
     ) -> list[Outcome]:
-        """Finish and store the images of one call, in its order; the good ones share what it cost.
+        """Finish and store the images of a call for *person*, in its order; the good ones share what it cost.
 
         For a link the bytes are dropped as soon as they are stored.
         """
-        finished = [await self._finish(raw, sent) for raw in made.images]
+        finished = [await self._finish(raw, sent, person) for raw in made.images]
         good = sum(each is not None for each in finished)
         shares = iter(share_usage(made.usage, good) if made.usage and good else [None] * good)
         kept: list[Outcome] = []
@@ -74,9 +74,9 @@ class Keeper:
             for each in kept
         ]
 
-    async def _finish(self, raw: RawImage, sent: SentOrder) -> FinishedImage | None:
+    async def _finish(self, raw: RawImage, sent: SentOrder, person: str) -> FinishedImage | None:
         try:
-            return await self.finisher.finish(raw.data, sent.finish)
+            return await self.finisher.finish(raw.data, sent.finish, person)
         except ImageBroken:
             return None
 

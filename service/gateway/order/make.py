@@ -13,7 +13,7 @@ from functools import partial
 from service.domain.catalog import pixels_of
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import split_order
-from service.domain.images import CallMade, Delivery, Image, ImageCall
+from service.domain.images import CallMade, Image, ImageCall
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.gateway.admission.shared import SharedState
 from service.gateway.order.attempt import NOT_SENT, Attempts, Exposure, Show
@@ -56,7 +56,7 @@ class Maker:
         try:
             # Without a name: the settlement below may wait, and megabytes with it.
             outcomes = await self._keep(
-                await self._call(order, sent, ask, batch, turn, exposure), sent, n, order.delivery
+                await self._call(order, sent, ask, batch, turn, exposure), sent, order, n
             )
             settlement = _settle(ask, batch, outcomes)
         except BaseException as error:
@@ -151,12 +151,13 @@ class Maker:
         return await self.state.write_ahead(_settle(ask, batch, [_CUT_OFF] * len(batch.places)))
 
     async def _keep(
-        self, made: CallMade | CallFailure, sent: SentOrder, n: int, delivery: Delivery
+        self, made: CallMade | CallFailure, sent: SentOrder, order: ImageOrder, n: int
     ) -> list[Outcome]:
         if isinstance(made, CallFailure):
             return [made] * n
         # Surplus images are given to no caller, and the others carry their price.
-        kept = await self.keeper.keep(replace(made, images=made.images[:n]), sent, delivery)
+        paid = replace(made, images=made.images[:n])
+        kept = await self.keeper.keep(paid, sent, order.caller.person, order.delivery)
         too_few = replace(_TOO_FEW, billing=billing_of_missing(made, kept))
         return kept + [too_few] * (n - len(kept))
 

@@ -190,14 +190,14 @@ async def test_an_image_of_the_right_size_is_not_changed(
     file = marked(1024, 1024)
     before = workers()
 
-    result = await imaging.finish(file, finish)
+    result = await imaging.finish(file, finish, "person")
 
     assert result.data is file
     assert workers() <= before
 
 
 async def test_an_image_of_another_size_is_resampled_in_a_worker(imaging: WorkerImages) -> None:
-    result = await imaging.finish(marked(1024, 1024), Finish(256, 256))
+    result = await imaging.finish(marked(1024, 1024), Finish(256, 256), "person")
 
     assert (result.format, result.width, result.height) == ("png", 256, 256)
     assert size_of(result.data) == (256, 256)
@@ -206,11 +206,11 @@ async def test_an_image_of_another_size_is_resampled_in_a_worker(imaging: Worker
 
 
 async def test_the_loop_is_not_blocked_while_an_image_is_resampled(imaging: WorkerImages) -> None:
-    await imaging.finish(marked(64, 64), Finish(32, 32))
+    await imaging.finish(marked(64, 64), Finish(32, 32), "person")
     turns = 0
 
     async with asyncio.TaskGroup() as group:
-        working = group.create_task(imaging.finish(marked(3840, 2160), Finish(1920, 1080)))
+        working = group.create_task(imaging.finish(marked(3840, 2160), Finish(1920, 1080), "person"))
         while not working.done():
             await asyncio.sleep(0.005)
             turns += 1
@@ -223,19 +223,19 @@ async def test_an_incomplete_image_is_broken_and_the_next_is_not(imaging: Worker
     file = marked(1024, 1024)
 
     with pytest.raises(ImageBroken):
-        await imaging.finish(file[: len(file) // 2], Finish(256, 256))
+        await imaging.finish(file[: len(file) // 2], Finish(256, 256), "person")
 
-    assert (await imaging.finish(file, Finish(256, 256))).width == 256
+    assert (await imaging.finish(file, Finish(256, 256), "person")).width == 256
 
 
 async def test_an_image_survives_the_death_of_its_worker(imaging: WorkerImages) -> None:
     """The kernel kills a process that takes too much memory, and not always the guilty one."""
     file = marked(1024, 1024)
-    await imaging.finish(file, Finish(256, 256))
+    await imaging.finish(file, Finish(256, 256), "person")
     for pid in workers():
         os.kill(pid, signal.SIGKILL)
 
-    assert (await imaging.finish(file, Finish(256, 256))).width == 256
+    assert (await imaging.finish(file, Finish(256, 256), "person")).width == 256
 
 
 def png_of_two_sizes() -> bytes:
@@ -265,9 +265,9 @@ async def test_an_image_is_broken_if_its_decoder_raises_anything(
 ) -> None:
     file = make()
     with pytest.raises(ImageBroken):
-        await imaging.finish(file, Finish(32, 32))
+        await imaging.finish(file, Finish(32, 32), "person")
 
-    assert (await imaging.finish(marked(64, 64), Finish(32, 32))).width == 32
+    assert (await imaging.finish(marked(64, 64), Finish(32, 32), "person")).width == 32
 
 
 async def test_an_input_is_broken_if_its_decoder_raises_anything(
@@ -283,7 +283,7 @@ async def test_an_input_is_broken_if_its_decoder_raises_anything(
 
 async def test_workers_end_with_their_owner() -> None:
     imaging = WorkerImages()
-    await imaging.finish(marked(128, 128), Finish(64, 64))
+    await imaging.finish(marked(128, 128), Finish(64, 64), "person")
     alive = workers()
     assert alive
 
@@ -331,7 +331,7 @@ async def test_a_jpeg_that_is_mostly_padding_is_kept(imaging: WorkerImages, padd
     whole = marked(64, 48, "JPEG")
     file = whole[:2] + padding + whole[2:]
 
-    result = await imaging.finish(file, None)
+    result = await imaging.finish(file, None, "person")
 
     assert (result.data, result.format, result.width, result.height) == (file, "jpeg", 64, 48)
 
@@ -342,7 +342,7 @@ async def test_a_crowded_head_is_walked_in_parts(imaging: WorkerImages) -> None:
     file = whole[:2] + b"\xff\xfe\x00\x02" * (20 * MOST_SEGMENTS) + whole[2:]
 
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(imaging.finish(file, None))
+        reading = group.create_task(imaging.finish(file, None, "person"))
         while not reading.done():
             await asyncio.sleep(0)
             turns += 1
@@ -354,7 +354,7 @@ async def test_a_crowded_head_is_walked_in_parts(imaging: WorkerImages) -> None:
 
 async def test_a_jpeg_of_nothing_but_padding_is_broken(imaging: WorkerImages) -> None:
     with pytest.raises(ImageBroken):
-        await imaging.finish(b"\xff\xd8" + b"\xff\x01" * (MOST_SEGMENTS + 1) + b"\xff\xd9", None)
+        await imaging.finish(b"\xff\xd8" + b"\xff\x01" * (MOST_SEGMENTS + 1) + b"\xff\xd9", None, "person")
 
 
 async def test_a_million_empty_chunks_are_not_looked_at(imaging: WorkerImages) -> None:
@@ -363,7 +363,7 @@ async def test_a_million_empty_chunks_are_not_looked_at(imaging: WorkerImages) -
     file = whole[:33] + empty * 1_000_000 + whole[33:]
     before = workers()
 
-    result = await imaging.finish(file, None)
+    result = await imaging.finish(file, None, "person")
 
     assert (result.data, result.width, result.height) == (file, 64, 48)
     assert workers() <= before
@@ -379,14 +379,14 @@ async def test_a_million_empty_chunks_are_not_looked_at(imaging: WorkerImages) -
 )
 async def test_untouched_bytes_keep_their_credentials(file: bytes, credentials: ContentCredentials) -> None:
     async with contextlib.aclosing(WorkerImages()) as images:
-        finished = await images.finish(file, None)
+        finished = await images.finish(file, None, "person")
 
     assert (finished.data, finished.credentials) == (file, credentials)
 
 
 async def test_new_pixels_lose_the_credentials_of_the_old() -> None:
     async with contextlib.aclosing(WorkerImages()) as images:
-        finished = await images.finish(with_png_chunk(), Finish(32, 32))
+        finished = await images.finish(with_png_chunk(), Finish(32, 32), "person")
 
     assert (finished.width, finished.height) == (32, 32)
     assert finished.credentials is ContentCredentials.LOST

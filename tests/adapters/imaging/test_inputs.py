@@ -163,7 +163,7 @@ async def test_an_edit_of_the_right_size_is_composited_all_the_same(
     source = noise(64)
     finish = cut_out(imaging, tmp_path, source, Image.new("RGBA", (64, 64), (0, 0, 0, 255)), 64)
 
-    result = await imaging.finish(file_of(noise(64, seed=2)), finish)
+    result = await imaging.finish(file_of(noise(64, seed=2)), finish, "person")
 
     assert (result.format, result.width, result.height) == ("png", 64, 64)
     assert opened(result.data).tobytes() == source.tobytes()
@@ -174,7 +174,7 @@ async def test_an_edit_of_the_right_size_is_composited_all_the_same(
 )
 async def test_a_drawing_passes_unchanged_for_any_size(imaging: WorkerImages, file: bytes) -> None:
     """It has no pixels to resample; it was paid for, and must not be lost."""
-    result = await imaging.finish(file, Finish(1024, 1024))
+    result = await imaging.finish(file, Finish(1024, 1024), "person")
 
     assert (result.data, result.format) == (file, "svg")
 
@@ -183,7 +183,7 @@ async def test_an_animation_keeps_its_frames(imaging: WorkerImages) -> None:
     frames = [noise(64, seed=seed) for seed in range(3)]
     file = file_of(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
-    result = await imaging.finish(file, Finish(32, 32))
+    result = await imaging.finish(file, Finish(32, 32), "person")
 
     moving = opened(result.data)
     assert (result.format, moving.size) == ("gif", (64, 64))

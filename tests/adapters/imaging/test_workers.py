@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from service.domain.images import Cutout, Finish
 from service.ports.imaging import ImageBroken, ImagingBusy
 from tests.adapters.imaging.test_images import file_of, marked, workers
 from tests.adapters.imaging.test_inputs import spool
-from tests.http.house import mask_with_hole, noise
-from tests.processes import START_S
+from tests.http.house import mask_with_hole, noise, until
+from tests.processes import REPOSITORY, START_S
 
 
 @contextlib.asynccontextmanager
@@ -174,10 +176,61 @@ async def test_who_leaves_the_queue_loses_no_place() -> None:
         assert tasks[2].done()
 
 
+async def test_a_paid_image_waits_for_one_of_another_person_not_for_all() -> None:
+    file, ended = marked(512, 512), list[str]()
+
+    async def finish(person: str) -> None:
+        await images.finish(file, Finish(256, 256), person)
+        ended.append(person)
+
+    finishing = Bounds(workers=1)
+    async with contextlib.aclosing(WorkerImages(finishing=finishing)) as images, asyncio.TaskGroup() as group:
+        for person in [*["many"] * 6, "one"]:
+            group.create_task(finish(person))
+
+    assert ended.index("one") <= 2
+
+
+_PARENT = """
+import asyncio, os, signal
+from service.adapters.imaging.processes import Bounds, Job, Workers
+
+async def main():
+    pool = Workers(Bounds(workers=1))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(pool.do("caller", Job("has_transparent_pixel", {"image": PIPE})))
+        while not pool._alive:
+            await asyncio.sleep(0.01)
+        print([worker.process.pid for worker in pool._alive][0], flush=True)
+        await asyncio.sleep(0.5)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+def test_a_busy_worker_ends_with_a_killed_gateway(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    script = _PARENT.replace("PIPE", repr(str(tmp_path / "pipe")))
+
+    ended = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, stdout=subprocess.PIPE, check=False
+    )
+
+    assert ended.returncode == -signal.SIGKILL
+    until(lambda: not psutil.pid_exists(int(ended.stdout)) or is_zombie(int(ended.stdout)))
+
+
+def is_zombie(pid: int) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    return True
+
+
 async def test_a_paid_image_is_kept_as_it_is_when_its_worker_fails(tmp_path: Path) -> None:
     file = marked(1024, 1024)
     async with contextlib.aclosing(WorkerImages(finishing=Bounds(workers=1, job_s=0.001))) as images:
-        result = await images.finish(file, Finish(256, 256))
+        result = await images.finish(file, Finish(256, 256), "person")
 
     assert (result.data, result.format, result.width, result.height) == (file, "png", 1024, 1024)
 
@@ -187,7 +240,7 @@ async def test_a_paid_image_is_kept_as_it_is_without_its_input(tmp_path: Path, i
     image = spool(imaging, tmp_path, file_of(noise(64))[:200])
     mask = spool(imaging, tmp_path, file_of(mask_with_hole(64)), "mask")
 
-    result = await imaging.finish(file, Finish(64, 64, Cutout(image, mask)))
+    result = await imaging.finish(file, Finish(64, 64, Cutout(image, mask)), "person")
 
     assert result.data == file
 
