@@ -33,9 +33,6 @@ KNOWN_TO_FAIL: Mapping[str, str] = dict.fromkeys(
     ("overload", "impatient-overload"),
     _NOT_YET,
 ) | {
-    "full-disk": "a settlement that neither Redis nor the journal takes is lost",
-    "full-disk-restart": "as above",
-    "redis-away-disk-full": "as above",
     "full-log": "a log line that cannot be written ends the gateway",
     "hanging-store": "the waits for the store are not bounded by the deadline",
     "memory-returns": _NOT_YET,

@@ -30,6 +30,10 @@ class Breaker:
         self._probe_at_s = now_s + PAUSE_S
         return True
 
+    def allow_another(self) -> None:
+        """Let the next call be the probe: this one proved nothing."""
+        self._probe_at_s = self._clock.monotonic_s()
+
     def succeed(self) -> None:
         """Count a success, which closes the breaker."""
         self.failures = 0

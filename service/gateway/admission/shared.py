@@ -320,6 +320,8 @@ class SharedState:
 
     def _succeed(self, *, wrote: bool) -> None:
         if self._trouble.is_about_writes and not wrote:
+            # Else a reader each second would keep all settlements waiting.
+            self._breaker.allow_another()
             return
         if self._breaker.is_open:
             self._is_back.set()

@@ -87,11 +87,11 @@ class Orders:
         conclusion: Conclusion | None = None
         try:
             await self._carry_out(progress)
-            conclusion = conclude(progress.order.n, progress.running.delivered, progress.stop)
+            conclusion = _final(progress, progress.stop)
         except asyncio.CancelledError:
             if progress.is_begun:
                 progress.is_begun = False
-                conclusion = conclude(progress.order.n, progress.running.delivered, None)
+                conclusion = _final(progress, None)
                 self.state.finish_later(last_settlement(progress.ticket, conclusion))
             raise
         finally:
@@ -301,6 +301,11 @@ class Orders:
             else:
                 progress.fail(place, NOT_KEPT)
             self.share.hand_on(progress.ticket.pool, index, outcome)
+
+
+def _final(progress: Progress, stop: GatewayError | None) -> Conclusion | None:
+    """Return the final outcome, unless a repeat could not get it: the bytes of an image that the store did not take are gone."""
+    return None if progress.unstored else conclude(progress.order.n, progress.running.delivered, stop)
 
 
 def _left(progress: Progress) -> GatewayError | None:

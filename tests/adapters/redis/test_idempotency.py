@@ -131,6 +131,19 @@ async def test_an_ask_that_is_put_again_is_never_given_images_of_others(book: Re
     assert len(grant.mine) == 2
 
 
+async def test_an_image_that_the_store_did_not_take_is_not_resumed(book: RedisOrders) -> None:
+    ask = an_ask()
+    await book.begin(ask)
+    images = made((0, "stored"), (None, "unstored"))
+    await book.finish(settle(ask, made=images, released=(1,), unstored=(images[1][1].digest,)))
+    await conclude(book, ask, None)
+
+    grant = await book.begin(under_id(an_ask(), "later"))
+
+    assert [variant.image for variant in grant.ready] == [images[0][1]]
+    assert (grant.resumed, grant.mine) == (1, (1,))
+
+
 async def test_a_resumed_image_is_not_given_twice(book: RedisOrders) -> None:
     """It is in the pool as well, where an order that may use the cache would find it again."""
     ask = an_ask(n=2)

@@ -34,7 +34,7 @@ class Disk(Protocol):
 
 
 @contextlib.contextmanager
-def small_disk(directory: Path) -> Iterator[Disk]:
+def small_disk(directory: Path, *, size_bytes: int = _SIZE_BYTES) -> Iterator[Disk]:
     """Give a disk in *directory* until the block ends."""
     directory.mkdir()
     if os.geteuid() != 0:
@@ -45,7 +45,7 @@ def small_disk(directory: Path) -> Iterator[Disk]:
             disk.free()
             disk.make_writable()
         return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={_SIZE_BYTES}", "tmpfs", directory], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", directory], check=True)
     try:
         yield _Mount(directory)
     finally:

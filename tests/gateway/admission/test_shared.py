@@ -204,6 +204,22 @@ async def test_reading_is_no_sign_that_it_takes_changes_again(clock: FakeClock, 
     assert (around.state.is_degraded, around.state.trouble) == (False, None)
 
 
+async def test_readers_do_not_use_up_the_probes_of_settlements(clock: FakeClock) -> None:
+    around = Around(clock, kept=3)
+    await refuse_writes(around, "misconf")
+    around.book.script.extend([a_grant(ready=(a_variant(),))] * 50)
+    around.clock.advance(1.0)
+    async with in_background(around.state.replay_forever()):
+        await until_idle()
+        for _ in range(5):
+            # Just before a replay is due.
+            await asyncio.sleep(0.99)
+            await around.state.begin(an_ask())
+            await asyncio.sleep(0.01)
+
+    assert (around.journal.kept, around.state.is_degraded) == ([], False)
+
+
 async def test_reading_does_not_end_a_row_of_refused_changes() -> None:
     around = Around()
     for _ in range(FAILURES_TO_OPEN):

@@ -67,6 +67,18 @@ async def test_asks_and_settlements_have_the_hash_of_the_key(clock: FakeClock) -
     assert [each.ticket.idempotency for each in house.book.settlements] == [expected] * 3
 
 
+@pytest.mark.parametrize("fails_too", [False, True])
+async def test_an_answer_that_no_store_has_is_left_to_a_repeat(clock: FakeClock, *, fails_too: bool) -> None:
+    """Concluded, its images would be gone for every repeat; left off, they are made again."""
+    script = [a_refusal()] if fails_too else []
+    async with Assembly(clock, *script) as house:
+        house.store.is_full = house.store.hides_it = True
+        facts = await house.run(a_keyed_order(n=2, delivery=Delivery.B64_JSON))
+
+    assert len(images(facts)) == (1 if fails_too else 2)
+    assert last_of(house.book.settlements).conclusion is None
+
+
 async def test_a_complete_answer_is_final_and_comes_last(clock: FakeClock) -> None:
     held = [Held(), Held()]
     async with Assembly(clock, *held) as house:

@@ -80,7 +80,8 @@ for _, made in ipairs(s.made) do
       refused = refused + 1
     end
   end
-  if s.has_idempotency and redis.call('EXISTS', KEYS[6]) == 1 then
+  -- An image that the store did not take has no reference, and no bytes to resume with.
+  if made.reference and s.has_idempotency and redis.call('EXISTS', KEYS[6]) == 1 then
     redis.call('HSET', KEYS[6], 'made|' .. made.digest, index .. '|' .. made.variant)
   end
   -- The team's reference, for links, deletion and retention. Making the same bytes again renews their age, and a
