@@ -132,7 +132,8 @@ class Orders:
                 # Inline, as thousands may wait at once and each coroutine takes memory.
                 pool, progress.awaiting = progress.ticket.pool or "", grant.awaited
                 self.maker.share_turns(progress.ticket, grant.awaited)
-                results = await self.share.wait(progress.order, pool, grant.awaited)
+                is_wanted = progress.running.is_read
+                results = await self.share.wait(progress.order, pool, grant.awaited, is_wanted)
                 if results is None:
                     progress.stop = OrderFailed((NOT_SENT,))
                 else:

@@ -63,6 +63,10 @@ class RunningOrder:
         self._wake_reader()
         self.when_abandoned()
 
+    def is_read(self) -> bool:
+        """Tell if the reader is still there."""
+        return not self.is_abandoned
+
     async def next_fact(self) -> OrderFact | None:
         """Return the next fact, or None after `OrderDone` or when abandoned; a cancelled wait loses none."""
         while not self.is_abandoned and not self._facts:

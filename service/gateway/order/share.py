@@ -4,7 +4,7 @@ Failure behaviour: after a wait without a result, or for an image that cannot be
 order asks again; a full waiting room fails the order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from service.domain.errors import ImageMissing, StoreUnavailable
@@ -27,16 +27,21 @@ class Share:
     waiting: int = field(default=0, init=False)
 
     async def wait(
-        self, order: ImageOrder, pool: str, indices: tuple[int, ...]
+        self, order: ImageOrder, pool: str, indices: tuple[int, ...], is_wanted: Callable[[], bool]
     ) -> dict[int, WaitResult] | None:
-        """Wait for images of other orders; returns the results by index, or None if the room is full."""
+        """Wait for images of other orders; returns the results by index, or None if the room is full.
+
+        An order that *is_wanted* no more keeps no call in the queue.
+        """
         if self.room.is_full:
             return None
         self.waiting += 1
         try:
             left_s = max(0.0, order.deadline_s - self.clock.monotonic_s())
             # A stream wants each image as soon as it exists; a JSON answer wants them all.
-            return await self.room.wait(pool, indices, left_s=left_s, for_all=not order.is_streamed)
+            return await self.room.wait(
+                pool, indices, left_s=left_s, for_all=not order.is_streamed, is_wanted=is_wanted
+            )
         finally:
             self.waiting -= 1
 

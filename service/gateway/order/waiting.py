@@ -8,7 +8,7 @@ shared state and resolve it for all.
 import asyncio
 import contextlib
 import random
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,10 +40,10 @@ class WaitResult:
 
 @dataclass(slots=True)
 class _PendingImage:
-    """One image being made. *probers* has a future for each waiter; setting it sends that waiter to ask."""
+    """One image being made. *probers* has a future for each waiter, whose setting sends it to ask, and if it is wanted."""
 
     result: asyncio.Future[WaitResult]
-    probers: dict[asyncio.Future[None], None] = field(default_factory=dict)
+    probers: dict[asyncio.Future[None], Callable[[], bool]] = field(default_factory=dict)
 
 
 class WaitingRoom:
@@ -60,8 +60,9 @@ class WaitingRoom:
         return self._waiters >= MOST_WAITERS
 
     def is_awaited(self, pool: str, index: int) -> bool:
-        """Tell if an order waits for this image."""
-        return (pool, index) in self._pending
+        """Tell if an order that is wanted waits for this image."""
+        pending = self._pending.get((pool, index))
+        return pending is not None and any(is_wanted() for is_wanted in pending.probers.values())
 
     def resolve(self, pool: str, index: int, result: WaitResult) -> None:
         """End the wait of all waiters for this image."""
@@ -82,7 +83,13 @@ class WaitingRoom:
             self.wake(pool, index)
 
     async def wait(
-        self, pool: str, indices: Iterable[int], *, left_s: float, for_all: bool = False
+        self,
+        pool: str,
+        indices: Iterable[int],
+        *,
+        left_s: float,
+        for_all: bool = False,
+        is_wanted: Callable[[], bool] = lambda: True,
     ) -> dict[int, WaitResult]:
         """Wait for a result for one of *indices* (*for_all*: for all of them), or until it is time to ask again.
 
@@ -90,7 +97,7 @@ class WaitingRoom:
         waiters for one index together ask about once in `poll_s`.
         """
         prober: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        images = {index: self._join((pool, index), prober) for index in indices}
+        images = {index: self._join((pool, index), prober, is_wanted) for index in indices}
         try:
             # The more wait, the slower; with jitter, or they would all ask at once.
             crowd = max(len(image.probers) for image in images.values())
@@ -103,11 +110,13 @@ class WaitingRoom:
             for index, image in images.items():
                 self._leave((pool, index), image, prober)
 
-    def _join(self, key: _PoolIndex, prober: asyncio.Future[None]) -> _PendingImage:
+    def _join(
+        self, key: _PoolIndex, prober: asyncio.Future[None], is_wanted: Callable[[], bool]
+    ) -> _PendingImage:
         image = self._pending.get(key)
         if image is None:
             image = self._pending[key] = _PendingImage(asyncio.get_running_loop().create_future())
-        image.probers[prober] = None
+        image.probers[prober] = is_wanted
         self._waiters += 1
         return image
 

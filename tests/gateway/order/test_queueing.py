@@ -165,3 +165,18 @@ async def test_a_call_that_waits_is_not_booked_ahead(clock: FakeClock) -> None:
         assert house.queue.length == 1
         assert len(house.journal.written_ahead) == 1
         held.release()
+
+
+async def test_a_call_that_all_its_orders_have_left_is_not_sent(clock: FakeClock) -> None:
+    held = Held()
+    async with Assembly(clock, held, max_calls=1) as house:
+        house.start(an_order(id="order-1", prompt="other"))
+        await held.arrived.wait()
+        house.book.script.extend([a_grant(mine=(0,)), *[a_grant(awaited=(0,))] * 2])
+        orders = [house.start(an_order(id=f"order-{number}")) for number in (2, 3, 4)]
+        await until_idle()
+        for each in orders:
+            each.abandon()
+        held.release()
+
+    assert len(house.backend.calls) == 1
