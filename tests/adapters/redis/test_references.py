@@ -24,6 +24,7 @@ from tests.adapters.redis.orders import (
     make_ask,
     make_image,
     names_of,
+    read_hash,
     reason_of,
     settle,
 )
@@ -348,3 +349,18 @@ def test_names_are_digest_and_format() -> None:
     image: Image = make_image("a")
 
     assert image.name == f"{image.digest}.png"
+
+
+async def test_an_image_made_for_every_order_is_in_a_bounded_number_of_places(
+    book: RedisOrders, references: RedisReferences, redis: Redis
+) -> None:
+    """A backend may make the same bytes again and again."""
+    pools = [pool_key(TEAM, "team", f"{number:032x}") for number in range(203)]
+    for pool in pools:
+        await fill(book, "same", pool=pool)
+
+    images = await read_hash(redis, keys.of_team(TEAM).images)
+    assert images[f"{make_image('same').name}|pools"].count("\n") == 200
+    assert [await redis.exists(pool) for pool in pools] == [0] * 3 + [1] * 200
+    assert await references.forget(TEAM, make_image("same").name)
+    assert not any([await redis.exists(pool) for pool in pools])

@@ -30,9 +30,6 @@ if ask.has_key then
 end
 if standing[2] then return cjson.encode({id = ask.id, denied = 'team'}) end
 
--- Up to a tenth shorter, so that variants made together do not expire together.
-local function lifetime(at) return ask.ttl_us - ask.ttl_us / 10 * (at % 1000000 / 1000000) end
-
 local used, foreign = {}, 0
 for _, index in ipairs(ask.used) do used[index] = true end
 
@@ -62,37 +59,38 @@ if ask.has_idempotency then
 end
 -- Read the pool: variants to return, live claims of others, indices in use.
 local occupied, highest = {}, -1
-local variants, claims, mine, stale = {}, {}, {}, {}
+local claims, mine, stale = {}, {}, {}
+local found, indices, created, places, entries = 0, {}, {}, {}, {}
 if ask.has_pool then
-  local entries = redis.call('HGETALL', KEYS[1])
+  -- Most of the time of this script: no tables, copies or look-ups that a full pool would multiply.
+  local find, sub, byte, VARIANT = string.find, string.sub, string.byte, string.byte('v')
+  local mark, ttl_us, newest_us = ask.mark, ask.ttl_us, now - ask.max_age_us
+  entries = redis.call('HGETALL', KEYS[1])
   for i = 1, #entries, 2 do
-    local index = tonumber(entries[i])
-    local kind, at, rest = string.match(entries[i + 1], '^(%a)|(%d+)|(.*)$')
-    at = tonumber(at)
-    if kind == 'v' then
-      if string.sub(rest, 1, #ask.mark) ~= ask.mark then
+    local index, entry = tonumber(entries[i]), entries[i + 1]
+    local bar = find(entry, '|', 3, true)
+    local at = tonumber(sub(entry, 3, bar - 1))
+    if byte(entry) == VARIANT then
+      if find(entry, mark, bar + 1, true) ~= bar + 1 then
         -- Written for another pool: never returned, but counted.
         stale[#stale + 1], foreign = entries[i], foreign + 1
-      elseif at + lifetime(at) <= now then
+      -- Up to a tenth shorter, so that variants made together do not expire together.
+      elseif at + ttl_us - ttl_us / 10 * (at % 1000000 / 1000000) <= now then
         stale[#stale + 1] = entries[i]
       else
         occupied[index] = true
-        if not used[index] and at + ask.max_age_us > now then
-          variants[#variants + 1] = {index = index, age_us = now - at, variant = rest}
+        if at > newest_us and not used[index] then
+          found = found + 1
+          indices[found], created[found], places[found] = index, at, i + 1
         end
       end
     elseif at > now or not lapses then
       occupied[index] = true
-      if rest == fence then mine[#mine + 1] = index
+      if is_claim(entry, fence) then mine[#mine + 1] = index
       elseif not used[index] then claims[#claims + 1] = index end
     end
     if index > highest then highest = index end
   end
-  -- Variants settled together have the same age.
-  table.sort(variants, function(a, b)
-    if a.age_us ~= b.age_us then return a.age_us > b.age_us end
-    return a.index < b.index
-  end)
   table.sort(claims)
   table.sort(mine)
 end
@@ -107,11 +105,30 @@ if hold and not ask.has_pool then mine = hold.indices end
 local ready, awaited, claimed = {}, {}, {}
 local missing = math.max(0, ask.n - #resumed - #mine)
 if not ask.fresh then
-  for _, variant in ipairs(variants) do
-    if missing == 0 then break end
-    ready[#ready + 1] = variant
-    missing = missing - 1
+  -- The oldest first; variants settled together have the same age. Few are needed, so not all are sorted.
+  local oldest, most = {}, math.min(missing, found)
+  local function is_older(a, b)
+    local newer_us = created[a] - created[b]
+    return newer_us < 0 or newer_us == 0 and indices[a] < indices[b]
   end
+  for j = 1, most > 0 and found or 0 do
+    local place = #oldest
+    if place < most or is_older(j, oldest[place]) then
+      while place > 0 and is_older(j, oldest[place]) do
+        oldest[place + 1] = oldest[place]
+        place = place - 1
+      end
+      oldest[place + 1] = j
+      oldest[most + 1] = nil
+    end
+  end
+  for i, j in ipairs(oldest) do
+    local entry = entries[places[j]]
+    ready[i] = {
+      index = indices[j], age_us = now - created[j], variant = string.sub(entry, string.find(entry, '|', 3, true) + 1),
+    }
+  end
+  missing = missing - most
   -- By index, so that the same order has the same answer.
   table.sort(ready, function(a, b) return a.index < b.index end)
   if not ask.only_ready then

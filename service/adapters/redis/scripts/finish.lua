@@ -68,6 +68,22 @@ if s.is_local then
   s.settled = hold and hold.images or 0
 end
 
+-- Note a place of an image. A backend that makes the same bytes for every order would add places for ever: beyond as
+-- many as a pool may have variants, the oldest place loses the image.
+local function add_place(made, place)
+  local pools = redis.call('HGET', KEYS[7], made.name .. '|pools') or ''
+  if string.find('\n' .. pools, '\n' .. place, 1, true) then return end
+  local places = {}
+  for line in string.gmatch(pools .. place, '[^\n]+\n') do places[#places + 1] = line end
+  local surplus = #places - s.most
+  for i = 1, surplus do
+    local pool, old = string.match(places[i], '^(.+) (%-?%d+)\n$')
+    local entry = redis.call('HGET', pool, old)
+    if entry and string.find(entry, made.digest, 1, true) then redis.call('HDEL', pool, old) end
+  end
+  redis.call('HSET', KEYS[7], made.name .. '|pools', table.concat(places, '', math.max(1, surplus + 1)))
+end
+
 for _, made in ipairs(s.made) do
   local index = made.index
   if s.has_pool and made.is_published then
@@ -101,10 +117,7 @@ for _, made in ipairs(s.made) do
       redis.call('HINCRBY', KEYS[9], 'bytes', made.size_bytes)
     end
     if s.has_pool and made.is_published then
-      local pools, place = redis.call('HGET', KEYS[7], made.name .. '|pools') or '', s.pool .. ' ' .. index .. '\n'
-      if not string.find('\n' .. pools, '\n' .. place, 1, true) then
-        redis.call('HSET', KEYS[7], made.name .. '|pools', pools .. place)
-      end
+      add_place(made, s.pool .. ' ' .. index .. '\n')
     end
   end
 end
