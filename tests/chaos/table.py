@@ -32,7 +32,6 @@ _NOT_YET = "not mended yet"
 KNOWN_TO_FAIL: Mapping[str, str] = {
     "full-log": "a log line that cannot be written ends the gateway",
     "hanging-store": "the waits for the store are not bounded by the deadline",
-    "memory-returns": _NOT_YET,
 }
 """Rows that the gateway does not pass yet, each with the reason; `make chaos` runs them, the suite does not."""
 

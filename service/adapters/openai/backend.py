@@ -16,6 +16,7 @@ import aiohttp
 import httpx
 
 from service.adapters.openai import failures, wire
+from service.adapters.openai.reception import Reception
 from service.adapters.openai.stream import read_stream
 from service.adapters.openai.troubleshooting import explain
 from service.domain.failures import CallFailure
@@ -83,6 +84,7 @@ class OpenAIBackend:
         self.realm = address.realm
         self._transport = transport
         self._downloads = downloads
+        self._reception = Reception()
         self._download_s = timeouts.read_s
         self._address = address
         base = address.url.rstrip("/")
@@ -143,7 +145,7 @@ class OpenAIBackend:
         try:
             if response.headers.get("content-type", "").startswith("text/event-stream"):
                 return await read_stream(response, progress, n=call.n, limit_bytes=limit_bytes)
-            body = await read_body(response, limit_bytes)
+            body = await self._reception.read(response, limit_bytes)
         finally:
             await response.aclose()
         if body is None:
@@ -179,13 +181,3 @@ def _field(entry: InputImage, call: ImageCall) -> str:
     """Return the form field of an input; several images are a list, as the SDKs send them."""
     several = sum(other.role == "image" for other in call.inputs) > 1
     return "image[]" if entry.role == "image" and several else entry.role
-
-
-async def read_body(response: httpx.Response, limit_bytes: int) -> bytearray | None:
-    """Return the whole body, or None as soon as it is larger than *limit_bytes*."""
-    body = bytearray()
-    async for chunk in response.aiter_raw():
-        body += chunk
-        if len(body) > limit_bytes:
-            return None
-    return body

@@ -9,7 +9,8 @@ import aiohttp
 import httpx
 
 from service.adapters.openai import failures, wire
-from service.adapters.openai.backend import BackendAddress, read_body
+from service.adapters.openai.backend import BackendAddress
+from service.adapters.openai.reception import read_body
 from service.adapters.openai.troubleshooting import explain, names_version
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import ProviderChecked, Telemetry

@@ -1,0 +1,86 @@
+"""Receive large answers: a few at a time, and none waits for one that stalls."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import httpx
+
+from service.adapters.openai.reception import Reception, read_body
+
+_LIMIT_BYTES = 2**22
+_LARGE = bytes(300_000)
+
+
+class Body(httpx.AsyncByteStream):
+    """A body of large pieces; each after the first waits for `goes_on`."""
+
+    def __init__(self, pieces: int, piece: bytes = _LARGE) -> None:
+        self.read = 0
+        self.goes_on = asyncio.Event()
+        self._pieces = pieces
+        self._piece = piece
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(self._pieces):
+            self.read += 1
+            yield self._piece
+            await self.goes_on.wait()
+
+
+async def turns() -> None:
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_a_large_answer_waits_until_another_one_is_whole() -> None:
+    reception = Reception(at_once=1, patience_s=60)
+    first, second, small = Body(3), Body(3), Body(2, b"x")
+    second.goes_on.set()
+    small.goes_on.set()
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(reception.read(httpx.Response(200, stream=body), _LIMIT_BYTES))
+            for body in (first, second, small)
+        ]
+        await turns()
+        assert (first.read, second.read) == (1, 1)
+        assert tasks[2].result() == bytearray(b"xx")
+
+        first.goes_on.set()
+
+    assert [len(task.result() or b"") for task in tasks[:2]] == [900_000, 900_000]
+
+
+async def test_an_answer_that_stalls_delays_the_others_for_a_while_only() -> None:
+    reception = Reception(at_once=1, patience_s=0.01)
+    stalled, other = Body(2), Body(3)
+    other.goes_on.set()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(reception.read(httpx.Response(200, stream=stalled), _LIMIT_BYTES))
+        await turns()
+
+        body = await reception.read(httpx.Response(200, stream=other), _LIMIT_BYTES)
+        waiting.cancel()
+
+    assert len(body or b"") == 900_000
+    assert stalled.read == 1
+
+
+async def test_a_cancelled_reader_leaves_its_turn() -> None:
+    reception = Reception(at_once=1, patience_s=60)
+    stalled, other = Body(2), Body(1)
+    other.goes_on.set()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(reception.read(httpx.Response(200, stream=stalled), _LIMIT_BYTES))
+        await turns()
+        task.cancel()
+
+    assert await reception.read(httpx.Response(200, stream=other), _LIMIT_BYTES) == bytearray(_LARGE)
+
+
+async def test_an_answer_above_its_limit_is_not_read_on() -> None:
+    body = Body(20)
+    body.goes_on.set()
+
+    assert await read_body(httpx.Response(200, stream=body), _LIMIT_BYTES) is None
+    assert body.read < 20
