@@ -1,7 +1,8 @@
 """Learn how long calls take, by kind, from those of the last five minutes.
 
-A kind is known by the time that nine of ten of its calls needed; one with too few calls is not judged. Calls that come
-back although they were given up as hopeless make the gateway forget what it knew before.
+A call gets the time that nine of ten of its kind needed, or three of four if an order has no more: a few calls that hang
+are no reason to refuse all. A kind with too few calls is not judged. Calls that come back although they were given up as
+hopeless make the gateway forget what it knew before.
 """
 
 import math
@@ -18,8 +19,8 @@ WINDOW_S = 300.0
 FEWEST = 20
 """Calls without which nothing is known."""
 _MOST = 100
-"""Calls that count: if a provider slows down, the next ten show it."""
-_SHARE = 0.9
+"""Calls that count: if a provider slows down, the next ten to twenty-five show it."""
+_MOST_CALLS, _USUAL_CALLS = 0.9, 0.75
 _SPARE = 1.1
 """An answer must also be stored and sent."""
 _PROBES = 3
@@ -57,19 +58,22 @@ class Durations:
     def note_silence(self, kind: Kind, age_s: float, *, is_probe: bool) -> bool:
         """Count a call that had no answer at *age_s*; returns False if none could be expected so early."""
         window = self._window(kind)
-        typical_s = window.typical_s(self._clock.monotonic_s())
-        if typical_s is not None and age_s < typical_s and not is_probe:
+        quantiles = window.quantiles_s(self._clock.monotonic_s())
+        if quantiles is not None and age_s < quantiles[0] and not is_probe:
             return False
         window.add(self._clock.monotonic_s(), age_s, is_answered=False)
         self._all.add(self._clock.monotonic_s(), age_s, is_answered=False)
         window.probes = 0
         return True
 
-    def needed_s(self, kind: Kind) -> float | None:
-        """Return the time that a call of this kind must have, or None if nothing is known."""
+    def needed_s(self, kind: Kind, within_s: float) -> float | None:
+        """Return the time that a call of this kind must have in an order of *within_s*, or None if nothing is known."""
         window = self._kinds.get(kind)
-        typical_s = window.typical_s(self._clock.monotonic_s()) if window else None
-        return None if typical_s is None else typical_s * _SPARE
+        quantiles = window.quantiles_s(self._clock.monotonic_s()) if window else None
+        if quantiles is None:
+            return None
+        usual_s, most_s = quantiles
+        return (most_s if most_s * _SPARE <= within_s else usual_s) * _SPARE
 
     def is_hopeless(self, kind: Kind, left_s: float) -> bool:
         """Tell if even the quickest call of this kind took longer than *left_s*: a probe would teach nothing."""
@@ -100,27 +104,28 @@ class _Window:
     def __init__(self) -> None:
         self.probes = 0
         self._samples: deque[_Sample] = deque(maxlen=_MOST)
-        self._typical_s: float | None = None
+        self._quantiles_s: tuple[float, float] | None = None
 
     def add(self, at_s: float, duration_s: float, *, is_answered: bool) -> None:
         self._samples.append(_Sample(at_s, duration_s, is_answered))
-        self._typical_s = None
+        self._quantiles_s = None
 
     def keep_latest(self, samples: int) -> None:
         """Forget all samples but the latest."""
         self.probes = 0
         while len(self._samples) > samples:
             self._samples.popleft()
-        self._typical_s = None
+        self._quantiles_s = None
 
-    def typical_s(self, now_s: float) -> float | None:
-        """Return the time that nine of ten calls needed; calls without an answer count at their age."""
+    def quantiles_s(self, now_s: float) -> tuple[float, float] | None:
+        """Return the times that the usual calls and most calls needed; one without an answer counts at its age."""
         if not self._is_known(now_s):
             return None
-        if self._typical_s is None:
+        if self._quantiles_s is None:
             durations = sorted(self._durations())
-            self._typical_s = durations[math.ceil(len(durations) * _SHARE) - 1]
-        return self._typical_s
+            usual, most = (math.ceil(len(durations) * share) - 1 for share in (_USUAL_CALLS, _MOST_CALLS))
+            self._quantiles_s = durations[usual], durations[most]
+        return self._quantiles_s
 
     def mean_s(self, now_s: float) -> float | None:
         if not self._is_known(now_s):
@@ -138,5 +143,5 @@ class _Window:
     def _is_known(self, now_s: float) -> bool:
         while self._samples and self._samples[0].at_s < now_s - WINDOW_S:
             self._samples.popleft()
-            self._typical_s = None
+            self._quantiles_s = None
         return len(self._samples) >= FEWEST

@@ -60,7 +60,8 @@ class CallQueue:
         turn, now_s = turns[0], self._clock.monotonic_s()
         if self._outcomes.is_open and self._in_flight:
             return self._refuse("untrusted", self._durations.mean_s())
-        needed_s, left_s = self._durations.needed_s(turn.kind), turn.deadline_s - now_s
+        left_s = turn.deadline_s - now_s
+        needed_s = self._durations.needed_s(turn.kind, left_s)
         for each in turns:
             each.needed_s = needed_s
         if needed_s is not None and left_s < needed_s:
@@ -174,7 +175,8 @@ class CallQueue:
         now_s = self._clock.monotonic_s()
         if self._outcomes.is_open and self._in_flight:
             return self._refuse("untrusted", self._durations.mean_s())
-        needed_s, left_s = self._durations.needed_s(turn.kind) or 0.0, turn.deadline_s - now_s
+        needed_s = self._durations.needed_s(turn.kind, turn.deadline_s - turn.joined_s) or 0.0
+        left_s = turn.deadline_s - now_s
         is_probing = turn.is_probe and not self._kinds[turn.kind] and left_s > 0
         return None if left_s > needed_s or is_probing else self._refuse("late", self._wait_s([turn], now_s))
 

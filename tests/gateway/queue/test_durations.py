@@ -12,8 +12,8 @@ def test_a_call_must_have_the_time_that_nine_of_ten_needed() -> None:
     for number in range(FEWEST):
         durations.note_answer(KIND, 1.0 + number, is_probe=False)
 
-    assert durations.needed_s(KIND) == pytest.approx(18.0 * 1.1)
-    assert durations.needed_s(OTHER) is None
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(18.0 * 1.1)
+    assert durations.needed_s(OTHER, 99.0) is None
 
 
 def test_few_calls_say_nothing() -> None:
@@ -21,11 +21,11 @@ def test_few_calls_say_nothing() -> None:
     for _ in range(FEWEST - 1):
         durations.note_answer(KIND, 4.0, is_probe=False)
 
-    assert durations.needed_s(KIND) is None
+    assert durations.needed_s(KIND, 99.0) is None
     assert durations.mean_s() is None
 
     durations.note_answer(KIND, 8.2, is_probe=False)
-    assert durations.needed_s(KIND) == pytest.approx(4.4)
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(4.4)
     assert durations.mean_s() == pytest.approx(4.21)
 
 
@@ -38,7 +38,7 @@ def test_old_calls_say_nothing() -> None:
     durations.note_answer(KIND, 4.0, is_probe=False)
     clock.advance(WINDOW_S / 2 + 1)
 
-    assert durations.needed_s(KIND) is None
+    assert durations.needed_s(KIND, 99.0) is None
 
 
 def test_a_provider_that_slows_down_shows_within_a_few_calls() -> None:
@@ -47,8 +47,12 @@ def test_a_provider_that_slows_down_shows_within_a_few_calls() -> None:
         durations.note_answer(KIND, 4.0, is_probe=False)
     for _ in range(11):
         assert durations.note_silence(KIND, 30.0, is_probe=False)
+    assert durations.needed_s(KIND, 30.0) == pytest.approx(4.4)
+    for _ in range(15):
+        durations.note_silence(KIND, 30.0, is_probe=False)
 
-    assert durations.needed_s(KIND) == pytest.approx(33.0)
+    assert durations.needed_s(KIND, 30.0) == pytest.approx(33.0)
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(33.0)
 
 
 def test_a_call_that_was_given_up_early_says_nothing() -> None:
@@ -58,7 +62,7 @@ def test_a_call_that_was_given_up_early_says_nothing() -> None:
     for _ in range(100):
         assert not durations.note_silence(KIND, 1.0, is_probe=False)
 
-    assert durations.needed_s(KIND) == pytest.approx(4.4)
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(4.4)
 
 
 def test_a_probe_without_an_answer_counts_however_early() -> None:
@@ -78,11 +82,11 @@ def test_probes_that_come_back_are_the_rule_again() -> None:
             durations.note_answer(KIND, 4.0, is_probe=True)
         else:
             durations.note_silence(KIND, 30.0, is_probe=True)
-    assert durations.needed_s(KIND) == pytest.approx(33.0)
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(33.0)
 
     durations.note_answer(KIND, 4.0, is_probe=True)
 
-    assert durations.needed_s(KIND) is None
+    assert durations.needed_s(KIND, 99.0) is None
 
 
 def test_less_time_than_any_call_needed_is_hopeless() -> None:
@@ -94,3 +98,15 @@ def test_less_time_than_any_call_needed_is_hopeless() -> None:
 
     assert durations.is_hopeless(KIND, 3.9)
     assert not durations.is_hopeless(KIND, 4.1)
+
+
+def test_a_few_calls_that_hang_are_no_reason_to_refuse_all() -> None:
+    durations = Durations(FakeClock())
+    for number in range(100):
+        if number % 5:
+            durations.note_answer(KIND, 4.0, is_probe=False)
+        else:
+            durations.note_silence(KIND, 10.0, is_probe=False)
+
+    assert durations.needed_s(KIND, 10.0) == pytest.approx(4.4)
+    assert durations.needed_s(KIND, 30.0) == pytest.approx(11.0)
