@@ -12,7 +12,7 @@ from service.domain.failures import Billing, FailureKind
 from service.domain.images import Realm, Source
 from service.domain.limits import Resource
 from service.gateway.accounts.audit import Act
-from service.ports.telemetry import Crashed, HeldIn, QueueRefusal, StoreTrouble
+from service.ports.telemetry import Crashed, HeldIn, QueueRefusal, StoreTrouble, WorkerTrouble
 from tests.documents import quoted_in, read, rows_behind
 from tests.written_values import written
 
@@ -87,6 +87,8 @@ def values_of_images() -> dict[tuple[str, str], set[str]]:
     return {
         ("imagegw_images_forgotten_total", "reason"): forgotten | handed_on,
         ("imagegw_images_spilled_total", "outcome"): written("ImageSpilled", "outcome"),
+        ("imagegw_images_unprocessed_total", "origin"): written("ImageUnprocessed", "origin"),
+        ("imagegw_images_unprocessed_total", "reason"): set(get_args(WorkerTrouble)),
     }
 
 

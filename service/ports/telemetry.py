@@ -11,6 +11,9 @@ from service.domain.errors import RefusedFor
 from service.domain.failures import CallFailure
 from service.ports.audit import AuditEntry
 
+WorkerTrouble = Literal["failed", "memory", "timed_out", "died", "not_started", "busy"]
+"""Reasons why an image is not processed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestHandled:
@@ -142,6 +145,14 @@ class ImageSpilled:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUnprocessed:
+    """Fact: no worker could process an image of a caller or of the provider."""
+
+    origin: Literal["caller", "provider"]
+    reason: WorkerTrouble
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SpillCounted:
     """Fact: the number of images in the spill that wait for the store."""
 
@@ -188,6 +199,7 @@ TelemetryFact = (
     | ImageForgotten
     | FilesDeleted
     | ImageSpilled
+    | ImageUnprocessed
     | SpillCounted
     | AdminActed
     | CallQueued

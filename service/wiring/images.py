@@ -70,7 +70,7 @@ async def open_images(context: ProcessContext, stack: AsyncExitStack) -> Images:
     )
     await home.probe()
     spill = _open_spill(context, home)
-    imaging = WorkerImages()
+    imaging = WorkerImages(telemetry=context.telemetry)
     stack.push_async_callback(imaging.aclose)
     references = RedisReferences(context.redis, clock=context.clock, timeout_s=settings.redis_timeout_s)
     return Images(home=home, spill=spill, references=references, imaging=imaging)

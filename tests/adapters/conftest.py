@@ -7,6 +7,7 @@ import pytest
 from service.adapters.imaging.images import WorkerImages
 from tests.adapters.openai.conftest import Script, run_script
 from tests.fakes.clock import FakeClock
+from tests.fakes.telemetry import FakeTelemetry
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def imaging() -> AsyncIterator[WorkerImages]:
-    opened = WorkerImages()
+    opened = WorkerImages(telemetry=FakeTelemetry())
     yield opened
     await opened.aclose()
 

@@ -18,6 +18,7 @@ from service.adapters.imaging.segments import TooManySegments
 from service.domain.images import ContentCredentials, Finish, InputImage
 from service.domain.inputs import MAX_INPUT_PIXELS
 from service.ports.imaging import FinishedImage, ImageBroken, ImagingBusy
+from service.ports.telemetry import ImageUnprocessed, Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,10 @@ class WorkerImages:
     are paid for.
     """
 
-    def __init__(self, *, finishing: Bounds = _FINISHING, checking: Bounds = _CHECKING) -> None:
+    def __init__(
+        self, *, telemetry: Telemetry, finishing: Bounds = _FINISHING, checking: Bounds = _CHECKING
+    ) -> None:
+        self._telemetry = telemetry
         self._finishing = Workers(finishing)
         self._checking = Workers(checking)
 
@@ -57,7 +61,8 @@ class WorkerImages:
             answer = await self._finishing.do(person, _finishing_job(data, finish))
         except WorkerFailed as error:
             # It is paid for: another size is better than none.
-            _log.error("image not finished", extra={"reason": str(error)})
+            self._telemetry.record(ImageUnprocessed(origin="provider", reason=error.reason))
+            _log.error("image not finished", extra={"reason": error.reason})
             return image
         if not answer.is_whole:
             raise ImageBroken
@@ -112,10 +117,9 @@ class WorkerImages:
     async def _check(self, person: str, job: Job) -> bytes:
         try:
             return (await self._checking.do(person, job)).data
-        except WorkersBusy as error:
-            raise ImagingBusy from error
         except WorkerFailed as error:
-            raise ImageBroken from error
+            self._telemetry.record(ImageUnprocessed(origin="caller", reason=error.reason))
+            raise (ImagingBusy if isinstance(error, WorkersBusy) else ImageBroken) from error
 
 
 async def _read_header(data: bytes) -> Header | None:

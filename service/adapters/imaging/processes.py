@@ -13,6 +13,7 @@ from typing import Any
 
 from service.adapters.imaging.turns import TooManyWait, Turns
 from service.adapters.imaging.worker import ANSWER_FRAME, JOB_FRAME, Verdict
+from service.ports.telemetry import WorkerTrouble
 
 _COMMAND = (sys.executable, "-P", "-m", "service.adapters.imaging.worker")
 _MOST_ANSWER_BYTES = 256 * 1024 * 1024
@@ -20,7 +21,11 @@ _MOST_ANSWER_BYTES = 256 * 1024 * 1024
 
 
 class WorkerFailed(Exception):
-    """A job has no result; the text is a word for the log."""
+    """A job has no result."""
+
+    def __init__(self, reason: WorkerTrouble) -> None:
+        super().__init__(reason)
+        self.reason = reason
 
 
 class WorkersBusy(WorkerFailed):
@@ -112,7 +117,7 @@ class Workers:
                 await worker.kill()
         self._rest(worker)
         if answer.verdict is Verdict.FAILED:
-            raise WorkerFailed(answer.data.decode(errors="replace")[:40])
+            raise WorkerFailed("memory" if answer.data == b"MemoryError" else "failed")
         return answer
 
     async def _take(self) -> "_Worker":
@@ -156,7 +161,7 @@ class _Worker:
             await jobs.drain()
             number, size_bytes = ANSWER_FRAME.unpack(await answers.readexactly(ANSWER_FRAME.size))
             if size_bytes > _MOST_ANSWER_BYTES:
-                raise _Died("nonsense")
+                raise _Died("died")
             return Answer(Verdict(number), await answers.readexactly(size_bytes))
         except (OSError, asyncio.IncompleteReadError, ValueError) as error:
             raise _Died("died") from error

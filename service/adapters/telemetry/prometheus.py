@@ -29,6 +29,7 @@ from service.ports.telemetry import (
     ImageForgotten,
     ImagesDelivered,
     ImageSpilled,
+    ImageUnprocessed,
     LimitDecided,
     QueueRefusal,
     RequestHandled,
@@ -137,10 +138,18 @@ class PrometheusMetrics:
         self._files_deleted = self._counter(
             "imagegw_files_deleted", "Files deleted from the store, since no team referred to them."
         )
-        self._spilled = self._counter(
-            "imagegw_images_spilled", "Images that the store did not take, by outcome.", "outcome"
+        self._spilled, self._spill = (
+            self._counter(
+                "imagegw_images_spilled", "Images that the store did not take, by outcome.", "outcome"
+            ),
+            self._gauge("imagegw_spill_images", "Images that wait on this machine for the store."),
         )
-        self._spill = self._gauge("imagegw_spill_images", "Images that wait on this machine for the store.")
+        self._unprocessed = self._counter(
+            "imagegw_images_unprocessed",
+            "Images that no worker could process, by origin and reason.",
+            "origin",
+            "reason",
+        )
         self._admin_acts = self._counter("imagegw_admin_acts", "Acts of admins over HTTP.", "act")
         self._remaining_s = self._gauge(
             "imagegw_model_remaining_seconds",
@@ -207,6 +216,7 @@ class PrometheusMetrics:
             ImageForgotten: lambda fact: self._forgotten.labels(fact.reason).inc(),
             FilesDeleted: lambda fact: self._files_deleted.inc(fact.files),
             ImageSpilled: lambda fact: self._spilled.labels(fact.outcome).inc(),
+            ImageUnprocessed: lambda fact: self._unprocessed.labels(fact.origin, fact.reason).inc(),
             SpillCounted: lambda fact: self._spill.set(fact.images),
             AdminActed: lambda fact: self._admin_acts.labels(fact.entry.act).inc(),
         }

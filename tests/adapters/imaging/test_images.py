@@ -25,6 +25,7 @@ from service.domain.images import ContentCredentials, Finish
 from service.ports.imaging import FinishedImage, ImageBroken
 from service.sandbox.painting.watermark import Watermark, draw_watermark, read_watermark
 from tests.adapters.imaging.test_content_credentials import padded, with_png_chunk
+from tests.fakes.telemetry import FakeTelemetry
 
 MARK = Watermark(order_hash="0123456789abcdef", serial=77)
 
@@ -282,7 +283,7 @@ async def test_an_input_is_broken_if_its_decoder_raises_anything(
 
 
 async def test_workers_end_with_their_owner() -> None:
-    imaging = WorkerImages()
+    imaging = WorkerImages(telemetry=FakeTelemetry())
     await imaging.finish(marked(128, 128), Finish(64, 64), "person")
     alive = workers()
     assert alive
@@ -378,14 +379,14 @@ async def test_a_million_empty_chunks_are_not_looked_at(imaging: WorkerImages) -
     ],
 )
 async def test_untouched_bytes_keep_their_credentials(file: bytes, credentials: ContentCredentials) -> None:
-    async with contextlib.aclosing(WorkerImages()) as images:
+    async with contextlib.aclosing(WorkerImages(telemetry=FakeTelemetry())) as images:
         finished = await images.finish(file, None, "person")
 
     assert (finished.data, finished.credentials) == (file, credentials)
 
 
 async def test_new_pixels_lose_the_credentials_of_the_old() -> None:
-    async with contextlib.aclosing(WorkerImages()) as images:
+    async with contextlib.aclosing(WorkerImages(telemetry=FakeTelemetry())) as images:
         finished = await images.finish(with_png_chunk(), Finish(32, 32), "person")
 
     assert (finished.width, finished.height) == (32, 32)

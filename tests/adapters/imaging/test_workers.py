@@ -17,10 +17,17 @@ from service.adapters.imaging.processes import Bounds, Job, WorkerFailed, Worker
 from service.adapters.imaging.turns import TooManyWait, Turns
 from service.domain.images import Cutout, Finish
 from service.ports.imaging import ImageBroken, ImagingBusy
+from service.ports.telemetry import ImageUnprocessed
 from tests.adapters.imaging.test_images import file_of, marked, workers
 from tests.adapters.imaging.test_inputs import spool
+from tests.fakes.telemetry import FakeTelemetry
 from tests.http.house import mask_with_hole, noise, until
 from tests.processes import REPOSITORY, START_S
+
+
+@pytest.fixture
+def telemetry() -> FakeTelemetry:
+    return FakeTelemetry()
 
 
 @contextlib.asynccontextmanager
@@ -75,7 +82,7 @@ async def test_a_job_that_takes_a_worker_with_it_is_tried_twice(tmp_path: Path) 
 async def test_a_job_above_the_memory_bound_fails_and_its_worker_lives() -> None:
     before = workers()
     async with a_pool(Bounds(workers=1)) as pool:
-        with pytest.raises(WorkerFailed, match="MemoryError"):
+        with pytest.raises(WorkerFailed, match="memory"):
             await pool.do("caller", resampling(marked(64, 64), 20_000))
 
         [pid] = workers() - before
@@ -176,7 +183,7 @@ async def test_who_leaves_the_queue_loses_no_place() -> None:
         assert tasks[2].done()
 
 
-async def test_a_paid_image_waits_for_one_of_another_person_not_for_all() -> None:
+async def test_a_paid_image_waits_for_one_of_another_person_not_for_all(telemetry: FakeTelemetry) -> None:
     file, ended = marked(512, 512), list[str]()
 
     async def finish(person: str) -> None:
@@ -184,7 +191,10 @@ async def test_a_paid_image_waits_for_one_of_another_person_not_for_all() -> Non
         ended.append(person)
 
     finishing = Bounds(workers=1)
-    async with contextlib.aclosing(WorkerImages(finishing=finishing)) as images, asyncio.TaskGroup() as group:
+    async with (
+        contextlib.aclosing(WorkerImages(telemetry=telemetry, finishing=finishing)) as images,
+        asyncio.TaskGroup() as group,
+    ):
         for person in [*["many"] * 6, "one"]:
             group.create_task(finish(person))
 
@@ -227,12 +237,15 @@ def is_zombie(pid: int) -> bool:
     return True
 
 
-async def test_a_paid_image_is_kept_as_it_is_when_its_worker_fails(tmp_path: Path) -> None:
+async def test_a_paid_image_is_kept_as_it_is_when_its_worker_fails(telemetry: FakeTelemetry) -> None:
     file = marked(1024, 1024)
-    async with contextlib.aclosing(WorkerImages(finishing=Bounds(workers=1, job_s=0.001))) as images:
+    async with contextlib.aclosing(
+        WorkerImages(telemetry=telemetry, finishing=Bounds(workers=1, job_s=0.001))
+    ) as images:
         result = await images.finish(file, Finish(256, 256), "person")
 
     assert (result.data, result.format, result.width, result.height) == (file, "png", 1024, 1024)
+    assert telemetry.facts == [ImageUnprocessed(origin="provider", reason="timed_out")]
 
 
 async def test_a_paid_image_is_kept_as_it_is_without_its_input(tmp_path: Path, imaging: WorkerImages) -> None:
@@ -245,20 +258,26 @@ async def test_a_paid_image_is_kept_as_it_is_without_its_input(tmp_path: Path, i
     assert result.data == file
 
 
-async def test_a_callers_image_that_a_worker_cannot_process_is_refused(tmp_path: Path) -> None:
+async def test_a_callers_image_that_a_worker_cannot_process_is_refused(
+    tmp_path: Path, telemetry: FakeTelemetry
+) -> None:
     checking = Bounds(workers=1, job_s=0.001)
-    async with contextlib.aclosing(WorkerImages(checking=checking)) as images:
+    async with contextlib.aclosing(WorkerImages(telemetry=telemetry, checking=checking)) as images:
         image = spool(images, tmp_path, file_of(noise(64, mode="RGBA")))
         with pytest.raises(ImageBroken):
             await images.check_transparency(image, "caller")
 
 
-async def test_callers_images_that_cannot_wait_are_told_so(tmp_path: Path) -> None:
+async def test_callers_images_that_cannot_wait_are_told_so(tmp_path: Path, telemetry: FakeTelemetry) -> None:
     checking = Bounds(workers=1, waiting=0)
-    async with contextlib.aclosing(WorkerImages(checking=checking)) as images, asyncio.TaskGroup() as group:
+    async with (
+        contextlib.aclosing(WorkerImages(telemetry=telemetry, checking=checking)) as images,
+        asyncio.TaskGroup() as group,
+    ):
         image = spool(images, tmp_path, file_of(noise(64, mode="RGBA")))
         first = group.create_task(images.check_transparency(image, "caller"))
         await asyncio.sleep(0)
         with pytest.raises(ImagingBusy):
             await images.check_transparency(image, "caller")
+    assert telemetry.facts == [ImageUnprocessed(origin="caller", reason="busy")]
     assert first.result().has_alpha
