@@ -101,7 +101,12 @@ class Orders:
     async def _carry_out(self, progress: Progress) -> None:
         try:
             async with asyncio.TaskGroup() as calls:
-                await self._fill_places(progress, calls)
+                try:
+                    await self._fill_places(progress, calls)
+                finally:
+                    # However it ends: others that wait for the same images may need another prober.
+                    if progress.awaiting:
+                        self.share.wake_others(progress.ticket.pool, progress.awaiting)
         finally:
             if progress.is_begun and progress.sources:
                 sources = Counter(source.value for source in progress.sources)
@@ -117,8 +122,6 @@ class Orders:
         while places and self._may_go_on(progress):
             begun = await self._begin(progress, len(places))
             if begun is None:
-                # The others that wait for these images need another prober.
-                self.share.wake_others(progress.ticket.pool, progress.awaiting)
                 return
             ask, grant = begun
             places = await self._take_ready(progress, ask, grant, places)

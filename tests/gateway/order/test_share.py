@@ -422,3 +422,23 @@ async def test_a_long_wait_goes_on_while_redis_confirms_the_maker(clock: FakeClo
 
         assert house.book.asks[-1].awaiting == (0,)
         running.abandon()
+
+
+@pytest.mark.parametrize("end", ["left", "too late"])
+async def test_a_prober_that_ends_before_it_asks_sends_another(clock: FakeClock, end: str) -> None:
+    """Its news is for all that wait; they would sleep until their next poll."""
+    async with Assembly(clock) as house:
+        house.book.script.extend([a_grant(awaited=(0,)), a_grant(awaited=(0,))])
+        prober = house.start(an_order(id="order-1", deadline_s=clock.monotonic_s() + 0.01))
+        other = house.start(an_order(id="order-2"))
+        await until_idle()
+        if end == "left":
+            prober.abandon()
+        else:
+            clock.advance(0.01)
+        house.room.wake(pool_of(house), 0)
+        await until_idle()
+        asked = [ask.ticket.id for ask in house.book.asks]
+        await read(other)
+
+    assert asked == ["order-1", "order-2", "order-2"]
