@@ -17,7 +17,7 @@ rows and groups:
 
 examples:
   make chaos                                     every row in full, one after the other (about 25 minutes)
-  make chaos ARGS=--short                        every row in short, four at a time (about 2 minutes)
+  make chaos ARGS=--short                        every row in short, eight at a time (about 2 minutes)
   make chaos ARGS="overload full-disk"           two rows in full
   make chaos ARGS="--short queue --jobs 1"       a group in short, one after the other
 
@@ -31,7 +31,7 @@ def main() -> int:
     """Run the rows that the command line names, and print the table."""
     arguments = _parser().parse_args()
     names = list(dict.fromkeys(_names(arguments.rows)))
-    jobs = arguments.jobs or (4 if arguments.short else 1)
+    jobs = arguments.jobs or (8 if arguments.short else 1)
     results = list(run_rows(names, is_short=arguments.short, jobs=min(jobs, len(names))))
     results.sort(key=lambda result: names.index(result.name))
     print(_table(results))
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("rows", nargs="*", metavar="ROW", help="rows or groups to run; all if none is named")
     parser.add_argument("--short", action="store_true", help="smaller and shorter loads, the same judgement")
-    parser.add_argument("--jobs", type=int, help="rows at a time (1, or 4 with --short)")
+    parser.add_argument("--jobs", type=int, help="rows at a time (1, or 8 with --short)")
     return parser
 
 
