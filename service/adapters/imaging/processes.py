@@ -4,6 +4,7 @@ Failure behaviour: a worker that dies, hangs or needs too much memory costs its 
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -163,7 +164,8 @@ class _Worker:
             if size_bytes > _MOST_ANSWER_BYTES:
                 raise _Died("died")
             return Answer(Verdict(number), await answers.readexactly(size_bytes))
-        except (OSError, asyncio.IncompleteReadError, ValueError) as error:
+        except (OSError, RuntimeError, asyncio.IncompleteReadError, ValueError) as error:
+            # uvloop raises RuntimeError for a pipe that is closed.
             raise _Died("died") from error
 
     def dismiss(self) -> None:
@@ -174,7 +176,7 @@ class _Worker:
     async def kill(self) -> None:
         if self.retirement is not None:
             self.retirement.cancel()
-        if self.process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         await self.process.wait()
 

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import psutil
 import pytest
+import uvloop
 
 from service.adapters.imaging.images import WorkerImages
 from service.adapters.imaging.processes import Bounds, Job, WorkerFailed, Workers, WorkersBusy
@@ -109,6 +110,26 @@ async def test_a_worker_knows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None
 
         [pid] = workers() - before
         assert set(psutil.Process(pid).environ()) <= {"PYTHONPATH", "LC_CTYPE"}
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_an_idle_worker_that_is_gone_costs_nothing(run: Callable[..., None], *, is_killed: bool) -> None:
+    """Whether its end or that of its pipe is noticed first, on the event loop that serves, too."""
+
+    async def lose_it() -> None:
+        async with a_pool(Bounds(workers=1)) as pool:
+            await pool.do("caller", resampling(marked(64, 64), 32))
+            [worker] = pool._idle
+            if is_killed:
+                worker.process.kill()
+            else:
+                worker.dismiss()
+                await asyncio.sleep(0)
+
+            assert (await pool.do("caller", resampling(marked(64, 64), 32))).is_whole
+
+    run(lose_it())
 
 
 async def test_a_full_queue_refuses_at_once(tmp_path: Path) -> None:
