@@ -6,7 +6,7 @@ How to add one: a package beside `service/adapters/openai/` that implements `Bac
 failures and a free check like `failures.py` and `check.py` there; settings in `service/settings/` (`provider.py`,
 `[backend]` in `file.py`, their names in `environment.py`, `uses_sandbox` in `variables.py`); its construction in
 `service/wiring/provider.py`. One provider serves all models: a choice by model needs a field in `domain/catalog.py`, and
-`Attempts` for each in `service/wiring/orders.py`.
+`Attempts` and a `CallQueue` for each in `service/wiring/orders.py`.
 """
 
 from collections.abc import Mapping
