@@ -5,6 +5,7 @@ Failure behaviour: closed. Every method raises `StoreUnavailable`, and `ImageMis
 an image that the store does not have.
 """
 
+import math
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple, Protocol
 
@@ -15,11 +16,11 @@ UNUSED_S = 3600
 class ImageStore(Protocol):
     """Stores image bytes by the digest of their content."""
 
-    async def put(self, name: str, data: bytes) -> None:
-        """Store *data* under *name*."""
+    async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
+        """Store *data* under *name* until the monotonic instant *deadline_s*, or a little longer."""
 
-    async def get(self, name: str) -> bytes:
-        """Return the bytes."""
+    async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
+        """Return the bytes, until the monotonic instant *deadline_s*."""
 
     async def is_writable(self) -> bool:
         """Tell if a `put` is likely to succeed; asked before any call is paid for, and never fails."""

@@ -1,6 +1,7 @@
 """Stores, images and the journal, in memory."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Sequence
 
 from service.domain.errors import ImageMissing, StateUnavailable, StoreUnavailable
@@ -24,13 +25,16 @@ class FakeStore:
         self.is_full = False
         self.is_gone = False
         self.hides_it = False
+        self.deadlines_s: list[float] = []
 
-    async def put(self, name: str, data: bytes) -> None:
+    async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
+        self.deadlines_s.append(deadline_s)
         if self.is_full or self.is_gone:
             raise StoreUnavailable
         self.blobs[name] = data
 
-    async def get(self, name: str) -> bytes:
+    async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
+        self.deadlines_s.append(deadline_s)
         if self.is_gone:
             raise StoreUnavailable
         if name not in self.blobs:

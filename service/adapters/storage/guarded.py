@@ -5,6 +5,7 @@ Failure behaviour: closed. A missing bucket is `StoreUnavailable`; only a missin
 """
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -37,10 +38,10 @@ class GuardedStore:
             self._opened()
 
     @asynccontextmanager
-    async def operation(self) -> AsyncIterator[obstore_stores.ObjectStore]:
-        """Bound an operation in time and translate its errors."""
+    async def operation(self, *, within_s: float = math.inf) -> AsyncIterator[obstore_stores.ObjectStore]:
+        """Bound an operation in time and translate its errors; *within_s* is the time that its order has left."""
         try:
-            async with asyncio.timeout(self._timeouts.operation_s):
+            async with asyncio.timeout(min(within_s, self._timeouts.operation_s)):
                 yield self._opened()
             self._failures.is_troubled = False
         except FileNotFoundError as error:
@@ -49,7 +50,9 @@ class GuardedStore:
                 raise StoreUnavailable from error
             raise ImageMissing from error
         except FAILURES as error:
-            self._failures.note(error)
+            # Any caller may have little time: that is no failure of the store.
+            if not isinstance(error, TimeoutError) or within_s >= self._timeouts.operation_s:
+                self._failures.note(error)
             raise StoreUnavailable from error
 
     async def write(

@@ -9,6 +9,8 @@ spill hides no image of the store, and makes none missing.
 """
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Protocol
@@ -22,6 +24,9 @@ _LEAST_BYTES = 64 * 1024
 """Smallest size that an image counts as, so that the number of files is bounded too."""
 _PIECE_BYTES = 256 * 1024
 _PAUSE_S = 1.0
+_LEAST_S = 1.0
+_MOST_S = 5.0
+"""Bounds of the time to learn if the store works, for an image whose order has little time left or much."""
 _UNREADABLE = (ImageMissing, StoreUnavailable)
 
 
@@ -45,11 +50,14 @@ class SpillingStore:
         self._most_bytes = most_bytes
         self._turn = asyncio.Lock()
 
-    async def put(self, name: str, data: bytes) -> None:
-        """Store an image in the spill if the store is known to be down, or fails."""
-        if await self._home.is_writable():
-            with suppress(StoreUnavailable):
-                await self._home.put(name, data)
+    async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
+        """Store an image in the spill if the store is known to be down, fails, or takes too long."""
+        within_s = deadline_s - time.monotonic()
+        with suppress(StoreUnavailable, TimeoutError):
+            async with asyncio.timeout(min(max(within_s, _LEAST_S), _MOST_S)):
+                is_writable = await self._home.is_writable()
+            if is_writable:
+                await self._home.put(name, data, deadline_s=deadline_s)
                 return
         try:
             async with self._turn:
@@ -59,12 +67,12 @@ class SpillingStore:
             raise StoreUnavailable from error
         self._telemetry.record(ImageSpilled(name=name, outcome="kept"))
 
-    async def get(self, name: str) -> bytes:
+    async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
         try:
-            return await self._spill.get(name)
+            return await self._spill.get(name, deadline_s=deadline_s)
         except _UNREADABLE as error:
             with _no_loss_by(error):
-                return await self._home.get(name)
+                return await self._home.get(name, deadline_s=deadline_s)
 
     async def is_writable(self) -> bool:
         """Tell if the store is writable; the spill is only for images that are paid for already."""

@@ -11,6 +11,7 @@ no URL, bucket or key; the log has the explanation of *explain*.
 import asyncio
 import hashlib
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -38,6 +39,8 @@ from service.ports.store import StoredImage
 from service.ports.telemetry import Telemetry
 
 _PROBE_PAUSE_S = 1.0
+_LEAST_S = 2.0
+"""Time for a write whose order has no time left."""
 _MAX_PROBE_BYTES = 4 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 _REMOTE_PART_BYTES = 1024 * 1024
@@ -75,10 +78,12 @@ class ObjectStore:
         self._probe_at_s = 0.0
         self._checked: TTLCache[str, bool] = TTLCache(10_000, _CHECKED_S)
 
-    async def put(self, name: str, data: bytes) -> None:
+    async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
         """Store an image, unless it is there, complete and fresh."""
         try:
-            async with self._guarded.operation() as store:
+            # It is paid for: a try at least.
+            within_s = max(deadline_s - time.monotonic(), _LEAST_S)
+            async with self._guarded.operation(within_s=within_s) as store:
                 if await has_fresh(store, name, len(data)):
                     return
                 await self._guarded.write(store, path_of(name), data, attributes_of(name))
@@ -88,8 +93,8 @@ class ObjectStore:
             raise StoreUnavailable from error
         self._failures.has_failed_write = False
 
-    async def get(self, name: str) -> bytes:
-        async with self._guarded.operation() as store:
+    async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
+        async with self._guarded.operation(within_s=deadline_s - time.monotonic()) as store:
             result = await obstore.get_async(store, path_of(name))
             data = bytes(await result.bytes_async())
         digest = await asyncio.to_thread(hashlib.sha256, data)
@@ -101,8 +106,12 @@ class ObjectStore:
         if not self._failures.has_failed_write:
             return True
         if time.monotonic() >= self._probe_at_s:
-            self._probe_at_s = time.monotonic() + _PROBE_PAUSE_S
-            await self.probe()
+            self._probe_at_s = math.inf
+            try:
+                await self.probe()
+            finally:
+                # Counted from its end: the images of one order must not wait for a probe each.
+                self._probe_at_s = time.monotonic() + _PROBE_PAUSE_S
         return not self._failures.has_failed_write
 
     @property

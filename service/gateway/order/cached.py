@@ -35,7 +35,8 @@ class Cached:
         if order.delivery is Delivery.URL:
             return Kept(variant.image, None)
         try:
-            return Kept(variant.image, await self.store.get(variant.image.name))
+            data = await self.store.get(variant.image.name, deadline_s=order.deadline_s)
+            return Kept(variant.image, data)
         except StoreUnavailable as error:
             return error
         except ImageMissing:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from service.domain.errors import GatewayError, ImageGone, ImageMissing, OrderFailed
 from service.domain.images import Delivery, Image
-from service.domain.order import Ticket
+from service.domain.order import ImageOrder, Ticket
 from service.ports.admission import Conclusion, Settlement
 from service.ports.clock import Clock
 from service.ports.references import References
@@ -37,8 +37,8 @@ class Replay:
         await asyncio.sleep(min(_TWIN_PAUSE_S, left_s))
         return True
 
-    async def read_again(self, ticket: Ticket, image: Image, delivery: Delivery) -> bytes | None:
-        """Return the bytes of *image* where *delivery* needs them.
+    async def read_again(self, ticket: Ticket, image: Image, order: ImageOrder) -> bytes | None:
+        """Return the bytes of *image* where the delivery of *order* needs them.
 
         Raises:
             ImageGone: it was deleted or has expired.
@@ -47,10 +47,10 @@ class Replay:
         """
         if not await self.references.has(ticket.caller.team, image.name):
             raise ImageGone
-        if delivery is Delivery.URL:
+        if order.delivery is Delivery.URL:
             return None
         try:
-            return await self.store.get(image.name)
+            return await self.store.get(image.name, deadline_s=order.deadline_s)
         except ImageMissing as error:
             raise ImageGone from error
 

@@ -9,7 +9,7 @@ from service.domain.errors import StoreUnavailable
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import share_usage
 from service.domain.images import CallMade, Delivery, Image, RawImage
-from service.domain.order import SentOrder
+from service.domain.order import ImageOrder, SentOrder
 from service.domain.pricing import counts_tokens, estimate_sent, price_usage
 from service.ports.clock import Clock
 from service.ports.imaging import FinishedImage, ImageBroken, ImageFinisher
@@ -53,24 +53,24 @@ class Keeper:
     store: ImageStore
     clock: Clock
 
-    async def keep(
-        self, made: CallMade, sent: SentOrder, person: str, delivery: Delivery = Delivery.B64_JSON
-    ) -> list[Outcome]:
-        """Finish and store the images of a call for *person*, in its order; the good ones share what it cost.
+    async def keep(self, made: CallMade, sent: SentOrder, order: ImageOrder) -> list[Outcome]:
+        """Finish and store the images of a call of *order*, one after the other; the good ones share what it cost.
 
         For a link the bytes are dropped as soon as they are stored.
         """
-        finished = [await self._finish(raw, sent, person) for raw in made.images]
+        finished = [await self._finish(raw, sent, order.caller.person) for raw in made.images]
         good = sum(each is not None for each in finished)
         shares = iter(share_usage(made.usage, good) if made.usage and good else [None] * good)
         kept: list[Outcome] = []
         for raw, each in zip(made.images, finished, strict=True):
             kept.append(
-                _BROKEN if each is None else await self._keep_one(raw, each, next(shares), sent, made)
+                _BROKEN
+                if each is None
+                else await self._keep_one(raw, each, next(shares), sent, made, order.deadline_s)
             )
         billing = billing_of_missing(made, kept)
         return [
-            replace(each, billing=billing) if isinstance(each, CallFailure) else _fit(each, delivery)
+            replace(each, billing=billing) if isinstance(each, CallFailure) else _fit(each, order.delivery)
             for each in kept
         ]
 
@@ -87,6 +87,7 @@ class Keeper:
         usage: dict[str, object] | None,
         sent: SentOrder,
         made: CallMade,
+        deadline_s: float,
     ) -> Kept:
         cost = price_usage(sent.target, usage) if usage and counts_tokens(made.usage) else None
         if cost is None:
@@ -107,7 +108,7 @@ class Keeper:
             credentials=finished.credentials,
         )
         try:
-            await self.store.put(image.name, finished.data)
+            await self.store.put(image.name, finished.data, deadline_s=deadline_s)
         except StoreUnavailable:
             return Kept(image, finished.data, is_stored=False)
         return Kept(image, finished.data)

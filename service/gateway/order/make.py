@@ -157,7 +157,7 @@ class Maker:
             return [made] * n
         # Surplus images are given to no caller, and the others carry their price.
         paid = replace(made, images=made.images[:n])
-        kept = await self.keeper.keep(paid, sent, order.caller.person, order.delivery)
+        kept = await self.keeper.keep(paid, sent, order)
         too_few = replace(_TOO_FEW, billing=billing_of_missing(made, kept))
         return kept + [too_few] * (n - len(kept))
 

@@ -196,7 +196,7 @@ class Orders:
             progress.stop = progress.failed(conclusion.failures)
         try:
             for place, image in enumerate(conclusion.images):
-                data = await self.replay.read_again(progress.ticket, image, progress.order.delivery)
+                data = await self.replay.read_again(progress.ticket, image, progress.order)
                 age_s = max(0.0, self.clock.wall_s() - image.created_s)
                 progress.fill(place, image, Source.HIT, data, age_s=age_s)
         except (ImageGone, StoreUnavailable, StateUnavailable) as error:
@@ -270,7 +270,7 @@ class Orders:
     ) -> tuple[int, ...]:
         """Fill places with the images of other orders; returns the places still empty."""
         for index, result in results.items():
-            outcome = await self.share.load(result, progress.order.delivery)
+            outcome = await self.share.load(result, progress.order)
             if outcome is not None:
                 progress.fill_shared(places[0], index, outcome)
                 places = places[1:]

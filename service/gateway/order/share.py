@@ -72,16 +72,16 @@ class Share:
         for index in indices:
             self.room.wake(pool or "", index)
 
-    async def load(self, result: WaitResult, delivery: Delivery) -> Outcome | None:
+    async def load(self, result: WaitResult, order: ImageOrder) -> Outcome | None:
         """Return the image as it will be delivered, or None if that is impossible."""
         image, data = result.image, result.data
         if image is None:
             return result.failure
-        if delivery is Delivery.URL:
+        if order.delivery is Delivery.URL:
             return Kept(image, data) if result.is_stored else None
         if data is None:
             try:
-                data = await self.store.get(image.name)
+                data = await self.store.get(image.name, deadline_s=order.deadline_s)
             except (ImageMissing, StoreUnavailable):
                 return None
         return Kept(image, data, is_stored=result.is_stored)

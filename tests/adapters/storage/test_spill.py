@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import math
 import os
 import shutil
 import time
@@ -38,15 +39,15 @@ class Home(ObjectStore):
         self.asked: list[str] = []
         self.meanwhile: Callable[[], Awaitable[None]] | None = None
 
-    async def put(self, name: str, data: bytes) -> None:
+    async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
         self.asked.append("put")
         if self.meanwhile:
             await self.meanwhile()
-        await super().put(name, data)
+        await super().put(name, data, deadline_s=deadline_s)
 
-    async def get(self, name: str) -> bytes:
+    async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
         self.asked.append("get")
-        return await super().get(name)
+        return await super().get(name, deadline_s=deadline_s)
 
     async def size(self, name: str) -> int:
         self.asked.append("size")

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -516,3 +517,25 @@ def test_every_scheme_is_described_where_operators_look() -> None:
     description = (REPOSITORY / "docs/settings.md").read_text("utf-8")
 
     assert [scheme for scheme in SCHEMES if f"`{scheme}://" not in description] == []
+
+
+async def test_a_store_that_hangs_takes_no_longer_than_an_order_has(tmp_path: Path) -> None:
+    """A reader's short deadline does not make it count as failing; a write that it did not take does."""
+
+    # It takes connections and answers nothing.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        options = {"endpoint": f"http://127.0.0.1:{port}", "access_key_id": "a", "secret_access_key": "b"}
+        store = ObjectStore("s3://bucket/prefix", options={**options, "region": "us-east-1"})
+        started_s = time.monotonic()
+        with pytest.raises(StoreUnavailable):
+            await store.get(f"{'ab' * 32}.png", deadline_s=started_s + 0.2)
+        is_failing = [store.is_failing]
+        with pytest.raises(StoreUnavailable):
+            await store.put(f"{'ab' * 32}.png", b"image", deadline_s=started_s)
+        is_failing.append(store.is_failing)
+        took_s = time.monotonic() - started_s
+
+    assert is_failing == [False, True]
+    # Alone, each would take 10 s or more.
+    assert took_s < 8

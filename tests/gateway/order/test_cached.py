@@ -106,3 +106,14 @@ async def test_an_image_is_made_although_its_old_reference_stays(
     assert images(facts) == {0: ("made", b"image 0")}
     assert error(facts) is None
     assert house.book.settlements[0].forgotten == ((0, "d0"),)
+
+
+async def test_a_hit_is_read_no_longer_than_the_deadline(clock: FakeClock) -> None:
+    ready = a_variant(0)
+    order = an_order(deadline_s=clock.monotonic_s() + 6)
+    async with Assembly(clock) as house:
+        keep(house, ready)
+        house.book.script.append(a_grant(ready=(ready,)))
+        await house.run(order)
+
+    assert house.store.deadlines_s == [order.deadline_s]

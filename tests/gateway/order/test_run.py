@@ -1,6 +1,7 @@
 """The whole path of an order, on fakes at the ports."""
 
 import asyncio
+import math
 
 import pytest
 
@@ -240,7 +241,7 @@ class SilentStore(FakeStore):
         super().__init__()
         self.reading = asyncio.Event()
 
-    async def get(self, name: str) -> bytes:
+    async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
         self.reading.set()
         await asyncio.Event().wait()
         raise AssertionError
