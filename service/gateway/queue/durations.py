@@ -21,8 +21,8 @@ FEWEST = 20
 _MOST = 100
 """Calls that count: if a provider slows down, the next ten to twenty-five show it."""
 _MOST_CALLS, _USUAL_CALLS = 0.9, 0.75
-_SPARE = 1.1
-"""An answer must also be stored and sent."""
+_SPARE = 1.25
+"""An answer must also be stored and sent, and a busy machine is late with all of it."""
 _PROBES = 3
 """Hopeless calls that come back, until they are the rule."""
 _MOST_KINDS = 512

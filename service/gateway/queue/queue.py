@@ -22,7 +22,7 @@ from service.ports.clock import Clock
 from service.ports.provider import Pace
 from service.ports.telemetry import CallQueued, CallRefused, QueueRefusal, Telemetry
 
-_CAUTION = 1.25
+_CAUTION = 1.5
 """A wait may become longer than it seems: some who come later have their turn earlier."""
 
 

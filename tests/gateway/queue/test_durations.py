@@ -12,7 +12,7 @@ def test_a_call_must_have_the_time_that_nine_of_ten_needed() -> None:
     for number in range(FEWEST):
         durations.note_answer(KIND, 1.0 + number, is_probe=False)
 
-    assert durations.needed_s(KIND, 99.0) == pytest.approx(18.0 * 1.1)
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(18.0 * 1.25)
     assert durations.needed_s(OTHER, 99.0) is None
 
 
@@ -25,7 +25,7 @@ def test_few_calls_say_nothing() -> None:
     assert durations.mean_s() is None
 
     durations.note_answer(KIND, 8.2, is_probe=False)
-    assert durations.needed_s(KIND, 99.0) == pytest.approx(4.4)
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(5.0)
     assert durations.mean_s() == pytest.approx(4.21)
 
 
@@ -47,12 +47,12 @@ def test_a_provider_that_slows_down_shows_within_a_few_calls() -> None:
         durations.note_answer(KIND, 4.0, is_probe=False)
     for _ in range(11):
         assert durations.note_silence(KIND, 30.0, is_probe=False)
-    assert durations.needed_s(KIND, 30.0) == pytest.approx(4.4)
+    assert durations.needed_s(KIND, 30.0) == pytest.approx(5.0)
     for _ in range(15):
         durations.note_silence(KIND, 30.0, is_probe=False)
 
-    assert durations.needed_s(KIND, 30.0) == pytest.approx(33.0)
-    assert durations.needed_s(KIND, 99.0) == pytest.approx(33.0)
+    assert durations.needed_s(KIND, 30.0) == pytest.approx(37.5)
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(37.5)
 
 
 def test_a_call_that_was_given_up_early_says_nothing() -> None:
@@ -62,7 +62,7 @@ def test_a_call_that_was_given_up_early_says_nothing() -> None:
     for _ in range(100):
         assert not durations.note_silence(KIND, 1.0, is_probe=False)
 
-    assert durations.needed_s(KIND, 99.0) == pytest.approx(4.4)
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(5.0)
 
 
 def test_a_probe_without_an_answer_counts_however_early() -> None:
@@ -82,7 +82,7 @@ def test_probes_that_come_back_are_the_rule_again() -> None:
             durations.note_answer(KIND, 4.0, is_probe=True)
         else:
             durations.note_silence(KIND, 30.0, is_probe=True)
-    assert durations.needed_s(KIND, 99.0) == pytest.approx(33.0)
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(37.5)
 
     durations.note_answer(KIND, 4.0, is_probe=True)
 
@@ -108,5 +108,5 @@ def test_a_few_calls_that_hang_are_no_reason_to_refuse_all() -> None:
         else:
             durations.note_silence(KIND, 10.0, is_probe=False)
 
-    assert durations.needed_s(KIND, 10.0) == pytest.approx(4.4)
-    assert durations.needed_s(KIND, 30.0) == pytest.approx(11.0)
+    assert durations.needed_s(KIND, 10.0) == pytest.approx(5.0)
+    assert durations.needed_s(KIND, 30.0) == pytest.approx(12.5)

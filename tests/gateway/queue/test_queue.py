@@ -127,7 +127,7 @@ async def test_an_order_that_cannot_be_answered_in_time_is_refused_at_once(clock
             group.create_task(provider.order(str(number)))
         await until_idle()
         result = await provider.order("late", left_s=20.0)
-        in_time = group.create_task(provider.order("in time", left_s=26.0))
+        in_time = group.create_task(provider.order("in time", left_s=30.0))
 
     assert "others wait" in message_of(result)
     assert isinstance(result, CallFailure)
@@ -343,7 +343,7 @@ async def test_the_pace_is_a_part_of_the_queue(clock: FakeClock) -> None:
         group.create_task(provider.order("few", user="few"))
         await until_idle()
         late = await provider.order("late", user="third", left_s=15.0)
-        large = group.create_task(provider.order("large", user="third", images=5, left_s=60.0))
+        large = group.create_task(provider.order("large", user="third", images=5, left_s=99.0))
 
     assert "others wait" in message_of(late)
     assert provider.sent == ["many 0", "many 1", "many 2", "many 3", "few", "large"]

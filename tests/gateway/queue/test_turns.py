@@ -120,5 +120,5 @@ def test_the_images_ahead_are_those_that_come_ahead(asked: list[tuple[str, str, 
 
     place = take_all(turns).index(f"mine {n - 1}")
 
-    # A team's own mix is known by number only, so the others' share may differ by a turn.
-    assert abs(place - ahead) <= 1 + len({team for team, _, _ in asked})
+    # Never fewer; a caller who waits already may come earlier in a round, by the number of callers in its team.
+    assert 0 <= ahead - place <= 6
