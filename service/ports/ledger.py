@@ -11,7 +11,7 @@ KEPT_DAYS = 400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerEntry:
-    """One sum of the ledger. *outcome* is `made` or `unknown` (charged to no team).
+    """One sum of the ledger. *outcome* is `made` or `unknown` (may have been billed; counted at its estimate).
 
     *unpriced* counts the *images* without a known price, which *microusd* leaves out. *day* is
     `YYYY-MM-DD` in UTC, *user* a keyed hash.
