@@ -3,12 +3,13 @@
 Event names are constants, data are fields. A prompt, key, link or provider's body is never a field.
 """
 
+import contextlib
 import logging
 import math
 import sys
 import time
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, TextIO
 
 import orjson
 import structlog
@@ -32,7 +33,8 @@ _NOT_THE_PROVIDERS = (FailureKind.NOT_SENT, FailureKind.SHED, FailureKind.NOT_KE
 def configure_logs(level: str) -> None:
     """Send all logs through one chain of processors; called once by the command line."""
     chain = _for_people() if sys.stderr.isatty() else _for_machines()
-    handler = logging.StreamHandler(sys.stderr)
+    stream: Any = _LossyStream(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), structlog.stdlib.add_logger_name],
@@ -47,9 +49,24 @@ def configure_logs(level: str) -> None:
     structlog.configure(
         processors=chain,
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
+
+
+class _LossyStream:
+    """Write lines to *stream*, and lose those that its full disk does not take: no order and no loop may end for one."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 class FactLog:

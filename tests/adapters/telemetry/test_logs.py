@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import MutableMapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -121,6 +122,25 @@ except ZeroDivisionError:
     log.exception("bad")
 log.debug("too much")
 """
+
+
+FULL = """
+import structlog
+from service.adapters.telemetry.logs import FactLog, configure_logs
+from service.ports.telemetry import StateFailed
+
+configure_logs("INFO")
+fact = StateFailed(operation="begin", reason="misconf")
+FactLog().handlers[StateFailed](fact)
+print("goes on")
+"""
+
+
+def test_a_line_that_the_disk_does_not_take_is_lost_and_nothing_else() -> None:
+    with Path("/dev/full").open("wb") as full:
+        told = subprocess.run([sys.executable, "-c", FULL], stdout=subprocess.PIPE, stderr=full, check=False)
+
+    assert told.stdout == b"goes on\n"
 
 
 def test_lines_of_libraries_have_the_gateways_fields() -> None:
