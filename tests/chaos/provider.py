@@ -147,9 +147,9 @@ class Provider:
     def count(self, *fates: str) -> int:
         return sum(call.fate in fates for call in self.calls)
 
-    async def until_called(self, calls: int) -> None:
+    async def until_called(self, calls: int, *, patience_s: float = 30) -> None:
         """Wait until it has been called so often."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(patience_s):
             while len(self.calls) < calls:  # noqa: ASYNC110 - a gateway calls
                 await asyncio.sleep(0.005)
 

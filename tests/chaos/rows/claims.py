@@ -151,7 +151,7 @@ def _wall_clock(file: Path) -> Iterator[Path]:
     covers="P14",
 )
 async def many_claims(ground: Ground, finding: Finding) -> None:
-    sizes = (400, 1600) if ground.is_short else (2000, 8000)
+    sizes = (400, 1600) if ground.is_short else (1000, 4000)
     provider = await ground.provider(Call.hang)
     gateway = await ground.gateway(provider, max_calls_in_flight=20_000, deadline_s=200)
     costs = []
@@ -160,7 +160,7 @@ async def many_claims(ground: Ground, finding: Finding) -> None:
         for size in sizes:
             ground.tell(f"{size} orders")
             tasks += [group.create_task(ground.order(gateway.url)) for _ in range(size - len(tasks))]
-            await provider.until_called(size)
+            await provider.until_called(size, patience_s=120)
             await asyncio.sleep(2)
             before_s = _cpu_s(gateway)
             await asyncio.sleep(15)

@@ -198,7 +198,7 @@ def _serve(ground: Ground, provider_url: str, redis_url: str, secrets: str) -> t
 
 @ROWS.add(
     "closed-team",
-    "an admin's key of a team that is closed makes keys, asks and orders; a key that has expired is looked for",
+    "an admin's key of a team that is closed makes keys, lists them and orders",
     covers="P15",
 )
 async def closed_team(ground: Ground, finding: Finding) -> None:

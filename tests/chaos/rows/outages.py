@@ -169,7 +169,8 @@ async def _order_and_judge(ground: Ground, finding: Finding, gateway: Gateway) -
         answers += [
             await ground.order(gateway.url, f"kept {number}", response_format=form) for number in range(3)
         ]
-        finding.note(f"{form}: {dict(Counter(one.code for one in answers))}")
+        told = [f"{one.code} {one.took_s:.1f} s" for one in answers]
+        finding.note(f"{form}, two new and three kept: {told}")
         longest_s = max(longest_s, *(one.took_s for one in answers))
     finding.at_most("longest, times the deadline", longest_s / _DEADLINE_S, 1.4)
     finding.is_true("readiness tells", is_so=await is_unwell(ground, gateway))
