@@ -185,7 +185,7 @@ def test_ctrl_c_ends_a_command_that_is_being_loaded(
     assert code == 130
 
 
-@pytest.mark.parametrize("module", ["typer", "fastapi", "PIL"])
+@pytest.mark.parametrize("module", ["typer", "fastapi", "service.wiring.services"])
 def test_ctrl_c_ends_a_gateway_that_is_being_loaded(shell: Shell, module: str) -> None:
     with start(shell, "serve") as process:
         wait_for(process, module)

@@ -163,12 +163,12 @@ async def test_equal_failures_of_all_calls_are_the_answer(
 async def test_the_callers_deadline_ends_the_order_but_not_its_settlement(
     client: httpx.AsyncClient, sandbox: SandboxHandle, redis: Redis
 ) -> None:
-    await sandbox.behave(latency_s=3, paint="flat")
+    await sandbox.behave(latency_s=8, paint="flat")
     started_s = time.monotonic()
 
-    answer = await order(client, "a slow boat", headers={"x-request-timeout-s": "0.5"})
+    answer = await order(client, "a slow boat", headers={"x-request-timeout-s": "2"})
 
-    assert time.monotonic() - started_s >= 0.5
+    assert time.monotonic() - started_s >= 2
     assert answer.status_code == 504
     assert answer.headers["x-should-retry"] == "false"
     ledger = await read_ledger(redis, TEAM)

@@ -112,7 +112,6 @@ async def order_everything(gateway: Gateway, sandbox: SandboxHandle) -> list[htt
         answers.append(await client.get(f"/{PROMPT}?user={USER}"))
         answers.append(await client.get(f"/v1/images/files/{PROMPT}?sig={USER}"))
         answers.append(await client.get("/livez", headers={"x-request-id": f"{USER} {CALLER_KEY}"}))
-        # Pillow, which reads it, is who logs at DEBUG.
         edit = {
             "model": "gpt-image-2",
             "prompt": f"{PROMPT} edit",
@@ -165,9 +164,7 @@ async def test_the_orders_went_through_everything(stage: Stage) -> None:
     statuses = {answer.status_code for answer in stage.answers}
 
     assert statuses >= {200, 400, 404, 502}
-    log = stage.gateway.log.read_text("utf-8")
-    assert '"level":"debug"' in log
-    assert '"event":"request"' in log
+    assert '"event":"request"' in stage.gateway.log.read_text("utf-8")
     codes = {answer.json()["error"]["code"] for answer in stage.answers if answer.is_error}
     assert codes >= {
         "backend_misconfigured",
