@@ -75,6 +75,7 @@ class RedisOrders:
             own.api_keys,
             own.idempotency(ticket.idempotency.key if ticket.idempotency else "-"),
             own.pulse,
+            own.marker("ended", ask.fence),
             *own.limits(ticket.caller.scopes),
         )
         arguments = orjson.dumps(self._begin_arguments(ask))
@@ -161,7 +162,7 @@ class RedisOrders:
 
     def _begin_arguments(self, ask: Ask) -> dict[str, Any]:
         ticket, cache = ask.ticket, ask.cache
-        positions = _place(ticket.caller.scopes, after=7)
+        positions = _place(ticket.caller.scopes, after=8)
         holding = _holding(ticket)
         return _ticket_arguments(ticket) | {
             "round": ask.round,
@@ -312,6 +313,8 @@ def _place(scopes: Sequence[Scope], *, after: int) -> dict[tuple[str, str], int]
 def _denied(what: str) -> GatewayError:
     if what == "idempotency":
         return IdempotencyMismatch()
+    if what == "late":
+        return StateUnavailable("timeout")
     if what == "key":
         return Unauthenticated("This API key was revoked, or it has expired.")
     return PermissionDenied("The team of these credentials is closed.")

@@ -275,3 +275,23 @@ async def test_every_key_expires(book: RedisOrders, redis: Redis) -> None:
 
     # Bounded by what is in flight, and emptied by a sweep; references last until somebody takes them away.
     assert lasting == {"holds", "hold-details", "images", "ages", "totals", "seen"}
+
+
+@pytest.mark.parametrize("index", [-1, 0], ids=["given up", "made"])
+async def test_an_ask_that_arrives_after_its_settlement_is_granted_nothing(
+    book: RedisOrders, redis: Redis, index: int
+) -> None:
+    """A server that hung runs what it received meanwhile in any order, also an ask that was given up.
+
+    Its hold would have no owner, and a sweep would book the images as unknown.
+    """
+    ask = make_ask()
+    if index == 0:
+        await book.begin(ask)
+    await book.finish(settle(ask, released=(index,)))
+    before = await snapshot(redis)
+
+    reason = await reason_of(book.begin(ask))
+
+    assert reason == "timeout"
+    assert await snapshot(redis) == before

@@ -250,6 +250,6 @@ async def test_an_order_does_not_resume_images_it_has(book: RedisOrders) -> None
     first, second = (await book.begin(ask)).mine
     await book.finish(settle(ask, made=made((first, "a")), released=(second,)))
 
-    grant = await book.begin(replace(ask, used=(first,)))
+    grant = await book.begin(replace(ask, fence=f"{ask.ticket.id}.again", used=(first,)))
 
     assert [variant.index for variant in grant.ready] == []

@@ -8,7 +8,8 @@
 -- KEYS[6]   record of the Idempotency-Key: hash of order, owner, until (end of its lease), result (once final),
 --           and 'made|<digest>' -> 'index|variant JSON' for images made under it
 -- KEYS[7]   pulse: hash of since, last: the team's leases were renewed without a long pause from one to the other
--- KEYS[8..] one hash for each limit scope (see scopes.lua)
+-- KEYS[8]   number of images of this fence that were settled (see finish.lua): if there is one, this ask comes too late
+-- KEYS[9..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of the ask (service/adapters/redis/orders.py, _begin_arguments). Its limits are one flat list of
 --           key, resource, amount, emission_us (0 unless it is a rate): a list of objects takes twice as long to parse
 -- Returns   JSON {id, resumed, ready, mine, awaited, foreign, limits}, {id, refused, retry_after_us, limits},
@@ -20,6 +21,8 @@ local ask = cjson.decode(ARGV[1])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local fence = ask.fence
+-- A server that hung runs what it received in any order. The order has given this ask up: a hold would have no owner.
+if redis.call('EXISTS', KEYS[8]) == 1 then return cjson.encode({id = ask.id, denied = 'late'}) end
 local lapses = may_lapse(KEYS[7], now, ask.lease_us)
 
 -- Recheck the key and the team: a process may not know yet that they were just revoked or closed.

@@ -9,7 +9,7 @@
 --           'pool index'
 -- KEYS[8]   references to keep, by the second they were made: sorted set; KEYS[10] the same for brief ones
 -- KEYS[9]   totals of the references: hash of images and bytes
--- KEYS[11]  number of images of this fence that were settled, for a late renewal (see restore.lua)
+-- KEYS[11]  number of images of this fence that were settled, for a late renewal (see restore.lua) or ask (begin.lua)
 -- KEYS[12..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of the settlement (service/adapters/redis/orders.py, _finish_arguments)
 -- Returns   the number of images that were not published because another order has their index, or -1 if the part
@@ -168,7 +168,7 @@ book(ledger, s.ledger .. '|made', s.charged_images, s.charged_microusd, s.unpric
 book_hold(s, today.day, s.unknown, KEYS[5], s.ledger_ttl_s)
 
 -- The hold shrinks by the settled images.
-if s.settled > 0 then
+if s.settled > 0 or s.is_local then
   redis.call('INCRBY', KEYS[11], s.settled)
   redis.call('PEXPIRE', KEYS[11], math.ceil(s.lease_us / 500))
 end
