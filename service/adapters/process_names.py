@@ -7,6 +7,7 @@ takes no file, no process is taken for dead, and what predecessors hold in Redis
 import contextlib
 import fcntl
 from pathlib import Path
+from types import TracebackType
 from typing import IO, Self
 
 
@@ -34,7 +35,13 @@ class ProcessNames:
                     self._dead[path.name] = file
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave; after a clean end there is nothing to release, and nobody needs the name."""
+        if kind is None:
+            with contextlib.suppress(OSError):
+                (self._directory / self._name).unlink(missing_ok=True)
         self._files.close()
 
     def names(self) -> list[str]:

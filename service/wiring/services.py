@@ -64,9 +64,10 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         images = await open_images(context, stack)
         provider = await open_provider(context, stack)
         catalog = load_catalog(settings)
+        # Before the orders: whoever starts while they drain must find this process alive.
+        predecessors = stack.enter_context(open_names(context))
         orders = await open_orders(context, images, provider, catalog, stack)
         callers = await open_callers(context, await open_verifier(context, stack))
-        predecessors = stack.enter_context(open_names(context))
         wakeups = RedisWakeups(listener, process=context.name)
         for name, loop in {
             "beat": lambda: orders.state.beat_forever(heartbeats),
