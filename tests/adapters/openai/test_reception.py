@@ -33,7 +33,7 @@ async def turns() -> None:
 
 
 async def test_a_large_answer_waits_until_another_one_is_whole() -> None:
-    reception = Reception(at_once=1, patience_s=60)
+    reception = Reception(at_once=1, wait_s=60, silence_s=60)
     first, second, small = Body(3), Body(3), Body(2, b"x")
     second.goes_on.set()
     small.goes_on.set()
@@ -51,8 +51,44 @@ async def test_a_large_answer_waits_until_another_one_is_whole() -> None:
     assert [len(task.result() or b"") for task in tasks[:2]] == [900_000, 900_000]
 
 
-async def test_an_answer_that_stalls_delays_the_others_for_a_while_only() -> None:
-    reception = Reception(at_once=1, patience_s=0.01)
+async def test_answers_that_stall_do_not_cost_a_whole_one_its_deadline() -> None:
+    reception = Reception()
+    whole = Body(8)
+    whole.goes_on.set()
+    async with asyncio.TaskGroup() as group:
+        stalled = [
+            group.create_task(reception.read(httpx.Response(200, stream=Body(2)), _LIMIT_BYTES))
+            for _ in range(8)
+        ]
+        await turns()
+
+        async with asyncio.timeout(2):
+            body = await reception.read(httpx.Response(200, stream=whole), _LIMIT_BYTES)
+        for task in stalled:
+            task.cancel()
+
+    assert len(body or b"") == 2_400_000
+
+
+async def test_an_answer_that_stalls_loses_its_turn_and_can_still_be_read() -> None:
+    reception = Reception(at_once=1, wait_s=60, silence_s=0.01)
+    stalled, others = Body(3), [Body(3), Body(3)]
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(reception.read(httpx.Response(200, stream=stalled), _LIMIT_BYTES))
+        await turns()
+        async with asyncio.timeout(10):
+            for other in others:
+                other.goes_on.set()
+                await reception.read(httpx.Response(200, stream=other), _LIMIT_BYTES)
+        assert stalled.read == 1
+        stalled.goes_on.set()
+
+    assert len(reading.result() or b"") == 900_000
+    assert [other.read for other in others] == [3, 3]
+
+
+async def test_an_answer_that_gets_no_turn_is_read_without() -> None:
+    reception = Reception(at_once=1, wait_s=0.01, silence_s=60)
     stalled, other = Body(2), Body(3)
     other.goes_on.set()
     async with asyncio.TaskGroup() as group:
@@ -67,7 +103,7 @@ async def test_an_answer_that_stalls_delays_the_others_for_a_while_only() -> Non
 
 
 async def test_a_cancelled_reader_leaves_its_turn() -> None:
-    reception = Reception(at_once=1, patience_s=60)
+    reception = Reception(at_once=1, wait_s=60, silence_s=60)
     stalled, other = Body(2), Body(1)
     other.goes_on.set()
     async with asyncio.TaskGroup() as group:
