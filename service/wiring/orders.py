@@ -95,6 +95,7 @@ def _bounds(settings: Settings) -> Bounds:
         in_flight=settings.max_calls_in_flight,
         waiting=settings.max_calls_waiting,
         waiting_bytes=settings.waiting_bytes,
+        deadline_s=settings.deadline_s,
     )
 
 

@@ -55,16 +55,23 @@ class Durations:
         if window.probes == _PROBES:
             window.keep_latest(_PROBES)
 
-    def note_silence(self, kind: Kind, age_s: float, *, is_probe: bool) -> bool:
-        """Count a call that had no answer at *age_s*; returns False if none could be expected so early."""
+    def note_silence(self, kind: Kind, age_s: float, *, is_probe: bool) -> None:
+        """Count a call that had no answer at *age_s*, unless none could be expected so early."""
         window = self._window(kind)
         quantiles = window.quantiles_s(self._clock.monotonic_s())
         if quantiles is not None and age_s < quantiles[0] and not is_probe:
-            return False
+            return
         window.add(self._clock.monotonic_s(), age_s, is_answered=False)
         self._all.add(self._clock.monotonic_s(), age_s, is_answered=False)
         window.probes = 0
-        return True
+
+    def due_s(self, kind: Kind) -> float:
+        """Return the time in which most answers of this kind came, or infinity if there were too few.
+
+        Silences say nothing here: many callers in a hurry would make any time look sufficient.
+        """
+        window = self._kinds.get(kind)
+        return window.due_s(self._clock.monotonic_s()) if window else math.inf
 
     def needed_s(self, kind: Kind, within_s: float) -> float | None:
         """Return the time that a call of this kind must have in an order of *within_s*, or None if nothing is known."""
@@ -132,16 +139,28 @@ class _Window:
             return None
         return sum(self._durations()) / len(self._samples)
 
+    def due_s(self, now_s: float) -> float:
+        """Return the time that most calls with an answer needed, or infinity if too few had one."""
+        self._forget_old(now_s)
+        answered = sorted(self._answered())
+        most = math.ceil(len(answered) * _MOST_CALLS) - 1
+        return answered[most] if len(answered) >= FEWEST else math.inf
+
     def shortest_s(self) -> float:
         """Return the shortest time in which a call was answered, or infinity."""
-        answered = (sample.duration_s for sample in self._samples if sample.is_answered)
-        return min(answered, default=math.inf)
+        return min(self._answered(), default=math.inf)
+
+    def _answered(self) -> Iterator[float]:
+        return (sample.duration_s for sample in self._samples if sample.is_answered)
 
     def _durations(self) -> Iterator[float]:
         return (sample.duration_s for sample in self._samples)
 
     def _is_known(self, now_s: float) -> bool:
+        self._forget_old(now_s)
+        return len(self._samples) >= FEWEST
+
+    def _forget_old(self, now_s: float) -> None:
         while self._samples and self._samples[0].at_s < now_s - WINDOW_S:
             self._samples.popleft()
             self._quantiles_s = None
-        return len(self._samples) >= FEWEST

@@ -10,7 +10,7 @@ IN_A_ROW = 5
 class UnknownOutcomes:
     """Counts the unknown outcomes in a row of one provider, or of one of its keys.
 
-    While *is_open* only one call at a time may be sent.
+    While *is_open* one call at a time tries the provider.
     """
 
     def __init__(self) -> None:

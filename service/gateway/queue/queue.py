@@ -24,15 +24,21 @@ from service.ports.telemetry import CallQueued, CallRefused, QueueRefusal, Telem
 
 _CAUTION = 1.5
 """A wait may become longer than it seems: some who come later have their turn earlier."""
+_WHOLE = 0.9
+"""The share of the gateway's deadline that is the whole of it: an order is read and checked before its calls."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """The most calls in flight, and the most that wait for them: calls, and bytes of their inputs and prompts."""
+    """The most calls in flight, and the most that wait for them: calls, and bytes of their inputs and prompts.
+
+    *deadline_s* is the time of an order whose caller did not shorten it.
+    """
 
     in_flight: int
     waiting: int = 1000
     waiting_bytes: int = 2**30
+    deadline_s: float = 300.0
 
 
 class CallQueue:
@@ -47,6 +53,8 @@ class CallQueue:
         self._in_flight: dict[Turn, float] = {}
         self._kinds: Counter[Kind] = Counter()
         self._pacing: Turn | None = None
+        # The only one sent since the breaker opened.
+        self._trial: Turn | None = None
         self._durations = Durations(clock)
         self._outcomes = UnknownOutcomes()
 
@@ -58,7 +66,7 @@ class CallQueue:
     def find_refusal(self, turns: Sequence[Turn]) -> CallFailure | None:
         """Return the reason to refuse the order that makes *turns*, before it has joined the queue."""
         turn, now_s = turns[0], self._clock.monotonic_s()
-        if self._outcomes.is_open and self._in_flight:
+        if self._trial is not None:
             return self._refuse("untrusted", self._durations.mean_s())
         left_s = turn.deadline_s - now_s
         needed_s = self._durations.needed_s(turn.kind, left_s)
@@ -101,8 +109,10 @@ class CallQueue:
         if started_s is None:
             return
         self._kinds -= Counter([turn.kind])
+        if self._trial is turn:
+            self._trial = None
         if result is not None:
-            self._note(turn, result, self._clock.monotonic_s() - started_s)
+            self._note(turn, result, started_s)
         self._go_on_after_pacing(turn)
 
     def drop_unwanted(self, turns: Iterable[Turn]) -> None:
@@ -150,6 +160,7 @@ class CallQueue:
         if self._pacing is turn and self._pace is not None:
             # The bucket never holds more.
             await self._pace.acquire(min(turn.images, self._pace.max_rate))
+            self._in_flight[turn] = self._clock.monotonic_s()
             self._go_on_after_pacing(turn)
 
     def _go_on_after_pacing(self, turn: Turn) -> None:
@@ -159,7 +170,7 @@ class CallQueue:
 
     def _pass_on(self) -> None:
         """Give free slots to the calls whose turn it is."""
-        while self._line.length and self._pacing is None and len(self._in_flight) < self._bounds.in_flight:
+        while self._line.length and self._may_pass_on():
             turn, owner = self._line.take()
             refusal = self._find_reason_not_to_send(turn)
             if refusal is None:
@@ -167,14 +178,17 @@ class CallQueue:
                 self._in_flight[turn] = self._clock.monotonic_s()
                 self._kinds[turn.kind] += 1
                 self._pacing = turn if self._pace is not None else None
+                self._trial = turn if self._outcomes.is_open else None
             turn.settle(refusal)
+
+    def _may_pass_on(self) -> bool:
+        is_held = self._pacing is not None or self._trial is not None
+        return not is_held and len(self._in_flight) < self._bounds.in_flight
 
     def _find_reason_not_to_send(self, turn: Turn) -> CallFailure | None:
         if not turn.is_wanted():
             return LEFT
         now_s = self._clock.monotonic_s()
-        if self._outcomes.is_open and self._in_flight:
-            return self._refuse("untrusted", self._durations.mean_s())
         needed_s = self._durations.needed_s(turn.kind, turn.deadline_s - turn.joined_s) or 0.0
         left_s = turn.deadline_s - now_s
         is_probing = turn.is_probe and not self._kinds[turn.kind] and left_s > 0
@@ -192,19 +206,25 @@ class CallQueue:
         pace_s = wait_for_pace_s(self._pace, images + 1 + pacing)
         if call_s is None:
             return pace_s
-        ages_s = (now_s - started_s for started_s in self._in_flight.values())
+        ages_s = (
+            0.0 if each is self._pacing else now_s - began_s for each, began_s in self._in_flight.items()
+        )
         free = self._bounds.in_flight - len(self._in_flight)
         return max(pace_s, wait_for_slot_s(ages_s, free=free, ahead=calls, call_s=call_s))
 
-    def _note(self, turn: Turn, result: CallMade | CallFailure, age_s: float) -> None:
+    def _note(self, turn: Turn, result: CallMade | CallFailure, started_s: float) -> None:
         """Learn from the result of a call that was sent."""
+        age_s = self._clock.monotonic_s() - started_s
         if isinstance(result, CallMade):
             self._durations.note_answer(turn.kind, age_s, is_probe=turn.is_probe)
-        elif result.kind is FailureKind.TIMED_OUT and not self._durations.note_silence(
-            turn.kind, age_s, is_probe=turn.is_probe
-        ):
-            # A caller in a hurry gave up before an answer was due.
-            return
+        elif result.kind is FailureKind.TIMED_OUT:
+            self._durations.note_silence(turn.kind, age_s, is_probe=turn.is_probe)
+            due_s = min(self._durations.due_s(turn.kind), _WHOLE * self._bounds.deadline_s)
+            if turn.deadline_s - started_s < due_s:
+                # Its caller was in a hurry, or it waited long: that says nothing about the provider.
+                return
         is_unknown = isinstance(result, CallFailure) and result.billing is Billing.UNKNOWN
         if is_unknown or self._outcomes.in_a_row:
             self._outcomes.note(is_unknown=is_unknown)
+        if not self._outcomes.is_open:
+            self._trial = None

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from service.gateway.queue.durations import FEWEST, WINDOW_S, Durations, Kind
@@ -46,7 +48,7 @@ def test_a_provider_that_slows_down_shows_within_a_few_calls() -> None:
     for _ in range(1000):
         durations.note_answer(KIND, 4.0, is_probe=False)
     for _ in range(11):
-        assert durations.note_silence(KIND, 30.0, is_probe=False)
+        durations.note_silence(KIND, 30.0, is_probe=False)
     assert durations.needed_s(KIND, 30.0) == pytest.approx(5.0)
     for _ in range(15):
         durations.note_silence(KIND, 30.0, is_probe=False)
@@ -60,7 +62,7 @@ def test_a_call_that_was_given_up_early_says_nothing() -> None:
     for _ in range(FEWEST):
         durations.note_answer(KIND, 4.0, is_probe=False)
     for _ in range(100):
-        assert not durations.note_silence(KIND, 1.0, is_probe=False)
+        durations.note_silence(KIND, 1.0, is_probe=False)
 
     assert durations.needed_s(KIND, 99.0) == pytest.approx(5.0)
 
@@ -70,7 +72,25 @@ def test_a_probe_without_an_answer_counts_however_early() -> None:
     for _ in range(FEWEST):
         durations.note_answer(KIND, 4.0, is_probe=False)
 
-    assert durations.note_silence(KIND, 3.9, is_probe=True)
+    for _ in range(100):
+        durations.note_silence(KIND, 3.9, is_probe=True)
+
+    assert durations.needed_s(KIND, 99.0) == pytest.approx(3.9 * 1.25)
+
+
+def test_an_answer_is_due_when_most_have_come_and_silences_do_not_change_that() -> None:
+    clock = FakeClock()
+    durations = Durations(clock)
+    assert durations.due_s(KIND) == math.inf
+    for number in range(FEWEST):
+        assert durations.due_s(KIND) == math.inf
+        durations.note_answer(KIND, 1.0 + number, is_probe=False)
+        durations.note_silence(KIND, 1.0, is_probe=True)
+
+    assert durations.due_s(KIND) == pytest.approx(18.0)
+
+    clock.advance(WINDOW_S + 1)
+    assert durations.due_s(KIND) == math.inf
 
 
 def test_probes_that_come_back_are_the_rule_again() -> None:

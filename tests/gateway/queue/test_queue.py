@@ -44,7 +44,7 @@ class Provider:
 
     def __post_init__(self) -> None:
         self.began_s = self.clock.monotonic_s()
-        bounds = Bounds(in_flight=self.in_flight, **self.bounds)
+        bounds = Bounds(in_flight=self.in_flight, deadline_s=30.0, **self.bounds)
         self.queue = CallQueue(self.clock, self.telemetry, bounds, self.pace)
 
     def turn(self, *, user: str = "user", left_s: float = 30.0, **fields: Any) -> Turn:
@@ -296,39 +296,165 @@ async def test_an_order_with_too_little_time_for_any_call_is_no_probe(clock: Fak
     assert provider.sent == []
 
 
-async def test_hurried_callers_do_not_make_a_provider_look_broken(clock: FakeClock) -> None:
+@pytest.mark.parametrize("known", [0, FEWEST])
+async def test_hurried_callers_do_not_make_a_provider_look_broken(clock: FakeClock, known: int) -> None:
     provider = Provider(clock)
-    await provider.learn()
-    for _ in range(2 * IN_A_ROW):
-        turn = provider.turn()
-        await provider.queue.take_turn(turn)
-        await asyncio.sleep(1.0)
-        provider.queue.end(turn, TIMED_OUT)
+    await provider.learn(known)
+    for _ in range(2 * FEWEST):
+        turn = provider.turn(left_s=3.0)
+        assert await provider.call("hurried", turn) is TIMED_OUT
 
     assert await provider.orders("many", 2) == [MADE] * 2
 
 
-async def test_unknown_outcomes_in_a_row_leave_one_probe_at_a_time(clock: FakeClock) -> None:
+async def test_hurried_callers_do_not_make_a_broken_provider_look_well(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    provider.result = BROKEN
+    for _ in range(IN_A_ROW):
+        await provider.order("broken")
+    assert await provider.order("hurried", left_s=3.0) is TIMED_OUT
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("trial"))
+        await until_idle()
+        refused = await provider.order("refused")
+
+    assert "breaks calls off" in message_of(refused)
+
+
+async def test_a_provider_that_is_silent_for_the_whole_deadline_is_not_trusted(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    provider.call_s = 99.0
+    for _ in range(IN_A_ROW):
+        await provider.order("silent")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("trial"))
+        await until_idle()
+        refused = await provider.order("refused")
+
+    assert "breaks calls off" in message_of(refused)
+
+
+async def test_unknown_outcomes_in_a_row_leave_one_trial_at_a_time(clock: FakeClock) -> None:
     provider = Provider(clock, in_flight=3)
     provider.result = BROKEN
     async with asyncio.TaskGroup() as group:
-        waiting = [group.create_task(provider.order(str(number))) for number in range(IN_A_ROW + 4)]
-
-    # Two rounds of three, and a probe once the last of them has ended; the rest is refused.
-    assert len(provider.sent) == 7
-    assert "breaks calls off" in message_of(waiting[-1].result())
-    async with asyncio.TaskGroup() as group:
-        group.create_task(provider.order("probe"))
-        await until_idle()
+        for number in range(IN_A_ROW + 4):
+            group.create_task(provider.order(str(number), left_s=99.0))
+        await asyncio.sleep(8.5)
+        # Two rounds of three, and a seventh as soon as the fourth had ended.
+        assert len(provider.sent) == 7 + 1
         refused = await provider.order("refused")
+
     assert "breaks calls off" in message_of(refused)
     assert isinstance(refused, CallFailure)
     assert refused.is_shared
+    # Who waited keeps the place.
+    assert provider.refused == []
+    assert provider.sent_at_s == [0, 0, 0, 4, 4, 4, 8, 8, 12]
 
     provider.result = UNBILLED
     await provider.order("known")
     provider.result = MADE
     assert await provider.orders("many", 3) == [MADE] * 3
+
+
+async def a_broken_queue(provider: Provider, *, hanging: int = 1) -> list[Turn]:
+    """Have so many calls hang, and others end with an unknown outcome."""
+    older = [provider.turn(left_s=300.0) for _ in range(hanging)]
+    for turn in older:
+        assert await provider.queue.take_turn(turn) is None
+    provider.result = BROKEN
+    for _ in range(IN_A_ROW):
+        await provider.order("broken", left_s=300.0)
+    provider.result = MADE
+    provider.sent.clear()
+    return older
+
+
+async def test_a_call_that_hangs_since_before_does_not_hold_the_trials_back(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    await a_broken_queue(provider)
+
+    assert await provider.order("trial") is MADE
+    assert await provider.order("next") is MADE
+
+
+async def test_an_answer_to_an_older_call_ends_the_trials(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=3)
+    [older, oldest] = await a_broken_queue(provider, hanging=2)
+    provider.call_s = 200.0
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("trial", left_s=300.0))
+        await until_idle()
+        waiting = [group.create_task(provider.call("waits", provider.turn(left_s=300.0))) for _ in range(2)]
+        await until_idle()
+        assert provider.sent == ["trial"]
+        provider.queue.end(older, MADE)
+        provider.queue.end(oldest, MADE)
+        await until_idle()
+        assert provider.sent == ["trial", "waits", "waits"]
+
+    assert [task.result() for task in waiting] == [MADE] * 2
+
+
+async def test_a_trial_from_before_an_answer_does_not_count_as_one_later(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=3)
+    [older] = await a_broken_queue(provider)
+    assert await provider.queue.take_turn(provider.turn(left_s=300.0)) is None
+    provider.queue.end(older, MADE)
+    provider.result = BROKEN
+    for _ in range(IN_A_ROW):
+        await provider.order("broken", left_s=300.0)
+    provider.result = MADE
+
+    assert await provider.order("trial") is MADE
+
+
+async def test_a_trial_that_is_cut_off_is_followed_by_the_next(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    await a_broken_queue(provider, hanging=0)
+    async with asyncio.TaskGroup() as group:
+        trial = group.create_task(provider.call("trial", provider.turn()))
+        await until_idle()
+        following = group.create_task(provider.call("next", provider.turn()))
+        await until_idle()
+        assert provider.sent == ["trial"]
+        trial.cancel()
+
+    assert following.result() is MADE
+
+
+@pytest.mark.parametrize("how", ["leaves", "is late"])
+async def test_a_trial_that_is_not_sent_is_followed_by_the_next(clock: FakeClock, how: str) -> None:
+    provider = Provider(clock, pace=AsyncLimiter(IN_A_ROW, 250.0))
+    await a_broken_queue(provider, hanging=0)
+    is_wanted = {"leaves": True}
+    turn = provider.turn(left_s=20.0 if how == "is late" else 200.0, is_wanted=lambda: is_wanted["leaves"])
+    async with asyncio.TaskGroup() as group:
+        trial = group.create_task(provider.call("trial", turn))
+        await until_idle()
+        following = group.create_task(provider.call("next", provider.turn(left_s=200.0)))
+        await until_idle()
+        is_wanted["leaves"] = how != "leaves"
+
+    assert ("left" if how == "leaves" else "others wait") in message_of(trial.result())
+    assert following.result() is MADE
+    assert provider.sent == ["next"]
+
+
+async def test_who_waits_while_the_provider_is_tried_waits_no_longer_than_there_is_time(
+    clock: FakeClock,
+) -> None:
+    provider = Provider(clock)
+    await a_broken_queue(provider, hanging=0)
+    provider.call_s = 20.0
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("trial"))
+        await until_idle()
+        late = await provider.call("late", provider.turn(left_s=5.0))
+
+    assert "others wait" in message_of(late)
+    assert provider.sent == ["trial"]
 
 
 async def test_the_pace_is_a_part_of_the_queue(clock: FakeClock) -> None:
@@ -349,6 +475,29 @@ async def test_the_pace_is_a_part_of_the_queue(clock: FakeClock) -> None:
     assert provider.sent == ["many 0", "many 1", "many 2", "many 3", "few", "large"]
     assert provider.sent_at_s == [0, 0, 5, 10, 15, 25]
     assert large.result() is MADE
+
+
+async def test_the_wait_for_the_pace_is_no_part_of_a_call(clock: FakeClock) -> None:
+    provider = Provider(clock, pace=AsyncLimiter(1, 10.0))
+    await provider.learn()
+    turn = provider.turn()
+
+    assert provider.queue.find_refusal([turn]) is None
+    assert turn.needed_s == pytest.approx(5.0)
+
+
+async def test_a_call_that_waits_for_the_pace_has_not_begun(clock: FakeClock) -> None:
+    provider = Provider(clock, pace=AsyncLimiter(1, 2.0), call_s=12.0)
+    await provider.learn()
+    async with asyncio.TaskGroup() as group:
+        for name in ("sent", "paced", "waits"):
+            group.create_task(provider.order(name, left_s=99.0))
+        await asyncio.sleep(1.0)
+        refused = await provider.order("refused", left_s=30.0)
+
+    assert isinstance(refused, CallFailure)
+    # The slot of the paced call is free 12 s after it is sent, not after it came.
+    assert refused.retry_after_s == pytest.approx(12.0, abs=0.1)
 
 
 async def test_a_call_cancelled_in_the_pace_leaves_it_to_the_next(clock: FakeClock) -> None:
