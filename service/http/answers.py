@@ -1,7 +1,7 @@
 """Turn an order's facts into a JSON answer, and into the headers of every answer."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -59,21 +59,8 @@ class Answer:
     async def collect(self, request: Request, running: RunningOrder) -> Response:
         """Read all facts and answer; abandon the order if the client leaves."""
         started_s = self._services.clock.monotonic_s()
-        watchers: list[asyncio.Task[None]] = []
-        async with asyncio.TaskGroup() as group:
-
-            def watch() -> None:
-                watchers.append(group.create_task(abandon_when_gone(request, running)))
-
-            timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch)
-            try:
-                for fact in await running.all_facts():
-                    self.take(fact)
-            finally:
-                # Also on cancellation: the timer must not start a task in a group that has ended.
-                timer.cancel()
-            for watcher in watchers:
-                watcher.cancel()
+        for fact in await facts_of(request, running):
+            self.take(fact)
         if not self._is_done:
             return CLIENT_GONE.response()
         return self.respond(request, self._services.clock.monotonic_s() - started_s)
@@ -163,6 +150,25 @@ class Answer:
             fields["cache"] = cache_state(self._images.values(), is_cached=self._is_cached)
             fields["cost_microusd"] = cost_to_team(self._images.values())
         return fields
+
+
+async def facts_of(request: Request, running: RunningOrder) -> Sequence[OrderFact]:
+    """Return all facts of an order; without `OrderDone` if its client has left, which abandons it."""
+    watchers: list[asyncio.Task[None]] = []
+    async with asyncio.TaskGroup() as group:
+
+        def watch() -> None:
+            watchers.append(group.create_task(abandon_when_gone(request, running)))
+
+        timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_S, watch)
+        try:
+            facts = await running.all_facts()
+        finally:
+            # Also on cancellation: the timer must not start a task in a group that has ended.
+            timer.cancel()
+        for watcher in watchers:
+            watcher.cancel()
+    return facts
 
 
 async def abandon_when_gone(request: Request, running: RunningOrder) -> None:

@@ -3,6 +3,8 @@
 It answers outside the OpenAI envelope, as its clients expect: `{"image_base64"}` or `{"error", "details"}`.
 """
 
+from collections.abc import Iterable
+
 import orjson
 import pybase64
 from fastapi import APIRouter, Request
@@ -10,9 +12,10 @@ from starlette.responses import JSONResponse, Response
 
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import Operation
-from service.domain.progress import ImageReady, OrderDone
+from service.domain.progress import ImageReady, OrderDone, OrderFact
+from service.http.answers import facts_of
 from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_json
-from service.http.errors import UNSUPPORTED_TYPE, Problem, describe
+from service.http.errors import CLIENT_GONE, UNSUPPORTED_TYPE, Problem, describe
 from service.http.order_request import build_order
 from service.http.services import services_of
 
@@ -46,14 +49,11 @@ async def generate_image(request: Request) -> Response:
         running, _, _ = services.ordering.orders.start(
             build_order(request, services, Operation.GENERATE, fields)
         )
-        data = b""
-        for fact in await running.all_facts():
-            if isinstance(fact, ImageReady):
-                data = fact.data or b""
-            elif isinstance(fact, OrderDone) and fact.error is not None:
-                raise fact.error
+        data = _find_image(await facts_of(request, running))
     except GatewayError as error:
         return _answer_error(request, error)
+    if data is None:
+        return CLIENT_GONE.response()
     return JSONResponse({"image_base64": pybase64.b64encode_as_string(data)})
 
 
@@ -64,6 +64,19 @@ def _read_prompt(body: bytearray) -> str:
         return ""
     prompt = document.get("prompt") if isinstance(document, dict) else None
     return prompt if isinstance(prompt, str) else ""
+
+
+def _find_image(facts: Iterable[OrderFact]) -> bytes | None:
+    """Return the bytes of the image, or None if the client has left; raises the error of the order."""
+    data = b""
+    for fact in facts:
+        if isinstance(fact, ImageReady):
+            data = fact.data or b""
+        elif isinstance(fact, OrderDone):
+            if fact.error is not None:
+                raise fact.error
+            return data
+    return None
 
 
 def _answer_error(request: Request, error: GatewayError) -> Response:

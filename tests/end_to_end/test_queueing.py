@@ -54,3 +54,28 @@ async def test_the_queue_shows_in_headers_log_and_metrics(gateway: Gateway, sand
     assert 'imagegw_queue_refusals_total{reason="full"} 3.0' in metrics
     assert "imagegw_queue_wait_seconds_count 10.0" in metrics
     assert "imagegw_queue_calls 0.0" in metrics
+
+
+@pytest.mark.parametrize("route", ["/v1/images/generations", "/generate_image"])
+async def test_nothing_is_sent_for_a_caller_who_left_the_queue(
+    gateway: Gateway, sandbox: SandboxHandle, route: str
+) -> None:
+    await sandbox.behave(latency_s=2, paint="flat")
+    async with httpx.AsyncClient(base_url=gateway.url, trust_env=False, timeout=60) as client:
+        async with asyncio.TaskGroup() as group:
+            body = {"model": "dall-e-3", "prompt": f"before {route}"}
+            first = group.create_task(client.post("/v1/images/generations", json=body))
+            await sandbox.until_asked(1)
+            leaving = group.create_task(client.post(route, json={"prompt": f"left {route}"}))
+            await until_queued(client, 1)
+            leaving.cancel()
+        await until_queued(client, 0)
+
+    assert first.result().status_code == 200
+    assert [entry["prompt"] for entry in await sandbox.journal()] == [f"before {route}"]
+
+
+async def until_queued(client: httpx.AsyncClient, calls: int) -> None:
+    async with asyncio.timeout(10):
+        while f"imagegw_queue_calls {calls}.0" not in (await client.get("/metrics")).text:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.02)
