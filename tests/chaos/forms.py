@@ -44,7 +44,9 @@ def gif_of_comments(size_bytes: int) -> bytes:
 async def edit(ground: Ground, url: str, file: bytes = b"", *, mask: bytes = b"", **fields: str) -> Answer:
     """Order an edit by a form; of a small image with a prompt of its own unless told."""
     form = aiohttp.FormData({"model": "gpt-image-2", "prompt": new_prompt(), **fields})
-    form.add_field("image", file or new_picture(), filename="image", content_type="application/octet-stream")
+    # aiohttp warns of large bytes.
+    content = io.BytesIO(file or new_picture())
+    form.add_field("image", content, filename="image", content_type="application/octet-stream")
     if mask:
         form.add_field("mask", mask, filename="mask", content_type="image/png")
     return await ground.post(f"{url}{EDITS}", data=form)

@@ -5,6 +5,7 @@ Owns starting and ending them, and reading what a gateway tells about itself: us
 
 import asyncio
 import contextlib
+import io
 import itertools
 import time
 from collections import Counter
@@ -122,6 +123,9 @@ class Ground:
 
     async def ask(self, method: str, url: str, **request: Any) -> Answer:
         """Send a request and read its answer; no answer is status 0."""
+        if isinstance(request.get("data"), bytes):
+            # aiohttp warns of large bytes.
+            request["data"] = io.BytesIO(request["data"])
         began_s = time.monotonic()
         try:
             async with self.session.request(method, url, **request) as answer:
