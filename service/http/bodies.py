@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -37,9 +38,22 @@ def _name_holder(request: Request) -> str:
     """Return the holder of the bytes: a key, or a user with a token; without either, an address."""
     if services_of(request.scope).accounts.is_open:
         # Each bearer token would be another user.
-        return request.client.host if request.client else ""
+        return name_network(request.client.host) if request.client else ""
     identity = request.scope["state"]["identity"]
     return identity.key_id or f"{identity.team} {identity.user}"
+
+
+def name_network(address: str) -> str:
+    """Return the network whose addresses one caller has: with IPv6, 64 bits of them."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv4Address):
+        return address
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed), 64), strict=False))
 
 
 def media_type_of(request: Request) -> str:

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.http.bodies import name_network
 from service.http.images import MAX_JSON_EDIT_BYTES
 from tests.adapters.storage.disks import small_disk
 from tests.http.house import (
@@ -124,6 +125,33 @@ def test_all_callers_together_hold_no_more_than_the_total(house: House) -> None:
         # Small orders still find room.
         assert house.client.post("/v1/images/generations", json={"prompt": "x", "n": 0}).status_code == 400
     until(lambda: held(house.client) == 0)
+
+
+def test_small_bodies_find_room_when_others_have_announced_all_of_it(house: House) -> None:
+    with contextlib.ExitStack() as stack:
+        for number in range(4):
+            stack.enter_context(announcing(house, 64 * MEGABYTE, source=f"127.0.0.{number + 2}"))
+        until(lambda: held(house.client) == 256 * MEGABYTE)
+
+        assert house.client.post("/v1/images/generations", json={"prompt": "x", "n": 0}).status_code == 400
+        with announcing(house, 300_000, source="127.0.0.9") as connection:
+            check_refused(connection.read_answer(), 503, code="overloaded", kind="server_error")
+    until(lambda: held(house.client) == 0)
+
+
+@pytest.mark.parametrize(
+    ("address", "holder"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("a-socket", "a-socket"),
+    ],
+)
+def test_whoever_has_a_network_of_addresses_is_one_holder(address: str, holder: str) -> None:
+    assert name_network(address) == holder
 
 
 def test_the_room_of_a_chunked_body_grows_as_it_comes(house: House) -> None:

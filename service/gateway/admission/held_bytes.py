@@ -12,6 +12,9 @@ from typing import Self
 from service.domain.errors import BytesRefused, RefusedFor
 from service.ports.telemetry import BytesDeclined, HeldIn, Telemetry
 
+SMALL_BYTES = 256 * 1024
+"""The bytes of any order without files: a few callers who announce large bodies must not stop all of these."""
+
 
 def _no_bound() -> float:
     return float("inf")
@@ -20,7 +23,8 @@ def _no_bound() -> float:
 class ByteBudget:
     """Owns the count of one kind of bytes.
 
-    A caller may hold *share* of *most_bytes*. *spare_bytes* tells how many more bytes their place can take.
+    A caller may hold *share* of *most_bytes*. A request of up to *small_bytes* finds room even when all together
+    hold *most_bytes*. *spare_bytes* tells how many more bytes their place can take.
     """
 
     def __init__(
@@ -29,6 +33,7 @@ class ByteBudget:
         *,
         most_bytes: int,
         share: float,
+        small_bytes: int = SMALL_BYTES,
         telemetry: Telemetry,
         spare_bytes: Callable[[], float] = _no_bound,
     ) -> None:
@@ -36,6 +41,7 @@ class ByteBudget:
         self._place = place
         self._most_bytes = most_bytes
         self._share_bytes = int(most_bytes * share)
+        self._small_bytes = small_bytes
         self._telemetry = telemetry
         self._spare_bytes = spare_bytes
         self._by_caller: Counter[str] = Counter()
@@ -65,7 +71,8 @@ class ByteBudget:
             return "body"
         if self._by_caller[caller] + more_bytes > self._share_bytes:
             return "caller"
-        if self.held_bytes + more_bytes > self._most_bytes:
+        is_small = held_bytes + more_bytes <= self._small_bytes
+        if not is_small and self.held_bytes + more_bytes > self._most_bytes:
             return "total"
         # Bytes on their way to the disk are not missing there yet: all that are held count as such.
         return "disk" if self.held_bytes + more_bytes > self._spare_bytes() else None

@@ -11,6 +11,7 @@ def a_budget(telemetry: FakeTelemetry | None = None, spare_bytes: float = 1000) 
         "disk",
         most_bytes=100,
         share=0.4,
+        small_bytes=5,
         telemetry=telemetry or FakeTelemetry(),
         spare_bytes=lambda: spare_bytes,
     )
@@ -23,6 +24,8 @@ def a_budget(telemetry: FakeTelemetry | None = None, spare_bytes: float = 1000) 
         ({"ann": [30]}, 11, "caller"),
         ({"ann": [20, 20]}, 1, "caller"),
         ({"ben": [40], "cleo": [40]}, 21, "total"),
+        ({"ben": [40], "cleo": [40], "dora": [20]}, 6, "total"),
+        ({"ann": [40], "ben": [40], "cleo": [20]}, 1, "caller"),
         ({"ben": [10]}, 36, "disk"),
     ],
 )
@@ -51,6 +54,22 @@ def test_what_just_fits_is_taken() -> None:
 
     budget.room_for("cleo").grow_to(20)
 
+    assert budget.held_bytes == 100
+
+
+def test_a_small_body_needs_nothing_of_what_all_have_together() -> None:
+    budget = a_budget()
+    for caller, size_bytes in (("ann", 40), ("ben", 40), ("cleo", 20)):
+        budget.room_for(caller).grow_to(size_bytes)
+    small = budget.room_for("dora")
+
+    for size_bytes in (1, 5):
+        small.grow_to(size_bytes)
+
+    assert budget.held_bytes == 105
+    with pytest.raises(BytesRefused):
+        small.grow_to(6)
+    small.leave()
     assert budget.held_bytes == 100
 
 
