@@ -114,7 +114,7 @@ class SqliteJournal:
                 done.get_loop().call_soon_threadsafe(_resolve, done, is_written)
 
     def _write(self, changes: Sequence[Change]) -> list[bool]:
-        """Write *changes* together or, without room for all, as many as there is room for."""
+        """Write *changes* together or, if there is no room for all or one cannot be encoded, those that can be."""
         if not changes:
             return []
         due_s = self._clock.wall_s() + self._lease_s
@@ -123,8 +123,8 @@ class SqliteJournal:
             with transaction(connection):
                 for change in changes:
                     change.write(connection, owner=self._owner, due_s=due_s)
-        except _FAILURES as error:
-            if len(changes) > 1 and _code_of(error) == sqlite3.SQLITE_FULL:
+        except Exception as error:  # noqa: BLE001 - whatever it is, settlements of paid images must be kept
+            if len(changes) > 1 and _concerns_some(error):
                 return [is_written for change in changes for is_written in self._write([change])]
             self._fail(error)
             for change in changes:
@@ -229,6 +229,11 @@ def _resolve(done: asyncio.Future[bool], value: bool) -> None:
     # Its caller may have left.
     if not done.done():
         done.set_result(value)
+
+
+def _concerns_some(error: Exception) -> bool:
+    """Tell if a change alone may be written: the others took the room, or one of them has no encoding."""
+    return not isinstance(error, _FAILURES) or _code_of(error) == sqlite3.SQLITE_FULL
 
 
 def _code_of(error: Exception) -> int:

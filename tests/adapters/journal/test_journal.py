@@ -319,3 +319,19 @@ async def test_what_waits_together_is_committed_together(
     with capsys.disabled():
         sys.stdout.write(f"500 settlements: {(time.perf_counter() - started_s) * 1e3:.0f} ms\n")
     assert len(await journal.pending(1000)) == 500
+
+
+async def test_one_settlement_that_cannot_be_encoded_takes_no_other_with_it(tmp_path: Path) -> None:
+    broken = settlement(part="1", made=((None, replace(IMAGE, revised_prompt="half a \ud83e")),))
+    async with open_journal(tmp_path) as journal:
+        added = [journal.add(one) for one in (settlement(part="0"), broken, settlement(part="2"))]
+
+        assert [await each for each in added] == [True, False, True]
+        # It is sent to Redis from memory.
+        assert sorted(await parts(journal)) == ["0", "1", "2"]
+        assert await journal.has_image("open", IMAGE.name)
+        assert (await journal.add(broken, is_ahead=True), await parts(journal)) == (False, ["0", "2"])
+        assert await journal.add(settlement(part="3"))
+
+    async with open_journal(tmp_path) as journal:
+        assert await parts(journal) == ["0", "2", "3"]
