@@ -182,7 +182,7 @@ def make_turns(
             owners=[Person(ticket.caller.team, ticket.caller.user)],
             images=len(batch.places),
             deadline_s=order.deadline_s,
-            held_bytes=held_bytes // order.n,
+            held_bytes=held_bytes * len(batch.places) // order.n,
             pool_indices=tuple([(ticket.pool, index) for index in batch.indices]) if ticket.pool else (),
             is_wanted=partial(is_wanted, batch),
         )

@@ -2,17 +2,22 @@
 
 from collections.abc import Iterable, Sequence
 
+from service.gateway.queue.holdings import Holdings
 from service.gateway.queue.turn import PoolIndex, Turn
 from service.gateway.queue.turns import FairTurns, Person
 
 
 class Line:
-    """The turns that wait: their number, the *images* they will make and the *held_bytes* of their orders."""
+    """The turns that wait: their number, and the *images* they will make.
 
-    def __init__(self) -> None:
+    Up to *most* turns and *most_bytes* of their orders may wait; more do only until `find_surplus` is asked.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._calls = Holdings(most, lambda _: 1)
+        self._bytes = Holdings(most_bytes, lambda turn: turn.held_bytes)
         self.length = 0
         self.images = 0
-        self.held_bytes = 0
         self._turns = FairTurns[Turn]()
         self._by_image: dict[PoolIndex, Turn] = {}
 
@@ -21,9 +26,10 @@ class Line:
         turn.is_waiting = True
         self.length += 1
         self.images += turn.images
-        self.held_bytes += turn.held_bytes
         for image in turn.pool_indices:
             self._by_image[image] = turn
+        self._calls.add(turn)
+        self._bytes.add(turn)
         for owner in turn.owners:
             self._turns.add(turn, owner, turn.images)
 
@@ -42,11 +48,18 @@ class Line:
         turn.is_waiting = False
         self.length -= 1
         self.images -= turn.images
-        self.held_bytes -= turn.held_bytes
+        self._calls.remove(turn)
+        self._bytes.remove(turn)
         for image in turn.pool_indices:
             self._by_image.pop(image, None)
         for owner in turn.owners:
             self._turns.discard(turn, owner)
+
+    def find_surplus(self, owner: Person, turns: Sequence[Turn] = (), *, free: int = 0) -> list[Turn] | None:
+        """Return the turns that give way to *turns* of *owner*, *free* of which need not wait; None if the line is full."""
+        calls = self._calls.find_surplus(owner, turns, free=free)
+        large = self._bytes.find_surplus(owner, turns)
+        return None if calls is None or large is None else list(dict.fromkeys(calls + large))
 
     def share(self, images: Iterable[PoolIndex], owner: Person) -> None:
         """Let the calls for *images* take a turn of *owner*, too, who waits for them."""

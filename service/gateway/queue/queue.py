@@ -49,7 +49,7 @@ class CallQueue:
         self._telemetry = telemetry
         self._bounds = bounds
         self._pace = pace
-        self._line = Line()
+        self._line = Line(bounds.waiting, bounds.waiting_bytes)
         self._in_flight: dict[Turn, float] = {}
         self._kinds: Counter[Kind] = Counter()
         self._pacing: Turn | None = None
@@ -78,10 +78,8 @@ class CallQueue:
         if len(turns) <= self._free:
             return None
         wait_s = self._wait_s(turns, now_s)
-        waiting = self._line.length + len(turns) - self._free
-        held_bytes = self._line.held_bytes + sum(each.held_bytes for each in turns)
-        if waiting > self._bounds.waiting or held_bytes > self._bounds.waiting_bytes:
-            return self._refuse("full", wait_s)
+        if self._line.find_surplus(turn.owners[0], turns, free=self._free) is None:
+            return self._refuse_as_full(wait_s, now_s)
         is_late = needed_s is not None and left_s < needed_s + wait_s * _CAUTION
         return self._refuse("late", wait_s) if is_late else None
 
@@ -145,12 +143,11 @@ class CallQueue:
             return True
         self._line.add(turn)
         self._pass_on()
-        is_full = (
-            self._line.length > self._bounds.waiting or self._line.held_bytes > self._bounds.waiting_bytes
-        )
-        if turn.is_waiting and is_full:
-            self._line.remove(turn)
-            turn.settle(self._refuse("full", self._wait_s([turn], now_s)))
+        if turn.is_waiting:
+            surplus = self._line.find_surplus(turn.owners[0])
+            for each in [turn] if surplus is None else surplus:
+                self._line.remove(each)
+                each.settle(self._refuse_as_full(self._wait_s([each], now_s), now_s))
         return False
 
     async def _wait(self, turn: Turn) -> None:
@@ -197,6 +194,10 @@ class CallQueue:
     def _refuse(self, reason: QueueRefusal, retry_after_s: float | None) -> CallFailure:
         self._telemetry.record(CallRefused(reason=reason))
         return refuse(reason, retry_after_s or 0.0)
+
+    def _refuse_as_full(self, wait_s: float, now_s: float) -> CallFailure:
+        # Before it is known how long calls take: at least as long as those that still run.
+        return self._refuse("full", wait_s or now_s - min(self._in_flight.values(), default=now_s))
 
     def _wait_s(self, turns: Sequence[Turn], now_s: float) -> float:
         """Estimate the wait of the last of *turns*, which have not joined; 0 if nothing is known."""

@@ -412,3 +412,13 @@ async def test_a_bug_in_a_call_releases_its_claims(clock: FakeClock, *, is_made:
 
     [settlement] = [*house.book.settlements, *house.journal.kept]
     assert settlement.released == (10,)
+
+
+def test_a_turn_holds_the_bytes_of_all_its_images() -> None:
+    order, sent = an_order(n=3), a_sent_order(images_per_call=2)
+    batches = [Batch((0, 1), (10, 11)), Batch((2,), (12,))]
+
+    turns = make_turns(order, sent, an_ask_for(), batches, lambda _: True)
+
+    assert [turn.held_bytes for turn in turns] == [2 * len(sent.prompt) // 3, len(sent.prompt) // 3]
+    assert turns[0].held_bytes > 1

@@ -47,9 +47,9 @@ class Provider:
         bounds = Bounds(in_flight=self.in_flight, deadline_s=30.0, **self.bounds)
         self.queue = CallQueue(self.clock, self.telemetry, bounds, self.pace)
 
-    def turn(self, *, user: str = "user", left_s: float = 30.0, **fields: Any) -> Turn:
+    def turn(self, *, user: str = "user", team: str = "team", left_s: float = 30.0, **fields: Any) -> Turn:
         deadline_s = self.clock.monotonic_s() + left_s
-        owners = [Person("team", user)]
+        owners = [Person(team, user)]
         return Turn(**{"kind": KIND, "owners": owners, "images": 1, "deadline_s": deadline_s, **fields})
 
     async def call(self, name: str, turn: Turn) -> CallMade | CallFailure:
@@ -220,6 +220,60 @@ async def test_a_full_queue_refuses_the_next(clock: FakeClock) -> None:
         group.create_task(provider.order("small", held_bytes=10))
         await until_idle()
         assert "Too many" in message_of(await provider.order("large", held_bytes=91))
+
+
+@pytest.mark.parametrize("other", [{"team": "other"}, {"user": "other"}])
+async def test_who_holds_most_of_a_full_queue_gives_way(clock: FakeClock, other: dict[str, Any]) -> None:
+    provider = Provider(clock, in_flight=1, bounds={"waiting": 4})
+    async with asyncio.TaskGroup() as group:
+        crowd = [group.create_task(provider.order(f"many {number}", left_s=99.0)) for number in range(5)]
+        await until_idle()
+        one_more = await provider.order("many 5")
+        few = [
+            group.create_task(provider.order(f"few {number}", left_s=99.0, **other)) for number in range(2)
+        ]
+        await until_idle()
+        assert provider.queue.length == 4
+        as_many = provider.queue.find_refusal([provider.turn(**other)])
+
+    # Its newest calls are refused, up to as many for each.
+    assert "Too many" in message_of(one_more)
+    assert "Too many" in message_of(crowd[4].result())
+    assert "Too many" in message_of(crowd[3].result())
+    assert as_many is not None
+    assert [task.result() for task in (*crowd[:3], *few)] == [MADE] * 5
+    assert provider.telemetry.of(CallRefused) == [CallRefused(reason="full")] * 4
+
+
+async def test_who_holds_most_bytes_of_a_full_queue_gives_way(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=1, bounds={"waiting": 10, "waiting_bytes": 100})
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("first"))
+        await until_idle()
+        small = [group.create_task(provider.order("small", team="small", left_s=99.0)) for _ in range(4)]
+        large = [group.create_task(provider.order("large", held_bytes=30, left_s=99.0)) for _ in range(3)]
+        await until_idle()
+        other = group.create_task(provider.order("other", team="other", held_bytes=50, left_s=99.0))
+        await until_idle()
+        too_large = await provider.order("too large", team="third", held_bytes=101)
+
+    assert "Too many" in message_of(too_large)
+    assert [isinstance(task.result(), CallFailure) for task in large] == [False, True, True]
+    assert [task.result() for task in (*small, other)] == [MADE] * 5
+
+
+async def test_a_full_queue_of_a_new_gateway_says_to_come_back_after_as_long_as_calls_take(
+    clock: FakeClock,
+) -> None:
+    provider = Provider(clock, in_flight=1, bounds={"waiting": 1}, call_s=29.0)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(2):
+            group.create_task(provider.order("first"))
+        await asyncio.sleep(20.0)
+        refused = await provider.order("refused")
+
+    assert isinstance(refused, CallFailure)
+    assert refused.retry_after_s == pytest.approx(20.0)
 
 
 async def test_who_leaves_is_not_sent(clock: FakeClock) -> None:
