@@ -11,7 +11,7 @@ import httpx
 
 _LARGE_BYTES = 256 * 1024
 _AT_ONCE = 8
-_WAIT_S = 0.5
+_WAIT_S = 1.5
 _SILENCE_S = 0.5
 
 
