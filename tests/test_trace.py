@@ -6,7 +6,8 @@ import sys
 from tests.processes import REPOSITORY
 
 MOST_MODULES = 67
-MOST_CHANGES = 283
+# Two or three more or fewer from run to run: answers and wake-ups may come in another order.
+MOST_CHANGES = 288
 
 
 def test_an_order_does_not_wander() -> None:
