@@ -132,19 +132,11 @@ def test_an_idle_worker_that_is_gone_costs_nothing(run: Callable[..., None], *, 
     run(lose_it())
 
 
-async def test_a_full_queue_refuses_at_once(tmp_path: Path) -> None:
-    async with a_pool(Bounds(workers=1, waiting=0)) as pool, asyncio.TaskGroup() as group:
-        hung = group.create_task(pool.do("caller", hanging(tmp_path)))
-        await asyncio.sleep(0)
-
-        with pytest.raises(WorkersBusy):
-            await pool.do("other", resampling(marked(64, 64), 32))
-
-        hung.cancel()
-
-
-async def test_the_wait_for_a_worker_has_an_end(tmp_path: Path) -> None:
-    async with a_pool(Bounds(workers=1, wait_s=0.1)) as pool, asyncio.TaskGroup() as group:
+@pytest.mark.parametrize(
+    "bounds", [Bounds(workers=1, waiting=0), Bounds(workers=1, wait_s=0.1)], ids=["full", "too long"]
+)
+async def test_the_queue_for_a_worker_has_an_end(tmp_path: Path, bounds: Bounds) -> None:
+    async with a_pool(bounds) as pool, asyncio.TaskGroup() as group:
         hung = group.create_task(pool.do("caller", hanging(tmp_path)))
         await asyncio.sleep(0)
 
