@@ -13,7 +13,7 @@ from service.gateway.admission.shared import SharedState
 from service.gateway.order.accept import Acceptance, OrderKeys, Pools
 from service.gateway.order.attempt import Attempts
 from service.gateway.order.cached import Cached
-from service.gateway.order.idempotency import Replay
+from service.gateway.order.idempotency import KeyedOrders
 from service.gateway.order.keep import Keeper
 from service.gateway.order.make import Maker
 from service.gateway.order.preflight import Preflight
@@ -63,7 +63,7 @@ async def open_orders(
         acceptance=_acceptance(context, catalog, provider.backend.realm),
         runner=runner,
         state=state,
-        replay=Replay(store=store, references=references, clock=clock),
+        keyed=KeyedOrders(state=state, store=store, references=references, clock=clock),
         cached=Cached(state=state, store=store, references=references),
         preflight=Preflight(
             store=store, refusals=RefusedOrders(clock), queue=queue, moderator=provider.moderator

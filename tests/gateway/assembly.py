@@ -16,7 +16,7 @@ from service.gateway.admission.shared import SharedState
 from service.gateway.order.accept import Acceptance, OrderKeys, Pools
 from service.gateway.order.attempt import Attempts
 from service.gateway.order.cached import Cached
-from service.gateway.order.idempotency import Replay
+from service.gateway.order.idempotency import KeyedOrders
 from service.gateway.order.keep import Keeper
 from service.gateway.order.make import Maker
 from service.gateway.order.preflight import Preflight
@@ -109,7 +109,7 @@ class Assembly:
             ),
             runner=self.runner,
             state=self.state,
-            replay=Replay(store=self.store, references=self.references, clock=clock),
+            keyed=KeyedOrders(state=self.state, store=self.store, references=self.references, clock=clock),
             cached=Cached(state=self.state, store=self.store, references=self.references),
             preflight=Preflight(
                 store=self.store, refusals=RefusedOrders(clock), queue=self.queue, moderator=moderator

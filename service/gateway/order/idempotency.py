@@ -1,17 +1,29 @@
 """Conclude orders with an `Idempotency-Key` once, and repeat their answers (docs/adr/0007).
 
 A key is final, under way, or left off. An order resumes a left-off key with the images made for it,
-which the shared state grants first (`cached.py`). Failure behaviour: closed. While the state of a key
-is unknown, its order is refused (`admission/shared.py`).
+which the shared state grants first (`cached.py`). `run.py` hands over what concerns a key, so an order without
+one passes nothing here. Failure behaviour: closed. While the state of a key is unknown, its order is refused
+(`admission/shared.py`).
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
-from service.domain.errors import GatewayError, ImageGone, ImageMissing, OrderFailed
-from service.domain.images import Delivery, Image
+from service.domain.errors import (
+    GatewayError,
+    ImageGone,
+    ImageMissing,
+    OrderFailed,
+    OrderUnderWay,
+    StateUnavailable,
+    StoreUnavailable,
+)
+from service.domain.images import Delivery, Image, Source
 from service.domain.order import ImageOrder, Ticket
+from service.domain.progress import Admitted
+from service.gateway.admission.shared import SharedState
+from service.gateway.order.progress import Progress
 from service.ports.admission import Conclusion, Settlement
 from service.ports.clock import Clock
 from service.ports.references import References
@@ -22,14 +34,58 @@ _TWIN_PAUSE_S = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Replay:
-    """Waits for orders with the same key, and reads their images again."""
+class KeyedOrders:
+    """Carries out orders under their keys; *store* and *references* have the images of earlier answers."""
 
+    state: SharedState
     store: ImageStore
     references: References
     clock: Clock
 
-    async def wait_for_twin(self, deadline_s: float) -> bool:
+    async def conclude(self, progress: Progress, carry_out: Callable[[Progress], Awaitable[None]]) -> None:
+        """Let *carry_out* run an order, and conclude its key: with a final answer, or for another order to resume."""
+        conclusion: Conclusion | None = None
+        try:
+            await carry_out(progress)
+            conclusion = _final(progress, progress.stop)
+        except asyncio.CancelledError:
+            if progress.is_begun:
+                progress.is_begun = False
+                conclusion = _final(progress, None)
+                self.state.finish_later(_last_settlement(progress.ticket, conclusion))
+            raise
+        finally:
+            if progress.is_begun:
+                await self.state.finish(_last_settlement(progress.ticket, conclusion))
+
+    async def may_ask_again(self, progress: Progress, conclusion: Conclusion | None) -> bool:
+        """Answer from the *conclusion* of the key, or wait for its order; returns True to ask again."""
+        if progress.is_begun:
+            # Another order took the key over while this process seemed dead, and answers.
+            progress.stop = OrderUnderWay()
+        elif conclusion is not None:
+            await self._repeat(progress, conclusion)
+        elif await self._wait_for_twin(progress.order.deadline_s):
+            progress.round = 0
+            return not progress.running.is_abandoned
+        else:
+            progress.stop = OrderUnderWay()
+        return False
+
+    async def _repeat(self, progress: Progress, conclusion: Conclusion) -> None:
+        """Repeat the first answer: nothing is counted or paid."""
+        progress.running.emit(Admitted(limits=(), degraded=False, pending=0, is_replayed=True))
+        if conclusion.failures:
+            progress.stop = progress.failed(conclusion.failures)
+        try:
+            for place, image in enumerate(conclusion.images):
+                data = await self._read_again(progress.ticket, image, progress.order)
+                age_s = max(0.0, self.clock.wall_s() - image.created_s)
+                progress.fill(place, image, Source.HIT, data, age_s=age_s)
+        except (ImageGone, StoreUnavailable, StateUnavailable) as error:
+            progress.stop = error
+
+    async def _wait_for_twin(self, deadline_s: float) -> bool:
         """Pause before asking for the key again; returns False after the deadline."""
         left_s = deadline_s - self.clock.monotonic_s()
         if left_s <= 0:
@@ -37,7 +93,7 @@ class Replay:
         await asyncio.sleep(min(_TWIN_PAUSE_S, left_s))
         return True
 
-    async def read_again(self, ticket: Ticket, image: Image, order: ImageOrder) -> bytes | None:
+    async def _read_again(self, ticket: Ticket, image: Image, order: ImageOrder) -> bytes | None:
         """Return the bytes of *image* where the delivery of *order* needs them.
 
         Raises:
@@ -55,7 +111,12 @@ class Replay:
             raise ImageGone from error
 
 
-def conclude(n: int, images: Mapping[int, Image], stop: GatewayError | None) -> Conclusion | None:
+def _final(progress: Progress, stop: GatewayError | None) -> Conclusion | None:
+    """Return the final outcome, unless a repeat could not get it: the bytes of an image that the store did not take are gone."""
+    return None if progress.unstored else _conclude(progress.order.n, progress.running.delivered, stop)
+
+
+def _conclude(n: int, images: Mapping[int, Image], stop: GatewayError | None) -> Conclusion | None:
     """Return the final outcome of an order of *n* that made *images*, by place, and ended with *stop*.
 
     Final are a complete answer, and failures that every order like it would meet. None leaves the key to
@@ -69,6 +130,6 @@ def conclude(n: int, images: Mapping[int, Image], stop: GatewayError | None) -> 
     return None
 
 
-def last_settlement(ticket: Ticket, conclusion: Conclusion | None) -> Settlement:
+def _last_settlement(ticket: Ticket, conclusion: Conclusion | None) -> Settlement:
     """Return the settlement that ends an order's hold of its key."""
     return Settlement(ticket=ticket, part="last", fence="", is_last=True, conclusion=conclusion)

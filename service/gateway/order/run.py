@@ -1,9 +1,9 @@
 """Carry an order from its admission to its end: the one owner of its progress.
 
 The order takes ready variants first, then images that other orders are making, and makes calls only for
-the rest; it asks again while places are empty. Steps (`cached.py`, `preflight.py`, `make.py`, `share.py`,
-`idempotency.py`) return their results. Only this module fills places, reports them to the reader, and
-records why an order ends.
+the rest; it asks again while places are empty. Steps (`cached.py`, `preflight.py`, `make.py`, `share.py`)
+return their results. Only this module, and `idempotency.py` for what concerns a key, fills places, reports them to the reader,
+and records why an order ends.
 """
 
 import asyncio
@@ -15,10 +15,8 @@ from functools import partial
 from service.domain.errors import (
     DeadlineExceeded,
     GatewayError,
-    ImageGone,
     NotCached,
     OrderFailed,
-    OrderUnderWay,
     StateUnavailable,
     StoreUnavailable,
 )
@@ -30,7 +28,7 @@ from service.gateway.admission.shared import REFUSALS, SharedState
 from service.gateway.order.accept import Acceptance
 from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.cached import Cached
-from service.gateway.order.idempotency import Replay, conclude, last_settlement
+from service.gateway.order.idempotency import KeyedOrders
 from service.gateway.order.keep import NOT_KEPT, Kept
 from service.gateway.order.make import Batch, Maker, make_turns, split_batch
 from service.gateway.order.preflight import Preflight
@@ -39,7 +37,7 @@ from service.gateway.order.runner import OrderRunner, RunningOrder
 from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitResult
 from service.gateway.queue.turn import Turn
-from service.ports.admission import Ask, Conclusion, Grant, Variant
+from service.ports.admission import Ask, Grant, Variant
 from service.ports.clock import Clock
 from service.ports.telemetry import ImagesDelivered, Telemetry
 
@@ -51,7 +49,7 @@ class Orders:
     acceptance: Acceptance
     runner: OrderRunner
     state: SharedState
-    replay: Replay
+    keyed: KeyedOrders
     cached: Cached
     preflight: Preflight
     maker: Maker
@@ -71,7 +69,10 @@ class Orders:
         async def work(running: RunningOrder) -> None:
             progress = Progress(order=order, sent=sent, ticket=ticket, running=running)
             try:
-                await (self._carry_out(progress) if ticket.idempotency is None else self._conclude(progress))
+                if ticket.idempotency is None:
+                    await self._carry_out(progress)
+                else:
+                    await self.keyed.conclude(progress, self._carry_out)
             except asyncio.CancelledError:
                 progress.stop = progress.find_end_of_cut_off()
             finally:
@@ -81,22 +82,6 @@ class Orders:
                 raise progress.count_in(progress.stop, is_degraded=self.state.is_degraded)
 
         return self.runner.start(order.id, work), sent, ticket
-
-    async def _conclude(self, progress: Progress) -> None:
-        """Carry out an order and conclude its key: with a final answer, or for another order to resume."""
-        conclusion: Conclusion | None = None
-        try:
-            await self._carry_out(progress)
-            conclusion = _final(progress, progress.stop)
-        except asyncio.CancelledError:
-            if progress.is_begun:
-                progress.is_begun = False
-                conclusion = _final(progress, None)
-                self.state.finish_later(last_settlement(progress.ticket, conclusion))
-            raise
-        finally:
-            if progress.is_begun:
-                await self.state.finish(last_settlement(progress.ticket, conclusion))
 
     async def _carry_out(self, progress: Progress) -> None:
         try:
@@ -165,7 +150,7 @@ class Orders:
                 return None
             if grant.conclusion is None and not grant.is_under_way:
                 break
-            if not await self._may_ask_for_key(progress, grant.conclusion):
+            if not await self.keyed.may_ask_again(progress, grant.conclusion):
                 return None
         progress.is_begun = True
         if len(grant.ready) + len(grant.mine) > ask.n:
@@ -174,33 +159,6 @@ class Orders:
             pending = n - len(grant.ready)
             progress.running.emit(Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending))
         return ask, grant
-
-    async def _may_ask_for_key(self, progress: Progress, conclusion: Conclusion | None) -> bool:
-        """Answer from the *conclusion* of the key, or wait for its order; returns True to ask again."""
-        if progress.is_begun:
-            # Another order took the key over while this process seemed dead, and answers.
-            progress.stop = OrderUnderWay()
-        elif conclusion is not None:
-            await self._repeat(progress, conclusion)
-        elif await self.replay.wait_for_twin(progress.order.deadline_s):
-            progress.round = 0
-            return not progress.running.is_abandoned
-        else:
-            progress.stop = OrderUnderWay()
-        return False
-
-    async def _repeat(self, progress: Progress, conclusion: Conclusion) -> None:
-        """Repeat the first answer: nothing is counted or paid."""
-        progress.running.emit(Admitted(limits=(), degraded=False, pending=0, is_replayed=True))
-        if conclusion.failures:
-            progress.stop = progress.failed(conclusion.failures)
-        try:
-            for place, image in enumerate(conclusion.images):
-                data = await self.replay.read_again(progress.ticket, image, progress.order)
-                age_s = max(0.0, self.clock.wall_s() - image.created_s)
-                progress.fill(place, image, Source.HIT, data, age_s=age_s)
-        except (ImageGone, StoreUnavailable, StateUnavailable) as error:
-            progress.stop = error
 
     async def _take_ready(
         self, progress: Progress, ask: Ask, grant: Grant, places: tuple[int, ...]
@@ -305,11 +263,6 @@ class Orders:
             else:
                 progress.fail(place, NOT_KEPT)
             self.share.hand_on(progress.ticket.pool, index, outcome)
-
-
-def _final(progress: Progress, stop: GatewayError | None) -> Conclusion | None:
-    """Return the final outcome, unless a repeat could not get it: the bytes of an image that the store did not take are gone."""
-    return None if progress.unstored else conclude(progress.order.n, progress.running.delivered, stop)
 
 
 def _left(progress: Progress) -> GatewayError | None:
