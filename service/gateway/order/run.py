@@ -217,7 +217,13 @@ class Orders:
         progress.running.when_abandoned = partial(self.maker.queue.drop_unwanted, progress.turns)
         for batch, turn in zip(batches, turns, strict=True):
             progress.is_dispatched = True
-            calls.create_task(self._make(progress, ask, batch, turn))
+            call = calls.create_task(self._make(progress, ask, batch, turn))
+            call.add_done_callback(partial(self._give_up_unbegun, ask, batch))
+
+    def _give_up_unbegun(self, ask: Ask, batch: Batch, call: asyncio.Task[None]) -> None:
+        """Return *batch* unused if its task ran no line; one that has begun is never cancelled, and settles by itself."""
+        if call.cancelled():
+            self.maker.give_up(ask, [batch])
 
     def _is_wanted(self, progress: Progress, batch: Batch) -> bool:
         """Tell if the order, or another of this process, waits for the images of *batch*."""

@@ -159,7 +159,8 @@ class OrderRunner:
     def cut_off(self) -> None:
         """Cancel every order; each still settles and answers its reader."""
         for task in set(self._orders):
-            task.cancel()
+            # After its first step: a task cancelled before that runs no line, not even the one that answers its reader.
+            task.get_loop().call_soon(task.cancel)
 
     def keep(self, name: str, loop: Callable[[], Awaitable[None]]) -> None:
         """Run a background loop until the last order has ended; only a crash restarts it."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from service.domain.errors import CutOff, DeadlineExceeded, Draining, OrderFailed, RateLimited
+from service.domain.errors import CutOff, DeadlineExceeded, Draining, GatewayError, OrderFailed, RateLimited
 from service.domain.failures import Billing, FailureKind
 from service.domain.order import CacheControl
 from service.domain.progress import CallFailed, OrderDone
@@ -213,3 +213,22 @@ async def test_an_order_cut_off_twice_still_tells_that_it_was_sent(clock: FakeCl
         end = error(await read(running))
 
     assert isinstance(end, CutOff)
+
+
+async def test_an_order_cut_off_before_its_first_step_still_answers(clock: FakeClock) -> None:
+    """A task that is cancelled before it runs never runs, and its reader would wait for ever."""
+    async with Assembly(clock, Held()) as house:
+        running = house.start(an_order())
+        house.runner.cut_off()
+
+        assert isinstance(error(await read(running)), CutOff)
+
+
+async def test_calls_that_are_given_up_before_their_first_step_are_refunded(clock: FakeClock) -> None:
+    """A bug ends the order in the very step that made its calls: not one line of them runs."""
+    async with Assembly(clock, Held(), Held()) as house:
+        house.book.script.extend([a_grant(mine=(0, 1)), GatewayError("A bug.")])
+        assert isinstance(error(await house.run(an_order(n=3))), GatewayError)
+
+    assert house.backend.calls == []
+    assert [(each.refunded, each.unknown) for each in house.book.settlements] == [(1, 0), (1, 0)]
