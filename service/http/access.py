@@ -82,8 +82,12 @@ async def _admit(scope: Scope, services: HttpServices) -> Identity:
 
 
 def _bearer_token(scope: Scope, *, is_required: bool) -> str | None:
-    """Return the token of the one `Authorization: Bearer` header; open mode ignores other schemes."""
+    """Return the token of the one `Authorization: Bearer` header, or of Azure's `api-key`.
+
+    Open mode ignores other schemes.
+    """
     values = [value for name, value in scope["headers"] if name == b"authorization"]
+    values += [b"Bearer " + value for name, value in scope["headers"] if name == b"api-key"]
     if not values:
         return None
     scheme, _, token = values[0].partition(b" ")
@@ -93,7 +97,9 @@ def _bearer_token(scope: Scope, *, is_required: bool) -> str | None:
     if len(values) == 1 and scheme.lower() == b"bearer" and 0 < len(token) <= _MAX_TOKEN_BYTES:
         return str(token.decode("latin-1"))
     if is_required:
-        raise Unauthenticated("Invalid Authorization header: send one, as 'Authorization: Bearer YOUR_KEY'.")
+        raise Unauthenticated(
+            "Invalid credentials: send one header, 'Authorization: Bearer YOUR_KEY' or 'api-key: YOUR_KEY'."
+        )
     return None
 
 

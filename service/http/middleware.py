@@ -1,4 +1,4 @@
-"""Give every request an id, one log line and one count, and answer crashes without a traceback.
+"""Give every request an id, the path of its route, one log line and one count; answer crashes without a traceback.
 
 Pure ASGI, outside authentication, so that unauthenticated requests are logged, too.
 """
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.domain.failures import loggable_code
 from service.http.errors import INTERNAL, Problem
 from service.http.services import HttpServices, services_of
+from service.http.spellings import SPELT_RIGHT, respell
 from service.ports.telemetry import Crashed, RequestHandled
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -38,8 +39,9 @@ class RequestScope:
             return
         services = services_of(scope)
         started_s = services.clock.monotonic_s()
-        request_id = _request_id(scope)
-        scope["state"]["request_id"] = request_id
+        request_id = scope["state"]["request_id"] = _request_id(scope)
+        if scope["path"] not in SPELT_RIGHT:
+            respell(scope)
         status = 0
 
         async def send_with_id(message: Message) -> None:

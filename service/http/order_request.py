@@ -27,8 +27,10 @@ def build_order(
     n = fields.pop("n", 1)
     response_format = fields.pop("response_format", None)
     named_user, safety_identifier = fields.pop("user", None), fields.pop("safety_identifier", None)
+    named_model = fields.pop("model", None)
     model = services.ordering.catalog.find(
-        fields.pop("model", None) or services.ordering.catalog.name_for(fields)
+        # As at Azure, whose SDKs send a model in the body, too.
+        request.scope["state"].get("deployment") or named_model or services.ordering.catalog.name_for(fields)
     )
     named_user_or_id = safety_identifier or named_user
     is_streamed = fields.get("stream") is True
