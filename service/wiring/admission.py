@@ -33,11 +33,16 @@ def make_state(context: ProcessContext, journal: SqliteJournal) -> SharedState:
     )
 
 
-async def open_journal(context: ProcessContext, stack: AsyncExitStack) -> SqliteJournal:
+async def open_journal(context: ProcessContext, names: ProcessNames, stack: AsyncExitStack) -> SqliteJournal:
     """Open the journal of this machine; *stack* closes it, after all that settle through it."""
     directory = context.settings.data_dir
     journal = SqliteJournal(
-        directory / "journal", old=directory / "outbox", clock=context.clock, lease_s=LEASE_S
+        directory / "journal",
+        old=directory / "outbox",
+        clock=context.clock,
+        lease_s=LEASE_S,
+        process=names.name,
+        is_alive=names.is_alive,
     )
     await journal.open()
     stack.push_async_callback(journal.close)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from service.adapters.identity.secrets import derive_key
 from service.adapters.journal.journal import SqliteJournal
+from service.adapters.process_names import ProcessNames
 from service.adapters.redis.keys import pool_key
 from service.domain.catalog import Catalog
 from service.domain.images import Realm
@@ -44,12 +45,17 @@ class OrderParts:
 
 
 async def open_orders(
-    context: ProcessContext, images: Images, provider: Provider, catalog: Catalog, stack: AsyncExitStack
+    context: ProcessContext,
+    names: ProcessNames,
+    images: Images,
+    provider: Provider,
+    catalog: Catalog,
+    stack: AsyncExitStack,
 ) -> OrderParts:
     """Open the path of orders; *stack* waits for running orders, up to the drain time."""
     store, references = images.store, images.references
     clock, telemetry = context.clock, context.telemetry
-    journal = await open_journal(context, stack)
+    journal = await open_journal(context, names, stack)
     state = make_state(context, journal)
     runner = await stack.enter_async_context(
         OrderRunner(telemetry=telemetry, drain_s=context.settings.drain_s, flush=state.flush)

@@ -65,15 +65,15 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         provider = await open_provider(context, stack)
         catalog = load_catalog(settings)
         # Before the orders: whoever starts while they drain must find this process alive.
-        predecessors = stack.enter_context(open_names(context))
-        orders = await open_orders(context, images, provider, catalog, stack)
+        names = stack.enter_context(open_names(context))
+        orders = await open_orders(context, names, images, provider, catalog, stack)
         callers = await open_callers(context, await open_verifier(context, stack))
         wakeups = RedisWakeups(listener, process=context.name)
         for name, loop in {
             "beat": lambda: orders.state.beat_forever(heartbeats),
             "renew": orders.state.renew_forever,
             "replay": orders.state.replay_forever,
-            "predecessors": lambda: release_predecessors(predecessors, make_abandoned(context)),
+            "predecessors": lambda: release_predecessors(names, make_abandoned(context)),
             "listen": lambda: orders.share.room.listen_forever(wakeups),
             "callers": callers.watch_forever,
             "sweep": make_retention(context, images).sweep_forever,

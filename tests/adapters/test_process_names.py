@@ -58,3 +58,27 @@ def test_forgetting_one_whose_file_is_gone_is_no_fault(tmp_path: Path) -> None:
         (tmp_path / "gone").unlink()
         names.forget("gone")
         assert names.names() == []
+
+
+def test_a_process_is_alive_as_long_as_it_holds_its_lock(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", LIVE, str(tmp_path)]
+    with ProcessNames(tmp_path, "one") as names:
+        with subprocess.Popen(
+            command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"here\n"
+            assert names.is_alive("other")
+            other.kill()
+        assert not names.is_alive("other")
+        with ProcessNames(tmp_path, "heir") as heir:
+            assert heir.names() == ["other"]
+            assert not heir.is_alive("other")
+            assert (names.is_alive("one"), heir.is_alive("one"), names.is_alive("heir")) == (True, True, True)
+        assert (names.is_alive("heir"), names.is_alive("never"), names.is_alive("")) == (False, False, False)
+
+
+def test_a_process_without_a_lock_is_alive_to_itself_only(tmp_path: Path) -> None:
+    (tmp_path / "names").write_text("a file")
+    with ProcessNames(tmp_path / "names", "one") as one, ProcessNames(tmp_path / "names", "two") as two:
+        assert (one.is_alive("one"), two.is_alive("one")) == (True, False)

@@ -38,6 +38,10 @@ class FakeClock:
         """Let time pass; timers that are due fire as soon as the test awaits something."""
         self._now_s += duration_s
 
+    def jump(self, duration_s: float) -> None:
+        """Set the wall clock on or back, while no time passes."""
+        self._wall_offset_s += duration_s
+
 
 class NothingWillHappen(RuntimeError):
     """Every task waits for something that no other will do: the test would hang."""

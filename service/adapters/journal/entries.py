@@ -2,7 +2,7 @@
 
 import logging
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -18,7 +18,7 @@ Key = tuple[str, str]
 
 _PENDING = (
     "SELECT number, content FROM settlements AS mine"
-    " WHERE (due_s IS NULL OR (due_s <= ? AND owner <> ?))"
+    " WHERE (due_s IS NULL OR (due_s <= ? AND NOT is_alive(owner)))"
     # The last settlement of an order concludes its key, so the others go first.
     " AND NOT (is_last AND EXISTS (SELECT 1 FROM settlements AS other"
     " WHERE other.order_id = mine.order_id AND NOT other.is_last))"
@@ -79,10 +79,13 @@ def key_of(settlement: Settlement) -> Key:
     return settlement.ticket.id, settlement.part
 
 
-def read_pending(connection: sqlite3.Connection, most: int, *, owner: str, now_s: float) -> list[Settlement]:
-    """Return the oldest *most* pending settlements; those that *owner* wrote ahead are not pending."""
+def read_pending(
+    connection: sqlite3.Connection, most: int, *, now_s: float, is_alive: Callable[[str], bool]
+) -> list[Settlement]:
+    """Return the oldest *most* pending settlements; those that an owner that *is_alive* wrote ahead are not pending."""
     found: list[Settlement] = []
-    for number, content in connection.execute(_PENDING, (now_s, owner, most)).fetchall():
+    connection.create_function("is_alive", 1, is_alive)
+    for number, content in connection.execute(_PENDING, (now_s, most)).fetchall():
         try:
             found.append(decode_settlement(content))
         except ValidationError:

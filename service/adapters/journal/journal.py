@@ -2,7 +2,8 @@
 
 One thread of its own does all the work, in the order in which it was asked for, and commits together what
 waits together. Several processes may replay one file: a settlement sent twice changes nothing. A settlement
-written ahead becomes pending once its process has been silent for a lease.
+written ahead becomes pending once its process has been silent for a lease, and holds no lock that shows it alive:
+a clock that jumps must not make the calls of others unknown.
 Failure behaviour: a change that cannot be written is logged and reported to its caller; what it tells of paid
 images stays in memory until the file takes it. An unreadable settlement is set aside.
 """
@@ -16,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
-from uuid import uuid4
 
 from service.adapters.journal.condition import JournalCondition, note_lost
 from service.adapters.journal.database import is_damage, open_database, set_aside, transaction
@@ -51,17 +51,27 @@ Answer = TypeVar("Answer")
 class SqliteJournal:
     """Implements `ports.admission.Journal` and `UnsettledImages` in *directory*.
 
-    *old* is the directory of an earlier version, whose files are taken over. *lease_s* is the silence after
-    which a process counts as dead.
+    *old* is the directory of an earlier version, whose files are taken over. *process* is the name of this process.
+    Another counts as dead after *lease_s* of silence, unless *is_alive* (called in a thread) tells that it lives.
     """
 
-    def __init__(self, directory: Path, *, old: Path, clock: Clock, lease_s: float) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        old: Path,
+        clock: Clock,
+        lease_s: float,
+        process: str,
+        is_alive: Callable[[str], bool],
+    ) -> None:
         self.condition = JournalCondition()
         self._path = directory / "settlements.sqlite3"
         self._old = old
         self._clock = clock
         self._lease_s = lease_s
-        self._owner = uuid4().hex
+        self._process = process
+        self._is_alive = is_alive
         self._thread = ThreadPoolExecutor(1, "journal")
         self._queued: deque[tuple[Change, asyncio.Future[bool]]] = deque()
         # The rest belongs to the thread.
@@ -122,7 +132,7 @@ class SqliteJournal:
             connection = self._opened()
             with transaction(connection):
                 for change in changes:
-                    change.write(connection, owner=self._owner, due_s=due_s)
+                    change.write(connection, owner=self._process, due_s=due_s)
         except Exception as error:  # noqa: BLE001 - whatever it is, settlements of paid images must be kept
             if len(changes) > 1 and _concerns_some(error):
                 return [is_written for change in changes for is_written in self._write([change])]
@@ -157,7 +167,7 @@ class SqliteJournal:
         unwritten = [entry.settlement for entry in self._unwritten.values()]
         try:
             connection, now_s = self._opened(), self._clock.wall_s()
-            found = read_pending(connection, most, owner=self._owner, now_s=now_s)
+            found = read_pending(connection, most, now_s=now_s, is_alive=self._is_alive)
             self.condition.settlements = count_settlements(connection) + len(unwritten)
             parts = {each.ticket.id for each in unwritten if not each.is_last}
             parts |= {each.ticket.id for each in unwritten if has_parts(connection, each.ticket.id)}
@@ -180,12 +190,12 @@ class SqliteJournal:
 
     def _check(self) -> None:
         """Show that this process lives, try the file from time to time, and write what waits in memory."""
-        now_s = self._clock.wall_s()
+        now_s = self._clock.monotonic_s()
         try:
             connection = self._opened()
             if self._ahead and now_s >= self._renew_at_s:
                 self._renew_at_s = now_s + self._lease_s / 3
-                renew_ahead(connection, owner=self._owner, due_s=now_s + self._lease_s)
+                renew_ahead(connection, owner=self._process, due_s=self._clock.wall_s() + self._lease_s)
             if now_s >= self._check_at_s:
                 self._check_at_s = now_s + _CHECK_S
                 self._probe(connection)

@@ -4,9 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from service.adapters.clock import SystemClock
 from service.adapters.journal.journal import SqliteJournal
+from service.adapters.process_names import ProcessNames
 from service.domain.images import Image, Realm
 from service.domain.limits import Limit, Resource
 from service.ports.admission import Settlement
@@ -41,10 +43,18 @@ def settlement(order_id: str = "order", part: str = "0.0", **fields: Any) -> Set
 
 
 @asynccontextmanager
-async def open_journal(directory: Path, clock: Clock | None = None) -> AsyncIterator[SqliteJournal]:
-    """Open the journal of the data directory *directory*."""
+async def open_journal(
+    directory: Path, clock: Clock | None = None, names: ProcessNames | None = None
+) -> AsyncIterator[SqliteJournal]:
+    """Open the journal of the data directory *directory* for the process of *names*, or one without a lock."""
+    names = names or ProcessNames(directory / "processes", uuid4().hex)
     journal = SqliteJournal(
-        directory / "journal", old=directory / "outbox", clock=clock or SystemClock(), lease_s=LEASE_S
+        directory / "journal",
+        old=directory / "outbox",
+        clock=clock or SystemClock(),
+        lease_s=LEASE_S,
+        process=names.name,
+        is_alive=names.is_alive,
     )
     await journal.open()
     try:

@@ -6,13 +6,14 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import AsyncExitStack, closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from service.adapters.journal.journal import SqliteJournal
+from service.adapters.process_names import ProcessNames
 from service.ports.admission import Settlement
 from tests.adapters.journal.journals import IMAGE, LEASE_S, file_of, open_journal, settlement
 from tests.fakes.clock import FakeClock
@@ -85,6 +86,39 @@ async def test_what_is_written_ahead_is_pending_once_its_process_is_silent(tmp_p
         clock.advance(1)
 
         assert await theirs.pending() == [settlement(unknown=2)]
+
+
+async def test_a_clock_that_jumps_takes_no_call_from_a_process_that_lives(tmp_path: Path) -> None:
+    """Its call may end well: replayed before, it would be booked as unknown."""
+    clock, names = FakeClock(), tmp_path / "processes"
+    async with AsyncExitStack() as stack:
+        our_names = stack.enter_context(ProcessNames(names, "ours"))
+        their_names = ProcessNames(names, "theirs")
+        ours = await stack.enter_async_context(open_journal(tmp_path, clock, our_names))
+        theirs = await stack.enter_async_context(open_journal(tmp_path, clock, their_names))
+        with suppress(InterruptedError), their_names:
+            assert await theirs.add(settlement(unknown=2), is_ahead=True)
+            clock.jump(10 * LEASE_S)
+
+            assert (await ours.pending(), await theirs.pending()) == ([], [])
+            raise InterruptedError
+
+        # Its lock is free now, and its name still there.
+        clock.advance(LEASE_S)
+        assert await ours.pending() == [settlement(unknown=2)]
+
+
+async def test_a_journal_is_tried_again_after_its_clock_was_set_back(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with open_journal(tmp_path, clock) as journal:
+        file_of(tmp_path).write_bytes(b"no database " * 1000)
+        assert not await journal.add(settlement(), is_ahead=True)
+        assert journal.condition.shown.word == "failing"
+        clock.jump(-3600)
+        clock.advance(5)
+        await journal.pending()
+
+        assert journal.condition.shown.word == "ok"
 
 
 @pytest.mark.parametrize("is_sent", [True, False])
