@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime
 
 
@@ -18,6 +17,6 @@ class SystemClock:
     def today(self) -> date:
         return datetime.now(UTC).date()
 
-    def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[object]:
+    def timeout_at(self, deadline_s: float) -> asyncio.Timeout:
         # uvloop's loop time has its own origin, so the instant is passed as a distance.
         return asyncio.timeout(deadline_s - time.monotonic())

@@ -5,6 +5,19 @@ from datetime import date
 from typing import Protocol
 
 
+class Timeout(Protocol):
+    """A running time-out, as `asyncio.Timeout` is: its instants are those of the event loop."""
+
+    def when(self) -> float | None:
+        """Return the instant at which it strikes."""
+
+    def reschedule(self, when: float | None) -> None:
+        """Let it strike at another instant; it must run, and not have struck."""
+
+    def expired(self) -> bool:
+        """Tell if it has struck."""
+
+
 class Clock(Protocol):
     """Instants and deadlines."""
 
@@ -14,7 +27,7 @@ class Clock(Protocol):
     def monotonic_s(self) -> float:
         """Seconds on a clock that never jumps; deadlines are its instants."""
 
-    def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[object]:
+    def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[Timeout]:
         """Raise `TimeoutError` inside the block once *deadline_s* has passed."""
 
 

@@ -7,7 +7,6 @@ that tests with minutes of waiting take no time, and always the same course.
 
 import asyncio
 import selectors
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, date, datetime
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -30,7 +29,7 @@ class FakeClock:
     def monotonic_s(self) -> float:
         return self._now_s
 
-    def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[object]:
+    def timeout_at(self, deadline_s: float) -> asyncio.Timeout:
         """Needs the `HeldLoop` of this very clock."""
         return asyncio.timeout_at(deadline_s)
 

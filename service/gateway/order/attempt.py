@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
 from service.domain.retrying import RetryBudget, RetryRule, delay_before_retry_s
+from service.gateway.queue.turn import Turn
 from service.ports.clock import Clock
 from service.ports.provider import Backend, Pace
 from service.ports.telemetry import AttemptMade, Telemetry
@@ -60,23 +61,18 @@ class Attempts:
     async def make(
         self,
         call: ImageCall,
-        *,
-        deadline_s: float,
-        send_by_s: float | None = None,
-        exposure: Exposure | None = None,
+        turn: Turn,
+        exposure: Exposure,
     ) -> CallMade | CallFailure:
-        """Make *call*, retrying while nothing was billed, budget lasts, and *send_by_s* or the deadline is not over."""
-        if send_by_s is None:
-            send_by_s = deadline_s
-        exposure = exposure or Exposure()
+        """Make *call*, retrying while nothing was billed, budget lasts, and the time of *turn* to send it is not over."""
         self.budget.earn()
         attempt = 1
         while True:
-            result = await self._attempt(call, exposure, deadline_s=deadline_s, is_retry=attempt > 1)
+            result = await self._attempt(call, turn, exposure, is_retry=attempt > 1)
             if isinstance(result, CallMade):
                 return result
             exposure.may_be_billed = result.billing is not Billing.NOT_BILLED
-            left_s = send_by_s - self.clock.monotonic_s()
+            left_s = turn.send_by_s - self.clock.monotonic_s()
             delay_s = delay_before_retry_s(
                 self.rule, result, attempt=attempt, left_s=left_s, jitter=self.jitter()
             )
@@ -86,21 +82,22 @@ class Attempts:
             attempt += 1
 
     async def _attempt(
-        self, call: ImageCall, exposure: Exposure, *, deadline_s: float, is_retry: bool
+        self, call: ImageCall, turn: Turn, exposure: Exposure, *, is_retry: bool
     ) -> CallMade | CallFailure:
         progress = _AttemptProgress(exposure, self.clock, self._count)
         started_s = self.clock.monotonic_s()
         try:
             # A time-out may strike only after the request was sent: check first.
-            if deadline_s <= started_s:
+            if turn.deadline_s <= started_s:
                 return NOT_SENT
-            async with self.clock.timeout_at(deadline_s):
+            async with self.clock.timeout_at(turn.deadline_s) as turn.timeout:
                 if is_retry and self.pace is not None:
                     await self.pace.acquire(min(call.n, self.pace.max_rate))
                 result = await self.backend.make(call, progress)
         except TimeoutError:
             result = NOT_SENT if progress.sent_at_s is None else _TIMED_OUT
         finally:
+            turn.timeout = None
             if progress.sent_at_s is not None:
                 self._count(-1)
         duration_s = self.clock.monotonic_s() - (progress.sent_at_s or started_s)

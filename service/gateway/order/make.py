@@ -76,10 +76,10 @@ class Maker:
             )
         return outcomes
 
-    def share_turns(self, ticket: Ticket, indices: Iterable[int]) -> None:
-        """Let the calls of others that make *indices* for *ticket*, too, take its caller's turn if that comes first."""
+    def share_turns(self, ticket: Ticket, indices: Iterable[int], deadline_s: float) -> None:
+        """Let the calls of others that make *indices* for *ticket*, too, take its caller's turn if that comes first, and its time."""
         images = [(ticket.pool or "", index) for index in indices]
-        self.queue.share_turns(images, Person(ticket.caller.team, ticket.caller.user))
+        self.queue.share_turns(images, Person(ticket.caller.team, ticket.caller.user), deadline_s)
 
     async def give_back(self, ask: Ask, batches: Sequence[Batch]) -> None:
         """Return *batches* unused, before anything was sent."""
@@ -137,9 +137,7 @@ class Maker:
                 refusal = _UNWRITTEN
             if refusal is not None:
                 return refusal
-            made = await self.attempts.make(
-                call, deadline_s=order.deadline_s, send_by_s=turn.send_by_s, exposure=exposure
-            )
+            made = await self.attempts.make(call, turn, exposure)
             return made
         finally:
             self.queue.end(turn, made)

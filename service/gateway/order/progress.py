@@ -3,6 +3,7 @@
 Owned by `run.py`, which alone changes it. Nothing here waits, so no change can stop half-way.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -27,7 +28,7 @@ class Progress:
     """The progress of one order. *stop* is the reason to ask for no more; calls under way still end.
 
     *used* are pool indices that it must not get again, *awaiting* indices that other orders make for it,
-    *turns* those of its calls, *sources* the sources of the images delivered so far, *unstored* the number of them that the store did not take.
+    *calls* are its calls with their turns, *sources* the sources of the images delivered so far, *unstored* the number of them that the store did not take.
     """
 
     order: ImageOrder
@@ -41,7 +42,7 @@ class Progress:
     sources: list[Source] = field(default_factory=list)
     unstored: int = 0
     failures: list[CallFailure] = field(default_factory=list)
-    turns: list[Turn] = field(default_factory=list)
+    calls: dict[asyncio.Task[None], Turn] = field(default_factory=dict)
     stop: GatewayError | None = None
     is_dispatched: bool = False
     is_begun: bool = False
@@ -98,12 +99,17 @@ class Progress:
         """Return *failures* as the order's error, with the codes of the asked model."""
         return OrderFailed(tuple([with_codes_of(self.order.asked, each) for each in failures]))
 
+    def wanted_until_s(self) -> float:
+        """Return the deadline of the order while its reader waits, and then 0."""
+        return self.order.deadline_s if self.running.is_read() else 0.0
+
     def count_in(self, error: GatewayError, *, is_degraded: bool) -> GatewayError:
         """Return *error*, which ends the order, with the use of its images for a repeat of the order.
 
         If *is_degraded*, a repeat does not find the pool.
         """
         is_found = self._is_resumable or (self._fills_reusable_pool and not is_degraded)
+        is_made_again = not is_found and not all(call.done() for call in self.calls)
         kept = len(self.sources) - self.unstored if is_found else 0
         lost = len(self.sources) - kept
         match error:
@@ -115,7 +121,9 @@ class Progress:
                 error = CutOff(kept=kept)
             case _:
                 pass
-        error.pays_again |= lost > 0 or any(failure.may_be_billed for failure in self.failures)
+        error.pays_again |= (
+            lost > 0 or is_made_again or any(failure.may_be_billed for failure in self.failures)
+        )
         return error
 
     def find_end_of_cut_off(self) -> GatewayError | None:

@@ -23,7 +23,7 @@ from service.domain.errors import (
 from service.domain.failures import CallFailure
 from service.domain.images import Delivery, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
-from service.domain.progress import Admitted, CallFailed, CallWaited
+from service.domain.progress import Admitted, CallFailed, CallWaited, OrderDone
 from service.gateway.admission.shared import REFUSALS, SharedState
 from service.gateway.order.accept import Acceptance
 from service.gateway.order.attempt import NOT_SENT
@@ -92,6 +92,7 @@ class Orders:
                     # However it ends: others that wait for the same images may need another prober.
                     if progress.awaiting:
                         self.share.wake_others(progress.ticket.pool, progress.awaiting)
+                await self._answer_in_time(progress)
         finally:
             if progress.is_begun and progress.sources:
                 sources = Counter(source.value for source in progress.sources)
@@ -100,6 +101,20 @@ class Orders:
             if not progress.sources:
                 self.preflight.remember(progress.ticket, progress.failures)
             progress.stop = progress.failed(progress.failures)
+
+    async def _answer_in_time(self, progress: Progress) -> None:
+        """Wait for the calls until the deadline, and answer the reader then if others wait longer for some of them."""
+        if not progress.calls:
+            return
+        deadline_s = progress.order.deadline_s
+        await asyncio.wait(progress.calls, timeout=max(0.0, deadline_s - self.clock.monotonic_s()))
+        own = [call for call, turn in progress.calls.items() if turn.deadline_s <= deadline_s]
+        if own:
+            await asyncio.wait(own)
+        if not all(call.done() for call in progress.calls):
+            failed = progress.failed(progress.failures) if progress.failures else DeadlineExceeded()
+            error = progress.count_in(progress.stop or failed, is_degraded=self.state.is_degraded)
+            progress.running.emit(OrderDone(error=error))
 
     async def _fill_places(self, progress: Progress, calls: asyncio.TaskGroup) -> None:
         """Fill all places: ask, take ready variants, make calls, wait for the rest, ask again."""
@@ -119,9 +134,9 @@ class Orders:
             if places and grant.awaited:
                 # Inline, as thousands may wait at once and each coroutine takes memory.
                 pool, progress.awaiting = progress.ticket.pool or "", grant.awaited
-                self.maker.share_turns(progress.ticket, grant.awaited)
-                is_wanted = progress.running.is_read
-                results = await self.share.wait(progress.order, pool, grant.awaited, is_wanted)
+                self.maker.share_turns(progress.ticket, grant.awaited, progress.order.deadline_s)
+                wanted_until_s = progress.wanted_until_s
+                results = await self.share.wait(progress.order, pool, grant.awaited, wanted_until_s)
                 if results is None:
                     progress.stop = OrderFailed((NOT_SENT,))
                 else:
@@ -213,12 +228,12 @@ class Orders:
                 progress.running.emit(CallFailed(positions=(place,), failure=failure))
                 self.share.hand_on(progress.ticket.pool, index, failure)
             return
-        progress.turns += turns
-        progress.running.when_abandoned = partial(self.maker.queue.drop_unwanted, progress.turns)
+        progress.running.when_abandoned = partial(self.maker.queue.drop_unwanted, progress.calls.values())
         for batch, turn in zip(batches, turns, strict=True):
             progress.is_dispatched = True
             call = calls.create_task(self._make(progress, ask, batch, turn))
             call.add_done_callback(partial(self._give_up_unbegun, ask, batch))
+            progress.calls[call] = turn
 
     def _give_up_unbegun(self, ask: Ask, batch: Batch, call: asyncio.Task[None]) -> None:
         """Return *batch* unused if its task ran no line; one that has begun is never cancelled, and settles by itself."""
@@ -227,7 +242,8 @@ class Orders:
 
     def _is_wanted(self, progress: Progress, batch: Batch) -> bool:
         """Tell if the order, or another of this process, waits for the images of *batch*."""
-        return not progress.running.is_abandoned or self.share.is_awaited(progress.ticket.pool, batch.indices)
+        awaited_until_s = self.share.awaited_until_s
+        return bool(progress.wanted_until_s() or awaited_until_s(progress.ticket.pool, batch.indices))
 
     async def _take_shared(
         self, progress: Progress, places: tuple[int, ...], results: Mapping[int, WaitResult]
@@ -258,6 +274,10 @@ class Orders:
         def show(number: int, data: bytes, resolved: Mapping[str, str]) -> None:
             progress.show(batch.places[0], number, data, resolved, self.clock.wall_s())
 
+        if self.share.waiting:
+            # For those that wait already; `share_turns` adds the others.
+            awaited_until_s = self.share.awaited_until_s(progress.ticket.pool, batch.indices)
+            turn.deadline_s = max(turn.deadline_s, awaited_until_s)
         outcomes = await self.maker.make(progress.order, progress.sent, ask, batch, turn, show)
         if turn.waited_s:
             progress.running.emit(CallWaited(waited_s=turn.waited_s))

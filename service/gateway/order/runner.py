@@ -22,12 +22,13 @@ class RunningOrder:
 
     *delivered* are its images by place, with or without a reader. *is_abandoned*: the reader has
     left, which stops further asks and calls *when_abandoned*; sent calls are finished. Facts are few for each image, and dropped once
-    the reader has left.
+    the reader has left or was told that the order is done.
     """
 
     # Thousands may wait at once: no dictionary, queue or event each, which would cost a kilobyte and more.
     __slots__ = (
         "_facts",
+        "_is_done",
         "_is_over",
         "_news",
         "_wants_all",
@@ -42,18 +43,20 @@ class RunningOrder:
         self._facts: list[OrderFact] = []
         self._news: asyncio.Future[None] | None = None
         self.is_abandoned = False
+        self._is_done = False
         self._is_over = False
         self._wants_all = False
         self.delivered: dict[int, Image] = {}
         self.when_abandoned: Callable[[], None] = lambda: None
 
     def emit(self, fact: OrderFact) -> None:
-        """Pass a fact to the reader, if it is still there; never blocks."""
+        """Pass a fact to the reader, if it still reads; never blocks. `OrderDone` is the last."""
         if isinstance(fact, ImageReady):
             self.delivered[fact.position] = fact.image
-        if not self.is_abandoned:
+        if self.is_read():
             self._facts.append(fact)
-            if not self._wants_all or isinstance(fact, OrderDone):
+            self._is_done = isinstance(fact, OrderDone)
+            if not self._wants_all or self._is_done:
                 self._wake_reader()
 
     def abandon(self) -> None:
@@ -64,8 +67,8 @@ class RunningOrder:
         self.when_abandoned()
 
     def is_read(self) -> bool:
-        """Tell if the reader is still there."""
-        return not self.is_abandoned
+        """Tell if the reader is still there, and waits for more."""
+        return not (self.is_abandoned or self._is_done)
 
     async def next_fact(self) -> OrderFact | None:
         """Return the next fact, or None after `OrderDone` or when abandoned; a cancelled wait loses none."""

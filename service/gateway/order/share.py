@@ -27,11 +27,12 @@ class Share:
     waiting: int = field(default=0, init=False)
 
     async def wait(
-        self, order: ImageOrder, pool: str, indices: tuple[int, ...], is_wanted: Callable[[], bool]
+        self, order: ImageOrder, pool: str, indices: tuple[int, ...], wanted_until_s: Callable[[], float]
     ) -> dict[int, WaitResult] | None:
         """Wait for images of other orders; returns the results by index, or None if the room is full.
 
-        An order that *is_wanted* no more keeps no call in the queue.
+        *wanted_until_s* returns the deadline of the order while its reader waits, and then 0: it keeps calls in the queue
+        for so long.
         """
         if self.room.is_full:
             return None
@@ -40,7 +41,7 @@ class Share:
             left_s = max(0.0, order.deadline_s - self.clock.monotonic_s())
             # A stream wants each image as soon as it exists; a JSON answer wants them all.
             return await self.room.wait(
-                pool, indices, left_s=left_s, for_all=not order.is_streamed, is_wanted=is_wanted
+                pool, indices, left_s=left_s, for_all=not order.is_streamed, wanted_until_s=wanted_until_s
             )
         finally:
             self.waiting -= 1
@@ -63,9 +64,9 @@ class Share:
                 return
         self.room.resolve(pool, index, result)
 
-    def is_awaited(self, pool: str | None, indices: Iterable[int]) -> bool:
-        """Tell if orders of this process wait for one of these images of *pool*."""
-        return pool is not None and any(self.room.is_awaited(pool, index) for index in indices)
+    def awaited_until_s(self, pool: str | None, indices: Iterable[int]) -> float:
+        """Return the latest deadline of the orders of this process that wait for one of these images of *pool*, or 0."""
+        return max(self.room.awaited_until_s(pool, index) for index in indices) if pool else 0.0
 
     def wake_others(self, pool: str | None, indices: Iterable[int]) -> None:
         """Have one waiter for each of these images of *pool* ask for it."""

@@ -40,10 +40,10 @@ class WaitResult:
 
 @dataclass(slots=True)
 class _PendingImage:
-    """One image being made. *probers* has a future for each waiter, whose setting sends it to ask, and if it is wanted."""
+    """One image being made. *probers* has a future for each waiter, whose setting sends it to ask, and until when it is wanted."""
 
     result: asyncio.Future[WaitResult]
-    probers: dict[asyncio.Future[None], Callable[[], bool]] = field(default_factory=dict)
+    probers: dict[asyncio.Future[None], Callable[[], float]] = field(default_factory=dict)
 
 
 class WaitingRoom:
@@ -59,10 +59,10 @@ class WaitingRoom:
         """Tell if no more waits fit; each costs memory."""
         return self._waiters >= MOST_WAITERS
 
-    def is_awaited(self, pool: str, index: int) -> bool:
-        """Tell if an order that is wanted waits for this image."""
+    def awaited_until_s(self, pool: str, index: int) -> float:
+        """Return the latest deadline of the orders that are wanted and wait for this image, or 0."""
         pending = self._pending.get((pool, index))
-        return pending is not None and any(is_wanted() for is_wanted in pending.probers.values())
+        return max([until_s() for until_s in pending.probers.values()], default=0.0) if pending else 0.0
 
     def resolve(self, pool: str, index: int, result: WaitResult) -> None:
         """End the wait of all waiters for this image."""
@@ -89,7 +89,7 @@ class WaitingRoom:
         *,
         left_s: float,
         for_all: bool = False,
-        is_wanted: Callable[[], bool] = lambda: True,
+        wanted_until_s: Callable[[], float] = lambda: 0.0,
     ) -> dict[int, WaitResult]:
         """Wait for a result for one of *indices* (*for_all*: for all of them), or until it is time to ask again.
 
@@ -97,7 +97,7 @@ class WaitingRoom:
         waiters for one index together ask about once in `poll_s`.
         """
         prober: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        images = {index: self._join((pool, index), prober, is_wanted) for index in indices}
+        images = {index: self._join((pool, index), prober, wanted_until_s) for index in indices}
         try:
             # The more wait, the slower; with jitter, or they would all ask at once.
             crowd = max(len(image.probers) for image in images.values())
@@ -111,12 +111,12 @@ class WaitingRoom:
                 self._leave((pool, index), image, prober)
 
     def _join(
-        self, key: _PoolIndex, prober: asyncio.Future[None], is_wanted: Callable[[], bool]
+        self, key: _PoolIndex, prober: asyncio.Future[None], wanted_until_s: Callable[[], float]
     ) -> _PendingImage:
         image = self._pending.get(key)
         if image is None:
             image = self._pending[key] = _PendingImage(asyncio.get_running_loop().create_future())
-        image.probers[prober] = is_wanted
+        image.probers[prober] = wanted_until_s
         self._waiters += 1
         return image
 

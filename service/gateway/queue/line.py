@@ -1,9 +1,9 @@
 """Hold the calls that wait, and what they hold: in fair turns, by the images they will make, and in bytes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from service.gateway.queue.holdings import Holdings
-from service.gateway.queue.turn import PoolIndex, Turn
+from service.gateway.queue.turn import Turn
 from service.gateway.queue.turns import FairTurns, Person
 
 
@@ -19,15 +19,12 @@ class Line:
         self.length = 0
         self.images = 0
         self._turns = FairTurns[Turn]()
-        self._by_image: dict[PoolIndex, Turn] = {}
 
     def add(self, turn: Turn) -> None:
         """Put *turn* behind the others of its owners."""
         turn.is_waiting = True
         self.length += 1
         self.images += turn.images
-        for image in turn.pool_indices:
-            self._by_image[image] = turn
         self._calls.add(turn)
         self._bytes.add(turn)
         for owner in turn.owners:
@@ -50,8 +47,6 @@ class Line:
         self.images -= turn.images
         self._calls.remove(turn)
         self._bytes.remove(turn)
-        for image in turn.pool_indices:
-            self._by_image.pop(image, None)
         for owner in turn.owners:
             self._turns.discard(turn, owner)
 
@@ -61,13 +56,11 @@ class Line:
         large = self._bytes.find_surplus(owner, turns)
         return None if calls is None or large is None else list(dict.fromkeys(calls + large))
 
-    def share(self, images: Iterable[PoolIndex], owner: Person) -> None:
-        """Let the calls for *images* take a turn of *owner*, too, who waits for them."""
-        for image in images:
-            turn = self._by_image.get(image)
-            if turn is not None and owner not in turn.owners:
-                turn.owners.append(owner)
-                self._turns.add(turn, owner, turn.images)
+    def share(self, turn: Turn, owner: Person) -> None:
+        """Let *turn* be taken when it is the turn of *owner*, too."""
+        if owner not in turn.owners:
+            turn.owners.append(owner)
+            self._turns.add(turn, owner, turn.images)
 
     def count_ahead(self, turns: Sequence[Turn]) -> tuple[int, int]:
         """Return how many calls and images come before the last of *turns*, all of one owner."""

@@ -51,6 +51,7 @@ class CallQueue:
         self._pace = pace
         self._line = Line(bounds.waiting, bounds.waiting_bytes)
         self._in_flight: dict[Turn, float] = {}
+        self._by_image: dict[PoolIndex, Turn] = {}
         self._kinds: Counter[Kind] = Counter()
         self._pacing: Turn | None = None
         # The only one sent since the breaker opened.
@@ -64,7 +65,10 @@ class CallQueue:
         return self._line.length
 
     def find_refusal(self, turns: Sequence[Turn]) -> CallFailure | None:
-        """Return the reason to refuse the order that makes *turns*, before it has joined the queue."""
+        """Return the reason to refuse the order that makes *turns*, before it has joined the queue.
+
+        Judged by its own deadline: another that waits for its images makes them itself, if it has more time.
+        """
         turn, now_s = turns[0], self._clock.monotonic_s()
         if self._trial is not None:
             return self._refuse("untrusted", self._durations.mean_s())
@@ -85,14 +89,17 @@ class CallQueue:
 
     async def take_turn(self, turn: Turn) -> CallFailure | None:
         """Wait until the call of *turn* is to be sent; returns the reason if it must not be. `end` follows always."""
+        self._by_image.update(dict.fromkeys(turn.pool_indices, turn))
         if self._may_go_at_once(turn):
             return None
         if turn.is_waiting or self._pacing is turn:
             try:
-                async with self._clock.timeout_at(turn.send_by_s):
+                async with self._clock.timeout_at(turn.send_by_s) as turn.timeout:
                     await self._wait(turn)
             except TimeoutError:
                 turn.refusal = self._refuse("late", self._wait_s([turn], self._clock.monotonic_s()))
+            finally:
+                turn.timeout = None
             turn.waited_s = self._clock.monotonic_s() - turn.joined_s
             if turn.refusal is None:
                 self._telemetry.record(CallQueued(waited_s=turn.waited_s))
@@ -100,6 +107,10 @@ class CallQueue:
 
     def end(self, turn: Turn, result: CallMade | CallFailure | None) -> None:
         """Give the turn back after its *result*; None is a call that was not sent, or was cut off."""
+        for image in turn.pool_indices:
+            # A successor may make the image of a call that was taken for dead.
+            if self._by_image.get(image) is turn:
+                del self._by_image[image]
         if turn.is_waiting:
             self._line.remove(turn)
             turn.settle(LEFT)
@@ -120,9 +131,14 @@ class CallQueue:
                 self._line.remove(turn)
                 turn.settle(LEFT)
 
-    def share_turns(self, images: Iterable[PoolIndex], owner: Person) -> None:
-        """Let the calls for *images* take the turn of *owner*, who waits for them too, if it comes sooner."""
-        self._line.share(images, owner)
+    def share_turns(self, images: Iterable[PoolIndex], owner: Person, deadline_s: float) -> None:
+        """Let the calls for *images* take the turn of *owner*, who waits for them too, if it comes sooner, and its time."""
+        for image in images:
+            turn = self._by_image.get(image)
+            if turn is not None:
+                self._extend(turn, deadline_s)
+                if turn.is_waiting:
+                    self._line.share(turn, owner)
 
     @property
     def _free(self) -> int:
@@ -133,10 +149,9 @@ class CallQueue:
 
     def _may_go_at_once(self, turn: Turn) -> bool:
         """Take a free slot for *turn*, or put it into the line; returns False if it must wait or is refused."""
-        now_s, needed_s = self._clock.monotonic_s(), turn.needed_s
+        now_s = self._clock.monotonic_s()
         turn.joined_s = now_s
-        turn.is_probe = needed_s is not None and turn.deadline_s - now_s < needed_s
-        turn.send_by_s = turn.deadline_s - (0.0 if needed_s is None or turn.is_probe else needed_s)
+        _judge(turn)
         if self._free > 0 and self._pace is None and not (turn.is_probe or self._outcomes.is_open):
             self._in_flight[turn] = now_s
             self._kinds[turn.kind] += 1
@@ -149,6 +164,26 @@ class CallQueue:
                 self._line.remove(each)
                 each.settle(self._refuse_as_full(self._wait_s([each], now_s), now_s))
         return False
+
+    def _extend(self, turn: Turn, deadline_s: float) -> None:
+        """Let *turn* last until *deadline_s*, unless it is over.
+
+        It never lasts longer than the gateway's whole deadline: with ever new orders behind it, a call that hangs would
+        keep all of them from its image.
+        """
+        deadline_s = min(deadline_s, turn.joined_s + self._bounds.deadline_s)
+        timeout = turn.timeout
+        if deadline_s <= turn.deadline_s or (timeout is not None and timeout.expired()):
+            return
+        ended_s = self._end_of(turn)
+        turn.deadline_s = deadline_s
+        _judge(turn)
+        if timeout is not None:
+            timeout.reschedule((timeout.when() or 0.0) + self._end_of(turn) - ended_s)
+
+    def _end_of(self, turn: Turn) -> float:
+        """Return the instant at which the time-out of *turn* strikes: of its wait, or of its call."""
+        return turn.send_by_s if turn.is_waiting or self._pacing is turn else turn.deadline_s
 
     async def _wait(self, turn: Turn) -> None:
         if turn.is_waiting:
@@ -229,3 +264,10 @@ class CallQueue:
             self._outcomes.note(is_unknown=is_unknown)
         if not self._outcomes.is_open:
             self._trial = None
+
+
+def _judge(turn: Turn) -> None:
+    """Tell until when the call of *turn* may be sent, and if only against the odds."""
+    needed_s = turn.needed_s
+    turn.is_probe = needed_s is not None and turn.deadline_s - turn.joined_s < needed_s
+    turn.send_by_s = turn.deadline_s - (0.0 if needed_s is None or turn.is_probe else needed_s)

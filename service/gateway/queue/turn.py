@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from service.domain.failures import CallFailure
 from service.gateway.queue.durations import Kind
 from service.gateway.queue.turns import Person
+from service.ports.clock import Timeout
 
 PoolIndex = tuple[str, int]
 """An image that a call makes for a pool, by the pool's name and its index."""
@@ -14,11 +15,12 @@ PoolIndex = tuple[str, int]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Turn:
-    """The turn of a call for *images*: its owners (the order's own first), and when an answer is too late.
+    """The turn of a call for *images*: its owners (the order's own first), and when an answer is too late for all of them.
 
-    *is_wanted* tells if an order still waits for the call. The fields below are the queue's: *send_by_s* is the last
-    instant at which the call may be sent, *is_probe* means that it is sent against the odds, *needed_s* is the time that
-    it needs as far as known, *waited_s* the time that it waited.
+    *deadline_s* moves when an order with more time waits for the call, too, and with it the running *timeout* of the
+    wait or the call. *is_wanted* tells if an order still waits for it. The fields below are the queue's: *send_by_s* is
+    the last instant at which the call may be sent, *is_probe* means that it is sent against the odds, *needed_s* is the
+    time that it needs as far as known, *waited_s* the time that it waited.
     """
 
     kind: Kind
@@ -28,6 +30,7 @@ class Turn:
     held_bytes: int = 0
     pool_indices: tuple[PoolIndex, ...] = ()
     is_wanted: Callable[[], bool] = lambda: True
+    timeout: Timeout | None = field(default=None, init=False)
     needed_s: float | None = field(default=None, init=False)
     is_waiting: bool = field(default=False, init=False)
     is_probe: bool = field(default=False, init=False)

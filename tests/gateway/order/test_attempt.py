@@ -1,13 +1,17 @@
 import asyncio
+import math
 from collections.abc import Callable
 
 import pytest
 from aiolimiter import AsyncLimiter
 
 from service.domain.failures import Billing, CallFailure, FailureKind
-from service.domain.images import CallMade, ImageCall
+from service.domain.images import CallMade
 from service.domain.retrying import RetryRule
-from service.gateway.order.attempt import NOT_SENT, Attempts
+from service.gateway.order.attempt import NOT_SENT, Attempts, Exposure
+from service.gateway.queue.durations import Kind
+from service.gateway.queue.turn import Turn
+from service.gateway.queue.turns import Person
 from service.ports.provider import Pace
 from service.ports.telemetry import AttemptMade
 from tests.fakes.backend import FakeBackend, Held
@@ -36,8 +40,16 @@ def attempts_at(
     )
 
 
+def a_turn(clock: FakeClock, left_s: float, *, send_within_s: float = math.inf) -> Turn:
+    """Return a turn that has come."""
+    kind, now_s = Kind("gpt-image-2.6-flare", "generate", "auto", 21), clock.monotonic_s()
+    turn = Turn(kind=kind, owners=[Person("team", "user")], images=1, deadline_s=now_s + left_s)
+    turn.send_by_s = now_s + min(left_s, send_within_s)
+    return turn
+
+
 async def make(attempts: Attempts, clock: FakeClock, *, left_s: float = 100.0) -> CallMade | CallFailure:
-    return await attempts.make(a_call(), deadline_s=clock.monotonic_s() + left_s)
+    return await attempts.make(a_call(), a_turn(clock, left_s), Exposure())
 
 
 async def test_a_call_that_succeeds_is_sent_once(clock: FakeClock) -> None:
@@ -247,9 +259,7 @@ async def test_delays_are_random_by_default(clock: FakeClock) -> None:
         attempts = Attempts(
             backend=FakeBackend(a_failure()), clock=clock, telemetry=FakeTelemetry(), rule=RULE
         )
-        await attempts.make(
-            ImageCall(model="m", prompt="p", n=1, parameters={}, safety_identifier=""), deadline_s=9e9
-        )
+        await make(attempts, clock, left_s=9e9)
         delays_s.add(clock.monotonic_s() - started_s)
 
     assert len(delays_s) > 1
@@ -269,9 +279,9 @@ async def test_a_retry_waits_for_the_pace(clock: FakeClock) -> None:
 async def test_no_retry_is_sent_too_late_for_an_answer(clock: FakeClock) -> None:
     failure = a_failure(retry_after_s=6.0)
     backend = FakeBackend(failure)
-    now_s = clock.monotonic_s()
+    turn = a_turn(clock, 10.0, send_within_s=5.0)
 
-    result = await attempts_at(backend, clock).make(a_call(), deadline_s=now_s + 10.0, send_by_s=now_s + 5.0)
+    result = await attempts_at(backend, clock).make(a_call(), turn, Exposure())
 
     assert result is failure
     assert len(backend.calls) == 1

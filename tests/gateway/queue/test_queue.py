@@ -27,6 +27,13 @@ UNBILLED = a_failure(kind=FailureKind.OVERLOADED, billing=Billing.NOT_BILLED)
 MADE = a_call_made(b"image")
 
 
+def a_judged(provider: "Provider", *, left_s: float) -> Turn:
+    """Return the turn of an order that was not refused, for the first image of a pool."""
+    turn = provider.turn(left_s=left_s, pool_indices=(("pool", 0),))
+    turn.needed_s = 5.0
+    return turn
+
+
 @dataclass
 class Provider:
     """Answers each call after *call_s*, with *result*; a call that lasts to its deadline times out."""
@@ -62,9 +69,12 @@ class Provider:
                 return refusal
             self.sent.append(name)
             self.sent_at_s.append(round(self.clock.monotonic_s() - self.began_s, 3))
-            left_s = turn.deadline_s - self.clock.monotonic_s()
-            await asyncio.sleep(min(self.call_s, left_s))
-            result = self.result if self.call_s < left_s else TIMED_OUT
+            try:
+                async with self.clock.timeout_at(turn.deadline_s) as turn.timeout:
+                    await asyncio.sleep(self.call_s)
+                result = self.result
+            except TimeoutError:
+                result = TIMED_OUT
             return result
         finally:
             self.queue.end(turn, result)
@@ -314,10 +324,68 @@ async def test_a_call_takes_the_best_turn_of_those_who_wait_for_it(clock: FakeCl
         for number in range(5):
             group.create_task(provider.order(str(number), user="many", pool_indices=(("pool", number),)))
         await until_idle()
-        provider.queue.share_turns([("pool", 4), ("pool", 99)], Person("team", "few"))
-        provider.queue.share_turns([("pool", 4)], Person("team", "few"))
+        provider.queue.share_turns([("pool", 4), ("pool", 99)], Person("team", "few"), 0.0)
+        provider.queue.share_turns([("pool", 4)], Person("team", "few"), 0.0)
 
     assert provider.sent == ["0", "1", "4", "2", "3"]
+
+
+async def test_a_call_waits_in_the_time_of_the_most_patient_of_those_who_wait_for_it(
+    clock: FakeClock,
+) -> None:
+    """Its order alone would have given up after a second: a call needs 5 s, as known."""
+    provider = Provider(clock, in_flight=1)
+    await provider.learn()
+    provider.sent.clear()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("first"))
+        await until_idle()
+        hurried = group.create_task(provider.call("shared", a_judged(provider, left_s=6.0)))
+        await until_idle()
+        provider.queue.share_turns([("pool", 0)], Person("team", "patient"), clock.monotonic_s() + 20.0)
+
+    assert hurried.result() is MADE
+    assert provider.sent == ["first", "shared"]
+
+
+async def test_a_call_that_is_long_enough_for_another_is_no_probe(clock: FakeClock) -> None:
+    provider = Provider(clock, in_flight=1)
+    await provider.learn()
+    probe = a_judged(provider, left_s=4.5)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(provider.order("first"))
+        await until_idle()
+        group.create_task(provider.call("shared", probe))
+        await until_idle()
+        assert probe.is_probe
+        provider.queue.share_turns([("pool", 0)], Person("team", "patient"), clock.monotonic_s() + 20.0)
+        assert not probe.is_probe
+
+
+async def test_a_call_may_be_extended_between_two_waits(clock: FakeClock) -> None:
+    provider = Provider(clock)
+    turn = provider.turn(left_s=6.0, pool_indices=(("pool", 0),))
+    assert await provider.queue.take_turn(turn) is None
+
+    provider.queue.share_turns([("pool", 0)], Person("team", "patient"), clock.monotonic_s() + 20.0)
+
+    assert turn.deadline_s == clock.monotonic_s() + 20.0
+    provider.queue.end(turn, MADE)
+
+
+async def test_the_end_of_a_call_leaves_that_of_its_successor(clock: FakeClock) -> None:
+    """A call that was taken for dead ends after another has begun to make its image."""
+    provider = Provider(clock)
+    dead, successor = (provider.turn(left_s=6.0, pool_indices=(("pool", 0),)) for _ in range(2))
+    for turn in (dead, successor):
+        await provider.queue.take_turn(turn)
+    provider.queue.end(dead, TIMED_OUT)
+    patient_s = clock.monotonic_s() + 20.0
+
+    provider.queue.share_turns([("pool", 0)], Person("team", "patient"), patient_s)
+
+    assert (dead.deadline_s == patient_s, successor.deadline_s == patient_s) == (False, True)
+    provider.queue.end(successor, MADE)
 
 
 async def test_a_slower_provider_gets_one_probe_at_a_time_until_it_recovers(clock: FakeClock) -> None:
