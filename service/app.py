@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 from service.http import docs, files, images, legacy, models, ops, playground, usage
 from service.http.access import Access
 from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
+from service.http.cross_origin import CrossOrigin
 from service.http.document import add_security
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import RequestScope
@@ -41,7 +42,7 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         # Outermost first: an unauthenticated request has an id and a log line, too.
-        middleware=[Middleware(RequestScope), Middleware(Access)],
+        middleware=[*_cross_origin(settings), Middleware(RequestScope), Middleware(Access)],
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
         # FastAPI's pages load files from a CDN; `http/docs.py` does not.
         docs_url=None,
@@ -63,6 +64,10 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
     ):
         app.include_router(router)
     return app
+
+
+def _cross_origin(settings: Settings) -> list[Middleware]:
+    return [Middleware(CrossOrigin, origins=settings.known_origins)] if settings.known_origins else []
 
 
 class _Application(FastAPI):

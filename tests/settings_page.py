@@ -24,7 +24,7 @@ SUBJECTS = {
         "max_calls_waiting waiting_bytes moderation download_hosts"
     ),
     "Server": "host port public_url data_dir config log_level deadline_s lame_duck_s drain_s workers",
-    "Callers": "auth allow_open allowed_hosts admin_key metrics_key secrets jwt",
+    "Callers": "auth allow_open allowed_hosts cors_origins admin_key metrics_key secrets jwt",
     "Limits": "default_policy unpriced budgets_without_redis body_bytes upload_bytes caller_share",
     "Redis": "redis_url redis_timeout_s embedded_redis replicas",
     "Cache": "cache cache_scope cache_ttl_s",

@@ -30,10 +30,9 @@ _UNKNOWN_HOST = Problem(
     code="host_not_allowed",
     headers=NO_RETRY,
 )
-_OTHER_SITE = Problem(
+OTHER_SITE = Problem(
     403,
-    "Pages of other web sites may not order from this gateway. To allow one, list its host in "
-    "GATEWAY_ALLOWED_HOSTS.",
+    "Pages of this origin may not call this gateway. To allow them, list the origin in GATEWAY_CORS_ORIGINS.",
     code="cross_site_request",
     headers=NO_RETRY,
 )
@@ -41,10 +40,14 @@ _OTHER_SITE = Problem(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sites:
-    """The *public_url* of an open gateway, and the *hosts* that may name it and whose pages may order."""
+    """The *public_url* of an open gateway, the *hosts* that may name it, and further *origins*.
+
+    Pages of both may order.
+    """
 
     public_url: str
     hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
 
     def find_foreign(self, scope: Scope) -> Problem | None:
         """Return the answer to a request for another host, or of another site's page."""
@@ -52,7 +55,7 @@ class Sites:
         if scope["path"] not in _EXEMPT and not self._is_named(headers.get("host", "")):
             return _UNKNOWN_HOST
         if scope["method"] not in _READING and self._is_from_others(headers):
-            return _OTHER_SITE
+            return OTHER_SITE
         return None
 
     def _is_named(self, host: str) -> bool:
@@ -76,7 +79,9 @@ class Sites:
         return headers.get("sec-fetch-site") in _FROM_OTHERS
 
     def _is_allowed(self, origin: str, headers: Mapping[str, str]) -> bool:
-        """Tell if *origin* is this gateway's or an allowed host's; `null` is that of files and sandboxed frames."""
+        """Tell if *origin* is this gateway's or an allowed one; `null` is that of files and sandboxed frames."""
+        if origin in self.origins:
+            return True
         _, separator, place = origin.lower().partition("://")
         if not separator:
             return False

@@ -5,6 +5,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr, field_validator
 
+# Schemes other than http: applications with a built-in browser, and extensions.
+_ORIGIN = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?")
+_WITH_DEFAULT_PORT = re.compile(r"http://.*:80|https://.*:443")
+
 
 class JwtConfig(BaseModel):
     """Tokens of an identity provider: `GATEWAY_JWT__*`."""
@@ -55,6 +59,24 @@ class AccessSettings(BaseModel):
     `GATEWAY_PUBLIC_URL`, such as `gateway` in a network of containers. Web pages of these hosts may order, too.
     """
 
+    cors_origins: str = ""
+    """Origins whose web pages may call the gateway from a browser (CORS), comma-separated, such as
+    `https://app.corp`. `*` allows every page, and is refused for an open gateway, where pages could spend.
+    """
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_cors_origins(cls, value: str) -> str:
+        if any(
+            not _ORIGIN.fullmatch(each) or _WITH_DEFAULT_PORT.fullmatch(each)
+            for each in _split(value.lower())
+        ):
+            raise ValueError(
+                "must be origins as browsers send them, comma-separated, without a path or a default port, such as "
+                "https://app.corp,http://localhost:3000"
+            )
+        return value
+
     @field_validator("allowed_hosts")
     @classmethod
     def _check_allowed_hosts(cls, value: str) -> str:
@@ -80,9 +102,18 @@ class AccessSettings(BaseModel):
     @property
     def known_hosts(self) -> frozenset[str]:
         """The names of `GATEWAY_ALLOWED_HOSTS`."""
-        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+        return frozenset(_split(self.allowed_hosts.lower()))
+
+    @property
+    def known_origins(self) -> frozenset[str]:
+        """The origins of `GATEWAY_CORS_ORIGINS`."""
+        return frozenset(_split(self.cors_origins.lower()))
 
     @property
     def is_open(self) -> bool:
         """Tell if callers need no credentials."""
         return self.auth == "open"
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]

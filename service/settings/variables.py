@@ -51,6 +51,11 @@ class Settings(
                 "Set GATEWAY_AUTH=keys, bind to 127.0.0.1, or set GATEWAY_ALLOW_OPEN=true where the network "
                 "is trusted"
             )
+        if self.is_open and "*" in self.known_origins:
+            raise ValueError(
+                "GATEWAY_CORS_ORIGINS is * and GATEWAY_AUTH is open: every web page could spend. List the origins of "
+                "your pages, such as https://app.corp, or set GATEWAY_AUTH=keys"
+            )
         if not self.is_loopback and self.public_url is None:
             raise ValueError(
                 "GATEWAY_PUBLIC_URL is required if GATEWAY_HOST is not loopback: links begin with it"

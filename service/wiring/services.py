@@ -153,7 +153,11 @@ def _sites(context: ProcessContext) -> Sites | None:
     """Return the web sites of an open gateway; one that needs credentials has none to fear."""
     if not context.settings.is_open:
         return None
-    return Sites(public_url=context.backing.public_url, hosts=context.settings.known_hosts)
+    return Sites(
+        public_url=context.backing.public_url,
+        hosts=context.settings.known_hosts,
+        origins=context.settings.known_origins,
+    )
 
 
 def _operations(

@@ -83,6 +83,13 @@ def test_defaults_are_safe(load: Load) -> None:
         ("GATEWAY_REDIS_TIMEOUT_S", CANARY),
         ("GATEWAY_SANDBOX", CANARY),
         ("GATEWAY_ALLOW_OPEN", CANARY),
+        ("GATEWAY_CORS_ORIGINS", CANARY),
+        ("GATEWAY_CORS_ORIGINS", "null"),
+        ("GATEWAY_CORS_ORIGINS", "https://app.corp/"),
+        ("GATEWAY_CORS_ORIGINS", "https://app.corp:443"),
+        ("GATEWAY_CORS_ORIGINS", f"https://user@{CANARY}"),
+        ("GATEWAY_CORS_ORIGINS", "https://*.corp"),
+        ("GATEWAY_CORS_ORIGINS", "https://app.corp;https://x.corp"),
         ("GATEWAY_EMBEDDED_REDIS", CANARY),
         ("GATEWAY_REDIS_URL", CANARY),
         ("GATEWAY_REDIS_URL", f"redis+cluster:///{CANARY}"),
@@ -190,6 +197,26 @@ def test_an_open_gateway_listens_beyond_loopback_only_on_request(load: Load, hos
     assert not settings.is_loopback
     with pytest.raises(SettingsError, match="OPENAI_API_KEY"):
         assert settings.uses_sandbox
+
+
+@pytest.mark.parametrize("origins", ["*", "https://app.corp, *"])
+def test_an_open_gateway_lets_no_page_of_any_origin_call(load: Load, origins: str) -> None:
+    message = refusal(load, GATEWAY_CORS_ORIGINS=origins)
+
+    assert "https://app.corp" in message
+    assert "GATEWAY_AUTH=keys" in message
+    assert "*" in load(GATEWAY_CORS_ORIGINS=origins, GATEWAY_AUTH="keys").known_origins
+
+
+def test_origins_are_as_browsers_send_them(load: Load) -> None:
+    origins = "https://App.corp, http://localhost:3000,http://[::1]:8443 , chrome-extension://abcdef,"
+
+    assert load(GATEWAY_CORS_ORIGINS=origins).known_origins == {
+        "https://app.corp",
+        "http://localhost:3000",
+        "http://[::1]:8443",
+        "chrome-extension://abcdef",
+    }
 
 
 def test_beyond_loopback_the_sandbox_must_be_chosen(load: Load) -> None:
