@@ -257,6 +257,11 @@ class StateUnavailable(GatewayError):
         self.reason = reason
 
     @property
+    def is_unanswered(self) -> bool:
+        """Tell if there was no answer: what was sent may have arrived."""
+        return self.reason in ("timeout", "connection", "pool")
+
+    @property
     def is_about_writes(self) -> bool:
         """Tell if the server answers, and takes no changes: a read proves nothing then."""
         return self.reason in ("oom", "readonly", "no_replicas", "misconf")

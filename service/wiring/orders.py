@@ -58,7 +58,7 @@ async def open_orders(
     journal = await open_journal(context, names, stack)
     state = make_state(context, journal)
     runner = await stack.enter_async_context(
-        OrderRunner(telemetry=telemetry, drain_s=context.settings.drain_s, flush=state.flush)
+        OrderRunner(telemetry=telemetry, drain_s=context.settings.drain_s, flush=state.pending.flush)
     )
     share = Share(room=WaitingRoom(), store=store, clock=clock)
     attempts = Attempts(

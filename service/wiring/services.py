@@ -72,7 +72,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         for name, loop in {
             "beat": lambda: orders.state.beat_forever(heartbeats),
             "renew": orders.state.renew_forever,
-            "replay": orders.state.replay_forever,
+            "replay": orders.state.pending.replay_forever,
             "predecessors": lambda: release_predecessors(names, make_abandoned(context)),
             "listen": lambda: orders.share.room.listen_forever(wakeups),
             "callers": callers.watch_forever,

@@ -96,7 +96,7 @@ class Assembly:
             telemetry=self.telemetry,
         )
         self.share = Share(room=self.room, store=self.store, clock=clock)
-        self.runner = OrderRunner(telemetry=self.telemetry, drain_s=drain_s, flush=self.state.flush)
+        self.runner = OrderRunner(telemetry=self.telemetry, drain_s=drain_s, flush=self.state.pending.flush)
         self.orders = Orders(
             acceptance=Acceptance(
                 catalog=catalog or a_catalog(),

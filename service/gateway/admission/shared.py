@@ -1,13 +1,14 @@
 """Offer the shared state to use cases: Redis when it answers, a local share when not.
 
-Owns the breaker, the fall-back and the entries of the journal. An order waits here for its turn to ask;
-the port's own time-out bounds every ask, and an unanswered one is repeated once.
+Owns the breaker and the fall-back; `pending.py` keeps what Redis does not take. An order waits here for its turn to
+ask; the port's own time-out bounds every ask, and an unanswered one is repeated once.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from service.domain.errors import (
@@ -21,8 +22,9 @@ from service.domain.limits import Resource
 from service.gateway.admission.breaker import Breaker
 from service.gateway.admission.leases import Leases
 from service.gateway.admission.local import LocalShare
+from service.gateway.admission.pending import Pending
 from service.gateway.admission.unanswered import give_up, opens_key, wait_on
-from service.ports.admission import SETTLED_KNOWN_S, Ask, Grant, Journal, Settlement, SharedOrders
+from service.ports.admission import Ask, Grant, Journal, Settlement, SharedOrders
 from service.ports.clock import Clock
 from service.ports.processes import Heartbeats
 from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
@@ -36,19 +38,10 @@ LEASE_S = 30.0
 MOST_ASKING = 48
 """Most orders that ask Redis at once."""
 
-_UNANSWERED = ("timeout", "connection", "pool")
 _WAITS = StateUnavailable("degraded")
-_MARGIN_S = 600.0
-_WRITE_S = 5.0
-"""Longest wait for the disk of the journal."""
-_REPLAY_S = 1.0
 _RENEW_AGAIN_S = 1.0
 """Redis frees what runs if a process returns from an outage more than half a lease after another."""
-_REPLAYED_AT_ONCE = 100
 _BEAT_S = 5.0
-_FLUSH_S = 5.0
-"""Longest wait for Redis at the end of a process."""
-_FLUSH_PAUSE_S = 0.1
 
 Argument = TypeVar("Argument")
 
@@ -60,7 +53,6 @@ class SharedState:
         self, *, book: SharedOrders, journal: Journal, clock: Clock, telemetry: Telemetry, local: LocalShare
     ) -> None:
         self._book = book
-        self._journal = journal
         self._clock = clock
         self._telemetry = telemetry
         self._local = local
@@ -69,8 +61,10 @@ class SharedState:
         self._is_back = asyncio.Event()
         self._turns = asyncio.Semaphore(MOST_ASKING)
         self._leases = Leases()
-        self._written_ahead: set[tuple[str, str]] = set()
-        self._put_off_in_part: set[str] = set()
+        send = partial(self._try, "replay", book.finish)
+        self.pending = Pending(
+            journal=journal, clock=clock, telemetry=telemetry, breaker=self._breaker, send=send
+        )
 
     @property
     def is_degraded(self) -> bool:
@@ -106,31 +100,19 @@ class SharedState:
         self._leases.add(ask, grant)
         return grant
 
-    async def write_ahead(self, settlement: Settlement) -> bool:
-        """Store *settlement* for the case that this process is killed; returns False if that is impossible.
-
-        For grants of the local share: no other process knows of them.
-        """
-        self._written_ahead.add(_part(settlement))
-        return await self._put_off(settlement, is_ahead=True)
-
     async def finish(self, settlement: Settlement) -> None:
         """Settle a part of an order: now, or later if Redis is away."""
-        was_written_ahead = _part(settlement) in self._written_ahead
-        # It concludes a key: before the others, it would conclude it with images that Redis does not know.
-        waits_for_others = settlement.is_last and settlement.ticket.id in self._put_off_in_part
-        was_leased = self._end_lease(settlement)
+        was_leased = self._leases.end(settlement)
         try:
-            obstacle = (
-                _WAITS if waits_for_others else await self._try("finish", self._book.finish, settlement)
-            )
-            if obstacle is not None:
-                await self._put_off(self._note_sent(settlement, obstacle))
-            elif was_written_ahead:
-                self._journal.remove([settlement])
+            if settlement.is_last and self.pending.has_parts(settlement.ticket.id):
+                # Before the others, it would conclude its key with images that Redis does not know.
+                await self.pending.put_off(settlement, _WAITS)
+            elif obstacle := await self._try("finish", self._book.finish, settlement):
+                await self.pending.put_off(settlement, obstacle)
+            elif not was_leased:
+                self.pending.forget_ahead(settlement)
         except asyncio.CancelledError:
-            # It may have arrived; one that is sent twice counts once.
-            self._add(self._note_sent(settlement, None))
+            self.pending.add(settlement, may_have_arrived=True)
             raise
         finally:
             if not was_leased:
@@ -139,9 +121,9 @@ class SharedState:
 
     def finish_later(self, settlement: Settlement) -> None:
         """Settle through the journal, without waiting."""
-        if not self._end_lease(settlement):
+        if not self._leases.end(settlement):
             self._local.finish(settlement)
-        self._add(settlement)
+        self.pending.add(settlement)
 
     async def renew_forever(self) -> None:
         """Renew the leases of running orders; soon after an outage, before any lapses."""
@@ -154,73 +136,6 @@ class SharedState:
             self._is_back.clear()
             obstacle = await self._try("renew", self._book.renew, list(self._leases.values()))
             pause_s = _RENEW_AGAIN_S if obstacle and not obstacle.is_about_keys else LEASE_S / 3
-
-    async def replay_forever(self) -> None:
-        """Send the settlements in the journal, oldest first, while Redis answers."""
-        while True:
-            await asyncio.sleep(_REPLAY_S)
-            while await self._replay() == _REPLAYED_AT_ONCE:
-                pass
-
-    async def flush(self) -> None:
-        """Send all pending settlements while Redis answers, for a few seconds: this process is about to end.
-
-        The rest stays in the journal, for its successor.
-        """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_FLUSH_S):
-                while await self._journal.pending(1) and not self.is_degraded:
-                    if not await self._replay():
-                        await asyncio.sleep(_FLUSH_PAUSE_S)
-
-    async def _replay(self) -> int:
-        """Send some pending settlements; returns how many Redis took."""
-        sent = 0
-        pending = await self._journal.pending(_REPLAYED_AT_ONCE)
-        for settlement in pending:
-            if self._is_too_old(settlement):
-                self._telemetry.record(StateFailed(operation="replay", reason="expired"))
-                self._journal.remove([settlement])
-                continue
-            obstacle = await self._try("replay", self._book.finish, settlement)
-            if obstacle is None:
-                self._journal.remove([settlement])
-                sent += 1
-            elif obstacle.is_about_keys:
-                # One that Redis rejects goes behind the others.
-                self._journal.add(settlement)
-            else:
-                if (noted := self._note_sent(settlement, obstacle)) is not settlement:
-                    self._journal.add(noted)
-                if self._breaker.is_open:
-                    break
-        return sent
-
-    def _note_sent(self, settlement: Settlement, obstacle: StateUnavailable | None) -> Settlement:
-        """Return *settlement* with the time of its first sending, if that may have arrived despite *obstacle*."""
-        is_unsent = obstacle is not None and obstacle.reason not in _UNANSWERED
-        if is_unsent or settlement.sent_s is not None:
-            return settlement
-        return replace(settlement, sent_s=self._clock.wall_s())
-
-    def _is_too_old(self, settlement: Settlement) -> bool:
-        """Tell if Redis may have taken *settlement* and forgotten that; a sweep has booked it if not."""
-        sent_s = settlement.sent_s
-        return sent_s is not None and self._clock.wall_s() - sent_s > SETTLED_KNOWN_S - _MARGIN_S
-
-    async def _put_off(self, settlement: Settlement, *, is_ahead: bool = False) -> bool:
-        """Store a settlement in the journal; returns False if its disk does not take it in time."""
-        added = self._add(settlement, is_ahead=is_ahead)
-        try:
-            async with asyncio.timeout(_WRITE_S):
-                return await added
-        except TimeoutError:
-            return False
-
-    def _add(self, settlement: Settlement, *, is_ahead: bool = False) -> Awaitable[bool]:
-        if settlement.ticket.idempotency is not None and not settlement.is_last and not is_ahead:
-            self._put_off_in_part.add(settlement.ticket.id)
-        return self._journal.add(settlement, is_ahead=is_ahead)
 
     async def beat_forever(self, heartbeats: Heartbeats) -> None:
         """Report that this process lives, and learn how many share the limits during an outage."""
@@ -237,11 +152,11 @@ class SharedState:
             grant = await self._ask_for_new(ask)
         except StateUnavailable as error:
             if opens_key(ask):
-                self._add(give_up(ask))
+                self.pending.add(give_up(ask))
                 raise StateUnavailable("degraded") from error
             return wait_on(ask) or self._begin_unanswered(ask)
         except asyncio.CancelledError:
-            self._add(give_up(ask))
+            self.pending.add(give_up(ask))
             raise
         except REFUSALS:
             self._succeed(wrote=False)
@@ -268,7 +183,7 @@ class SharedState:
         try:
             return await self._ask_book(ask)
         except StateUnavailable as error:
-            if error.reason not in _UNANSWERED or self._breaker.is_open:
+            if not error.is_unanswered or self._breaker.is_open:
                 raise
         return await self._ask_book(ask)
 
@@ -288,10 +203,10 @@ class SharedState:
         try:
             grant = self._begin_locally(ask)
         except (RateLimited, StateUnavailable):
-            self._add(give_up(ask))
+            self.pending.add(give_up(ask))
             raise
         if ask.n and not grant.mine:
-            self._add(give_up(ask))
+            self.pending.add(give_up(ask))
         return grant
 
     def _begin_locally(self, ask: Ask) -> Grant:
@@ -334,14 +249,3 @@ class SharedState:
             self._breaker.fail(since_s)
             self._trouble = error
         self._telemetry.record(StateFailed(operation=operation, reason=error.reason))
-
-    def _end_lease(self, settlement: Settlement) -> bool:
-        """Renew no more what a settlement ends; returns False if the local share granted it."""
-        self._written_ahead.discard(_part(settlement))
-        if settlement.is_last:
-            self._put_off_in_part.discard(settlement.ticket.id)
-        return self._leases.end(settlement)
-
-
-def _part(settlement: Settlement) -> tuple[str, str]:
-    return settlement.ticket.id, settlement.part

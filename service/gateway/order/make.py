@@ -146,7 +146,7 @@ class Maker:
         """Tell if the call of *batch* will be booked in any case, also if this process is killed in mid-call."""
         if batch.indices[0] >= 0:
             return True
-        return await self.state.write_ahead(_settle(ask, batch, [_CUT_OFF] * len(batch.places)))
+        return await self.state.pending.write_ahead(_settle(ask, batch, [_CUT_OFF] * len(batch.places)))
 
     async def _keep(
         self, made: CallMade | CallFailure, sent: SentOrder, order: ImageOrder, n: int

@@ -209,7 +209,7 @@ async def test_readers_do_not_use_up_the_probes_of_settlements(clock: FakeClock)
     await refuse_writes(around, "misconf")
     around.book.script.extend([a_grant(ready=(a_variant(),))] * 50)
     around.clock.advance(1.0)
-    async with in_background(around.state.replay_forever()):
+    async with in_background(around.state.pending.replay_forever()):
         await until_idle()
         for _ in range(5):
             # Just before a replay is due.
@@ -293,7 +293,7 @@ async def test_the_last_word_of_an_order_does_not_overtake_the_others(clock: Fak
 
     await around.state.finish(a_settlement(part="last", idempotency=ONCE, is_last=True))
     await around.state.finish(a_settlement(id="order-2", part="last", idempotency=ONCE, is_last=True))
-    async with in_background(around.state.replay_forever()):
+    async with in_background(around.state.pending.replay_forever()):
         await asyncio.sleep(3)
 
     sent = [(settlement.ticket.id, settlement.part) for settlement in around.book.settlements]
@@ -388,7 +388,7 @@ async def test_renewal_outlives_an_outage(clock: FakeClock) -> None:
 
 async def test_what_was_kept_is_sent_oldest_first_and_forgotten(clock: FakeClock) -> None:
     around = Around(clock, kept=3)
-    async with in_background(around.state.replay_forever()):
+    async with in_background(around.state.pending.replay_forever()):
         await asyncio.sleep(1.5)
 
     assert [settlement.part for settlement in around.book.settlements] == ["0", "1", "2"]
@@ -398,7 +398,7 @@ async def test_what_was_kept_is_sent_oldest_first_and_forgotten(clock: FakeClock
 async def test_what_was_kept_stays_while_redis_is_gone(clock: FakeClock) -> None:
     around = Around(clock, kept=2)
     around.book.is_gone = True
-    async with in_background(around.state.replay_forever()):
+    async with in_background(around.state.pending.replay_forever()):
         await asyncio.sleep(2.5)
         assert len(around.journal.kept) == 2
         around.book.is_gone = False
@@ -838,7 +838,7 @@ class SlowBook(FakeOrders):
 
 async def test_a_replay_sends_a_long_journal_at_once(clock: FakeClock) -> None:
     around = Around(clock, kept=250)
-    async with in_background(around.state.replay_forever()):
+    async with in_background(around.state.pending.replay_forever()):
         await asyncio.sleep(1.5)
 
     assert [settlement.part for settlement in around.book.settlements] == [str(i) for i in range(250)]
@@ -848,7 +848,7 @@ async def test_a_replay_sends_a_long_journal_at_once(clock: FakeClock) -> None:
 async def test_a_rejected_settlement_does_not_block_others(clock: FakeClock) -> None:
     book = PickyBook("1", reason="wrongtype")
     around = Around(clock, kept=3, book=book)
-    async with in_background(around.state.replay_forever()):
+    async with in_background(around.state.pending.replay_forever()):
         await asyncio.sleep(1.5)
         assert [settlement.part for settlement in around.journal.kept] == ["1"]
         await asyncio.sleep(1.0)
@@ -860,7 +860,7 @@ async def test_a_rejected_settlement_does_not_block_others(clock: FakeClock) -> 
 async def test_a_replay_stops_where_redis_goes_away(clock: FakeClock) -> None:
     book = PickyBook("1", "2", "3", "4", reason="oom")
     around = Around(clock, kept=5, book=book)
-    async with in_background(around.state.replay_forever()):
+    async with in_background(around.state.pending.replay_forever()):
         await asyncio.sleep(1.5)
 
     assert book.tried == ["0", "1", "2", "3"]
@@ -870,7 +870,7 @@ async def test_a_replay_stops_where_redis_goes_away(clock: FakeClock) -> None:
 async def test_a_flush_sends_the_whole_journal(clock: FakeClock) -> None:
     around = Around(clock, kept=250)
     started_s = clock.monotonic_s()
-    await around.state.flush()
+    await around.state.pending.flush()
 
     assert [settlement.part for settlement in around.book.settlements] == [str(i) for i in range(250)]
     assert around.journal.kept == []
@@ -881,7 +881,7 @@ async def test_a_flush_sends_again_what_failed_once(clock: FakeClock) -> None:
     book = PickyBook("0", reason="timeout")
     around = Around(clock, kept=1, book=book)
     async with asyncio.TaskGroup() as group:
-        group.create_task(around.state.flush())
+        group.create_task(around.state.pending.flush())
         await until_idle()
         book.refused = ()
 
@@ -892,7 +892,7 @@ async def test_a_flush_sends_again_what_failed_once(clock: FakeClock) -> None:
 async def test_a_flush_ends_once_redis_counts_as_gone(clock: FakeClock) -> None:
     around = Around(clock, kept=5)
     around.book.is_gone = True
-    await around.state.flush()
+    await around.state.pending.flush()
 
     assert len(around.journal.kept) == 5
     assert len(around.telemetry.of(StateFailed)) == FAILURES_TO_OPEN
@@ -904,7 +904,7 @@ async def test_a_flush_is_bounded(clock: FakeClock, reason: str) -> None:
     book.may_finish.clear()
     around = Around(clock, kept=1, book=book)
     started_s = clock.monotonic_s()
-    await around.state.flush()
+    await around.state.pending.flush()
 
     assert clock.monotonic_s() - started_s == pytest.approx(5.0)
     assert len(around.journal.kept) == 1
@@ -967,7 +967,7 @@ async def test_a_settlement_that_may_be_forgotten_is_not_sent_again(clock: FakeC
     book.refused, book.tried = (), []
     clock.advance(SETTLED_KNOWN_S)
 
-    async with in_background(around.state.replay_forever()):
+    async with in_background(around.state.pending.replay_forever()):
         await asyncio.sleep(1.5)
 
     assert book.tried == ["0.1"]
@@ -981,7 +981,7 @@ async def test_a_replay_without_an_answer_notes_when_it_was_sent(clock: FakeCloc
     around.state.finish_later(a_settlement())
     assert [settlement.sent_s for settlement in around.journal.kept] == [None]
 
-    async with in_background(around.state.replay_forever()):
+    async with in_background(around.state.pending.replay_forever()):
         await asyncio.sleep(2.5)
 
     assert book.tried == ["0.0", "0.0"]
