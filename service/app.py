@@ -12,7 +12,6 @@ from service.http import docs, files, images, legacy, models, ops, playground, u
 from service.http.access import Access
 from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
 from service.http.cross_origin import CrossOrigin
-from service.http.document import add_security
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import RequestScope
 from service.settings.variables import Settings
@@ -71,10 +70,13 @@ def _cross_origin(settings: Settings) -> list[Middleware]:
 
 
 class _Application(FastAPI):
-    """FastAPI whose OpenAPI document states the required credentials."""
+    """FastAPI whose OpenAPI document is complete."""
 
     def openapi(self) -> dict[str, Any]:
         """Return the document, built once."""
         if self.openapi_schema is None:
-            self.openapi_schema = add_security(super().openapi())
+            # Loaded on demand: few processes describe the API.
+            from service.http.contract.document import complete  # noqa: PLC0415
+
+            self.openapi_schema = complete(super().openapi())
         return self.openapi_schema

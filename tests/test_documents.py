@@ -51,7 +51,7 @@ def test_documents_show_configuration_files() -> None:
     assert CONFIGURATION_FILES
 
 
-@pytest.mark.parametrize("path", [*PAGES, "openapi/openapi.json", "Makefile"])
+@pytest.mark.parametrize("path", [*PAGES, "openapi/openapi.yaml", "Makefile"])
 def test_no_document_has_a_path_of_its_author(path: str) -> None:
     assert not re.search(r"/(home|root|work|Users|tmp)/\w", read(path))
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
@@ -19,7 +19,6 @@ from service.domain.delivering import delivery_headers
 from service.domain.errors import ImageMissing, ImageNotKept, StoreUnavailable
 from service.http.access import caller_of
 from service.http.errors import Problem
-from service.http.schemas import ErrorResponse
 from service.http.services import HttpServices, services_of
 from service.ports.references import Reference
 
@@ -28,13 +27,14 @@ _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
 router = APIRouter(tags=["Images"])
 
+_Name = Annotated[str, Path(description="Name of the file, as in the link: its SHA-256 and its format.")]
 _Team = Annotated[str | None, Query(description="For admins: team of the image; their own team by default.")]
 _User = Annotated[
     str | None, Query(description="For service keys and open gateways: user who ordered the image.")
 ]
 
 
-class Models(BaseModel):
+class ImageModels(BaseModel):
     """The model as the caller asked for it, as the gateway sent it, and as the provider answered it, if it did."""
 
     asked: str
@@ -49,7 +49,7 @@ class ImageInfo(BaseModel):
     name: str
     created: int = Field(description="Seconds since 1970.")
     operation: str
-    models: Models
+    models: ImageModels
     realm: str = Field(description="`live`, or `sandbox` for test images.")
     fingerprint: str = Field(description="Keyed hash of the order; equal orders have equal ones.")
     parents: list[str] = Field(description="SHA-256 of every input image.")
@@ -72,13 +72,8 @@ class ImageInfo(BaseModel):
     operation_id="getImageFile",
     summary="Download a stored image by its signed link",
     response_class=Response,
-    responses={
-        200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
-        302: {"description": "Redirect to the store, if `GATEWAY_STORE_REDIRECT_S` is set."},
-        "4XX": {"model": ErrorResponse},
-    },
 )
-async def get_image_file(request: Request, name: str) -> Response:
+async def get_image_file(request: Request, name: _Name) -> Response:
     """Serve the file or a range of it, redirect to the store, or answer 304; 410 once the image is deleted."""
     services = services_of(request.scope)
     _check_name(name)
@@ -96,9 +91,10 @@ async def get_image_file(request: Request, name: str) -> Response:
     operation_id="deleteImageFile",
     summary="Delete a stored image of your own",
     status_code=204,
-    responses={"4XX": {"model": ErrorResponse}},
 )
-async def delete_image_file(request: Request, name: str, team: _Team = None, user: _User = None) -> Response:
+async def delete_image_file(
+    request: Request, name: _Name, team: _Team = None, user: _User = None
+) -> Response:
     """Remove the image from the cache; its links answer 410. The file is deleted once no team keeps it."""
     _check_name(name)
     services = services_of(request.scope)
@@ -112,9 +108,8 @@ async def delete_image_file(request: Request, name: str, team: _Team = None, use
     "/v1/images/files/{name}/info",
     operation_id="getImageInfo",
     summary="Describe a stored image of your own",
-    responses={"4XX": {"model": ErrorResponse}},
 )
-async def get_image_info(request: Request, name: str, team: _Team = None, user: _User = None) -> ImageInfo:
+async def get_image_info(request: Request, name: _Name, team: _Team = None, user: _User = None) -> ImageInfo:
     """Describe the image to the user who ordered it, or to an admin."""
     _check_name(name)
     services = services_of(request.scope)
@@ -146,7 +141,7 @@ def _describe(reference: Reference) -> ImageInfo:
         name=reference.name,
         created=reference.created_s,
         operation=reference.operation,
-        models=Models(
+        models=ImageModels(
             asked=reference.asked_model, sent=reference.sent_model, answered=reference.answered_model
         ),
         realm=reference.realm,

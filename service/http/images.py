@@ -14,14 +14,7 @@ from service.http.data_urls import spool_references
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.inputs import prepare_inputs, read_inputs
 from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
-from service.http.schemas import (
-    ERROR_RESPONSES,
-    EditImageJsonRequest,
-    GenerateImageRequest,
-    ImagesResponse,
-    body_of,
-    parse_json_request,
-)
+from service.http.schemas import EditImageJsonRequest, GenerateImageRequest, parse_json_request
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
 from service.http.uploads import Form, read_form
@@ -29,45 +22,32 @@ from service.http.uploads import Form, read_form
 MAX_GENERATION_BYTES = 256 * 1024
 MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024
 
-router = APIRouter(tags=["Images"], responses=ERROR_RESPONSES)
-
-
-_FILE = {"type": "string", "format": "binary"}
-_COUNT = {"type": "integer", "minimum": 1, "maximum": 10}
-_TEXT = {"type": "string"}
-_EDIT_FORM = {
-    "type": "object",
-    "required": ["image", "prompt"],
-    "properties": {
-        "image": {"type": "array", "items": _FILE},
-        "mask": _FILE,
-        "markup": _FILE,
-        "n": _COUNT,
-        **dict.fromkeys(
-            ("prompt", "model", "size", "quality", "response_format", "background", "user"), _TEXT
-        ),
-    },
-}
-_VARIATION_FORM = {
-    "type": "object",
-    "required": ["image"],
-    "properties": {
-        "image": _FILE,
-        "n": _COUNT,
-        **dict.fromkeys(("model", "size", "response_format", "user"), _TEXT),
-    },
-}
+router = APIRouter(tags=["Images"])
 
 
 @router.post(
     "/v1/images/generations",
     operation_id="createImage",
     summary="Create images from a prompt",
-    response_model=ImagesResponse,
-    openapi_extra=body_of(GenerateImageRequest),
+    response_class=Response,
 )
 async def create_image(request: Request) -> Response:
-    """Create images; answers in JSON, or with server-sent events."""
+    """Create images; answers in JSON, or with server-sent events if `stream` is true."""
+    return await _create(request)
+
+
+@router.post(
+    "/v1/images/generations/stream",
+    operation_id="createImageStream",
+    summary="Create images from a prompt, and watch them",
+    response_class=Response,
+)
+async def create_image_stream(request: Request) -> Response:
+    """Create images as with `stream: true`, whatever the body says; answers with server-sent events."""
+    return await _create(request, is_streamed=True)
+
+
+async def _create(request: Request, *, is_streamed: bool = False) -> Response:
     if media_type_of(request) != "application/json":
         raise RequestRejected(UNSUPPORTED_TYPE)
     services = services_of(request.scope)
@@ -75,6 +55,8 @@ async def create_image(request: Request) -> Response:
         body = await read_json(request, room, MAX_GENERATION_BYTES, MAX_BODY_S)
         fields = parse_json_request(body, GenerateImageRequest)
         del body
+    if is_streamed:
+        fields["stream"] = True
     order = build_order(request, services, Operation.GENERATE, fields)
     return await _answer(request, services, order, Form())
 
@@ -83,11 +65,25 @@ async def create_image(request: Request) -> Response:
     "/v1/images/edits",
     operation_id="editImage",
     summary="Edit images by a prompt",
-    response_model=ImagesResponse,
-    openapi_extra=body_of(EditImageJsonRequest, form=_EDIT_FORM),
+    response_class=Response,
 )
 async def edit_image(request: Request) -> Response:
-    """Edit images; answers in JSON, or with server-sent events."""
+    """Edit images; answers in JSON, or with server-sent events if `stream` is true."""
+    return await _edit(request)
+
+
+@router.post(
+    "/v1/images/edits/stream",
+    operation_id="editImageStream",
+    summary="Edit images by a prompt, and watch them",
+    response_class=Response,
+)
+async def edit_image_stream(request: Request) -> Response:
+    """Edit images as with `stream: true`, whatever the body says; answers with server-sent events."""
+    return await _edit(request, is_streamed=True)
+
+
+async def _edit(request: Request, *, is_streamed: bool = False) -> Response:
     services = services_of(request.scope)
     media_type = media_type_of(request)
     if media_type == "application/json":
@@ -97,6 +93,8 @@ async def edit_image(request: Request) -> Response:
         fields = form.fields
     else:
         raise RequestRejected(UNSUPPORTED_TYPE)
+    if is_streamed:
+        fields["stream"] = True
     return await _answer_form(request, services, Operation.EDIT, fields, form)
 
 
@@ -104,8 +102,7 @@ async def edit_image(request: Request) -> Response:
     "/v1/images/variations",
     operation_id="createImageVariation",
     summary="Create variations of an image",
-    response_model=ImagesResponse,
-    openapi_extra=body_of(form=_VARIATION_FORM),
+    response_class=Response,
 )
 async def create_image_variation(request: Request) -> Response:
     """Create variations by edits: no provider has the endpoint any more."""

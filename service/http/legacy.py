@@ -20,7 +20,6 @@ from service.http.order_request import build_order
 from service.http.services import services_of
 
 MAX_BODY_BYTES = 256 * 1024
-_BODY = {"type": "object", "required": ["prompt"], "properties": {"prompt": {"type": "string"}}}
 _NO_PROMPT = Problem(400, "No prompt provided", code="missing_required_parameter")
 
 router = APIRouter(tags=["Images"])
@@ -31,7 +30,6 @@ router = APIRouter(tags=["Images"])
     operation_id="generateImage",
     summary="Create one image from a prompt (older API)",
     response_class=JSONResponse,
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _BODY}}}},
 )
 async def generate_image(request: Request) -> Response:
     """Create one image of 512x512 with `dall-e-2`, as the older service did."""

@@ -1,14 +1,13 @@
 """`GET /v1/models`: list the models and their shutdown dates."""
 
 from datetime import UTC, datetime, time
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from service.domain.catalog import Model
 from service.http.errors import Problem
-from service.http.schemas import ErrorResponse
 from service.http.services import services_of
 
 router = APIRouter(tags=["Models"])
@@ -16,6 +15,7 @@ router = APIRouter(tags=["Models"])
 
 @router.get("/v1/models", operation_id="listModels", summary="List the available models")
 async def list_models(request: Request) -> dict[str, Any]:
+    """List all models of the catalogue, also retired ones: a current model answers for them."""
     catalog = services_of(request.scope).ordering.catalog
     return {"object": "list", "data": [_describe(model) for model in catalog.models.values()]}
 
@@ -25,10 +25,11 @@ async def list_models(request: Request) -> dict[str, Any]:
     operation_id="getModel",
     summary="Describe one model",
     response_model=None,
-    responses={404: {"model": ErrorResponse}},
 )
-async def get_model(request: Request, model: str) -> dict[str, Any] | Response:
-    """Describe one model; its id may contain slashes."""
+async def get_model(
+    request: Request, model: Annotated[str, Path(description="Id of the model.")]
+) -> dict[str, Any] | Response:
+    """Describe one model of the catalogue; its id may contain slashes."""
     found = services_of(request.scope).ordering.catalog.models.get(model)
     if found is None:
         message = f"The model '{model[:100]}' does not exist or you do not have access to it."

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from service.domain.conditions import Condition
+from service.http.query import parameter, read_choice
 from service.http.services import services_of
 
 router = APIRouter(tags=["Operations"])
@@ -20,22 +21,40 @@ async def get_liveness() -> dict[str, str]:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", operation_id="getReadiness", summary="Readiness: 503 while the process ends")
-async def get_readiness(request: Request, verbose: str | None = None) -> JSONResponse:
+@router.get(
+    "/readyz",
+    operation_id="getReadiness",
+    summary="Readiness: 503 while the process ends",
+    openapi_extra={
+        "parameters": [
+            parameter(
+                "verbose", "True adds the conditions of Redis, store, journal and provider.", type="boolean"
+            )
+        ]
+    },
+)
+async def get_readiness(request: Request) -> JSONResponse:
     """Answer 503 only while ending, also before orders are refused: without Redis, store or provider, others work.
 
-    `?verbose` adds the conditions of these services.
+    `?verbose` adds the conditions of these services; it needs no value.
     """
     services = services_of(request.scope)
     is_ready = services.operations.runner.is_ready
     body: dict[str, Any] = {"status": "ok" if is_ready else "draining"}
-    if verbose is not None:
+    if _is_verbose(request):
         found = {name: look() for name, look in services.operations.conditions.items()}
         body |= {name: condition.word for name, condition in found.items()}
         body["details"] = {
             name: details for name, condition in found.items() if (details := _details(condition))
         }
     return JSONResponse(body, 200 if is_ready else 503)
+
+
+def _is_verbose(request: Request) -> bool:
+    if "verbose" not in request.query_params:
+        return False
+    asked = {"verbose": request.query_params["verbose"] or "true"}
+    return read_choice(asked, "verbose", ("true", "false")) == "true"
 
 
 def _details(condition: Condition) -> dict[str, str]:
@@ -48,5 +67,6 @@ def _details(condition: Condition) -> dict[str, str]:
 
 @router.get("/metrics", operation_id="getMetrics", summary="Metrics in the Prometheus text format")
 async def get_metrics(request: Request) -> Response:
+    """Render the metrics of this process; `docs/metrics.md` lists them. `GATEWAY_METRICS_KEY` opens this route only."""
     body, content_type = services_of(request.scope).operations.render_metrics()
     return Response(body, headers={"content-type": content_type})

@@ -13,8 +13,8 @@ from fastapi import Request
 from service.domain.errors import InvalidOrder
 
 
-def text_parameter(name: str, description: str, **schema: object) -> dict[str, Any]:
-    """Describe an optional query parameter for the OpenAPI document."""
+def parameter(name: str, description: str, **schema: object) -> dict[str, Any]:
+    """Describe an optional query parameter, a text unless *schema* says otherwise, for the OpenAPI document."""
     return {
         "name": name,
         "in": "query",
@@ -25,8 +25,8 @@ def text_parameter(name: str, description: str, **schema: object) -> dict[str, A
 
 
 FROM_AND_TO = (
-    text_parameter("from", "First day (UTC); by default the first of this month.", format="date"),
-    text_parameter("to", "Last day (UTC); by default today.", format="date"),
+    parameter("from", "First day (UTC); by default the first of this month.", format="date"),
+    parameter("to", "Last day (UTC); by default today.", format="date"),
 )
 
 

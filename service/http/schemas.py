@@ -63,30 +63,6 @@ class GenerateImageRequest(BaseModel):
     safety_identifier: StrictStr | None = None
 
 
-def body_of(model: type[BaseModel] | None = None, *, form: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Describe a request body for the OpenAPI document: JSON of *model*, a *form*, or either."""
-    content = {"multipart/form-data": {"schema": form}} if form else {}
-    if model is not None:
-        content["application/json"] = {"schema": _inline_schema(model)}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _inline_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """Return the JSON Schema of *model* with its references resolved."""
-    schema = model.model_json_schema()
-    parts = schema.pop("$defs", {})
-
-    def resolve(node: Any) -> Any:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                return resolve(parts[node["$ref"].rpartition("/")[2]])
-            return {key: resolve(value) for key, value in node.items()}
-        return [resolve(entry) for entry in node] if isinstance(node, list) else node
-
-    resolved: dict[str, Any] = resolve(schema)
-    return resolved
-
-
 class ImageReference(BaseModel):
     """An image in JSON, as a data URL."""
 
@@ -103,60 +79,6 @@ class EditImageJsonRequest(GenerateImageRequest):
     images: list[ImageReference]
     mask: ImageReference | None = None
     markup: ImageReference | None = None
-
-
-class ImageData(BaseModel):
-    """One image of an answer."""
-
-    url: str | None = None
-    b64_json: str | None = None
-    revised_prompt: str | None = None
-
-
-class PartialError(BaseModel):
-    """The reason why image *index* is missing in a partial answer (`Prefer: return=partial`)."""
-
-    index: int
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ImagesResponse(BaseModel):
-    """The answer of the image routes."""
-
-    created: int = Field(json_schema_extra={"format": "int64"})
-    data: list[ImageData]
-    background: str | None = None
-    output_format: str | None = None
-    quality: str | None = None
-    size: str | None = None
-    usage: dict[str, Any] | None = None
-    safety_identifier: str | None = None
-    errors: list[PartialError] | None = None
-
-
-class ErrorBody(BaseModel):
-    """The failure; the message names a correct value."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorResponse(BaseModel):
-    """The envelope of every failure."""
-
-    error: ErrorBody
-
-
-ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
-    "4XX": {"model": ErrorResponse},
-    "5XX": {"model": ErrorResponse},
-}
-"""The failures of a router's operations, for the OpenAPI document."""
 
 
 def parse_json_request(body: bytearray, schema: type[BaseModel]) -> dict[str, Any]:

@@ -17,8 +17,7 @@ from service.domain.limits import Window, kind_of
 from service.domain.sizes import parse_size
 from service.gateway.accounts.usage import add_up, sum_up
 from service.http.access import caller_of
-from service.http.query import FROM_AND_TO, read_day, read_query, text_parameter
-from service.http.schemas import ERROR_RESPONSES
+from service.http.query import FROM_AND_TO, parameter, read_day, read_query
 from service.http.services import HttpServices, services_of
 from service.http.tables import SUMS, to_record
 
@@ -26,7 +25,7 @@ MOST_DAYS = 92
 _COLUMNS = ("day", "model", "realm", "outcome", *SUMS)
 _TOTALS = ("realm", "outcome", *SUMS)
 
-router = APIRouter(tags=["Usage"], responses=ERROR_RESPONSES)
+router = APIRouter(tags=["Usage"])
 
 
 class UsageTotal(BaseModel):
@@ -65,7 +64,7 @@ class UsagePolicy(BaseModel):
     policy: str
 
 
-class UsageResponse(BaseModel):
+class Usage(BaseModel):
     """The answer of `GET /v1/usage`; null means no limit."""
 
     object: Literal["usage"] = "usage"
@@ -87,11 +86,11 @@ class UsageResponse(BaseModel):
     "/v1/usage",
     operation_id="getUsage",
     summary="Show your spending and the state of your limits",
-    response_model=UsageResponse,
+    response_model=Usage,
     openapi_extra={
         "parameters": [
             *FROM_AND_TO,
-            text_parameter("user", "For service keys: the end user, by the name in your orders."),
+            parameter("user", "For service keys: the end user, by the name in your orders."),
         ]
     },
 )
@@ -106,7 +105,7 @@ async def get_usage(request: Request) -> Response:
         services.accounts.usage.entries(days, team=caller.team, user=caller.user), ("day", "model")
     )
     policies = [scope.policy for scope in caller.scopes]
-    answer = UsageResponse(
+    answer = Usage(
         team=caller.team,
         user=caller.user,
         key=request.scope["state"]["identity"].key_hint,

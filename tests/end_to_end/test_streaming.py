@@ -21,6 +21,7 @@ from tests.http.house import (
     GENERATIONS,
     House,
     check_error,
+    data_url,
     digest_of,
     file,
     file_of,
@@ -180,6 +181,36 @@ def test_an_edit_with_its_stages(house: House, prompt: str) -> None:
     check_event(completed, "image_edit.completed", COMPLETED)
     [call] = house.journal_of_input(picture)
     assert call["parameters"]["partial_images"] == 2
+
+
+@pytest.mark.parametrize("said", [{}, {"stream": True}, {"stream": False}], ids=["absent", "true", "false"])
+def test_the_route_for_streams_always_streams(house: House, prompt: str, said: dict[str, bool]) -> None:
+    body = {"model": "gpt-image-2", "prompt": prompt, "partial_images": 1, **said}
+
+    events = [event for event, _ in listen_with_times(house, route=f"{GENERATIONS}/stream", json=body)]
+
+    assert names(events) == ["partial_image", "completed"]
+
+
+def test_the_route_for_streams_of_edits_takes_forms_and_json(house: House, prompt: str) -> None:
+    fields = {"prompt": prompt, "model": "gpt-image-2", "partial_images": "1", "stream": "false"}
+    files = [("image", ("a", png(seed=2), "application/octet-stream"))]
+    body = {"prompt": prompt, "model": "gpt-image-2", "images": [{"image_url": data_url(png(seed=2))}]}
+    route = f"{EDITS}/stream"
+
+    by_form = [event for event, _ in listen_with_times(house, route=route, data=fields, files=files)]
+    by_json = [event for event, _ in listen_with_times(house, route=route, json=body)]
+
+    assert names(by_form) == ["partial_image", "completed"]
+    assert names(by_json) == ["completed"]
+    # The same order, so the same image.
+    assert picture_of(by_form[-1]) == picture_of(by_json[-1])
+
+
+def test_a_refusal_of_a_route_for_streams_is_a_plain_answer(house: House) -> None:
+    answer = house.client.post(f"{GENERATIONS}/stream", json={"prompt": ""})
+
+    check_error(answer, 400, code="empty_string", param="prompt")
 
 
 def test_without_stages_there_is_one_event(house: House, prompt: str) -> None:

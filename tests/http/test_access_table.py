@@ -41,7 +41,9 @@ FOR_KEYS = {
     "GET /v1/usage",
     "POST /generate_image",
     "POST /v1/images/edits",
+    "POST /v1/images/edits/stream",
     "POST /v1/images/generations",
+    "POST /v1/images/generations/stream",
     "POST /v1/images/variations",
 }
 FOR_ADMINS = {

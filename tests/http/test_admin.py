@@ -391,6 +391,27 @@ async def test_csv_has_equal_rows_and_no_formulas(office: Office, state: Redis) 
     assert {row["images"] for row in rows} == {"1", "7"}
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("application/json, text/csv", "application/json"),
+        ("text/csv, application/json", "application/json"),
+        ("application/json;q=0.5, text/csv;q=0.5", "application/json"),
+        ("application/json;q=0.5, text/csv", "text/csv"),
+        ("text/*, application/*;q=0.9", "text/csv"),
+        ("text/csv;q=0, */*", "application/json"),
+        ("TEXT/CSV; charset=utf-8", "text/csv"),
+        ("text/csv;q=x", "application/json"),
+        ("*/*", "application/json"),
+        ("", "application/json"),
+    ],
+)
+def test_json_wins_over_csv_at_equal_preference(office: Office, accept: str, kind: str) -> None:
+    answer = office.admin.get("/admin/usage?team=nobody", headers={"accept": accept})
+
+    assert answer.headers["content-type"].partition(";")[0] == kind
+
+
 async def test_a_purge_keeps_the_sums_and_removes_the_person(office: Office, state: Redis) -> None:
     name = "dora@example.com"
     policy = office.put_policy(cache_scope="user")

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 
 import httpx
-import orjson
 import pytest
 
+from tests.contract.published import published
 from tests.http.house import GENERATIONS, check_error
 from tests.http.tenants import ADMIN_KEY, Tenants
-from tests.processes import REPOSITORY
 
-PATHS = orjson.loads((REPOSITORY / "openapi/openapi.json").read_bytes())["paths"]
+PATHS = published()["paths"]
 ADMIN = [
     (method, path)
     for path, operations in PATHS.items()

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.catalog import parse_catalog
-from tests.http.house import until
+from tests.http.house import check_error, until
 from tests.processes import REPOSITORY
 
 
@@ -22,6 +22,18 @@ def test_liveness_and_readiness(client: httpx.Client) -> None:
     rows = verbose.json()
     assert set(rows.pop("details")["provider"]) == {"since"}
     assert rows == {"status": "ok", "state": "ok", "store": "ok", "provider": "ok", "journal": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("query", "is_verbose"),
+    [("", False), ("?verbose=false", False), ("?verbose=true", True), ("?verbose=", True)],
+)
+def test_conditions_are_told_on_request(client: httpx.Client, query: str, is_verbose: bool) -> None:
+    assert ("details" in client.get(f"/readyz{query}").json()) is is_verbose
+
+
+def test_a_verbosity_that_is_none_is_refused(client: httpx.Client) -> None:
+    check_error(client.get("/readyz?verbose=perhaps"), 400, code="invalid_value", param="verbose")
 
 
 def test_metrics_are_what_prometheus_reads(client: httpx.Client, prompt: str) -> None:

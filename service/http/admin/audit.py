@@ -6,7 +6,7 @@ from pydantic import BaseModel
 from service.domain.errors import InvalidOrder
 from service.http.admin.envelopes import Listing
 from service.http.admin.requests import administration_of, make_router
-from service.http.query import read_query, text_parameter
+from service.http.query import parameter, read_query
 from service.ports.audit import AuditEntry
 
 MOST_AUDIT_ENTRIES = 1000
@@ -34,11 +34,18 @@ class AuditList(Listing[AuditLine]):
     summary="List the actions of admins, newest first",
     openapi_extra={
         "parameters": [
-            text_parameter("limit", f"Number of actions, 1 to {MOST_AUDIT_ENTRIES}; 100 by default.")
+            parameter(
+                "limit",
+                f"Number of actions, 1 to {MOST_AUDIT_ENTRIES}; 100 by default.",
+                type="integer",
+                minimum=1,
+                maximum=MOST_AUDIT_ENTRIES,
+            )
         ]
     },
 )
 async def get_audit(request: Request) -> AuditList:
+    """List who changed which key, team or policy, and when; acts of the command line, too."""
     text = read_query(request, {"limit"}).get("limit", "100")
     most = int(text) if text.isascii() and text.isdigit() and len(text) <= 4 else 0
     if not 1 <= most <= MOST_AUDIT_ENTRIES:

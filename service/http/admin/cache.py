@@ -10,7 +10,7 @@ from service.domain.errors import InvalidOrder
 from service.gateway.images.purge import Purged, Selection, TeamStats
 from service.http.admin.envelopes import Listing
 from service.http.admin.requests import make_router, name_of_admin
-from service.http.query import read_choice, read_query, text_parameter
+from service.http.query import parameter, read_choice, read_query
 from service.http.services import services_of
 
 MOST_PURGED = 10_000
@@ -48,20 +48,21 @@ class PurgeResult(BaseModel):
 
 
 _PURGE_PARAMETERS = (
-    text_parameter("team", "Only images of this team."),
-    text_parameter(
+    parameter("team", "Only images of this team."),
+    parameter(
         "user", "Only images of this user: a name, as in keys and tokens, or the hash that usage shows."
     ),
-    text_parameter("model", "Only images that were ordered from or made by this model."),
-    text_parameter("fingerprint", "Only images of the order with this fingerprint, as `/info` shows it."),
-    text_parameter(
+    parameter("model", "Only images that were ordered from or made by this model."),
+    parameter("fingerprint", "Only images of the order with this fingerprint, as `/info` shows it."),
+    parameter(
         "older_than_s",
         "Only images older than this, in seconds; 0 means any age.",
-        pattern=f"^{_NUMBER.pattern}$",
+        type="number",
+        minimum=0,
     ),
-    text_parameter("dry_run", "`true` counts the images and purges none.", enum=["true", "false"]),
+    parameter("dry_run", "True counts the images and purges none.", type="boolean"),
 )
-_PURGE_NAMES = {parameter["name"] for parameter in _PURGE_PARAMETERS}
+_PURGE_NAMES = {each["name"] for each in _PURGE_PARAMETERS}
 
 
 @router.get(

@@ -1,8 +1,8 @@
 """`/admin/keys`: create, list and revoke API keys."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import Request, Response
+from fastapi import Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
 from service.domain.callers import ApiKey, Role
@@ -10,8 +10,7 @@ from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.keys import NewKey
 from service.http.admin.envelopes import Listing, Removed
 from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
-from service.http.query import read_choice, read_query, text_parameter
-from service.http.schemas import body_of
+from service.http.query import parameter, read_choice, read_query
 
 _ROLES = tuple(role.value for role in Role)
 
@@ -65,7 +64,6 @@ class KeyList(Listing[Key]):
     operation_id="adminCreateKey",
     summary="Create a key; only this answer shows it",
     status_code=201,
-    openapi_extra=body_of(CreateKeyRequest),
 )
 async def create_key(request: Request, response: Response) -> CreatedKey:
     """Create a key, and its team if new."""
@@ -87,7 +85,7 @@ async def create_key(request: Request, response: Response) -> CreatedKey:
     "/keys",
     operation_id="adminListKeys",
     summary="List keys, oldest first",
-    openapi_extra={"parameters": [text_parameter("team", "Only keys of this team.")]},
+    openapi_extra={"parameters": [parameter("team", "Only keys of this team.")]},
 )
 async def list_keys(request: Request) -> KeyList:
     """List the records of keys; the keys themselves are stored as hashes."""
@@ -102,7 +100,11 @@ async def list_keys(request: Request) -> KeyList:
     operation_id="adminRevokeKey",
     summary="Revoke a key: its orders are refused at once",
 )
-async def revoke_key(request: Request, team: str, key_id: str) -> Removed:
+async def revoke_key(
+    request: Request,
+    team: Annotated[str, Path(description="Team of the key.")],
+    key_id: Annotated[str, Path(description="Id of the key, as the list shows it.")],
+) -> Removed:
     """Revoke a key; its other requests are refused within a second."""
     key = await administration_of(request).keys.revoke(name_of_admin(request), team, key_id)
     return Removed(object="api_key", id=key.id)

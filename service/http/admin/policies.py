@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from fastapi import Request
+from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 from service.domain.administration import MOST_N
@@ -10,8 +10,8 @@ from service.domain.callers import DeclaredNames, Policy
 from service.domain.limits import LIMITS, MOST_COUNTED, MOST_MICROUSD
 from service.http.admin.envelopes import Listing, Removed
 from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
-from service.http.schemas import body_of
 
+_Name = Annotated[str, Path(description="Name of the policy.")]
 _Amount = Annotated[StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_COUNTED})]
 _Microusd = Annotated[
     StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_MICROUSD, "format": "int64"})
@@ -36,7 +36,7 @@ class PutPolicyRequest(BaseModel):
         "", examples=["1536x1024"], description="Largest image, in pixels; empty sets no limit."
     )
     cache: StrictBool = Field(True, description="If false, orders neither read nor fill the cache.")
-    cache_scope: StrictStr | None = Field(None, json_schema_extra={"enum": ["user", "team", None]})
+    cache_scope: StrictStr | None = Field(None, json_schema_extra={"pattern": "^(user|team)$"})
 
 
 class PolicyEntry(BaseModel):
@@ -74,9 +74,9 @@ async def list_policies(request: Request) -> PolicyList:
     "/policies/{name}",
     operation_id="adminPutPolicy",
     summary="Create or replace a policy; all gateways apply it within a second",
-    openapi_extra=body_of(PutPolicyRequest),
 )
-async def put_policy(request: Request, name: str) -> PolicyEntry:
+async def put_policy(request: Request, name: _Name) -> PolicyEntry:
+    """Create a policy, or replace all of it, unless the configuration file declares it."""
     fields = await read_fields(request, PutPolicyRequest)
     caches = fields.pop("cache", True)
     models = tuple(fields.pop("models", ()))
@@ -90,7 +90,8 @@ async def put_policy(request: Request, name: str) -> PolicyEntry:
     operation_id="adminRemovePolicy",
     summary="Remove a policy that no team and no key uses",
 )
-async def remove_policy(request: Request, name: str) -> Removed:
+async def remove_policy(request: Request, name: _Name) -> Removed:
+    """Remove a policy; one that a team or a key uses is a conflict."""
     await administration_of(request).remove_policy(name_of_admin(request), name)
     return Removed(object="policy", id=name)
 

@@ -9,7 +9,7 @@ from service.gateway.accounts.administration import Administration
 from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_json
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.query import read_query
-from service.http.schemas import ERROR_RESPONSES, check_fields, read_json_object
+from service.http.schemas import check_fields, read_json_object
 from service.http.services import services_of
 
 MAX_BODY_BYTES = 64 * 1024
@@ -24,7 +24,6 @@ def make_router() -> APIRouter:
     return APIRouter(
         prefix="/admin",
         tags=["Administration"],
-        responses=ERROR_RESPONSES,
         dependencies=[Depends(_refuse_unknown_query)],
     )
 

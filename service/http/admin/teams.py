@@ -1,14 +1,13 @@
 """`/admin/teams`: create, change, close, reopen and list."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import Request
+from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from service.domain.callers import DeclaredNames, Team
 from service.http.admin.envelopes import Listing
 from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
-from service.http.schemas import body_of
 
 router = make_router()
 
@@ -50,9 +49,11 @@ async def list_teams(request: Request) -> TeamList:
     "/teams/{name}",
     operation_id="adminPutTeam",
     summary="Create, change, close or reopen a team; missing fields keep their values, null removes a policy",
-    openapi_extra=body_of(PutTeamRequest),
 )
-async def put_team(request: Request, name: str) -> TeamEntry:
+async def put_team(
+    request: Request, name: Annotated[str, Path(description="Name of the team.")]
+) -> TeamEntry:
+    """Create or change a team, unless the configuration file declares it."""
     fields = await read_fields(request, PutTeamRequest)
     closed = fields.pop("closed", None)
     if closed is not None:

@@ -10,7 +10,8 @@ from service.domain.errors import InvalidOrder
 from service.gateway.accounts.usage import MOST_DAYS, sum_up
 from service.http.admin.envelopes import Listing
 from service.http.admin.requests import administration_of, make_router
-from service.http.query import FROM_AND_TO, read_choice, read_day, read_query, text_parameter
+from service.http.preference import quality_of
+from service.http.query import FROM_AND_TO, parameter, read_choice, read_day, read_query
 from service.http.services import services_of
 from service.http.tables import columns_of, to_record, write_csv
 from service.ports.ledger import LedgerEntry
@@ -46,15 +47,16 @@ class UsageTable(Listing[UsageRow]):
     summary="Sum up spending, as JSON or CSV",
     response_model=UsageTable,
     response_model_exclude_none=True,
-    responses={200: {"content": {"text/csv": {"schema": {"type": "string"}}}}},
     openapi_extra={
         "parameters": [
             *FROM_AND_TO,
-            text_parameter("team", "Only this team."),
-            text_parameter("user", "Only this user: a name, or the hash that usage shows."),
-            text_parameter("group", "Group by this column, realm and outcome.", enum=list(_GROUPS)),
-            text_parameter(
-                "format", "Format of the answer; overrides the Accept header.", enum=["json", "csv"]
+            parameter("team", "Only this team."),
+            parameter("user", "Only this user: a name, or the hash that usage shows."),
+            parameter("group", "Group by this column, realm and outcome.", enum=list(_GROUPS)),
+            parameter(
+                "format",
+                "Format of the answer; by default the one that `Accept` prefers, JSON if both are equal.",
+                enum=["json", "csv"],
             ),
         ]
     },
@@ -65,9 +67,8 @@ async def get_usage(request: Request) -> UsageTable | Response:
     query = read_query(request, {"from", "to", "team", "user", "group", "format"})
     days = services.accounts.usage.days(read_day(query, "from"), read_day(query, "to"), most=MOST_DAYS)
     group = read_choice(query, "group", _GROUPS)
-    is_csv = read_choice(query, "format", ("json", "csv")) == "csv" or (
-        "format" not in query and "text/csv" in request.headers.get("accept", "")
-    )
+    asked = read_choice(query, "format", ("json", "csv"))
+    is_csv = asked == "csv" if asked else _prefers_csv(request.headers.get("accept", ""))
     columns = columns_of([group] if group else [])
     entries = services.accounts.usage.entries(days, team=query.get("team"), user=_read_user(request, query))
     rows = await sum_up(_bounded(entries) if group is None else entries, columns)
@@ -75,6 +76,10 @@ async def get_usage(request: Request) -> UsageTable | Response:
         headers = {"content-disposition": f'attachment; filename="usage-{days[0]}-{days[-1]}.csv"'}
         return Response(write_csv(rows, columns), media_type="text/csv", headers=headers)
     return UsageTable(data=[UsageRow(**to_record(row, columns)) for row in rows])
+
+
+def _prefers_csv(accept: str) -> bool:
+    return quality_of("text/csv", accept) > quality_of("application/json", accept)
 
 
 def _read_user(request: Request, query: Mapping[str, str]) -> str | None:

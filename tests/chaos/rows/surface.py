@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import orjson
 import psutil
 
 from tests.chaos.finding import Finding
 from tests.chaos.forms import edit
 from tests.chaos.ground import EDITS, OPERATOR, WITH_KEYS, Ground, log_of
 from tests.chaos.row import Rows
-from tests.processes import REPOSITORY, Gateway, run_gateway
+from tests.contract.published import published
+from tests.processes import Gateway, run_gateway
 
 ROWS = Rows([])
 
@@ -27,7 +27,7 @@ ROWS = Rows([])
 async def methods_and_values(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider()
     gateway = await ground.gateway(provider, **WITH_KEYS)
-    document: Mapping[str, Any] = orjson.loads((REPOSITORY / "openapi/openapi.json").read_bytes())
+    document: Mapping[str, Any] = published()
     wrong = []
     for path, operations in document["paths"].items():
         url = gateway.url + path.replace("{", "").replace("}", "")
