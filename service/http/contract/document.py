@@ -39,7 +39,7 @@ _BEARER = {
     "type": "http",
     "scheme": "bearer",
     "description": "An API key (`ig_...`), a token of the identity provider, or `GATEWAY_ADMIN_KEY`. "
-    "An open gateway needs none, except below `/admin`.",
+    "An open gateway needs none, except below `/admin`. The header `api-key` takes the same values, as Azure clients send them.",
 }
 _ANSWERS: tuple[type[BaseModel], ...] = (
     image_answers.ImagesResponse,
