@@ -1,5 +1,6 @@
 """S3 that goes away while images are being made: what was paid for is kept, served, and brought home."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -176,3 +177,26 @@ def test_a_store_in_a_directory_has_no_spill(tmp_path: Path, prompt: str) -> Non
         assert ask(house.client, prompt).status_code == 200
 
         assert not (tmp_path / "spill").exists()
+
+
+def test_an_image_that_is_being_stored_at_the_cut_off_is_spilled_and_booked(
+    tmp_path: Path, s3: S3Server, prefix: str, prompt: str
+) -> None:
+    settings = {**s3.settings(prefix), "drain_s": 0.5}
+    with open_house(tmp_path, **settings) as house, ThreadPoolExecutor(1) as pool:
+        house.behave(paint="flat")
+        s3.signal(signal.SIGSTOP)
+        try:
+            answer = pool.submit(ask, house.client, prompt)
+            until(lambda: house.painted(prompt))
+            assert house.gateway.stop() == 0
+        finally:
+            s3.signal(signal.SIGCONT)
+        (link,) = links_of(answer.result())
+        assert spilled(house) == {name_of(link)}
+    with open_house(tmp_path, **settings) as house:
+        totals = house.client.get("/v1/usage").json()["totals"]
+        assert [(total["outcome"], total["images"]) for total in totals] == [("made", 1)]
+        assert ask(house.client, prompt).headers["x-cache"] == "hit"
+        assert house.painted(prompt) == []
+        until_home(lambda: not spilled(house))

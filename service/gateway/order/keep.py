@@ -18,6 +18,9 @@ from service.ports.store import ImageStore
 _HASHED_AT_ONCE_BYTES = 2 * 1024 * 1024
 """Hashed in a millisecond or two; the largest readable image takes sixty."""
 
+_AT_ONCE_S = 4.0
+"""Longest delay of the end of a process by images that have arrived."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -53,11 +56,31 @@ class Keeper:
     store: ImageStore
     clock: Clock
 
-    async def keep(self, made: CallMade, sent: SentOrder, order: ImageOrder) -> list[Outcome]:
+    async def keep(
+        self, made: CallMade, sent: SentOrder, order: ImageOrder, *, deadline_s: float
+    ) -> list[Outcome]:
         """Finish and store the images of a call of *order*, one after the other; the good ones share what it cost.
 
-        For a link the bytes are dropped as soon as they are stored.
+        For a link the bytes are dropped as soon as they are stored. Cut off, it stores them without delay, or spills
+        them: they are paid for. Raises `CancelledError` only if that takes more than a few seconds.
         """
+        try:
+            return await self._keep(made, sent, order, deadline_s)
+        except asyncio.CancelledError:
+            return await self._keep_at_once(made, sent, order)
+
+    async def _keep_at_once(self, made: CallMade, sent: SentOrder, order: ImageOrder) -> list[Outcome]:
+        now_s = self.clock.monotonic_s()
+        try:
+            async with self.clock.timeout_at(now_s + _AT_ONCE_S):
+                # With the present as its deadline, the store tries once.
+                return await self._keep(made, sent, order, now_s)
+        except TimeoutError:
+            raise asyncio.CancelledError from None
+
+    async def _keep(
+        self, made: CallMade, sent: SentOrder, order: ImageOrder, deadline_s: float
+    ) -> list[Outcome]:
         finished = [await self._finish(raw, sent, order.caller.person) for raw in made.images]
         good = sum(each is not None for each in finished)
         shares = iter(share_usage(made.usage, good) if made.usage and good else [None] * good)
@@ -66,7 +89,7 @@ class Keeper:
             kept.append(
                 _BROKEN
                 if each is None
-                else await self._keep_one(raw, each, next(shares), sent, made, order.deadline_s)
+                else await self._keep_one(raw, each, next(shares), sent, made, deadline_s)
             )
         billing = billing_of_missing(made, kept)
         return [

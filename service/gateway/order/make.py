@@ -56,7 +56,7 @@ class Maker:
         try:
             # Without a name: the settlement below may wait, and megabytes with it.
             outcomes = await self._keep(
-                await self._call(order, sent, ask, batch, turn, exposure), sent, order, n
+                await self._call(order, sent, ask, batch, turn, exposure), sent, order, turn, n
             )
             settlement = _settle(ask, batch, outcomes)
         except BaseException as error:
@@ -68,8 +68,11 @@ class Maker:
             # The order needs to know if it may have been billed; its own cancellation goes on.
             return outcomes
         with contextlib.suppress(asyncio.CancelledError):
-            # Cut off here, it is settled through the journal.
-            await self.state.finish(settlement)
+            # Cut off here or before, it is settled through the journal.
+            if _is_cut_off():
+                self.state.finish_later(settlement)
+            else:
+                await self.state.finish(settlement)
         for _, image in settlement.made:
             self.telemetry.record(
                 CostSettled(model=ask.ticket.model, realm=ask.ticket.realm, microusd=image.cost_microusd)
@@ -149,13 +152,13 @@ class Maker:
         return await self.state.pending.write_ahead(_settle(ask, batch, [_CUT_OFF] * len(batch.places)))
 
     async def _keep(
-        self, made: CallMade | CallFailure, sent: SentOrder, order: ImageOrder, n: int
+        self, made: CallMade | CallFailure, sent: SentOrder, order: ImageOrder, turn: Turn, n: int
     ) -> list[Outcome]:
         if isinstance(made, CallFailure):
             return [made] * n
         # Surplus images are given to no caller, and the others carry their price.
         paid = replace(made, images=made.images[:n])
-        kept = await self.keeper.keep(paid, sent, order)
+        kept = await self.keeper.keep(paid, sent, order, deadline_s=turn.deadline_s)
         too_few = replace(_TOO_FEW, billing=billing_of_missing(made, kept))
         return kept + [too_few] * (n - len(kept))
 
@@ -186,6 +189,12 @@ def make_turns(
         )
         for batch in batches
     ]
+
+
+def _is_cut_off() -> bool:
+    """Tell if the call was cut off, and has kept what had arrived all the same."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _settle_unsent(ask: Ask, batch: Batch) -> Settlement:

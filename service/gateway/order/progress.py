@@ -8,7 +8,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from service.domain.bridge import with_codes_of
-from service.domain.errors import CutOff, DeadlineExceeded, Draining, GatewayError, OrderFailed
+from service.domain.errors import (
+    CutOff,
+    DeadlineExceeded,
+    Draining,
+    GatewayError,
+    NotCached,
+    OrderFailed,
+    StateUnavailable,
+)
 from service.domain.failures import CallFailure
 from service.domain.images import Image, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
@@ -102,6 +110,12 @@ class Progress:
     def wanted_until_s(self) -> float:
         """Return the deadline of the order while its reader waits, and then 0."""
         return self.order.deadline_s if self.running.is_read() else 0.0
+
+    def nothing_granted(self) -> GatewayError:
+        """Return the error of an order that gets no more images."""
+        if self.order.cache.only_if_cached:
+            return NotCached(f"Only {len(self.sources)} of {self.order.n} images are in the cache.")
+        return StateUnavailable("inconsistent")
 
     def count_in(self, error: GatewayError, *, is_degraded: bool) -> GatewayError:
         """Return *error*, which ends the order, with the use of its images for a repeat of the order.

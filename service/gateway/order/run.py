@@ -15,7 +15,6 @@ from functools import partial
 from service.domain.errors import (
     DeadlineExceeded,
     GatewayError,
-    NotCached,
     OrderFailed,
     StateUnavailable,
     StoreUnavailable,
@@ -142,14 +141,14 @@ class Orders:
                 else:
                     places = await self._take_shared(progress, places, results)
             elif places and not grant.ready and not grant.mine:
-                progress.stop = progress.stop or _nothing_granted(progress)
+                progress.stop = progress.stop or progress.nothing_granted()
 
     def _may_go_on(self, progress: Progress) -> bool:
         """Tell if the order may ask again for its empty places; the first time, always."""
         if progress.round == 0:
             return True
         if progress.order.cache.only_if_cached:
-            progress.stop = progress.stop or _nothing_granted(progress)
+            progress.stop = progress.stop or progress.nothing_granted()
         elif progress.order.deadline_s <= self.clock.monotonic_s():
             progress.stop = progress.stop or DeadlineExceeded()
         return progress.stop is None and not progress.running.is_abandoned
@@ -293,9 +292,3 @@ class Orders:
 
 def _left(progress: Progress) -> GatewayError | None:
     return GatewayError("The caller has left.") if progress.running.is_abandoned else None
-
-
-def _nothing_granted(progress: Progress) -> GatewayError:
-    if progress.order.cache.only_if_cached:
-        return NotCached(f"Only {len(progress.sources)} of {progress.order.n} images are in the cache.")
-    return StateUnavailable("inconsistent")

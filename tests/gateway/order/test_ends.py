@@ -1,6 +1,7 @@
 """Ends of orders: the promises to a repeat, and orders that are cut off."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 
 import pytest
@@ -14,6 +15,7 @@ from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.waiting import WaitResult
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
+from tests.fakes.storage import FakeStore
 from tests.fakes.values import a_failure, a_grant, a_rate_limit, an_ask, an_image, an_order
 from tests.gateway.assembly import POOLS, Assembly, read
 from tests.gateway.facts import error, images, pool_of
@@ -201,6 +203,91 @@ async def test_an_order_cut_off_while_it_settles_its_last_image_is_complete(cloc
     assert error(facts) is None
     assert images(facts) == {0: ("made", b"image 0")}
     assert [len(settlement.made) for settlement in house.journal.kept] == [1]
+
+
+class HangingStore(FakeStore):
+    """Hangs in its first *hangs* writes."""
+
+    def __init__(self, hangs: int) -> None:
+        super().__init__()
+        self.hangs = hangs
+        self.writing = asyncio.Event()
+
+    async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
+        self.writing.set()
+        self.hangs -= 1
+        if self.hangs >= 0:
+            await asyncio.Event().wait()
+        # As a real one does.
+        await asyncio.sleep(0.0)
+        await super().put(name, data, deadline_s=deadline_s)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_an_order_cut_off_while_it_stores_its_image_is_complete(clock: FakeClock, signals: int) -> None:
+    """What has arrived is paid for: it is stored at once, or spilled."""
+    store = HangingStore(hangs=1)
+    async with Assembly(clock, store=store) as house:
+        running = house.start(an_order(deadline_s=clock.monotonic_s() + 500.0))
+        await store.writing.wait()
+        for _ in range(signals):
+            house.runner.cut_off()
+        facts = await read(running)
+
+    assert error(facts) is None
+    assert images(facts) == {0: ("made", b"image 0")}
+    [settlement] = house.book.settlements
+    assert (len(settlement.made), settlement.unknown, settlement.unstored) == (1, 0, ())
+    # It does not wait for a store that hangs, as before.
+    assert store.deadlines_s == [clock.monotonic_s()]
+    assert house.in_flight == {}
+
+
+async def test_an_image_that_the_store_does_not_take_at_the_cut_off_is_booked_as_made(
+    clock: FakeClock,
+) -> None:
+    store = HangingStore(hangs=1)
+    async with Assembly(clock, store=store) as house:
+        running = house.start(an_order(deadline_s=clock.monotonic_s() + 500.0))
+        await store.writing.wait()
+        store.is_full = True
+        house.runner.cut_off()
+        facts = await read(running)
+
+    assert images(facts) == {0: ("made", b"image 0")}
+    [settlement] = house.book.settlements
+    assert (len(settlement.made), settlement.unknown, len(settlement.unstored)) == (1, 0, 1)
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_the_end_does_not_wait_for_a_store_that_hangs(clock: FakeClock, signals: int) -> None:
+    store = HangingStore(hangs=2)
+    async with Assembly(clock, store=store) as house:
+        running = house.start(an_order(deadline_s=clock.monotonic_s() + 500.0))
+        await store.writing.wait()
+        began_s = clock.monotonic_s()
+        for _ in range(signals):
+            house.runner.cut_off()
+            await asyncio.sleep(1.0)
+        end = error(await read(running))
+
+    assert clock.monotonic_s() - began_s < 6.0
+    assert isinstance(end, CutOff)
+    [settlement] = house.book.settlements
+    assert (settlement.made, settlement.unknown) == ((), 1)
+
+
+async def test_what_is_kept_at_the_cut_off_waits_for_no_redis(clock: FakeClock) -> None:
+    store = HangingStore(hangs=1)
+    async with Assembly(clock, store=store) as house:
+        house.start(an_order(deadline_s=clock.monotonic_s() + 500.0))
+        await store.writing.wait()
+        house.book.may_finish.clear()
+        house.runner.cut_off()
+        await until_idle()
+        assert house.runner.running == 0
+        assert [len(each.made) for each in house.journal.kept] == [1]
+        house.book.may_finish.set()
 
 
 async def test_an_order_cut_off_twice_still_tells_that_it_was_sent(clock: FakeClock) -> None:
