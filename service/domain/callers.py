@@ -147,13 +147,17 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """The sender of an order. *user* is a keyed hash; *key_id* names the API key, checked again before spending."""
+    """The sender of an order. *user* is a keyed hash; *key_id* names the API key, checked again before spending.
+
+    *holder* names who takes turns at what all callers share in a process; no caller can invent it.
+    """
 
     team: str
     user: str
     scopes: tuple[Scope, ...] = ()
     key_id: str | None = None
     role: Role = Role.USER
+    holder: str = ""
 
     def pool_scope(self, default: CacheScope) -> str | None:
         """Return the scope in the team that shares cached images, the narrowest; None if a policy forbids the cache."""
@@ -161,11 +165,6 @@ class Caller:
             return None
         is_own = default == "user" or any(scope.policy.cache_scope == "user" for scope in self.scopes)
         return f"user-{self.user}" if is_own else "team"
-
-    @property
-    def person(self) -> str:
-        """The user within the team, in one text: those who take turns at what all share."""
-        return f"{self.team} {self.user}"
 
     @property
     def has_budget(self) -> bool:

@@ -7,6 +7,8 @@ of other web sites.
 
 import hmac
 import re
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -55,7 +57,31 @@ class Access:
 
 def caller_of(scope: Scope, services: HttpServices, *, named_user: str | None) -> Caller:
     """Return the caller; *named_user* is the `user` of the request, used if the credentials allow it."""
-    return services.accounts.callers.caller_of(scope["state"]["identity"], named_user)
+    caller = services.accounts.callers.caller_of(scope["state"]["identity"], named_user)
+    return replace(caller, holder=holder_of(scope))
+
+
+def holder_of(scope: Scope) -> str:
+    """Name the holder of bytes and of turns at workers: a key, or a user with a token; without either, an address."""
+    if services_of(scope).accounts.is_open:
+        # Anyone may invent users.
+        client = scope.get("client")
+        return name_network(client[0]) if client else ""
+    identity = scope["state"]["identity"]
+    return identity.key_id or f"{identity.team} {identity.user}"
+
+
+def name_network(address: str) -> str:
+    """Return the network whose addresses one caller has: with IPv6, 64 bits of them."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, IPv4Address):
+        return address
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Network((int(parsed), 64), strict=False))
 
 
 def is_open_route(method: str, path: str) -> bool:

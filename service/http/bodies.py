@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from starlette.requests import ClientDisconnect, Request
 
 from service.domain.errors import InvalidOrder
 from service.gateway.admission.held_bytes import Room
+from service.http.access import holder_of
 from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, RequestRejected, body_too_large
 from service.http.services import services_of
 
@@ -26,34 +26,12 @@ _STRUCTURE = b",:[]{}"
 
 def memory_for(request: Request) -> Room:
     """Return an empty room in memory for the body of *request*."""
-    return services_of(request.scope).budgets.memory.room_for(_name_holder(request))
+    return services_of(request.scope).budgets.memory.room_for(holder_of(request.scope))
 
 
 def disk_for(request: Request) -> Room:
     """Return an empty room on disk for the files of *request*."""
-    return services_of(request.scope).budgets.disk.room_for(_name_holder(request))
-
-
-def _name_holder(request: Request) -> str:
-    """Return the holder of the bytes: a key, or a user with a token; without either, an address."""
-    if services_of(request.scope).accounts.is_open:
-        # Each bearer token would be another user.
-        return name_network(request.client.host) if request.client else ""
-    identity = request.scope["state"]["identity"]
-    return identity.key_id or f"{identity.team} {identity.user}"
-
-
-def name_network(address: str) -> str:
-    """Return the network whose addresses one caller has: with IPv6, 64 bits of them."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(parsed, IPv4Address):
-        return address
-    if parsed.ipv4_mapped:
-        return str(parsed.ipv4_mapped)
-    return str(IPv6Network((int(parsed), 64), strict=False))
+    return services_of(request.scope).budgets.disk.room_for(holder_of(request.scope))
 
 
 def media_type_of(request: Request) -> str:

@@ -40,7 +40,7 @@ async def prepare_inputs(services: HttpServices, order: ImageOrder) -> ImageOrde
 async def _turn_upright(services: HttpServices, order: ImageOrder) -> ImageOrder:
     inputs = list(order.inputs)
     for place, orientation in turns_needed(order.inputs).items():
-        inputs[place] = await services.ordering.inputs.turn(inputs[place], orientation, order.caller.person)
+        inputs[place] = await services.ordering.inputs.turn(inputs[place], orientation, order.caller.holder)
     return replace(order, inputs=tuple(inputs))
 
 
@@ -51,7 +51,7 @@ async def _find_alpha(services: HttpServices, order: ImageOrder) -> ImageOrder:
     if image is None or not image.has_alpha or bridge is None or not bridge.keeps_unmasked:
         return order
     return replace(
-        order, inputs=(await services.ordering.inputs.check_transparency(image, order.caller.person),)
+        order, inputs=(await services.ordering.inputs.check_transparency(image, order.caller.holder),)
     )
 
 

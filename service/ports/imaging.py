@@ -20,8 +20,8 @@ class FinishedImage:
 class ImageFinisher(Protocol):
     """Reads and changes images."""
 
-    async def finish(self, data: bytes, finish: Finish | None, person: str) -> FinishedImage:
-        """Read the header of *data*, and resample the image if *finish* asks for other pixels, in the turn of *person*.
+    async def finish(self, data: bytes, finish: Finish | None, holder: str) -> FinishedImage:
+        """Read the header of *data*, and resample the image if *finish* asks for other pixels, in the turn of *holder*.
 
         Returns the image as it is if its pixels cannot be processed here. Raises `ImageBroken` if it is no image.
         """
@@ -37,15 +37,15 @@ class InputReader(Protocol):
             ImageBroken: it has too much before its pixels.
         """
 
-    async def check_transparency(self, image: InputImage, person: str) -> InputImage:
-        """Return *image*, with `has_alpha` set if any pixel is not opaque, in the turn of *person*.
+    async def check_transparency(self, image: InputImage, holder: str) -> InputImage:
+        """Return *image*, with `has_alpha` set if any pixel is not opaque, in the turn of *holder*.
 
         Raises:
             ImageBroken: its pixels cannot be decoded within bounded time and memory.
             ImagingBusy: too many images of callers wait.
         """
 
-    async def turn(self, image: InputImage, orientation: int, person: str) -> InputImage:
+    async def turn(self, image: InputImage, orientation: int, holder: str) -> InputImage:
         """Turn the file of *image* as *orientation* means it, and return *image* upright, with its old digest.
 
         Raises as `check_transparency` does.

@@ -51,7 +51,7 @@ class FakeImaging:
     def __init__(self) -> None:
         self.plans: list[Finish | None] = []
 
-    async def finish(self, data: bytes, finish: Finish | None, person: str) -> FinishedImage:
+    async def finish(self, data: bytes, finish: Finish | None, holder: str) -> FinishedImage:
         self.plans.append(finish)
         if data.startswith(b"broken"):
             raise ImageBroken

@@ -12,7 +12,7 @@ import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.http.bodies import name_network
+from service.http.access import name_network
 from service.http.images import MAX_JSON_EDIT_BYTES
 from tests.adapters.storage.disks import small_disk
 from tests.http.house import (

@@ -146,25 +146,27 @@ def test_costly_images_of_one_caller_hold_up_no_other(house: House, attack: str)
     assert witness.most_bytes < MOST_SERVING_BYTES
 
 
-def test_large_images_of_one_caller_wait_in_a_bounded_queue(house: House) -> None:
-    """Each takes a worker for a second; another caller's takes its turn among them."""
-    large = file_of(Image.new("RGBA", (5000, 5000), (10, 20, 30, 0)))
+@pytest.mark.parametrize("users", [1, 50])
+def test_large_images_of_one_caller_wait_in_a_bounded_queue(house: House, users: int) -> None:
+    """Each takes a worker for a while; another address takes its turn among them, whatever users the first invents."""
+    large = file_of(Image.new("RGBA", (2000, 2000), (10, 20, 30, 0)))
 
-    def order(name: str, body: bytes) -> httpx.Response:
-        fields = {"prompt": name, "model": "dall-e-2", "size": "256x256"}
+    def order(name: str, body: bytes, address: str = "127.0.0.1") -> httpx.Response:
+        fields = {"prompt": name, "model": "dall-e-2", "size": "256x256", "user": name}
         files = [("image", ("upload", body, "image/png"))]
-        with httpx.Client(base_url=house.gateway.url, trust_env=False, timeout=60) as client:
-            return client.post(EDITS, files=files, data=fields, headers=user(name))
+        transport = httpx.HTTPTransport(local_address=address)
+        with httpx.Client(base_url=house.gateway.url, transport=transport, timeout=60) as client:
+            return client.post(EDITS, files=files, data=fields)
 
-    with ThreadPoolExecutor(24) as pool:
-        flood = [pool.submit(order, "bad", large) for _ in range(22)]
+    with ThreadPoolExecutor(50) as pool:
+        flood = [pool.submit(order, f"bad {number % users}", large) for number in range(50)]
         until(lambda: any(each.done() for each in flood))
-        other = order("other", file_of(noise(64, mode="RGBA")))
+        other = order("other", file_of(noise(64, mode="RGBA")), "127.0.0.2")
         left = sum(not each.done() for each in flood)
         answers = [each.result() for each in flood]
 
     busy = [answer for answer in answers if answer.status_code == 503]
-    print(f"{len(busy)} of 22 refused, {left} waited after another's was done")  # noqa: T201 - measured
+    print(f"{len(busy)} of 50 refused, {left} waited after another's was done")  # noqa: T201 - measured
     assert other.status_code == 200, other.text
     assert busy
     assert left

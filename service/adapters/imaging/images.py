@@ -50,7 +50,7 @@ class WorkerImages:
         self._finishing = Workers(finishing)
         self._checking = Workers(checking)
 
-    async def finish(self, data: bytes, finish: Finish | None, person: str) -> FinishedImage:
+    async def finish(self, data: bytes, finish: Finish | None, holder: str) -> FinishedImage:
         image = judge(data, await _read_header(data))
         # Animations and drawings pass unchanged: resampling would lose frames or scalability.
         if finish is None or image.format in ("gif", "svg"):
@@ -58,7 +58,7 @@ class WorkerImages:
         if finish.cutout is None and (image.width, image.height) == (finish.width, finish.height):
             return image
         try:
-            answer = await self._finishing.do(person, _finishing_job(data, finish))
+            answer = await self._finishing.do(holder, _finishing_job(data, finish))
         except WorkerFailed as error:
             # It is paid for: another size is better than none.
             self._telemetry.record(ImageUnprocessed(origin="provider", reason=error.reason))
@@ -91,15 +91,15 @@ class WorkerImages:
         )
         return replace(image, width=head.height, height=head.width) if image.is_on_its_side else image
 
-    async def check_transparency(self, image: InputImage, person: str) -> InputImage:
-        answer = await self._check(person, Job("has_transparent_pixel", {"image": image.path}))
+    async def check_transparency(self, image: InputImage, holder: str) -> InputImage:
+        answer = await self._check(holder, Job("has_transparent_pixel", {"image": image.path}))
         return replace(image, has_alpha=answer == b"\x01")
 
-    async def turn(self, image: InputImage, orientation: int, person: str) -> InputImage:
+    async def turn(self, image: InputImage, orientation: int, holder: str) -> InputImage:
         turned = f"{image.path}.turned"
         fields = {"image": image.path, "orientation": orientation, "target": turned}
         try:
-            await self._check(person, Job("turn", fields))
+            await self._check(holder, Job("turn", fields))
             return self._take_over(turned, image)
         finally:
             _remove(turned)
@@ -114,9 +114,9 @@ class WorkerImages:
         await self._finishing.aclose()
         await self._checking.aclose()
 
-    async def _check(self, person: str, job: Job) -> bytes:
+    async def _check(self, holder: str, job: Job) -> bytes:
         try:
-            return (await self._checking.do(person, job)).data
+            return (await self._checking.do(holder, job)).data
         except WorkerFailed as error:
             self._telemetry.record(ImageUnprocessed(origin="caller", reason=error.reason))
             raise (ImagingBusy if isinstance(error, WorkersBusy) else ImageBroken) from error

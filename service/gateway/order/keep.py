@@ -81,7 +81,7 @@ class Keeper:
     async def _keep(
         self, made: CallMade, sent: SentOrder, order: ImageOrder, deadline_s: float
     ) -> list[Outcome]:
-        finished = [await self._finish(raw, sent, order.caller.person) for raw in made.images]
+        finished = [await self._finish(raw, sent, order.caller.holder) for raw in made.images]
         good = sum(each is not None for each in finished)
         shares = iter(share_usage(made.usage, good) if made.usage and good else [None] * good)
         kept: list[Outcome] = []
@@ -97,9 +97,9 @@ class Keeper:
             for each in kept
         ]
 
-    async def _finish(self, raw: RawImage, sent: SentOrder, person: str) -> FinishedImage | None:
+    async def _finish(self, raw: RawImage, sent: SentOrder, holder: str) -> FinishedImage | None:
         try:
-            return await self.finisher.finish(raw.data, sent.finish, person)
+            return await self.finisher.finish(raw.data, sent.finish, holder)
         except ImageBroken:
             return None
 

@@ -196,20 +196,20 @@ async def test_who_leaves_the_queue_loses_no_place() -> None:
         assert tasks[2].done()
 
 
-async def test_a_paid_image_waits_for_one_of_another_person_not_for_all(telemetry: FakeTelemetry) -> None:
+async def test_a_paid_image_waits_for_one_of_another_caller_not_for_all(telemetry: FakeTelemetry) -> None:
     file, ended = marked(512, 512), list[str]()
 
-    async def finish(person: str) -> None:
-        await images.finish(file, Finish(256, 256), person)
-        ended.append(person)
+    async def finish(holder: str) -> None:
+        await images.finish(file, Finish(256, 256), holder)
+        ended.append(holder)
 
     finishing = Bounds(workers=1)
     async with (
         contextlib.aclosing(WorkerImages(telemetry=telemetry, finishing=finishing)) as images,
         asyncio.TaskGroup() as group,
     ):
-        for person in [*["many"] * 6, "one"]:
-            group.create_task(finish(person))
+        for holder in [*["many"] * 6, "one"]:
+            group.create_task(finish(holder))
 
     assert ended.index("one") <= 2
 
@@ -255,7 +255,7 @@ async def test_a_paid_image_is_kept_as_it_is_when_its_worker_fails(telemetry: Fa
     async with contextlib.aclosing(
         WorkerImages(telemetry=telemetry, finishing=Bounds(workers=1, job_s=0.001))
     ) as images:
-        result = await images.finish(file, Finish(256, 256), "person")
+        result = await images.finish(file, Finish(256, 256), "holder")
 
     assert (result.data, result.format, result.width, result.height) == (file, "png", 1024, 1024)
     assert telemetry.facts == [ImageUnprocessed(origin="provider", reason="timed_out")]
@@ -266,7 +266,7 @@ async def test_a_paid_image_is_kept_as_it_is_without_its_input(tmp_path: Path, i
     image = spool(imaging, tmp_path, file_of(noise(64))[:200])
     mask = spool(imaging, tmp_path, file_of(mask_with_hole(64)), "mask")
 
-    result = await imaging.finish(file, Finish(64, 64, Cutout(image, mask)), "person")
+    result = await imaging.finish(file, Finish(64, 64, Cutout(image, mask)), "holder")
 
     assert result.data == file
 

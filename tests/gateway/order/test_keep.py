@@ -260,8 +260,8 @@ async def test_an_answer_without_images_keeps_none() -> None:
 
 async def test_the_state_of_content_credentials_is_kept_with_the_image() -> None:
     class Signed(FakeImaging):
-        async def finish(self, data: bytes, finish: Finish | None, person: str) -> FinishedImage:
-            return replace(await super().finish(data, finish, person), credentials=ContentCredentials.LOST)
+        async def finish(self, data: bytes, finish: Finish | None, holder: str) -> FinishedImage:
+            return replace(await super().finish(data, finish, holder), credentials=ContentCredentials.LOST)
 
     [kept] = await a_keeper(imaging=Signed()).keep(
         a_call_made(), a_sent_order(), an_order(), deadline_s=math.inf
