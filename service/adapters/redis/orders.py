@@ -7,37 +7,27 @@ cancellation may give it.
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import orjson
-from pydantic import TypeAdapter
 from redis.asyncio import Redis
 
 from service.adapters.redis import keys
 from service.adapters.redis.client.commands import BoundedCommands
 from service.adapters.redis.client.script import Script, read_script
+from service.adapters.redis.refusals import CONCLUSION, read_refusal
 from service.adapters.redis.renewals import LEDGER_TTL_S, Renewals
 from service.domain.callers import Scope
-from service.domain.errors import (
-    GatewayError,
-    IdempotencyMismatch,
-    LimitState,
-    PermissionDenied,
-    RateLimited,
-    StateUnavailable,
-    Unauthenticated,
-)
+from service.domain.errors import LimitState, StateUnavailable
 from service.domain.gcra import emission_us
 from service.domain.images import ContentCredentials, Image
 from service.domain.limits import RATES
 from service.domain.order import Ticket
-from service.ports.admission import SETTLED_KNOWN_S, Ask, Conclusion, Grant, Lease, Settlement, Variant
+from service.ports.admission import SETTLED_KNOWN_S, Ask, Grant, Lease, Settlement, Variant
 
 _FOREVER_US = 4 * 10**15
 _IDEMPOTENCY_MS = 24 * 3600 * 1000
-_CONCLUSION = TypeAdapter(Conclusion)
-_NOTHING = Grant(ready=(), mine=(), awaited=(), limits=())
 _REFERENCED = (
     *("answered_model", "created_s", "size_bytes", "width", "height", "credentials", "cost_microusd"),
 )
@@ -85,20 +75,9 @@ class RedisOrders:
         if team not in self._teams:
             with contextlib.suppress(StateUnavailable):
                 await self._note_team(team)
-        if "denied" in reply:
-            raise _denied(reply["denied"])
-        if "result" in reply:
-            return replace(_NOTHING, conclusion=_CONCLUSION.validate_json(reply["result"]))
-        if "under_way" in reply:
-            return replace(_NOTHING, is_under_way=True)
-        states = _read_limits(ticket, reply["limits"])
-        if "refused" in reply:
-            raise RateLimited(
-                states[int(reply["refused"])],
-                retry_after_s=reply["retry_after_us"] / 1e6,
-                limits=states,
-                image_microusd=ticket.price.microusd,
-            )
+        states = _read_limits(ticket, reply["limits"]) if "limits" in reply else ()
+        if "ready" not in reply:
+            return read_refusal(reply, ticket, states)
         # Images made under a key are the caller's, in whichever pool they lie.
         resumed = _read_variants(reply["resumed"] or (), own.prefix)
         return Grant(
@@ -207,7 +186,7 @@ class RedisOrders:
             "made": [_encode_made(settlement, index, image) for index, image in settlement.made],
             "is_last": settlement.is_last,
             "is_brief": ticket.origin.is_brief,
-            **({"conclusion": _CONCLUSION.dump_json(conclusion).decode()} if conclusion else {}),
+            **({"conclusion": CONCLUSION.dump_json(conclusion).decode()} if conclusion else {}),
             "released": settlement.released,
             "forgotten": [{"index": index, "digest": digest} for index, digest in settlement.forgotten],
             # Below 0 is an index of a local share: Redis may hold a grant whose answer was lost.
@@ -308,13 +287,3 @@ def _holding(ticket: Ticket) -> set[tuple[str, str]]:
 def _place(scopes: Sequence[Scope], *, after: int) -> dict[tuple[str, str], int]:
     """Return the positions of the scopes' keys behind *after* others, counted from 1 as in Lua."""
     return {(scope.name, scope.key): place for place, scope in enumerate(scopes, after + 1)}
-
-
-def _denied(what: str) -> GatewayError:
-    if what == "idempotency":
-        return IdempotencyMismatch()
-    if what == "late":
-        return StateUnavailable("timeout")
-    if what == "key":
-        return Unauthenticated("This API key was revoked, or it has expired.")
-    return PermissionDenied("The team of these credentials is closed.")
