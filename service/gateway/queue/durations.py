@@ -30,12 +30,16 @@ _MOST_KINDS = 512
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Calls that take about as long as each other; *size* is a class, each of twice the pixels of the one before."""
+    """Calls that take about as long as each other.
+
+    *size* is a class, each of twice the pixels of the one before; *images* is one, too: for one, up to four, or more.
+    """
 
     model: str
     operation: str
     quality: str
     size: int
+    images: int
 
 
 class Durations:

@@ -65,7 +65,7 @@ class CallQueue:
         return self._line.length
 
     def find_refusal(self, turns: Sequence[Turn]) -> CallFailure | None:
-        """Return the reason to refuse the order that makes *turns*, before it has joined the queue.
+        """Return the reason to refuse the order that makes *turns*, the largest first, before it has joined the queue.
 
         Judged by its own deadline: another that waits for its images makes them itself, if it has more time.
         """

@@ -42,7 +42,7 @@ def attempts_at(
 
 def a_turn(clock: FakeClock, left_s: float, *, send_within_s: float = math.inf) -> Turn:
     """Return a turn that has come."""
-    kind, now_s = Kind("gpt-image-2.6-flare", "generate", "auto", 21), clock.monotonic_s()
+    kind, now_s = Kind("gpt-image-2.6-flare", "generate", "auto", 21, 0), clock.monotonic_s()
     turn = Turn(kind=kind, owners=[Person("team", "user")], images=1, deadline_s=now_s + left_s)
     turn.send_by_s = now_s + min(left_s, send_within_s)
     return turn

@@ -8,6 +8,7 @@ from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.order import ImageOrder
 from service.gateway.order.keep import Kept, Outcome
 from service.gateway.order.make import Batch, make_turns
+from service.gateway.queue.durations import Kind
 from service.ports.admission import Ask
 from service.ports.telemetry import CostSettled
 from tests.fakes.backend import Held
@@ -422,3 +423,15 @@ def test_a_turn_holds_the_bytes_of_all_its_images() -> None:
 
     assert [turn.held_bytes for turn in turns] == [2 * len(sent.prompt) // 3, len(sent.prompt) // 3]
     assert turns[0].held_bytes > 1
+
+
+def test_calls_are_of_a_kind_by_the_number_of_their_images() -> None:
+    order, sent = an_order(n=10), a_sent_order(images_per_call=10)
+
+    def kind_of(images: int) -> Kind:
+        indices = tuple(range(images))
+        [turn] = make_turns(order, sent, an_ask_for(), [Batch(indices, indices)], lambda _: True)
+        return turn.kind
+
+    kinds = [kind_of(images) for images in range(1, 11)]
+    assert [kinds.index(kind) for kind in kinds] == [0, 1, 1, 1, 4, 4, 4, 4, 4, 4]

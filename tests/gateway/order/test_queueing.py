@@ -65,6 +65,25 @@ async def test_an_order_that_cannot_be_answered_gives_back_its_holds_and_is_not_
     assert all(call.prompt != "99" for call in house.backend.calls)
 
 
+async def test_calls_for_many_images_say_nothing_of_a_call_for_one(clock: FakeClock) -> None:
+    """A model that makes all images of an order in one call takes longer for ten."""
+    async with Assembly(clock) as house:
+        for number in range(FEWEST):
+            held = Held()
+            house.backend.script.append(held)
+            running = house.start(a_distinct(clock, number, asked_model="dall-e-2", n=10))
+            await held.arrived.wait()
+            await asyncio.sleep(12.0)
+            held.release()
+            await read(running)
+        soon_s = clock.monotonic_s() + 6.0
+        one = await house.run(a_distinct(clock, 98, asked_model="dall-e-2", n=1, deadline_s=soon_s))
+        ten = await house.run(a_distinct(clock, 99, asked_model="dall-e-2", n=10, deadline_s=soon_s))
+
+    assert error(one) is None
+    assert failure_of(ten).code == "overloaded"
+
+
 async def test_who_leaves_the_queue_is_not_made_or_charged(clock: FakeClock) -> None:
     held = Held()
     async with Assembly(clock, held, max_calls=1) as house:

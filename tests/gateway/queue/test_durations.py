@@ -5,8 +5,8 @@ import pytest
 from service.gateway.queue.durations import FEWEST, WINDOW_S, Durations, Kind
 from tests.fakes.clock import FakeClock
 
-KIND = Kind("gpt-image-2", "generate", "high", 21)
-OTHER = Kind("gpt-image-2", "generate", "low", 21)
+KIND = Kind("gpt-image-2", "generate", "high", 21, 0)
+OTHER = Kind("gpt-image-2", "generate", "low", 21, 0)
 
 
 def test_a_call_must_have_the_time_that_nine_of_ten_needed() -> None:

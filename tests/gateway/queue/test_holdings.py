@@ -3,7 +3,7 @@ from service.gateway.queue.holdings import Holdings
 from service.gateway.queue.turn import Turn
 from service.gateway.queue.turns import Person
 
-KIND = Kind("gpt-image-2", "generate", "high", 21)
+KIND = Kind("gpt-image-2", "generate", "high", 21, 0)
 MANY, FEW = Person("many", "a"), Person("few", "user")
 
 

@@ -20,7 +20,7 @@ from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_call_made, a_failure
 
-KIND = Kind("gpt-image-2", "generate", "high", 21)
+KIND = Kind("gpt-image-2", "generate", "high", 21, 0)
 TIMED_OUT = a_failure(kind=FailureKind.TIMED_OUT, billing=Billing.UNKNOWN)
 BROKEN = a_failure(kind=FailureKind.BROKEN, billing=Billing.UNKNOWN)
 UNBILLED = a_failure(kind=FailureKind.OVERLOADED, billing=Billing.NOT_BILLED)
