@@ -116,7 +116,8 @@ def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
 
     `openai_*` keep their name. Without any, it uses a free port, and its own sandbox and Valkey. Redis has longer to answer than
     by default, so that a busy machine does not look like a broken Redis; running orders have less time to end.
-    It answers to the name `gateway`, which tests write into heads by hand.
+    It answers to the name `gateway`, which tests write into heads by hand. Equal orders share their images even if a test
+    sends them within a second (`fanout_window_ms`).
     """
     port = settings.get("port") or free_port()
     environment = {
@@ -125,7 +126,13 @@ def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
         if not name.upper().startswith(("GATEWAY_", "OPENAI_", "AWS_", "AZURE_", "GOOGLE_"))
     }
     environment |= {"GATEWAY_PORT": str(port), "GATEWAY_DATA_DIR": str(data_dir)}
-    for name, value in {"redis_timeout_s": 3, "drain_s": 5, "allowed_hosts": "gateway", **settings}.items():
+    for name, value in {
+        "redis_timeout_s": 3,
+        "drain_s": 5,
+        "allowed_hosts": "gateway",
+        "fanout_window_ms": 0,
+        **settings,
+    }.items():
         variable = name.upper() if name.startswith("openai_") else f"GATEWAY_{name.upper()}"
         environment[variable] = str(value)
     data_dir.mkdir(parents=True, exist_ok=True)

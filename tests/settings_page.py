@@ -27,7 +27,7 @@ SUBJECTS = {
     "Callers": "auth allow_open allowed_hosts cors_origins admin_key metrics_key secrets jwt",
     "Limits": "default_policy unpriced budgets_without_redis body_bytes upload_bytes caller_share",
     "Redis": "redis_url redis_timeout_s embedded_redis replicas",
-    "Cache": "cache cache_scope cache_ttl_s",
+    "Cache": "cache cache_scope cache_ttl_s fanout_window_ms",
     "Images and links": (
         "store_url store_endpoint store_region store_access_key_id store_secret_access_key store_redirect_s url_ttl_s "
         "retention_s retention_bytes sweep_s"

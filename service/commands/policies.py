@@ -42,7 +42,7 @@ def list_policies() -> None:
         return [(*_row(policies[name]), names.has(policies[name])) for name in sorted(policies)]
 
     columns = ("policy", *(kind.column for kind in LIMITS))
-    rest = ("models", "max n", "max size", "cache", "in the file")
+    rest = ("models", "max n", "max size", "cache", "equal orders", "in the file")
     show_table(columns + rest, with_state(read))
 
 
@@ -68,6 +68,9 @@ def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
     cache_scope: Annotated[
         str | None, typer.Option(help="Callers that share cached images: user or team; '' for the default.")
     ] = None,
+    equal_orders: Annotated[
+        str | None, typer.Option(help="Images of equal orders sent at once: differ or share.")
+    ] = None,
 ) -> None:
     """Create a policy, or change the given limits of one. All gateways apply it within a second.
 
@@ -85,6 +88,7 @@ def set_policy(  # noqa: PLR0913, PLR0917 - one parameter an option
         "max_n": max_n,
         "max_size": max_size,
         "caches": cache,
+        "equal_orders": equal_orders,
     }
     changes = {field: value for field, value in changes.items() if value is not None}
     if cache_scope is not None:
@@ -123,6 +127,7 @@ def _row(policy: Policy) -> tuple[object, ...]:
         policy.max_n or None,
         policy.max_size or None,
         scope if policy.caches else "off",
+        policy.equal_orders,
     )
 
 

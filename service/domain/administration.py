@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Collection
+from typing import get_args
 
-from service.domain.callers import RESERVED_POLICIES, RESERVED_TEAMS, Policy, is_name
+from service.domain.callers import RESERVED_POLICIES, RESERVED_TEAMS, EqualOrders, Policy, is_name
 from service.domain.errors import InvalidOrder
 from service.domain.images import MAX_N
 from service.domain.limits import LIMITS
@@ -81,6 +82,10 @@ def check_policy(policy: Policy, models: Collection[str]) -> None:
         raise InvalidOrder("Invalid 'max_size': it is a size such as 1536x1024.", param="max_size")
     if policy.cache_scope not in (None, "user", "team"):
         raise InvalidOrder("Invalid 'cache_scope': supported values are user and team.", param="cache_scope")
+    if policy.equal_orders not in get_args(EqualOrders):
+        raise InvalidOrder(
+            "Invalid 'equal_orders': supported values are differ and share.", param="equal_orders"
+        )
     if not all(_is_text(model) for model in policy.models):
         raise InvalidOrder("Invalid 'models': each is the name of a model.", param="models")
     unknown = [model for model in policy.models if model not in models]

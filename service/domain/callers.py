@@ -29,6 +29,9 @@ class Role(StrEnum):
 CacheScope = Literal["user", "team"]
 """Callers who share the images of equal orders: each user alone, or all of a team."""
 
+EqualOrders = Literal["differ", "share"]
+"""The images of equal orders that a caller sends at once: different ones, or the same (see `fanout_window`)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
@@ -50,6 +53,7 @@ class Policy:
     max_size: str = ""
     caches: bool = True
     cache_scope: CacheScope | None = None
+    equal_orders: EqualOrders = "differ"
 
     def amount_of(self, kind: LimitKind) -> int:
         """Return the amount of one kind of limit, 0 if it is not set."""
@@ -165,6 +169,11 @@ class Caller:
             return None
         is_own = default == "user" or any(scope.policy.cache_scope == "user" for scope in self.scopes)
         return f"user-{self.user}" if is_own else "team"
+
+    @property
+    def equal_orders(self) -> EqualOrders:
+        """The rule for equal orders at once: one policy suffices to share."""
+        return "share" if any(scope.policy.equal_orders == "share" for scope in self.scopes) else "differ"
 
     @property
     def has_budget(self) -> bool:

@@ -38,8 +38,8 @@ class ImageOrder:
     """One validated request, with the parameters of the *asked* model.
 
     *parameters* are the caller's values beyond the fields here, without nulls. *is_streamed* wants each
-    image as soon as it exists. *idempotency_key* and *safety_identifier* are the caller's own: the first
-    leaves the process only as a keyed hash, the second only in the answer.
+    image as soon as it exists. *is_retry*: an SDK sent it before. *idempotency_key* and *safety_identifier* are the
+    caller's own: the first leaves the process only as a keyed hash, the second only in the answer.
     """
 
     id: str
@@ -56,7 +56,16 @@ class ImageOrder:
     inputs: tuple[InputImage, ...] = ()
     is_streamed: bool = False
     partial_images: int = 0
+    is_retry: bool = False
     idempotency_key: str | None = None
+
+    @property
+    def fans_out(self) -> bool:
+        """Tell if this may be one of several orders that stand for one of several images (see `fanout_window`)."""
+        is_single = self.n == 1 and self.asked.images_per_call == 1
+        is_repeat = self.is_retry or self.idempotency_key is not None
+        uses_cache = self.cache.reuse and not self.cache.only_if_cached
+        return is_single and not is_repeat and uses_cache and self.caller.equal_orders == "differ"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +121,8 @@ class Ticket:
     """An accepted order as the shared state knows it: built once, held by every ask, lease and settlement.
 
     Has no prompt and no input, so that it may be stored. *model* is the sent model's name. *pool* names the
-    images that equal orders share in the shared state; None keeps the order out of the cache.
+    images that equal orders share in the shared state; None keeps the order out of the cache. *fans_out*: equal orders
+    at once get different images (see `fanout_window`).
     *safety_identifier* is the keyed hash that stands for the order's person at the provider.
     """
 
@@ -125,4 +135,5 @@ class Ticket:
     price: Price
     origin: Origin
     idempotency: Idempotency | None = None
+    fans_out: bool = False
     safety_identifier: str = ""

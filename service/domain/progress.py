@@ -12,13 +12,15 @@ from service.domain.images import Image, Source
 class Admitted:
     """Fact: the order may proceed; *pending* images must still be made.
 
-    *is_replayed*: this repeats the answer to the same `Idempotency-Key`.
+    *is_replayed*: this repeats the answer to the same `Idempotency-Key`. *equal* is the order's number among equal ones
+    at once, 0 if they are not told apart.
     """
 
     limits: tuple[LimitState, ...]
     degraded: bool
     pending: int
     is_replayed: bool = False
+    equal: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -147,7 +147,8 @@ class Answer:
         if self._queue_s:
             fields["queue_ms"] = round(self._queue_s * 1000, 1)
         if self._images:
-            fields["cache"] = cache_state(self._images.values(), is_cached=self._is_cached)
+            equal = self._admitted.equal if self._admitted else 0
+            fields["cache"] = cache_state(self._images.values(), is_cached=self._is_cached, equal=equal)
             fields["cost_microusd"] = cost_to_team(self._images.values())
         return fields
 

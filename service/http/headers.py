@@ -76,7 +76,8 @@ def order_headers(
         if admitted.is_replayed:
             headers["idempotent-replayed"] = "true"
     if images:
-        headers["x-cache"] = cache_state(images, is_cached=is_cached)
+        equal = admitted.equal if admitted is not None else 0
+        headers["x-cache"] = cache_state(images, is_cached=is_cached, equal=equal)
         headers["x-cost-microusd"] = cost_to_team(images)
     if any(ready.source is Source.HIT for ready in images):
         headers["age"] = str(int(max(ready.age_s for ready in images)))
@@ -87,17 +88,23 @@ def order_headers(
     return headers
 
 
-def cache_state(images: Collection[ImageReady], *, is_cached: bool) -> str:
-    """Return the value of `x-cache`: `hit`, `miss`, `bypass`, or `partial` with the number from each source."""
+_ALONE = {Source.HIT: "hit", Source.COALESCED: "coalesced", Source.MADE: "miss"}
+
+
+def cache_state(images: Collection[ImageReady], *, is_cached: bool, equal: int = 0) -> str:
+    """Return the value of `x-cache`: `hit`, `coalesced`, `miss`, `bypass`, or `partial` with the number from each source.
+
+    *equal* numbers the order among equal ones at once; from the second on, the value has it.
+    """
     if not is_cached:
         return "bypass"
     sources = [ready.source for ready in images]
-    hits, coalesced, made = (sources.count(each) for each in (Source.HIT, Source.COALESCED, Source.MADE))
-    if hits == len(sources):
-        return "hit"
-    if made == len(sources):
-        return "miss"
-    return f"partial; hits={hits}; coalesced={coalesced}; misses={made}"
+    if len(set(sources)) == 1:
+        state = _ALONE[sources[0]]
+    else:
+        hits, coalesced, made = (sources.count(each) for each in _ALONE)
+        state = f"partial; hits={hits}; coalesced={coalesced}; misses={made}"
+    return f"{state}; equal={equal}" if equal > 1 else state
 
 
 def cost_to_team(images: Collection[ImageReady]) -> str:

@@ -53,6 +53,7 @@ def build_order(
         inputs=inputs,
         is_streamed=is_streamed,
         partial_images=partial_images if isinstance(partial_images, int) else 0,
+        is_retry=_is_retry(request),
         idempotency_key=_idempotency_key(request),
     )
 
@@ -147,6 +148,12 @@ def _idempotency_key(request: Request) -> str | None:
             code="idempotency_needs_key",
         )
     return key
+
+
+def _is_retry(request: Request) -> bool:
+    """Tell if an SDK of OpenAI sends this order again."""
+    count = request.headers.get("x-stainless-retry-count", "0").strip()
+    return count.isdecimal() and count.strip("0") != ""
 
 
 def _timeout_s(request: Request, longest_s: float) -> float:

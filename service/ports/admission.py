@@ -57,7 +57,8 @@ class Grant:
 
     *foreign* counts variants that belonged to another pool and were removed. The first *resumed*
     of the *ready* images were made earlier under the same `Idempotency-Key`. With a *conclusion*,
-    its final answer, or *is_under_way*, another order works on it, nothing else is granted.
+    its final answer, or *is_under_way*, another order works on it, nothing else is granted. *equal* is the number of
+    this order among equal orders at once, 0 if they are not told apart; *passed_over* indices went to those before it.
     """
 
     ready: tuple[Variant, ...]
@@ -69,6 +70,8 @@ class Grant:
     resumed: int = 0
     conclusion: Conclusion | None = None
     is_under_way: bool = False
+    equal: int = 0
+    passed_over: tuple[int, ...] = ()
 
 
 SETTLED_KNOWN_S = 7 * 86400

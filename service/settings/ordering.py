@@ -29,6 +29,10 @@ class OrderSettings(BaseModel):
     """Callers that share cached images: a whole team, or each user alone."""
     cache_ttl_s: int = Field(30 * 86400, ge=60)
     """Seconds during which an equal order finds a cached image."""
+    fanout_window_ms: int = Field(1000, ge=0, le=60_000)
+    """Milliseconds from a caller's order for one image of a model that makes one a call, within which
+    [equal orders](equal-orders.md) of the same caller get different images; with 0 they share one.
+    """
     url_ttl_s: int = Field(0, ge=0)
     """Seconds a link works; with 0 it works as long as the image is kept."""
 

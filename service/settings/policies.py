@@ -75,6 +75,8 @@ class PolicyConfig(Limits):
     """If `off`, every order is paid for."""
     cache_scope: Literal["user", "team"] | None = None
     """Callers that share cached images. If unset, `GATEWAY_CACHE_SCOPE` decides."""
+    equal_orders: Literal["differ", "share"] = "differ"
+    """Images of [equal orders at once](equal-orders.md): different ones, or the same for all."""
 
 
 class TeamConfig(BaseModel):

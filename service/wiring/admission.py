@@ -21,6 +21,7 @@ def make_state(context: ProcessContext, journal: SqliteJournal) -> SharedState:
             lease_s=LEASE_S,
             ttl_s=settings.cache_ttl_s,
             process=context.name,
+            fanout_window_ms=settings.fanout_window_ms,
         ),
         journal=journal,
         clock=context.clock,
@@ -29,6 +30,7 @@ def make_state(context: ProcessContext, journal: SqliteJournal) -> SharedState:
             clock=context.clock,
             processes=settings.replicas * settings.workers,
             spends_budgets=settings.budgets_without_redis == "spend",
+            fanout_window_s=settings.fanout_window_ms / 1000,
         ),
     )
 

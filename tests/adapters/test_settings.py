@@ -579,7 +579,7 @@ def test_policies_and_teams_are_read_from_the_file(load: Load, tmp_path: Path) -
     small = file.policies["small"]
     assert (small.images_per_day, small.requests_per_min, small.max_n) == (20, 0, 0)
     assert (small.models, small.max_size) == (["dall-e-2", "dall-e-3"], "1024x1024")
-    assert (small.cache, small.cache_scope) == ("on", None)
+    assert (small.cache, small.cache_scope, small.equal_orders) == ("on", None, "differ")
     design = file.teams["design"]
     assert (design.policy, design.user_policy, design.closed) == ("wide", "small", False)
 
@@ -598,6 +598,7 @@ def test_policies_and_teams_are_read_from_the_file(load: Load, tmp_path: Path) -
         (11, 'max_size = "0x1024"', "policies.small.max_size", "a size such as 1536x1024"),
         (11, 'cache = "sometimes"', "policies.small.cache", "'on' or 'off'"),
         (11, 'cache_scope = "all"', "policies.small.cache_scope", "'user' or 'team'"),
+        (11, 'equal_orders = "merge"', "policies.small.equal_orders", "'differ' or 'share'"),
         (14, "wide = { images_per_min = 60, max_n = 11 }", "policies.wide.max_n", "less than or equal to 10"),
         (14, "wide = { images_per_min = -60 }", "policies.wide.images_per_min", "greater than or equal to 0"),
         (

@@ -54,6 +54,7 @@ def run_gateway_to(
         data_dir,
         openai_base_url=f"{provider.url}/v1",
         openai_api_key="sk-provider",
+        fanout_window_ms=1000,
         default_policy__requests_per_min=requests_per_min,
         default_policy__images_per_min=images_per_min,
     ) as gateway:

@@ -70,6 +70,7 @@ def test_an_expiry_in_the_past_or_in_another_unit_is_refused(expires_s: int) -> 
         ),
         Policy(name="p", max_size="1536x1024", cache_scope="user", models=("dall-e-3",), caches=False),
         Policy(name="p", cache_scope="team"),
+        Policy(name="p", equal_orders="share"),
     ],
 )
 def test_valid_policies_pass(policy: Policy) -> None:
@@ -89,6 +90,7 @@ def test_valid_policies_pass(policy: Policy) -> None:
         (Policy(name="p", max_size="0x1024"), "max_size"),
         (Policy(name="p", max_size="1024x1024\n"), "max_size"),
         (Policy(name="p", cache_scope="planet"), "cache_scope"),  # type: ignore[arg-type]  # as JSON might have it
+        (Policy(name="p", equal_orders="merge"), "equal_orders"),  # type: ignore[arg-type]  # as JSON might have it
         (Policy(name="p", models=("dall-e-3", "")), "models"),
         (Policy(name="p", models=(" dall-e-3",)), "models"),
         (Policy(name="p", models=("dall-e-4",)), "models"),

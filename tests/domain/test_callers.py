@@ -87,6 +87,12 @@ def test_the_narrowest_cache_scope_counts(
     assert Caller(team="design", user="ann", scopes=scopes).pool_scope(default) == narrowest
 
 
+def test_one_policy_is_enough_to_share_the_images_of_equal_orders() -> None:
+    assert Caller(team="design", user="ann", scopes=(a_scope(), a_scope("team"))).equal_orders == "differ"
+    shared = (a_scope(), a_scope("team", equal_orders="share"))
+    assert Caller(team="design", user="ann", scopes=shared).equal_orders == "share"
+
+
 def test_one_budget_is_enough_to_limit_money() -> None:
     assert not Caller(team="design", user="ann").has_budget
     assert not Caller(team="design", user="ann", scopes=(a_scope(images_per_day=1),)).has_budget

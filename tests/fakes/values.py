@@ -175,7 +175,7 @@ def a_ticket(policy: Policy | None = None, **override: Any) -> Ticket:
 
 _OF_TICKETS = (
     *("id", "team", "user", "scopes", "key_id", "model", "realm", "pool", "limits", "weight"),
-    *("estimate_microusd", "origin", "idempotency", "safety_identifier"),
+    *("estimate_microusd", "origin", "idempotency", "fans_out", "safety_identifier"),
 )
 
 

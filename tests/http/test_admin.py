@@ -289,6 +289,7 @@ KEY = {"team": "shop", "user": "anna"}
         ("PUT", "/admin/policies/careful", {"models": "dall-e-3"}, "invalid_type", "models"),
         ("PUT", "/admin/policies/careful", {"models": [3]}, "invalid_type", "models[0]"),
         ("PUT", "/admin/policies/careful", {"cache_scope": "all"}, "invalid_value", "cache_scope"),
+        ("PUT", "/admin/policies/careful", {"equal_orders": "merge"}, "invalid_value", "equal_orders"),
         ("PUT", "/admin/policies/%2e%2e", {}, "invalid_value", "name"),
         ("PUT", "/admin/policies/careful", [], "invalid_type", None),
     ],

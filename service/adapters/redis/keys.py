@@ -64,6 +64,10 @@ class TeamKeys:
         """Name the record of an `Idempotency-Key` by its keyed hash; `-` stands for none."""
         return f"{self.prefix}idempotency:{key}"
 
+    def fanout(self, user: str, pool: str) -> str:
+        """Name the window of equal orders of *user*, a keyed hash, for the images of *pool*."""
+        return f"{self.prefix}fanout:{user}:{pool.removeprefix(self.prefix)}"
+
     def marker(self, kind: str, name: str) -> str:
         """Name the marker of a script that has run."""
         return f"{self.prefix}{kind}:{name}"

@@ -20,6 +20,7 @@ from service.adapters.redis.refusals import CONCLUSION, read_refusal
 from service.adapters.redis.renewals import LEDGER_TTL_S, Renewals
 from service.domain.callers import Scope
 from service.domain.errors import LimitState, StateUnavailable
+from service.domain.fanout_window import MOST_DIFFERENT
 from service.domain.gcra import emission_us
 from service.domain.images import ContentCredentials, Image
 from service.domain.limits import RATES
@@ -40,15 +41,24 @@ class RedisOrders:
     """Implements `ports.admission.SharedOrders` over one client; the scripts are package data."""
 
     def __init__(
-        self, client: Redis, *, timeout_s: float, lease_s: float, ttl_s: float, process: str
+        self,
+        client: Redis,
+        *,
+        timeout_s: float,
+        lease_s: float,
+        ttl_s: float,
+        process: str,
+        fanout_window_ms: int,
     ) -> None:
         self._client = client
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
         self._lease_us = int(lease_s * 1e6)
         self._ttl_s = ttl_s
         self._process = process
+        self._fanout_window_ms = fanout_window_ms
         self._begin, self._finish = (
-            Script(client, read_script("scopes", name), timeout_s=timeout_s) for name in ("begin", "finish")
+            Script(client, read_script("scopes", *names), timeout_s=timeout_s)
+            for names in (("fanout", "begin"), ("finish",))
         )
         self._renewals = Renewals(client, timeout_s=timeout_s, lease_s=lease_s, hold_of=self._hold_of)
         self._teams: set[str] = set()
@@ -66,6 +76,7 @@ class RedisOrders:
             own.idempotency(ticket.idempotency.key if ticket.idempotency else "-"),
             own.pulse,
             own.marker("ended", ask.fence),
+            own.fanout(ticket.caller.user, ticket.pool or "-"),
             *own.limits(ticket.caller.scopes),
         )
         arguments = orjson.dumps(self._begin_arguments(ask))
@@ -87,6 +98,8 @@ class RedisOrders:
             awaited=tuple([int(index) for index in reply["awaited"] or ()]),
             foreign=int(reply["foreign"]),
             limits=states,
+            equal=int(reply["equal"]),
+            passed_over=tuple([int(index) for index in reply["passed_over"] or ()]),
         )
 
     async def finish(self, settlement: Settlement) -> None:
@@ -141,7 +154,7 @@ class RedisOrders:
 
     def _begin_arguments(self, ask: Ask) -> dict[str, Any]:
         ticket, cache = ask.ticket, ask.cache
-        positions = _place(ticket.caller.scopes, after=8)
+        positions = _place(ticket.caller.scopes, after=9)
         holding = _holding(ticket)
         return _ticket_arguments(ticket) | {
             "round": ask.round,
@@ -151,6 +164,9 @@ class RedisOrders:
             "fresh": not cache.reuse,
             "only_ready": cache.only_if_cached,
             "used": ask.used,
+            # Later rounds pass over what the first did.
+            "fanout_ms": self._fanout_window_ms if ticket.fans_out and ask.round == 0 else 0,
+            "most_different": MOST_DIFFERENT,
             "max_age_us": _FOREVER_US if cache.max_age_s is None else int(cache.max_age_s * 1e6),
             "ttl_us": int(self._ttl_s * 1e6),
             "lease_us": self._lease_us,

@@ -3,12 +3,13 @@
 Failure behaviour: open, bounded. Each process admits *limit ÷ live processes* (at least 1): rates by the
 same GCRA as the script, days and images in flight by counting its own admissions. A limit of money has no
 share: such orders are refused unless the operator chose otherwise. The cache is not read; equal orders
-share calls within the process only, with those that Redis granted before. The journal settles results later.
+share calls within the process only, with those that Redis granted before, and their windows begin anew. The journal
+settles results later.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from types import MappingProxyType
 
@@ -17,6 +18,7 @@ from cachetools import LRUCache
 from service.domain import gcra
 from service.domain.errors import LimitState, RateLimited, StateUnavailable
 from service.domain.limits import Limit, Unit, Window, kind_of
+from service.gateway.admission.fanout_windows import FanoutWindows
 from service.ports.admission import Ask, Grant, Settlement
 from service.ports.clock import Clock
 
@@ -44,10 +46,13 @@ class _Verdict:
 class LocalShare:
     """The part of every limit that a process may use by itself while Redis is away.
 
-    *processes* share every limit: the configured number, or the last reported one if that is larger.
+    *processes* share every limit: the configured number, or the last reported one if that is larger. *fanout_window_s*
+    lasts a window of equal orders, 0 none.
     """
 
-    def __init__(self, *, clock: Clock, processes: int, spends_budgets: bool = False) -> None:
+    def __init__(
+        self, *, clock: Clock, processes: int, spends_budgets: bool = False, fanout_window_s: float = 0.0
+    ) -> None:
         self._clock = clock
         self._expected = self._processes = processes
         self._spends_budgets = spends_budgets
@@ -56,6 +61,7 @@ class LocalShare:
         self._in_flight: Counter[_Scope] = Counter()
         self._holds: dict[str, tuple[tuple[_Scope, ...], int]] = {}
         self._claims: dict[str, dict[int, str]] = {}
+        self._windows = FanoutWindows(clock, fanout_window_s)
         # Below zero, unlike all indices of the script.
         self._indices = count(-1, -1)
         self._made: LRUCache[int, str] = LRUCache(_MOST_MADE)
@@ -78,13 +84,23 @@ class LocalShare:
         pool = ask.ticket.pool
         may_wait = pool and ask.cache.reuse and not ask.cache.only_if_cached
         others = (*claimed, *self._claims.get(pool, {})) if pool and may_wait else ()
-        awaited = tuple(index for index in others if index not in ask.used)[: ask.n]
+        others = tuple(index for index in others if index not in ask.used)
+        window = self._windows.find(ask)
+        if window is None:
+            awaited = others[: ask.n]
+        else:
+            chosen = window.choose((), others)
+            awaited = () if chosen is None else (chosen,)
         to_make = 0 if ask.cache.only_if_cached else ask.n - len(awaited)
         limits = self._charge(ask, to_make, running)
         mine = tuple(next(self._indices) for _ in range(to_make))
         if pool and mine:
             self._claims.setdefault(pool, {}).update(dict.fromkeys(mine, ask.fence))
-        return Grant(ready=(), mine=mine, awaited=awaited, limits=limits, degraded=True)
+        grant = Grant(ready=(), mine=mine, awaited=awaited, limits=limits, degraded=True)
+        if window is None:
+            return grant
+        self._windows.note(ask, window, (*awaited, *mine)[0])
+        return replace(grant, equal=window.orders + 1, passed_over=window.passed_over)
 
     def digests_of(self, indices: Iterable[int]) -> set[str]:
         """Return the digests of the images made under the local indices among *indices*."""

@@ -67,12 +67,13 @@ class Acceptance:
         self._check_policies(order, sent, price)
         limits, scope = limits_of(caller), self._scope(order)
         fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
+        pool = self.pools.key(caller.team, scope, fingerprint) if self.pools and scope else None
         return sent, Ticket(
             id=order.id,
             caller=caller,
             model=sent.target.name,
             realm=self.realm,
-            pool=self.pools.key(caller.team, scope, fingerprint) if self.pools and scope else None,
+            pool=pool,
             limits=limits,
             price=price,
             origin=Origin(
@@ -83,6 +84,7 @@ class Acceptance:
                 is_brief=not order.cache.keep,
             ),
             idempotency=identify_order(self.keys.person, order),
+            fans_out=pool is not None and order.fans_out,
             safety_identifier=keyed_hash(self.keys.person, f"{caller.user} {order.safety_identifier or ''}"),
         )
 

@@ -167,11 +167,14 @@ class Orders:
             if not await self.keyed.may_ask_again(progress, grant.conclusion):
                 return None
         progress.is_begun = True
+        progress.used.extend(grant.passed_over)
         if len(grant.ready) + len(grant.mine) > ask.n:
             grant = self.maker.give_up_surplus(ask, grant, progress.order.n)
         if ask.round == 0:
             pending = n - len(grant.ready)
-            progress.running.emit(Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending))
+            progress.running.emit(
+                Admitted(limits=grant.limits, degraded=grant.degraded, pending=pending, equal=grant.equal)
+            )
         return ask, grant
 
     async def _take_ready(

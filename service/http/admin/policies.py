@@ -37,6 +37,11 @@ class PutPolicyRequest(BaseModel):
     )
     cache: StrictBool = Field(True, description="If false, orders neither read nor fill the cache.")
     cache_scope: StrictStr | None = Field(None, json_schema_extra={"pattern": "^(user|team)$"})
+    equal_orders: StrictStr = Field(
+        "differ",
+        description="Equal orders for one image each that a caller sends at once: `differ` or `share` its images.",
+        json_schema_extra={"enum": ["differ", "share"]},
+    )
 
 
 class PolicyEntry(BaseModel):
@@ -54,6 +59,7 @@ class PolicyEntry(BaseModel):
     max_size: str
     cache: bool
     cache_scope: str | None
+    equal_orders: str
     declared: bool
 
 
@@ -106,5 +112,6 @@ def _describe(policy: Policy, names: DeclaredNames) -> PolicyEntry:
         max_size=policy.max_size,
         cache=policy.caches,
         cache_scope=policy.cache_scope,
+        equal_orders=policy.equal_orders,
         declared=names.has(policy),
     )

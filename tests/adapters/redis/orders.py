@@ -28,6 +28,8 @@ SCOPE = ("user", "u1")
 REQUESTS = Limit(resource=Resource.REQUESTS, scope="user", key="u1", amount=60)
 IMAGES = Limit(resource=Resource.IMAGES, scope="user", key="u1", amount=60)
 ESTIMATE_MICROUSD = 5_000
+FANOUT_WINDOW_MS = 60_000
+"""No window ends by itself in a test."""
 
 _orders = count(1)
 
@@ -47,7 +49,14 @@ def open_book(
     ttl_s: float = 86400.0,
 ) -> RedisOrders:
     """Return a book over *client*, patient enough for a busy machine."""
-    return RedisOrders(client, timeout_s=timeout_s, lease_s=lease_s, ttl_s=ttl_s, process=process)
+    return RedisOrders(
+        client,
+        timeout_s=timeout_s,
+        lease_s=lease_s,
+        ttl_s=ttl_s,
+        process=process,
+        fanout_window_ms=FANOUT_WINDOW_MS,
+    )
 
 
 def make_ask(**changes: Any) -> Ask:

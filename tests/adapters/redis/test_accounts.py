@@ -33,6 +33,7 @@ FULL = Policy(
     max_size="1024x1024",
     caches=False,
     cache_scope="user",
+    equal_orders="share",
 )
 
 

@@ -13,10 +13,10 @@ from service.domain.limits import Limit, Resource
 from service.domain.order import CacheControl
 from service.domain.progress import Admitted, ImageReady
 from service.gateway.order.accept import Pools
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_caller, a_catalog, a_grant, a_limit_state, an_order, scopes_of
 from tests.gateway.assembly import Assembly, name_pool, read
-from tests.gateway.facts import error, of
+from tests.gateway.facts import error, of, pool_of
 
 
 async def test_no_store_stays_out_of_the_pool(clock: FakeClock) -> None:
@@ -273,3 +273,43 @@ async def test_the_narrower_of_the_cache_scopes_names_the_pool(
 
     [ask] = house.book.asks
     assert str(ask.ticket.pool).split(":")[:2] == ["open", scope]
+
+
+@pytest.mark.parametrize(
+    ("change", "fans_out"),
+    [
+        ({}, True),
+        ({"cache": CacheControl(max_age_s=60)}, True),
+        ({"n": 2}, False),
+        ({"asked_model": "dall-e-2"}, False),
+        ({"asked_model": "gpt-image-2"}, False),
+        ({"is_retry": True}, False),
+        ({"idempotency_key": "once"}, False),
+        ({"cache": CacheControl(reuse=False)}, False),
+        ({"cache": CacheControl(keep=False)}, False),
+        ({"cache": CacheControl(only_if_cached=True)}, False),
+        ({"caller": a_caller(policy=Policy(caches=False))}, False),
+        ({"caller": a_caller(policy=Policy(equal_orders="share"))}, False),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+async def test_single_orders_of_models_that_make_one_image_a_call_fan_out(
+    clock: FakeClock, change: dict[str, Any], *, fans_out: bool
+) -> None:
+    async with Assembly(clock) as house:
+        house.start(an_order(**change))
+
+    assert [ask.ticket.fans_out for ask in house.book.asks] == [fans_out]
+
+
+async def test_an_order_asks_for_none_of_the_images_that_went_to_equal_ones(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.book.script += [a_grant(awaited=(2,), passed_over=(0, 1), equal=3), a_grant(mine=(2,))]
+        running = house.start(an_order())
+        await until_idle()
+        house.room.wake(pool_of(house), 2)
+        facts = await read(running)
+
+    assert [(ask.round, ask.used) for ask in house.book.asks] == [(0, ()), (1, (0, 1))]
+    assert of(Admitted, facts)[0].equal == 3
+    assert error(facts) is None

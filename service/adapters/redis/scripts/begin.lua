@@ -3,16 +3,17 @@
 -- KEYS[1]   pool of the fingerprint: hash, index -> 'v|created_us|variant JSON' or 'c|expires_us|fence'
 -- KEYS[2]   holds by expiry: sorted set, fence -> expires_us
 -- KEYS[3]   hold details (see scopes.lua)
--- KEYS[4]   marker of this ask, so that one whose answer was lost is not charged twice
+-- KEYS[4]   marker of this ask, so that one whose answer was lost is not charged twice; its index, with a window
 -- KEYS[5]   keys of the team: hash, key id -> 'expires_us|JSON' (0: never), and 'closed' if the team is
 -- KEYS[6]   record of the Idempotency-Key: hash of order, owner, until (end of its lease), result (once final),
 --           and 'made|<digest>' -> 'index|variant JSON' for images made under it
 -- KEYS[7]   pulse: hash of since, last: the team's leases were renewed without a long pause from one to the other
 -- KEYS[8]   number of images of this fence that were settled (see finish.lua): if there is one, this ask comes too late
--- KEYS[9..] one hash for each limit scope (see scopes.lua)
+-- KEYS[9]   window of the caller's equal orders (see fanout.lua)
+-- KEYS[10..] one hash for each limit scope (see scopes.lua)
 -- ARGV[1]   JSON of the ask (service/adapters/redis/orders.py, _begin_arguments). Its limits are one flat list of
 --           key, resource, amount, emission_us (0 unless it is a rate): a list of objects takes twice as long to parse
--- Returns   JSON {id, resumed, ready, mine, awaited, foreign, limits}, {id, refused, retry_after_us, limits},
+-- Returns   JSON {id, resumed, ready, mine, awaited, foreign, limits, equal, passed_over}, {id, refused, retry_after_us, limits},
 --           {id, denied}, {id, result} or {id, under_way}; limits are a flat list too: remaining, reset_us
 --
 -- Times are microseconds of the server's own clock. '%.0f' writes 16 digits, which Lua's tostring would round.
@@ -35,6 +36,11 @@ if standing[2] then return cjson.encode({id = ask.id, denied = 'team'}) end
 
 local used, foreign = {}, 0
 for _, index in ipairs(ask.used) do used[index] = true end
+
+local marker = redis.call('GET', KEYS[4])
+local window = ask.fanout_ms > 0 and read_window(KEYS[9], tonumber(marker or ''), ask.most_different)
+local passed_over = window and not window.shares and window.handed_out or {}
+for _, index in ipairs(passed_over) do used[index] = true end
 
 -- A repeated Idempotency-Key: refuse another order, return a final answer again, leave a running order alone, and
 -- resume an interrupted one with all images it made, even if the cache would not be used.
@@ -97,9 +103,14 @@ if ask.has_pool then
   table.sort(claims)
   table.sort(mine)
 end
+if window and window.shares then
+  found = put_new_first(window, found, indices, created, places)
+  -- Only for want of images, as those come at once.
+  if found == 0 then put_new_first(window, #claims, claims) end
+end
 
 -- A repeated ask has its earlier claims (mine), and may find more ready variants, or fewer, than the first.
-local seen_before = redis.call('EXISTS', KEYS[4]) == 1
+local seen_before = marker ~= false
 local hold = seen_before and redis.call('HGET', KEYS[3], fence)
 hold = hold and cjson.decode(hold)
 if hold and not ask.has_pool then mine = hold.indices end
@@ -238,7 +249,9 @@ if ask.has_idempotency then
   redis.call('HSET', KEYS[6], 'order', ask.order, 'owner', ask.id, 'until', whole(now + ask.lease_us))
   redis.call('PEXPIRE', KEYS[6], ask.idempotency_ms)
 end
-if ask.round == 0 or #claimed > 0 then redis.call('SET', KEYS[4], '', 'PX', ask.marker_ms) end
+local given = ready[1] and ready[1].index or awaited[1] or claimed[1] or mine[1]
+if window then write_window(KEYS[9], window, given, #ready > 0, ask.fanout_ms) end
+if ask.round == 0 or #claimed > 0 then redis.call('SET', KEYS[4], window and given or '', 'PX', ask.marker_ms) end
 -- Lua's stack bounds unpack(); the next ask removes the rest.
 if #stale > 0 then redis.call('HDEL', KEYS[1], unpack(stale, 1, math.min(#stale, 1000))) end
 if #claimed > 0 then
@@ -261,4 +274,6 @@ return cjson.encode({
   awaited = awaited,
   foreign = foreign,
   limits = states,
+  equal = window and window.orders + 1 or 0,
+  passed_over = passed_over,
 })
