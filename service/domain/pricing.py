@@ -23,7 +23,7 @@ def price_usage(model: Model, usage: Mapping[str, Any]) -> int | None:
         return None
     details = usage.get("input_tokens_details")
     image_in = details.get("image_tokens") if isinstance(details, Mapping) else 0
-    image_in = image_in if isinstance(image_in, int) else 0
+    image_in = min(image_in, total_in) if isinstance(image_in, int) else 0
     text_out = usage.get("output_tokens_details")
     text_out = text_out.get("text_tokens") if isinstance(text_out, Mapping) else 0
     text_out = min(text_out, total_out) if isinstance(text_out, int) else 0

@@ -18,6 +18,8 @@ from tests.fakes.values import USAGE, a_catalog, a_sent_order
         ),
         ({"input_tokens": 10, "output_tokens": 1, "input_tokens_details": None}, 80),
         ({"input_tokens": 10, "output_tokens": 1, "input_tokens_details": {"image_tokens": None}}, 80),
+        # More than all of them: a count of another kind.
+        ({"input_tokens": 10, "output_tokens": 0, "input_tokens_details": {"image_tokens": 1000}}, 80),
         ({"input_tokens": 10}, None),
         ({"output_tokens": 10}, None),
         ({"input_tokens": "10", "output_tokens": 10}, None),
