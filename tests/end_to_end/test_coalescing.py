@@ -117,6 +117,31 @@ async def test_orders_of_any_size_share_the_images_of_the_largest(
         assert set(digests) <= everything
 
 
+async def test_a_call_outlasts_the_deadline_of_its_order_for_a_patient_one(
+    replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient, redis: Redis
+) -> None:
+    await sandbox.behave(paint="flat", latency_s=4)
+    url, body = (
+        f"{replicas.gateways[0].url}/v1/images/generations",
+        {"model": "dall-e-3", "prompt": "a slow boat"},
+    )
+    async with asyncio.TaskGroup() as group:
+        headers = {"x-request-timeout-s": "2"}
+        hurried = group.create_task(client.post(url, json=body, headers=headers))
+        await sandbox.until_asked(1)
+        patient = group.create_task(client.post(url, json=body))
+
+    late = hurried.result()
+    assert (late.status_code, late.json()["error"]["code"]) == (504, "deadline_exceeded")
+    assert late.headers["x-should-retry"] == "true"
+    assert patient.result().status_code == 200
+    assert sources_of(patient.result())["coalesced"] == 1
+    assert await sandbox.count_painted() == 1
+    ledger = await read_ledger(redis, TEAM)
+    assert (ledger["made|images"], ledger["unknown|images"]) == (1, 0)
+    assert await read_holds(redis, TEAM) == {}
+
+
 @pytest.mark.usefixtures("redis")
 async def test_an_image_of_one_replica_is_a_hit_in_the_other(
     replicas: Replicas, sandbox: SandboxHandle, client: httpx.AsyncClient
