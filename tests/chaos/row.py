@@ -16,12 +16,16 @@ Trial = Callable[[Ground, Finding], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row; *name* is what the command line takes, *tried* what the table says was done, *covers* its faults."""
+    """One row; *name* is what the command line takes, *tried* what the table says was done, *covers* its faults.
+
+    A row that *waits* passes most of a minute with little to do, so that it can run beside all others.
+    """
 
     name: str
     tried: str
     trial: Trial
     covers: tuple[str, ...] = ()
+    waits: bool = False
 
 
 @dataclass(slots=True)
@@ -30,11 +34,13 @@ class Rows:
 
     rows: list[Row]
 
-    def add(self, name: str, tried: str, *, covers: str = "") -> Callable[[Trial], Trial]:
+    def add(
+        self, name: str, tried: str, *, covers: str = "", waits: bool = False
+    ) -> Callable[[Trial], Trial]:
         """Return a decorator that makes a coroutine a row; *covers* are the names of faults (`faults.py`)."""
 
         def keep(trial: Trial) -> Trial:
-            self.rows.append(Row(name, tried, trial, tuple(covers.split())))
+            self.rows.append(Row(name, tried, trial, tuple(covers.split()), waits))
             return trial
 
         return keep

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, tuple[Row, ...]] = {
     "images": tuple(images.ROWS.rows),
     "surface": tuple(surface.ROWS.rows),
 }
-"""The rows by what they try, those that wait longest first; a group is one file of tests, for workers to share."""
+"""The rows by what they try, those that last longest first; a group is one file of tests, for workers to share."""
 
 ALL = {row.name: row for rows in GROUPS.values() for row in rows}
 

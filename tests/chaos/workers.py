@@ -3,27 +3,37 @@
 import asyncio
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from multiprocessing.queues import Queue
 
 from tests.chaos.table import ALL, Result, run_row
 
-_FIRST_WORKER = 8
+_FIRST_WORKER = 7
 """The workers of a test run on the same machine have lower numbers."""
 
 
-def run_rows(names: Sequence[str], *, is_short: bool, jobs: int) -> Iterator[Result]:
-    """Yield the results as they come."""
+async def run_rows(names: Sequence[str], *, is_short: bool, jobs: int) -> AsyncIterator[Result]:
+    """Yield the results as they come: of *jobs* rows at a time, and of all those that wait beside them, in this process."""
     context = get_context("spawn")
     workers: Queue[int] = context.Queue()
-    for number in range(jobs):
+    for number in range(1 + jobs):
         workers.put(_FIRST_WORKER + number)
+    _become_worker(workers)
     with ProcessPoolExecutor(jobs, context, _become_worker, (workers,)) as pool:
-        tasks = [pool.submit(_run_one, name, is_short) for name in names]
-        for count, task in enumerate(as_completed(tasks), 1):
-            result = task.result()
+        loop = asyncio.get_running_loop()
+        waiting = [name for name in names if ALL[name].waits and jobs > 1]
+        tasks = [
+            *(loop.create_task(_run(name, is_short)) for name in waiting),
+            *(
+                loop.run_in_executor(pool, _run_alone, name, is_short)
+                for name in names
+                if name not in waiting
+            ),
+        ]
+        for count, task in enumerate(asyncio.as_completed(tasks), 1):
+            result = await task
             verdict = "holds" if result.is_good else "FAILS"
             tell(f"[{count}/{len(names)}] {result.name}: {verdict} after {result.took_s:.0f} s")
             for fault in result.failed:
@@ -41,5 +51,9 @@ def _become_worker(workers: "Queue[int]") -> None:
     os.environ["PYTEST_XDIST_WORKER"] = f"gw{workers.get()}"  # noqa: TID251 - tests.processes reads it
 
 
-def _run_one(name: str, is_short: bool) -> Result:
-    return asyncio.run(run_row(ALL[name], is_short=is_short, tell=lambda text: tell(f"  {name}: {text} ...")))
+def _run_alone(name: str, is_short: bool) -> Result:
+    return asyncio.run(_run(name, is_short))
+
+
+async def _run(name: str, is_short: bool) -> Result:
+    return await run_row(ALL[name], is_short=is_short, tell=lambda text: tell(f"  {name}: {text} ..."))

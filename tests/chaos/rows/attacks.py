@@ -223,6 +223,7 @@ def _mb_in(directory: Path) -> float:
     "memory-returns",
     "300 orders of 4 MB images at once, then a minute of silence",
     covers="A8",
+    waits=True,
 )
 async def memory_returns(ground: Ground, finding: Finding) -> None:
     large = picture(4_000_000)

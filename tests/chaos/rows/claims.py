@@ -20,12 +20,17 @@ from tests.chaos.rows.money import LEASE_S, SECRETS
 from tests.processes import Gateway
 
 ROWS = Rows([])
+_BURST = 100
+"""Orders at once that even a busy machine begins before Redis seems to be away."""
+_LEAST_COST_S = 50e-6
+"""CPU of renewing one claim below which the ticks of the clock that counts it decide."""
 
 
 @ROWS.add(
     "late-settlement",
     "a gateway stands still for longer than its lease, another sweeps its hold; then it goes on and settles",
     covers="P11 P5",
+    waits=True,
 )
 async def late_settlement(ground: Ground, finding: Finding) -> None:
     slow, other, provider = await _pair(ground)
@@ -34,6 +39,7 @@ async def late_settlement(ground: Ground, finding: Finding) -> None:
     finding.equal("a third order of that day", third.code, "insufficient_quota")
 
 
+# It waits, too, but sets variables for what it starts, which nothing else may start with.
 @ROWS.add("late-past-midnight", "the same, with midnight between the sweep and the settlement", covers="P11")
 async def late_past_midnight(ground: Ground, finding: Finding) -> None:
     with _wall_clock(ground.directory / "clock") as clock:
@@ -149,6 +155,7 @@ def _wall_clock(file: Path) -> Iterator[Path]:
     "many-claims",
     "a team's thousands of claims held at a silent provider: CPU of their renewals",
     covers="P14",
+    waits=True,
 )
 async def many_claims(ground: Ground, finding: Finding) -> None:
     sizes = (400, 1600) if ground.is_short else (1000, 4000)
@@ -159,19 +166,31 @@ async def many_claims(ground: Ground, finding: Finding) -> None:
         tasks: list[asyncio.Task[object]] = []
         for size in sizes:
             ground.tell(f"{size} orders")
-            tasks += [group.create_task(ground.order(gateway.url)) for _ in range(size - len(tasks))]
-            await provider.until_called(size, patience_s=120)
+            while len(tasks) < size:
+                tasks += [group.create_task(ground.order(gateway.url)) for _ in range(_BURST)]
+                await provider.until_called(len(tasks))
             await asyncio.sleep(2)
-            before_s = _cpu_s(gateway)
-            await asyncio.sleep(15)
-            costs.append((_cpu_s(gateway) - before_s) / len(tasks))
-        finding.note(f"CPU ms per claim and 15 s {[round(1000 * cost, 2) for cost in costs]}")
-        finding.at_most("four times the claims: CPU per claim, times", costs[1] / costs[0], 2.0)
+            costs.append(await _busiest_second(gateway, LEASE_S / 3 + 1) / size)
+        finding.note(f"CPU ms per claim and renewal {[round(1000 * cost, 2) for cost in costs]}")
+        finding.at_most(
+            "four times the claims: CPU per claim, times", costs[1] / max(costs[0], _LEAST_COST_S), 2.0
+        )
         finding.at_most("MB", memory_mb(gateway), 1000)
         for task in tasks:
             task.cancel()
 
 
+async def _busiest_second(gateway: Gateway, seconds: float) -> float:
+    """Return the CPU of the busiest second: all claims are renewed at once, a third of a lease after the last time."""
+    marks = [_cpu_s(gateway)]
+    for _ in range(round(2 * seconds)):
+        await asyncio.sleep(0.5)
+        marks.append(_cpu_s(gateway))
+    return max(later - earlier for earlier, later in zip(marks, marks[2:], strict=False))
+
+
 def _cpu_s(gateway: Gateway) -> float:
-    times = psutil.Process(gateway.process.pid).cpu_times()
-    return float(times.user + times.system)
+    """Return the CPU of a gateway and of its Valkey so far."""
+    process = psutil.Process(gateway.process.pid)
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return float(sum(each.user + each.system for each in times))

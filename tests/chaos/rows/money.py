@@ -51,6 +51,7 @@ async def unknown_counts(ground: Ground, finding: Finding) -> None:
     "unknown-after-kill",
     "SIGKILL with the day's only image in flight; once the hold is swept, the caller orders another",
     covers="P5",
+    waits=True,
 )
 async def unknown_after_kill(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider(paint_after(300))
