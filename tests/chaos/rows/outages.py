@@ -7,9 +7,11 @@ import statistics
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from tests.chaos.expectations import expect_exact_books, is_unwell
 from tests.chaos.finding import Finding
@@ -68,14 +70,37 @@ async def _demoted(redis: Redis) -> AsyncIterator[None]:
     await redis.replicaof("NO", "ONE")
 
 
+@asynccontextmanager
+async def _unsaved(redis: Redis, home: Path) -> AsyncIterator[None]:
+    """Let its save fail: a directory is where its file goes."""
+    obstacle = home / "dump.rdb"
+    obstacle.mkdir()
+    await _save(redis, "err")
+    yield
+    obstacle.rmdir()
+    await _save(redis, "ok")
+
+
+async def _save(redis: Redis, status: str) -> None:
+    """Save until the last save is what *status* says."""
+    async with asyncio.timeout(20):
+        while (await redis.info("persistence"))["rdb_last_bgsave_status"] != status:
+            with contextlib.suppress(RedisError):
+                await redis.bgsave()
+            await asyncio.sleep(0.1)
+
+
 @ROWS.add(
     "redis-refuses",
-    "a Redis that answers NOREPLICAS, OOM and READONLY to changes; readiness, metric and budgets are looked at",
+    "a Redis that answers NOREPLICAS, OOM, READONLY and MISCONF to changes; readiness, metric and budgets are looked at",
     covers="P6",
 )
 async def redis_refuses(ground: Ground, finding: Finding) -> None:
     provider = await ground.provider()
-    valkey = await ground.valkey()
+    home = ground.directory / "valkey"
+    home.mkdir()
+    # With a point in time to save at, a save that fails stops changes.
+    valkey = await ground.valkey(directory=home, config={"save": "3600 1000000", "appendonly": "no"})
     redis = await ground.redis(valkey)
     budget: dict[str, Any] = {"default_policy__budget_per_month_microusd": 50_000_000}
     gateway = await ground.gateway(provider, redis_url=valkey.url, **budget)
@@ -84,6 +109,7 @@ async def redis_refuses(ground: Ground, finding: Finding) -> None:
         ("no_replicas", _configured(redis, "min-replicas-to-write", "1", "0")),
         ("oom", _configured(redis, "maxmemory", "1", "0")),
         ("readonly", _demoted(redis)),
+        ("misconf", _unsaved(redis, home)),
     ):
         calls = len(provider.calls)
         async with refusing:
