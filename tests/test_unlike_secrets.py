@@ -1,8 +1,5 @@
 """Start gateways with unlike secrets on one Redis: the later one refuses, as they would share nothing."""
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +8,8 @@ import pytest
 from redis.asyncio import Redis
 
 from service.adapters.redis.heartbeats import RedisHeartbeats
-from tests.processes import REPOSITORY, Gateway, Valkey, free_port, run_gateway, run_valkey
+from tests.processes import Gateway, Valkey, free_port, run_gateway, run_valkey
+from tests.shell import Done, Shell
 
 OLD, OTHER = "the-old-secret-of-all", "a-secret-of-another-gateway"
 
@@ -26,19 +24,14 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Gateway, V
         yield gateway, valkey
 
 
-def start(directory: Path, valkey: Valkey, secrets: str | None) -> subprocess.CompletedProcess[str]:
+def start(directory: Path, valkey: Valkey, secrets: str | None) -> Done:
     """Run a gateway that is expected to end by itself."""
     given = {
-        "PATH": os.environ["PATH"],  # noqa: TID251 - the child needs it
-        "GATEWAY_DATA_DIR": str(directory),
         "GATEWAY_PORT": str(free_port()),
         "GATEWAY_REDIS_URL": valkey.url,
         **({} if secrets is None else {"GATEWAY_SECRETS": secrets}),
     }
-    command = [sys.executable, "-m", "service", "serve"]
-    return subprocess.run(
-        command, env=given, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False
-    )
+    return Shell(directory, tuple(given.items())).run_apart("serve")
 
 
 @pytest.mark.parametrize(

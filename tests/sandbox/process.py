@@ -7,7 +7,7 @@ here it learns over the wire.
 import asyncio
 import sys
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +15,7 @@ from typing import Any, Self
 import httpx
 import orjson
 
-from tests.processes import is_check
+from tests.processes import fork_sandbox, is_check
 
 REPOSITORY = Path(__file__).parents[2]
 START_S = 20.0
@@ -122,8 +122,8 @@ async def run_sandbox(**options: object) -> AsyncGenerator[SandboxHandle]:
     True stands for a bare flag, None and False leave an option out: `run_sandbox(fault_proxy=True, latency_s=0.2)`.
     It ends with the process that started it, however that ends.
     """
-    async with open_process("--exit-with-parent", *_to_arguments(options)) as process:
-        line = await read_line(process)
+    with ExitStack() as stack:
+        line = await asyncio.to_thread(stack.enter_context, fork_sandbox(*_to_arguments(options)))
         async with SandboxHandle(line["url"], line["fault_url"]) as handle:
             yield handle
 
