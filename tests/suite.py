@@ -1,7 +1,8 @@
 """A pytest plugin for the suite as a whole: the order of its files, and a list of the tests it left out.
 
-With pytest-xdist each file runs in one worker, so that a module's servers start once. Files of
-`_DEAREST_FIRST` start first: a long file that starts last would keep one worker busy and the others idle.
+With pytest-xdist each file runs in one worker, so that a module's servers start once. Files whose tests may take
+the longest start first, then those of `_DEAREST_FIRST`: a long file that starts last would keep one worker busy and
+the others idle.
 """
 
 import gc
@@ -36,9 +37,13 @@ def pytest_configure() -> None:
     settings.load_profile("suite")
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put dear files first; the order within a directory stays."""
-    items.sort(key=lambda item: _rank(item.path))
+    """Put dear files first, by what is left of them; the order within a directory stays."""
+    longest_s: dict[Path, float] = {}
+    for item in items:
+        longest_s[item.path] = max(longest_s.get(item.path, 0), _timeout_s(item))
+    items.sort(key=lambda item: (-longest_s[item.path], _rank(item.path)))
 
 
 def pytest_collection_finish() -> None:
@@ -73,6 +78,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         names = Counter(node_id.partition("[")[0] for node_id in _left_out)
         for name, cases in sorted(names.items()):
             terminalreporter.line(name if cases == 1 else f"{name} ({cases} cases)")
+
+
+def _timeout_s(item: pytest.Item) -> float:
+    marker = item.get_closest_marker("timeout")
+    return float(marker.args[0]) if marker else 0
 
 
 def _rank(path: Path) -> int:

@@ -69,6 +69,18 @@ def test_slow_directories_run_first(pytester: pytest.Pytester) -> None:
     assert lines == ["end_to_end", "http", "domain"]
 
 
+def test_files_whose_tests_may_take_long_run_first(pytester: pytest.Pytester) -> None:
+    for name, limits_s in {"a": [], "b": [90], "c": [5, 600]}.items():
+        marks = "".join(f"@pytest.mark.timeout({s})\ndef test_{s}(): assert True\n" for s in limits_s)
+        source = f"import pytest\n{marks}\ndef test_it(): assert True\n"
+        (pytester.path / f"test_{name}.py").write_text(source, "utf-8")
+
+    result = pytester.runpytest_subprocess(*OPTIONS, "-v")
+
+    lines = [line.partition("::")[0] for line in result.outlines if "::test_it PASSED" in line]
+    assert lines == ["test_c.py", "test_b.py", "test_a.py"]
+
+
 def test_a_log_line_that_is_still_being_written_is_left_for_later(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b'Ready\n{"event":"request","status":200}\n{"event":"requ')
