@@ -229,7 +229,8 @@ async def read_state(site: Site) -> dict[str, Any]:
 
 async def test_orders_under_way_when_redis_dies(site: Site) -> None:
     """Those begin with Redis and end without it: what they made is booked all the same."""
-    await site.sandbox.behave(paint="flat", latency_s=0.5)
+    # Long enough for all of them to begin before the first has ended.
+    await site.sandbox.behave(paint="flat", latency_s=2)
     async with site.redis() as redis:
         async with asyncio.TaskGroup() as group:
             running = group.create_task(site.order_many(8))
