@@ -66,48 +66,54 @@ if ask.has_idempotency then
     table.sort(resumed, function(a, b) return a.index < b.index end)
   end
 end
--- Read the pool: variants to return, live claims of others, indices in use.
-local occupied, highest = {}, -1
-local claims, mine, stale = {}, {}, {}
-local found, indices, created, places, entries = 0, {}, {}, {}, {}
-if ask.has_pool then
-  -- Most of the time of this script: no tables, copies or look-ups that a full pool would multiply.
-  local find, sub, byte, VARIANT = string.find, string.sub, string.byte, string.byte('v')
-  local mark, ttl_us, newest_us = ask.mark, ask.ttl_us, now - ask.max_age_us
-  entries = redis.call('HGETALL', KEYS[1])
-  for i = 1, #entries, 2 do
-    local index, entry = tonumber(entries[i]), entries[i + 1]
-    local bar = find(entry, '|', 3, true)
-    local at = tonumber(sub(entry, 3, bar - 1))
-    if byte(entry) == VARIANT then
-      if find(entry, mark, bar + 1, true) ~= bar + 1 then
-        -- Written for another pool: never returned, but counted.
-        stale[#stale + 1], foreign = entries[i], foreign + 1
-      -- Up to a tenth shorter, so that variants made together do not expire together.
-      elseif at + ttl_us - ttl_us / 10 * (at % 1000000 / 1000000) <= now then
-        stale[#stale + 1] = entries[i]
-      else
-        occupied[index] = true
-        if at > newest_us and not used[index] then
-          found = found + 1
-          indices[found], created[found], places[found] = index, at, i + 1
-        end
-      end
-    elseif at > now or not lapses then
-      occupied[index] = true
-      if is_claim(entry, fence) then mine[#mine + 1] = index
-      elseif not used[index] then claims[#claims + 1] = index end
-    end
-    if index > highest then highest = index end
+-- Read the pool: the oldest variants to return, live claims, and the fields whose index is free. Most of the time of this
+-- script: a variant that is newer than enough others costs no more than a look at its age, however full the pool is.
+-- What has expired, or is another pool's, goes once it would be returned, or its index is needed.
+local entries = ask.has_pool and redis.call('HGETALL', KEYS[1]) or {}
+local most = ask.fresh and 0 or math.max(0, ask.n - #resumed)
+local oldest, claims, mine, stale, is_free = {}, {}, {}, {}, {}
+-- By the window of equal orders, which has these only if there are no others.
+local handed_out = {}
+local newest_at = most > 0 and math.huge or 0
+-- Variants settled together have the same age.
+local function is_older(one, other) return one.at < other.at or one.at == other.at and one.index < other.index end
+local function consider(field, at, entry)
+  local variant = {index = tonumber(field), at = at, entry = entry}
+  local is_foreign = string.find(entry, ask.mark, 20, true) ~= 20
+  -- Up to a tenth shorter, so that variants made together do not expire together.
+  if is_foreign or at + ask.ttl_us - ask.ttl_us / 10 * (at % 1000000 / 1000000) <= now then
+    stale[#stale + 1], is_free[field] = field, true
+    -- Written for another pool: never returned, but counted.
+    if is_foreign then foreign = foreign + 1 end
+  elseif at > now - ask.max_age_us and not used[variant.index] then
+    local list = window and window.shares and window.has[variant.index] and handed_out or oldest
+    local place = #list
+    while place > 0 and is_older(variant, list[place]) do place = place - 1 end
+    table.insert(list, place + 1, variant)
+    list[most + 1] = nil
+    if #oldest == most then newest_at = oldest[most].at end
   end
-  table.sort(claims)
-  table.sort(mine)
 end
-if window and window.shares then
-  found = put_new_first(window, found, indices, created, places)
-  -- Only for want of images, as those come at once.
-  if found == 0 then put_new_first(window, #claims, claims) end
+local sub, byte, VARIANT = string.sub, string.byte, string.byte('v')
+for i = 1, #entries, 2 do
+  local entry = entries[i + 1]
+  if byte(entry) == VARIANT then
+    -- Microseconds have 16 digits from 2001 to 2286.
+    local at = sub(entry, 3, 18) + 0
+    if at <= newest_at then consider(entries[i], at, entry) end
+  elseif tonumber(string.match(entry, '^c|(%d+)')) > now or not lapses then
+    local index = tonumber(entries[i])
+    if is_claim(entry, fence) then mine[#mine + 1] = index
+    elseif not used[index] then claims[#claims + 1] = index end
+  else
+    is_free[entries[i]] = true
+  end
 end
+table.sort(claims)
+table.sort(mine)
+if #oldest == 0 then oldest = handed_out end
+-- Only for want of images, as those come at once.
+if #oldest == 0 and window and window.shares then put_new_first(window, claims) end
 
 -- A repeated ask has its earlier claims (mine), and may find more ready variants, or fewer, than the first.
 local seen_before = marker ~= false
@@ -119,30 +125,11 @@ if hold and not ask.has_pool then mine = hold.indices end
 local ready, awaited, claimed = {}, {}, {}
 local missing = math.max(0, ask.n - #resumed - #mine)
 if not ask.fresh then
-  -- The oldest first; variants settled together have the same age. Few are needed, so not all are sorted.
-  local oldest, most = {}, math.min(missing, found)
-  local function is_older(a, b)
-    local newer_us = created[a] - created[b]
-    return newer_us < 0 or newer_us == 0 and indices[a] < indices[b]
+  for i = 1, math.min(missing, #oldest) do
+    local each = oldest[i]
+    ready[i] = {index = each.index, age_us = now - each.at, variant = sub(each.entry, 20)}
   end
-  for j = 1, most > 0 and found or 0 do
-    local place = #oldest
-    if place < most or is_older(j, oldest[place]) then
-      while place > 0 and is_older(j, oldest[place]) do
-        oldest[place + 1] = oldest[place]
-        place = place - 1
-      end
-      oldest[place + 1] = j
-      oldest[most + 1] = nil
-    end
-  end
-  for i, j in ipairs(oldest) do
-    local entry = entries[places[j]]
-    ready[i] = {
-      index = indices[j], age_us = now - created[j], variant = string.sub(entry, string.find(entry, '|', 3, true) + 1),
-    }
-  end
-  missing = missing - most
+  missing = missing - #ready
   -- By index, so that the same order has the same answer.
   table.sort(ready, function(a, b) return a.index < b.index end)
   if not ask.only_ready then
@@ -154,6 +141,12 @@ if not ask.fresh then
   end
 end
 if ask.only_ready then missing = 0 end
+local occupied, highest = {}, -1
+for i = 1, missing > 0 and #entries or 0, 2 do
+  local index = tonumber(entries[i])
+  occupied[index] = not is_free[entries[i]]
+  highest = math.max(highest, index)
+end
 local candidate = ask.fresh and highest + 1 or 0
 while missing > 0 do
   if not occupied[candidate] and not used[candidate] then

@@ -18,18 +18,15 @@ local function read_window(key, got, most)
   return window
 end
 
--- Move those of *n* indices that the window has not handed out to the front; returns their number, or *n* if there is
--- none. *others* are lists of the same length, in which the same places move.
-local function put_new_first(window, n, indices, ...)
-  local kept, others = 0, {...}
-  for i = 1, n do
-    if not window.has[indices[i]] then
+-- Move the indices that the window has not handed out to the front.
+local function put_new_first(window, indices)
+  local kept = 0
+  for _, index in ipairs(indices) do
+    if not window.has[index] then
       kept = kept + 1
-      indices[kept] = indices[i]
-      for _, other in ipairs(others) do other[kept] = other[i] end
+      indices[kept] = index
     end
   end
-  return kept > 0 and kept or n
 end
 
 -- Note the *index* of the window's next order.
