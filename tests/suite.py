@@ -28,6 +28,9 @@ _DEAREST_FIRST = (
 )
 """Directories by what a file in them costs; others come last."""
 
+_SLOW_TIMEOUT_S = 180
+"""For a slow test without a limit of its own: several times what one needs on an idle machine."""
+
 _left_out: set[str] = set()
 
 
@@ -39,9 +42,11 @@ def pytest_configure() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put dear files first, by what is left of them; the order within a directory stays."""
+    """Give slow tests more time, and put dear files first, by what is left of them; else the order stays."""
     longest_s: dict[Path, float] = {}
     for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(_SLOW_TIMEOUT_S))
         longest_s[item.path] = max(longest_s.get(item.path, 0), _timeout_s(item))
     items.sort(key=lambda item: (-longest_s[item.path], _rank(item.path)))
 

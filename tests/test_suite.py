@@ -81,6 +81,15 @@ def test_files_whose_tests_may_take_long_run_first(pytester: pytest.Pytester) ->
     assert lines == ["test_c.py", "test_b.py", "test_a.py"]
 
 
+def test_slow_tests_may_take_longer_than_others(pytester: pytest.Pytester) -> None:
+    late = "import time, pytest\n@pytest.mark.slow\ndef test_late(): time.sleep(0.5)\n"
+    pytester.makepyfile(late)
+
+    result = pytester.runpytest_subprocess(*OPTIONS, "-m", "slow", "--timeout", "0.2")
+
+    result.assert_outcomes(passed=1)
+
+
 def test_a_log_line_that_is_still_being_written_is_left_for_later(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b'Ready\n{"event":"request","status":200}\n{"event":"requ')
