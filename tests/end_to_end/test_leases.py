@@ -183,8 +183,9 @@ async def hang_gateway(root: Path, site: Site) -> None:
     async with open_chaos(root, "a", "b", **SETTINGS) as chaos:
         async with asyncio.TaskGroup() as group:
             visitors = Visitors(chaos, site, group)
-            await visitors.begin("plain, late", "a", "plain", takes_s=1)
-            await visitors.begin("once, late", "a", "once", takes_s=1, headers=KEYED)
+            # Long enough for a busy machine to stop the gateway before either is made.
+            await visitors.begin("plain, late", "a", "plain", takes_s=10)
+            await visitors.begin("once, late", "a", "once", takes_s=10, headers=KEYED)
             chaos.stop_gateway("a")
             async with asyncio.TaskGroup() as takers:
                 takers.create_task(visitors.order("plain", "b", "plain"))
