@@ -18,6 +18,7 @@ from typing import Any
 from tests.chaos.disks import Disk, run_disk
 from tests.chaos.forms import edit
 from tests.chaos.ground import Ground, new_prompt
+from tests.chaos.kills import Kill, kill_under_orders
 from tests.chaos.provider import Call, Provider
 from tests.chaos.row import NotTried
 from tests.processes import Gateway, Valkey, free_port, run_valkey
@@ -53,16 +54,13 @@ class Site:
     answers: Counter[str] = field(default_factory=Counter)
     mood: str = "well"
     fault: str = "none"
-    images: dict[int, int] = field(default_factory=dict)
-    """The images that each call asked for, by its number."""
+    kills: list[Kill] = field(default_factory=list)
 
     @property
     def billable(self) -> int:
         """Return how many images the provider charges for, or may charge for."""
         return self.provider.paid + sum(
-            self.images.get(call.number, 1)
-            for call in self.provider.calls
-            if call.fate in _UNKNOWN and not call.paid
+            call.asked for call in self.provider.calls if call.fate in _UNKNOWN and not call.paid
         )
 
     async def start_gateway(self, number: int) -> None:
@@ -76,7 +74,6 @@ class Site:
 
     async def act(self, call: Call) -> None:
         """Answer a call as the mood is."""
-        self.images[call.number] = _images_of(call)
         await asyncio.sleep(self.dice.uniform(0.02, 0.3))
         luck = self.dice.random()
         if self.mood == "failing" and luck < 0.6:
@@ -85,16 +82,15 @@ class Site:
             call.reset()
         elif self.mood == "silent" and luck < 0.2:
             await call.hang()
+        elif self.mood == "uneven" and luck < 0.5:
+            await asyncio.sleep(_AWAY_S)
+            await call.paint()
         elif call.fields.get("stream"):
             await call.begin_stream()
             await call.complete()
             await call.write(b"data: [DONE]\n\n")
         else:
             await call.paint()
-
-
-def _images_of(call: Call) -> int:
-    return int(call.fields.get("n", 1))
 
 
 async def open_site(ground: Ground) -> Site:
@@ -193,10 +189,11 @@ async def _leave(site: Site, url: str) -> None:
 async def keep_breaking(site: Site, end_s: float) -> None:
     """Break one part after the other, with a pause between, until *end_s*; all is well at the end."""
     faults: dict[str, Callable[[Site], Awaitable[None]]] = {
-        "the provider fails": partial(_in_mood, mood="failing"),
-        "Redis hangs": _hang_redis,
         "the provider breaks off": partial(_in_mood, mood="breaking"),
+        "a replica is killed": _kill_gateway,
+        "Redis hangs": _hang_redis,
         "a replica is replaced": _replace_gateway,
+        "the provider fails": partial(_in_mood, mood="failing"),
         "the provider is silent": partial(_in_mood, mood="silent"),
         "Redis is killed": _kill_redis,
         "the store is full": _fill_store,
@@ -232,10 +229,30 @@ async def _replace_gateway(site: Site) -> None:
 
     The first lives on, and its memory is watched.
     """
-    leaving = site.gateways.pop(1)
-    await asyncio.sleep(0.2)
+    leaving = await _take_second(site)
     await asyncio.to_thread(leaving.stop)
     await site.start_gateway(1)
+
+
+async def _kill_gateway(site: Site) -> None:
+    """Kill the second replica under orders of one user, once it has no others, and start it again.
+
+    What it had sent is known then; of a replica that is killed under any order, the books may have an image more.
+    """
+    leaving = await _take_second(site)
+    while await site.ground.metric(leaving.url, "imagegw_in_flight"):  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.1)
+    site.mood, user = "uneven", f"killed {len(site.kills) + 1}"
+    site.kills.append(await kill_under_orders(site.ground, site.provider, leaving, user))
+    site.mood = "well"
+    await site.start_gateway(1)
+
+
+async def _take_second(site: Site) -> Gateway:
+    """Let the callers order of the first replica only."""
+    leaving = site.gateways.pop(1)
+    await asyncio.sleep(0.2)
+    return leaving
 
 
 async def _fill_store(site: Site) -> None:

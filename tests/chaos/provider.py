@@ -62,11 +62,15 @@ class Call:
     def prompt(self) -> str:
         return str(self.fields.get("prompt", ""))
 
+    @property
+    def asked(self) -> int:
+        """Return how many images were asked for."""
+        return int(self.fields.get("n", 1))
+
     async def paint(self, *, usage: Mapping[str, Any] | None = USAGE) -> None:
         """Answer with the images that were asked for."""
-        n = int(self.fields.get("n", 1))
-        self.paid = n
-        data = [{"b64_json": pybase64.b64encode_as_string(new_picture())} for _ in range(n)]
+        self.paid = self.asked
+        data = [{"b64_json": pybase64.b64encode_as_string(new_picture())} for _ in range(self.asked)]
         await self.answer(200, {"created": 1, "data": data, **({"usage": dict(usage)} if usage else {})})
         self.fate = "made"
 

@@ -33,8 +33,9 @@ examples:
 
 Two gateways share a Valkey and a store; ten callers order new images, many at once, equal ones, cached ones, edits
 and streams, and some hang up. Every few seconds one part fails: the provider (errors, resets, silence), Redis (hangs,
-is killed), a replica (is replaced), the store (is full; as root only). Afterwards nothing may be left in flight, held,
-claimed or unsettled, and the ledger must have as many images as the provider charges for or may charge for.
+is killed), a replica (is replaced, is killed), the store (is full; as root only). Afterwards nothing may be left in
+flight, held, claimed or unsettled, and the ledger must have as many images as the provider charges for or may charge
+for, also of each kill.
 """
 
 
@@ -97,7 +98,10 @@ async def _judge_remains(site: Site, finding: Finding) -> None:
 
 
 async def _judge_books(site: Site, finding: Finding) -> None:
-    booked = await site.ground.booked(site.gateways[0].url)
+    url = site.gateways[0].url
+    booked = await site.ground.booked(url)
+    for kill in site.kills:
+        booked += await kill.judge(site.ground, finding, url)
     fates = {fate: site.provider.count(fate) for fate in ("made", "failed", "reset", "hung", "left", "open")}
     finding.note(f"calls {fates}, ledger {dict(booked)}")
     finding.equal(f"booked of {site.billable} billed", booked["made"] + booked["unknown"], site.billable)
