@@ -14,7 +14,8 @@ LATEST_S = 4_102_444_800
 """2100-01-01; a later expiry is probably in milliseconds."""
 
 _PERSON_HASH = re.compile(r"[0-9a-f]{32}")
-_SIZE = re.compile(r"[1-9][0-9]{1,4}x[1-9][0-9]{1,4}")
+SIZE_PATTERN = "[1-9][0-9]{1,4}x[1-9][0-9]{1,4}"
+_SIZE = re.compile(SIZE_PATTERN)
 _LONGEST_TEXT = 100
 
 

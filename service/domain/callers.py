@@ -15,7 +15,8 @@ from service.domain.limits import LIMITS, Limit, LimitKind, Resource, Unit, Wind
 
 TOKEN_PREFIX = "ig_"  # noqa: S105 - the beginning of every key
 _TOKEN = re.compile(r"ig_[A-Za-z0-9_-]{43}")
-_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
+NAME_PATTERN = "[a-z0-9][a-z0-9-]{0,39}"
+_NAME = re.compile(NAME_PATTERN)
 
 
 class Role(StrEnum):

@@ -1,6 +1,6 @@
 """Read query parameters, and describe them in the OpenAPI document.
 
-Failure behaviour: closed. An unknown, repeated or malformed parameter is refused: a mistake
+Failure behaviour: closed. An unknown, repeated, empty or malformed parameter is refused: a mistake
 must not widen the request.
 """
 
@@ -20,7 +20,7 @@ def parameter(name: str, description: str, **schema: object) -> dict[str, Any]:
         "in": "query",
         "required": False,
         "description": description,
-        "schema": {"type": "string", **schema},
+        "schema": {"type": "string", **(schema or {"minLength": 1})},
     }
 
 
@@ -31,7 +31,7 @@ FROM_AND_TO = (
 
 
 def read_query(request: Request, known: set[str]) -> dict[str, str]:
-    """Return the query parameters without empty ones; unknown and repeated ones are refused."""
+    """Return the query parameters; unknown, repeated and empty ones are refused."""
     query: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
@@ -40,8 +40,9 @@ def read_query(request: Request, known: set[str]) -> dict[str, str]:
             )
         if name in query:
             raise InvalidOrder(f"The parameter '{name}' is given twice.", param=name)
-        if value:
-            query[name] = value
+        if not value:
+            raise InvalidOrder(f"The parameter '{name}' is empty: give it a value, or omit it.", param=name)
+        query[name] = value
     return query
 
 

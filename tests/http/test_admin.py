@@ -336,6 +336,9 @@ def test_other_bodies_are_refused(office: Office) -> None:
         ("/admin/audit?limit=0", "limit"),
         ("/admin/audit?limit=1001", "limit"),
         ("/admin/audit?limit=-1", "limit"),
+        ("/admin/audit?limit=", "limit"),
+        ("/admin/usage?to=", "to"),
+        ("/admin/keys?team=", "team"),
         ("/admin/keys?user=anna", "user"),
     ],
 )

@@ -84,3 +84,13 @@ def test_a_null_in_an_order_is_absent(tenants: Tenants, prompt: str) -> None:
         answer = client.post(GENERATIONS, json={"model": "dall-e-3", "prompt": prompt, **nulls})
 
     assert answer.status_code == 200, answer.text
+
+
+def test_admin_routes_take_every_spelling_of_an_integer(admin: httpx.Client) -> None:
+    policy = {"images_per_min": 60.0, "budget_per_month_microusd": 2.5e10}
+
+    answer = admin.put("/admin/policies/spelled", json=policy)
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["images_per_min"] == 60
+    assert answer.json()["budget_per_month_microusd"] == 25_000_000_000

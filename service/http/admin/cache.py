@@ -1,5 +1,6 @@
 """`/admin/cache`: count and purge stored images."""
 
+import math
 import re
 from typing import Literal
 
@@ -14,7 +15,7 @@ from service.http.query import parameter, read_choice, read_query
 from service.http.services import services_of
 
 MOST_PURGED = 10_000
-_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 
 router = make_router()
 
@@ -87,7 +88,7 @@ async def get_cache_stats(request: Request) -> TeamCacheList:
 async def purge_cache(request: Request) -> PurgeResult:
     """Remove images from the cache; their links answer 410. Files are deleted once no team keeps them."""
     services = services_of(request.scope)
-    query = _read_filters(request)
+    query = read_query(request, _PURGE_NAMES)
     selection = Selection(
         team=query.get("team"),
         user=services.accounts.administration.callers.hash_of(query["user"]) if "user" in query else None,
@@ -121,19 +122,11 @@ def _answer(purged: Purged, *, dry_run: bool) -> PurgeResult:
     )
 
 
-def _read_filters(request: Request) -> dict[str, str]:
-    """Return the query; an empty filter is refused, as it would purge more."""
-    query = read_query(request, _PURGE_NAMES)
-    empty = next((name for name in request.query_params if name not in query), None)
-    if empty is not None:
-        raise InvalidOrder(f"The parameter '{empty}' is empty: give it a value, or omit it.", param=empty)
-    return query
-
-
 def _read_age(query: dict[str, str]) -> float | None:
     text = query.get("older_than_s")
     if text is None:
         return None
-    if not _NUMBER.fullmatch(text):
+    age_s = float(text) if _NUMBER.fullmatch(text) else math.inf
+    if age_s == math.inf:
         raise InvalidOrder("Invalid 'older_than_s': it must be seconds, such as 86400.", param="older_than_s")
-    return float(text)
+    return age_s

@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 from fastapi import Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 
+from service.domain.administration import LATEST_S
 from service.domain.callers import ApiKey, Role
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.keys import NewKey
 from service.http.admin.envelopes import Listing, Removed
-from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
+from service.http.admin.requests import NAME, administration_of, make_router, name_of_admin, read_fields
 from service.http.query import parameter, read_choice, read_query
 
 _ROLES = tuple(role.value for role in Role)
@@ -22,13 +23,27 @@ class CreateKeyRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    team: StrictStr = Field(examples=["shop"], description="Team that pays for the orders; created if new.")
-    user: StrictStr = Field(examples=["anna"], description="Owner of the key: a person or a service.")
+    team: StrictStr = Field(
+        examples=["shop"],
+        description="Team that pays for the orders; created if new.",
+        json_schema_extra=NAME,
+    )
+    user: StrictStr = Field(
+        examples=["anna"],
+        description="Owner of the key: a person or a service.",
+        json_schema_extra={"minLength": 1, "maxLength": 100},
+    )
     role: StrictStr = Field("user", json_schema_extra={"enum": list(_ROLES)})
     policy: StrictStr | None = Field(
-        None, description="Policy for this key, in addition to those of its user and team."
+        None,
+        description="Policy for this key, in addition to those of its user and team.",
+        json_schema_extra=NAME,
     )
-    expires_at: StrictInt | None = Field(None, description="Seconds since 1970; never by default.")
+    expires_at: StrictInt | None = Field(
+        None,
+        description="Seconds since 1970; never by default.",
+        json_schema_extra={"minimum": 0, "maximum": LATEST_S},
+    )
 
 
 class Key(BaseModel):
@@ -102,7 +117,7 @@ async def list_keys(request: Request) -> KeyList:
 )
 async def revoke_key(
     request: Request,
-    team: Annotated[str, Path(description="Team of the key.")],
+    team: Annotated[str, Path(description="Team of the key.", json_schema_extra=NAME)],
     key_id: Annotated[str, Path(description="Id of the key, as the list shows it.")],
 ) -> Removed:
     """Revoke a key; its other requests are refused within a second."""

@@ -5,13 +5,13 @@ from typing import Annotated, Literal
 from fastapi import Path, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from service.domain.administration import MOST_N
+from service.domain.administration import MOST_N, SIZE_PATTERN
 from service.domain.callers import DeclaredNames, Policy
 from service.domain.limits import LIMITS, MOST_COUNTED, MOST_MICROUSD
 from service.http.admin.envelopes import Listing, Removed
-from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
+from service.http.admin.requests import NAME, administration_of, make_router, name_of_admin, read_fields
 
-_Name = Annotated[str, Path(description="Name of the policy.")]
+_Name = Annotated[str, Path(description="Name of the policy.", json_schema_extra=NAME)]
 _Amount = Annotated[StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_COUNTED})]
 _Microusd = Annotated[
     StrictInt, Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_MICROUSD, "format": "int64"})
@@ -33,7 +33,10 @@ class PutPolicyRequest(BaseModel):
     models: list[StrictStr] = Field([], description="Models that may be ordered; empty allows all.")
     max_n: StrictInt = Field(0, json_schema_extra={"minimum": 0, "maximum": MOST_N})
     max_size: StrictStr = Field(
-        "", examples=["1536x1024"], description="Largest image, in pixels; empty sets no limit."
+        "",
+        examples=["1536x1024"],
+        description="Largest image, in pixels; empty sets no limit.",
+        json_schema_extra={"pattern": f"^({SIZE_PATTERN})?$"},
     )
     cache: StrictBool = Field(True, description="If false, orders neither read nor fill the cache.")
     cache_scope: StrictStr | None = Field(None, json_schema_extra={"pattern": "^(user|team)$"})

@@ -5,6 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
+from service.domain.callers import NAME_PATTERN
 from service.gateway.accounts.administration import Administration
 from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_json
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
@@ -13,6 +14,8 @@ from service.http.schemas import check_fields, read_json_object
 from service.http.services import services_of
 
 MAX_BODY_BYTES = 64 * 1024
+NAME: dict[str, Any] = {"pattern": f"^{NAME_PATTERN}$"}
+"""The form of names of teams and policies, for the OpenAPI document; `domain/administration.py` checks it."""
 
 
 def make_router() -> APIRouter:
@@ -40,9 +43,16 @@ def name_of_admin(request: Request) -> str:
 
 async def read_fields(request: Request, schema: type[BaseModel]) -> dict[str, Any]:
     """Return the fields of a body; raises `InvalidOrder`, also for a null that *schema* gives no meaning."""
-    fields = read_json_object(await _read_small_body(request))
+    fields = {
+        name: _as_integer(value) for name, value in read_json_object(await _read_small_body(request)).items()
+    }
     check_fields(fields, schema)
     return fields
+
+
+def _as_integer(value: object) -> object:
+    """Return 60 for 60.0: JSON has one kind of numbers."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 async def _read_small_body(request: Request) -> bytearray:

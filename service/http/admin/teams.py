@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictStr
 
 from service.domain.callers import DeclaredNames, Team
 from service.http.admin.envelopes import Listing
-from service.http.admin.requests import administration_of, make_router, name_of_admin, read_fields
+from service.http.admin.requests import NAME, administration_of, make_router, name_of_admin, read_fields
 
 router = make_router()
 
@@ -17,8 +17,12 @@ class PutTeamRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    policy: StrictStr | None = Field(None, description="Policy for the team as a whole; null removes it.")
-    user_policy: StrictStr | None = Field(None, description="Policy for each of its users; null removes it.")
+    policy: StrictStr | None = Field(
+        None, description="Policy for the team as a whole; null removes it.", json_schema_extra=NAME
+    )
+    user_policy: StrictStr | None = Field(
+        None, description="Policy for each of its users; null removes it.", json_schema_extra=NAME
+    )
     closed: StrictBool | None = Field(None, description="A closed team may order nothing.")
 
 
@@ -51,7 +55,7 @@ async def list_teams(request: Request) -> TeamList:
     summary="Create, change, close or reopen a team; missing fields keep their values, null removes a policy",
 )
 async def put_team(
-    request: Request, name: Annotated[str, Path(description="Name of the team.")]
+    request: Request, name: Annotated[str, Path(description="Name of the team.", json_schema_extra=NAME)]
 ) -> TeamEntry:
     """Create or change a team, unless the configuration file declares it."""
     fields = await read_fields(request, PutTeamRequest)
