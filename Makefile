@@ -28,7 +28,7 @@ install = count=0; of=$$(grep -c '^[a-z0-9].*==' $(1)); $(call timed,$(1): its p
 # Tests mostly wait, so there are twice as many workers as cores on a machine of two. The tests of one file stay
 # together because they share servers.
 PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
-ALL := -m 'not clients and not jdk and not container'
+ALL := -m 'not clients and not sdks and not fuzz and not jdk and not container'
 
 # A developer's exported key or setting must not buy images, change a test or open a bucket: the remaining environment
 # names no provider, gateway or cloud, in upper or lower case, as settings ignore case. Python may write its bytecode:
@@ -100,6 +100,17 @@ test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs java
 test-clients: .venv/.dev ## Try SDKs of every age on the gateway; writes docs/compatibility.md (needs npm)
 	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m clients tests/compatibility --write-table docs/compatibility.md $(ARGS)
+
+.PHONY: sdks
+sdks: .venv/.dev ## Generate the Python, TypeScript and Java SDKs into dist/sdks (needs npm and Java)
+	@command -v npm >/dev/null && command -v java >/dev/null || { echo 'npm and Java are needed: sudo apt-get install nodejs npm openjdk-17-jdk-headless' >&2; exit 1; }
+	@exec $(STRIPPED) $(BIN)/python -m tests.sdks.generate dist/sdks
+
+.PHONY: test-sdks
+test-sdks: .venv/.dev ## Generate SDKs, compile them strictly, run them on the gateway; writes docs/sdks.md (needs npm and a JDK)
+	@command -v npm >/dev/null && command -v javac >/dev/null && ls /usr/share/java/httpmime.jar /usr/share/java/jakarta-annotation-api.jar /usr/share/java/jsr305.jar >/dev/null \
+		|| { echo 'Needed: sudo apt-get install nodejs npm openjdk-17-jdk-headless libhttpmime-java libjakarta-annotation-api-java libjsr305-java' >&2; exit 1; }
+	@exec $(STRIPPED) $(BIN)/python -m pytest -m sdks tests/sdks --write-sdks docs/sdks.md $(ARGS)
 
 .PHONY: test-container
 test-container: ## Build the container image, start docker-compose.yml and order an image from it

@@ -10,10 +10,18 @@ from tests.compatibility.client import Client, run_client
 from tests.compatibility.environments import prepare_environments
 from tests.compatibility.pins import Pin
 from tests.compatibility.servers import Provider, run_gateway_to, run_provider
-from tests.compatibility.table import Table
+from tests.compatibility.table import Page, Table
 from tests.processes import Gateway
 
 _TABLE = pytest.StashKey[Table]()
+_PAGE = Page(
+    title="Which clients work",
+    command="make test-clients",
+    introduction="""\
+every cell is the result of tests in `tests/compatibility/`,
+which run the client itself, in the version it reports when imported, against a gateway in front of the sandbox. Nothing about
+a client is changed but its base URL and its key. Versions are pinned in `tests/compatibility/pins.py`.""",
+)
 _IS_PARTIAL = pytest.StashKey[bool]()
 StartClient = Callable[[Pin], Client]
 
@@ -23,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_TABLE] = Table()
+    config.stash[_TABLE] = Table(_PAGE)
     config.stash[_IS_PARTIAL] = False
 
 
@@ -43,12 +51,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if report.when == "call" or report.failed:
-        client = dict(report.user_properties).get("client")
-        function = getattr(item, "function", None)
-        if client is not None and function is not None:
-            operation = (function.__doc__ or item.name).strip().partition("\n")[0].rstrip(".")
-            item.config.stash[_TABLE].note(str(client), operation, report.outcome)
+    item.config.stash[_TABLE].note_report(item, report)
     return report
 
 

@@ -20,15 +20,23 @@ _PIP = ("-m", "pip", "--disable-pip-version-check", "--no-input", "-q")
 _INSTALL_S = 600
 
 
+Maker = Callable[[Pin, Path], None]
+"""Installs the packages of a pin in a directory."""
+
+
 def prepare_environments() -> None:
-    """Make what is missing, two at a time: unpacking is bound by the processor."""
-    makers: list[tuple[Pin, Callable[[Pin, Path], None]]] = [
-        *((pin, _make_venv) for pin in (PYTHON_3, PYTHON_2, PYTHON_1, PYTHON_0)),
-        (NODE, _make_node_modules),
+    """Make what the clients need and is missing."""
+    prepare(
+        *((pin, make_venv) for pin in (PYTHON_3, PYTHON_2, PYTHON_1, PYTHON_0)),
+        (NODE, make_node_modules),
         (OWN_TESTS, _make_own_tests),
-    ]
+    )
+
+
+def prepare(*environments: tuple[Pin, Maker]) -> None:
+    """Make what is missing, two at a time: unpacking is bound by the processor."""
     with ThreadPoolExecutor(2) as pool:
-        for made in [pool.submit(_prepare, pin, make) for pin, make in makers]:
+        for made in [pool.submit(_prepare, pin, make) for pin, make in environments]:
             made.result()
 
 
@@ -42,7 +50,19 @@ def own_tests_directory() -> Path:
     return CACHE / OWN_TESTS.name / "source" / f"openai-{OWN_TESTS.version}"
 
 
-def _prepare(pin: Pin, make: Callable[[Pin, Path], None]) -> None:
+def make_venv(pin: Pin, directory: Path) -> None:
+    """Install Python packages."""
+    _run(sys.executable, "-m", "venv", str(directory))
+    _run(str(python_of(pin)), *_PIP, "install", *pin.packages)
+
+
+def make_node_modules(pin: Pin, directory: Path) -> None:
+    """Install packages of npm."""
+    (directory / "package.json").write_text(json.dumps({"private": True}), "utf-8")
+    _run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *pin.packages, directory=directory)
+
+
+def _prepare(pin: Pin, make: Maker) -> None:
     directory = CACHE / pin.name
     stamp = directory / ".made"
     # The place counts as well: a venv that was copied or moved still points to the old one.
@@ -55,24 +75,14 @@ def _prepare(pin: Pin, make: Callable[[Pin, Path], None]) -> None:
     stamp.write_text(wanted, "utf-8")
 
 
-def _make_venv(pin: Pin, directory: Path) -> None:
-    _run(sys.executable, "-m", "venv", str(directory))
-    _run(str(python_of(pin)), *_PIP, "install", *pin.packages)
-
-
 def _make_own_tests(pin: Pin, directory: Path) -> None:
-    _make_venv(pin, directory)
+    make_venv(pin, directory)
     archive = f"openai=={pin.version}"
     options = ("--no-deps", "--no-binary", "openai", "--dest", str(directory))
     _run(str(python_of(pin)), *_PIP, "download", *options, archive)
     source = directory / "source"
     source.mkdir()
     _run("tar", "-xzf", str(directory / f"openai-{pin.version}.tar.gz"), "-C", str(source))
-
-
-def _make_node_modules(pin: Pin, directory: Path) -> None:
-    (directory / "package.json").write_text(json.dumps({"private": True}), "utf-8")
-    _run("npm", "install", "--no-audit", "--no-fund", "--loglevel=error", *pin.packages, directory=directory)
 
 
 def _run(*command: str, directory: Path | None = None) -> None:
