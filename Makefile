@@ -84,7 +84,7 @@ bench: .venv/.dev ## Measure CPU per request: miss, hit, bare pass-through
 	@exec $(STRIPPED) $(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: chaos
-chaos: .venv/.dev ## Try overload, faults and attacks on real processes, print a table; ARGS="--short" takes two minutes
+chaos: .venv/.dev ## Try overload, faults and attacks on real processes, print a table; ARGS="--short" takes less than two minutes
 	@exec $(STRIPPED) $(BIN)/python -m tests.chaos $(ARGS)
 
 .PHONY: soak

@@ -13,6 +13,7 @@ from tests.chaos.table import ALL, GROUPS, KNOWN_TO_FAIL, Result
 from tests.chaos.workers import run_rows
 
 _JOBS = 6
+"""Rows that two cores bear at a time: they wait for two thirds of theirs."""
 _EXAMPLES = """
 rows and groups:
 {rows}

@@ -1,4 +1,4 @@
-"""Check the rows that wait, in short and side by side; `make chaos` runs them in full."""
+"""Check the rows of all groups that wait, in short and side by side; `make chaos` runs them in full."""
 
 import asyncio
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Run rows in processes of their own, and tell on stderr how far each is."""
+"""Run rows, some at a time in processes of their own and those that wait in this one; tell on stderr how far each is."""
 
 import asyncio
 import os
@@ -15,7 +15,10 @@ _FIRST_WORKER = 7
 
 
 async def run_rows(names: Sequence[str], *, is_short: bool, jobs: int) -> AsyncIterator[Result]:
-    """Yield the results as they come: of *jobs* rows at a time, and of all those that wait beside them, in this process."""
+    """Yield the results as they come.
+
+    *jobs* rows run at a time; if that is more than one, all rows that wait run beside them, in this process.
+    """
     context = get_context("spawn")
     workers: Queue[int] = context.Queue()
     for number in range(1 + jobs):
