@@ -8,6 +8,7 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
+OPENAPI_LINTERS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3
 LOCKS := deploy/requirements
 BIN := .venv/bin
 PIP := $(BIN)/python -u -m pip --disable-pip-version-check --no-input
@@ -74,6 +75,12 @@ check: .venv/.dev ## Lint, formatting, types, layers, dependencies, spelling
 	$(BIN)/deptry service
 	$(BIN)/codespell
 
+.PHONY: lint-openapi
+lint-openapi: .venv-lint/.made ## Lint openapi/openapi.yaml with Redocly and Spectral (needs npm)
+	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
+		.venv-lint/node_modules/.bin/redocly lint --config openapi/redocly.yaml openapi/openapi.yaml
+	@.venv-lint/node_modules/.bin/spectral lint --ruleset openapi/spectral.yaml --fail-severity hint openapi/openapi.yaml
+
 .PHONY: format
 format: .venv/.dev ## Apply formatting, import order and safe fixes
 	$(BIN)/ruff check --fix-only --quiet
@@ -133,7 +140,7 @@ lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes ne
 
 .PHONY: clean
 clean: ## Remove environments, caches and the demo's images; keeps .data
-	rm -rf .venv .venv-clients .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-clients .venv-lint .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -164,4 +171,10 @@ help: ## Show this list
 	@rm -rf .venv-lock
 	@"$(PYTHON)" -m venv .venv-lock
 	@.venv-lock/bin/python -m pip --disable-pip-version-check --no-input -qq install uv==$(UV_VERSION)
+	@touch $@
+
+.venv-lint/.made: Makefile
+	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
+	@rm -rf .venv-lint && mkdir .venv-lint && echo '{"private": true}' > .venv-lint/package.json
+	@npm install --prefix .venv-lint --save-exact --no-audit --no-fund --loglevel=error $(OPENAPI_LINTERS)
 	@touch $@

@@ -123,7 +123,7 @@ def test_statuses_are_explicit_and_failures_have_the_envelope() -> None:
 
 
 def test_a_typed_429_tells_when_to_retry() -> None:
-    for name in ("createImage", "editImage", "createImageVariation", "createImageStream", "getUsage"):
+    for name in ("createImage", "editImage", "createImageVariation", "createImageStream", "adminCreateKey"):
         response = OPERATIONS_BY_ID[name][2]["responses"]["429"]
 
         assert {"Retry-After", "Retry-After-Ms", "X-Should-Retry"} <= set(

@@ -15,9 +15,10 @@ from service.http.admin.keys import CreateKeyRequest
 from service.http.admin.policies import PutPolicyRequest
 from service.http.admin.teams import PutTeamRequest
 from service.http.contract import image_answers, service_answers
+from service.http.contract.examples import BODIES, PARAMETERS
 from service.http.contract.failures import component_responses, describe_simply, name_failures
 from service.http.contract.headers import component_headers, component_parameters, name_headers
-from service.http.contract.operations import OPERATIONS, Answer, Operation
+from service.http.contract.operations import OPERATIONS, Answer, Content, Operation
 from service.http.contract.order_requests import component_bodies
 from service.http.contract.tidying import tidy
 
@@ -89,16 +90,30 @@ def _complete_operation(method: str, path: str, generated: Mapping[str, Any]) ->
     kept = {
         key: generated[key] for key in ("tags", "summary", "description", "operationId") if key in generated
     }
-    parameters = [_tidy_parameter(each) for each in generated.get("parameters", ())]
-    parameters += [*operation.parameters, *(_parameter(name) for name in operation.headers)]
-    completed: Schema = {
+    examples = PARAMETERS.get(generated["operationId"], {})
+    own = [*(_tidy_parameter(each) for each in generated.get("parameters", ())), *operation.parameters]
+    parameters = [
+        *(each | ({"example": examples[each["name"]]} if each["name"] in examples else {}) for each in own),
+        *(_parameter(name) for name in operation.headers),
+    ]
+    return {
         **kept,
         **({"parameters": parameters} if parameters else {}),
-        **({"requestBody": {"required": True, "content": operation.body}} if operation.body else {}),
+        **({"requestBody": _body(generated["operationId"], operation.body)} if operation.body else {}),
         "responses": _responses(operation, generated["responses"]),
         "security": [] if is_open_route(method.upper(), path) else [{"bearer": []}],
     }
-    return completed
+
+
+def _body(name: str, content: Content) -> Schema:
+    examples = {
+        f"{name}{number}": {"summary": summary, "value": value}
+        for number, (summary, value) in enumerate(BODIES[name], 1)
+    }
+    return {
+        "required": True,
+        "content": {kind: {**media, "examples": examples} for kind, media in content.items()},
+    }
 
 
 def _tidy_parameter(parameter: Mapping[str, Any]) -> Schema:

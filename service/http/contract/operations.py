@@ -138,7 +138,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "getImageInfo": _reading("Origin of the image.", 404),
     "listModels": _reading("All models.", answer="ModelList"),
     "getModel": _reading("The model.", 404, answer="Model"),
-    "getUsage": _reading("Spending, limits and policies.", 429),
+    "getUsage": _reading("Spending, limits and policies."),
     "adminCreateKey": _writing(
         "CreateKeyRequest",
         {201: Answer("The new key; no other answer shows it.", None, ("Cache-Control",))},

@@ -1,0 +1,139 @@
+"""Hold examples of requests: each works as it stands, and `/docs` sends the first of each operation.
+
+Files of a form are in base64 here, as JSON has no bytes; `web/docs.js` and `tests/contract/` send them as files.
+
+How to add one: a row under the id of its operation; `tests/contract/test_examples.py` sends it to a gateway.
+"""
+
+import base64
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+_MODEL = "gpt-image-2.6-flare"
+_PROMPT = "a white lighthouse on a cliff at dusk, watercolour"
+
+
+def _file(name: str) -> str:
+    return base64.b64encode((files(__package__) / "images" / name).read_bytes()).decode()
+
+
+_LIGHTHOUSE = _file("lighthouse.png")
+_SKY = _file("sky-mask.png")
+
+_QUICK = ("A quick image", {"model": _MODEL, "prompt": _PROMPT, "size": "1024x1024", "quality": "low"})
+_STAGES = (
+    "An image in three stages",
+    {"model": _MODEL, "prompt": _PROMPT, "quality": "low", "partial_images": 2},
+)
+_EDIT = {
+    "image": [_LIGHTHOUSE],
+    "prompt": "Let it snow on the cliff.",
+    "model": _MODEL,
+    "size": "1024x1024",
+    "quality": "low",
+}
+
+BODIES: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
+    "createImage": (
+        _QUICK,
+        (
+            "Code for DALL·E as it ever was",
+            {
+                "model": "dall-e-3",
+                "prompt": _PROMPT,
+                "n": 1,
+                "size": "1792x1024",
+                "quality": "hd",
+                "style": "natural",
+                "response_format": "url",
+            },
+        ),
+        (
+            "Two small files without a background",
+            {
+                "model": _MODEL,
+                "prompt": "an icon of a lighthouse",
+                "n": 2,
+                "quality": "low",
+                "background": "transparent",
+                "output_format": "webp",
+                "output_compression": 80,
+                "user": "anna",
+            },
+        ),
+    ),
+    "createImageStream": (_STAGES,),
+    "editImage": (
+        ("A change to the whole image", _EDIT),
+        (
+            "A change where the mask is transparent",
+            {**_EDIT, "prompt": "Let a comet cross the sky.", "mask": _SKY, "input_fidelity": "high"}
+            | {"model": "gpt-image-1.5"},
+        ),
+        (
+            "One image from two",
+            {**_EDIT, "image": [_LIGHTHOUSE, _LIGHTHOUSE], "prompt": "Show two lighthouses."},
+        ),
+    ),
+    "editImageStream": (("An edit in two stages", {**_EDIT, "partial_images": 1}),),
+    "createImageVariation": (
+        ("Two variations", {"image": _LIGHTHOUSE, "model": "dall-e-2", "n": 2, "size": "256x256"}),
+    ),
+    "generateImage": (("The oldest order", {"prompt": "a white siamese cat"}),),
+    "adminCreateKey": (
+        ("A key for a person", {"team": "shop", "user": "anna"}),
+        (
+            "A key for a service with limits of its own, until 2030",
+            {
+                "team": "shop",
+                "user": "checkout",
+                "role": "service",
+                "policy": "careful",
+                "expires_at": 1_893_456_000,
+            },
+        ),
+    ),
+    "adminPutTeam": (
+        ("Limits for a team and for each of its users", {"policy": "careful", "user_policy": "careful"}),
+        ("Reopen a closed team", {"closed": False}),
+    ),
+    "adminPutPolicy": (
+        (
+            "Ten images a minute, $25,000 a month",
+            {
+                "images_per_min": 10,
+                "budget_per_month_microusd": 25_000_000_000,
+                "models": [_MODEL, "dall-e-3"],
+                "max_n": 4,
+                "max_size": "1792x1024",
+                "cache_scope": "team",
+            },
+        ),
+    ),
+}
+"""For each operation, the summary and the body of each example."""
+
+PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "getImageFile": {
+        "name": f"{'4f' * 32}.png",
+        "t": "shop",
+        "exp": 1_893_456_000,
+        "sig": "gqPHCFAgHk7Nbe0KoYBYFsCsXa5pSrvJ0AeFvkXrDcM",
+    },
+    "deleteImageFile": {"name": f"{'4f' * 32}.png"},
+    "getImageInfo": {"name": f"{'4f' * 32}.png"},
+    "getModel": {"model": "dall-e-3"},
+    "adminRevokeKey": {"team": "shop", "key_id": "5f0c2d9a1b7e4c38"},
+    "adminListKeys": {"team": "shop"},
+    "adminPutTeam": {"name": "shop"},
+    "adminPutPolicy": {"name": "careful"},
+    "adminRemovePolicy": {"name": "careful"},
+    "adminGetUsage": {"team": "shop", "group": "model", "format": "json"},
+    "adminErasePerson": {"user": "anna"},
+    "adminGetAudit": {"limit": 100},
+    "adminGetCacheStats": {"team": "shop"},
+    "adminPurgeCache": {"team": "shop", "older_than_s": 86_400, "dry_run": True},
+    "getReadiness": {"verbose": True},
+}
+"""For each operation, examples of parameters; names of images, links and key ids are those of a gateway."""
