@@ -206,7 +206,8 @@ async def test_a_caller_that_leaves_mid_order_finds_its_images_later(
         answer = await order(client, gateway, "an abandoned boat", n=2)
 
     assert answer.status_code == 200
-    assert answer.headers["x-cache"] == "hit" or "misses=0" in answer.headers["x-cache"]
+    # The abandoned order may still be storing its images: then it shares them.
+    assert answer.headers["x-cache"] in {"hit", "coalesced"} or "misses=0" in answer.headers["x-cache"]
     assert answer.headers["x-cost-microusd"] == "0"
     assert await sandbox.count_painted() == 2
 
