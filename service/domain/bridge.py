@@ -80,7 +80,8 @@ def _send_as_asked(order: ImageOrder, parameters: Parameters) -> SentOrder:
 
 def _send_bridged(bridge: Bridge, target: Model, order: ImageOrder, parameters: Parameters) -> SentOrder:
     model = order.asked
-    asked = {**_defaults(model), **parameters}
+    known = {name: value for name, value in parameters.items() if value not in bridge.ignores.get(name, ())}
+    asked = {**_defaults(model), **known}
     sent = {
         name: bridge.values.get(name, {}).get(str(value), value)
         for name, value in asked.items()

@@ -64,6 +64,7 @@ class Bridge:
 
     *values* maps parameter → old value → new value; *prompt_suffix* maps parameter → value → words after
     the prompt; *sizes* maps a size that the target does not make to the one made and resampled.
+    *ignores* maps parameter → values of other models, which clients send regardless and which change nothing.
     *keeps_unmasked*: the area a mask covers stays as it was. *variation_prompts* replace the prompt that the
     variations endpoint did not take, one for each image.
     """
@@ -72,6 +73,7 @@ class Bridge:
     values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     prompt_suffix: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sizes: Mapping[str, str] = field(default_factory=dict)
+    ignores: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     keeps_unmasked: bool = False
     variation_prompts: tuple[str, ...] = ()
 
@@ -237,6 +239,9 @@ def widen(model: Model, target: Model) -> Model:
     for name in own.parameters.keys() & more.parameters.keys():
         old, new = own.parameters[name], more.parameters[name]
         parameters[name] = replace(old, values=tuple(dict.fromkeys(old.values + new.values)))
+    for name, values in (model.bridge.ignores if model.bridge else {}).items():
+        rule = parameters.get(name, ParameterRule())
+        parameters[name] = replace(rule, values=tuple(dict.fromkeys(rule.values + values)))
     contract = replace(
         own,
         parameters=parameters,

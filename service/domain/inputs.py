@@ -8,6 +8,8 @@ from service.domain.catalog import InputRule, Model
 from service.domain.errors import InvalidOrder
 from service.domain.images import InputImage, Operation
 
+MOST_JSON_INPUT_BYTES = 8 * 2**20
+"""Most bytes of the images of an edit that is sent as JSON: it is in memory as a whole."""
 MAX_INPUT_PIXELS = 40_000_000
 """Far above any model's own limit; a larger image is a decompression bomb."""
 

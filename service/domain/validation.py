@@ -9,7 +9,7 @@ from typing import Any
 from service.domain.catalog import Model, ParameterRule
 from service.domain.errors import InvalidOrder
 from service.domain.images import MAX_N, InputImage, Operation, Parameters
-from service.domain.inputs import check_inputs
+from service.domain.inputs import MOST_JSON_INPUT_BYTES, check_inputs
 from service.domain.sizes import broken_size_rule, is_size_allowed, parse_size
 
 _COMPRESSED = ("jpeg", "webp")
@@ -48,6 +48,7 @@ def check_order(  # noqa: PLR0913 - the parts of an order
     if operation is not Operation.GENERATE:
         check_inputs(model, operation, inputs)
     _check_combinations(parameters)
+    _check_moderation(parameters, inputs)
     _check_previews(n, parameters, inputs)
 
 
@@ -159,6 +160,21 @@ def _check_combinations(parameters: Parameters) -> None:
         )
     if parameters.get("partial_images") and not parameters.get("stream"):
         raise InvalidOrder("'partial_images' requires 'stream' to be true.", param="partial_images")
+
+
+def _check_moderation(parameters: Parameters, inputs: tuple[InputImage, ...]) -> None:
+    """Check that an edit with a moderation level can be sent as JSON, for only there the API has the parameter."""
+    if not inputs or parameters.get("moderation", "auto") == "auto":
+        return
+    if any(entry.role == "markup" for entry in inputs):
+        raise InvalidOrder("'moderation' and 'markup' cannot be sent together.", param="moderation")
+    size_bytes = sum(entry.size_bytes for entry in inputs)
+    if size_bytes > MOST_JSON_INPUT_BYTES:
+        raise InvalidOrder(
+            f"'moderation' of an edit takes images of at most {MOST_JSON_INPUT_BYTES // 2**20} MB in all, but these have "
+            f"{size_bytes / 2**20:.1f} MB. Send smaller images, or leave it out.",
+            param="moderation",
+        )
 
 
 def _check_previews(n: int, parameters: Parameters, inputs: tuple[InputImage, ...]) -> None:

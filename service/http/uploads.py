@@ -185,8 +185,9 @@ class _Reader:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         self._size_bytes = 0
-        self._is_unnamed = options.get(b"filename") == b""
-        if b"filename" in options or b"filename*" in options or name in _FILE_FIELDS:
+        self._is_unnamed = not (options.get(b"filename") or options.get(b"filename*"))
+        # Streams and strings have no name in openai-java, Guzzle and requests.
+        if b"filename" in options or b"filename*" in options or _is_file_field(name):
             self._name = _file_field(name)
             if len(self.form.files) >= MAX_FILES:
                 raise InvalidOrder("At most 16 images, a mask and a markup may be sent.", param=name[:100])
@@ -216,7 +217,7 @@ class _Reader:
             self._file.close()
             self._file = None
             if self._is_unnamed and self._size_bytes == 0:
-                # An empty file input of a browser.
+                # An empty file input of a browser, or an empty text.
                 self._path.unlink()
                 return
             self.form.files.append(
@@ -246,12 +247,14 @@ def _too_many_parts() -> InvalidOrder:
     return InvalidOrder(f"The form has more than {MAX_PARTS} parts.", param=None, code="invalid_multipart")
 
 
+def _is_file_field(name: str) -> bool:
+    return name in _FILE_FIELDS or _IMAGE_FIELD.fullmatch(name) is not None
+
+
 def _file_field(name: str) -> str:
     """Return the field of a file; `image`, `image[]` and `image[3]` are all images."""
-    if _IMAGE_FIELD.fullmatch(name):
-        return "image"
-    if name in _FILE_FIELDS:
-        return name
+    if _is_file_field(name):
+        return name if name in _FILE_FIELDS else "image"
     raise InvalidOrder(f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter")
 
 

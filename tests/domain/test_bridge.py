@@ -15,6 +15,7 @@ from service.domain.catalog import Catalog, Model, ParameterRule, parse_catalog,
 from service.domain.errors import InvalidOrder
 from service.domain.failures import FailureKind
 from service.domain.images import Cutout, Finish, InputImage, Operation
+from service.domain.inputs import MOST_JSON_INPUT_BYTES
 from service.domain.order import ImageOrder, SentOrder
 from service.domain.pricing import estimate_image
 from service.domain.sizes import is_size_allowed, parse_size
@@ -75,6 +76,21 @@ def test_orders_are_translated_for_the_current_model(
     assert order.parameters == sent
     assert order.finish == finish
     assert order.bridge_version == BRIDGE_VERSION
+
+
+@pytest.mark.parametrize("ignored", [{"style": "vivid"}, {"style": "natural"}, {"quality": "hd"}])
+def test_what_clients_send_with_every_order_changes_nothing_of_dall_e_2(ignored: Mapping[str, Any]) -> None:
+    assert send("dall-e-2", **ignored) == send("dall-e-2")
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"), [({"style": "baroque"}, "style"), ({"quality": "ultra"}, "quality")]
+)
+def test_only_known_values_are_ignored(asked: Mapping[str, Any], param: str) -> None:
+    with pytest.raises(InvalidOrder) as refused:
+        send("dall-e-2", **asked)
+
+    assert refused.value.param == param
 
 
 def test_the_natural_style_becomes_a_prompt_suffix() -> None:
@@ -261,8 +277,12 @@ def test_a_large_image_with_alpha_is_not_sent_as_a_mask_its_model_refuses() -> N
 
 
 def test_an_image_with_alpha_and_markup_is_sent_without_a_mask() -> None:
-    """The current model takes one or the other."""
-    order = edit("dall-e-2", an_input(has_alpha=True), an_input("markup"))
+    """A model takes one or the other."""
+    catalog = parse_catalog(builtin_models(), {"dall-e-2": {"bridge": {"to": "gpt-image-2.5-flare"}}})
+    inputs = an_input(has_alpha=True), an_input("markup")
+    asked = an_order(catalog=catalog, asked_model="dall-e-2", operation=Operation.EDIT, inputs=inputs)
+
+    order = translate(catalog, asked, TODAY)
 
     check_sent(order)
 
@@ -451,13 +471,14 @@ def _assert_shape(catalog: Catalog, model: Model, order: ImageOrder, sent: SentO
 
 def _assert_effects(model: Model, order: ImageOrder, sent: SentOrder) -> None:
     asked = order.parameters.get("quality", model.contract.parameters["quality"].default)
-    translated = {"hd": "high", "standard": "medium"}.get(asked, asked)
+    is_two = model.name == "dall-e-2"
+    translated = {"hd": "medium" if is_two else "high", "standard": "medium"}.get(asked, asked)
     assert sent.parameters.get("quality", "auto") == translated
     assert sent.prompt.startswith(order.prompt)
-    assert (NATURAL in sent.prompt) is (order.parameters.get("style") == "natural")
+    assert (NATURAL in sent.prompt) is (order.parameters.get("style") == "natural" and not is_two)
     assert sent.inputs[: len(order.inputs)] == order.inputs
     if sent.finish is not None and sent.finish.cutout is not None:
-        assert model.name == "dall-e-2"
+        assert is_two
         assert sent.finish.cutout.image == next(entry for entry in order.inputs if entry.role == "image")
         mask = sent.finish.cutout.mask
         assert mask in sent.inputs or mask.digest == sent.finish.cutout.image.digest
@@ -472,8 +493,17 @@ def _orders(model: Model, operation: Operation) -> st.SearchStrategy[dict[str, A
                 "prompt": st.just("") if operation is Operation.VARY else st.just("A lighthouse"),
                 "inputs": st.just(()) if operation is Operation.GENERATE else _valid_inputs(model, operation),
             }
-        ).filter(_is_valid_preview)
+        ).filter(lambda order: _is_valid_preview(order) and _fits_into_json(order))
     return _ORDERS[model.name, operation]
+
+
+def _fits_into_json(order: Mapping[str, Any]) -> bool:
+    """Tell if the images fit beside a moderation level, also if one of them is its own mask."""
+    if order["parameters"].get("moderation") != "low":
+        return True
+    has_markup = any(entry.role == "markup" for entry in order["inputs"])
+    size_bytes: int = 2 * sum(entry.size_bytes for entry in order["inputs"])
+    return not has_markup and size_bytes <= MOST_JSON_INPUT_BYTES
 
 
 def _valid_inputs(model: Model, operation: Operation) -> st.SearchStrategy[tuple[InputImage, ...]]:

@@ -9,6 +9,7 @@ from service.domain.catalog import CatalogError, ParameterRule, parse_catalog, p
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery
 from service.domain.sizes import LARGEST_AUTO, SizeRule, broken_size_rule, is_size_allowed, parse_size
+from service.sandbox.rules.models import Catalogue
 from tests.fakes.values import a_catalog, builtin_models
 
 BY_RULE = SizeRule(
@@ -386,3 +387,11 @@ def test_an_image_has_the_pixels_of_its_size_or_the_most_that_could_be_chosen(
     name: str, size: str | None, pixels: int
 ) -> None:
     assert pixels_of(a_catalog().models[name], size) == pixels
+
+
+def test_catalogue_and_sandbox_name_the_same_models_that_take_a_markup() -> None:
+    """Both follow the API reference of 2026-11, each on its own: GPT Image 2.5."""
+    takers = {name for name, model in a_catalog().models.items() if model.contract.inputs.takes_markup}
+
+    assert takers == {model.name for model in Catalogue().alive() if model.has_markup}
+    assert {name[:15] for name in takers} == {"gpt-image-2.5-s", "gpt-image-2.5-f"}

@@ -12,7 +12,7 @@ from service.domain.validation import check_order
 from tests.fakes.values import a_catalog, an_input
 
 MIB = 1024 * 1024
-CURRENT, MARKING, OLD = "gpt-image-2", "gpt-image-2.6-flare", "dall-e-2"
+CURRENT, MARKING, OLD = "gpt-image-2", "gpt-image-2.5-flare", "dall-e-2"
 
 
 def model(name: str) -> Model:
@@ -137,7 +137,7 @@ def test_a_bridged_model_takes_the_inputs_of_its_target() -> None:
 @pytest.mark.parametrize(
     ("operation", "parameters", "param"),
     [
-        (Operation.EDIT, {"moderation": "low"}, "moderation"),
+        (Operation.EDIT, {"style": "vivid"}, "style"),
         (Operation.GENERATE, {"input_fidelity": "high"}, "input_fidelity"),
     ],
 )

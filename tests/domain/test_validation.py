@@ -1,10 +1,12 @@
+import contextlib
 from typing import Any
 
 import pytest
 
 from service.domain.catalog import Model, parse_catalog, widen
 from service.domain.errors import InvalidOrder
-from service.domain.images import Operation
+from service.domain.images import InputImage, Operation
+from service.domain.inputs import MOST_JSON_INPUT_BYTES
 from service.domain.validation import check_order, check_prompt
 from tests.fakes.values import a_catalog, an_input, builtin_models
 
@@ -255,3 +257,36 @@ def test_the_first_fault_is_reported() -> None:
         check("dall-e-3", prompt="", n=0, size="x")
 
     assert caught.value.param == "prompt"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "is_taken"),
+    [
+        ([an_input(size_bytes=MOST_JSON_INPUT_BYTES)], True),
+        ([an_input(size_bytes=MOST_JSON_INPUT_BYTES), an_input(size_bytes=1)], False),
+        ([an_input(), an_input("mask")], True),
+        ([an_input(), an_input("markup")], False),
+    ],
+    ids=["8 MB", "above 8 MB", "mask", "markup"],
+)
+def test_an_edit_with_a_moderation_level_has_to_fit_into_json(
+    inputs: list[InputImage], *, is_taken: bool
+) -> None:
+    model = a_catalog().models["gpt-image-2.5-flare"]
+    given: dict[str, Any] = {"prompt": "a boat", "n": 1, "operation": Operation.EDIT, "inputs": tuple(inputs)}
+    check_order(model, **given, parameters={"moderation": "auto"})
+
+    with contextlib.nullcontext() if is_taken else pytest.raises(InvalidOrder, match="'moderation'"):
+        check_order(model, **given, parameters={"moderation": "low"})
+
+
+def test_variations_take_no_moderation_level() -> None:
+    with pytest.raises(InvalidOrder, match="Unknown parameter: 'moderation'"):
+        check_order(
+            a_catalog().models["dall-e-2"],
+            prompt="",
+            n=1,
+            operation=Operation.VARY,
+            inputs=(an_input(has_alpha=True),),
+            parameters={"moderation": "low"},
+        )

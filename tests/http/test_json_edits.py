@@ -168,7 +168,7 @@ def test_an_edit_needs_an_image(house: House, images: Any) -> None:
     [
         ({"prompt": None}, "prompt", "missing_required_parameter"),
         ({"prompt": 7}, "prompt", "invalid_type"),
-        ({"n": "2"}, "n", "invalid_type"),
+        ({"n": "two"}, "n", "invalid_type"),
         ({"mask": "data:"}, "mask", "invalid_type"),
         ({"image": "data:"}, "image", "unknown_parameter"),
         ({"style": "vivid"}, "style", "unknown_parameter"),
@@ -287,3 +287,36 @@ def is_served_meanwhile(house: House, pool: ThreadPoolExecutor, body: bytes) -> 
         was_served = was_served or 0 < before <= len(house.uploads()) < MAX_IMAGES
     check_error(edit.result(), 400, code="unsupported_file_mimetype", param="image[0]")
     return was_served
+
+
+@pytest.mark.parametrize("encoding", ["json", "form"])
+@pytest.mark.parametrize("model", ["gpt-image-2", "dall-e-2"])
+def test_a_moderation_level_reaches_the_provider_with_the_images(
+    house: House, model: str, encoding: str
+) -> None:
+    """It takes the level of an edit in JSON only."""
+    image = png(seed=sum(map(ord, f"{model}{encoding}")))
+    mask = file_of(mask_with_hole(64))
+    if encoding == "json":
+        fields = {"model": model, "moderation": "low", "mask": {"image_url": data_url(mask)}}
+        answer = order(house, data_url(image), **fields)
+    else:
+        parts = ("image", image), ("mask", mask)
+        answer = house.edit(*parts, prompt="a boat", model=model, moderation="low")
+
+    assert answer.status_code == 200, answer.text
+    [entry] = house.journal_of_input(image)
+    assert entry["parameters"]["moderation"] == "low"
+    assert [(each["field"].removesuffix("s[0]"), each["sha256"]) for each in entry["inputs"]] == [
+        ("image", digest_of(image)),
+        ("mask", digest_of(mask)),
+    ]
+
+
+def test_the_usual_moderation_level_is_none(house: House) -> None:
+    image = png(seed=77)
+    order(house, data_url(image), moderation="auto")
+
+    [entry] = house.journal_of_input(image)
+    assert "moderation" not in entry["parameters"]
+    assert entry["inputs"][0]["field"] == "image"

@@ -177,7 +177,7 @@ def test_a_jpeg_of_two_images_is_refused_as_by_the_provider(house: House) -> Non
     ("parts", "param", "code"),
     [
         ([file("image", png(8))], "prompt", "missing_required_parameter"),
-        ([text("prompt", ""), file("image", png(8))], "prompt", "missing_required_parameter"),
+        ([text("prompt", ""), file("image", png(8))], "prompt", "empty_string"),
         ([text("prompt", "x")], "image", "missing_required_parameter"),
         ([*FIELDS, file("image", png(8)), text("n", "two")], "n", "invalid_type"),
         ([*FIELDS, file("image", png(8)), text("n", "0")], "n", "integer_below_min_value"),
@@ -188,7 +188,7 @@ def test_a_jpeg_of_two_images_is_refused_as_by_the_provider(house: House) -> Non
         ([*FIELDS, file("images", png(8))], "images", "unknown_parameter"),
         ([*FIELDS, file("image[x]", png(8))], "image[x]", "unknown_parameter"),
         ([*FIELDS, file("image", png(8)), text("style", "vivid")], "style", "unknown_parameter"),
-        ([*FIELDS, file("image", png(8)), text("moderation", "low")], "moderation", "unknown_parameter"),
+        ([*FIELDS, file("image", png(8)), text("moderation", "none")], "moderation", "invalid_value"),
         ([text("model", "gpt-image-9"), *FIELDS[:1], file("image", png(8))], "model", "invalid_value"),
     ],
 )
@@ -461,7 +461,7 @@ def test_masks_are_checked_before_anything_is_spent(house: House, model: str, ma
 @pytest.mark.usefixtures("unspent")
 def test_mask_and_markup_exclude_each_other(house: House) -> None:
     mask = file_of(mask_with_hole(64))
-    fields = text("prompt", "x"), text("model", "gpt-image-2.6-flare")
+    fields = text("prompt", "x"), text("model", "gpt-image-2.5-flare")
 
     answer = order(house, *fields, file("image", png()), file("mask", mask), file("markup", mask))
 
@@ -548,3 +548,26 @@ def _head(*fields: str) -> bytes:
     kind = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
     lines = itertools.chain((f"POST {EDITS} HTTP/1.1", "Host: gateway", kind), fields)
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("name", ["image", "image[]", "image[0]"])
+def test_a_part_without_a_file_name_is_an_image_by_its_field(house: House, name: str) -> None:
+    """openai-java sends streams so, Guzzle strings, requests `(None, bytes)`."""
+    image, mask = png(400, seed=len(name)), file_of(mask_with_hole(400))
+    assert len(image) > 256 * 1024  # more than a text may have
+
+    answer = order(house, *FIELDS, (name, image, None, None), ("mask", mask, None, "image/png"))
+
+    assert answer.status_code == 200, answer.text
+    [entry] = house.journal_of_input(image)
+    assert [each["sha256"] for each in entry["inputs"]] == [digest_of(image), digest_of(mask)]
+
+
+def test_an_empty_part_without_a_file_name_is_absent(house: House) -> None:
+    image = png(seed=91)
+
+    answer = order(house, *FIELDS, file("image", image), text("mask", ""), text("markup", ""))
+
+    assert answer.status_code == 200, answer.text
+    [entry] = house.journal_of_input(image)
+    assert len(entry["inputs"]) == 1

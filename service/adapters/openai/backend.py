@@ -112,8 +112,9 @@ class OpenAIBackend:
 
     def _request(self, call: ImageCall, files: ExitStack) -> httpx.Request:
         url = self._urls[call.operation]
-        if not call.inputs:
-            body = wire.encode_generation(call)
+        if not call.inputs or "moderation" in call.parameters:
+            inputs = [(entry, Path(entry.path).read_bytes()) for entry in call.inputs]
+            body = wire.encode_json_edit(call, inputs) if inputs else wire.encode_generation(call)
             headers = {**self._headers, "content-type": "application/json"}
             return httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
         # Each call has its own handles: several may read the same inputs at once.

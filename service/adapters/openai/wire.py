@@ -1,13 +1,14 @@
 """Encode calls and decode answers as JSON of the OpenAI Images API. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import pybase64
 
 from service.adapters.openai.spellings import read_base64, read_data_url
-from service.domain.images import CallMade, ImageCall, RawImage
+from service.domain.images import CallMade, ImageCall, InputImage, RawImage
 
 _MOST_TOKENS = 10**9
 """A million times the count of the largest image."""
@@ -69,6 +70,20 @@ def encode_generation(call: ImageCall) -> bytes:
 def encode_form(call: ImageCall) -> dict[str, str]:
     """Return the text fields of `POST /images/edits`."""
     return {name: _form_text(value) for name, value in encode_fields(call).items()}
+
+
+def encode_json_edit(call: ImageCall, inputs: Sequence[tuple[InputImage, bytes]]) -> bytes:
+    """Return the body of `POST /images/edits` as JSON, with the bytes of each input as a data URL.
+
+    Only it has `moderation` (API reference, 2026-11).
+    """
+    references = [
+        (entry.role, {"image_url": f"data:image/{entry.format};base64,{pybase64.b64encode_as_string(data)}"})
+        for entry, data in inputs
+    ]
+    images = [reference for role, reference in references if role == "image"]
+    masks = {role: reference for role, reference in references if role != "image"}
+    return orjson.dumps({**encode_fields(call), "images": images, **masks})
 
 
 def _form_text(value: Any) -> str:

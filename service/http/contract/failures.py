@@ -49,7 +49,10 @@ _FAILURES = {
         ("X-Should-Retry", "Cache-Control"),
     ),
     413: _Failure("ContentTooLarge", "The body is larger than the route takes (`request_too_large`)."),
-    415: _Failure("UnsupportedMediaType", "The body has another type (`unsupported_media_type`)."),
+    415: _Failure(
+        "UnsupportedMediaType",
+        "The body has another type (`unsupported_media_type`) or encoding (`unsupported_content_encoding`).",
+    ),
     416: _Failure(
         "RangeNotSatisfiable",
         "The range is outside the image (`range_not_satisfiable`).",
