@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from service.domain.errors import InvalidOrder
 from service.gateway.admission.held_bytes import Room
 from service.http.access import holder_of
+from service.http.content_encoding import decoder_for
 from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, RequestRejected, body_too_large
 from service.http.services import services_of
 
@@ -65,14 +66,16 @@ async def read_json(request: Request, room: Room, limit_bytes: int, limit_s: flo
 async def read_bounded(
     request: Request, room: Room, limit_bytes: int, limit_s: float
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the body as it arrives, bounded in size and time; *room* has its size, or grows with it.
+    """Yield the decoded body as it arrives, bounded in size and time; *room* has its size, or grows with it.
 
     A reader that may stop early must close it (`aclosing`), which stops the clock.
 
     Raises:
-        RequestRejected: 413, 408, or 499 if the client left.
+        RequestRejected: 413, 408, 415 for an unknown encoding, or 499 if the client left.
+        InvalidOrder: it is not in its encoding.
         BytesRefused: there is no room.
     """
+    decoder = decoder_for(request) if "content-encoding" in request.headers else None
     announced = request.headers.get("content-length", "")
     if announced.isdigit():
         _check_size(int(announced), limit_bytes)
@@ -86,11 +89,17 @@ async def read_bounded(
             contextlib.aclosing(request.stream()) as chunks,
         ):
             async for chunk in chunks:
-                size_bytes += len(chunk)
-                _check_size(size_bytes, limit_bytes)
-                room.grow_to(size_bytes)
-                yield chunk
+                for piece in decoder.decode(chunk) if decoder else (chunk,):
+                    size_bytes += len(piece)
+                    _check_size(size_bytes, limit_bytes)
+                    room.grow_to(size_bytes)
+                    yield piece
+                    if piece is not chunk:
+                        # A chunk of gzip may have hundreds of pieces.
+                        await asyncio.sleep(0)
                 clock.reschedule(_earlier(end_s, now()))
+        if decoder is not None:
+            decoder.check_complete()
     except TimeoutError as error:
         raise RequestRejected(BODY_TOO_SLOW) from error
     except ClientDisconnect as error:

@@ -13,8 +13,8 @@ from service.http.bodies import MAX_BODY_S, disk_for, media_type_of, memory_for,
 from service.http.data_urls import spool_references
 from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
 from service.http.inputs import prepare_inputs, read_inputs
-from service.http.order_request import accepts_partial, build_order, check_prompt_field, read_form_fields
-from service.http.schemas import EditImageJsonRequest, GenerateImageRequest, parse_json_request
+from service.http.order_request import accepts_partial, build_order, check_prompt_field
+from service.http.schemas import EditImageJsonRequest, GenerateImageRequest, parse_json_request, read_values
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
 from service.http.uploads import Form, read_form
@@ -119,7 +119,7 @@ async def _answer_form(
     """Order with inputs; a failure before the order runs removes their files."""
     try:
         check_prompt_field(operation, fields)
-        typed = read_form_fields(fields)
+        typed = read_values(fields)
         inputs = await read_inputs(services, form)
         order = await prepare_inputs(services, build_order(request, services, operation, typed, inputs))
     except BaseException:

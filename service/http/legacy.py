@@ -17,6 +17,7 @@ from service.http.answers import facts_of
 from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_json
 from service.http.errors import CLIENT_GONE, UNSUPPORTED_TYPE, Problem, describe
 from service.http.order_request import build_order
+from service.http.schemas import without_mark
 from service.http.services import services_of
 
 MAX_BODY_BYTES = 256 * 1024
@@ -57,7 +58,7 @@ async def generate_image(request: Request) -> Response:
 
 def _read_prompt(body: bytearray) -> str:
     try:
-        document = orjson.loads(body)
+        document = orjson.loads(without_mark(body))
     except orjson.JSONDecodeError:
         return ""
     prompt = document.get("prompt") if isinstance(document, dict) else None

@@ -10,7 +10,6 @@ from starlette.requests import Request
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery, InputImage, Operation
 from service.domain.order import CacheControl, ImageOrder
-from service.domain.validation import wrong_type
 from service.http.access import caller_of
 from service.http.services import HttpServices
 
@@ -60,62 +59,12 @@ def build_order(
 
 def check_prompt_field(operation: Operation, fields: dict[str, Any]) -> None:
     """Check that an edit has a prompt, and a variation none."""
-    if operation is Operation.EDIT and not fields.get("prompt"):
+    if operation is Operation.EDIT and "prompt" not in fields:
         raise InvalidOrder(
             "Missing required parameter: 'prompt'.", param="prompt", code="missing_required_parameter"
         )
     if operation is Operation.VARY and "prompt" in fields:
         raise InvalidOrder("Unknown parameter: 'prompt'.", param="prompt", code="unknown_parameter")
-
-
-def read_form_fields(texts: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a form with the types of JSON; values from JSON stay as they are.
-
-    Nested names such as `svg[model]` become objects; an empty field is dropped.
-    """
-    fields: dict[str, Any] = {}
-    for name, text in texts.items():
-        if text == "":
-            continue
-        if not isinstance(text, str):
-            fields[name] = text
-        elif name in _INTEGERS:
-            fields[name] = _to_integer(name, text)
-        elif name in _BOOLEANS:
-            fields[name] = _to_boolean(name, text)
-        elif name.partition("[")[0] in _OBJECTS and "[" in name:
-            _put_nested(fields, name, text)
-        else:
-            fields[name] = text
-    return fields
-
-
-_INTEGERS = frozenset({"n", "output_compression", "partial_images", "frame_count", "frame_duration_ms"})
-_INTEGER = re.compile(r"-?[0-9]{1,9}")
-_BOOLEANS = frozenset({"stream"})
-_OBJECTS = frozenset({"svg"})
-
-
-def _to_integer(name: str, text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise wrong_type(name, "an integer", text)
-    return int(text)
-
-
-def _to_boolean(name: str, text: str) -> bool:
-    values = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in values:
-        raise wrong_type(name, "a boolean", text)
-    return values[text.lower()]
-
-
-def _put_nested(fields: dict[str, Any], name: str, text: str) -> None:
-    first, *rest = name.replace("]", "").split("[")[:4]
-    target = fields.setdefault(first, {})
-    for part in rest[:-1]:
-        target = target.setdefault(part, {}) if isinstance(target, dict) else {}
-    if isinstance(target, dict):
-        target[rest[-1]] = text
 
 
 def accepts_partial(request: Request) -> bool:

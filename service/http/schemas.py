@@ -3,6 +3,8 @@
 The models check types; the catalogue checks values, and refuses unknown fields.
 """
 
+import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
@@ -35,6 +37,14 @@ _EXPECTED = {
     "model_type": "an object",
 }
 """The expected type of each pydantic error."""
+
+
+_INTEGERS = frozenset({"n", "output_compression", "partial_images", "frame_count", "frame_duration_ms"})
+_INTEGER = re.compile(r"(-?[0-9]{1,9})(?:\.0{1,9})?")
+_LARGEST = 10**9
+_BOOLEANS = frozenset({"stream"})
+_TRUTHS = {"true": True, "1": True, "false": False, "0": False}
+_OBJECTS = frozenset({"svg"})
 
 
 class GenerateImageRequest(BaseModel):
@@ -82,30 +92,65 @@ class EditImageJsonRequest(GenerateImageRequest):
 
 
 def parse_json_request(body: bytearray, schema: type[BaseModel]) -> dict[str, Any]:
-    """Return the fields of a JSON request, nulls dropped, their types checked against *schema*.
+    """Return the fields of an order in JSON, their types checked against *schema*.
 
     Raises:
         InvalidOrder: with OpenAI's message for the same mistake.
     """
-    given = {name: value for name, value in read_json_object(body).items() if value is not None}
+    given = read_values(read_json_object(body))
     check_fields(given, schema)
     return given
+
+
+def read_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of an order, alike from JSON and forms: clients write values as their language does.
+
+    `""` counts as absent, as null does. `"1"`, `1.0` and `"1.0"` are the number 1, `"true"` is true. Nested names of forms
+    such as `svg[model]` become objects. Other values stay as they are, for the catalogue to refuse.
+
+    Raises:
+        InvalidOrder: a text is no number or truth value, where one is needed.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in given.items():
+        # An empty prompt is named as what it is.
+        if value is None or (value == "" and name != "prompt"):
+            continue
+        if name in _INTEGERS:
+            fields[name] = _to_integer(name, value)
+        elif name in _BOOLEANS:
+            fields[name] = _to_boolean(name, value)
+        elif isinstance(value, str) and name.partition("[")[0] in _OBJECTS and "[" in name:
+            _put_nested(fields, name, value)
+        else:
+            fields[name] = value
+    return fields
 
 
 def read_json_object(body: bytearray) -> dict[str, Any]:
     """Return the JSON object of a body; raises `InvalidOrder`."""
     try:
         # orjson refuses NaN, Infinity, lone surrogates and deep nesting, which pydantic accepts.
-        document = orjson.loads(body)
+        document = orjson.loads(without_mark(body))
     except orjson.JSONDecodeError as error:
-        raise InvalidOrder(
-            "We could not parse the JSON body of your request: it must be one JSON object in UTF-8.",
-            param=None,
-            code=None,
-        ) from error
+        raise _not_json(error) from error
     if not isinstance(document, dict):
         raise InvalidOrder("The body of the request must be a JSON object.", param=None, code="invalid_type")
     return document
+
+
+def without_mark(body: bytearray) -> memoryview:
+    """Return *body* without the byte order mark with which some clients begin a text in UTF-8."""
+    return memoryview(body)[len(BOM_UTF8) if body.startswith(BOM_UTF8) else 0 :]
+
+
+def _not_json(error: orjson.JSONDecodeError) -> InvalidOrder:
+    return InvalidOrder(
+        "We could not parse the JSON body of your request: it must be one JSON object in UTF-8, but has "
+        f"an error in line {error.lineno}, column {error.colno}.",
+        param=None,
+        code=None,
+    )
 
 
 def check_fields(given: Mapping[str, Any], schema: type[BaseModel]) -> None:
@@ -147,6 +192,34 @@ def _encode_image(ready: ImageReady, url: str | None, revised_prompt: str | None
     if revised_prompt is not None:
         entry["revised_prompt"] = ready.image.revised_prompt or revised_prompt
     return entry
+
+
+def _to_integer(name: str, value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST:
+        return int(value)
+    if not isinstance(value, str):
+        return value
+    number = _INTEGER.fullmatch(value)
+    if number is None:
+        raise wrong_type(name, "an integer", value)
+    return int(number[1])
+
+
+def _to_boolean(name: str, value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    if value.lower() not in _TRUTHS:
+        raise wrong_type(name, "a boolean", value)
+    return _TRUTHS[value.lower()]
+
+
+def _put_nested(fields: dict[str, Any], name: str, text: str) -> None:
+    first, *rest = name.replace("]", "").split("[")[:4]
+    target = fields.setdefault(first, {})
+    for part in rest[:-1]:
+        target = target.setdefault(part, {}) if isinstance(target, dict) else {}
+    if isinstance(target, dict):
+        target[rest[-1]] = text
 
 
 def _invalid(error: ValidationError) -> InvalidOrder:

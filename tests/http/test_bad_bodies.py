@@ -74,7 +74,9 @@ def test_text_fields_accept_only_strings(gateway: Gateway, name: str, value: obj
     assert message.startswith(f"Invalid type for '{name}': expected a string, but got a")
 
 
-@pytest.mark.parametrize("value", ["1", "", 1.0, 1.5, True, [], [1], {}, 2**70, -(2**70)], ids=json.dumps)
+@pytest.mark.parametrize(
+    "value", ["x", "1.5", "1e3", " 1", 1.5, 1e300, True, [], [1], {}, 2**70, -(2**70)], ids=json.dumps
+)
 @pytest.mark.parametrize("name", NUMBERS)
 def test_number_fields_accept_only_integers(gateway: Gateway, name: str, value: object) -> None:
     body = {"prompt": "x", "model": "gpt-image-2", "output_format": "jpeg", name: value}
@@ -102,7 +104,7 @@ def test_the_refusal_of_a_number_names_the_range(gateway: Gateway, value: int) -
     [
         ("svg", [], "an object, but got an array"),
         ("stream", 1, "a boolean, but got an integer"),
-        ("partial_images", "1", "an integer, but got a string"),
+        ("partial_images", "x", "an integer, but got a string"),
     ],
 )
 def test_the_refusal_of_a_type_names_the_expected_one(
@@ -126,7 +128,6 @@ def test_the_refusal_of_a_type_names_the_expected_one(
         ({"prompt": "x", "n": -1}, "integer_below_min_value", "n"),
         ({"prompt": "x", "n": 11}, "integer_above_max_value", "n"),
         ({"prompt": "x", "model": "dall-e-3", "size": "1x1"}, "invalid_size", "size"),
-        ({"prompt": "x", "model": "dall-e-3", "size": ""}, "invalid_size", "size"),
         ({"prompt": "x", "model": "dall-e-3", "size": "1024X1024"}, "invalid_size", "size"),
         ({"prompt": "x", "model": "dall-e-3", "quality": "ultra"}, "invalid_value", "quality"),
         ({"prompt": "x", "model": "dall-e-3", "style": "noir"}, "invalid_value", "style"),
