@@ -104,17 +104,17 @@ test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs java
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m jdk tests/jdk $(ARGS)
 
 .PHONY: test-clients
-test-clients: .venv/.dev ## Try SDKs of every age on the gateway; writes docs/compatibility.md (needs npm)
+test-clients: .venv/.dev .venv-lock/.made ## Try SDKs of every age, Azure's and frameworks on the gateway; writes docs/compatibility.md (needs npm)
 	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m clients tests/compatibility --write-table docs/compatibility.md $(ARGS)
 
 .PHONY: sdks
-sdks: .venv/.dev ## Generate the Python, TypeScript and Java SDKs into dist/sdks (needs npm and Java)
+sdks: .venv/.dev .venv-lock/.made ## Generate the Python, TypeScript and Java SDKs into dist/sdks (needs npm and Java)
 	@command -v npm >/dev/null && command -v java >/dev/null || { echo 'npm and Java are needed: sudo apt-get install nodejs npm openjdk-17-jdk-headless' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m tests.sdks.generate dist/sdks
 
 .PHONY: test-sdks
-test-sdks: .venv/.dev ## Generate SDKs, compile them strictly, run them on the gateway; writes docs/sdks.md (needs npm and a JDK)
+test-sdks: .venv/.dev .venv-lock/.made ## Generate SDKs, compile them strictly, run them on the gateway; writes docs/sdks.md (needs npm and a JDK)
 	@command -v npm >/dev/null && command -v javac >/dev/null && ls /usr/share/java/httpmime.jar /usr/share/java/jakarta-annotation-api.jar /usr/share/java/jsr305.jar >/dev/null \
 		|| { echo 'Needed: sudo apt-get install nodejs npm openjdk-17-jdk-headless libhttpmime-java libjakarta-annotation-api-java libjsr305-java' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m sdks tests/sdks --write-sdks docs/sdks.md $(ARGS)

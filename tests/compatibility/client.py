@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from tests.compatibility.environments import CACHE, REPOSITORY, python_of
 from tests.compatibility.pictures import draw_inputs
-from tests.compatibility.pins import NODE, Pin
+from tests.compatibility.pins import Pin
 
 SCRIPTS = Path(__file__).parent / "clients"
 Observation = dict[str, Any]
@@ -91,7 +91,7 @@ def read_line(process: subprocess.Popen[str]) -> Observation:
 
 def _command(pin: Pin) -> list[str]:
     script = str(SCRIPTS / pin.script)
-    if pin is NODE:
+    if pin.is_node:
         return ["node", script, str(CACHE / pin.name)]
     return [str(python_of(pin)), script]
 
@@ -103,4 +103,9 @@ def client_environment() -> dict[str, str]:
         for name, value in os.environ.items()  # noqa: TID251 - the child needs PATH and the like
         if not name.upper().endswith("_PROXY") and not name.upper().startswith(("GATEWAY_", "OPENAI_"))
     }
-    return environment | {"PYTHONPATH": str(REPOSITORY), "PYTHONDONTWRITEBYTECODE": "1"}
+    return environment | {
+        "PYTHONPATH": str(REPOSITORY),
+        # Frameworks that would ask the network for prices, or tell it of their use, and wait.
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "HAYSTACK_TELEMETRY_ENABLED": "False",
+    }

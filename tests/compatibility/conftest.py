@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.compatibility.client import Client, run_client
-from tests.compatibility.environments import prepare_environments
+from tests.compatibility.environments import prepare_clients
 from tests.compatibility.pins import Pin
 from tests.compatibility.servers import Provider, run_gateway_to, run_provider
 from tests.compatibility.table import Page, Table
@@ -20,7 +20,22 @@ _PAGE = Page(
     introduction="""\
 every cell is the result of tests in `tests/compatibility/`,
 which run the client itself, in the version it reports when imported, against a gateway in front of the sandbox. Nothing about
-a client is changed but its base URL and its key. Versions are pinned in `tests/compatibility/pins.py`.""",
+a client is changed but its base URL and its key. Versions are pinned in `tests/compatibility/pins.py`; of frameworks they are the newest.
+[HTTP](http.md) lists the paths that clients may call, Azure's among them.""",
+    conclusion="""
+## Not supported
+
+| call | instead |
+| --- | --- |
+| the `image_generation` tool of the Responses API, images in chat completions | the Images API, as a tool of the application |
+| `POST /v1/moderations` | `GATEWAY_MODERATION`: the gateway has each prompt checked before it spends |
+| `file_id` in edits, `/v1/files`, `/v1/batches` | forms, or data URLs in JSON |
+| `openai` 0.28 with `api_type = "azure"` (`images/generations:submit`) | its OpenAI mode, or a newer SDK |
+| pages in browsers, by default | [`GATEWAY_CORS_ORIGINS`](http.md#pages-in-browsers) |
+
+The first four get 404 `unknown_url`, a `file_id` 400.
+""",
+    by_kind=True,
 )
 _IS_PARTIAL = pytest.StashKey[bool]()
 StartClient = Callable[[Pin], Client]
@@ -43,9 +58,17 @@ def pytest_deselected(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Install the clients before the first test, whose time is limited."""
-    wanted = any(item.get_closest_marker("clients") for item in session.items)
-    if wanted and not session.config.option.collectonly:
-        prepare_environments()
+    if not session.config.option.collectonly:
+        prepare_clients(dict.fromkeys(pin for item in session.items for pin in _pins_of(item)))
+
+
+def _pins_of(item: pytest.Item) -> Iterator[Pin]:
+    """Yield the clients that a test runs: those its marker names, and its parameter."""
+    for marker in item.iter_markers("clients"):
+        yield from marker.args
+    parameters = getattr(item, "callspec", None)
+    if parameters is not None and isinstance(parameters.params.get("client"), Pin):
+        yield parameters.params["client"]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -60,6 +83,21 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     table = session.config.stash[_TABLE]
     if path and table.results and not session.config.stash[_IS_PARTIAL]:
         table.write(Path(path))
+
+
+def clients(*pins: Pin) -> pytest.MarkDecorator:
+    """Run a test with each of these clients."""
+    return pytest.mark.parametrize("client", pins, ids=lambda pin: pin.name, indirect=True)
+
+
+@pytest.fixture
+def client(
+    request: pytest.FixtureRequest, start_client: StartClient, record_property: Callable[[str, object], None]
+) -> Client:
+    """The client of the pin that the test is parametrised with."""
+    running = start_client(request.param)
+    record_property("client", running.label)
+    return running
 
 
 @pytest.fixture(scope="session")

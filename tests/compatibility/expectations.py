@@ -50,6 +50,15 @@ def assert_gpt_image_answer(
     return _different_pictures(observed, (int(width), int(height)), picture_format)
 
 
+def assert_pictures(observed: Observation, *, count: int) -> list[Image.Image]:
+    """Check what a framework hands on: *count* different PNG images."""
+    assert "error" not in observed, observed
+    pictures = [open_picture(picture["path"]) for picture in observed["pictures"]]
+    assert [picture.format for picture in pictures] == ["PNG"] * count
+    assert len({picture.tobytes() for picture in pictures}) == count
+    return pictures
+
+
 def assert_usage(usage: Observation) -> None:
     """Check the counts that are required, and that they add up."""
     assert usage["total_tokens"] == usage["input_tokens"] + usage["output_tokens"] > 0

@@ -1,6 +1,7 @@
 """Which clients are tried, in which exact versions: the only place to change when a new one appears.
 
-The gateway of a company meets SDKs of every age, so each generation is here in its last release.
+The gateway of a company meets SDKs of every age, so each generation is here in its last release; of frameworks, the
+newest.
 """
 
 from dataclasses import dataclass
@@ -15,9 +16,17 @@ class Pin:
     script: str
     packages: tuple[str, ...]
 
+    @property
+    def is_node(self) -> bool:
+        """Tell if npm installs the packages."""
+        return self.script.endswith(".mjs")
+
+
+_OPENAI = "openai==3.57.0"
+"""Frameworks would otherwise take the newest of each day."""
 
 PYTHON_3 = Pin(
-    name="python-3", version="3.54.0", script="openai_modern.py", packages=("openai[aiohttp]==3.54.0",)
+    name="python-3", version="3.57.0", script="openai_modern.py", packages=("openai[aiohttp]==3.57.0",)
 )
 PYTHON_2 = Pin(name="python-2", version="2.54.0", script="openai_modern.py", packages=("openai==2.54.0",))
 PYTHON_1 = Pin(name="python-1", version="1.109.1", script="openai_modern.py", packages=("openai==1.109.1",))
@@ -27,13 +36,13 @@ PYTHON_0 = Pin(
     script="openai_028.py",
     packages=("openai==0.28.1", "requests==2.34.2", "aiohttp==3.14.5"),
 )
-NODE = Pin(name="node", version="7.57.0", script="openai_node.mjs", packages=("openai@7.57.0",))
+NODE = Pin(name="node", version="7.59.0", script="openai_node.mjs", packages=("openai@7.59.0",))
 OWN_TESTS = Pin(
     name="python-3-tests",
-    version="3.54.0",
+    version="3.57.0",
     script="",
     packages=(
-        "openai[aiohttp]==3.54.0",
+        "openai[aiohttp]==3.57.0",
         "inline-snapshot==0.36.1",
         "pytest==9.2.0",
         "pytest-asyncio==1.5.0",
@@ -43,3 +52,40 @@ OWN_TESTS = Pin(
     ),
 )
 """What the SDK's own tests want; the tests themselves are in its source archive."""
+
+AI_SDK = Pin(
+    name="ai-sdk",
+    version="7.0.173",
+    script="ai_sdk.mjs",
+    packages=("ai@7.0.173", "@ai-sdk/openai@4.0.118", "@ai-sdk/azure@4.0.85"),
+)
+LANGCHAIN_JS = Pin(
+    name="langchain-js",
+    version="1.6.0",
+    script="langchain_js.mjs",
+    packages=("@langchain/openai@1.6.0", "@langchain/core@1.4.0", "openai@7.59.0"),
+)
+LANGCHAIN = Pin(
+    name="langchain",
+    version="0.4.2",
+    script="langchain_python.py",
+    packages=("langchain-community==0.4.2", _OPENAI),
+)
+LLAMA_INDEX = Pin(
+    name="llama-index",
+    version="0.7.0",
+    script="llama_index_tool.py",
+    packages=("llama-index-tools-openai-image-generation==0.7.0", _OPENAI),
+)
+LITELLM = Pin(
+    name="litellm", version="1.110.2", script="litellm_sdk.py", packages=("litellm==1.110.2", _OPENAI)
+)
+HAYSTACK = Pin(
+    name="haystack", version="3.4.1", script="haystack_component.py", packages=("haystack-ai==3.4.1", _OPENAI)
+)
+SEMANTIC_KERNEL = Pin(
+    name="semantic-kernel",
+    version="1.45.0",
+    script="semantic_kernel_service.py",
+    packages=("semantic-kernel==1.45.0", _OPENAI),
+)

@@ -1,12 +1,11 @@
 """Every generation of the official SDKs, doing what applications do with them."""
 
-from collections.abc import Callable
 from uuid import uuid4
 
 import pytest
 
 from tests.compatibility.client import Client
-from tests.compatibility.conftest import StartClient
+from tests.compatibility.conftest import clients
 from tests.compatibility.expectations import (
     assert_dalle_answer,
     assert_error,
@@ -14,7 +13,7 @@ from tests.compatibility.expectations import (
     assert_gpt_image_answer,
 )
 from tests.compatibility.pictures import HOLE, SQUARE_EDGE, differing_share, open_picture
-from tests.compatibility.pins import NODE, PYTHON_0, PYTHON_1, PYTHON_2, PYTHON_3, Pin
+from tests.compatibility.pins import NODE, PYTHON_0, PYTHON_1, PYTHON_2, PYTHON_3
 from tests.compatibility.servers import Provider
 from tests.processes import Gateway
 
@@ -23,21 +22,6 @@ pytestmark = pytest.mark.clients
 MODERN = (PYTHON_3, PYTHON_2, PYTHON_1, NODE)
 EVERY = (*MODERN, PYTHON_0)
 PYTHON = (PYTHON_3, PYTHON_2, PYTHON_1, PYTHON_0)
-
-
-def clients(*pins: Pin) -> pytest.MarkDecorator:
-    """Run a test with each of these clients."""
-    return pytest.mark.parametrize("client", pins, ids=lambda pin: pin.name, indirect=True)
-
-
-@pytest.fixture
-def client(
-    request: pytest.FixtureRequest, start_client: StartClient, record_property: Callable[[str, object], None]
-) -> Client:
-    """The client of the pin that the test is parametrised with."""
-    running = start_client(request.param)
-    record_property("client", running.label)
-    return running
 
 
 @clients(*EVERY)

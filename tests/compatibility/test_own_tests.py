@@ -12,7 +12,7 @@ from tests.compatibility.environments import own_tests_directory, python_of
 from tests.compatibility.pins import OWN_TESTS
 from tests.processes import Gateway
 
-pytestmark = [pytest.mark.clients, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.clients(OWN_TESTS), pytest.mark.timeout(180)]
 
 
 @pytest.fixture(autouse=True)

@@ -21,6 +21,23 @@ def open_client(task: Task, max_retries: int = 0) -> Any:
     return openai.OpenAI(base_url=task.base_url, api_key=task.key, max_retries=max_retries)
 
 
+def open_azure(task: Task, **options: Any) -> Any:
+    """Return a client of Azure's API."""
+    return openai.AzureOpenAI(
+        azure_endpoint=task.root_url, api_version="2025-04-01-preview", max_retries=0, **options
+    )
+
+
+def open_azure_v1(task: Task) -> Any:
+    """Return a client of Azure's current API, which needs none of its own."""
+    return openai.OpenAI(
+        base_url=f"{task.root_url}/openai/v1/",
+        api_key=task.key,
+        default_query={"api-version": "preview"},
+        max_retries=0,
+    )
+
+
 def generate(**parameters: Any) -> Callable[[Task], Observation]:
     """Return an operation that generates with *parameters*."""
 
@@ -128,9 +145,37 @@ def retry_by_default(task: Task) -> Observation:
     return _watch(task, lambda client: client.images.generate(prompt=task.prompt), max_retries=2)
 
 
-def _watch(task: Task, ask: Callable[[Any], Any], max_retries: int = 0) -> Observation:
+def at_azure(
+    ask: Callable[[Any, Task], Any],
+    choose: Callable[[Task], dict[str, Any]] = lambda task: {"api_key": task.key},
+) -> Callable[[Task], Observation]:
+    """Return an operation that asks a client of Azure's API; *choose* returns its credentials and more."""
+    return lambda task: _watch(
+        task, lambda client: ask(client, task), open_=lambda: open_azure(task, **choose(task))
+    )
+
+
+def generate_at_azure(client: Any, task: Task, model: str = "dall-e-3", **parameters: Any) -> Any:
+    return client.images.generate(model=model, prompt=task.prompt, **parameters)
+
+
+def stream_at_azure(client: Any, task: Task) -> Observation:
+    events = generate_at_azure(client, task, model="gpt-image-2.6-flare", stream=True, partial_images=1)
+    return _observe_events(task, events)
+
+
+def edit_at_azure(client: Any, task: Task) -> Any:
+    return client.images.edit(model="gpt-image-2.6-flare", image=SQUARE.open("rb"), prompt=task.prompt)
+
+
+def _watch(
+    task: Task,
+    ask: Callable[[Any], Any],
+    max_retries: int = 0,
+    open_: Callable[[], Any] | None = None,
+) -> Observation:
     try:
-        with open_client(task, max_retries) as client:
+        with open_() if open_ is not None else open_client(task, max_retries) as client:
             answer = ask(client)
             return answer if isinstance(answer, dict) else _observe_images(task, answer)
     except openai.APIError as error:
@@ -234,6 +279,23 @@ OPERATIONS: dict[str, Callable[[Task], Observation]] = {
     "outlast limit": outlast_limit,
     "wrong endpoint": ask_wrong_endpoint,
     "retries": retry_by_default,
+    "azure generate": at_azure(generate_at_azure),
+    "azure stream": at_azure(stream_at_azure),
+    "azure edit": at_azure(edit_at_azure),
+    "azure deployment": at_azure(
+        lambda client, task: generate_at_azure(client, task, model="gpt-image-2"),
+        lambda task: {"api_key": task.key, "azure_deployment": "dall-e-3"},
+    ),
+    "azure token": at_azure(generate_at_azure, lambda task: {"azure_ad_token": task.key}),
+    "azure models": at_azure(
+        lambda client, _: {"models": [model.to_dict() for model in client.models.list()]}
+    ),
+    "azure unknown deployment": at_azure(
+        lambda client, task: generate_at_azure(client, task, model="no-such-deployment")
+    ),
+    "azure v1": lambda task: _watch(
+        task, lambda client: generate_at_azure(client, task), open_=lambda: open_azure_v1(task)
+    ),
 }
 
 if __name__ == "__main__":

@@ -1,19 +1,19 @@
-// The official Node SDK, as applications use it. Spoken to like the Python clients (protocol.py):
-// tasks on stdin, what it observed on stdout, one JSON object a line. Files lie in the working directory.
+// The official Node SDK, as applications use it.
 import { createReadStream, promises as fs } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { randomUUID } from 'node:crypto';
+import { require, savePicture, serve, shorten } from './protocol.mjs';
 
-// The SDK lives in a node_modules elsewhere, which an import statement would not find.
-const require = createRequire(join(process.argv[2], 'package.json'));
 const OpenAI = require('openai');
 const { VERSION: version } = require('openai/version');
 
 const FLARE = 'gpt-image-2.6-flare';
 const openClient = (task, maxRetries = 0) =>
   new OpenAI({ baseURL: task.base_url, apiKey: task.key, maxRetries });
+
+const openAzure = (task, options) =>
+  new OpenAI.AzureOpenAI({ endpoint: rootOf(task), apiVersion: '2025-04-01-preview', maxRetries: 0, ...options });
+const rootOf = (task) => task.base_url.replace('/v1', '');
+const azure = (ask, options = (task) => ({ apiKey: task.key })) => (task) =>
+  watch(task, (client) => ask(client, task), openAzure(task, options(task)));
 
 const generate = (parameters) => (task) =>
   watch(task, (client) => client.images.generate({ prompt: task.prompt, ...parameters }));
@@ -106,16 +106,45 @@ const operations = {
         if (number) longest_s = Math.max(longest_s, (performance.now() - started_ms) / 1000);
       }
       return { longest_s };
-    }, 2),
+    }, openClient(task, 2)),
   'wrong endpoint': (task) =>
     watch(task, (client) =>
       client.chat.completions.create({ model: 'gpt-4o', messages: [{ role: 'user', content: task.prompt }] })),
-  retries: (task) => watch(task, (client) => client.images.generate({ prompt: task.prompt }), 2),
+  retries: (task) => watch(task, (client) => client.images.generate({ prompt: task.prompt }), openClient(task, 2)),
+  'azure generate': azure((client, task) => client.images.generate({ model: 'dall-e-3', prompt: task.prompt })),
+  'azure stream': azure(async (client, task) =>
+    observeEvents(task, await client.images.generate({
+      model: FLARE, prompt: task.prompt, stream: true, partial_images: 1,
+    }))),
+  'azure edit': azure((client, task) =>
+    client.images.edit({ model: FLARE, image: createReadStream('square.png'), prompt: task.prompt })),
+  'azure deployment': azure(
+    (client, task) => client.images.generate({ model: 'gpt-image-2', prompt: task.prompt }),
+    (task) => ({ apiKey: task.key, deployment: 'dall-e-3' }),
+  ),
+  'azure token': azure(
+    (client, task) => client.images.generate({ model: 'dall-e-3', prompt: task.prompt }),
+    (task) => ({ azureADTokenProvider: async () => task.key }),
+  ),
+  'azure models': azure(async (client) => {
+    const models = [];
+    for await (const model of client.models.list()) models.push(model);
+    return { models };
+  }),
+  'azure unknown deployment': azure((client, task) =>
+    client.images.generate({ model: 'no-such-deployment', prompt: task.prompt })),
+  // Azure's current API needs no client of its own.
+  'azure v1': (task) =>
+    watch(task, (client) => client.images.generate({ model: 'dall-e-3', prompt: task.prompt }),
+      new OpenAI({
+        baseURL: `${rootOf(task)}/openai/v1/`, apiKey: task.key, defaultQuery: { 'api-version': 'preview' },
+        maxRetries: 0,
+      })),
 };
 
-async function watch(task, ask, maxRetries = 0) {
+async function watch(task, ask, client = openClient(task)) {
   try {
-    const answer = await ask(openClient(task, maxRetries));
+    const answer = await ask(client);
     return Array.isArray(answer.data) ? await observeImages(task, answer) : answer;
   } catch (error) {
     if (!(error instanceof OpenAI.APIError)) throw error;
@@ -150,31 +179,4 @@ async function observeEvents(task, received) {
   return { events, pictures };
 }
 
-async function savePicture(task, entry) {
-  const path = join(task.outputs, randomUUID());
-  if (entry.url) {
-    const answer = await fetch(entry.url);
-    if (!answer.ok) throw new Error(`${answer.status} for ${entry.url}`);
-    await fs.writeFile(path, Buffer.from(await answer.arrayBuffer()));
-    return { came_as: 'url', path };
-  }
-  await fs.writeFile(path, Buffer.from(entry.b64_json, 'base64'));
-  return { came_as: 'b64_json', path };
-}
-
-function shorten(value) {
-  return JSON.parse(JSON.stringify(value, (name, item) =>
-    name === 'b64_json' && typeof item === 'string' ? `${item.length} characters` : item));
-}
-
-const tell = (observation) => process.stdout.write(`${JSON.stringify(observation)}\n`);
-
-tell({ name: 'npm `openai`', version, on: `Node.js ${process.versions.node}` });
-for await (const line of createInterface({ input: process.stdin })) {
-  const task = JSON.parse(line);
-  try {
-    tell(await operations[task.operation](task));
-  } catch (error) {
-    tell({ crash: String(error.stack ?? error) });
-  }
-}
+await serve({ name: 'npm `openai`', version }, operations);

@@ -28,6 +28,11 @@ class Task:
     prompt: str
     outputs: Path
 
+    @property
+    def root_url(self) -> str:
+        """The gateway's URL without `/v1`."""
+        return self.base_url.removesuffix("/v1")
+
 
 def serve(about: Observation, operations: Mapping[str, Callable[[Task], Observation]]) -> None:
     """Say who this is, then do what is asked until stdin ends."""
