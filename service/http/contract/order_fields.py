@@ -57,9 +57,10 @@ def describe_field(catalog: Catalog, operation: Operation, name: str) -> Schema 
     """Return the schema of a field; None for a parameter that no model takes with *operation*."""
     if name in _WRITTEN:
         return _WRITTEN[name](catalog, operation)
+    models = _models(catalog, operation)
     takers = [
         (model, rule)
-        for model in _models(catalog, operation)
+        for model in models
         if (rule := model.contract.parameters.get(name)) and operation in (rule.operations or (operation,))
     ]
     if not takers:
@@ -68,7 +69,7 @@ def describe_field(catalog: Catalog, operation: Operation, name: str) -> Schema 
     return {
         **_type_of(rules[0]),
         **_range_of(rules),
-        **_said(name, _by_model((model, _say_rule(rule)) for model, rule in takers)),
+        **_said(name, _by_model(models, ((model, _say_rule(rule)) for model, rule in takers))),
     }
 
 
@@ -107,7 +108,9 @@ def _say_size(rule: SizeRule, default: str) -> str:
 
 def _prompt(catalog: Catalog, operation: Operation) -> Schema:
     models = _models(catalog, operation)
-    limits = _by_model((model, f"at most {model.contract.prompt_limit:,} characters") for model in models)
+    limits = _by_model(
+        models, ((model, f"at most {model.contract.prompt_limit:,} characters") for model in models)
+    )
     most = max(model.contract.prompt_limit for model in models)
     return {"type": "string", "minLength": 1, "maxLength": most, **_said("prompt", limits)}
 
@@ -129,13 +132,17 @@ def _n(_: Catalog, __: Operation) -> Schema:
 
 
 def _size(catalog: Catalog, operation: Operation) -> Schema:
-    contracts = ((model, model.contract) for model in _models(catalog, operation))
-    lines = _by_model((model, _say_size(each.sizes, each.default_size)) for model, each in contracts)
+    models = _models(catalog, operation)
+    contracts = ((model, model.contract) for model in models)
+    lines = _by_model(
+        models, ((model, _say_size(each.sizes, each.default_size)) for model, each in contracts)
+    )
     return {"type": "string", **_said("size", lines)}
 
 
 def _image(catalog: Catalog, operation: Operation) -> Schema:
-    lines = _by_model((model, _say_inputs(model)) for model in _models(catalog, operation))
+    models = _models(catalog, operation)
+    lines = _by_model(models, ((model, _say_inputs(model)) for model in models))
     if operation is Operation.VARY:
         text = "The image to vary, a file of at most 50 MB. Retired models take what their successor takes."
         return {**_FILE, "description": text}
@@ -154,8 +161,9 @@ def _mask(catalog: Catalog, operation: Operation) -> Schema:
 
 
 def _markup(catalog: Catalog, operation: Operation) -> Schema:
-    takers = [model for model in _models(catalog, operation) if model.contract.inputs.takes_markup]
-    return {**_FILE, **_said("markup", _by_model((model, "") for model in takers))}
+    models = _models(catalog, operation)
+    takers = ((model, "") for model in models if model.contract.inputs.takes_markup)
+    return {**_FILE, **_said("markup", _by_model(models, takers))}
 
 
 def _text(name: str) -> Callable[[Catalog, Operation], Schema]:
@@ -195,12 +203,21 @@ def _models(catalog: Catalog, operation: Operation) -> list[Model]:
     ]
 
 
-def _by_model(said: Iterable[tuple[Model, str]]) -> list[str]:
-    """Return a line for each text, with all models that it is true of."""
-    by_text: dict[str, list[str]] = {}
+def _by_model(models: list[Model], said: Iterable[tuple[Model, str]]) -> list[str]:
+    """Return a line for each text, with the ones of *models* that it is true of."""
+    by_text: dict[str, list[Model]] = {}
     for model, text in said:
-        by_text.setdefault(text, []).append(f"`{model.name}`")
-    return [f"* {', '.join(names)}{': ' if text else ''}{text}" for text, names in by_text.items()]
+        by_text.setdefault(text, []).append(model)
+    return [f"* {_name_all(named, models)}{': ' if text else ''}{text}" for text, named in by_text.items()]
+
+
+def _name_all(named: list[Model], models: list[Model]) -> str:
+    """Return the names, or the oldest "and newer" for more than two of which no newer one is missing."""
+    oldest = min(named, key=lambda model: model.released)
+    newer = [model for model in models if model.released >= oldest.released]
+    if len(named) > 2 and len(newer) == len(named):
+        return f"`{oldest.name}` and newer"
+    return ", ".join(f"`{model.name}`" for model in named)
 
 
 def _listed(values: Iterable[str]) -> str:
