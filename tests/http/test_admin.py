@@ -279,7 +279,7 @@ KEY = {"team": "shop", "user": "anna"}
         ("POST", "/admin/keys", {**KEY, "role": "root"}, "invalid_value", "role"),
         ("POST", "/admin/keys", {**KEY, "expires_at": "soon"}, "invalid_type", "expires_at"),
         ("POST", "/admin/keys", {**KEY, "expires_at": 5}, "invalid_value", "expires_at"),
-        ("POST", "/admin/keys", {**KEY, "expires_at": 10**30}, "invalid_type", "expires_at"),
+        ("POST", "/admin/keys", {**KEY, "expires_at": 10**30}, "invalid_value", "expires_at"),
         ("PUT", "/admin/teams/shop", {"name": "other"}, "unknown_parameter", "name"),
         ("PUT", "/admin/teams/shop", {"closed": "no"}, "invalid_type", "closed"),
         ("PUT", "/admin/teams/Shop", {}, "invalid_value", "name"),
