@@ -1,6 +1,7 @@
 """Hold the rules of the house that ruff does not know."""
 
 import ast
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,3 +44,10 @@ def test_no_port_has_more_than_three_methods() -> None:
 
     assert sizes
     assert {name: size for name, size in sizes.items() if size > MOST_METHODS} == {}
+
+
+def test_no_file_has_marks_of_an_unfinished_merge() -> None:
+    command = ["git", "grep", "--line-number", "-E", "^(<{7}|>{7}) "]
+    found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+    assert found.stdout == ""
