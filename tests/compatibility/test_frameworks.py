@@ -81,6 +81,23 @@ def test_an_image_is_edited(client: Client, gateway: Gateway, provider: Provider
     assert [part["field"].partition("[")[0] for part in order["inputs"]] == ["image", "mask"]
 
 
+@clients(AI_SDK)
+def test_an_edit_is_moderated(client: Client, gateway: Gateway) -> None:
+    """Frameworks: edit, with `moderation`"""
+    observed = client.observe("edit moderated", gateway.url)
+
+    assert_pictures(observed, count=1)
+
+
+@clients(LANGCHAIN_JS, LANGCHAIN, LLAMA_INDEX)
+def test_dalle_2_ignores_what_it_never_had(client: Client, gateway: Gateway) -> None:
+    """Frameworks: dall-e-2, with the `style` or `quality` that they always send"""
+    observed = client.observe("unusual", gateway.url)
+
+    (picture,) = assert_pictures(observed, count=1)
+    assert picture.size == (512, 512)
+
+
 @clients(LITELLM)
 def test_variations_are_made(client: Client, gateway: Gateway) -> None:
     """Frameworks: variation"""
