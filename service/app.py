@@ -18,11 +18,6 @@ from service.settings.variables import Settings
 from service.wiring.process import BackingServices
 from service.wiring.services import open_services
 
-_DESCRIPTION = """
-One gateway for all image generation of a company. It speaks the OpenAI Images API to old and new clients,
-keeps serving the retired DALL·E models, and never pays twice for one image.
-"""
-
 
 def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
     """Return the application; it opens connections at its start, and drains at its end."""
@@ -37,7 +32,6 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
     app = _Application(
         title="Image Gateway",
         version=version("image-gateway"),
-        description=_DESCRIPTION.strip(),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         # Outermost first: an unauthenticated request has an id and a log line, too.

@@ -186,6 +186,18 @@ def test_every_field_of_an_order_is_described() -> None:
             assert len(schema["description"]) > 20, field
 
 
+def test_every_field_of_every_component_is_described() -> None:
+    without = [
+        f"{name}.{field}"
+        for name, schema in SCHEMAS.items()
+        for field, each in schema.get("properties", {}).items()
+        if "description" not in each and "$ref" not in each
+    ]
+
+    assert without == [], "add them to service/http/contract/words.py"
+    assert [name for name, schema in SCHEMAS.items() if "description" not in schema] == []
+
+
 @pytest.mark.parametrize("name", REQUESTS)
 def test_requests_have_no_free_object_no_default_and_no_any_of(name: str) -> None:
     for place, node in nodes(SCHEMAS[name]):

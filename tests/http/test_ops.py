@@ -9,6 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.catalog import parse_catalog
+from tests.contract.published import published
 from tests.http.house import check_error, until
 from tests.processes import REPOSITORY
 
@@ -152,6 +153,7 @@ def test_the_docs_load_no_foreign_files(client: httpx.Client) -> None:
 def test_docs_and_the_openapi_document_are_served(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
 
+    assert document == published()
     operations = {
         operation["operationId"] for path in document["paths"].values() for operation in path.values()
     }

@@ -21,9 +21,26 @@ from service.http.contract.headers import component_headers, component_parameter
 from service.http.contract.operations import OPERATIONS, Answer, Content, Operation
 from service.http.contract.order_requests import component_bodies
 from service.http.contract.tidying import tidy
+from service.http.contract.words import add_words
 
 Schema = dict[str, Any]
 
+_ABOUT = """
+One gateway for all image generation of a company. It speaks the OpenAI Images API to old and new clients, keeps serving the retired DALL·E models, and never
+pays twice for one image.
+
+**Credentials.** `Authorization: Bearer` and a key or token, if the gateway asks for them. A link to an image needs none.
+
+**Failures.** Each has a message that names the fix, and a code for programs. Repeat an order after `Retry-After`, and never with `X-Should-Retry: false`:
+it cannot succeed, or could cost twice. An `Idempotency-Key` makes any repeat safe.
+
+**Cache.** An order that equals an earlier one of its team gets its images at once and at no cost, unless `Cache-Control` says
+otherwise.
+
+**Money.** Amounts are in millionths of a US dollar.
+
+**Changes.** Fields, headers, failures and models are added without notice, so clients ignore what they do not know.
+"""
 _CONTACT = {"name": "The maintainers of this gateway"}
 _SERVERS = [
     {"url": "/", "description": "The gateway that serves this document"},
@@ -68,7 +85,7 @@ def complete(generated: Mapping[str, Any]) -> Schema:
     """Return the document of the routes that *generated* describes."""
     return {
         "openapi": generated["openapi"],
-        "info": {**generated["info"], "contact": _CONTACT},
+        "info": {"title": "", "description": _ABOUT.strip(), **generated["info"], "contact": _CONTACT},
         "servers": _SERVERS,
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
         "paths": {
@@ -146,7 +163,8 @@ def _schemas(generated: Mapping[str, Any]) -> Schema:
     routes = {name: tidy(each) for name, each in generated.items() if name not in _OF_FRAMEWORK}
     bodies = {name: tidy(each, keeps_null=True) for name, each in _definitions(_BODIES)}
     answers = {name: tidy(each) for name, each in _definitions(_ANSWERS)}
-    return {**component_bodies(), **bodies, **answers, **_stream_events(), **routes}
+    described = {name: add_words(name, each) for name, each in {**bodies, **answers, **routes}.items()}
+    return {**component_bodies(), **_stream_events(), **described}
 
 
 def _definitions(models: Iterable[type[BaseModel]]) -> Iterable[tuple[str, Schema]]:
