@@ -13,6 +13,7 @@ from service.domain.entries import INLINE, EntryFaults, read_entry, suggest
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery, Operation
 from service.domain.sizes import LARGEST_AUTO, SizeRule, parse_size
+from service.domain.unknown import LONGEST_SHOWN, ask_for_nearest
 
 
 class CatalogError(ValueError):
@@ -147,7 +148,8 @@ class Catalog:
         model = self.models.get(name)
         if model is None:
             raise InvalidOrder(
-                f"The model '{name[:100]}' does not exist. GET /v1/models lists the models of this gateway.",
+                f"The model '{name[:LONGEST_SHOWN]}' does not exist.{ask_for_nearest(name, self.models)} "
+                "GET /v1/models lists the models of this gateway.",
                 param="model",
                 error_type="image_generation_user_error",
             )

@@ -7,10 +7,11 @@ the table of its owner.
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import date
-from difflib import get_close_matches
 from enum import EnumType
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from service.domain.unknown import find_nearest
 
 Entry = TypeVar("Entry")
 
@@ -52,8 +53,8 @@ def read_entry(kind: type[Entry], table: Mapping[str, Any], **given: Any) -> Ent
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return a question with the nearest of the *known* names, or an empty text."""
-    nearest = get_close_matches(name, list(known), 1)
-    return f" (did you mean {nearest[0]}?)" if nearest else ""
+    nearest = find_nearest(name, known)
+    return f" (did you mean {nearest}?)" if nearest else ""
 
 
 def _read_table(

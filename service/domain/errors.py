@@ -35,6 +35,7 @@ value in `docs/metrics.md` that `tests/test_metrics_page.py` asks for.
 """
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Literal
 
 from service.domain.failures import CallFailure
@@ -169,7 +170,7 @@ def _describe_limit(state: LimitState, retry_after_s: float, image_microusd: int
         case Window.HELD:
             return f"Rate limit reached for {name}: {use}. It frees as they are finished."
         case Window.MINUTE:
-            return f"Rate limit reached for {name}: {use}. Please try again in {retry_after_s:.3f}s."
+            return f"Rate limit reached for {name}: {use}. Please try again in {max(1, ceil(retry_after_s * 1000)) / 1000:.3f}s."
 
 
 RefusedFor = Literal["body", "caller", "total", "disk"]

@@ -7,6 +7,7 @@ the same case (observed 2026).
 from service.domain.catalog import InputRule, Model
 from service.domain.errors import InvalidOrder
 from service.domain.images import InputImage, Operation
+from service.domain.unknown import unknown_parameter
 
 MOST_JSON_INPUT_BYTES = 8 * 2**20
 """Most bytes of the images of an edit that is sent as JSON: it is in memory as a whole."""
@@ -26,9 +27,7 @@ def check_inputs(model: Model, operation: Operation, inputs: tuple[InputImage, .
     if operation is Operation.VARY:
         rule = InputRule(formats=rule.formats, max_bytes=rule.max_bytes, max_images=1, square=rule.square)
         for overlay in overlays:
-            raise InvalidOrder(
-                f"Unknown parameter: '{overlay.role}'.", param=overlay.role, code="unknown_parameter"
-            )
+            raise unknown_parameter(overlay.role)
     _check_images(rule, images, has_mask=any(overlay.role == "mask" for overlay in overlays))
     for overlay in overlays:
         _check_overlay(rule, overlay, images[0])
@@ -110,10 +109,10 @@ def _check_extent(rule: InputRule, name: str, image: InputImage) -> None:
 def _check_overlay(rule: InputRule, overlay: InputImage, first: InputImage) -> None:
     role = overlay.role
     if role == "markup" and not rule.takes_markup:
-        raise InvalidOrder("Unknown parameter: 'markup'.", param="markup", code="unknown_parameter")
+        raise unknown_parameter(role, otherwise=" This model takes no markup.")
     problem = None
     if overlay.format != "png":
-        problem = "it must be a PNG"
+        problem = f"it must be a PNG, but is {overlay.format or 'of an unknown format'}"
     elif overlay.size_bytes > rule.mask_max_bytes:
         problem = f"it must be smaller than {rule.mask_max_bytes // 2**20} MB"
     elif (overlay.width, overlay.height) != (first.width, first.height):

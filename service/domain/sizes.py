@@ -23,23 +23,35 @@ def is_size_allowed(rule: SizeRule, size: str) -> bool:
     if size in rule.fixed:
         return True
     pixels = parse_size(size)
-    return pixels is not None and rule.multiple > 0 and broken_size_rule(rule, *pixels) is None
+    return pixels is not None and rule.multiple > 0 and not broken_size_rules(rule, *pixels)
 
 
-def broken_size_rule(rule: SizeRule, width: int, height: int) -> str | None:
-    """Return the rule that *width* x *height* breaks, in the provider's words, or None."""
+def broken_size_rules(rule: SizeRule, width: int, height: int) -> list[str]:
+    """Return all rules that *width* x *height* breaks, in the provider's words with the real bounds."""
     longest, shortest, pixels = max(width, height), min(width, height), width * height
-    if width % rule.multiple or height % rule.multiple:
-        return f"Width and height must both be divisible by {rule.multiple}."
-    if longest > rule.max_edge:
-        return f"The longest edge must be less than or equal to {rule.max_edge}."
-    if shortest == 0 or longest > rule.max_ratio * shortest:
-        return f"The ratio of the longer to the shorter edge must not exceed {rule.max_ratio:g}:1."
-    if pixels < rule.min_pixels:
-        return "Requested resolution is below the current minimum pixel budget."
-    if pixels > rule.max_pixels:
-        return "Requested resolution exceeds the current pixel budget."
-    return None
+    broken = {
+        f"Width and height must both be divisible by {rule.multiple}.": width % rule.multiple
+        or height % rule.multiple,
+        f"The longest edge must be less than or equal to {rule.max_edge}.": longest > rule.max_edge,
+        f"The ratio of the longer to the shorter edge must not exceed {rule.max_ratio:g}:1.": shortest == 0
+        or longest > rule.max_ratio * shortest,
+        f"Requested resolution is below the current minimum pixel budget: {pixels} of {rule.min_pixels} pixels.": pixels
+        < rule.min_pixels,
+        f"Requested resolution exceeds the current pixel budget: {pixels} of {rule.max_pixels} pixels.": pixels
+        > rule.max_pixels,
+    }
+    return [text for text, is_broken in broken.items() if is_broken]
+
+
+def describe_sizes(rule: SizeRule) -> str:
+    """Return all that the rule allows, for a refusal."""
+    sizes = [f"'{size}'" for size in rule.fixed]
+    if rule.multiple:
+        sizes.append(
+            f"any 'WIDTHxHEIGHT' in multiples of {rule.multiple}, with edges of at most {rule.max_edge}, a ratio of at most "
+            f"{rule.max_ratio:g}:1 and {rule.min_pixels} to {rule.max_pixels} pixels"
+        )
+    return ", and ".join([part for part in (", ".join(sizes[:-1]), sizes[-1]) if part])
 
 
 def parse_size(size: str) -> tuple[int, int] | None:

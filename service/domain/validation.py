@@ -10,8 +10,13 @@ from service.domain.catalog import Model, ParameterRule
 from service.domain.errors import InvalidOrder
 from service.domain.images import MAX_N, InputImage, Operation, Parameters
 from service.domain.inputs import MOST_JSON_INPUT_BYTES, check_inputs
-from service.domain.sizes import broken_size_rule, is_size_allowed, parse_size
+from service.domain.sizes import broken_size_rules, describe_sizes, is_size_allowed, parse_size
+from service.domain.unknown import LONGEST_SHOWN, unknown_parameter
 
+_COMMON = ("model", "n", "prompt", "response_format", "safety_identifier", "size", "user")
+"""Parameters of every model."""
+_LONGEST_TEXT = 40
+"""Characters of a text that a refusal repeats where a number belongs."""
 _COMPRESSED = ("jpeg", "webp")
 _NEEDED_FORMAT = {"frame_count": "gif", "frame_duration_ms": "gif", "svg": "svg"}
 _KINDS = {"boolean": bool, "object": dict}
@@ -90,18 +95,24 @@ def _check_size(model: Model, value: Any) -> None:
     sizes = model.contract.sizes
     if is_size_allowed(sizes, value):
         return
+    pixels = parse_size(value)
+    broken = broken_size_rules(sizes, *pixels) if sizes.multiple and pixels else []
+    supported = f"Supported sizes are: {describe_sizes(sizes)}."
     if model.family == "dall-e":
-        rest = ", and every size of the model that answers for it" if sizes.multiple else ""
         raise InvalidOrder(
-            f"The size is not supported by this model. Supported sizes are: {_listed(sizes.fixed)}{rest}.",
+            " ".join(
+                [f"The size is not supported by this model: '{value[:LONGEST_SHOWN]}'.", *broken, supported]
+            ),
             param="size",
             code="invalid_size",
         )
-    pixels = parse_size(value)
-    if not sizes.multiple or pixels is None:
-        raise _not_supported("size", value, (*sizes.fixed, "WIDTHxHEIGHT") if sizes.multiple else sizes.fixed)
+    if not broken:
+        raise InvalidOrder(
+            f"Invalid value: '{value[:LONGEST_SHOWN]}'. Supported values are: {describe_sizes(sizes)}.",
+            param="size",
+        )
     raise InvalidOrder(
-        f"Invalid size '{value}'. {broken_size_rule(sizes, *pixels)}",
+        " ".join([f"Invalid size '{value}'.", *broken, supported]),
         param="size",
         error_type="image_generation_user_error",
     )
@@ -117,7 +128,7 @@ def _check_parameter(model: Model, operation: Operation, name: str, value: Any) 
             error_type="image_generation_user_error",
         )
     if rule is None or (rule.operations and operation not in rule.operations):
-        raise InvalidOrder(f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter")
+        raise _unknown(model, operation, name)
     if rule.values:
         if not isinstance(value, str):
             raise wrong_type(name, "a string", value)
@@ -129,18 +140,24 @@ def _check_parameter(model: Model, operation: Operation, name: str, value: Any) 
         raise wrong_type(name, f"a{'n' if rule.kind == 'object' else ''} {rule.kind}", value)
 
 
+def _unknown(model: Model, operation: Operation, name: str) -> InvalidOrder:
+    rules = model.contract.parameters.items()
+    known = [*_COMMON, *(each for each, rule in rules if operation in (rule.operations or (operation,)))]
+    return unknown_parameter(name, known, f" The model '{model.name}' takes: {', '.join(sorted(known))}.")
+
+
 def _check_range(name: str, value: Any, rule: ParameterRule) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
         raise wrong_type(name, "an integer", value)
     if rule.minimum is not None and value < rule.minimum:
         raise InvalidOrder(
-            f"Invalid '{name}': integer below minimum value. Expected a value >= {rule.minimum}.",
+            f"Invalid '{name}': integer below minimum value. Expected a value >= {rule.minimum}, but got {value} instead.",
             param=name,
             code="integer_below_min_value",
         )
     if rule.maximum is not None and value > rule.maximum:
         raise InvalidOrder(
-            f"Invalid '{name}': integer above maximum value. Expected a value <= {rule.maximum}.",
+            f"Invalid '{name}': integer above maximum value. Expected a value <= {rule.maximum}, but got {value} instead.",
             param=name,
             code="integer_above_max_value",
         )
@@ -195,11 +212,19 @@ def _check_previews(n: int, parameters: Parameters, inputs: tuple[InputImage, ..
 
 def wrong_type(name: str, expected: str, value: Any) -> InvalidOrder:
     """Return the refusal of a *value* that is not *expected* (`an integer`), as every route words it."""
+    shown = "" if expected == "a string" else _show(value)
     return InvalidOrder(
-        f"Invalid type for '{name}': expected {expected}, but got {_kind_of(value)} instead.",
+        f"Invalid type for '{name}': expected {expected}, but got {_kind_of(value)} instead{shown}.",
         param=name,
         code="invalid_type",
     )
+
+
+def _show(value: Any) -> str:
+    """Return a short *value* for the end of a refusal; where a text belongs, it may be a prompt in a list."""
+    if isinstance(value, str):
+        return f": '{value[:_LONGEST_TEXT]}'"
+    return f": {value}" if isinstance(value, float) else ""
 
 
 def _kind_of(value: Any) -> str:
@@ -209,7 +234,7 @@ def _kind_of(value: Any) -> str:
 
 def _not_supported(name: str, value: str, supported: tuple[str, ...]) -> InvalidOrder:
     return InvalidOrder(
-        f"Invalid value: '{value[:100]}'. Supported values are: {_listed(supported)}.",
+        f"Invalid value: '{value[:LONGEST_SHOWN]}'. Supported values are: {_listed(supported)}.",
         param=name,
     )
 

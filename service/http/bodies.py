@@ -13,6 +13,9 @@ from service.http.content_encoding import decoder_for
 from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, RequestRejected, body_too_large
 from service.http.services import services_of
 
+JSON = "application/json"
+FORM = "multipart/form-data"
+
 MAX_BODY_S = 30.0
 """Longest time for a body without files."""
 MAX_SILENCE_S = 30.0

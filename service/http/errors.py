@@ -19,7 +19,9 @@ from service.domain import errors
 from service.domain.errors import GatewayError
 from service.domain.failures import CallFailure, FailureKind
 from service.http.headers import NO_RETRY, limit_headers, retry_headers
-from service.http.methods import allowed_methods
+from service.http.methods import allowed_methods, ask_for_path
+
+_UNKNOWN_URL = "unknown_url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +77,6 @@ class RequestRejected(Exception):
         self.problem = problem
 
 
-UNSUPPORTED_TYPE = Problem(
-    415, "Send the body as Content-Type: application/json.", code="unsupported_media_type"
-)
 BODY_TOO_SLOW = Problem(
     408, "The body did not arrive in time.", code="request_timeout", headers={"connection": "close"}
 )
@@ -89,6 +88,12 @@ IMAGING_BUSY = Problem(
 )
 CLIENT_GONE = Problem(499, "The client closed the connection.", code="client_gone")
 """The status of nginx for this; only logs and metrics see it."""
+
+
+def unsupported_type(given: str, *takes: str) -> Problem:
+    """Return the answer to a body of the media type *given*, to a route that *takes* others."""
+    fault = f"Content-Type '{given[:100]}' is not understood: send" if given else "Send"
+    return Problem(415, f"{fault} the body as {' or '.join(takes)}.", code="unsupported_media_type")
 
 
 def body_too_large(limit_bytes: int) -> Problem:
@@ -110,7 +115,12 @@ async def answer_error(request: Request, error: Exception) -> Response:
     """Answer a failure: the application's only exception handler."""
     problem = describe(error)
     if problem.status == 405:
-        problem = replace(problem, headers={"allow": allowed_methods(request)})
+        methods = allowed_methods(request)
+        message = f"This route takes {methods}, not {request.method}."
+        problem = replace(problem, message=message, headers={"allow": methods})
+    elif problem.code == _UNKNOWN_URL:
+        message = f"Unknown request URL.{ask_for_path(request.url.path)} /docs lists all routes."
+        problem = replace(problem, message=message)
     return problem.response()
 
 
@@ -229,8 +239,8 @@ _FINAL = {
 def _http_exception(error: HTTPException) -> Problem:
     """Put the framework's own errors into the envelope."""
     message, code = {
-        404: ("Unknown request URL. /docs lists all routes.", "unknown_url"),
-        405: ("This route does not allow the method.", "method_not_allowed"),
+        404: (error.detail, _UNKNOWN_URL),
+        405: (error.detail, "method_not_allowed"),
         413: (error.detail, "request_too_large"),
         415: (error.detail, "unsupported_media_type"),
     }.get(error.status_code, (error.detail, "bad_request"))

@@ -9,9 +9,9 @@ from service.domain.errors import InvalidOrder
 from service.domain.images import Operation
 from service.domain.order import ImageOrder
 from service.http.answers import Answer
-from service.http.bodies import MAX_BODY_S, disk_for, media_type_of, memory_for, read_json
+from service.http.bodies import FORM, JSON, MAX_BODY_S, disk_for, media_type_of, memory_for, read_json
 from service.http.data_urls import spool_references
-from service.http.errors import UNSUPPORTED_TYPE, RequestRejected
+from service.http.errors import RequestRejected, unsupported_type
 from service.http.inputs import prepare_inputs, read_inputs
 from service.http.order_request import accepts_partial, build_order, check_prompt_field
 from service.http.schemas import EditImageJsonRequest, GenerateImageRequest, parse_json_request, read_values
@@ -48,8 +48,8 @@ async def create_image_stream(request: Request) -> Response:
 
 
 async def _create(request: Request, *, is_streamed: bool = False) -> Response:
-    if media_type_of(request) != "application/json":
-        raise RequestRejected(UNSUPPORTED_TYPE)
+    if (media_type := media_type_of(request)) != JSON:
+        raise RequestRejected(unsupported_type(media_type, JSON))
     services = services_of(request.scope)
     with memory_for(request) as room:
         body = await read_json(request, room, MAX_GENERATION_BYTES, MAX_BODY_S)
@@ -86,13 +86,13 @@ async def edit_image_stream(request: Request) -> Response:
 async def _edit(request: Request, *, is_streamed: bool = False) -> Response:
     services = services_of(request.scope)
     media_type = media_type_of(request)
-    if media_type == "application/json":
+    if media_type == JSON:
         fields, form = await _read_json_edit(request, services)
-    elif media_type == "multipart/form-data":
+    elif media_type == FORM:
         form = await read_form(request, services.ordering.uploads, disk_for(request))
         fields = form.fields
     else:
-        raise RequestRejected(UNSUPPORTED_TYPE)
+        raise RequestRejected(unsupported_type(media_type, FORM, JSON))
     if is_streamed:
         fields["stream"] = True
     return await _answer_form(request, services, Operation.EDIT, fields, form)
@@ -106,8 +106,8 @@ async def _edit(request: Request, *, is_streamed: bool = False) -> Response:
 )
 async def create_image_variation(request: Request) -> Response:
     """Create variations by edits: no provider has the endpoint any more."""
-    if media_type_of(request) != "multipart/form-data":
-        raise RequestRejected(UNSUPPORTED_TYPE)
+    if (media_type := media_type_of(request)) != FORM:
+        raise RequestRejected(unsupported_type(media_type, FORM))
     services = services_of(request.scope)
     form = await read_form(request, services.ordering.uploads, disk_for(request), most_files=2)
     return await _answer_form(request, services, Operation.VARY, form.fields, form)

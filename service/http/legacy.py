@@ -14,8 +14,8 @@ from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import Operation
 from service.domain.progress import ImageReady, OrderDone, OrderFact
 from service.http.answers import facts_of
-from service.http.bodies import MAX_BODY_S, media_type_of, memory_for, read_json
-from service.http.errors import CLIENT_GONE, UNSUPPORTED_TYPE, Problem, describe
+from service.http.bodies import JSON, MAX_BODY_S, media_type_of, memory_for, read_json
+from service.http.errors import CLIENT_GONE, Problem, describe, unsupported_type
 from service.http.order_request import build_order
 from service.http.schemas import without_mark
 from service.http.services import services_of
@@ -34,9 +34,10 @@ router = APIRouter(tags=["Images"])
 )
 async def generate_image(request: Request) -> Response:
     """Create one image of 512x512 with `dall-e-2`, as the older service did."""
-    if media_type_of(request) != "application/json":
+    if (media_type := media_type_of(request)) != JSON:
         # A page of another site can send any other type without asking first.
-        return _answer_problem(request, UNSUPPORTED_TYPE, UNSUPPORTED_TYPE.status)
+        problem = unsupported_type(media_type, JSON)
+        return _answer_problem(request, problem, problem.status)
     services = services_of(request.scope)
     with memory_for(request) as room:
         prompt = _read_prompt(await read_json(request, room, MAX_BODY_BYTES, MAX_BODY_S))

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
 from service.domain.catalog import Model
+from service.domain.unknown import LONGEST_SHOWN, ask_for_nearest
 from service.http.errors import Problem
 from service.http.services import services_of
 
@@ -30,9 +31,13 @@ async def get_model(
     request: Request, model: Annotated[str, Path(description="Id of the model.")]
 ) -> dict[str, Any] | Response:
     """Describe one model of the catalogue; its id may contain slashes."""
-    found = services_of(request.scope).ordering.catalog.models.get(model)
+    models = services_of(request.scope).ordering.catalog.models
+    found = models.get(model)
     if found is None:
-        message = f"The model '{model[:100]}' does not exist or you do not have access to it."
+        nearest = ask_for_nearest(model, models)
+        message = (
+            f"The model '{model[:LONGEST_SHOWN]}' does not exist or you do not have access to it.{nearest}"
+        )
         return Problem(404, message, code="model_not_found", param="model").response()
     return _describe(found)
 

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery, InputImage, Operation
 from service.domain.order import CacheControl, ImageOrder
+from service.domain.unknown import unknown_parameter
 from service.http.access import caller_of
 from service.http.services import HttpServices
 
@@ -64,7 +65,9 @@ def check_prompt_field(operation: Operation, fields: dict[str, Any]) -> None:
             "Missing required parameter: 'prompt'.", param="prompt", code="missing_required_parameter"
         )
     if operation is Operation.VARY and "prompt" in fields:
-        raise InvalidOrder("Unknown parameter: 'prompt'.", param="prompt", code="unknown_parameter")
+        raise unknown_parameter(
+            "prompt", otherwise=" Variations take none: they are made from the image alone."
+        )
 
 
 def accepts_partial(request: Request) -> bool:

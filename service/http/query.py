@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import Request
 
 from service.domain.errors import InvalidOrder
+from service.domain.unknown import unknown_parameter
 
 
 def parameter(name: str, description: str, **schema: object) -> dict[str, Any]:
@@ -35,9 +36,7 @@ def read_query(request: Request, known: set[str]) -> dict[str, str]:
     query: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name not in known:
-            raise InvalidOrder(
-                f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter"
-            )
+            raise unknown_parameter(name, known)
         if name in query:
             raise InvalidOrder(f"The parameter '{name}' is given twice.", param=name)
         if not value:

@@ -24,6 +24,7 @@ from pydantic import (
 from service.domain.errors import InvalidOrder
 from service.domain.fanout import add_usage
 from service.domain.progress import ImageReady
+from service.domain.unknown import unknown_parameter
 from service.domain.validation import wrong_type
 
 # Bounds for generated clients; the domain checks the range.
@@ -145,9 +146,10 @@ def without_mark(body: bytearray) -> memoryview:
 
 
 def _not_json(error: orjson.JSONDecodeError) -> InvalidOrder:
+    # Its messages are fixed texts. It has no place for bytes that are no UTF-8.
+    place = "" if "UTF-8" in error.msg else f" in line {error.lineno}, column {error.colno}"
     return InvalidOrder(
-        "We could not parse the JSON body of your request: it must be one JSON object in UTF-8, but has "
-        f"an error in line {error.lineno}, column {error.colno}.",
+        f"We could not parse the JSON body of your request: {error.msg}{place}. It must be one JSON object in UTF-8.",
         param=None,
         code=None,
     )
@@ -158,7 +160,7 @@ def check_fields(given: Mapping[str, Any], schema: type[BaseModel]) -> None:
     try:
         schema.model_validate(given)
     except ValidationError as error:
-        raise _invalid(error) from error
+        raise _invalid(error, schema) from error
 
 
 def encode_answer(
@@ -222,7 +224,7 @@ def _put_nested(fields: dict[str, Any], name: str, text: str) -> None:
         target[rest[-1]] = text
 
 
-def _invalid(error: ValidationError) -> InvalidOrder:
+def _invalid(error: ValidationError, schema: type[BaseModel]) -> InvalidOrder:
     # A forbidden field explains a missing one (`file_id` instead of `image_url`), so it comes first.
     problem = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     name = "".join(
@@ -234,9 +236,7 @@ def _invalid(error: ValidationError) -> InvalidOrder:
             if "file_id" in name
             else ""
         )
-        return InvalidOrder(
-            f"Unknown parameter: '{name[:100]}'.{hint}", param=name[:100], code="unknown_parameter"
-        )
+        return unknown_parameter(name, () if hint else schema.model_fields, hint)
     if problem["type"] == "string_too_long":
         longest = problem["ctx"]["max_length"]
         return InvalidOrder(

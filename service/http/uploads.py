@@ -21,6 +21,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
 from service.domain.errors import BytesRefused, InvalidOrder
+from service.domain.unknown import unknown_parameter
 from service.gateway.admission.held_bytes import Room
 from service.http.bodies import read_bounded
 from service.http.errors import RequestRejected, body_too_large
@@ -255,7 +256,7 @@ def _file_field(name: str) -> str:
     """Return the field of a file; `image`, `image[]` and `image[3]` are all images."""
     if _is_file_field(name):
         return name if name in _FILE_FIELDS else "image"
-    raise InvalidOrder(f"Unknown parameter: '{name[:100]}'.", param=name[:100], code="unknown_parameter")
+    raise unknown_parameter(name, ("image", *_FILE_FIELDS))
 
 
 def new_path(directory: Path) -> Path:

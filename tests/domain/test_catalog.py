@@ -8,7 +8,7 @@ import pytest
 from service.domain.catalog import CatalogError, ParameterRule, parse_catalog, pixels_of, widen
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery
-from service.domain.sizes import LARGEST_AUTO, SizeRule, broken_size_rule, is_size_allowed, parse_size
+from service.domain.sizes import LARGEST_AUTO, SizeRule, broken_size_rules, is_size_allowed, parse_size
 from service.sandbox.rules.models import Catalogue
 from tests.fakes.values import a_catalog, builtin_models
 
@@ -301,11 +301,20 @@ def test_only_plain_sizes_are_read(text: str, pixels: tuple[int, int] | None) ->
     ],
 )
 def test_free_sizes_by_rule(width: int, height: int, says: str | None) -> None:
-    broken = broken_size_rule(BY_RULE, width, height)
+    broken = broken_size_rules(BY_RULE, width, height)
 
-    assert (broken is None) is (says is None)
-    assert (says or "") in (broken or "")
+    assert bool(broken) is (says is not None)
+    assert (says or "") in " ".join(broken)
     assert is_size_allowed(BY_RULE, f"{width}x{height}") is (says is None)
+
+
+def test_all_broken_rules_are_named_at_once() -> None:
+    assert broken_size_rules(BY_RULE, 4000, 100) == [
+        "Width and height must both be divisible by 16.",
+        "The longest edge must be less than or equal to 3840.",
+        "The ratio of the longer to the shorter edge must not exceed 3:1.",
+        "Requested resolution is below the current minimum pixel budget: 400000 of 655360 pixels.",
+    ]
 
 
 def test_a_fixed_list_takes_nothing_else() -> None:

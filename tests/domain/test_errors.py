@@ -55,7 +55,7 @@ def test_a_rate_limit_names_scope_and_wait() -> None:
     error = RateLimited(refused, retry_after_s=1.2345, limits=(refused,))
 
     assert str(error) == (
-        "Rate limit reached for images per min of this user: limit 5, used 4. Please try again in 1.234s."
+        "Rate limit reached for images per min of this user: limit 5, used 4. Please try again in 1.235s."
     )
     assert (error.refused, error.limits, error.degraded) == (refused, (refused,), False)
 
@@ -187,3 +187,14 @@ def test_only_limits_of_money_speak_of_prices() -> None:
 def test_unreadable_jwks_are_distinguished_from_an_absent_redis() -> None:
     assert "identity provider" in str(StateUnavailable("jwks"))
     assert "identity provider" not in str(StateUnavailable("timeout"))
+
+
+@pytest.mark.parametrize(
+    ("wait_s", "shown"), [(0.0, "0.001s"), (0.0004, "0.001s"), (0.0014, "0.002s"), (6.0, "6.000s")]
+)
+def test_a_wait_is_never_shown_shorter_than_it_is(wait_s: float, shown: str) -> None:
+    refused = errors.LimitState(resource="images", scope="user", limit=2, remaining=0, reset_s=wait_s)
+
+    assert str(errors.RateLimited(refused, retry_after_s=wait_s, limits=())).endswith(
+        f"Please try again in {shown}."
+    )

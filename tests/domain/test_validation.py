@@ -157,7 +157,7 @@ def test_refusals(model: str, order: dict[str, Any], param: str, code: str, erro
         ("dall-e-2", {"n": 0}, ">= 1, but got 0"),
         ("dall-e-2", {"size": "1x1"}, "sizes are: '256x256', '512x512', and '1024x1024'."),
         ("dall-e-2", {"quality": "hd"}, "'hd'. Supported values are: 'standard'."),
-        ("gpt-image-2", {"size": "x"}, "'x'. Supported values are: 'auto', and 'WIDTHxHEIGHT'."),
+        ("gpt-image-2", {"size": "x"}, "'x'. Supported values are: 'auto', and any 'WIDTHxHEIGHT' in"),
         ("gpt-image-1", {"size": "x"}, "'1024x1024', '1024x1536', '1536x1024', and 'auto'."),
         ("gpt-image-2", {"size": "1000x1000"}, "'1000x1000'. Width and height must both be divisible by 16."),
         ("gpt-image-2", {"output_compression": 101}, "<= 100"),
@@ -197,7 +197,7 @@ def test_a_bridged_model_also_takes_every_size_of_its_target() -> None:
         check(bridged("dall-e-3"), size="256x256")
 
     assert caught.value.code == "invalid_size"
-    assert "every size of the model that answers for it" in str(caught.value)
+    assert "any 'WIDTHxHEIGHT' in multiples of 16" in str(caught.value)
 
 
 def test_a_gif_takes_no_mask() -> None:
@@ -290,3 +290,94 @@ def test_variations_take_no_moderation_level() -> None:
             inputs=(an_input(has_alpha=True),),
             parameters={"moderation": "low"},
         )
+
+
+RULE = (
+    "'auto', and any 'WIDTHxHEIGHT' in multiples of 16, with edges of at most 3840, a ratio of at most 3:1 and 655360 to "
+    "8294400 pixels."
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "order", "message"),
+    [
+        (
+            "gpt-image-2",
+            {"size": "100x100"},
+            (
+                "Invalid size '100x100'. Width and height must both be divisible by 16. Requested resolution is below the "
+                f"current minimum pixel budget: 10000 of 655360 pixels. Supported sizes are: {RULE}"
+            ),
+        ),
+        ("gpt-image-2", {"size": "large"}, f"Invalid value: 'large'. Supported values are: {RULE}"),
+        (
+            "gpt-image-1",
+            {"size": "1x1"},
+            "Invalid value: '1x1'. Supported values are: '1024x1024', '1024x1536', '1536x1024', and 'auto'.",
+        ),
+        (
+            "dall-e-3",
+            {"size": "256x256"},
+            "The size is not supported by this model: '256x256'. Supported sizes are: '1024x1024', '1792x1024', and '1024x1792'.",
+        ),
+        (
+            "gpt-image-2",
+            {"output_compression": 101},
+            "Invalid 'output_compression': integer above maximum value. Expected a value <= 100, but got 101 instead.",
+        ),
+        (
+            "gpt-image-2",
+            {"output_compression": "much" * 20},
+            f"Invalid type for 'output_compression': expected an integer, but got a string instead: '{'much' * 10}'.",
+        ),
+        (
+            "gpt-image-2",
+            {"output_compression": 0.5},
+            "Invalid type for 'output_compression': expected an integer, but got a number instead: 0.5.",
+        ),
+        ("gpt-image-2", {"qualty": "low"}, "Unknown parameter: 'qualty'. Did you mean 'quality'?"),
+        (
+            "dall-e-3",
+            {"seed": 7},
+            (
+                "Unknown parameter: 'seed'. The model 'dall-e-3' takes: model, n, prompt, quality, response_format, "
+                "safety_identifier, size, style, user."
+            ),
+        ),
+    ],
+)
+def test_a_refusal_repeats_the_value_and_says_what_the_model_takes(
+    model: str, order: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check(model, **order)
+
+    assert str(caught.value) == message
+
+
+def test_a_bridged_model_names_its_own_sizes_and_the_rule_of_the_other() -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check(bridged("dall-e-3"), size="256x256")
+
+    assert str(caught.value) == (
+        "The size is not supported by this model: '256x256'. Requested resolution is below the current minimum pixel budget: "
+        f"65536 of 655360 pixels. Supported sizes are: '1024x1024', '1792x1024', '1024x1792', {RULE}"
+    )
+
+
+def test_long_values_are_cut() -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        check("gpt-image-2", size="9" * 5000)
+
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"), [("dalle-3", "dall-e-3"), ("gpt-image2", "gpt-image-2"), ("stable-diffusion", None)]
+)
+def test_an_unknown_model_is_refused_with_the_nearest_name(name: str, nearest: str | None) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        a_catalog().find(name)
+
+    hint = f" Did you mean '{nearest}'?" if nearest else ""
+    assert str(caught.value).startswith(f"The model '{name}' does not exist.{hint} GET /v1/models")

@@ -104,7 +104,7 @@ def test_the_refusal_of_a_number_names_the_range(gateway: Gateway, value: int) -
     [
         ("svg", [], "an object, but got an array"),
         ("stream", 1, "a boolean, but got an integer"),
-        ("partial_images", "x", "an integer, but got a string"),
+        ("partial_images", [1], "an integer, but got an array"),
     ],
 )
 def test_the_refusal_of_a_type_names_the_expected_one(

@@ -3,6 +3,7 @@
 Work is bounded: at most `MOST_HEAD_SEGMENTS` are visited, and few bytes of each are read.
 """
 
+from codecs import BOM_UTF8
 from dataclasses import dataclass
 
 from service.adapters.imaging.exif import NUMBER_OF_IMAGES, ORIENTATION, read_number
@@ -20,6 +21,7 @@ from service.adapters.imaging.segments import (
 MOST_HEAD_SEGMENTS = 1024
 """Visited in a few milliseconds. A JPEG has about 300 at most: 255 of its colour profile, and its metadata."""
 
+_MOST_NAME_BYTES = 1024
 _MOST_METADATA_BYTES = 64 * 1024
 _EXIF = b"Exif\0\0"
 _MULTIPLE = b"MPF\0"
@@ -42,7 +44,7 @@ class Head:
 
 
 def read_head(data: Bytes) -> Head | None:
-    """Return the head of a PNG, JPEG, WebP or GIF, or None.
+    """Return the head of a PNG, JPEG, WebP or GIF, of another format only its name, or None.
 
     Raises:
         TooManySegments: it has more than a camera or a program writes.
@@ -51,13 +53,38 @@ def read_head(data: Bytes) -> Head | None:
     segments = list(bounded(jpeg_segments(data), MOST_HEAD_SEGMENTS)) if is_jpeg else []
     header = read_pixel_header(data, segments)
     if header is None:
-        return None
+        name = name_format(data[:_MOST_NAME_BYTES])
+        return Head(name, 0, 0, False, 1) if name else None
     if is_jpeg:
         return None if _holds_several(data, segments) else Head(*header, False, _turn_of_jpeg(data, segments))
     if header[0] == "png":
         return _of_png(data, header)
     # A GIF is refused by its format, so its transparency does not matter.
     return _of_webp(data, header) if header[0] == "webp" else Head(*header, False, 1)
+
+
+def name_format(start: bytes) -> str:
+    """Return the name of an image format that no provider takes, by the first bytes of a file; empty if unknown.
+
+    Sources: the formats' own signatures; the brands of HEIF and AVIF (ISO/IEC 23008-12, AV1 in ISOBMFF 2).
+    """
+    if start[4:8] == b"ftyp":
+        brand = start[8:12].decode("latin-1")
+        return next((name for name, brands in _BRANDS.items() if brand in brands), "")
+    if start.removeprefix(BOM_UTF8).lstrip().startswith(b"<") and b"<svg" in start.lower():
+        return "svg"
+    return next((name for name, marks in _MARKS.items() if start.startswith(marks)), "")
+
+
+_MARKS = {
+    "bmp": (b"BM",),
+    "tiff": (b"II*\0", b"MM\0*"),
+    "ico": (b"\0\0\1\0",),
+    "jxl": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    "psd": (b"8BPS",),
+    "pdf": (b"%PDF-",),
+}
+_BRANDS = {"heic": ("heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1"), "avif": ("avif", "avis")}
 
 
 def _of_png(data: Bytes, header: Header) -> Head:

@@ -71,7 +71,7 @@ def opened(file: bytes) -> Image.Image:
         (noise(8, 6, mode="RGBA"), "WEBP", ("webp", 8, 6, True)),
         (noise(8, 6), "WEBP", ("webp", 8, 6, False)),
         (noise(8, 6, mode="L"), "GIF", ("gif", 8, 6, False)),
-        (noise(8, 6), "BMP", ("", 0, 0, False)),
+        (noise(8, 6), "BMP", ("bmp", 0, 0, False)),
     ],
 )
 def test_a_header_describes_the_input(
