@@ -35,7 +35,7 @@ pays twice for one image.
 it cannot succeed, or could cost twice. An `Idempotency-Key` makes any repeat safe.
 
 **Cache.** An order that equals an earlier one of its team gets its images at once and at no cost, unless `Cache-Control` says
-otherwise.
+otherwise. Only orders for one image of a model that makes one a call, which a caller sends within a second, get different ones.
 
 **Money.** Amounts are in millionths of a US dollar.
 

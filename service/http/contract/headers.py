@@ -19,8 +19,8 @@ _ANSWERS: dict[str, tuple[Schema, str]] = {
     "X-Cache": (
         _TEXT,
         (
-            "`hit`, `miss`, `bypass`, or `partial` with the number of images from each source. Absent from streams of "
-            "unfinished images."
+            "`hit`, `miss`, `coalesced` (shared with another order), `bypass`, or `partial` with the number of images from "
+            "each source; `; equal=2` numbers equal orders at once. Absent from streams of unfinished images."
         ),
     ),
     "X-Cost-Microusd": (

@@ -1,4 +1,4 @@
--- Give equal orders that a caller sends at once different images (docs/adr/0016). Prepended to begin.lua.
+-- Give equal orders that a caller sends at once different images (docs/adr/0018). Prepended to begin.lua.
 --
 -- A window is a string '<orders>|<m or s>|<indices>' that expires a fixed time after its first order: the number of its
 -- orders, if it makes or shares, and the indices that they got since it began or took its turns anew. The rule is that
