@@ -119,6 +119,10 @@ test-sdks: .venv/.dev .venv-lock/.made ## Generate SDKs, compile them strictly, 
 		|| { echo 'Needed: sudo apt-get install nodejs npm openjdk-17-jdk-headless libhttpmime-java libjakarta-annotation-api-java libjsr305-java' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m sdks tests/sdks --write-sdks docs/sdks.md $(ARGS)
 
+.PHONY: fuzz
+fuzz: .venv/.dev ## Send arbitrary requests: 5,000 by the contract, 10,000 of raw bytes; ARGS="--fuzz-seconds 60" stops earlier
+	@exec $(STRIPPED) $(BIN)/python -m pytest -m fuzz -s -q tests/fuzz $(ARGS)
+
 .PHONY: test-container
 test-container: ## Build the container image, start docker-compose.yml and order an image from it
 	@exec deploy/try-container

@@ -26,6 +26,7 @@ from tests.sdks.pins import JAVA, NODE, PYTHON
 DOCUMENT = REPOSITORY / "openapi" / "openapi.yaml"
 _GENERATORS = REPOSITORY / "openapi" / "generators"
 _API_TEMPLATE = "Java/libraries/native/api.mustache"
+_UNWANTED = (".github/**", ".gitignore", ".travis.yml", "build.sbt", "git_push.sh")
 _GENERATE_S = 120
 
 
@@ -58,7 +59,10 @@ def generate_java(directory: Path) -> None:
     with tempfile.TemporaryDirectory() as templates:
         _write_templates(Path(templates))
         config = _GENERATORS / "java" / "config.yaml"
-        options = ("--generator-name", "java", "--config", config, "--template-dir", templates)
+        options = (
+            *("--generator-name", "java", "--config", config, "--template-dir", templates),
+            *("--openapi-generator-ignore-list", ",".join(_UNWANTED)),
+        )
         _run(
             "java",
             "-jar",

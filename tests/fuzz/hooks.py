@@ -1,0 +1,170 @@
+"""Checks for schemathesis that know the leniences of orders, and the rules that no schema can tell: docs/http.md lists both.
+
+Run in its own environment, as `SCHEMATHESIS_HOOKS=tests.fuzz.hooks`. They replace its checks `negative_data_rejection`,
+`positive_data_acceptance` and `not_a_server_error`; all others are its own.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import jsonschema_rs
+import schemathesis
+from schemathesis import Case, CheckContext, DeserializationContext, Response
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.failures import AcceptedNegativeData, ServerError
+from schemathesis.core.parameters import ParameterLocation
+from schemathesis.openapi.checks import RejectedPositiveData
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
+from schemathesis.transport.serialization import Binary
+
+ORDERS = frozenset(
+    {
+        "createImage",
+        "createImageStream",
+        "createImageVariation",
+        "editImage",
+        "editImageStream",
+        "generateImage",
+    }
+)
+_NUMBER = re.compile(r"-?\d+(\.0+)?")
+_SHORT_S = 5.0
+"""A caller who gives an order less time may see it end."""
+
+_RULES_OF_ORDERS = frozenset(
+    {
+        "empty_string",
+        "idempotency_key_reuse",
+        "invalid_idempotency_key",
+        "invalid_image_format",
+        "invalid_input_fidelity_model",
+        "invalid_size",
+        "invalid_value",
+        "unknown_parameter",
+        "unsupported_file_mimetype",
+    }
+)
+"""Codes of refusals by what a model takes, by two fields together, by pixels, or by an earlier order."""
+_RULES = frozenset(
+    {
+        ("malformed_request", None),  # a path with control characters
+        ("image_gone", None),  # deleted by an earlier request
+        ("invalid_value", "expires_at"),  # in the past
+        ("invalid_value", "from"),  # more days than one answer has
+        ("invalid_value", "models"),  # no such model
+        ("invalid_value", "name"),  # a name of the gateway itself
+        ("invalid_value", "team"),  # also one
+        ("invalid_value", "user"),  # unprintable
+        ("invalid_value", None),  # a purge of everything
+    }
+)
+"""Code and parameter of other refusals that no schema tells."""
+
+
+@schemathesis.check
+def nothing_forbidden_is_accepted(ctx: CheckContext, response: Response, case: Case) -> None:
+    """Accept what the schema forbids in orders only, if they are good once they are read leniently, and `?verbose`."""
+    try:
+        negative_data_rejection(ctx, response, case)
+    except AcceptedNegativeData:
+        if _operation_of(case) == "getReadiness" and (case.query or {}).get("verbose") == "":
+            return
+        if _operation_of(case) not in ORDERS or not (
+            _is_leniently_good(case) or _has_only_more_headers(case)
+        ):
+            raise
+
+
+@schemathesis.check
+def well_formed_requests_are_taken(ctx: CheckContext, response: Response, case: Case) -> None:
+    """Refuse what the schema allows by a listed rule only."""
+    try:
+        positive_data_acceptance(ctx, response, case)
+    except RejectedPositiveData:
+        code, param = _reason_of(response)
+        is_of_order = _operation_of(case) in ORDERS and code in _RULES_OF_ORDERS
+        if not is_of_order and (code, param) not in _RULES:
+            raise
+
+
+@schemathesis.check
+def nothing_fails(ctx: CheckContext, response: Response, case: Case) -> None:
+    """Answer 5xx only to a caller who gave the order hardly any time."""
+    try:
+        not_a_server_error(ctx, response, case)
+    except ServerError:
+        if response.status_code not in (503, 504) or not _is_short_of_time(case):
+            raise
+
+
+@schemathesis.deserializer("text/event-stream")
+def events_of(_: DeserializationContext, response: Response) -> list[Any]:
+    """Return the data of each event: this is what the document describes."""
+    lines = response.content.decode().split("\n")
+    return [json.loads(line.removeprefix("data:")) for line in lines if line.startswith("data:")]
+
+
+def _operation_of(case: Case) -> str:
+    return str(case.operation.definition.raw["operationId"])
+
+
+def _reason_of(response: Response) -> tuple[str | None, str | None]:
+    try:
+        error = json.loads(response.content)["error"]
+        return error["code"], error["param"]
+    except (ValueError, LookupError, TypeError):
+        return None, None
+
+
+def _is_short_of_time(case: Case) -> bool:
+    for name, value in (case.headers or {}).items():
+        if name.lower() == "x-request-timeout-s":
+            return 0 < float(value) < _SHORT_S
+    return False
+
+
+def _is_leniently_good(case: Case) -> bool:
+    """Tell if the body of an order is good as OpenAI reads it."""
+    if not isinstance(case.body, Mapping):
+        return False
+    document = case.operation.schema.raw_schema
+    content = document["paths"][case.operation.path]["post"]["requestBody"]["content"]
+    ((kind, media),) = content.items()
+    name = media["schema"]["$ref"].rpartition("/")[2]
+    fields = document["components"]["schemas"][name]["properties"]
+    read = {
+        field: _read_leniently(value, fields.get(field, {}), is_form=kind.startswith("multipart/"))
+        for field, value in case.body.items()
+    }
+    good = {field: value for field, value in read.items() if value not in (None, "")}
+    schema = {**media["schema"], "components": document["components"]}
+    return bool(jsonschema_rs.validator_for(schema).is_valid(good))
+
+
+def _has_only_more_headers(case: Case) -> bool:
+    """Tell if nothing is wrong with a request but a header that the document does not name."""
+    data = case.meta.phase.data if case.meta else None
+    location = getattr(data, "parameter_location", None)
+    return location == ParameterLocation.HEADER and "unexpected properties" in str(data).lower()
+
+
+def _read_leniently(value: object, schema: Mapping[str, Any], *, is_form: bool) -> object:
+    """Return a value as it is read; a form has no arrays of one or none but those of files."""
+    kind = schema.get("type")
+    if isinstance(value, list):
+        if is_form and kind != "array" and len(value) < 2:
+            return _read_leniently(value[0], schema, is_form=True) if value else None
+        return [_read_leniently(each, schema.get("items", {}), is_form=is_form) for each in value]
+    if isinstance(value, str):
+        return _read_text(value, kind)
+    return str(value) if is_form and kind == "string" and isinstance(value, int | float) else value
+
+
+def _read_text(text: str, kind: object) -> object:
+    if isinstance(text, Binary):
+        return "a file"
+    if kind == "integer" and _NUMBER.fullmatch(text):
+        return int(float(text))
+    return text == "true" if kind == "boolean" and text in ("true", "false") else text
