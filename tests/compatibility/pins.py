@@ -37,6 +37,9 @@ PYTHON_0 = Pin(
     packages=("openai==0.28.1", "requests==2.34.2", "aiohttp==3.14.5"),
 )
 NODE = Pin(name="node", version="7.59.0", script="openai_node.mjs", packages=("openai@7.59.0",))
+NODE_6 = Pin(name="node-6", version="6.49.0", script="openai_node.mjs", packages=("openai@6.49.0",))
+NODE_5 = Pin(name="node-5", version="5.23.2", script="openai_node.mjs", packages=("openai@5.23.2",))
+NODE_4 = Pin(name="node-4", version="4.104.0", script="openai_node.mjs", packages=("openai@4.104.0",))
 OWN_TESTS = Pin(
     name="python-3-tests",
     version="3.57.0",

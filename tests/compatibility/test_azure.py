@@ -11,12 +11,24 @@ from tests.compatibility.expectations import (
     assert_gpt_image_answer,
     assert_pictures,
 )
-from tests.compatibility.pins import AI_SDK, LITELLM, NODE, PYTHON_1, PYTHON_2, PYTHON_3, SEMANTIC_KERNEL
+from tests.compatibility.pins import (
+    AI_SDK,
+    LITELLM,
+    NODE,
+    NODE_4,
+    NODE_5,
+    NODE_6,
+    PYTHON_1,
+    PYTHON_2,
+    PYTHON_3,
+    SEMANTIC_KERNEL,
+)
 from tests.processes import Gateway
 
 pytestmark = pytest.mark.clients
 
-SDKS = (PYTHON_3, PYTHON_2, PYTHON_1, NODE)
+STREAMING = (PYTHON_3, PYTHON_2, PYTHON_1, NODE, NODE_6, NODE_5)
+SDKS = (*STREAMING, NODE_4)
 FRAMEWORKS = (AI_SDK, LITELLM, SEMANTIC_KERNEL)
 
 
@@ -36,7 +48,7 @@ def test_frameworks_generate_by_deployment(client: Client, gateway: Gateway) -> 
     assert_pictures(observed, count=1)
 
 
-@clients(*SDKS)
+@clients(*STREAMING)
 def test_deployments_stream(client: Client, gateway: Gateway) -> None:
     """Azure: stream, by deployment"""
     observed = client.observe("azure stream", gateway.url)

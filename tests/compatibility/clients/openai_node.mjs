@@ -1,4 +1,4 @@
-// The official Node SDK, as applications use it.
+// The official Node SDK, 4.x and newer, as applications use it.
 import { createReadStream, promises as fs } from 'node:fs';
 import { require, savePicture, serve, shorten } from './protocol.mjs';
 
@@ -156,8 +156,8 @@ async function watch(task, ask, client = openClient(task)) {
         param: error.param ?? null,
         type: error.type ?? null,
         status: error.status ?? null,
-        request_id: error.requestID ?? null,
-        headers: Object.fromEntries(error.headers ?? []),
+        request_id: error.requestID ?? error.request_id ?? null,
+        headers: Object.fromEntries(error.headers?.entries?.() ?? Object.entries(error.headers ?? {})),
       },
     };
   }
