@@ -155,11 +155,12 @@ class Catalog:
             )
         return model
 
-    def name_for(self, parameters: Mapping[str, Any]) -> str:
+    def name_for(self, operation: Operation, parameters: Mapping[str, Any]) -> str:
         """Return the default model of an order with *parameters*, some of which only GPT image models know."""
         own = self.models[self.default_model].contract.parameters
-        newer = self.models[self.default_gpt_image_model].contract.parameters
-        if any(name in newer and name not in own for name in parameters):
+        newer = self.models[self.default_gpt_image_model].contract
+        takes_it = operation in newer.operations
+        if takes_it and any(name in newer.parameters and name not in own for name in parameters):
             return self.default_gpt_image_model
         return self.default_model
 

@@ -30,7 +30,9 @@ def build_order(
     named_model = fields.pop("model", None)
     model = services.ordering.catalog.find(
         # As at Azure, whose SDKs send a model in the body, too.
-        request.scope["state"].get("deployment") or named_model or services.ordering.catalog.name_for(fields)
+        request.scope["state"].get("deployment")
+        or named_model
+        or services.ordering.catalog.name_for(operation, fields)
     )
     named_user_or_id = safety_identifier or named_user
     is_streamed = fields.get("stream") is True

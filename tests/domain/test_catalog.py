@@ -7,7 +7,7 @@ import pytest
 
 from service.domain.catalog import CatalogError, ParameterRule, parse_catalog, pixels_of, widen
 from service.domain.errors import InvalidOrder
-from service.domain.images import Delivery
+from service.domain.images import Delivery, Operation
 from service.domain.sizes import LARGEST_AUTO, SizeRule, broken_size_rules, is_size_allowed, parse_size
 from service.sandbox.rules.models import Catalogue
 from tests.fakes.values import a_catalog, builtin_models
@@ -244,18 +244,22 @@ def test_an_unknown_model_is_the_callers_mistake() -> None:
 
 
 @pytest.mark.parametrize(
-    ("parameters", "name"),
+    ("operation", "parameters", "name"),
     [
-        ({}, "dall-e-2"),
-        ({"size": "256x256"}, "dall-e-2"),
-        ({"quality": "hd"}, "dall-e-2"),
-        ({"style": "vivid"}, "dall-e-2"),
-        ({"background": "opaque"}, "gpt-image-2.6-flare"),
-        ({"size": "auto", "output_format": "webp"}, "gpt-image-2.6-flare"),
+        (Operation.GENERATE, {}, "dall-e-2"),
+        (Operation.GENERATE, {"size": "256x256"}, "dall-e-2"),
+        (Operation.GENERATE, {"quality": "hd"}, "dall-e-2"),
+        (Operation.GENERATE, {"style": "vivid"}, "dall-e-2"),
+        (Operation.GENERATE, {"background": "opaque"}, "gpt-image-2.6-flare"),
+        (Operation.EDIT, {"size": "auto", "output_format": "webp"}, "gpt-image-2.6-flare"),
+        # GPT image models make no variations, so naming one would hide which parameter is wrong.
+        (Operation.VARY, {"background": "opaque"}, "dall-e-2"),
     ],
 )
-def test_the_default_model_depends_on_the_parameters(parameters: Mapping[str, Any], name: str) -> None:
-    assert a_catalog().name_for(parameters) == name
+def test_the_default_model_depends_on_the_parameters(
+    operation: Operation, parameters: Mapping[str, Any], name: str
+) -> None:
+    assert a_catalog().name_for(operation, parameters) == name
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_variations_are_answered_by_the_old_contract(house: House) -> None:
         ([("image", png(8))], {"model": "dall-e-3"}, "model", "invalid_value"),
         ([("image", png(8))], {"model": "gpt-image-2"}, "model", "invalid_value"),
         ([("image", png(8))], {"response_format": "fax"}, "response_format", "invalid_value"),
-        ([("image", png(8))], {"background": "opaque"}, "background", "unknown_parameter"),
+        ([("image", png(8))], {"colour": "red"}, "colour", "unknown_parameter"),
     ],
 )
 def test_invalid_variations_are_refused_and_cost_nothing(
