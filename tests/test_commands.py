@@ -124,14 +124,14 @@ def test_every_kind_of_limit_can_be_set_and_is_listed(alone: Shell) -> None:
 
 def test_policies_change_only_in_given_limits(alone: Shell) -> None:
     alone.ask("policies", "set", "careful", "--images-per-day", "5", "--models", "dall-e-3, gpt-image-2")
-    alone.ask("policies", "set", "careful", "--max-n", "2", "--no-cache")
+    alone.ask("policies", "set", "careful", "--max-n", "2", "--no-cache", "--equal-orders", "share")
 
     (listed,) = rows(alone.ask("policies", "list"))
     alone.ask("policies", "set", "careful", "--images-per-day", "0", "--models", "")
     (lifted,) = rows(alone.ask("policies", "list"))
 
     assert (listed["images/day"], listed["max n"], listed["cache"]) == ("5", "2", "off")
-    assert listed["models"] == "dall-e-3, gpt-image-2"
+    assert (listed["models"], listed["equal orders"]) == ("dall-e-3, gpt-image-2", "share")
     assert (lifted["images/day"], lifted["models"], lifted["max n"]) == ("", "all", "2")
 
 
