@@ -113,7 +113,9 @@ def _bearer_token(scope: Scope, *, is_required: bool) -> str | None:
     Open mode ignores other schemes.
     """
     values = [value for name, value in scope["headers"] if name == b"authorization"]
-    values += [b"Bearer " + value for name, value in scope["headers"] if name == b"api-key"]
+    azure = [b"Bearer " + value for name, value in scope["headers"] if name == b"api-key"]
+    if azure != values:  # openai-python 1.x sends its key in both
+        values += azure
     if not values:
         return None
     scheme, _, token = values[0].partition(b" ")

@@ -31,12 +31,14 @@ class Client:
     outputs: Path
     process: subprocess.Popen[str]
 
-    def observe(self, operation: str, base_url: str, prompt: str | None = None) -> Observation:
+    def observe(
+        self, operation: str, base_url: str, prompt: str | None = None, *, key: str | None = None
+    ) -> Observation:
         """Have the client do something and return what it saw; *prompt* is a new one unless given."""
         task = {
             "operation": operation,
             "base_url": f"{base_url}/v1",
-            "key": f"sk-{self.pin.name}",
+            "key": key or f"sk-{self.pin.name}",
             "prompt": prompt or f"a lighthouse in the fog, take {uuid4().hex[:8]}",
             "outputs": str(self.outputs),
         }

@@ -68,6 +68,7 @@ def test_other_routes_of_callers_are_spelt_alike(path: str, route: str) -> None:
 @pytest.mark.parametrize("name", ["dall-e-3", "acme/own model", "images", "deployments/images", "v1"])
 def test_a_deployment_may_have_any_name(name: str) -> None:
     assert spell(f"/openai/deployments/{name}/images/edits") == (EDITS, name)
+    assert spell(f"/openai/deployments/{name}/images/edits/stream") == (f"{EDITS}/stream", name)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +212,16 @@ def test_a_key_may_come_in_the_header_of_azure(office: Office) -> None:
 
     assert [answer.status_code for answer in answers] == [200, 200, 200, 403]
     assert headers["api-key"] not in office.gateway.log.read_text("utf-8")
+
+
+def test_a_key_may_come_in_both_headers(office: Office) -> None:
+    """As AzureOpenAI of openai-python 1.x sends it."""
+    key = office.create_key()["key"]
+    headers = {"api-key": key, "authorization": f"Bearer {key}"}
+
+    answer = httpx.get(f"{office.gateway.url}/openai/models", headers=headers, trust_env=False)
+
+    assert answer.status_code == 200, answer.text
 
 
 @pytest.mark.parametrize(
