@@ -75,6 +75,12 @@ def of_link(site: Site, prompt: str, **headers: str) -> httpx.Response:
     return site.client.get(link, headers={name: value or etag for name, value in named.items()})
 
 
+def old_order_beyond_a_rate(site: Site, prompt: str) -> httpx.Response:
+    with site.client_of(site.create_key("old-rates", images_per_min=1)) as client:
+        order(client, prompt)
+        return client.post("/generate_image", json={"prompt": prompt})
+
+
 CASES: dict[str, tuple[str, int, Ask]] = {
     "no prompt": ("createImage", 400, lambda site, _: order(site.client, "")),
     "refused": ("createImage", 400, lambda site, prompt: order(site.client, f"{prompt} forbidden-word")),
@@ -165,6 +171,7 @@ CASES: dict[str, tuple[str, int, Ask]] = {
         401,
         lambda site, _: as_other(site, "ig_no", "/generate_image"),
     ),
+    "an old order beyond a rate": ("generateImage", 429, old_order_beyond_a_rate),
     "an old order as text": (
         "generateImage",
         415,

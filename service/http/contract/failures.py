@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from service.http.contract.headers import ORDER, RETRIES, name_headers
+from service.http.contract.headers import LIMITS, ORDER, RETRIES, name_headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ _FAILURES = {
         "TooManyRequests",
         "A limit has no room: `rate_limit_exceeded` passes after `Retry-After`, `insufficient_quota` lasts until the next "
         "day or month, `upstream_rate_limited` is the provider's.",
-        RETRIES,
+        (*RETRIES, *LIMITS),
     ),
     431: _Failure("HeadersTooLarge", "The headers have more than 32 KiB (`headers_too_large`)."),
     500: _Failure("InternalError", "A fault of the gateway (`internal`).", ("X-Should-Retry",)),
