@@ -6,6 +6,7 @@ Stricter than a validator: a field or header that the contract does not name is 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
+from functools import cache
 from typing import Any
 
 import httpx
@@ -16,7 +17,11 @@ from tests.contract.published import published
 
 Schema = Mapping[str, Any]
 
-_TRANSPORT = {"date", "server", "content-type", "content-length", "connection", "transfer-encoding", "vary"}
+_TRANSPORT = {
+    *("date", "server", "content-type", "content-length", "connection", "transfer-encoding", "vary"),
+    # For pages of other origins only.
+    *("access-control-allow-origin", "access-control-expose-headers"),
+}
 _OPEN = ("ErrorBody",)
 """Schemas of objects to which the provider may add fields."""
 _TYPES: Mapping[str, Callable[[Any], bool]] = {
@@ -34,6 +39,7 @@ _FORMATS: Mapping[str, Callable[[str], object]] = {
 }
 
 
+@cache
 def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
     """Return method, path and description of each operation by its id."""
     return {
@@ -41,6 +47,45 @@ def operations() -> dict[str, tuple[str, str, dict[str, Any]]]:
         for path, methods in published()["paths"].items()
         for method, operation in methods.items()
     }
+
+
+def find_operation(request: httpx.Request) -> str | None:
+    """Return the id of the operation that *request* asks for; None for other spellings of a path, and for pages."""
+    for name, (method, path, _) in operations().items():
+        if method == request.method.lower() and _pattern(path).fullmatch(request.url.path):
+            return name
+    return None
+
+
+@cache
+def _pattern(path: str) -> re.Pattern[str]:
+    """Return the pattern of a path: models and users may have slashes."""
+    parts = re.split(r"\{(\w+)\}", path)
+    kinds = {"model": ".+", "user": ".+"}
+    return re.compile(
+        "".join(
+            kinds.get(part, "[^/]+") if place % 2 else re.escape(part) for place, part in enumerate(parts)
+        )
+    )
+
+
+def hold_to_contract(answer: httpx.Response) -> None:
+    """Check the head of a gateway's answer, and its JSON; an event hook, so that tests compare every answer.
+
+    Raises:
+        AssertionError: it differs from the contract.
+    """
+    name = find_operation(answer.request)
+    if name is not None:
+        faults = list(_faults_of_head(name, answer))
+        if _kind_of(answer) == "application/json":
+            answer.read()
+            faults += _faults_of_body(name, answer)
+        assert faults == [], f"{name}: {answer.status_code}"
+
+
+HELD = {"response": [hold_to_contract]}
+"""Event hooks of a client whose answers are compared with the contract."""
 
 
 def resolve(schema: Schema) -> Schema:
@@ -55,23 +100,35 @@ def resolve(schema: Schema) -> Schema:
 
 def faults_of(operation_id: str, answer: httpx.Response) -> list[str]:
     """Return the ways in which *answer* differs from the contract of its operation."""
+    return [*_faults_of_head(operation_id, answer), *_faults_of_body(operation_id, answer)]
+
+
+def _faults_of_head(operation_id: str, answer: httpx.Response) -> Iterator[str]:
     responses = operations()[operation_id][2]["responses"]
-    status = str(answer.status_code)
-    if status not in responses:
-        return [f"status {status}: {answer.text[:200]}"]
-    declared = resolve(responses[status])
+    declared = resolve(responses.get(str(answer.status_code), {}))
+    if not declared:
+        yield f"status {answer.status_code}"
+        return
     known = {name.lower() for name in declared.get("headers", ())} | _TRANSPORT
-    faults = [f"header {name}" for name in answer.headers if name not in known]
-    kind = answer.headers.get("content-type", "").partition(";")[0]
-    content = declared.get("content", {})
+    yield from (f"header {name}" for name in answer.headers if name not in known)
+    kind, content = _kind_of(answer), declared.get("content", {})
     if kind not in content and (kind or content):
-        return [*faults, f"type {kind!r} of {status}"]
-    if kind == "application/json":
-        faults += find_faults(content[kind]["schema"], orjson.loads(answer.content), "$")
-    elif kind == "text/event-stream":
+        yield f"type {kind!r} of {answer.status_code}"
+
+
+def _faults_of_body(operation_id: str, answer: httpx.Response) -> Iterator[str]:
+    response = resolve(operations()[operation_id][2]["responses"].get(str(answer.status_code), {}))
+    kind = _kind_of(answer)
+    schema = response.get("content", {}).get(kind, {}).get("schema")
+    if schema and kind == "application/json":
+        yield from find_faults(schema, orjson.loads(answer.content), "$")
+    elif schema and kind == "text/event-stream":
         for event in EventSource(answer).iter_sse():
-            faults += find_faults(content[kind]["schema"], orjson.loads(event.data), event.event)
-    return faults
+            yield from find_faults(schema, orjson.loads(event.data), event.event)
+
+
+def _kind_of(answer: httpx.Response) -> str:
+    return str(answer.headers.get("content-type", "").partition(";")[0])
 
 
 def find_faults(schema: Schema, value: Any, place: str) -> Iterator[str]:

@@ -231,7 +231,7 @@ def test_differences_are_found() -> None:
     body = {"object": "list", "data": [{"id": 1, "object": "model", "created": 2**40, "odd": ""}]}
     model = "$.data[0]"
 
-    assert faults_of("listModels", httpx.Response(418)) == ["status 418: "]
+    assert faults_of("listModels", httpx.Response(418)) == ["status 418"]
     assert faults_of("listModels", httpx.Response(200, headers={"x-odd": "1"}, json=body)) == [
         "header x-odd",
         f"{model}.owned_by is missing",

@@ -10,6 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.domain.callers import Role
+from tests.contract.conformance import HELD
 from tests.http.callers import Caller, People
 from tests.http.tenants import ADMIN_KEY, Tenants, open_tenants
 from tests.processes import Gateway, is_check, read_json_lines, run_gateway, run_sandbox
@@ -49,7 +50,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, journal: SandboxJournal) -
 
 @pytest.fixture(scope="session")
 def client(gateway: Gateway) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=20) as client:
+    with httpx.Client(base_url=gateway.url, trust_env=False, timeout=20, event_hooks=HELD) as client:
         yield client
 
 

@@ -18,6 +18,7 @@ import httpx
 import psutil
 from PIL import Image
 
+from tests.contract.conformance import HELD
 from tests.processes import Gateway, is_check, run_gateway, run_sandbox
 
 BOUNDARY = "a-boundary"
@@ -115,7 +116,7 @@ def open_house(directory: Path, **settings: object) -> Iterator[House]:
         given = {"openai_base_url": f"{url}/v1", "openai_api_key": "sk-ours", **limits, **settings}
         with (
             run_gateway(directory, **given) as gateway,
-            httpx.Client(base_url=gateway.url, trust_env=False, timeout=60) as client,
+            httpx.Client(base_url=gateway.url, trust_env=False, timeout=60, event_hooks=HELD) as client,
             httpx.Client(base_url=url, trust_env=False, timeout=60) as sandbox,
         ):
             yield House(gateway, client, sandbox, directory)

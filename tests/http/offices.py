@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import httpx
 
+from tests.contract.conformance import HELD
 from tests.http.callers import Caller
 from tests.processes import Gateway, run_gateway
 
@@ -32,7 +33,9 @@ class Office:
 
     def client(self, key: str) -> httpx.Client:
         headers = {"authorization": f"Bearer {key}"}
-        return httpx.Client(base_url=self.gateway.url, headers=headers, trust_env=False, timeout=20)
+        return httpx.Client(
+            base_url=self.gateway.url, headers=headers, trust_env=False, timeout=20, event_hooks=HELD
+        )
 
     @contextlib.contextmanager
     def caller(self, created: dict[str, Any]) -> Iterator[Caller]:
@@ -69,6 +72,7 @@ def open_office(directory: Path, **settings: object) -> Iterator[Office]:
             headers={"authorization": f"Bearer {ADMIN_KEY}"},
             trust_env=False,
             timeout=20,
+            event_hooks=HELD,
         ) as admin,
     ):
         yield Office(gateway, admin, directory)

@@ -19,6 +19,7 @@ from service.adapters.redis.client.client import open_client
 from service.domain.callers import TOKEN_PREFIX, ApiKey, Role, hint_of
 from service.domain.fingerprint import keyed_hash
 from service.ports.audit import AuditEntry
+from tests.contract.conformance import HELD
 from tests.http.house import GENERATIONS, House, open_house, until
 from tests.processes import Valkey, run_valkey
 
@@ -41,7 +42,9 @@ class Tenants:
 
     def client_of(self, token: str) -> httpx.Client:
         headers = {"authorization": f"Bearer {token}"}
-        return httpx.Client(base_url=self.house.gateway.url, headers=headers, trust_env=False, timeout=60)
+        return httpx.Client(
+            base_url=self.house.gateway.url, headers=headers, trust_env=False, timeout=60, event_hooks=HELD
+        )
 
     def add_key(self, team: str, user: str, role: Role = Role.USER) -> str:
         token = f"{TOKEN_PREFIX}{secrets.token_urlsafe(32)}"

@@ -52,6 +52,7 @@ _FAILURES = {
     415: _Failure(
         "UnsupportedMediaType",
         "The body has another type (`unsupported_media_type`) or encoding (`unsupported_content_encoding`).",
+        ("Accept-Encoding",),
     ),
     416: _Failure(
         "RangeNotSatisfiable",
@@ -89,7 +90,7 @@ _FAILURES = {
     ),
 }
 
-_OF_ORDERS = (400, 403, 409, 410, 429, 503)
+_OF_ORDERS = (400, 401, 403, 409, 410, 429, 503)
 """Failures that also come after an order was accepted: their answers have its headers then."""
 
 
@@ -97,8 +98,10 @@ def describe_simply(statuses: Iterable[int]) -> dict[str, Any]:
     """Return the failures of `POST /generate_image`, which has an envelope of its own."""
     schema = {"$ref": "#/components/schemas/SimpleImageError"}
     content = {"application/json": {"schema": schema}}
+    # A failed call is a 500 there, with the headers of its own status.
     described = {
-        status: _describe(_FAILURES[status], _FAILURES[status].headers) for status in sorted(statuses)
+        status: _describe(_FAILURES[status], (*_FAILURES[status].headers, *RETRIES))
+        for status in sorted(statuses)
     }
     return {str(status): {**each, "content": content} for status, each in described.items()}
 

@@ -53,6 +53,7 @@ _ANSWERS: dict[str, tuple[Schema, str]] = {
         "`false`: a retry cannot succeed, or could cost twice. The official SDKs obey it.",
     ),
     "WWW-Authenticate": (_TEXT, "`Bearer`."),
+    "Accept-Encoding": (_TEXT, "Encodings of bodies that the gateway reads."),
     "ETag": (_TEXT, "SHA-256 of the file."),
     "Cache-Control": (_TEXT, "How long the answer may be kept."),
     "Accept-Ranges": (_TEXT, "`bytes`."),
