@@ -19,8 +19,8 @@ _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 
 _MEANINGS = {
     "prompt": "Description of the image, or of the change to it.",
-    "model": "The model. Without one, `{default}` answers, or `{newer}` if the order has a parameter that only GPT image "
-    "models know. A retired model is answered by a current one, whose parameters and sizes it takes, too.",
+    "model": "The model; `{default}` by default{rest}. A current model answers for a retired one, which takes its parameters "
+    "and sizes, too.",
     "n": "Number of images, 1 by default. For models that make one image a call, the gateway sends several calls.",
     "size": "Width and height of the image in pixels.",
     "quality": "Effort for the image: a better one takes longer and costs more.",
@@ -117,7 +117,11 @@ def _prompt(catalog: Catalog, operation: Operation) -> Schema:
 
 def _model(catalog: Catalog, operation: Operation) -> Schema:
     lines = [f"* `{model.name}`{_say_end(model)}" for model in _models(catalog, operation)]
-    text = _MEANINGS["model"].format(default=catalog.default_model, newer=catalog.default_gpt_image_model)
+    newer = catalog.models[catalog.default_gpt_image_model]
+    rest = f", `{newer.name}` for orders with a parameter that only GPT image models know"
+    text = _MEANINGS["model"].format(
+        default=catalog.default_model, rest=rest if operation in newer.contract.operations else ""
+    )
     return {"type": "string", "description": "\n".join([f"{text}\n", *lines])}
 
 
