@@ -7,8 +7,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 
-from tests.contract.conformance import faults_of, operations, resolve
+from tests.contract.conformance import faults_of, find_faults, operations, resolve
 from tests.contract.conftest import Site
+from tests.contract.published import published
 
 SEQUENCE = [
     *("getLiveness", "getReadiness", "getMetrics", "listModels", "getModel"),
@@ -85,6 +86,16 @@ def test_every_example_of_every_operation_works(site: Site) -> None:
             known |= learn(name, answer)
             sent += 1
     assert sent > len(SEQUENCE)
+
+
+def test_every_example_of_an_answer_has_its_form() -> None:
+    schemas = published()["components"]["schemas"]
+    examples = {name: each for name, schema in schemas.items() for each in schema.get("examples", ())}
+
+    assert len(examples) > 3
+    assert [
+        fault for name, each in examples.items() for fault in find_faults(schemas[name], each, name)
+    ] == []
 
 
 AFTER_OTHERS = {"getImageFile", "getImageInfo", "deleteImageFile", "adminRevokeKey"}

@@ -15,7 +15,7 @@ from service.http.admin.keys import CreateKeyRequest
 from service.http.admin.policies import PutPolicyRequest
 from service.http.admin.teams import PutTeamRequest
 from service.http.contract import image_answers, service_answers
-from service.http.contract.examples import BODIES, PARAMETERS
+from service.http.contract.examples import ANSWERS, BODIES, PARAMETERS
 from service.http.contract.failures import component_responses, describe_simply, name_failures
 from service.http.contract.headers import component_headers, component_parameters, name_headers
 from service.http.contract.operations import OPERATIONS, Answer, Content, Operation
@@ -164,7 +164,11 @@ def _schemas(generated: Mapping[str, Any]) -> Schema:
     bodies = {name: tidy(each, keeps_null=True) for name, each in _definitions(_BODIES)}
     answers = {name: tidy(each) for name, each in _definitions(_ANSWERS)}
     described = {name: add_words(name, each) for name, each in {**bodies, **answers, **routes}.items()}
-    return {**component_bodies(), **_stream_events(), **described}
+    shown = {
+        name: {**each, "examples": [ANSWERS[name]]} if name in ANSWERS else each
+        for name, each in described.items()
+    }
+    return {**component_bodies(), **_stream_events(), **shown}
 
 
 def _definitions(models: Iterable[type[BaseModel]]) -> Iterable[tuple[str, Schema]]:

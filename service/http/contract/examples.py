@@ -1,4 +1,4 @@
-"""Hold examples of requests: each works as it stands, and `/docs` sends the first of each operation.
+"""Hold examples: each request works as it stands, and `/docs` sends the first of each operation.
 
 Files of a form are in base64 here, as JSON has no bytes; `web/docs.js` and `tests/contract/` send them as files.
 
@@ -124,7 +124,7 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "deleteImageFile": {"name": f"{'4f' * 32}.png"},
     "getImageInfo": {"name": f"{'4f' * 32}.png"},
     "getModel": {"model": "dall-e-3"},
-    "adminRevokeKey": {"team": "shop", "key_id": "5f0c2d9a1b7e4c38"},
+    "adminRevokeKey": {"team": "shop", "key_id": "key_5f0c2d9a1b7e4c38"},
     "adminListKeys": {"team": "shop"},
     "adminPutTeam": {"name": "shop"},
     "adminPutPolicy": {"name": "careful"},
@@ -137,3 +137,49 @@ PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "getReadiness": {"verbose": True},
 }
 """For each operation, examples of parameters; names of images, links and key ids are those of a gateway."""
+
+ANSWERS: Mapping[str, Any] = {
+    "ImagesResponse": {
+        "created": 1_796_040_000,
+        "data": [{"b64_json": _LIGHTHOUSE}],
+        "background": "opaque",
+        "output_format": "png",
+        "quality": "low",
+        "size": "1024x1024",
+        "usage": {
+            "total_tokens": 208,
+            "input_tokens": 12,
+            "output_tokens": 196,
+            "input_tokens_details": {"text_tokens": 12, "image_tokens": 0},
+        },
+    },
+    "ErrorResponse": {
+        "error": {
+            "message": "Invalid 'n': integer above maximum value. Expected a value <= 10, but got 11 instead.",
+            "type": "invalid_request_error",
+            "param": "n",
+            "code": "integer_above_max_value",
+        }
+    },
+    "Model": {
+        "id": "dall-e-3",
+        "object": "model",
+        "created": 1_699_228_800,
+        "owned_by": "openai",
+        "shutdown_date": "2026-05-12",
+    },
+    "CreatedKey": {
+        "object": "api_key",
+        "id": "key_5f0c2d9a1b7e4c38",
+        "team": "shop",
+        "user": "anna",
+        "role": "user",
+        "policy": None,
+        "hint": "ig_8Zk0…x3Qw",
+        "created_at": 1_796_040_000,
+        "expires_at": None,
+        "secret_listed": True,
+        "key": "ig_8Zk0_an_example_of_a_key_that_opens_nothing_x3Qw",
+    },
+}
+"""An example of each component that callers look at first."""
