@@ -93,9 +93,7 @@ async def _edit(request: Request, *, is_streamed: bool = False) -> Response:
         fields = form.fields
     else:
         raise RequestRejected(unsupported_type(media_type, FORM, JSON))
-    if is_streamed:
-        fields["stream"] = True
-    return await _answer_form(request, services, Operation.EDIT, fields, form)
+    return await _answer_form(request, services, Operation.EDIT, fields, form, is_streamed=is_streamed)
 
 
 @router.post(
@@ -114,12 +112,18 @@ async def create_image_variation(request: Request) -> Response:
 
 
 async def _answer_form(
-    request: Request, services: HttpServices, operation: Operation, fields: dict[str, Any], form: Form
+    request: Request,
+    services: HttpServices,
+    operation: Operation,
+    fields: dict[str, Any],
+    form: Form,
+    *,
+    is_streamed: bool = False,
 ) -> Response:
     """Order with inputs; a failure before the order runs removes their files."""
     try:
         check_prompt_field(operation, fields)
-        typed = read_values(fields)
+        typed = read_values(fields) | ({"stream": True} if is_streamed else {})
         inputs = await read_inputs(services, form)
         order = await prepare_inputs(services, build_order(request, services, operation, typed, inputs))
     except BaseException:

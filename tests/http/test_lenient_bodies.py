@@ -94,6 +94,15 @@ def test_a_truth_value_may_be_text(house: House, prompt: str, stream: str) -> No
     assert streamed.headers["content-type"].startswith("text/event-stream")
 
 
+def test_the_route_of_streams_refuses_what_is_no_truth_value(house: House, prompt: str) -> None:
+    form = {"image": ("a.png", png(seed=7), "image/png")}
+
+    answer = house.client.post(f"{EDITS}/stream", files=form, data={"prompt": prompt, "stream": "perhaps"})
+
+    check_error(answer, 400, code="invalid_type", param="stream")
+    assert house.journal(prompt=prompt) == []
+
+
 def test_a_byte_order_mark_is_skipped(house: House, prompt: str) -> None:
     assert generate(house, b"\xef\xbb\xbf" + encode(prompt)).status_code == 200
 
