@@ -4,20 +4,20 @@ Run in its own environment, as `SCHEMATHESIS_HOOKS=tests.fuzz.hooks`. They repla
 `positive_data_acceptance` and `not_a_server_error`; all others are its own.
 """
 
+import itertools
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema_rs
 import schemathesis
-from schemathesis import Case, CheckContext, DeserializationContext, Response
+from schemathesis import Case, CheckContext, DeserializationContext, HookContext, Response
 from schemathesis.checks import not_a_server_error
 from schemathesis.core.failures import AcceptedNegativeData, ServerError
 from schemathesis.core.parameters import ParameterLocation
 from schemathesis.openapi.checks import RejectedPositiveData
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
-from schemathesis.transport.serialization import Binary
+
+from tests.fuzz.orders import OrderBody
 
 ORDERS = frozenset(
     {
@@ -29,7 +29,9 @@ ORDERS = frozenset(
         "generateImage",
     }
 )
-_NUMBER = re.compile(r"-?\d+(\.0+)?")
+_ORDERS_SO_FAR = itertools.count()
+_STOPPING = frozenset({"idempotency-key", "x-request-timeout-s"})
+"""Headers that stop an order: by an earlier one, or by a deadline before its first call."""
 _SHORT_S = 5.0
 """A caller who gives an order less time may see it end."""
 
@@ -63,6 +65,20 @@ _RULES = frozenset(
 """Code and parameter of other refusals that no schema tells."""
 
 
+@schemathesis.hook
+def before_call(_: HookContext, case: Case, _kwargs: dict[str, Any]) -> None:
+    """Leave in an order the field that is broken, or one more than it needs, and let little else stop it."""
+    if _operation_of(case) not in ORDERS or not isinstance(case.body, Mapping):
+        return
+    number = next(_ORDERS_SO_FAR)
+    body = _body_of(case).reduce(case.body, keeps=number)
+    case.body = body if number % 3 == 0 else _body_of(case).with_image(body)
+    headers = case.meta.components.get(ParameterLocation.HEADER) if case.meta else None
+    if number % 3 and (headers is None or headers.mode.is_positive):
+        for name in [each for each in case.headers or {} if each.lower() in _STOPPING]:
+            del case.headers[name]
+
+
 @schemathesis.check
 def nothing_forbidden_is_accepted(ctx: CheckContext, response: Response, case: Case) -> None:
     """Accept what the schema forbids in orders only, if they are good once they are read leniently, and `?verbose`."""
@@ -71,9 +87,8 @@ def nothing_forbidden_is_accepted(ctx: CheckContext, response: Response, case: C
     except AcceptedNegativeData:
         if _operation_of(case) == "getReadiness" and (case.query or {}).get("verbose") == "":
             return
-        if _operation_of(case) not in ORDERS or not (
-            _is_leniently_good(case) or _has_only_more_headers(case)
-        ):
+        is_good = isinstance(case.body, Mapping) and _body_of(case).is_leniently_good(case.body)
+        if _operation_of(case) not in ORDERS or not (is_good or _has_only_more_headers(case)):
             raise
 
 
@@ -125,22 +140,8 @@ def _is_short_of_time(case: Case) -> bool:
     return False
 
 
-def _is_leniently_good(case: Case) -> bool:
-    """Tell if the body of an order is good as OpenAI reads it."""
-    if not isinstance(case.body, Mapping):
-        return False
-    document = case.operation.schema.raw_schema
-    content = document["paths"][case.operation.path]["post"]["requestBody"]["content"]
-    ((kind, media),) = content.items()
-    name = media["schema"]["$ref"].rpartition("/")[2]
-    fields = document["components"]["schemas"][name]["properties"]
-    read = {
-        field: _read_leniently(value, fields.get(field, {}), is_form=kind.startswith("multipart/"))
-        for field, value in case.body.items()
-    }
-    good = {field: value for field, value in read.items() if value not in (None, "")}
-    schema = {**media["schema"], "components": document["components"]}
-    return bool(jsonschema_rs.validator_for(schema).is_valid(good))
+def _body_of(case: Case) -> OrderBody:
+    return OrderBody.of(case.operation.schema.raw_schema, case.operation.path)
 
 
 def _has_only_more_headers(case: Case) -> bool:
@@ -148,23 +149,3 @@ def _has_only_more_headers(case: Case) -> bool:
     data = case.meta.phase.data if case.meta else None
     location = getattr(data, "parameter_location", None)
     return location == ParameterLocation.HEADER and "unexpected properties" in str(data).lower()
-
-
-def _read_leniently(value: object, schema: Mapping[str, Any], *, is_form: bool) -> object:
-    """Return a value as it is read; a form has no arrays of one or none but those of files."""
-    kind = schema.get("type")
-    if isinstance(value, list):
-        if is_form and kind != "array" and len(value) < 2:
-            return _read_leniently(value[0], schema, is_form=True) if value else None
-        return [_read_leniently(each, schema.get("items", {}), is_form=is_form) for each in value]
-    if isinstance(value, str):
-        return _read_text(value, kind)
-    return str(value) if is_form and kind == "string" and isinstance(value, int | float) else value
-
-
-def _read_text(text: str, kind: object) -> object:
-    if isinstance(text, Binary):
-        return "a file"
-    if kind == "integer" and _NUMBER.fullmatch(text):
-        return int(float(text))
-    return text == "true" if kind == "boolean" and text in ("true", "false") else text

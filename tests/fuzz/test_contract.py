@@ -17,7 +17,7 @@ from tests.http.offices import ADMIN_KEY, Office, open_office
 pytestmark = [pytest.mark.fuzz, pytest.mark.timeout(1800)]
 DOCUMENT = REPOSITORY / "openapi" / "openapi.yaml"
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
-_PER_OPERATION, _FEWEST_CASES = 150, 5_000
+_PER_OPERATION, _FEWEST_CASES = 180, 5_000
 
 
 @pytest.fixture(scope="module")
