@@ -59,7 +59,8 @@ class Case:
 def write_cases(count: int, *, seed: int, key: str) -> list[Case]:
     """Return *count* requests of every kind; an eighth of them are as they should be."""
     chance = random.Random(seed)
-    return [_write_case(chance, f"fuzz-{seed}-{number}.", key) for number in range(count)]
+    # Far from each other, so that none becomes another's when a byte is lost.
+    return [_write_case(chance, f"{chance.getrandbits(64):016x}", key) for _ in range(count)]
 
 
 def _write_case(chance: random.Random, prompt: str, key: str) -> Case:

@@ -15,7 +15,7 @@ from tests.sdks.compile import (
 from tests.sdks.conftest import Outcome
 from tests.sdks.pins import release
 
-pytestmark = [pytest.mark.sdks, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.sdks, pytest.mark.timeout(480)]
 Observe = Callable[[str], dict[str, Any]]
 PNG_HEAD = "89504e470d0a1a0a"
 ONLY_COMPILED = {
