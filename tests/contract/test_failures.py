@@ -122,7 +122,7 @@ CASES: dict[str, tuple[str, int, Ask]] = {
     "too little time": (
         "createImage",
         503,
-        lambda site, prompt: with_headers(site, prompt, x_request_timeout_s="0.001"),
+        lambda site, prompt: with_headers(site, prompt, x_request_timeout_s="0.000001"),
     ),
     "a retired model": (
         "createImage",
