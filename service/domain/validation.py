@@ -228,6 +228,8 @@ def _show(value: Any) -> str:
 
 
 def _kind_of(value: Any) -> str:
+    if value is None:
+        return "null"
     names = {bool: "a boolean", int: "an integer", float: "a number", str: "a string", list: "an array"}
     return names.get(type(value), "an object")
 

@@ -28,7 +28,9 @@ class TeamCache(BaseModel):
     images: int
     size_bytes: int
     variants: int = Field(description="Images in the cache, which equal orders receive.")
-    oldest: int | None = Field(description="Seconds since 1970.")
+    oldest: int | None = Field(
+        description="Time of the oldest image, in seconds since 1970; null without images."
+    )
     models: dict[str, int] = Field(description="Number of images by the model that made them, largest first.")
 
 

@@ -17,6 +17,6 @@ class Listing(BaseModel, Generic[Entry]):
 class Removed(BaseModel):
     """The confirmation of a removal."""
 
-    object: str
+    object: Literal["api_key", "policy"]
     id: str
     deleted: Literal[True] = True

@@ -33,7 +33,12 @@ class CreateKeyRequest(BaseModel):
         description="Owner of the key: a person or a service.",
         json_schema_extra={"minLength": 1, "maxLength": 100},
     )
-    role: StrictStr = Field("user", json_schema_extra={"enum": list(_ROLES)})
+    role: StrictStr = Field(
+        "user",
+        description="Rights of the key: to order (`user`, the default), to order for named users (`service`), to administer "
+        "(`admin`).",
+        json_schema_extra={"enum": list(_ROLES)},
+    )
     policy: StrictStr | None = Field(
         None,
         description="Policy for this key, in addition to those of its user and team.",

@@ -38,11 +38,13 @@ class PutPolicyRequest(BaseModel):
         description="Largest image, in pixels; empty sets no limit.",
         json_schema_extra={"pattern": f"^({SIZE_PATTERN})?$"},
     )
-    cache: StrictBool = Field(True, description="If false, orders neither read nor fill the cache.")
+    cache: StrictBool = Field(
+        True, description="If false, orders neither read nor fill the cache; true by default."
+    )
     cache_scope: StrictStr | None = Field(None, json_schema_extra={"pattern": "^(user|team)$"})
     equal_orders: StrictStr = Field(
         "differ",
-        description="Equal orders for one image each that a caller sends at once: `differ` or `share` its images.",
+        description="Equal orders for one image each that a caller sends at once: `differ`, the default, or `share` its images.",
         json_schema_extra={"enum": ["differ", "share"]},
     )
 

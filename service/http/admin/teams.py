@@ -23,7 +23,7 @@ class PutTeamRequest(BaseModel):
     user_policy: StrictStr | None = Field(
         None, description="Policy for each of its users; null removes it.", json_schema_extra=NAME
     )
-    closed: StrictBool | None = Field(None, description="A closed team may order nothing.")
+    closed: StrictBool = Field(False, description="A closed team may order nothing; a new one is open.")
 
 
 class TeamEntry(BaseModel):
@@ -59,9 +59,8 @@ async def put_team(
 ) -> TeamEntry:
     """Create or change a team, unless the configuration file declares it."""
     fields = await read_fields(request, PutTeamRequest)
-    closed = fields.pop("closed", None)
-    if closed is not None:
-        fields["is_closed"] = closed
+    if "closed" in fields:
+        fields["is_closed"] = fields.pop("closed")
     administration = administration_of(request)
     team = await administration.change_team(name_of_admin(request), name, fields)
     return _describe(team, DeclaredNames())

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 
 from fastapi import Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from service.domain.errors import InvalidOrder
@@ -26,7 +26,7 @@ router = make_router()
 class UsageRow(BaseModel):
     """One row; only the columns of the group are present. `microusd` excludes the `unpriced` images."""
 
-    day: str | None = None
+    day: str | None = Field(None, json_schema_extra={"format": "date"})
     team: str | None = None
     user: str | None = None
     model: str | None = None
@@ -52,7 +52,11 @@ class UsageTable(Listing[UsageRow]):
             *FROM_AND_TO,
             parameter("team", "Only this team."),
             parameter("user", "Only this user: a name, or the hash that usage shows."),
-            parameter("group", "Group by this column, realm and outcome.", enum=list(_GROUPS)),
+            parameter(
+                "group",
+                "Group by this column, realm and outcome; by default by day, team, user and model.",
+                enum=list(_GROUPS),
+            ),
             parameter(
                 "format",
                 "Format of the answer; by default the one that `Accept` prefers, JSON if both are equal.",

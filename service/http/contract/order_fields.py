@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from service.domain.catalog import Catalog, Model, ParameterRule
+from service.domain.catalog import Catalog, Model, ParameterRule, widen
 from service.domain.images import MAX_N, Operation
 from service.domain.sizes import SizeRule
 
@@ -20,7 +20,7 @@ _SNAPSHOT = re.compile(r"-\d{4}-\d{2}-\d{2}$")
 _MEANINGS = {
     "prompt": "Description of the image, or of the change to it.",
     "model": "The model; `{default}` by default{rest}. A current model answers for a retired one, which takes its parameters "
-    "and sizes, too.",
+    "and sizes, too. Oldest first:",
     "n": "Number of images, 1 by default. For models that make one image a call, the gateway sends several calls.",
     "size": "Width and height of the image in pixels.",
     "quality": "Effort for the image: a better one takes longer and costs more.",
@@ -44,6 +44,8 @@ _MEANINGS = {
     "mask": "A PNG as large as the first image: its transparent part is repainted. At most {mask_mb} MB.",
     "markup": "A PNG as large as the first image, with marks and notes that say what to change. It excludes a mask.",
 }
+
+_WIDENED = "A retired model also takes what its successor takes."
 
 _EXAMPLES: dict[str, Any] = {
     "prompt": "a white lighthouse on a cliff at dusk",
@@ -116,7 +118,8 @@ def _prompt(catalog: Catalog, operation: Operation) -> Schema:
 
 
 def _model(catalog: Catalog, operation: Operation) -> Schema:
-    lines = [f"* `{model.name}`{_say_end(model)}" for model in _models(catalog, operation)]
+    models = sorted(_models(catalog, operation, bridged=True), key=lambda model: model.released)
+    lines = [f"* `{model.name}`{_say_end(model, operation)}" for model in models]
     newer = catalog.models[catalog.default_gpt_image_model]
     rest = f", `{newer.name}` for orders with a parameter that only GPT image models know"
     text = _MEANINGS["model"].format(
@@ -125,9 +128,11 @@ def _model(catalog: Catalog, operation: Operation) -> Schema:
     return {"type": "string", "description": "\n".join([f"{text}\n", *lines])}
 
 
-def _say_end(model: Model) -> str:
+def _say_end(model: Model, operation: Operation) -> str:
     if model.bridge is None or model.shutdown is None:
         return ""
+    if operation not in model.contract.operations:
+        return f": from {model.shutdown} on, by `{model.bridge.to}`"
     return f": until {model.shutdown}, then `{model.bridge.to}`"
 
 
@@ -194,17 +199,26 @@ _WRITTEN: dict[str, Callable[[Catalog, Operation], Schema]] = {
 
 
 def _said(name: str, lines: Iterable[str] = ()) -> Schema:
-    said: Schema = {"description": "\n".join([_MEANINGS[name], *(["", *lines] if lines else [])])}
+    listed = [f"{_MEANINGS[name]} {_WIDENED}", "", *lines] if lines else [_MEANINGS[name]]
+    said: Schema = {"description": "\n".join(listed)}
     return {**said, "examples": [_EXAMPLES[name]]} if name in _EXAMPLES else said
 
 
-def _models(catalog: Catalog, operation: Operation) -> list[Model]:
-    """Return the models that take *operation*, without those that are another one on a day."""
+def _models(catalog: Catalog, operation: Operation, *, bridged: bool = False) -> list[Model]:
+    """Return the models that take *operation*, without those that are another one on a day.
+
+    *bridged* adds those that take it since a successor answers for them.
+    """
     return [
         model
         for model in catalog.models.values()
-        if operation in model.contract.operations and not _SNAPSHOT.search(model.name)
+        if not _SNAPSHOT.search(model.name)
+        and operation in (_widened(catalog, model) if bridged else model).contract.operations
     ]
+
+
+def _widened(catalog: Catalog, model: Model) -> Model:
+    return widen(model, catalog.models[model.bridge.to]) if model.bridge else model
 
 
 def _by_model(models: list[Model], said: Iterable[tuple[Model, str]]) -> list[str]:

@@ -14,7 +14,6 @@ _MEANINGS: Mapping[str, str] = {
     "object": "Kind of this object.",
     "data": "The entries.",
     "id": "Its id.",
-    "name": "Its name.",
     "status": "The state in one word.",
     "type": "Kind of this event.",
     "message": "What is wrong, and what would be right.",
@@ -47,7 +46,7 @@ _MEANINGS: Mapping[str, str] = {
     "details": "What has changed.",
     # Usage
     "day": "Day in UTC.",
-    "model": "The model that was ordered.",
+    "model": "The model that was sent to the provider: the successor of a retired one.",
     "realm": "`live`, or `sandbox` for test images.",
     "outcome": "`made`, or `unknown` where the provider may have billed without an answer.",
     "images": "Number of images.",
@@ -60,10 +59,10 @@ _MEANINGS: Mapping[str, str] = {
     "policies": "Policies that limit the caller.",
     "scope": "Whose it is: `user`, `key` or `team`.",
     "unit": "Unit of the amounts: `requests`, `images` or `microusd`.",
-    "limit": "The most.",
-    "used": "Used of it.",
-    "remaining": "Left of it.",
-    "resets_at": "When all of it is back; null for images in flight.",
+    "limit": "Most of the unit that the limit allows.",
+    "used": "Part of the limit that is used, or held for orders that run.",
+    "remaining": "Part of the limit that is left.",
+    "resets_at": "Instant at which the whole limit is free again; null for images in flight.",
     # Images
     "operation": "How it was made: `generate`, `edit` or `vary`.",
     "size_bytes": "Size in bytes.",
@@ -98,6 +97,11 @@ _IN_COMPONENT: Mapping[tuple[str, str], str] = {
     ("Usage", "models"): "Models that the caller may order.",
     ("Usage", "max_n"): "Most images of one order; null for no limit.",
     ("Usage", "max_size"): "Largest image in pixels; null for no limit.",
+    ("ImageInfo", "name"): "Name of the file: its SHA-256 and the ending of its format.",
+    ("PolicyEntry", "name"): "Name of the policy.",
+    ("TeamEntry", "name"): "Name of the team.",
+    ("UsageLimit", "name"): "Name of the limit, as in policies.",
+    ("UsagePolicy", "policy"): "Name of the policy: `default` for that of the gateway, `none` for no policy.",
     ("UsageRow", "user"): "Keyed hash of the user, `anonymous` or `erased`.",
 }
 _WINDOWS: Mapping[Window, str] = {
