@@ -17,6 +17,7 @@ from service.domain.errors import GatewayError, PermissionDenied, Unauthenticate
 from service.gateway.accounts.identify import ANYONE, Identity
 from service.http.errors import describe
 from service.http.services import HttpServices, services_of
+from service.http.sites import OTHER_SITE, is_preflight
 
 OPEN_ROUTES = frozenset(
     {
@@ -41,6 +42,10 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            if scope["method"] == "OPTIONS" and is_preflight(scope):
+                # Before credentials, which it never has: its page sends nothing else, so this must name the setting.
+                await OTHER_SITE.response()(scope, receive, send)
+                return
             services = services_of(scope)
             sites = services.accounts.sites
             foreign = sites.find_foreign(scope) if sites is not None else None

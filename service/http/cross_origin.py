@@ -1,4 +1,4 @@
-"""Let web pages of listed origins call the gateway from a browser (CORS); absent without any.
+"""Let web pages of listed origins call the gateway from a browser (CORS); without any, `access.py` refuses each preflight.
 
 Outermost: a browser asks before it sends a key, and a page reads refusals, too. Credentials are headers, never cookies.
 An open gateway also checks the origin of each order (`sites.py`), which a page could send without asking.

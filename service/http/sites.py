@@ -38,6 +38,12 @@ OTHER_SITE = Problem(
 )
 
 
+def is_preflight(scope: Scope) -> bool:
+    """Tell if a request with OPTIONS is a browser's question whether its page may call; `cross_origin.py` permits it."""
+    headers = Headers(scope=scope)
+    return "origin" in headers and "access-control-request-method" in headers
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sites:
     """The *public_url* of an open gateway, the *hosts* that may name it, and further *origins*.

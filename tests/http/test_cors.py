@@ -15,15 +15,15 @@ APP, OTHER = "https://app.corp", "https://evil.example"
 SDK = "authorization,content-type,x-stainless-lang,x-stainless-retry-count,idempotency-key"
 
 
-def ask(gateway: Gateway, origin: str, **headers: str) -> httpx.Response:
-    """Send the preflight of an order."""
+def ask(gateway: Gateway, origin: str, path: str = GENERATIONS, **headers: str) -> httpx.Response:
+    """Send the preflight of an order, or of a request for another *path*."""
     asked = {
         "origin": origin,
         "access-control-request-method": "POST",
         "access-control-request-headers": SDK,
         **{name.replace("_", "-"): value for name, value in headers.items()},
     }
-    return httpx.options(f"{gateway.url}{GENERATIONS}", headers=asked, trust_env=False)
+    return httpx.options(f"{gateway.url}{path}", headers=asked, trust_env=False)
 
 
 def order(gateway: Gateway, origin: str, **fields: object) -> httpx.Response:
@@ -45,6 +45,13 @@ def open_gateway(tmp_path_factory: pytest.TempPathFactory, journal: SandboxJourn
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """A gateway with keys that lets one origin call."""
     with open_office(tmp_path_factory.mktemp("office"), cors_origins=APP) as office:
+        yield office
+
+
+@pytest.fixture(scope="module")
+def closed_office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """A gateway with keys that lets no page of another origin call."""
+    with open_office(tmp_path_factory.mktemp("closed")) as office:
         yield office
 
 
@@ -158,9 +165,34 @@ def test_a_gateway_with_keys_may_let_every_page_call(tmp_path_factory: pytest.Te
 
 
 def test_without_origins_no_page_may_read(gateway: Gateway) -> None:
-    preflight = ask(gateway, APP)
-    models = httpx.get(f"{gateway.url}/v1/models", headers={"origin": APP}, trust_env=False)
+    answer = httpx.get(f"{gateway.url}/v1/models", headers={"origin": APP}, trust_env=False)
 
-    check_error(preflight, 405, code="method_not_allowed", param=None)
-    for answer in (preflight, models):
-        assert not any(name.startswith("access-control") or name == "vary" for name in answer.headers)
+    assert not any(name.startswith("access-control") or name == "vary" for name in answer.headers)
+
+
+@pytest.mark.parametrize(
+    "path", [GENERATIONS, "/v1/images/files/some.png", "/admin/keys", "/openapi.json", "/nowhere"]
+)
+def test_without_origins_a_preflight_names_the_setting(
+    gateway: Gateway, closed_office: Office, path: str
+) -> None:
+    """A page sends no request after a failed preflight, so this is all that its developer sees."""
+    for asked in (gateway, closed_office.gateway):
+        answer = ask(asked, APP, path=path)
+
+        assert "GATEWAY_CORS_ORIGINS" in check_error(answer, 403, code="cross_site_request", param=None)
+        assert not any(name.startswith("access-control") for name in answer.headers)
+
+
+def test_a_refused_preflight_is_told_in_the_log(gateway: Gateway) -> None:
+    request_id = ask(gateway, APP).headers["x-request-id"]
+
+    (line,) = [line for line in gateway.log_lines("request") if line["request_id"] == request_id]
+    assert (line["method"], line["status"], line["code"]) == ("OPTIONS", 403, "cross_site_request")
+
+
+@pytest.mark.parametrize("headers", [{}, {"origin": APP}, {"access-control-request-method": "POST"}])
+def test_options_of_programs_are_no_preflights(gateway: Gateway, headers: dict[str, str]) -> None:
+    answer = httpx.options(f"{gateway.url}{GENERATIONS}", headers=headers, trust_env=False)
+
+    check_error(answer, 405, code="method_not_allowed", param=None)
