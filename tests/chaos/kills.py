@@ -49,7 +49,7 @@ async def kill_under_orders(ground: Ground, provider: Provider, gateway: Gateway
             for prompt, fields in ((new_prompt(), fields) for fields in _ORDERS)
         }
         images = sum(fields["n"] for fields in _ORDERS)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while sum(call.asked for call in calls) < images:
                 await asyncio.sleep(0.005)
                 calls = [call for call in provider.calls[before:] if call.prompt in tasks]

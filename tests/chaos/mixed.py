@@ -242,6 +242,9 @@ async def _kill_gateway(site: Site) -> None:
     leaving = await _take_second(site)
     while await site.ground.metric(leaving.url, "imagegw_in_flight"):  # noqa: ASYNC110 - another process
         await asyncio.sleep(0.1)
+    # A fault before may have opened its breaker, which sends one order at a time until one succeeds.
+    while (await site.ground.order(leaving.url)).status != 200:  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.5)
     site.mood, user = "uneven", f"killed {len(site.kills) + 1}"
     site.kills.append(await kill_under_orders(site.ground, site.provider, leaving, user))
     site.mood = "well"

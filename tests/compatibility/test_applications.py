@@ -17,7 +17,7 @@ from tests.compatibility.pins import NODE, NODE_4, NODE_5, NODE_6, PYTHON_0, PYT
 from tests.compatibility.servers import Provider
 from tests.processes import Gateway
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(240)]
 
 STREAMING = (PYTHON_3, PYTHON_2, PYTHON_1, NODE, NODE_6, NODE_5)
 MODERN = (*STREAMING, NODE_4)

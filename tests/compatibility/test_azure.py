@@ -28,7 +28,8 @@ from tests.compatibility.pins import (
 from tests.compatibility.servers import Provider
 from tests.http.offices import Office, open_office
 
-pytestmark = pytest.mark.clients
+# The first test of a client waits for its imports, which take long where all cores are busy.
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(240)]
 
 STREAMING = (PYTHON_3, PYTHON_2, PYTHON_1, NODE, NODE_6, NODE_5)
 SDKS = (*STREAMING, NODE_4)

@@ -19,7 +19,8 @@ from tests.compatibility.pins import (
 from tests.compatibility.servers import Provider
 from tests.processes import Gateway
 
-pytestmark = pytest.mark.clients
+# The first test of a client waits for its imports, which take long where all cores are busy.
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(240)]
 
 EVERY = (AI_SDK, LANGCHAIN_JS, LANGCHAIN, LLAMA_INDEX, LITELLM, HAYSTACK, SEMANTIC_KERNEL)
 

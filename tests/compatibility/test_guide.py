@@ -14,7 +14,7 @@ from tests.compatibility.pictures import open_picture
 from tests.compatibility.pins import PYTHON_0
 from tests.processes import Gateway
 
-pytestmark = pytest.mark.clients(PYTHON_0)
+pytestmark = [pytest.mark.clients(PYTHON_0), pytest.mark.timeout(240)]
 
 
 @pytest.fixture
