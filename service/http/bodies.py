@@ -69,7 +69,9 @@ async def read_json(request: Request, room: Room, limit_bytes: int, limit_s: flo
 async def read_bounded(
     request: Request, room: Room, limit_bytes: int, limit_s: float
 ) -> AsyncGenerator[bytes, None]:
-    """Yield the decoded body as it arrives, bounded in size and time; *room* has its size, or grows with it.
+    """Yield the decoded body as it arrives, bounded in time, and in size before and after decoding.
+
+    *room* has the larger size, or grows with it.
 
     A reader that may stop early must close it (`aclosing`), which stops the clock.
 
@@ -83,7 +85,7 @@ async def read_bounded(
     if announced.isdigit():
         _check_size(int(announced), limit_bytes)
         room.grow_to(int(announced))
-    size_bytes = 0
+    received_bytes = size_bytes = 0
     now = asyncio.get_running_loop().time
     end_s = now() + limit_s
     try:
@@ -92,6 +94,10 @@ async def read_bounded(
             contextlib.aclosing(request.stream()) as chunks,
         ):
             async for chunk in chunks:
+                # Empty blocks of gzip have no piece that could be counted.
+                received_bytes += len(chunk)
+                _check_size(received_bytes, limit_bytes)
+                room.grow_to(received_bytes)
                 for piece in decoder.decode(chunk) if decoder else (chunk,):
                     size_bytes += len(piece)
                     _check_size(size_bytes, limit_bytes)

@@ -164,6 +164,21 @@ def test_a_decoded_body_has_the_limit_of_any_other(house: House) -> None:
     check_error(answer, 413, code="request_too_large", param=None)
 
 
+@pytest.mark.parametrize("is_chunked", [True, False], ids=["chunked", "with a length"])
+def test_a_body_that_decodes_to_nothing_has_that_limit_too(house: House, *, is_chunked: bool) -> None:
+    empty = b"\0\0\0\xff\xff" * 13_000
+    body = [zlib.compressobj(wbits=zlib.MAX_WBITS | 16).flush(zlib.Z_SYNC_FLUSH), *([empty] * 300)]
+    length = {} if is_chunked else {"content-length": str(sum(map(len, body)))}
+
+    answer = house.client.post(
+        GENERATIONS,
+        content=iter(body),
+        headers={"content-type": "application/json", "content-encoding": "gzip", **length},
+    )
+
+    check_error(answer, 413, code="request_too_large", param=None)
+
+
 @pytest.mark.parametrize("kind", ["application/json", f"multipart/form-data; boundary={BOUNDARY}"])
 def test_a_bomb_takes_little_room_and_no_time(house: House, kind: str) -> None:
     """A gigabyte in a megabyte: it ends with the second megabyte."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Iterator
+import zlib
+from collections.abc import AsyncGenerator, Awaitable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,10 +18,14 @@ from service.http.answers import Answer
 from service.http.bodies import read_json
 from service.http.errors import RequestRejected
 from service.http.services import HttpServices
-from service.http.uploads import read_form
+from service.http.uploads import MAX_FILE_BYTES, read_form
 from tests.fakes.clock import FakeClock
 from tests.fakes.rooms import a_room
 from tests.fakes.values import a_sent_order, a_ticket, an_order
+
+GZIP_HEAD = zlib.compressobj(wbits=zlib.MAX_WBITS | 16).flush(zlib.Z_SYNC_FLUSH)
+EMPTY_BLOCK = b"\0\0\0\xff\xff"
+"""A stored block of deflate without content, which is not the last one."""
 
 
 @contextmanager
@@ -33,13 +38,13 @@ def left_open() -> Iterator[list[AsyncGenerator[Any, Any]]]:
     sys.set_asyncgen_hooks(*before)
 
 
-def a_request(*chunks: bytes, content_type: str = "application/json") -> Request:
+def a_request(*chunks: bytes, content_type: str = "application/json", encoding: str = "identity") -> Request:
     messages = [{"type": "http.request", "body": chunk, "more_body": chunk != b""} for chunk in chunks]
 
     async def receive() -> dict[str, Any]:
         return messages.pop(0)
 
-    headers = [(b"content-type", content_type.encode())]
+    headers = [(b"content-type", content_type.encode()), (b"content-encoding", encoding.encode())]
     return Request({"type": "http", "method": "POST", "path": "/", "headers": headers}, receive)
 
 
@@ -78,6 +83,33 @@ async def test_a_body_that_is_too_large_leaves_no_reader_behind() -> None:
     with left_open() as found, pytest.raises(RequestRejected):
         await read_json(a_request(b"1234", b"5678", b"9"), a_room(), limit_bytes=6, limit_s=60)
 
+    assert found == []
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+async def test_a_body_that_decodes_to_nothing_is_bounded_as_it_comes(kind: str, tmp_path: Path) -> None:
+    """Empty blocks of gzip yield no piece, and do not end."""
+    empty = EMPTY_BLOCK * (2**16 // len(EMPTY_BLOCK))
+    chunks = [GZIP_HEAD, *([empty] * (2 * MAX_FILE_BYTES // len(empty)))]
+    came = 0
+
+    async def receive() -> dict[str, Any]:
+        nonlocal came
+        chunk = chunks.pop(0)
+        came += len(chunk)
+        return {"type": "http.request", "body": chunk, "more_body": bool(chunks)}
+
+    request = Request(a_request(content_type=kind, encoding="gzip").scope, receive)
+    reading: Awaitable[object] = (
+        read_json(request, a_room(), MAX_FILE_BYTES, limit_s=60)
+        if kind == "application/json"
+        else read_form(request, tmp_path, a_room(), most_files=1)
+    )
+    with left_open() as found, pytest.raises(RequestRejected) as refused:
+        await reading
+
+    assert (refused.value.problem.status, refused.value.problem.code) == (413, "request_too_large")
+    assert MAX_FILE_BYTES < came <= MAX_FILE_BYTES + len(empty)
     assert found == []
 
 
