@@ -64,7 +64,8 @@ class ImageOrder:
         """Tell if this may be one of several orders that stand for one of several images (see `fanout_window`)."""
         is_single = self.n == 1 and self.asked.images_per_call == 1
         is_repeat = self.is_retry or self.idempotency_key is not None
-        uses_cache = self.cache.reuse and not self.cache.only_if_cached
+        # With a bound on age, each new window might find nothing young enough and make more images.
+        uses_cache = self.cache.reuse and not self.cache.only_if_cached and self.cache.max_age_s is None
         return is_single and not is_repeat and uses_cache and self.caller.equal_orders == "differ"
 
 

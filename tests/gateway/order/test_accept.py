@@ -279,7 +279,6 @@ async def test_the_narrower_of_the_cache_scopes_names_the_pool(
     ("change", "fans_out"),
     [
         ({}, True),
-        ({"cache": CacheControl(max_age_s=60)}, True),
         ({"n": 2}, False),
         ({"asked_model": "dall-e-2"}, False),
         ({"asked_model": "gpt-image-2"}, False),
@@ -288,6 +287,7 @@ async def test_the_narrower_of_the_cache_scopes_names_the_pool(
         ({"cache": CacheControl(reuse=False)}, False),
         ({"cache": CacheControl(keep=False)}, False),
         ({"cache": CacheControl(only_if_cached=True)}, False),
+        ({"cache": CacheControl(max_age_s=60)}, False),
         ({"caller": a_caller(policy=Policy(caches=False))}, False),
         ({"caller": a_caller(policy=Policy(equal_orders="share"))}, False),
     ],
