@@ -155,9 +155,16 @@ def _call(sdk: Sdk, office: Office, scratch: Path, team: str) -> dict[str, Obser
         "image": str(image),
         "mask": str(mask),
     }
+    earlier = _count_refused(office)
     lines = _run([*sdk.command(scratch), json.dumps(task)], scratch).splitlines()
     observations = {line.pop("operation"): line for line in map(json.loads, lines)}
+    observations["refused stream"].get("observed", {})["requests"] = _count_refused(office) - earlier
     return observations | {"readme": {"observed": {"told": _try_readme(sdk, scratch, task)}}}
+
+
+def _count_refused(office: Office) -> int:
+    """Count the requests that a gateway refused for their key or fields: callers send them as streams only."""
+    return sum(line["status"] in {400, 401} for line in office.gateway.log_lines("request"))
 
 
 def _try_readme(sdk: Sdk, scratch: Path, task: Mapping[str, str]) -> str:
@@ -165,7 +172,7 @@ def _try_readme(sdk: Sdk, scratch: Path, task: Mapping[str, str]) -> str:
     readme = (SDKS_DIRECTORY / sdk.language / "README.md").read_text("utf-8")
     lines = readme.split("```")[1].partition("\n")[2]
     assert len([line for line in lines.splitlines() if line]) == 5
-    ours = lines.replace("http://127.0.0.1:8080", task["url"]).replace("sk-...", task["key"])
+    ours = lines.replace("http://127.0.0.1:8080", task["url"]).replace("ig_...", task["key"])
     return _run(sdk.try_lines(ours, scratch), scratch)
 
 

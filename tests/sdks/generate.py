@@ -10,7 +10,7 @@ import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from tests.compatibility.environments import (
@@ -25,7 +25,7 @@ from tests.sdks.pins import JAVA, NODE, PYTHON
 
 DOCUMENT = REPOSITORY / "openapi" / "openapi.yaml"
 _GENERATORS = REPOSITORY / "openapi" / "generators"
-_API_TEMPLATE = "Java/libraries/native/api.mustache"
+_JAVA_TEMPLATES = "Java/libraries/native"
 _UNWANTED = (".github/**", ".gitignore", ".travis.yml", "build.sbt", "git_push.sh")
 _GENERATE_S = 120
 
@@ -46,11 +46,13 @@ def generate_python(directory: Path) -> None:
 
 
 def generate_typescript(directory: Path) -> None:
-    """Write a package for npm, compiled strictly."""
+    """Write a package for npm, compiled strictly, whose streams throw their failures."""
     for file in ("package.json", "tsconfig.json", "README.md", "openapi-ts.config.mjs"):
         shutil.copy(_GENERATORS / "typescript" / file, directory)
     _run(node_tool("openapi-ts"), "--file", "openapi-ts.config.mjs", "--input", DOCUMENT, directory=directory)
     (directory / "openapi-ts.config.mjs").unlink()
+    shutil.copy(_GENERATORS / "typescript" / "streaming.ts", directory / "src")
+    _run("git", "apply", _GENERATORS / "typescript" / "serverSentEvents.patch", directory=directory)
     _run(node_tool("tsc"), "--project", ".", directory=directory)
 
 
@@ -84,14 +86,16 @@ SDKS: dict[str, Callable[[Path], None]] = {
 }
 
 
-def generate_sdks(directory: Path) -> None:
-    """Write each SDK into a directory of its language; replaces those of before."""
+def generate_sdks(directory: Path, tell: Callable[[str], object] = lambda line: None) -> None:
+    """Write each SDK into a directory of its language; replaces those of before. *tell* hears where each is."""
     for language in SDKS:
         shutil.rmtree(directory / language, ignore_errors=True)
         (directory / language).mkdir(parents=True)
     with ThreadPoolExecutor(2) as pool:
-        for made in [pool.submit(generate, directory / language) for language, generate in SDKS.items()]:
+        tasks = {pool.submit(make, directory / language): language for language, make in SDKS.items()}
+        for made in as_completed(tasks):
             made.result()
+            tell(f"{directory / tasks[made]}: made, see its README.md\n")
 
 
 def node_tool(name: str) -> Path:
@@ -106,11 +110,12 @@ def java_generator() -> Path:
 
 
 def _write_templates(directory: Path) -> None:
-    """Take the generator's own template, mend it, and put ours beside it."""
+    """Take the generator's own templates, mend them, and put ours beside them."""
     shutil.copy(_GENERATORS / "java" / "EventStream.mustache", directory)
     with zipfile.ZipFile(java_generator()) as jar:
-        (directory / "api.mustache").write_bytes(jar.read(_API_TEMPLATE))
-    _run("git", "apply", _GENERATORS / "java" / "api.mustache.patch", directory=directory)
+        for name in ("api.mustache", "pom.mustache"):
+            (directory / name).write_bytes(jar.read(f"{_JAVA_TEMPLATES}/{name}"))
+            _run("git", "apply", _GENERATORS / "java" / f"{name}.patch", directory=directory)
 
 
 def _run(*command: str | Path, directory: Path | None = None) -> None:
@@ -122,5 +127,7 @@ def _run(*command: str | Path, directory: Path | None = None) -> None:
 
 
 if __name__ == "__main__":
+    sys.stderr.write("Installing the generators; the first time, this takes minutes.\n")
     prepare_generators()
-    generate_sdks(Path(sys.argv[1]).resolve())
+    sys.stderr.write(f"Generating {', '.join(SDKS)} from {DOCUMENT.relative_to(REPOSITORY)}.\n")
+    generate_sdks(Path(sys.argv[1]).resolve(), sys.stderr.write)

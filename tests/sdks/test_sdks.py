@@ -1,5 +1,6 @@
 """Generate clients in three languages, compile them strictly, and call each operation through its types."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from tests.sdks.compile import (
     compile_orval,
     compile_swagger_typescript_api,
 )
-from tests.sdks.conftest import Outcome
+from tests.sdks.conftest import SDKS_DIRECTORY, Outcome
 from tests.sdks.pins import release
 
 pytestmark = [pytest.mark.sdks, pytest.mark.timeout(480)]
@@ -43,6 +44,16 @@ def test_a_client_compiles_strictly(
     record_property("client", label)
 
     ONLY_COMPILED[label](tmp_path)
+
+
+def test_the_project_of_maven_is_ours() -> None:
+    project = (SDKS_DIRECTORY / "java" / "pom.xml").read_text("utf-8")
+    licenses = re.findall(r"<license>\s*<name>(.*)</name>", project)
+
+    assert licenses == ["Apache-2.0"]
+    head = project.partition("<build>")[0].lower()
+    assert "openapitools" not in head
+    assert "openapi-generator" not in head
 
 
 def test_the_lines_of_the_readme_make_an_image(observe: Observe) -> None:
@@ -79,6 +90,26 @@ def test_events_are_streamed(observe: Observe, operation: str, prefix: str) -> N
 
     assert observed["types"] == [f"{prefix}.partial_image", f"{prefix}.completed"]
     assert observed["tokens"] > 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "message"),
+    [("wrong key", 401, "Incorrect API key"), ("wrong size", 400, "Invalid size")],
+)
+def test_a_refused_stream_raises_once(observe: Observe, fault: str, status: int, message: str) -> None:
+    """Stream: a refusal raises status and message, without a repeat"""
+    refusal = observe("refused stream")[fault]
+
+    assert refusal["status"] == status, refusal
+    assert message in refusal["message"]
+    assert observe("refused stream")["requests"] == 2
+
+
+def test_a_stream_without_a_gateway_raises(observe: Observe) -> None:
+    """Stream: a gateway that is not there raises"""
+    told = observe("unreachable stream")["told"]
+
+    assert any(name in told for name in ("ConnectError", "fetch failed", "ConnectException")), told
 
 
 def test_models_are_listed(observe: Observe) -> None:

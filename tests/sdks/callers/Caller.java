@@ -59,6 +59,8 @@ final class Caller {
     operations.put("vary", caller::vary);
     operations.put("stream", caller::stream);
     operations.put("stream edit", caller::streamEdit);
+    operations.put("refused stream", caller::refusedStream);
+    operations.put("unreachable stream", caller::unreachableStream);
     operations.put("models", caller::models);
     operations.put("usage", caller::usage);
     operations.put("limit", caller::limit);
@@ -81,7 +83,11 @@ final class Caller {
   }
 
   private ApiClient client(String key) {
-    String credential = "Bearer " + text(key);
+    return clientOf(text(key));
+  }
+
+  private ApiClient clientOf(String token) {
+    String credential = "Bearer " + token;
     ApiClient client = new ApiClient();
     client.updateBaseUri(text("url"));
     return client.setRequestInterceptor(request -> request.header("authorization", credential));
@@ -173,6 +179,38 @@ final class Caller {
             .build();
     new ImagesApi(client).editImageStream(order);
     return Map.of("types", types, "tokens", ends.get(0).getUsage().getTotalTokens());
+  }
+
+  private Map<String, Object> refusalOf(String key, String size) {
+    List<Object> events = new ArrayList<>();
+    ApiClient client = clientOf(key);
+    client.setResponseInterceptor(new EventStream<>(client, ImageGenStreamEvent.class, events::add));
+    CreateImageRequest order =
+        new CreateImageRequest().prompt(text("prompt")).model("gpt-image-2").size(size);
+    try {
+      new ImagesApi(client).createImageStream(order, null, null, null, null);
+    } catch (ApiException refused) {
+      return Map.of("status", refused.getCode(), "message", refused.getMessage());
+    }
+    return Map.of("events", events.size());
+  }
+
+  private Map<String, Object> refusedStream() {
+    return Map.of(
+        "wrong key", refusalOf("ig_wrong", "1024x1024"), "wrong size", refusalOf(text("key"), "1x1"));
+  }
+
+  private Map<String, Object> unreachableStream() {
+    ApiClient client = new ApiClient();
+    client.updateBaseUri("http://127.0.0.1:9");
+    client.setResponseInterceptor(new EventStream<>(client, ImageGenStreamEvent.class, event -> {}));
+    CreateImageRequest order = new CreateImageRequest().prompt(text("prompt"));
+    try {
+      new ImagesApi(client).createImageStream(order, null, null, null, null);
+    } catch (ApiException unreachable) {
+      return Map.of("told", String.valueOf(unreachable));
+    }
+    return Map.of("told", "nothing");
   }
 
   private Map<String, Object> models() throws ApiException {

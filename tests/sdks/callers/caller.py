@@ -28,6 +28,7 @@ from image_gateway_client.api.images import (
 )
 from image_gateway_client.api.models import list_models
 from image_gateway_client.api.usage import get_usage
+from image_gateway_client.errors import UnexpectedStatus
 from image_gateway_client.models import (
     CreatedKey,
     CreateImageRequest,
@@ -119,6 +120,29 @@ def stream_edit() -> Observation:
     return {"types": types, "tokens": event.usage.total_tokens}
 
 
+def refusal_of(key: str, size: str = "1024x1024") -> Observation:
+    """Return what a refused stream raises."""
+    caller = AuthenticatedClient(base_url=TASK["url"], token=key, timeout=httpx.Timeout(30))
+    order = CreateImageRequest(prompt=TASK["prompt"], model="gpt-image-2", size=size)
+    try:
+        return {"events": len(list(stream(create_image_stream, client=caller, body=order)))}
+    except UnexpectedStatus as error:
+        return {"status": error.status_code, "message": str(error)}
+
+
+def refused_stream() -> Observation:
+    return {"wrong key": refusal_of("ig_wrong"), "wrong size": refusal_of(TASK["key"], size="1x1")}
+
+
+def unreachable_stream() -> Observation:
+    caller = Client(base_url="http://127.0.0.1:9")
+    order = CreateImageRequest(prompt=TASK["prompt"])
+    try:
+        return {"told": str(list(stream(create_image_stream, client=caller, body=order)))}
+    except httpx.ConnectError as error:
+        return {"told": repr(error)}
+
+
 def models() -> Observation:
     answer = list_models.sync(client=client("key"))
     assert isinstance(answer, ModelList), answer
@@ -187,6 +211,8 @@ OPERATIONS = {
     "vary": vary,
     "stream": stream_generation,
     "stream edit": stream_edit,
+    "refused stream": refused_stream,
+    "unreachable stream": unreachable_stream,
     "models": models,
     "usage": usage,
     "limit": limit,

@@ -16,6 +16,7 @@ import {
   listModels,
 } from 'image-gateway-client';
 import { client } from 'image-gateway-client/client';
+import { RefusedStream } from 'image-gateway-client/streaming';
 
 interface Task {
   url: string;
@@ -48,6 +49,15 @@ async function collect<E>(stream: AsyncIterable<E>): Promise<E[]> {
   return events;
 }
 
+async function refusalOf<E>(answer: Promise<{ stream: AsyncIterable<E> }>): Promise<unknown> {
+  try {
+    return { events: await collect((await answer).stream) };
+  } catch (error) {
+    if (error instanceof RefusedStream) return { status: error.status, message: error.message };
+    throw error;
+  }
+}
+
 const operations: Record<string, () => Promise<unknown>> = {
   async generate() {
     const answer = good(await createImage({ body: { prompt: task.prompt, model: 'dall-e-3', n: 4 } }));
@@ -68,17 +78,28 @@ const operations: Record<string, () => Promise<unknown>> = {
   },
   async stream() {
     const body = { prompt: task.prompt, model: 'gpt-image-2', partial_images: 1 };
-    const events = await collect((await createImageStream({ body, sseMaxRetryAttempts: 1 })).stream);
+    const events = await collect((await createImageStream({ body })).stream);
     const last = events.at(-1);
     if (last?.type !== 'image_generation.completed') throw new Error(JSON.stringify(last));
     return { types: events.map((event) => event.type), tokens: last.usage.total_tokens };
   },
   async 'stream edit'() {
     const body = { image: [await picture(task.image)], prompt: task.prompt, model: 'gpt-image-2', partial_images: 1 };
-    const events = await collect((await editImageStream({ body, sseMaxRetryAttempts: 1 })).stream);
+    const events = await collect((await editImageStream({ body })).stream);
     const last = events.at(-1);
     if (last?.type !== 'image_edit.completed') throw new Error(JSON.stringify(last));
     return { types: events.map((event) => event.type), tokens: last.usage.total_tokens };
+  },
+  async 'refused stream'() {
+    const body = { prompt: task.prompt, model: 'gpt-image-2' };
+    return {
+      'wrong key': await refusalOf(createImageStream({ auth: 'ig_wrong', body })),
+      'wrong size': await refusalOf(createImageStream({ body: { ...body, size: '1x1' } })),
+    };
+  },
+  async 'unreachable stream'() {
+    const { stream } = await createImageStream({ baseUrl: 'http://127.0.0.1:9', body: { prompt: task.prompt } });
+    return { told: await collect(stream).then(JSON.stringify, String) };
   },
   async models() {
     const answer = good(await listModels());
