@@ -129,7 +129,9 @@ def _invalid_order(error: errors.InvalidOrder) -> Problem:
 
 
 def _rate_limited(error: errors.RateLimited) -> Problem:
-    headers = limit_headers(error.limits, degraded=error.degraded)
+    # Images in flight have no reset, only a guess at the next place.
+    refused = replace(error.refused, reset_s=max(error.refused.reset_s, error.retry_after_s))
+    headers = limit_headers(error.limits, degraded=error.degraded, refused=refused)
     if error.is_quota:
         # OpenAI's code for a limit that lasts until the next period: a retry is useless.
         return Problem(

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 
 from service.domain.errors import LimitState
 from service.domain.images import Source
-from service.domain.limits import RATES
+from service.domain.limits import RATES, Unit, kind_of
 from service.domain.progress import Admitted, ImageReady
 
 NO_RETRY = {"x-should-retry": "false"}
@@ -35,20 +35,31 @@ def _duration_text(seconds: float) -> str:
     return f"{milliseconds}ms" if milliseconds < 1000 else f"{milliseconds / 1000:g}s"
 
 
-def limit_headers(limits: tuple[LimitState, ...], *, degraded: bool) -> dict[str, str]:
+def limit_headers(
+    limits: tuple[LimitState, ...], *, degraded: bool, refused: LimitState | None = None
+) -> dict[str, str]:
     """Return `x-ratelimit-*` as OpenAI names them; resets are durations like `1.2s`.
 
-    The tightest of several scopes counts: the one with the least remaining, then the smaller limit.
+    The tightest of several scopes counts: the one with the least remaining, then the smaller limit. *refused* is the
+    limit that refused the order, which takes precedence.
     """
     headers: dict[str, str] = {}
     rates = [limit for limit in limits if limit.resource in RATES]
     for limit in sorted(rates, key=lambda state: (state.remaining, state.limit), reverse=True):
-        headers[f"x-ratelimit-limit-{limit.resource}"] = str(limit.limit)
-        headers[f"x-ratelimit-remaining-{limit.resource}"] = str(limit.remaining)
-        headers[f"x-ratelimit-reset-{limit.resource}"] = _duration_text(limit.reset_s)
+        headers |= _headers_of(limit, limit.resource)
+    if refused is not None and (unit := kind_of(refused.resource).unit) is not Unit.MICROUSD:
+        headers |= _headers_of(refused, unit)
     if degraded:
         headers["x-ratelimit-degraded"] = "true"
     return headers
+
+
+def _headers_of(limit: LimitState, unit: str) -> dict[str, str]:
+    return {
+        f"x-ratelimit-limit-{unit}": str(limit.limit),
+        f"x-ratelimit-remaining-{unit}": str(limit.remaining),
+        f"x-ratelimit-reset-{unit}": _duration_text(limit.reset_s),
+    }
 
 
 def order_headers(

@@ -1,6 +1,7 @@
 """Check the table of statuses: complete, and without retries that pay twice."""
 
 import inspect
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -226,6 +227,25 @@ def test_only_rates_have_ratelimit_headers() -> None:
     assert limit_headers(tuple(a_state("user", 9, 3, name) for name in quotas), degraded=False) == {}
 
 
+@pytest.mark.parametrize(
+    ("refused", "shown"),
+    [
+        (a_state("team", 5, 0, "images_per_day"), ("5", "0", "4000s")),
+        (replace(a_state("key", 4, 1, "images_in_flight"), reset_s=0.0), ("4", "1", "4000s")),
+        (a_state("team", 5000, 4, "images"), ("5000", "4", "5000s")),
+        (a_state("team", 5, 0, "budget_per_month"), ("120", "3", "120s")),
+    ],
+)
+def test_a_refusal_shows_the_limit_that_refused(refused: LimitState, shown: tuple[str, ...]) -> None:
+    """The tightest rate would hide it; money has no such headers."""
+    rate = a_state("user", 120, 3, "images")
+
+    problem = describe(errors.RateLimited(refused, retry_after_s=4000.0, limits=(rate, refused)))
+
+    names = ("limit", "remaining", "reset")
+    assert tuple(problem.headers[f"x-ratelimit-{name}-images"] for name in names) == shown
+
+
 @pytest.mark.parametrize("resource", ["images_per_day", "budget_per_month"])
 def test_an_exhausted_quota_is_insufficient_quota_without_a_retry(resource: str) -> None:
     rate = a_state("user", 9, 3)
@@ -245,7 +265,7 @@ def test_too_many_images_in_flight_invite_a_retry() -> None:
     problem = describe(error)
 
     assert (problem.type, problem.code) == ("images_in_flight", "rate_limit_exceeded")
-    assert problem.headers == {"retry-after": "1", "retry-after-ms": "1000"}
+    assert (problem.headers["retry-after"], problem.headers["retry-after-ms"]) == ("1", "1000")
     assert sdk_retries(problem)
 
 

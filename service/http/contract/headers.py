@@ -39,10 +39,16 @@ _ANSWERS: dict[str, tuple[Schema, str]] = {
     "OpenAI-Version": (_TEXT, "Version of the OpenAI API."),
     "Idempotent-Replayed": (_TEXT, "`true`: the answer repeats an earlier one under the same key."),
     "Preference-Applied": (_TEXT, "`return=partial`: images are missing, and `errors` lists them."),
-    "X-RateLimit-Limit-Requests": (_COUNT, "Requests a minute."),
+    "X-RateLimit-Limit-Requests": (
+        _COUNT,
+        "Requests a minute, by the tightest limit; with 429 by the one that refused.",
+    ),
     "X-RateLimit-Remaining-Requests": (_COUNT, "Requests left."),
     "X-RateLimit-Reset-Requests": (_TEXT, "Time until all are back, such as `120ms` or `1.2s`."),
-    "X-RateLimit-Limit-Images": (_COUNT, "Images a minute."),
+    "X-RateLimit-Limit-Images": (
+        _COUNT,
+        "Images a minute, by the tightest limit; with 429 images of the limit that refused, such as that of a day.",
+    ),
     "X-RateLimit-Remaining-Images": (_COUNT, "Images left."),
     "X-RateLimit-Reset-Images": (_TEXT, "Time until all are back, such as `120ms` or `1.2s`."),
     "X-RateLimit-Degraded": (_TEXT, "`true`: Redis is away, and a local share of the limits applies."),

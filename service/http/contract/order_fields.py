@@ -42,7 +42,8 @@ _MEANINGS = {
     "safety_identifier": "A newer name of `user`; it takes precedence.",
     "image": "The images to edit, each a file of at most 50 MB.",
     "mask": "A PNG as large as the first image: its transparent part is repainted. At most {mask_mb} MB.",
-    "markup": "A PNG as large as the first image, with marks and notes that say what to change. It excludes a mask.",
+    "markup": "A PNG as large as the first image, with marks and notes that say what to change. It is at most as big as "
+    "a mask, and excludes one.",
 }
 
 _WIDENED = "A retired model also takes what its successor takes."
