@@ -1,6 +1,8 @@
 """Run the commands and the Python of both READMEs as they are printed."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from tests.documents import READMES, code_blocks, read
-from tests.http.house import file_of, mask_with_hole, png
 from tests.processes import REPOSITORY, Gateway
 
 ADDRESS = "http://127.0.0.1:8080"
@@ -30,9 +31,11 @@ SNIPPETS = [
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A directory with the two files that the edits name."""
-    (tmp_path / "cat.png").write_bytes(png())
-    (tmp_path / "mask.png").write_bytes(file_of(mask_with_hole(64)))
+    """A directory with the two files that the edits name, copied as the README says."""
+    (copies,) = re.findall("`(cp .*)`", read("README.md"))
+    for copy in copies.split("; "):
+        _, source, target = copy.split()
+        shutil.copy(REPOSITORY / source, tmp_path / target)
     return tmp_path
 
 
@@ -74,3 +77,5 @@ def test_both_readmes_show_calls_in_both_languages() -> None:
     shown = [[language for language, _ in snippets(readme)] for readme in READMES]
 
     assert shown == [["sh", "python", "sh", "sh", "python", "sh"]] * 2
+    copies = [re.findall("`(cp .*)`", read(readme)) for readme in READMES]
+    assert copies[0] == copies[1]
