@@ -8,14 +8,16 @@ automatically.
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import aiohttp
 import httpx
 
-from service.adapters.openai import failures, wire
+from service.adapters.openai import failures, json_edits, wire
 from service.adapters.openai.reception import Reception
 from service.adapters.openai.stream import read_stream
 from service.adapters.openai.troubleshooting import explain
@@ -112,31 +114,34 @@ class OpenAIBackend:
 
     def _request(self, call: ImageCall, files: ExitStack) -> httpx.Request:
         url = self._urls[call.operation]
-        if not call.inputs or "moderation" in call.parameters:
-            inputs = [(entry, Path(entry.path).read_bytes()) for entry in call.inputs]
-            body = wire.encode_json_edit(call, inputs) if inputs else wire.encode_generation(call)
-            headers = {**self._headers, "content-type": "application/json"}
-            return httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
-        # Each call has its own handles: several may read the same inputs at once.
-        parts = [
-            (
-                _field(entry, call),
+        if call.inputs and "moderation" not in call.parameters:
+            parts = [
                 (
-                    f"{entry.role}.{entry.format}",
-                    files.enter_context(Path(entry.path).open("rb")),  # noqa: SIM115 - the stack closes it
-                    f"image/{entry.format}",
-                ),
+                    _field(entry, call),
+                    (f"{entry.role}.{entry.format}", _open(entry, files), f"image/{entry.format}"),
+                )
+                for entry in call.inputs
+            ]
+            return httpx.Request(
+                "POST",
+                url,
+                headers=self._headers,
+                data=wire.encode_form(call),
+                files=parts,
+                extensions=self._extensions,
             )
-            for entry in call.inputs
-        ]
-        return httpx.Request(
-            "POST",
-            url,
-            headers=self._headers,
-            data=wire.encode_form(call),
-            files=parts,
-            extensions=self._extensions,
-        )
+        headers = {**self._headers, "content-type": "application/json"}
+        body: bytes | AsyncIterator[bytes]
+        if call.inputs:
+            pieces = [
+                part if isinstance(part, bytes) else _open(part, files)
+                for part in wire.encode_json_edit(call)
+            ]
+            headers["content-length"] = str(json_edits.length_of(pieces))
+            body = json_edits.read_pieces(pieces)
+        else:
+            body = wire.encode_generation(call)
+        return httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
 
     async def _exchange(
         self, request: httpx.Request, call: ImageCall, progress: CallProgress
@@ -176,6 +181,11 @@ class OpenAIBackend:
         except DownloadFailed as error:
             return failures.broken(str(error), status=200)
         return replace(image, data=data, url=None)
+
+
+def _open(entry: InputImage, files: ExitStack) -> BinaryIO:
+    """Open an input for one call: several calls may read it at once."""
+    return files.enter_context(Path(entry.path).open("rb"))
 
 
 def _field(entry: InputImage, call: ImageCall) -> str:

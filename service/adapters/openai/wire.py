@@ -1,11 +1,10 @@
 """Encode calls and decode answers as JSON of the OpenAI Images API. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-import pybase64
 
 from service.adapters.openai.spellings import read_base64, read_data_url
 from service.domain.images import CallMade, ImageCall, InputImage, RawImage
@@ -72,18 +71,24 @@ def encode_form(call: ImageCall) -> dict[str, str]:
     return {name: _form_text(value) for name, value in encode_fields(call).items()}
 
 
-def encode_json_edit(call: ImageCall, inputs: Sequence[tuple[InputImage, bytes]]) -> bytes:
-    """Return the body of `POST /images/edits` as JSON, with the bytes of each input as a data URL.
+def encode_json_edit(call: ImageCall) -> list[bytes | InputImage]:
+    """Return the body of `POST /images/edits` as JSON: each input stands where the base64 of its bytes belongs.
 
     Only it has `moderation` (API reference, 2026-11).
     """
-    references = [
-        (entry.role, {"image_url": f"data:image/{entry.format};base64,{pybase64.b64encode_as_string(data)}"})
-        for entry, data in inputs
-    ]
-    images = [reference for role, reference in references if role == "image"]
-    masks = {role: reference for role, reference in references if role != "image"}
-    return orjson.dumps({**encode_fields(call), "images": images, **masks})
+    parts: list[bytes | InputImage] = [orjson.dumps(encode_fields(call))[:-1]]
+    before = b',"images":['
+    for entry in (each for each in call.inputs if each.role == "image"):
+        parts += [before + _open_data_url(entry), entry, b'"}']
+        before = b","
+    parts.append(b"]")
+    for entry in (each for each in call.inputs if each.role != "image"):
+        parts += [b',"%s":' % entry.role.encode() + _open_data_url(entry), entry, b'"}']
+    return [*parts, b"}"]
+
+
+def _open_data_url(entry: InputImage) -> bytes:
+    return b'{"image_url":"data:image/%s;base64,' % entry.format.encode()
 
 
 def _form_text(value: Any) -> str:
