@@ -46,6 +46,8 @@ _LARGEST = 10**9
 _BOOLEANS = frozenset({"stream"})
 _TRUTHS = {"true": True, "1": True, "false": False, "0": False}
 _OBJECTS = frozenset({"svg"})
+_NEVER_EMPTY = frozenset({"prompt", "image", "images", "mask", "markup"})
+"""Fields whose `""` is a mistake: an edit without its mask would change all of the image, and be paid."""
 
 
 class GenerateImageRequest(BaseModel):
@@ -106,7 +108,7 @@ def parse_json_request(body: bytearray, schema: type[BaseModel]) -> dict[str, An
 def read_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of an order, alike from JSON and forms: clients write values as their language does.
 
-    `""` counts as absent, as null does. `"1"`, `1.0` and `"1.0"` are the number 1, `"true"` is true. Nested names of forms
+    `""` counts as absent, as null does, except for the prompt and images. `"1"`, `1.0` and `"1.0"` are the number 1, `"true"` is true. Nested names of forms
     such as `svg[model]` become objects. Other values stay as they are, for the catalogue to refuse.
 
     Raises:
@@ -114,8 +116,7 @@ def read_values(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     fields: dict[str, Any] = {}
     for name, value in given.items():
-        # An empty prompt is named as what it is.
-        if value is None or (value == "" and name != "prompt"):
+        if value is None or (value == "" and name not in _NEVER_EMPTY):
             continue
         if name in _INTEGERS:
             fields[name] = _to_integer(name, value)
