@@ -1,12 +1,15 @@
 """Build the FastAPI application; no I/O outside its lifespan."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+import orjson
+from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
+from starlette.responses import Response
 
 from service.http import docs, files, images, legacy, models, ops, playground, usage
 from service.http.access import Access
@@ -39,6 +42,8 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
         # FastAPI's pages load files from a CDN; `http/docs.py` does not.
         docs_url=None,
+        # FastAPI's route builds the document on the loop.
+        openapi_url=None,
         redoc_url=None,
         # A redirect trusts the Host header, and an upload would be sent twice.
         redirect_slashes=False,
@@ -56,6 +61,7 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         playground.router,
     ):
         app.include_router(router)
+    app.add_route("/openapi.json", app.get_document, include_in_schema=False)
     return app
 
 
@@ -65,6 +71,16 @@ def _cross_origin(settings: Settings) -> list[Middleware]:
 
 class _Application(FastAPI):
     """FastAPI whose OpenAPI document is complete."""
+
+    _document: asyncio.Future[bytes] | None = None
+
+    async def get_document(self, _: Request) -> Response:
+        """Answer with the document; first requests share a thread that takes most of a second to build it."""
+        if self._document is None:
+            self._document = asyncio.get_running_loop().run_in_executor(
+                None, lambda: orjson.dumps(self.openapi())
+            )
+        return Response(await asyncio.shield(self._document), media_type="application/json")
 
     def openapi(self) -> dict[str, Any]:
         """Return the document, built once."""
