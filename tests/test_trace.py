@@ -6,8 +6,8 @@ import sys
 from tests.processes import REPOSITORY
 
 MOST_MODULES = 67
-# Two or three more or fewer from run to run: answers and wake-ups may come in another order.
-MOST_CHANGES = 288
+# 286 to 291 from run to run: answers and wake-ups may come in another order, on a busy machine more so.
+MOST_CHANGES = 295
 
 
 def test_an_order_does_not_wander() -> None:

@@ -24,7 +24,8 @@ from tests.chaos.row import NotTried
 from tests.processes import Gateway, Valkey, free_port, run_valkey
 
 _WORKERS = 10
-_DISK_MIB = 64
+_DISK_MIB = 512
+"""More than the images of ten minutes; the fault fills the rest."""
 _AWAY_S = 3.0
 _UNKNOWN = ("reset", "hung", "left")
 _SETTINGS: dict[str, Any] = {
