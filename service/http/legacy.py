@@ -15,7 +15,7 @@ from service.domain.images import Operation
 from service.domain.progress import ImageReady, OrderDone, OrderFact
 from service.http.answers import facts_of
 from service.http.bodies import JSON, MAX_BODY_S, media_type_of, memory_for, read_json
-from service.http.errors import CLIENT_GONE, Problem, describe, unsupported_type
+from service.http.errors import CLIENT_GONE, Problem, RequestRejected, describe, unsupported_type
 from service.http.order_request import build_order
 from service.http.schemas import without_mark
 from service.http.services import services_of
@@ -34,10 +34,18 @@ router = APIRouter(tags=["Images"])
 )
 async def generate_image(request: Request) -> Response:
     """Create one image of 512x512 with `dall-e-2`, as the older service did."""
+    try:
+        return await _generate(request)
+    except RequestRejected as error:
+        return _answer_problem(request, error.problem, error.problem.status)
+    except GatewayError as error:
+        return _answer_error(request, error)
+
+
+async def _generate(request: Request) -> Response:
     if (media_type := media_type_of(request)) != JSON:
         # A page of another site can send any other type without asking first.
-        problem = unsupported_type(media_type, JSON)
-        return _answer_problem(request, problem, problem.status)
+        raise RequestRejected(unsupported_type(media_type, JSON))
     services = services_of(request.scope)
     with memory_for(request) as room:
         prompt = _read_prompt(await read_json(request, room, MAX_BODY_BYTES, MAX_BODY_S))
@@ -45,13 +53,8 @@ async def generate_image(request: Request) -> Response:
         _NO_PROMPT.add_to_log(request.scope)
         return JSONResponse({"error": _NO_PROMPT.message}, _NO_PROMPT.status)
     fields = {"prompt": prompt, "model": "dall-e-2", "size": "512x512", "response_format": "b64_json"}
-    try:
-        running, _, _ = services.ordering.orders.start(
-            build_order(request, services, Operation.GENERATE, fields)
-        )
-        data = _find_image(await facts_of(request, running))
-    except GatewayError as error:
-        return _answer_error(request, error)
+    running, _, _ = services.ordering.orders.start(build_order(request, services, Operation.GENERATE, fields))
+    data = _find_image(await facts_of(request, running))
     if data is None:
         return CLIENT_GONE.response()
     return JSONResponse({"image_base64": pybase64.b64encode_as_string(data)})

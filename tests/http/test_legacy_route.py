@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import httpx
+import orjson
 import pytest
 
 from tests.http.house import House, open_house, open_picture
@@ -106,10 +107,23 @@ def test_a_long_prompt_is_refused_in_the_same_form(house: House) -> None:
     assert answer.json()["details"]["param"] == "prompt"
 
 
-def test_a_body_that_is_too_large_is_refused(house: House) -> None:
-    answer = ask(house, prompt="x" * 300_000)
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (orjson.dumps({"prompt": "x" * 300_000}), "identity", 413),
+        (b"no gzip", "gzip", 400),
+        (b"{}", "br", 415),
+    ],
+    ids=["too large", "broken gzip", "unknown encoding"],
+)
+def test_a_body_that_cannot_be_read_is_refused_in_the_same_form(
+    house: House, body: bytes, encoding: str, status: int
+) -> None:
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    answer = house.client.post(ROUTE, content=body, headers=headers)
 
-    assert answer.status_code == 413
+    assert answer.status_code == status
+    assert sorted(answer.json()) == ["details", "error"]
 
 
 def test_the_route_is_in_the_metrics(house: House, prompt: str) -> None:
