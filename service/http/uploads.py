@@ -135,7 +135,7 @@ class _Reader:
         self._name = ""
         self._parts = 0
         self._delimiters = 0
-        self._filename: bytes | None = None
+        self._is_unnamed = False
         self._text: bytearray | None = None
         self._file: BinaryIO | None = None
         self._path = Path()
@@ -186,9 +186,9 @@ class _Reader:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         name = options.get(b"name", b"").decode("utf-8", "replace")
         self._size_bytes = 0
-        self._filename = options.get(b"filename*") or options.get(b"filename")
+        self._is_unnamed = not (options.get(b"filename") or options.get(b"filename*"))
         # Streams and strings have no name in openai-java, Guzzle and requests.
-        if self._filename is not None or _is_file_field(name):
+        if b"filename" in options or b"filename*" in options or _is_file_field(name):
             self._name = _file_field(name)
             if len(self.form.files) >= MAX_FILES:
                 raise InvalidOrder("At most 16 images, a mask and a markup may be sent.", param=name[:100])
@@ -217,11 +217,9 @@ class _Reader:
         if self._file is not None:
             self._file.close()
             self._file = None
-            if not self._filename and self._size_bytes == 0:
+            if self._is_unnamed and self._size_bytes == 0:
+                # An empty file input of a browser, or an empty text.
                 self._path.unlink()
-                if self._filename is None:
-                    raise _no_image(self._name)
-                # An empty file input of a browser.
                 return
             self.form.files.append(
                 SpooledFile(self._name, self._path, self._digest.hexdigest(), self._size_bytes)
@@ -248,12 +246,6 @@ def disk_full(error: OSError) -> BytesRefused:
 
 def _too_many_parts() -> InvalidOrder:
     return InvalidOrder(f"The form has more than {MAX_PARTS} parts.", param=None, code="invalid_multipart")
-
-
-def _no_image(name: str) -> InvalidOrder:
-    return InvalidOrder(
-        f"Invalid '{name}': expected an image file, but got an empty text.", param=name, code="empty_string"
-    )
 
 
 def _is_file_field(name: str) -> bool:

