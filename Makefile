@@ -26,9 +26,9 @@ install = count=0; of=$$(grep -c '^[a-z0-9].*==' $(1)); $(call timed,$(1): its p
 		esac; \
 	done)
 
-# Tests mostly wait, so there are twice as many workers as cores on a machine of two. The tests of one file stay
-# together because they share servers.
-PARALLEL := -n 4 --dist loadfile --no-loadscope-reorder
+# Tests wait more than they work, so there are three times as many workers as cores on a machine of two. The tests of
+# one file stay together because they share servers.
+PARALLEL := -n 6 --dist loadfile --no-loadscope-reorder
 ALL := -m 'not clients and not sdks and not fuzz and not jdk and not container'
 
 # A developer's exported key or setting must not buy images, change a test or open a bucket: the remaining environment
