@@ -16,7 +16,7 @@ from service.http.access import Access
 from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
 from service.http.cross_origin import CrossOrigin
 from service.http.errors import HANDLED, answer_error
-from service.http.middleware import RequestScope
+from service.http.middleware import AnswerCrashes, RequestScope
 from service.settings.variables import Settings
 from service.wiring.process import BackingServices
 from service.wiring.services import open_services
@@ -37,8 +37,13 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         version=version("image-gateway"),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
-        # Outermost first: an unauthenticated request has an id and a log line, too.
-        middleware=[*_cross_origin(settings), Middleware(RequestScope), Middleware(Access)],
+        # Outermost first: an unauthenticated request and a preflight have an id and a log line, too.
+        middleware=[
+            Middleware(RequestScope),
+            *_cross_origin(settings),
+            Middleware(AnswerCrashes),
+            Middleware(Access),
+        ],
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
         # FastAPI's pages load files from a CDN; `http/docs.py` does not.
         docs_url=None,
@@ -76,7 +81,7 @@ class _Application(FastAPI):
 
     async def get_document(self, _: Request) -> Response:
         """Answer with the document; first requests share a thread that takes most of a second to build it."""
-        if self._document is None:
+        if self._document is None or (self._document.done() and self._document.exception()):
             self._document = asyncio.get_running_loop().run_in_executor(
                 None, lambda: orjson.dumps(self.openapi())
             )

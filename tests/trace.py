@@ -2,6 +2,7 @@
 
 Run as `python -m tests.trace`; `--steps` prints every step. The order is `dall-e-3` with n=4, two of them
 cached. A step is the entry into a function of `service/`; a coroutine that goes on after a wait enters nothing.
+Changes are counted within each task and thread, as the order in which they take turns differs from run to run.
 Background loops may step in between, so of three such orders the one with the fewest changes counts.
 """
 
@@ -31,20 +32,24 @@ _SERVICE = f"{REPOSITORY / 'service'}/"
 
 @dataclass(slots=True)
 class Trace:
-    """Functions of the service in the order they were entered, as module and name."""
+    """Functions of the service in the order they were entered, as module and name, with the task or thread."""
 
-    steps: list[tuple[str, str]] = field(default_factory=list)
+    steps: list[tuple[str, str, object]] = field(default_factory=list)
     is_on: bool = False
 
     @property
     def modules(self) -> Counter[str]:
         """Every module entered, with its steps."""
-        return Counter(module for module, _ in self.steps)
+        return Counter(module for module, _, _ in self.steps)
 
     @property
     def changes(self) -> int:
-        """Steps into another module than the last."""
-        return sum(one != other for (one, _), (other, _) in zip(self.steps, self.steps[1:], strict=False))
+        """Steps into another module than the last of the same task or thread."""
+        count, last = 0, dict[object, str]()
+        for module, _, runner in self.steps:
+            count += last.get(runner, module) != module
+            last[runner] = module
+        return count
 
     def note(self, frame: FrameType, event: str, _: Any) -> None:
         """Note a function that begins, if it is the service's."""
@@ -52,11 +57,20 @@ class Trace:
         # A coroutine that goes on is called at a later instruction than its first.
         if self.is_on and event == "call" and code.co_filename.startswith(_SERVICE) and _begins(frame):
             name = code.co_filename.removeprefix(_SERVICE).removesuffix(".py")
-            self.steps.append((name, code.co_qualname))
+            self.steps.append((name, code.co_qualname, _runner()))
 
 
 def _begins(frame: FrameType) -> bool:
     return frame.f_lasti < 0 or frame.f_lineno == frame.f_code.co_firstlineno
+
+
+def _runner() -> object:
+    """Return the task that runs, or the thread: callbacks of the loop are one runner."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    return task or threading.get_ident()
 
 
 def trace_order() -> Trace:
@@ -118,7 +132,7 @@ def main() -> None:
     """Print what one order passes."""
     trace = trace_order()
     if "--steps" in sys.argv:
-        for module, name in trace.steps:
+        for module, name, _ in trace.steps:
             sys.stdout.write(f"{module:32} {name}\n")
     for module, steps in sorted(trace.modules.items()):
         sys.stdout.write(f"{steps:4}  {module}\n")

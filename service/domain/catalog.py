@@ -149,7 +149,7 @@ class Catalog:
         if model is None:
             raise InvalidOrder(
                 f"The model '{name[:LONGEST_SHOWN]}' does not exist.{ask_for_nearest(name, self.models)} "
-                "GET /v1/models lists the models of this gateway.",
+                "GET /v1/models lists the models of this gateway; its operator adds others in the file of GATEWAY_CONFIG.",
                 param="model",
                 error_type="image_generation_user_error",
             )

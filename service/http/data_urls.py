@@ -25,19 +25,19 @@ async def spool_references(
     """
     form = Form(room)
     try:
-        for reference in fields.pop("images", []):
-            form.files.append(await _spool(directory, "image", reference["image_url"]))
+        for place, reference in enumerate(fields.pop("images", [])):
+            form.files.append(await _spool(directory, "image", reference["image_url"], f"images[{place}]"))
         for name in ("mask", "markup"):
             if name in fields:
-                form.files.append(await _spool(directory, name, fields.pop(name)["image_url"]))
+                form.files.append(await _spool(directory, name, fields.pop(name)["image_url"], name))
     except BaseException:
         form.discard()
         raise
     return fields, form
 
 
-async def _spool(directory: Path, name: str, url: str) -> SpooledFile:
-    """Write the image of a data URL to disk.
+async def _spool(directory: Path, name: str, url: str, place: str) -> SpooledFile:
+    """Write the image of a data URL to disk, as a file of the form field *name*; *place* is its own in the body.
 
     Raises:
         InvalidOrder: *url* is not a base64 `data:` URL. Others are not fetched: they could reach internal services.
@@ -46,8 +46,8 @@ async def _spool(directory: Path, name: str, url: str) -> SpooledFile:
     head, separator, _ = url.partition(",")
     if not separator or not head.startswith("data:") or not head.endswith(";base64"):
         raise InvalidOrder(
-            f"Invalid '{name}': only base64 data URLs (data:image/png;base64,...) are accepted.",
-            param=name,
+            f"Invalid '{place}.image_url': only base64 data URLs (data:image/png;base64,...) are accepted.",
+            param=f"{place}.image_url",
             code="invalid_image_url",
         )
     try:
@@ -59,8 +59,8 @@ async def _spool(directory: Path, name: str, url: str) -> SpooledFile:
             raise
     except ValueError as error:
         raise InvalidOrder(
-            f"Invalid '{name}': the base64 of its data URL is malformed.",
-            param=name,
+            f"Invalid '{place}.image_url': the base64 of the data URL is malformed.",
+            param=f"{place}.image_url",
             code="invalid_base64_image",
         ) from error
     except OSError as error:

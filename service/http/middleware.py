@@ -62,10 +62,6 @@ class RequestScope:
             malformed = _find_malformed(scope)
             app = self._app if malformed is None else malformed.response()
             await app(scope, receive, send_with_id)
-        except Exception as error:  # noqa: BLE001 - the edge: no traceback leaves the process
-            services.telemetry.record(Crashed(where="request", id=request_id, error=error))
-            if status == 0:
-                await INTERNAL.response()(scope, receive, send_with_id)
         finally:
             self._account(scope, services, request_id, status, services.clock.monotonic_s() - started_s)
 
@@ -90,6 +86,32 @@ class RequestScope:
                 **scope["state"].get("log", {}),
                 **_reason_of(status, problem),
             )
+
+
+class AnswerCrashes:
+    """Answers crashes without a traceback, inside `cross_origin.py`: a web page may read this answer, too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def note_begin(message: Message) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note_begin)
+        except Exception as error:  # noqa: BLE001 - the edge: no traceback leaves the process
+            fact = Crashed(where="request", id=scope["state"]["request_id"], error=error)
+            services_of(scope).telemetry.record(fact)
+            if not has_begun:
+                await INTERNAL.response()(scope, receive, send)
 
 
 def _level_of(problem: Problem | None) -> int:

@@ -79,6 +79,7 @@ def accepts_partial(request: Request) -> bool:
 
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_NUMBER = re.compile(r"[0-9]+\.?[0-9]*(e-?[0-9]+)?|\.[0-9]+")
 
 
 def _idempotency_key(request: Request) -> str | None:
@@ -114,10 +115,7 @@ def _timeout_s(request: Request, longest_s: float) -> float:
     value = request.headers.get("x-request-timeout-s")
     if value is None:
         return longest_s
-    try:
-        timeout_s = float(value)
-    except ValueError:
-        timeout_s = math.nan
+    timeout_s = float(value) if _NUMBER.fullmatch(value) else math.nan
     if not 0 < timeout_s < math.inf:
         raise InvalidOrder("x-request-timeout-s must be a number of seconds above 0.", param=None)
     return min(timeout_s, longest_s)

@@ -246,7 +246,10 @@ def _invalid(error: ValidationError, schema: type[BaseModel]) -> InvalidOrder:
             code="string_above_max_length",
         )
     if problem["type"] == "missing":
+        hint = " In JSON, the images of an edit are 'images': [{'image_url': 'data:image/png;base64,...'}]."
         return InvalidOrder(
-            f"Missing required parameter: '{name}'.", param=name, code="missing_required_parameter"
+            f"Missing required parameter: '{name}'.{hint if name == 'images' else ''}",
+            param=name,
+            code="missing_required_parameter",
         )
     return wrong_type(name, _EXPECTED.get(problem["type"], "another type"), problem["input"])

@@ -241,7 +241,7 @@ def test_every_json_content_type_is_accepted(gateway: Gateway, media_type: str) 
     check_refused(ask(gateway.url, request), 400, code="missing_required_parameter", param="prompt")
 
 
-@pytest.mark.parametrize("value", ["nan", "inf", "-1", "0", "abc", "", "1e999", "1,5", "0x10"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-1", "0", "abc", "", "1e999", "1,5", "0x10", "1_0"])
 def test_an_invalid_timeout_is_refused(gateway: Gateway, value: str) -> None:
     answer = ask(gateway.url, post(b'{"prompt": "x"}', f"x-request-timeout-s: {value}"))
 

@@ -184,6 +184,20 @@ def test_without_origins_a_preflight_names_the_setting(
         assert not any(name.startswith("access-control") for name in answer.headers)
 
 
+def test_a_preflight_for_an_unknown_method_is_refused_in_the_envelope(office: Office) -> None:
+    answer = ask(office.gateway, APP, access_control_request_method="BREW")
+
+    check_error(answer, 400, code="malformed_request", param=None)
+
+
+@pytest.mark.parametrize(("origin", "status"), [(APP, 200), (OTHER, 403)])
+def test_every_preflight_is_told_in_the_log(office: Office, origin: str, status: int) -> None:
+    request_id = ask(office.gateway, origin).headers["x-request-id"]
+
+    (line,) = [line for line in office.gateway.log_lines("request") if line["request_id"] == request_id]
+    assert (line["method"], line["status"]) == ("OPTIONS", status)
+
+
 def test_a_refused_preflight_is_told_in_the_log(gateway: Gateway) -> None:
     request_id = ask(gateway, APP).headers["x-request-id"]
 

@@ -107,7 +107,9 @@ def test_other_urls_are_refused_and_never_fetched(house: House, url: str, code: 
 
     error = refused(house, order(house, url), before)
 
-    assert (error["code"], error["param"]) == (code, "image")
+    # A file is named as in a form.
+    place = "image" if code == "unsupported_file_mimetype" else "images[0].image_url"
+    assert (error["code"], error["param"]) == (code, place)
 
 
 def test_an_invalid_later_reference_leaves_no_file_of_the_first(house: House) -> None:
@@ -115,7 +117,17 @@ def test_an_invalid_later_reference_leaves_no_file_of_the_first(house: House) ->
 
     error = refused(house, order(house, data_url(png()), "https://example.com/x.png"), before)
 
-    assert error["code"] == "invalid_image_url"
+    assert (error["code"], error["param"]) == ("invalid_image_url", "images[1].image_url")
+
+
+def test_the_field_of_a_form_is_corrected(house: House) -> None:
+    before = len(house.journal())
+    body = {"prompt": "a boat", "image": data_url(png())}
+
+    error = refused(house, house.client.post(EDITS, json=body), before)
+
+    assert (error["code"], error["param"]) == ("missing_required_parameter", "images")
+    assert "'images': [{'image_url': 'data:image/png;base64,...'}]" in error["message"]
 
 
 @pytest.mark.parametrize(

@@ -14,11 +14,15 @@ from service.http.contract.headers import LIMITS, ORDER, RETRIES, name_headers
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """One status: its component's name, its description with the codes of `error.code`, and its headers."""
+    """One status: its component's name, its description with the codes of `error.code`, and its headers.
+
+    *of_orders* describes it where an order meets other codes than the remaining operations.
+    """
 
     name: str
     description: str
     headers: tuple[str, ...] = ()
+    of_orders: str = ""
 
 
 _FAILURES = {
@@ -31,9 +35,11 @@ _FAILURES = {
     ),
     403: _Failure(
         "Forbidden",
-        "The credentials do not allow this (`insufficient_permissions`, `model_not_found`, `model_unpriced`), the link is "
-        "wrong (`invalid_link`), or a page of another site asked an open gateway.",
+        "The credentials do not allow this (`insufficient_permissions`), the link is wrong (`invalid_link`), or a page of "
+        "another site asked an open gateway (`cross_site_request`, `host_not_allowed`).",
         ("X-Should-Retry",),
+        "The credentials do not allow orders (`insufficient_permissions`) or this model (`model_not_found`, "
+        "`model_unpriced`), or a page of another site asked an open gateway (`cross_site_request`, `host_not_allowed`).",
     ),
     404: _Failure("NotFound", "There is no such thing, or it belongs to another caller."),
     408: _Failure("RequestTimeout", "The body did not arrive in time (`request_timeout`)."),
@@ -47,6 +53,7 @@ _FAILURES = {
         "Gone",
         "The image is deleted or lost (`image_gone`), or the link has expired (`link_expired`).",
         ("X-Should-Retry", "Cache-Control"),
+        "The images of the first order under this `Idempotency-Key` are deleted or lost (`image_gone`). Nothing was spent.",
     ),
     413: _Failure("ContentTooLarge", "The body is larger than the route takes (`request_too_large`)."),
     415: _Failure(
@@ -100,7 +107,7 @@ def describe_simply(statuses: Iterable[int]) -> dict[str, Any]:
     content = {"application/json": {"schema": schema}}
     # A failed call is a 500 there, with the headers of its own status.
     described = {
-        status: _describe(_FAILURES[status], (*_FAILURES[status].headers, *RETRIES))
+        status: _describe(_FAILURES[status], (*_FAILURES[status].headers, *RETRIES), of_order=True)
         for status in sorted(statuses)
     }
     return {str(status): {**each, "content": content} for status, each in described.items()}
@@ -121,7 +128,7 @@ def component_responses() -> dict[str, Any]:
         responses[failure.name] = _describe(failure, failure.headers)
         if status in _OF_ORDERS:
             headers = (*failure.headers, *ORDER)
-            responses[_name(status, of_order=True)] = _describe(failure, headers)
+            responses[_name(status, of_order=True)] = _describe(failure, headers, of_order=True)
     return responses
 
 
@@ -129,10 +136,10 @@ def _name(status: int, *, of_order: bool) -> str:
     return f"{'Order' if of_order and status in _OF_ORDERS else ''}{_FAILURES[status].name}"
 
 
-def _describe(failure: _Failure, headers: Iterable[str]) -> dict[str, Any]:
+def _describe(failure: _Failure, headers: Iterable[str], *, of_order: bool = False) -> dict[str, Any]:
     schema = {"$ref": "#/components/schemas/ErrorResponse"}
     return {
-        "description": failure.description,
+        "description": (failure.of_orders if of_order else "") or failure.description,
         "headers": name_headers(dict.fromkeys(headers)),
         "content": {"application/json": {"schema": schema}},
     }

@@ -26,7 +26,7 @@ _MEANINGS = {
     "quality": "Effort for the image: a better one takes longer and costs more.",
     "style": "Look of the image: dramatic, or closer to life.",
     "response_format": "Form of the images in the answer: `url` gives signed links, the default of DALL·E models; `b64_json` "
-    "gives the files in base64, the default of GPT image models, and the form in streams.",
+    "gives the files in base64, the default of GPT image models{rest}.",
     "background": "Background of the image. `transparent` needs a format that has transparency: `png` or `webp`.",
     "output_format": "Format of the image file. `gif` moves, `svg` is a drawing; the provider restricts both.",
     "output_compression": "Quality of the compression in percent, for `jpeg` and `webp`.",
@@ -180,6 +180,13 @@ def _text(name: str) -> Callable[[Catalog, Operation], Schema]:
     return lambda _, __: {"type": "string", **_said(name)}
 
 
+def _response_format(_: Catalog, operation: Operation) -> Schema:
+    said = _MEANINGS["response_format"].format(
+        rest="" if operation is Operation.VARY else ", and the form in streams"
+    )
+    return {"$ref": "#/components/schemas/ResponseFormat", "description": said}
+
+
 _FILE: Schema = {"type": "string", "format": "binary"}
 _WRITTEN: dict[str, Callable[[Catalog, Operation], Schema]] = {
     "prompt": _prompt,
@@ -191,10 +198,7 @@ _WRITTEN: dict[str, Callable[[Catalog, Operation], Schema]] = {
     "markup": _markup,
     "user": _text("user"),
     "safety_identifier": _text("safety_identifier"),
-    "response_format": lambda _, __: {
-        "$ref": "#/components/schemas/ResponseFormat",
-        **_said("response_format"),
-    },
+    "response_format": _response_format,
 }
 """Fields that are no parameters in the catalogue."""
 
