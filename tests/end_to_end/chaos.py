@@ -70,6 +70,19 @@ class Chaos:
         self.kills.append(Kill(maker=maker, at_s=time.monotonic(), waiting=waiting))
         await asyncio.to_thread(self.stacks.pop(name).close)
 
+    async def kill_gateway_in_a_call(self, name: str) -> None:
+        """End it while it waits for an image that the provider then makes for nobody."""
+        maker = name_maker(self.api_key(name))
+        while True:
+            # What a gateway that hangs waits for, it cannot take before its end.
+            self.stop_gateway(name)
+            journal = await self.sandbox.journal(settle_s=0)
+            if any(entry["key_sha256"] == maker and entry["finished_at"] is None for entry in journal):
+                await self.kill_gateway(name)
+                return
+            self.continue_gateway(name)
+            await asyncio.sleep(0.05)
+
     def stop_gateway(self, name: str) -> None:
         """Let it hang, as a machine that is being moved does."""
         self.gateways[name].process.send_signal(signal.SIGSTOP)

@@ -57,8 +57,8 @@ async def test_two_thousand_orders_pay_for_needed_images_only(tmp_path: Path) ->
     # What was settled is what was needed, image by image.
     assert books.settled == tally.needed
     assert tally.served <= {one.serial for one in books.made if one.is_settled}
-    # The rest was cut (how many depends on the moment of the kill), each by the one kill of the gateway that made it, in a place nobody else had.
-    assert len(books.excused) == len(books.cut)
+    # The rest was cut, each image by the one kill of the gateway that made it, in a place nobody else had.
+    assert len(books.excused) == len(books.cut) >= KILLS // 2
     assert all(books.places_taken(kill) <= tally.needed for kill in books.kills)
     # And all of it is in the books.
     assert ledger["made|images"] == books.settled.total()
@@ -137,5 +137,5 @@ async def kill_something(chaos: Chaos, turn: int) -> None:
                 await asyncio.sleep(0.5)
         else:
             name = NAMES[turn // 2]
-            await chaos.kill_gateway(name)
+            await chaos.kill_gateway_in_a_call(name)
             await chaos.start_gateway(name)
