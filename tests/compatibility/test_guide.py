@@ -34,28 +34,28 @@ def page(gateway: Gateway, record_property: Callable[[str, object], None]) -> It
 
 
 def test_the_guide_generates(client: Client, gateway: Gateway) -> None:
-    """Guide: `openai.Image.create`"""
+    """Code of the DALL·E years: `openai.Image.create`"""
     observed = client.observe("guide generating", gateway.url)
 
     assert_dalle_answer(observed, count=1, size=(1024, 1024), revised=True)
 
 
 def test_the_guide_edits(client: Client, gateway: Gateway) -> None:
-    """Guide: `openai.Image.create_edit`"""
+    """Code of the DALL·E years: `openai.Image.create_edit`"""
     observed = client.observe("guide editing", gateway.url)
 
     assert_dalle_answer(observed, count=1, size=(1024, 1024))
 
 
 def test_the_guide_varies(client: Client, gateway: Gateway) -> None:
-    """Guide: `openai.Image.create_variation`"""
+    """Code of the DALL·E years: `openai.Image.create_variation`"""
     observed = client.observe("guide varying", gateway.url)
 
     assert_dalle_answer(observed, count=1, size=(1024, 1024))
 
 
 def test_the_guide_prints_its_errors(client: Client, gateway: Gateway) -> None:
-    """Guide: error handling with `e.http_status` and `e.error`"""
+    """Code of the DALL·E years: error handling with `e.http_status` and `e.error`"""
     status, details = client.observe("guide failing", gateway.url)["printed"].split("\n", 1)
 
     assert status == "Error status: 400"
@@ -64,7 +64,7 @@ def test_the_guide_prints_its_errors(client: Client, gateway: Gateway) -> None:
 
 
 def test_the_guide_serves(client: Client, gateway: Gateway) -> None:
-    """Guide: the Flask handler's own calls"""
+    """Code of the DALL·E years: the Flask handler's own calls"""
     good, refused = client.observe("guide serving", gateway.url)["answers"]
 
     assert open_picture(good["picture"]["path"]).size == (512, 512)
@@ -73,7 +73,7 @@ def test_the_guide_serves(client: Client, gateway: Gateway) -> None:
 
 
 def test_what_the_guide_says_of_dalle_3_is_so(client: Client, gateway: Gateway) -> None:
-    """Guide: dall-e-3 with 1024x1536, quality=high, 32000 characters, by the name gpt-image-1"""
+    """Code of the DALL·E years: dall-e-3 with 1024x1536, quality=high, 32000 characters, by the name gpt-image-1"""
     observed = client.observe("guide text", gateway.url)
 
     assert_dalle_answer(observed["tall"], count=1, size=(1024, 1536), revised=True)
@@ -84,14 +84,14 @@ def test_what_the_guide_says_of_dalle_3_is_so(client: Client, gateway: Gateway) 
 
 
 def test_the_guide_names_a_user(client: Client, gateway: Gateway) -> None:
-    """Guide: `user`, which does not change the answer"""
+    """Code of the DALL·E years: `user`, which does not change the answer"""
     observed = client.observe("guide user", gateway.url)
 
     assert_dalle_answer(observed, count=1, size=(256, 256))
 
 
 def test_a_page_gets_a_picture(page: httpx.Client) -> None:
-    """Guide: `POST /generate_image`"""
+    """Code of the DALL·E years: `POST /generate_image`"""
     answer = page.post("/generate_image", json={"prompt": f"a cat {uuid4().hex}"})
 
     assert answer.status_code == 200
@@ -101,7 +101,7 @@ def test_a_page_gets_a_picture(page: httpx.Client) -> None:
 
 @pytest.mark.parametrize("body", [{}, {"prompt": ""}, {"prompt": None}])
 def test_a_page_without_a_prompt_is_told(page: httpx.Client, body: dict[str, object]) -> None:
-    """Guide: `POST /generate_image` without a prompt"""
+    """Code of the DALL·E years: `POST /generate_image` without a prompt"""
     answer = page.post("/generate_image", json=body)
 
     assert answer.status_code == 400
@@ -109,7 +109,7 @@ def test_a_page_without_a_prompt_is_told(page: httpx.Client, body: dict[str, obj
 
 
 def test_a_page_is_told_of_a_refusal(page: httpx.Client) -> None:
-    """Guide: `POST /generate_image`, refused prompt"""
+    """Code of the DALL·E years: `POST /generate_image`, refused prompt"""
     answer = page.post("/generate_image", json={"prompt": f"forbidden-word {uuid4().hex}"})
 
     assert answer.status_code == 500

@@ -39,7 +39,7 @@ def java(
 
 @pytest.mark.parametrize("operation", ["generate", "edit", "vary"])
 def test_the_guide_calls_from_java(java: Callable[[str], str], tmp_path: Path, operation: str) -> None:
-    """Guide: the three Java calls"""
+    """Code of the DALL·E years: the three Java calls"""
     answer = json.loads(java(operation))
 
     observed = save_pictures(answer, tmp_path)

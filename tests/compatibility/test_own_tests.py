@@ -25,14 +25,14 @@ def label(record_property: Callable[[str, object], None]) -> None:
 
 
 def test_generations_pass(gateway: Gateway, tmp_path: Path) -> None:
-    """Own tests: the 30 of generations that ask for what a model takes"""
+    """Tests of the openai package: the 30 of generations that ask for what a model takes"""
     counts = _run("test_images.py", "generate and not all_params", gateway, tmp_path)
 
     assert counts == {"tests": 30, "failures": 0, "errors": 0, "skipped": 0}
 
 
 def test_listing_models_passes(gateway: Gateway, tmp_path: Path) -> None:
-    """Own tests: the 15 of listing models"""
+    """Tests of the openai package: the 15 of listing models"""
     counts = _run("test_models.py", "list", gateway, tmp_path)
 
     assert counts == {"tests": 15, "failures": 0, "errors": 0, "skipped": 0}
