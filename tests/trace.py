@@ -3,7 +3,8 @@
 Run as `python -m tests.trace`; `--steps` prints every step. The order is `dall-e-3` with n=4, two of them
 cached. A step is the entry into a function of `service/`; a coroutine that goes on after a wait enters nothing.
 Changes are counted within each task and thread, as the order in which they take turns differs from run to run.
-Background loops may step in between, so of three such orders the one with the fewest changes counts.
+Tasks from before the order are background loops and do not count. Their work in threads does, so of eight such orders
+the one with the fewest changes counts.
 """
 
 import asyncio
@@ -36,6 +37,13 @@ class Trace:
 
     steps: list[tuple[str, str, object]] = field(default_factory=list)
     is_on: bool = False
+    earlier: set[object] = field(default_factory=set)
+    """Tasks that are no part of the order."""
+
+    def begin(self) -> None:
+        """Note the steps of tasks that start from now on."""
+        self.earlier = set(asyncio.all_tasks())
+        self.is_on = True
 
     @property
     def modules(self) -> Counter[str]:
@@ -56,8 +64,11 @@ class Trace:
         code = frame.f_code
         # A coroutine that goes on is called at a later instruction than its first.
         if self.is_on and event == "call" and code.co_filename.startswith(_SERVICE) and _begins(frame):
+            runner = _runner()
+            if runner in self.earlier:
+                return
             name = code.co_filename.removeprefix(_SERVICE).removesuffix(".py")
-            self.steps.append((name, code.co_qualname, _runner()))
+            self.steps.append((name, code.co_qualname, runner))
 
 
 def _begins(frame: FrameType) -> bool:
@@ -75,7 +86,7 @@ def _runner() -> object:
 
 def trace_order() -> Trace:
     """Trace orders that find two of their four images in the cache; returns the one with the fewest changes."""
-    traces = [Trace() for _ in range(3)]
+    traces = [Trace() for _ in range(8)]
     with tempfile.TemporaryDirectory() as directory, run_valkey() as valkey, run_sandbox() as sandbox:
 
         def note(frame: FrameType, event: str, argument: Any) -> None:
@@ -99,7 +110,7 @@ async def _order_twice(client: httpx.AsyncClient, trace: Trace, prompt: str) -> 
     for n in (2, 4):
         if n == 4:
             sys.setprofile(trace.note)
-            trace.is_on = True
+            trace.begin()
         answer = await client.post("/v1/images/generations", json={**order, "n": n}, timeout=60)
         trace.is_on = False
         sys.setprofile(None)
