@@ -70,7 +70,7 @@ cover: .venv/.dev ## Run the whole suite and show the branches it missed
 check: .venv/.dev ## Lint, formatting, types, layers, dependencies, spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy service tests
+	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/deptry service
 	$(BIN)/codespell
@@ -127,6 +127,10 @@ fuzz: .venv/.dev ## Send arbitrary requests: 5,000 by the contract, 10,000 of ra
 test-container: ## Build the container image, start docker-compose.yml and order an image from it
 	@exec deploy/try-container
 
+.PHONY: dashboards
+dashboards: .venv/.dev ## Write deploy/grafana/dashboards from the code in deploy/grafana
+	@exec $(BIN)/python -m deploy.grafana.build
+
 .PHONY: lock
 lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes newer releases
 	@set -e; \
@@ -145,7 +149,7 @@ lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes ne
 .PHONY: clean
 clean: ## Remove environments, caches and the demo's images; keeps .data
 	rm -rf .venv .venv-clients .venv-lint .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
-	find service tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find service tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
 help: ## Show this list
