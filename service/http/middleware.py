@@ -5,6 +5,7 @@ Pure ASGI, outside authentication, so that unauthenticated requests are logged, 
 
 import logging
 import re
+from collections.abc import Sequence
 from uuid import uuid4
 
 import structlog
@@ -15,6 +16,7 @@ from service.domain.failures import loggable_code
 from service.http.errors import INTERNAL, Problem
 from service.http.services import HttpServices, services_of
 from service.http.spellings import SPELT_RIGHT, respell
+from service.http.trace_context import parse_trace_context
 from service.ports.telemetry import Crashed, RequestHandled
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -27,7 +29,7 @@ _NOT_ONE_HOST = Problem(400, "The request must have exactly one Host header.", c
 
 
 class RequestScope:
-    """Sets `scope["state"]["request_id"]`, and logs and counts each request."""
+    """Sets `request_id` and `trace_id` in `scope["state"]`, and logs and counts each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -40,6 +42,8 @@ class RequestScope:
         services = services_of(scope)
         started_s = services.clock.monotonic_s()
         request_id = scope["state"]["request_id"] = _request_id(scope)
+        if traceparents := [value for name, value in scope["headers"] if name == b"traceparent"]:
+            _join_trace(scope, services, traceparents)
         if scope["path"] not in SPELT_RIGHT:
             respell(scope)
         status = 0
@@ -135,6 +139,15 @@ def _find_malformed(scope: Scope) -> Problem | None:
         return _NOT_ONE_HOST
     # Starlette ignores a trailing newline; path checks must not.
     return None if scope["path"].isprintable() else _CONTROL_CHARACTERS
+
+
+def _join_trace(scope: Scope, services: HttpServices, traceparents: Sequence[bytes]) -> None:
+    """Note the id of the caller's trace, for the log line, and for exemplars if its spans are recorded."""
+    trace = parse_trace_context(traceparents)
+    if trace is not None:
+        scope["state"]["trace_id"] = trace.trace_id
+        if trace.is_sampled:
+            services.note_trace_id(trace.trace_id)
 
 
 def _request_id(scope: Scope) -> str:

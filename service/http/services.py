@@ -88,7 +88,7 @@ class Operations:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpServices:
-    """All services of the endpoints, by subject."""
+    """All services of the endpoints, by subject; *note_trace_id* takes the id of a request's trace, for exemplars."""
 
     ordering: Ordering
     budgets: Budgets
@@ -97,6 +97,7 @@ class HttpServices:
     operations: Operations
     clock: Clock
     telemetry: Telemetry
+    note_trace_id: Callable[[str], object]
 
 
 def services_of(scope: Scope) -> HttpServices:

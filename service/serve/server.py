@@ -37,6 +37,8 @@ def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]
         log_level=logging.WARNING,
         access_log=False,
         server_header=False,
+        # A pipelined request would inherit the trace of the one before it.
+        reset_contextvars=True,
         timeout_keep_alive=75,
         # Orders are cut off after the drain time; their answers are still sent.
         timeout_graceful_shutdown=math.ceil(settings.drain_s) + _LAST_ANSWERS_S,

@@ -15,6 +15,7 @@ from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.logs import FactLog
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.adapters.telemetry.recorder import FactRecorder
+from service.adapters.telemetry.trace_ids import note_trace_id
 from service.domain.catalog import Catalog
 from service.domain.conditions import Condition
 from service.gateway.accounts.identify import Callers
@@ -146,6 +147,7 @@ def _services(
         operations=operations,
         clock=context.clock,
         telemetry=context.telemetry,
+        note_trace_id=note_trace_id,
     )
 
 
