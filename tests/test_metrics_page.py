@@ -6,6 +6,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from service.adapters.redis.client.errors import REASONS
+from service.adapters.telemetry.metrics.orders import OrderMetrics
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.domain.errors import RefusedFor
 from service.domain.failures import Billing, FailureKind
@@ -72,8 +73,7 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
         ("imagegw_bodies_refused_total", "place"): set(get_args(HeldIn)),
         ("imagegw_bodies_refused_total", "reason"): set(get_args(RefusedFor)),
         ("imagegw_queue_refusals_total", "reason"): set(get_args(QueueRefusal)),
-        ("imagegw_in_flight", "kind"): set(signature(PrometheusMetrics.watch_in_flight).parameters)
-        - {"self"},
+        ("imagegw_in_flight", "kind"): set(signature(OrderMetrics.watch_in_flight).parameters) - {"self"},
         ("imagegw_store_failures_total", "reason"): set(get_args(StoreTrouble)),
         ("imagegw_admin_acts_total", "act"): set(Act),
         ("imagegw_order_crashes_total", "where"): set(get_args(get_type_hints(Crashed)["where"])),

@@ -56,7 +56,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
     """Open all services; closing drains the orders first."""
     metrics = PrometheusMetrics(version=version("image-gateway"))
     health = ProviderHealth(SystemClock())
-    telemetry = FactRecorder(metrics.handlers, health.handlers, FactLog().handlers)
+    telemetry = FactRecorder(*metrics.handlers, health.handlers, FactLog().handlers)
     async with AsyncExitStack() as stack:
         context = open_context(settings, backing, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS)
         listener = open_redis(settings, backing, stack, connections=2)
@@ -86,18 +86,18 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             orders.runner.keep(name, loop)
         if images.spill:
             orders.runner.keep("spill", images.spill.bring_home_forever)
-        metrics.watch_models(
+        metrics.provider.watch_models(
             {model.name: model.shutdown for model in catalog.models.values()}, context.clock.today
         )
-        metrics.watch_store(lambda: images.home.is_failing)
+        metrics.store.watch_store(lambda: images.home.is_failing)
         journal = orders.journal.condition
-        metrics.watch_journal(
+        metrics.state.watch_journal(
             settlements=lambda: journal.settlements,
             is_failing=lambda: journal.is_failing,
             is_low=lambda: journal.is_low,
         )
-        metrics.watch_queue(lambda: orders.queue.length)
-        metrics.watch_in_flight(
+        metrics.provider.watch_queue(lambda: orders.queue.length)
+        metrics.orders.watch_in_flight(
             orders=lambda: orders.runner.running,
             calls=lambda: orders.attempts.in_flight,
             waiters=lambda: orders.share.waiting,
@@ -105,7 +105,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         operations = _operations(images, orders, metrics, health)
         services = _services(context, images, orders, callers, catalog, operations)
         orders.runner.keep("keys", services.accounts.administration.keys.expire_forever)
-        metrics.watch_bytes(
+        metrics.requests.watch_bytes(
             memory=lambda: services.budgets.memory.held_bytes, disk=lambda: services.budgets.disk.held_bytes
         )
         yield services

@@ -8,7 +8,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.logs import FactLog
-from service.adapters.telemetry.prometheus import REQUEST_BUCKETS_S, PrometheusMetrics
+from service.adapters.telemetry.metrics.registry import REQUEST_BUCKETS_S
+from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.adapters.telemetry.recorder import FactRecorder
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import (
@@ -52,7 +53,7 @@ def value(metrics: PrometheusMetrics, name: str, **labels: str) -> float:
 
 
 def count(metrics: PrometheusMetrics, fact: TelemetryFact) -> None:
-    FactRecorder(metrics.handlers).record(fact)
+    FactRecorder(*metrics.handlers).record(fact)
 
 
 MODEL = {"model": "gpt-image-2"}
@@ -170,7 +171,7 @@ def test_each_fact_is_counted_in_its_metric(
 
 def test_work_in_flight_is_read_at_each_scrape() -> None:
     metrics, calls = PrometheusMetrics(version="1"), [1, 2]
-    metrics.watch_in_flight(orders=lambda: 7, calls=lambda: len(calls), waiters=lambda: 0)
+    metrics.orders.watch_in_flight(orders=lambda: 7, calls=lambda: len(calls), waiters=lambda: 0)
     calls.append(3)
 
     shown = [value(metrics, "imagegw_in_flight", kind=kind) for kind in ("orders", "calls", "waiters")]
@@ -180,7 +181,7 @@ def test_work_in_flight_is_read_at_each_scrape() -> None:
 
 def test_held_bytes_are_read_at_each_scrape() -> None:
     metrics, held = PrometheusMetrics(version="1"), [5]
-    metrics.watch_bytes(memory=lambda: sum(held), disk=lambda: 9)
+    metrics.requests.watch_bytes(memory=lambda: sum(held), disk=lambda: 9)
     held.append(6)
 
     assert [value(metrics, "imagegw_request_bytes", place=place) for place in ("memory", "disk")] == [
@@ -191,7 +192,7 @@ def test_held_bytes_are_read_at_each_scrape() -> None:
 
 def test_every_fact_has_a_taker() -> None:
     handlers = [
-        PrometheusMetrics(version="1").handlers,
+        *PrometheusMetrics(version="1").handlers,
         ProviderHealth(FakeClock()).handlers,
         FactLog().handlers,
     ]
@@ -223,7 +224,7 @@ def test_buckets_reach_ten_minutes_and_rise() -> None:
 
 def test_series_of_alerts_exist_before_any_fact() -> None:
     metrics = PrometheusMetrics(version="1.2")
-    metrics.watch_in_flight(orders=lambda: 0, calls=lambda: 0, waiters=lambda: 0)
+    metrics.orders.watch_in_flight(orders=lambda: 0, calls=lambda: 0, waiters=lambda: 0)
     families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
 
     assert {sample.labels["kind"] for sample in families["imagegw_in_flight"].samples} == {

@@ -1,0 +1,22 @@
+"""Count crashes, and show the build of this process."""
+
+from service.adapters.telemetry.metrics.registry import Registry
+from service.adapters.telemetry.recorder import Handlers
+from service.ports.telemetry import Crashed
+
+
+class ProcessMetrics:
+    """The metrics of a process."""
+
+    def __init__(self, registry: Registry, *, version: str) -> None:
+        self._crashes = registry.counter(
+            "imagegw_order_crashes", "Orders, turns of background loops and requests ended by a bug.", "where"
+        )
+        for where in ("order", "loop", "request"):
+            self._crashes.labels(where)
+        registry.gauge("imagegw_build_info", "Always 1.", "version").labels(version).set(1)
+
+    @property
+    def handlers(self) -> Handlers:
+        """The functions that count facts, by their kind."""
+        return {Crashed: lambda fact: self._crashes.labels(fact.where).inc()}

@@ -1,0 +1,73 @@
+"""Count calls at the provider and in the queue before it, and show the time left to its models."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from functools import partial
+from typing import get_args
+
+from service.adapters.telemetry.metrics.registry import Registry
+from service.adapters.telemetry.recorder import Handlers
+from service.ports.telemetry import AttemptMade, CallQueued, CallRefused, QueueRefusal
+
+
+class ProviderMetrics:
+    """The metrics of calls, of their queue and of models."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._attempts = registry.counter(
+            "imagegw_upstream_attempts",
+            "Attempts of calls at a backend, by outcome and billing.",
+            *("backend", "model", "outcome", "billing"),
+        )
+        self._retries = registry.counter("imagegw_upstream_retries", "Attempts after the first.", "backend")
+        self._attempt_s = registry.histogram(
+            "imagegw_upstream_attempt_duration_seconds",
+            "From sending a call to its complete answer.",
+            *("backend", "model"),
+        )
+        self._made = registry.counter(
+            "imagegw_images_made", "Images paid for, by the model that made them.", "model"
+        )
+        self._queue_calls = registry.gauge("imagegw_queue_calls", "Calls that wait for their turn.")
+        self._queue_s = registry.histogram("imagegw_queue_wait_seconds", "Waits of calls that had to wait.")
+        self._queue_refusals = registry.counter(
+            "imagegw_queue_refusals", "Orders and calls that the queue refused.", "reason"
+        )
+        for reason in get_args(QueueRefusal):
+            self._queue_refusals.labels(reason)
+        self._remaining_s = registry.gauge(
+            "imagegw_model_remaining_seconds",
+            "Time until a model is shut down, in whole days; negative after it.",
+            "model",
+        )
+
+    @property
+    def handlers(self) -> Handlers:
+        """The functions that count facts, by their kind."""
+        return {
+            AttemptMade: self._count_attempt,
+            CallQueued: lambda fact: self._queue_s.observe(fact.waited_s),
+            CallRefused: lambda fact: self._queue_refusals.labels(fact.reason).inc(),
+        }
+
+    def watch_models(self, shutdowns: Mapping[str, date | None], today: Callable[[], date]) -> None:
+        """Show the time left to each model with an end of life."""
+        for name, shutdown in shutdowns.items():
+            if shutdown is not None:
+                self._remaining_s.labels(name).set_function(partial(_seconds_until, shutdown, today))
+
+    def watch_queue(self, length: Callable[[], int]) -> None:
+        """Show the number of calls that wait."""
+        self._queue_calls.set_function(length)
+
+    def _count_attempt(self, fact: AttemptMade) -> None:
+        self._attempts.labels(fact.backend, fact.model, fact.outcome, fact.billing).inc()
+        self._attempt_s.labels(fact.backend, fact.model).observe(fact.duration_s)
+        if fact.images:
+            self._made.labels(fact.model).inc(fact.images)
+        if fact.is_retry:
+            self._retries.labels(fact.backend).inc()
+
+
+def _seconds_until(end: date, today: Callable[[], date]) -> float:
+    return (end - today()).total_seconds()
