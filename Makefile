@@ -98,6 +98,11 @@ chaos: .venv/.dev ## Try overload, faults and attacks on real processes, print a
 soak: .venv/.dev ## Order for ten minutes while each part fails in turn, judge memory and books; ARGS="--seconds 90" is shorter
 	@exec $(STRIPPED) $(BIN)/python -m tests.chaos.soak $(ARGS)
 
+.PHONY: dashboard-images
+dashboard-images: .venv/.dev .venv-draw/.made ## Load two gateways for four minutes, draw each dashboard into docs/images (needs npm, Chromium and Prometheus)
+	@command -v prometheus >/dev/null && command -v chromium >/dev/null || { echo 'Needed: sudo apt-get install prometheus chromium' >&2; exit 1; }
+	@exec $(STRIPPED) $(BIN)/python -m tests.observe.images --packages .venv-draw/node_modules $(ARGS)
+
 .PHONY: test-jdk
 test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs javac, 17 or newer)
 	@command -v javac >/dev/null || { echo 'A JDK is needed: sudo apt-get install openjdk-17-jdk-headless' >&2; exit 1; }
@@ -148,7 +153,7 @@ lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes ne
 
 .PHONY: clean
 clean: ## Remove environments, caches and the demo's images; keeps .data
-	rm -rf .venv .venv-clients .venv-lint .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-clients .venv-draw .venv-lint .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find service tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -185,4 +190,10 @@ help: ## Show this list
 	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
 	@rm -rf .venv-lint && mkdir .venv-lint && echo '{"private": true}' > .venv-lint/package.json
 	@npm install --prefix .venv-lint --save-exact --no-audit --no-fund --loglevel=error $(OPENAPI_LINTERS)
+	@touch $@
+
+.venv-draw/.made: tests/observe/draw/package-lock.json
+	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
+	@rm -rf .venv-draw && mkdir .venv-draw && cp tests/observe/draw/package.json tests/observe/draw/package-lock.json .venv-draw
+	@$(call timed,the components of Grafana,npm ci --prefix .venv-draw --ignore-scripts --legacy-peer-deps --no-audit --no-fund --loglevel=error)
 	@touch $@
