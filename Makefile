@@ -29,7 +29,7 @@ install = count=0; of=$$(grep -c '^[a-z0-9].*==' $(1)); $(call timed,$(1): its p
 # Tests wait more than they work, so there are three times as many workers as cores on a machine of two. The tests of
 # one file stay together because they share servers.
 PARALLEL := -n 6 --dist loadfile --no-loadscope-reorder
-ALL := -m 'not clients and not sdks and not fuzz and not jdk and not container'
+ALL := -m 'not clients and not sdks and not fuzz and not jdk and not container and not deploy'
 
 # A developer's exported key or setting must not buy images, change a test or open a bucket: the remaining environment
 # names no provider, gateway or cloud, in upper or lower case, as settings ignore case. Python may write its bytecode:
@@ -80,6 +80,10 @@ lint-openapi: .venv-lint/.made ## Lint openapi/openapi.yaml with Redocly and Spe
 	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \
 		.venv-lint/node_modules/.bin/redocly lint --config openapi/redocly.yaml openapi/openapi.yaml
 	@.venv-lint/node_modules/.bin/spectral lint --ruleset openapi/spectral.yaml --fail-severity hint openapi/openapi.yaml
+
+.PHONY: lint-deploy
+lint-deploy: .venv/.dev .venv-deploy/.made ## Render deploy/kubernetes, check its schemas, its numbers and the rules of tests/kubernetes
+	@exec $(STRIPPED) $(BIN)/python -m pytest -m deploy tests/kubernetes $(ARGS)
 
 .PHONY: format
 format: .venv/.dev ## Apply formatting, import order and safe fixes
@@ -149,11 +153,12 @@ lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes ne
 	compile run.txt pyproject.toml --all-extras --group build --constraint $(LOCKS)/dev.txt --no-annotate; \
 	compile runtime.txt pyproject.toml --constraint $(LOCKS)/dev.txt --no-annotate; \
 	compile build.txt --group build --constraint $(LOCKS)/dev.txt --no-annotate; \
+	compile deploy.txt --group deploy $(if $(UPGRADE),--upgrade); \
 	if grep -nE 'index-url|find-links|://|^file:' $(LOCKS)/*.txt; then echo 'A lock names an index.' >&2; exit 1; fi
 
 .PHONY: clean
 clean: ## Remove environments, caches and the demo's images; keeps .data
-	rm -rf .venv .venv-clients .venv-draw .venv-lint .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-clients .venv-deploy .venv-draw .venv-lint .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find service tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -184,6 +189,12 @@ help: ## Show this list
 	@rm -rf .venv-lock
 	@"$(PYTHON)" -m venv .venv-lock
 	@.venv-lock/bin/python -m pip --disable-pip-version-check --no-input -qq install uv==$(UV_VERSION)
+	@touch $@
+
+.venv-deploy/.made: $(LOCKS)/deploy.txt
+	@rm -rf .venv-deploy
+	@"$(PYTHON)" -m venv .venv-deploy
+	@.venv-deploy/bin/python -m pip --disable-pip-version-check --no-input -qq install --require-hashes --no-deps -r $(LOCKS)/deploy.txt
 	@touch $@
 
 .venv-lint/.made: Makefile

@@ -59,19 +59,25 @@ def metric(client: httpx.Client, name: str, **labels: str) -> float:
     )
 
 
-def head(size_bytes: int | None, *, kind: str = "application/json", key: str = "") -> bytes:
+def head(
+    size_bytes: int | None, *, kind: str = "application/json", key: str = "", forwarded_for: str = ""
+) -> bytes:
     length = "Transfer-Encoding: chunked" if size_bytes is None else f"Content-Length: {size_bytes}"
     lines = [f"POST {EDITS} HTTP/1.1", "Host: 127.0.0.1", f"Content-Type: {kind}", length]
     if key:
         lines.append(f"Authorization: Bearer {key}")
+    if forwarded_for:
+        lines.append(f"X-Forwarded-For: {forwarded_for}")
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
 @contextlib.contextmanager
-def announcing(house: House, size_bytes: int | None, *, source: str = "") -> Iterator[Connection]:
+def announcing(
+    house: House, size_bytes: int | None, *, source: str = "", forwarded_for: str = ""
+) -> Iterator[Connection]:
     """Send the head of an edit, and nothing of its body yet."""
     with Connection(house.gateway.url, source=source) as connection:
-        connection.send(head(size_bytes))
+        connection.send(head(size_bytes, forwarded_for=forwarded_for))
         yield connection
 
 
@@ -109,6 +115,19 @@ def test_a_refused_share_says_when_to_come_again(house: House) -> None:
 
         check_refused(answer, 429, code="rate_limit_exceeded", kind="bytes")
         assert answer.header("retry-after") == "1"
+    until(lambda: held(house.client) == 0)
+
+
+def test_a_proxy_on_loopback_names_the_callers_and_no_other_address_does(house: House) -> None:
+    with contextlib.ExitStack() as stack:
+        for caller in ("203.0.113.1", "203.0.113.2"):
+            stack.enter_context(announcing(house, LARGE_BYTES, forwarded_for=caller))
+        until(lambda: held(house.client) == 2 * LARGE_BYTES)
+
+        stack.enter_context(announcing(house, LARGE_BYTES, source="127.0.0.2", forwarded_for="203.0.113.3"))
+        until(lambda: held(house.client) == 3 * LARGE_BYTES)
+        with announcing(house, LARGE_BYTES, source="127.0.0.2", forwarded_for="203.0.113.4") as again:
+            check_refused(again.read_answer(), 429, code="rate_limit_exceeded", kind="bytes")
     until(lambda: held(house.client) == 0)
 
 
