@@ -1,5 +1,6 @@
 """Check all documents: links, paths, configuration files, translation."""
 
+import itertools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from service.settings.environment import load_settings
 from service.wiring.checks import check_settings
-from tests.documents import PAGES, READMES, anchors_in, code_blocks, links_in, read, sections
+from tests.documents import PAGES, READMES, anchors_in, code_blocks, links_in, read, rows_behind, sections
 from tests.processes import REPOSITORY
 
 EVERY_DOCUMENT = sorted(
@@ -54,6 +55,17 @@ def test_documents_show_configuration_files() -> None:
 @pytest.mark.parametrize("path", [*PAGES, "openapi/openapi.yaml", "Makefile"])
 def test_no_document_has_a_path_of_its_author(path: str) -> None:
     assert not re.search(r"/(home|root|work|Users|tmp)/\w", read(path))
+
+
+def test_every_promise_of_the_security_page_names_its_tests() -> None:
+    promises, _, rest = read("docs/SECURITY.md").partition("\n## What is not promised\n")
+    tables = [rows_behind("\n", part) for part in promises.split("\n### ")[1:]]
+
+    assert all(tables)
+    assert rest
+    for promise, tests in itertools.chain(*tables):
+        assert links_in(tests), promise
+        assert all(link.startswith("../tests/") for link in links_in(tests)), promise
 
 
 @dataclass(frozen=True)
