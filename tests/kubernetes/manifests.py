@@ -1,20 +1,20 @@
 """Render `deploy/kubernetes` with kubectl, and look things up in the objects.
 
-kubectl and the parser of YAML are in `.venv-deploy`, an environment of their own that `make lint-deploy` makes.
+kubectl is in `.venv-deploy`, an environment that `make lint-deploy` makes.
 """
 
-import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.processes import REPOSITORY
 
 DIRECTORY = REPOSITORY / "deploy" / "kubernetes"
 TOOLS = REPOSITORY / ".venv-deploy" / "bin"
 _UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
-_TO_JSON = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)), sys.stdout)"
 _TOOL_S = 60
 
 Object = dict[str, Any]
@@ -63,8 +63,7 @@ class Manifests:
 
 def render(directory: Path) -> Manifests:
     """Return the objects that kustomize makes of *directory*."""
-    text = run_tool("kubectl", "kustomize", str(directory))
-    return Manifests(json.loads(run_tool("python", "-c", _TO_JSON, given=text)))
+    return Manifests(list(yaml.safe_load_all(run_tool("kubectl", "kustomize", str(directory)))))
 
 
 def run_tool(name: str, *arguments: str, given: str = "") -> str:
