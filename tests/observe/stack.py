@@ -7,19 +7,18 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from tests.chaos.disks import Disk, run_disk
 from tests.chaos.ground import WITH_KEYS, Ground
 from tests.chaos.provider import Call, Provider
 from tests.chaos.row import NotTried
+from tests.observe.expressions import RULES
 from tests.observe.prometheus import Prometheus, run_prometheus
 from tests.processes import Gateway, Valkey, run_valkey
 
 METRICS_KEY = "metrics-key-of-the-dashboards"
 TEAMS = ("studio", "shop", "research", "press")
-RULES = Path(__file__).parents[2] / "deploy" / "prometheus"
 _DISK_MIB = 64
 _CONFIG = """
 [policies.budgeted]
@@ -113,7 +112,7 @@ async def open_stack(ground: Ground, *, config: str = "", **settings: object) ->
             ground.directory / "prometheus",
             [gateway.url for gateway in gateways],
             key=METRICS_KEY,
-            rules=sorted(RULES.glob("*.y*ml")),
+            rules=RULES,
         )
     )
     callers = {team: await ground.caller(gateways[0], team) for team in TEAMS}
