@@ -151,7 +151,7 @@ lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes ne
 	}; \
 	compile dev.txt pyproject.toml --all-extras --group dev $(if $(UPGRADE),--upgrade); \
 	compile run.txt pyproject.toml --all-extras --group build --constraint $(LOCKS)/dev.txt --no-annotate; \
-	compile runtime.txt pyproject.toml --constraint $(LOCKS)/dev.txt --no-annotate; \
+	compile runtime.txt pyproject.toml --extra otel --constraint $(LOCKS)/dev.txt --no-annotate; \
 	compile build.txt --group build --constraint $(LOCKS)/dev.txt --no-annotate; \
 	compile deploy.txt --group deploy $(if $(UPGRADE),--upgrade); \
 	if grep -nE 'index-url|find-links|://|^file:' $(LOCKS)/*.txt; then echo 'A lock names an index.' >&2; exit 1; fi

@@ -17,6 +17,7 @@ from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
 from service.http.cross_origin import CrossOrigin
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import AnswerCrashes, RequestScope
+from service.http.trace_context import TraceRequests
 from service.settings.variables import Settings
 from service.wiring.process import BackingServices
 from service.wiring.services import open_services
@@ -39,6 +40,7 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         lifespan=lifespan,
         # Outermost first: an unauthenticated request and a preflight have an id and a log line, too.
         middleware=[
+            *([Middleware(TraceRequests)] if settings.traces != "off" else []),
             Middleware(RequestScope),
             *_cross_origin(settings),
             Middleware(AnswerCrashes),
@@ -52,6 +54,7 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         redoc_url=None,
         # A redirect trusts the Host header, and an upload would be sent twice.
         redirect_slashes=False,
+        # Its spans have links and callers' texts in them, its logs values of fields; `TraceRequests` has neither.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     for router in (

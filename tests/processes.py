@@ -135,7 +135,7 @@ def fork_sandbox(*arguments: str) -> Iterator[dict[str, Any]]:
 def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
     """Run `image-gateway serve`; *settings* are its variables in lower case without `GATEWAY_`.
 
-    `openai_*` keep their name. Without any, it uses a free port, and its own sandbox and Valkey. Redis has longer to answer than
+    `openai_*` and `otel_*` keep their name. Without any, it uses a free port, and its own sandbox and Valkey. Redis has longer to answer than
     by default, so that a busy machine does not look like a broken Redis; running orders have less time to end.
     It answers to the name `gateway`, which tests write into heads by hand. Equal orders share their images even if a test
     sends them within a second (`fanout_window_ms`).
@@ -154,7 +154,7 @@ def run_gateway(data_dir: Path, **settings: object) -> Iterator[Gateway]:
         "fanout_window_ms": 0,
         **settings,
     }.items():
-        variable = name.upper() if name.startswith("openai_") else f"GATEWAY_{name.upper()}"
+        variable = name.upper() if name.startswith(("openai_", "otel_")) else f"GATEWAY_{name.upper()}"
         environment[variable] = str(value)
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "gateway.log"

@@ -3,6 +3,7 @@
 httpx requests use aiohttp's connections (docs/adr/0003). Errors of httpx and aiohttp pass through.
 """
 
+from collections.abc import Callable
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -19,10 +20,12 @@ and lost. A new connection costs milliseconds, an image takes seconds.
 """
 
 
-def open_transport(url: str, *, connections: int) -> AiohttpTransport:
+def open_transport(
+    url: str, *, connections: int, traceparent: Callable[[], str] | None = None
+) -> httpx.AsyncBaseTransport:
     """Return a transport for *url*; opens no socket before the first request.
 
-    Honours `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`; requests to this machine never use a proxy.
+    With *traceparent*, it adds a header of W3C Trace Context with that value to each request, unless it is empty. Honours `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`; requests to this machine never use a proxy.
     """
     address = httpx.URL(url)
     verify = httpx.create_ssl_context()
@@ -39,4 +42,21 @@ def open_transport(url: str, *, connections: int) -> AiohttpTransport:
     proxy = (
         None if is_loopback(address.host) or proxy_bypass(address.host) else getproxies().get(address.scheme)
     )
-    return AiohttpTransport(client=open_session, proxy=httpx.Proxy(proxy) if proxy else None)
+    transport = AiohttpTransport(client=open_session, proxy=httpx.Proxy(proxy) if proxy else None)
+    return transport if traceparent is None else _TracedTransport(transport, traceparent)
+
+
+class _TracedTransport(httpx.AsyncBaseTransport):
+    """Adds the header to requests; *inner* sends them."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, traceparent: Callable[[], str]) -> None:
+        self._inner = inner
+        self._traceparent = traceparent
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if value := self._traceparent():
+            request.headers["traceparent"] = value
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()

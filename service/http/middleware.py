@@ -16,11 +16,10 @@ from service.domain.failures import loggable_code
 from service.http.errors import INTERNAL, Problem
 from service.http.services import HttpServices, services_of
 from service.http.spellings import SPELT_RIGHT, respell
-from service.http.trace_context import parse_trace_context
+from service.http.trace_context import QUIET_ROUTES, parse_trace_context
 from service.ports.telemetry import Crashed, RequestHandled
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
-_QUIET_ROUTES = frozenset({"/livez", "/readyz", "/metrics"})
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
 _INTENDED = frozenset({"not_cached", "draining"})
 """Codes of 5xx that the caller (`only-if-cached`) or the operator (a stop) asked for."""
@@ -78,7 +77,7 @@ class RequestScope:
             RequestHandled(route=route, method=method, status=status, duration_s=duration_s)
         )
         problem: Problem | None = scope["state"].get("problem")
-        if route not in _QUIET_ROUTES:
+        if route not in QUIET_ROUTES:
             self._log.log(
                 _level_of(problem),
                 "request",

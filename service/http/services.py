@@ -23,6 +23,7 @@ from service.ports.imaging import InputReader
 from service.ports.links import Links
 from service.ports.store import ImageFiles
 from service.ports.telemetry import Telemetry
+from service.ports.tracing import OpenRequestSpan
 
 Conditions = Mapping[str, Callable[[], Condition]]
 
@@ -98,6 +99,7 @@ class HttpServices:
     clock: Clock
     telemetry: Telemetry
     note_trace_id: Callable[[str], object]
+    open_request_span: OpenRequestSpan
 
 
 def services_of(scope: Scope) -> HttpServices:

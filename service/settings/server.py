@@ -33,6 +33,10 @@ class ServerSettings(BaseModel):
     """Directory for images, the embedded Valkey, the journal and the generated secret."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level to log, in upper or lower case."""
+    traces: Literal["off", "otlp"] = "off"
+    """[Traces](traces.md) of requests and orders: none, or sent to the OpenTelemetry collector that the `OTEL_*` variables
+    name.
+    """
     config: Path | None = None
     """Path of the [configuration file](#configuration-file) (TOML)."""
 

@@ -10,6 +10,7 @@ from service.settings.variables import Settings
 from service.wiring.catalog import checked_models
 from service.wiring.process import check_redis_url
 from service.wiring.tokens import check_tokens
+from service.wiring.traces import check_traces
 
 
 def check_settings(settings: Settings) -> None:
@@ -22,6 +23,7 @@ def check_settings(settings: Settings) -> None:
     _check_addresses(settings)
     check_redis_url(settings)
     check_tokens(settings)
+    check_traces(settings)
 
 
 def _check_addresses(settings: Settings) -> None:

@@ -58,11 +58,21 @@ async def open_orders(
     journal = await open_journal(context, names, stack)
     state = make_state(context, journal)
     runner = await stack.enter_async_context(
-        OrderRunner(telemetry=telemetry, drain_s=context.settings.drain_s, flush=state.pending.flush)
+        OrderRunner(
+            telemetry=telemetry,
+            drain_s=context.settings.drain_s,
+            flush=state.pending.flush,
+            span=context.traces.open_span,
+        )
     )
     share = Share(room=WaitingRoom(), store=store, clock=clock)
     attempts = Attempts(
-        backend=provider.backend, clock=clock, telemetry=telemetry, rule=RetryRule(), pace=provider.pace
+        backend=provider.backend,
+        clock=clock,
+        telemetry=telemetry,
+        rule=RetryRule(),
+        pace=provider.pace,
+        span=context.traces.open_span,
     )
     queue = CallQueue(clock, telemetry, _bounds(context.settings), provider.pace)
     orders = Orders(
@@ -84,6 +94,7 @@ async def open_orders(
         share=share,
         clock=clock,
         telemetry=telemetry,
+        span=context.traces.open_span,
     )
     return OrderParts(
         orders=orders,

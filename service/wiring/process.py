@@ -11,6 +11,7 @@ from service.adapters.redis.client.client import open_client
 from service.ports.telemetry import Telemetry
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
+from service.wiring.traces import UNTRACED, Traces
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +37,7 @@ class ProcessContext:
     redis: Redis
     clock: SystemClock
     telemetry: Telemetry
+    traces: Traces = UNTRACED
 
     @property
     def name(self) -> str:
@@ -54,6 +56,7 @@ def open_context(
     stack: AsyncExitStack,
     *,
     telemetry: Telemetry,
+    traces: Traces = UNTRACED,
     connections: int,
 ) -> ProcessContext:
     """Return the context, with up to *connections* to Redis; sends nothing yet."""
@@ -63,6 +66,7 @@ def open_context(
         redis=open_redis(settings, backing, stack, connections=connections),
         clock=SystemClock(),
         telemetry=telemetry,
+        traces=traces,
     )
 
 

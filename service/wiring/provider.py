@@ -38,7 +38,7 @@ class Provider:
 async def open_provider(context: ProcessContext, stack: AsyncExitStack) -> Provider:
     """Open the connections to the provider; sends nothing yet."""
     address = _address(context.settings, context.backing)
-    transport = open_transport(address.url, connections=context.settings.max_calls_in_flight)
+    transport = _open_transport(address, context)
     stack.push_async_callback(transport.aclose)
     downloads = ImageDownloads(address.url, trusted=context.settings.trusted_hosts)
     stack.push_async_callback(downloads.aclose)
@@ -46,7 +46,7 @@ async def open_provider(context: ProcessContext, stack: AsyncExitStack) -> Provi
         backend=OpenAIBackend(address, transport=transport, timeouts=Timeouts(), downloads=downloads),
         pace=_pace(context.settings),
         check=ProviderCheck(address, transport=transport, telemetry=context.telemetry),
-        moderator=await _open_moderator(context.settings, address, stack),
+        moderator=await _open_moderator(context, address, stack),
     )
 
 
@@ -56,6 +56,14 @@ async def watch_provider(check: ProviderCheck, health: ProviderHealth) -> None:
         if health.needs_check:
             await check.run()
         await asyncio.sleep(_CHECK_PAUSE_S)
+
+
+def _open_transport(address: BackendAddress, context: ProcessContext) -> httpx.AsyncBaseTransport:
+    return open_transport(
+        address.url,
+        connections=context.settings.max_calls_in_flight,
+        traceparent=context.traces.traceparent,
+    )
 
 
 def _address(settings: Settings, backing: BackingServices) -> BackendAddress:
@@ -82,13 +90,14 @@ def _pace(settings: Settings) -> Pace | None:
 
 
 async def _open_moderator(
-    settings: Settings, address: BackendAddress, stack: AsyncExitStack
+    context: ProcessContext, address: BackendAddress, stack: AsyncExitStack
 ) -> Moderator | None:
+    settings = context.settings
     if settings.moderation == "list":
         return ListModerator(settings.file.moderation.words)
     if settings.moderation == "provider":
         client = await stack.enter_async_context(
-            httpx.AsyncClient(transport=open_transport(address.url, connections=settings.max_calls_in_flight))
+            httpx.AsyncClient(transport=_open_transport(address, context))
         )
         return ProviderModerator(address, client)
     return None

@@ -46,6 +46,7 @@ from service.wiring.orders import OrderParts, open_orders
 from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
 from service.wiring.provider import open_provider, watch_provider
 from service.wiring.tokens import open_verifier
+from service.wiring.traces import open_traces
 
 _REDIS_CONNECTIONS = MOST_ASKING + 16
 """More than orders use at once, so that heartbeats, leases and look-ups of callers find one free."""
@@ -56,9 +57,16 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
     """Open all services; closing drains the orders first."""
     metrics = PrometheusMetrics(version=version("image-gateway"))
     health = ProviderHealth(SystemClock())
-    telemetry = FactRecorder(*metrics.handlers, health.handlers, FactLog().handlers)
     async with AsyncExitStack() as stack:
-        context = open_context(settings, backing, stack, telemetry=telemetry, connections=_REDIS_CONNECTIONS)
+        traces = open_traces(settings, stack)
+        context = open_context(
+            settings,
+            backing,
+            stack,
+            telemetry=FactRecorder(*metrics.handlers, health.handlers, FactLog().handlers, traces.handlers),
+            traces=traces,
+            connections=_REDIS_CONNECTIONS,
+        )
         listener = open_redis(settings, backing, stack, connections=2)
         heartbeats = open_heartbeats(context, stack)
         is_posted = await post_at_start(context)
@@ -148,6 +156,7 @@ def _services(
         clock=context.clock,
         telemetry=context.telemetry,
         note_trace_id=note_trace_id,
+        open_request_span=context.traces.open_request,
     )
 
 

@@ -6,6 +6,7 @@ The only place that retries. A sent request is repeated only if the provider sai
 import asyncio
 import random
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from service.domain.failures import Billing, CallFailure, FailureKind
@@ -15,6 +16,7 @@ from service.gateway.queue.turn import Turn
 from service.ports.clock import Clock
 from service.ports.provider import Backend, Pace
 from service.ports.telemetry import AttemptMade, Telemetry
+from service.ports.tracing import OpenSpan
 
 NOT_SENT = CallFailure(
     kind=FailureKind.NOT_SENT,
@@ -55,6 +57,7 @@ class Attempts:
     rule: RetryRule
     pace: Pace | None = None
     jitter: Callable[[], float] = random.random
+    span: OpenSpan = nullcontext
     budget: RetryBudget = field(default_factory=RetryBudget, init=False)
     in_flight: int = field(default=0, init=False)
 
@@ -68,7 +71,8 @@ class Attempts:
         self.budget.earn()
         attempt = 1
         while True:
-            result = await self._attempt(call, turn, exposure, is_retry=attempt > 1)
+            with self.span("attempt"):
+                result = await self._attempt(call, turn, exposure, is_retry=attempt > 1)
             if isinstance(result, CallMade):
                 return result
             exposure.may_be_billed = result.billing is not Billing.NOT_BILLED

@@ -9,6 +9,7 @@ and records why an order ends.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,6 +40,7 @@ from service.gateway.queue.turn import Turn
 from service.ports.admission import Ask, Grant, Variant
 from service.ports.clock import Clock
 from service.ports.telemetry import ImagesDelivered, Telemetry
+from service.ports.tracing import OpenSpan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,7 @@ class Orders:
     share: Share
     clock: Clock
     telemetry: Telemetry
+    span: OpenSpan = nullcontext
 
     def start(
         self, order: ImageOrder, when_done: Callable[[], None] = lambda: None
@@ -280,7 +283,8 @@ class Orders:
             # For those that wait already; `share_turns` adds the others.
             awaited_until_s = self.share.awaited_until_s(progress.ticket.pool, batch.indices)
             turn.deadline_s = max(turn.deadline_s, awaited_until_s)
-        outcomes = await self.maker.make(progress.order, progress.sent, ask, batch, turn, show)
+        with self.span("call"):
+            outcomes = await self.maker.make(progress.order, progress.sent, ask, batch, turn, show)
         if turn.waited_s:
             progress.running.emit(CallWaited(waited_s=turn.waited_s))
         for place, index, outcome in zip(batch.places, batch.indices, outcomes, strict=True):

@@ -8,6 +8,7 @@ orders left to settle is settled.
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Self
 
@@ -15,6 +16,7 @@ from service.domain.errors import Draining, GatewayError
 from service.domain.images import Image
 from service.domain.progress import ImageReady, OrderDone, OrderFact
 from service.ports.telemetry import Crashed, Telemetry
+from service.ports.tracing import OpenSpan
 
 
 class RunningOrder:
@@ -115,8 +117,16 @@ class OrderRunner:
     to send more orders, which are still taken for a while after `announce_end`.
     """
 
-    def __init__(self, *, telemetry: Telemetry, drain_s: float, flush: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        *,
+        telemetry: Telemetry,
+        drain_s: float,
+        flush: Callable[[], Awaitable[None]],
+        span: OpenSpan = nullcontext,
+    ) -> None:
         self._telemetry = telemetry
+        self._span = span
         self._drain_s = drain_s
         self._flush = flush
         self._group = asyncio.TaskGroup()
@@ -198,7 +208,8 @@ class OrderRunner:
     async def _run(self, running: RunningOrder, work: OrderWork) -> None:
         failed: GatewayError | None = None
         try:
-            await work(running)
+            with self._span("order"):
+                await work(running)
         except GatewayError as error:
             failed = error
         except Exception as error:  # noqa: BLE001 - the top of a task: one bug must not end the other orders
