@@ -75,7 +75,6 @@ def _bundle(directory: Path, packages: Path) -> None:
         str(packages / ".bin" / "esbuild"),
         str(_SOURCES / "page.jsx"),
         "--bundle",
-        "--minify",
         "--jsx=automatic",
         f"--outdir={directory}",
         "--loader:.svg=text",

@@ -54,7 +54,9 @@ async def _live(stack: Stack, orders: Orders, seconds: float) -> None:
 
 async def draw(seconds: float, packages: Path, directory: Path) -> list[Drawn]:
     """Load the stack for *seconds*, and draw all dashboards."""
-    async with open_ground(directory / "stack", is_short=False, tell=tell) as ground:
+    place = directory / "stack"
+    place.mkdir()
+    async with open_ground(place, is_short=False, tell=tell) as ground:
         stack = await open_stack(ground)
         from_s = await stack.prometheus.now_s()
         tell(f"ordering for {seconds:.0f} s ...")

@@ -18,6 +18,9 @@ standardTransformersRegistry.setInit(() =>
 
 /** Return the panels that a reader sees, those of open rows included. */
 function visible(dashboard) {
+  for (const step of dashboard.panels.flatMap((panel) => panel.fieldConfig?.defaults?.thresholds?.steps ?? [])) {
+    step.value ??= -Infinity;
+  }
   return dashboard.panels.flatMap((panel) => (panel.type === 'row' && !panel.collapsed ? [panel, ...(panel.panels ?? [])] : [panel]));
 }
 
@@ -80,7 +83,7 @@ async function draw() {
   document.documentElement.dataset.drawn = drawn.length;
 }
 
-window.addEventListener('error', (event) => fail(event.message));
+window.addEventListener('error', (event) => fail(event.error?.stack ?? event.message));
 function fail(reason) {
   document.documentElement.dataset.failed = reason;
   document.body.insertAdjacentText('beforeend', reason);

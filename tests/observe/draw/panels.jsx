@@ -1,5 +1,5 @@
 // Show frames in the visualizations that the dashboards use, with the components of Grafana's panel plugins.
-import { getDisplayProcessor, getDisplayValueAlignmentFactors, getFieldDisplayValues, VizOrientation } from '@grafana/data';
+import { FieldType, getDisplayProcessor, getDisplayValueAlignmentFactors, getFieldDisplayValues, VizOrientation } from '@grafana/data';
 import { BarGauge, BigValue, TimeSeries, VizRepeater } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
 
@@ -38,7 +38,7 @@ function Stat(props) {
 function Bars(props) {
   const { displayMode = 'gradient', showUnfilled = true, valueMode = 'color', namePlacement = 'auto', text } = props.panel.options ?? {};
   const render = ({ value, alignmentFactors, orientation, width, height, count }) => (
-    <BarGauge value={value.display} field={value.field} display={value.view?.getFieldDisplayProcessor(value.colIndex) ?? getDisplayProcessor({ field: value, theme: props.theme })}
+    <BarGauge value={value.display} field={value.field} display={value.view?.getFieldDisplayProcessor(value.colIndex) ?? getDisplayProcessor({ field: { type: FieldType.number, config: value.field }, theme: props.theme })}
       width={width} height={height} orientation={orientation} theme={props.theme} itemSpacing={8} lcdCellWidth={12} text={text}
       displayMode={displayMode} showUnfilled={showUnfilled} valueDisplayMode={valueMode} namePlacement={namePlacement} alignmentFactors={count > 1 ? alignmentFactors : undefined} />
   );
