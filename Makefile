@@ -102,6 +102,11 @@ chaos: .venv/.dev ## Try overload, faults and attacks on real processes, print a
 soak: .venv/.dev ## Order for ten minutes while each part fails in turn, judge memory and books; ARGS="--seconds 90" is shorter
 	@exec $(STRIPPED) $(BIN)/python -m tests.chaos.soak $(ARGS)
 
+.PHONY: incidents
+incidents: .venv/.dev ## Break six things, print the panel and the alert that tell each; ARGS="redis key" takes two (needs Prometheus)
+	@command -v prometheus >/dev/null || { echo 'Needed: sudo apt-get install prometheus' >&2; exit 1; }
+	@exec $(STRIPPED) $(BIN)/python -m tests.observe.incidents $(ARGS)
+
 .PHONY: dashboard-images
 dashboard-images: .venv/.dev .venv-draw/.made ## Load two gateways for four minutes, draw each dashboard into docs/images (needs npm, Chromium and Prometheus)
 	@command -v prometheus >/dev/null && command -v chromium >/dev/null || { echo 'Needed: sudo apt-get install prometheus chromium' >&2; exit 1; }

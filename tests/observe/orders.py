@@ -11,18 +11,23 @@ from tests.chaos.forms import edit
 from tests.chaos.ground import Answer, Ground
 from tests.observe.stack import Stack
 
-_CURRENT = ("gpt-image-2", "gpt-image-2.6-flare", "dall-e-3")
-_RETIRED = ("dall-e-3", "dall-e-2", "gpt-image-1")
+_MODELS = {
+    "studio": ("gpt-image-2", "gpt-image-2.6-flare", "gpt-image-2.6-sunburst"),
+    "shop": ("gpt-image-2", "gpt-image-2.6-flare", "dall-e-3"),
+    "research": ("dall-e-3", "dall-e-2"),
+    "press": ("gpt-image-2.6-flare",),
+}
 
 
 @dataclass(slots=True)
 class Orders:
-    """Orders of all teams; *pace* is how many each sends in a second, and may change at any time."""
+    """Orders of all teams; *pace* is how many each sends in a second, *models* what it asks for; both may change."""
 
     stack: Stack
     pace: dict[str, float] = field(
         default_factory=lambda: {"studio": 2.5, "shop": 1.2, "research": 0.8, "press": 0.4}
     )
+    models: dict[str, tuple[str, ...]] = field(default_factory=lambda: dict(_MODELS))
     answers: Counter[str] = field(default_factory=Counter)
     dice: random.Random = field(default_factory=lambda: random.Random(7))
 
@@ -51,11 +56,8 @@ class Orders:
             self._stream,
             self._edit,
         )
-        answer = await self.dice.choice(kinds)(caller, url, self._model(team))
+        answer = await self.dice.choice(kinds)(caller, url, self.dice.choice(self.models[team]))
         self.answers[answer.code] += 1
-
-    def _model(self, team: str) -> str:
-        return self.dice.choice(_RETIRED if team == "research" else _CURRENT)
 
     async def _new(self, caller: Ground, url: str, model: str) -> Answer:
         return await caller.order(url, model=model)
@@ -67,10 +69,10 @@ class Orders:
         return await caller.order(url, f"often {self.dice.randint(1, 8)}", model=model)
 
     async def _stream(self, caller: Ground, url: str, _: str) -> Answer:
-        return await caller.order(url, model="gpt-image-2", stream=True)
+        return await caller.order(url, model="gpt-image-2.6-flare", stream=True)
 
     async def _edit(self, caller: Ground, url: str, _: str) -> Answer:
-        return await edit(caller, url)
+        return await edit(caller, url, model="gpt-image-2.6-flare")
 
 
 @contextlib.asynccontextmanager

@@ -39,8 +39,8 @@ _SETTINGS: dict[str, Any] = WITH_KEYS | {
     "replicas": 2,
     "redis_timeout_s": 0.5,
     "sweep_s": 2,
-    "max_calls_in_flight": 16,
-    "max_calls_waiting": 100,
+    "max_calls_in_flight": 12,
+    "max_calls_waiting": 40,
     "default_policy__images_per_min": 0,
 }
 
