@@ -134,7 +134,7 @@ test-sdks: .venv/.dev .venv-lock/.made ## Generate SDKs, compile them strictly, 
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m sdks tests/sdks --write-sdks docs/sdks.md $(ARGS)
 
 .PHONY: fuzz
-fuzz: .venv/.dev ## Send arbitrary requests: 5,000 by the contract, 10,000 of raw bytes; ARGS="--fuzz-seconds 60" stops earlier
+fuzz: .venv/.dev .venv-lock/.made ## Send arbitrary requests: 5,000 by the contract, 10,000 of raw bytes; ARGS="--fuzz-seconds 60" stops earlier
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m fuzz -s -q tests/fuzz $(ARGS)
 
 .PHONY: test-container

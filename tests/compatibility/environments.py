@@ -53,7 +53,7 @@ def own_tests_directory() -> Path:
 def make_venv(pin: Pin, directory: Path) -> None:
     """Install Python packages."""
     if not _UV.exists():
-        raise RuntimeError("There is no uv: run `make .venv-lock/.made` first, as `make test-clients` does.")
+        raise RuntimeError("There is no uv: run `make .venv-lock/.made` first.")
     uv = (str(_UV), "--quiet", "--cache-dir", str(CACHE / "uv-cache"))
     _run(*uv, "venv", "--python", sys.executable, str(directory))
     _run(*uv, "pip", "install", "--python", str(python_of(pin)), *pin.packages)
