@@ -112,6 +112,10 @@ dashboard-images: .venv/.dev .venv-draw/.made ## Load two gateways for four minu
 	@command -v prometheus >/dev/null && command -v chromium >/dev/null || { echo 'Needed: sudo apt-get install prometheus chromium' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m tests.observe.images --packages .venv-draw/node_modules $(ARGS)
 
+.PHONY: test-upgrade
+test-upgrade: .venv/.dev ## Roll two gateways from an earlier version to this one and back, under load; ARGS=<commit> names it
+	@exec $(STRIPPED) $(BIN)/python -m tests.upgrade $(ARGS)
+
 .PHONY: test-jdk
 test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs javac, 17 or newer)
 	@command -v javac >/dev/null || { echo 'A JDK is needed: sudo apt-get install openjdk-17-jdk-headless' >&2; exit 1; }

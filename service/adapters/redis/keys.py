@@ -13,8 +13,9 @@ from service.domain.callers import Scope
 SCHEMA = "ig:1"
 """Incremented when the meaning of a key changes; old keys then expire unread."""
 
-_HOLDS = 2
-"""The same for holds alone: after an upgrade running orders start anew, and all else is carried over."""
+HOLDS = 2
+"""The same for holds alone: all else is carried over. Gateways with another form cannot count each other's running
+orders, so they refuse to start beside each other (`heartbeats.py`)."""
 
 CHANNEL = f"{SCHEMA}:made"
 """The channel on which `finish` announces new images to all processes."""
@@ -25,9 +26,9 @@ class TeamKeys:
 
     def __init__(self, team: str) -> None:
         self.prefix = f"{SCHEMA}:{{{team}}}:"
-        self.holds = f"{self.prefix}holds:{_HOLDS}"
+        self.holds = f"{self.prefix}holds:{HOLDS}"
         """Sorted set of the team's holds by expiry."""
-        self.hold_details = f"{self.prefix}hold-details:{_HOLDS}"
+        self.hold_details = f"{self.prefix}hold-details:{HOLDS}"
         """Hash of each hold's content."""
         self.outdated = (f"{self.prefix}holds", f"{self.prefix}hold-details")
         """Holds of an earlier version."""
@@ -96,6 +97,9 @@ def directory_key(part: str) -> str:
 
 PROCESSES = f"{SCHEMA}:processes"
 """Sorted set of live processes by the time of their last heartbeat."""
+
+FORMS = f"{SCHEMA}:forms:{{{PROCESSES}}}"
+"""Hash of the form of the holds of each live process; its tag puts it beside those. Earlier versions write none."""
 
 SEEN = directory_key("seen")
 """Set of the known teams: those that ever ordered, settled or got a key."""
