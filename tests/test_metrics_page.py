@@ -8,15 +8,31 @@ import pytest
 from service.adapters.redis.client.errors import REASONS
 from service.adapters.telemetry.metrics.orders import OrderMetrics
 from service.adapters.telemetry.prometheus import PrometheusMetrics
-from service.domain.errors import RefusedFor
+from service.domain.callers import Scope
+from service.domain.errors import (
+    Conflict,
+    GatewayError,
+    ImageMissing,
+    LimitState,
+    LinkExpired,
+    LinkRefused,
+    NotFound,
+    OrderFailed,
+    RateLimited,
+    RefusedFor,
+)
 from service.domain.failures import Billing, FailureKind
-from service.domain.images import Realm, Source
+from service.domain.images import Operation, Realm, Source
 from service.domain.limits import Resource
+from service.domain.progress import CacheOutcome, OrderRecord
 from service.gateway.accounts.audit import Act
-from service.ports.telemetry import Crashed, HeldIn, QueueRefusal, StoreTrouble, WorkerTrouble
+from service.http.error_codes import code_of
+from service.ports.telemetry import Crashed, HeldIn, OrderOutcome, QueueRefusal, StoreTrouble, WorkerTrouble
 from tests.documents import quoted_in, read, rows_behind
+from tests.http.test_error_table import EXAMPLES, failure
 from tests.written_values import written
 
+NOT_OF_ORDERS = {Conflict, ImageMissing, LinkExpired, LinkRefused, NotFound}
 STATE, RETENTION = "service/gateway/admission/shared.py", "service/gateway/images/retention.py"
 
 
@@ -63,12 +79,24 @@ def registered_metrics() -> dict[str, tuple[str, set[str]]]:
 
 def declared_values() -> dict[tuple[str, str], set[str]]:
     """Return the values of labels whose types list them."""
+    operations, outcomes = set(Operation), set(get_args(CacheOutcome))
     return {
+        ("imagegw_orders_total", "operation"): operations,
+        ("imagegw_orders_total", "outcome"): set(get_args(OrderOutcome)),
+        ("imagegw_orders_total", "code"): codes_of_orders(),
+        ("imagegw_orders_total", "cache"): outcomes,
+        ("imagegw_order_duration_seconds", "operation"): operations,
+        ("imagegw_order_duration_seconds", "cache"): outcomes,
+        ("imagegw_order_stage_seconds", "stage"): set(OrderRecord().stages_s),
         ("imagegw_images_delivered_total", "source"): set(Source),
         ("imagegw_cost_dollars_total", "realm"): set(Realm),
+        ("imagegw_saved_dollars_total", "realm"): set(Realm),
+        ("imagegw_saved_dollars_total", "source"): set(Source) - {Source.MADE},
         ("imagegw_upstream_attempts_total", "outcome"): {"made", *FailureKind},
         ("imagegw_upstream_attempts_total", "billing"): set(Billing),
-        ("imagegw_limit_decisions_total", "decision"): {*Resource, *written("LimitDecided", "decision")},
+        ("imagegw_limit_decisions_total", "decision"): written("LimitDecided", "decision"),
+        ("imagegw_limit_decisions_total", "limit"): {*Resource, *written("LimitDecided", "limit")},
+        ("imagegw_limit_decisions_total", "scope"): set(get_args(get_type_hints(Scope)["name"])),
         ("imagegw_request_bytes", "place"): set(get_args(HeldIn)),
         ("imagegw_bodies_refused_total", "place"): set(get_args(HeldIn)),
         ("imagegw_bodies_refused_total", "reason"): set(get_args(RefusedFor)),
@@ -78,6 +106,15 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
         ("imagegw_admin_acts_total", "act"): set(Act),
         ("imagegw_order_crashes_total", "where"): set(get_args(get_type_hints(Crashed)["where"])),
     }
+
+
+def codes_of_orders() -> set[str]:
+    """Return the codes of the errors that an order can end with."""
+    ends = [error for kind, (error, _, _) in EXAMPLES.items() if kind not in NOT_OF_ORDERS]
+    quota = LimitState(resource="images_per_day", scope="user", limit=2, remaining=0, reset_s=60.0)
+    ends += [RateLimited(quota, retry_after_s=60.0, limits=())]
+    ends += [OrderFailed((failure(kind),)) for kind in FailureKind]
+    return {code_of(error) for error in [*ends, GatewayError()]}
 
 
 def values_of_images() -> dict[tuple[str, str], set[str]]:

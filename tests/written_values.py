@@ -16,7 +16,7 @@ PASSED_ON = {
     # Of `StateUnavailable`, whose reasons are looked up where they are made.
     *("error.reason", "name_reason(error)"),
     # A `Resource`.
-    "refusal.refused.resource",
+    "refused.resource",
 }
 """Arguments without a text of their own: their values are written elsewhere."""
 
@@ -44,6 +44,8 @@ def _values(path: Path, call: str, argument: str | int) -> Iterator[ast.expr]:
         for node in ast.walk(function):
             if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == call:
                 given = _argument(node, argument)
+                if given is None:
+                    continue
                 yield from _assigned(function, ast.unparse(given)) or [given]
 
 
@@ -52,10 +54,11 @@ def _functions(path: Path) -> list[Function]:
     return [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, Function)]
 
 
-def _argument(call: ast.Call, argument: str | int) -> ast.expr:
+def _argument(call: ast.Call, argument: str | int) -> ast.expr | None:
+    """Return the argument, or None for the default."""
     if isinstance(argument, int):
         return call.args[argument]
-    return next(keyword.value for keyword in call.keywords if keyword.arg == argument)
+    return next((keyword.value for keyword in call.keywords if keyword.arg == argument), None)
 
 
 def _assigned(function: Function, variable: str) -> list[ast.expr]:

@@ -1,11 +1,87 @@
-"""Report the progress of an order as facts, which its reader turns into an answer or a stream."""
+"""Record the course of an order, and report its progress as facts, which its reader turns into an answer or a stream."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from service.domain.errors import GatewayError, LimitState
 from service.domain.failures import CallFailure
 from service.domain.images import Image, Source
+
+
+@dataclass(frozen=True, slots=True)
+class CallTimes:
+    """The time of a call in each stage: for its turn, for its attempts and the pauses between, for its images to be stored."""
+
+    queue_s: float = 0.0
+    upstream_s: float = 0.0
+    store_s: float = 0.0
+
+
+_NO_CALL = CallTimes()
+_ALONE: dict[Source, "CacheOutcome"] = {
+    Source.HIT: "hit",
+    Source.COALESCED: "coalesced",
+    Source.MADE: "miss",
+}
+
+CacheOutcome = Literal["hit", "coalesced", "miss", "partial", "none"]
+"""The source of an order's images; `partial` of several sources, `none` without an image, or without the cache."""
+
+
+@dataclass(slots=True, kw_only=True)
+class OrderRecord:
+    """The course of an order, for its log line and its metrics: the order alone writes it.
+
+    Calls run side by side, so their stages are those of one, *last_call*, the call that ended last: with *begin_s*, the time of
+    the asks of the shared state, and *read_s*, the time to read images that existed, they add up to the time of the order.
+    What is missing is spent in moderation, in waiting for the images of other orders, and in settling. *started_s* is the
+    instant of acceptance, *shown_s* that of the first image or stage.
+
+    *calls* were given a turn, *attempts* were sent; *sources* has the source of each delivered image, and *failed*
+    counts the others whose call failed. *prices* has the price of each image, in micro-dollars, None if unknown: paid for one made, delivered or
+    not, and saved for others.
+    """
+
+    started_s: float = 0.0
+    shown_s: float | None = None
+    ended_s: float | None = None
+    begin_s: float = 0.0
+    read_s: float = 0.0
+    last_call: CallTimes = _NO_CALL
+    calls: int = 0
+    attempts: int = 0
+    sources: list[Source] = field(default_factory=list)
+    failed: int = 0
+    prices: list[tuple[Source, int | None]] = field(default_factory=list)
+    is_replayed: bool = False
+
+    @property
+    def stages_s(self) -> dict[str, float]:
+        """The seconds in each stage, by its name."""
+        call = self.last_call
+        return {
+            "queue": call.queue_s,
+            "begin": self.begin_s,
+            "upstream": call.upstream_s,
+            "store": self.read_s + call.store_s,
+        }
+
+    @property
+    def total_s(self) -> float:
+        """The seconds from the acceptance of the order to its end; 0 while it runs."""
+        return 0.0 if self.ended_s is None else self.ended_s - self.started_s
+
+    @property
+    def cost_microusd(self) -> int:
+        """The sum of the known prices of the images made."""
+        return sum(price or 0 for source, price in self.prices if source is Source.MADE)
+
+    def cache_outcome(self, *, is_cached: bool) -> CacheOutcome:
+        """Return the source of the images delivered; *is_cached*: the order may use the cache."""
+        if not is_cached or not self.sources:
+            return "none"
+        return _ALONE[self.sources[0]] if len(set(self.sources)) == 1 else "partial"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +122,6 @@ class PartialReady:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CallWaited:
-    """Fact: a call of the order waited for its turn."""
-
-    waited_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class CallFailed:
     """Fact: the places *positions* of the answer stay empty."""
 
@@ -67,4 +136,4 @@ class OrderDone:
     error: GatewayError | None = None
 
 
-OrderFact = Admitted | PartialReady | ImageReady | CallWaited | CallFailed | OrderDone
+OrderFact = Admitted | PartialReady | ImageReady | CallFailed | OrderDone

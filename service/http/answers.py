@@ -13,7 +13,7 @@ from service.domain.errors import GatewayError, OrderFailed
 from service.domain.failures import CallFailure
 from service.domain.images import Delivery
 from service.domain.order import ImageOrder, SentOrder, Ticket
-from service.domain.progress import Admitted, CallFailed, CallWaited, ImageReady, OrderDone, OrderFact
+from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, OrderFact
 from service.gateway.order.runner import RunningOrder
 from service.http.errors import CLIENT_GONE, describe
 from service.http.headers import cache_state, cost_to_team, order_headers
@@ -36,6 +36,7 @@ class Answer:
         order: ImageOrder,
         sent: SentOrder,
         ticket: Ticket,
+        running: RunningOrder,
         *,
         accepts_partial: bool = False,
     ) -> None:
@@ -43,11 +44,11 @@ class Answer:
         self._order = order
         self._sent = sent
         self._is_cached = ticket.pool is not None
+        self._running = running
         self._accepts_partial = accepts_partial
         self._images: dict[int, ImageReady] = {}
         self._failures: dict[int, CallFailure] = {}
         self._admitted: Admitted | None = None
-        self._queue_s = 0.0
         self._error: GatewayError | None = None
         self._is_done = False
 
@@ -56,10 +57,10 @@ class Answer:
         """Tell if the order has to wait for images."""
         return self._admitted is None or self._admitted.pending > 0
 
-    async def collect(self, request: Request, running: RunningOrder) -> Response:
+    async def collect(self, request: Request) -> Response:
         """Read all facts and answer; abandon the order if the client leaves."""
         started_s = self._services.clock.monotonic_s()
-        for fact in await facts_of(request, running):
+        for fact in await facts_of(request, self._running):
             self.take(fact)
         if not self._is_done:
             return CLIENT_GONE.response()
@@ -71,8 +72,6 @@ class Answer:
                 self._admitted = fact
             case ImageReady():
                 self._images[fact.position] = fact
-            case CallWaited():
-                self._queue_s = max(self._queue_s, fact.waited_s)
             case CallFailed():
                 self._failures |= dict.fromkeys(fact.positions, fact.failure)
             case OrderDone():
@@ -125,7 +124,10 @@ class Answer:
             admitted=self._admitted,
             images=self._images.values(),
             is_cached=self._is_cached,
-            timings_s={"order": duration_s, **({"queue": self._queue_s} if self._queue_s else {})},
+            timings_s={
+                "order": duration_s,
+                **{stage: each for stage, each in self._running.record.stages_s.items() if each},
+            },
         )
 
     def add_to_log(self, scope: Scope) -> None:
@@ -144,8 +146,8 @@ class Answer:
             "prompt_characters": len(self._order.prompt),
             "images": len(self._images),
         }
-        if self._queue_s:
-            fields["queue_ms"] = round(self._queue_s * 1000, 1)
+        if queue_s := self._running.record.last_call.queue_s:
+            fields["queue_ms"] = round(queue_s * 1000, 1)
         if self._images:
             equal = self._admitted.equal if self._admitted else 0
             fields["cache"] = cache_state(self._images.values(), is_cached=self._is_cached, equal=equal)

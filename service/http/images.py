@@ -138,10 +138,10 @@ async def _answer(request: Request, services: HttpServices, order: ImageOrder, f
     except BaseException:
         form.discard()
         raise
-    answer = Answer(services, order, sent, ticket, accepts_partial=accepts_partial(request))
+    answer = Answer(services, order, sent, ticket, running, accepts_partial=accepts_partial(request))
     if order.is_streamed:
         return await stream_answer(request, order, answer, running)
-    return await answer.collect(request, running)
+    return await answer.collect(request)
 
 
 async def _read_json_edit(request: Request, services: HttpServices) -> tuple[dict[str, Any], Form]:

@@ -3,12 +3,13 @@
 Failure behaviour: open. Recording never raises and never blocks.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from service.domain.errors import RefusedFor
+from service.domain.errors import LimitState, RefusedFor
 from service.domain.failures import CallFailure
+from service.domain.images import Operation
+from service.domain.progress import CacheOutcome, OrderRecord
 from service.ports.audit import AuditEntry
 
 WorkerTrouble = Literal["failed", "memory", "timed_out", "died", "not_started", "busy"]
@@ -48,20 +49,43 @@ class ProviderChecked:
     is_sure: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImagesDelivered:
-    """Fact: an order delivered images, by source (`hit`, `coalesced`, `made`)."""
+OrderOutcome = Literal["delivered", "partial", "failed", "refused", "abandoned"]
+"""All images; some; none; none, and nothing was tried; none or some, as the caller left."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderEnded:
+    """Fact: an order ended, or was refused. *code* names its error, from a closed set, and is empty without one.
+
+    *is_dying*: the asked model has a date of shutdown. An order refused before it was translated has no *sent_model*.
+    """
+
+    operation: Operation
     asked_model: str
-    sources: Mapping[str, int]
+    sent_model: str
+    realm: str
+    team: str
+    is_dying: bool
+    is_streamed: bool
+    outcome: OrderOutcome
+    code: str
+    cache: CacheOutcome
+    record: OrderRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitDecided:
-    """Fact: admission decided; *decision* is `allowed` or the resource that refused."""
+    """Fact: admission decided on an order of *team*; *limit* and its *scope* refused it, and are empty if it is allowed.
 
-    decision: str
+    *limits* has the states of all limits that were judged.
+    """
+
+    decision: Literal["allowed", "refused"]
+    team: str
     degraded: bool
+    limit: str = ""
+    scope: str = ""
+    limits: tuple[LimitState, ...] = ()
 
 
 HeldIn = Literal["memory", "disk"]
@@ -81,15 +105,6 @@ class StateFailed:
 
     operation: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CostSettled:
-    """Fact: an image was paid for; *microusd* is None if its price is unknown."""
-
-    model: str
-    realm: str
-    microusd: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,11 +203,10 @@ TelemetryFact = (
     RequestHandled
     | AttemptMade
     | ProviderChecked
-    | ImagesDelivered
+    | OrderEnded
     | LimitDecided
     | BytesDeclined
     | StateFailed
-    | CostSettled
     | Crashed
     | StoreFailed
     | StoreCounted

@@ -14,6 +14,7 @@ from service.gateway.admission.shared import SharedState
 from service.gateway.order.accept import Acceptance, OrderKeys, Pools
 from service.gateway.order.attempt import Attempts
 from service.gateway.order.cached import Cached
+from service.gateway.order.ends import Ends
 from service.gateway.order.idempotency import KeyedOrders
 from service.gateway.order.keep import Keeper
 from service.gateway.order.make import Maker
@@ -24,6 +25,7 @@ from service.gateway.order.runner import OrderRunner
 from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitingRoom
 from service.gateway.queue.queue import Bounds, CallQueue
+from service.http.error_codes import code_of
 from service.settings.variables import Settings
 from service.wiring.admission import make_state, open_journal
 from service.wiring.images import Images
@@ -89,11 +91,10 @@ async def open_orders(
             attempts=attempts,
             keeper=Keeper(finisher=images.imaging, store=store, clock=clock),
             state=state,
-            telemetry=telemetry,
         ),
         share=share,
         clock=clock,
-        telemetry=telemetry,
+        ends=Ends(clock=clock, telemetry=telemetry, code_of=code_of),
         span=context.traces.open_span,
     )
     return OrderParts(

@@ -15,11 +15,12 @@ from tests.fakes.values import a_grant
 
 
 class FakeOrders:
-    """Implements `ports.admission.SharedOrders`; records what was asked and what was settled."""
+    """Implements `ports.admission.SharedOrders`; records what was asked and what was settled. An ask takes *delay_s*."""
 
     def __init__(self, *script: Grant | GatewayError) -> None:
         self.script = deque(script)
         self.is_gone = False
+        self.delay_s = 0.0
         self.asks: list[Ask] = []
         self.settlements: list[Settlement] = []
         self.renewals: list[tuple[Lease, ...]] = []
@@ -30,6 +31,8 @@ class FakeOrders:
 
     async def begin(self, ask: Ask) -> Grant:
         self.asks.append(ask)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         self._answer()
         reply = self.script.popleft() if self.script else None
         if isinstance(reply, Exception):

@@ -17,7 +17,7 @@ from service.ports.store import StoredImage
 class FakeStore:
     """Implements `ports.store.ImageStore`. *is_full* takes nothing, *is_gone* gives nothing either.
 
-    *hides_it* is the race: it looks writable and is not.
+    *hides_it* is the race: it looks writable and is not. Each use takes *delay_s*.
     """
 
     def __init__(self) -> None:
@@ -25,16 +25,21 @@ class FakeStore:
         self.is_full = False
         self.is_gone = False
         self.hides_it = False
+        self.delay_s = 0.0
         self.deadlines_s: list[float] = []
 
     async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
         self.deadlines_s.append(deadline_s)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         if self.is_full or self.is_gone:
             raise StoreUnavailable
         self.blobs[name] = data
 
     async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
         self.deadlines_s.append(deadline_s)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
         if self.is_gone:
             raise StoreUnavailable
         if name not in self.blobs:

@@ -16,6 +16,7 @@ from service.gateway.admission.shared import SharedState
 from service.gateway.order.accept import Acceptance, OrderKeys, Pools
 from service.gateway.order.attempt import Attempts
 from service.gateway.order.cached import Cached
+from service.gateway.order.ends import Ends
 from service.gateway.order.idempotency import KeyedOrders
 from service.gateway.order.keep import Keeper
 from service.gateway.order.make import Maker
@@ -26,6 +27,7 @@ from service.gateway.order.runner import OrderRunner, RunningOrder
 from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitingRoom
 from service.gateway.queue.queue import Bounds, CallQueue
+from service.http.error_codes import code_of
 from service.ports.provider import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
 from tests.fakes.book import FakeOrders
@@ -93,7 +95,6 @@ class Assembly:
             attempts=self.attempts,
             keeper=Keeper(finisher=self.imaging, store=self.store, clock=clock),
             state=self.state,
-            telemetry=self.telemetry,
         )
         self.share = Share(room=self.room, store=self.store, clock=clock)
         self.runner = OrderRunner(telemetry=self.telemetry, drain_s=drain_s, flush=self.state.pending.flush)
@@ -117,7 +118,7 @@ class Assembly:
             maker=self.maker,
             share=self.share,
             clock=clock,
-            telemetry=self.telemetry,
+            ends=Ends(clock=clock, telemetry=self.telemetry, code_of=code_of),
         )
 
     @property

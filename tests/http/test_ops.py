@@ -49,6 +49,7 @@ def test_metrics_are_what_prometheus_reads(client: httpx.Client, prompt: str) ->
     assert ours >= {
         "imagegw_http_requests",
         "imagegw_http_request_duration_seconds",
+        "imagegw_orders",
         "imagegw_images_delivered",
         "imagegw_images_made",
         "imagegw_upstream_attempts",

@@ -118,12 +118,12 @@ async def test_an_answer_that_is_cut_off_starts_no_watcher() -> None:
     problems: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: problems.append(context))
     services = cast(HttpServices, SimpleNamespace(clock=FakeClock()))
-    answer = Answer(services, an_order(), a_sent_order(), a_ticket())
+    answer = Answer(services, an_order(), a_sent_order(), a_ticket(), RunningOrder("order-1"))
     over = asyncio.Event()
 
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
-            await answer.collect(a_request(), RunningOrder("order-1"))
+            await answer.collect(a_request())
     # Due after the timer that would start the watcher.
     loop.call_later(0.1, over.set)
     await over.wait()

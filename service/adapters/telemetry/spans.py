@@ -11,6 +11,7 @@ How to add a value: the entry of its fact in `_VALUES`, a row in `docs/traces.md
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,8 +31,8 @@ from service.ports.telemetry import (
     AttemptMade,
     CallQueued,
     CallRefused,
-    ImagesDelivered,
     LimitDecided,
+    OrderEnded,
     RequestHandled,
 )
 from service.ports.tracing import SpanName
@@ -47,12 +48,20 @@ _VALUES: Mapping[type[Any], Callable[[Any], _Values]] = {
     LimitDecided: lambda fact: {
         "imagegw.limit.decision": fact.decision,
         "imagegw.degraded": fact.degraded,
+        **({"imagegw.limit.resource": fact.limit} if fact.limit else {}),
+        **({"imagegw.limit.scope": fact.scope} if fact.scope else {}),
     },
     CallQueued: lambda fact: {"imagegw.queue.wait_s": fact.waited_s},
     CallRefused: lambda fact: {"imagegw.queue.refusal": fact.reason},
-    ImagesDelivered: lambda fact: {
+    OrderEnded: lambda fact: {
+        "imagegw.operation": fact.operation,
         "imagegw.model.asked": fact.asked_model,
-        **{f"imagegw.images.{source}": images for source, images in fact.sources.items()},
+        "imagegw.outcome": fact.outcome,
+        "imagegw.cache": fact.cache,
+        "imagegw.calls": fact.record.calls,
+        **({"imagegw.code": fact.code} if fact.code else {}),
+        **{f"imagegw.images.{source}": number for source, number in Counter(fact.record.sources).items()},
+        **{f"imagegw.stage.{stage}_s": spent_s for stage, spent_s in fact.record.stages_s.items()},
     },
 }
 

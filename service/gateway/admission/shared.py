@@ -81,22 +81,35 @@ class SharedState:
 
         `StateUnavailable` concerns only keys and limits of money: the local share admits all else.
         """
+        team = ask.ticket.caller.team
         try:
             # A burst waits here rather than for a connection, where it would look like a slow Redis.
             async with self._turns:
                 grant = await self._begin(ask)
         except RateLimited as refusal:
-            self._telemetry.record(LimitDecided(decision=refusal.refused.resource, degraded=refusal.degraded))
+            refused = refusal.refused
+            self._telemetry.record(
+                LimitDecided(
+                    decision="refused",
+                    team=team,
+                    degraded=refusal.degraded,
+                    limit=refused.resource,
+                    scope=refused.scope,
+                    limits=refusal.limits,
+                )
+            )
             raise
         except StateUnavailable:
             # Without Redis, the rest of a budget and earlier uses of a key are unknown.
-            decision = "idempotency" if ask.ticket.idempotency else Resource.BUDGET_PER_MONTH
-            self._telemetry.record(LimitDecided(decision=decision, degraded=True))
+            limit = "idempotency" if ask.ticket.idempotency else Resource.BUDGET_PER_MONTH
+            self._telemetry.record(LimitDecided(decision="refused", team=team, degraded=True, limit=limit))
             raise
         if grant.is_under_way or grant.conclusion is not None:
             return grant
         if ask.round == 0:
-            self._telemetry.record(LimitDecided(decision="allowed", degraded=grant.degraded))
+            self._telemetry.record(
+                LimitDecided(decision="allowed", team=team, degraded=grant.degraded, limits=grant.limits)
+            )
         self._leases.add(ask, grant)
         return grant
 

@@ -38,10 +38,16 @@ Show = Callable[[int, bytes, Mapping[str, str]], None]
 
 @dataclass(slots=True)
 class Exposure:
-    """The state of a running call: *show* receives its stages, *may_be_billed* applies to cutting it off now."""
+    """The state of a running call: *show* receives its stages, *may_be_billed* applies to cutting it off now.
+
+    *attempts* took *upstream_s* so far, with the pauses between them; *store_s* took its images to be finished and stored.
+    """
 
     show: Show = lambda *_: None
     may_be_billed: bool = False
+    attempts: int = 0
+    upstream_s: float = 0.0
+    store_s: float = 0.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +74,13 @@ class Attempts:
         exposure: Exposure,
     ) -> CallMade | CallFailure:
         """Make *call*, retrying while nothing was billed, budget lasts, and the time of *turn* to send it is not over."""
+        started_s = self.clock.monotonic_s()
+        try:
+            return await self._make(call, turn, exposure)
+        finally:
+            exposure.upstream_s = self.clock.monotonic_s() - started_s
+
+    async def _make(self, call: ImageCall, turn: Turn, exposure: Exposure) -> CallMade | CallFailure:
         self.budget.earn()
         attempt = 1
         while True:
@@ -94,6 +107,7 @@ class Attempts:
             # A time-out may strike only after the request was sent: check first.
             if turn.deadline_s <= started_s:
                 return NOT_SENT
+            exposure.attempts += 1
             async with self.clock.timeout_at(turn.deadline_s) as turn.timeout:
                 if is_retry and self.pace is not None:
                     await self.pace.acquire(min(call.n, self.pace.max_rate))

@@ -74,6 +74,7 @@ class KeyedOrders:
 
     async def _repeat(self, progress: Progress, conclusion: Conclusion) -> None:
         """Repeat the first answer: nothing is counted or paid."""
+        progress.record.is_replayed = True
         progress.running.emit(Admitted(limits=(), degraded=False, pending=0, is_replayed=True))
         if conclusion.failures:
             progress.stop = progress.failed(conclusion.failures)

@@ -16,6 +16,7 @@ from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import split_order
 from service.domain.images import CallMade, Image, ImageCall
 from service.domain.order import ImageOrder, SentOrder, Ticket
+from service.domain.progress import CallTimes
 from service.gateway.admission.shared import SharedState
 from service.gateway.order.attempt import NOT_SENT, Attempts, Exposure, Show
 from service.gateway.order.keep import Keeper, Kept, Outcome, billing_of_missing
@@ -24,7 +25,6 @@ from service.gateway.queue.queue import CallQueue
 from service.gateway.queue.turn import Turn
 from service.gateway.queue.turns import Person
 from service.ports.admission import Ask, Grant, Settlement
-from service.ports.telemetry import CostSettled, Telemetry
 
 _MOST_IMAGES = (1, 4)
 """The most images of a call of each class but the last: those of a class take about as long as each other."""
@@ -38,6 +38,15 @@ class Batch:
     indices: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    """The end of one call: the outcome for each of its places, its *attempts*, and its time in each stage."""
+
+    outcomes: list[Outcome]
+    attempts: int
+    times: CallTimes
+
+
 @dataclass(slots=True, kw_only=True)
 class Maker:
     """Makes the calls of orders at one backend, as its *queue* has them take turns."""
@@ -46,21 +55,27 @@ class Maker:
     attempts: Attempts
     keeper: Keeper
     state: SharedState
-    telemetry: Telemetry
 
     async def make(
         self, order: ImageOrder, sent: SentOrder, ask: Ask, batch: Batch, turn: Turn, show: Show
-    ) -> list[Outcome]:
-        """Make the call of *batch* at its *turn*; *ask* obtained its indices. Returns the outcome for each place.
+    ) -> CallEnd:
+        """Make the call of *batch* at its *turn*; *ask* obtained its indices.
 
         *show* takes the stages of its image. A call that is cut off is an outcome, too.
         """
-        n = len(batch.places)
         exposure = Exposure(show=show)
+        outcomes = await self._make(order, sent, ask, batch, turn, exposure)
+        times = CallTimes(turn.waited_s, exposure.upstream_s, exposure.store_s)
+        return CallEnd(outcomes, exposure.attempts, times)
+
+    async def _make(
+        self, order: ImageOrder, sent: SentOrder, ask: Ask, batch: Batch, turn: Turn, exposure: Exposure
+    ) -> list[Outcome]:
+        n = len(batch.places)
         try:
             # Without a name: the settlement below may wait, and megabytes with it.
             outcomes = await self._keep(
-                await self._call(order, sent, ask, batch, turn, exposure), sent, order, turn, n
+                await self._call(order, sent, ask, batch, turn, exposure), sent, order, turn, exposure, n
             )
             settlement = _settle(ask, batch, outcomes)
         except BaseException as error:
@@ -77,10 +92,6 @@ class Maker:
                 self.state.finish_later(settlement)
             else:
                 await self.state.finish(settlement)
-        for _, image in settlement.made:
-            self.telemetry.record(
-                CostSettled(model=ask.ticket.model, realm=ask.ticket.realm, microusd=image.cost_microusd)
-            )
         return outcomes
 
     def share_turns(self, ticket: Ticket, indices: Iterable[int], deadline_s: float) -> None:
@@ -156,13 +167,21 @@ class Maker:
         return await self.state.pending.write_ahead(_settle(ask, batch, [_CUT_OFF] * len(batch.places)))
 
     async def _keep(
-        self, made: CallMade | CallFailure, sent: SentOrder, order: ImageOrder, turn: Turn, n: int
+        self,
+        made: CallMade | CallFailure,
+        sent: SentOrder,
+        order: ImageOrder,
+        turn: Turn,
+        exposure: Exposure,
+        n: int,
     ) -> list[Outcome]:
         if isinstance(made, CallFailure):
             return [made] * n
         # Surplus images are given to no caller, and the others carry their price.
         paid = replace(made, images=made.images[:n])
+        started_s = self.keeper.clock.monotonic_s()
         kept = await self.keeper.keep(paid, sent, order, deadline_s=turn.deadline_s)
+        exposure.store_s = self.keeper.clock.monotonic_s() - started_s
         too_few = replace(_TOO_FEW, billing=billing_of_missing(made, kept))
         return kept + [too_few] * (n - len(kept))
 

@@ -7,8 +7,7 @@ and records why an order ends.
 """
 
 import asyncio
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -23,11 +22,12 @@ from service.domain.errors import (
 from service.domain.failures import CallFailure
 from service.domain.images import Delivery, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
-from service.domain.progress import Admitted, CallFailed, CallWaited, OrderDone
+from service.domain.progress import Admitted, CallFailed, OrderDone
 from service.gateway.admission.shared import REFUSALS, SharedState
 from service.gateway.order.accept import Acceptance
 from service.gateway.order.attempt import NOT_SENT
 from service.gateway.order.cached import Cached
+from service.gateway.order.ends import Ends
 from service.gateway.order.idempotency import KeyedOrders
 from service.gateway.order.keep import NOT_KEPT, Kept
 from service.gateway.order.make import Batch, Maker, make_turns, split_batch
@@ -39,7 +39,6 @@ from service.gateway.order.waiting import WaitResult
 from service.gateway.queue.turn import Turn
 from service.ports.admission import Ask, Grant, Variant
 from service.ports.clock import Clock
-from service.ports.telemetry import ImagesDelivered, Telemetry
 from service.ports.tracing import OpenSpan
 
 
@@ -56,7 +55,7 @@ class Orders:
     maker: Maker
     share: Share
     clock: Clock
-    telemetry: Telemetry
+    ends: Ends
     span: OpenSpan = nullcontext
 
     def start(
@@ -66,41 +65,47 @@ class Orders:
 
         Raises as `Acceptance.accept` and `OrderRunner.start` do; nothing was spent then.
         """
-        sent, ticket = self.acceptance.accept(order)
+        started_s = self.clock.monotonic_s()
 
         async def work(running: RunningOrder) -> None:
-            progress = Progress(order=order, sent=sent, ticket=ticket, running=running)
+            progress = Progress(order=order, sent=sent, ticket=ticket, running=running, clock=self.clock)
+            error: GatewayError | None = GatewayError()  # of a bug, until the order ends by itself
             try:
-                if ticket.idempotency is None:
-                    await self._carry_out(progress)
-                else:
-                    await self.keyed.conclude(progress, self._carry_out)
-            except asyncio.CancelledError:
-                progress.stop = progress.find_end_of_cut_off()
+                try:
+                    if ticket.idempotency is None:
+                        await self._carry_out(progress)
+                    else:
+                        await self.keyed.conclude(progress, self._carry_out)
+                except asyncio.CancelledError:
+                    progress.stop = progress.find_end_of_cut_off()
+                # Only now: calls may end after a reason to stop was found.
+                error = progress.counted_stop(is_degraded=self.state.is_degraded)
             finally:
                 when_done()
-            if progress.stop is not None:
-                # Only now: calls may end after a reason to stop was found.
-                raise progress.count_in(progress.stop, is_degraded=self.state.is_degraded)
+                self.ends.record(progress, error)
+            if error is not None:
+                raise error
 
-        return self.runner.start(order.id, work), sent, ticket
+        try:
+            sent, ticket = self.acceptance.accept(order)
+            running = self.runner.start(order.id, work)
+        except GatewayError as refusal:
+            self.ends.record_refusal(order, refusal, started_s)
+            raise
+        running.record.started_s = started_s
+        return running, sent, ticket
 
     async def _carry_out(self, progress: Progress) -> None:
-        try:
-            async with asyncio.TaskGroup() as calls:
-                try:
-                    await self._fill_places(progress, calls)
-                finally:
-                    # However it ends: others that wait for the same images may need another prober.
-                    if progress.awaiting:
-                        self.share.wake_others(progress.ticket.pool, progress.awaiting)
-                await self._answer_in_time(progress)
-        finally:
-            if progress.is_begun and progress.sources:
-                sources = Counter(source.value for source in progress.sources)
-                self.telemetry.record(ImagesDelivered(asked_model=progress.order.asked.name, sources=sources))
+        async with asyncio.TaskGroup() as calls:
+            try:
+                await self._fill_places(progress, calls)
+            finally:
+                # However it ends: others that wait for the same images may need another prober.
+                if progress.awaiting:
+                    self.share.wake_others(progress.ticket.pool, progress.awaiting)
+            await self._answer_in_time(progress)
         if progress.failures and progress.stop is None:
-            if not progress.sources:
+            if not progress.record.sources:
                 self.preflight.remember(progress.ticket, progress.failures)
             progress.stop = progress.failed(progress.failures)
 
@@ -110,8 +115,7 @@ class Orders:
             return
         deadline_s = progress.order.deadline_s
         await asyncio.wait(progress.calls, timeout=max(0.0, deadline_s - self.clock.monotonic_s()))
-        own = [call for call, turn in progress.calls.items() if turn.deadline_s <= deadline_s]
-        if own:
+        if own := [call for call, turn in progress.calls.items() if turn.deadline_s <= deadline_s]:
             await asyncio.wait(own)
         if not all(call.done() for call in progress.calls):
             failed = progress.failed(progress.failures) if progress.failures else DeadlineExceeded()
@@ -122,8 +126,7 @@ class Orders:
         """Fill all places: ask, take ready variants, make calls, wait for the rest, ask again."""
         places = tuple(range(progress.order.n))
         while places and self._may_go_on(progress):
-            begun = await self._begin(progress, len(places))
-            if begun is None:
+            if (begun := await self._begin(progress, len(places))) is None:
                 return
             ask, grant = begun
             places = await self._take_ready(progress, ask, grant, places)
@@ -159,12 +162,15 @@ class Orders:
     async def _begin(self, progress: Progress, n: int) -> tuple[Ask, Grant] | None:
         """Ask the shared state for *n* images; returns None to end the order, refused or answered."""
         while True:
-            ask = progress.next_ask(n, self.clock.monotonic_s())
+            asked_s = self.clock.monotonic_s()
+            ask = progress.next_ask(n, asked_s)
             try:
                 grant = await self.state.begin(ask)
             except (*REFUSALS, StateUnavailable) as refusal:
                 progress.stop = refusal
                 return None
+            finally:
+                progress.record.begin_s += self.clock.monotonic_s() - asked_s
             if grant.conclusion is None and not grant.is_under_way:
                 break
             if not await self.keyed.may_ask_again(progress, grant.conclusion):
@@ -184,13 +190,14 @@ class Orders:
         self, progress: Progress, ask: Ask, grant: Grant, places: tuple[int, ...]
     ) -> tuple[int, ...]:
         """Fill places with the ready variants; returns the places still empty."""
-        left = places
+        if not grant.ready:
+            return places
+        left, started_s = places, self.clock.monotonic_s()
         try:
             for number, variant in enumerate(grant.ready):
                 progress.used.append(variant.index)
-                is_resumed = number < grant.resumed
                 found = await self.cached.read(
-                    progress.order, progress.ticket, variant, is_resumed=is_resumed
+                    progress.order, progress.ticket, variant, is_resumed=number < grant.resumed
                 )
                 if isinstance(found, StoreUnavailable):
                     progress.stop = found
@@ -200,6 +207,7 @@ class Orders:
             if grant.mine:
                 self.maker.give_up(ask, [Batch(places[: len(grant.mine)], grant.mine)])
             raise
+        progress.record.read_s += self.clock.monotonic_s() - started_s
         return left
 
     def _take_found(
@@ -218,10 +226,13 @@ class Orders:
         # A call returns all its images together; a stream wants each as soon as it exists.
         most = 1 if progress.order.is_streamed else progress.sent.images_per_call
         batches = split_batch(granted, most)
-        is_wanted = partial(self._is_wanted, progress)
-        turns = make_turns(progress.order, progress.sent, ask, batches, is_wanted)
+        turns = make_turns(progress.order, progress.sent, ask, batches, partial(self._is_wanted, progress))
         try:
-            reason = await self._find_reason_not_to_pay(progress, turns)
+            reason = progress.reason_to_end() or await self.preflight.check(
+                progress.order, progress.sent, progress.ticket, turns, is_judged=progress.record.calls > 0
+            )
+            # Moderation may take seconds.
+            reason = reason or progress.reason_to_end()
         except BaseException:
             self.maker.give_up(ask, batches)
             raise
@@ -235,7 +246,7 @@ class Orders:
             return
         progress.running.when_abandoned = partial(self.maker.queue.drop_unwanted, progress.calls.values())
         for batch, turn in zip(batches, turns, strict=True):
-            progress.is_dispatched = True
+            progress.record.calls += 1
             call = calls.create_task(self._make(progress, ask, batch, turn))
             call.add_done_callback(partial(self._give_up_unbegun, ask, batch))
             progress.calls[call] = turn
@@ -254,24 +265,14 @@ class Orders:
         self, progress: Progress, places: tuple[int, ...], results: Mapping[int, WaitResult]
     ) -> tuple[int, ...]:
         """Fill places with the images of other orders; returns the places still empty."""
+        started_s = self.clock.monotonic_s()
         for index, result in results.items():
             outcome = await self.share.load(result, progress.order)
             if outcome is not None:
                 progress.fill_shared(places[0], index, outcome)
                 places = places[1:]
+        progress.record.read_s += self.clock.monotonic_s() - started_s
         return places
-
-    async def _find_reason_not_to_pay(
-        self, progress: Progress, turns: Sequence[Turn]
-    ) -> GatewayError | CallFailure | None:
-        order, sent, ticket = progress.order, progress.sent, progress.ticket
-        reason = progress.stop or _left(progress)
-        if reason is not None:
-            return reason
-        # Moderation may take seconds.
-        return await self.preflight.check(
-            order, sent, ticket, turns, is_judged=progress.is_dispatched
-        ) or _left(progress)
 
     async def _make(self, progress: Progress, ask: Ask, batch: Batch, turn: Turn) -> None:
         """Make one call, and report each of its images to the reader and to waiting orders."""
@@ -284,18 +285,15 @@ class Orders:
             awaited_until_s = self.share.awaited_until_s(progress.ticket.pool, batch.indices)
             turn.deadline_s = max(turn.deadline_s, awaited_until_s)
         with self.span("call"):
-            outcomes = await self.maker.make(progress.order, progress.sent, ask, batch, turn, show)
-        if turn.waited_s:
-            progress.running.emit(CallWaited(waited_s=turn.waited_s))
-        for place, index, outcome in zip(batch.places, batch.indices, outcomes, strict=True):
+            end = await self.maker.make(progress.order, progress.sent, ask, batch, turn, show)
+        progress.record.attempts += end.attempts
+        progress.record.last_call = end.times
+        for place, index, outcome in zip(batch.places, batch.indices, end.outcomes, strict=True):
             if isinstance(outcome, CallFailure):
                 progress.fail(place, outcome)
             elif outcome.is_stored or progress.order.delivery is not Delivery.URL:
                 progress.fill(place, outcome.image, Source.MADE, outcome.data, is_stored=outcome.is_stored)
             else:
+                progress.note_price(outcome.image, Source.MADE)
                 progress.fail(place, NOT_KEPT)
             self.share.hand_on(progress.ticket.pool, index, outcome)
-
-
-def _left(progress: Progress) -> GatewayError | None:
-    return GatewayError("The caller has left.") if progress.running.is_abandoned else None

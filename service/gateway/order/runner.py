@@ -14,7 +14,7 @@ from typing import Self
 
 from service.domain.errors import Draining, GatewayError
 from service.domain.images import Image
-from service.domain.progress import ImageReady, OrderDone, OrderFact
+from service.domain.progress import ImageReady, OrderDone, OrderFact, OrderRecord
 from service.ports.telemetry import Crashed, Telemetry
 from service.ports.tracing import OpenSpan
 
@@ -22,7 +22,7 @@ from service.ports.tracing import OpenSpan
 class RunningOrder:
     """One order under way, written by the order and read by one reader.
 
-    *delivered* are its images by place, with or without a reader. *is_abandoned*: the reader has
+    *delivered* are its images by place, and *record* its course, with or without a reader. *is_abandoned*: the reader has
     left, which stops further asks and calls *when_abandoned*; sent calls are finished. Facts are few for each image, and dropped once
     the reader has left or was told that the order is done.
     """
@@ -37,6 +37,7 @@ class RunningOrder:
         "delivered",
         "id",
         "is_abandoned",
+        "record",
         "when_abandoned",
     )
 
@@ -49,6 +50,7 @@ class RunningOrder:
         self._is_over = False
         self._wants_all = False
         self.delivered: dict[int, Image] = {}
+        self.record = OrderRecord()
         self.when_abandoned: Callable[[], None] = lambda: None
 
     def emit(self, fact: OrderFact) -> None:

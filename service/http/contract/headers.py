@@ -34,7 +34,10 @@ _ANSWERS: dict[str, tuple[Schema, str]] = {
     "X-Model-Sent": (_TEXT, "The model that made the images."),
     "Sunset": (_TEXT, "End of the requested model (RFC 8594)."),
     "Deprecation": (_TEXT, "End of the requested model, as a structured date (RFC 9745)."),
-    "Server-Timing": (_TEXT, "Milliseconds: `order` in all, and `queue` if its calls had to wait."),
+    "Server-Timing": (
+        _TEXT,
+        "Milliseconds: `order` in all, and its stages: `queue`, `begin`, `upstream`, `store`.",
+    ),
     "OpenAI-Processing-Ms": (_LONG, "Milliseconds of the order."),
     "OpenAI-Version": (_TEXT, "Version of the OpenAI API."),
     "Idempotent-Replayed": (_TEXT, "`true`: the answer repeats an earlier one under the same key."),

@@ -1,16 +1,24 @@
 """Facts become numbers, under names that are promised."""
 
+import contextvars
 import math
 from typing import get_args
+from uuid import uuid4
 
 import pytest
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.logs import FactLog
+from service.adapters.telemetry.metrics.orders import MOST_TEAMS
 from service.adapters.telemetry.metrics.registry import REQUEST_BUCKETS_S
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.adapters.telemetry.recorder import FactRecorder
+from service.adapters.telemetry.trace_ids import note_trace_id
+from service.domain.errors import LimitState
+from service.domain.images import Operation, Source
+from service.domain.progress import CallTimes, OrderRecord
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import (
     AdminActed,
@@ -18,14 +26,14 @@ from service.ports.telemetry import (
     BytesDeclined,
     CallQueued,
     CallRefused,
-    CostSettled,
     Crashed,
     FilesDeleted,
     ImageForgotten,
-    ImagesDelivered,
     ImageSpilled,
     ImageUnprocessed,
     LimitDecided,
+    OrderEnded,
+    OrderOutcome,
     RequestHandled,
     SpillCounted,
     StateFailed,
@@ -56,7 +64,43 @@ def count(metrics: PrometheusMetrics, fact: TelemetryFact) -> None:
     FactRecorder(*metrics.handlers).record(fact)
 
 
+def order(**fields: object) -> OrderEnded:
+    """Return the end of an order of four images: two are made, one is not delivered and none knows its price."""
+    values: dict[str, object] = {
+        "operation": Operation.EDIT,
+        "asked_model": "dall-e-3",
+        "sent_model": "gpt-image-2",
+        "realm": "live",
+        "team": "shop",
+        "is_dying": True,
+        "is_streamed": True,
+        "outcome": "partial",
+        "code": "upstream_timeout",
+        "cache": "partial",
+        "record": OrderRecord(
+            started_s=100.0,
+            shown_s=101.5,
+            ended_s=109.0,
+            begin_s=0.5,
+            read_s=0.25,
+            last_call=CallTimes(queue_s=2.0, upstream_s=3.0, store_s=0.5),
+            calls=3,
+            sources=[Source.HIT, Source.COALESCED, Source.COALESCED, Source.MADE],
+            prices=[
+                (Source.HIT, 30_000),
+                (Source.COALESCED, 20_000),
+                (Source.COALESCED, None),
+                (Source.MADE, 40_000),
+                (Source.MADE, None),
+            ],
+        ),
+    }
+    return OrderEnded(**{**values, **fields})  # type: ignore[arg-type]
+
+
 MODEL = {"model": "gpt-image-2"}
+TEAM = {"team": "shop"}
+BUDGET = LimitState(resource="budget_per_month", scope="team", limit=400, remaining=100, reset_s=60.0)
 
 
 @pytest.mark.parametrize(
@@ -75,21 +119,51 @@ MODEL = {"model": "gpt-image-2"}
             0.25,
         ),
         (
-            ImagesDelivered(asked_model="dall-e-3", sources={"hit": 1, "made": 3}),
-            "imagegw_images_delivered_total",
-            {"model": "dall-e-3", "source": "hit"},
+            order(),
+            "imagegw_orders_total",
+            {
+                "operation": "edit",
+                "outcome": "partial",
+                "code": "upstream_timeout",
+                "cache": "partial",
+                **TEAM,
+            },
             1.0,
         ),
+        (
+            order(),
+            "imagegw_order_duration_seconds_sum",
+            {"operation": "edit", "cache": "partial"},
+            9.0,
+        ),
+        (order(), "imagegw_order_stage_seconds_sum", {"stage": "queue"}, 2.0),
+        (order(), "imagegw_order_stage_seconds_sum", {"stage": "begin"}, 0.5),
+        (order(), "imagegw_order_stage_seconds_sum", {"stage": "upstream"}, 3.0),
+        (order(), "imagegw_order_stage_seconds_sum", {"stage": "store"}, 0.75),
+        (order(), "imagegw_order_calls_sum", {}, 3.0),
+        (order(), "imagegw_first_event_seconds_sum", {}, 1.5),
+        (order(is_streamed=False), "imagegw_first_event_seconds_count", {}, 0.0),
+        (order(), "imagegw_dying_model_orders_total", {"model": "dall-e-3", **TEAM}, 1.0),
+        (order(is_dying=False), "imagegw_dying_model_orders_total", {"model": "dall-e-3", **TEAM}, 0.0),
+        (
+            order(),
+            "imagegw_images_delivered_total",
+            {"model": "dall-e-3", "source": "coalesced", **TEAM},
+            2.0,
+        ),
+        (order(), "imagegw_images_made_total", {**MODEL, **TEAM}, 2.0),
+        (order(), "imagegw_images_unpriced_total", {**MODEL, **TEAM}, 1.0),
+        (order(), "imagegw_cost_dollars_total", {**MODEL, "realm": "live", **TEAM}, 0.04),
+        (order(), "imagegw_saved_dollars_total", {"source": "hit", "realm": "live", **TEAM}, 0.03),
+        (order(), "imagegw_saved_dollars_total", {"source": "coalesced", "realm": "live", **TEAM}, 0.02),
         (CallQueued(waited_s=1.5), "imagegw_queue_wait_seconds_sum", {}, 1.5),
         (CallRefused(reason="late"), "imagegw_queue_refusals_total", {"reason": "late"}, 1.0),
         (
-            attempt(outcome="broken", billing="unknown", images=0),
+            attempt(outcome="broken", billing="unknown"),
             "imagegw_upstream_attempts_total",
             {"backend": "openai", **MODEL, "outcome": "broken", "billing": "unknown"},
             1.0,
         ),
-        (attempt(), "imagegw_images_made_total", MODEL, 3.0),
-        (attempt(images=0), "imagegw_images_made_total", MODEL, 0.0),
         (attempt(is_retry=True), "imagegw_upstream_retries_total", {"backend": "openai"}, 1.0),
         (attempt(), "imagegw_upstream_retries_total", {"backend": "openai"}, 0.0),
         (
@@ -99,27 +173,21 @@ MODEL = {"model": "gpt-image-2"}
             12.0,
         ),
         (
-            LimitDecided(decision="images", degraded=True),
+            LimitDecided(decision="refused", team="shop", degraded=True, limit="images", scope="key"),
             "imagegw_limit_decisions_total",
-            {"decision": "images", "degraded": "true"},
+            {"decision": "refused", "limit": "images", "scope": "key", "degraded": "true", **TEAM},
             1.0,
+        ),
+        (
+            LimitDecided(decision="allowed", team="shop", degraded=False, limits=(BUDGET,)),
+            "imagegw_team_budget_used_ratio",
+            TEAM,
+            0.75,
         ),
         (
             BytesDeclined(place="disk", reason="caller"),
             "imagegw_bodies_refused_total",
             {"place": "disk", "reason": "caller"},
-            1.0,
-        ),
-        (
-            CostSettled(model="gpt-image-2", realm="live", microusd=40_000),
-            "imagegw_cost_dollars_total",
-            {**MODEL, "realm": "live"},
-            0.04,
-        ),
-        (
-            CostSettled(model="gpt-image-2", realm="live", microusd=None),
-            "imagegw_images_unpriced_total",
-            MODEL,
             1.0,
         ),
         (
@@ -203,9 +271,67 @@ def test_every_fact_has_a_taker() -> None:
 def test_an_unknown_price_is_not_free() -> None:
     metrics = PrometheusMetrics(version="1")
 
-    count(metrics, CostSettled(model="gpt-image-2", realm="live", microusd=None))
+    count(metrics, order(record=OrderRecord(prices=[(Source.MADE, None)])))
 
     assert b"imagegw_cost_dollars_total{" not in metrics.render()
+
+
+def test_a_repeated_answer_counts_as_an_order_only() -> None:
+    metrics = PrometheusMetrics(version="1")
+    record = OrderRecord(sources=[Source.HIT], prices=[(Source.HIT, 40_000)], is_replayed=True)
+
+    count(metrics, order(outcome="delivered", code="", cache="hit", record=record))
+
+    assert value(metrics, "imagegw_order_duration_seconds_count", operation="edit", cache="hit") == 1.0
+    assert b"imagegw_images_delivered_total{" not in metrics.render()
+    assert b"imagegw_saved_dollars_total{" not in metrics.render()
+
+
+def test_a_refused_order_has_no_duration() -> None:
+    metrics = PrometheusMetrics(version="1")
+
+    count(metrics, order(outcome="refused", code="rate_limit_exceeded", cache="none", record=OrderRecord()))
+
+    refused = {"operation": "edit", "outcome": "refused", "code": "rate_limit_exceeded", "cache": "none"}
+    assert value(metrics, "imagegw_orders_total", **refused, **TEAM) == 1.0
+    assert b"imagegw_order_duration_seconds_count{" not in metrics.render()
+    assert value(metrics, "imagegw_order_calls_count") == 0.0
+
+
+def test_series_stay_flat_under_ten_thousand_teams() -> None:
+    metrics, taken = PrometheusMetrics(version="1"), list[int]()
+    for number in range(10_000):
+        team = f"team-{number}"
+        count(metrics, order(team=team))
+        count(metrics, LimitDecided(decision="allowed", team=team, degraded=False, limits=(BUDGET,)))
+        if number in (MOST_TEAMS, 9_999):
+            taken.append(len(metrics.render().splitlines()))
+
+    assert taken[0] == taken[1]
+    labels = {"model": "dall-e-3", "source": "hit"}
+    assert value(metrics, "imagegw_images_delivered_total", **labels, team="team-49") == 1.0
+    assert value(metrics, "imagegw_images_delivered_total", **labels, team="team-50") == 0.0
+    assert value(metrics, "imagegw_images_delivered_total", **labels, team="other") == 9_950.0
+
+
+def test_an_order_of_a_recorded_trace_leaves_its_id_in_the_buckets_of_its_times() -> None:
+    metrics = PrometheusMetrics(version="1")
+    trace_id = uuid4().hex
+
+    def work() -> None:
+        note_trace_id(trace_id)
+        count(metrics, order())
+
+    contextvars.copy_context().run(work)
+
+    shown: bytes = openmetrics.generate_latest(metrics.registry)  # type: ignore[no-untyped-call]
+    lines = shown.decode().splitlines()
+    told = {line.partition("_bucket")[0] for line in lines if trace_id in line}
+    assert told == {
+        "imagegw_order_duration_seconds",
+        "imagegw_order_stage_seconds",
+        "imagegw_first_event_seconds",
+    }
 
 
 def test_two_applications_in_a_process_do_not_share_numbers() -> None:
@@ -232,8 +358,10 @@ def test_series_of_alerts_exist_before_any_fact() -> None:
         "calls",
         "waiters",
     }
-    decisions = {sample.labels["decision"] for sample in families["imagegw_limit_decisions"].samples}
-    assert decisions == {"allowed", "requests", "images"}
+    decisions = families["imagegw_limit_decisions"].samples
+    assert {sample.labels["decision"] for sample in decisions} == {"allowed", "refused"}
+    outcomes = {sample.labels["outcome"] for sample in families["imagegw_orders"].samples}
+    assert outcomes == set(get_args(OrderOutcome))
     outcomes = {sample.labels["outcome"] for sample in families["imagegw_images_spilled"].samples}
     assert outcomes == {"kept", "refused", "brought_home"}
     assert families["imagegw_build_info"].samples[0].labels == {"version": "1.2"}

@@ -30,7 +30,7 @@ def ready(position: int = 0) -> ImageReady:
 
 async def answer(running: RunningOrder) -> Response:
     request = Request({"type": "http", "state": {}, "headers": [], "method": "POST", "path": "/"}, stay)
-    reader = Answer(NO_SERVICES, ORDER, a_sent_order(), a_ticket(pool=None))
+    reader = Answer(NO_SERVICES, ORDER, a_sent_order(), a_ticket(pool=None), running)
     return await stream_answer(request, ORDER, reader, running)
 
 

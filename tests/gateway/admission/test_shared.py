@@ -74,7 +74,7 @@ async def test_the_book_decides_while_it_answers() -> None:
     around.book.script.append(grant)
 
     assert await around.state.begin(an_ask()) is grant
-    assert around.telemetry.facts == [LimitDecided(decision="allowed", degraded=False)]
+    assert around.telemetry.facts == [LimitDecided(decision="allowed", team="open", degraded=False)]
     assert not around.state.is_degraded
 
 
@@ -96,7 +96,16 @@ async def test_a_refusal_of_the_book_stands() -> None:
         await around.state.begin(an_ask())
 
     assert caught.value is refusal
-    assert around.telemetry.facts == [LimitDecided(decision="images", degraded=False)]
+    assert around.telemetry.facts == [
+        LimitDecided(
+            decision="refused",
+            team="open",
+            degraded=False,
+            limit="images",
+            scope="user",
+            limits=refusal.limits,
+        )
+    ]
 
 
 async def test_without_an_answer_the_local_share_decides() -> None:
@@ -110,7 +119,7 @@ async def test_without_an_answer_the_local_share_decides() -> None:
     assert around.telemetry.facts == [
         StateFailed(operation="begin", reason="timeout"),
         StateFailed(operation="begin", reason="timeout"),
-        LimitDecided(decision="allowed", degraded=True),
+        LimitDecided(decision="allowed", team="open", degraded=True),
     ]
 
 
@@ -120,10 +129,17 @@ async def test_a_refusal_of_the_local_share_is_told_as_such() -> None:
     ask = an_ask(limits=(a_limit(amount=1),))
     await around.state.begin(ask)
 
-    with pytest.raises(RateLimited):
+    with pytest.raises(RateLimited) as caught:
         await around.state.begin(ask)
 
-    assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(decision="requests", degraded=True)
+    assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(
+        decision="refused",
+        team="open",
+        degraded=True,
+        limit="requests",
+        scope="user",
+        limits=caught.value.limits,
+    )
 
 
 async def test_a_redis_that_is_gone_is_not_asked_again_and_again() -> None:
@@ -510,7 +526,9 @@ async def test_money_is_not_spent_while_redis_is_gone() -> None:
     assert caught.value.reason == "degraded"
     # Redis was not asked, so there is nothing to give up.
     assert around.journal.kept == kept
-    assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(decision="budget_per_month", degraded=True)
+    assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(
+        decision="refused", team="open", degraded=True, limit="budget_per_month"
+    )
 
 
 async def test_an_unanswered_ask_for_money_is_given_up() -> None:
@@ -589,7 +607,9 @@ async def test_exactly_once_is_not_promised_without_redis() -> None:
         await around.state.begin(an_ask(idempotency=ONCE))
 
     assert caught.value.reason == "degraded"
-    assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(decision="idempotency", degraded=True)
+    assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(
+        decision="refused", team="open", degraded=True, limit="idempotency"
+    )
     # Redis was not asked, so there is nothing to give up.
     assert (len(around.book.asks), around.journal.kept) == (asked, kept)
     assert around.state._leases == {}
@@ -709,7 +729,7 @@ async def test_an_unanswered_ask_is_repeated_once_before_the_local_share(reason:
     assert around.journal.kept == []
     assert around.telemetry.facts == [
         StateFailed(operation="begin", reason=reason),
-        LimitDecided(decision="allowed", degraded=False),
+        LimitDecided(decision="allowed", team="open", degraded=False),
     ]
 
 

@@ -13,6 +13,7 @@ from service.domain.limits import Limit, Resource
 from service.domain.order import CacheControl
 from service.domain.progress import Admitted, ImageReady
 from service.gateway.order.accept import Pools
+from service.ports.telemetry import OrderEnded
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_caller, a_catalog, a_grant, a_limit_state, an_order, scopes_of
 from tests.gateway.assembly import Assembly, name_pool, read
@@ -91,7 +92,9 @@ async def test_an_invalid_order_is_refused_before_any_ask(clock: FakeClock) -> N
             house.start(an_order(parameters={"size": "1x1"}))
 
     assert house.book.asks == []
-    assert house.telemetry.facts == []
+    [ended] = house.telemetry.facts
+    assert isinstance(ended, OrderEnded)
+    assert (ended.outcome, ended.record.begin_s) == ("refused", 0.0)
 
 
 async def test_acceptance_returns_the_sent_order(clock: FakeClock) -> None:
@@ -161,7 +164,9 @@ async def test_a_policy_refuses_an_order_before_any_ask(
             house.start(an_order(caller=a_caller(policy=policy), **order))
 
     assert house.book.asks == []
-    assert house.telemetry.facts == []
+    [ended] = house.telemetry.facts
+    assert isinstance(ended, OrderEnded)
+    assert (ended.outcome, ended.record.begin_s) == ("refused", 0.0)
     assert house.backend.attempts == 0
 
 

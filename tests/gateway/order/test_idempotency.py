@@ -23,7 +23,7 @@ from service.domain.order import ImageOrder
 from service.domain.progress import Admitted, ImageReady, OrderDone, OrderFact
 from service.gateway.admission.shared import LEASE_S
 from service.ports.admission import Conclusion, Grant, Settlement, Variant
-from service.ports.telemetry import Crashed, ImagesDelivered
+from service.ports.telemetry import Crashed, OrderEnded
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_failure, a_grant, a_rate_limit, a_refusal, a_variant, an_image, an_order
@@ -320,7 +320,8 @@ async def test_a_repeated_answer_is_neither_counted_nor_paid_nor_concluded(clock
         await house.run(a_keyed_order(delivery=Delivery.URL))
 
     assert (house.backend.attempts, house.book.settlements, house.journal.kept) == (0, [], [])
-    assert house.telemetry.of(ImagesDelivered) == []
+    [ended] = house.telemetry.of(OrderEnded)
+    assert (ended.outcome, ended.cache, ended.record.is_replayed) == ("delivered", "hit", True)
     assert house.state._leases == {}
 
 

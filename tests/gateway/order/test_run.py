@@ -21,7 +21,7 @@ from service.domain.images import Delivery
 from service.domain.order import CacheControl
 from service.domain.progress import Admitted, CallFailed, OrderDone
 from service.gateway.order.waiting import WaitResult
-from service.ports.telemetry import Crashed, ImagesDelivered
+from service.ports.telemetry import Crashed, OrderEnded
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.storage import FakeStore
@@ -45,9 +45,8 @@ async def test_an_order_of_n_is_n_calls_at_once_and_its_images_are_in_order(cloc
     assert facts[-1] == OrderDone()
     assert images(facts) == {3 - i: ("made", f"image {i}".encode()) for i in range(4)}
     assert [call.n for call in house.backend.calls] == [1, 1, 1, 1]
-    assert house.telemetry.of(ImagesDelivered) == [
-        ImagesDelivered(asked_model="dall-e-3", sources={"made": 4})
-    ]
+    [ended] = house.telemetry.of(OrderEnded)
+    assert (ended.outcome, ended.asked_model, ended.record.sources) == ("delivered", "dall-e-3", ["made"] * 4)
     assert house.in_flight == {}
 
 
@@ -79,8 +78,8 @@ async def test_ready_images_come_first_then_calls_and_images_of_others(clock: Fa
     }
     assert error(facts) is None
     assert len(house.book.asks) == 1
-    [delivered] = house.telemetry.of(ImagesDelivered)
-    assert delivered.sources == {"coalesced": 1, "hit": 1, "made": 2}
+    [ended] = house.telemetry.of(OrderEnded)
+    assert sorted(ended.record.sources) == ["coalesced", "hit", "made", "made"]
 
 
 async def test_an_empty_grant_ends_the_order(clock: FakeClock) -> None:

@@ -1,45 +1,94 @@
-"""Count orders, their images, their cost and the decisions of limits."""
+"""Count orders, their images, their cost and the decisions of limits, by team."""
 
 from collections.abc import Callable
+from typing import get_args
 
 from service.adapters.telemetry.metrics.registry import Registry
 from service.adapters.telemetry.recorder import Handlers
-from service.ports.telemetry import CostSettled, ImagesDelivered, LimitDecided
+from service.adapters.telemetry.trace_ids import current_trace_id
+from service.domain.images import Operation, Source
+from service.domain.limits import Resource
+from service.ports.telemetry import LimitDecided, OrderEnded, OrderOutcome
+
+_CALLS_BUCKETS = (0, 1, 2, 3, 4, 6, 8, 10)
+_STAGE_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 180, 300, 600)
+"""From the time of an ask of Redis."""
+
+MOST_TEAMS = 50
+"""Most teams of a process with series of their own, the first to order."""
+OTHER = "other"
 
 
 class OrderMetrics:
     """The metrics of orders."""
 
     def __init__(self, registry: Registry) -> None:
-        self._images = registry.counter(
-            "imagegw_images_delivered", "Images delivered, by asked model and source.", "model", "source"
+        self._own_teams: set[str] = set()
+        self._orders = registry.counter(
+            "imagegw_orders",
+            "Orders ended, by outcome, code of the error, source of the images and team.",
+            *("operation", "outcome", "code", "cache", "team"),
         )
-        self._cost = registry.counter(
-            "imagegw_cost_dollars", "Cost of images made, as priced.", "model", "realm"
+        self._order_s = registry.histogram(
+            "imagegw_order_duration_seconds",
+            "From the acceptance of an order to its end.",
+            "operation",
+            "cache",
+        )
+        self._stage_s = registry.histogram(
+            "imagegw_order_stage_seconds",
+            "Time of an order in each stage that it passed.",
+            "stage",
+            buckets=_STAGE_BUCKETS_S,
+        )
+        self._calls = registry.histogram("imagegw_order_calls", "Calls of an order.", buckets=_CALLS_BUCKETS)
+        self._first_event_s = registry.histogram(
+            "imagegw_first_event_seconds",
+            "From the acceptance of a streamed order to its first image or stage of one.",
+        )
+        self._dying = registry.counter(
+            "imagegw_dying_model_orders",
+            "Orders for a model with a date of shutdown, past or to come.",
+            *("model", "team"),
+        )
+        self._images = registry.counter(
+            "imagegw_images_delivered",
+            "Images delivered, by asked model and source.",
+            *("model", "source", "team"),
+        )
+        self._made = registry.counter(
+            "imagegw_images_made", "Images made, by the model that made them.", "model", "team"
         )
         self._unpriced = registry.counter(
-            "imagegw_images_unpriced", "Images made whose price is not in the catalogue.", "model"
+            "imagegw_images_unpriced", "Images made whose price is not in the catalogue.", "model", "team"
+        )
+        self._cost = registry.counter(
+            "imagegw_cost_dollars", "Cost of images made, as priced.", "model", "realm", "team"
+        )
+        self._saved = registry.counter(
+            "imagegw_saved_dollars",
+            "Price of images that were delivered without being made again.",
+            *("source", "realm", "team"),
         )
         self._limits = registry.counter(
             "imagegw_limit_decisions",
-            "Admissions: allowed, or the limit that refused.",
-            "decision",
-            "degraded",
+            "Admissions: allowed, or refused by a limit of a scope.",
+            *("decision", "limit", "scope", "team", "degraded"),
         )
-        for decision in ("allowed", "requests", "images"):
-            self._limits.labels(decision, "false")
+        self._budget_used = registry.gauge(
+            "imagegw_team_budget_used_ratio",
+            "Share of a team's monthly budget in use, as its last order saw it.",
+            "team",
+        )
         self._in_flight = registry.gauge(
             "imagegw_in_flight", "Orders running, calls sent, and orders waiting for another's image.", "kind"
         )
+        self._begin_at_zero()
 
     @property
     def handlers(self) -> Handlers:
         """The functions that count facts, by their kind."""
-        return {
-            ImagesDelivered: self._count_images,
-            CostSettled: self._count_cost,
-            LimitDecided: lambda fact: self._limits.labels(fact.decision, str(fact.degraded).lower()).inc(),
-        }
+        return {OrderEnded: self._count_order, LimitDecided: self._count_decision}
 
     def watch_in_flight(
         self, *, orders: Callable[[], int], calls: Callable[[], int], waiters: Callable[[], int]
@@ -48,12 +97,63 @@ class OrderMetrics:
         for kind, number in (("orders", orders), ("calls", calls), ("waiters", waiters)):
             self._in_flight.labels(kind).set_function(number)
 
-    def _count_images(self, fact: ImagesDelivered) -> None:
-        for source, images in fact.sources.items():
-            self._images.labels(fact.asked_model, source).inc(images)
+    def _begin_at_zero(self) -> None:
+        for operation in Operation:
+            for outcome in get_args(OrderOutcome):
+                self._orders.labels(operation, outcome, "", "none", OTHER)
+        self._limits.labels("allowed", "", "", OTHER, "false")
+        for resource in Resource:
+            self._limits.labels("refused", resource, "team", OTHER, "false")
 
-    def _count_cost(self, fact: CostSettled) -> None:
-        if fact.microusd is None:
-            self._unpriced.labels(fact.model).inc()
+    def _count_order(self, fact: OrderEnded) -> None:
+        team, record = self._label_of(fact.team), fact.record
+        self._orders.labels(fact.operation, fact.outcome, fact.code, fact.cache, team).inc()
+        if fact.is_dying:
+            self._dying.labels(fact.asked_model, team).inc()
+        if fact.outcome == "refused":
+            return
+        self._observe_times(fact)
+        self._calls.observe(record.calls)
+        if record.is_replayed:
+            # Counted and paid for with its first answer.
+            return
+        for source in record.sources:
+            self._images.labels(fact.asked_model, source, team).inc()
+        for source, microusd in record.prices:
+            self._count_price(fact, team, source, microusd)
+
+    def _count_price(self, fact: OrderEnded, team: str, source: Source, microusd: int | None) -> None:
+        if source is not Source.MADE:
+            self._saved.labels(source, fact.realm, team).inc((microusd or 0) / 1e6)
+            return
+        self._made.labels(fact.sent_model, team).inc()
+        if microusd is None:
+            self._unpriced.labels(fact.sent_model, team).inc()
         else:
-            self._cost.labels(fact.model, fact.realm).inc(fact.microusd / 1e6)
+            self._cost.labels(fact.sent_model, fact.realm, team).inc(microusd / 1e6)
+
+    def _observe_times(self, fact: OrderEnded) -> None:
+        record, trace_id = fact.record, current_trace_id()
+        exemplar = {"trace_id": trace_id} if trace_id else None
+        self._order_s.labels(fact.operation, fact.cache).observe(record.total_s, exemplar)
+        for stage, spent_s in record.stages_s.items():
+            if spent_s:
+                self._stage_s.labels(stage).observe(spent_s, exemplar)
+        if fact.is_streamed and record.shown_s is not None:
+            self._first_event_s.observe(record.shown_s - record.started_s, exemplar)
+
+    def _count_decision(self, fact: LimitDecided) -> None:
+        team = self._label_of(fact.team)
+        self._limits.labels(fact.decision, fact.limit, fact.scope, team, str(fact.degraded).lower()).inc()
+        for state in fact.limits:
+            if state.resource == Resource.BUDGET_PER_MONTH and state.scope == "team":
+                self._budget_used.labels(team).set(1 - state.remaining / state.limit)
+
+    def _label_of(self, team: str) -> str:
+        """Return *team* if it is one of the first, else `other`."""
+        if team in self._own_teams:
+            return team
+        if len(self._own_teams) >= MOST_TEAMS:
+            return OTHER
+        self._own_teams.add(team)
+        return team

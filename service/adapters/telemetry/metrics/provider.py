@@ -25,9 +25,6 @@ class ProviderMetrics:
             "From sending a call to its complete answer.",
             *("backend", "model"),
         )
-        self._made = registry.counter(
-            "imagegw_images_made", "Images paid for, by the model that made them.", "model"
-        )
         self._queue_calls = registry.gauge("imagegw_queue_calls", "Calls that wait for their turn.")
         self._queue_s = registry.histogram("imagegw_queue_wait_seconds", "Waits of calls that had to wait.")
         self._queue_refusals = registry.counter(
@@ -63,8 +60,6 @@ class ProviderMetrics:
     def _count_attempt(self, fact: AttemptMade) -> None:
         self._attempts.labels(fact.backend, fact.model, fact.outcome, fact.billing).inc()
         self._attempt_s.labels(fact.backend, fact.model).observe(fact.duration_s)
-        if fact.images:
-            self._made.labels(fact.model).inc(fact.images)
         if fact.is_retry:
             self._retries.labels(fact.backend).inc()
 
