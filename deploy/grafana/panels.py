@@ -23,6 +23,7 @@ PER_S, BYTES_PER_S, COUNT = "ops", "Bps", "short"
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 _GREEN, _YELLOW, _RED = "green", "yellow", "red"
 _HEIGHT, _LOW = 8, 4
+_BAR_PX = 32
 
 Queries = str | Mapping[str, str]
 Builder = timeseries.Panel | stat.Panel | bargauge.Panel
@@ -115,17 +116,25 @@ def bars(
     warn: float | None = None,
     bad: float | None = None,
     width: int = 12,
+    most: float | None = None,
     none: str = "none",
 ) -> Builder:
-    """Compare the values of now: a bar each, beside its legend."""
+    """Compare the values of now: a bar each, beside its legend; the longest stands for *most*, or for the largest value."""
     panel = (
         bargauge.Panel()
         .orientation(options.VizOrientation.HORIZONTAL)
         .display_mode(options.BarGaugeDisplayMode.BASIC)
+        # Else a single bar is as high as the panel.
+        .sizing(options.BarGaugeSizing.MANUAL)
+        .min_viz_height(16)
+        .max_viz_height(_BAR_PX)
+        .name_placement(options.BarGaugeNamePlacement.LEFT)
         .reduce_options(_LAST)
         .min(0)
         .no_value(none)
     )
+    if most is not None:
+        panel.max(most)
     _name(panel, title, description, unit=unit, size=(width, _HEIGHT))
     _ask(panel, queries, of_now=True)
     _judge(panel, warn, bad, by_colour=True)

@@ -94,6 +94,11 @@ def test_panels_explain_themselves(dashboard: dict[str, Any]) -> None:
         assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"], panel["title"]
 
 
+def test_titles_are_not_cut_on_a_laptop(dashboard: dict[str, Any]) -> None:
+    for panel in panels_of(dashboard):
+        assert len(panel["title"]) <= 6 * panel["gridPos"]["w"], panel["title"]
+
+
 def test_graphs_have_a_legend(dashboard: dict[str, Any]) -> None:
     graphs = [panel for panel in panels_of(dashboard) if panel["type"] == "timeseries"]
 

@@ -25,13 +25,13 @@ COSTS = Board(
                 unit=DOLLARS,
             ),
             number(
-                "What did the cache and equal orders save?",
+                "What was saved?",
                 "What the images would have cost that came from the cache, or from another order at the same time.",
                 increase("imagegw_saved_dollars_total", _TEAM, _REALM),
                 unit=DOLLARS,
             ),
             number(
-                "Which share of the cost is saved?",
+                "Which share is saved?",
                 "Saved dollars, of saved and spent ones.",
                 share(
                     increase("imagegw_saved_dollars_total", _TEAM, _REALM),
@@ -41,19 +41,19 @@ COSTS = Board(
                 unit=PERCENT,
             ),
             number(
-                "How many images were delivered?",
+                "How many images?",
                 "Images of the selected time, made or not.",
                 increase("imagegw_images_delivered_total", _TEAM),
                 unit=COUNT,
             ),
             number(
-                "How many images were paid for?",
+                "How many were paid?",
                 "Images that the provider made in the selected time.",
                 increase("imagegw_images_made_total", _TEAM),
                 unit=COUNT,
             ),
             number(
-                "How many images have no price?",
+                "How many lack a price?",
                 "Paid for, yet booked at no cost, because the catalogue has no price. Add it to the models file.",
                 increase("imagegw_images_unpriced_total", _TEAM),
                 unit=COUNT,

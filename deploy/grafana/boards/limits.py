@@ -149,7 +149,7 @@ LIMITS = Board(
                 width=8,
             ),
         ],
-        "Does the image store work?": [
+        "Does the store work?": [
             graph(
                 "Does the store fail?",
                 "1: the last use or check failed, and orders for links get 503.",
@@ -268,7 +268,7 @@ LIMITS = Board(
                 width=8,
             ),
             number(
-                "How long does the youngest process run?",
+                "When was a restart?",
                 "Time since its start. Shorter than your last release: it restarted by itself.",
                 f"time() - max({of('process_start_time_seconds')})",
                 unit=SECONDS,

@@ -29,7 +29,7 @@ OVERVIEW = Board(
                 none="no orders",
             ),
             number(
-                "How fast does the error budget burn?",
+                "Does the budget burn?",
                 "Failed orders of the last hour, divided by the 0.5 % that the objective allows. 1 uses the budget up in "
                 "30 days, 14.4 in two days.",
                 f"{_recorded(_FAILED, '1h')} / 0.005",
@@ -49,7 +49,7 @@ OVERVIEW = Board(
                 none="no orders",
             ),
             number(
-                "How many orders end in a second?",
+                "How many orders end?",
                 "All orders, also refused ones.",
                 rate("imagegw_orders_total"),
                 unit=PER_S,
@@ -61,7 +61,7 @@ OVERVIEW = Board(
                 unit=COUNT,
             ),
             number(
-                "How many gateways answer?",
+                "How many gateways?",
                 "Processes that the last scrape reached. Fewer than you run: see the alert ImageGatewayDown.",
                 'sum(up{job=~"$job", instance=~"$instance"})',
                 unit=COUNT,
@@ -71,7 +71,7 @@ OVERVIEW = Board(
         ],
         "Which part is the cause?": [
             number(
-                "Does the provider answer?",
+                "Is the provider up?",
                 "Share of attempts that made images or were refused for their prompt. Below 95 %: its status page, then "
                 "the row of outcomes in Upstream and bridge.",
                 "1 - "
@@ -89,7 +89,7 @@ OVERVIEW = Board(
                 leads_to="imagegw-upstream",
             ),
             number(
-                "Does the provider accept key and account?",
+                "Is our key accepted?",
                 "Refused: an attempt of the last five minutes ended as misconfigured (key, quota, model name) or blocked "
                 "(account). Every order fails until an operator mends the account.",
                 increase("imagegw_upstream_attempts_total", 'outcome=~"misconfigured|blocked"', over="5m")
@@ -111,7 +111,7 @@ OVERVIEW = Board(
                 leads_to="imagegw-limits",
             ),
             number(
-                "Does the image store work?",
+                "Does the store work?",
                 "Failing: orders for links are refused with 503 at no cost; base64 still works. Full disk, credentials or "
                 "bucket: the log has the likely fix.",
                 'max(imagegw_store_failing{job=~"$job", instance=~"$instance"})',
@@ -121,7 +121,7 @@ OVERVIEW = Board(
                 leads_to="imagegw-limits",
             ),
             number(
-                "Do costs wait in the journal?",
+                "Do costs wait?",
                 "Settlements that Redis has not taken. They grow while Redis is away, and must shrink when it is back.",
                 'max(imagegw_journal_settlements{job=~"$job", instance=~"$instance"})',
                 unit=COUNT,

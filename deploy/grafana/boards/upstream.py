@@ -15,7 +15,7 @@ UPSTREAM = Board(
     rows={
         "Is it the key, the account, or the provider?": [
             number(
-                "Is the key or the quota refused?",
+                "Is our key refused?",
                 "Attempts of five minutes that ended as misconfigured: key, quota, billing or model name. No order can succeed. "
                 "`/readyz?verbose` says which; mend the account or GATEWAY's OPENAI_API_KEY.",
                 increase(_ATTEMPTS, 'outcome="misconfigured"', over="5m") + " > bool 0",
@@ -35,7 +35,7 @@ UPSTREAM = Board(
                 none="no",
             ),
             number(
-                "Which share of prompts is refused?",
+                "Are prompts refused?",
                 "Attempts that the provider's policy refused: the callers' prompts, not the account.",
                 share(rate(_ATTEMPTS, 'outcome="refused"'), rate(_ATTEMPTS)),
                 unit=PERCENT,
@@ -43,7 +43,7 @@ UPSTREAM = Board(
                 bad=0.3,
             ),
             number(
-                "Is the provider tried one call at a time?",
+                "Is the breaker open?",
                 "Yes: five attempts in a row ended without a known outcome. New orders get 503 `overloaded` until one succeeds.",
                 'max(imagegw_breaker_open{part="provider", job=~"$job", instance=~"$instance"})',
                 unit=COUNT,
@@ -52,7 +52,7 @@ UPSTREAM = Board(
                 none="no",
             ),
             number(
-                "Which share of attempts is a retry?",
+                "How many are retries?",
                 "Attempts after the first. The budget allows 10 %.",
                 share(rate("imagegw_upstream_retries_total"), rate(_ATTEMPTS)),
                 unit=PERCENT,
@@ -60,7 +60,7 @@ UPSTREAM = Board(
                 bad=0.1,
             ),
             number(
-                "How many images may be paid and lost?",
+                "How many may be lost?",
                 "Attempts of the selected time without a known outcome. They count for callers at their estimated price.",
                 increase(_ATTEMPTS, 'billing="unknown"'),
                 unit=COUNT,
@@ -126,13 +126,16 @@ UPSTREAM = Board(
         "Which model ends next?": [
             bars(
                 "How many days does a model have left?",
-                "Days to its shutdown at the provider. Then the bridge serves it by a current model. Tell the teams beside this panel.",
+                "Days to its shutdown at the provider; then the bridge serves it by a current model. Models that have ended are "
+                "left out. Tell the teams of the next panel.",
                 {
-                    "{{model}}": 'min by (model) (imagegw_model_remaining_seconds{job=~"$job", instance=~"$instance"}) / 86400'
+                    "{{model}}": 'sort(min by (model) (imagegw_model_remaining_seconds{job=~"$job", instance=~"$instance"}) / 86400 > 0)'
                 },
                 unit="d",
                 warn=30,
                 bad=7,
+                most=90,
+                none="none ends",
             ),
             bars(
                 "Who still asks for a model with an end?",

@@ -11,7 +11,7 @@ function Lines({ panel, frames, width, height, range }) {
 
 /** Reduce frames to one value a field (or a row) and repeat *render* for each. */
 function Values({ panel, frames, width, height, range, theme, render, sparkline, spacing, autoGrid }) {
-  const { reduceOptions, orientation } = panel.options ?? {};
+  const { reduceOptions, orientation, sizing, minVizHeight, maxVizHeight } = panel.options ?? {};
   const getValues = () => getFieldDisplayValues({
     // Only what is shown for no data is left to take from it: the frames have the rest.
     fieldConfig: panel.fieldConfig,
@@ -22,7 +22,7 @@ function Values({ panel, frames, width, height, range, theme, render, sparkline,
   return (
     <VizRepeater getValues={getValues} getAlignmentFactors={getDisplayValueAlignmentFactors} renderValue={render}
       width={width} height={height} source={frames} renderCounter={1} itemSpacing={spacing} autoGrid={autoGrid}
-      minVizHeight={10} minVizWidth={0} maxVizHeight={300} orientation={orientation || VizOrientation.Auto} />
+      minVizHeight={sizing === 'manual' ? minVizHeight : 16} minVizWidth={8} maxVizHeight={sizing === 'manual' ? maxVizHeight : 300} orientation={orientation || VizOrientation.Auto} />
   );
 }
 
