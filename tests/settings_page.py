@@ -23,7 +23,10 @@ SUBJECTS = {
         "openai_api_key openai_base_url openai_org_id openai_project_id sandbox max_calls_in_flight "
         "max_calls_waiting waiting_bytes moderation download_hosts"
     ),
-    "Server": "host port public_url data_dir config log_level traces deadline_s lame_duck_s drain_s workers",
+    "Server": (
+        "host port public_url data_dir config log_level traces deadline_s lame_duck_s drain_s workers metrics_port "
+        "metrics_host revision"
+    ),
     "Callers": "auth allow_open allowed_hosts cors_origins admin_key metrics_key secrets jwt",
     "Limits": "default_policy unpriced budgets_without_redis body_bytes upload_bytes caller_share",
     "Redis": "redis_url redis_timeout_s embedded_redis replicas",

@@ -10,7 +10,7 @@ import pytest
 from service.adapters.redis.client.client import open_client
 from service.settings.environment import load_settings
 from service.wiring.notices import post_at_start
-from service.wiring.process import BackingServices, open_context
+from service.wiring.process import BackingServices, open_context, open_redis
 from tests.fakes.telemetry import FakeTelemetry
 from tests.http.house import until
 from tests.http.offices import Office, open_office
@@ -37,7 +37,8 @@ async def greet_as_gateway(shell: Shell, **settings: str) -> None:
         redis_url=given["GATEWAY_REDIS_URL"], sandbox_url=None, public_url="http://here", secrets=(OLD,)
     )
     async with AsyncExitStack() as stack:
-        ground = open_context(read, backing, stack, telemetry=FakeTelemetry(), connections=2)
+        redis = open_redis(read, backing, stack, connections=2)
+        ground = open_context(read, backing, redis, telemetry=FakeTelemetry())
         assert await post_at_start(ground)
 
 

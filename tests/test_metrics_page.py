@@ -6,7 +6,9 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from service.adapters.redis.client.errors import REASONS
+from service.adapters.redis.client.round_trips import GROUPS
 from service.adapters.telemetry.metrics.orders import OrderMetrics
+from service.adapters.telemetry.metrics.parts import PartMetrics
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.domain.callers import Scope
 from service.domain.errors import (
@@ -27,7 +29,16 @@ from service.domain.limits import Resource
 from service.domain.progress import CacheOutcome, OrderRecord
 from service.gateway.accounts.audit import Act
 from service.http.error_codes import code_of
-from service.ports.telemetry import Crashed, HeldIn, OrderOutcome, QueueRefusal, StoreTrouble, WorkerTrouble
+from service.ports.telemetry import (
+    Crashed,
+    HeldIn,
+    OrderOutcome,
+    Part,
+    QueueRefusal,
+    StoreOperation,
+    StoreTrouble,
+    WorkerTrouble,
+)
 from tests.documents import quoted_in, read, rows_behind
 from tests.http.test_error_table import EXAMPLES, failure
 from tests.written_values import written
@@ -71,9 +82,10 @@ def registered_metrics() -> dict[str, tuple[str, set[str]]]:
     metrics: dict[str, tuple[str, set[str]]] = {}
     collectors: list[Any] = list(PrometheusMetrics(version="1").registry._collector_to_names)
     for collector in collectors:
-        (family,) = collector.describe()
-        name = f"{family.name}_total" if family.type == "counter" else family.name
-        metrics[name] = (family.type, set(collector._labelnames))
+        # The client's collector of a process describes nothing before it collects, and has no labels.
+        for family in getattr(collector, "describe", collector.collect)():
+            name = f"{family.name}_total" if family.type == "counter" else family.name
+            metrics[name] = (family.type, set(getattr(collector, "_labelnames", ())))
     return metrics
 
 
@@ -102,7 +114,11 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
         ("imagegw_bodies_refused_total", "reason"): set(get_args(RefusedFor)),
         ("imagegw_queue_refusals_total", "reason"): set(get_args(QueueRefusal)),
         ("imagegw_in_flight", "kind"): set(signature(OrderMetrics.watch_in_flight).parameters) - {"self"},
+        ("imagegw_in_flight_limit", "kind"): {"calls"},
         ("imagegw_store_failures_total", "reason"): set(get_args(StoreTrouble)),
+        ("imagegw_store_request_seconds", "operation"): set(get_args(StoreOperation)),
+        ("imagegw_degraded_seconds_total", "part"): set(get_args(Part)),
+        ("imagegw_breaker_open", "part"): set(signature(PartMetrics.watch_breakers).parameters) - {"self"},
         ("imagegw_admin_acts_total", "act"): set(Act),
         ("imagegw_order_crashes_total", "where"): set(get_args(get_type_hints(Crashed)["where"])),
     }
@@ -135,6 +151,10 @@ def values_of_state() -> dict[tuple[str, str], set[str]]:
     handed_on = written("_try", 0, under=STATE) | written("_fail", 0, under=STATE)
     unavailable = written("StateUnavailable", 0, under="service/adapters/redis")
     return {
+        ("imagegw_redis_request_seconds", "operation"): {
+            *GROUPS,
+            *written("Script", "name", under="service/adapters/redis"),
+        },
         ("imagegw_state_failures_total", "operation"): failed | handed_on,
         ("imagegw_state_failures_total", "reason"): {
             *REASONS,

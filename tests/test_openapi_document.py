@@ -259,7 +259,7 @@ def test_streams_are_operations_with_typed_events() -> None:
 def test_metrics_are_text_and_files_are_images() -> None:
     metrics, file = (OPERATIONS_BY_ID[name][2]["responses"]["200"] for name in ("getMetrics", "getImageFile"))
 
-    assert list(metrics["content"]) == ["text/plain"]
+    assert list(metrics["content"]) == ["text/plain", "application/openmetrics-text"]
     assert {kind.partition("/")[0] for kind in file["content"]} == {"image"}
 
 

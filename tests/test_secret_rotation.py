@@ -19,7 +19,7 @@ from service.wiring.commands import open_administration
 from service.wiring.images import make_links
 from service.wiring.neighbours import join_gateways
 from service.wiring.notices import post_at_start
-from service.wiring.process import BackingServices, ProcessContext, open_context
+from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
 from tests.fakes.telemetry import FakeTelemetry
 from tests.processes import Valkey
 
@@ -60,13 +60,9 @@ class Replicas:
     async def start(self, secrets: str) -> tuple[Replica, str]:
         """Return a replica that has started, and what it said."""
         self._log.clear()
-        ground = open_context(
-            SETTINGS,
-            backing(self._valkey, secrets),
-            self._stack,
-            telemetry=FakeTelemetry(),
-            connections=2,
-        )
+        services = backing(self._valkey, secrets)
+        redis = open_redis(SETTINGS, services, self._stack, connections=2)
+        ground = open_context(SETTINGS, services, redis, telemetry=FakeTelemetry())
         assert await post_at_start(ground)
         return Replica(ground), self._log.text
 

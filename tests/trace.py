@@ -4,7 +4,7 @@ Run as `python -m tests.trace`; `--steps` prints every step. The order is `dall-
 cached. A step is the entry into a function of `service/`; a coroutine that goes on after a wait enters nothing.
 Changes are counted within each task and thread, as the order in which they take turns differs from run to run.
 Tasks from before the order are background loops and do not count. Their work in threads does, so of eight such orders
-the one with the fewest changes counts.
+the one with the fewest changes counts. The takers of facts are not on the way: the recorder stands for all of them.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from service.wiring.process import BackingServices
 from tests.processes import REPOSITORY, free_port, run_sandbox, run_valkey
 
 _SERVICE = f"{REPOSITORY / 'service'}/"
+_TAKERS, _RECORDER = "adapters/telemetry/", "adapters/telemetry/recorder"
 
 
 @dataclass(slots=True)
@@ -68,7 +69,8 @@ class Trace:
             if runner in self.earlier:
                 return
             name = code.co_filename.removeprefix(_SERVICE).removesuffix(".py")
-            self.steps.append((name, code.co_qualname, runner))
+            if name == _RECORDER or not name.startswith(_TAKERS):
+                self.steps.append((name, code.co_qualname, runner))
 
 
 def _begins(frame: FrameType) -> bool:

@@ -2,7 +2,7 @@
 
 A few routes are open in every mode, and `/admin` is for admins. All others need credentials,
 except in open mode, where a bearer token only identifies the user, and `sites.py` keeps out the pages
-of other web sites.
+of other web sites. A port of their own serves metrics without credentials, and nothing else.
 """
 
 import hmac
@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.domain.callers import Caller, Role
 from service.domain.errors import GatewayError, PermissionDenied, Unauthenticated
 from service.gateway.accounts.identify import ANYONE, Identity
-from service.http.errors import describe
+from service.http.errors import UNKNOWN_URL, Problem, describe
 from service.http.services import HttpServices, services_of
 from service.http.sites import OTHER_SITE, is_preflight
 
@@ -31,6 +31,8 @@ OPEN_ROUTES = frozenset(
 _LINK = re.compile(r"/v1/images/files/[^/]+")
 _FOR_ADMINS = ("/admin/", "/metrics/")
 _MAX_TOKEN_BYTES = 8192
+_OF_METRICS = Problem(404, "This port serves /metrics only.", code=UNKNOWN_URL)
+_NO_METRICS = Problem(404, "Metrics have a port of their own (GATEWAY_METRICS_PORT).", code=UNKNOWN_URL)
 _MISSING = "Set GATEWAY_ADMIN_KEY to administer a gateway whose GATEWAY_AUTH is open."
 
 
@@ -42,20 +44,15 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            if scope["method"] == "OPTIONS" and is_preflight(scope):
-                # Before credentials, which it never has: its page sends nothing else, so this must name the setting.
-                await OTHER_SITE.response()(scope, receive, send)
-                return
             services = services_of(scope)
-            sites = services.accounts.sites
-            foreign = sites.find_foreign(scope) if sites is not None else None
-            if foreign is not None:
-                await foreign.response()(scope, receive, send)
-                return
-            try:
-                scope["state"]["identity"] = await _admit(scope, services)
-            except GatewayError as error:
-                await describe(error).response()(scope, receive, send)
+            problem = _find_misplaced(scope, services) or _find_foreign(scope, services)
+            if problem is None:
+                try:
+                    scope["state"]["identity"] = await _admit(scope, services)
+                except GatewayError as error:
+                    problem = describe(error)
+            if problem is not None:
+                await problem.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
@@ -96,9 +93,33 @@ def is_open_route(method: str, path: str) -> bool:
     return path in OPEN_ROUTES or _LINK.fullmatch(path) is not None
 
 
+def _is_on_metrics_port(scope: Scope, services: HttpServices) -> bool:
+    """Tell if the request came in through the port of metrics, whatever its Host field says."""
+    return services.accounts.metrics_port is not None and scope["server"][1] == services.accounts.metrics_port
+
+
+def _find_misplaced(scope: Scope, services: HttpServices) -> Problem | None:
+    """Return the answer to a request for metrics at the main port, or for all else at that of metrics."""
+    is_for_metrics = scope["path"] == "/metrics"
+    if services.accounts.metrics_port is None or is_for_metrics == _is_on_metrics_port(scope, services):
+        return None
+    return _NO_METRICS if is_for_metrics else _OF_METRICS
+
+
+def _find_foreign(scope: Scope, services: HttpServices) -> Problem | None:
+    """Return the answer to a page of another web site."""
+    if _is_on_metrics_port(scope, services):
+        return None
+    if scope["method"] == "OPTIONS" and is_preflight(scope):
+        # Before credentials, which it never has: its page sends nothing else, so this must name the setting.
+        return OTHER_SITE
+    sites = services.accounts.sites
+    return sites.find_foreign(scope) if sites is not None else None
+
+
 async def _admit(scope: Scope, services: HttpServices) -> Identity:
     path = scope["path"]
-    if is_open_route(scope["method"], path):
+    if is_open_route(scope["method"], path) or _is_on_metrics_port(scope, services):
         return ANYONE
     token = _bearer_token(scope, is_required=not services.accounts.is_open)
     if path == "/metrics" and (services.accounts.is_open or _is_metrics_key(services, token)):

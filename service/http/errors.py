@@ -21,7 +21,7 @@ from service.domain.failures import CallFailure, FailureKind
 from service.http.headers import NO_RETRY, limit_headers, retry_headers
 from service.http.methods import allowed_methods, ask_for_path
 
-_UNKNOWN_URL = "unknown_url"
+UNKNOWN_URL = "unknown_url"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ async def answer_error(request: Request, error: Exception) -> Response:
         methods = allowed_methods(request)
         message = f"This route takes {methods}, not {request.method}."
         problem = replace(problem, message=message, headers={"allow": methods})
-    elif problem.code == _UNKNOWN_URL:
+    elif problem.code == UNKNOWN_URL:
         message = f"Unknown request URL.{ask_for_path(request.url.path)} /docs lists all routes."
         problem = replace(problem, message=message)
     return problem.response()
@@ -241,7 +241,7 @@ _FINAL = {
 def _http_exception(error: HTTPException) -> Problem:
     """Put the framework's own errors into the envelope."""
     message, code = {
-        404: (error.detail, _UNKNOWN_URL),
+        404: (error.detail, UNKNOWN_URL),
         405: (error.detail, "method_not_allowed"),
         413: (error.detail, "request_too_large"),
         415: (error.detail, "unsupported_media_type"),

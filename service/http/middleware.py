@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.domain.failures import loggable_code
 from service.http.errors import INTERNAL, Problem
-from service.http.services import HttpServices, services_of
+from service.http.services import HttpServices, Operations, services_of
 from service.http.spellings import SPELT_RIGHT, respell
 from service.http.trace_context import QUIET_ROUTES, parse_trace_context
 from service.ports.telemetry import Crashed, RequestHandled
@@ -40,55 +40,77 @@ class RequestScope:
             return
         services = services_of(scope)
         started_s = services.clock.monotonic_s()
-        request_id = scope["state"]["request_id"] = _request_id(scope)
+        scope["state"]["request_id"] = _request_id(scope)
         if traceparents := [value for name, value in scope["headers"] if name == b"traceparent"]:
             _join_trace(scope, services, traceparents)
         if scope["path"] not in SPELT_RIGHT:
             respell(scope)
-        status = 0
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["x-request-id"] = request_id
-                # The name that openai-python 0.28 reads.
-                headers["request-id"] = request_id
-                headers.setdefault("x-content-type-options", "nosniff")
-                if not services.operations.runner.is_ready:
-                    # Balancers of connections notice only with the next one.
-                    headers["connection"] = "close"
-            await send(message)
-
+        exchange = _Exchange(receive, send, scope["state"]["request_id"], services.operations)
         try:
             malformed = _find_malformed(scope)
             app = self._app if malformed is None else malformed.response()
-            await app(scope, receive, send_with_id)
+            await app(scope, exchange.receive, exchange.send)
         finally:
-            self._account(scope, services, request_id, status, services.clock.monotonic_s() - started_s)
-
-    def _account(
-        self, scope: Scope, services: HttpServices, request_id: str, status: int, duration_s: float
-    ) -> None:
-        route = getattr(scope.get("route"), "path", "other")
-        method = scope["method"] if scope["method"] in _METHODS else "other"
-        services.telemetry.record(
-            RequestHandled(route=route, method=method, status=status, duration_s=duration_s)
-        )
-        problem: Problem | None = scope["state"].get("problem")
-        if route not in QUIET_ROUTES:
-            self._log.log(
-                _level_of(problem),
-                "request",
-                request_id=request_id,
-                method=method,
-                route=route,
-                status=status,
-                duration_ms=round(duration_s * 1000, 1),
-                **scope["state"].get("log", {}),
-                **_reason_of(status, problem),
+            fact = RequestHandled(
+                route=getattr(scope.get("route"), "path", "other"),
+                method=scope["method"] if scope["method"] in _METHODS else "other",
+                status=exchange.status,
+                duration_s=services.clock.monotonic_s() - started_s,
+                received_bytes=exchange.received_bytes,
+                sent_bytes=exchange.sent_bytes,
             )
+            services.telemetry.record(fact)
+            if fact.route not in QUIET_ROUTES:
+                self._write_line(scope, fact)
+
+    def _write_line(self, scope: Scope, fact: RequestHandled) -> None:
+        problem: Problem | None = scope["state"].get("problem")
+        self._log.log(
+            _level_of(problem),
+            "request",
+            request_id=scope["state"]["request_id"],
+            method=fact.method,
+            route=fact.route,
+            status=fact.status,
+            duration_ms=round(fact.duration_s * 1000, 1),
+            received_bytes=fact.received_bytes,
+            sent_bytes=fact.sent_bytes,
+            **scope["state"].get("log", {}),
+            **_reason_of(fact.status, problem),
+        )
+
+
+class _Exchange:
+    """Passes the messages of a request on, gives its answer the id, and counts the bytes of both bodies."""
+
+    __slots__ = ("_operations", "_receive", "_request_id", "_send", "received_bytes", "sent_bytes", "status")
+
+    def __init__(self, receive: Receive, send: Send, request_id: str, operations: Operations) -> None:
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id
+        self._operations = operations
+        self.status = self.received_bytes = self.sent_bytes = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self.received_bytes += len(message.get("body", b""))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["x-request-id"] = self._request_id
+            # The name that openai-python 0.28 reads.
+            headers["request-id"] = self._request_id
+            headers.setdefault("x-content-type-options", "nosniff")
+            if not self._operations.runner.is_ready:
+                # Balancers of connections notice only with the next one.
+                headers["connection"] = "close"
+        else:
+            self.sent_bytes += len(message.get("body", b""))
+        await self._send(message)
 
 
 class AnswerCrashes:

@@ -7,8 +7,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from service.domain.conditions import Condition
+from service.http.preference import quality_of
 from service.http.query import parameter, read_choice
 from service.http.services import services_of
+
+OPENMETRICS = "application/openmetrics-text"
 
 router = APIRouter(tags=["Operations"])
 
@@ -28,7 +31,9 @@ async def get_liveness() -> dict[str, str]:
     openapi_extra={
         "parameters": [
             parameter(
-                "verbose", "True adds the conditions of Redis, store, journal and provider.", type="boolean"
+                "verbose",
+                "True adds the conditions of Redis, store, journal, provider and queue.",
+                type="boolean",
             )
         ]
     },
@@ -36,17 +41,15 @@ async def get_liveness() -> dict[str, str]:
 async def get_readiness(request: Request) -> JSONResponse:
     """Answer 503 only while ending, also before orders are refused: without Redis, store or provider, others work.
 
-    `?verbose` adds the conditions of these services; it needs no value.
+    `?verbose` adds the conditions of these services and of the queue, since when, and advice; it needs no value.
     """
     services = services_of(request.scope)
     is_ready = services.operations.runner.is_ready
     body: dict[str, Any] = {"status": "ok" if is_ready else "draining"}
     if _is_verbose(request):
-        found = {name: look() for name, look in services.operations.conditions.items()}
+        found = services.operations.look()
         body |= {name: condition.word for name, condition in found.items()}
-        body["details"] = {
-            name: details for name, condition in found.items() if (details := _details(condition))
-        }
+        body["details"] = {name: _details(condition) for name, condition in found.items()}
     return JSONResponse(body, 200 if is_ready else 503)
 
 
@@ -67,6 +70,11 @@ def _details(condition: Condition) -> dict[str, str]:
 
 @router.get("/metrics", operation_id="getMetrics", summary="Metrics in the Prometheus text format")
 async def get_metrics(request: Request) -> Response:
-    """Render the metrics of this process; `docs/metrics.md` lists them. `GATEWAY_METRICS_KEY` opens this route only."""
-    body, content_type = services_of(request.scope).operations.render_metrics()
+    """Render the metrics of this process; `docs/metrics.md` lists them. `GATEWAY_METRICS_KEY` opens this route only.
+
+    A client that prefers `application/openmetrics-text`, as Prometheus does, gets OpenMetrics, with exemplars.
+    """
+    accepted = ", ".join(request.headers.getlist("accept"))
+    is_openmetrics = quality_of(OPENMETRICS, accepted) > quality_of("text/plain", accepted)
+    body, content_type = services_of(request.scope).operations.render_metrics(is_openmetrics)
     return Response(body, headers={"content-type": content_type})

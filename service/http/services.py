@@ -25,8 +25,6 @@ from service.ports.store import ImageFiles
 from service.ports.telemetry import Telemetry
 from service.ports.tracing import OpenRequestSpan
 
-Conditions = Mapping[str, Callable[[], Condition]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ordering:
@@ -63,7 +61,7 @@ class Accounts:
     """Services for callers and admins.
 
     Without *sites* callers need credentials; with, none, and it says which web pages may call. *metrics_key* opens
-    `/metrics` only.
+    `/metrics` only, which moves to *metrics_port* if there is one.
     """
 
     callers: Callers
@@ -72,6 +70,7 @@ class Accounts:
     administration: Administration
     sites: Sites | None
     metrics_key: str | None
+    metrics_port: int | None
 
     @property
     def is_open(self) -> bool:
@@ -80,11 +79,14 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """Services for operators; `/readyz?verbose` shows *conditions*."""
+    """Services for operators; `/readyz?verbose` shows what *look* finds, by part.
+
+    *render_metrics* takes whether OpenMetrics is wanted, and returns a body and its type.
+    """
 
     runner: OrderRunner
-    conditions: Conditions
-    render_metrics: Callable[[], tuple[bytes, str]]
+    look: Callable[[], Mapping[str, Condition]]
+    render_metrics: Callable[[bool], tuple[bytes, str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,12 +18,17 @@ WorkerTrouble = Literal["failed", "memory", "timed_out", "died", "not_started", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestHandled:
-    """Fact: an HTTP request was answered; *route* is a template, never a raw path."""
+    """Fact: an HTTP request was answered; *route* is a template, never a raw path.
+
+    The bytes are those of the bodies.
+    """
 
     route: str
     method: str
     status: int
     duration_s: float
+    received_bytes: int = 0
+    sent_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +134,17 @@ class StoreFailed:
     reason: StoreTrouble
 
 
+StoreOperation = Literal["read", "write", "delete", "check"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreAsked:
+    """Fact: an operation of the image store ended after *duration_s*, well or not."""
+
+    operation: StoreOperation
+    duration_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreCounted:
     """Fact: the numbers of images and bytes that all teams together refer to."""
@@ -199,6 +215,24 @@ class CallRefused:
     reason: QueueRefusal
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopLagged:
+    """Fact: the event loop took up a task *lag_s* after it was due."""
+
+    lag_s: float
+
+
+Part = Literal["redis", "store", "journal", "provider"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartAway:
+    """Fact: *part* did not work for another *away_s*."""
+
+    part: Part
+    away_s: float
+
+
 TelemetryFact = (
     RequestHandled
     | AttemptMade
@@ -209,6 +243,7 @@ TelemetryFact = (
     | StateFailed
     | Crashed
     | StoreFailed
+    | StoreAsked
     | StoreCounted
     | ImageForgotten
     | FilesDeleted
@@ -218,6 +253,8 @@ TelemetryFact = (
     | AdminActed
     | CallQueued
     | CallRefused
+    | LoopLagged
+    | PartAway
 )
 
 

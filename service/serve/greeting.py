@@ -32,11 +32,12 @@ def write_greeting(settings: Settings, backing: BackingServices) -> str:
         if settings.secrets is None
         else "secrets from GATEWAY_SECRETS"
     )
+    metrics = f"{url}/metrics" if backing.metrics_port is None else f"port {backing.metrics_port}, /metrics"
     return f"""Image Gateway is ready at {url}
   backend  {backend}
   state    {state}, images in {files}, {secrets}
   callers  {_write_callers(settings)}
-  page     {url}/      docs  {url}/docs      metrics  {url}/metrics
+  page     {url}/      docs  {url}/docs      metrics  {metrics}
 {_write_key(settings)}  try      curl {url}/v1/images/generations {_credentials(settings)}-H 'Content-Type: application/json' \\
              -d '{{"model": "dall-e-3", "prompt": "a white siamese cat", "n": 2}}'"""
 

@@ -46,18 +46,30 @@ def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]
     return _Server(config, app, on_started, lame_duck_s=settings.lame_duck_s)
 
 
-def bound_socket(settings: Settings) -> socket.socket:
-    """Return a socket bound to the configured address; raises `SettingsError`."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+def bound_sockets(settings: Settings) -> list[socket.socket]:
+    """Return sockets bound to the configured addresses, that of metrics last; raises `SettingsError`."""
+    bound = [_bind("GATEWAY", settings.host, settings.port)]
+    if settings.metrics_port is not None:
+        try:
+            host = settings.metrics_host or settings.host
+            bound.append(_bind("GATEWAY_METRICS", host, settings.metrics_port))
+        except SettingsError:
+            bound[0].close()
+            raise
+    return bound
+
+
+def _bind(variables: str, host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio disables Nagle's algorithm only if the protocol is given.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
     except OSError as error:
         listener.close()
         raise SettingsError(
-            f"GATEWAY_HOST {settings.host}, GATEWAY_PORT {settings.port}: {error.strerror}. "
+            f"{variables}_HOST {host}, {variables}_PORT {port}: {error.strerror}. "
             "Stop the program that listens there, or choose another port"
         ) from error
     return listener

@@ -17,7 +17,7 @@ from service.serve.greeting import write_greeting
 from service.serve.interrupts import run_interruptible
 from service.serve.privacy import make_private
 from service.serve.sandbox import run_sandbox
-from service.serve.server import bound_socket, make_server
+from service.serve.server import bound_sockets, make_server
 from service.serve.valkey import embedded_valkey
 from service.settings.variables import Settings
 from service.wiring.images import stored_directories
@@ -44,23 +44,24 @@ async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
     make_private(stored_directories(settings))
     secrets = secrets_of(settings)
     async with AsyncExitStack() as stack:
-        listener = stack.enter_context(bound_socket(settings))
+        listeners = [stack.enter_context(each) for each in bound_sockets(settings)]
         redis_url = settings.redis_url.get_secret_value() if settings.redis_url else None
         if redis_url is None:
             await stack.enter_async_context(locked(settings.data_dir))
             redis_url = await stack.enter_async_context(embedded_valkey(settings.data_dir / "valkey"))
         sandbox_url = await stack.enter_async_context(run_sandbox()) if uses_sandbox else None
-        port = listener.getsockname()[1]
+        port, *metrics_ports = [each.getsockname()[1] for each in listeners]
         backing = BackingServices(
             redis_url=redis_url,
             sandbox_url=sandbox_url,
             public_url=settings.public_url or _local_url(settings.host, port),
             secrets=secrets,
+            metrics_port=metrics_ports[0] if metrics_ports else None,
         )
         await join_gateways(settings, backing)
         app = create_app(settings, backing)
         server = make_server(app, settings, lambda: announce(write_greeting(settings, backing)))
-        await server.serve(sockets=[listener])
+        await server.serve(sockets=listeners)
 
 
 def _local_url(host: str, port: int) -> str:

@@ -17,6 +17,14 @@ class ServerSettings(BaseModel):
     """Port to listen on; 0 picks a free one."""
     workers: Literal[1] = 1
     """Processes of this replica; only one is supported."""
+    metrics_port: int | None = Field(None, ge=0, le=65535)
+    """Port that serves `/metrics` and nothing else, without a key, so let only Prometheus reach it; 0 picks a free one.
+    `GATEWAY_PORT` then serves no metrics.
+    """
+    metrics_host: str | None = None
+    """Address of `GATEWAY_METRICS_PORT`; that of `GATEWAY_HOST` by default."""
+    revision: str = Field("unknown", pattern=r"^[A-Za-z0-9._/+-]{1,100}$")
+    """Commit that this program was built from, which `imagegw_build_info` shows; an image sets it."""
     replicas: int = Field(1, ge=1)
     """Gateways that share one Redis. Local shares of limits and the pace of calls are divided by it."""
     body_bytes: int = Field(256 * 2**20, ge=2**20)
@@ -49,3 +57,10 @@ class ServerSettings(BaseModel):
     def is_loopback(self) -> bool:
         """Tell if only this machine can reach the gateway."""
         return is_loopback(self.host)
+
+    def check_ports(self) -> None:
+        """Check that metrics have another port; raises `ValueError`."""
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ValueError("GATEWAY_METRICS_PORT must differ from GATEWAY_PORT")
+        if self.metrics_host is not None and self.metrics_port is None:
+            raise ValueError("GATEWAY_METRICS_HOST is set without GATEWAY_METRICS_PORT")

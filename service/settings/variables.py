@@ -51,6 +51,7 @@ class Settings(
                 "Set GATEWAY_AUTH=keys, bind to 127.0.0.1, or set GATEWAY_ALLOW_OPEN=true where the network "
                 "is trusted"
             )
+        self.check_ports()
         if self.is_open and "*" in self.known_origins:
             raise ValueError(
                 "GATEWAY_CORS_ORIGINS is * and GATEWAY_AUTH is open: every web page could spend. List the origins of "

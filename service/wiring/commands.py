@@ -15,7 +15,7 @@ from service.settings.variables import Settings
 from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
 from service.wiring.notices import with_secrets_in_use
-from service.wiring.process import BackingServices, ProcessContext, open_context
+from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
 
 
 @asynccontextmanager
@@ -40,7 +40,8 @@ async def open_purging(
 @asynccontextmanager
 async def _open_context(settings: Settings, backing: BackingServices) -> AsyncIterator[ProcessContext]:
     async with AsyncExitStack() as stack:
-        context = open_context(settings, backing, stack, telemetry=_Unmeasured(), connections=2)
+        redis = open_redis(settings, backing, stack, connections=2)
+        context = open_context(settings, backing, redis, telemetry=_Unmeasured())
         yield await with_secrets_in_use(context)
 
 

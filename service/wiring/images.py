@@ -60,7 +60,7 @@ class Images:
 async def open_images(context: ProcessContext, stack: AsyncExitStack) -> Images:
     """Open the store and probe it; *stack* stops the workers."""
     settings = context.settings
-    url, options = _store_url(settings), settings.store_options
+    url, options = store_url(settings), settings.store_options
     place = place_of(url, options)
     home = ObjectStore(
         url,
@@ -173,10 +173,11 @@ def make_budgets(context: ProcessContext) -> Budgets:
 def _open_spill(context: ProcessContext, home: ObjectStore) -> SpillingStore | None:
     """Return *home* with a spill if it is remote; a local spill would be on the same disk."""
     directory = context.settings.data_dir.resolve() / "spill"
-    if urlsplit(_store_url(context.settings)).scheme == "file":
+    if urlsplit(store_url(context.settings)).scheme == "file":
         return None
     return SpillingStore(home, spill=ObjectStore(directory.as_uri()), telemetry=context.telemetry)
 
 
-def _store_url(settings: Settings) -> str:
+def store_url(settings: Settings) -> str:
+    """Return the URL of the image store: that of the settings, or of a directory under `GATEWAY_DATA_DIR`."""
     return settings.store_url or (settings.data_dir.resolve() / "files").as_uri()

@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from service.adapters.clock import SystemClock
 from service.adapters.redis.client.client import open_client
+from service.adapters.redis.client.round_trips import NoteRoundTrip, drop_round_trip
 from service.ports.telemetry import Telemetry
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
@@ -18,13 +19,15 @@ from service.wiring.traces import UNTRACED, Traces
 class BackingServices:
     """The services that the supervisor found or started, and the secrets, newest first.
 
-    *sandbox_url* is None for a real provider, *process* is unique among processes on one Redis.
+    *sandbox_url* is None for a real provider, *metrics_port* without a port of their own for metrics; *process* is unique
+    among processes on one Redis.
     """
 
     redis_url: str
     sandbox_url: str | None
     public_url: str
     secrets: tuple[str, ...]
+    metrics_port: int | None = None
     process: str = field(default_factory=lambda: uuid4().hex)
 
 
@@ -53,17 +56,16 @@ class ProcessContext:
 def open_context(
     settings: Settings,
     backing: BackingServices,
-    stack: AsyncExitStack,
+    redis: Redis,
     *,
     telemetry: Telemetry,
     traces: Traces = UNTRACED,
-    connections: int,
 ) -> ProcessContext:
-    """Return the context, with up to *connections* to Redis; sends nothing yet."""
+    """Return the context of a process that talks to *redis*."""
     return ProcessContext(
         settings=settings,
         backing=backing,
-        redis=open_redis(settings, backing, stack, connections=connections),
+        redis=redis,
         clock=SystemClock(),
         telemetry=telemetry,
         traces=traces,
@@ -82,9 +84,19 @@ def check_redis_url(settings: Settings) -> None:
 
 
 def open_redis(
-    settings: Settings, backing: BackingServices, stack: AsyncExitStack, *, connections: int
+    settings: Settings,
+    backing: BackingServices,
+    stack: AsyncExitStack,
+    *,
+    connections: int,
+    note: NoteRoundTrip = drop_round_trip,
 ) -> Redis:
-    """Return a client that *stack* closes."""
-    client = open_client(backing.redis_url, timeout_s=settings.redis_timeout_s, connections=connections)
+    """Return a client that *stack* closes; *note* takes its round trips."""
+    client = open_client(
+        backing.redis_url,
+        timeout_s=settings.redis_timeout_s,
+        connections=connections,
+        note=note,
+    )
     stack.push_async_callback(client.aclose)
     return client

@@ -9,7 +9,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from service.adapters.clock import SystemClock
-from service.adapters.redis.client.troubleshooting import advise_publicly
 from service.adapters.redis.wakeups import RedisWakeups
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.logs import FactLog
@@ -17,7 +16,6 @@ from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.adapters.telemetry.recorder import FactRecorder
 from service.adapters.telemetry.trace_ids import note_trace_id
 from service.domain.catalog import Catalog
-from service.domain.conditions import Condition
 from service.gateway.accounts.identify import Callers
 from service.gateway.admission.allowance import Allowance
 from service.gateway.admission.predecessors import release_predecessors
@@ -29,6 +27,7 @@ from service.wiring.accounts import open_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
 from service.wiring.admission import make_abandoned, open_names
 from service.wiring.catalog import load_catalog
+from service.wiring.conditions import make_watch
 from service.wiring.images import (
     Images,
     make_budgets,
@@ -40,6 +39,7 @@ from service.wiring.images import (
     watch_store,
 )
 from service.wiring.memory import trim_when_idle
+from service.wiring.metrics import show_parts
 from service.wiring.neighbours import open_heartbeats
 from service.wiring.notices import post_at_start, post_later
 from service.wiring.orders import OrderParts, open_orders
@@ -55,17 +55,22 @@ _REDIS_CONNECTIONS = MOST_ASKING + 16
 @asynccontextmanager
 async def open_services(settings: Settings, backing: BackingServices) -> AsyncIterator[HttpServices]:
     """Open all services; closing drains the orders first."""
-    metrics = PrometheusMetrics(version=version("image-gateway"))
+    metrics = PrometheusMetrics(version=version("image-gateway"), revision=settings.revision)
     health = ProviderHealth(SystemClock())
     async with AsyncExitStack() as stack:
         traces = open_traces(settings, stack)
         context = open_context(
             settings,
             backing,
-            stack,
+            open_redis(
+                settings,
+                backing,
+                stack,
+                connections=_REDIS_CONNECTIONS,
+                note=metrics.state.note_round_trip,
+            ),
             telemetry=FactRecorder(*metrics.handlers, health.handlers, FactLog().handlers, traces.handlers),
             traces=traces,
-            connections=_REDIS_CONNECTIONS,
         )
         listener = open_redis(settings, backing, stack, connections=2)
         heartbeats = open_heartbeats(context, stack)
@@ -94,28 +99,12 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             orders.runner.keep(name, loop)
         if images.spill:
             orders.runner.keep("spill", images.spill.bring_home_forever)
-        metrics.provider.watch_models(
-            {model.name: model.shutdown for model in catalog.models.values()}, context.clock.today
-        )
-        metrics.store.watch_store(lambda: images.home.is_failing)
-        journal = orders.journal.condition
-        metrics.state.watch_journal(
-            settlements=lambda: journal.settlements,
-            is_failing=lambda: journal.is_failing,
-            is_low=lambda: journal.is_low,
-        )
-        metrics.provider.watch_queue(lambda: orders.queue.length)
-        metrics.orders.watch_in_flight(
-            orders=lambda: orders.runner.running,
-            calls=lambda: orders.attempts.in_flight,
-            waiters=lambda: orders.share.waiting,
-        )
-        operations = _operations(images, orders, metrics, health)
+        watch = make_watch(context, images, orders, health)
+        orders.runner.keep("watch", watch.watch_forever)
+        operations = Operations(runner=orders.runner, look=watch.look, render_metrics=metrics.render)
         services = _services(context, images, orders, callers, catalog, operations)
         orders.runner.keep("keys", services.accounts.administration.keys.expire_forever)
-        metrics.requests.watch_bytes(
-            memory=lambda: services.budgets.memory.held_bytes, disk=lambda: services.budgets.disk.held_bytes
-        )
+        show_parts(metrics, context, images=images, orders=orders, catalog=catalog, budgets=services.budgets)
         yield services
 
 
@@ -151,6 +140,7 @@ def _services(
             administration=make_administration(context, callers, models=frozenset(catalog.models)),
             sites=_sites(context),
             metrics_key=settings.metrics_key.get_secret_value() if settings.metrics_key else None,
+            metrics_port=context.backing.metrics_port,
         ),
         operations=operations,
         clock=context.clock,
@@ -169,30 +159,3 @@ def _sites(context: ProcessContext) -> Sites | None:
         hosts=context.settings.known_hosts,
         origins=context.settings.known_origins,
     )
-
-
-def _operations(
-    images: Images, orders: OrderParts, metrics: PrometheusMetrics, health: ProviderHealth
-) -> Operations:
-    return Operations(
-        runner=orders.runner,
-        conditions={
-            "state": lambda: _state_condition(orders.state.trouble),
-            "store": lambda: _condition("failing", if_=images.home.is_failing),
-            "provider": lambda: health.condition,
-            "journal": lambda: orders.journal.condition.shown,
-        },
-        render_metrics=lambda: (metrics.render(), metrics.content_type),
-    )
-
-
-def _state_condition(trouble: str | None) -> Condition:
-    return (
-        Condition(word="ok")
-        if trouble is None
-        else Condition(word="degraded", advice=advise_publicly(trouble))
-    )
-
-
-def _condition(word: str, *, if_: bool) -> Condition:
-    return Condition(word=word if if_ else "ok")

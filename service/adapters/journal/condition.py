@@ -20,13 +20,15 @@ _log = logging.getLogger(__name__)
 class JournalCondition:
     """The condition of one journal: *is_failing* after a failed change, *is_low* on a full disk.
 
-    *settlements* is the number of those that Redis has not taken yet.
+    *settlements* is the number of those that Redis has not taken yet; *pending_since_s*, on the monotonic clock, when it
+    was last 0.
     """
 
     def __init__(self) -> None:
         self.is_failing = False
         self.is_low = False
         self.settlements = 0
+        self.pending_since_s: float | None = None
 
     def note_success(self) -> None:
         """Note that the file takes changes."""
@@ -39,6 +41,14 @@ class JournalCondition:
         if not self.is_failing:
             _log.error("journal failed", extra={"error": type(error).__name__, "reason": str(error)})
         self.is_failing = True
+
+    def note_pending(self, settlements: int, now_s: float) -> None:
+        """Note the number of settlements that Redis has not taken yet."""
+        self.settlements = settlements
+        if not settlements:
+            self.pending_since_s = None
+        elif self.pending_since_s is None:
+            self.pending_since_s = now_s
 
     def note_room(self, room_bytes: int) -> None:
         """Note the room on the disk."""

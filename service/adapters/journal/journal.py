@@ -168,7 +168,8 @@ class SqliteJournal:
         try:
             connection, now_s = self._opened(), self._clock.wall_s()
             found = read_pending(connection, most, now_s=now_s, is_alive=self._is_alive)
-            self.condition.settlements = count_settlements(connection) + len(unwritten)
+            waiting = count_settlements(connection) + len(unwritten)
+            self.condition.note_pending(waiting, self._clock.monotonic_s())
             parts = {each.ticket.id for each in unwritten if not each.is_last}
             parts |= {each.ticket.id for each in unwritten if has_parts(connection, each.ticket.id)}
         except _FAILURES as error:

@@ -19,7 +19,7 @@ class RedisAbandonedOrders:
     def __init__(self, client: Redis, *, timeout_s: float) -> None:
         self._client = client
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
-        self._release = Script(client, read_script("scopes", "release"), timeout_s=timeout_s)
+        self._release = Script(client, read_script("scopes", "release"), timeout_s=timeout_s, name="release")
 
     async def release(self, process: str) -> None:
         failure: StateUnavailable | None = None

@@ -66,8 +66,8 @@ class RedisHeartbeats:
     ) -> None:
         self._client = client
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
-        self._beat = Script(client, _BEAT + _COUNT, timeout_s=timeout_s)
-        self._join = Script(client, _JOIN + _BEAT + _ALIKE, timeout_s=timeout_s)
+        self._beat = Script(client, _BEAT + _COUNT, timeout_s=timeout_s, name="beat")
+        self._join = Script(client, _JOIN + _BEAT + _ALIKE, timeout_s=timeout_s, name="join")
         self._member = f"{process} {secret_check}"
         self._secret_check = secret_check
         self._lost_s = lost_s

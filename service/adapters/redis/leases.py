@@ -26,7 +26,7 @@ class RedisSweepLease:
 
     def __init__(self, client: Redis, *, process: str, timeout_s: float) -> None:
         self._client = client
-        self._take = Script(client, _TAKE, timeout_s=timeout_s)
+        self._take = Script(client, _TAKE, timeout_s=timeout_s, name="take")
         self._process = process
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
 

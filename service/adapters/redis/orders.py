@@ -56,10 +56,9 @@ class RedisOrders:
         self._ttl_s = ttl_s
         self._process = process
         self._fanout_window_ms = fanout_window_ms
-        self._begin, self._finish = (
-            Script(client, read_script("scopes", *names), timeout_s=timeout_s)
-            for names in (("fanout", "begin"), ("finish",))
-        )
+        begin, finish = read_script("scopes", "fanout", "begin"), read_script("scopes", "finish")
+        self._begin = Script(client, begin, timeout_s=timeout_s, name="begin")
+        self._finish = Script(client, finish, timeout_s=timeout_s, name="finish")
         self._renewals = Renewals(client, timeout_s=timeout_s, lease_s=lease_s, hold_of=self._hold_of)
         self._teams: set[str] = set()
 

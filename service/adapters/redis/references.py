@@ -28,9 +28,8 @@ class RedisReferences:
         self._client = client
         self._clock = clock
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
-        self._forget, self._count = (
-            Script(client, read_script(name), timeout_s=timeout_s) for name in ("forget", "count")
-        )
+        self._forget = Script(client, read_script("forget"), timeout_s=timeout_s, name="forget")
+        self._count = Script(client, read_script("count"), timeout_s=timeout_s, name="count")
 
     async def has(self, team: str, name: str) -> bool:
         return bool(await self._ask(self._client.hexists(keys.of_team(team).images, name)))

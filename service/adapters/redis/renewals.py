@@ -35,9 +35,9 @@ class Renewals:
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
         self._lease_us = int(lease_s * 1e6)
         self._hold_of = hold_of
-        self._renew, self._restore = (
-            Script(client, read_script("scopes", name), timeout_s=timeout_s) for name in ("renew", "restore")
-        )
+        renew, restore = (read_script("scopes", name) for name in ("renew", "restore"))
+        self._renew = Script(client, renew, timeout_s=timeout_s, name="renew")
+        self._restore = Script(client, restore, timeout_s=timeout_s, name="restore")
         self._visited: set[str] = set()
 
     async def renew(self, leases: Sequence[Lease], teams: AbstractSet[str]) -> None:

@@ -20,7 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 class StoreFailures:
-    """The failures of one store: *has_failed_write* after a failed write, *is_troubled* after any failed operation."""
+    """The failures of one store: *has_failed_write* after a failed write, *is_troubled* after any failed operation.
+
+    *reason* is that of the latest.
+    """
 
     def __init__(
         self, telemetry: Telemetry | None, explain: Callable[[str], Mapping[str, str]] | None
@@ -29,12 +32,14 @@ class StoreFailures:
         self._explain = explain or (lambda _: {})
         self.is_troubled = False
         self.has_failed_write = False
+        self.reason: StoreTrouble = "other"
 
     def note(self, error: BaseException) -> None:
         """Report a failed operation."""
         self.is_troubled = True
+        self.reason = _reason_of(error)
         if self._telemetry is not None:
-            self._telemetry.record(StoreFailed(reason=_reason_of(error)))
+            self._telemetry.record(StoreFailed(reason=self.reason))
 
     def note_write(self, error: BaseException) -> None:
         """Report a failed write, and remember it."""

@@ -1,4 +1,4 @@
-"""Bound every operation of an image store in time, and translate its errors.
+"""Bound every operation of an image store in time, measure it, and translate its errors.
 
 Failure behaviour: closed. A missing bucket is `StoreUnavailable`; only a missing object is
 `ImageMissing`, since that drops an entry and pays again.
@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from time import perf_counter
 
 import obstore
 from obstore import store as obstore_stores
@@ -15,6 +16,7 @@ from obstore import store as obstore_stores
 from service.adapters.storage.failures import FAILURES, StoreFailures, lacks_bucket
 from service.adapters.storage.opening import StoreTimeouts, directory_of, open_remote
 from service.domain.errors import ImageMissing, StoreUnavailable
+from service.ports.telemetry import StoreAsked, StoreOperation, Telemetry
 
 _UPLOAD_PART_BYTES = 8 * 1024 * 1024
 """Larger objects are uploaded in concurrent parts of this size, so that none takes too long."""
@@ -28,18 +30,31 @@ class GuardedStore:
     """
 
     def __init__(
-        self, url: str, *, options: Mapping[str, str], timeouts: StoreTimeouts, failures: StoreFailures
+        self,
+        url: str,
+        *,
+        options: Mapping[str, str],
+        timeouts: StoreTimeouts,
+        failures: StoreFailures,
+        telemetry: Telemetry | None,
     ) -> None:
         self.directory = directory_of(url)
         self._failures = failures
+        self._telemetry = telemetry
         self._timeouts = timeouts
         self._store = None if self.directory else open_remote(url, options, timeouts)
         with suppress(*FAILURES):
             self._opened()
 
     @asynccontextmanager
-    async def operation(self, *, within_s: float = math.inf) -> AsyncIterator[obstore_stores.ObjectStore]:
-        """Bound an operation in time and translate its errors; *within_s* is the time that its order has left."""
+    async def operation(
+        self, kind: StoreOperation | None, *, within_s: float = math.inf
+    ) -> AsyncIterator[obstore_stores.ObjectStore]:
+        """Bound an operation in time, and translate its errors; it is measured, unless *kind* is None.
+
+        *within_s* is the time that its order has left.
+        """
+        started_s = perf_counter()
         try:
             async with asyncio.timeout(min(within_s, self._timeouts.operation_s)):
                 yield self._opened()
@@ -54,6 +69,9 @@ class GuardedStore:
             if not isinstance(error, TimeoutError) or within_s >= self._timeouts.operation_s:
                 self._failures.note(error)
             raise StoreUnavailable from error
+        finally:
+            if self._telemetry is not None and kind is not None:
+                self._telemetry.record(StoreAsked(operation=kind, duration_s=perf_counter() - started_s))
 
     async def write(
         self, store: obstore_stores.ObjectStore, path: str, data: bytes, attributes: dict[str, str]

@@ -36,7 +36,7 @@ from service.adapters.storage.objects import (
 from service.adapters.storage.opening import StoreTimeouts
 from service.domain.errors import ImageMissing, StoreUnavailable
 from service.ports.store import StoredImage
-from service.ports.telemetry import Telemetry
+from service.ports.telemetry import StoreTrouble, Telemetry
 
 _PROBE_PAUSE_S = 1.0
 _LEAST_S = 2.0
@@ -72,7 +72,11 @@ class ObjectStore:
         self._failures = StoreFailures(telemetry, explain)
         self._timeouts = timeouts or StoreTimeouts()
         self._guarded = GuardedStore(
-            url, options=options or {}, timeouts=self._timeouts, failures=self._failures
+            url,
+            options=options or {},
+            timeouts=self._timeouts,
+            failures=self._failures,
+            telemetry=telemetry,
         )
         self._failed_bytes = 0
         self._probe_at_s = 0.0
@@ -83,7 +87,7 @@ class ObjectStore:
         try:
             # It is paid for: a try at least.
             within_s = max(deadline_s - time.monotonic(), _LEAST_S)
-            async with self._guarded.operation(within_s=within_s) as store:
+            async with self._guarded.operation("write", within_s=within_s) as store:
                 if await has_fresh(store, name, len(data)):
                     return
                 await self._guarded.write(store, path_of(name), data, attributes_of(name))
@@ -94,7 +98,7 @@ class ObjectStore:
         self._failures.has_failed_write = False
 
     async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
-        async with self._guarded.operation(within_s=deadline_s - time.monotonic()) as store:
+        async with self._guarded.operation("read", within_s=deadline_s - time.monotonic()) as store:
             result = await obstore.get_async(store, path_of(name))
             data = bytes(await result.bytes_async())
         digest = await asyncio.to_thread(hashlib.sha256, data)
@@ -119,11 +123,16 @@ class ObjectStore:
         """Tell if the last write or the last operation of any kind failed; sends nothing."""
         return self._failures.has_failed_write or self._failures.is_troubled
 
+    @property
+    def trouble(self) -> StoreTrouble | None:
+        """Return the reason of the latest failure while the store is failing."""
+        return self._failures.reason if self.is_failing else None
+
     async def probe(self) -> None:
         """Try a small write; `is_writable` has the result. A directory must take as much as it refused."""
         size_bytes = min(self._failed_bytes, _MAX_PROBE_BYTES) if self._guarded.directory else 0
         try:
-            async with asyncio.timeout(self._timeouts.probe_s), self._guarded.operation() as store:
+            async with asyncio.timeout(self._timeouts.probe_s), self._guarded.operation("check") as store:
                 await self._guarded.write(store, PROBE_NAME, bytes(size_bytes) or b"ok", {})
                 if size_bytes:
                     await self._guarded.write(store, PROBE_NAME, b"ok", {})
@@ -133,7 +142,7 @@ class ObjectStore:
             self._failures.has_failed_write = False
 
     async def size(self, name: str) -> int:
-        async with self._guarded.operation() as store:
+        async with self._guarded.operation("check") as store:
             size_bytes = int((await obstore.head_async(store, path_of(name)))["size"])
         if size_bytes == 0:
             await self._require_intact(name, hashlib.sha256().hexdigest())
@@ -183,16 +192,16 @@ class ObjectStore:
                         await self._delete([path])
 
     async def modified_s(self, name: str) -> float:
-        async with self._guarded.operation() as store:
+        async with self._guarded.operation("check") as store:
             return (await obstore.head_async(store, path_of(name)))["last_modified"].timestamp()
 
     async def list(self, part: int | None = None) -> AsyncIterator[StoredImage]:
         # The 256 parts are the folders, by the first two digits of the names.
         folder = FOLDER if part is None else f"{FOLDER}/{part:02x}"
-        async with self._guarded.operation() as store:
+        async with self._guarded.operation(None) as store:
             pages = obstore.list(store, folder, chunk_size=_PAGE_OBJECTS)
         while True:
-            async with self._guarded.operation():
+            async with self._guarded.operation("check"):
                 try:
                     page = await anext(pages)
                 except StopAsyncIteration:
@@ -206,12 +215,12 @@ class ObjectStore:
         """Delete partial files of a directory, which listings omit; buckets have a lifecycle rule for them."""
         if self._guarded.directory is None:
             return 0
-        async with self._guarded.operation():
+        async with self._guarded.operation("delete"):
             return await asyncio.to_thread(remove_remains, self._guarded.directory, before_s)
 
     async def presign(self, name: str, *, ttl_s: int) -> str | None:
         # Media type, file name and cache rule of its answer were stored with the image.
-        async with self._guarded.operation() as store:
+        async with self._guarded.operation(None) as store:
             if isinstance(
                 store, (obstore_stores.S3Store, obstore_stores.GCSStore, obstore_stores.AzureStore)
             ):
@@ -220,7 +229,7 @@ class ObjectStore:
 
     async def _read_part(self, name: str, start: int, end: int) -> tuple[bytes, int]:
         """Return a part of an image, and the size of the whole."""
-        async with self._guarded.operation() as store:
+        async with self._guarded.operation("read") as store:
             result = await obstore.get_async(store, path_of(name), options={"range": (start, end)})
             return bytes(await result.bytes_async()), int(result.meta["size"])
 
@@ -239,5 +248,5 @@ class ObjectStore:
         raise ImageMissing
 
     async def _delete(self, paths: Sequence[str]) -> None:
-        async with self._guarded.operation() as store:
+        async with self._guarded.operation("delete") as store:
             await obstore.delete_async(store, paths)

@@ -10,9 +10,11 @@ the fact a case in `tests/adapters/telemetry/test_prometheus.py`, and each close
 and its test.
 """
 
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import exposition
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from service.adapters.telemetry.metrics.orders import OrderMetrics
+from service.adapters.telemetry.metrics.parts import PartMetrics
 from service.adapters.telemetry.metrics.process import ProcessMetrics
 from service.adapters.telemetry.metrics.provider import ProviderMetrics
 from service.adapters.telemetry.metrics.registry import Registry
@@ -25,9 +27,7 @@ from service.adapters.telemetry.recorder import Handlers
 class PrometheusMetrics:
     """Counts facts, and renders the numbers for a scrape."""
 
-    content_type = CONTENT_TYPE_LATEST
-
-    def __init__(self, *, version: str) -> None:
+    def __init__(self, *, version: str, revision: str = "unknown") -> None:
         registry = Registry()
         self.registry = registry.collectors
         self.requests = RequestMetrics(registry)
@@ -35,14 +35,21 @@ class PrometheusMetrics:
         self.provider = ProviderMetrics(registry)
         self.state = StateMetrics(registry)
         self.store = StoreMetrics(registry)
-        self.process = ProcessMetrics(registry, version=version)
+        self.parts = PartMetrics(registry)
+        self.process = ProcessMetrics(registry, version=version, revision=revision)
 
     @property
     def handlers(self) -> tuple[Handlers, ...]:
         """The functions that count facts, by their kind, of each subject."""
-        subjects = (self.requests, self.orders, self.provider, self.state, self.store, self.process)
+        subjects = (
+            *(self.requests, self.orders, self.provider, self.state, self.store),
+            *(self.parts, self.process),
+        )
         return tuple([subject.handlers for subject in subjects])
 
-    def render(self) -> bytes:
-        """Return all metrics in the text format."""
-        return generate_latest(self.registry)
+    def render(self, is_openmetrics: bool = False) -> tuple[bytes, str]:
+        """Return all metrics and their media type: the text format, or OpenMetrics, which has exemplars."""
+        if is_openmetrics:
+            body: bytes = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]  # the client's own
+            return body, openmetrics.CONTENT_TYPE_LATEST
+        return exposition.generate_latest(self.registry), exposition.CONTENT_TYPE_PLAIN_0_0_4

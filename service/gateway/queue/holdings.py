@@ -20,6 +20,11 @@ class Holdings:
         self._weigh = weigh
         self._teams: dict[str, _Team] = {}
 
+    @property
+    def is_full(self) -> bool:
+        """Tell if no more fits without another giving way."""
+        return self.total >= self._most
+
     def add(self, turn: Turn) -> None:
         """Count *turn* as the newest of its first owner."""
         owner, weight = turn.owners[0], self._weigh(turn)

@@ -20,6 +20,11 @@ class Line:
         self.images = 0
         self._turns = FairTurns[Turn]()
 
+    @property
+    def is_full(self) -> bool:
+        """Tell if calls or bytes reach their bound."""
+        return self._calls.is_full or self._bytes.is_full
+
     def add(self, turn: Turn) -> None:
         """Put *turn* behind the others of its owners."""
         turn.is_waiting = True

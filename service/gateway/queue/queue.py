@@ -64,6 +64,16 @@ class CallQueue:
         """The number of calls that wait."""
         return self._line.length
 
+    @property
+    def is_full(self) -> bool:
+        """Tell if no more calls may wait."""
+        return self._line.is_full
+
+    @property
+    def is_untrusted(self) -> bool:
+        """Tell if one call at a time tries the provider, as too many in a row ended without a known outcome."""
+        return self._outcomes.is_open
+
     def find_refusal(self, turns: Sequence[Turn]) -> CallFailure | None:
         """Return the reason to refuse the order that makes *turns*, the largest first, before it has joined the queue.
 

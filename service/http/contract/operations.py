@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.http.contract.headers import FILE, OF_FILES, OF_ORDERS, ORDER, STREAM
+from service.http.ops import OPENMETRICS
 
 Schema = dict[str, Any]
 Content = Mapping[str, Schema]
@@ -175,7 +176,13 @@ OPERATIONS: Mapping[str, Operation] = {
         failures=_EVERY,
     ),
     "getMetrics": Operation(
-        answers={200: Answer("Metrics.", {"text/plain": {"schema": {"type": "string"}}})},
-        failures=(*_EVERY, *_NAMED),
+        answers={
+            200: Answer(
+                "Metrics.",
+                {kind: {"schema": {"type": "string"}} for kind in ("text/plain", OPENMETRICS)},
+            )
+        },
+        # With a port of its own.
+        failures=(*_EVERY, *_NAMED, 404),
     ),
 }

@@ -71,14 +71,14 @@ class Liveness(BaseModel):
 
 
 class ConditionDetails(BaseModel):
-    """Advice on the condition of a dependency, and its beginning."""
+    """The beginning of the condition of a part, and advice on it."""
 
     advice: str | None = None
     since: str | None = Field(None, json_schema_extra={"format": "date-time"})
 
 
 class Readiness(BaseModel):
-    """The state of a process that takes orders; the conditions of its dependencies with `verbose`."""
+    """The state of a process that takes orders; the conditions of its parts with `verbose`."""
 
     status: str = Field(description="`ok`, or `draining` once the process ends.")
     state: str | None = Field(
@@ -86,5 +86,13 @@ class Readiness(BaseModel):
     )
     store: str | None = Field(None, description="The store of images: `ok` or `failing`.")
     journal: str | None = Field(None, description="The journal of costs: `ok`, `low` or `failing`.")
-    provider: str | None = Field(None, description="The provider, as its last calls found it.")
-    details: dict[str, ConditionDetails] | None = Field(None, description="Details by dependency.")
+    provider: str | None = Field(
+        None,
+        description="The provider, as its last calls found it: `ok`, `unknown`, `failing`, `unreachable` or `refused`.",
+    )
+    queue: str | None = Field(
+        None,
+        description="The queue of calls: `ok`; `waiting` while calls wait, `full` while no more may; `untrusted` while "
+        "one call at a time tries a provider that broke calls off.",
+    )
+    details: dict[str, ConditionDetails] | None = Field(None, description="Details by part.")

@@ -32,11 +32,14 @@ from service.ports.telemetry import (
     ImageSpilled,
     ImageUnprocessed,
     LimitDecided,
+    LoopLagged,
     OrderEnded,
     OrderOutcome,
+    PartAway,
     RequestHandled,
     SpillCounted,
     StateFailed,
+    StoreAsked,
     StoreCounted,
     TelemetryFact,
 )
@@ -156,6 +159,22 @@ BUDGET = LimitState(resource="budget_per_month", scope="team", limit=400, remain
         (order(), "imagegw_cost_dollars_total", {**MODEL, "realm": "live", **TEAM}, 0.04),
         (order(), "imagegw_saved_dollars_total", {"source": "hit", "realm": "live", **TEAM}, 0.03),
         (order(), "imagegw_saved_dollars_total", {"source": "coalesced", "realm": "live", **TEAM}, 0.02),
+        (
+            RequestHandled(
+                route="/livez", method="GET", status=200, duration_s=0.1, received_bytes=5, sent_bytes=7
+            ),
+            "imagegw_http_received_bytes_total",
+            {"route": "/livez"},
+            5.0,
+        ),
+        (
+            RequestHandled(
+                route="/livez", method="GET", status=200, duration_s=0.1, received_bytes=5, sent_bytes=7
+            ),
+            "imagegw_http_sent_bytes_total",
+            {"route": "/livez"},
+            7.0,
+        ),
         (CallQueued(waited_s=1.5), "imagegw_queue_wait_seconds_sum", {}, 1.5),
         (CallRefused(reason="late"), "imagegw_queue_refusals_total", {"reason": "late"}, 1.0),
         (
@@ -169,7 +188,7 @@ BUDGET = LimitState(resource="budget_per_month", scope="team", limit=400, remain
         (
             attempt(),
             "imagegw_upstream_attempt_duration_seconds_sum",
-            {"backend": "openai", **MODEL},
+            {"backend": "openai", **MODEL, "outcome": "made"},
             12.0,
         ),
         (
@@ -195,6 +214,19 @@ BUDGET = LimitState(resource="budget_per_month", scope="team", limit=400, remain
             "imagegw_state_failures_total",
             {"operation": "begin", "reason": "timeout"},
             1.0,
+        ),
+        (
+            StoreAsked(operation="write", duration_s=0.25),
+            "imagegw_store_request_seconds_sum",
+            {"operation": "write"},
+            0.25,
+        ),
+        (LoopLagged(lag_s=0.75), "imagegw_event_loop_lag_seconds_sum", {}, 0.75),
+        (
+            PartAway(part="redis", away_s=0.5),
+            "imagegw_degraded_seconds_total",
+            {"part": "redis"},
+            0.5,
         ),
         (
             Crashed(where="loop", id="sweep", error=ValueError()),
@@ -273,7 +305,27 @@ def test_an_unknown_price_is_not_free() -> None:
 
     count(metrics, order(record=OrderRecord(prices=[(Source.MADE, None)])))
 
-    assert b"imagegw_cost_dollars_total{" not in metrics.render()
+    assert b"imagegw_cost_dollars_total{" not in metrics.render()[0]
+
+
+def test_round_trips_are_measured_and_the_last_shows_if_redis_is_up() -> None:
+    metrics = PrometheusMetrics(version="1")
+    shown = []
+
+    for is_answered in (True, False, True):
+        metrics.state.note_round_trip("beat", 0.1, is_answered)
+        shown.append(value(metrics, "imagegw_redis_up"))
+
+    assert shown == [1.0, 0.0, 1.0]
+    assert value(metrics, "imagegw_redis_request_seconds_sum", operation="beat") == pytest.approx(0.3)
+
+
+def test_a_process_shows_its_resources() -> None:
+    metrics = PrometheusMetrics(version="1")
+
+    assert value(metrics, "process_resident_memory_bytes") > 1e6
+    assert 0 < value(metrics, "process_open_fds") < value(metrics, "process_max_fds")
+    assert value(metrics, "process_cpu_seconds_total") > 0
 
 
 def test_a_repeated_answer_counts_as_an_order_only() -> None:
@@ -283,8 +335,8 @@ def test_a_repeated_answer_counts_as_an_order_only() -> None:
     count(metrics, order(outcome="delivered", code="", cache="hit", record=record))
 
     assert value(metrics, "imagegw_order_duration_seconds_count", operation="edit", cache="hit") == 1.0
-    assert b"imagegw_images_delivered_total{" not in metrics.render()
-    assert b"imagegw_saved_dollars_total{" not in metrics.render()
+    assert b"imagegw_images_delivered_total{" not in metrics.render()[0]
+    assert b"imagegw_saved_dollars_total{" not in metrics.render()[0]
 
 
 def test_a_refused_order_has_no_duration() -> None:
@@ -294,7 +346,7 @@ def test_a_refused_order_has_no_duration() -> None:
 
     refused = {"operation": "edit", "outcome": "refused", "code": "rate_limit_exceeded", "cache": "none"}
     assert value(metrics, "imagegw_orders_total", **refused, **TEAM) == 1.0
-    assert b"imagegw_order_duration_seconds_count{" not in metrics.render()
+    assert b"imagegw_order_duration_seconds_count{" not in metrics.render()[0]
     assert value(metrics, "imagegw_order_calls_count") == 0.0
 
 
@@ -305,7 +357,7 @@ def test_series_stay_flat_under_ten_thousand_teams() -> None:
         count(metrics, order(team=team))
         count(metrics, LimitDecided(decision="allowed", team=team, degraded=False, limits=(BUDGET,)))
         if number in (MOST_TEAMS, 9_999):
-            taken.append(len(metrics.render().splitlines()))
+            taken.append(len(metrics.render()[0].splitlines()))
 
     assert taken[0] == taken[1]
     labels = {"model": "dall-e-3", "source": "hit"}
@@ -349,9 +401,11 @@ def test_buckets_reach_ten_minutes_and_rise() -> None:
 
 
 def test_series_of_alerts_exist_before_any_fact() -> None:
-    metrics = PrometheusMetrics(version="1.2")
+    metrics = PrometheusMetrics(version="1.2", revision="abc")
     metrics.orders.watch_in_flight(orders=lambda: 0, calls=lambda: 0, waiters=lambda: 0)
-    families = {family.name: family for family in text_string_to_metric_families(metrics.render().decode())}
+    families = {
+        family.name: family for family in text_string_to_metric_families(metrics.render()[0].decode())
+    }
 
     assert {sample.labels["kind"] for sample in families["imagegw_in_flight"].samples} == {
         "orders",
@@ -364,7 +418,9 @@ def test_series_of_alerts_exist_before_any_fact() -> None:
     assert outcomes == set(get_args(OrderOutcome))
     outcomes = {sample.labels["outcome"] for sample in families["imagegw_images_spilled"].samples}
     assert outcomes == {"kept", "refused", "brought_home"}
-    assert families["imagegw_build_info"].samples[0].labels == {"version": "1.2"}
+    assert families["imagegw_build_info"].samples[0].labels == {"version": "1.2", "revision": "abc"}
+    parts = {sample.labels["part"] for sample in families["imagegw_degraded_seconds"].samples}
+    assert parts == {"redis", "store", "journal", "provider"}
 
 
 def test_names_keep_the_conventions() -> None:
@@ -374,9 +430,9 @@ def test_names_keep_the_conventions() -> None:
 
     samples = [
         sample.name
-        for family in text_string_to_metric_families(metrics.render().decode())
+        for family in text_string_to_metric_families(metrics.render()[0].decode())
         for sample in family.samples
     ]
 
-    assert all(name.startswith("imagegw_") for name in samples)
+    assert all(name.startswith(("imagegw_", "process_")) for name in samples)
     assert not [name for name in samples if name.endswith(("_created", "_ms", "_milliseconds", "_microusd"))]

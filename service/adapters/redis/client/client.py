@@ -6,14 +6,19 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 
 from service.adapters.redis.client.cluster import ClusterClient
+from service.adapters.redis.client.round_trips import NoteRoundTrip, drop_round_trip
 from service.adapters.redis.client.sentinel import PrimaryPool
 from service.adapters.redis.client.servers import ServerClient, ServerPool
 from service.adapters.redis.client.topology import Topology
 from service.adapters.redis.client.url import Address, parse_redis_url
 
 
-def open_client(url: str, *, timeout_s: float, connections: int) -> Redis:
+def open_client(
+    url: str, *, timeout_s: float, connections: int, note: NoteRoundTrip = drop_round_trip
+) -> Redis:
     """Return a client for *url*, with at most *connections* to each server; connects on first use.
+
+    *note* takes every round trip, except those to sentinels.
 
     Raises:
         ValueError: the URL has none of the known forms.
@@ -22,19 +27,24 @@ def open_client(url: str, *, timeout_s: float, connections: int) -> Redis:
     fixed: dict[str, Any] = {"timeout_s": timeout_s, "connections": connections}
     options = fixed | where.options
     if where.kind == "server":
-        return _open_server(options)
+        return _open_server(options, note)
     if where.kind == "sentinel":
-        sentinels = [_open_server(fixed | where.sentinel_options, address) for address in where.addresses]
-        return ServerClient(PrimaryPool(where.primary, sentinels, **options))
+        sentinels = [
+            _open_server(fixed | where.sentinel_options | _place(address), drop_round_trip)
+            for address in where.addresses
+        ]
+        return ServerClient(PrimaryPool(where.primary, sentinels, **options), note)
     topology = Topology(
         where.addresses,
         is_tls=options.get("connection_class") is SSLConnection,
-        open_server=lambda address: _open_server(options, address),
+        open_server=lambda address: _open_server(options | _place(address), note),
     )
-    return ClusterClient(topology, **options)
+    return ClusterClient(topology, note, **options)
 
 
-def _open_server(options: dict[str, Any], address: Address | None = None) -> ServerClient:
-    if address is not None:
-        options = options | {"host": address[0], "port": address[1]}
-    return ServerClient(ServerPool(**options))
+def _open_server(options: dict[str, Any], note: NoteRoundTrip) -> ServerClient:
+    return ServerClient(ServerPool(**options), note)
+
+
+def _place(address: Address) -> dict[str, Any]:
+    return {"host": address[0], "port": address[1]}

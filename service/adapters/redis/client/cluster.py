@@ -15,6 +15,7 @@ from typing import Any
 from redis import exceptions
 from redis.crc import key_slot
 
+from service.adapters.redis.client.round_trips import NoteRoundTrip, group_of
 from service.adapters.redis.client.servers import ServerClient, ServerPool, guide_connections
 from service.adapters.redis.client.topology import Topology
 from service.adapters.redis.client.url import Address
@@ -34,8 +35,8 @@ class ClusterClient(ServerClient):
     (KEYS, SCAN, CONFIG and the like) are refused.
     """
 
-    def __init__(self, topology: Topology, **options: Any) -> None:
-        super().__init__(ServerPool(**guide_connections(options, topology.find_any)))
+    def __init__(self, topology: Topology, note: NoteRoundTrip, **options: Any) -> None:
+        super().__init__(ServerPool(**guide_connections(options, topology.find_any)), note)
         self._topology = topology
 
     async def aclose(self, close_connection_pool: bool | None = None) -> None:
@@ -43,10 +44,11 @@ class ClusterClient(ServerClient):
         await super().aclose(close_connection_pool)
         await self._topology.aclose()
 
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
+    async def execute_command(self, *args: Any, script: str | None = None, **options: Any) -> Any:
         key = _first_key(args)
         if key is None:
-            return await super().execute_command(*args, **options)
+            return await super().execute_command(*args, script=script, **options)
+        options["script"] = script
         slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
         address, is_asking = await self._topology.find_owner(slot), False
         for _ in range(_MOST_TRIES):
@@ -66,7 +68,8 @@ class ClusterClient(ServerClient):
     ) -> Any:
         server = self._topology.server(address)
         try:
-            answer = await (_ask(server, args) if is_asking else server.execute_command(*args, **options))
+            asking = _ask(server, args, options["script"]) if is_asking else None
+            answer = await (asking or server.execute_command(*args, **options))
         except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.ClusterDownError):
             self._topology.doubt(address)
             raise
@@ -74,8 +77,13 @@ class ClusterClient(ServerClient):
         return answer
 
 
-async def _ask(server: ServerClient, args: tuple[Any, ...]) -> Any:
+async def _ask(server: ServerClient, args: tuple[Any, ...], script: str | None) -> Any:
     """Send a command right behind ASKING on the same connection, as the new owner of its slot demands."""
+    with server.measured(script or group_of(args[0])):
+        return await _send_behind_asking(server, args)
+
+
+async def _send_behind_asking(server: ServerClient, args: tuple[Any, ...]) -> Any:
     async with server.pipeline(transaction=False) as pipeline:
         pipeline.execute_command("ASKING")
         pipeline.execute_command(*args)

@@ -37,13 +37,14 @@ def read_script(*names: str) -> str:
 class Script:
     """Runs *text* over *client*, possibly twice, so the script must mark its work as done.
 
-    In a cluster all its keys must share a slot.
+    In a cluster all its keys must share a slot. Metrics show its *name*.
     """
 
-    def __init__(self, client: Redis, text: str, *, timeout_s: float) -> None:
+    def __init__(self, client: Redis, text: str, *, timeout_s: float, name: str | None = None) -> None:
         # Typed here, because redis-py does not.
         self._send: Callable[..., Awaitable[Any]] = client.execute_command
         self._text = text
+        self._name = name
         self._timeout_s = timeout_s
         self._hash = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
@@ -81,7 +82,7 @@ class Script:
     async def _run(self, names: Sequence[str], arguments: Sequence[bytes | str | float]) -> Any:
         rest = (len(names), *names, *arguments)
         try:
-            return await self._send("EVALSHA", self._hash, *rest)
+            return await self._send("EVALSHA", self._hash, *rest, script=self._name)
         except exceptions.NoScriptError:
             pass
-        return await self._send("EVAL", self._text, *rest)
+        return await self._send("EVAL", self._text, *rest, script=self._name)

@@ -5,7 +5,9 @@ and extend time-outs to ten seconds if the server announces maintenance. Here ev
 within a fixed time and is sent once.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from time import perf_counter
 from typing import Any
 
 from redis import exceptions
@@ -16,6 +18,8 @@ from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
 from service.adapters.redis.client.connections import CANCELLABLE, PlainConnection, TlsConnection
+from service.adapters.redis.client.errors import CLIENT_ERRORS, name_reason
+from service.adapters.redis.client.round_trips import UNANSWERED, NoteRoundTrip, drop_round_trip, group_of
 from service.adapters.redis.client.url import Address
 
 Guide = Callable[[], Awaitable[Address]]
@@ -58,13 +62,33 @@ class ServerPool(BlockingConnectionPool):
 
 
 class ServerClient(Redis):
-    """Owns *pool*; leaves a server that became a replica, and rejects malformed answers."""
+    """Owns *pool*; leaves a server that became a replica, and rejects malformed answers.
 
-    def __init__(self, pool: ServerPool) -> None:
+    *note* takes every round trip.
+    """
+
+    def __init__(self, pool: ServerPool, note: NoteRoundTrip = drop_round_trip) -> None:
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
+        self._note = note
 
-    async def execute_command(self, *args: Any, **options: Any) -> Any:
+    async def execute_command(self, *args: Any, script: str | None = None, **options: Any) -> Any:
+        """Send a command, once; *script* is the name of the script that it runs."""
+        with self.measured(script or group_of(args[0])):
+            return await self._execute(args, options)
+
+    @contextmanager
+    def measured(self, operation: str) -> Iterator[None]:
+        """Note the round trip of the block, from the wait for a connection to the answer, unless it is cancelled."""
+        started_s = perf_counter()
+        try:
+            yield
+        except CLIENT_ERRORS as error:
+            self._note(operation, perf_counter() - started_s, name_reason(error) not in UNANSWERED)
+            raise
+        self._note(operation, perf_counter() - started_s, True)
+
+    async def _execute(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         try:
             return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]  # redis-py's own
         except exceptions.ReadOnlyError:

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from typing import get_args
 
-from service.adapters.telemetry.metrics.registry import Registry
+from service.adapters.telemetry.metrics.registry import Registry, exemplar
 from service.adapters.telemetry.recorder import Handlers
-from service.adapters.telemetry.trace_ids import current_trace_id
 from service.domain.images import Operation, Source
 from service.domain.limits import Resource
 from service.ports.telemetry import LimitDecided, OrderEnded, OrderOutcome
@@ -133,14 +132,13 @@ class OrderMetrics:
             self._cost.labels(fact.sent_model, fact.realm, team).inc(microusd / 1e6)
 
     def _observe_times(self, fact: OrderEnded) -> None:
-        record, trace_id = fact.record, current_trace_id()
-        exemplar = {"trace_id": trace_id} if trace_id else None
-        self._order_s.labels(fact.operation, fact.cache).observe(record.total_s, exemplar)
+        record, trace = fact.record, exemplar()
+        self._order_s.labels(fact.operation, fact.cache).observe(record.total_s, trace)
         for stage, spent_s in record.stages_s.items():
             if spent_s:
-                self._stage_s.labels(stage).observe(spent_s, exemplar)
+                self._stage_s.labels(stage).observe(spent_s, trace)
         if fact.is_streamed and record.shown_s is not None:
-            self._first_event_s.observe(record.shown_s - record.started_s, exemplar)
+            self._first_event_s.observe(record.shown_s - record.started_s, trace)
 
     def _count_decision(self, fact: LimitDecided) -> None:
         team = self._label_of(fact.team)

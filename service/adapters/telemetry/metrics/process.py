@@ -1,4 +1,6 @@
-"""Count crashes, and show the build of this process."""
+"""Count crashes, and show the build and the resources of this process."""
+
+from prometheus_client import ProcessCollector
 
 from service.adapters.telemetry.metrics.registry import Registry
 from service.adapters.telemetry.recorder import Handlers
@@ -8,13 +10,15 @@ from service.ports.telemetry import Crashed
 class ProcessMetrics:
     """The metrics of a process."""
 
-    def __init__(self, registry: Registry, *, version: str) -> None:
+    def __init__(self, registry: Registry, *, version: str, revision: str) -> None:
         self._crashes = registry.counter(
             "imagegw_order_crashes", "Orders, turns of background loops and requests ended by a bug.", "where"
         )
         for where in ("order", "loop", "request"):
             self._crashes.labels(where)
-        registry.gauge("imagegw_build_info", "Always 1.", "version").labels(version).set(1)
+        build = registry.gauge("imagegw_build_info", "Always 1.", "version", "revision")
+        build.labels(version, revision).set(1)
+        ProcessCollector(registry=registry.collectors)
 
     @property
     def handlers(self) -> Handlers:

@@ -5,7 +5,7 @@ from datetime import date
 from functools import partial
 from typing import get_args
 
-from service.adapters.telemetry.metrics.registry import Registry
+from service.adapters.telemetry.metrics.registry import Registry, exemplar
 from service.adapters.telemetry.recorder import Handlers
 from service.ports.telemetry import AttemptMade, CallQueued, CallRefused, QueueRefusal
 
@@ -22,10 +22,16 @@ class ProviderMetrics:
         self._retries = registry.counter("imagegw_upstream_retries", "Attempts after the first.", "backend")
         self._attempt_s = registry.histogram(
             "imagegw_upstream_attempt_duration_seconds",
-            "From sending a call to its complete answer.",
-            *("backend", "model"),
+            "From sending a call to its complete answer, or to its failure.",
+            *("backend", "model", "outcome"),
         )
         self._queue_calls = registry.gauge("imagegw_queue_calls", "Calls that wait for their turn.")
+        self._queue_limit = registry.gauge(
+            "imagegw_queue_limit_calls", "Most calls that may wait (GATEWAY_MAX_CALLS_WAITING)."
+        )
+        self._in_flight_limit = registry.gauge(
+            "imagegw_in_flight_limit", "Most calls at once (GATEWAY_MAX_CALLS_IN_FLIGHT).", "kind"
+        )
         self._queue_s = registry.histogram("imagegw_queue_wait_seconds", "Waits of calls that had to wait.")
         self._queue_refusals = registry.counter(
             "imagegw_queue_refusals", "Orders and calls that the queue refused.", "reason"
@@ -53,13 +59,15 @@ class ProviderMetrics:
             if shutdown is not None:
                 self._remaining_s.labels(name).set_function(partial(_seconds_until, shutdown, today))
 
-    def watch_queue(self, length: Callable[[], int]) -> None:
-        """Show the number of calls that wait."""
+    def watch_queue(self, length: Callable[[], int], *, most_calls: int, most_in_flight: int) -> None:
+        """Show the number of calls that wait, and the bounds of the queue."""
         self._queue_calls.set_function(length)
+        self._queue_limit.set(most_calls)
+        self._in_flight_limit.labels("calls").set(most_in_flight)
 
     def _count_attempt(self, fact: AttemptMade) -> None:
         self._attempts.labels(fact.backend, fact.model, fact.outcome, fact.billing).inc()
-        self._attempt_s.labels(fact.backend, fact.model).observe(fact.duration_s)
+        self._attempt_s.labels(fact.backend, fact.model, fact.outcome).observe(fact.duration_s, exemplar())
         if fact.is_retry:
             self._retries.labels(fact.backend).inc()
 

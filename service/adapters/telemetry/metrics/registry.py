@@ -2,8 +2,18 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from service.adapters.telemetry.trace_ids import current_trace_id
+
 REQUEST_BUCKETS_S = (0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 180, 300, 600)
 """Up to ten minutes: high-quality images take two, more than most default buckets cover."""
+ROUND_TRIP_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+"""From a quiet Redis to the longest operation of a store."""
+
+
+def exemplar() -> dict[str, str] | None:
+    """Return the exemplar of a value that is observed now: the id of the current trace, or None without one."""
+    trace_id = current_trace_id()
+    return {"trace_id": trace_id} if trace_id else None
 
 
 class Registry:

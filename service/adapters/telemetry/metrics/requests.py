@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from service.adapters.telemetry.metrics.registry import Registry
+from service.adapters.telemetry.metrics.registry import Registry, exemplar
 from service.adapters.telemetry.recorder import Handlers
 from service.ports.telemetry import AdminActed, BytesDeclined, RequestHandled
 
@@ -19,6 +19,12 @@ class RequestMetrics:
             "From the head of a request to the last byte of its answer.",
             "route",
         )
+        self._received = registry.counter(
+            "imagegw_http_received_bytes",
+            "Bytes of the bodies of requests, as far as they were read.",
+            "route",
+        )
+        self._sent = registry.counter("imagegw_http_sent_bytes", "Bytes of the bodies of answers.", "route")
         self._held_bytes = registry.gauge(
             "imagegw_request_bytes", "Bytes of requests that are held, in memory and on disk.", "place"
         )
@@ -43,4 +49,6 @@ class RequestMetrics:
 
     def _count_request(self, fact: RequestHandled) -> None:
         self._requests.labels(fact.route, fact.method, str(fact.status)).inc()
-        self._request_s.labels(fact.route).observe(fact.duration_s)
+        self._request_s.labels(fact.route).observe(fact.duration_s, exemplar())
+        self._received.labels(fact.route).inc(fact.received_bytes)
+        self._sent.labels(fact.route).inc(fact.sent_bytes)

@@ -1,8 +1,8 @@
-"""Count failures of the shared state, and show the journal."""
+"""Measure Redis, count failures of the shared state, and show the journal."""
 
 from collections.abc import Callable
 
-from service.adapters.telemetry.metrics.registry import Registry
+from service.adapters.telemetry.metrics.registry import ROUND_TRIP_BUCKETS_S, Registry
 from service.adapters.telemetry.recorder import Handlers
 from service.ports.telemetry import StateFailed
 
@@ -16,8 +16,20 @@ class StateMetrics:
             "Failed operations on the shared state, by reason.",
             *("operation", "reason"),
         )
+        self._up = registry.gauge(
+            "imagegw_redis_up", "1 if Redis answered the last round trip; an error is an answer, too."
+        )
+        self._request_s = registry.histogram(
+            "imagegw_redis_request_seconds",
+            "Round trips to Redis, from the wait for a connection to the answer.",
+            "operation",
+            buckets=ROUND_TRIP_BUCKETS_S,
+        )
         self._journal_settlements = registry.gauge(
             "imagegw_journal_settlements", "Settlements that Redis has not taken yet, on this machine."
+        )
+        self._journal_oldest_s = registry.gauge(
+            "imagegw_journal_oldest_seconds", "Time for which the journal has not been empty, 0 if it is."
         )
         self._journal_failing = registry.gauge(
             "imagegw_journal_failing", "1 if the journal took no settlement when it was last written."
@@ -31,10 +43,21 @@ class StateMetrics:
         """The functions that count facts, by their kind."""
         return {StateFailed: lambda fact: self._failures.labels(fact.operation, fact.reason).inc()}
 
+    def note_round_trip(self, operation: str, duration_s: float, is_answered: bool) -> None:
+        """Measure a round trip to Redis, and note if it was answered; of a closed set of operations."""
+        self._request_s.labels(operation).observe(duration_s)
+        self._up.set(is_answered)
+
     def watch_journal(
-        self, *, settlements: Callable[[], int], is_failing: Callable[[], bool], is_low: Callable[[], bool]
+        self,
+        *,
+        settlements: Callable[[], int],
+        oldest_s: Callable[[], float],
+        is_failing: Callable[[], bool],
+        is_low: Callable[[], bool],
     ) -> None:
-        """Show how many settlements wait in the journal, and whether it takes more."""
+        """Show how many settlements wait in the journal, for how long, and whether it takes more."""
         self._journal_settlements.set_function(settlements)
+        self._journal_oldest_s.set_function(oldest_s)
         self._journal_failing.set_function(is_failing)
         self._journal_low.set_function(is_low)

@@ -1,8 +1,8 @@
-"""Count the images that the store keeps, forgets and does not take, and those that no worker could process."""
+"""Measure the image store; count the images that it keeps, forgets and does not take, and those that no worker could process."""
 
 from collections.abc import Callable
 
-from service.adapters.telemetry.metrics.registry import Registry
+from service.adapters.telemetry.metrics.registry import ROUND_TRIP_BUCKETS_S, Registry
 from service.adapters.telemetry.recorder import Handlers
 from service.ports.telemetry import (
     FilesDeleted,
@@ -10,6 +10,7 @@ from service.ports.telemetry import (
     ImageSpilled,
     ImageUnprocessed,
     SpillCounted,
+    StoreAsked,
     StoreCounted,
     StoreFailed,
 )
@@ -24,6 +25,12 @@ class StoreMetrics:
         )
         self._failing = registry.gauge(
             "imagegw_store_failing", "1 if the last operation or probe of the image store failed."
+        )
+        self._request_s = registry.histogram(
+            "imagegw_store_request_seconds",
+            "Operations of the image store, those that failed, too.",
+            "operation",
+            buckets=ROUND_TRIP_BUCKETS_S,
         )
         self._kept = registry.gauge("imagegw_images_kept", "Images that teams refer to.")
         self._kept_bytes = registry.gauge("imagegw_kept_bytes", "Bytes of the images that teams refer to.")
@@ -52,6 +59,7 @@ class StoreMetrics:
         """The functions that count facts, by their kind."""
         return {
             StoreFailed: lambda fact: self._failures.labels(fact.reason).inc(),
+            StoreAsked: lambda fact: self._request_s.labels(fact.operation).observe(fact.duration_s),
             StoreCounted: self._show_store,
             ImageForgotten: lambda fact: self._forgotten.labels(fact.reason).inc(),
             FilesDeleted: lambda fact: self._files_deleted.inc(fact.files),

@@ -1,0 +1,64 @@
+"""Describe the conditions of the parts of a process to operators, each with advice."""
+
+from service.adapters.redis.client.troubleshooting import advise_publicly
+from service.adapters.storage.store import ObjectStore
+from service.adapters.storage.troubleshooting import advise
+from service.adapters.telemetry.health import ProviderHealth
+from service.adapters.telemetry.parts import PartsWatch
+from service.domain.conditions import Condition
+from service.gateway.admission.shared import SharedState
+from service.gateway.queue.queue import CallQueue
+from service.wiring.images import Images, store_url
+from service.wiring.orders import OrderParts
+from service.wiring.process import ProcessContext
+
+_UNTRUSTED = (
+    "Five calls in a row ended without a known outcome, and each may have been paid for: one at a time tries the provider, "
+    "and other orders get 503. Look at the provider's status page, and at 'provider failed' in the log."
+)
+_FULL = (
+    "As many calls wait as GATEWAY_MAX_CALLS_WAITING and GATEWAY_WAITING_BYTES allow, and further orders get 503. Raise "
+    "GATEWAY_MAX_CALLS_IN_FLIGHT if the provider takes more, or add a replica."
+)
+_WAITING = (
+    "Calls wait for their turn: orders come faster than the provider answers. If that lasts, raise "
+    "GATEWAY_MAX_CALLS_IN_FLIGHT if the provider takes more, or lower the limits of callers."
+)
+
+
+def make_watch(
+    context: ProcessContext, images: Images, orders: OrderParts, health: ProviderHealth
+) -> PartsWatch:
+    """Return the watch of all parts, by their names in `/readyz?verbose`."""
+    url = store_url(context.settings)
+    return PartsWatch(
+        {
+            "state": lambda: _state(orders.state),
+            "store": lambda: _store(images.home, url),
+            "provider": lambda: health.condition,
+            "journal": lambda: orders.journal.condition.shown,
+            "queue": lambda: _queue(orders.queue),
+        },
+        clock=context.clock,
+        telemetry=context.telemetry,
+    )
+
+
+def _state(state: SharedState) -> Condition:
+    trouble = state.trouble
+    if trouble is None:
+        return Condition(word="ok")
+    return Condition(word="degraded", advice=advise_publicly(trouble))
+
+
+def _store(store: ObjectStore, url: str) -> Condition:
+    trouble = store.trouble
+    return Condition(word="ok") if trouble is None else Condition(word="failing", advice=advise(trouble, url))
+
+
+def _queue(queue: CallQueue) -> Condition:
+    if queue.is_untrusted:
+        return Condition(word="untrusted", advice=_UNTRUSTED)
+    if queue.is_full:
+        return Condition(word="full", advice=_FULL)
+    return Condition(word="waiting", advice=_WAITING) if queue.length else Condition(word="ok")

@@ -1,0 +1,54 @@
+"""Show numbers of the parts of a process in its metrics, read at each scrape."""
+
+from service.adapters.journal.condition import JournalCondition
+from service.adapters.telemetry.prometheus import PrometheusMetrics
+from service.domain.catalog import Catalog
+from service.http.services import Budgets
+from service.ports.clock import Clock
+from service.wiring.images import Images
+from service.wiring.orders import OrderParts
+from service.wiring.process import ProcessContext
+
+
+def show_parts(
+    metrics: PrometheusMetrics,
+    context: ProcessContext,
+    *,
+    images: Images,
+    orders: OrderParts,
+    catalog: Catalog,
+    budgets: Budgets,
+) -> None:
+    """Let *metrics* read the parts."""
+    journal, settings = orders.journal.condition, context.settings
+    metrics.provider.watch_models(
+        {model.name: model.shutdown for model in catalog.models.values()}, context.clock.today
+    )
+    metrics.provider.watch_queue(
+        lambda: orders.queue.length,
+        most_calls=settings.max_calls_waiting,
+        most_in_flight=settings.max_calls_in_flight,
+    )
+    metrics.orders.watch_in_flight(
+        orders=lambda: orders.runner.running,
+        calls=lambda: orders.attempts.in_flight,
+        waiters=lambda: orders.share.waiting,
+    )
+    metrics.store.watch_store(lambda: images.home.is_failing)
+    metrics.state.watch_journal(
+        settlements=lambda: journal.settlements,
+        oldest_s=lambda: _pending_s(journal, context.clock),
+        is_failing=lambda: journal.is_failing,
+        is_low=lambda: journal.is_low,
+    )
+    metrics.parts.watch_breakers(
+        redis=lambda: orders.state.is_degraded, provider=lambda: orders.queue.is_untrusted
+    )
+    metrics.requests.watch_bytes(
+        memory=lambda: budgets.memory.held_bytes, disk=lambda: budgets.disk.held_bytes
+    )
+
+
+def _pending_s(journal: JournalCondition, clock: Clock) -> float:
+    since_s = journal.pending_since_s
+    return 0.0 if since_s is None else clock.monotonic_s() - since_s
