@@ -1,4 +1,4 @@
-"""Draw a dashboard with Grafana's own components: a page that `draw/` makes, in a Chromium without a window."""
+"""Draw a dashboard with Grafana's own components: a page made of `draw/`, in a Chromium without a window."""
 
 import contextlib
 import functools
@@ -6,7 +6,6 @@ import http.server
 import os
 import shutil
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +16,6 @@ import orjson
 WIDTH_PX = 1440
 """Of a laptop's screen."""
 _SOURCES = Path(__file__).parent / "draw"
-_HEAD_PX, _UNITS_PX, _EDGE_PX = 48, 38, 8
 _PATIENCE_S = 60
 _PAGE = b"""<!doctype html><meta charset="utf-8"><title>Dashboard</title>
 <script>window.__grafana_public_path__ = "/public/"</script>
@@ -29,7 +27,7 @@ class Studio:
 
     def __init__(self, directory: Path, packages: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self._directory = directory
+        self._directory, self._packages = directory, packages
         found = filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
         self._chromium = next(found)
         _bundle(directory, packages)
@@ -48,26 +46,18 @@ class Studio:
             "width": WIDTH_PX,
         }
         (self._directory / "dashboard.json").write_bytes(orjson.dumps(page, option=orjson.OPT_NON_STR_KEYS))
-        height = _HEAD_PX + _EDGE_PX + _UNITS_PX * _last_unit(dashboard)
         with _serve(self._directory) as url:
-            shown = self._browse("--dump-dom", f"--window-size={WIDTH_PX},{height}", url)
-            if b"data-drawn=" not in shown or b"data-failed=" in shown:
-                raise AssertionError(f"{dashboard['title']} could not be drawn:\n{_failure(shown)}")
-            self._browse(f"--screenshot={to}", f"--window-size={WIDTH_PX},{height}", url)
-
-    def _browse(self, *arguments: str) -> bytes:
-        with tempfile.TemporaryDirectory(prefix="ig-browser-") as profile:
-            command = [
-                self._chromium,
-                "--headless=new",
-                "--disable-gpu",
-                "--hide-scrollbars",
-                "--virtual-time-budget=10000",
-                f"--user-data-dir={profile}",
-                *(["--no-sandbox"] if os.geteuid() == 0 else []),
-                *arguments,
-            ]
-            return subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE_S).stdout
+            command = ["node", str(_SOURCES / "shoot.cjs"), self._chromium, url, f"{WIDTH_PX}", str(to)]
+            shot = subprocess.run(
+                command,
+                check=False,
+                capture_output=True,
+                encoding="utf-8",
+                env=_environment(self._packages),
+                timeout=_PATIENCE_S,
+            )
+        if shot.returncode != 0:
+            raise AssertionError(f"{dashboard['title']} could not be drawn:\n{shot.stderr}")
 
 
 def _bundle(directory: Path, packages: Path) -> None:
@@ -83,8 +73,11 @@ def _bundle(directory: Path, packages: Path) -> None:
         '--define:process.env.NODE_ENV="production"',
         "--log-level=warning",
     ]
-    environment = {**os.environ, "NODE_PATH": str(packages)}  # noqa: TID251 - the child needs PATH
-    subprocess.run(command, check=True, env=environment)
+    subprocess.run(command, check=True, env=_environment(packages))
+
+
+def _environment(packages: Path) -> dict[str, str]:
+    return {**os.environ, "NODE_PATH": str(packages)}  # noqa: TID251 - a child needs PATH
 
 
 def _give_public_files(public: Path, packages: Path) -> None:
@@ -94,17 +87,6 @@ def _give_public_files(public: Path, packages: Path) -> None:
     font = packages / "@fontsource-variable" / "inter" / "files" / "inter-latin-wght-normal.woff2"
     for weight in ("Regular", "Medium"):
         (public / "fonts" / "inter" / f"Inter-{weight}.woff2").symlink_to(font)
-
-
-def _last_unit(dashboard: dict[str, Any]) -> int:
-    """Return the height of a dashboard in units of Grafana's grid."""
-    boxes = [panel["gridPos"] for panel in dashboard["panels"]]
-    return max(int(box["y"] + box["h"]) for box in boxes)
-
-
-def _failure(shown: bytes) -> str:
-    text = shown.decode("utf-8", "replace")
-    return text.partition("data-failed=")[2][:1000] or text[-1000:]
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

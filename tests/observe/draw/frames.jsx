@@ -1,5 +1,5 @@
 // Turn the answers of Prometheus into the data frames that Grafana's data source makes of them.
-import { applyFieldOverrides, FieldConfigOptionsRegistry, FieldType, MutableDataFrame, toDataFrame, transformDataFrame } from '@grafana/data';
+import { applyFieldOverrides, FieldConfigOptionsRegistry, FieldType, toDataFrame, transformDataFrame } from '@grafana/data';
 import { firstValueFrom } from 'rxjs';
 
 const STANDARD = ['unit', 'min', 'max', 'decimals', 'displayName', 'noValue', 'color', 'thresholds', 'mappings', 'links', 'filterable'];
@@ -40,7 +40,7 @@ function seriesOf({ refId, legendFormat, result }) {
       name: displayNameFromDS,
       fields: [
         { name: 'Time', type: FieldType.time, values: points.map(([timeS]) => timeS * 1000) },
-        { name: 'Value', type: FieldType.number, labels, config: { displayNameFromDS }, values: points.map(([, text]) => Number(text)) },
+        { name: 'Value', type: FieldType.number, labels, config: { displayNameFromDS }, values: points.map(([, text]) => numberOf(text)) },
       ],
     });
   });
@@ -56,9 +56,15 @@ function tableOf({ refId, result }, isOneOfMany) {
     fields: [
       { name: 'Time', type: FieldType.time, values: result.map(({ value }) => value[0] * 1000) },
       ...labels.map((label) => ({ name: label, type: FieldType.string, config: { filterable: true }, values: result.map(({ metric }) => metric[label] ?? '') })),
-      { name: isOneOfMany ? `Value #${refId}` : 'Value', type: FieldType.number, values: result.map(({ value }) => Number(value[1])) },
+      { name: isOneOfMany ? `Value #${refId}` : 'Value', type: FieldType.number, values: result.map(({ value }) => numberOf(value[1])) },
     ],
   })];
+}
+
+/** Return a gap for what is not finite, such as the quantile of nothing. */
+function numberOf(text) {
+  const number = Number(text);
+  return Number.isFinite(number) ? number : null;
 }
 
 function nameOf(legendFormat, metric) {

@@ -1,7 +1,7 @@
 // Draw one dashboard: its title, and each panel in Grafana's grid with the data that came with the page.
 //
-// The page is complete when <html> has the attribute data-drawn: the number of panels, or of those that failed
-// in data-failed. `drawing.py` waits for nothing else.
+// The page is complete once <html> has data-drawn, the number of panels, or data-failed, the reason why one could not be
+// drawn. `shoot.cjs` waits for either.
 import { flushSync } from 'react-dom';
 import { createRoot } from 'react-dom/client';
 import { createTheme, dateTime, getDefaultTimeRange, renderMarkdown, standardTransformers, standardTransformersRegistry, ThemeContext } from '@grafana/data';
@@ -71,7 +71,8 @@ async function draw() {
   // The panels measure texts, so the fonts come first; their rules are Grafana's global styles.
   flushSync(() => root.render(<Page />));
   await Promise.all([400, 500].map((weight) => document.fonts.load(`${weight} 12px Inter`)));
-  document.body.style.cssText = 'margin: 0; position: relative; overflow: hidden';
+  const height = Math.max(...drawn.map(({ box }) => box.top + box.height)) + EDGE_PX;
+  document.body.style.cssText = `margin: 0; position: relative; overflow: hidden; height: ${height}px`;
   root.render(
     <Page>
       <h1 style={{ position: 'absolute', left: EDGE_PX, top: 8, fontSize: 18, fontWeight: 500 }}>{dashboard.title}</h1>
@@ -80,6 +81,10 @@ async function draw() {
       <PortalContainer />
     </Page>,
   );
+  const graphs = drawn.filter(({ panel, frames }) => panel.type === 'timeseries' && frames.length).length;
+  do {
+    await new Promise(requestAnimationFrame);
+  } while (document.querySelectorAll('.u-wrap canvas').length < graphs);
   document.documentElement.dataset.drawn = drawn.length;
 }
 
