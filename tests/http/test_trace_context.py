@@ -1,17 +1,21 @@
 """Join the trace of a caller by its `traceparent` header."""
 
 import asyncio
+import socket
 from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.types import Receive, Scope, Send
 
 from service.adapters.clock import SystemClock
 from service.adapters.telemetry.trace_ids import current_trace_id, note_trace_id
 from service.http.middleware import RequestScope
 from service.http.trace_context import trace_id_of
+from service.serve.server import make_server
+from service.settings.variables import Settings
 from tests.fakes.telemetry import FakeTelemetry
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -77,3 +81,29 @@ async def test_a_trace_that_is_not_recorded_makes_no_exemplar() -> None:
 )
 async def test_a_malformed_context_counts_as_none(values: list[str]) -> None:
     assert await trace_ids(*values) == ("", "")
+
+
+async def test_a_pipelined_request_does_not_inherit_the_trace_of_the_one_before() -> None:
+    seen: list[str] = []
+    app = FastAPI()
+
+    @app.get("/{name}")
+    async def note(name: str) -> None:
+        if name == "first":
+            note_trace_id(TRACE)
+        seen.append(current_trace_id())
+
+    started = asyncio.Event()
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = make_server(app, Settings(), started.set)
+    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        group.create_task(server.serve([listener]))
+        await started.wait()
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        heads = [f"GET /{name} HTTP/1.1\r\nhost: gateway\r\n" for name in ("first", "second")]
+        writer.write(f"{heads[0]}\r\n{heads[1]}connection: close\r\n\r\n".encode())
+        await reader.read()
+        writer.close()
+        server.should_exit = True
+
+    assert seen == [TRACE, ""]
