@@ -67,7 +67,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
                 backing,
                 stack,
                 connections=_REDIS_CONNECTIONS,
-                note=metrics.state.note_round_trip,
+                note=traces.watch_redis(metrics.state.note_round_trip),
             ),
             telemetry=FactRecorder(*metrics.handlers, health.handlers, FactLog().handlers, traces.handlers),
             traces=traces,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from importlib.util import find_spec
 
+from service.adapters.redis.client.round_trips import NoteRoundTrip
 from service.adapters.telemetry.recorder import Handlers
 from service.ports.tracing import OpenRequestSpan, OpenSpan
 from service.settings.problems import SettingsError
@@ -19,6 +20,7 @@ class Traces:
     open_span: OpenSpan = nullcontext
     open_request: OpenRequestSpan = nullcontext
     handlers: Handlers = field(default_factory=dict)
+    watch_redis: Callable[[NoteRoundTrip], NoteRoundTrip] = lambda note: note
     traceparent: Callable[[], str] | None = None
 
 
@@ -44,5 +46,6 @@ def open_traces(settings: Settings, stack: AsyncExitStack) -> Traces:
         open_span=spans.open,
         open_request=spans.open_request,
         handlers=spans.handlers,
+        watch_redis=spans.watch_redis,
         traceparent=current_traceparent,
     )

@@ -85,6 +85,9 @@ def test_a_trace_goes_on_from_its_caller_to_the_provider(
     assert [call.parent for call in calls] == [order.id] * 2
     assert {attempt.parent for attempt in attempts} == {call.id for call in calls}
     assert {attempt.kind for attempt in attempts} == {CLIENT}
+    assert {span.parent for span in named(spans, "redis begin")} == {order.id}
+    assert {span.parent for span in named(spans, "store write")} == {call.id for call in calls}
+    assert {call.id for call in calls} <= {span.parent for span in named(spans, "redis finish")}
     sent = {entry["headers"]["traceparent"] for entry in traced.house.journal(prompt=prompt)}
     assert sent == {f"00-{trace}-{attempt.id}-01" for attempt in attempts}
 
@@ -211,7 +214,9 @@ def test_requests_without_a_context_have_a_trace_each(traced: Tenants, collector
     assert len(collector.of(trace)) == 1
 
 
-def test_polled_routes_make_no_spans(traced: Tenants, client: httpx.Client, collector: Collector) -> None:
+def test_polled_routes_and_background_loops_make_no_spans(
+    traced: Tenants, client: httpx.Client, collector: Collector
+) -> None:
     before = len(collector.spans)
     for route in ("/livez", "/readyz", "/metrics"):
         client.get(route)
@@ -221,6 +226,8 @@ def test_polled_routes_make_no_spans(traced: Tenants, client: httpx.Client, coll
 
     collector.wait_for(trace, is_answered)
     assert [span.trace for span in collector.spans[before:] if span.kind == SERVER] == [trace]
+    # Nor do the loops that ask Redis meanwhile.
+    assert {span.kind for span in collector.spans if not span.parent} <= {SERVER}
 
 
 def test_a_trace_that_its_caller_does_not_record_is_not_recorded(

@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from time import time_ns
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +35,9 @@ from service.ports.telemetry import (
     LimitDecided,
     OrderEnded,
     RequestHandled,
+    StateFailed,
+    StoreAsked,
+    StoreFailed,
 )
 from service.ports.tracing import SpanName
 
@@ -43,6 +47,8 @@ _LAST_SPANS_S = 3.0
 """Longest delay of the end of a process by a collector that does not answer."""
 _W3C = TraceContextTextMapPropagator()
 
+NoteRoundTrip = Callable[[str, float, bool], None]
+"""Takes the operation, its seconds, and whether the server answered."""
 _Values = dict[str, str | int | float | bool]
 _VALUES: Mapping[type[Any], Callable[[Any], _Values]] = {
     LimitDecided: lambda fact: {
@@ -53,6 +59,8 @@ _VALUES: Mapping[type[Any], Callable[[Any], _Values]] = {
     },
     CallQueued: lambda fact: {"imagegw.queue.wait_s": fact.waited_s},
     CallRefused: lambda fact: {"imagegw.queue.refusal": fact.reason},
+    StateFailed: lambda fact: {"imagegw.state.failure": fact.reason},
+    StoreFailed: lambda fact: {"imagegw.store.failure": fact.reason},
     OrderEnded: lambda fact: {
         "imagegw.operation": fact.operation,
         "imagegw.model.asked": fact.asked_model,
@@ -84,6 +92,7 @@ class Spans:
             **dict.fromkeys(_VALUES, _add_values),
             RequestHandled: _describe_request,
             AttemptMade: _describe_attempt,
+            StoreAsked: self._add_store_operation,
         }
 
     @contextmanager
@@ -109,6 +118,31 @@ class Spans:
             set_status_on_exception=False,
         ):
             yield current_traceparent()
+
+    def watch_redis(self, note: NoteRoundTrip) -> NoteRoundTrip:
+        """Return a function that passes round trips to *note*, too."""
+
+        def note_both(operation: str, duration_s: float, is_answered: bool) -> None:
+            note(operation, duration_s, is_answered)
+            values: _Values = {"db.system.name": "redis", "db.operation.name": operation}
+            if not is_answered:
+                values["error.type"] = "unanswered"
+            self._add_ended(f"redis {operation}", SpanKind.CLIENT, duration_s, values)
+
+        return note_both
+
+    def _add_store_operation(self, fact: StoreAsked) -> None:
+        values: _Values = {"imagegw.store.operation": fact.operation}
+        self._add_ended(f"store {fact.operation}", SpanKind.INTERNAL, fact.duration_s, values)
+
+    def _add_ended(self, name: str, kind: SpanKind, duration_s: float, values: _Values) -> None:
+        """Add a span that ends now, if it is part of a request or order: background work would only be noise."""
+        if trace.get_current_span().is_recording():
+            started_ns = time_ns() - int(duration_s * 1e9)
+            span = self._tracer.start_span(name, kind=kind, attributes=values, start_time=started_ns)
+            if "error.type" in values:
+                span.set_status(StatusCode.ERROR)
+            span.end()
 
     async def aclose(self) -> None:
         """Send the spans that wait, for a few seconds at most."""
