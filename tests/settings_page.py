@@ -24,7 +24,7 @@ SUBJECTS = {
         "max_calls_waiting waiting_bytes moderation download_hosts"
     ),
     "Server": (
-        "host port public_url data_dir config log_level traces deadline_s lame_duck_s drain_s workers metrics_port "
+        "host port public_url data_dir config log_level traces deadline_s lame_duck_s drain_s metrics_port "
         "metrics_host revision"
     ),
     "Callers": "auth allow_open allowed_hosts cors_origins admin_key metrics_key secrets jwt",

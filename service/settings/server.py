@@ -15,8 +15,6 @@ class ServerSettings(BaseModel):
     """Address to listen on."""
     port: int = Field(8080, ge=0, le=65535)
     """Port to listen on; 0 picks a free one."""
-    workers: Literal[1] = 1
-    """Processes of this replica; only one is supported."""
     metrics_port: int | None = Field(None, ge=0, le=65535)
     """Port that serves `/metrics` and nothing else, without a key, so let only Prometheus reach it; 0 picks a free one.
     `GATEWAY_PORT` then serves no metrics.

@@ -28,7 +28,7 @@ def make_state(context: ProcessContext, journal: SqliteJournal) -> SharedState:
         telemetry=context.telemetry,
         local=LocalShare(
             clock=context.clock,
-            processes=settings.replicas * settings.workers,
+            processes=settings.replicas,
             spends_budgets=settings.budgets_without_redis == "spend",
             fanout_window_s=settings.fanout_window_ms / 1000,
         ),

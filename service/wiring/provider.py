@@ -86,7 +86,7 @@ def _pace(settings: Settings) -> Pace | None:
     per_min = settings.file.backend.images_per_min
     if per_min == 0:
         return None
-    return AsyncLimiter(max(1.0, per_min / (settings.replicas * settings.workers)), 60.0)
+    return AsyncLimiter(max(1.0, per_min / settings.replicas), 60.0)
 
 
 async def _open_moderator(

@@ -64,7 +64,6 @@ def test_defaults_are_safe(load: Load) -> None:
         ("GATEWAY_PORT", f"tcp://{CANARY}:80"),
         ("GATEWAY_PORT", "70000"),
         ("GATEWAY_PORT", "-1"),
-        ("GATEWAY_WORKERS", "2"),
         ("GATEWAY_METRICS_PORT", "70000"),
         ("GATEWAY_METRICS_PORT", "8080"),
         ("GATEWAY_METRICS_HOST", CANARY),
