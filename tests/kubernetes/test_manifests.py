@@ -19,7 +19,6 @@ SECRETS = {
     "secrets": "a-secret-of-all-replicas",
     "redis-url": "redis://gateway:password@valkey:6379/0",
     "admin-key": "a-key-of-the-admin",
-    "metrics-key": "a-key-of-prometheus",
     "openai-api-key": "sk-provider",
     "store-access-key-id": "id",
     "store-secret-access-key": "key",

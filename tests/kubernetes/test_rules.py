@@ -93,6 +93,10 @@ BREAKS: dict[str, list[Change]] = {
         ("PodMonitor.spec.podMetricsEndpoints.0.port", "web"),
         (f"{AT_CONTAINER}.readinessProbe.httpGet.port", "web"),
     ],
+    "opens_the_ports_that_the_gateway_has": [
+        (f"{AT_CONTAINER}.ports.0.containerPort", 80),
+        (f"{AT_CONTAINER}.ports.1.containerPort", 9100),
+    ],
     "is_in_one_namespace": [
         ("Service.metadata.namespace", "default"),
         ("Namespace.metadata.labels", {}),
@@ -128,6 +132,10 @@ BREAKS: dict[str, list[Change]] = {
         (f"{AT_POLICY}.egress.2.ports", NOT_SET),
     ],
     "reaches_what_it_needs": [(f"{AT_POLICY}.egress.1", NOT_SET)],
+    "shows_metrics_to_prometheus_alone": [
+        (f"{AT_CONTAINER}.envFrom", []),
+        (f"{AT_POLICY}.ingress.0.ports", [{"port": "http"}, {"port": "metrics"}]),
+    ],
     "keeps_out_of_private_networks": [
         (f"{AT_POLICY}.egress.2.to.0.ipBlock.except.2", NOT_SET),
         (f"{AT_POLICY}.egress.2.to.1.ipBlock.except", NOT_SET),

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from service.settings.environment import load_settings
 from tests.kubernetes.manifests import Manifests, Object, selects
 from tests.kubernetes.rules.rule import RULES
 
@@ -78,6 +79,15 @@ def _ports(manifests: Manifests) -> Iterator[Any]:
         yield from (each["port"] for each in monitor["spec"]["podMetricsEndpoints"])
     for policy in manifests.of_kind("NetworkPolicy"):
         yield from (port["port"] for rule in policy["spec"]["ingress"] for port in rule.get("ports", []))
+
+
+@RULES.add
+def opens_the_ports_that_the_gateway_has(manifests: Manifests) -> Iterator[str]:
+    numbers = {each["name"]: str(each["containerPort"]) for each in manifests.container["ports"]}
+    settings = {"GATEWAY_PORT": str(load_settings({}).port), **manifests.settings}
+    for name, variable in (("http", "GATEWAY_PORT"), ("metrics", "GATEWAY_METRICS_PORT")):
+        if numbers.get(name) != settings.get(variable):
+            yield f"port {name} is not {variable}"
 
 
 @RULES.add

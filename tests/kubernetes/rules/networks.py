@@ -50,6 +50,16 @@ def keeps_out_of_private_networks(manifests: Manifests) -> Iterator[str]:
             yield from (f"{block['cidr']} includes {each}" for each in sorted(missing))
 
 
+@RULES.add
+def shows_metrics_to_prometheus_alone(manifests: Manifests) -> Iterator[str]:
+    if "GATEWAY_METRICS_PORT" not in manifests.settings:
+        yield "metrics share the port of orders"
+    for policy in manifests.of_kind("NetworkPolicy"):
+        for number, rule in enumerate(policy["spec"].get("ingress", []), 1):
+            if len({port["port"] for port in rule.get("ports", [])}) > 1:
+                yield f"ingress {number} opens both ports"
+
+
 def _blocks(manifests: Manifests) -> Iterator[Object]:
     for policy in manifests.of_kind("NetworkPolicy"):
         for rule in policy["spec"].get("egress", []):
