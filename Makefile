@@ -8,7 +8,7 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
-OPENAPI_LINTERS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3
+LINTERS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @grafana/schema@13.2.3 typescript@5.9.3
 LOCKS := deploy/requirements
 BIN := .venv/bin
 PIP := $(BIN)/python -u -m pip --disable-pip-version-check --no-input
@@ -106,6 +106,11 @@ soak: .venv/.dev ## Order for ten minutes while each part fails in turn, judge m
 incidents: .venv/.dev ## Break six things, print the panel and the alert that tell each; ARGS="redis key" takes two (needs Prometheus)
 	@command -v prometheus >/dev/null || { echo 'Needed: sudo apt-get install prometheus' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m tests.observe.incidents $(ARGS)
+
+.PHONY: observe
+observe: .venv/.dev .venv-lint/.made ## Prove dashboards and alerts on a real Prometheus, print a table; ARGS="--short" takes about two minutes
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null || { echo 'Needed: sudo apt-get install prometheus' >&2; exit 1; }
+	@exec $(STRIPPED) $(BIN)/python -m tests.observe $(ARGS)
 
 .PHONY: dashboard-images
 dashboard-images: .venv/.dev .venv-draw/.made ## Load two gateways for four minutes, draw each dashboard into docs/images (needs npm, Chromium and Prometheus)
@@ -209,7 +214,7 @@ help: ## Show this list
 .venv-lint/.made: Makefile
 	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
 	@rm -rf .venv-lint && mkdir .venv-lint && echo '{"private": true}' > .venv-lint/package.json
-	@npm install --prefix .venv-lint --save-exact --no-audit --no-fund --loglevel=error $(OPENAPI_LINTERS)
+	@npm install --prefix .venv-lint --save-exact --no-audit --no-fund --loglevel=error $(LINTERS)
 	@touch $@
 
 .venv-draw/.made: tests/observe/draw/package-lock.json

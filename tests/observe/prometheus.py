@@ -47,10 +47,15 @@ class Prometheus:
     async def alerts(self) -> dict[str, str]:
         """Return the state, `pending` or `firing`, of each alert whose expression holds."""
         states: dict[str, str] = {}
-        for alert in (await self._get("alerts"))["alerts"]:
+        for alert in await self.alert_list():
             name = alert["labels"]["alertname"]
             states[name] = "firing" if "firing" in (alert["state"], states.get(name)) else alert["state"]
         return states
+
+    async def alert_list(self) -> list[dict[str, Any]]:
+        """Return each alert whose expression holds, with its labels and annotations."""
+        alerts: list[dict[str, Any]] = (await self._get("alerts"))["alerts"]
+        return alerts
 
     async def _get(self, what: str, **query: str) -> Any:
         async with self.session.get(f"{self.url}/api/v1/{what}", params=query) as answer:

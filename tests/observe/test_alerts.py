@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from deploy.grafana.build import BOARDS
-from tests.documents import anchors_in, read
+from tests.documents import anchors_in, quoted_in, read, rows_behind
 from tests.observe.expressions import RULES, alerts, expressions_of_rules, rules
 from tests.processes import REPOSITORY
 
@@ -19,6 +19,21 @@ CASES = sorted((REPOSITORY / "tests/observe").glob("*.test.yml"))
 ALERTS = alerts()
 SLOW = {"objectives.test"}
 """Days of one evaluation each five minutes."""
+CODES_OF_CALLERS = {
+    "idempotency_key_reuse",
+    "image_gone",
+    "insufficient_permissions",
+    "insufficient_quota",
+    "invalid",
+    "invalid_api_key",
+    "invalid_order",
+    "model_not_found",
+    "model_unpriced",
+    "not_cached",
+    "order_under_way",
+    "rate_limit_exceeded",
+    "refused",
+}
 WITHOUT_SERIES = {"ImageGatewayAbsent"}
 """Alerts on what is not there; they have no value to show."""
 
@@ -48,6 +63,18 @@ def test_each_alert_is_expected_to_fire_and_not_to_fire() -> None:
         window = labels.get("window") or labels.get("within") or ""
         of_this = [fires for expr, fires in tried if f'"{name}"' in expr and window in expr]
         assert set(of_this) == {True, False}, f"{name} {window}"
+
+
+def test_an_order_fails_by_every_code_that_is_no_fault_of_its_caller() -> None:
+    [codes] = [
+        set(quoted_in(values))
+        for metric, label, values in rows_behind("\n## Values of labels\n", read("docs/metrics.md"))
+        if (metric, label) == ("`imagegw_orders_total`", "`code`")
+    ]
+    [failing] = [rule["expr"] for rule in rules() if rule.get("record") == "job:imagegw_orders_failed:rate5m"]
+    [pattern] = re.findall(r'code=~"([^"]+)"', failing)
+
+    assert {code for code in codes if not re.fullmatch(pattern, code)} == CODES_OF_CALLERS
 
 
 def test_names_of_recorded_metrics_tell_level_metric_and_operation() -> None:

@@ -190,8 +190,8 @@ LIMITS = Board(
             ),
             graph(
                 "Are images lost or unfinished?",
-                "refused: the spill was full, paid and lost. lost: a stored file is missing. unfinished: delivered in the "
-                "provider's size.",
+                "spill refused: it was full, paid and lost. lost: a stored file is missing. provider: delivered in the provider's "
+                "size. caller: an input cannot be decoded.",
                 {
                     "spill {{outcome}}": increase(
                         "imagegw_images_spilled_total",
@@ -205,11 +205,8 @@ LIMITS = Board(
                         by="reason",
                         over="$__rate_interval",
                     ),
-                    "unfinished {{reason}}": increase(
-                        "imagegw_images_unprocessed_total",
-                        'origin="provider"',
-                        by="reason",
-                        over="$__rate_interval",
+                    "{{origin}} {{reason}}": increase(
+                        "imagegw_images_unprocessed_total", by="origin, reason", over="$__rate_interval"
                     ),
                 },
                 unit=COUNT,

@@ -142,8 +142,8 @@ OVERVIEW = Board(
         "What do callers get?": [
             graph(
                 "How do orders end?",
-                "delivered: all images. partial: some. failed: none, after money may have been spent. refused: before it cost "
-                "anything.",
+                "delivered: all images. partial: some. failed: none. refused: none, and no call was tried, so nothing was spent. "
+                "abandoned: the caller left.",
                 {"{{outcome}}": rate("imagegw_orders_total", by="outcome")},
                 unit=PER_S,
                 stacked=True,

@@ -1,0 +1,244 @@
+"""Break each part of the stack in turn, while orders go on, so that every panel and alert has something to show.
+
+Owns the faults and the rare orders beside them; `stack.py` has the servers, `orders.py` the usual orders.
+"""
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from PIL import Image
+
+from tests.chaos.forms import edit, file_of
+from tests.chaos.ground import OPERATOR, Ground
+from tests.chaos.provider import Call, Script
+from tests.observe.orders import Orders
+from tests.observe.stack import Stack
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """The stack under orders; a fault lasts for *away_s*, or twice as long if its effect comes late."""
+
+    stack: Stack
+    orders: Orders
+    away_s: float
+
+
+Fault = Callable[[Scene], Awaitable[None]]
+
+UNPRICED = "without-a-price"
+_DAYS_LEFT = {"ends-in-20-days": 20, "ends-in-5-days": 5, "ends-tomorrow": 1}
+_MODEL = """
+[models."{name}"]
+family = "dall-e"
+released = 2026-01-01
+prompt_limit = 4000
+images_per_call = 1
+sizes = {{ fixed = ["1024x1024"] }}
+default_size = "1024x1024"
+parameters = {{ quality = {{ values = ["standard"], default = "standard" }} }}
+"""
+_ENDS = """shutdown = {day}
+price_per_image = {{ "standard/1024x1024" = 40000 }}
+bridge = {{ to = "gpt-image-2" }}
+"""
+_TEAMS = """
+[policies.poor]
+budget_per_month_microusd = 1_500_000
+
+[policies.tight]
+images_per_min = 5
+
+[teams.press]
+policy = "poor"
+
+[teams.research]
+policy = "tight"
+"""
+_BLOCKED = (
+    "Your account has been temporarily blocked because we detected behavior that may violate our policy."
+)
+SETTINGS: dict[str, object] = {"unpriced": "count", "body_bytes": 2**24}
+"""Settings of gateways that the faults need."""
+_LARGE_BYTES = 2**23
+"""More than the quarter of `body_bytes` that one caller may send at once."""
+
+
+def configuration(today: date) -> str:
+    """Return what the faults need of a configuration file.
+
+    A model without a price, models that soon end, a team that soon has spent its budget, and one that orders too much.
+    """
+    ending = [
+        _MODEL.format(name=name) + _ENDS.format(day=today + timedelta(days=days))
+        for name, days in _DAYS_LEFT.items()
+    ]
+    return "".join([_TEAMS, _MODEL.format(name=UNPRICED), *ending])
+
+
+def today() -> date:
+    return datetime.now(UTC).date()
+
+
+async def break_each_part(scene: Scene) -> None:
+    """Cause all faults, one after the other, with a pause between; the last one takes a gateway away."""
+    async with asyncio.TaskGroup() as group:
+        rare = group.create_task(_keep_ordering_rarely(scene.stack))
+        for fault in FAULTS:
+            scene.stack.ground.tell(f"{fault.__name__.strip('_').replace('_', ' ')} ...")
+            await fault(scene)
+            await asyncio.sleep(scene.away_s / 2)
+        rare.cancel()
+
+
+async def _nothing_is_wrong(scene: Scene) -> None:
+    await asyncio.sleep(2 * scene.away_s)
+
+
+async def _key_is_revoked(scene: Scene) -> None:
+    scene.stack.moods.is_key_revoked = True
+    await asyncio.sleep(scene.away_s)
+    scene.stack.moods.is_key_revoked = False
+
+
+async def _account_is_blocked(scene: Scene) -> None:
+    async def refuse(call: Call) -> None:
+        error = {"message": _BLOCKED, "type": "invalid_request_error", "param": None, "code": None}
+        await call.answer(403, {"error": error})
+
+    await _in_script(scene, refuse)
+
+
+async def _prompts_are_refused(scene: Scene) -> None:
+    async def refuse(call: Call) -> None:
+        await call.fail(400, "moderation_blocked")
+
+    await _in_script(scene, refuse)
+
+
+async def _provider_is_overloaded(scene: Scene) -> None:
+    async def refuse(call: Call) -> None:
+        await call.fail(429 if call.number % 2 else 503)
+
+    await _in_script(scene, refuse)
+
+
+async def _provider_breaks_off(scene: Scene) -> None:
+    async def break_off(call: Call) -> None:
+        call.reset()
+
+    await _in_script(scene, break_off)
+
+
+async def _rush_fills_the_queue(scene: Scene) -> None:
+    orders = scene.orders
+    pace, orders.pace = orders.pace, {team: 20 * each for team, each in orders.pace.items()}
+    scene.stack.moods.typical_s = 1.5
+    await asyncio.sleep(2 * scene.away_s)
+    orders.pace, scene.stack.moods.typical_s = pace, 0.4
+    await asyncio.sleep(scene.away_s)
+
+
+async def _redis_hangs(scene: Scene) -> None:
+    scene.stack.valkey.signal(signal.SIGSTOP)
+    await asyncio.sleep(2 * scene.away_s)
+    scene.stack.valkey.signal(signal.SIGCONT)
+
+
+async def _store_fails(scene: Scene) -> None:
+    """Fill its disk or, where mounting is not allowed, take its directory away."""
+    if scene.stack.disk is not None:
+        scene.stack.disk.fill()
+        await asyncio.sleep(2 * scene.away_s)
+        scene.stack.disk.free()
+        return
+    store = _store_of(scene.stack)
+    away = store.with_name("away")
+    store.rename(away)
+    store.write_bytes(b"")
+    await asyncio.sleep(2 * scene.away_s)
+    store.unlink()
+    away.rename(store)
+
+
+async def _stored_files_vanish(scene: Scene) -> None:
+    """Delete all files, and follow a link to one of them."""
+    caller, url = scene.stack.callers["studio"], scene.stack.gateways[0].url
+    answer = await caller.order(url, model="dall-e-3", response_format="url")
+    for directory in _store_of(scene.stack).rglob("*"):
+        if directory.is_file():
+            directory.unlink(missing_ok=True)
+    await caller.ask("GET", answer.json["data"][0]["url"])
+    await asyncio.sleep(scene.away_s)
+
+
+async def _gateway_is_killed(scene: Scene) -> None:
+    scene.stack.gateways.pop().kill()
+    await asyncio.sleep(scene.away_s)
+
+
+FAULTS: tuple[Fault, ...] = (
+    _nothing_is_wrong,
+    _provider_is_overloaded,
+    _rush_fills_the_queue,
+    _key_is_revoked,
+    _account_is_blocked,
+    _prompts_are_refused,
+    _stored_files_vanish,
+    _provider_breaks_off,
+    _redis_hangs,
+    _store_fails,
+    _nothing_is_wrong,
+    _gateway_is_killed,
+)
+
+
+async def _in_script(scene: Scene, script: Script) -> None:
+    """Have the provider follow *script* for a while."""
+    scene.stack.provider.script = script
+    await asyncio.sleep(scene.away_s)
+    scene.stack.provider.script = scene.stack.moods.act
+
+
+async def _keep_ordering_rarely(stack: Stack) -> None:
+    """Send each second what few callers send: models that end, bodies that are too large, broken files."""
+    damaged = _damaged_image()
+    while True:
+        for caller in stack.callers.values():
+            for gateway in tuple(stack.gateways):
+                for model in (*_DAYS_LEFT, UNPRICED):
+                    await caller.order(gateway.url, model=model)
+                await edit(caller, gateway.url, damaged, model="dall-e-2")
+                await _send_head_of_large_body(gateway.url, caller)
+                policy = {"images_per_min": 1_000}
+                await stack.ground.ask(
+                    "PUT", f"{gateway.url}/admin/policies/seldom", json=policy, headers=OPERATOR
+                )
+                await asyncio.sleep(0.5)
+
+
+async def _send_head_of_large_body(url: str, caller: Ground) -> None:
+    """Announce more bytes than any caller may send, and read the refusal."""
+    address, key = urlsplit(url), caller.session.headers["authorization"]
+    head = f"POST /v1/images/edits HTTP/1.1\r\nhost: gateway\r\ncontent-length: {_LARGE_BYTES}\r\n"
+    with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        writer.write(f"{head}content-type: application/json\r\nauthorization: {key}\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+
+
+def _damaged_image() -> bytes:
+    """Return a PNG with transparency whose pixels end too early."""
+    whole = file_of(Image.effect_noise((256, 256), 90).convert("RGBA"))
+    return whole[: len(whole) // 2]
+
+
+def _store_of(stack: Stack) -> Path:
+    return stack.ground.directory / "store" / "files"
