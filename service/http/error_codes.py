@@ -11,12 +11,18 @@ _OPEN = (FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.UNREACHAB
 
 
 def code_of(error: GatewayError) -> str:
-    """Return the code of *error*; all faults of parameters have one, and so have all refusals of the provider."""
+    """Return the code of *error*; all faults of parameters have one, and so have all refusals of the provider.
+
+    An order that fails by its caller's own fault has that code beside finished images, too: no operator can help.
+    """
     match error:
         case InvalidOrder():
             return "invalid_order"
-        case OrderFailed(failures=(failure, *_)) if describe(error).code != "partial_failure":
-            if failure.is_callers_own:
+        case OrderFailed(failures=(failure, *_) as failures):
+            if all(each.is_callers_own for each in failures):
                 return failure.kind.value
-            error = OrderFailed((replace(failure, code=None) if failure.kind in _OPEN else failure,))
+            without_codes = [replace(each, code=None) if each.kind in _OPEN else each for each in failures]
+            error = OrderFailed(tuple(without_codes), kept=error.kept, lost=error.lost)
+        case _:
+            pass
     return describe(error).code or ""

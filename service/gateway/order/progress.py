@@ -18,7 +18,7 @@ from service.domain.errors import (
     StateUnavailable,
 )
 from service.domain.failures import CallFailure
-from service.domain.images import Image, Source
+from service.domain.images import Delivery, Image, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.domain.progress import CallFailed, ImageReady, OrderRecord, PartialReady
 from service.gateway.admission.shared import LEASE_S
@@ -105,6 +105,11 @@ class Progress:
         if price is None and source is not Source.MADE:
             price = self.ticket.price.microusd
         self.record.prices.append((source, price))
+
+    def note_reading(self, since_s: float) -> None:
+        """Add the time since the monotonic instant *since_s* to that of reading images; an order for links reads none."""
+        if self.order.delivery is not Delivery.URL:
+            self.record.read_s += self.clock.monotonic_s() - since_s
 
     def fail(self, place: int, failure: CallFailure) -> None:
         """Leave *place* of the answer empty after a failed call."""

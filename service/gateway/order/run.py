@@ -207,7 +207,7 @@ class Orders:
             if grant.mine:
                 self.maker.give_up(ask, [Batch(places[: len(grant.mine)], grant.mine)])
             raise
-        progress.record.read_s += self.clock.monotonic_s() - started_s
+        progress.note_reading(started_s)
         return left
 
     def _take_found(
@@ -271,7 +271,7 @@ class Orders:
             if outcome is not None:
                 progress.fill_shared(places[0], index, outcome)
                 places = places[1:]
-        progress.record.read_s += self.clock.monotonic_s() - started_s
+        progress.note_reading(started_s)
         return places
 
     async def _make(self, progress: Progress, ask: Ask, batch: Batch, turn: Turn) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.callers import Policy
 from service.domain.errors import GatewayError, PermissionDenied, StateUnavailable
-from service.domain.failures import Billing, FailureKind
+from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import Delivery, Source
 from service.domain.order import CacheControl
 from service.domain.progress import CallTimes
@@ -30,6 +30,7 @@ from tests.fakes.values import (
 from tests.gateway.assembly import Assembly, read
 from tests.gateway.facts import keep, pool_of
 
+UNKNOWN = a_failure(kind=FailureKind.BROKEN, billing=Billing.UNKNOWN)
 UNREACHABLE = a_failure(kind=FailureKind.UNREACHABLE, billing=Billing.NOT_BILLED)
 
 
@@ -105,6 +106,14 @@ async def test_reading_a_cached_image_is_in_the_store(clock: FakeClock) -> None:
     assert (record.calls, record.last_call) == (0, CallTimes())
     assert record.shown_s is not None
     assert record.shown_s - record.started_s == pytest.approx(3.0)
+
+
+async def test_a_link_to_a_cached_image_reads_nothing(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.book.script.append(a_grant(ready=(a_variant(0),)))
+        await house.run(an_order(delivery=Delivery.URL))
+
+    assert ended(house).record.read_s == 0.0
 
 
 async def test_an_image_made_has_its_cost_and_others_save_theirs_or_the_estimate(clock: FakeClock) -> None:
@@ -200,12 +209,15 @@ async def test_an_order_that_is_not_accepted_is_refused(clock: FakeClock) -> Non
     assert (fact.asked_model, fact.is_dying, fact.team) == ("dall-e-3", True, "open")
 
 
-async def test_some_images_are_a_part(clock: FakeClock) -> None:
-    async with Assembly(clock, a_refusal()) as house:
+@pytest.mark.parametrize(
+    ("failure", "code"), [(a_refusal(), "refused"), (UNKNOWN, "partial_failure")], ids=["refused", "broken"]
+)
+async def test_some_images_are_a_part(clock: FakeClock, failure: CallFailure, code: str) -> None:
+    async with Assembly(clock, failure) as house:
         await house.run(an_order(n=2))
 
     fact = ended(house)
-    assert (fact.outcome, fact.code, fact.cache) == ("partial", "partial_failure", "miss")
+    assert (fact.outcome, fact.code, fact.cache) == ("partial", code, "miss")
     assert (fact.record.sources, fact.record.failed) == ([Source.MADE], 1)
 
 
