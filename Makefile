@@ -147,8 +147,8 @@ fuzz: .venv/.dev .venv-lock/.made ## Send arbitrary requests: 5,000 by the contr
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m fuzz -s -q tests/fuzz $(ARGS)
 
 .PHONY: test-container
-test-container: ## Build the container image, start docker-compose.yml and order an image from it
-	@exec deploy/try-container
+test-container: .venv/.dev ## Build the image, compose it, order through HAProxy, replace gateways under load (needs Docker, or root on Debian)
+	@exec $(STRIPPED) $(BIN)/python -m tests.container $(ARGS)
 
 .PHONY: dashboards
 dashboards: .venv/.dev ## Write deploy/grafana/dashboards from the code in deploy/grafana
@@ -167,6 +167,7 @@ lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes ne
 	compile run.txt pyproject.toml --all-extras --group build --constraint $(LOCKS)/dev.txt --no-annotate; \
 	compile runtime.txt pyproject.toml --extra otel --constraint $(LOCKS)/dev.txt --no-annotate; \
 	compile build.txt --group build --constraint $(LOCKS)/dev.txt --no-annotate; \
+	compile sbom.txt --group sbom --constraint $(LOCKS)/dev.txt --no-annotate $(if $(UPGRADE),--upgrade); \
 	compile deploy.txt --group deploy $(if $(UPGRADE),--upgrade); \
 	if grep -nE 'index-url|find-links|://|^file:' $(LOCKS)/*.txt; then echo 'A lock names an index.' >&2; exit 1; fi
 

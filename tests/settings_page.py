@@ -50,7 +50,7 @@ HEADER = """\
 <!-- Generated: python -m tests.settings_page > docs/settings.md -->
 
 The gateway reads environment variables, and tables from a [configuration file](#configuration-file). An empty variable
-counts as unset. `image-gateway config` checks all settings, prints those in force without secrets, and reports misspelt
+or file counts as unset. `image-gateway config` checks all settings, prints those in force without secrets, and reports misspelt
 variables with the nearest known name.
 
 "or `…_FILE`" marks secrets that can come from a file: `OPENAI_API_KEY_FILE=/run/secrets/key` instead of `OPENAI_API_KEY`.

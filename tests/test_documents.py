@@ -107,7 +107,7 @@ def test_a_composed_gateway_has_time_to_end() -> None:
     """After the drain it still answers, and settles."""
     compose, image = read("docker-compose.yml"), read("Dockerfile")
     [lame_duck_s] = re.findall(r"GATEWAY_LAME_DUCK_S=(\d+)", image)
-    [grace_s] = re.findall(r"gateway-data:/data.*?stop_grace_period: (\d+)s", compose, re.DOTALL)
+    [grace_s] = re.findall(r"x-gateway:.*?stop_grace_period: (\d+)s.*\nservices:", compose, re.DOTALL)
 
     assert f"GATEWAY_LAME_DUCK_S: ${{GATEWAY_LAME_DUCK_S:-{lame_duck_s}}}" in compose
     assert int(grace_s) >= int(lame_duck_s) + load_settings({}).drain_s + 10

@@ -1,7 +1,7 @@
 """Read the settings: the environment, the files its `*_FILE` variables name, and the configuration file.
 
 Failure behaviour: closed. All errors are reported at once, one per line. An empty variable
-counts as unset.
+or file counts as unset.
 """
 
 from collections.abc import Iterator, Mapping
@@ -111,10 +111,12 @@ def _read_secret_files(environment: Mapping[str, str]) -> dict[str, str]:
         if not path:
             continue
         try:
-            values[name] = Path(path).read_text("utf-8").strip()
+            value = Path(path).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             raise SettingsError(f"{variable}_FILE: cannot read the file it names: {reason}") from error
+        if value:
+            values[name] = value
     return values
 
 

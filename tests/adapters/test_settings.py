@@ -174,6 +174,14 @@ def test_an_empty_variable_is_an_unset_one(load: Load) -> None:
     assert empty == load()
 
 
+def test_an_empty_file_is_an_unset_variable(load: Load, tmp_path: Path) -> None:
+    """Compose mounts the provider's key also where the sandbox needs none."""
+    empty = tmp_path / "key"
+    empty.write_text("\n", "utf-8")
+
+    assert load(OPENAI_API_KEY_FILE=str(empty), GATEWAY_SANDBOX="true") == load(GATEWAY_SANDBOX="true")
+
+
 @pytest.mark.parametrize("level", ["debug", "Debug", "DEBUG"])
 def test_the_level_of_the_log_is_taken_in_any_case(load: Load, level: str) -> None:
     assert load(GATEWAY_LOG_LEVEL=level).log_level == "DEBUG"
