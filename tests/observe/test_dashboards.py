@@ -16,6 +16,35 @@ UIDS = [board.uid for board in BOARDS]
 EXPRESSIONS = list(expressions_of_panels())
 
 
+ANSWERS = {
+    "who is throttled, by which limit": {"Who is refused, by which limit?": "team, limit, scope"},
+    "what did a team pay": {"What did each team pay?": "team"},
+    "what did the cache save": {"What was saved?": "", "What did each team save?": "team, source"},
+    "which model ends next": {"How many days does a model have left?": "model"},
+    "who still asks for it": {"Who still asks for a model with an end?": "model, team"},
+    "where the time of a slow order goes": {"In which stage do orders spend their time?": "stage"},
+    "is it the key": {"Is our key accepted?": "", "Is our key refused?": "", "Is the account blocked?": ""},
+    "is it the breaker": {"Is the breaker open?": ""},
+    "is it the store": {"Does the store work?": "", "Why does the store fail?": "reason"},
+    "is it Redis": {"Is Redis there?": "", "How long do requests to Redis take?": "operation"},
+    "how full is the queue": {"How full is the queue?": "", "How long do calls wait?": ""},
+    "how long does the provider take": {
+        "How long does a model take?": "model",
+        "How long do failures take?": "outcome",
+    },
+    "a hit beside a miss": {"How long does a hit take, and how long a miss?": "cache"},
+    "errors": {"Which errors do callers get?": "code"},
+    "bytes": {"How many bytes do callers send and take?": ""},
+    "time to the first event": {"When does the first event of a stream arrive?": ""},
+    "width of the fan-out": {"How many calls does an order take?": ""},
+    "memory": {"How much memory does a process use?": "instance"},
+    "CPU": {"How much CPU does a process use?": "instance"},
+    "files": {"How many of its files has a process open?": "instance"},
+    "lag of the event loop": {"Does the event loop lag?": "instance"},
+}
+"""What operators ask: the panels that answer it, and the labels by which they do."""
+
+
 @pytest.fixture(params=UIDS)
 def dashboard(request: pytest.FixtureRequest) -> dict[str, Any]:
     return load_dashboard(request.param)
@@ -97,6 +126,17 @@ def test_panels_explain_themselves(dashboard: dict[str, Any]) -> None:
 def test_titles_are_not_cut_on_a_laptop(dashboard: dict[str, Any]) -> None:
     for panel in panels_of(dashboard):
         assert len(panel["title"]) <= 6 * panel["gridPos"]["w"], panel["title"]
+
+
+@pytest.mark.parametrize("question", ANSWERS)
+def test_a_question_of_operators_has_its_panels(question: str) -> None:
+    panels = [panel for path in DASHBOARDS for panel in panels_of(load_dashboard(path.stem))]
+
+    for title, labels in ANSWERS[question].items():
+        queries = [target for panel in panels if panel["title"] == title for target in panel["targets"]]
+        assert queries, title
+        wanted = set(filter(None, labels.split(", ")))
+        assert all(wanted <= set(re.findall(r"{{(\w+)}}", query["legendFormat"])) for query in queries), title
 
 
 def test_graphs_have_a_legend(dashboard: dict[str, Any]) -> None:
