@@ -77,6 +77,11 @@ class OrderRecord:
         """The sum of the known prices of the images made."""
         return sum(price or 0 for source, price in self.prices if source is Source.MADE)
 
+    @property
+    def unpriced(self) -> int:
+        """The number of images made whose price is unknown."""
+        return self.prices.count((Source.MADE, None))
+
     def cache_outcome(self, *, is_cached: bool) -> CacheOutcome:
         """Return the source of the images delivered; *is_cached*: the order may use the cache."""
         if not is_cached or not self.sources:

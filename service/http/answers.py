@@ -1,7 +1,7 @@
 """Turn an order's facts into a JSON answer, and into the headers of every answer."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, OrderFact
 from service.gateway.order.runner import RunningOrder
 from service.http.errors import CLIENT_GONE, describe
-from service.http.headers import cache_state, cost_to_team, order_headers
+from service.http.headers import order_headers
 from service.http.schemas import encode_answer
 from service.http.services import HttpServices
 
@@ -131,28 +131,9 @@ class Answer:
         )
 
     def add_to_log(self, scope: Scope) -> None:
-        """Add the order, and its failure if any, to the request's log line."""
-        scope["state"]["log"] = self._log_fields()
+        """Add the failure of the order, if any, to the request's log line."""
         if self._error is not None:
             describe(self._error).add_to_log(scope)
-
-    def _log_fields(self) -> Mapping[str, Any]:
-        fields: dict[str, Any] = {
-            "order_id": self._order.id,
-            "user": self._order.caller.user,
-            "model": self._order.asked.name,
-            "sent_model": self._sent.target.name,
-            "n": self._order.n,
-            "prompt_characters": len(self._order.prompt),
-            "images": len(self._images),
-        }
-        if queue_s := self._running.record.last_call.queue_s:
-            fields["queue_ms"] = round(queue_s * 1000, 1)
-        if self._images:
-            equal = self._admitted.equal if self._admitted else 0
-            fields["cache"] = cache_state(self._images.values(), is_cached=self._is_cached, equal=equal)
-            fields["cost_microusd"] = cost_to_team(self._images.values())
-        return fields
 
 
 async def facts_of(request: Request, running: RunningOrder) -> Sequence[OrderFact]:

@@ -26,7 +26,10 @@ UNKNOWN_URL = "unknown_url"
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """The answer to a failure: status, the fields of the envelope, more *details*, and headers."""
+    """The answer to a failure: status, the fields of the envelope, more *details*, and headers.
+
+    *refused_by* has the `limit` that refused, and its `scope`, for the log.
+    """
 
     status: int
     message: str
@@ -35,6 +38,7 @@ class Problem:
     param: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    refused_by: Mapping[str, str] = field(default_factory=dict)
 
     def error(self) -> dict[str, Any]:
         known = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
@@ -132,13 +136,15 @@ def _rate_limited(error: errors.RateLimited) -> Problem:
     # Images in flight have no reset, only a guess at the next place.
     refused = replace(error.refused, reset_s=max(error.refused.reset_s, error.retry_after_s))
     headers = limit_headers(error.limits, degraded=error.degraded, refused=refused)
+    refused_by = {"limit": refused.resource, "scope": refused.scope}
     if error.is_quota:
         # OpenAI's code for a limit that lasts until the next period: a retry is useless.
-        return Problem(
-            429, str(error), "insufficient_quota", "insufficient_quota", headers=headers | NO_RETRY
-        )
-    headers |= retry_headers(error.retry_after_s)
-    return Problem(429, str(error), error.refused.resource, "rate_limit_exceeded", headers=headers)
+        kind = code = "insufficient_quota"
+        headers |= NO_RETRY
+    else:
+        kind, code = error.refused.resource, "rate_limit_exceeded"
+        headers |= retry_headers(error.retry_after_s)
+    return Problem(429, str(error), kind, code, headers=headers, refused_by=refused_by)
 
 
 def _bytes_refused(error: errors.BytesRefused) -> Problem:
@@ -146,7 +152,14 @@ def _bytes_refused(error: errors.BytesRefused) -> Problem:
         case "body":
             return Problem(413, str(error), code="request_too_large")
         case "caller":
-            return Problem(429, str(error), "bytes", "rate_limit_exceeded", headers=retry_headers(1.0))
+            return Problem(
+                429,
+                str(error),
+                "bytes",
+                "rate_limit_exceeded",
+                headers=retry_headers(1.0),
+                refused_by={"limit": "bytes", "scope": "caller"},
+            )
         case "total":
             return Problem(503, str(error), "server_error", "overloaded", headers=retry_headers(1.0))
         case "disk":

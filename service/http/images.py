@@ -14,6 +14,7 @@ from service.http.data_urls import spool_references
 from service.http.errors import RequestRejected, unsupported_type
 from service.http.inputs import prepare_inputs, read_inputs
 from service.http.order_request import accepts_partial, build_order, check_prompt_field
+from service.http.request_line import note_order, note_running
 from service.http.schemas import EditImageJsonRequest, GenerateImageRequest, parse_json_request, read_values
 from service.http.services import HttpServices, services_of
 from service.http.streaming import stream_answer
@@ -133,11 +134,13 @@ async def _answer_form(
 
 
 async def _answer(request: Request, services: HttpServices, order: ImageOrder, form: Form) -> Response:
+    note_order(request.scope, order)
     try:
         running, sent, ticket = services.ordering.orders.start(order, when_done=form.discard)
     except BaseException:
         form.discard()
         raise
+    note_running(request.scope, ticket, running)
     answer = Answer(services, order, sent, ticket, running, accepts_partial=accepts_partial(request))
     if order.is_streamed:
         return await stream_answer(request, order, answer, running)

@@ -17,6 +17,7 @@ from service.http.answers import facts_of
 from service.http.bodies import JSON, MAX_BODY_S, media_type_of, memory_for, read_json
 from service.http.errors import CLIENT_GONE, Problem, RequestRejected, describe, unsupported_type
 from service.http.order_request import build_order
+from service.http.request_line import note_order, note_running
 from service.http.schemas import without_mark
 from service.http.services import services_of
 
@@ -53,7 +54,10 @@ async def _generate(request: Request) -> Response:
         _NO_PROMPT.add_to_log(request.scope)
         return JSONResponse({"error": _NO_PROMPT.message}, _NO_PROMPT.status)
     fields = {"prompt": prompt, "model": "dall-e-2", "size": "512x512", "response_format": "b64_json"}
-    running, _, _ = services.ordering.orders.start(build_order(request, services, Operation.GENERATE, fields))
+    order = build_order(request, services, Operation.GENERATE, fields)
+    note_order(request.scope, order)
+    running, _, ticket = services.ordering.orders.start(order)
+    note_running(request.scope, ticket, running)
     data = _find_image(await facts_of(request, running))
     if data is None:
         return CLIENT_GONE.response()

@@ -3,7 +3,6 @@
 Pure ASGI, outside authentication, so that unauthenticated requests are logged, too.
 """
 
-import logging
 import re
 from collections.abc import Sequence
 from uuid import uuid4
@@ -12,8 +11,8 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.domain.failures import loggable_code
 from service.http.errors import INTERNAL, Problem
+from service.http.request_line import fields_of, level_of
 from service.http.services import HttpServices, Operations, services_of
 from service.http.spellings import SPELT_RIGHT, respell
 from service.http.trace_context import QUIET_ROUTES, parse_trace_context
@@ -21,8 +20,6 @@ from service.ports.telemetry import Crashed, RequestHandled
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"})
-_INTENDED = frozenset({"not_cached", "draining"})
-"""Codes of 5xx that the caller (`only-if-cached`) or the operator (a stop) asked for."""
 _CONTROL_CHARACTERS = Problem(400, "The path must not contain control characters.", code="malformed_request")
 _NOT_ONE_HOST = Problem(400, "The request must have exactly one Host header.", code="malformed_request")
 
@@ -61,23 +58,8 @@ class RequestScope:
             )
             services.telemetry.record(fact)
             if fact.route not in QUIET_ROUTES:
-                self._write_line(scope, fact)
-
-    def _write_line(self, scope: Scope, fact: RequestHandled) -> None:
-        problem: Problem | None = scope["state"].get("problem")
-        self._log.log(
-            _level_of(problem),
-            "request",
-            request_id=scope["state"]["request_id"],
-            method=fact.method,
-            route=fact.route,
-            status=fact.status,
-            duration_ms=round(fact.duration_s * 1000, 1),
-            received_bytes=fact.received_bytes,
-            sent_bytes=fact.sent_bytes,
-            **scope["state"].get("log", {}),
-            **_reason_of(fact.status, problem),
-        )
+                fields = fields_of(scope, fact, services.clock.monotonic_s())
+                self._log.log(level_of(scope), "request", **fields)
 
 
 class _Exchange:
@@ -137,20 +119,6 @@ class AnswerCrashes:
             services_of(scope).telemetry.record(fact)
             if not has_begun:
                 await INTERNAL.response()(scope, receive, send)
-
-
-def _level_of(problem: Problem | None) -> int:
-    """Return the log level: failures of the gateway or the provider are above INFO."""
-    if problem is None or problem.status < 500 or problem.code in _INTENDED:
-        return logging.INFO
-    return logging.ERROR if problem is INTERNAL else logging.WARNING
-
-
-def _reason_of(status: int, problem: Problem | None) -> dict[str, str | None]:
-    """Return the code of a failed request's error, or its type if it has none."""
-    if problem is not None:
-        return {"code": loggable_code(problem.code or problem.type)}
-    return {"code": "other"} if status >= 400 else {}
 
 
 def _find_malformed(scope: Scope) -> Problem | None:

@@ -9,6 +9,7 @@ import pytest
 from tests.http.conftest import SandboxJournal
 from tests.http.house import GENERATIONS, check_error
 from tests.http.offices import Office, open_office
+from tests.http.test_request_lines import line_of
 from tests.processes import Gateway, run_gateway
 
 APP, OTHER = "https://app.corp", "https://evil.example"
@@ -194,14 +195,14 @@ def test_a_preflight_for_an_unknown_method_is_refused_in_the_envelope(office: Of
 def test_every_preflight_is_told_in_the_log(office: Office, origin: str, status: int) -> None:
     request_id = ask(office.gateway, origin).headers["x-request-id"]
 
-    (line,) = [line for line in office.gateway.log_lines("request") if line["request_id"] == request_id]
+    line = line_of(office.gateway, request_id)
     assert (line["method"], line["status"]) == ("OPTIONS", status)
 
 
 def test_a_refused_preflight_is_told_in_the_log(gateway: Gateway) -> None:
     request_id = ask(gateway, APP).headers["x-request-id"]
 
-    (line,) = [line for line in gateway.log_lines("request") if line["request_id"] == request_id]
+    line = line_of(gateway, request_id)
     assert (line["method"], line["status"], line["code"]) == ("OPTIONS", 403, "cross_site_request")
 
 
