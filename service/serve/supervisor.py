@@ -15,6 +15,7 @@ from service.malloc import give_back_freed
 from service.serve.directory import locked, prepare_directory, secrets_of
 from service.serve.greeting import write_greeting
 from service.serve.interrupts import run_interruptible
+from service.serve.log_level import LogLevel
 from service.serve.privacy import make_private
 from service.serve.sandbox import run_sandbox
 from service.serve.server import bound_sockets, make_server
@@ -38,6 +39,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
 
 
 async def _serve(settings: Settings, announce: Callable[[str], None]) -> None:
+    LogLevel(settings.log_level).take_signals()
     # Errors of the settings are found before the first child starts.
     uses_sandbox = settings.uses_sandbox
     prepare_directory(settings.data_dir)

@@ -38,7 +38,9 @@ class ServerSettings(BaseModel):
     data_dir: Path = Path(".data")
     """Directory for images, the embedded Valkey, the journal and the generated secret."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Lowest level to log, in upper or lower case."""
+    """Lowest level to log, in upper or lower case; [signals](operations.md#log-more-for-a-while) change it in a running
+    gateway.
+    """
     traces: Literal["off", "otlp"] = "off"
     """[Traces](traces.md) of requests and orders: none, or sent to the OpenTelemetry collector that the `OTEL_*` variables
     name.

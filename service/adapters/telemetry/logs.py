@@ -26,6 +26,8 @@ from service.ports.telemetry import (
     StateFailed,
 )
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+"""From the most lines to the fewest."""
 _PAUSE_S = 60.0
 _NOT_THE_PROVIDERS = (FailureKind.NOT_SENT, FailureKind.SHED, FailureKind.NOT_KEPT)
 
@@ -47,11 +49,17 @@ def configure_logs(level: str) -> None:
     # A malformed form is in the line of its request; the parser's has no request id, and quotes bytes of the body.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     structlog.configure(
-        processors=chain,
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
+        processors=[_drop_below_level, *chain],
+        # It filters nothing: loggers are kept, and the level may change.
+        wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=True,
     )
+
+
+def set_log_level(level: str) -> None:
+    """Log lines of *level* and above from now on."""
+    logging.getLogger().setLevel(level)
 
 
 class _LossyStream:
@@ -152,6 +160,13 @@ class _Repeats:
             return None
         self._logged[kind] = (now_s, 0)
         return suppressed
+
+
+def _drop_below_level(_: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Drop the gateway's own lines below the level of the root logger, which libraries obey by themselves."""
+    if structlog.processors.NAME_TO_LEVEL[method] < logging.getLogger().level:
+        raise structlog.DropEvent
+    return event
 
 
 def _for_machines() -> list[Processor]:

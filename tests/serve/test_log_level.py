@@ -1,0 +1,75 @@
+"""An operator changes the log level of a running gateway by signals."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from service.serve.log_level import BACK_S, LogLevel
+from tests.fakes.clock import HeldLoop
+from tests.http.house import until
+from tests.processes import Gateway, run_gateway
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with run_gateway(tmp_path_factory.mktemp("quiet"), log_level="WARNING") as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def root_level() -> Iterator[None]:
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
+
+
+def test_signals_change_the_lines_of_a_running_gateway(gateway: Gateway) -> None:
+    told = []
+    for number in (None, signal.SIGUSR1, signal.SIGUSR1, signal.SIGUSR2):
+        if number is not None:
+            tell(gateway, number)
+        before = len(gateway.log.read_bytes())
+        httpx.get(f"{gateway.url}/v1/models", trust_env=False).raise_for_status()
+        text = gateway.log.read_bytes()[before:]
+        told.append((b'"event":"request"' in text, len(gateway.log_lines("log level changed"))))
+
+    assert told == [(False, 0), (True, 1), (True, 2), (False, 3)]
+    levels = [line["to"] for line in gateway.log_lines("log level changed")]
+    assert levels == ["INFO", "DEBUG", "WARNING"]
+
+
+def tell(gateway: Gateway, number: signal.Signals) -> None:
+    """Send a signal, and wait until it is obeyed."""
+    lines = len(gateway.log_lines("log level changed"))
+    gateway.process.send_signal(number)
+    until(lambda: len(gateway.log_lines("log level changed")) > lines)
+
+
+@pytest.mark.usefixtures("root_level")
+def test_the_level_goes_back_by_itself_after_the_last_signal() -> None:
+    async def run() -> list[int]:
+        level, seen = LogLevel("ERROR"), []
+        for wait_s in (BACK_S - 1, BACK_S - 1, 2):
+            if wait_s > 2:
+                level.log_more()
+            await asyncio.sleep(wait_s)
+            seen.append(logging.getLogger().level)
+        return seen
+
+    with asyncio.Runner(loop_factory=HeldLoop) as runner:
+        assert runner.run(run()) == [logging.WARNING, logging.INFO, logging.ERROR]
+
+
+@pytest.mark.usefixtures("root_level")
+async def test_there_is_no_level_below_debug() -> None:
+    level = LogLevel("INFO")
+    for _ in range(3):
+        level.log_more()
+
+    assert logging.getLogger().level == logging.DEBUG
+    level.go_back()
+    assert logging.getLogger().level == logging.INFO
