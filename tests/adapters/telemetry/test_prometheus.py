@@ -2,6 +2,7 @@
 
 import contextvars
 import math
+from functools import partial
 from typing import get_args
 from uuid import uuid4
 
@@ -11,8 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.logs import FactLog
-from service.adapters.telemetry.metrics.orders import MOST_TEAMS
-from service.adapters.telemetry.metrics.registry import REQUEST_BUCKETS_S
+from service.adapters.telemetry.metrics.orders import MOST_TEAMS, OrderMetrics
+from service.adapters.telemetry.metrics.registry import REQUEST_BUCKETS_S, Registry
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.adapters.telemetry.recorder import FactRecorder
 from service.adapters.telemetry.trace_ids import note_trace_id
@@ -348,6 +349,19 @@ def test_a_refused_order_has_no_duration() -> None:
     assert value(metrics, "imagegw_orders_total", **refused, **TEAM) == 1.0
     assert b"imagegw_order_duration_seconds_count{" not in metrics.render()[0]
     assert value(metrics, "imagegw_order_calls_count") == 0.0
+
+
+def test_the_use_of_a_budget_ends_with_its_month() -> None:
+    registry, clock = Registry(), FakeClock()
+    recorder = FactRecorder(OrderMetrics(registry, now_s=clock.monotonic_s).handlers)
+    shown = partial(registry.collectors.get_sample_value, "imagegw_team_budget_used_ratio", TEAM)
+
+    recorder.record(LimitDecided(decision="allowed", team="shop", degraded=False, limits=(BUDGET,)))
+    clock.advance(BUDGET.reset_s - 1)
+    at_its_end = shown()
+    clock.advance(1)
+
+    assert (at_its_end, shown()) == (0.75, 0.0)
 
 
 def test_series_stay_flat_under_ten_thousand_teams() -> None:

@@ -1,10 +1,13 @@
 """Count orders, their images, their cost and the decisions of limits, by team."""
 
+import time
 from collections.abc import Callable
+from functools import partial
 from typing import get_args
 
 from service.adapters.telemetry.metrics.registry import Registry, exemplar
 from service.adapters.telemetry.recorder import Handlers
+from service.domain.errors import LimitState
 from service.domain.images import Operation, Source
 from service.domain.limits import Resource
 from service.ports.telemetry import LimitDecided, OrderEnded, OrderOutcome
@@ -21,7 +24,9 @@ OTHER = "other"
 class OrderMetrics:
     """The metrics of orders."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self._now_s = now_s
+        self._budgets: dict[str, tuple[float, float]] = {}
         self._own_teams: set[str] = set()
         self._orders = registry.counter(
             "imagegw_orders",
@@ -144,8 +149,18 @@ class OrderMetrics:
         team = self._label_of(fact.team)
         self._limits.labels(fact.decision, fact.limit, fact.scope, team, str(fact.degraded).lower()).inc()
         for state in fact.limits:
-            if state.resource == Resource.BUDGET_PER_MONTH and state.scope == "team":
-                self._budget_used.labels(team).set(1 - state.remaining / state.limit)
+            if state.resource == Resource.BUDGET_PER_MONTH and state.scope == "team" and team != OTHER:
+                self._note_budget(team, state)
+
+    def _note_budget(self, team: str, state: LimitState) -> None:
+        if team not in self._budgets:
+            self._budget_used.labels(team).set_function(partial(self._budget_of, team))
+        self._budgets[team] = (1 - state.remaining / state.limit, self._now_s() + state.reset_s)
+
+    def _budget_of(self, team: str) -> float:
+        """Return the share in use, or 0 in a month in which the team has not ordered here."""
+        used, until_s = self._budgets[team]
+        return used if self._now_s() < until_s else 0.0
 
     def _label_of(self, team: str) -> str:
         """Return *team* if it is one of the first, else `other`."""
