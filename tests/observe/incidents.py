@@ -26,7 +26,7 @@ from tests.observe.stack import Stack, open_stack
 _CALM_S = 20
 _PATIENCE_S = 60
 _RATE_S = 10
-_ENDING_MODEL = "gpt-image-2"
+_ENDING_MODEL = "gpt-image-1.5"
 _DAYS_LEFT = 5
 
 
