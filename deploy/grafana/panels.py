@@ -11,6 +11,7 @@ from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometh
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models.dashboard import (
     DataSourceRef,
+    DynamicConfigValue,
     FieldColorModeId,
     Threshold,
     ThresholdsMode,
@@ -24,6 +25,7 @@ DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
 _GREEN, _YELLOW, _RED = "green", "yellow", "red"
 _HEIGHT, _LOW = 8, 4
 _BAR_PX = 32
+LIMIT = "limit"
 
 Queries = str | Mapping[str, str]
 Builder = timeseries.Panel | stat.Panel | bargauge.Panel
@@ -41,7 +43,10 @@ def graph(
     stacked: bool = False,
     most: float | None = None,
 ) -> Builder:
-    """Draw values over time, in lines or *stacked* areas; the axis goes to *most* or as far as the values do."""
+    """Draw values over time, in lines or *stacked* areas; the axis goes to *most* or as far as the values do.
+
+    A query with the legend `limit` is a dashed line.
+    """
     panel = timeseries.Panel().min(0).fill_opacity(30 if stacked else 8).line_width(1)
     panel.legend(
         common.VizLegendOptions()
@@ -53,6 +58,8 @@ def graph(
         common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING)
     )
     panel.show_points(options.VisibilityMode.NEVER).span_nulls(60_000)
+    if isinstance(queries, Mapping) and LIMIT in queries:
+        panel.override_by_name(LIMIT, _DASHED)
     if stacked:
         panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL))
     if most is not None:
@@ -135,12 +142,19 @@ def bars(
     )
     if most is not None:
         panel.max(most)
+    if unit == COUNT:
+        # Prometheus estimates increases, so they are not whole.
+        panel.decimals(0)
     _name(panel, title, description, unit=unit, size=(width, _HEIGHT))
     _ask(panel, queries, of_now=True)
     _judge(panel, warn, bad, by_colour=True)
     return panel
 
 
+_DASHED = [
+    DynamicConfigValue("custom.fillOpacity", 0),
+    DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}),
+]
 _LAST = common.ReduceDataOptions().calcs(["lastNotNull"])
 
 

@@ -35,6 +35,11 @@ def share(part: str, whole: str) -> str:
     return f"{part} / ({whole} > 0)"
 
 
+def ranked(expression: str) -> str:
+    """Return the series above zero, the largest first."""
+    return f"sort_desc({expression} > 0)"
+
+
 def quantile(rank: float, histogram: str, *matchers: str, by: str = "") -> str:
     """Estimate a quantile of what a histogram observed."""
     buckets = rate(f"{histogram}_bucket", *matchers, by=", ".join(filter(None, ("le", by))))

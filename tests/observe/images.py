@@ -33,23 +33,28 @@ class Drawn:
 
 
 async def _live(stack: Stack, orders: Orders, seconds: float) -> None:
-    """Let a day pass in *seconds*: the provider slows down, then limits, Redis hangs, and a rush fills the queue."""
+    """Let a bad day pass in *seconds*: the provider slows down, then limits, Redis hangs, the store fills, all rush."""
     moods, pace = stack.moods, dict(orders.pace)
-    await asyncio.sleep(seconds * 0.3)
+    await asyncio.sleep(seconds * 0.25)
     moods.typical_s = 1.2
     await asyncio.sleep(seconds * 0.1)
     moods.typical_s, moods.limited = 0.4, 0.3
     await asyncio.sleep(seconds * 0.1)
     moods.limited = 0.02
     stack.valkey.signal(signal.SIGSTOP)
-    await asyncio.sleep(6)
+    await asyncio.sleep(seconds * 0.03)
     stack.valkey.signal(signal.SIGCONT)
-    await asyncio.sleep(seconds * 0.15)
-    orders.pace = {team: 4 * each for team, each in pace.items()}
-    moods.typical_s = 1.5
+    await asyncio.sleep(seconds * 0.1)
+    if stack.disk is not None:
+        stack.disk.fill()
+        await asyncio.sleep(seconds * 0.03)
+        stack.disk.free()
+    await asyncio.sleep(seconds * 0.1)
+    orders.pace = {team: 5 * each for team, each in pace.items()}
+    moods.typical_s = 2
     await asyncio.sleep(seconds * 0.1)
     orders.pace, moods.typical_s = pace, 0.4
-    await asyncio.sleep(seconds * 0.25 - 6)
+    await asyncio.sleep(seconds * 0.19)
 
 
 async def draw(seconds: float, packages: Path, directory: Path) -> list[Drawn]:

@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import COUNT, DOLLARS, PER_S, PERCENT, bars, graph, number
-from deploy.grafana.queries import highest, increase, rate, share
+from deploy.grafana.queries import highest, increase, ranked, rate, share
 
 _TEAM = 'team=~"$team"'
 _REALM = 'realm=~"$realm"'
@@ -64,15 +64,15 @@ COSTS = Board(
             bars(
                 "What did each team pay?",
                 "Dollars of the selected time. Teams beyond the first 50 of a process are `other`.",
-                {"{{team}}": increase("imagegw_cost_dollars_total", _TEAM, _REALM, by="team")},
+                {"{{team}}": ranked(increase("imagegw_cost_dollars_total", _TEAM, _REALM, by="team"))},
                 unit=DOLLARS,
             ),
             bars(
                 "What did each team save?",
                 "What a team's images would have cost without the cache (hit) or equal orders (coalesced).",
                 {
-                    "{{team}} {{source}}": increase(
-                        "imagegw_saved_dollars_total", _TEAM, _REALM, by="team, source"
+                    "{{team}} {{source}}": ranked(
+                        increase("imagegw_saved_dollars_total", _TEAM, _REALM, by="team, source")
                     )
                 },
                 unit=DOLLARS,
@@ -101,16 +101,21 @@ COSTS = Board(
                 "How much of its budget has each team used?",
                 "Share of the team's month, as its last order saw it. At 100 % its orders get 429 `insufficient_quota` until the "
                 "month ends, or an admin raises the policy. Teams without a budget are not shown.",
-                {"{{team}}": highest("imagegw_team_budget_used_ratio", _TEAM, by="team")},
+                {"{{team}}": ranked(highest("imagegw_team_budget_used_ratio", _TEAM, by="team"))},
                 unit=PERCENT,
                 warn=0.8,
                 bad=1,
+                most=1,
                 none="no budgets",
             ),
             bars(
                 "Which images have no price?",
                 "Paid for without a price in the catalogue: neither the ledger nor a budget counts them.",
-                {"{{model}} {{team}}": increase("imagegw_images_unpriced_total", _TEAM, by="model, team")},
+                {
+                    "{{model}} {{team}}": ranked(
+                        increase("imagegw_images_unpriced_total", _TEAM, by="model, team")
+                    )
+                },
                 unit=COUNT,
                 warn=1,
             ),
@@ -148,8 +153,8 @@ COSTS = Board(
                 "Which codes does each team get?",
                 "Orders of the selected time that were not delivered. rate_limit_exceeded and insufficient_quota are limits.",
                 {
-                    "{{team}} {{code}}": increase(
-                        "imagegw_orders_total", _TEAM, 'outcome!="delivered"', by="team, code"
+                    "{{team}} {{code}}": ranked(
+                        increase("imagegw_orders_total", _TEAM, 'code!=""', by="team, code")
                     )
                 },
                 unit=COUNT,

@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import BYTES, COUNT, PER_S, PERCENT, SECONDS, bars, graph, number
-from deploy.grafana.queries import highest, increase, of, quantile, rate, share, total
+from deploy.grafana.queries import highest, increase, of, quantile, ranked, rate, share, total
 
 _DECISIONS = "imagegw_limit_decisions_total"
 
@@ -17,8 +17,8 @@ LIMITS = Board(
                 "Refusals of the selected time by team, limit and scope: a user's or key's limit concerns one caller, a team's all of "
                 "its callers. Raise the policy, or ask the team to slow down.",
                 {
-                    "{{team}}: {{limit}} of the {{scope}}": increase(
-                        _DECISIONS, 'decision="refused"', by="team, limit, scope"
+                    "{{team}}: {{limit}} of the {{scope}}": ranked(
+                        increase(_DECISIONS, 'decision="refused"', by="team, limit, scope")
                     )
                 },
                 unit=COUNT,
@@ -273,7 +273,11 @@ LIMITS = Board(
             bars(
                 "Which versions run?",
                 "Processes by version and revision. More than one outside of a rollout: a replica was forgotten.",
-                {"{{version}} {{revision}}": f"count by (version, revision) ({of('imagegw_build_info')})"},
+                {
+                    "{{version}} {{revision}}": ranked(
+                        f"count by (version, revision) ({of('imagegw_build_info')})"
+                    )
+                },
                 unit=COUNT,
                 width=20,
             ),

@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import BYTES_PER_S, COUNT, PER_S, PERCENT, SECONDS, bars, graph, number
-from deploy.grafana.queries import increase, mean, quantile, rate, share, total
+from deploy.grafana.queries import increase, mean, quantile, ranked, rate, share, total
 
 _FAILED, _SLOW = "job:imagegw_orders_failed:ratio_rate{}", "job:imagegw_orders_slow:ratio_rate{}"
 
@@ -152,7 +152,7 @@ OVERVIEW = Board(
                 "Which errors do callers get?",
                 "Orders by error code. overloaded: the queue. backend_misconfigured, backend_blocked: key or account. "
                 "upstream_*: the provider. state_unavailable: Redis. store_unavailable: the store.",
-                {"{{code}}": rate("imagegw_orders_total", 'outcome!="delivered"', by="code")},
+                {"{{code}}": rate("imagegw_orders_total", 'code!=""', by="code")},
                 unit=PER_S,
                 stacked=True,
             ),
@@ -174,8 +174,8 @@ OVERVIEW = Board(
                 "Does an error hit one operation, or all?",
                 "Orders of the selected time that were not delivered, by operation and code.",
                 {
-                    "{{operation}} {{code}}": increase(
-                        "imagegw_orders_total", 'outcome!="delivered"', by="operation, code"
+                    "{{operation}} {{code}}": ranked(
+                        increase("imagegw_orders_total", 'code!=""', by="operation, code")
                     )
                 },
                 unit=COUNT,

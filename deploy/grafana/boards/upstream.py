@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import COUNT, PER_S, PERCENT, SECONDS, bars, graph, number
-from deploy.grafana.queries import increase, mean, quantile, rate, share, total
+from deploy.grafana.queries import increase, mean, quantile, ranked, rate, share, total
 
 _ATTEMPTS = "imagegw_upstream_attempts_total"
 _DURATION = "imagegw_upstream_attempt_duration_seconds"
@@ -140,7 +140,11 @@ UPSTREAM = Board(
             bars(
                 "Who still asks for a model with an end?",
                 "Orders of the selected time for models with a shutdown date, past or to come, by team.",
-                {"{{model}} {{team}}": increase("imagegw_dying_model_orders_total", by="model, team")},
+                {
+                    "{{model}} {{team}}": ranked(
+                        increase("imagegw_dying_model_orders_total", by="model, team")
+                    )
+                },
                 unit=COUNT,
                 warn=1,
             ),
