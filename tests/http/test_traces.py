@@ -197,6 +197,25 @@ def test_no_prompt_name_key_or_link_is_exported(
         assert secret.encode() not in exported, secret
 
 
+def test_the_log_line_and_the_exemplars_of_metrics_name_the_trace(
+    traced: Tenants, client: httpx.Client, collector: Collector
+) -> None:
+    trace, _, header = context()
+    order = {"model": "gpt-image-2", "prompt": uuid4().hex}
+
+    answer = client.post(GENERATIONS, json=order, headers=header)
+
+    collector.wait_for(trace, is_answered)
+    lines = traced.house.gateway.log_lines("request")
+    assert [line["request_id"] for line in lines if line.get("trace_id") == trace] == [
+        answer.headers["x-request-id"]
+    ]
+    with traced.client_of(f"operator-key-{MARK}") as operator:
+        metrics = operator.get("/metrics", headers={"accept": "application/openmetrics-text"}).text
+    exemplars = [line.split("{")[0] for line in metrics.splitlines() if f'trace_id="{trace}"' in line]
+    assert "imagegw_order_duration_seconds_bucket" in exemplars
+
+
 def test_requests_without_a_context_have_a_trace_each(traced: Tenants, collector: Collector) -> None:
     """Also a pipelined one, which the request before it starts."""
     trace, _, header = context()
