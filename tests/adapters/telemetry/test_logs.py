@@ -14,8 +14,18 @@ from structlog.testing import capture_logs
 from service.adapters.telemetry.logs import FactLog
 from service.adapters.telemetry.recorder import FactRecorder
 from service.domain.failures import Billing, CallFailure, FailureKind
-from service.ports.telemetry import Crashed, ImageForgotten, ProviderChecked, TelemetryFact
+from service.ports.audit import AuditEntry
+from service.ports.telemetry import (
+    AdminActed,
+    Crashed,
+    ImageForgotten,
+    ImageSpilled,
+    ProviderChecked,
+    StateFailed,
+    TelemetryFact,
+)
 from tests.adapters.telemetry.test_health import attempt, checked
+from tests.documents import quoted_in, read, rows_behind
 from tests.fakes.clock import FakeClock
 
 
@@ -54,6 +64,27 @@ def lines_of(*facts: TelemetryFact | float) -> list[MutableMapping[str, Any]]:
             else:
                 telemetry.record(fact)
     return lines
+
+
+def test_the_page_has_each_line_of_a_fact_with_its_level_and_its_fields() -> None:
+    act = AuditEntry(at_s=1, who="bootstrap", act="create_key", target="shop/key_1")
+    lines = lines_of(
+        *(attempt(REFUSED_KEY), attempt(REFUSED_KEY), 60.0, attempt(REFUSED_KEY)),
+        ProviderChecked(backend="openai", failure=None, is_sure=True),
+        StateFailed(operation="begin", reason="timeout"),
+        ImageSpilled(name="a.png", outcome="kept"),
+        ImageSpilled(name="a.png", outcome="brought_home"),
+        AdminActed(entry=act),
+        Crashed(where="loop", id="sweep", error=ValueError()),
+    )
+    # Without the first, which left no line out.
+    written = {line["event"]: (line["log_level"], line.keys() - {"event", "log_level"}) for line in lines[1:]}
+
+    documented = {
+        event.strip("`"): (level, set(quoted_in(fields)))
+        for event, level, fields, _ in rows_behind("\n## Other lines\n", read("docs/logs.md"))
+    }
+    assert written == documented
 
 
 @pytest.mark.parametrize("fact", [attempt(REFUSED_KEY), checked(REFUSED_KEY)])
