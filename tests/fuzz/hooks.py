@@ -131,9 +131,11 @@ def _operation_of(case: Case) -> str:
 
 def _reason_of(response: Response) -> tuple[str | None, str | None]:
     try:
-        error = json.loads(response.content)["error"]
+        answer = json.loads(response.content)
+        # `POST /generate_image` has an envelope of its own.
+        error = answer.get("details") or answer["error"]
         return error["code"], error["param"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         return None, None
 
 
