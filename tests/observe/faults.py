@@ -6,7 +6,7 @@ Owns the faults and the rare orders beside them; `stack.py` has the servers, `or
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -152,28 +152,43 @@ async def _redis_hangs(scene: Scene) -> None:
 
 
 async def _store_fails(scene: Scene) -> None:
-    """Fill its disk or, where mounting is not allowed, take its directory away."""
-    if scene.stack.disk is not None:
-        scene.stack.disk.fill()
-        await asyncio.sleep(2 * scene.away_s)
-        scene.stack.disk.free()
+    """Fill its disk or, where mounting is not allowed, take its directory away, while images for links are made."""
+    scene.stack.moods.typical_s = 1.5
+    caller = await _caller_without_limits(scene)
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            url = scene.stack.gateways[0].url
+            group.create_task(caller.order(url, model="dall-e-3", response_format="url"))
+        await asyncio.sleep(0.4)
+        with _failing_store(scene.stack):
+            await asyncio.sleep(2 * scene.away_s)
+    scene.stack.moods.typical_s = 0.4
+
+
+@contextlib.contextmanager
+def _failing_store(stack: Stack) -> Iterator[None]:
+    if stack.disk is not None:
+        stack.disk.fill()
+        yield
+        stack.disk.free()
         return
-    store = _store_of(scene.stack)
+    store = _store_of(stack)
     away = store.with_name("away")
     store.rename(away)
     store.write_bytes(b"")
-    await asyncio.sleep(2 * scene.away_s)
+    yield
     store.unlink()
     away.rename(store)
 
 
 async def _stored_files_vanish(scene: Scene) -> None:
     """Delete all files, and follow a link to one of them."""
-    caller, url = scene.stack.callers["studio"], scene.stack.gateways[0].url
-    answer = await caller.order(url, model="dall-e-3", response_format="url")
-    for directory in _store_of(scene.stack).rglob("*"):
-        if directory.is_file():
-            directory.unlink(missing_ok=True)
+    caller, url = await _caller_without_limits(scene), scene.stack.gateways[0].url
+    while (answer := await caller.order(url, model="dall-e-3", response_format="url")).status != 200:  # noqa: ASYNC110 - another process
+        await asyncio.sleep(0.5)
+    for path in _store_of(scene.stack).rglob("*"):
+        if path.is_file():
+            path.unlink(missing_ok=True)
     await caller.ask("GET", answer.json["data"][0]["url"])
     await asyncio.sleep(scene.away_s)
 
@@ -191,12 +206,16 @@ FAULTS: tuple[Fault, ...] = (
     _account_is_blocked,
     _prompts_are_refused,
     _stored_files_vanish,
+    _store_fails,
     _provider_breaks_off,
     _redis_hangs,
-    _store_fails,
     _nothing_is_wrong,
     _gateway_is_killed,
 )
+
+
+async def _caller_without_limits(scene: Scene) -> Ground:
+    return await scene.stack.ground.caller(scene.stack.gateways[0], "archive")
 
 
 async def _in_script(scene: Scene, script: Script) -> None:
