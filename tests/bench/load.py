@@ -32,8 +32,10 @@ async def _client(
         for number in numbers:
             body = orjson.dumps(bodies(number))
             writer.write(
-                b"POST /v1/images/generations HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n"
-                b"authorization: Bearer bench\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+                b"POST /v1/images/generations HTTP/1.1\r\nhost: %b:%d\r\ncontent-type: application/json\r\n"
+                b"authorization: Bearer bench\r\ncontent-length: %d\r\n\r\n"
+                % (host.encode(), port, len(body))
+                + body
             )
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
