@@ -43,4 +43,4 @@ async def state_of(ground: Ground, gateway: Gateway) -> dict[str, Any]:
 async def is_unwell(ground: Ground, gateway: Gateway) -> bool:
     """Tell if readiness names a part that does not work."""
     state = await state_of(ground, gateway)
-    return any(word not in ("ok", "unknown", "unchecked") for word in state.values())
+    return any(word not in ("ok", "unknown", "unchecked", "waiting") for word in state.values())
