@@ -17,7 +17,7 @@ LIMITS = Board(
                 "Refusals of the selected time by team, limit and scope: a user's or key's limit concerns one caller, a team's all of "
                 "its callers. Raise the policy, or ask the team to slow down.",
                 {
-                    "{{team}}: {{limit}} of the {{scope}}": ranked(
+                    "{{team}} {{limit}} {{scope}}": ranked(
                         increase(_DECISIONS, 'decision="refused"', by="team, limit, scope")
                     )
                 },

@@ -18,10 +18,14 @@ standardTransformersRegistry.setInit(() =>
 
 /** Return the panels that a reader sees, those of open rows included. */
 function visible(dashboard) {
-  for (const step of dashboard.panels.flatMap((panel) => panel.fieldConfig?.defaults?.thresholds?.steps ?? [])) {
+  return dashboard.panels.flatMap((panel) => (panel.type === 'row' && !panel.collapsed ? [panel, ...(panel.panels ?? [])] : [panel]));
+}
+
+/** Give the first threshold of each panel its value: JSON has no infinity. */
+function completeThresholds(panels) {
+  for (const step of panels.flatMap((panel) => panel.fieldConfig?.defaults?.thresholds?.steps ?? [])) {
     step.value ??= -Infinity;
   }
-  return dashboard.panels.flatMap((panel) => (panel.type === 'row' && !panel.collapsed ? [panel, ...(panel.panels ?? [])] : [panel]));
 }
 
 function place({ x, y, w, h }, width) {
@@ -60,6 +64,7 @@ async function draw() {
   const { dashboard, answers, fromMs, toMs, width } = await (await fetch('/dashboard.json')).json();
   const range = { from: dateTime(fromMs), to: dateTime(toMs), raw: getDefaultTimeRange().raw };
   const panels = visible(dashboard);
+  completeThresholds(panels);
   const unknown = panels.filter((panel) => !['row', 'text'].includes(panel.type) && !VISUALIZATIONS[panel.type]);
   if (unknown.length) {
     throw new Error(`cannot draw ${unknown.map((panel) => `${panel.type} (${panel.title})`).join(', ')}`);

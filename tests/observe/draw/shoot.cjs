@@ -8,6 +8,7 @@ async function shoot([executablePath, url, width, path]) {
   try {
     const page = await browser.newPage();
     await page.setViewport({ width: Number(width), height: 900 });
+    page.setDefaultTimeout(90_000);
     await page.goto(url);
     await page.waitForSelector('[data-drawn], [data-failed]');
     const reason = await page.$eval('html', (html) => html.dataset.failed);
