@@ -68,6 +68,7 @@ ARG BASE
 ARG REVISION=unknown
 ARG SOURCE=
 ARG CREATED=
+ENV GATEWAY_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="Image Gateway" \
       org.opencontainers.image.description="An OpenAI-compatible gateway for image models" \
       org.opencontainers.image.licenses="Apache-2.0" \

@@ -179,6 +179,17 @@ def test_a_service_has_no_more_rights_than_it_needs(name: str) -> None:
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
 
 
+def test_prometheus_scrapes_the_port_of_metrics() -> None:
+    """Which needs no key, so HAProxy must not lead to it."""
+    gateway = SERVICES["gateway-1"]
+    [job] = yaml.safe_load(read("deploy/prometheus/prometheus.yml"))["scrape_configs"]
+    [found] = job["dns_sd_configs"]
+
+    assert found["names"] == gateway["networks"]["default"]["aliases"]
+    assert str(found["port"]) == gateway["environment"]["GATEWAY_METRICS_PORT"]
+    assert f"gateway:{found['port']}" not in read(HAPROXY_CONFIG)
+
+
 def test_haproxy_waits_as_long_as_orders_last() -> None:
     settings = load_settings({})
 

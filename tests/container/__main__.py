@@ -75,11 +75,13 @@ def _try_everything(engine: Engine, work: Path) -> int:
             with proofs.section("orders through HAProxy"):
                 links = composition.check_orders(stack, proofs)
             with proofs.section("dashboards' data source"):
-                composition.check_data_source(stack, proofs)
+                composition.check_data_source(stack, proofs, revision=_revision())
             with proofs.section("an upgrade under load"):
                 check_roll(stack, proofs)
             with proofs.section("stop, down and up"):
                 composition.check_end_and_return(stack, links, proofs)
+            with proofs.section("a bucket as the store"):
+                composition.check_bucket(stack, proofs)
         except BaseException:
             composition.print_logs(stack)
             raise

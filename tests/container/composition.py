@@ -21,6 +21,8 @@ _SCRAPES_S = 45.0
 
 def check_start(stack: Stack, proofs: Proofs) -> None:
     """Write the secrets, and start everything."""
+    # What an interrupted run has left.
+    stack.compose("--profile", "s3", "down", "--volumes")
     run(["sh", str(stack.directory / "deploy/make-secrets")])
     before = {path: path.read_bytes() for path in sorted((stack.directory / "deploy/secrets").iterdir())}
     again = run(["sh", str(stack.directory / "deploy/make-secrets")])
@@ -89,6 +91,8 @@ def check_orders(stack: Stack, proofs: Proofs) -> list[str]:
         f"the same again, four times: cache hits without cost, {hits[-1].headers.get('server-timing')}",
         [hit.headers.get("x-cache") for hit in hits],
     )
+    scraped = httpx.get(f"{stack.url}/metrics", timeout=10, trust_env=False).status_code
+    proofs.hold(scraped == 404, "HAProxy does not lead to the metrics", scraped)
     _check_stream(stack, proofs)
     answered = _answers_of_gateways(stack)
     proofs.hold(
@@ -97,13 +101,13 @@ def check_orders(stack: Stack, proofs: Proofs) -> list[str]:
     return links
 
 
-def check_data_source(stack: Stack, proofs: Proofs) -> None:
+def check_data_source(stack: Stack, proofs: Proofs, *, revision: str) -> None:
     """Check Prometheus at the address that Grafana is provisioned with, and Grafana's files."""
     source = _url_of_data_source(stack.directory)
     targets = _wait_for_targets(stack, source)
     proofs.hold(
-        len(targets) >= len(GATEWAYS),
-        f"{source} answers as data source: {', '.join(targets)} are up",
+        len(targets) == len(GATEWAYS) and set(targets.values()) == {revision},
+        f"{source} answers as data source: {', '.join(targets)} run revision {revision[:9]}",
         targets,
     )
     rules = stack.fetch_inside(f"{source}/api/v1/rules")["data"]["groups"]
@@ -156,6 +160,25 @@ def check_end_and_return(stack: Stack, links: list[str], proofs: Proofs) -> None
     )
 
 
+def check_bucket(stack: Stack, proofs: Proofs) -> None:
+    """Check the profile that keeps images in SeaweedFS."""
+    stack.use_bucket()
+    stack.up()
+    wait_until_ready(stack)
+    answer = stack.order("a bucket of paint", n=2)
+    links = [one["url"] for one in answer.json().get("data", ())]
+    images = [httpx.get(link, timeout=20, trust_env=False) for link in links]
+    listing = stack.execute(
+        "seaweedfs", "sh", "-c", "echo fs.du /buckets/images | weed shell -master=seaweedfs:9333"
+    )
+    found = re.findall(r"logical size: *(\d+).*/buckets/images", listing)
+    proofs.hold(
+        len(images) == 2 and all(map(_is_png, images)) and found != [] and int(found[0]) > 0,
+        f"profile s3: two images ordered, both links work, SeaweedFS holds {'+'.join(found)} bytes",
+        (answer.status_code, answer.text[:200], listing),
+    )
+
+
 def print_logs(stack: Stack) -> None:
     """Print the end of the logs of all containers."""
     command = ["logs", "--no-color", "--tail", "15"]
@@ -197,12 +220,12 @@ def _answers_of_gateways(stack: Stack) -> dict[str, int]:
     return found
 
 
-def _wait_for_targets(stack: Stack, source: str) -> list[str]:
-    """Return the gateways that Prometheus has scraped; waits for its first scrape."""
+def _wait_for_targets(stack: Stack, source: str) -> dict[str, str]:
+    """Return the revisions of the gateways that Prometheus has scraped; waits for its first scrape."""
     deadline_s = time.monotonic() + _SCRAPES_S
     while True:
         up = stack.fetch_inside(f"{source}/api/v1/query?query=imagegw_build_info")["data"]["result"]
-        targets = sorted(str(one["metric"].get("instance")) for one in up)
+        targets = {one["metric"]["instance"]: one["metric"]["revision"] for one in up}
         if len(targets) >= len(GATEWAYS) or time.monotonic() > deadline_s:
             return targets
         time.sleep(1)

@@ -68,7 +68,19 @@ def build(image: str, arguments: Sequence[str]) -> None:
 
 def enter(work: Path) -> int:
     """Run this program again, in namespaces of its own; returns its exit code."""
-    command = ["unshare", *_NAMESPACES, sys.executable, "-m", "tests.container", "--inside", str(work)]
+    # Its end is theirs, however it ends.
+    command = [
+        "setpriv",
+        "--pdeathsig",
+        "TERM",
+        "unshare",
+        *_NAMESPACES,
+        sys.executable,
+        "-m",
+        "tests.container",
+        "--inside",
+        str(work),
+    ]
     return subprocess.run(command, cwd=REPOSITORY, check=False).returncode
 
 

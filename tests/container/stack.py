@@ -76,6 +76,11 @@ class Stack:
         body = {"model": "dall-e-3", "prompt": prompt, "response_format": "url", **members}
         return httpx.post(f"{self.url}/v1/images/generations", json=body, timeout=90, trust_env=False)
 
+    def use_bucket(self) -> None:
+        """Take the profile `s3`, as the example of variables says."""
+        file = self.directory / ".env"
+        file.write_text(re.sub(r"(?m)^#([A-Z_]+=)", r"\1", file.read_text("utf-8")), "utf-8")
+
     def _command(self) -> Sequence[str]:
         files = ["docker-compose.yml", "provider.yml", *([] if self.engine.pulls else ["without_limits.yml"])]
         named = [part for file in files for part in ("--file", file)]

@@ -4,7 +4,9 @@ One system of Debian has Python and all servers; each image is that system with 
 volume of the image it stands for. There is none for Grafana, which Debian does not have.
 """
 
+import shutil
 import subprocess
+import sysconfig
 from pathlib import Path
 
 from tests.container.shell import Failed, attempt, run
@@ -38,6 +40,11 @@ WORKDIR /prometheus
 VOLUME /prometheus
 ENTRYPOINT ["prometheus"]
 """,
+    # From the wheel that the suite uses.
+    "docker.io/chrislusf/seaweedfs:4.48": """
+COPY weed /usr/bin/weed
+VOLUME /data
+""",
 }
 
 
@@ -51,6 +58,9 @@ def build(work: Path) -> None:
     variables = ["--change", f"ENV PATH={_PATH}", "--change", "ENV LANG=C.UTF-8"]
     run(["podman", "import", "--quiet", *variables, str(system), _BASE], timeout_s=300)
     system.unlink()
+    context = work / "context"
+    context.mkdir(exist_ok=True)
+    shutil.copy(Path(sysconfig.get_path("scripts"), "weed"), context)
     for name, steps in _IMAGES.items():
         file = work / "Dockerfile"
         file.write_text(f"FROM {_BASE}\n{steps}", "utf-8")
@@ -63,7 +73,7 @@ def build(work: Path) -> None:
             str(file),
             "--tag",
             name,
-            str(work / "layers"),
+            str(context),
         ]
         run(command, timeout_s=300)
 
