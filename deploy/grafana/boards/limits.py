@@ -127,7 +127,15 @@ LIMITS = Board(
                 {"waiting": highest("imagegw_journal_settlements")},
                 unit=COUNT,
                 warn=1,
-                width=8,
+                width=6,
+            ),
+            graph(
+                "How long do costs wait?",
+                "Seconds since the journal was last empty. Long while Redis is there: the log says why `replay` fails.",
+                {"{{instance}}": of("imagegw_journal_oldest_seconds")},
+                unit=SECONDS,
+                warn=300,
+                width=6,
             ),
             graph(
                 "Can the journal be written?",
@@ -139,14 +147,14 @@ LIMITS = Board(
                 unit=COUNT,
                 most=1,
                 bad=1,
-                width=8,
+                width=6,
             ),
             graph(
                 "Which admin acts were there?",
                 "Acts over HTTP: a change of a policy or key explains new refusals.",
                 {"{{act}}": increase("imagegw_admin_acts_total", by="act", over="$__rate_interval")},
                 unit=COUNT,
-                width=8,
+                width=6,
             ),
         ],
         "Does the store work?": [
