@@ -12,8 +12,14 @@ from service.wiring.process import BackingServices
 SECRET = "0123456789abcdef"
 
 
-def greeting(**variables: str) -> str:
-    backing = BackingServices(redis_url="", sandbox_url=None, public_url="http://here", secrets=(SECRET,))
+def greeting(metrics_port: int | None = None, /, **variables: str) -> str:
+    backing = BackingServices(
+        redis_url="",
+        sandbox_url=None,
+        public_url="http://here",
+        secrets=(SECRET,),
+        metrics_port=metrics_port,
+    )
     return write_greeting(load_settings({"GATEWAY_SANDBOX": "true", **variables}), backing)
 
 
@@ -30,6 +36,11 @@ def test_the_greeting_has_the_places_of_files_and_secrets(tmp_path: Path) -> Non
     assert "images in s3://pictures/shop at http://minio:9000, secrets from GATEWAY_SECRETS" in remote
     assert str(tmp_path) not in remote
     assert SECRET not in local + remote
+
+
+def test_the_greeting_has_the_place_of_metrics() -> None:
+    assert "metrics  http://here/metrics\n" in greeting()
+    assert "metrics  port 9090, /metrics\n" in greeting(9090)
 
 
 def test_a_place_has_no_credentials() -> None:

@@ -56,6 +56,25 @@ async def test_the_oldest_comes_first_and_what_is_added_again_last(journal: Sqli
     assert [one.part for one in await journal.pending(2)] == ["1", "2"]
 
 
+async def test_the_wait_of_settlements_is_counted_from_the_last_empty_journal(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with open_journal(tmp_path, clock=clock) as journal:
+        began_s, seen = clock.monotonic_s(), []
+        for change in (None, settlement(part="1"), settlement(part="2"), [settlement(part="1")], None):
+            clock.advance(10)
+            if isinstance(change, list):
+                journal.remove(change)
+            elif change is not None:
+                journal.add(change)
+            await journal.pending()
+            seen.append((journal.condition.settlements, journal.condition.pending_since_s))
+        journal.remove([settlement(part="2")])
+        await journal.pending()
+
+    assert seen == [(0, None), *((settled, began_s + 20) for settled in (1, 2, 1, 1))]
+    assert (journal.condition.settlements, journal.condition.pending_since_s) == (0, None)
+
+
 async def test_the_last_of_an_order_waits_for_all_its_others(journal: SqliteJournal) -> None:
     for part, is_last in (("last", True), ("0.0", False), ("0.1", False)):
         journal.add(settlement(part=part, is_last=is_last))

@@ -13,8 +13,10 @@ import pytest
 from service.adapters.storage.opening import SCHEMES, StoreTimeouts
 from service.adapters.storage.store import ObjectStore
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
+from service.ports.telemetry import StoreAsked
 from tests.adapters.storage.disks import Disk, small_disk
 from tests.adapters.storage.stored import become_writable, collect, name_of
+from tests.fakes.telemetry import FakeTelemetry
 from tests.processes import REPOSITORY
 
 IMAGE = bytes(range(256)) * 3000
@@ -539,3 +541,28 @@ async def test_a_store_that_hangs_takes_no_longer_than_an_order_has(tmp_path: Pa
     assert is_failing == [False, True]
     # Alone, each would take 10 s or more.
     assert took_s < 8
+
+
+async def test_operations_are_measured_by_their_kind_well_or_not(directory: Path) -> None:
+    telemetry = FakeTelemetry()
+    store = ObjectStore(directory.as_uri(), telemetry=telemetry)
+
+    await store.put(NAME, IMAGE)
+    await store.get(NAME)
+    await store.size(NAME)
+    assert [image.name async for image in store.list()] == [NAME]
+    await store.delete([NAME])
+    with pytest.raises(ImageMissing):
+        await store.get(NAME)
+    block(directory)
+    await store.probe()
+
+    asked = telemetry.of(StoreAsked)
+    # The end of a listing is a page, too.
+    assert [fact.operation for fact in asked] == [
+        *("write", "read", "check", "check", "check", "delete", "read", "check"),
+    ]
+    assert all(fact.duration_s > 0 for fact in asked)
+    assert store.trouble == "other"
+    assert await store.presign(NAME, ttl_s=5) is None
+    assert len(telemetry.of(StoreAsked)) == len(asked)
