@@ -1,33 +1,29 @@
 """`make bench`: CPU of the gateway's process for one order, beside the bare pass-through, in one run.
 
-CPU per request is the unit because it hardly depends on what else the machine does;
+`make bench ARGS=capacity` measures what `docs/capacity.md` extrapolates from instead (`capacity.py`). CPU per request is the unit because it hardly depends on what else the machine does;
 ratios within one run are what to quote. Prints a Markdown table.
 """
 
 import asyncio
 import contextlib
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-import psutil
-
+from tests.bench.capacity import measure_capacity
 from tests.bench.crowd import measure as crowd_together
-from tests.bench.load import order_many
+from tests.bench.load import Order, Orders, order_json, order_many
 from tests.bench.parts import measure
-from tests.processes import free_port, run_gateway, run_valkey
+from tests.bench.servers import cpu_s, run_process
+from tests.processes import run_gateway, run_valkey
 
 ROUNDS = 5
 CONNECTIONS = 16
 SMALL_BYTES = 5_000
 LARGE_BYTES = 1_500_000
-
-Bodies = Callable[[int], dict[str, object]]
 
 
 @dataclass(slots=True)
@@ -37,19 +33,27 @@ class Case:
     name: str
     url: str
     pid: int
-    bodies: Bodies
+    orders: Orders
     count: int
     ms_per_request: list[float] = field(default_factory=list)
 
     def run_round(self) -> None:
         """Send one round and note the CPU it took."""
-        before_s = _cpu_s(self.pid)
-        asyncio.run(order_many(self.url, self.bodies, count=self.count, connections=CONNECTIONS))
-        self.ms_per_request.append((_cpu_s(self.pid) - before_s) / self.count * 1000)
+        before_s = cpu_s(self.pid)
+        asyncio.run(order_many(self.url, self.orders, count=self.count, connections=CONNECTIONS))
+        self.ms_per_request.append((cpu_s(self.pid) - before_s) / self.count * 1000)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure what the command line names, and print."""
+    if sys.argv[1:] == ["capacity"]:
+        measure_capacity()
+    else:
+        measure_orders()
+
+
+def measure_orders() -> None:
+    """Print the CPU of orders and of their parts."""
     with contextlib.ExitStack() as stack:
         cases = [*_cases(stack, SMALL_BYTES, "5 kB", 600), *_cases(stack, LARGE_BYTES, "1.5 MB", 60)]
         for case in cases:
@@ -70,8 +74,8 @@ def main() -> None:
 
 
 def _cases(stack: contextlib.ExitStack, picture_bytes: int, size: str, count: int) -> list[Case]:
-    upstream = stack.enter_context(_process("tests.bench.stub", str(picture_bytes)))
-    bare = stack.enter_context(_process("tests.bench.passthrough", upstream.url))
+    upstream = stack.enter_context(run_process("tests.bench.stub", str(picture_bytes)))
+    bare = stack.enter_context(run_process("tests.bench.passthrough", upstream.url))
     valkey = stack.enter_context(run_valkey())
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     gateway = stack.enter_context(
@@ -95,55 +99,19 @@ def _cases(stack: contextlib.ExitStack, picture_bytes: int, size: str, count: in
     ]
 
 
-def _fresh(delivery: str) -> Bodies:
+def _fresh(delivery: str) -> Orders:
     """Orders that nobody has made before."""
 
-    def body(number: int) -> dict[str, object]:
+    def order(number: int) -> Order:
         prompt = f"a cat, number {number} {uuid4().hex}"
-        return {"model": "dall-e-3", "prompt": prompt, "response_format": delivery}
+        return order_json({"model": "dall-e-3", "prompt": prompt, "response_format": delivery})
 
-    return body
-
-
-def _same(delivery: str) -> Bodies:
-    return lambda _: {"model": "dall-e-3", "prompt": "a cat, again", "response_format": delivery}
+    return order
 
 
-@dataclass(frozen=True, slots=True)
-class _Running:
-    url: str
-    pid: int
-
-
-@contextlib.contextmanager
-def _process(module: str, argument: str) -> Iterator[_Running]:
-    port = free_port()
-    with subprocess.Popen(
-        [sys.executable, "-m", module, str(port), argument], stdout=subprocess.DEVNULL
-    ) as process:
-        try:
-            _wait_for(port)
-            yield _Running(f"http://127.0.0.1:{port}", process.pid)
-        finally:
-            process.kill()
-
-
-def _wait_for(port: int) -> None:
-    async def connect() -> None:
-        async with asyncio.timeout(20):
-            while True:
-                with contextlib.suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
-                    writer.close()
-                    return
-                await asyncio.sleep(0.05)
-
-    asyncio.run(connect())
-
-
-def _cpu_s(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
+def _same(delivery: str) -> Orders:
+    same = order_json({"model": "dall-e-3", "prompt": "a cat, again", "response_format": delivery})
+    return lambda _: same
 
 
 def _table(cases: list[Case]) -> str:
