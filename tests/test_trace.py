@@ -5,8 +5,9 @@ import sys
 
 from tests.processes import REPOSITORY
 
-MOST_MODULES = 71
-MOST_CHANGES = 291
+MOST_MODULES = 67
+# 290, and on a busy machine up to 292.
+MOST_CHANGES = 294
 
 
 def test_an_order_does_not_wander() -> None:
