@@ -32,7 +32,7 @@ def on_valkey(tmp_path: Path) -> Iterator[Shell]:
 async def greet_as_gateway(shell: Shell, **settings: str) -> None:
     """Leave on the state of *shell* what a gateway leaves that starts with *settings*."""
     # A busy machine takes longer than the 250 ms that a gateway waits.
-    settings = {"redis_timeout_s": "10", **settings}
+    settings = {"redis_timeout_s": "5", **settings}
     given = {**dict(shell.settings), **{f"GATEWAY_{name.upper()}": value for name, value in settings.items()}}
     read = load_settings(given)
     backing = BackingServices(
