@@ -102,8 +102,10 @@ OVERVIEW = Board(
             ),
             number(
                 "Is Redis there?",
-                "Away: limits are local shares, the cache is not read, budgets refuse, costs wait in the journal.",
-                'min(imagegw_redis_up{job=~"$job", instance=~"$instance"})',
+                "Away, or it answers with errors: limits are local shares, the cache is not read, budgets refuse, costs wait "
+                "in the journal.",
+                'min(imagegw_redis_up{job=~"$job", instance=~"$instance"}) * '
+                '(1 - max(imagegw_breaker_open{job=~"$job", instance=~"$instance", part="redis"}))',
                 unit=COUNT,
                 warn=1,
                 bad=0.5,
