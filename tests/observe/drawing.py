@@ -79,7 +79,7 @@ def _bundle(directory: Path, packages: Path) -> None:
 
 
 def _reduce_colours(path: Path) -> None:
-    """Write a third of the bytes; a dashboard has fewer colours than a palette."""
+    """Reduce an image to a palette, a third of the bytes; colours of few points may change a little."""
     with Image.open(path) as image:
         reduced = image.convert("RGB").quantize(256, dither=Image.Dither.NONE)
     reduced.save(path, optimize=True)
