@@ -79,7 +79,8 @@ def build(work: Path) -> None:
 
 
 def _bootstrap(system: Path, *, log: Path) -> None:
-    without = [f"--dpkgopt=path-exclude=/usr/share/{folder}/*" for folder in ("doc", "locale", "man")]
+    unused = ("/usr/bin/promtool", *(f"/usr/share/{folder}/*" for folder in ("doc", "locale", "man")))
+    without = [f"--dpkgopt=path-exclude={path}" for path in unused]
     hooks = [
         'ln -s /usr/bin/python3 "$1/usr/local/bin/python"',
         # It trusts the authorities that this machine trusts.
