@@ -17,10 +17,24 @@ from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
 from service.http.cross_origin import CrossOrigin
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import AnswerCrashes, RequestScope
+from service.http.templates import Templates
 from service.http.trace_context import TraceRequests
 from service.settings.variables import Settings
 from service.wiring.process import BackingServices
 from service.wiring.services import open_services
+
+_ROUTERS = (
+    images.router,
+    legacy.router,
+    files.router,
+    models.router,
+    usage.router,
+    *ADMIN_ROUTERS,
+    ops.router,
+    docs.router,
+    playground.router,
+)
+_TEMPLATES = Templates(route for router in _ROUTERS for route in router.routes)
 
 
 def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
@@ -41,7 +55,7 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         # Outermost first: an unauthenticated request and a preflight have an id and a log line, too.
         middleware=[
             *([Middleware(TraceRequests)] if settings.traces != "off" else []),
-            Middleware(RequestScope),
+            Middleware(RequestScope, templates=_TEMPLATES),
             *_cross_origin(settings),
             Middleware(AnswerCrashes),
             Middleware(Access),
@@ -57,17 +71,7 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         # Its spans have links and callers' texts in them, its logs values of fields; `TraceRequests` has neither.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in (
-        images.router,
-        legacy.router,
-        files.router,
-        models.router,
-        usage.router,
-        *ADMIN_ROUTERS,
-        ops.router,
-        docs.router,
-        playground.router,
-    ):
+    for router in _ROUTERS:
         app.include_router(router)
     app.add_route("/openapi.json", app.get_document, include_in_schema=False)
     return app

@@ -15,6 +15,7 @@ from service.http.errors import INTERNAL, Problem
 from service.http.request_line import fields_of, level_of
 from service.http.services import HttpServices, Operations, services_of
 from service.http.spellings import SPELT_RIGHT, respell
+from service.http.templates import Templates
 from service.http.trace_context import QUIET_ROUTES, parse_trace_context
 from service.ports.telemetry import Crashed, RequestHandled
 
@@ -27,8 +28,9 @@ _NOT_ONE_HOST = Problem(400, "The request must have exactly one Host header.", c
 class RequestScope:
     """Sets `request_id` and `trace_id` in `scope["state"]`, and logs and counts each request."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, templates: Templates) -> None:
         self._app = app
+        self._templates = templates
         self._log = structlog.get_logger()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,8 +50,10 @@ class RequestScope:
             app = self._app if malformed is None else malformed.response()
             await app(scope, exchange.receive, exchange.send)
         finally:
+            route = scope.get("route")
             fact = RequestHandled(
-                route=getattr(scope.get("route"), "path", "other"),
+                # Refused before it was routed, or unknown.
+                route=route.path if route is not None else self._templates.find(scope["path"]),
                 method=scope["method"] if scope["method"] in _METHODS else "other",
                 status=exchange.status,
                 duration_s=services.clock.monotonic_s() - started_s,
@@ -57,7 +61,7 @@ class RequestScope:
                 sent_bytes=exchange.sent_bytes,
             )
             services.telemetry.record(fact)
-            if fact.route not in QUIET_ROUTES:
+            if fact.route not in QUIET_ROUTES or route is None:
                 fields = fields_of(scope, fact, services.clock.monotonic_s())
                 self._log.log(level_of(scope), "request", **fields)
 

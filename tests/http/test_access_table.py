@@ -1,7 +1,9 @@
 """Compare every route with every role, in one table."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from service.app import create_app
 from service.settings.variables import Settings
 from service.wiring.process import BackingServices
+from tests.http.test_request_lines import line_of
 from tests.processes import Gateway, run_gateway
 
 ADMIN_KEY = "an-admin-key-of-the-tests"
@@ -101,15 +104,21 @@ def clients(gateway: Gateway) -> Iterator[dict[str, httpx.Client]]:
         client.close()
 
 
+def method_and_path_of(route: str) -> tuple[str, str]:
+    """Return the method of a row, and its path with a value for each parameter."""
+    method, _, path = route.partition(" ")
+    for name in ("{model:path}", "{name}", "{team}", "{key_id}", "{user:path}"):
+        path = path.replace(name, "nothing")
+    return method, path
+
+
 def test_the_table_has_every_route() -> None:
     assert all_routes() == OPEN | FOR_KEYS | FOR_ADMINS
 
 
 @pytest.mark.parametrize("route", sorted(OPEN | FOR_KEYS | FOR_ADMINS))
 def test_a_route_admits_the_roles_of_its_row(clients: dict[str, httpx.Client], route: str) -> None:
-    method, _, path = route.partition(" ")
-    for name in ("{model:path}", "{name}", "{team}", "{key_id}", "{user:path}"):
-        path = path.replace(name, "nothing")
+    method, path = method_and_path_of(route)
     statuses = {role: client.request(method, path).status_code for role, client in clients.items()}
 
     # A link is a credential of its own, and this one is none: 404 comes before anything else.
@@ -122,6 +131,28 @@ def test_a_route_admits_the_roles_of_its_row(clients: dict[str, httpx.Client], r
 @pytest.mark.parametrize("path", ["/nowhere", "/admin/nowhere", "/v1/images/files/a/b", "/web/../admin/keys"])
 def test_unknown_paths_need_credentials(clients: dict[str, httpx.Client], path: str) -> None:
     assert clients["nobody"].get(path).status_code == 401
+
+
+def test_a_refused_request_is_logged_and_counted_with_its_route(
+    gateway: Gateway, clients: dict[str, httpx.Client]
+) -> None:
+    rows = [(*method_and_path_of(row), row.partition(" ")[2]) for row in sorted(FOR_KEYS | FOR_ADMINS)]
+    rows += [("POST", "/openai/deployments/any/images/edits", "/v1/images/edits")]
+    rows += [("PUT", "/v1/models", "/v1/models"), ("GET", "/admin/nowhere", "other"), ("GET", "/v1", "other")]
+    found = {}
+    for method, path, _ in rows:
+        request_id = uuid4().hex
+        answer = clients["nobody"].request(method, path, headers={"x-request-id": request_id})
+        assert answer.status_code == 401
+        found[method, path] = line_of(gateway, request_id)["route"]
+
+    assert found == {(method, path): route for method, path, route in rows}
+    counted = re.findall(
+        r'^imagegw_http_requests_total\{method="\w+",route="([^"]*)",status="401"}',
+        clients["admin"].get("/metrics").text,
+        re.MULTILINE,
+    )
+    assert set(counted) == {route for _, _, route in rows}
 
 
 @pytest.mark.parametrize(

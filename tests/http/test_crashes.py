@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.adapters.clock import SystemClock
 from service.http.cross_origin import CrossOrigin
 from service.http.middleware import AnswerCrashes, RequestScope
+from service.http.templates import Templates
 from service.ports.telemetry import Crashed, RequestHandled
 from tests.fakes.telemetry import FakeTelemetry
 
@@ -37,7 +38,7 @@ async def ask(path: str, telemetry: FakeTelemetry) -> httpx.Response:
         telemetry=telemetry,
         operations=SimpleNamespace(runner=SimpleNamespace(is_ready=True)),
     )
-    layers: ASGIApp = RequestScope(CrossOrigin(AnswerCrashes(crash), origins=[PAGE]))
+    layers: ASGIApp = RequestScope(CrossOrigin(AnswerCrashes(crash), origins=[PAGE]), Templates(()))
 
     async def app(scope: Any, receive: Receive, send: Send) -> None:
         await layers({**scope, "state": {"services": services}}, receive, send)

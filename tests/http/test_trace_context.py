@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from service.adapters.clock import SystemClock
 from service.adapters.telemetry.trace_ids import current_trace_id, note_trace_id
 from service.http.middleware import RequestScope
+from service.http.templates import Templates
 from service.http.trace_context import trace_id_of
 from service.serve.server import make_server
 from service.settings.variables import Settings
@@ -44,7 +45,7 @@ async def trace_ids(*traceparents: str) -> tuple[str, str]:
     )
 
     async def with_services(scope: Any, receive: Receive, send: Send) -> None:
-        await RequestScope(app)({**scope, "state": {"services": services}}, receive, send)
+        await RequestScope(app, Templates(()))({**scope, "state": {"services": services}}, receive, send)
 
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(with_services), base_url="http://gateway"
