@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometheus, stat, timeseries
 from grafana_foundation_sdk.models import common as options
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardSpecialValueMapOptions,
     DataSourceRef,
     DynamicConfigValue,
     FieldColorModeId,
+    SpecialValueMap,
+    SpecialValueMatch,
     Threshold,
     ThresholdsMode,
     ValueMap,
@@ -22,7 +25,8 @@ from grafana_foundation_sdk.models.dashboard import (
 PERCENT, SECONDS, DOLLARS, BYTES = "percentunit", "s", "currencyUSD", "bytes"
 PER_S, BYTES_PER_S, COUNT = "ops", "Bps", "short"
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
-_GREEN, _YELLOW, _RED = "green", "yellow", "red"
+_GREEN, _YELLOW, _RED, _BLUE = "green", "yellow", "red", "blue"
+_NO_DATA = "no data"
 _HEIGHT, _LOW = 8, 4
 _BAR_PX = 32
 LIMIT = "limit"
@@ -84,26 +88,28 @@ def number(
     bad: float | None = None,
     width: int = 4,
     words: Mapping[str, str] | None = None,
-    none: str = "none",
     leads_to: str = "",
 ) -> Builder:
     """Show the value of now, and link to the dashboard that tells more.
 
-    *words* replace values, *none* stands for no value.
+    *words* replace values. Without a value the panel says `no data`, in a colour that is neither good nor bad.
     """
     panel = (
         stat.Panel()
         .graph_mode(options.BigValueGraphMode.NONE)
         .color_mode(options.BigValueColorMode.VALUE)
         .reduce_options(_LAST)
-        .no_value(none)
+        .no_value(_NO_DATA)
     )
-    if words:
-        results = {
-            value: ValueMappingResult(text=text, index=index)
-            for index, (value, text) in enumerate(words.items())
-        }
-        panel.mappings([ValueMap(options=results)])
+    results = {
+        value: ValueMappingResult(text=text, index=index)
+        for index, (value, text) in enumerate((words or {}).items())
+    }
+    unknown = DashboardSpecialValueMapOptions(
+        match=SpecialValueMatch.NULL_AND_NAN,
+        result=ValueMappingResult(text=_NO_DATA, color=_BLUE, index=len(results)),
+    )
+    panel.mappings([*([ValueMap(options=results)] if results else []), SpecialValueMap(options=unknown)])
     if leads_to:
         panel.links(
             [dashboard.DashboardLink("Why?").url(f"/d/{leads_to}?${{__url_time_range}}&${{job:queryparam}}")]

@@ -35,6 +35,11 @@ def share(part: str, whole: str) -> str:
     return f"{part} / ({whole} > 0)"
 
 
+def else_zero(expression: str) -> str:
+    """Return 0 where the expression has no series yet a gateway answers Prometheus, and nothing where none does."""
+    return f"({expression} or on () 0 * (sum ({of('up')}) > 0))"
+
+
 def ranked(expression: str) -> str:
     """Return the series above zero, the largest first."""
     return f"sort_desc({expression} > 0)"

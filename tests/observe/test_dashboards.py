@@ -139,6 +139,17 @@ def test_a_question_of_operators_has_its_panels(question: str) -> None:
         assert all(wanted <= set(re.findall(r"{{(\w+)}}", query["legendFormat"])) for query in queries), title
 
 
+def test_a_number_without_data_does_not_look_well(dashboard: dict[str, Any]) -> None:
+    for panel in panels_of(dashboard):
+        if panel["type"] == "stat":
+            defaults = panel["fieldConfig"]["defaults"]
+            unknown = defaults["mappings"][-1]
+            assert defaults["noValue"] == "no data", panel["title"]
+            assert (unknown["type"], unknown["options"]["match"]) == ("special", "null+nan"), panel["title"]
+            assert unknown["options"]["result"]["text"] == "no data", panel["title"]
+            assert unknown["options"]["result"]["color"] not in {"green", "yellow", "red"}, panel["title"]
+
+
 def test_graphs_have_a_legend(dashboard: dict[str, Any]) -> None:
     graphs = [panel for panel in panels_of(dashboard) if panel["type"] == "timeseries"]
 

@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import COUNT, DOLLARS, PER_S, PERCENT, bars, graph, number
-from deploy.grafana.queries import highest, increase, ranked, rate, share
+from deploy.grafana.queries import else_zero, highest, increase, ranked, rate, share
 
 _TEAM = 'team=~"$team"'
 _REALM = 'realm=~"$realm"'
@@ -21,41 +21,43 @@ COSTS = Board(
                 "What did images cost?",
                 "Dollars of the selected time, teams and realm, by the catalogue's prices. The ledger (`/admin/usage`) has the "
                 "exact sums. The realm `sandbox` costs nothing.",
-                increase("imagegw_cost_dollars_total", _TEAM, _REALM),
+                else_zero(increase("imagegw_cost_dollars_total", _TEAM, _REALM)),
                 unit=DOLLARS,
             ),
             number(
                 "What was saved?",
                 "What the images would have cost that came from the cache, or from another order at the same time.",
-                increase("imagegw_saved_dollars_total", _TEAM, _REALM),
+                else_zero(increase("imagegw_saved_dollars_total", _TEAM, _REALM)),
                 unit=DOLLARS,
             ),
             number(
                 "Which share is saved?",
                 "Saved dollars, of saved and spent ones.",
-                share(
-                    increase("imagegw_saved_dollars_total", _TEAM, _REALM),
-                    f"({increase('imagegw_saved_dollars_total', _TEAM, _REALM)} + "
-                    f"{increase('imagegw_cost_dollars_total', _TEAM, _REALM)})",
+                else_zero(
+                    share(
+                        increase("imagegw_saved_dollars_total", _TEAM, _REALM),
+                        f"({increase('imagegw_saved_dollars_total', _TEAM, _REALM)} + "
+                        f"{increase('imagegw_cost_dollars_total', _TEAM, _REALM)})",
+                    )
                 ),
                 unit=PERCENT,
             ),
             number(
                 "How many images?",
                 "Images of the selected time, made or not.",
-                increase("imagegw_images_delivered_total", _TEAM),
+                else_zero(increase("imagegw_images_delivered_total", _TEAM)),
                 unit=COUNT,
             ),
             number(
                 "How many were paid?",
                 "Images that the provider made in the selected time.",
-                increase("imagegw_images_made_total", _TEAM),
+                else_zero(increase("imagegw_images_made_total", _TEAM)),
                 unit=COUNT,
             ),
             number(
                 "How many lack a price?",
                 "Paid for, yet booked at no cost, because the catalogue has no price. Add it to the models file.",
-                increase("imagegw_images_unpriced_total", _TEAM),
+                else_zero(increase("imagegw_images_unpriced_total", _TEAM)),
                 unit=COUNT,
                 warn=1,
             ),

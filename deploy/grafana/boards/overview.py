@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import BYTES_PER_S, COUNT, PER_S, PERCENT, SECONDS, bars, graph, number
-from deploy.grafana.queries import increase, mean, quantile, ranked, rate, share, total
+from deploy.grafana.queries import else_zero, increase, mean, quantile, ranked, rate, share, total
 
 _FAILED, _SLOW = "job:imagegw_orders_failed:ratio_rate{}", "job:imagegw_orders_slow:ratio_rate{}"
 
@@ -22,31 +22,28 @@ OVERVIEW = Board(
                 "Do orders succeed?",
                 "Share of orders in five minutes that did not fail by a fault of the gateway or its parts; mistakes and "
                 "limits of callers are left out. The objective is 99.5 %. Below it, read the next row.",
-                f"1 - {_recorded(_FAILED, '5m')}",
+                f"1 - {else_zero(_recorded(_FAILED, '5m'))}",
                 unit=PERCENT,
                 warn=0.995,
                 bad=0.95,
-                none="no orders",
             ),
             number(
                 "Does the budget burn?",
                 "Failed orders of the last hour, divided by the 0.5 % that the objective allows. 1 uses the budget up in "
                 "30 days, 14.4 in two days.",
-                f"{_recorded(_FAILED, '1h')} / 0.005",
+                f"{else_zero(_recorded(_FAILED, '1h'))} / 0.005",
                 unit=COUNT,
                 warn=1,
                 bad=14.4,
-                none="no orders",
             ),
             number(
                 "Are orders fast enough?",
                 "Share of delivered orders in five minutes that took at most 60 s. The objective is 95 %. Below it, see where "
                 "the time goes.",
-                f"1 - {_recorded(_SLOW, '5m')}",
+                f"1 - {else_zero(_recorded(_SLOW, '5m'))}",
                 unit=PERCENT,
                 warn=0.95,
                 bad=0.7,
-                none="no orders",
             ),
             number(
                 "How many orders end?",
@@ -75,29 +72,31 @@ OVERVIEW = Board(
                 "Share of attempts that made images or were refused for their prompt. Below 95 %: its status page, then "
                 "the row of outcomes in Upstream and bridge.",
                 "1 - "
-                + share(
-                    rate(
-                        "imagegw_upstream_attempts_total",
-                        'outcome=~"timed_out|broken|overloaded|unreachable|rate_limited|misconfigured|blocked"',
-                    ),
-                    rate("imagegw_upstream_attempts_total"),
+                + else_zero(
+                    share(
+                        rate(
+                            "imagegw_upstream_attempts_total",
+                            'outcome=~"timed_out|broken|overloaded|unreachable|rate_limited|misconfigured|blocked"',
+                        ),
+                        rate("imagegw_upstream_attempts_total"),
+                    )
                 ),
                 unit=PERCENT,
                 warn=0.95,
                 bad=0.8,
-                none="works",
                 leads_to="imagegw-upstream",
             ),
             number(
                 "Is our key accepted?",
                 "Refused: an attempt of the last five minutes ended as misconfigured (key, quota, model name) or blocked "
                 "(account). Every order fails until an operator mends the account.",
-                increase("imagegw_upstream_attempts_total", 'outcome=~"misconfigured|blocked"', over="5m")
-                + " > bool 0",
+                else_zero(
+                    increase("imagegw_upstream_attempts_total", 'outcome=~"misconfigured|blocked"', over="5m")
+                    + " > bool 0"
+                ),
                 unit=COUNT,
                 bad=1,
                 words={"0": "accepted", "1": "refused"},
-                none="accepted",
                 leads_to="imagegw-upstream",
             ),
             number(

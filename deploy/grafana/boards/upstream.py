@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import COUNT, PER_S, PERCENT, SECONDS, bars, graph, number
-from deploy.grafana.queries import increase, mean, quantile, ranked, rate, share, total
+from deploy.grafana.queries import else_zero, increase, mean, quantile, ranked, rate, share, total
 
 _ATTEMPTS = "imagegw_upstream_attempts_total"
 _DURATION = "imagegw_upstream_attempt_duration_seconds"
@@ -18,26 +18,24 @@ UPSTREAM = Board(
                 "Is our key refused?",
                 "Attempts of five minutes that ended as misconfigured: key, quota, billing or model name. No order can succeed. "
                 "`/readyz?verbose` says which; mend the account or GATEWAY's OPENAI_API_KEY.",
-                increase(_ATTEMPTS, 'outcome="misconfigured"', over="5m") + " > bool 0",
+                else_zero(increase(_ATTEMPTS, 'outcome="misconfigured"', over="5m") + " > bool 0"),
                 unit=COUNT,
                 bad=1,
                 words=_WORDS,
-                none="no",
             ),
             number(
                 "Is the account blocked?",
                 "Attempts of five minutes that ended as blocked: the provider stopped the account, perhaps for prompts of some "
                 "callers. Write to its support; find the team by its refused prompts.",
-                increase(_ATTEMPTS, 'outcome="blocked"', over="5m") + " > bool 0",
+                else_zero(increase(_ATTEMPTS, 'outcome="blocked"', over="5m") + " > bool 0"),
                 unit=COUNT,
                 bad=1,
                 words=_WORDS,
-                none="no",
             ),
             number(
                 "Are prompts refused?",
                 "Attempts that the provider's policy refused: the callers' prompts, not the account.",
-                share(rate(_ATTEMPTS, 'outcome="refused"'), rate(_ATTEMPTS)),
+                else_zero(share(rate(_ATTEMPTS, 'outcome="refused"'), rate(_ATTEMPTS))),
                 unit=PERCENT,
                 warn=0.1,
                 bad=0.3,
@@ -49,12 +47,11 @@ UPSTREAM = Board(
                 unit=COUNT,
                 bad=1,
                 words=_WORDS,
-                none="no",
             ),
             number(
                 "How many are retries?",
                 "Attempts after the first. The budget allows 10 %.",
-                share(rate("imagegw_upstream_retries_total"), rate(_ATTEMPTS)),
+                else_zero(share(rate("imagegw_upstream_retries_total"), rate(_ATTEMPTS))),
                 unit=PERCENT,
                 warn=0.05,
                 bad=0.1,
@@ -62,7 +59,7 @@ UPSTREAM = Board(
             number(
                 "How many may be lost?",
                 "Attempts of the selected time without a known outcome. They count for callers at their estimated price.",
-                increase(_ATTEMPTS, 'billing="unknown"'),
+                else_zero(increase(_ATTEMPTS, 'billing="unknown"')),
                 unit=COUNT,
                 warn=1,
             ),
