@@ -197,9 +197,8 @@ async def test_a_failure_of_redis_names_its_address(tmp_path: Path, url: str, hi
 
 
 def test_the_greeting_names_the_credentials(office: Office, gateway: Gateway) -> None:
-    asked = office.gateway.log.read_text("utf-8")
-    until(lambda: "try      curl" in gateway.log.read_text("utf-8"))
-    told = gateway.log.read_text("utf-8")
+    until(lambda: gateway.log_lines("ready"))
+    asked, told = (running.log_lines("ready")[0]["greeting"] for running in (office.gateway, gateway))
 
     assert "GATEWAY_AUTH=keys" in asked
     assert '-H "Authorization: Bearer $KEY"' in asked

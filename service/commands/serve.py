@@ -1,5 +1,9 @@
 """`image-gateway serve`: run the gateway."""
 
+import sys
+
+import structlog
+
 from service.adapters.telemetry.logs import configure_logs
 from service.commands.console import explain, fail, make_command
 from service.commands.settings import read_settings, warn_of_unknown_variables
@@ -25,6 +29,11 @@ def serve() -> None:
     configure_logs(settings.log_level)
     try:
         check_settings(settings)
-        serve_until_stopped(settings, explain)
+        serve_until_stopped(settings, explain if sys.stderr.isatty() else _log_start)
     except (SettingsError, ChildFailed) as error:
         fail(str(error))
+
+
+def _log_start(greeting: str) -> None:
+    """Log *greeting* as one line: without a terminal each line is an object."""
+    structlog.get_logger().info("ready", greeting=greeting)

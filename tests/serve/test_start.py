@@ -35,21 +35,21 @@ def keyed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
 
 
-def banner_of(gateway: Gateway) -> str:
-    """Return the lines for a person, which are not JSON."""
-    lines = gateway.log.read_text("utf-8").splitlines()
-    return "\n".join(line for line in lines if not line.startswith("{"))
+def greeting_of(gateway: Gateway) -> str:
+    [line] = gateway.log_lines("ready")
+    return str(line["greeting"])
 
 
-def commands_of(banner: str) -> str:
-    """Return all that the banner has to be pasted, in its order."""
-    return re.sub(r"^  (?:key|try) +", "", banner[banner.index("  key") :], flags=re.MULTILINE)
+def commands_of(greeting: str) -> str:
+    """Return all that *greeting* has to be pasted, in its order."""
+    return re.sub(r"^  (?:key|try) +", "", greeting[greeting.index("  key") :], flags=re.MULTILINE)
 
 
-def test_the_greeting_is_written_first(keyed: Gateway) -> None:
-    first, *_ = keyed.log.read_text("utf-8").splitlines()
+def test_the_greeting_is_one_line_of_a_file(keyed: Gateway) -> None:
+    lines = [orjson.loads(line) for line in keyed.log.read_text("utf-8").splitlines()]
 
-    assert first == f"Image Gateway is ready at {keyed.url}"
+    assert [line["event"] for line in lines].count("ready") == 1
+    assert greeting_of(keyed).startswith(f"Image Gateway is ready at {keyed.url}\n")
 
 
 def test_lines_in_a_file_are_json(keyed: Gateway) -> None:
@@ -63,7 +63,7 @@ def test_lines_in_a_file_are_json(keyed: Gateway) -> None:
 
 
 def test_commands_of_the_greeting_can_be_pasted_in_the_checkout(keyed: Gateway) -> None:
-    commands = commands_of(banner_of(keyed))
+    commands = commands_of(greeting_of(keyed))
 
     pasted = subprocess.run(
         ["sh", "-e"],
