@@ -20,7 +20,7 @@ def earlier(commit: str, directory: Path) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(300)
 async def test_nothing_is_lost_or_paid_twice_from_an_earlier_version_and_back() -> None:
     commit = default_commit()
     try:
