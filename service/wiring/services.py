@@ -55,7 +55,9 @@ _REDIS_CONNECTIONS = MOST_ASKING + 16
 @asynccontextmanager
 async def open_services(settings: Settings, backing: BackingServices) -> AsyncIterator[HttpServices]:
     """Open all services; closing drains the orders first."""
-    metrics = PrometheusMetrics(version=version("image-gateway"), revision=settings.revision)
+    metrics = PrometheusMetrics(
+        version=version("image-gateway"), revision=settings.revision, replicas=settings.replicas
+    )
     health = ProviderHealth(SystemClock())
     async with AsyncExitStack() as stack:
         traces = open_traces(settings, stack)

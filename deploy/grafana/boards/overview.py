@@ -59,7 +59,7 @@ OVERVIEW = Board(
             ),
             number(
                 "How many gateways?",
-                "Processes that the last scrape reached. Fewer than you run: see the alert ImageGatewayDown.",
+                "Processes that the last scrape reached. Fewer than you run: see the alerts ImageGatewayDown and ImageGatewayMissing.",
                 'sum(up{job=~"$job", instance=~"$instance"})',
                 unit=COUNT,
                 warn=1,

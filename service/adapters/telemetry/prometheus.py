@@ -27,7 +27,7 @@ from service.adapters.telemetry.recorder import Handlers
 class PrometheusMetrics:
     """Counts facts, and renders the numbers for a scrape."""
 
-    def __init__(self, *, version: str, revision: str = "unknown") -> None:
+    def __init__(self, *, version: str, revision: str = "unknown", replicas: int = 1) -> None:
         registry = Registry()
         self.registry = registry.collectors
         self.requests = RequestMetrics(registry)
@@ -36,7 +36,7 @@ class PrometheusMetrics:
         self.state = StateMetrics(registry)
         self.store = StoreMetrics(registry)
         self.parts = PartMetrics(registry)
-        self.process = ProcessMetrics(registry, version=version, revision=revision)
+        self.process = ProcessMetrics(registry, version=version, revision=revision, replicas=replicas)
 
     @property
     def handlers(self) -> tuple[Handlers, ...]:

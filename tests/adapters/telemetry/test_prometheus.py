@@ -415,7 +415,7 @@ def test_buckets_reach_ten_minutes_and_rise() -> None:
 
 
 def test_series_of_alerts_exist_before_any_fact() -> None:
-    metrics = PrometheusMetrics(version="1.2", revision="abc")
+    metrics = PrometheusMetrics(version="1.2", revision="abc", replicas=3)
     metrics.orders.watch_in_flight(orders=lambda: 0, calls=lambda: 0, waiters=lambda: 0)
     families = {
         family.name: family for family in text_string_to_metric_families(metrics.render()[0].decode())
@@ -433,6 +433,7 @@ def test_series_of_alerts_exist_before_any_fact() -> None:
     outcomes = {sample.labels["outcome"] for sample in families["imagegw_images_spilled"].samples}
     assert outcomes == {"kept", "refused", "brought_home"}
     assert families["imagegw_build_info"].samples[0].labels == {"version": "1.2", "revision": "abc"}
+    assert families["imagegw_replicas"].samples[0].value == 3
     parts = {sample.labels["part"] for sample in families["imagegw_degraded_seconds"].samples}
     assert parts == {"redis", "store", "journal", "provider"}
 

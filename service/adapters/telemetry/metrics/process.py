@@ -10,7 +10,7 @@ from service.ports.telemetry import Crashed
 class ProcessMetrics:
     """The metrics of a process."""
 
-    def __init__(self, registry: Registry, *, version: str, revision: str) -> None:
+    def __init__(self, registry: Registry, *, version: str, revision: str, replicas: int) -> None:
         self._crashes = registry.counter(
             "imagegw_order_crashes", "Orders, turns of background loops and requests ended by a bug.", "where"
         )
@@ -18,6 +18,10 @@ class ProcessMetrics:
             self._crashes.labels(where)
         build = registry.gauge("imagegw_build_info", "Always 1.", "version", "revision")
         build.labels(version, revision).set(1)
+        told = registry.gauge(
+            "imagegw_replicas", "Gateways that share one Redis, as told (GATEWAY_REPLICAS)."
+        )
+        told.set(replicas)
         ProcessCollector(registry=registry.collectors)
 
     @property
