@@ -132,7 +132,10 @@ def bars(
     most: float | None = None,
     none: str = "none",
 ) -> Builder:
-    """Compare the values of now: a bar each, beside its legend; the longest stands for *most*, or for the largest value."""
+    """Compare the values of now: a bar each, beside its legend; the longest stands for *most*, or for the largest value.
+
+    *none* says what it means that there is no bar; the panel adds that there may be no data.
+    """
     panel = (
         bargauge.Panel()
         .orientation(options.VizOrientation.HORIZONTAL)
@@ -144,7 +147,7 @@ def bars(
         .name_placement(options.BarGaugeNamePlacement.LEFT)
         .reduce_options(_LAST)
         .min(0)
-        .no_value(none)
+        .no_value(f"{none}, or no data")
     )
     if most is not None:
         panel.max(most)
