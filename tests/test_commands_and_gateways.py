@@ -41,7 +41,7 @@ async def greet_as_gateway(shell: Shell, **settings: str) -> None:
     async with AsyncExitStack() as stack:
         redis = open_redis(read, backing, stack, connections=2)
         ground = open_context(read, backing, redis, telemetry=FakeTelemetry())
-        assert await post_at_start(ground)
+        assert await post_at_start(ground) is None
 
 
 @pytest.mark.parametrize("words", [MADE, ("purge", "--user", "anna", "--yes"), ("keys", "list")])

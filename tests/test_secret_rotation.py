@@ -63,7 +63,7 @@ class Replicas:
         services = backing(self._valkey, secrets)
         redis = open_redis(SETTINGS, services, self._stack, connections=2)
         ground = open_context(SETTINGS, services, redis, telemetry=FakeTelemetry())
-        assert await post_at_start(ground)
+        assert await post_at_start(ground) is None
         return Replica(ground), self._log.text
 
 

@@ -17,6 +17,7 @@ from service.http.services import HttpServices, Operations, services_of
 from service.http.spellings import SPELT_RIGHT, respell
 from service.http.templates import Templates
 from service.http.trace_context import QUIET_ROUTES, parse_trace_context
+from service.http.unread import find_unread
 from service.ports.telemetry import Crashed, RequestHandled
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -61,6 +62,8 @@ class RequestScope:
                 sent_bytes=exchange.sent_bytes,
             )
             services.telemetry.record(fact)
+            if fact.status >= 500 and (unread := find_unread(scope, fact)):
+                services.telemetry.record(unread)
             if fact.route not in QUIET_ROUTES or route is None:
                 fields = fields_of(scope, fact, services.clock.monotonic_s())
                 self._log.log(level_of(scope), "request", **fields)

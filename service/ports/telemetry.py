@@ -79,6 +79,15 @@ class OrderEnded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderUnread:
+    """Fact: the gateway failed an order before it was read. *team* is empty if the caller could not be identified."""
+
+    operation: Operation
+    team: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LimitDecided:
     """Fact: admission decided on an order of *team*; *limit* and its *scope* refused it, and are empty if it is allowed.
 
@@ -238,6 +247,7 @@ TelemetryFact = (
     | AttemptMade
     | ProviderChecked
     | OrderEnded
+    | OrderUnread
     | LimitDecided
     | BytesDeclined
     | StateFailed

@@ -40,9 +40,10 @@ class LogLevel:
 
     def _set(self, level: str) -> None:
         self._current = level
-        set_log_level(level)
         # No level hides this line: it says why there are more lines from here on, or fewer.
-        _log.error("log level changed", extra={"to": level, "configured": self._configured})
+        set_log_level("INFO")
+        _log.info("log level changed", extra={"to": level, "configured": self._configured})
+        set_log_level(level)
 
     def _forget_timer(self) -> None:
         if self._back is not None:

@@ -24,8 +24,8 @@ _log = logging.getLogger(__name__)
 _POST_PAUSE_S = 1.0
 
 
-async def post_at_start(context: ProcessContext) -> bool:
-    """Post the notices; logs a warning and returns False if Redis is unavailable."""
+async def post_at_start(context: ProcessContext) -> StateUnavailable | None:
+    """Post the notices; logs a warning and returns the error if Redis is unavailable."""
     try:
         with translated_errors():
             await context.redis.ping()
@@ -34,8 +34,8 @@ async def post_at_start(context: ProcessContext) -> bool:
         context.telemetry.record(StateFailed(operation="start", reason=error.reason))
         advice = advise(error.reason, context.backing.redis_url)
         _log.warning("%s Until then, limits are local shares, and nothing is cached.", advice)
-        return False
-    return True
+        return error
+    return None
 
 
 async def post_later(context: ProcessContext, *, is_done: bool) -> None:

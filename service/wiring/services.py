@@ -76,13 +76,15 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         )
         listener = open_redis(settings, backing, stack, connections=2)
         heartbeats = open_heartbeats(context, stack)
-        is_posted = await post_at_start(context)
+        obstacle = await post_at_start(context)
         images = await open_images(context, stack)
         provider = await open_provider(context, stack)
         catalog = load_catalog(settings)
         # Before the orders: whoever starts while they drain must find this process alive.
         names = stack.enter_context(open_names(context))
         orders = await open_orders(context, names, images, provider, catalog, stack)
+        if obstacle is not None:
+            orders.state.start_without(obstacle)
         callers = await open_callers(context, await open_verifier(context, stack))
         wakeups = RedisWakeups(listener, process=context.name)
         for name, loop in {
@@ -96,7 +98,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             "store": lambda: watch_store(images.home),
             "provider": lambda: watch_provider(provider.check, health),
             "memory": lambda: trim_when_idle(lambda: orders.runner.running > 0),
-            "notices": lambda: post_later(context, is_done=is_posted),
+            "notices": lambda: post_later(context, is_done=obstacle is None),
         }.items():
             orders.runner.keep(name, loop)
         if images.spill:

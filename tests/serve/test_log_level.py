@@ -40,8 +40,9 @@ def test_signals_change_the_lines_of_a_running_gateway(gateway: Gateway) -> None
         told.append(len(gateway.log_lines("request")))
 
     assert told == [0, 1, 2, 2]
-    levels = [line["to"] for line in gateway.log_lines("log level changed")]
-    assert levels == ["INFO", "DEBUG", "WARNING"]
+    changes = gateway.log_lines("log level changed")
+    assert [line["to"] for line in changes] == ["INFO", "DEBUG", "WARNING"]
+    assert {line["level"] for line in changes} == {"info"}
 
 
 def tell(gateway: Gateway, number: signal.Signals) -> None:

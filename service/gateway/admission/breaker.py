@@ -34,6 +34,10 @@ class Breaker:
         """Let the next call be the probe: this one proved nothing."""
         self._probe_at_s = self._clock.monotonic_s()
 
+    def open(self) -> None:
+        """Count the dependency as gone at once; the next call is the probe."""
+        self.failures, self.is_open = FAILURES_TO_OPEN, True
+
     def succeed(self) -> None:
         """Count a success, which closes the breaker."""
         self.failures = 0

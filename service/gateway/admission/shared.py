@@ -76,6 +76,12 @@ class SharedState:
         """Return the reason of the latest failure while Redis counts as gone."""
         return self._trouble.reason if self._breaker.is_open else None
 
+    def start_without(self, error: StateUnavailable) -> None:
+        """Count Redis as gone from the start, until it answers a probe: *error* is that of its first use."""
+        if not error.is_about_keys:
+            self._breaker.open()
+            self._trouble = error
+
     async def begin(self, ask: Ask) -> Grant:
         """Admit an order, or a part of it that must be asked for again. Raises as `SharedOrders.begin` does.
 
@@ -140,7 +146,7 @@ class SharedState:
 
     async def renew_forever(self) -> None:
         """Renew the leases of running orders; soon after an outage, before any lapses."""
-        pause_s = LEASE_S / 3
+        pause_s = _RENEW_AGAIN_S if self.is_degraded else LEASE_S / 3
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):

@@ -36,6 +36,7 @@ from service.ports.telemetry import (
     LoopLagged,
     OrderEnded,
     OrderOutcome,
+    OrderUnread,
     PartAway,
     RequestHandled,
     SpillCounted,
@@ -139,6 +140,21 @@ BUDGET = LimitState(resource="budget_per_month", scope="team", limit=400, remain
             "imagegw_order_duration_seconds_sum",
             {"operation": "edit", "cache": "partial"},
             9.0,
+        ),
+        *(
+            (
+                OrderUnread(operation=Operation.EDIT, team=team, code="state_unavailable"),
+                "imagegw_orders_total",
+                {
+                    "operation": "edit",
+                    "outcome": "refused",
+                    "code": "state_unavailable",
+                    "cache": "none",
+                    "team": label,
+                },
+                1.0,
+            )
+            for team, label in (("", "other"), ("shop", "shop"))
         ),
         (order(), "imagegw_order_stage_seconds_sum", {"stage": "queue"}, 2.0),
         (order(), "imagegw_order_stage_seconds_sum", {"stage": "begin"}, 0.5),

@@ -86,3 +86,14 @@ def test_a_crowd_that_failed_together_is_one_failure() -> None:
     for _ in range(FAILURES_TO_OPEN - 1):
         breaker.fail(clock.monotonic_s())
     assert breaker.is_open
+
+
+def test_one_that_is_opened_lets_the_first_call_probe() -> None:
+    breaker = Breaker(FakeClock())
+
+    breaker.open()
+
+    assert breaker.is_open
+    assert [breaker.allows(), breaker.allows()] == [True, False]
+    breaker.succeed()
+    assert not breaker.is_open

@@ -78,6 +78,24 @@ async def test_the_book_decides_while_it_answers() -> None:
     assert not around.state.is_degraded
 
 
+async def test_redis_that_was_away_at_the_start_counts_as_gone_until_it_answers() -> None:
+    around = Around()
+
+    around.state.start_without(StateUnavailable("connection"))
+
+    assert around.state.trouble == "connection"
+    await around.state.begin(an_ask())
+    assert around.state.trouble is None
+
+
+async def test_a_key_of_the_wrong_type_at_the_start_is_no_outage() -> None:
+    around = Around()
+
+    around.state.start_without(StateUnavailable("wrongtype"))
+
+    assert around.state.trouble is None
+
+
 async def test_an_order_is_counted_as_admitted_once() -> None:
     around = Around()
     await around.state.begin(an_ask())

@@ -10,7 +10,7 @@ from service.adapters.telemetry.recorder import Handlers
 from service.domain.errors import LimitState
 from service.domain.images import Operation, Source
 from service.domain.limits import Resource
-from service.ports.telemetry import LimitDecided, OrderEnded, OrderOutcome
+from service.ports.telemetry import LimitDecided, OrderEnded, OrderOutcome, OrderUnread
 
 _CALLS_BUCKETS = (0, 1, 2, 3, 4, 6, 8, 10)
 _STAGE_BUCKETS_S = (0.001, 0.005, 0.025, 0.1, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 180, 300, 600)
@@ -92,7 +92,11 @@ class OrderMetrics:
     @property
     def handlers(self) -> Handlers:
         """The functions that count facts, by their kind."""
-        return {OrderEnded: self._count_order, LimitDecided: self._count_decision}
+        return {
+            OrderEnded: self._count_order,
+            OrderUnread: self._count_unread,
+            LimitDecided: self._count_decision,
+        }
 
     def watch_in_flight(
         self, *, orders: Callable[[], int], calls: Callable[[], int], waiters: Callable[[], int]
@@ -125,6 +129,10 @@ class OrderMetrics:
             self._images.labels(fact.asked_model, source, team).inc()
         for source, microusd in record.prices:
             self._count_price(fact, team, source, microusd)
+
+    def _count_unread(self, fact: OrderUnread) -> None:
+        team = self._label_of(fact.team) if fact.team else OTHER
+        self._orders.labels(fact.operation, "refused", fact.code, "none", team).inc()
 
     def _count_price(self, fact: OrderEnded, team: str, source: Source, microusd: int | None) -> None:
         if source is not Source.MADE:
