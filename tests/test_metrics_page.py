@@ -125,12 +125,12 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
 
 
 def codes_of_orders() -> set[str]:
-    """Return the codes of the errors that an order can end with."""
+    """Return the codes of the errors that an order can end with, and of 5xx before it is read."""
     ends = [error for kind, (error, _, _) in EXAMPLES.items() if kind not in NOT_OF_ORDERS]
     quota = LimitState(resource="images_per_day", scope="user", limit=2, remaining=0, reset_s=60.0)
     ends += [RateLimited(quota, retry_after_s=60.0, limits=())]
     ends += [OrderFailed((failure(kind),)) for kind in FailureKind]
-    return {code_of(error) for error in [*ends, GatewayError()]}
+    return {"disk_full"} | {code_of(error) for error in [*ends, GatewayError()]}
 
 
 def values_of_images() -> dict[tuple[str, str], set[str]]:
