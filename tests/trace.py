@@ -3,7 +3,7 @@
 Run as `python -m tests.trace`; `--steps` prints every step. The order is `dall-e-3` with n=4, two of them
 cached. A step is the entry into a function of `service/`; a coroutine that goes on after a wait enters nothing.
 Changes are counted within each task and thread, as the order in which they take turns differs from run to run.
-Tasks from before the order are background loops and do not count. Their work in threads does, so of eight such orders
+Tasks from before the order are background loops and do not count. Their work in threads does, so of five such orders
 the one with the fewest changes counts. The takers of facts are not on the way: the recorder stands for all of them.
 """
 
@@ -88,7 +88,7 @@ def _runner() -> object:
 
 def trace_order() -> Trace:
     """Trace orders that find two of their four images in the cache; returns the one with the fewest changes."""
-    traces = [Trace() for _ in range(8)]
+    traces = [Trace() for _ in range(5)]
     with tempfile.TemporaryDirectory() as directory, run_valkey() as valkey, run_sandbox() as sandbox:
 
         def note(frame: FrameType, event: str, argument: Any) -> None:

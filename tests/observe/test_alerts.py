@@ -17,8 +17,6 @@ from tests.processes import REPOSITORY
 
 CASES = sorted((REPOSITORY / "tests/observe").glob("*.test.yml"))
 ALERTS = alerts()
-SLOW = {"objectives.test"}
-"""Days of one evaluation each five minutes."""
 CODES_OF_CALLERS = {
     "idempotency_key_reuse",
     "image_gone",
@@ -47,10 +45,10 @@ def test_promtool_reads_the_configuration() -> None:
     promtool("check", "config", REPOSITORY / "deploy/prometheus/prometheus.yml")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem in SLOW else ()) for path in CASES],
-)
+# Seventeen seconds of CPU for each file.
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
 def test_each_alert_fires_in_its_trouble_and_not_before(path: Path) -> None:
     promtool("test", "rules", path)
 
