@@ -51,13 +51,13 @@ class RequestScope:
             app = self._app if malformed is None else malformed.response()
             await app(scope, exchange.receive, exchange.send)
         finally:
-            route = scope.get("route")
+            route, ended_s = scope.get("route"), services.clock.monotonic_s()
             fact = RequestHandled(
                 # Refused before it was routed, or unknown.
                 route=route.path if route is not None else self._templates.find(scope["path"]),
                 method=scope["method"] if scope["method"] in _METHODS else "other",
                 status=exchange.status,
-                duration_s=services.clock.monotonic_s() - started_s,
+                duration_s=ended_s - started_s,
                 received_bytes=exchange.received_bytes,
                 sent_bytes=exchange.sent_bytes,
             )
@@ -65,8 +65,7 @@ class RequestScope:
             if fact.status >= 500 and (unread := find_unread(scope, fact)):
                 services.telemetry.record(unread)
             if fact.route not in QUIET_ROUTES or route is None:
-                fields = fields_of(scope, fact, services.clock.monotonic_s())
-                self._log.log(level_of(scope), "request", **fields)
+                self._log.log(level_of(scope), "request", **fields_of(scope, fact, ended_s))
 
 
 class _Exchange:
