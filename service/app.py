@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 from starlette.responses import Response
 
-from service.http import docs, files, images, legacy, models, ops, playground, usage
+from service.http import docs, files, images, legacy, models, ops, pages, usage
 from service.http.access import Access
 from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
 from service.http.cross_origin import CrossOrigin
@@ -32,7 +32,7 @@ _ROUTERS = (
     *ADMIN_ROUTERS,
     ops.router,
     docs.router,
-    playground.router,
+    pages.router,
 )
 _TEMPLATES = Templates(route for router in _ROUTERS for route in router.routes)
 

@@ -21,13 +21,14 @@ from service.http.sites import OTHER_SITE, is_preflight
 
 OPEN_ROUTES = frozenset(
     {
-        *("/", "/playground.css", "/playground.js"),
+        *("/", "/admin"),
         *("/docs", "/docs/docs.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"),
         *("/livez", "/readyz"),
     }
 )
 """Routes without credentials in any mode."""
 
+FILES_OF_PAGES = "/web/"
 _LINK = re.compile(r"/v1/images/files/[^/]+")
 _FOR_ADMINS = ("/admin/", "/metrics/")
 _MAX_TOKEN_BYTES = 8192
@@ -90,7 +91,7 @@ def is_open_route(method: str, path: str) -> bool:
     """Tell if a request needs no credentials: a signed link is a credential itself."""
     if method not in ("GET", "HEAD"):
         return False
-    return path in OPEN_ROUTES or _LINK.fullmatch(path) is not None
+    return path in OPEN_ROUTES or path.startswith(FILES_OF_PAGES) or _LINK.fullmatch(path) is not None
 
 
 def _is_on_metrics_port(scope: Scope, services: HttpServices) -> bool:

@@ -6,13 +6,13 @@ from service.http.access import OPEN_ROUTES, is_open_route
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("path", [*sorted(OPEN_ROUTES), "/v1/images/files/0a1b.png"])
+@pytest.mark.parametrize("path", [*sorted(OPEN_ROUTES), "/web/style.css", "/v1/images/files/0a1b.png"])
 def test_pages_health_and_signed_links_are_open(method: str, path: str) -> None:
     assert is_open_route(method, path)
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "get", ""])
-@pytest.mark.parametrize("path", ["/", "/livez", "/playground.js", "/v1/images/files/0a1b.png"])
+@pytest.mark.parametrize("path", ["/", "/livez", "/web/style.css", "/v1/images/files/0a1b.png"])
 def test_open_routes_only_allow_reading(method: str, path: str) -> None:
     assert not is_open_route(method, path)
 
@@ -30,7 +30,7 @@ def test_open_routes_only_allow_reading(method: str, path: str) -> None:
         "/docs/",
         "/docs/other.js",
         "/metrics",
-        "/admin",
+        "/admin/",
         "/admin/keys",
         "/v1/models",
         "/v1/usage",
@@ -49,6 +49,6 @@ def test_all_other_routes_need_credentials(path: str) -> None:
 
 
 def test_the_open_routes_are_a_short_list() -> None:
-    page = {"/", "/playground.css", "/playground.js"}
+    page = {"/", "/admin"}
     docs = {"/docs", "/docs/docs.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"}
     assert page | docs | {"/livez", "/readyz"} == OPEN_ROUTES

@@ -19,22 +19,24 @@ ROLES = ("nobody", "user", "service", "admin")
 EVERYBODY, KEYS, ADMINS = set(ROLES), {"user", "service", "admin"}, {"admin"}
 OPEN = {
     "GET /",
+    "GET /admin",
     "GET /docs",
     "GET /docs/docs.js",
     "GET /docs/swagger-ui-bundle.js",
     "GET /docs/swagger-ui.css",
     "GET /livez",
     "GET /openapi.json",
-    "GET /playground.css",
-    "GET /playground.js",
     "GET /readyz",
     "GET /v1/images/files/{name}",
+    "GET /web/{name:path}",
     "HEAD /",
+    "HEAD /admin",
     "HEAD /docs",
     "HEAD /livez",
     "HEAD /openapi.json",
     "HEAD /readyz",
     "HEAD /v1/images/files/{name}",
+    "HEAD /web/{name:path}",
 }
 FOR_KEYS = {
     "DELETE /v1/images/files/{name}",

@@ -1,0 +1,5 @@
+// The page for admins: joins its parts.
+
+import { showHeader } from "../common/header.js";
+
+showHeader("/admin");

@@ -1,0 +1,53 @@
+// Asks the gateway, as any client does: with the key of the person, and with an error for every refusal.
+
+import { key } from "./key.js";
+
+// A refusal or failure. *code*, *param* and *message* are the envelope's; *status* is 0 if no answer came, and *code* then
+// `offline`. *retryAfterS* is the time until a repeat may succeed, or null. *requestId* is for reports.
+export class Refused extends Error {
+  constructor({ status = 0, code = "offline", param = null, message = "", type = "", retryAfterS = null, requestId = "" }) {
+    super(message);
+    Object.assign(this, { status, code, param, type, retryAfterS, requestId });
+  }
+}
+
+// Sends a request and returns its response, whose status is a success. *json* is a body, *form* a FormData.
+// Throws `Refused`, or the reason of *signal*.
+export async function ask(path, { method = "GET", json, form, headers = {}, signal } = {}) {
+  const sent = { ...headers, ...(key() && { authorization: `Bearer ${key()}` }) };
+  if (json !== undefined) sent["content-type"] = "application/json";
+  let response;
+  try {
+    const body = json === undefined ? form : JSON.stringify(json);
+    response = await fetch(path, { method, headers: sent, body, signal });
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new Refused({ message: error.message });
+  }
+  if (!response.ok) throw await refusal(response);
+  return response;
+}
+
+// Returns the JSON of an answer.
+export async function read(path, options) {
+  return (await ask(path, options)).json();
+}
+
+async function refusal(response) {
+  const { error = {} } = await response.json().catch(() => ({}));
+  return refusalOf(error, response);
+}
+
+// Returns the error of an envelope's *error*, which a stream sends after its status.
+export function refusalOf(error, response) {
+  const retry = response.headers.get("retry-after");
+  return new Refused({
+    status: response.status,
+    code: error.code ?? error.type ?? "",
+    param: error.param ?? null,
+    type: error.type ?? "",
+    message: error.message ?? `HTTP ${response.status}`,
+    retryAfterS: retry === null ? null : Number(retry),
+    requestId: response.headers.get("x-request-id") ?? "",
+  });
+}

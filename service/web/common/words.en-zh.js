@@ -1,0 +1,38 @@
+// The words that every page needs.
+
+export const words = {
+  en: {
+    pages: "Pages",
+    playground: "Images",
+    administration: "Administration",
+    apiDocs: "API",
+    key: "Key",
+    keyIsSet: "Key ✓",
+    yourKey: "Your key",
+    rememberKey: "Remember it on this device",
+    aboutKey: "It stays in this tab until you close it. An open gateway needs none; operators create keys.",
+    useKey: "Use this key",
+    language: "Language",
+    theme: "Appearance",
+    "theme.auto": "Auto",
+    "theme.light": "Light",
+    "theme.dark": "Dark",
+  },
+  zh: {
+    pages: "页面",
+    playground: "图像",
+    administration: "管理",
+    apiDocs: "接口",
+    key: "密钥",
+    keyIsSet: "密钥 ✓",
+    yourKey: "你的密钥",
+    rememberKey: "在此设备上记住",
+    aboutKey: "密钥只保存在此标签页，关闭后即清除。开放的网关不需要密钥；密钥由管理员创建。",
+    useKey: "使用此密钥",
+    language: "语言",
+    theme: "外观",
+    "theme.auto": "自动",
+    "theme.light": "浅色",
+    "theme.dark": "深色",
+  },
+};

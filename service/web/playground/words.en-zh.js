@@ -1,0 +1,10 @@
+// The words of the playground.
+
+export const words = {
+  en: {
+    makeImages: "Make images",
+  },
+  zh: {
+    makeImages: "生成图像",
+  },
+};
