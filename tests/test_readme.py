@@ -49,7 +49,7 @@ def test_the_examples_of_a_readme_work(language: str, code: str, gateway: Gatewa
     ran = subprocess.run(
         program,
         input=code,
-        env=_environment(gateway, directory),
+        env=environment(gateway, directory),
         cwd=directory,
         capture_output=True,
         text=True,
@@ -63,7 +63,7 @@ def test_the_examples_of_a_readme_work(language: str, code: str, gateway: Gatewa
         assert f"{gateway.url}/v1/images/files/" in ran.stdout
 
 
-def _environment(gateway: Gateway, directory: Path) -> dict[str, str]:
+def environment(gateway: Gateway, directory: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "LC_ALL")}  # noqa: TID251 - the child needs its PATH
     return kept | {
         "GATEWAY_URL": gateway.url,

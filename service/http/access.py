@@ -22,7 +22,7 @@ from service.http.sites import OTHER_SITE, is_preflight
 OPEN_ROUTES = frozenset(
     {
         *("/", "/admin"),
-        *("/docs", "/docs/docs.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"),
+        *("/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/openapi.json"),
         *("/livez", "/readyz"),
     }
 )

@@ -24,11 +24,6 @@ async def get_docs() -> FileResponse:
     return _serve("service", "web/docs.html", "text/html")
 
 
-@router.get("/docs/docs.js")
-async def get_script() -> FileResponse:
-    return _serve("service", "web/docs.js", "text/javascript")
-
-
 @router.get("/docs/swagger-ui-bundle.js")
 async def get_swagger_ui() -> FileResponse:
     return _serve(fastapi_offline.__name__, "static/swagger-ui-bundle.js", "text/javascript")

@@ -21,7 +21,6 @@ OPEN = {
     "GET /",
     "GET /admin",
     "GET /docs",
-    "GET /docs/docs.js",
     "GET /docs/swagger-ui-bundle.js",
     "GET /docs/swagger-ui.css",
     "GET /livez",

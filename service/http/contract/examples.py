@@ -1,6 +1,6 @@
 """Hold examples: each request works as it stands, and `/docs` sends the first of each operation.
 
-Files of a form are in base64 here, as JSON has no bytes; `web/docs.js` and `tests/contract/` send them as files.
+Files of a form are in base64 here, as JSON has no bytes; `web/docs/main.js` and `tests/contract/` send them as files.
 
 How to add one: a row under the id of its operation; `tests/contract/test_examples.py` sends it to a gateway.
 """

@@ -2,14 +2,11 @@
 
 import { byId, make } from "./dom.js";
 import { isRemembered, key, onKey, setKey } from "./key.js";
+import { THEMES, chooseTheme, theme } from "./theme.js";
 import { chooseLanguage, currentLanguage, learn, onLanguage, say, translate } from "./words.js";
 import { words } from "./words.en-zh.js";
 
-const THEME = "image-gateway.theme";
-const THEMES = ["auto", "light", "dark"];
-
 learn(words);
-applyTheme(localStorage.getItem(THEME) ?? "auto");
 
 // Fills the `<header id="head">` of a page; *here* is the path of the page.
 export function showHeader(here) {
@@ -52,12 +49,6 @@ function languageChoice() {
 }
 
 function themeChoice() {
-  const chosen = localStorage.getItem(THEME) ?? "auto";
-  const options = THEMES.map((value) => make("option", { value, selected: value === chosen }, say(`theme.${value}`)));
-  return make("select", { id: "theme", "aria-label": say("theme"), onchange: (event) => applyTheme(event.target.value) }, options);
-}
-
-function applyTheme(theme) {
-  localStorage.setItem(THEME, theme);
-  document.documentElement.dataset.theme = theme;
+  const options = THEMES.map((value) => make("option", { value, selected: value === theme() }, say(`theme.${value}`)));
+  return make("select", { id: "theme", "aria-label": say("theme"), onchange: (event) => chooseTheme(event.target.value) }, options);
 }

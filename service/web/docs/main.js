@@ -1,7 +1,12 @@
-// Starts Swagger UI. Its own validator would send the document to swagger.io.
+// The reference of the API: Swagger UI with the head, the theme and the key of the other pages. Its own validator would send
+// the document to swagger.io.
 //
 // Swagger UI fills a form with invented values, and cannot fill in a file. `FillForms` fills a form with the document's
 // first example of it: until others are chosen, Execute sends the example's files.
+
+import { showHeader } from "../common/header.js";
+import { key, onKey } from "../common/key.js";
+import { isDark, onTheme } from "../common/theme.js";
 
 const PNG = "iVBORw0KGgo";
 
@@ -33,10 +38,26 @@ const FillForms = () => ({
   },
 });
 
-SwaggerUIBundle({
+showHeader("/docs");
+followTheme();
+onTheme(followTheme);
+
+const ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
   validatorUrl: null,
   plugins: [FillForms],
+  onComplete: giveKey,
 });
+onKey(giveKey);
+
+// "Try it out" sends the key that the person gave to the page.
+function giveKey() {
+  if (key()) ui.preauthorizeApiKey("bearer", key());
+  else ui.authActions.logout(["bearer"]);
+}
+
+function followTheme() {
+  document.documentElement.classList.toggle("dark-mode", isDark());
+}
