@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.processes import REPOSITORY, Gateway
-from tests.test_guide import ADDRESS, GUIDES, programs
+from tests.test_guide import GUIDES, programs
+from tests.test_readme import ADDRESS
 
 pytestmark = [pytest.mark.jdk, pytest.mark.timeout(180)]
 
