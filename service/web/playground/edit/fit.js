@@ -3,10 +3,10 @@
 // A copy without loss (another format, an alpha channel) is made unasked, and told. One that loses something (cut, padded,
 // smaller) is made only if the person asked: until then the image has a problem, and is not sent.
 //
-// An image: `{ blob, name, format, hasAlpha, width, height, url }`, upright as the browser shows it: Exif is obeyed.
-// Its fit: `{ blob, url, frame, notes, problem }`. *frame* is the part that is sent, in pixels of the image,
-// `{ x, y, width, height, inner }`, and *scale* is sent pixels for each; *inner* is the image's size if the frame is larger.
-// Notes and a problem are `[word, ...values]`.
+// An image: `{ blob, name, format, hasAlpha, hasExif, width, height, url }`, upright as the browser shows it: Exif is obeyed.
+// Its fit: `{ blob, url, frame, notes, problem, isItsMask }`. *frame* is the part that is sent, in pixels of the image,
+// `{ x, y, width, height, scale, inner }`: *scale* is sent pixels for each, *inner* the image's size if the frame is larger.
+// Notes and a problem are `[word, ...values]`; *isItsMask* tells if the transparent part changes unless something is painted.
 
 const SMALLER = 0.95;
 const MOST_TRIES = 8;
@@ -23,30 +23,39 @@ export async function readImage(blob, name = "") {
   }
   const head = new Uint8Array(await blob.slice(0, HEAD_BYTES).arrayBuffer());
   const { naturalWidth: width, naturalHeight: height } = element;
-  return { blob, name, url, width, height, format: formatOf(head, blob.type), hasAlpha: hasAlpha(head) };
+  const format = formatOf(head, blob.type);
+  return { blob, name, url, width, height, format, hasAlpha: hasAlpha(head, format), hasExif: hasExif(head, format) };
 }
 
 // Returns what is sent of *image* under *rules* (a model's `inputs`). *asked* is what the person agreed to: `{ square: "cut" |
-// "pad" | null, smaller: boolean }`; *needsAlpha* tells if this one must have an alpha channel.
-export async function fitImage(image, rules, asked, needsAlpha) {
-  const fit = { blob: image.blob, url: image.url, frame: wholeOf(image), notes: [], problem: null };
+// "pad" | null, smaller: boolean }`; *needsAlpha* tells if this one must have an alpha channel, *isPainted* if a mask goes with it.
+export async function fitImage(image, rules, asked, { needsAlpha, isPainted }) {
+  const fit = { blob: image.blob, url: image.url, frame: wholeOf(image), notes: [], problem: null, isItsMask: false };
   if (rules === null) return fit;
   if (rules.square && image.width !== image.height) {
     if (!asked.square) return { ...fit, problem: ["notSquare", image.width, image.height] };
     fit.frame = squareOf(image, asked.square);
     fit.notes.push([asked.square === "cut" ? "wasCut" : "wasPadded", fit.frame.width, fit.frame.height]);
   }
-  const isTaken = rules.formats.includes(image.format);
-  const lacksAlpha = needsAlpha && !image.hasAlpha;
-  if (!isTaken) fit.notes.push(["sentAsPng", image.format]);
-  else if (lacksAlpha) fit.notes.push(["sentWithAlpha"]);
-  const type = isTaken && !lacksAlpha && asked.square !== "pad" ? image.format : "png";
+  fit.isItsMask = needsAlpha && (image.hasAlpha || fit.frame.inner !== null);
+  const reason = pngReason(image, rules, { needsAlpha, isPainted });
+  if (reason) fit.notes.push(reason);
+  const type = reason || fit.frame.inner ? "png" : image.format;
   if (fit.notes.length > 0) await copy(image, fit, type);
   if (fit.blob.size > rules.max_bytes) {
     if (!asked.smaller) return { ...fit, problem: ["tooManyBytes", fit.blob.size, rules.max_bytes] };
     await shrink(image, fit, type, rules.max_bytes);
   }
   return fit;
+}
+
+// Returns the note on why *image* is sent as a PNG, or null.
+function pngReason(image, rules, { needsAlpha, isPainted }) {
+  if (!rules.formats.includes(image.format)) return ["sentAsPng", image.format];
+  if (needsAlpha && !image.hasAlpha) return ["sentWithAlpha"];
+  // The gateway turns a WebP as its Exif says and some browsers do not (Chromium 156, 2026): the mask would not fit.
+  if (isPainted && image.format === "webp" && image.hasExif) return ["sentAsShown"];
+  return null;
 }
 
 async function shrink(image, fit, type, maxBytes) {
@@ -105,8 +114,13 @@ function formatOf(head, type) {
 }
 
 // Tells if it is a PNG with an alpha channel, or with transparent colours.
-function hasAlpha(head) {
+function hasAlpha(head, format) {
   const colour = head[25];
-  if (formatOf(head, "") !== "png") return false;
+  if (format !== "png") return false;
   return colour === 4 || colour === 6 || new TextDecoder("latin1").decode(head).includes("tRNS");
+}
+
+// Tells if it is a WebP with Exif metadata (RFC 9649, 2.7.1.1).
+function hasExif(head, format) {
+  return format === "webp" && String.fromCharCode(...head.subarray(12, 16)) === "VP8X" && (head[20] & 0x08) !== 0;
 }

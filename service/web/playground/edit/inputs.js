@@ -66,11 +66,13 @@ export function createInputs(container, { onChange }) {
   // Makes what is sent of each image anew, if its rules or its place have changed.
   async function refit({ added = false } = {}) {
     for (const [index, entry] of entries.entries()) {
-      const needsAlpha = Boolean(rules?.needs_alpha) && operation === "edit" && index === 0 && entry.painting.isEmpty;
-      const fittedTo = JSON.stringify([rules, entry.asked, needsAlpha]);
+      const isEdited = operation === "edit" && index === 0;
+      const isPainted = isEdited && !entry.painting.isEmpty;
+      const needs = { needsAlpha: isEdited && !isPainted && Boolean(rules?.needs_alpha), isPainted };
+      const fittedTo = JSON.stringify([rules, entry.asked, needs]);
       if (entry.fittedTo === fittedTo) continue;
       forgetFit(entry);
-      entry.fit = await fitImage(entry.image, rules, entry.asked, needsAlpha);
+      entry.fit = await fitImage(entry.image, rules, entry.asked, needs);
       entry.fittedTo = fittedTo;
     }
     render();
@@ -125,7 +127,15 @@ export function createInputs(container, { onChange }) {
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.input : null;
     const fitted = entries.filter((entry) => entry.fit);
     list.replaceChildren(...fitted.map((entry, index) => thumbnail(entry, { index, count: fitted.length, canPaint: canPaint && index === 0 }, acts)));
-    if (focused) (list.querySelector(`[data-input="${CSS.escape(focused)}"]`) ?? choose).focus();
+    if (focused) focusAgain(focused);
+  }
+
+  // Takes the keyboard back to the button *name*, or to another one of the same image, or to the first of all.
+  function focusAgain(name) {
+    const buttons = [...list.querySelectorAll("[data-input]")];
+    const image = name.slice(name.indexOf("-"));
+    const found = buttons.find(({ dataset }) => dataset.input === name) ?? buttons.find(({ dataset }) => dataset.input.endsWith(image));
+    (found ?? choose).focus();
   }
 
   function takeChosen() {

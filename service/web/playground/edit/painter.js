@@ -14,12 +14,14 @@ const ANNOUNCE_AFTER_MS = 250;
 // Room for bars that come and go with the zoom, so that they do not change it.
 const SCROLLBAR_PX = 16;
 
+const SYMBOLS = { zoomOut: "−", zoomIn: "+" };
+
 // Opens the dialog on a *fit* and its *painting*, and resolves when it is closed. What is painted is in *painting* at once.
 export async function paint(fit, painting) {
   const { frame } = fit;
   const surface = createSurface(fit, painting, { onPainted: showPainted, onCursor: announce });
   const status = make("p", { class: "hint", role: "status" });
-  const size = make("input", { type: "range", min: 0, max: 100, step: 1, value: 50, oninput: showTool });
+  const size = make("input", { type: "range", min: 0, max: 100, step: 1, value: 60, oninput: showTool });
   const tools = ["brush", "eraser"].map((name) => button(name, () => choose(name)));
   const undo = button("undo", () => surface.go("undo"));
   const redo = button("redo", () => surface.go("redo"));
@@ -35,7 +37,8 @@ export async function paint(fit, painting) {
       group("whole", whole),
       group("zoom", zooms.map(([name, act]) => button(name, act)))),
     stage,
-    make("p", { class: "hint", id: "painter-keys" }, say("paintHint")),
+    make("p", { class: "hint" }, say("aboutPainting")),
+    make("p", { class: "hint painter-keys", id: "painter-keys" }, say("paintKeys")),
     status);
   let tool = "brush";
   let zoom = 1;
@@ -115,11 +118,12 @@ export async function paint(fit, painting) {
 
 // Returns how much of an image changes, in words.
 export function shareInWords(share) {
-  return share === 0 ? say("nothingPainted") : say("partPainted", share < 0.01 ? "< 1" : String(Math.round(share * 100)));
+  return share === 0 ? say("nothingPainted") : say("partPainted", share);
 }
 
 function button(name, act) {
-  return make("button", { type: "button", dataset: { tool: name }, onclick: act }, say(`tool.${name}`));
+  const [text, symbol] = [say(`tool.${name}`), SYMBOLS[name]];
+  return make("button", { type: "button", dataset: { tool: name }, title: symbol && text, "aria-label": symbol && text, onclick: act }, symbol ?? text);
 }
 
 function group(name, ...children) {

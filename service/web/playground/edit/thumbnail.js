@@ -34,7 +34,7 @@ export function thumbnail(entry, { index, count, canPaint }, acts) {
 }
 
 function paintedPart(view, fit, painting) {
-  if (painting.isEmpty) return say("wholeChanges");
+  if (painting.isEmpty) return say(fit.isItsMask ? "holesChange" : "wholeChanges");
   const overlay = createOverlay(fit.frame, PIXELS);
   overlay.draw(painting);
   view.append(overlay.canvas);
