@@ -226,7 +226,8 @@ class _Reader:
             )
         elif self._text is not None:
             try:
-                text = self._text.decode()
+                # Browsers and the `fetch` of Node.js write line ends of a text as CRLF: else equal orders would not be equal.
+                text = self._text.decode().replace("\r\n", "\n")
             except UnicodeDecodeError as error:
                 raise InvalidOrder(
                     f"The field '{self._name[:100]}' is not UTF-8.", param=self._name[:100]

@@ -109,6 +109,18 @@ def test_files_may_come_before_the_fields(house: House) -> None:
     assert sorted(field for field, _, _ in sent_inputs(house, image)) == ["image", "mask"]
 
 
+def test_line_ends_of_a_form_are_those_of_json(house: House) -> None:
+    """Browsers and the `fetch` of Node.js write them as CRLF: the same edit from a page and from Python would be paid for twice."""
+    image = png(seed=21)
+
+    answer = order(
+        house, file("image", image), text("model", "gpt-image-2"), text("prompt", "two\r\nlines\n")
+    )
+
+    assert answer.status_code == 200, answer.text
+    assert [entry["prompt"] for entry in house.journal_of_input(image)] == ["two\nlines\n"]
+
+
 def test_a_chunked_body_is_accepted(house: House) -> None:
     image = png(seed=21)
     body = form(file("image", image), *FIELDS)
