@@ -124,12 +124,12 @@ test-upgrade: .venv/.dev ## Roll two gateways from an earlier version to this on
 .PHONY: test-jdk
 test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs javac, 17 or newer)
 	@command -v javac >/dev/null || { echo 'A JDK is needed: sudo apt-get install openjdk-17-jdk-headless' >&2; exit 1; }
-	@exec $(STRIPPED) $(BIN)/python -m pytest -m jdk tests/jdk $(ARGS)
+	@exec $(STRIPPED) $(BIN)/python -m pytest -m jdk tests/jdk tests/snippets $(ARGS)
 
 .PHONY: test-clients
 test-clients: .venv/.dev .venv-lock/.made ## Try SDKs of every age, Azure's and frameworks on the gateway; writes docs/compatibility.md (needs npm)
 	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
-	@exec $(STRIPPED) $(BIN)/python -m pytest -m clients tests/compatibility --write-table docs/compatibility.md $(ARGS)
+	@exec $(STRIPPED) $(BIN)/python -m pytest -m clients tests/compatibility tests/snippets --write-table docs/compatibility.md $(ARGS)
 
 .PHONY: sdks
 sdks: .venv/.dev .venv-lock/.made ## Generate the Python, TypeScript and Java SDKs into dist/sdks (needs npm and Java)
