@@ -1,14 +1,14 @@
 # All tasks of developers and CI. `make help` lists them.
 #
-# The environment is .venv, made once and refreshed when a lock or pyproject.toml changes. Two stamps record its
-# contents: .venv/.run (the packages to serve and to run the demo) and .venv/.dev (those and every tool).
+# The environment is .venv, made once and refreshed when a lock or pyproject.toml changes. Stamps record its
+# contents: .venv/.run (the packages to serve and to run the demo), .venv/.dev (those and every tool), .venv/.browser (and Playwright).
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
-LINTERS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @grafana/schema@13.2.3 typescript@5.9.3
+LINTERS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @grafana/schema@13.2.3 typescript@5.9.3 axe-core@4.14.1
 LOCKS := deploy/requirements
 BIN := .venv/bin
 PIP := $(BIN)/python -u -m pip --disable-pip-version-check --no-input
@@ -29,7 +29,7 @@ install = count=0; of=$$(grep -c '^[a-z0-9].*==' $(1)); $(call timed,$(1): its p
 # Tests wait more than they work, so there are three times as many workers as cores on a machine of two. The tests of
 # one file stay together because they share servers.
 PARALLEL := -n 6 --dist loadfile --no-loadscope-reorder
-ALL := -m 'not clients and not sdks and not fuzz and not jdk and not container and not deploy'
+ALL := -m 'not clients and not sdks and not fuzz and not jdk and not container and not deploy and not browser'
 
 # A developer's exported key or setting must not buy images, change a test or open a bucket: the remaining environment
 # names no provider, gateway or cloud, in upper or lower case, as settings ignore case. Python may write its bytecode:
@@ -126,6 +126,11 @@ test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs java
 	@command -v javac >/dev/null || { echo 'A JDK is needed: sudo apt-get install openjdk-17-jdk-headless' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m jdk tests/jdk tests/snippets $(ARGS)
 
+.PHONY: test-browser
+test-browser: .venv/.browser .venv-lint/.made ## Use the pages in Chromium: orders, edits, languages, themes, keyboard, axe-core (needs chromium and npm)
+	@command -v chromium >/dev/null || { echo 'Chromium is needed: sudo apt-get install chromium' >&2; exit 1; }
+	@exec $(STRIPPED) $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+
 .PHONY: test-clients
 test-clients: .venv/.dev .venv-lock/.made ## Try SDKs of every age, Azure's and frameworks on the gateway; writes docs/compatibility.md (needs npm)
 	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
@@ -168,6 +173,7 @@ lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes ne
 	compile runtime.txt pyproject.toml --extra otel --constraint $(LOCKS)/dev.txt --no-annotate; \
 	compile build.txt --group build --constraint $(LOCKS)/dev.txt --no-annotate; \
 	compile sbom.txt --group sbom --constraint $(LOCKS)/dev.txt --no-annotate $(if $(UPGRADE),--upgrade); \
+	compile browser.txt --group browser --constraint $(LOCKS)/dev.txt --no-annotate $(if $(UPGRADE),--upgrade); \
 	compile deploy.txt --group deploy $(if $(UPGRADE),--upgrade); \
 	if grep -nE 'index-url|find-links|://|^file:' $(LOCKS)/*.txt; then echo 'A lock names an index.' >&2; exit 1; fi
 
@@ -198,6 +204,10 @@ help: ## Show this list
 
 .venv/.dev: .venv/.run $(LOCKS)/dev.txt
 	@$(call install,$(LOCKS)/dev.txt)
+	@touch $@
+
+.venv/.browser: .venv/.dev $(LOCKS)/browser.txt
+	@$(call install,$(LOCKS)/browser.txt)
 	@touch $@
 
 .venv-lock/.made: Makefile

@@ -1,13 +1,14 @@
 // Asks the gateway, as any client does: with the key of the person, and with an error for every refusal.
 
-import { key } from "./key.js";
+import { key, reportRefusedKey } from "./key.js";
 
 // A refusal or failure. *code*, *param* and *message* are the envelope's; *status* is 0 if no answer came, and *code* then
-// `offline`. *retryAfterS* is the time until a repeat may succeed, or null. *requestId* is for reports.
+// `offline`. *retryAfterS* is the time until a repeat may succeed, or null. *imagesKept* is the number of finished images that a
+// repeat finds. *requestId* is for reports.
 export class Refused extends Error {
-  constructor({ status = 0, code = "offline", param = null, message = "", type = "", retryAfterS = null, requestId = "" }) {
+  constructor({ status = 0, code = "offline", param = null, message = "", type = "", retryAfterS = null, imagesKept = 0, requestId = "" }) {
     super(message);
-    Object.assign(this, { status, code, param, type, retryAfterS, requestId });
+    Object.assign(this, { status, code, param, type, retryAfterS, imagesKept, requestId });
   }
 }
 
@@ -34,6 +35,7 @@ export async function read(path, options) {
 }
 
 async function refusal(response) {
+  if (response.status === 401) reportRefusedKey();
   const { error = {} } = await response.json().catch(() => ({}));
   return refusalOf(error, response);
 }
@@ -48,6 +50,7 @@ export function refusalOf(error, response) {
     type: error.type ?? "",
     message: error.message ?? `HTTP ${response.status}`,
     retryAfterS: retry === null ? null : Number(retry),
+    imagesKept: error.images_kept ?? 0,
     requestId: response.headers.get("x-request-id") ?? "",
   });
 }

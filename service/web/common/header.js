@@ -1,20 +1,55 @@
 // The head of every page: its name, links, key, language and theme.
 
 import { byId, make } from "./dom.js";
-import { isRemembered, key, onKey, setKey } from "./key.js";
+import { isRemembered, key, onKey, onKeyRefused, setKey } from "./key.js";
 import { THEMES, chooseTheme, theme } from "./theme.js";
 import { chooseLanguage, currentLanguage, learn, onLanguage, say, translate } from "./words.js";
 import { words } from "./words.en-zh.js";
 
 learn(words);
 
+// Why the panel of the key is open: a word, or "" if nothing is wrong.
+let complaint = "";
+
 // Fills the `<header id="head">` of a page; *here* is the path of the page.
 export function showHeader(here) {
-  const render = () => byId("head").replaceChildren(...parts(here));
+  const render = () => {
+    // What is written again must not lose the keyboard, or close under the person's eyes.
+    const { id } = document.activeElement;
+    const isOpen = byId("key-menu")?.open || complaint !== "";
+    byId("head").replaceChildren(...parts(here));
+    byId("key-menu").open = isOpen;
+    if (id) byId(id)?.focus();
+  };
   render();
   onLanguage(render);
-  onKey(render);
+  onKey(() => {
+    const hadKeyboard = byId("key-menu").contains(document.activeElement);
+    complaint = "";
+    byId("key-menu").open = false;
+    render();
+    if (hadKeyboard) byId("key-summary").focus();
+  });
+  onKeyRefused(() => {
+    const word = key() ? "keyIsRefused" : "keyIsNeeded";
+    // A key that is being typed stays.
+    if (word === complaint && byId("key-menu").open) return;
+    complaint = word;
+    render();
+    // Someone who is typing elsewhere is told, and not taken away.
+    if (!document.activeElement.matches("textarea, input")) byId("key").focus();
+  });
+  document.addEventListener("keydown", closeMenu);
+  document.addEventListener("pointerdown", closeMenu);
   translate(document);
+}
+
+function closeMenu(event) {
+  const menu = byId("key-menu");
+  if (!menu.open || (event.type === "keydown" ? event.key !== "Escape" : menu.contains(event.target))) return;
+  const hadKeyboard = menu.contains(document.activeElement);
+  menu.open = false;
+  if (hadKeyboard) byId("key-summary").focus();
 }
 
 function parts(here) {
@@ -28,18 +63,19 @@ function parts(here) {
 }
 
 function keyChoice() {
-  const input = make("input", { id: "key", type: "password", autocomplete: "off", value: key(), spellcheck: "false" });
+  const input = make("input", { id: "key", type: "password", autocomplete: "off", value: key(), spellcheck: "false", "aria-invalid": complaint !== "" && "true" });
   const remember = make("input", { id: "remember", type: "checkbox", checked: isRemembered() });
   const keep = (event) => {
     event.preventDefault();
     setKey(input.value, { remember: remember.checked });
   };
   const panel = make("form", { class: "key-panel", method: "dialog", onsubmit: keep },
+    complaint && make("p", { class: "bad", role: "alert" }, say(complaint)),
     make("label", {}, say("yourKey"), input),
     make("label", { class: "check" }, remember, say("rememberKey")),
     make("p", { class: "hint" }, say("aboutKey")),
     make("button", { class: "primary" }, say("useKey")));
-  return make("details", { class: "menu", id: "key-menu" }, make("summary", {}, say(key() ? "keyIsSet" : "key")), panel);
+  return make("details", { class: "menu", id: "key-menu" }, make("summary", { id: "key-summary" }, say(key() ? "keyIsSet" : "key")), panel);
 }
 
 function languageChoice() {

@@ -1,7 +1,7 @@
 // Keeps the key: in this tab until it is closed, and beyond only if the person asks for it.
 
 const NAME = "image-gateway.key";
-const listeners = [];
+const listeners = { changed: [], refused: [] };
 
 export function key() {
   return sessionStorage.getItem(NAME) ?? localStorage.getItem(NAME) ?? "";
@@ -17,9 +17,18 @@ export function setKey(text, { remember = false } = {}) {
     if (trimmed && keeps) store.setItem(NAME, trimmed);
     else store.removeItem(NAME);
   }
-  for (const listener of listeners) listener();
+  for (const listener of listeners.changed) listener();
 }
 
 export function onKey(listener) {
-  listeners.push(listener);
+  listeners.changed.push(listener);
+}
+
+// Tells all who listen with `onKeyRefused` that the gateway wants a key, or another one.
+export function reportRefusedKey() {
+  for (const listener of listeners.refused) listener();
+}
+
+export function onKeyRefused(listener) {
+  listeners.refused.push(listener);
 }

@@ -1,0 +1,89 @@
+"""Share a browser, gateways in front of a sandbox, and visits to their pages.
+
+How to add a test: ask for `visit` and a gateway (`house`: open, its provider is a sandbox that obeys `behave`; `office`:
+keys, test images), and look for elements as a person does: by role, label or text.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.visitor import Faults
+from tests.http.house import House, open_house
+from tests.http.offices import Office, open_office
+from tests.processes import REPOSITORY
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+PATIENCE_MS = 30_000
+"""A limit on a wait, several times what a busy machine needs."""
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+Visit = Callable[..., "Page"]
+"""`visit(url, key="", **options of the context)` opens a page for a new person."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(REPOSITORY / "tests/browser"):
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    # Only `make test-browser` installs it.
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415
+
+    chromium = shutil.which("chromium")
+    assert chromium, "Chromium is not installed"
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=list(_FLAGS))
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """Open pages for people of their own; at the end none of them may have met an error that the page did not handle."""
+    watched: list[Faults] = []
+    with ExitStack() as stack:
+
+        def open_page(url: str, *, key: str = "", **options: Any) -> Page:
+            context = browser.new_context(**{"locale": "en-GB", "reduced_motion": "reduce", **options})
+            stack.callback(context.close)
+            context.set_default_timeout(PATIENCE_MS)
+            if key:
+                context.add_init_script(f"sessionStorage['image-gateway.key'] ??= '{key}'")
+            page = context.new_page()
+            watched.append(Faults(page))
+            page.goto(url)
+            return page
+
+        yield open_page
+        assert [fault for faults in watched for fault in faults.found] == []
+
+
+@pytest.fixture(scope="session")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """An open gateway whose images have a price; its provider is a sandbox that paints plain images."""
+    with open_house(tmp_path_factory.mktemp("house")) as house:
+        house.behave(paint="flat")
+        yield house
+
+
+@pytest.fixture(scope="session")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
+    """A gateway that asks for keys and makes test images."""
+    with open_office(tmp_path_factory.mktemp("office")) as office:
+        yield office

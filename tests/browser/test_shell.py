@@ -1,0 +1,98 @@
+"""Look at what all pages share: languages, themes, the key, and the way in for everyone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from service.http.pages import _read_files
+from tests.browser.conftest import Visit
+from tests.browser.visitor import barriers
+from tests.http.house import House
+from tests.http.offices import Office
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+PAGES = ("/", "/admin")
+WORDS = sorted(name for name in _read_files() if name.endswith(".en-zh.js"))
+
+
+def names_of(page: Page, module: str) -> dict[str, list[str]]:
+    """Return the names of a module's words in each language, with those that a function of how many values."""
+    names: dict[str, list[str]] = page.evaluate(
+        """async (module) => {
+          const { words } = await import(module);
+          const name = ([name, word]) => (typeof word === "function" ? `${name} of values` : name);
+          return Object.fromEntries(Object.entries(words).map(([language, all]) => [language, Object.entries(all).map(name)]));
+        }""",
+        f"/web/{module}",
+    )
+    return names
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_speaks_the_language_of_its_reader(visit: Visit, house: House, path: str) -> None:
+    english = visit(f"{house.gateway.url}{path}")
+    chinese = visit(f"{house.gateway.url}{path}", locale="zh-CN")
+
+    assert (lang_of(english), english.get_by_role("link", name="Administration").count()) == ("en", 1)
+    assert (lang_of(chinese), chinese.get_by_role("link", name="管理").count()) == ("zh-CN", 1)
+
+
+def lang_of(page: Page) -> str:
+    page.get_by_role("navigation").wait_for()
+    return str(page.evaluate("document.documentElement.lang"))
+
+
+def test_the_language_can_be_changed_and_is_remembered(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+
+    page.get_by_label("Language").focus()
+    page.get_by_label("Language").select_option("zh")
+    assert lang_of(page) == "zh-CN"
+    # The keyboard stays where it was.
+    assert page.evaluate("document.activeElement.id") == "language"
+
+    page.reload()
+    assert lang_of(page) == "zh-CN"
+
+
+def test_every_word_exists_in_both_languages(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    found = {module: names_of(page, module) for module in WORDS}
+
+    assert len(found) > 1
+    assert {module: sorted(names["en"]) for module, names in found.items()} == {
+        module: sorted(names["zh"]) for module, names in found.items()
+    }
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_theme_can_be_chosen_and_is_remembered(visit: Visit, house: House, theme: str) -> None:
+    page = visit(house.gateway.url, color_scheme="dark" if theme == "light" else "light")
+    before = ground_of(page)
+
+    page.get_by_label("Appearance").select_option(theme)
+    after = ground_of(page)
+    page.reload()
+
+    assert before != after
+    assert ground_of(page) == after
+
+
+def ground_of(page: Page) -> str:
+    page.get_by_role("navigation").wait_for()
+    return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nothing_on_an_open_page_keeps_people_out(
+    visit: Visit, office: Office, path: str, scheme: Any
+) -> None:
+    page = visit(f"{office.gateway.url}{path}", color_scheme=scheme)
+    page.get_by_text("Key", exact=True).first.wait_for()
+
+    assert barriers(page) == []
