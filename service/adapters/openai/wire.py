@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from service.adapters.openai.spellings import read_base64, read_data_url
-from service.domain.images import CallMade, ImageCall, InputImage, RawImage
+from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage
 
 _MOST_TOKENS = 10**9
 """A million times the count of the largest image."""
@@ -53,7 +53,8 @@ def encode_fields(call: ImageCall) -> dict[str, Any]:
     streaming = {"stream": True, "partial_images": call.partial_images} if call.partial_images else {}
     return {
         "model": call.model,
-        "prompt": call.prompt,
+        # Variations never took one, and refuse it.
+        **({} if call.operation is Operation.VARY else {"prompt": call.prompt}),
         "n": call.n,
         **call.parameters,
         **streaming,

@@ -15,7 +15,7 @@ from service.adapters.openai import wire
 from service.adapters.openai.backend import Timeouts
 from service.adapters.openai.wire import NotUnderstood, StreamFailed, decode_event
 from service.domain.failures import Billing, CallFailure, FailureKind
-from service.domain.images import CallMade, ImageCall
+from service.domain.images import CallMade, ImageCall, Operation
 from tests.adapters.openai.conftest import Script, open_backend
 
 CALL = ImageCall(
@@ -308,6 +308,12 @@ async def test_the_stream_of_an_edit_is_asked_for_in_its_form(script: Script) ->
     form = wire.encode_form(CALL)
 
     assert (form["stream"], form["partial_images"], form["n"]) == ("true", "2", "1")
+
+
+def test_a_variation_is_sent_without_a_prompt() -> None:
+    """The endpoint refuses one, even an empty one."""
+    assert "prompt" not in wire.encode_form(replace(CALL, operation=Operation.VARY, prompt=""))
+    assert wire.encode_form(CALL)["prompt"] == CALL.prompt
 
 
 def test_objects_and_flags_are_encoded_in_a_form() -> None:
