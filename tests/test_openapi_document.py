@@ -139,7 +139,7 @@ def test_bodies_are_named_and_have_one_media_type() -> None:
         if "requestBody" in operation
     }
 
-    assert len(bodies) == 9
+    assert len(bodies) == 10
     for name, content in bodies.items():
         ((_, media),) = content.items()
         assert list(media["schema"]) == ["$ref"], name
@@ -247,7 +247,11 @@ def test_queries_are_typed_and_every_parameter_is_described() -> None:
 
 
 def test_streams_are_operations_with_typed_events() -> None:
-    for name, kind in (("createImageStream", "image_generation"), ("editImageStream", "image_edit")):
+    for name, kind in (
+        ("createImageStream", "image_generation"),
+        ("editImageStream", "image_edit"),
+        ("createImageVariationStream", "image_edit"),
+    ):
         content = OPERATIONS_BY_ID[name][2]["responses"]["200"]["content"]
 
         events = resolve(content["text/event-stream"]["schema"]["$ref"])["discriminator"]["mapping"]

@@ -46,6 +46,7 @@ def translate(
         parameters=order.parameters,
         operation=order.operation,
         inputs=order.inputs,
+        is_streamed=order.is_streamed,
         # A retired model has a fixed contract.
         pass_unknown=pass_unknown and bridge is None and model.family != "dall-e",
     )

@@ -19,14 +19,18 @@ class CallTimes:
 
 
 _NO_CALL = CallTimes()
-_ALONE: dict[Source, "CacheOutcome"] = {
+
+ImageOutcome = Literal["hit", "coalesced", "miss", "none"]
+"""The source of one image; `none` without the cache."""
+CacheOutcome = Literal[ImageOutcome, "partial"]
+"""The source of an order's images; `partial` of several sources, `none` without an image, or without the cache."""
+
+OUTCOMES: Mapping[Source, ImageOutcome] = {
     Source.HIT: "hit",
     Source.COALESCED: "coalesced",
     Source.MADE: "miss",
 }
-
-CacheOutcome = Literal["hit", "coalesced", "miss", "partial", "none"]
-"""The source of an order's images; `partial` of several sources, `none` without an image, or without the cache."""
+"""The outcome of each source, as callers and metrics read it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,7 +90,7 @@ class OrderRecord:
         """Return the source of the images delivered; *is_cached*: the order may use the cache."""
         if not is_cached or not self.sources:
             return "none"
-        return _ALONE[self.sources[0]] if len(set(self.sources)) == 1 else "partial"
+        return OUTCOMES[self.sources[0]] if len(set(self.sources)) == 1 else "partial"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +110,17 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReady:
-    """Fact: the image for place *position* is ready, with *data* if the delivery needs it; *age_s* is for hits."""
+    """Fact: the image for place *position* is ready, with *data* if the delivery needs it; *age_s* is for hits.
+
+    *is_stored* False: the store did not take it, so no link leads to it.
+    """
 
     position: int
     image: Image
     source: Source
     data: bytes | None = None
     age_s: float = 0.0
+    is_stored: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,11 +30,13 @@ def check_order(  # noqa: PLR0913 - the parts of an order
     parameters: Parameters,
     operation: Operation = Operation.GENERATE,
     inputs: tuple[InputImage, ...] = (),
+    is_streamed: bool = False,
     pass_unknown: bool = False,
 ) -> None:
     """Check an order against *model* as callers may order it; raises `InvalidOrder` for the first fault.
 
-    *pass_unknown* leaves parameters that the catalogue does not know to the backend.
+    *is_streamed*: it is answered with events, whether the model has a parameter for it or not. *pass_unknown* leaves
+    parameters that the catalogue does not know to the backend.
     """
     if operation not in model.contract.operations:
         raise InvalidOrder(
@@ -52,9 +54,10 @@ def check_order(  # noqa: PLR0913 - the parts of an order
             _check_parameter(model, operation, name, value)
     if operation is not Operation.GENERATE:
         check_inputs(model, operation, inputs)
-    _check_combinations(parameters)
+    shown = {**parameters, "stream": True} if is_streamed else parameters
+    _check_combinations(shown)
     _check_moderation(parameters, inputs)
-    _check_previews(n, parameters, inputs)
+    _check_previews(n, shown, inputs)
 
 
 def check_prompt(prompt: str, limit: int) -> None:

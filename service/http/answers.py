@@ -13,10 +13,10 @@ from service.domain.errors import GatewayError, OrderFailed
 from service.domain.failures import CallFailure
 from service.domain.images import Delivery
 from service.domain.order import ImageOrder, SentOrder, Ticket
-from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, OrderFact
+from service.domain.progress import OUTCOMES, Admitted, CallFailed, ImageReady, OrderDone, OrderFact
 from service.gateway.order.runner import RunningOrder
 from service.http.errors import CLIENT_GONE, describe
-from service.http.headers import order_headers
+from service.http.headers import cost_of, order_headers
 from service.http.schemas import encode_answer
 from service.http.services import HttpServices
 
@@ -96,12 +96,28 @@ class Answer:
             images,
             urls={ready.position: self._link(ready) for ready in images} if by_url else {},
             with_usage=self._order.asked.answers_usage,
-            revised_prompt=self._order.prompt if self._order.asked.answers_revised_prompt else None,
+            revised_prompt=self._revised_prompt,
             # Answers of DALL·E had only `created` and `data`.
             safety_identifier=self._order.safety_identifier if self._order.asked.answers_usage else None,
             errors=errors,
         )
         return Response(body, headers=headers, media_type="application/json")
+
+    def describe_image(self, ready: ImageReady) -> dict[str, Any]:
+        """Return the fields of an image's event that OpenAI's events lack; without a link if the store did not take it."""
+        fields: dict[str, Any] = {"index": ready.position}
+        if ready.is_stored:
+            fields["url"] = self._link(ready)
+        fields["cost_microusd"] = cost_of(ready)
+        fields["cache"] = OUTCOMES[ready.source] if self._is_cached else "none"
+        if self._revised_prompt is not None:
+            fields["revised_prompt"] = ready.image.revised_prompt or self._revised_prompt
+        return fields
+
+    @property
+    def _revised_prompt(self) -> str | None:
+        """The prompt for images whose provider revised none; None if the asked model answers no prompt."""
+        return self._order.prompt if self._order.asked.answers_revised_prompt else None
 
     def _link(self, ready: ImageReady) -> str:
         return self._services.images.links.sign(self._order.caller.team, ready.image.name)

@@ -12,7 +12,7 @@ from email.utils import format_datetime
 from service.domain.errors import LimitState
 from service.domain.images import Source
 from service.domain.limits import RATES, Unit, kind_of
-from service.domain.progress import Admitted, ImageReady
+from service.domain.progress import OUTCOMES, Admitted, ImageReady
 
 NO_RETRY = {"x-should-retry": "false"}
 
@@ -99,9 +99,6 @@ def order_headers(
     return headers
 
 
-_ALONE = {Source.HIT: "hit", Source.COALESCED: "coalesced", Source.MADE: "miss"}
-
-
 def cache_state(images: Collection[ImageReady], *, is_cached: bool, equal: int = 0) -> str:
     """Return the value of `x-cache`: `hit`, `coalesced`, `miss`, `bypass`, or `partial` with the number from each source.
 
@@ -111,14 +108,19 @@ def cache_state(images: Collection[ImageReady], *, is_cached: bool, equal: int =
         return "bypass"
     sources = [ready.source for ready in images]
     if len(set(sources)) == 1:
-        state = _ALONE[sources[0]]
+        state: str = OUTCOMES[sources[0]]
     else:
-        hits, coalesced, made = (sources.count(each) for each in _ALONE)
+        hits, coalesced, made = (sources.count(each) for each in OUTCOMES)
         state = f"partial; hits={hits}; coalesced={coalesced}; misses={made}"
     return f"{state}; equal={equal}" if equal > 1 else state
 
 
+def cost_of(ready: ImageReady) -> int | None:
+    """Return the cost of an image to its order: 0 if another order paid for it, None if unknown."""
+    return ready.image.cost_microusd if ready.source is Source.MADE else 0
+
+
 def cost_to_team(images: Collection[ImageReady]) -> str:
     """Return the value of `x-cost-microusd`: the cost of the images made for this order."""
-    costs = [ready.image.cost_microusd for ready in images if ready.source is Source.MADE]
+    costs = [cost_of(ready) for ready in images]
     return "unknown" if None in costs else str(sum(cost for cost in costs if cost is not None))

@@ -44,7 +44,7 @@ async def create_image(request: Request) -> Response:
     response_class=Response,
 )
 async def create_image_stream(request: Request) -> Response:
-    """Create images as with `stream: true`, whatever the body says; answers with server-sent events."""
+    """Create images with any model; answers with server-sent events, each image as soon as it is made."""
     return await _create(request, is_streamed=True)
 
 
@@ -56,9 +56,7 @@ async def _create(request: Request, *, is_streamed: bool = False) -> Response:
         body = await read_json(request, room, MAX_GENERATION_BYTES, MAX_BODY_S)
         fields = parse_json_request(body, GenerateImageRequest)
         del body
-    if is_streamed:
-        fields["stream"] = True
-    order = build_order(request, services, Operation.GENERATE, fields)
+    order = build_order(request, services, Operation.GENERATE, fields, is_streamed=is_streamed)
     return await _answer(request, services, order, Form())
 
 
@@ -80,7 +78,7 @@ async def edit_image(request: Request) -> Response:
     response_class=Response,
 )
 async def edit_image_stream(request: Request) -> Response:
-    """Edit images as with `stream: true`, whatever the body says; answers with server-sent events."""
+    """Edit images with any model that edits; answers with server-sent events, each image as soon as it is made."""
     return await _edit(request, is_streamed=True)
 
 
@@ -105,11 +103,26 @@ async def _edit(request: Request, *, is_streamed: bool = False) -> Response:
 )
 async def create_image_variation(request: Request) -> Response:
     """Create variations by edits: no provider has the endpoint any more."""
+    return await _vary(request)
+
+
+@router.post(
+    "/v1/images/variations/stream",
+    operation_id="createImageVariationStream",
+    summary="Create variations of an image, and watch them",
+    response_class=Response,
+)
+async def create_image_variation_stream(request: Request) -> Response:
+    """Create variations; answers with the server-sent events of edits, each image as soon as it is made."""
+    return await _vary(request, is_streamed=True)
+
+
+async def _vary(request: Request, *, is_streamed: bool = False) -> Response:
     if (media_type := media_type_of(request)) != FORM:
         raise RequestRejected(unsupported_type(media_type, FORM))
     services = services_of(request.scope)
     form = await read_form(request, services.ordering.uploads, disk_for(request), most_files=2)
-    return await _answer_form(request, services, Operation.VARY, form.fields, form)
+    return await _answer_form(request, services, Operation.VARY, form.fields, form, is_streamed=is_streamed)
 
 
 async def _answer_form(
@@ -124,9 +137,10 @@ async def _answer_form(
     """Order with inputs; a failure before the order runs removes their files."""
     try:
         check_prompt_field(operation, fields)
-        typed = read_values(fields) | ({"stream": True} if is_streamed else {})
+        typed = read_values(fields)
         inputs = await read_inputs(services, form)
-        order = await prepare_inputs(services, build_order(request, services, operation, typed, inputs))
+        order = build_order(request, services, operation, typed, inputs, is_streamed=is_streamed)
+        order = await prepare_inputs(services, order)
     except BaseException:
         form.discard()
         raise

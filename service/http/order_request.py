@@ -21,8 +21,15 @@ def build_order(
     operation: Operation,
     fields: dict[str, Any],
     inputs: tuple[InputImage, ...] = (),
+    *,
+    is_streamed: bool = False,
 ) -> ImageOrder:
-    """Return the order that *fields* describe; fields of some models only become parameters."""
+    """Return the order that *fields* describe; fields of some models only become parameters.
+
+    *is_streamed*: the route answers with events, whatever the model.
+    """
+    if is_streamed:
+        fields["stream"] = True
     prompt = fields.pop("prompt", "")
     n = fields.pop("n", 1)
     response_format = fields.pop("response_format", None)
@@ -35,7 +42,10 @@ def build_order(
         or services.ordering.catalog.name_for(operation, fields)
     )
     named_user_or_id = safety_identifier or named_user
-    is_streamed = fields.get("stream") is True
+    wants_events = fields.get("stream") is True
+    if is_streamed:
+        # Of the route, not of the model: DALL·E never had the parameter.
+        del fields["stream"]
     delivery = _parse_delivery(response_format, model.delivery)
     partial_images = fields.get("partial_images", 0)
     caller = caller_of(request.scope, services, named_user=named_user_or_id)
@@ -46,14 +56,14 @@ def build_order(
         prompt=prompt,
         n=n,
         parameters=fields,
-        # Events have no field for a link.
-        delivery=Delivery.B64_JSON if is_streamed else delivery,
+        # Events have base64, whatever else they have.
+        delivery=Delivery.B64_JSON if wants_events else delivery,
         caller=caller,
         deadline_s=services.clock.monotonic_s() + _timeout_s(request, services.ordering.deadline_s),
         cache=_cache_control(request),
         safety_identifier=named_user_or_id,
         inputs=inputs,
-        is_streamed=is_streamed,
+        is_streamed=wants_events,
         partial_images=partial_images if isinstance(partial_images, int) else 0,
         is_retry=_is_retry(request),
         idempotency_key=_idempotency_key(request),

@@ -1,6 +1,6 @@
 """Send an order's facts as server-sent events.
 
-Events and fields are those of the OpenAI image stream. It has no `id:` or `retry:` lines, on which
+Events are those of the OpenAI image stream, with more fields. It has no `id:` or `retry:` lines, on which
 SDKs fail; comments fill idle time. A failure is an `error` event with the error nested: without it,
 the end would look like success.
 
@@ -78,7 +78,7 @@ async def _events(
     is_over = False
     try:
         if pending is not None:
-            yield _encode(order, pending)
+            yield _encode(order, answer, pending)
         while not is_over:
             try:
                 async with asyncio.timeout(PING_S):
@@ -88,7 +88,7 @@ async def _events(
                 continue
             answer.take(fact)
             is_over = fact is None or isinstance(fact, OrderDone)
-            if fact is not None and (event := _encode(order, fact)):
+            if fact is not None and (event := _encode(order, answer, fact)):
                 yield event
     finally:
         answer.add_to_log(request.scope)
@@ -97,9 +97,9 @@ async def _events(
             running.abandon()
 
 
-def _encode(order: ImageOrder, fact: OrderFact) -> bytes:
-    """Return the event of a fact; empty for facts without one."""
-    prefix = "image_edit" if order.operation is Operation.EDIT else "image_generation"
+def _encode(order: ImageOrder, answer: Answer, fact: OrderFact) -> bytes:
+    """Return the event of a fact; empty for facts without one. OpenAI has no events of variations: they are edits."""
+    prefix = "image_generation" if order.operation is Operation.GENERATE else "image_edit"
     match fact:
         case PartialReady():
             return _event(
@@ -119,8 +119,8 @@ def _encode(order: ImageOrder, fact: OrderFact) -> bytes:
                     "size": f"{fact.image.width}x{fact.image.height}",
                     "created_at": fact.image.created_s,
                     "usage": _usage(fact.image.usage),
-                    # An addition to the contract; SDKs keep unknown fields.
-                    "index": fact.position,
+                    # Additions to the contract; SDKs keep unknown fields.
+                    **answer.describe_image(fact),
                     **({"safety_identifier": order.safety_identifier} if order.safety_identifier else {}),
                 },
             )

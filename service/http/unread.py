@@ -20,6 +20,7 @@ _OPERATIONS: Mapping[str, Operation] = {
     "/v1/images/edits": Operation.EDIT,
     "/v1/images/edits/stream": Operation.EDIT,
     "/v1/images/variations": Operation.VARY,
+    "/v1/images/variations/stream": Operation.VARY,
     "/generate_image": Operation.GENERATE,
 }
 """The routes of orders."""

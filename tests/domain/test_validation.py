@@ -51,6 +51,15 @@ def test_valid_orders_pass(model: str, order: dict[str, Any]) -> None:
     check(model, **order)
 
 
+def test_a_stream_of_a_route_needs_no_parameter() -> None:
+    model = a_catalog().models["gpt-image-2"]
+    with pytest.raises(InvalidOrder, match="requires 'stream'"):
+        check_order(model, prompt="x", n=1, parameters={"partial_images": 1})
+
+    check_order(model, prompt="x", n=1, parameters={"partial_images": 1}, is_streamed=True)
+    check_order(a_catalog().models["dall-e-3"], prompt="x", n=1, parameters={}, is_streamed=True)
+
+
 @pytest.mark.parametrize(
     ("model", "order", "param", "code", "error_type"),
     [

@@ -4,10 +4,13 @@ import contextlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import httpx
+import orjson
 import pytest
+from httpx_sse import EventSource
 
 from tests.adapters.storage.disks import Disk, small_disk
 from tests.http.house import GENERATIONS, House, check_error, open_house, until
@@ -18,6 +21,14 @@ from tests.processes import run_valkey
 
 def ask(client: httpx.Client, prompt: str, delivery: str) -> httpx.Response:
     return client.post(GENERATIONS, json={"model": "dall-e-3", "prompt": prompt, "response_format": delivery})
+
+
+def watch(client: httpx.Client, prompt: str) -> dict[str, Any]:
+    """Return the event of a streamed image."""
+    answer = client.post(f"{GENERATIONS}/stream", json={"model": "dall-e-3", "prompt": prompt})
+    [event] = EventSource(answer).iter_sse()
+    payload: dict[str, Any] = orjson.loads(event.data)
+    return payload
 
 
 @pytest.mark.slow
@@ -34,8 +45,14 @@ def test_a_full_disk_costs_nothing_and_is_over_when_there_is_room(tmp_path: Path
             first = ask(house.client, f"{prompt} first", "b64_json")
             refused = [ask(house.client, f"{prompt} url", "url") for _ in range(3)]
             given = ask(house.client, f"{prompt} b64", "b64_json")
+            streamed = watch(house.client, f"{prompt} streamed")
 
             assert (first.status_code, given.status_code) == (200, 200)
+            assert (streamed["cost_microusd"] > 0, "b64_json" in streamed, "url" in streamed) == (
+                True,
+                True,
+                False,
+            )
             for answer in refused:
                 check_error(answer, 503, code="store_unavailable", param=None)
             assert house.journal(prompt=f"{prompt} url") == []

@@ -24,6 +24,7 @@ ORDERS = frozenset(
         "createImage",
         "createImageStream",
         "createImageVariation",
+        "createImageVariationStream",
         "editImage",
         "editImageStream",
         "generateImage",

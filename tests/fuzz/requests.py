@@ -11,7 +11,12 @@ from tests.http.house import png
 HOST = b"gateway"
 BOUNDARY = b"fuzz-boundary"
 _ORDER_ROUTES = (b"/v1/images/generations", b"/v1/images/generations/stream", b"/generate_image")
-_FORM_ROUTES = (b"/v1/images/edits", b"/v1/images/variations", b"/v1/images/edits/stream")
+_FORM_ROUTES = (
+    b"/v1/images/edits",
+    b"/v1/images/variations",
+    b"/v1/images/edits/stream",
+    b"/v1/images/variations/stream",
+)
 _ADMIN_BODIES: tuple[tuple[bytes, bytes, dict[str, Any]], ...] = (
     (b"POST", b"/admin/keys", {"team": "fuzzed", "user": "anna"}),
     (b"PUT", b"/admin/teams/fuzzed", {"closed": False}),

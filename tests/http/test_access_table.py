@@ -49,6 +49,7 @@ FOR_KEYS = {
     "POST /v1/images/generations",
     "POST /v1/images/generations/stream",
     "POST /v1/images/variations",
+    "POST /v1/images/variations/stream",
 }
 FOR_ADMINS = {
     "DELETE /admin/cache",

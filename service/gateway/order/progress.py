@@ -89,7 +89,11 @@ class Progress:
         self.record.sources.append(source)
         self.note_price(image, source)
         self.unstored += not is_stored
-        self.running.emit(ImageReady(position=place, image=image, source=source, data=data, age_s=age_s))
+        self.running.emit(
+            ImageReady(
+                position=place, image=image, source=source, data=data, age_s=age_s, is_stored=is_stored
+            )
+        )
 
     def fill_shared(self, place: int, index: int, outcome: Outcome) -> None:
         """Fill *place* with the outcome that another order had for *index*."""

@@ -63,7 +63,13 @@ BODIES: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
             },
         ),
     ),
-    "createImageStream": (_STAGES,),
+    "createImageStream": (
+        _STAGES,
+        (
+            "Two images of DALL·E, each shown once it is made",
+            {"model": "dall-e-3", "prompt": _PROMPT, "n": 2},
+        ),
+    ),
     "editImage": (
         ("A change to the whole image", _EDIT),
         (
@@ -79,6 +85,12 @@ BODIES: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
     "editImageStream": (("An edit in two stages", {**_EDIT, "partial_images": 1}),),
     "createImageVariation": (
         ("Two variations", {"image": _LIGHTHOUSE, "model": "dall-e-2", "n": 2, "size": "256x256"}),
+    ),
+    "createImageVariationStream": (
+        (
+            "Two variations, each shown once it is made",
+            {"image": _LIGHTHOUSE, "model": "dall-e-2", "n": 2, "size": "512x512"},
+        ),
     ),
     "generateImage": (("The oldest order", {"prompt": "a white siamese cat"}),),
     "adminCreateKey": (

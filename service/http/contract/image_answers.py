@@ -94,6 +94,19 @@ class _PartialImage(_ImageEvent):
 
 class _Completed(_ImageEvent):
     usage: TokenUsage
+    url: str | None = Field(
+        None,
+        description="Signed link to the image; its last segment is the name of the image. Absent if the store did not take it.",
+    )
+    cost_microusd: int | None = Field(
+        description="Cost of the image in millionths of a US dollar; 0 for cached and shared ones, null if unknown."
+    )
+    cache: str = Field(
+        description="`hit`, `miss`, `coalesced` (shared with another order), or `none` for an order without the cache."
+    )
+    revised_prompt: str | None = Field(
+        None, description="The prompt that the image was made from, for `dall-e-3` only."
+    )
     safety_identifier: str | None = Field(None, description="The end user that the order named.")
 
 

@@ -112,6 +112,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "editImage": _order(_form("EditImageRequest"), _images("ImageEditStreamEvent")),
     "editImageStream": _order(_form("EditImageRequest"), _stream("ImageEditStreamEvent")),
     "createImageVariation": _order(_form("CreateImageVariationRequest"), _images()),
+    "createImageVariationStream": _order(
+        _form("CreateImageVariationRequest"), _stream("ImageEditStreamEvent")
+    ),
     "generateImage": Operation(
         body=_json("SimpleImageRequest"),
         answers={200: Answer("The image.", _json("SimpleImageResponse"))},

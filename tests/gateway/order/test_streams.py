@@ -1,5 +1,6 @@
 """Orders whose reader wants each image and its stages as soon as they exist."""
 
+from service.domain.catalog import parse_catalog
 from service.domain.errors import OrderFailed
 from service.domain.failures import FailureKind
 from service.domain.images import ImageCall, Operation
@@ -7,7 +8,8 @@ from service.domain.order import ImageOrder
 from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, PartialReady
 from tests.fakes.backend import STAGE, Held
 from tests.fakes.clock import NOON, FakeClock, until_idle
-from tests.fakes.values import a_failure, a_grant, a_refusal, an_input, an_order
+from tests.fakes.storage import FakeStore
+from tests.fakes.values import a_failure, a_grant, a_refusal, an_input, an_order, builtin_models
 from tests.gateway.assembly import Assembly, read
 
 
@@ -100,6 +102,26 @@ async def test_a_stream_without_a_reader_is_finished(clock: FakeClock) -> None:
     [settlement] = house.book.settlements
     assert [index for index, _ in settlement.made] == [0]
     assert await read(running) == []
+
+
+async def test_an_image_that_the_store_did_not_take_has_no_link(clock: FakeClock) -> None:
+    store = FakeStore()
+    store.is_full = store.hides_it = True
+    async with Assembly(clock, store=store) as house:
+        facts = await house.run(a_stream())
+
+    [ready] = [fact for fact in facts if isinstance(fact, ImageReady)]
+    assert (ready.is_stored, ready.data is not None) == (False, True)
+
+
+async def test_a_stream_of_a_model_without_streams_is_accepted(clock: FakeClock) -> None:
+    catalog = parse_catalog(builtin_models(), {"dall-e-3": {"bridge": False}})
+    order = an_order(catalog=catalog, is_streamed=True, n=2)
+    async with Assembly(clock, catalog=catalog) as house:
+        facts = await house.run(order)
+
+    assert [call.model for call in house.backend.calls] == ["dall-e-3"] * 2
+    assert sum(isinstance(fact, ImageReady) for fact in facts) == 2
 
 
 async def test_variations_are_calls_with_an_instruction_by_their_index_in_the_pool(clock: FakeClock) -> None:
