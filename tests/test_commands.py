@@ -6,12 +6,14 @@ import fcntl
 import io
 import os
 import pty
+import re
 import struct
 import subprocess
 import sys
 import termios
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -45,7 +47,8 @@ def run_on_terminal(shell: Shell, columns: int, *words: str) -> str:
     """Return what a person sees, without colours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    environment = shell.environment() | {"TERM": "dumb"}
+    # A dumb terminal would have 80 columns, whatever its size.
+    environment = shell.environment() | {"TERM": "xterm"}
     environment.pop("COLUMNS", None)
     command = [sys.executable, "-m", "service", *words]
     with subprocess.Popen(command, env=environment, cwd=REPOSITORY, stdin=theirs, stdout=theirs) as process:
@@ -57,7 +60,7 @@ def run_on_terminal(shell: Shell, columns: int, *words: str) -> str:
                 shown += part
     os.close(ours)
     assert process.returncode == 0
-    return shown.decode()
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
 def test_a_key_works_on_a_running_gateway_until_it_is_revoked(office: Office, beside: Shell) -> None:
@@ -95,6 +98,74 @@ def test_ids_are_never_cut_on_a_terminal(office: Office, beside: Shell, columns:
 
     assert created["id"] in shown
     assert max(len(line) for line in shown.splitlines()) <= columns
+
+
+def test_json_has_what_the_tables_have(office: Office, beside: Shell) -> None:
+    created = office.create_key(user="erin")
+    with office.client(created["key"]) as user:
+        user.post("/v1/images/generations", json={**ORDER, "n": 2}).raise_for_status()
+    beside.ask("policies", "set", "json", "--images-per-day", "5", "--budget-per-month", "2.50")
+
+    def read(*words: str) -> list[dict[str, Any]]:
+        document: list[dict[str, Any]] = orjson.loads(beside.ask(*words, "--json"))
+        return document
+
+    (key,) = read("keys", "list", "--team", created["team"])
+    (policy,) = [each for each in read("policies", "list") if each["name"] == "json"]
+    (team,) = [each for each in read("teams", "list") if each["name"] == created["team"]]
+    (spent,) = read("usage", "show", "--by", "user", "--team", created["team"])
+    (act,) = [each for each in read("audit") if created["id"] in each["target"]]
+
+    assert key == {
+        **key,
+        **{name: created[name] for name in ("id", "team", "user", "role", "policy", "hint")},
+    }
+    assert datetime.fromisoformat(key["created_at"]).timestamp() == created["created_at"]
+    assert (key["expires_at"], key["secret_listed"]) == (None, True)
+    assert (policy["images_per_day"], policy["budget_per_month_microusd"]) == (5, 2_500_000)
+    assert (policy["models"], policy["cache"], policy["declared"]) == ([], True, False)
+    assert (team["closed"], team["declared"]) == (False, False)
+    assert (spent["images"], spent["name"]) == (2, "erin")
+    assert spent["microusd"] > 0
+    assert datetime.fromisoformat(act["at"]).tzinfo == UTC
+    assert orjson.loads(beside.ask("config", "--json"))["auth"]
+
+
+def test_a_new_key_can_be_read_as_json(office: Office, beside: Shell) -> None:
+    done = beside.run("keys", "create", "--team", "shop", "--user", "frank", "--expires", "90d", "--json")
+
+    created = orjson.loads(done.stdout)
+    (listed,) = orjson.loads(beside.ask("keys", "list", "--team", "shop", "--json"))
+    assert is_token(created.pop("key"))
+    assert created == listed
+
+
+def test_names_stand_beside_hashes_on_a_terminal(office: Office, beside: Shell) -> None:
+    created = office.create_key(user="grace", role="admin")
+    with office.client(created["key"]) as user:
+        user.post("/v1/images/generations", json=ORDER).raise_for_status()
+        user.put("/admin/policies/of-an-admin", json={}).raise_for_status()
+    (spent,) = rows(beside.ask("usage", "show", "--by", "user", "--team", created["team"]))
+
+    usage = run_on_terminal(beside, 200, "usage", "show", "--by", "user", "--team", created["team"])
+    audit = run_on_terminal(beside, 200, "audit", "--limit", "2")
+
+    assert f"{spent['user']} (grace)" in usage
+    assert f"{created['id']} (grace)" in audit
+    assert "grace" not in beside.ask("usage", "show", "--by", "user") + beside.ask("audit")
+
+
+def test_a_terminal_shows_relative_times(office: Office, beside: Shell) -> None:
+    words = ("keys", "create", "--team", "times", "--user", "heidi", "--expires")
+    beside.ask(*words, "20d")
+
+    shown = run_on_terminal(beside, 160, "keys", "list", "--team", "times")
+    (listed,) = rows(beside.ask("keys", "list", "--team", "times"))
+
+    assert "in 20 days" in shown
+    assert " now " in shown
+    assert listed["created"].endswith("Z")
+    assert len(listed["expires"]) == len("2026-11-30 12:00:00Z")
 
 
 def test_a_key_created_without_a_gateway_works_once_one_starts(alone: Shell) -> None:

@@ -3,17 +3,15 @@
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Annotated
 
-import orjson
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from service.commands.console import explain, fail, make_group, show_instant
+from service.commands.console import explain, fail, make_group
 from service.commands.state import WHO, with_opened
-from service.commands.table import show_table
+from service.commands.table import AsJson, Cell, Column, instant, show_table
 from service.gateway.accounts.administration import Administration
 from service.gateway.images.purge import Purged, Purging, Selection, TeamStats
 from service.wiring.commands import open_purging
@@ -28,7 +26,7 @@ _MOST_MODELS = 3
 @app.command()
 def stats(
     team: Annotated[str | None, typer.Option(help="Only images of this team.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Count the stored images of each team. An image that two teams share counts for both.
 
@@ -37,12 +35,8 @@ def stats(
     Example: `image-gateway cache stats`
     """
     counted = with_opened(open_purging, lambda opened: opened[0].stats(team))
-    if as_json:
-        document = [{**asdict(each), "models": dict(each.models.most_common())} for each in counted]
-        typer.echo(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-        return
-    columns = ("team", "images", "bytes", "variants", "oldest", "models")
-    show_table(columns, [_row(each) for each in counted])
+    columns = ("team", "images", Column("bytes", "size_bytes"), "variants", "oldest", "models")
+    show_table(columns, [_row(each) for each in counted], as_json=as_json)
 
 
 @app.command()
@@ -105,16 +99,16 @@ def _show(progress: Progress) -> Callable[[Purged], None]:
 
 
 def _row(stats: TeamStats) -> tuple[object, ...]:
-    most = stats.models.most_common(_MOST_MODELS)
-    models = ", ".join(f"{model} {images}" for model, images in most)
-    rest = len(stats.models) - len(most)
+    most = stats.models.most_common()
+    models = ", ".join(f"{model} {images}" for model, images in most[:_MOST_MODELS])
+    rest = len(most[_MOST_MODELS:])
     return (
         stats.team,
         stats.images,
         stats.size_bytes,
         stats.variants,
-        show_instant(stats.oldest_s or 0),
-        f"{models}, {rest} more" if rest else models,
+        instant(stats.oldest_s),
+        Cell(f"{models}, {rest} more" if rest else models, dict(most)),
     )
 
 

@@ -42,8 +42,3 @@ def read_day(text: str | None) -> date | None:
 def show_instant(at_s: int) -> str:
     """Format an instant; an empty text for 0."""
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at_s else ""
-
-
-def show_day(at_s: int) -> str:
-    """Format the day of an instant; an empty text for 0."""
-    return show_instant(at_s)[:10]

@@ -1,16 +1,15 @@
 """`image-gateway keys`: create, list and revoke API keys."""
 
 import re
-import sys
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 
 import typer
 
-from service.commands.console import explain, fail, make_group, show_day, show_instant
+from service.commands.console import explain, fail, make_group, show_instant
 from service.commands.settings import read_settings
 from service.commands.state import WHO, with_state
-from service.commands.table import show_table
+from service.commands.table import AsJson, Cell, Column, instant, print_json, record_of, show_table
 from service.domain.administration import LATEST_S
 from service.domain.callers import ApiKey, Role
 from service.gateway.accounts.administration import Administration
@@ -19,6 +18,17 @@ from service.gateway.accounts.usage import Usage
 
 app = make_group("Create, list and revoke API keys.")
 
+_COLUMNS = (
+    "id",
+    "team",
+    "user",
+    "role",
+    "policy",
+    Column("key", "hint"),
+    Column("created", "created_at"),
+    Column("expires", "expires_at"),
+    Column("secret", "secret_listed"),
+)
 _LIFETIME = re.compile(r"([1-9][0-9]{0,4})d")
 
 
@@ -37,6 +47,10 @@ def create(
         str | None,
         typer.Option(help="Lifetime such as 90d, or last day such as 2027-01-31; never by default."),
     ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print a JSON object: the key, its id, and all that `keys list` shows."),
+    ] = False,
 ) -> None:
     """Create a key and print it. It is shown only once.
 
@@ -66,12 +80,16 @@ def create(
         f"Key {key.id} of {key.user} in team {key.team} is valid {until}. It is shown only once.\n"
         f"Send it as 'Authorization: Bearer ...'. Revoke it: image-gateway keys revoke {key.team} {key.id}"
     )
-    typer.echo(token)
+    if as_json:
+        print_json({"key": token, **record_of(_COLUMNS, _row(key, has_secret=True))})
+    else:
+        typer.echo(token)
 
 
 @app.command("list")
 def list_keys(
     team: Annotated[str | None, typer.Option(help="Only keys of this team.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """List keys, oldest first. Keys are stored as hashes, so only their last characters are shown.
 
@@ -84,25 +102,20 @@ def list_keys(
         keys = await administration.keys.list(team)
         return [(key, administration.keys.has_its_secret(key)) for key in keys]
 
-    keys = with_state(look)
-    # A terminal has room for days only.
-    show = show_day if sys.stdout.isatty() else show_instant
-    show_table(
-        ("id", "team", "user", "role", "policy", "key", "created", "expires", "secret"),
-        [
-            (
-                key.id,
-                key.team,
-                key.user,
-                key.role,
-                key.policy,
-                key.hint,
-                show(key.created_s),
-                show(key.expires_s) or "never",
-                {True: "listed", False: "lost", None: None}[has_secret],
-            )
-            for key, has_secret in keys
-        ],
+    show_table(_COLUMNS, [_row(*found) for found in with_state(look)], as_json=as_json)
+
+
+def _row(key: ApiKey, has_secret: bool | None) -> tuple[object, ...]:
+    return (
+        key.id,
+        key.team,
+        key.user,
+        key.role,
+        key.policy,
+        key.hint,
+        instant(key.created_s),
+        instant(key.expires_s, absent="never"),
+        Cell({True: "listed", False: "lost", None: None}[has_secret], has_secret),
     )
 
 

@@ -9,7 +9,7 @@ import typer
 
 from service.commands.console import explain, fail, make_group
 from service.commands.state import WHO, with_opened, with_state
-from service.commands.table import show_table
+from service.commands.table import AsJson, Cell, Column, show_table
 from service.domain.callers import Policy
 from service.domain.limits import LIMITS, LimitKind, Unit
 from service.gateway.accounts.administration import Administration
@@ -30,7 +30,7 @@ def _limit(amount: str) -> Any:
 
 
 @app.command("list")
-def list_policies() -> None:
+def list_policies(as_json: AsJson = False) -> None:
     """List policies, including those of the configuration file.
 
     Example: `image-gateway policies list`
@@ -41,9 +41,18 @@ def list_policies() -> None:
         names = await administration.reader.declared_names()
         return [(*_row(policies[name]), names.has(policies[name])) for name in sorted(policies)]
 
-    columns = ("policy", *(kind.column for kind in LIMITS))
-    rest = ("models", "max n", "max size", "cache", "equal orders", "in the file")
-    show_table(columns + rest, with_state(read))
+    columns: tuple[str | Column, ...] = (
+        Column("policy", "name"),
+        *(Column(kind.column, kind.name) for kind in LIMITS),
+        "models",
+        Column("max n", "max_n"),
+        Column("max size", "max_size"),
+        "cache",
+        Column("", "cache_scope"),
+        Column("equal orders", "equal_orders"),
+        Column("in the file", "declared"),
+    )
+    show_table(columns, with_state(read), as_json=as_json)
 
 
 @app.command("set")
@@ -123,18 +132,20 @@ def _row(policy: Policy) -> tuple[object, ...]:
     return (
         policy.name,
         *(_cell(kind, policy.amount_of(kind)) for kind in LIMITS),
-        ", ".join(policy.models) or "all",
-        policy.max_n or None,
-        policy.max_size or None,
-        scope if policy.caches else "off",
+        Cell(", ".join(policy.models) or "all", policy.models),
+        Cell(policy.max_n or None, policy.max_n),
+        policy.max_size,
+        Cell(scope if policy.caches else "off", policy.caches),
+        policy.cache_scope,
         policy.equal_orders,
     )
 
 
-def _cell(kind: LimitKind, amount: int) -> Decimal | int | None:
+def _cell(kind: LimitKind, amount: int) -> Cell:
+    """Return the cell of a limit: empty in the table if it is not set, and 0 in JSON as in HTTP."""
     if kind.unit is Unit.MICROUSD and amount:
-        return Decimal(amount) / 1_000_000
-    return amount or None
+        return Cell(Decimal(amount) / 1_000_000, amount)
+    return Cell(amount or None, amount)
 
 
 def _read_dollars(option: str, text: str | None) -> int | None:

@@ -67,7 +67,6 @@ def show_version(is_asked: bool) -> None:
 cli = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )

@@ -6,7 +6,7 @@ import typer
 
 from service.commands.console import explain, make_group
 from service.commands.state import WHO, with_state
-from service.commands.table import show_table
+from service.commands.table import AsJson, Column, show_table
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.usage import Usage
 
@@ -16,7 +16,7 @@ _Name = Annotated[str, typer.Argument(help="Name of the team.")]
 
 
 @app.command("list")
-def list_teams() -> None:
+def list_teams(as_json: AsJson = False) -> None:
     """List teams, including those known only from the ledger.
 
     Example: `image-gateway teams list`
@@ -29,7 +29,14 @@ def list_teams() -> None:
             for team in await administration.reader.teams()
         ]
 
-    show_table(("team", "policy", "user policy", "closed", "in the file"), with_state(read))
+    columns = (
+        Column("team", "name"),
+        "policy",
+        Column("user policy", "user_policy"),
+        "closed",
+        Column("in the file", "declared"),
+    )
+    show_table(columns, with_state(read), as_json=as_json)
 
 
 @app.command("set")

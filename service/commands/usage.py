@@ -10,8 +10,9 @@ import orjson
 import typer
 
 from service.commands.console import make_group, read_day
+from service.commands.people import People, read_people
 from service.commands.state import with_state
-from service.commands.table import show_table
+from service.commands.table import AsJson, Cell, Column, show_table
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.usage import MOST_DAYS, Usage, sum_up
 from service.http.tables import columns_of, to_record, write_csv
@@ -83,19 +84,29 @@ def show(
     last: _To = None,
     team: _Team = None,
     user: _User = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show spending as a table. Test images and orders of unknown outcome have rows of their own.
+
+    On a terminal, the names of users who have keys stand behind their hashes.
 
     Example: `image-gateway usage show --by model --from 2026-11-01 --team shop`
     """
     columns, span = columns_of([by]), (read_day(first), read_day(last))
 
-    async def read(administration: Administration, usage: Usage) -> list[LedgerEntry]:
-        return await sum_up(_entries(administration, usage, span, team, user), columns)
+    async def read(administration: Administration, usage: Usage) -> tuple[list[LedgerEntry], People]:
+        rows = await sum_up(_entries(administration, usage, span, team, user), columns)
+        return rows, await read_people(administration) if by is Group.USER else People({})
 
-    rows = with_state(read)
-    heads = tuple("USD" if column == "microusd" else column for column in columns)
-    show_table(heads, [[_cell(entry, column) for column in columns] for entry in rows])
+    entries, people = with_state(read)
+    rows = [[_cell(entry, column, people) for column in columns] for entry in entries]
+    heads: list[str | Column] = [
+        Column("USD", column) if column == "microusd" else column for column in columns
+    ]
+    if by is Group.USER:
+        heads.append(Column("", "name"))
+        rows = [[*row, people.name_of(entry.user)] for row, entry in zip(rows, entries, strict=True)]
+    show_table(heads, rows, as_json=as_json)
 
 
 def _entries(
@@ -110,5 +121,11 @@ def _entries(
     return usage.entries(usage.days(*span, most=MOST_DAYS), team=team, user=person)
 
 
-def _cell(entry: LedgerEntry, column: str) -> object:
-    return f"{entry.microusd / 1e6:.6f}" if column == "microusd" else getattr(entry, column)
+def _cell(entry: LedgerEntry, column: str, people: People) -> object:
+    match column:
+        case "microusd":
+            return Cell(f"{entry.microusd / 1e6:.6f}", entry.microusd)
+        case "user":
+            return people.beside(entry.user)
+        case _:
+            return getattr(entry, column)
