@@ -1,5 +1,93 @@
-// The page for admins: joins its parts.
+// The page for admins: a section for each subject, with a URL of its own (`#keys`).
+//
+// A section is { element, load(), render() }: *load* asks the gateway and may throw `Refused`, *render* writes what was loaded
+// in the current language. How to add one: a module, a row of `SECTIONS`, and its word `section.<name>`.
 
+import { Refused } from "../common/api.js";
+import { byId, make } from "../common/dom.js";
 import { showHeader } from "../common/header.js";
+import { key, onKey } from "../common/key.js";
+import { learn, onLanguage, say } from "../common/words.js";
+import { createKeys } from "./access/keys.js";
+import { createPolicies } from "./access/policies.js";
+import { createTeams } from "./access/teams.js";
+import { createAudit } from "./audit/audit.js";
+import { createModels } from "./models/models.js";
+import { tell } from "./parts/tell.js";
+import { keyQuestion, troubleCard } from "./parts/trouble.js";
+import { createSpend } from "./spend/spend.js";
+import { words } from "./words.en-zh.js";
 
+const SECTIONS = {
+  spend: createSpend,
+  keys: createKeys,
+  teams: createTeams,
+  policies: createPolicies,
+  models: createModels,
+  audit: createAudit,
+};
+const opened = new Map(); // Sections by name; those of one key.
+let shown = () => ""; // Makes the content of the page again, for another language.
+
+learn(words);
 showHeader("/admin");
+show();
+addEventListener("hashchange", show);
+onLanguage(renderAgain);
+onKey(() => {
+  opened.clear();
+  show();
+});
+
+function nameOfSection() {
+  const name = location.hash.slice(1);
+  return name in SECTIONS ? name : Object.keys(SECTIONS)[0];
+}
+
+async function show() {
+  const name = nameOfSection();
+  showNavigation(name);
+  tell("");
+  if (!key()) {
+    put(() => keyQuestion());
+    return;
+  }
+  const section = opened.get(name) ?? SECTIONS[name]();
+  if (opened.has(name)) put(() => section.element);
+  else put(() => make("p", { class: "hint" }, say("loading")));
+  try {
+    await section.load();
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    if (name === nameOfSection()) put(() => troubleCard(error, show));
+    return;
+  }
+  opened.set(name, section);
+  section.render();
+  if (name === nameOfSection()) put(() => section.element);
+}
+
+function put(content) {
+  shown = content;
+  byId("section").replaceChildren(content());
+}
+
+function renderAgain() {
+  const name = nameOfSection();
+  showNavigation(name);
+  tell("");
+  opened.get(name)?.render();
+  put(shown);
+}
+
+function showNavigation(current) {
+  document.title = `${say(`section.${current}`)} · Image Gateway`;
+  const links = byId("sections");
+  if (links.children.length === 0) links.append(...Object.keys(SECTIONS).map((name) => make("a", { href: `#${name}` })));
+  for (const link of links.children) {
+    const name = link.hash.slice(1);
+    link.textContent = say(`section.${name}`);
+    if (name === current) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+}
