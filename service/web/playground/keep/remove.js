@@ -1,0 +1,27 @@
+// Deletes an image for real, or only its copy in this browser if the gateway refuses.
+
+import { ask, Refused } from "../../common/api.js";
+import { askFirst } from "../../common/dialog.js";
+import { say, sayIfKnown } from "../../common/words.js";
+import { notify } from "./notice.js";
+
+// Asks, deletes, and calls `removed(record)` once the image is gone from the gateway, or is to be forgotten here.
+export async function removeImage(record, removed) {
+  if (!record.name) return removeHere(record, removed, say("hasNoLink"));
+  if (!(await askFirst({ title: say("deleteTitle"), text: say("deleteText"), yes: say("delete") }))) return;
+  try {
+    await ask(`/v1/images/files/${encodeURIComponent(record.name)}`, { method: "DELETE" });
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    await removeHere(record, removed, sayIfKnown(`notDeleted.${error.status}`) ?? error.message);
+    return;
+  }
+  await removed(record);
+  notify(say("deleted"));
+}
+
+async function removeHere(record, removed, reason) {
+  if (!(await askFirst({ title: say("notDeletedTitle"), text: `${reason} ${say("removeHereText")}`, yes: say("removeHere") }))) return;
+  await removed(record);
+  notify(say("removedHere"));
+}
