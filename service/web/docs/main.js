@@ -48,14 +48,16 @@ const ui = SwaggerUIBundle({
   deepLinking: true,
   validatorUrl: null,
   plugins: [FillForms],
-  onComplete: giveKey,
+  onComplete: () => {
+    giveKey();
+    onKey(giveKey);
+  },
 });
-onKey(giveKey);
 
 // "Try it out" sends the key that the person gave to the page.
 function giveKey() {
   if (key()) ui.preauthorizeApiKey("bearer", key());
-  else ui.authActions.logout(["bearer"]);
+  else if (ui.authSelectors.authorized()?.has("bearer")) ui.authActions.logout(["bearer"]);
 }
 
 function followTheme() {
