@@ -38,9 +38,9 @@ def translate(
         InvalidOrder: its model does not take it; nothing has been spent.
     """
     model = order.asked
-    bridge = model.bridge if model.is_bridged(today) else None
+    successor = catalog.successor_of(model, today)
     check_order(
-        widen(model, catalog.models[bridge.to]) if bridge else model,
+        widen(model, successor) if successor else model,
         prompt=order.prompt,
         n=order.n,
         parameters=order.parameters,
@@ -48,14 +48,14 @@ def translate(
         inputs=order.inputs,
         is_streamed=order.is_streamed,
         # A retired model has a fixed contract.
-        pass_unknown=pass_unknown and bridge is None and model.family != "dall-e",
+        pass_unknown=pass_unknown and successor is None and model.family != "dall-e",
     )
     parameters = {name: value for name, value in order.parameters.items() if name not in _DELIVERY}
     if model.contract.default_size:
         parameters.setdefault("size", model.contract.default_size)
-    if bridge is None:
+    if model.bridge is None or successor is None:
         return _send_as_asked(order, parameters)
-    return _send_bridged(bridge, catalog.models[bridge.to], order, parameters)
+    return _send_bridged(model.bridge, successor, order, parameters)
 
 
 def with_codes_of(model: Model, failure: CallFailure) -> CallFailure:

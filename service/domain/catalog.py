@@ -155,6 +155,15 @@ class Catalog:
             )
         return model
 
+    def successor_of(self, model: Model, today: date) -> Model | None:
+        """Return the model that makes the images of *model* today, if it is another."""
+        return self.models[model.bridge.to] if model.bridge and model.is_bridged(today) else None
+
+    def as_ordered(self, model: Model, today: date) -> Model:
+        """Return *model* as callers may order it today: a bridged one takes what its successor takes, too."""
+        successor = self.successor_of(model, today)
+        return widen(model, successor) if successor else model
+
     def name_for(self, operation: Operation, parameters: Mapping[str, Any]) -> str:
         """Return the default model of an order with *parameters*, some of which only GPT image models know."""
         own = self.models[self.default_model].contract.parameters

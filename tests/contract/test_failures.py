@@ -236,6 +236,7 @@ def test_differences_are_found() -> None:
         "header x-odd",
         f"{model}.owned_by is missing",
         f"{model}.shutdown_date is missing",
+        f"{model}.answered_by is missing",
         f"{model}.id: 1 is no string",
         f"{model}.odd is not declared",
     ]

@@ -43,8 +43,56 @@ class SimpleImageError(BaseModel):
     details: ErrorBody | None = None
 
 
+class FreeSizes(BaseModel):
+    """The rules for any other `WIDTHxHEIGHT`."""
+
+    multiple: int = Field(description="Width and height are multiples of it.")
+    max_ratio: float = Field(description="Longest ratio of the longer edge to the shorter.")
+    max_edge: int = Field(description="Most pixels of an edge.")
+    min_pixels: int = Field(description="Fewest pixels of the image.")
+    max_pixels: int = Field(description="Most pixels of the image.")
+
+
+class ModelSizes(BaseModel):
+    """The sizes of the images that a model makes."""
+
+    fixed: list[str] = Field(description="Sizes by name: `WIDTHxHEIGHT`, or `auto` where the model chooses.")
+    default: str = Field(description="The size of an order without one.")
+    free: FreeSizes | None = Field(None, description="Rules for other sizes; absent if the model makes none.")
+
+
+class ModelParameter(BaseModel):
+    """The values of one parameter: one of `values`, an integer in a range, or of a `kind`."""
+
+    values: list[str] | None = Field(None, description="All values.")
+    minimum: int | None = Field(None, description="Least integer.")
+    maximum: int | None = Field(None, description="Largest integer.")
+    kind: str | None = Field(
+        None, description="JSON type of a parameter without values or a range: `boolean` or `object`."
+    )
+    default: Annotated[
+        object,
+        Field(
+            description="The text or integer that counts without the parameter; absent if nothing is known of it."
+        ),
+    ] = None
+    operations: list[str] = Field(description="Operations that take the parameter.")
+
+
+class ModelInputs(BaseModel):
+    """The images that edits and variations send to a model."""
+
+    formats: list[str] = Field(description="Formats of the files, such as `png`.")
+    max_bytes: int = Field(description="Most bytes of a file.")
+    max_images: int = Field(description="Most images of an edit; a variation has one.")
+    mask_max_bytes: int = Field(description="Most bytes of a mask.")
+    square: bool = Field(description="True: images must be square.")
+    needs_alpha: bool = Field(description="True: an edit without a mask needs an image with transparency.")
+    takes_markup: bool = Field(description="True: an edit may have a `markup` in place of a mask.")
+
+
 class Model(BaseModel):
-    """A model that orders may name."""
+    """A model that orders may name. Only the answer for one model has what orders may have."""
 
     id: str
     object: Literal["model"]
@@ -54,6 +102,19 @@ class Model(BaseModel):
         description="The day on which its provider ends it; from then on a current model answers for it. "
         "Null: no end is announced.",
         json_schema_extra={"format": "date"},
+    )
+    answered_by: str | None = Field(
+        description="The model that makes the images today in place of this one; null if it makes them itself."
+    )
+    operations: list[str] | None = Field(None, description="Of `generate`, `edit` and `vary`.")
+    max_n: int | None = Field(None, description="Most images of one order.")
+    max_prompt_chars: int | None = Field(None, description="Most characters of a prompt.")
+    sizes: ModelSizes | None = Field(None, description="Sizes of images.")
+    parameters: dict[str, ModelParameter] | None = Field(
+        None, description="Parameters by name, with the values that orders may have."
+    )
+    inputs: ModelInputs | None = Field(
+        None, description="Images that orders may send; absent if the model takes none."
     )
 
 

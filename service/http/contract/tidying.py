@@ -14,7 +14,7 @@ Schema = dict[str, Any]
 _LONG = frozenset(
     {
         *("microusd", "cost_microusd", "budget_per_month_microusd", "limit", "used", "remaining"),
-        *("size_bytes", "created", "created_at", "expires_at", "at", "oldest"),
+        *("size_bytes", "max_bytes", "mask_max_bytes", "created", "created_at", "expires_at", "at", "oldest"),
     }
 )
 _OF_CODE = frozenset({"title", "default"})
