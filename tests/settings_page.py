@@ -55,7 +55,7 @@ variables with the nearest known name.
 
 "or `…_FILE`" marks secrets that can come from a file: `OPENAI_API_KEY_FILE=/run/secrets/key` instead of `OPENAI_API_KEY`.
 `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` apply to calls to the provider. The command line also reads `GATEWAY_URL`
-and `GATEWAY_KEY`: the gateway and the key that `image-gateway generate` uses.
+and `GATEWAY_KEY`: the gateway and the key that [`generate`, `edit` and `vary`](command-line.md) use.
 """
 FILE_HEADER = """\
 ## Configuration file

@@ -85,7 +85,8 @@ class Shell:
     def _given(self) -> dict[str, str]:
         # Patient enough for a busy machine.
         patience = {"GATEWAY_REDIS_TIMEOUT_S": "2"}
-        return {"GATEWAY_DATA_DIR": str(self.data_dir), **patience, **dict(self.settings)}
+        english = {"LC_ALL": "C.UTF-8"}
+        return {"GATEWAY_DATA_DIR": str(self.data_dir), **english, **patience, **dict(self.settings)}
 
 
 def check_refused(done: Done) -> str:

@@ -48,14 +48,23 @@ def test_commands_of_a_group_are_completed(shell: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_options_of_a_command_are_completed(shell: str, tmp_path: Path) -> None:
-    completed = complete("image-gateway generate cat --si", tmp_path, shell=shell)
+    completed = complete("image-gateway generate cat --qu", tmp_path, shell=shell)
 
-    assert "--size" in completed
-    assert "--model" not in completed
+    assert "--quality" in completed
+    assert "--size" not in completed
 
 
 def test_values_are_completed(tmp_path: Path) -> None:
+    assert complete("image-gateway generate cat --model dall-e-", tmp_path).split() == [
+        "dall-e-3",
+        "dall-e-2",
+    ]
+    assert complete("image-gateway edit cat.png hat --format j", tmp_path).split() == ["jpeg"]
     assert complete("image-gateway usage show --by mo", tmp_path).split() == ["model"]
+
+
+def test_files_are_left_to_the_shell(tmp_path: Path) -> None:
+    assert complete("image-gateway edit ca", tmp_path).split() == []
 
 
 def test_all_commands_are_completed(tmp_path: Path) -> None:

@@ -3,19 +3,30 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import orjson
 import pytest
 from typer.testing import CliRunner, Result
 
-from service.commands.generate import OrderNotMade, place_order
+from service.commands.ordering.client import Order, OrderNotMade, open_client
+from service.commands.ordering.language import Words
 from service.commands.root import cli
 from tests.processes import free_port, run_gateway
 
-ORDER = {"prompt": "a lighthouse", "response_format": "b64_json"}
-IMAGE = b'{"data": [{"b64_json": "iVBORw0KGgo="}]}'
+STREAM = "text/event-stream; charset=utf-8"
+ENGLISH = {"LC_ALL": "C.UTF-8"}
+PIXELS = "iVBORw0KGgo="
+
+
+def event(name: str, **fields: object) -> bytes:
+    """Return an event as a gateway writes it."""
+    return f"event: {name}\ndata: {orjson.dumps(fields).decode()}\n\n".encode()
+
+
+IMAGE = event("image_generation.completed", b64_json=PIXELS)
 
 
 @contextmanager
@@ -46,7 +57,7 @@ def answering(status: int, body: bytes, **headers: str) -> Iterator[str]:
 
 
 def generate(url: str, out: Path, *words: str) -> Result:
-    environment = {"GATEWAY_URL": url, "NO_PROXY": "*"}
+    environment = {"GATEWAY_URL": url, "NO_PROXY": "*", **ENGLISH}
     return CliRunner().invoke(cli, ["generate", "a lighthouse", "--out", str(out), *words], env=environment)
 
 
@@ -84,11 +95,12 @@ def test_images_are_saved_and_their_paths_printed(tmp_path: Path) -> None:
         (401, b'["no"]', "application/json"),
         (301, b"", "text/html"),
         (200, b"<html>Welcome</html>", "text/html"),
-        (200, b'{"data": [{"url": "http://host/1.png"}]}', "application/json"),
-        (200, b'{"data": [{"b64_json": null}]}', "application/json"),
-        (200, b'{"data": [{"b64_json": "no base64"}]}', "application/json"),
-        (200, b'{"data": "none"}', "application/json"),
-        (200, b"[]", "application/json"),
+        (200, b'{"data": [{"b64_json": "iVBORw0KGgo="}]}', "application/json"),
+        (200, event("image_generation.completed", url="http://host/1.png"), STREAM),
+        (200, event("image_generation.completed", b64_json=None), STREAM),
+        (200, event("image_generation.completed", b64_json="no base64"), STREAM),
+        (200, b"event: image_generation.completed\ndata: none\n\n", STREAM),
+        (200, b"event: error\ndata: []\n\n", STREAM),
     ],
 )
 def test_another_server_is_reported_in_one_line(tmp_path: Path, status: int, body: bytes, kind: str) -> None:
@@ -105,7 +117,7 @@ def test_a_refusal_without_a_request_id_is_reported(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("given", ["../../../x", "", "/etc/passwd"])
 def test_the_name_of_an_image_stays_in_its_directory(tmp_path: Path, given: str) -> None:
-    with answering(200, IMAGE, x_request_id=given) as url:
+    with answering(200, IMAGE, content_type=STREAM, x_request_id=given) as url:
         result = generate(url, tmp_path / "out")
 
     (path,) = (tmp_path / "out").iterdir()
@@ -137,12 +149,17 @@ def test_a_broken_connection_is_reported(tmp_path: Path) -> None:
     check_refused(result, "No gateway answers")
 
 
-def test_a_timeout_says_that_the_order_may_continue() -> None:
+async def test_a_timeout_says_that_the_order_may_continue() -> None:
+    order = Order(operation="generate", fields={"prompt": "a lighthouse", "model": "dall-e-3", "n": 1})
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
 
-        with pytest.raises(OrderNotMade, match="It may still make the images"):
-            place_order(url, "", ORDER, patience_s=0.2)
+        with pytest.raises(OrderNotMade, match=r"did not answer for .* repeat the order to get them"):
+            async with (
+                open_client(url, "", Words(), patience_s=0.2) as client,
+                aclosing(client.order(order)) as steps,
+            ):
+                await anext(steps)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +177,7 @@ def test_the_default_address_is_the_local_gateway(tmp_path: Path, given: dict[st
     unset = dict.fromkeys(("GATEWAY_URL", "GATEWAY_HOST", "GATEWAY_PORT"))
     # A proxy without a listener, so that no gateway of this machine is reached.
     proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "http_proxy": None, "NO_PROXY": None, "no_proxy": None}
-    environment = {**unset, **given, **proxy}
+    environment = {**unset, **given, **proxy, **ENGLISH}
     words = ["generate", "a lighthouse", "--out", str(tmp_path)]
 
     result = CliRunner().invoke(cli, words, env=environment)
@@ -176,7 +193,7 @@ def test_an_unusable_proxy_is_reported(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         cli,
         ["generate", "a lighthouse", "--out", str(tmp_path), "--url", "http://host.test"],
-        env={"HTTP_PROXY": "nonsense://host", "NO_PROXY": ""},
+        env={"HTTP_PROXY": "nonsense://host", "NO_PROXY": "", **ENGLISH},
     )
 
     check_refused(result, "No gateway answers at http://host.test")

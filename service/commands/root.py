@@ -20,6 +20,8 @@ HELPS = {
     "serve": "Run the gateway until it is stopped; GATEWAY_* variables configure it.",
     "config": "Check the settings and print those in effect, with secrets masked.",
     "generate": "Order images from a running gateway and save them as files.",
+    "edit": "Edit images by a description and save the results as files.",
+    "vary": "Order variations of an image and save them as files.",
     "keys": "Create, list and revoke API keys.",
     "teams": "List teams, give them policies, close and reopen them.",
     "policies": "List, set and remove policies: named sets of limits for users, keys and teams.",

@@ -26,7 +26,7 @@ _SECRETS = (
     "store_secret_access_key",
 )
 _OTHERS = (*(f"{name.upper()}_FILE" for name in _SECRETS), "URL", "KEY")
-"""Variables that are not settings: files of secrets, and those of `image-gateway generate`."""
+"""Variables that are not settings: files of secrets, and those of the commands that order."""
 
 _PROVIDER = (
     "OPENAI_API_KEY_FILE",

@@ -1,0 +1,1 @@
+"""Order images over HTTP: the parts that `generate`, `edit` and `vary` share."""
