@@ -195,6 +195,19 @@ def test_ctrl_c_ends_a_gateway_that_is_being_loaded(shell: Shell, module: str) -
     assert code == 130
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_a_signal_for_the_log_level_does_not_end_a_gateway_that_is_being_loaded(
+    shell: Shell, number: signal.Signals
+) -> None:
+    with start(shell, "serve") as process:
+        wait_for(process, "typer")
+        process.send_signal(number)
+        wait_for(process, "fastapi")
+        code, _ = interrupt(process)
+
+    assert code == 130
+
+
 def test_ctrl_c_closes_resources_before_a_command_ends() -> None:
     closed = []
 
