@@ -34,7 +34,8 @@ _ROUTERS = (
     docs.router,
     pages.router,
 )
-_TEMPLATES = Templates(route for router in _ROUTERS for route in router.routes)
+_DOCUMENT = "/openapi.json"
+_TEMPLATES = Templates((route for router in _ROUTERS for route in router.routes), _DOCUMENT)
 
 
 def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
@@ -73,7 +74,7 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
     )
     for router in _ROUTERS:
         app.include_router(router)
-    app.add_route("/openapi.json", app.get_document, include_in_schema=False)
+    app.add_route(_DOCUMENT, app.get_document, include_in_schema=False)
     return app
 
 

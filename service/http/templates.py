@@ -12,11 +12,11 @@ OTHER = "other"
 
 
 class Templates:
-    """The templates of *routes*: a look-up for most paths, and an expression for each template with a parameter."""
+    """The templates of *routes*, and *others*: a look-up for most paths, and an expression for each template with a parameter."""
 
-    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+    def __init__(self, routes: Iterable[BaseRoute], *others: str) -> None:
         known = {route.path: route.path_regex for route in routes if isinstance(route, Route)}
-        self._plain = frozenset(path for path in known if "{" not in path)
+        self._plain = frozenset([*(path for path in known if "{" not in path), *others])
         self._with_parameters: list[tuple[re.Pattern[str], str]] = [
             (pattern, path) for path, pattern in known.items() if path not in self._plain
         ]

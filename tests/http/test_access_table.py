@@ -140,7 +140,8 @@ def test_a_refused_request_is_logged_and_counted_with_its_route(
 ) -> None:
     rows = [(*method_and_path_of(row), row.partition(" ")[2]) for row in sorted(FOR_KEYS | FOR_ADMINS)]
     rows += [("POST", "/openai/deployments/any/images/edits", "/v1/images/edits")]
-    rows += [("PUT", "/v1/models", "/v1/models"), ("GET", "/admin/nowhere", "other"), ("GET", "/v1", "other")]
+    rows += [("PUT", "/v1/models", "/v1/models"), ("POST", "/openapi.json", "/openapi.json")]
+    rows += [("GET", "/admin/nowhere", "other"), ("GET", "/v1", "other")]
     found = {}
     for method, path, _ in rows:
         request_id = uuid4().hex
