@@ -91,7 +91,8 @@ def _course_fields(ticket: Ticket, running: RunningOrder, now_s: float) -> dict[
     answered = [image.answered_model for image in running.delivered.values() if image.answered_model]
     ended_s = now_s if record.ended_s is None else record.ended_s
     return {
-        "sent_model": ticket.model,
+        # One that a limit refused has sent nothing.
+        **({"sent_model": ticket.model} if record.calls or record.sources else {}),
         **({"answered_model": answered[0]} if answered else {}),
         "made": record.sources.count(Source.MADE),
         "cached": record.sources.count(Source.HIT),

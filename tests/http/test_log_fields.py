@@ -71,7 +71,7 @@ def test_an_order_has_its_ids_its_caller_its_images_and_its_stages(office: Offic
         first, second = order(client, prompt), order(client, prompt, n=3)
 
     line = written(office, second)
-    check(line, "every", "traced", "caller", "key", "order", "accepted")
+    check(line, "every", "traced", "caller", "key", "order", "accepted", "begun")
     assert (line["trace_id"], line["team"], line["key_id"]) == (TRACE, key["team"], key["id"])
     assert (line["made"], line["cached"], line["coalesced"], line["failed"]) == (2, 1, 0, 0)
     assert (line["cache"], line["calls"], line["attempts"]) == ("partial", 2, 2)
@@ -114,7 +114,7 @@ def test_the_older_route_has_an_order_too(office: Office) -> None:
         answer = client.post("/generate_image", json={"prompt": f"a mill {uuid4().hex}"})
 
     line = written(office, answer.raise_for_status())
-    check(line, "every", "caller", "key", "order", "accepted")
+    check(line, "every", "caller", "key", "order", "accepted", "begun")
     assert (line["model"], line["made"]) == ("dall-e-2", 1)
 
 
@@ -134,6 +134,7 @@ def test_other_requests_have_their_caller_if_they_need_one(office: Office) -> No
 def test_the_line_of_a_running_order_has_what_is_known_so_far() -> None:
     """Its caller has left, or its calls outlive its deadline."""
     running = RunningOrder("order-1")
+    running.record.calls = 2
     image = an_image(answered_model="gpt-image-2.6-flare-2026")
     running.emit(ImageReady(position=0, image=image, source=Source.MADE))
     running.record.started_s = 10.0
@@ -145,6 +146,6 @@ def test_the_line_of_a_running_order_has_what_is_known_so_far() -> None:
 
     line = fields_of(scope, fact, 12.0)
 
-    check(line, "every", "caller", "order", "accepted", "named")
+    check(line, "every", "caller", "order", "accepted", "begun", "named")
     assert (line["answered_model"], line["total_ms"]) == (image.answered_model, 2000.0)
     assert (line["cost_microusd"], line["unpriced"]) == (40, 1)

@@ -97,7 +97,11 @@ class FactLog:
         }
 
     def _log_state(self, fact: StateFailed) -> None:
-        self._log.warning("state failed", operation=fact.operation, reason=fact.reason)
+        """Log a failure of the shared state, once a minute for each operation and reason."""
+        suppressed = self._repeats.count((fact.operation, fact.reason))
+        if suppressed is not None:
+            fields = {"suppressed": suppressed} if suppressed else {}
+            self._log.warning("state failed", operation=fact.operation, reason=fact.reason, **fields)
 
     def _log_attempt(self, fact: AttemptMade) -> None:
         if fact.failure is not None:

@@ -18,7 +18,7 @@ from service.domain.errors import (
     StateUnavailable,
     Unauthenticated,
 )
-from service.domain.limits import Resource
+from service.domain.limits import kind_of
 from service.gateway.admission.breaker import Breaker
 from service.gateway.admission.leases import Leases
 from service.gateway.admission.local import LocalShare
@@ -107,8 +107,13 @@ class SharedState:
             raise
         except StateUnavailable:
             # Without Redis, the rest of a budget and earlier uses of a key are unknown.
-            limit = "idempotency" if ask.ticket.idempotency else Resource.BUDGET_PER_MONTH
-            self._telemetry.record(LimitDecided(decision="refused", team=team, degraded=True, limit=limit))
+            fact = LimitDecided(decision="refused", team=team, degraded=True, limit="idempotency")
+            if not opens_key(ask):
+                budget = next(
+                    each for each in ask.ticket.limits if not kind_of(each.resource).has_local_share
+                )
+                fact = replace(fact, limit=budget.resource, scope=budget.scope)
+            self._telemetry.record(fact)
             raise
         if grant.is_under_way or grant.conclusion is not None:
             return grant

@@ -51,6 +51,7 @@ REFUSED_KEY = CallFailure(
     cause="Incorrect API key provided.",
     advice="OPENAI_API_KEY was refused (401).",
 )
+STATE_AWAY = StateFailed(operation="begin", reason="timeout")
 
 
 def lines_of(*facts: TelemetryFact | float) -> list[MutableMapping[str, Any]]:
@@ -71,14 +72,14 @@ def test_the_page_has_each_line_of_a_fact_with_its_level_and_its_fields() -> Non
     lines = lines_of(
         *(attempt(REFUSED_KEY), attempt(REFUSED_KEY), 60.0, attempt(REFUSED_KEY)),
         ProviderChecked(backend="openai", failure=None, is_sure=True),
-        StateFailed(operation="begin", reason="timeout"),
+        *(STATE_AWAY, STATE_AWAY, 60.0, STATE_AWAY),
         ImageSpilled(name="a.png", outcome="kept"),
         ImageSpilled(name="a.png", outcome="brought_home"),
         AdminActed(entry=act),
         Crashed(where="loop", id="sweep", error=ValueError()),
     )
-    # Without the first, which left no line out.
-    written = {line["event"]: (line["log_level"], line.keys() - {"event", "log_level"}) for line in lines[1:]}
+    # The last of each, as the first left no line out.
+    written = {line["event"]: (line["log_level"], line.keys() - {"event", "log_level"}) for line in lines}
 
     documented = {
         event.strip("`"): (level, set(quoted_in(fields)))
@@ -113,6 +114,18 @@ def test_of_each_kind_a_minute_has_one_line_and_the_next_counts_the_others() -> 
         (404, None),
         (401, 13),
         (401, None),
+    ]
+
+
+def test_an_outage_of_redis_has_one_line_a_minute_for_each_operation_and_reason() -> None:
+    other = StateFailed(operation="beat", reason="timeout")
+
+    lines = lines_of(*[STATE_AWAY] * 3, other, 59.9, STATE_AWAY, 0.1, STATE_AWAY)
+
+    assert [(line["operation"], line.get("suppressed")) for line in lines] == [
+        ("begin", None),
+        ("beat", None),
+        ("begin", 3),
     ]
 
 

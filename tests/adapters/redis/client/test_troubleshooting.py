@@ -12,7 +12,7 @@ URL = "redis://ann:canary@cache.test:6380"
     [
         ("busy", "SLOWLOG"),
         ("contended", "orders"),
-        ("timeout", "GATEWAY_REDIS_TIMEOUT_S"),
+        ("timeout", "SLOWLOG, and the network"),
         ("misconf", "disk"),
         ("no_replicas", "min-replicas"),
         ("new", "(new)"),
