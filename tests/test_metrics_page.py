@@ -30,6 +30,8 @@ from service.domain.progress import CacheOutcome, OrderRecord
 from service.gateway.accounts.audit import Act
 from service.http.error_codes import code_of
 from service.ports.telemetry import (
+from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, UNKNOWN_URL, body_too_large, unsupported_type
+from service.http.sites import OTHER_SITE, UNKNOWN_HOST
     Crashed,
     HeldIn,
     OrderOutcome,
@@ -125,12 +127,16 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
 
 
 def codes_of_orders() -> set[str]:
-    """Return the codes of the errors that an order can end with, and of 5xx before it is read."""
+    """Return the codes of the errors that an order can end with, or be refused with before it is read."""
     ends = [error for kind, (error, _, _) in EXAMPLES.items() if kind not in NOT_OF_ORDERS]
     quota = LimitState(resource="images_per_day", scope="user", limit=2, remaining=0, reset_s=60.0)
     ends += [RateLimited(quota, retry_after_s=60.0, limits=())]
     ends += [OrderFailed((failure(kind),)) for kind in FailureKind]
-    return {"disk_full"} | {code_of(error) for error in [*ends, GatewayError()]}
+    unread = [BODY_TOO_SLOW, CLIENT_GONE, OTHER_SITE, UNKNOWN_HOST, body_too_large(1), unsupported_type("")]
+    early = {"disk_full", "unsupported_content_encoding", UNKNOWN_URL} | {
+        problem.code for problem in unread if problem.code
+    }
+    return early | {code_of(error) for error in [*ends, GatewayError()]}
 
 
 def values_of_images() -> dict[tuple[str, str], set[str]]:

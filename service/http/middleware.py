@@ -62,7 +62,7 @@ class RequestScope:
                 sent_bytes=exchange.sent_bytes,
             )
             services.telemetry.record(fact)
-            if fact.status >= 500 and (unread := find_unread(scope, fact)):
+            if fact.status >= 400 and (unread := find_unread(scope, fact)):
                 services.telemetry.record(unread)
             if fact.route not in QUIET_ROUTES or route is None:
                 self._log.log(level_of(scope), "request", **fields_of(scope, fact, ended_s))

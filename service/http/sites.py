@@ -23,7 +23,7 @@ _EXEMPT = frozenset({"/livez", "/readyz", "/metrics"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _FROM_OTHERS = frozenset({"cross-site", "same-site"})
 
-_UNKNOWN_HOST = Problem(
+UNKNOWN_HOST = Problem(
     403,
     "This gateway does not answer to the name in the Host header. Call it by its address, or list the name in "
     "GATEWAY_ALLOWED_HOSTS.",
@@ -59,7 +59,7 @@ class Sites:
         """Return the answer to a request for another host, or of another site's page."""
         headers = Headers(scope=scope)
         if scope["path"] not in _EXEMPT and not self._is_named(headers.get("host", "")):
-            return _UNKNOWN_HOST
+            return UNKNOWN_HOST
         if scope["method"] not in _READING and self._is_from_others(headers):
             return OTHER_SITE
         return None

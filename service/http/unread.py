@@ -1,7 +1,7 @@
-"""Find orders that failed before they were read: those of an unread body, or of a caller nobody could identify.
+"""Find orders that were refused before they were read as such: for their head, their caller, their body or its fields.
 
 `OrderEnded` does not tell of them, as there is no order yet; without this, an outage of Redis that refuses all
-callers would look like a quiet day.
+callers would look like a quiet day, and so would a client whose bodies are all too large.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ _OPERATIONS: Mapping[str, Operation] = {
 
 
 def find_unread(scope: Scope, fact: RequestHandled) -> OrderUnread | None:
-    """Return the order behind a request that got 5xx before it was read as one, or None."""
+    """Return the order behind a request that was refused before it was read as one, or None."""
     operation = _OPERATIONS.get(fact.route)
     state = scope["state"]
     problem: Problem | None = state.get("problem")
@@ -37,5 +37,6 @@ def find_unread(scope: Scope, fact: RequestHandled) -> OrderUnread | None:
     return OrderUnread(
         operation=operation,
         team=identity.team if identity is not None else "",
-        code=loggable_code(problem.code) or "other",
+        # All faults of an order have one code, as in `error_codes.py`.
+        code="invalid_order" if problem.status == 400 else loggable_code(problem.code) or "other",
     )

@@ -80,7 +80,7 @@ class OrderEnded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderUnread:
-    """Fact: the gateway failed an order before it was read. *team* is empty if the caller could not be identified."""
+    """Fact: an order was refused before it was read. *team* is empty if the caller could not be identified."""
 
     operation: Operation
     team: str

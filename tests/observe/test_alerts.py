@@ -20,6 +20,9 @@ ALERTS = alerts()
 CODES_OF_CALLERS = {
     "idempotency_key_reuse",
     "image_gone",
+    "client_gone",
+    "cross_site_request",
+    "host_not_allowed",
     "insufficient_permissions",
     "insufficient_quota",
     "invalid",
@@ -33,6 +36,11 @@ CODES_OF_CALLERS = {
     "refused",
 }
 WITHOUT_SERIES = {"ImageGatewayAbsent"}
+    "request_timeout",
+    "request_too_large",
+    "unknown_url",
+    "unsupported_content_encoding",
+    "unsupported_media_type",
 """Alerts on what is not there; they have no value to show."""
 
 
