@@ -9,6 +9,7 @@ from service.adapters.redis.client.errors import REASONS
 from service.adapters.redis.client.round_trips import GROUPS
 from service.adapters.telemetry.metrics.orders import OrderMetrics
 from service.adapters.telemetry.metrics.parts import PartMetrics
+from service.adapters.telemetry.metrics.provider import ENDS
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.domain.callers import Scope
 from service.domain.errors import (
@@ -23,15 +24,15 @@ from service.domain.errors import (
     RateLimited,
     RefusedFor,
 )
-from service.domain.failures import Billing, FailureKind
+from service.domain.failures import FailureKind
 from service.domain.images import Operation, Realm, Source
 from service.domain.limits import Resource
 from service.domain.progress import CacheOutcome, OrderRecord
 from service.gateway.accounts.audit import Act
 from service.http.error_codes import code_of
-from service.ports.telemetry import (
 from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, UNKNOWN_URL, body_too_large, unsupported_type
 from service.http.sites import OTHER_SITE, UNKNOWN_HOST
+from service.ports.telemetry import (
     Crashed,
     HeldIn,
     OrderOutcome,
@@ -106,8 +107,8 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
         ("imagegw_cost_dollars_total", "realm"): set(Realm),
         ("imagegw_saved_dollars_total", "realm"): set(Realm),
         ("imagegw_saved_dollars_total", "source"): set(Source) - {Source.MADE},
-        ("imagegw_upstream_attempts_total", "outcome"): {"made", *FailureKind},
-        ("imagegw_upstream_attempts_total", "billing"): set(Billing),
+        ("imagegw_upstream_attempts_total", "outcome"): {outcome for outcome, _ in ENDS},
+        ("imagegw_upstream_attempts_total", "billing"): {billing for _, billing in ENDS},
         ("imagegw_limit_decisions_total", "decision"): written("LimitDecided", "decision"),
         ("imagegw_limit_decisions_total", "limit"): {*Resource, *written("LimitDecided", "limit")},
         ("imagegw_limit_decisions_total", "scope"): set(get_args(get_type_hints(Scope)["name"])),

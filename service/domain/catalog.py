@@ -164,6 +164,10 @@ class Catalog:
         successor = self.successor_of(model, today)
         return widen(model, successor) if successor else model
 
+    def sent_models(self, today: date) -> tuple[str, ...]:
+        """Return the names of the models that make images today; on later days there are fewer, never others."""
+        return tuple(name for name, model in self.models.items() if not model.is_bridged(today))
+
     def name_for(self, operation: Operation, parameters: Mapping[str, Any]) -> str:
         """Return the default model of an order with *parameters*, some of which only GPT image models know."""
         own = self.models[self.default_model].contract.parameters

@@ -43,7 +43,7 @@ class OrderRecord:
     instant of acceptance, *shown_s* that of the first image or stage.
 
     *calls* were given a turn, *attempts* were sent; *sources* has the source of each delivered image, and *failed*
-    counts the others whose call failed. *prices* has the price of each image, in micro-dollars, None if unknown: paid for one made, delivered or
+    counts the others whose call failed, of them *unkept* those that were made, and the store failed. *prices* has the price of each image, in micro-dollars, None if unknown: paid for one made, delivered or
     not, and saved for others.
     """
 
@@ -57,6 +57,7 @@ class OrderRecord:
     attempts: int = 0
     sources: list[Source] = field(default_factory=list)
     failed: int = 0
+    unkept: int = 0
     prices: list[tuple[Source, int | None]] = field(default_factory=list)
     is_replayed: bool = False
 

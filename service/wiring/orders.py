@@ -82,7 +82,7 @@ async def open_orders(
         runner=runner,
         state=state,
         keyed=KeyedOrders(state=state, store=store, references=references, clock=clock),
-        cached=Cached(state=state, store=store, references=references),
+        cached=Cached(state=state, store=store, references=references, telemetry=telemetry),
         preflight=Preflight(
             store=store, refusals=RefusedOrders(clock), queue=queue, moderator=provider.moderator
         ),

@@ -74,6 +74,18 @@ def test_a_bridge_takes_over_on_the_day_of_the_shutdown(name: str, today: date, 
     assert a_catalog().models[name].is_bridged(today) is is_bridged
 
 
+def test_fewer_models_make_images_from_the_day_of_a_shutdown() -> None:
+    before, after = (set(a_catalog().sent_models(date(2026, *day))) for day in ((11, 30), (12, 1)))
+
+    assert before - after == {
+        "chatgpt-image-latest",
+        "gpt-image-1-mini",
+        "gpt-image-1.5",
+        "gpt-image-1.5-2025-12-16",
+    }
+    assert after == {name for name, model in a_catalog().models.items() if model.bridge is None}
+
+
 def test_a_model_without_a_shutdown_date_is_bridged_at_once() -> None:
     catalog = parse_catalog(builtin_models(), {"gpt-image-2": {"bridge": {"to": "gpt-image-2.6-flare"}}})
 

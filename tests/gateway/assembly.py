@@ -111,7 +111,12 @@ class Assembly:
             runner=self.runner,
             state=self.state,
             keyed=KeyedOrders(state=self.state, store=self.store, references=self.references, clock=clock),
-            cached=Cached(state=self.state, store=self.store, references=self.references),
+            cached=Cached(
+                state=self.state,
+                store=self.store,
+                references=self.references,
+                telemetry=self.telemetry,
+            ),
             preflight=Preflight(
                 store=self.store, refusals=RefusedOrders(clock), queue=self.queue, moderator=moderator
             ),

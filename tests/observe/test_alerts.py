@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import httpx
 import promql_parser
 import pytest
 import yaml
@@ -13,16 +14,17 @@ import yaml
 from deploy.grafana.build import BOARDS
 from tests.documents import anchors_in, quoted_in, read, rows_behind
 from tests.observe.expressions import RULES, alerts, expressions_of_rules, rules
-from tests.processes import REPOSITORY
+from tests.processes import REPOSITORY, run_gateway
 
 CASES = sorted((REPOSITORY / "tests/observe").glob("*.test.yml"))
+FIRSTS = REPOSITORY / "tests/observe/firsts.test.yml"
 ALERTS = alerts()
 CODES_OF_CALLERS = {
-    "idempotency_key_reuse",
-    "image_gone",
     "client_gone",
     "cross_site_request",
     "host_not_allowed",
+    "idempotency_key_reuse",
+    "image_gone",
     "insufficient_permissions",
     "insufficient_quota",
     "invalid",
@@ -34,13 +36,13 @@ CODES_OF_CALLERS = {
     "order_under_way",
     "rate_limit_exceeded",
     "refused",
-}
-WITHOUT_SERIES = {"ImageGatewayAbsent"}
     "request_timeout",
     "request_too_large",
     "unknown_url",
     "unsupported_content_encoding",
     "unsupported_media_type",
+}
+WITHOUT_SERIES = {"ImageGatewayAbsent"}
 """Alerts on what is not there; they have no value to show."""
 
 
@@ -53,12 +55,29 @@ def test_promtool_reads_the_configuration() -> None:
     promtool("check", "config", REPOSITORY / "deploy/prometheus/prometheus.yml")
 
 
+def test_alerts_fire_on_the_first_event_of_its_kind() -> None:
+    promtool("test", "rules", FIRSTS)
+
+
 # Seventeen seconds of CPU for each file.
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [path for path in CASES if path != FIRSTS], ids=lambda path: path.stem)
 def test_each_alert_fires_in_its_trouble_and_not_before(path: Path) -> None:
     promtool("test", "rules", path)
+
+
+def test_what_alerts_see_grow_is_in_a_new_gateway(tmp_path: Path) -> None:
+    watched = {each for rule in rules() for each in re.findall(r"increase\((\w+(?:{[^}]*})?)", rule["expr"])}
+    with run_gateway(tmp_path) as gateway:
+        answer = httpx.get(f"{gateway.url}/metrics", trust_env=False)
+    series = {line.rpartition(" ")[0] for line in answer.text.splitlines() if not line.startswith("#")}
+
+    assert len(watched) > 5
+    # No team is known yet.
+    assert {each for each in watched if not any(selects(each, one) for one in series)} == {
+        "imagegw_dying_model_orders_total"
+    }
 
 
 def test_each_alert_is_expected_to_fire_and_not_to_fire() -> None:
@@ -149,6 +168,14 @@ def test_the_links_begin_with_labels_of_the_configuration() -> None:
 def test_expressions_are_promql() -> None:
     for expression in expressions_of_rules():
         promql_parser.parse(expression.text)
+
+
+def selects(selector: str, series: str) -> bool:
+    """Tell if a selector without patterns matches a series of a scrape."""
+    (metric, wanted), (name, labels) = (
+        (each.partition("{")[0], set(re.findall(r'\w+="[^"]*"', each))) for each in (selector, series)
+    )
+    return metric == name and wanted <= labels
 
 
 def expectations() -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ COSTS = Board(
             number(
                 "How many lack a price?",
                 "Paid for, yet booked at no cost, because the catalogue has no price. Add it to the models file.",
-                else_zero(increase("imagegw_images_unpriced_total", _TEAM)),
+                else_zero(increase("imagegw_images_unpriced_total")),
                 unit=COUNT,
                 warn=1,
             ),
@@ -113,11 +113,7 @@ COSTS = Board(
             bars(
                 "Which images have no price?",
                 "Paid for without a price in the catalogue: neither the ledger nor a budget counts them.",
-                {
-                    "{{model}} {{team}}": ranked(
-                        increase("imagegw_images_unpriced_total", _TEAM, by="model, team")
-                    )
-                },
+                {"{{model}}": ranked(increase("imagegw_images_unpriced_total", by="model"))},
                 unit=COUNT,
                 warn=1,
             ),

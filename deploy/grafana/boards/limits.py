@@ -198,8 +198,8 @@ LIMITS = Board(
             ),
             graph(
                 "Are images lost or unfinished?",
-                "spill refused: it was full, paid and lost. lost: a stored file is missing. provider: delivered in the provider's "
-                "size. caller: an input cannot be decoded.",
+                "spill refused: it was full, paid and lost. not kept: paid and lost, too, as the store failed. lost: a stored file "
+                "is missing. provider: delivered in the provider's size. caller: an input cannot be decoded.",
                 {
                     "spill {{outcome}}": increase(
                         "imagegw_images_spilled_total",
@@ -207,6 +207,7 @@ LIMITS = Board(
                         by="outcome",
                         over="$__rate_interval",
                     ),
+                    "not kept": increase("imagegw_images_unkept_total", over="$__rate_interval"),
                     "{{reason}}": increase(
                         "imagegw_images_forgotten_total",
                         'reason="lost"',

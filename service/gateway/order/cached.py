@@ -15,6 +15,7 @@ from service.gateway.order.keep import Kept
 from service.ports.admission import Settlement, Variant
 from service.ports.references import References
 from service.ports.store import ImageStore
+from service.ports.telemetry import ImageForgotten, Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class Cached:
     state: SharedState
     store: ImageStore
     references: References
+    telemetry: Telemetry
 
     async def read(
         self, order: ImageOrder, ticket: Ticket, variant: Variant, *, is_resumed: bool
@@ -53,7 +55,8 @@ class Cached:
     async def _forget(self, ticket: Ticket, variant: Variant) -> None:
         """Remove a variant without bytes from the pool, so that it is made again."""
         with contextlib.suppress(StateUnavailable):
-            await self.references.forget(ticket.caller.team, variant.image.name)
+            if await self.references.forget(ticket.caller.team, variant.image.name):
+                self.telemetry.record(ImageForgotten(reason="lost"))
         forgotten = ((variant.index, variant.image.digest),)
         await self.state.finish(
             Settlement(ticket=ticket, part=f"forget.{variant.index}", fence="", forgotten=forgotten)

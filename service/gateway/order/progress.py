@@ -17,7 +17,7 @@ from service.domain.errors import (
     OrderFailed,
     StateUnavailable,
 )
-from service.domain.failures import CallFailure
+from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import Delivery, Image, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.domain.progress import CallFailed, ImageReady, OrderRecord, PartialReady
@@ -119,6 +119,7 @@ class Progress:
         """Leave *place* of the answer empty after a failed call."""
         self.failures.append(failure)
         self.record.failed += 1
+        self.record.unkept += failure.kind is FailureKind.NOT_KEPT
         self.running.emit(CallFailed(positions=(place,), failure=failure))
 
     def show(self, place: int, number: int, data: bytes, resolved: Mapping[str, str], at_s: float) -> None:

@@ -6,10 +6,12 @@ from functools import partial
 from typing import get_args
 from uuid import uuid4
 
+import httpx
 import pytest
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.adapters.openai.failures import ROWS, classify_exception
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.logs import FactLog
 from service.adapters.telemetry.metrics.orders import MOST_TEAMS, OrderMetrics
@@ -20,6 +22,7 @@ from service.adapters.telemetry.trace_ids import note_trace_id
 from service.domain.errors import LimitState
 from service.domain.images import Operation, Source
 from service.domain.progress import CallTimes, OrderRecord
+from service.gateway.order.attempt import NOT_SENT
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import (
     AdminActed,
@@ -172,7 +175,8 @@ BUDGET = LimitState(resource="budget_per_month", scope="team", limit=400, remain
             2.0,
         ),
         (order(), "imagegw_images_made_total", {**MODEL, **TEAM}, 2.0),
-        (order(), "imagegw_images_unpriced_total", {**MODEL, **TEAM}, 1.0),
+        (order(), "imagegw_images_unpriced_total", MODEL, 1.0),
+        (order(record=OrderRecord(failed=3, unkept=2)), "imagegw_images_unkept_total", {}, 2.0),
         (order(), "imagegw_cost_dollars_total", {**MODEL, "realm": "live", **TEAM}, 0.04),
         (order(), "imagegw_saved_dollars_total", {"source": "hit", "realm": "live", **TEAM}, 0.03),
         (order(), "imagegw_saved_dollars_total", {"source": "coalesced", "realm": "live", **TEAM}, 0.02),
@@ -452,6 +456,24 @@ def test_series_of_alerts_exist_before_any_fact() -> None:
     assert families["imagegw_replicas"].samples[0].value == 3
     parts = {sample.labels["part"] for sample in families["imagegw_degraded_seconds"].samples}
     assert parts == {"redis", "store", "journal", "provider"}
+
+
+def test_attempts_begin_at_zero_with_every_end_that_they_can_have() -> None:
+    metrics = PrometheusMetrics(version="1")
+    metrics.provider.expect("openai", ["gpt-image-2", "gpt-image-3"])
+    begun = {
+        (sample.labels["model"], sample.labels["outcome"], sample.labels["billing"])
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "imagegw_upstream_attempts_total"
+    }
+
+    broken = [httpx.ConnectError("x"), httpx.ReadTimeout("x"), httpx.ReadError("x")]
+    ends = {(end.kind.value, end.billing.value) for end in [NOT_SENT, *map(classify_exception, broken)]}
+    ends |= {("made", "billed")} | {(row.kind.value, "not_billed") for row in ROWS}
+    # Within a stream, the reason is believed, but only of a caller's own fault that nothing was billed.
+    ends |= {(row.kind.value, "unknown") for row in ROWS if row.kind.value not in {"refused", "invalid"}}
+    assert begun == {(model, *end) for model in ("gpt-image-2", "gpt-image-3") for end in ends}
 
 
 def test_names_keep_the_conventions() -> None:

@@ -2,10 +2,10 @@
 
 from service.domain.images import Delivery
 from service.domain.progress import ImageReady
-from service.ports.telemetry import Crashed
+from service.ports.telemetry import Crashed, ImageForgotten
 from tests.fakes.backend import Held
 from tests.fakes.clock import FakeClock, until_idle
-from tests.fakes.values import a_grant, a_variant, an_order
+from tests.fakes.values import a_grant, a_reference, a_variant, an_order
 from tests.gateway.assembly import Assembly, read
 from tests.gateway.facts import error, images, keep, of, pool_of
 
@@ -85,14 +85,25 @@ async def test_an_unreadable_store_leaves_no_claims(clock: FakeClock) -> None:
     assert house.state._leases == {}
 
 
-async def test_forgetting_an_image_removes_the_teams_reference(clock: FakeClock) -> None:
+async def test_an_image_without_bytes_is_lost_and_its_team_refers_to_it_no_more(clock: FakeClock) -> None:
     gone = a_variant(0)
     async with Assembly(clock) as house:
+        house.references.keep(a_reference(gone.image.name))
         house.book.script.extend([a_grant(ready=(gone,)), a_grant(mine=(1,))])
         await house.run(an_order())
 
     assert house.references.gone == {gone.image.name}
     assert set(house.references.leftovers) == {gone.image.name}
+    assert house.telemetry.of(ImageForgotten) == [ImageForgotten(reason="lost")]
+
+
+async def test_an_image_that_was_deleted_meanwhile_is_not_lost(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        house.references.keep(a_reference())
+        house.book.script.extend([a_grant(ready=(a_variant(0),)), a_grant(mine=(1,))])
+        await house.run(an_order())
+
+    assert house.telemetry.of(ImageForgotten) == []
 
 
 async def test_an_image_is_made_although_its_old_reference_stays(

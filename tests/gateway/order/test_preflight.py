@@ -6,6 +6,7 @@ from service.domain.images import Delivery
 from service.domain.order import CacheControl
 from service.domain.progress import CallFailed
 from service.gateway.order.attempt import NOT_SENT
+from service.ports.telemetry import OrderEnded
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_grant, an_order
 from tests.gateway.assembly import Assembly
@@ -63,6 +64,8 @@ async def test_a_store_that_fills_up_after_the_check_fails_a_paid_link(clock: Fa
     failed = error(facts)
     assert isinstance(failed, OrderFailed)
     assert failed.failures[0].kind is FailureKind.NOT_KEPT
+    [ended] = house.telemetry.of(OrderEnded)
+    assert (ended.record.failed, ended.record.unkept) == (1, 1)
     assert len(house.book.settlements[0].made) == 1
 
 

@@ -1,7 +1,7 @@
 """Count orders, their images, their cost and the decisions of limits, by team."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import get_args
 
@@ -64,7 +64,11 @@ class OrderMetrics:
             "imagegw_images_made", "Images made, by the model that made them.", "model", "team"
         )
         self._unpriced = registry.counter(
-            "imagegw_images_unpriced", "Images made whose price is not in the catalogue.", "model", "team"
+            "imagegw_images_unpriced", "Images made whose price is not in the catalogue.", "model"
+        )
+        self._unkept = registry.counter(
+            "imagegw_images_unkept",
+            "Images made that were neither delivered nor stored, as the store failed.",
         )
         self._cost = registry.counter(
             "imagegw_cost_dollars", "Cost of images made, as priced.", "model", "realm", "team"
@@ -98,6 +102,11 @@ class OrderMetrics:
             LimitDecided: self._count_decision,
         }
 
+    def expect(self, models: Iterable[str]) -> None:
+        """Begin the images without a price of *models* at zero."""
+        for model in models:
+            self._unpriced.labels(model)
+
     def watch_in_flight(
         self, *, orders: Callable[[], int], calls: Callable[[], int], waiters: Callable[[], int]
     ) -> None:
@@ -125,6 +134,7 @@ class OrderMetrics:
         if record.is_replayed:
             # Counted and paid for with its first answer.
             return
+        self._unkept.inc(record.unkept)
         for source in record.sources:
             self._images.labels(fact.asked_model, source, team).inc()
         for source, microusd in record.prices:
@@ -140,7 +150,7 @@ class OrderMetrics:
             return
         self._made.labels(fact.sent_model, team).inc()
         if microusd is None:
-            self._unpriced.labels(fact.sent_model, team).inc()
+            self._unpriced.labels(fact.sent_model).inc()
         else:
             self._cost.labels(fact.sent_model, fact.realm, team).inc(microusd / 1e6)
 

@@ -1,13 +1,28 @@
 """Count calls at the provider and in the queue before it, and show the time left to its models."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from functools import partial
 from typing import get_args
 
 from service.adapters.telemetry.metrics.registry import Registry, exemplar
 from service.adapters.telemetry.recorder import Handlers
+from service.domain.failures import Billing, FailureKind
 from service.ports.telemetry import AttemptMade, CallQueued, CallRefused, QueueRefusal
+
+_ANSWERED = (
+    *(FailureKind.MISCONFIGURED, FailureKind.BLOCKED),
+    *(FailureKind.RATE_LIMITED, FailureKind.OVERLOADED),
+)
+_UNSPENT = (FailureKind.NOT_SENT, FailureKind.UNREACHABLE, FailureKind.REFUSED, FailureKind.INVALID)
+_UNANSWERED = (FailureKind.TIMED_OUT, FailureKind.BROKEN)
+ENDS: tuple[tuple[str, str], ...] = (
+    ("made", Billing.BILLED),
+    *((kind, Billing.NOT_BILLED) for kind in (*_UNSPENT, *_ANSWERED)),
+    # An error within a stream may be billed.
+    *((kind, Billing.UNKNOWN) for kind in (*_ANSWERED, *_UNANSWERED)),
+)
+"""The outcomes of attempts, each with its billing."""
 
 
 class ProviderMetrics:
@@ -52,6 +67,13 @@ class ProviderMetrics:
             CallQueued: lambda fact: self._queue_s.observe(fact.waited_s),
             CallRefused: lambda fact: self._queue_refusals.labels(fact.reason).inc(),
         }
+
+    def expect(self, backend: str, models: Iterable[str]) -> None:
+        """Begin the attempts of *models* at *backend* at zero."""
+        self._retries.labels(backend)
+        for model in models:
+            for outcome, billing in ENDS:
+                self._attempts.labels(backend, model, outcome, billing)
 
     def watch_models(self, shutdowns: Mapping[str, date | None], today: Callable[[], date]) -> None:
         """Show the time left to each model with an end of life."""

@@ -1,10 +1,13 @@
 """Count HTTP requests, the bytes of their bodies and the acts of admins."""
 
 from collections.abc import Callable
+from itertools import product
+from typing import get_args
 
 from service.adapters.telemetry.metrics.registry import Registry, exemplar
 from service.adapters.telemetry.recorder import Handlers
-from service.ports.telemetry import AdminActed, BytesDeclined, RequestHandled
+from service.domain.errors import RefusedFor
+from service.ports.telemetry import AdminActed, BytesDeclined, HeldIn, RequestHandled
 
 
 class RequestMetrics:
@@ -31,6 +34,9 @@ class RequestMetrics:
         self._declined = registry.counter(
             "imagegw_bodies_refused", "Bodies refused for lack of room, by the bound.", "place", "reason"
         )
+        for place, reason in product(get_args(HeldIn), get_args(RefusedFor)):
+            if reason != "disk" or place == "disk":
+                self._declined.labels(place, reason)
         self._admin_acts = registry.counter("imagegw_admin_acts", "Acts of admins over HTTP.", "act")
 
     @property

@@ -1,6 +1,8 @@
 """Measure the image store; count the images that it keeps, forgets and does not take, and those that no worker could process."""
 
 from collections.abc import Callable
+from itertools import product
+from typing import get_args
 
 from service.adapters.telemetry.metrics.registry import ROUND_TRIP_BUCKETS_S, Registry
 from service.adapters.telemetry.recorder import Handlers
@@ -13,6 +15,8 @@ from service.ports.telemetry import (
     StoreAsked,
     StoreCounted,
     StoreFailed,
+    StoreTrouble,
+    WorkerTrouble,
 )
 
 
@@ -23,6 +27,8 @@ class StoreMetrics:
         self._failures = registry.counter(
             "imagegw_store_failures", "Operations of the image store that failed, by reason.", "reason"
         )
+        for reason in get_args(StoreTrouble):
+            self._failures.labels(reason)
         self._failing = registry.gauge(
             "imagegw_store_failing", "1 if the last operation or probe of the image store failed."
         )
@@ -37,6 +43,7 @@ class StoreMetrics:
         self._forgotten = registry.counter(
             "imagegw_images_forgotten", "References to images removed, by reason.", "reason"
         )
+        self._forgotten.labels("lost")
         self._files_deleted = registry.counter(
             "imagegw_files_deleted", "Files deleted from the store, since no team referred to them."
         )
@@ -53,6 +60,8 @@ class StoreMetrics:
             "Images that no worker could process, by origin and reason.",
             *("origin", "reason"),
         )
+        for origin, reason in product(("caller", "provider"), get_args(WorkerTrouble)):
+            self._unprocessed.labels(origin, reason)
 
     @property
     def handlers(self) -> Handlers:
