@@ -31,10 +31,14 @@ class Faults:
             self.found.append(f"{message.text} ({message.location['url']})")
 
 
-def barriers(page: Page) -> list[str]:
-    """Return what axe-core finds on the page as it is now: a line a rule, with the elements that break it."""
+def barriers(page: Page, *rules: str) -> list[str]:
+    """Return what axe-core finds on the page as it is now: a line a rule, with the elements that break it.
+
+    *rules* are the only ones to look at; without any, all are.
+    """
     page.evaluate(_axe())
-    found: dict[str, Any] = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    options: dict[str, Any] = {"resultTypes": ["violations"], **({"runOnly": list(rules)} if rules else {})}
+    found: dict[str, Any] = page.evaluate("(options) => axe.run(document, options)", options)
     return [
         f"{rule['id']}: {rule['help']}: " + "; ".join(str(node["html"]) for node in rule["nodes"])
         for rule in found["violations"]
