@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from starlette.middleware import Middleware
 from starlette.responses import Response
 
-from service.http import docs, files, images, legacy, models, ops, pages, usage
+from service.http import docs, estimate, files, images, legacy, models, ops, pages, usage
 from service.http.access import Access
 from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
 from service.http.cross_origin import CrossOrigin
@@ -25,6 +25,7 @@ from service.wiring.services import open_services
 
 _ROUTERS = (
     images.router,
+    estimate.router,
     legacy.router,
     files.router,
     models.router,

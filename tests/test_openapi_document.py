@@ -139,7 +139,7 @@ def test_bodies_are_named_and_have_one_media_type() -> None:
         if "requestBody" in operation
     }
 
-    assert len(bodies) == 10
+    assert len(bodies) == 11
     for name, content in bodies.items():
         ((_, media),) = content.items()
         assert list(media["schema"]) == ["$ref"], name

@@ -14,7 +14,7 @@ from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import Cutout, Finish, InputImage, Operation, Parameters
 from service.domain.order import ImageOrder, SentOrder
 from service.domain.sizes import parse_size
-from service.domain.validation import check_order, check_prompt
+from service.domain.validation import check_order, check_prompt_length
 
 BRIDGE_VERSION = "1"
 """Part of every bridged fingerprint: raise it with every change to the translation."""
@@ -29,10 +29,12 @@ def translate(
     today: date,
     *,
     pass_unknown: bool = False,
+    needs_prompt: bool = True,
 ) -> SentOrder:
     """Check *order* and translate it for the model that makes it.
 
-    *pass_unknown* passes on parameters that the catalogue does not know, to current models.
+    *pass_unknown* passes on parameters that the catalogue does not know, to current models. Without *needs_prompt* its
+    prompt may be blank.
 
     Raises:
         InvalidOrder: its model does not take it; nothing has been spent.
@@ -47,6 +49,7 @@ def translate(
         operation=order.operation,
         inputs=order.inputs,
         is_streamed=order.is_streamed,
+        needs_prompt=needs_prompt,
         # A retired model has a fixed contract.
         pass_unknown=pass_unknown and successor is None and model.family != "dall-e",
     )
@@ -125,7 +128,7 @@ def _bridged_prompt(bridge: Bridge, target: Model, prompt: str, asked: Parameter
     ]
     sent_prompt = "\n\n".join([prompt, *suffixes])
     if suffixes:
-        check_prompt(prompt, target.contract.prompt_limit - (len(sent_prompt) - len(prompt)))
+        check_prompt_length(prompt, target.contract.prompt_limit - (len(sent_prompt) - len(prompt)))
     return sent_prompt
 
 

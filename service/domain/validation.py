@@ -31,12 +31,13 @@ def check_order(  # noqa: PLR0913 - the parts of an order
     operation: Operation = Operation.GENERATE,
     inputs: tuple[InputImage, ...] = (),
     is_streamed: bool = False,
+    needs_prompt: bool = True,
     pass_unknown: bool = False,
 ) -> None:
     """Check an order against *model* as callers may order it; raises `InvalidOrder` for the first fault.
 
-    *is_streamed*: it is answered with events, whether the model has a parameter for it or not. *pass_unknown* leaves
-    parameters that the catalogue does not know to the backend.
+    *is_streamed*: it is answered with events, whether the model has a parameter for it or not. Without *needs_prompt* a
+    blank one is none. *pass_unknown* leaves parameters that the catalogue does not know to the backend.
     """
     if operation not in model.contract.operations:
         raise InvalidOrder(
@@ -44,7 +45,7 @@ def check_order(  # noqa: PLR0913 - the parts of an order
             param="model",
             error_type="image_generation_user_error",
         )
-    if operation is not Operation.VARY:
+    if operation is not Operation.VARY and (needs_prompt or prompt.strip()):
         check_prompt(prompt, model.contract.prompt_limit)
     _check_n(n)
     for name, value in parameters.items():
@@ -68,6 +69,11 @@ def check_prompt(prompt: str, limit: int) -> None:
             param="prompt",
             code="empty_string",
         )
+    check_prompt_length(prompt, limit)
+
+
+def check_prompt_length(prompt: str, limit: int) -> None:
+    """Check that the prompt is at most *limit* characters long."""
     if len(prompt) > limit:
         raise InvalidOrder(
             f"Invalid 'prompt': string too long. Expected a string with maximum length {limit}, "

@@ -15,6 +15,7 @@ from service.gateway.admission.allowance import Allowance
 from service.gateway.admission.held_bytes import ByteBudget
 from service.gateway.images.ownership import Ownership
 from service.gateway.images.purge import Purging
+from service.gateway.order.estimate import Estimates
 from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner
 from service.http.sites import Sites
@@ -31,6 +32,7 @@ class Ordering:
     """Services for orders; *uploads* is the directory of their inputs."""
 
     orders: Orders
+    estimates: Estimates
     catalog: Catalog
     inputs: InputReader
     uploads: Path

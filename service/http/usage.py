@@ -113,7 +113,7 @@ async def get_usage(request: Request) -> Response:
         last_day=days[-1],
         data=[UsageEntry(**to_record(entry, _COLUMNS)) for entry in entries],
         totals=[UsageTotal(**to_record(entry, _TOTALS)) for entry in add_up(entries)],
-        limits=[_describe_limit(services, limit) for limit in limits],
+        limits=[describe_limit(services, limit) for limit in limits],
         policies=[UsagePolicy(scope=scope.name, policy=scope.policy.name) for scope in caller.scopes],
         models=_allowed_models(policies, services.ordering.catalog),
         max_n=min((policy.max_n for policy in policies if policy.max_n), default=None),
@@ -130,7 +130,8 @@ def _caller(request: Request, services: HttpServices, named_user: str | None) ->
     return caller_of(request.scope, services, named_user=named_user)
 
 
-def _describe_limit(services: HttpServices, state: LimitState) -> UsageLimit:
+def describe_limit(services: HttpServices, state: LimitState) -> UsageLimit:
+    """Return the state of a limit for callers."""
     kind = kind_of(state.resource)
     resets_at = datetime.fromtimestamp(round(services.clock.wall_s() + state.reset_s), UTC)
     return UsageLimit(

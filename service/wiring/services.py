@@ -20,6 +20,7 @@ from service.gateway.accounts.identify import Callers
 from service.gateway.admission.allowance import Allowance
 from service.gateway.admission.predecessors import release_predecessors
 from service.gateway.admission.shared import MOST_ASKING
+from service.gateway.order.estimate import Estimates
 from service.http.services import Accounts, HttpServices, Operations, Ordering, StoredImages
 from service.http.sites import Sites
 from service.settings.variables import Settings
@@ -120,10 +121,11 @@ def _services(
     catalog: Catalog,
     operations: Operations,
 ) -> HttpServices:
-    settings = context.settings
+    settings, allowance = context.settings, Allowance(orders.state)
     return HttpServices(
         ordering=Ordering(
             orders=orders.orders,
+            estimates=Estimates(acceptance=orders.orders.acceptance, allowance=allowance),
             catalog=catalog,
             inputs=images.imaging,
             uploads=open_uploads(settings),
@@ -139,7 +141,7 @@ def _services(
         ),
         accounts=Accounts(
             callers=callers,
-            allowance=Allowance(orders.state),
+            allowance=allowance,
             usage=make_usage(context),
             administration=make_administration(context, callers, models=frozenset(catalog.models)),
             sites=_sites(context),

@@ -23,7 +23,15 @@ SEQUENCE = [
     ),
     *("createImage", "createImageStream", "editImage", "editImageStream"),
     *("createImageVariation", "createImageVariationStream"),
-    *("generateImage", "getUsage", "getImageFile", "getImageInfo", "adminGetUsage", "adminGetCacheStats"),
+    *(
+        "estimateImages",
+        "generateImage",
+        "getUsage",
+        "getImageFile",
+        "getImageInfo",
+        "adminGetUsage",
+        "adminGetCacheStats",
+    ),
     *("adminPurgeCache", "deleteImageFile", "adminRevokeKey", "adminErasePerson", "adminRemovePolicy"),
     "adminGetAudit",
 ]

@@ -27,6 +27,7 @@ ORDERS = frozenset(
         "createImageVariationStream",
         "editImage",
         "editImageStream",
+        "estimateImages",
         "generateImage",
     }
 )
@@ -53,6 +54,7 @@ _RULES_OF_ORDERS = frozenset(
 _RULES = frozenset(
     {
         ("malformed_request", None),  # a path with control characters
+        ("array_above_max_length", "image"),  # more inputs than a model takes
         ("image_gone", None),  # deleted by an earlier request
         ("invalid_value", "expires_at"),  # in the past
         ("invalid_value", "from"),  # more days than one answer has
@@ -61,6 +63,7 @@ _RULES = frozenset(
         ("invalid_value", "team"),  # also one
         ("invalid_value", "user"),  # unprintable
         ("invalid_value", None),  # a purge of everything
+        ("missing_required_parameter", "image"),  # the estimate of an edit of no image
     }
 )
 """Code and parameter of other refusals that no schema tells."""

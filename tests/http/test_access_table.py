@@ -46,6 +46,7 @@ FOR_KEYS = {
     "POST /generate_image",
     "POST /v1/images/edits",
     "POST /v1/images/edits/stream",
+    "POST /v1/images/estimate",
     "POST /v1/images/generations",
     "POST /v1/images/generations/stream",
     "POST /v1/images/variations",

@@ -107,7 +107,7 @@ def test_a_model_that_answers_itself_takes_its_own(house: House) -> None:
 
 def test_a_size_of_a_model_without_a_default_is_chosen_by_it(house: House) -> None:
     assert details_of(house, "gpt-image-2")["sizes"] == {"fixed": ["auto"], "default": "auto", "free": FREE}
-    assert details_of(house, "gpt-image-1.5")["sizes"] == {
+    assert details_of(house, "ends-soon")["sizes"] == {
         "fixed": ["1024x1024", "1024x1536", "1536x1024", "auto"],
         "default": "auto",
     }

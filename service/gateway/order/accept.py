@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from service.domain import bridge
 from service.domain.callers import CacheScope, check_budgets, check_policies, limits_of
-from service.domain.catalog import Catalog, pixels_of
+from service.domain.catalog import Catalog, Model, pixels_of
 from service.domain.errors import PriceUnknown
 from service.domain.fingerprint import fingerprint_order, identify_order, keyed_hash
 from service.domain.images import Realm
@@ -62,9 +62,8 @@ class Acceptance:
             PriceUnknown: the caller has a budget and the model has no price.
         """
         caller = order.caller
-        sent = bridge.translate(self.catalog, order, self.clock.today(), pass_unknown=self.pass_unknown)
-        price = Price(weigh_image(sent.target, sent.parameters), estimate_sent(sent))
-        self._check_policies(order, sent, price)
+        sent, price = self.appraise(order)
+        self.check_policies(order, sent, price)
         limits, scope = limits_of(caller), self._scope(order)
         fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
         pool = self.pools.key(caller.team, scope, fingerprint) if self.pools and scope else None
@@ -88,8 +87,23 @@ class Acceptance:
             safety_identifier=keyed_hash(self.keys.person, f"{caller.user} {order.safety_identifier or ''}"),
         )
 
-    def _check_policies(self, order: ImageOrder, sent: SentOrder, price: Price) -> None:
-        """Check the asked model, number, size and price against the caller's policies."""
+    def appraise(self, order: ImageOrder, *, needs_prompt: bool = True) -> tuple[SentOrder, Price]:
+        """Check *order* by its model's contract, translate it, and return the price of an image; raises `InvalidOrder`."""
+        sent = bridge.translate(
+            self.catalog,
+            order,
+            self.clock.today(),
+            pass_unknown=self.pass_unknown,
+            needs_prompt=needs_prompt,
+        )
+        return sent, Price(weigh_image(sent.target, sent.parameters), estimate_sent(sent))
+
+    def as_ordered(self, model: Model) -> Model:
+        """Return *model* as callers may order it now."""
+        return self.catalog.as_ordered(model, self.clock.today())
+
+    def check_policies(self, order: ImageOrder, sent: SentOrder, price: Price) -> None:
+        """Check the asked model, number, size and price against the caller's policies; raises as `accept` does."""
         check_policies(
             order.caller,
             model=order.asked.name,

@@ -22,6 +22,7 @@ from service.http.contract.operations import OPERATIONS, Answer, Content, Operat
 from service.http.contract.order_requests import component_bodies
 from service.http.contract.tidying import tidy
 from service.http.contract.words import add_words
+from service.http.estimate import Estimate
 
 Schema = dict[str, Any]
 
@@ -72,6 +73,7 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
     service_answers.ModelList,
     service_answers.Liveness,
     service_answers.Readiness,
+    Estimate,
 )
 _BODIES: tuple[type[BaseModel], ...] = (CreateKeyRequest, PutTeamRequest, PutPolicyRequest)
 _EVENTS = {

@@ -92,6 +92,14 @@ BODIES: Mapping[str, tuple[tuple[str, Mapping[str, Any]], ...]] = {
             {"image": _LIGHTHOUSE, "model": "dall-e-2", "n": 2, "size": "512x512"},
         ),
     ),
+    "estimateImages": (
+        ("Four images of DALL·E", {"model": "dall-e-3", "prompt": _PROMPT, "n": 4, "quality": "hd"}),
+        (
+            "An edit of two images",
+            {"operation": "edit", "model": _MODEL, "inputs": 2, "size": "1024x1024", "quality": "low"},
+        ),
+        ("A variation", {"operation": "vary", "model": "dall-e-2"}),
+    ),
     "generateImage": (("The oldest order", {"prompt": "a white siamese cat"}),),
     "adminCreateKey": (
         ("A key for a person", {"team": "shop", "user": "anna"}),

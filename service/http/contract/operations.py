@@ -115,6 +115,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "createImageVariationStream": _order(
         _form("CreateImageVariationRequest"), _stream("ImageEditStreamEvent")
     ),
+    "estimateImages": _writing("EstimateRequest", {200: Answer("The estimate.", _json("Estimate"))}),
     "generateImage": Operation(
         body=_json("SimpleImageRequest"),
         answers={200: Answer("The image.", _json("SimpleImageResponse"))},

@@ -6,6 +6,7 @@ from typing import Any
 from service.domain.catalog import Catalog, parse_catalog
 from service.domain.images import Delivery, Operation
 from service.http.contract.order_fields import describe_field
+from service.http.estimate import MOST_INPUTS
 
 Schema = dict[str, Any]
 
@@ -20,6 +21,7 @@ _EDIT = (
 )
 _VARY = ("image", "model", "n", "size", "response_format", "user")
 
+_ESTIMATE = "An order that is not given: its fields, without its images."
 _JSON_EDIT = (
     "An edit as a form. The route takes JSON, too: the same fields, but `images` in place of `image`, a list of "
     '`{"image_url": "data:image/png;base64,..."}`, and `mask` and `markup` as such objects. Only `data:` URLs are '
@@ -38,6 +40,7 @@ def component_bodies() -> dict[str, Schema]:
         "CreateImageVariationRequest": _body(
             catalog, Operation.VARY, _VARY, ("image",), "An order for variations of an image."
         ),
+        "EstimateRequest": _estimate(catalog),
         "SimpleImageRequest": {
             "type": "object",
             "description": "The prompt of one image.",
@@ -70,6 +73,31 @@ def component_bodies() -> dict[str, Schema]:
             "properties": {"effort": {"type": "string", "description": "Effort, such as `low`."}},
         },
     }
+
+
+def _estimate(catalog: Catalog) -> Schema:
+    """Return the body of an estimate: the fields of any order, and what files would say."""
+    body = _body(catalog, Operation.GENERATE, _CREATE, (), _ESTIMATE)
+    own: Schema = {
+        "operation": {
+            "type": "string",
+            "enum": [each.value for each in Operation],
+            "description": "Way to make the images; `generate` by default.",
+        },
+        "inputs": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": MOST_INPUTS,
+            "description": "Number of images that the order sends; 1 by default for `edit` and `vary`, none for `generate`.",
+        },
+    }
+    prompt = {
+        "type": "string",
+        "description": "As in the order; without one, the price is that without its words.",
+    }
+    fidelity = describe_field(catalog, Operation.EDIT, "input_fidelity")
+    properties = {**own, **body["properties"], "prompt": prompt, "input_fidelity": fidelity}
+    return {"type": "object", "description": _ESTIMATE, "properties": properties}
 
 
 def _body(

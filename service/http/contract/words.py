@@ -89,6 +89,18 @@ _MEANINGS: Mapping[str, str] = {
 _IN_COMPONENT: Mapping[tuple[str, str], str] = {
     ("CreatedKey", "key"): "The key; no other answer shows it.",
     ("CreatedKey", "user"): "Owner of the key.",
+    ("Estimate", "model"): "The model that the order names.",
+    ("Estimate", "sent_model"): "The model that would make the images.",
+    ("Estimate", "n"): "Number of images.",
+    (
+        "Estimate",
+        "microusd",
+    ): "Highest expected price of the order in millionths of a US dollar, if no image is cached; null if unknown.",
+    ("Estimate", "weight"): "Number of images that the order counts for against limits.",
+    (
+        "Estimate",
+        "refused_by",
+    ): "The failure that the order would meet now, as far as reading tells; absent if none.",
     ("Key", "user"): "Owner of the key.",
     ("Model", "id"): "Name of the model.",
     ("ImagesResponse", "data"): "The images, in the order of their making.",
