@@ -7,12 +7,12 @@ learn({ en: { close: "Close", cancel: "Cancel" }, zh: { close: "关闭", cancel:
 
 let count = 0;
 
-// Shows a dialog with *title*, and returns its element. Its attributes may be set, such as `class` and `role`.
-export function openDialog(title, attributes, ...children) {
+// Shows a dialog with *title*, and returns its element. *kind* is a class, *attributes* are others, such as `role`.
+export function openDialog(title, { kind, ...attributes }, ...children) {
   count += 1;
   const id = `dialog-${count}`;
   const shut = make("button", { type: "button", class: "shut", "aria-label": say("close"), onclick: () => dialog.close() }, "×");
-  const dialog = make("dialog", { "aria-labelledby": id, ...attributes }, make("header", {}, make("h2", { id }, title), shut), ...children);
+  const dialog = make("dialog", { class: `dialog ${kind}`, "aria-labelledby": id, ...attributes }, make("header", {}, make("h2", { id }, title), shut), ...children);
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
@@ -26,7 +26,7 @@ export function askFirst({ title, text, yes }) {
     const agree = make("button", { type: "button", class: "danger", onclick: () => dialog.close("yes") }, yes);
     const refuse = make("button", { type: "button", autofocus: true, onclick: () => dialog.close() }, say("cancel"));
     const body = make("p", { id: `dialog-text-${count + 1}` }, text);
-    const dialog = openDialog(title, { class: "ask", role: "alertdialog", "aria-describedby": body.id }, body, make("div", { class: "row end" }, refuse, agree));
+    const dialog = openDialog(title, { kind: "ask", role: "alertdialog", "aria-describedby": body.id }, body, make("div", { class: "row end" }, refuse, agree));
     dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"));
   });
 }

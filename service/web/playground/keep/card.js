@@ -22,7 +22,7 @@ export function imageCard(record, actions) {
     record.order.prompt ? make("p", { class: "prompt" }, record.order.prompt) : make("p", { class: "prompt hint" }, title),
     make("p", { class: "hint" }, [modelWords(record), ...parameterWords(record).map(([name, value]) => `${name} ${value}`)].filter(Boolean).join(" · ")),
     make("p", { class: "hint" },
-      make("span", { class: record.realm === "sandbox" ? "badge" : "cost" }, costWords(record)), " · ",
+      make("span", { class: record.realm === "sandbox" ? "test" : "cost" }, costWords(record)), " · ",
       make("time", { datetime: new Date(record.at).toISOString() }, moment(record.at))),
     make("div", { class: "row" },
       make("button", { type: "button", onclick: () => download(record) }, say("download")),

@@ -78,13 +78,6 @@ class Disk {
     return Promise.all(found.map((image) => withInputs(transaction, image)));
   }
 
-  // Returns a record, or undefined.
-  async get(id) {
-    const transaction = this.#begin("readonly");
-    const image = await result(transaction.objectStore("images").get(id));
-    return image && withInputs(transaction, image);
-  }
-
   // Returns the ids of all records of one file of the gateway.
   async named(name) {
     return result(this.#begin("readonly").objectStore("images").index("name").getAllKeys(name));

@@ -77,11 +77,6 @@ class History {
     return [...both.values()].sort(newestFirst).slice(0, limit);
   }
 
-  // Returns a record, or undefined.
-  async get(id) {
-    return this.#unkept.find((record) => record.id === id) ?? this.#disk?.get(id);
-  }
-
   // Removes the record *id*.
   async remove(id) {
     this.#unkept = this.#unkept.filter((record) => record.id !== id);

@@ -30,7 +30,7 @@ export function openViewer(record, neighbours = {}) {
   };
 
   show(record);
-  const dialog = openDialog(say("image"), { class: "viewer" },
+  const dialog = openDialog(say("image"), { kind: "viewer" },
     make("figure", {}, image, words),
     neighbours.older && make("div", { class: "row" }, newer, older));
   dialog.addEventListener("keydown", ({ key }) => {

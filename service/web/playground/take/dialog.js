@@ -38,7 +38,7 @@ export function showCode(order) {
   const list = make("div", { role: "tablist", "aria-label": say("languages"), onkeydown: (event) => walk(event, tabs, choose) }, tabs);
   const files = inputFiles(order).map((file) => ({ ...file, href: URL.createObjectURL(file.blob) }));
   choose(chosen);
-  const dialog = openDialog(say("codeTitle"), { class: "code" },
+  const dialog = openDialog(say("codeTitle"), { kind: "code" },
     list, panel,
     make("div", { class: "row" },
       make("button", { type: "button", class: "primary", onclick: async () => {
