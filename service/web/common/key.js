@@ -1,19 +1,21 @@
 // Keeps the key: in this tab until it is closed, and beyond only if the person asks for it.
 
+import { forever, forTab } from "./stores.js";
+
 const NAME = "image-gateway.key";
 const listeners = { changed: [], refused: [] };
 
 export function key() {
-  return sessionStorage.getItem(NAME) ?? localStorage.getItem(NAME) ?? "";
+  return forTab.getItem(NAME) ?? forever.getItem(NAME) ?? "";
 }
 
 export function isRemembered() {
-  return localStorage.getItem(NAME) !== null;
+  return forever.getItem(NAME) !== null;
 }
 
 export function setKey(text, { remember = false } = {}) {
   const trimmed = text.trim();
-  for (const [store, keeps] of [[sessionStorage, true], [localStorage, remember]]) {
+  for (const [store, keeps] of [[forTab, true], [forever, remember]]) {
     if (trimmed && keeps) store.setItem(NAME, trimmed);
     else store.removeItem(NAME);
   }

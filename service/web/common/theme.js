@@ -1,5 +1,7 @@
 // Light, dark, or as the system has it: the person's choice for all pages.
 
+import { forever } from "./stores.js";
+
 const CHOICE = "image-gateway.theme";
 export const THEMES = ["auto", "light", "dark"];
 
@@ -10,12 +12,12 @@ document.documentElement.dataset.theme = theme();
 system.addEventListener("change", tell);
 
 export function theme() {
-  const chosen = localStorage.getItem(CHOICE);
+  const chosen = forever.getItem(CHOICE);
   return THEMES.includes(chosen) ? chosen : "auto";
 }
 
 export function chooseTheme(name) {
-  localStorage.setItem(CHOICE, name);
+  forever.setItem(CHOICE, name);
   document.documentElement.dataset.theme = name;
   tell();
 }

@@ -6,6 +6,8 @@
 // Static text of a page has `data-words="name"`, its attributes `data-words-title`, `data-words-placeholder` or
 // `data-words-label` (aria-label). A part that writes text itself listens with `onLanguage` and writes it again.
 
+import { forever } from "./stores.js";
+
 const CHOICE = "image-gateway.language";
 const TAGS = { en: "en", zh: "zh-CN" };
 const ATTRIBUTES = { wordsTitle: "title", wordsPlaceholder: "placeholder", wordsLabel: "aria-label" };
@@ -47,7 +49,7 @@ export function onLanguage(listener) {
 
 export function chooseLanguage(name) {
   language = name;
-  localStorage.setItem(CHOICE, name);
+  forever.setItem(CHOICE, name);
   translate(document);
   for (const listener of listeners) listener();
 }
@@ -63,7 +65,7 @@ export function translate(root) {
 }
 
 function choose() {
-  const chosen = localStorage.getItem(CHOICE);
+  const chosen = forever.getItem(CHOICE);
   if (chosen in TAGS) return chosen;
   return navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
 }
