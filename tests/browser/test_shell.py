@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -42,7 +43,7 @@ def test_a_page_speaks_the_language_of_its_reader(visit: Visit, house: House, pa
 
 
 def lang_of(page: Page) -> str:
-    page.get_by_role("navigation").wait_for()
+    page.get_by_role("navigation", name=re.compile("Pages|页面")).wait_for()
     return str(page.evaluate("document.documentElement.lang"))
 
 
@@ -83,7 +84,7 @@ def test_a_theme_can_be_chosen_and_is_remembered(visit: Visit, house: House, the
 
 
 def ground_of(page: Page) -> str:
-    page.get_by_role("navigation").wait_for()
+    page.get_by_role("navigation", name=re.compile("Pages|页面")).wait_for()
     return str(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
 

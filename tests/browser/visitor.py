@@ -15,6 +15,10 @@ _REFUSED = "Failed to load resource: "
 """Chromium's own line for each answer above 399 and each request without an answer; no page can prevent it."""
 
 
+_OFFLINE = "net::ERR_INTERNET_DISCONNECTED"
+"""A browser asks for the icon of a page again whenever it likes, also while a test has it offline."""
+
+
 class Faults:
     """The errors of a page: those it logs, those it does not catch, and its own files that it does not get."""
 
@@ -26,7 +30,8 @@ class Faults:
     def _note(self, message: ConsoleMessage) -> None:
         if message.type not in ("error", "warning"):
             return
-        is_of_a_request = message.text.startswith(_REFUSED) and "/web/" not in message.location["url"]
+        is_of_page = "/web/" in message.location["url"] and _OFFLINE not in message.text
+        is_of_a_request = message.text.startswith(_REFUSED) and not is_of_page
         if not is_of_a_request:
             self.found.append(f"{message.text} ({message.location['url']})")
 

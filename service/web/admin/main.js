@@ -30,7 +30,7 @@ const opened = new Map(); // Sections by name; those of one key.
 let shown = () => ""; // Makes the content of the page again, for another language.
 
 learn(words);
-showHeader("/admin");
+showHeader("/admin", { asksForKey: false });
 show();
 addEventListener("hashchange", show);
 onLanguage(renderAgain);

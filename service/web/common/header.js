@@ -11,8 +11,9 @@ learn(words);
 // Why the panel of the key is open: a word, or "" if nothing is wrong.
 let complaint = "";
 
-// Fills the `<header id="head">` of a page; *here* is the path of the page.
-export function showHeader(here) {
+// Fills the `<header id="head">` of a page; *here* is the path of the page. *asksForKey*: the head opens the panel of the key once
+// the gateway refuses it; a page that asks by itself says false.
+export function showHeader(here, { asksForKey = true } = {}) {
   const render = () => {
     // What is written again must not lose the keyboard, or close under the person's eyes.
     const { id } = document.activeElement;
@@ -30,7 +31,7 @@ export function showHeader(here) {
     render();
     if (hadKeyboard) byId("key-summary").focus();
   });
-  onKeyRefused(() => {
+  if (asksForKey) onKeyRefused(() => {
     const word = key() ? "keyIsRefused" : "keyIsNeeded";
     // A key that is being typed stays.
     if (word === complaint && byId("key-menu").open) return;

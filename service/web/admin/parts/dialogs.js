@@ -48,6 +48,7 @@ export async function openForm({ title, fields, aside, submit, send }) {
     rows.map((row) => row.element), aside, general,
     make("div", { class: "buttons" },
       make("button", { type: "button", onclick: () => dialog.close() }, say("cancel")), sending)));
+  fields.find(({ control }) => !control.readOnly).control.autofocus = true;
   await closed(dialog);
   return answer;
 }

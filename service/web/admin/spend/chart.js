@@ -8,14 +8,14 @@ import { say } from "../../common/words.js";
 const HEIGHT = 190; // Pixels of the plot; widths are shares of the page's.
 const TOP = 18;
 const BOTTOM = 22;
-const MOST_LABELS = 5;
+const MOST_LABELS = 4;
 
 // *columns* are [{ label, short, solid, hatched }], in days' order; *read* says a column in words, *tick* a number of the axis.
 export function drawChart({ title, columns, names, read, tick }) {
   const ceiling = niceCeiling(Math.max(...columns.map(({ solid, hatched }) => solid + hatched)));
   const bars = columns.map((column, i) => bar(column, i, columns.length, ceiling));
   const picture = draw("svg", { class: "chart", role: "img", "aria-label": title, height: TOP + HEIGHT + BOTTOM, width: "100%" },
-    hatching(), ...grid(ceiling, tick), ...bars, ...labels(columns));
+    hatching(), ...grid(), ...bars, ...ticks(ceiling, tick), ...labels(columns));
   const readout = make("output", { class: "readout" });
   const slider = make("input", { type: "range", min: 0, max: columns.length - 1, value: columns.length - 1, "aria-label": say("chart.read"), oninput: () => show(slider.valueAsNumber) });
 
@@ -50,14 +50,17 @@ function bar({ solid, hatched }, index, count, ceiling) {
     draw("rect", { class: "hatched", fill: "url(#hatching)", x, width, y: TOP + HEIGHT - low - high, height: high }));
 }
 
-function grid(ceiling, tick) {
-  return [0, 0.5, 1].flatMap((share) => {
-    const y = TOP + HEIGHT * (1 - share);
-    return [
-      draw("line", { class: "grid", x1: 0, x2: "100%", y1: y, y2: y }),
-      draw("text", { x: 0, y: y - 4 }, share === 0 ? "" : tick(ceiling * share)),
-    ];
-  });
+function grid() {
+  return [0, 0.5, 1].map(heightOf).map((y) => draw("line", { class: "grid", x1: 0, x2: "100%", y1: y, y2: y }));
+}
+
+// The numbers of the axis stand in front of the bars.
+function ticks(ceiling, tick) {
+  return [0.5, 1].map((share) => draw("text", { x: 0, y: heightOf(share) - 4 }, tick(ceiling * share)));
+}
+
+function heightOf(share) {
+  return TOP + HEIGHT * (1 - share);
 }
 
 function labels(columns) {

@@ -18,6 +18,7 @@ learn(words);
 export function createSpend() {
   const element = make("section");
   const report = make("div");
+  const heard = make("p", { class: "unseen", role: "status" }); // What the eye sees at once.
   const span = createSpan(reload);
   let team = "";
   let teams = [];
@@ -44,6 +45,7 @@ export function createSpend() {
     element.replaceChildren(
       make("h2", {}, say("section.spend")),
       make("div", { class: "row" }, span.controls(), make("label", {}, say("spend.team"), teamList), make("button", { onclick: download }, say("spend.csv"))),
+      heard,
       report);
     showReport();
   }
@@ -53,7 +55,7 @@ export function createSpend() {
     await attempt(element, async () => {
       await load();
       showReport();
-      tell(headline(addUp(loaded.byDay)));
+      heard.textContent = headline(addUp(loaded.byDay));
     });
     report.removeAttribute("aria-busy");
   }
