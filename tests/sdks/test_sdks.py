@@ -120,6 +120,23 @@ def test_models_are_listed(observe: Observe) -> None:
     assert {"gpt-image-2", "dall-e-2"} < set(models)
 
 
+def test_a_model_is_described(observe: Observe) -> None:
+    """Describe a model: sizes and values"""
+    observed = observe("details")
+
+    assert (observed["answered_by"], observed["multiple"]) == ("gpt-image-2.6-flare", 16)
+    assert observed["qualities"][:2] == ["standard", "hd"]
+
+
+def test_an_order_is_estimated(observe: Observe) -> None:
+    """Estimate: price, limits and refusal"""
+    observed = observe("estimate")
+
+    assert observed["microusd"] > 0
+    assert "images_per_min" in observed["limits"]
+    assert observed["refused_by"] == "n"
+
+
 def test_usage_is_read(observe: Observe, outcome: Outcome) -> None:
     """Read usage"""
     observed = observe("usage")

@@ -11,6 +11,8 @@ import image.gateway.client.model.CreateImageRequest;
 import image.gateway.client.model.CreateKeyRequest;
 import image.gateway.client.model.CreatedKey;
 import image.gateway.client.model.ErrorResponse;
+import image.gateway.client.model.Estimate;
+import image.gateway.client.model.EstimateRequest;
 import image.gateway.client.model.ImageData;
 import image.gateway.client.model.ImageEditCompletedEvent;
 import image.gateway.client.model.ImageEditPartialImageEvent;
@@ -23,6 +25,7 @@ import image.gateway.client.model.Model;
 import image.gateway.client.model.PolicyEntry;
 import image.gateway.client.model.PutPolicyRequest;
 import image.gateway.client.model.ResponseFormat;
+import image.gateway.client.model.UsageLimit;
 import java.io.File;
 import java.io.IOException;
 import java.net.URI;
@@ -62,6 +65,8 @@ final class Caller {
     operations.put("refused stream", caller::refusedStream);
     operations.put("unreachable stream", caller::unreachableStream);
     operations.put("models", caller::models);
+    operations.put("details", caller::details);
+    operations.put("estimate", caller::estimate);
     operations.put("usage", caller::usage);
     operations.put("limit", caller::limit);
     operations.put("download", caller::download);
@@ -219,6 +224,29 @@ final class Caller {
       models.put(model.getId(), String.valueOf(model.getShutdownDate()));
     }
     return Map.of("models", models);
+  }
+
+  private Map<String, Object> details() throws ApiException {
+    Model model = new ModelsApi(client("key")).getModel("dall-e-3");
+    return Map.of(
+        "answered_by",
+        model.getAnsweredBy(),
+        "multiple",
+        model.getSizes().getFree().getMultiple(),
+        "qualities",
+        model.getParameters().get("quality").getValues());
+  }
+
+  private Map<String, Object> estimate() throws ApiException {
+    EstimateRequest order = new EstimateRequest().model("dall-e-3").prompt(text("prompt")).n(4);
+    Estimate made = new ImagesApi(client("limited_key")).estimateImages(order);
+    return Map.of(
+        "microusd",
+        made.getMicrousd(),
+        "limits",
+        made.getLimits().stream().map(UsageLimit::getName).toList(),
+        "refused_by",
+        made.getRefusedBy().getParam());
   }
 
   private Map<String, Object> usage() throws ApiException {

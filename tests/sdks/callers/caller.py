@@ -24,9 +24,10 @@ from image_gateway_client.api.images import (
     create_image_variation,
     edit_image,
     edit_image_stream,
+    estimate_images,
     get_image_file,
 )
-from image_gateway_client.api.models import list_models
+from image_gateway_client.api.models import get_model, list_models
 from image_gateway_client.api.usage import get_usage
 from image_gateway_client.errors import UnexpectedStatus
 from image_gateway_client.models import (
@@ -36,11 +37,14 @@ from image_gateway_client.models import (
     CreateKeyRequest,
     EditImageRequest,
     ErrorResponse,
+    Estimate,
+    EstimateRequest,
     ImageEditCompletedEvent,
     ImageEditPartialImageEvent,
     ImageGenCompletedEvent,
     ImageGenPartialImageEvent,
     ImagesResponse,
+    Model,
     ModelList,
     PolicyEntry,
     PolicyList,
@@ -149,6 +153,29 @@ def models() -> Observation:
     return {"models": {model.id: str(model.shutdown_date) for model in answer.data}}
 
 
+def details() -> Observation:
+    model = get_model.sync("dall-e-3", client=client("key"))
+    assert isinstance(model, Model), model
+    assert model.sizes
+    assert model.sizes.free
+    assert model.parameters
+    return {
+        "answered_by": model.answered_by,
+        "multiple": model.sizes.free.multiple,
+        "qualities": model.parameters["quality"].values,
+    }
+
+
+def estimate() -> Observation:
+    order = EstimateRequest(model="dall-e-3", prompt=TASK["prompt"], n=4)
+    made = estimate_images.sync(client=client("limited_key"), body=order)
+    assert isinstance(made, Estimate), made
+    assert made.refused_by
+    assert made.microusd
+    limits = [limit.name for limit in made.limits]
+    return {"microusd": made.microusd, "limits": limits, "refused_by": made.refused_by.param}
+
+
 def usage() -> Observation:
     answer = get_usage.sync(client=client("key"))
     assert isinstance(answer, Usage), answer
@@ -214,6 +241,8 @@ OPERATIONS = {
     "refused stream": refused_stream,
     "unreachable stream": unreachable_stream,
     "models": models,
+    "details": details,
+    "estimate": estimate,
     "usage": usage,
     "limit": limit,
     "download": download,

@@ -11,7 +11,9 @@ import {
   createImageVariation,
   editImage,
   editImageStream,
+  estimateImages,
   getImageFile,
+  getModel,
   getUsage,
   listModels,
 } from 'image-gateway-client';
@@ -104,6 +106,15 @@ const operations: Record<string, () => Promise<unknown>> = {
   async models() {
     const answer = good(await listModels());
     return { models: Object.fromEntries(answer.data.map((model) => [model.id, model.shutdown_date])) };
+  },
+  async details() {
+    const { answered_by, sizes, parameters } = good(await getModel({ path: { model: 'dall-e-3' } }));
+    return { answered_by, multiple: sizes?.free?.multiple, qualities: parameters?.['quality']?.values };
+  },
+  async estimate() {
+    const body = { model: 'dall-e-3', prompt: task.prompt, n: 4 };
+    const { microusd, limits, refused_by } = good(await estimateImages({ auth: task.limited_key, body }));
+    return { microusd, limits: limits.map((limit) => limit.name), refused_by: refused_by?.param };
   },
   async usage() {
     const answer = good(await getUsage());
