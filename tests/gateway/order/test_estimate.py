@@ -7,6 +7,7 @@ import pytest
 from service.domain.callers import Policy
 from service.domain.errors import LimitState, StateUnavailable
 from service.domain.images import Operation
+from service.domain.limits import LIMITS, LimitKind
 from service.domain.order import Price
 from service.gateway.admission.allowance import Allowance, find_refusal
 from service.gateway.order.estimate import Estimates
@@ -74,6 +75,11 @@ def test_a_limit_without_room_refuses(state: LimitState, n: int, wait_s: float) 
     refusal = find_refusal((state,), n, Price(2, 100))
 
     assert (refusal.retry_after_s if refusal else 0.0) == pytest.approx(wait_s)
+
+
+@pytest.mark.parametrize("kind", LIMITS, ids=lambda kind: kind.resource)
+def test_every_kind_of_limit_without_room_refuses(kind: LimitKind) -> None:
+    assert find_refusal((limit(kind.resource, 0),), 1, Price(1, 100)) is not None
 
 
 def test_an_image_without_a_price_needs_some_room() -> None:
