@@ -11,7 +11,7 @@ _ADVICE = {
     "dangerous commands on the keys ig:*, and the channel ig:*.",
     "connection": "Nothing answers at {place}: is Redis running there, does GATEWAY_REDIS_URL name the right "
     "place, and is TLS (rediss://) right for it?",
-    "timeout": "Redis at {place} does not answer in time: see if it runs, its CPU and its SLOWLOG, and the network to it. "
+    "timeout": "Redis at {place} does not answer in time: see that it runs, its CPU, its SLOWLOG and the network to it. "
     "Raise GATEWAY_REDIS_TIMEOUT_S only if it is far away.",
     "pool": "All connections to Redis at {place} are in use: try again.",
     "loading": "Redis at {place} is still reading its files: try again in a moment.",

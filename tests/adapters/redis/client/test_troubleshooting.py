@@ -12,7 +12,7 @@ URL = "redis://ann:canary@cache.test:6380"
     [
         ("busy", "SLOWLOG"),
         ("contended", "orders"),
-        ("timeout", "SLOWLOG, and the network"),
+        ("timeout", "SLOWLOG and the network"),
         ("misconf", "disk"),
         ("no_replicas", "min-replicas"),
         ("new", "(new)"),
