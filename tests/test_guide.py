@@ -72,6 +72,7 @@ def expected_of(code: str) -> str:
         "stage-": r"^stage-0\.png\nstage-1\.png\ncat\.png$",
         "kept.png": r"^[1-9]\d+ ",
         "x-cost-microusd": r"^miss \d+\nhit 0$",
+        "/v1/images/estimate": r'"microusd":[1-9]\d+',
         "/v1/usage": r'"object":"usage"',
         "/generate_image": r'"image_base64"',
     }.items():
