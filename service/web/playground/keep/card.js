@@ -40,6 +40,7 @@ function more(record, actions, title) {
     document.addEventListener("pointerdown", shut);
     list.replaceChildren(...entries(record, actions).map(([word, act]) =>
       make("button", { type: "button", class: word === "delete" && "danger", onclick: () => run(menu, act) }, say(word))));
+    list.scrollIntoView({ block: "nearest" });
   });
   menu.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || !menu.open) return;

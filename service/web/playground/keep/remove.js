@@ -13,7 +13,7 @@ export async function removeImage(record, removed) {
     await ask(`/v1/images/files/${encodeURIComponent(record.name)}`, { method: "DELETE" });
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    await removeHere(record, removed, sayIfKnown(`notDeleted.${error.status}`) ?? error.message);
+    await removeHere(record, removed, error.status === 0 ? say("noAnswer") : sayIfKnown(`notDeleted.${error.status}`) ?? error.message);
     return;
   }
   await removed(record);
