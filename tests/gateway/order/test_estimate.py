@@ -79,7 +79,7 @@ def test_a_limit_without_room_refuses(state: LimitState, n: int, wait_s: float) 
 
 @pytest.mark.parametrize("kind", LIMITS, ids=lambda kind: kind.resource)
 def test_every_kind_of_limit_without_room_refuses(kind: LimitKind) -> None:
-    assert find_refusal((limit(kind.resource, 0),), 1, Price(1, 100)) is not None
+    assert find_refusal((limit(kind.resource, 0, reset_s=60.0),), 1, Price(1, 100)) is not None
 
 
 def test_an_image_without_a_price_needs_some_room() -> None:
