@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -9,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Message
 
+from service.adapters.storage.links import SignedLinks
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import Source
 from service.domain.progress import Admitted, ImageReady, OrderDone, OrderFact
@@ -20,8 +22,9 @@ from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.values import a_failure, a_refusal, a_sent_order, a_ticket, an_image, an_order
 
 ORDER = an_order(asked_model="gpt-image-2", is_streamed=True)
-NO_SERVICES = cast(HttpServices, object())
-"""An answer asks nothing of the services on its way through a stream."""
+LINKS = SignedLinks(public_url="http://gateway", keys=[b"a key of these tests"], ttl_s=0, clock=FakeClock())
+SERVICES = cast(HttpServices, SimpleNamespace(images=SimpleNamespace(links=LINKS)))
+"""A stream asks the services for links alone."""
 
 
 def ready(position: int = 0) -> ImageReady:
@@ -30,7 +33,7 @@ def ready(position: int = 0) -> ImageReady:
 
 async def answer(running: RunningOrder) -> Response:
     request = Request({"type": "http", "state": {}, "headers": [], "method": "POST", "path": "/"}, stay)
-    reader = Answer(NO_SERVICES, ORDER, a_sent_order(), a_ticket(pool=None), running)
+    reader = Answer(SERVICES, ORDER, a_sent_order(), a_ticket(pool=None), running)
     return await stream_answer(request, ORDER, reader, running)
 
 
