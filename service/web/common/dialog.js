@@ -1,9 +1,7 @@
 // Shows dialogs. They close by Esc, by their own button and by a click beside them; then focus returns to where it was.
 
 import { make } from "./dom.js";
-import { learn, say } from "./words.js";
-
-learn({ en: { close: "Close", cancel: "Cancel" }, zh: { close: "关闭", cancel: "取消" } });
+import { say } from "./words.js";
 
 let count = 0;
 

@@ -2,6 +2,8 @@
 
 export const words = {
   en: {
+    close: "Close",
+    cancel: "Cancel",
     pages: "Pages",
     playground: "Images",
     administration: "Administration",
@@ -21,6 +23,8 @@ export const words = {
     "theme.dark": "Dark",
   },
   zh: {
+    close: "关闭",
+    cancel: "取消",
     pages: "页面",
     playground: "图像",
     administration: "管理",

@@ -1,8 +1,95 @@
 // The playground: joins the parts of the page.
 
+import { read, Refused } from "../common/api.js";
+import { byId, make } from "../common/dom.js";
 import { showHeader } from "../common/header.js";
-import { learn } from "../common/words.js";
+import { onKey } from "../common/key.js";
+import { learn, onLanguage } from "../common/words.js";
+import { createInputs } from "./edit/inputs.js";
+import { createEstimate } from "./estimate.js";
+import { describeFailure, describeField } from "./failures.js";
+import { createForm } from "./form.js";
+import { createGallery } from "./keep/gallery.js";
+import { openHistory } from "./keep/history.js";
+import { loadModels, previewsOf } from "./models.js";
+import { createResults } from "./results.js";
 import { words } from "./words.en-zh.js";
 
 learn(words);
 showHeader("/");
+
+const ONE_COLUMN = matchMedia("(max-width: 54rem)");
+
+// What keeps the page from working at all, or null.
+let trouble = null;
+
+const history = openHistory();
+const gallery = createGallery(byId("gallery"), history, {
+  edit: (record) => form.begin("edit", record.blob, record.order.model),
+  vary: (record) => form.begin("vary", record.blob, record.order.model),
+  again,
+});
+const inputs = createInputs(byId("inputs"), { onChange: (change) => form.takeInputs(change) });
+const form = createForm({ inputs, onChange: () => estimate.ask(form.order()), onOrder: start, onFailure: setTrouble });
+const estimate = createEstimate(byId("estimate"), { onAnswer: showAnswer });
+const results = createResults(byId("results"), {
+  onImage: (made, { order, realm, requestId }) => history.add({ order, inputs: order.images, mask: order.mask, ...made, realm, requestId }),
+  onFailure: showFailure,
+  onRepeat: start,
+  announce: (text) => byId("said").replaceChildren(text),
+  readLimits: () => read("/v1/usage").then(({ limits }) => limits, () => []),
+});
+
+onKey(open);
+onLanguage(drawTrouble);
+addEventListener("offline", () => setTrouble(new Refused({ code: "offline" })));
+addEventListener("online", open);
+await open();
+
+// Learns what this person may use.
+async function open() {
+  try {
+    const models = await loadModels();
+    setTrouble(null);
+    await form.setModels(models);
+  } catch (error) {
+    setTrouble(error);
+  }
+}
+
+// Makes fresh images by the order of a record.
+async function again({ order, inputs: images, mask }) {
+  await start({ ...order, images, mask, fresh: true, previews: await previewsOf(order.model) });
+}
+
+async function start(order) {
+  const realm = await estimate.realm(order);
+  await results.run(order, realm);
+  // On a phone the images are below the form.
+  await gallery.refresh();
+  if (ONE_COLUMN.matches) byId("gallery").querySelector(".image-card")?.scrollIntoView({ block: "nearest" });
+  estimate.ask(form.order(), { pauseMs: 0 });
+}
+
+// Marks what would be refused, before it is sent; other failures of an estimate are told when the order meets them.
+function showAnswer(error) {
+  form.unmark();
+  if (error?.param) form.mark(error.param, ...describeField(error));
+  if (error?.code === "offline") setTrouble(error);
+}
+
+function showFailure(error) {
+  if (error.param && form.mark(error.param, ...describeField(error))) form.focusMarked();
+}
+
+function setTrouble(error) {
+  trouble = error;
+  drawTrouble();
+}
+
+function drawTrouble() {
+  byId("trouble").hidden = trouble === null;
+  if (trouble === null) return;
+  const { title, advice } = describeFailure(trouble);
+  byId("trouble").replaceChildren(make("p", {}, title), advice && make("p", {}, advice));
+}

@@ -4,7 +4,6 @@ import { copiesImages, copyImage, copyText } from "../../common/clipboard.js";
 import { make } from "../../common/dom.js";
 import { fromNow, moment } from "../../common/format.js";
 import { say } from "../../common/words.js";
-import { showCode } from "../take/dialog.js";
 import { costWords, fileName, linkEnd, modelWords, parameterWords, titleOf } from "./describe.js";
 import { notify } from "./notice.js";
 import { removeImage } from "./remove.js";
@@ -60,7 +59,7 @@ function entries(record, actions) {
   return [
     actions.vary && ["vary", () => actions.vary(record)],
     actions.again && ["again", () => actions.again(record)],
-    ["code", () => showCode({ ...record.order, images: record.inputs, mask: record.mask })],
+    ["code", async () => (await import("../take/dialog.js")).showCode({ ...record.order, images: record.inputs, mask: record.mask })],
     record.order.prompt && ["copyPrompt", async () => notify(say((await copyText(record.order.prompt)) ? "promptCopied" : "notCopied"))],
     record.url && ["copyLink", () => copyLink(record.url)],
     ["copyImage", () => copyTheImage(record.blob)],

@@ -1,0 +1,34 @@
+// Says in a person's words what went wrong, what to change and when to try again.
+
+import { make } from "../common/dom.js";
+import { fromNow } from "../common/format.js";
+import { learn, say, sayIfKnown } from "../common/words.js";
+import { words } from "./failurewords.en-zh.js";
+
+learn(words);
+
+// Failures that the same order meets again.
+const LASTING = ["content_policy_violation", "moderation_blocked", "model_not_found", "model_unpriced", "insufficient_quota",
+  "insufficient_permissions", "backend_misconfigured", "backend_blocked"];
+
+// Returns `{ title, advice, when, detail, canRepeat }` of a `Refused`, all texts but the last. *detail* is the gateway's own
+// message, in English, and "" if it is the title.
+export function describeFailure(refused) {
+  const { code, type, param, status, message, retryAfterS, imagesKept } = refused;
+  const known = sayIfKnown(`failure.${code}.${type}`) ?? sayIfKnown(`failure.${code}`) ?? (param && sayIfKnown("failure.field"));
+  const isOfTheOrder = status === 400 || status === 403 || status === 413 || status === 422;
+  const kept = imagesKept > 0 && say("advice.kept", imagesKept);
+  return {
+    title: known ?? (message || say("failure.unknown")),
+    advice: kept || (sayIfKnown(`advice.${code}.${type}`) ?? sayIfKnown(`advice.${code}`) ?? ""),
+    when: retryAfterS === null ? "" : say("tryAgainAt", fromNow(Math.max(1, Math.ceil(retryAfterS)))),
+    detail: known ? message : "",
+    canRepeat: !isOfTheOrder && !LASTING.includes(code),
+  };
+}
+
+// Returns what to say beside the field that is wrong: in the person's words, and in the gateway's, which are English.
+export function describeField({ code, param, message }) {
+  const known = sayIfKnown(`wrong.${param}`) ?? sayIfKnown(`wrong.${code}`);
+  return [known && `${known} `, make("span", { lang: "en" }, message)];
+}

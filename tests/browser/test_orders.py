@@ -1,0 +1,222 @@
+"""Order images on the page, by mouse, keyboard and on a phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from tests.browser.conftest import Visit
+from tests.http.house import House, until
+from tests.http.offices import Office
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+BUTTON = "Make images"
+CHOSEN = {
+    "model": "gpt-image-2.6-flare",
+    "size": "1280x768",
+    "quality": "low",
+    "background": "opaque",
+    "output_format": "webp",
+    "output_compression": 50,
+}
+
+
+@pytest.fixture
+def slow(house: House) -> Iterator[House]:
+    """A house whose provider takes a while, so that a person sees an image being painted."""
+    house.behave(paint="flat", latency_s=2)
+    yield house
+    house.behave(paint="flat")
+
+
+def describe(page: Page, words: str) -> str:
+    """Write a description that no other test has, and return it."""
+    prompt = f"{words} {uuid4().hex[:8]}"
+    page.get_by_label("Description").fill(prompt)
+    return prompt
+
+
+def send(page: Page) -> None:
+    page.get_by_role("button", name=BUTTON, exact=True).click()
+
+
+def card(page: Page) -> Locator:
+    """Return what the page says of the last order."""
+    return page.locator("article.run").last
+
+
+def ended(page: Page) -> Locator:
+    return card(page).get_by_role("paragraph").filter(has_text=re.compile(r" in \d+ s: "))
+
+
+def wait_for_images(page: Page, count: int) -> None:
+    """Wait until the page shows so many images, and no more."""
+    images = page.locator("#gallery img")
+    images.nth(count - 1).wait_for()
+    assert images.count() == count
+
+
+def test_a_newcomer_gets_an_image_by_one_button(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+
+    send(page)
+    ended(page).wait_for()
+
+    prompt = page.get_by_label("Description").input_value()
+    assert prompt == "A lighthouse on a cliff at dusk, watercolour"
+    wait_for_images(page, 1)
+    assert len(house.painted(prompt)) == 1
+
+
+def test_the_lists_follow_what_the_model_takes(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    qualities = page.get_by_label("Quality").locator("option")
+    qualities.first.wait_for(state="attached")
+
+    page.get_by_label("Model", exact=True).select_option("dall-e-3")
+    page.get_by_label("Style").wait_for()
+
+    assert qualities.all_inner_texts()[0] == "Standard (usual)"
+    assert "HD" in qualities.all_inner_texts()
+    assert page.get_by_text(re.compile("Ended on .*2026: gpt-image-2.6-flare makes the images")).is_visible()
+
+    page.get_by_label("Model", exact=True).select_option("gpt-image-2.6-flare")
+    page.get_by_label("Style").wait_for(state="detached")
+    assert page.get_by_text("Current model", exact=True).is_visible()
+
+
+def test_all_that_a_person_chooses_reaches_the_provider(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    page.get_by_label("Background").wait_for()
+    prompt = describe(page, "chosen")
+
+    page.get_by_label("Quality").select_option("low")
+    page.get_by_label("Background").select_option("opaque")
+    page.get_by_label("File format").select_option("webp")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Compression (%)").fill("50")
+    page.get_by_label("Size").select_option("free")
+    page.get_by_label("Width").fill("1280")
+    page.get_by_label("Height").fill("768")
+    page.get_by_label("Number of images").fill("2")
+    send(page)
+    ended(page).wait_for()
+
+    asked = [
+        {name: entry["parameters"].get(name) for name in CHOSEN} for entry in house.journal(prompt=prompt)
+    ]
+    assert asked == [CHOSEN, CHOSEN]
+    wait_for_images(page, 2)
+
+
+def test_an_image_is_shown_while_it_is_painted(visit: Visit, slow: House) -> None:
+    page = visit(slow.gateway.url)
+    describe(page, "watched")
+    send(page)
+
+    page.get_by_role("img", name="Image 1 of 1 is being made").wait_for()
+    page.get_by_role("img", name="Image 1 of 1, half painted").locator("img").wait_for()
+    assert re.fullmatch(r"\d+ s", page.get_by_role("timer").inner_text())
+    assert page.locator("#gallery img").count() == 0
+
+    ended(page).wait_for()
+    wait_for_images(page, 1)
+    assert page.get_by_role("timer").count() == 0
+
+
+def test_a_cancelled_order_is_finished_and_found_again(visit: Visit, slow: House) -> None:
+    """The page promises it: what is being made is charged once, and the same order finds it."""
+    page = visit(slow.gateway.url)
+    prompt = describe(page, "cancelled")
+    send(page)
+    page.get_by_role("img", name="half painted").wait_for()
+
+    page.get_by_role("button", name="Cancel").click()
+    card(page).get_by_text("the same order finds them for free").wait_for()
+    until(lambda: slow.painted(prompt))
+
+    send(page)
+    card(page).get_by_text("from the cache, free").wait_for()
+    assert len(slow.painted(prompt)) == 1
+
+
+def test_a_price_is_told_before_and_after(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    describe(page, "priced")
+    page.get_by_label("Number of images").fill("2")
+    page.get_by_text(re.compile(r"At most about \$0\.\d+ for 2 images")).wait_for()
+
+    send(page)
+    card(page).get_by_text(re.compile(r"2 images in \d+ s: \$0\.\d+\.")).wait_for()
+
+
+def test_test_images_are_never_shown_with_a_price(visit: Visit, office: Office) -> None:
+    page = visit(office.gateway.url, key=office.create_key()["key"])
+    describe(page, "tested")
+    page.get_by_text("1 image for testing: nothing is charged").wait_for()
+
+    send(page)
+    card(page).get_by_text("test images, nothing charged").wait_for()
+    assert "$" not in page.locator("main").inner_text()
+
+
+def test_a_wrong_field_is_marked_before_anything_is_sent(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    page.get_by_label("Size").select_option("free")
+
+    page.get_by_label("Width").fill("1000")
+    page.get_by_text("The model does not paint this size.").wait_for()
+    assert page.get_by_label("Width").get_attribute("aria-invalid") == "true"
+
+    page.get_by_label("Width").fill("1024")
+    page.get_by_text("The model does not paint this size.").wait_for(state="detached")
+    assert page.get_by_label("Width").get_attribute("aria-invalid") is None
+
+
+def test_an_empty_description_is_marked(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    page.get_by_label("Background").wait_for()
+
+    page.get_by_label("Description").fill("  ")
+    send(page)
+
+    page.get_by_text("Write what should be seen.").wait_for()
+    assert page.get_by_label("Description").evaluate("each => each === document.activeElement")
+    assert page.locator("article.run").count() == 0
+
+
+def test_a_refused_description_is_told_in_words(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    describe(page, "a forbidden-word")
+    send(page)
+
+    told = page.get_by_role("alert").filter(has_text="The rules of the provider do not allow this")
+    told.wait_for()
+    assert "Describe it in another way." in told.inner_text()
+    assert page.get_by_role("button", name="Try again").count() == 0
+
+
+def test_a_used_up_limit_tells_what_is_left_and_when(visit: Visit, office: Office) -> None:
+    policy = office.put_policy(images_per_day=2)
+    page = visit(office.gateway.url, key=office.create_key(policy=policy)["key"])
+    page.get_by_text("Images today: 2 of 2 left").first.wait_for()
+
+    describe(page, "the last")
+    page.get_by_label("Number of images").fill("2")
+    send(page)
+    ended(page).wait_for()
+    page.get_by_text("It would be refused right now.").wait_for()
+
+    describe(page, "one too many")
+    send(page)
+    told = page.get_by_role("alert").filter(has_text="A limit of the day or the month is used up.")
+    told.wait_for()
+    assert re.search(
+        r"Images today: 0 of 2 left .*all of it again in \d+ (hour|minute|second)", told.inner_text()
+    )
