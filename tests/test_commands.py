@@ -19,7 +19,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from service.commands.root import cli, load
+from service.commands.root import HELPS, cli, load
 from service.domain.callers import is_token
 from service.domain.limits import LIMITS
 from tests.http.house import until
@@ -364,3 +364,11 @@ def test_help_teaches_with_an_example(group: str) -> None:
 
         assert "Example:" in text
         assert f"image-gateway {group} {name}" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("command", sorted({*HELPS} - {*GROUPS, "sandbox"}))
+def test_help_of_a_command_teaches_with_an_example(command: str) -> None:
+    text = CliRunner().invoke(cli, [command, "--help"]).stdout
+
+    assert "Example:" in text
+    assert f"image-gateway {command}" in " ".join(text.split())

@@ -171,6 +171,7 @@ async def test_a_timeout_says_that_the_order_may_continue() -> None:
         ({"GATEWAY_PORT": "1", "GATEWAY_HOST": "127.0.0.9"}, "http://127.0.0.9:1"),
         ({"GATEWAY_PORT": "1", "GATEWAY_HOST": "::"}, "http://[::1]:1"),
         ({"GATEWAY_PORT": "1", "GATEWAY_URL": "http://127.0.0.1:2"}, "http://127.0.0.1:2"),
+        ({"GATEWAY_URL": "http://127.0.0.1:2/v1/"}, "http://127.0.0.1:2"),
     ],
 )
 def test_the_default_address_is_the_local_gateway(tmp_path: Path, given: dict[str, str], url: str) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import orjson
 import pytest
 
+from service.commands.ordering.client import MadeImage, Order
+from service.commands.ordering.language import Words
+from service.commands.ordering.report import Report, SavedImage
 from service.commands.root import load
 from service.domain.catalog import parse_catalog
 from service.domain.images import Operation
@@ -21,6 +24,7 @@ from tests.shell import Done, Shell
 from tests.test_generate_command import PIXELS, event
 
 SAMPLES = REPOSITORY / "service/http/contract/images"
+END = b"0\r\n\r\n"
 MADE = event("image_generation.completed", b64_json=PIXELS, index=0, cost_microusd=21_100, cache="miss")
 
 
@@ -57,15 +61,19 @@ def names_in(directory: Path) -> list[str]:
 
 
 @contextmanager
-def streaming(*parts: bytes, stays: bool = False) -> Iterator[str]:
-    """Run a server that answers one order with *parts* of a stream; if it *stays*, it never ends the stream."""
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req-of-tests\r\nconnection: close\r\n\r\n"
+def streaming(*parts: bytes, end: bytes = END, stays: bool = False) -> Iterator[str]:
+    """Run a server that answers one order with *parts* of a stream and its *end*; if it *stays*, it keeps the connection."""
+    head = (
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nx-request-id: req-of-tests\r\n"
+        b"transfer-encoding: chunked\r\nconnection: close\r\n\r\n"
+    )
+    chunks = [b"%x\r\n%b\r\n" % (len(part), part) for part in parts]
     over = threading.Event()
 
     def answer(listener: socket.socket) -> None:
         with listener.accept()[0] as connection:
             connection.recv(65_536)
-            connection.sendall(head + b"".join(parts))
+            connection.sendall(b"".join([head, *chunks, end]))
             if stays:
                 over.wait(30)
 
@@ -203,8 +211,9 @@ def test_the_port_of_this_machines_gateway_is_found(gateway: Gateway, tmp_path: 
     assert done.returncode == 0, done.stderr
 
 
-def test_a_stream_without_its_last_image_keeps_the_others(tmp_path: Path) -> None:
-    with streaming(MADE) as url:
+@pytest.mark.parametrize("end", [END, b""], ids=["ended", "cut"])
+def test_a_stream_without_its_last_image_keeps_the_others(tmp_path: Path, end: bytes) -> None:
+    with streaming(MADE, end=end) as url:
         done = order(url, tmp_path, "generate", "a lighthouse", "-n", "2", "--json")
 
     document = read_json(done)
@@ -215,7 +224,7 @@ def test_a_stream_without_its_last_image_keeps_the_others(tmp_path: Path) -> Non
 
 def test_an_interrupted_order_keeps_its_files(tmp_path: Path) -> None:
     words = ("generate", "a lighthouse", "-n", "2", "--out", str(tmp_path / "out"))
-    with streaming(MADE, stays=True) as url, shell_of(url, tmp_path).start(*words) as process:
+    with streaming(MADE, end=b"", stays=True) as url, shell_of(url, tmp_path).start(*words) as process:
         assert process.stdout is not None
         path = Path(process.stdout.readline().strip())
         process.send_signal(signal.SIGINT)
@@ -225,6 +234,50 @@ def test_an_interrupted_order_keeps_its_files(tmp_path: Path) -> None:
     assert [path.name] == names_in(tmp_path)
     assert said.startswith("error: Interrupted after 1 of 2 images.")
     assert len(said.splitlines()) == 1
+
+
+def test_a_reader_that_leaves_costs_no_image(tmp_path: Path) -> None:
+    """As `head -1` does."""
+    words = ("generate", "a lighthouse", "-n", "2", "--out", str(tmp_path / "out"))
+    second = event("image_generation.completed", b64_json=PIXELS, index=1, cost_microusd=21_100, cache="miss")
+    with streaming(MADE, second) as url, shell_of(url, tmp_path).start(*words) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+
+    assert (process.returncode, len(said.splitlines())) == (0, 1)
+    assert names_in(tmp_path) == ["qoftests-1.png", "qoftests-2.png"]
+
+
+@pytest.mark.parametrize(
+    ("realm", "images", "price"),
+    [
+        ("live", [(21_100, "miss"), (21_000, "miss")], "$0.0421"),
+        ("live", [(21_100, "miss"), (0, "coalesced")], "$0.0211 (1 shared with an equal order, free)"),
+        ("live", [(21_100, "miss"), (None, "miss")], "price unknown"),
+        ("live", [(0, "hit"), (0, "coalesced")], "free (1 from the cache, 1 shared with an equal order)"),
+        ("sandbox", [(21_100, "miss")], "test images, nothing charged"),
+        (None, [(40, "none")], "$0.000040"),
+    ],
+)
+def test_the_cost_line_is_honest(realm: str | None, images: list[tuple[int | None, str]], price: str) -> None:
+    report = Report(
+        Order(operation="generate", fields={"model": "dall-e-3", "n": 2}), realm=realm, seconds=3.14
+    )
+    for place, (cost_microusd, cache) in enumerate(images):
+        image = MadeImage(
+            data=b"",
+            place=place,
+            size=None,
+            cost_microusd=cost_microusd,
+            cache=cache,
+            url=None,
+            revised_prompt=None,
+        )
+        report.saved.append(SavedImage(Path(), image))
+
+    assert report.line(Words()).partition(" in 3.1 s, ")[2] == price
 
 
 def test_a_full_disk_names_the_link_of_the_image(tmp_path: Path) -> None:

@@ -84,9 +84,9 @@ Language = Annotated[
 
 
 def url_of(url: str | None, host: str, port: int) -> str:
-    """Return *url*, or the URL of a gateway on *host*, which may be a wildcard address."""
+    """Return *url*, which may end in `/v1` as SDKs have it, or that of a gateway on *host*, which may be a wildcard."""
     if url:
-        return url.rstrip("/")
+        return url.rstrip("/").removesuffix("/v1")
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -42,7 +42,7 @@ class Report:
         elif self.realm == "sandbox":
             price = say("test images, nothing charged")
         else:
-            price = say("price unknown") if cost is None else f"${cost / 1e6:.4f}"
+            price = say("price unknown") if cost is None else _dollars(cost)
         line = say(
             "{images} in {seconds} s, {price}",
             images=say.count(len(self.saved)),
@@ -84,3 +84,8 @@ class Report:
             "revised_prompt": image.revised_prompt,
             "request_id": self.request_id,
         }
+
+
+def _dollars(microusd: int) -> str:
+    """Return an amount with the digits that tell it from nothing."""
+    return f"${microusd / 1e6:.{4 if microusd >= 1000 else 6}f}"
