@@ -7,7 +7,6 @@ server, so its form is checked.
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -141,15 +140,15 @@ class GatewayClient:
         if done < order.n:
             raise self._cut_off(done, order)
 
-    async def realm(self) -> str | None:
-        """Return `sandbox` if the images of today are test images, `live` if they cost money; None if unknown."""
-        today = datetime.now(UTC).date().isoformat()
+    async def realm_of(self, order: Order) -> str | None:
+        """Return `sandbox` if the images of *order* are test images, `live` if they cost money; None if unknown."""
+        # Without the prompt, which the price needs and the realm does not.
+        asked = {"model": order.model, "n": order.n, "operation": order.operation}
         try:
-            response = await self._client.get(
-                f"{self._url}/v1/usage", params={"from": today}, timeout=_REALM_S
+            response = await self._client.post(
+                f"{self._url}/v1/images/estimate", json=asked, timeout=_REALM_S
             )
-            realms = {total["realm"] for total in orjson.loads(response.content)["totals"]}
-            return str(realms.pop()) if len(realms) == 1 else None
+            return str(orjson.loads(response.content)["realm"])
         except (httpx.HTTPError, ValueError, LookupError, TypeError):
             return None
 

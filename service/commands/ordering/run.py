@@ -80,7 +80,7 @@ async def _work(desk: Desk, report: Report) -> None:
         async with open_client(desk.url, desk.key, say) as client:
             failure = await _collect(desk, report, client, tell)
             if report.saved:
-                report.realm = await client.realm()
+                report.realm = await client.realm_of(order)
     if failure is not None:
         raise failure
 
