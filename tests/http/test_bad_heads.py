@@ -42,7 +42,7 @@ HEAD = b"POST /v1/images/generations HTTP/1.1\r\nHost: gateway\r\nContent-Type: 
         ("GET", "/%00", 400, "malformed_request"),
         ("GET", "//livez", 404, "unknown_url"),
         ("GET", "/../livez", 404, "unknown_url"),
-        ("GET", "/admin", 403, "insufficient_permissions"),
+        ("GET", "/admin/", 403, "insufficient_permissions"),
         ("OPTIONS", "*", 404, "unknown_url"),
     ],
 )
