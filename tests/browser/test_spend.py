@@ -177,9 +177,11 @@ def test_a_team_that_uses_a_model_that_ends_is_named(page: Page) -> None:
 
 def test_a_gateway_without_its_database_says_so_and_goes_on(page: Page, valkey: Valkey) -> None:
     valkey.signal(signal.SIGSTOP)
-    page.get_by_label("Team").select_option("shop")
-    page.get_by_role("heading", name="The gateway cannot reach its database").wait_for()
-    valkey.signal(signal.SIGCONT)
+    try:
+        page.get_by_label("Team").select_option("shop")
+        page.get_by_role("heading", name="The gateway cannot reach its database").wait_for()
+    finally:
+        valkey.signal(signal.SIGCONT)
 
     page.get_by_role("button", name="Try again").click()
 
