@@ -236,11 +236,13 @@ def test_the_audit_names_people_beside_the_ids_of_their_keys(enter: Enter, offic
     assert re.search(r"\d{4}-\d\d-\d\dT.*Z", row.locator("time").get_attribute("title") or "")
 
 
-def test_the_models_that_end_are_listed(enter: Enter, office: Office) -> None:
+def test_models_that_end_name_the_model_that_answers(enter: Enter, office: Office) -> None:
     models = {each["id"]: each for each in office.admin.get("/v1/models").json()["data"]}
     page = enter("models")
 
-    page.get_by_role("row", name="dall-e-3").wait_for()
+    row = page.get_by_role("row", name="dall-e-3")
+    row.wait_for()
+    assert models["dall-e-3"]["answered_by"] in row.inner_text()
     ending = {name for name, model in models.items() if model["shutdown_date"]}
     assert set(page.get_by_role("rowheader").all_inner_texts()) == ending
 

@@ -126,17 +126,18 @@ def test_the_bars_and_the_slider_show_the_days(page: Page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("span", "text"),
+    ("span", "days", "text"),
     [
-        ("week", "$4.00 for 40 images"),
-        ("month", "$5.50 for 57 images"),
-        ("lastMonth", "$0.0700 for 3 images"),
+        ("week", 7, "$4.00 for 40 images"),
+        ("month", 20, "$5.50 for 57 images"),
+        ("lastMonth", 31, "$0.0700 for 3 images"),
     ],
 )
-def test_a_span_is_chosen(page: Page, span: str, text: str) -> None:
+def test_a_span_is_chosen(page: Page, span: str, days: int, text: str) -> None:
     page.get_by_label("Days (UTC)").select_option(span)
 
     page.locator(".sum").get_by_text(text).wait_for()
+    assert page.locator("figure .bar").count() == days
 
 
 def test_days_of_their_own_are_chosen(page: Page) -> None:
