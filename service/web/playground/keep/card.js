@@ -59,12 +59,22 @@ function entries(record, actions) {
   return [
     actions.vary && ["vary", () => actions.vary(record)],
     actions.again && ["again", () => actions.again(record)],
-    ["code", async () => (await import("../take/dialog.js")).showCode({ ...record.order, images: record.inputs, mask: record.mask })],
+    ["code", () => showCode(record)],
     record.order.prompt && ["copyPrompt", async () => notify(say((await copyText(record.order.prompt)) ? "promptCopied" : "notCopied"))],
     record.url && ["copyLink", () => copyLink(record.url)],
     ["copyImage", () => copyTheImage(record.blob)],
     ["delete", () => removeImage(record, actions.removed)],
   ].filter(Boolean);
+}
+
+// Loads what few visits need.
+async function showCode({ order, inputs, mask }) {
+  try {
+    const dialog = await import("../take/dialog.js");
+    dialog.showCode({ ...order, images: inputs, mask });
+  } catch {
+    notify(say("noAnswer"));
+  }
 }
 
 function download(record) {
