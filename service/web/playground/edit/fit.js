@@ -103,14 +103,16 @@ async function load(url) {
   return loaded;
 }
 
-// By its first bytes, as the gateway judges it: a name or a declared type may be wrong.
+// By its first bytes, as the gateway judges it: a name or a declared type may be wrong. Returns "" for others than it says.
 function formatOf(head, type) {
   const text = String.fromCharCode(...head.subarray(0, 12));
   if (text.startsWith("\x89PNG")) return "png";
   if (text.startsWith("\xff\xd8\xff")) return "jpeg";
   if (text.startsWith("RIFF") && text.endsWith("WEBP")) return "webp";
   if (text.startsWith("GIF8")) return "gif";
-  return type.replace(/^image\/(x-)?/, "").replace(/\+.*/, "");
+  if (text.startsWith("BM")) return "bmp";
+  const declared = type.replace(/^image\/(x-)?/, "").replace(/\+.*/, "");
+  return ["png", "jpeg", "webp", "gif"].includes(declared) ? "" : declared;
 }
 
 // Tells if it is a PNG with an alpha channel, or with transparent colours.
