@@ -81,7 +81,7 @@ def choose(page: Page, *files: bytes, name: str = "photo") -> None:
         {"name": f"{name}-{number}", "mimeType": "image/png", "buffer": file}
         for number, file in enumerate(files, 1)
     ]
-    page.locator("input[type=file]").set_input_files(chosen)  # type: ignore[arg-type] # names of a TypedDict
+    page.locator("input[type=file]").set_input_files(chosen)
     thumbnails(page).nth(before + len(files) - 1).wait_for()
 
 
@@ -123,7 +123,7 @@ def draw_line(page: Page, start: tuple[float, float], end: tuple[float, float]) 
 
 def told(page: Page) -> str:
     """Return what the dialog says of the painting."""
-    return easel(page).get_by_role("status").inner_text()
+    return str(easel(page).get_by_role("status").inner_text())
 
 
 def canvas_alpha(page: Page) -> Image.Image:
@@ -135,8 +135,8 @@ def canvas_alpha(page: Page) -> Image.Image:
 def send(page: Page, words: str) -> str:
     """Order the edit under a prompt of its own; returns the prompt."""
     prompt = f"{words} {uuid4().hex[:8]}"
-    page.get_by_label("Description").fill(prompt)
-    page.get_by_role("button", name="Edit", exact=True).click()
+    page.get_by_label("What to change").fill(prompt)
+    page.locator("form").get_by_role("button", name="Edit", exact=True).click()
     return prompt
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
@@ -20,7 +21,7 @@ from tests.browser.easel import (
     upload_of,
 )
 from tests.browser.visitor import barriers
-from tests.http.house import House, digest_of, file_of, noise, open_house, open_picture
+from tests.http.house import House, digest_of, file_of, noise, open_house, open_picture, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,6 +109,10 @@ def test_an_edit_without_an_image_says_so(visit: Visit, house: House) -> None:
     send(page, "nothing to change")
 
     page.get_by_text("Choose an image to change.").wait_for()
+    # The keyboard is where it can be mended.
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Choose images"
 
 
 def test_what_a_model_does_not_take_is_told_and_mended(visit: Visit, strict: House) -> None:
@@ -173,6 +178,32 @@ def test_a_copy_without_loss_has_the_same_pixels(visit: Visit, strict: House, ki
         cancel(page)
     assert (copy.format, copy.mode) == ("PNG", "RGBA")
     assert copy.convert("RGB").tobytes() == shown.tobytes()
+
+
+def test_a_result_is_edited_and_varied(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    prompt = f"a result {uuid4().hex[:8]}"
+    page.get_by_label("Description").fill(prompt)
+    page.get_by_role("button", name="Make images", exact=True).click()
+    card = page.locator("#gallery article").filter(has_text=prompt)
+    card.get_by_role("button", name="Edit").click()
+    thumbnails(page).wait_for()
+    [painted] = house.painted(prompt)
+
+    [sent] = received(house, send(page, "edited"))
+    assert sent["sha256"] == painted["sha256"]
+
+    card.get_by_text("More", exact=True).click()
+    card.get_by_role("button", name="Vary").click()
+    page.locator("form").get_by_role("button", name="Vary", exact=True).click()
+    until(lambda: len(calls_with(house, painted["sha256"])) == 2)
+    assert page.get_by_role("button", name="Paint what changes").count() == 0
+
+
+def calls_with(house: House, digest: str) -> list[str]:
+    """Return the paths of the provider's calls that an image came with."""
+    calls = house.journal()
+    return [call["path"] for call in calls if digest in [each["sha256"] for each in call["inputs"]]]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

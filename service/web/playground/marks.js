@@ -34,7 +34,9 @@ export function unmark(form, param) {
 
 // Takes the keyboard to the first field that is marked.
 export function focusMarked(form) {
-  form.querySelector("[aria-invalid]")?.focus();
+  const first = form.querySelector("[aria-invalid], .wrong");
+  // Images have no control of their own: they begin with a button.
+  (first?.matches(".wrong") ? first.parentElement.querySelector("button") : first)?.focus();
 }
 
 function isShown(element) {
