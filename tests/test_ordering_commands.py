@@ -224,7 +224,7 @@ def test_a_stream_without_its_last_image_keeps_the_others(tmp_path: Path, end: b
     document = read_json(done)
     assert done.returncode == 1
     assert [Path(each["path"]).name for each in document["files"]] == names_in(tmp_path) == ["qoftests-1.png"]
-    assert document["error"]["message"].startswith("The connection ended after 1 of 2 images.")
+    assert document["error"]["message"].startswith(f"{url} closed the connection after 1 of 2 images.")
 
 
 def test_an_interrupted_order_keeps_its_files(tmp_path: Path) -> None:

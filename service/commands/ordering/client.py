@@ -22,6 +22,8 @@ PATIENCE_S = 120.0
 _CONNECT_S = 10.0
 _REALM_S = 5.0
 _STREAM = "text/event-stream"
+_AFTER_THE_ORDER = (httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError)
+"""Failures with which the order may have arrived."""
 MOST_IMAGES = 16
 """Input images of an edit, at most."""
 
@@ -134,7 +136,7 @@ class GatewayClient:
                 raise self._silence(order) from error
             # OSError and ValueError come from unusable proxies or certificates of the environment.
             except (httpx.RequestError, httpx.InvalidURL, OSError, ValueError) as error:
-                if is_accepted:
+                if is_accepted or isinstance(error, _AFTER_THE_ORDER):
                     raise self._cut_off(done, order) from error
                 raise OrderNotMade(_say_unreachable(self._say, self._url, error)) from error
         if done < order.n:
@@ -199,7 +201,10 @@ class GatewayClient:
     def _cut_off(self, done: int, order: Order) -> OrderNotMade:
         return OrderNotMade(
             self._say(
-                "The connection ended after {done} of {images}.", done=done, images=self._say.count(order.n)
+                "{url} closed the connection after {done} of {images}.",
+                url=self._url,
+                done=done,
+                images=self._say.count(order.n),
             )
             + say_repeat(self._say, order)
         )

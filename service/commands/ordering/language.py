@@ -32,7 +32,7 @@ CHINESE = {
         "{url} 处没有网关：答复的状态码为 {status}，类型为 {kind}。请把 GATEWAY_URL 设为网关的地址。"
     ),
     "{url} did not answer for {seconds} seconds.": "{url} 在 {seconds} 秒内没有应答。",
-    "The connection ended after {done} of {images}.": "连接中断：已收到 {done} 张，应有 {images}。",
+    "{url} closed the connection after {done} of {images}.": "{url} 断开了连接：已收到 {done} 张，应有 {images}。",
     "Interrupted after {done} of {images}.": "已中断：已收到 {done} 张，应有 {images}。",
     " The gateway may still make the others: repeat the order to get them from the cache.": (
         "网关可能仍会生成其余图片：重复此命令即可从缓存取得。"
