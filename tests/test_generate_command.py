@@ -154,7 +154,7 @@ async def test_a_timeout_says_that_the_order_may_continue() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
 
-        with pytest.raises(OrderNotMade, match=r"did not answer for .* repeat the order to get them"):
+        with pytest.raises(OrderNotMade, match=r"did not answer for .* repeat the order to get it"):
             async with (
                 open_client(url, "", Words(), patience_s=0.2) as client,
                 aclosing(client.order(order)) as steps,

@@ -16,7 +16,7 @@ app = make_command()
 
 @app.command()
 def vary(  # noqa: PLR0913, PLR0917 - one parameter an option
-    image: Annotated[Path, typer.Argument(help="File to vary: a square PNG of at most 4 MB.")],
+    image: Annotated[Path, typer.Argument(help="File to vary: PNG, JPEG or WebP.")],
     model: options.Model = "dall-e-2",
     n: options.Number = 1,
     size: options.Size = None,

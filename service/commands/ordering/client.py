@@ -222,9 +222,9 @@ def say_repeat(say: Words, order: Order) -> str:
     """Return the way to images that are finished after their client has left."""
     if order.is_fresh:
         return say(
-            " The gateway may still make the others: repeat the order without --fresh to get them from the cache."
+            " The gateway may still make what is missing: repeat the order without --fresh to get it from the cache."
         )
-    return say(" The gateway may still make the others: repeat the order to get them from the cache.")
+    return say(" The gateway may still make what is missing: repeat the order to get it from the cache.")
 
 
 def _content_of(order: Order, say: Words, files: ExitStack) -> dict[str, Any]:

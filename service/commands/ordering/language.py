@@ -34,10 +34,10 @@ CHINESE = {
     "{url} did not answer for {seconds} seconds.": "{url} 在 {seconds} 秒内没有应答。",
     "{url} closed the connection after {done} of {images}.": "{url} 断开了连接：已收到 {done} 张，应有 {images}。",
     "Interrupted after {done} of {images}.": "已中断：已收到 {done} 张，应有 {images}。",
-    " The gateway may still make the others: repeat the order to get them from the cache.": (
+    " The gateway may still make what is missing: repeat the order to get it from the cache.": (
         "网关可能仍会生成其余图片：重复此命令即可从缓存取得。"
     ),
-    " The gateway may still make the others: repeat the order without --fresh to get them from the cache.": (
+    " The gateway may still make what is missing: repeat the order without --fresh to get it from the cache.": (
         "网关可能仍会生成其余图片：去掉 --fresh 重复此命令，即可从缓存取得。"
     ),
     " Repeat the order to pay only for the missing images: the finished ones come from the cache.": (

@@ -53,9 +53,11 @@ Quality = Annotated[
 Style = Annotated[str | None, typer.Option(help="Style of dall-e-3: vivid or natural.")]
 FileFormat = Annotated[
     Format | None,
-    typer.Option("--format", help="Format of the files, of GPT image models; png if not given."),
+    typer.Option("--format", help="Format of the files; png if not given."),
 ]
-BackgroundOption = Annotated[Background | None, typer.Option(help="Background, of GPT image models.")]
+BackgroundOption = Annotated[
+    Background | None, typer.Option(help="Background, of models that have a choice.")
+]
 Out = Annotated[Path, typer.Option(help="Directory to save the images in; created if missing.")]
 Fresh = Annotated[
     bool, typer.Option("--fresh", help="Make new images, and pay for them, even if the cache has some.")
