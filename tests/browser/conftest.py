@@ -21,7 +21,7 @@ from tests.processes import REPOSITORY
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PATIENCE_MS = 10_000
+PATIENCE_MS = 30_000
 """A limit on a wait, several times what a busy machine needs."""
 FLAGS = (
     "--no-sandbox",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -12,9 +13,10 @@ import pytest
 from tests.browser.conftest import Visit
 from tests.http.house import House, until
 from tests.http.offices import Office
+from tests.processes import run_gateway
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 BUTTON = "Make images"
 CHOSEN = {
@@ -30,7 +32,7 @@ CHOSEN = {
 @pytest.fixture
 def slow(house: House) -> Iterator[House]:
     """A house whose provider takes a while, so that a person sees an image being painted."""
-    house.behave(paint="flat", latency_s=2)
+    house.behave(paint="flat", latency_s=5)
     yield house
     house.behave(paint="flat")
 
@@ -220,3 +222,93 @@ def test_a_used_up_limit_tells_what_is_left_and_when(visit: Visit, office: Offic
     assert re.search(
         r"Images today: 0 of 2 left .*all of it again in \d+ (hour|minute|second)", told.inner_text()
     )
+
+
+def test_a_budget_of_test_images_has_no_sum(visit: Visit, office: Office) -> None:
+    policy = office.put_policy(budget_per_month_microusd=5_000_000)
+    page = visit(office.gateway.url, key=office.create_key(policy=policy)["key"])
+
+    page.get_by_text("Budget this month: 100% left").first.wait_for()
+    assert "$" not in page.locator("main").inner_text()
+
+
+def test_an_old_estimate_never_replaces_a_newer_one(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    page.get_by_text(" for 1 image").wait_for()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/images/estimate", hold, times=1)
+    page.get_by_label("Number of images").fill("3")
+    until(lambda: page.evaluate("1") and held)
+    page.get_by_label("Number of images").fill("2")
+    page.get_by_text(" for 2 images").wait_for()
+
+    (old,) = held
+    old.fulfill(response=old.fetch())
+    # Comes after the old answer.
+    page.evaluate("fetch('/livez').then((answer) => answer.text())")
+
+    assert page.get_by_text(" for 2 images").is_visible()
+
+
+def test_an_unknown_price_is_told_as_unknown(visit: Visit, house: House, tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text('[models."gpt-image-2.6-flare"]\nprice = false\n')
+    with run_gateway(tmp_path, config=config, **provider_of(house)) as gateway:
+        page = visit(gateway.url)
+        page.get_by_text("Price unknown").wait_for()
+        describe(page, "unpriced")
+        send(page)
+        card(page).get_by_text("price unknown").wait_for()
+
+
+def test_a_connection_that_breaks_is_told(visit: Visit, slow: House, tmp_path: Path) -> None:
+    with run_gateway(tmp_path, **provider_of(slow)) as gateway:
+        page = visit(gateway.url)
+        page.get_by_label("Background").wait_for()
+        describe(page, "broken off")
+        send(page)
+        page.get_by_role("img", name="half painted").wait_for()
+
+        gateway.kill()
+
+        card(page).get_by_text("The connection broke before the last image.").wait_for()
+        assert card(page).get_by_role("button", name="Try again").is_visible()
+
+
+def provider_of(house: House) -> dict[str, str]:
+    """Return the settings of a gateway whose provider is the house's."""
+    return {"openai_base_url": f"{str(house.sandbox.base_url).rstrip('/')}/v1", "openai_api_key": "sk-ours"}
+
+
+def test_a_variation_is_ordered_of_a_model_that_makes_some(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    prompt = describe(page, "to be varied")
+    send(page)
+    wait_for_images(page, 1)
+
+    page.locator("#gallery summary").first.click()
+    page.locator("#gallery").get_by_role("button", name="Vary").click()
+    page.get_by_text("Give an image, and get others like it.").wait_for()
+    assert page.get_by_label("Model", exact=True).locator("option").all_inner_texts() == ["dall-e-2"]
+    page.locator("#send").click()
+    wait_for_images(page, 2)
+
+    (original,) = house.painted(prompt)
+    assert house.journal()[-1]["inputs"][0]["sha256"] == original["sha256"]
+
+
+def test_an_order_can_be_made_again(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    prompt = describe(page, "again")
+    send(page)
+    wait_for_images(page, 1)
+
+    page.locator("#gallery summary").first.click()
+    page.locator("#gallery").get_by_role("button", name="Again, a new one").click()
+    wait_for_images(page, 2)
+
+    assert len(house.painted(prompt)) == 2

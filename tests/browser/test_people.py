@@ -43,6 +43,29 @@ def test_a_key_is_asked_for_and_then_enough(visit: Visit, office: Office) -> Non
     ended(page).wait_for()
 
 
+def test_who_sends_without_a_key_is_asked_again(visit: Visit, office: Office) -> None:
+    page = visit(office.gateway.url)
+    page.get_by_text("This gateway needs a key.").wait_for()
+    page.keyboard.press("Escape")
+    page.get_by_label("Your key").wait_for(state="hidden")
+
+    send(page)
+
+    page.get_by_label("Your key").wait_for()
+
+
+@pytest.mark.parametrize("width", [320, 430, 1280])
+def test_the_panel_of_the_key_is_on_the_screen(visit: Visit, office: Office, width: int) -> None:
+    page = visit(office.gateway.url, viewport={"width": width, "height": 700})
+    page.get_by_label("Your key").wait_for()
+
+    panel = page.locator("#key-menu form").bounding_box()
+
+    assert panel is not None
+    assert panel["x"] >= 0
+    assert panel["x"] + panel["width"] <= width
+
+
 def test_a_wrong_key_is_told_and_can_be_replaced(visit: Visit, office: Office) -> None:
     page = visit(office.gateway.url, key=f"ig_{'x' * 43}")
     page.get_by_text("The gateway does not accept this key").wait_for()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -68,6 +69,16 @@ def test_every_word_exists_in_both_languages(visit: Visit, house: House) -> None
     assert {module: sorted(names["en"]) for module, names in found.items()} == {
         module: sorted(names["zh"]) for module, names in found.items()
     }
+
+
+@pytest.mark.parametrize("part", ["playground", "admin"])
+def test_no_part_of_a_page_replaces_a_word_of_another(visit: Visit, house: House, part: str) -> None:
+    page = visit(house.gateway.url)
+    modules = [module for module in WORDS if module.startswith(("common/", f"{part}/"))]
+    names = Counter(name for module in modules for name in names_of(page, module)["en"])
+
+    assert len(modules) > 1
+    assert [name for name, times in names.items() if times > 1] == []
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

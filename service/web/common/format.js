@@ -14,6 +14,11 @@ export function number(value) {
   return new Intl.NumberFormat(languageTag()).format(value);
 }
 
+// Returns a share (0 to 1) in whole percent.
+export function percent(share) {
+  return new Intl.NumberFormat(languageTag(), { style: "percent" }).format(share);
+}
+
 // Returns an instant (milliseconds since 1970, or ISO 8601) as date and time.
 export function moment(at) {
   return new Intl.DateTimeFormat(languageTag(), { dateStyle: "medium", timeStyle: "short" }).format(new Date(at));

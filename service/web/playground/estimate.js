@@ -42,7 +42,7 @@ export function createEstimate(container, { onAnswer }) {
     container.replaceChildren(...[
       make("p", { id: "price" }, priceOf(last)),
       refused && make("p", { class: "warn" }, say("wouldBeRefused", refused.title)),
-      limitList(last.limits, { isOpen }),
+      limitList(last.limits, last.realm, { isOpen }),
     ].filter(Boolean));
   }
 

@@ -30,5 +30,5 @@ export function describeFailure(refused) {
 // Returns what to say beside the field that is wrong: in the person's words, and in the gateway's, which are English.
 export function describeField({ code, param, message }) {
   const known = sayIfKnown(`wrong.${param}`) ?? sayIfKnown(`wrong.${code}`);
-  return [known && `${known} `, make("span", { lang: "en" }, message)];
+  return [known && `${known} `, make("span", { lang: "en", class: "hint" }, message)];
 }

@@ -51,7 +51,7 @@ export function sizeField({ fixed, default: standard, free }, value) {
   const common = free ? COMMON_SIZES.filter((size) => isAllowed(size, free)) : [];
   const known = [...new Set([...fixed, ...common])].filter((size) => size !== "auto" && size !== standard);
   const isFree = Boolean(free) && Boolean(value) && value !== standard && !known.includes(value);
-  const first = standard === "auto" ? say("standard") : say("standardOf", sizeName(standard));
+  const first = standard === "auto" ? say("standard") : sizeName(standard);
   const select = make("select", {},
     make("option", { value: "" }, first),
     known.map((size) => make("option", { value: size, selected: size === value }, sizeName(size))),
@@ -75,10 +75,8 @@ export function sizeOf(form) {
   return `${form.elements.width.value || 1024}x${form.elements.height.value || 1024}`;
 }
 
-export function sizeName(size) {
-  const [width, height] = size.split("x").map(Number);
-  if (!height) return sayIfKnown(`value.${size}`) ?? size;
-  return `${width} × ${height} ${say(width === height ? "square" : width > height ? "landscape" : "portrait")}`;
+function sizeName(size) {
+  return sayIfKnown(`value.${size}`) ?? size.replace("x", " × ");
 }
 
 function isAllowed(size, { multiple, max_ratio: ratio, max_edge: edge, min_pixels: fewest, max_pixels: most }) {

@@ -12,8 +12,8 @@ import { contractOf, lifeOf, modelsFor, PREVIEWS } from "./models.js";
 const LIVES = ["living", "ending", "bridged"];
 
 // Runs `<form id="order">`. *inputs* are the images to edit; *onChange* is called after each change, *onOrder* with an order
-// that the person sends, *onFailure* with what the gateway refused to tell.
-export function createForm({ inputs, onChange, onOrder, onFailure }) {
+// that the person sends, *onFailure* with what the gateway refused to tell, *onRetry* when the person sends without that.
+export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
   const form = byId("order");
   const prompt = form.elements.prompt;
   let models = [];
@@ -67,7 +67,6 @@ export function createForm({ inputs, onChange, onOrder, onFailure }) {
     const { name } = document.activeElement;
     const isMoreOpen = byId("more")?.open ?? false;
     byId("fields").replaceChildren(modelField(values.model), ...(contract ? parameterFields(values, isMoreOpen) : []));
-    byId("send").disabled = contract === null;
     if (operation() !== "generate") inputs.setRules(contract?.inputs ?? null, operation());
     // The keyboard stays where it was.
     if (name && !document.activeElement.name) form.elements[name]?.focus?.();
@@ -123,7 +122,7 @@ export function createForm({ inputs, onChange, onOrder, onFailure }) {
 
   async function send(event) {
     event.preventDefault();
-    if (!contract) return;
+    if (!contract) return onRetry();
     await inputs.ready();
     const wanted = order();
     const problem = operation() !== "generate" && inputs.problem();

@@ -30,7 +30,7 @@ const gallery = createGallery(byId("gallery"), history, {
   again,
 });
 const inputs = createInputs(byId("inputs"), { onChange: (change) => form.takeInputs(change) });
-const form = createForm({ inputs, onChange: () => estimate.ask(form.order()), onOrder: start, onFailure: setTrouble });
+const form = createForm({ inputs, onChange: () => estimate.ask(form.order()), onOrder: start, onFailure: setTrouble, onRetry: open });
 const estimate = createEstimate(byId("estimate"), { onAnswer: showAnswer });
 const results = createResults(byId("results"), {
   onImage: (made, { order, realm, requestId }) => history.add({ order, inputs: order.images, mask: order.mask, ...made, realm, requestId }),
@@ -82,8 +82,9 @@ function showFailure(error) {
   if (error.param && form.mark(error.param, ...describeField(error))) form.focusMarked();
 }
 
+// The head asks for a key by itself.
 function setTrouble(error) {
-  trouble = error;
+  trouble = error?.status === 401 ? null : error;
   drawTrouble();
 }
 

@@ -61,7 +61,7 @@ export function createOrderCard(order, { onRepeat, onGone }) {
 
   function failing() {
     const { title, advice, when, detail, canRepeat } = describeFailure(end.error);
-    const used = usedUp(end.limits);
+    const used = usedUp(end.limits, end.realm);
     return [
       make("div", { role: "alert" },
         make("p", { class: "bad" }, title),
