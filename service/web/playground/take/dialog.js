@@ -45,7 +45,7 @@ export function showCode(order) {
         copied.textContent = say((await copyText(texts[chosen])) ? "codeCopied" : "codeNotCopied");
       } }, say("copyCode")), copied),
     key() && make("p", { class: "hint" }, say("codeNeedsKey")),
-    files.length > 0 && make("p", { class: "hint" }, say("codeNeedsFiles"), files.map(({ name, href }) => [" ", make("a", { href, download: name }, name)])));
+    files.length > 0 && make("p", { class: "hint" }, say("codeNeedsFiles"), files.flatMap(({ name, href }) => [" ", make("a", { href, download: name }, name)])));
   dialog.addEventListener("close", () => files.forEach(({ href }) => URL.revokeObjectURL(href)));
 }
 
