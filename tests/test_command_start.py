@@ -147,6 +147,19 @@ def test_administration_loads_nothing_that_serves(beside: Shell, words: tuple[st
     assert packages & OF_SERVING == set()
 
 
+@pytest.mark.parametrize("name", ["generate", "edit", "vary"])
+def test_an_order_loads_no_part_of_the_gateway(shell: Shell, name: str) -> None:
+    modules = loaded_by(shell, name, "--help")
+
+    ours = {module for module in modules if module.startswith("service.")}
+    assert {module for module in ours if not module.startswith("service.commands")} == {
+        "service.serve",
+        "service.serve.interrupts",
+    }
+    assert packages_of(modules) & OF_SERVING == {"httpx"}
+    assert "redis" not in packages_of(modules)
+
+
 @pytest.mark.parametrize("name", HELPS)
 def test_the_list_has_the_summary_of_each_command(name: str) -> None:
     first = cleandoc(load(name).help).split("\n\n")[0]
