@@ -1,11 +1,17 @@
 """The command line as an operator has it: with settings of its own, in this process or in one of its own."""
 
+import contextlib
 import csv
+import fcntl
 import io
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +93,28 @@ class Shell:
         patience = {"GATEWAY_REDIS_TIMEOUT_S": "2"}
         english = {"LC_ALL": "C.UTF-8"}
         return {"GATEWAY_DATA_DIR": str(self.data_dir), **english, **patience, **dict(self.settings)}
+
+
+def run_on_terminal(shell: Shell, columns: int, *words: str) -> str:
+    """Return what a person sees, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    # A dumb terminal would have 80 columns, whatever its size.
+    environment = shell.environment() | {"TERM": "xterm"}
+    environment.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "service", *words]
+    with subprocess.Popen(
+        command, env=environment, cwd=REPOSITORY, stdin=theirs, stdout=theirs, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = bytearray()
+        # On Linux, a terminal whose last user has left ends with an error.
+        with contextlib.suppress(OSError):
+            while part := os.read(ours, 4096):
+                shown += part
+    os.close(ours)
+    assert process.returncode == 0
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
 def check_refused(done: Done) -> str:

@@ -1,16 +1,8 @@
 """Use the command line: with a running gateway, without one, and with mistakes."""
 
-import contextlib
 import csv
 import fcntl
 import io
-import os
-import pty
-import re
-import struct
-import subprocess
-import sys
-import termios
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,8 +16,8 @@ from service.domain.callers import is_token
 from service.domain.limits import LIMITS
 from tests.http.house import until
 from tests.http.offices import Office, open_office
-from tests.processes import REPOSITORY, run_gateway
-from tests.shell import Shell, rows
+from tests.processes import run_gateway
+from tests.shell import Shell, rows, run_on_terminal
 
 ORDER = {"model": "dall-e-3", "prompt": "a lighthouse"}
 GROUPS = ("keys", "teams", "policies", "usage", "cache")
@@ -41,26 +33,6 @@ def beside(office: Office) -> Shell:
 def alone(tmp_path: Path) -> Shell:
     """Without a gateway, in a directory that is not there yet."""
     return Shell(tmp_path / "data")
-
-
-def run_on_terminal(shell: Shell, columns: int, *words: str) -> str:
-    """Return what a person sees, without colours."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    # A dumb terminal would have 80 columns, whatever its size.
-    environment = shell.environment() | {"TERM": "xterm"}
-    environment.pop("COLUMNS", None)
-    command = [sys.executable, "-m", "service", *words]
-    with subprocess.Popen(command, env=environment, cwd=REPOSITORY, stdin=theirs, stdout=theirs) as process:
-        os.close(theirs)
-        shown = bytearray()
-        # On Linux, a terminal whose last user has left ends with an error.
-        with contextlib.suppress(OSError):
-            while part := os.read(ours, 4096):
-                shown += part
-    os.close(ours)
-    assert process.returncode == 0
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode())
 
 
 def test_a_key_works_on_a_running_gateway_until_it_is_revoked(office: Office, beside: Shell) -> None:

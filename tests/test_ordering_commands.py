@@ -20,7 +20,7 @@ from service.domain.catalog import parse_catalog
 from service.domain.images import Operation
 from tests.http.house import House, open_house
 from tests.processes import REPOSITORY, Gateway
-from tests.shell import Done, Shell
+from tests.shell import Done, Shell, run_on_terminal
 from tests.test_generate_command import PIXELS, event
 
 SAMPLES = REPOSITORY / "service/http/contract/images"
@@ -104,6 +104,17 @@ def test_images_of_an_old_model_are_saved_as_they_arrive(
     assert [name.rpartition("-")[2] for name in names_in(tmp_path)] == ["1.png", "2.png"]
     assert done.stderr.startswith("2 images in ")
     assert done.stderr.endswith(" s, test images, nothing charged\n")
+
+
+def test_a_terminal_shows_progress_and_whole_paths(gateway: Gateway, tmp_path: Path, prompt: str) -> None:
+    words = ("generate", prompt, "-n", "2", "--out", str(tmp_path / "out"))
+
+    shown = run_on_terminal(shell_of(gateway.url, tmp_path), 40, *words)
+
+    lines = shown.replace("\r", "\n").splitlines()
+    assert "0 of 2 images" in shown
+    assert {f"{tmp_path}/out/{name}" for name in names_in(tmp_path)} <= {*lines}
+    assert shown.rstrip().endswith(" s, test images, nothing charged")
 
 
 def test_a_format_is_that_of_the_files(gateway: Gateway, tmp_path: Path, prompt: str) -> None:

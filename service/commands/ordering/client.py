@@ -126,8 +126,8 @@ class GatewayClient:
                     if not response.headers.get("content-type", "").startswith(_STREAM):
                         await response.aread()
                         raise self._refusal(response)
-                    yield Accepted(response.headers.get("x-request-id"), response.headers.get("x-model-sent"))
                     is_accepted = True
+                    yield Accepted(response.headers.get("x-request-id"), response.headers.get("x-model-sent"))
                     async for event in EventSource(response).aiter_sse():
                         if image := self._read(event, response):
                             done += 1
