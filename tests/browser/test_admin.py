@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from tests.browser.conftest import Visit
 from tests.browser.visitor import barriers
 from tests.http.house import House
 from tests.http.offices import ADMIN_KEY, Office
+from tests.processes import run_gateway
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -288,6 +290,14 @@ def test_an_open_gateway_says_which_key_its_page_needs(visit: Visit, house: Hous
 
     page.get_by_role("heading", name="This is not the key of the operator").wait_for()
     page.get_by_text("only GATEWAY_ADMIN_KEY opens this page").wait_for()
+
+
+def test_a_key_that_an_open_gateway_ignores_is_called_so(visit: Visit, tmp_path: Path, team: str) -> None:
+    with run_gateway(tmp_path, sandbox="true", admin_key=ADMIN_KEY) as gateway:
+        page = visit(f"{gateway.url}/admin#keys", key=ADMIN_KEY)
+        make_key(page, team, "anna")
+
+        page.get_by_role("alert").get_by_text("This gateway asks for no key and ignores this one").wait_for()
 
 
 def test_a_page_without_a_network_says_so_and_goes_on(enter: Enter) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.browser.conftest import Visit
 from tests.browser.spending import book, spent
+from tests.browser.visitor import barriers
 from tests.http.offices import ADMIN_KEY, Office, open_office
 from tests.processes import Valkey, run_valkey
 
@@ -148,6 +149,15 @@ def test_days_of_their_own_are_chosen(page: Page) -> None:
     page.locator(".sum").get_by_text("$0.47 for 13 images").wait_for()
     assert page.locator("figure .bar").count() == 5
 
+    # In any order.
+    page.get_by_label("From").fill("2026-11-05")
+    page.locator(".sum").get_by_text("$1.50 for 17 images").wait_for()
+    assert page.locator("figure .bar").count() == 3
+
+    page.get_by_label("From").fill("2025-01-01")
+    page.get_by_text("The gateway keeps 400 days.").wait_for()
+    assert page.get_by_role("figure").count() == 0
+
 
 def test_the_file_is_that_of_the_interface(page: Page, spenders: Office, tmp_path: Path) -> None:
     page.get_by_label("Team").select_option("lab")
@@ -197,3 +207,12 @@ def test_test_images_alone_make_a_chart_of_images(page: Page) -> None:
     heights = [bar.get_attribute("height") for bar in page.locator("figure .bar .hatched").all()]
     assert [i + 1 for i, height in enumerate(heights) if float(height or 0)] == [20]
     assert "$" not in page.locator("#section").inner_text()
+
+
+def test_nothing_in_the_report_keeps_people_out(page: Page) -> None:
+    found = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found[scheme] = barriers(page)
+
+    assert found == {"light": [], "dark": []}

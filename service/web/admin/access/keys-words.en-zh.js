@@ -41,6 +41,8 @@ export const words = {
     "newKey.use": "How to use it: any OpenAI client reads these two variables",
     "newKey.hint": "On the page Images, give it under Key.",
     "newKey.done": "I have kept it",
+    "newKey.ignored": "This gateway asks for no key and ignores this one: its GATEWAY_AUTH is open. Start it with GATEWAY_AUTH=keys to count spend by team.",
+    "newKey.refused": "This gateway does not accept this key: its GATEWAY_AUTH takes only tokens. Start it with GATEWAY_AUTH=keys,jwt to accept both.",
   },
   zh: {
     "keys.make": "创建密钥",
@@ -82,5 +84,7 @@ export const words = {
     "newKey.use": "用法：任何 OpenAI 客户端都会读取这两个变量",
     "newKey.hint": "在“图像”页面，把它填在“密钥”处即可。",
     "newKey.done": "我已保存好",
+    "newKey.ignored": "这个网关不要求密钥，会忽略它：GATEWAY_AUTH 为 open。若要按团队统计花费，请以 GATEWAY_AUTH=keys 启动网关。",
+    "newKey.refused": "这个网关不接受这个密钥：GATEWAY_AUTH 只接受令牌。若要同时接受密钥，请以 GATEWAY_AUTH=keys,jwt 启动网关。",
   },
 };

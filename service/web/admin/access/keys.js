@@ -10,7 +10,7 @@ import { table } from "../parts/table.js";
 import { tell } from "../parts/tell.js";
 import { ago } from "../parts/times.js";
 import { askForKey } from "./key-form.js";
-import { newKeyCard } from "./new-key.js";
+import { faultOf, newKeyCard } from "./new-key.js";
 import { words } from "./keys-words.en-zh.js";
 
 learn(words);
@@ -73,6 +73,7 @@ export function createKeys() {
     render(); // At once: whatever happens to the list, the key must be seen.
     element.querySelector(".new-key").focus();
     await attempt(element, async () => {
+      created.fault = await faultOf(created);
       await load();
       render();
       tell(say("keys.made", answer.user, answer.team));

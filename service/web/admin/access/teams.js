@@ -64,8 +64,8 @@ export function createTeams() {
       submit: say("save"),
       fields: [
         { name: "name", label: say("teams.name"), control: name },
-        { name: "policy", label: say("teams.policy"), control: policy, hint: say("teams.policyHint") },
-        { name: "user_policy", label: say("teams.userPolicy"), control: userPolicy, hint: say("teams.userPolicyHint") },
+        { name: "policy", label: say("teams.policy"), control: policy, hint: say("teams.policyHint"), isWide: true },
+        { name: "user_policy", label: say("teams.userPolicy"), control: userPolicy, hint: say("teams.userPolicyHint"), isWide: true },
       ],
       send: () => {
         const text = name.value.trim();

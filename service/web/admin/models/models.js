@@ -26,10 +26,11 @@ export function createModels() {
   }
 
   async function reload() {
-    await attempt(element, async () => {
+    const isLoaded = await attempt(element, async () => {
       await load();
       showTables();
     });
+    if (!isLoaded) tables.replaceChildren();
   }
 
   function render() {

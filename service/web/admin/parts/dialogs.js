@@ -22,7 +22,7 @@ export async function isSure(question, consequence, yes) {
   return (await closed(dialog)) === "yes";
 }
 
-// Opens a form. *fields* are [{ name, label, control, hint }], *send* sends it. Resolves to the answer of *send*, or to null if
+// Opens a form. *fields* are [{ name, label, control, hint, isWide }], *send* sends it. Resolves to the answer of *send*, or to null if
 // the person leaves; a refusal is said beside the field that it names, and the form stays.
 export async function openForm({ title, fields, aside, submit, send }) {
   let answer = null;
@@ -55,14 +55,14 @@ export async function openForm({ title, fields, aside, submit, send }) {
 
 let latest = 0; // Numbers the ids of fields and titles.
 
-function fieldRow({ name, label, control, hint }) {
+function fieldRow({ name, label, control, hint, isWide }) {
   const id = `field-${++latest}`;
   const fault = make("span", { class: "bad", id: `${id}-fault` });
   const about = hint && make("span", { class: "hint", id: `${id}-hint` }, hint);
   control.id ||= id;
   control.setAttribute("aria-describedby", hint ? `${fault.id} ${about.id}` : fault.id);
   const isGroup = control.matches("fieldset");
-  const element = make("div", { class: "field" }, !isGroup && make("label", { for: control.id }, label), control, about, fault);
+  const element = make("div", { class: isWide ? "wide field" : "field" }, !isGroup && make("label", { for: control.id }, label), control, about, fault);
   return {
     name,
     element,

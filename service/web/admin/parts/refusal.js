@@ -3,7 +3,7 @@
 import { Refused } from "../../common/api.js";
 import { troubleCard } from "./trouble.js";
 
-// Does *act*. A refusal is shown in *element*, with a button to do it again where that may help.
+// Does *act*. A refusal is shown in *element*, with a button to do it again where that may help; returns false then.
 export async function attempt(element, act) {
   element.querySelector(":scope > .trouble")?.remove();
   try {
@@ -13,5 +13,7 @@ export async function attempt(element, act) {
     const card = troubleCard(error, () => attempt(element, act));
     card.querySelector("details")?.setAttribute("open", "");
     element.prepend(card);
+    return false;
   }
+  return true;
 }

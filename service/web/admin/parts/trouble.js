@@ -2,7 +2,7 @@
 
 import { make } from "../../common/dom.js";
 import { isRemembered, key, setKey } from "../../common/key.js";
-import { say } from "../../common/words.js";
+import { say, sayIfKnown } from "../../common/words.js";
 
 // Kinds that another key helps against, and those that time may.
 const NEED_KEY = new Set(["unknownKey", "expiredKey", "noAdmin", "openMode", "teamClosed"]);
@@ -25,7 +25,7 @@ export function troubleCard(error, again) {
   const kind = kindOf(error);
   return make("section", { class: "card trouble", role: "alert" },
     make("h2", {}, say(`trouble.${kind}`)),
-    make("p", {}, say(`trouble.${kind}.advice`)),
+    make("p", {}, (kind === "refused" && sayIfKnown(`wrong.${error.param}`)) || say(`trouble.${kind}.advice`)),
     NEED_KEY.has(kind) && keyForm(),
     MAY_PASS.has(kind) && make("button", { class: "primary", onclick: again }, say("tryAgain")),
     ownWords(error));

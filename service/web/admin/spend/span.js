@@ -28,7 +28,7 @@ export function createSpan(changed) {
   let preset = "month";
   let own = daysOf("month");
 
-  const value = () => (preset === "own" ? own : daysOf(preset));
+  const value = () => (preset === "own" ? inOrder(own) : daysOf(preset));
 
   function controls() {
     const dates = ["from", "to"].map((end) => make("label", { hidden: preset !== "own" }, say(`span.${end}`),
@@ -50,10 +50,14 @@ export function createSpan(changed) {
   function pick(end, day) {
     if (!day) return;
     own = { ...own, [end]: day };
-    if (own.from <= own.to) changed();
+    changed();
   }
 
   return { value, controls };
+}
+
+function inOrder({ from, to }) {
+  return from <= to ? { from, to } : { from: to, to: from };
 }
 
 function isoDay(at) {

@@ -52,11 +52,12 @@ export function createSpend() {
 
   async function reload() {
     report.setAttribute("aria-busy", "true");
-    await attempt(element, async () => {
+    const isLoaded = await attempt(element, async () => {
       await load();
       showReport();
       heard.textContent = headline(addUp(loaded.byDay));
     });
+    if (!isLoaded) report.replaceChildren(); // Sums of other days would be taken for these.
     report.removeAttribute("aria-busy");
   }
 
