@@ -132,7 +132,7 @@ def test_what_a_model_does_not_take_is_told_and_mended(visit: Visit, strict: Hou
     page.get_by_role("button", name="Use the original").click()
     page.get_by_role("button", name="Add transparent edges").click()
     page.get_by_text(f"Has transparent edges up to 96 {TIMES} 96").wait_for()
-    assert page.get_by_text("Nothing is painted: the transparent part will change.").is_visible()
+    assert page.get_by_text("Nothing is painted: the transparent part is to change.").is_visible()
     [padded] = received(strict, send(page, "padded"))
     page.get_by_label("Model", exact=True).select_option("gpt-image-2.6-flare")
     page.get_by_text(f"photo-1 · 96 {TIMES} 64").wait_for()

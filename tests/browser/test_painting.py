@@ -115,7 +115,7 @@ def test_a_painting_can_be_undone_done_again_and_inverted(visit: Visit, house: H
     button(page, "Clear")
     assert (share(canvas_alpha(page)), told(page)) == (0, "Nothing is painted yet.")
     button(page, "Fill")
-    assert (share(canvas_alpha(page)), told(page)) == (1, "100% of the image will change.")
+    assert (share(canvas_alpha(page)), told(page)) == (1, "100% of the image is to change.")
     for _ in range(4):
         button(page, "Undo")
     assert share(canvas_alpha(page)) == pytest.approx(share(once), abs=0.001)
@@ -141,7 +141,7 @@ def test_the_keyboard_alone_paints_a_mask(visit: Visit, slow: House) -> None:
     page.keyboard.down(" ")
     page.keyboard.press("ArrowUp")
     page.keyboard.up(" ")
-    easel(page).get_by_text(re.compile("from the left, .* from the top: will change.")).wait_for()
+    easel(page).get_by_text(re.compile("from the left, .* from the top: painted.")).wait_for()
     page.keyboard.press("Escape")
     page.get_by_role("button", name="Paint more").wait_for()
     assert page.evaluate("document.activeElement.textContent") == "Paint more"
@@ -243,7 +243,7 @@ def test_a_finger_paints_and_two_fingers_do_not(visit: Visit, house: House) -> N
     for step in range(1, 6):
         touch("touchMove", (x + 5 * step, y + 5 * step))
     touch("touchEnd")
-    assert "of the image will change." in told(page)
+    assert "of the image is to change." in told(page)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

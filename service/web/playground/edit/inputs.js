@@ -32,7 +32,7 @@ export function createInputs(container, { onChange }) {
   const invitation = make("span", { class: "hint" });
   const taken = make("p", { class: "hint" });
   const list = make("ol", { class: "inputs" });
-  const status = make("p", { role: "status", class: "hint" });
+  const status = make("p", { role: "status" });
   const legend = make("legend");
   container.append(make("fieldset", { class: "inputs-field" }, legend, make("div", { class: "drop" }, choose, file, invitation), taken, list, status));
   listenToPage();
@@ -123,7 +123,8 @@ export function createInputs(container, { onChange }) {
     container.dataset.dropHere = say("dropHere");
     taken.textContent = rules ? say("takes", rules) : say("takesNoImages");
     status.textContent = message ? say(...message) : "";
-    status.classList.toggle("bad", message !== null && message[0] !== "inputsAdded");
+    // The list shows what was added; a screen reader says it.
+    status.className = message === null || message[0] === "inputsAdded" ? "unseen" : "bad";
     const focused = list.contains(document.activeElement) ? document.activeElement.dataset.input : null;
     const fitted = entries.filter((entry) => entry.fit);
     list.replaceChildren(...fitted.map((entry, index) => thumbnail(entry, { index, count: fitted.length, canPaint: canPaint && index === 0 }, acts)));
