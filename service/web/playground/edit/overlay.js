@@ -1,6 +1,7 @@
 // Shows a painting over its image: a canvas of bounded size, in a colour with stripes, so that it is seen by shape as well.
 
 import { make } from "../../common/dom.js";
+import { say } from "../../common/words.js";
 import { viewOf } from "./painting.js";
 
 const COLOURS = ["#d1006e", "#fff"];
@@ -37,6 +38,11 @@ export function createOverlay(frame, pixels) {
       return context.getImageData(Math.min(left, width - 1), Math.min(top, height - 1), 1, 1).data[3] >= 128;
     },
   };
+}
+
+// Returns how much of an image changes, in words.
+export function shareInWords(share) {
+  return share === 0 ? say("nothingPainted") : say("partPainted", share);
 }
 
 // Returns a pattern of diagonal stripes, each *size* wide; all of it is opaque.

@@ -2,6 +2,7 @@
 
 import { make } from "../../common/dom.js";
 import { say } from "../../common/words.js";
+import { shareInWords } from "./overlay.js";
 import { createSurface } from "./surface.js";
 
 // A brush from half a percent to half of the shorter side; the slider is a logarithm of it.
@@ -114,11 +115,6 @@ export async function paint(fit, painting) {
   watch.disconnect();
   clearTimeout(timer);
   dialog.remove();
-}
-
-// Returns how much of an image changes, in words.
-export function shareInWords(share) {
-  return share === 0 ? say("nothingPainted") : say("partPainted", share);
 }
 
 function button(name, act) {

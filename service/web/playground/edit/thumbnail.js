@@ -3,8 +3,7 @@
 import { make } from "../../common/dom.js";
 import { say } from "../../common/words.js";
 import { sizeOf } from "./fit.js";
-import { createOverlay } from "./overlay.js";
-import { shareInWords } from "./painter.js";
+import { createOverlay, shareInWords } from "./overlay.js";
 
 const PIXELS = 60_000;
 const names = new WeakMap();
