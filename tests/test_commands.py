@@ -207,6 +207,7 @@ def test_the_export_has_the_rows_of_the_ledger(office: Office, beside: Shell) ->
 
     text = beside.ask("usage", "export", *of_team)
     (line,) = beside.ask("usage", "export", "--format", "json", *of_team, "--user", "carol").splitlines()
+    assert beside.ask("usage", "export", "--json", *of_team).splitlines() == [line]
     (shown,) = rows(beside.ask("usage", "show", "--by", "model", *of_team))
 
     (row,) = csv.DictReader(io.StringIO(text))

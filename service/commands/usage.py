@@ -52,6 +52,7 @@ def export(
     last: _To = None,
     team: _Team = None,
     user: _User = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Export the ledger to standard output: a row per day, team, user, model and outcome.
 
@@ -61,6 +62,8 @@ def export(
     Example: `image-gateway usage export --format csv --from 2026-11-01 --to 2026-11-30 > november.csv`
     """
     columns, span = columns_of([]), (read_day(first), read_day(last))
+    if as_json:
+        format_ = Format.JSON
 
     async def write(administration: Administration, usage: Usage) -> None:
         entries = _entries(administration, usage, span, team, user)
