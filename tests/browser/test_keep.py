@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -14,7 +15,7 @@ from PIL import Image
 
 from tests.browser.conftest import FLAGS, Visit
 from tests.browser.visitor import Faults, barriers
-from tests.http.house import House, until
+from tests.http.house import House, open_house, until
 from tests.http.offices import Office
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def choose(card: Locator, act: str) -> None:
     card.get_by_role("button", name=act, exact=True).click()
 
 
-def notice(page: Page, words: str) -> None:
+def notice(page: Page, words: str | re.Pattern[str]) -> None:
     page.locator(".notice").filter(has_text=words).wait_for()
 
 
@@ -141,6 +142,15 @@ def test_copies_are_what_was_shown(visit: Visit, house: House) -> None:
 def _pixels(content: bytes) -> tuple[tuple[int, int], bytes]:
     with Image.open(io.BytesIO(content)) as image:
         return image.size, image.convert("RGB").tobytes()
+
+
+def test_a_link_that_ends_says_when(visit: Visit, tmp_path: Path) -> None:
+    with open_house(tmp_path, url_ttl_s=7200) as house:
+        page = visit(house.gateway.url)
+
+        choose(make(page, "linked"), "Copy link")
+
+        notice(page, re.compile(r"It works without a key until .+ \(in 2 hours\)"))
 
 
 def test_an_image_deleted_for_good_is_gone_everywhere(visit: Visit, office: Office) -> None:

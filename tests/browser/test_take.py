@@ -12,7 +12,7 @@ import pytest
 from tests.browser.conftest import Visit
 from tests.browser.test_keep import COPIES, cards, choose, link_of
 from tests.compatibility.pictures import draw_inputs
-from tests.http.house import House
+from tests.http.house import House, until
 from tests.snippets.code import Code, run_code
 
 if TYPE_CHECKING:
@@ -104,3 +104,19 @@ def test_code_makes_the_call_that_was_made(visit: Visit, house: House, tmp_path:
         assert urlsplit(link).path == name
     assert asked == before + 1
     assert len(house.journal()) == asked
+
+
+def test_a_repeated_edit_has_the_same_inputs_and_its_code_asks_for_a_new_image(
+    visit: Visit, house: House, tmp_path: Path
+) -> None:
+    page = visit(house.gateway.url)
+    page.get_by_label("Quality").wait_for()
+    before = len(house.journal())
+    choose(edit(page, tmp_path), "Again, a new one")
+    until(lambda: cards(page).count() == 2)
+
+    first, second = house.journal()[before:]
+    assert first["inputs"] == second["inputs"]
+    assert len(first["inputs"]) == 2
+    assert "no-cache" in code_of(page, cards(page).nth(0), tmp_path).texts["curl"]
+    assert "no-cache" not in code_of(page, cards(page).nth(1), tmp_path).texts["curl"]

@@ -1,7 +1,7 @@
 // Keeps the images that this browser ordered, across visits and tabs.
 //
-// A record is `{ id, at, order: { operation, model, prompt, n, parameters }, inputs, mask, index, blob, format, width, height, url,
-// name, costMicrousd, cache, sentModel, revisedPrompt, realm, requestId }`. The newest stay: at most 500 images, and at most 60 % of
+// A record is `{ id, at, order: { operation, model, prompt, n, parameters, fresh }, inputs, mask, index, blob, format, width, height,
+// url, name, costMicrousd, cache, sentModel, revisedPrompt, realm, requestId }`. The newest stay: at most 500 images, and at most 60 % of
 // the bytes that the browser grants. What the disk does not take stays until the page is closed, and `problem` says why.
 
 import { openDisk } from "./disk.js";
@@ -54,8 +54,8 @@ class History {
   async add(made) {
     // Later images stand before earlier ones of the same millisecond.
     this.#latest = Math.max(made.at ?? Date.now(), this.#latest + 1);
-    const { operation, model, prompt, n, parameters } = made.order;
-    const order = { operation, model, prompt, n, parameters };
+    const { operation, model, prompt, n, parameters, fresh } = made.order;
+    const order = { operation, model, prompt, n, parameters, fresh };
     const record = { inputs: [], mask: null, ...made, order, id: made.id ?? newId(), at: this.#latest };
     record.bytes = bytesOf(record);
     this.#unkept.unshift(record);

@@ -19,6 +19,7 @@ export function showCode(order) {
   const texts = snippets(order, { base: location.origin, needsKey: key() !== "" });
   const code = make("code", {});
   const panel = make("pre", { id: "code-panel", role: "tabpanel", tabindex: 0 }, code);
+  const shells = make("p", { class: "hint" }, say("codeForShells"));
   const copied = make("span", { class: "hint", role: "status" });
   const tabs = Object.entries(NAMES).map(([name, label]) =>
     make("button", { type: "button", role: "tab", id: `code-${name}`, "aria-controls": panel.id, dataset: { name }, onclick: () => choose(name) }, label));
@@ -33,6 +34,7 @@ export function showCode(order) {
     panel.setAttribute("aria-labelledby", `code-${name}`);
     code.textContent = texts[name];
     copied.textContent = "";
+    shells.hidden = name !== "curl";
   }
 
   const list = make("div", { role: "tablist", "aria-label": say("languages"), onkeydown: (event) => walk(event, tabs, choose) }, tabs);
@@ -44,6 +46,7 @@ export function showCode(order) {
       make("button", { type: "button", class: "primary", onclick: async () => {
         copied.textContent = say((await copyText(texts[chosen])) ? "codeCopied" : "codeNotCopied");
       } }, say("copyCode")), copied),
+    shells,
     key() && make("p", { class: "hint" }, say("codeNeedsKey")),
     files.length > 0 && make("p", { class: "hint" }, say("codeNeedsFiles"), files.flatMap(({ name, href }) => [" ", make("a", { href, download: name }, name)])));
   dialog.addEventListener("close", () => files.forEach(({ href }) => URL.revokeObjectURL(href)));
