@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from service.domain.catalog import Catalog, InputRule, Model, ParameterRule
 from service.domain.images import MAX_N, Operation
+from service.domain.inputs import MAX_INPUT_PIXELS
 from service.domain.sizes import SizeRule
 from service.domain.unknown import LONGEST_SHOWN, ask_for_nearest
 from service.http.errors import Problem
@@ -122,6 +123,7 @@ def _describe_inputs(rule: InputRule) -> dict[str, Any]:
     return {
         "formats": rule.formats,
         "max_bytes": rule.max_bytes,
+        "max_pixels": MAX_INPUT_PIXELS,
         "max_images": rule.max_images,
         "mask_max_bytes": rule.mask_max_bytes,
         "square": rule.square,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
+from PIL import Image
 
 from tests.browser.easel import (
     cancel,
@@ -155,6 +156,20 @@ def test_an_image_that_is_too_large_is_made_smaller_on_request(visit: Visit, str
     [sent] = received(strict, send(page, "smaller"))
     assert sent["width"] == sent["height"] < 800
     assert sent["size_bytes"] <= 2**20
+
+
+def test_an_image_of_too_many_pixels_is_made_smaller_on_request(visit: Visit, house: House) -> None:
+    """The largest photos of phones have more than the gateway takes, and a canvas of a phone far less."""
+    page = start_edit(visit, house)
+    choose(page, file_of(Image.new("1", (8064, 6048))))
+
+    page.get_by_text("This image has 48.8 megapixels; at most 40 megapixels are taken.").first.wait_for()
+    page.get_by_role("button", name="Make it smaller").click()
+    page.get_by_text("Made smaller").wait_for()
+
+    [sent] = received(house, send(page, "fewer pixels"))
+    assert sent["width"] * 6048 == pytest.approx(sent["height"] * 8064, rel=0.001)
+    assert 14e6 < sent["width"] * sent["height"] < 16e6
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from PIL import ImageChops
+from PIL import Image, ImageChops
 
 from service.adapters.imaging import pixels
 from tests.browser.easel import (
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from PIL import Image
     from playwright.sync_api import Page
 
     from tests.browser.conftest import Visit
@@ -45,6 +44,24 @@ if TYPE_CHECKING:
 SIZE = (1600, 1250)
 # With what two ways of drawing differ by.
 HALF = 128 + 32
+
+
+COUNT_TURNS = """
+async () => {
+  const { maskOf } = await import("/web/playground/edit/mask.js");
+  const { Painting } = await import("/web/playground/edit/painting.js");
+  const painting = new Painting();
+  painting.add({ kind: "fill" });
+  let turns = 0;
+  let isOver = false;
+  const take = () => isOver || ((turns += 1), setTimeout(take));
+  take();
+  const mask = await maskOf(painting, { x: 0, y: 0, width: 6000, height: 4000, scale: 1, inner: null });
+  isOver = true;
+  return [turns, mask.size];
+}
+"""
+"""Draw a large mask, and count how often the page could do something else meanwhile."""
 
 
 @pytest.fixture
@@ -192,6 +209,37 @@ def turned(file: bytes, orientation: int, directory: Path) -> bytes:
 def near(one: object, other: tuple[int, ...]) -> bool:
     assert isinstance(one, tuple)
     return all(abs(a - b) < 16 for a, b in zip(one, other, strict=True))
+
+
+def test_a_large_photo_is_painted_while_the_page_goes_on(visit: Visit, house: House) -> None:
+    page = start_edit(visit, house)
+    choose(page, file_of(Image.new("RGB", (6000, 4000), RED), "JPEG"))
+    open_easel(page)
+    draw_line(page, (0.1, 0.1), (0.9, 0.9))
+    close_easel(page)
+
+    [_, mask] = received(house, send(page, "large"))
+
+    assert (mask["width"], mask["height"]) == (6000, 4000)
+    assert mask["size_bytes"] < 2**20
+    turns, _ = page.evaluate(COUNT_TURNS)
+    assert turns > 40
+
+
+def test_a_webp_with_exif_is_sent_as_it_is_shown(visit: Visit, house: House) -> None:
+    """Some browsers do not turn it, and the gateway would: the mask would cover another part."""
+    page = start_edit(visit, house)
+    choose(page, photo(quarters(120, 80), 6, "WEBP"))
+    open_easel(page)
+    draw_line(page, (0.2, 0.2), (0.3, 0.3))
+    seen = easel(page).locator(".sheet img").evaluate("(image) => [image.naturalWidth, image.naturalHeight]")
+    close_easel(page)
+    page.get_by_text("Sent as PNG, without loss, as it stands here.").wait_for()
+
+    image, mask = received(house, send(page, "turned or not"))
+
+    assert image["format"] == "png"
+    assert [image["width"], image["height"]] == [mask["width"], mask["height"]] == seen
 
 
 def test_a_mask_goes_with_its_image(visit: Visit, slow: House) -> None:

@@ -97,6 +97,7 @@ def test_a_model_that_answers_itself_takes_its_own(house: House) -> None:
     assert details["inputs"] == {
         "formats": ["png"],
         "max_bytes": 4 * 2**20,
+        "max_pixels": 40_000_000,
         "max_images": 1,
         "mask_max_bytes": 4 * 2**20,
         "square": True,

@@ -215,6 +215,7 @@ ANSWERS: Mapping[str, Any] = {
         "inputs": {
             "formats": ["png", "jpeg", "webp"],
             "max_bytes": 52_428_800,
+            "max_pixels": 40_000_000,
             "max_images": 16,
             "mask_max_bytes": 4_194_304,
             "square": False,

@@ -84,6 +84,7 @@ class ModelInputs(BaseModel):
 
     formats: list[str] = Field(description="Formats of the files, such as `png`.")
     max_bytes: int = Field(description="Most bytes of a file.")
+    max_pixels: int = Field(description="Most pixels of an image.")
     max_images: int = Field(description="Most images of an edit; a variation has one.")
     mask_max_bytes: int = Field(description="Most bytes of a mask.")
     square: bool = Field(description="True: images must be square.")

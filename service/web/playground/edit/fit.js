@@ -9,6 +9,8 @@
 // Notes and a problem are `[word, ...values]`; *isItsMask* tells if the transparent part changes unless something is painted.
 
 const SMALLER = 0.95;
+// The canvas of a phone has no more.
+const COPY_PIXELS = 16_000_000;
 const MOST_TRIES = 8;
 const LOSSY_QUALITY = 0.92;
 const HEAD_BYTES = 65_536;
@@ -38,14 +40,18 @@ export async function fitImage(image, rules, asked, { needsAlpha, isPainted }) {
     fit.notes.push([asked.square === "cut" ? "wasCut" : "wasPadded", fit.frame.width, fit.frame.height]);
   }
   fit.isItsMask = needsAlpha && (image.hasAlpha || fit.frame.inner !== null);
+  const pixels = fit.frame.width * fit.frame.height;
+  if (pixels > rules.max_pixels) {
+    if (!asked.smaller) return { ...fit, problem: ["tooManyPixels", pixels, rules.max_pixels] };
+    fit.frame = { ...fit.frame, scale: Math.sqrt(Math.min(COPY_PIXELS, rules.max_pixels) / pixels) * SMALLER };
+  }
   const reason = pngReason(image, rules, { needsAlpha, isPainted });
   if (reason) fit.notes.push(reason);
   const type = reason || fit.frame.inner ? "png" : image.format;
-  if (fit.notes.length > 0) await copy(image, fit, type);
-  if (fit.blob.size > rules.max_bytes) {
-    if (!asked.smaller) return { ...fit, problem: ["tooManyBytes", fit.blob.size, rules.max_bytes] };
-    await shrink(image, fit, type, rules.max_bytes);
-  }
+  if (fit.notes.length > 0 || fit.frame.scale < 1) await copy(image, fit, type);
+  if (fit.blob.size > rules.max_bytes && !asked.smaller) return { ...fit, problem: ["tooManyBytes", fit.blob.size, rules.max_bytes] };
+  await shrink(image, fit, type, rules.max_bytes);
+  if (fit.frame.scale < 1) fit.notes.push(["wasMadeSmaller", ...sizeOf(fit.frame)]);
   return fit;
 }
 
@@ -63,7 +69,6 @@ async function shrink(image, fit, type, maxBytes) {
     fit.frame = { ...fit.frame, scale: fit.frame.scale * Math.min(SMALLER, SMALLER * Math.sqrt(maxBytes / fit.blob.size)) };
     await copy(image, fit, type);
   }
-  fit.notes.push(["wasMadeSmaller", ...sizeOf(fit.frame)]);
 }
 
 // Draws the frame anew, and puts the file into *fit*.

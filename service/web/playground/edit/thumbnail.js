@@ -6,6 +6,7 @@ import { sizeOf } from "./fit.js";
 import { createOverlay, shareInWords } from "./overlay.js";
 
 const PIXELS = 60_000;
+const SMALLER = [["makeSmaller", { smaller: true }]];
 const names = new WeakMap();
 let last = 0;
 
@@ -43,7 +44,7 @@ function paintedPart(view, fit, painting) {
 // What the person may agree to, and the way back.
 function fixes(entry, acts) {
   const { asked, fit } = entry;
-  const offers = { notSquare: [["cutToSquare", { square: "cut" }], ["padToSquare", { square: "pad" }]], tooManyBytes: [["makeSmaller", { smaller: true }]] };
+  const offers = { notSquare: [["cutToSquare", { square: "cut" }], ["padToSquare", { square: "pad" }]], tooManyBytes: SMALLER, tooManyPixels: SMALLER };
   const offered = fit.problem ? offers[fit.problem[0]] : [];
   const isChanged = fit.notes.some(([word]) => ["wasCut", "wasPadded", "wasMadeSmaller"].includes(word));
   return [

@@ -7,6 +7,7 @@ const NAMES = { webp: "WebP" };
 
 const name = (format) => NAMES[format] ?? format.toUpperCase();
 const megabytes = (bytes) => `${number(Math.round((bytes / MEBIBYTE) * 10) / 10)} MB`;
+const megapixels = (pixels) => `${number(Math.ceil(pixels / 1e5) / 10)} megapixels`;
 // One digit after the point below ten percent; what is painted at all is never 0.
 const percent = (share) => `${share < 0.1 ? number(Math.max(0.1, Math.round(share * 1000) / 10)) : Math.round(share * 100)}%`;
 
@@ -38,6 +39,7 @@ export const words = {
     cutToSquare: "Cut it square",
     padToSquare: "Add transparent edges",
     tooManyBytes: (bytes, most) => `This image has ${megabytes(bytes)}; this model takes at most ${megabytes(most)}.`,
+    tooManyPixels: (pixels, most) => `This image has ${megapixels(pixels)}; at most ${megapixels(most)} are taken.`,
     makeSmaller: "Make it smaller",
     useOriginal: "Use the original",
     wasCut: (width, height) => `Cut to ${width} × ${height}.`,
@@ -99,6 +101,7 @@ export const words = {
     cutToSquare: "裁成正方形",
     padToSquare: "补上透明边缘",
     tooManyBytes: (bytes, most) => `这张图像有 ${megabytes(bytes)}，此模型最多接受 ${megabytes(most)}。`,
+    tooManyPixels: (pixels, most) => `这张图像有 ${number(Math.ceil(pixels / 1e4))} 万像素，最多接受 ${number(most / 1e4)} 万像素。`,
     makeSmaller: "缩小",
     useOriginal: "恢复原图",
     wasCut: (width, height) => `已裁成 ${width} × ${height}。`,
