@@ -43,7 +43,7 @@ export function createTeams() {
   function limitsOf(name) {
     if (name === null) return say("none");
     const policy = policies.get(name);
-    return [make("strong", {}, name), policy ? `: ${limitsInWords(policy)}` : ""];
+    return [make("strong", {}, name), policy ? `${say("colon")}${limitsInWords(policy)}` : ""];
   }
 
   function actions(team) {
@@ -56,7 +56,7 @@ export function createTeams() {
 
   async function edit(team) {
     const name = plain(team?.name ?? "", { placeholder: "shop", readonly: team !== null });
-    const options = [["", say("none")], ...[...policies.values()].map((policy) => [policy.name, `${policy.name}: ${limitsInWords(policy)}`])];
+    const options = [["", say("none")], ...[...policies.values()].map((policy) => [policy.name, `${policy.name}${say("colon")}${limitsInWords(policy)}`])];
     const policy = choice(options, team?.policy ?? "");
     const userPolicy = choice(options, team?.user_policy ?? "");
     const saved = await openForm({

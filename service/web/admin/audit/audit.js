@@ -73,8 +73,8 @@ function detailsOf({ act, details }) {
   const pairs = details.split(" ").filter(Boolean).map((pair) => [pair.slice(0, pair.indexOf("=")), pair.slice(pair.indexOf("=") + 1)]);
   if (act === "put_policy") return limitsInWords(policyOf(pairs));
   const texts = pairs.filter(([name]) => name !== "user").map(([name, value]) => {
-    const shown = name === "expires_at" ? moment(Number(value) * 1000) : value.replace("->", " → ");
-    return `${sayIfKnown(`detail.${name}`) ?? name}: ${shown}`;
+    const shown = name === "expires_at" ? moment(Number(value) * 1000) : value.split("->").map((part) => sayIfKnown(`${name}.${part}`) ?? part).join(" → ");
+    return [sayIfKnown(`detail.${name}`) ?? name, shown].join(say("colon"));
   });
   return say("list", texts);
 }

@@ -28,6 +28,10 @@ export const words = {
     "detail.user_policy": "policy of each user",
     "detail.expires_at": "ends",
     "detail.closed": "closed",
+    "closed.yes": "yes",
+    "closed.no": "no",
+    "policy.none": "none",
+    "user_policy.default": "default",
   },
   zh: {
     "audit.caption": (count) => `管理员最近的 ${count} 条操作，最新的在前`,
@@ -56,5 +60,9 @@ export const words = {
     "detail.user_policy": "每位用户的策略",
     "detail.expires_at": "到期",
     "detail.closed": "停用",
+    "closed.yes": "是",
+    "closed.no": "否",
+    "policy.none": "无",
+    "user_policy.default": "默认",
   },
 };
