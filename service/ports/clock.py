@@ -1,4 +1,4 @@
-"""Read the time through a port, so that tests can stop it; reading never fails."""
+"""Read the time through a port, so that tests can stop it; only reading the shared clock may fail."""
 
 from contextlib import AbstractAsyncContextManager
 from datetime import date
@@ -29,6 +29,13 @@ class Clock(Protocol):
 
     def timeout_at(self, deadline_s: float) -> AbstractAsyncContextManager[Timeout]:
         """Raise `TimeoutError` inside the block once *deadline_s* has passed."""
+
+
+class SharedTime(Protocol):
+    """The one clock that all processes with the same state can read."""
+
+    async def now_s(self) -> float:
+        """Return the seconds since the epoch; raises `StateUnavailable`."""
 
 
 class Calendar(Protocol):

@@ -122,6 +122,14 @@ class StateFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ClockCompared:
+    """Fact: this process's clock is *skew_s* ahead of the shared one; if it *is_off*, nothing is deleted by its age."""
+
+    skew_s: float
+    is_off: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Crashed:
     """Fact: a bug ended an order, a turn of a background loop or a request.
 
@@ -251,6 +259,7 @@ TelemetryFact = (
     | LimitDecided
     | BytesDeclined
     | StateFailed
+    | ClockCompared
     | Crashed
     | StoreFailed
     | StoreAsked

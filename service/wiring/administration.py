@@ -29,7 +29,13 @@ def make_administration(
         models=models,
     )
     keys = Keys(
-        callers=callers, reader=reader, registrar=registry, teams=registry, trail=trail, clock=context.clock
+        callers=callers,
+        reader=reader,
+        registrar=registry,
+        teams=registry,
+        trail=trail,
+        clock=context.clock,
+        check=context.check,
     )
     erasure = Erasure(
         callers=callers,
@@ -65,6 +71,7 @@ def make_purging(context: ProcessContext) -> Purging:
         references=references,
         audit=make_registry(context),
         clock=context.clock,
+        check=context.check,
         telemetry=context.telemetry,
     )
 

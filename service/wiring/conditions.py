@@ -5,8 +5,9 @@ from service.adapters.storage.store import ObjectStore
 from service.adapters.storage.troubleshooting import advise
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.parts import PartsWatch
-from service.domain.conditions import Condition
+from service.domain.conditions import Condition, advise_on_clock
 from service.gateway.admission.shared import SharedState
+from service.gateway.clock_check import ClockCheck
 from service.gateway.queue.queue import CallQueue
 from service.wiring.images import Images, store_url
 from service.wiring.orders import OrderParts
@@ -38,6 +39,7 @@ def make_watch(
             "provider": lambda: health.condition,
             "journal": lambda: orders.journal.condition.shown,
             "queue": lambda: _queue(orders.queue),
+            "clock": lambda: _clock(context.check),
         },
         clock=context.clock,
         telemetry=context.telemetry,
@@ -54,6 +56,12 @@ def _state(state: SharedState) -> Condition:
 def _store(store: ObjectStore, url: str) -> Condition:
     trouble = store.trouble
     return Condition(word="ok") if trouble is None else Condition(word="failing", advice=advise(trouble, url))
+
+
+def _clock(check: ClockCheck) -> Condition:
+    return (
+        Condition(word="off", advice=advise_on_clock(check.skew_s)) if check.is_off else Condition(word="ok")
+    )
 
 
 def _queue(queue: CallQueue) -> Condition:

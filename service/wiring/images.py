@@ -101,7 +101,7 @@ def make_ownership(context: ProcessContext, images: Images, journal: SqliteJourn
 def make_retention(context: ProcessContext, images: Images) -> Retention:
     settings = context.settings
     turns = RedisSweepLease(context.redis, process=context.name, timeout_s=settings.redis_timeout_s)
-    turn = SweepTurn(turns=turns, sweep_s=settings.sweep_s)
+    turn = SweepTurn(turns=turns, check=context.check, sweep_s=settings.sweep_s)
     disposal = Disposal(
         inventory=images.references,
         leftovers=images.references,

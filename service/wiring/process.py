@@ -9,6 +9,8 @@ from redis.asyncio import Redis
 from service.adapters.clock import SystemClock
 from service.adapters.redis.client.client import open_client
 from service.adapters.redis.client.round_trips import NoteRoundTrip, drop_round_trip
+from service.adapters.redis.server_time import RedisTime
+from service.gateway.clock_check import ClockCheck
 from service.ports.telemetry import Telemetry
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
@@ -40,6 +42,7 @@ class ProcessContext:
     redis: Redis
     clock: SystemClock
     telemetry: Telemetry
+    check: ClockCheck
     traces: Traces = UNTRACED
 
     @property
@@ -62,12 +65,15 @@ def open_context(
     traces: Traces = UNTRACED,
 ) -> ProcessContext:
     """Return the context of a process that talks to *redis*."""
+    clock = SystemClock()
+    shared = RedisTime(redis, timeout_s=settings.redis_timeout_s)
     return ProcessContext(
         settings=settings,
         backing=backing,
         redis=redis,
-        clock=SystemClock(),
+        clock=clock,
         telemetry=telemetry,
+        check=ClockCheck(clock=clock, shared=shared, telemetry=telemetry),
         traces=traces,
     )
 

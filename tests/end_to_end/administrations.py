@@ -5,7 +5,6 @@ from pathlib import Path
 
 from redis.asyncio import Redis
 
-from service.adapters.clock import SystemClock
 from service.gateway.accounts.administration import Administration
 from service.gateway.accounts.identify import Callers
 from service.gateway.accounts.usage import Usage
@@ -13,7 +12,7 @@ from service.settings.environment import load_settings
 from service.wiring.accounts import make_callers
 from service.wiring.administration import make_administration, make_usage
 from service.wiring.catalog import checked_models
-from service.wiring.process import BackingServices, ProcessContext
+from service.wiring.process import BackingServices, open_context
 from tests.fakes.telemetry import FakeTelemetry
 
 # Patient enough for a busy machine.
@@ -33,17 +32,16 @@ class Office:
 def open_office(client: Redis, *, config: Path | None = None) -> Office:
     """Return an administration over *client*; *config* is the file that declares policies and teams."""
     telemetry = FakeTelemetry()
-    context = ProcessContext(
-        settings=load_settings({**SETTINGS, "GATEWAY_CONFIG": str(config or "")}),
-        backing=BackingServices(
+    context = open_context(
+        load_settings({**SETTINGS, "GATEWAY_CONFIG": str(config or "")}),
+        BackingServices(
             redis_url="",
             sandbox_url=None,
             public_url="http://gateway",
             secrets=("a-secret-of-these-tests",),
             process="test",
         ),
-        redis=client,
-        clock=SystemClock(),
+        client,
         telemetry=telemetry,
     )
     callers = make_callers(context)

@@ -9,6 +9,9 @@ import asyncio
 import selectors
 from datetime import UTC, date, datetime
 
+from service.gateway.clock_check import ClockCheck
+from service.ports.telemetry import Telemetry
+
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 """When tests begin: DALL·E is retired, gpt-image-1.5 is not yet."""
 
@@ -40,6 +43,22 @@ class FakeClock:
     def jump(self, duration_s: float) -> None:
         """Set the wall clock on or back, while no time passes."""
         self._wall_offset_s += duration_s
+
+
+class FakeSharedTime:
+    """Implements `ports.clock.SharedTime`: the time of *clock* when it was made, which no jump of that clock changes."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._offset_s = clock.wall_s() - clock.monotonic_s()
+
+    async def now_s(self) -> float:
+        return self._offset_s + self._clock.monotonic_s()
+
+
+def a_clock_check(clock: FakeClock, telemetry: Telemetry) -> ClockCheck:
+    """Return the check of *clock*, which is right until it jumps."""
+    return ClockCheck(clock=clock, shared=FakeSharedTime(clock), telemetry=telemetry)
 
 
 class NothingWillHappen(RuntimeError):

@@ -16,10 +16,12 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from service.adapters.telemetry.recorder import Handlers
+from service.domain.conditions import advise_on_clock
 from service.domain.failures import CallFailure, FailureKind, loggable_code
 from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
+    ClockCompared,
     Crashed,
     ImageSpilled,
     ProviderChecked,
@@ -89,6 +91,7 @@ class FactLog:
         """The functions that log facts, by their kind; other kinds are only counted."""
         return {
             StateFailed: self._log_state,
+            ClockCompared: self._log_clock,
             AttemptMade: self._log_attempt,
             ProviderChecked: self._log_check,
             Crashed: self._log_crash,
@@ -102,6 +105,15 @@ class FactLog:
         if suppressed is not None:
             fields = {"suppressed": suppressed} if suppressed else {}
             self._log.warning("state failed", operation=fact.operation, reason=fact.reason, **fields)
+
+    def _log_clock(self, fact: ClockCompared) -> None:
+        """Log a wrong clock once a minute."""
+        suppressed = self._repeats.count("clock") if fact.is_off else None
+        if suppressed is not None:
+            fields = {"suppressed": suppressed} if suppressed else {}
+            self._log.warning(
+                "clock off", skew_s=round(fact.skew_s), advice=advise_on_clock(fact.skew_s), **fields
+            )
 
     def _log_attempt(self, fact: AttemptMade) -> None:
         if fact.failure is not None:

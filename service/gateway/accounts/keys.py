@@ -14,6 +14,7 @@ from service.domain.errors import Conflict, NotFound, StateUnavailable
 from service.gateway.accounts.audit import Act, AuditTrail
 from service.gateway.accounts.directory import DirectoryReader, check_policy_exists, enumerate_names
 from service.gateway.accounts.identify import Callers
+from service.gateway.clock_check import ClockCheck
 from service.ports.accounts import DirectoryRegistrar, KeyRegistrar
 from service.ports.clock import Clock
 
@@ -47,6 +48,7 @@ class Keys:
     teams: DirectoryRegistrar
     trail: AuditTrail
     clock: Clock
+    check: ClockCheck
 
     async def create(self, who: str, new: NewKey) -> tuple[ApiKey, str]:
         """Create a key and return it with its token, which cannot be read again.
@@ -140,6 +142,8 @@ class Keys:
             await asyncio.sleep(_EXPIRY_PAUSE_S)
 
     async def _remove_expired(self) -> None:
+        if not await self.check.agrees():
+            return
         before_s = self.clock.wall_s() - _EXPIRED_KEPT_S
         expired = [key for key in await self.list() if 0 < key.expires_s <= before_s]
         for key in expired[:_MOST_EXPIRED]:

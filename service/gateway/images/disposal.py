@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from service.domain.errors import ImageMissing
+from service.gateway.clock_check import ClockCheck
 from service.ports.clock import Clock
 from service.ports.processes import Round, SweepLease
 from service.ports.references import DeletionQueue, ReferenceInventory
@@ -28,13 +29,19 @@ _LEAST_TURN_S = 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepTurn:
-    """The right to sweep, which one process has at a time; *sweep_s* is the time between two sweeps."""
+    """The right to sweep, which one process has at a time; *sweep_s* is the time between two sweeps.
+
+    A process whose clock is wrong has none: it would take young images for old ones.
+    """
 
     turns: SweepLease
+    check: ClockCheck
     sweep_s: float
 
     async def keep(self) -> bool:
-        """Take the turn, or keep it; returns False while another process has it."""
+        """Take the turn, or keep it; returns False while another process has it, or the clock is wrong."""
+        if not await self.check.agrees():
+            return False
         # Held until the next sweep, so that each period has one, or none if the holder dies.
         return await self.turns.take(hold_s=max(self.sweep_s, _LEAST_TURN_S))
 

@@ -8,8 +8,9 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict, dataclass, field
 
-from service.domain.errors import InvalidOrder
+from service.domain.errors import Conflict, InvalidOrder
 from service.gateway.accounts.audit import Act, AuditTrail
+from service.gateway.clock_check import ClockCheck
 from service.ports.accounts import KnownTeams
 from service.ports.audit import Audit
 from service.ports.clock import Clock
@@ -80,6 +81,7 @@ class Purging:
     references: References
     audit: Audit
     clock: Clock
+    check: ClockCheck
     telemetry: Telemetry
 
     async def stats(self, team: str | None = None) -> list[TeamStats]:
@@ -102,11 +104,20 @@ class Purging:
         most: int | None = None,
         tell: Callable[[Purged], None] = lambda _: None,
     ) -> Purged:
-        """Remove at most *most* references of a selection, which needs a criterion; *tell* gets the progress."""
+        """Remove at most *most* references of a selection, which needs a criterion; *tell* gets the progress.
+
+        Raises:
+            Conflict: it is by age, and the clock is wrong.
+        """
         if selection.is_everything:
             raise InvalidOrder(
                 "Say what to purge: by team, user, model, fingerprint or age. An age of 0 is everything.",
                 param=None,
+            )
+        if selection.older_than_s and not await self.check.agrees():
+            raise Conflict(
+                f"The clock of this machine differs from that of Redis by {abs(self.check.skew_s):.0f} s, so nothing is "
+                "purged by age. Set the clocks, or purge by another mark."
             )
         trail = AuditTrail(self.audit, self.clock, self.telemetry)
         await trail.note(who, Act.PURGE_CACHE, "cache", asdict(selection))

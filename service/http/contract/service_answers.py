@@ -157,4 +157,8 @@ class Readiness(BaseModel):
         description="The queue of calls: `ok`; `waiting` while calls wait, `full` while no more may; `untrusted` while "
         "one call at a time tries a provider that broke calls off.",
     )
+    clock: str | None = Field(
+        None,
+        description="The clock: `ok`, or `off` while it differs from that of Redis by more than a minute.",
+    )
     details: dict[str, ConditionDetails] | None = Field(None, description="Details by part.")

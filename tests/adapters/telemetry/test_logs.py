@@ -17,6 +17,7 @@ from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import (
     AdminActed,
+    ClockCompared,
     Crashed,
     ImageForgotten,
     ImageSpilled,
@@ -52,6 +53,7 @@ REFUSED_KEY = CallFailure(
     advice="OPENAI_API_KEY was refused (401).",
 )
 STATE_AWAY = StateFailed(operation="begin", reason="timeout")
+CLOCK_OFF = ClockCompared(skew_s=-61.0, is_off=True)
 
 
 def lines_of(*facts: TelemetryFact | float) -> list[MutableMapping[str, Any]]:
@@ -73,6 +75,7 @@ def test_the_page_has_each_line_of_a_fact_with_its_level_and_its_fields() -> Non
         *(attempt(REFUSED_KEY), attempt(REFUSED_KEY), 60.0, attempt(REFUSED_KEY)),
         ProviderChecked(backend="openai", failure=None, is_sure=True),
         *(STATE_AWAY, STATE_AWAY, 60.0, STATE_AWAY),
+        *(CLOCK_OFF, CLOCK_OFF, 60.0, CLOCK_OFF),
         ImageSpilled(name="a.png", outcome="kept"),
         ImageSpilled(name="a.png", outcome="brought_home"),
         AdminActed(entry=act),
@@ -127,6 +130,19 @@ def test_an_outage_of_redis_has_one_line_a_minute_for_each_operation_and_reason(
         ("beat", None),
         ("begin", 3),
     ]
+
+
+def test_a_wrong_clock_has_one_line_a_minute_with_advice() -> None:
+    right, wrong = (ClockCompared(skew_s=skew_s, is_off=skew_s > 60) for skew_s in (59.0, 8_640_000.4))
+
+    lines = lines_of(right, wrong, wrong, 60.0, wrong, right)
+
+    assert [(line["event"], line["skew_s"], line.get("suppressed")) for line in lines] == [
+        ("clock off", 8_640_000, None),
+        ("clock off", 8_640_000, 1),
+    ]
+    assert "8640000 s ahead of that of Redis" in lines[0]["advice"]
+    assert "NTP" in lines[0]["advice"]
 
 
 @pytest.mark.parametrize("kind", ["refused", "invalid", "not_sent", "not_kept"])

@@ -30,6 +30,7 @@ from service.ports.telemetry import (
     BytesDeclined,
     CallQueued,
     CallRefused,
+    ClockCompared,
     Crashed,
     FilesDeleted,
     ImageForgotten,
@@ -242,6 +243,7 @@ BUDGET = LimitState(resource="budget_per_month", scope="team", limit=400, remain
             {"operation": "write"},
             0.25,
         ),
+        (ClockCompared(skew_s=-2.5, is_off=False), "imagegw_clock_skew_seconds", {}, -2.5),
         (LoopLagged(lag_s=0.75), "imagegw_event_loop_lag_seconds_sum", {}, 0.75),
         (
             PartAway(part="redis", away_s=0.5),

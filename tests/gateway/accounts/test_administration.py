@@ -17,7 +17,7 @@ from service.gateway.accounts.identify import Callers
 from service.gateway.accounts.keys import Keys, NewKey
 from service.ports.telemetry import AdminActed, ImageForgotten
 from tests.fakes.callers import an_api_key
-from tests.fakes.clock import FakeClock, until_idle
+from tests.fakes.clock import FakeClock, a_clock_check, until_idle
 from tests.fakes.registrar import FakeLedger, FakeNotices, FakeRegistrar, a_ledger_entry
 from tests.fakes.storage import FakeReferences
 from tests.fakes.telemetry import FakeTelemetry
@@ -77,6 +77,7 @@ class Office:
             teams=self.book,
             trail=self.trail,
             clock=self.clock,
+            check=a_clock_check(self.clock, self.telemetry),
         )
 
     def erasure(self) -> Erasure:
@@ -240,6 +241,18 @@ async def test_keys_are_removed_a_week_after_they_expired(clock: FakeClock) -> N
 
         assert await expiries(office) == [0, now_s + WEEK_S]
         assert office.book.acts.count("revoke_key") == 1
+
+
+async def test_a_wrong_clock_removes_no_key(clock: FakeClock) -> None:
+    office = Office(clock)
+    expires_s = int(office.clock.wall_s()) + 90 * 24 * HOUR_S
+    await office.administration.keys.create("boss", NewKey(team="design", user="ann", expires_s=expires_s))
+
+    clock.jump(100 * 24 * HOUR_S)
+    async with in_background(office.administration.keys.expire_forever()):
+        await asyncio.sleep(2 * HOUR_S)
+
+    assert await expiries(office) == [expires_s]
 
 
 async def test_a_pass_over_expired_keys_is_bounded_and_goes_on_after_an_outage(

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.domain.errors import InvalidOrder
+from service.domain.errors import Conflict, InvalidOrder
 from service.gateway.images.purge import Purged, Purging, Selection, TeamStats
 from service.ports.telemetry import ImageForgotten
-from tests.fakes.clock import FakeClock
+from tests.fakes.clock import FakeClock, a_clock_check
 from tests.fakes.storage import FakeAudit, FakeReferences
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_reference
@@ -29,13 +29,16 @@ REFERENCES = (
 )
 
 
-def purging_of(references: FakeReferences, audit: FakeAudit, telemetry: FakeTelemetry) -> Purging:
+def purging_of(
+    references: FakeReferences, audit: FakeAudit, telemetry: FakeTelemetry, clock: FakeClock
+) -> Purging:
     return Purging(
         known=references,
         listing=references,
         references=references,
         audit=audit,
-        clock=FakeClock(),
+        clock=clock,
+        check=a_clock_check(clock, telemetry),
         telemetry=telemetry,
     )
 
@@ -46,7 +49,8 @@ class Place:
     def __init__(self) -> None:
         self.references = FakeReferences(*REFERENCES)
         self.audit, self.telemetry = FakeAudit(), FakeTelemetry()
-        self.purging = purging_of(self.references, self.audit, self.telemetry)
+        self.clock = FakeClock()
+        self.purging = purging_of(self.references, self.audit, self.telemetry, self.clock)
 
     def left(self) -> set[int]:
         return {int(each[:64], 16) for each in self.references.names()}
@@ -109,6 +113,18 @@ async def test_a_purge_needs_a_criterion(place: Place) -> None:
     assert place.audit.entries == []
 
 
+async def test_a_wrong_clock_purges_nothing_by_age(place: Place) -> None:
+    place.clock.jump(100 * 86_400)
+
+    with pytest.raises(Conflict, match="8640000 s"):
+        await place.purging.purge("ann", Selection(older_than_s=86_400))
+    assert (place.left(), place.audit.entries) == ({1, 2, 3}, [])
+
+    await place.purging.purge("ann", Selection(team="lab"))
+    await place.purging.purge("ann", Selection(older_than_s=0))
+    assert place.left() == set()
+
+
 async def test_a_bounded_purge_reports_that_more_images_match(place: Place) -> None:
     first = await place.purging.purge("ann", Selection(older_than_s=0), most=2)
     second = await place.purging.purge("ann", Selection(older_than_s=0), most=2)
@@ -122,7 +138,7 @@ async def test_images_removed_meanwhile_are_not_counted(place: Place) -> None:
         async def forget(self, team: str, name_: str) -> bool:
             return False
 
-    purging = purging_of(Raced(*REFERENCES), place.audit, place.telemetry)
+    purging = purging_of(Raced(*REFERENCES), place.audit, place.telemetry, place.clock)
 
     assert await purging.purge("ann", Selection(team="shop")) == Purged()
 

@@ -10,8 +10,8 @@ from service.gateway.images.retention import Retention, Rules
 from service.ports.processes import Round
 from service.ports.references import Reference
 from service.ports.store import UNUSED_S
-from service.ports.telemetry import FilesDeleted, ImageForgotten, StateFailed, StoreCounted
-from tests.fakes.clock import FakeClock
+from service.ports.telemetry import ClockCompared, FilesDeleted, ImageForgotten, StateFailed, StoreCounted
+from tests.fakes.clock import FakeClock, a_clock_check
 from tests.fakes.storage import FakeReferences, FakeShelves, FakeSweepLease
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_reference
@@ -35,12 +35,13 @@ class Place:
         self.store = FakeShelves()
         self.turns = turns or FakeSweepLease()
         self.telemetry = FakeTelemetry()
+        self.check = a_clock_check(clock, self.telemetry)
         self.rules = Rules(longest_s=longest_s, most_bytes=most_bytes, least_s=least_s)
         self.refer_to(FakeReferences(*kept))
 
     def refer_to(self, references: FakeReferences) -> None:
         self.references = references
-        turn = SweepTurn(turns=self.turns, sweep_s=60)
+        turn = SweepTurn(turns=self.turns, check=self.check, sweep_s=60)
         self.retention = Retention(
             known=references,
             references=references,
@@ -105,6 +106,57 @@ async def test_images_are_kept_for_their_time(clock: FakeClock) -> None:
 
     assert place.references.names() == {name(2)}
     assert place.reasons() == ["age"]
+
+
+@pytest.mark.parametrize("jump_s", [100 * 24 * HOUR_S, 61, -61])
+async def test_a_wrong_clock_deletes_nothing(clock: FakeClock, jump_s: int) -> None:
+    old = a_kept_image(clock, 1, age_s=10**8)
+    brief = a_kept_image(clock, 2, age_s=10**8, is_brief=True)
+    place = Place(clock, old, brief, longest_s=100, most_bytes=1)
+    place.turns.round = Round(0, PARTS)
+    place.store.files = {name(3): 0.0}
+
+    clock.jump(jump_s)
+    await place.sweep()
+
+    assert place.references.names() == {old.name, brief.name}
+    assert set(place.store.files) == {name(3)}
+    assert place.telemetry.of(ClockCompared)[-1] == ClockCompared(skew_s=jump_s, is_off=True)
+
+    clock.jump(-jump_s)
+    await place.sweep()
+    assert place.references.names() == set()
+    assert place.store.files == {}
+
+
+class JumpingTurns(FakeSweepLease):
+    """A turn during which the clock is set wrong."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    async def take(self, *, hold_s: float) -> bool:
+        self.clock.jump(40)
+        return True
+
+
+async def test_a_clock_that_drifts_by_less_than_a_minute_is_right(clock: FakeClock) -> None:
+    place = Place(clock, a_kept_image(clock, 1, age_s=10**8), longest_s=100)
+
+    clock.jump(59)
+    await place.sweep()
+
+    assert place.references.names() == set()
+
+
+async def test_a_sweep_ends_when_the_clock_jumps(clock: FakeClock) -> None:
+    images = (a_kept_image(clock, number, age_s=10**6) for number in range(250))
+    place = Place(clock, *images, longest_s=100, turns=JumpingTurns(clock))
+
+    await place.sweep()
+
+    assert len(place.references.names()) == 50
 
 
 @pytest.mark.parametrize(("longest_s", "most_bytes"), [(100, 0), (0, 1)])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from service.adapters.telemetry.metrics.registry import ROUND_TRIP_BUCKETS_S, Registry
 from service.adapters.telemetry.recorder import Handlers
-from service.ports.telemetry import StateFailed
+from service.ports.telemetry import ClockCompared, StateFailed
 
 
 class StateMetrics:
@@ -25,6 +25,9 @@ class StateMetrics:
             "operation",
             buckets=ROUND_TRIP_BUCKETS_S,
         )
+        self._skew_s = registry.gauge(
+            "imagegw_clock_skew_seconds", "Seconds by which this process's clock is ahead of that of Redis."
+        )
         self._journal_settlements = registry.gauge(
             "imagegw_journal_settlements", "Settlements that Redis has not taken yet, on this machine."
         )
@@ -41,7 +44,10 @@ class StateMetrics:
     @property
     def handlers(self) -> Handlers:
         """The functions that count facts, by their kind."""
-        return {StateFailed: lambda fact: self._failures.labels(fact.operation, fact.reason).inc()}
+        return {
+            StateFailed: lambda fact: self._failures.labels(fact.operation, fact.reason).inc(),
+            ClockCompared: lambda fact: self._skew_s.set(fact.skew_s),
+        }
 
     def note_round_trip(self, operation: str, duration_s: float, is_answered: bool) -> None:
         """Measure a round trip to Redis, and note if it was answered; of a closed set of operations."""
