@@ -29,6 +29,7 @@ from service.domain.images import Operation, Realm, Source
 from service.domain.limits import Resource
 from service.domain.progress import CacheOutcome, OrderRecord
 from service.gateway.accounts.audit import Act
+from service.gateway.order.ends import HURRIED
 from service.http.error_codes import code_of
 from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, UNKNOWN_URL, body_too_large, unsupported_type
 from service.http.sites import OTHER_SITE, UNKNOWN_HOST
@@ -134,7 +135,7 @@ def codes_of_orders() -> set[str]:
     ends += [RateLimited(quota, retry_after_s=60.0, limits=())]
     ends += [OrderFailed((failure(kind),)) for kind in FailureKind]
     unread = [BODY_TOO_SLOW, CLIENT_GONE, OTHER_SITE, UNKNOWN_HOST, body_too_large(1), unsupported_type("")]
-    early = {"disk_full", "unsupported_content_encoding", UNKNOWN_URL} | {
+    early = {HURRIED, "disk_full", "unsupported_content_encoding", UNKNOWN_URL} | {
         problem.code for problem in unread if problem.code
     }
     return early | {code_of(error) for error in [*ends, GatewayError()]}

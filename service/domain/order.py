@@ -10,6 +10,9 @@ from service.domain.catalog import Model
 from service.domain.images import Delivery, Finish, InputImage, Operation, Parameters, Realm
 from service.domain.limits import Limit
 
+PROMISED_S = 60.0
+"""The time of the objective for time (`deploy/prometheus/rules.yml`): orders that allow less are promised nothing."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CacheControl:
@@ -38,7 +41,8 @@ class ImageOrder:
     """One validated request, with the parameters of the *asked* model.
 
     *parameters* are the caller's values beyond the fields here, without nulls. *is_streamed* wants each
-    image as soon as it exists. *is_retry*: an SDK sent it before. *idempotency_key* and *safety_identifier* are the
+    image as soon as it exists. *is_hurried*: its caller left it less time than the gateway aims at
+    (`PROMISED_S`), so that a failure for time is the caller's. *is_retry*: an SDK sent it before. *idempotency_key* and *safety_identifier* are the
     caller's own: the first leaves the process only as a keyed hash, the second only in the answer.
     """
 
@@ -51,6 +55,7 @@ class ImageOrder:
     delivery: Delivery
     caller: Caller
     deadline_s: float
+    is_hurried: bool = False
     cache: CacheControl = field(default_factory=CacheControl)
     safety_identifier: str | None = None
     inputs: tuple[InputImage, ...] = ()

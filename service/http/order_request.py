@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery, InputImage, Operation
-from service.domain.order import CacheControl, ImageOrder
+from service.domain.order import PROMISED_S, CacheControl, ImageOrder
 from service.domain.unknown import unknown_parameter
 from service.http.access import caller_of
 from service.http.services import HttpServices
@@ -49,6 +49,7 @@ def build_order(
     delivery = _parse_delivery(response_format, model.delivery)
     partial_images = fields.get("partial_images", 0)
     caller = caller_of(request.scope, services, named_user=named_user_or_id)
+    timeout_s = _timeout_s(request, services.ordering.deadline_s)
     return ImageOrder(
         id=uuid4().hex,
         operation=operation,
@@ -59,7 +60,8 @@ def build_order(
         # Events have base64, whatever else they have.
         delivery=Delivery.B64_JSON if wants_events else delivery,
         caller=caller,
-        deadline_s=services.clock.monotonic_s() + _timeout_s(request, services.ordering.deadline_s),
+        deadline_s=services.clock.monotonic_s() + timeout_s,
+        is_hurried=timeout_s < min(PROMISED_S, services.ordering.deadline_s),
         cache=_cache_control(request),
         safety_identifier=named_user_or_id,
         inputs=inputs,

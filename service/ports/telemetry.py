@@ -221,8 +221,9 @@ class CallQueued:
     waited_s: float
 
 
-QueueRefusal = Literal["full", "late", "slow", "untrusted"]
-"""The queue is full; its wait is too long; calls of this kind take too long; outcomes of the provider are unknown."""
+QueueRefusal = Literal["full", "late", "slow", "hurried", "untrusted"]
+"""The queue is full; its wait is too long; calls of this kind take too long, or its caller leaves too little time; outcomes
+of the provider are unknown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -382,3 +382,5 @@ def test_an_exceeded_deadline_is_reported_and_costs_nothing(
         "nothing was sent, nothing is unknown"
     )
     assert answer.headers.get("x-should-retry") != "false"
+    metrics = client.get("/metrics").text
+    assert re.search(r'imagegw_orders_total{[^}]*code="own_deadline"[^}]*} [1-9]', metrics)

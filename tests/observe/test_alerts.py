@@ -34,6 +34,7 @@ CODES_OF_CALLERS = {
     "model_unpriced",
     "not_cached",
     "order_under_way",
+    "own_deadline",
     "rate_limit_exceeded",
     "refused",
     "request_timeout",

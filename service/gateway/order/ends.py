@@ -3,12 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from service.domain.errors import DeadlineExceeded, GatewayError
+from service.domain.errors import DeadlineExceeded, GatewayError, OrderFailed
+from service.domain.failures import FailureKind
 from service.domain.order import ImageOrder, Ticket
 from service.domain.progress import OrderRecord
 from service.gateway.order.progress import Progress
 from service.ports.clock import Clock
 from service.ports.telemetry import OrderEnded, OrderOutcome, Telemetry
+
+HURRIED = "own_deadline"
+"""The code of a hurried order that failed for time alone: no operator can help."""
+_ABOUT_TIME = (FailureKind.NOT_SENT, FailureKind.TIMED_OUT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,14 +27,17 @@ class Ends:
     def record_refusal(self, order: ImageOrder, error: GatewayError, started_s: float) -> None:
         """Record that *order*, which came at *started_s*, does not run."""
         record = OrderRecord(started_s=started_s)
-        self._record(order, None, record, outcome="refused", code=self.code_of(error))
+        self._record(order, None, record, outcome="refused", code=self._code_of(order, error))
 
     def record(self, progress: Progress, error: GatewayError | None) -> None:
         """Record the end of an order, with *error*; one without a class of its own is a bug."""
         outcome = _outcome_of(progress, error)
         is_failure = error is not None and outcome not in ("delivered", "abandoned")
-        code = self.code_of(error) if error is not None and is_failure else ""
+        code = self._code_of(progress.order, error) if error is not None and is_failure else ""
         self._record(progress.order, progress.ticket, progress.record, outcome=outcome, code=code)
+
+    def _code_of(self, order: ImageOrder, error: GatewayError) -> str:
+        return HURRIED if order.is_hurried and _is_about_time(error) else self.code_of(error)
 
     def _record(
         self,
@@ -56,6 +64,12 @@ class Ends:
                 record=record,
             )
         )
+
+
+def _is_about_time(error: GatewayError) -> bool:
+    if isinstance(error, OrderFailed):
+        return all(failure.kind in _ABOUT_TIME for failure in error.failures)
+    return isinstance(error, DeadlineExceeded)
 
 
 def _outcome_of(progress: Progress, error: GatewayError | None) -> OrderOutcome:

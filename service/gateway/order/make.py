@@ -211,6 +211,7 @@ def make_turns(
             owners=[Person(ticket.caller.team, ticket.caller.user)],
             images=len(batch.places),
             deadline_s=order.deadline_s,
+            is_hurried=order.is_hurried,
             held_bytes=held_bytes * len(batch.places) // order.n,
             pool_indices=tuple([(ticket.pool, index) for index in batch.indices]) if ticket.pool else (),
             is_wanted=partial(is_wanted, batch),

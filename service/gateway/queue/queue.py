@@ -88,7 +88,8 @@ class CallQueue:
             each.needed_s = needed_s
         if needed_s is not None and left_s < needed_s:
             is_hopeless = self._kinds[turn.kind] > 0 or self._durations.is_hopeless(turn.kind, left_s)
-            return self._refuse("slow", needed_s) if is_hopeless else None
+            reason: QueueRefusal = "hurried" if turn.is_hurried else "slow"
+            return self._refuse(reason, needed_s) if is_hopeless else None
         if len(turns) <= self._free:
             return None
         wait_s = self._wait_s(turns, now_s)

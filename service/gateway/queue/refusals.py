@@ -8,6 +8,7 @@ _MESSAGES: dict[QueueRefusal, str] = {
     "full": "Too many orders wait for the image provider.",
     "late": "The order cannot be answered before its deadline: others wait for the image provider.",
     "slow": "The order cannot be answered before its deadline: the image provider takes longer at the moment.",
+    "hurried": "The order cannot be answered before its deadline (x-request-timeout-s): such images take longer.",
     "untrusted": "The image provider breaks calls off; until it answers again, one call at a time tries it.",
 }
 
@@ -22,7 +23,7 @@ LEFT = CallFailure(
 def refuse(reason: QueueRefusal, retry_after_s: float) -> CallFailure:
     """Return the failure of a call that is refused for *reason*; equal orders meet it too, unless it is about time."""
     return CallFailure(
-        kind=FailureKind.NOT_SENT if reason in ("late", "slow") else FailureKind.SHED,
+        kind=FailureKind.NOT_SENT if reason in ("late", "slow", "hurried") else FailureKind.SHED,
         billing=Billing.NOT_BILLED,
         message=f"{_MESSAGES[reason]} Nothing was spent; try again later.",
         code=_CODE,

@@ -258,3 +258,21 @@ async def test_a_deadline_that_passes_while_others_make_the_image_is_a_failure(c
     fact = ended(house)
     assert (fact.outcome, fact.code) == ("failed", "deadline_exceeded")
     assert fact.record.total_s == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_hurried", "code"),
+    [
+        (FailureKind.TIMED_OUT, True, "own_deadline"),
+        (FailureKind.NOT_SENT, True, "own_deadline"),
+        (FailureKind.TIMED_OUT, False, "upstream_timeout"),
+        (FailureKind.SHED, True, "overloaded"),
+    ],
+)
+async def test_a_failure_for_time_is_the_callers_who_left_too_little(
+    clock: FakeClock, kind: FailureKind, is_hurried: bool, code: str
+) -> None:
+    async with Assembly(clock, a_failure(kind=kind)) as house:
+        await house.run(an_order(is_hurried=is_hurried))
+
+    assert (ended(house).outcome, ended(house).code) == ("failed", code)

@@ -418,6 +418,16 @@ async def test_an_order_with_too_little_time_for_any_call_is_no_probe(clock: Fak
     assert provider.sent == []
 
 
+@pytest.mark.parametrize("is_hurried", [True, False])
+async def test_a_caller_in_a_hurry_is_a_reason_of_its_own(clock: FakeClock, is_hurried: bool) -> None:
+    provider = Provider(clock)
+    await provider.learn()
+
+    await provider.order("hurried", left_s=2.0, is_hurried=is_hurried)
+
+    assert provider.telemetry.of(CallRefused) == [CallRefused(reason="hurried" if is_hurried else "slow")]
+
+
 @pytest.mark.parametrize("known", [0, FEWEST])
 async def test_hurried_callers_do_not_make_a_provider_look_broken(clock: FakeClock, known: int) -> None:
     provider = Provider(clock)
