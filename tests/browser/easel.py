@@ -34,10 +34,11 @@ STORED = {
 """How a camera stores an upright image under each Exif orientation."""
 
 TRANSFER = """
-([way, files]) => {
+([way, files, text]) => {
   const transfer = new DataTransfer();
-  for (const [name, type, text] of files) {
-    const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  if (text) transfer.items.add(text, "text/plain");
+  for (const [name, type, data] of files) {
+    const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
     transfer.items.add(new File([bytes], name, { type }));
   }
   const options = { bubbles: true, cancelable: true };
@@ -85,10 +86,10 @@ def choose(page: Page, *files: bytes, name: str = "photo") -> None:
     thumbnails(page).nth(before + len(files) - 1).wait_for()
 
 
-def transfer(page: Page, way: str, *files: bytes) -> None:
-    """Drop or paste files."""
+def transfer(page: Page, way: str, *files: bytes, text: str = "") -> None:
+    """Drop or paste files, with the text that an office adds to its images."""
     sent = [["dropped.png", "image/png", base64.b64encode(file).decode()] for file in files]
-    page.evaluate(TRANSFER, [way, sent])
+    page.evaluate(TRANSFER, [way, sent, text])
 
 
 def thumbnails(page: Page) -> Locator:

@@ -67,6 +67,19 @@ def test_images_come_from_outside_and_begin_an_edit(visit: Visit, house: House, 
     assert page.get_by_text("2 images were added.").is_visible()
 
 
+def test_text_that_comes_with_an_image_stays_text(visit: Visit, house: House) -> None:
+    page = start_edit(visit, house)
+
+    page.get_by_label("What to change").focus()
+    transfer(page, "paste", SMALL, text="cells of a table")
+    page.get_by_role("button", name="Choose images").focus()
+    transfer(page, "paste", SMALL, SMALL, text="cells of a table")
+    thumbnails(page).first.wait_for()
+
+    assert page.get_by_text("2 images were added.").count() == 1
+    assert thumbnails(page).count() == 2
+
+
 def test_images_are_sent_as_they_are_and_in_their_order(visit: Visit, house: House) -> None:
     page = start_edit(visit, house)
     files = [file_of(quarters(24, 16 + number), kind) for number, kind in enumerate(("PNG", "JPEG", "WEBP"))]

@@ -162,7 +162,9 @@ export function createInputs(container, { onChange }) {
     });
     document.addEventListener("paste", (event) => {
       const images = [...(event.clipboardData?.files ?? [])].filter((each) => each.type.startsWith("image/"));
-      if (images.length === 0 || document.querySelector("dialog[open]")) return;
+      // Offices copy their text as an image, too.
+      const isText = event.target.matches?.("input, textarea") && event.clipboardData.types.includes("text/plain");
+      if (images.length === 0 || isText || document.querySelector("dialog[open]")) return;
       event.preventDefault();
       add(...images);
     });

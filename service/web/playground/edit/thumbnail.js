@@ -15,7 +15,7 @@ export function thumbnail(entry, { index, count, canPaint }, acts) {
   const { image, fit, painting } = entry;
   const [width, height] = sizeOf(fit.frame);
   const label = say("inputNumber", index + 1, count, image.name, width, height);
-  const view = make("div", { class: "input-view" }, make("img", { src: fit.url, alt: label }));
+  const view = make("div", { class: "input-view" }, make("img", { src: fit.url, alt: label, draggable: "false" }));
   const canBePainted = canPaint && !fit.problem;
   const painted = canBePainted ? paintedPart(view, fit, painting) : null;
   return make("li", {}, view,

@@ -8,6 +8,8 @@ const NAMES = { webp: "WebP" };
 const name = (format) => NAMES[format] ?? format.toUpperCase();
 const megabytes = (bytes) => `${number(Math.round((bytes / MEBIBYTE) * 10) / 10)} MB`;
 const megapixels = (pixels) => `${number(Math.ceil(pixels / 1e5) / 10)} megapixels`;
+// A GIF loses its other frames, and an SVG its lines.
+const asPng = (format, [gif, svg, other]) => ({ gif, svg })[format] ?? other;
 // One digit after the point below ten percent; what is painted at all is never 0.
 const percent = (share) => `${share < 0.1 ? number(Math.max(0.1, Math.round(share * 1000) / 10)) : Math.round(share * 100)}%`;
 
@@ -44,7 +46,7 @@ export const words = {
     useOriginal: "Use the original",
     wasCut: (width, height) => `Cut to ${width} × ${height}.`,
     wasPadded: (width, height) => `Has transparent edges up to ${width} × ${height}, which the model paints.`,
-    sentAsPng: (format) => `Sent as PNG, without loss: this model takes no ${format ? name(format) : "such file"}.`,
+    sentAsPng: (format) => `${asPng(format, ["Its first frame is sent as PNG", "Sent as PNG", "Sent as PNG, without loss"])}: this model takes no ${format ? name(format) : "such file"}.`,
     sentWithAlpha: "Sent with an alpha channel, without loss: this model asks for one.",
     sentAsShown: "Sent as PNG, without loss, as it stands here.",
     wasMadeSmaller: (width, height) => `Made smaller: ${width} × ${height}.`,
@@ -106,7 +108,7 @@ export const words = {
     useOriginal: "恢复原图",
     wasCut: (width, height) => `已裁成 ${width} × ${height}。`,
     wasPadded: (width, height) => `已补上透明边缘，成为 ${width} × ${height}，由模型填充。`,
-    sentAsPng: (format) => `将以 PNG 无损发送：此模型不接受${format ? ` ${name(format)}` : "这种文件"}。`,
+    sentAsPng: (format) => `${asPng(format, ["将以 PNG 发送第一帧", "将以 PNG 发送", "将以 PNG 无损发送"])}：此模型不接受${format ? ` ${name(format)}` : "这种文件"}。`,
     sentWithAlpha: "将无损添加透明通道后发送：此模型需要它。",
     sentAsShown: "将按此处所示以 PNG 无损发送。",
     wasMadeSmaller: (width, height) => `已缩小为 ${width} × ${height}。`,
