@@ -131,6 +131,10 @@ test-browser: .venv/.browser .venv-lint/.made ## Use the pages in Chromium: orde
 	@command -v chromium >/dev/null || { echo 'Chromium is needed: sudo apt-get install chromium' >&2; exit 1; }
 	@exec $(STRIPPED) $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
 
+.PHONY: page-images
+page-images: .venv/.browser ## Take images of the page for the documents into docs/images (needs chromium)
+	@exec $(STRIPPED) $(BIN)/python -m tests.browser.images
+
 .PHONY: test-clients
 test-clients: .venv/.dev .venv-lock/.made ## Try SDKs of every age, Azure's and frameworks on the gateway; writes docs/compatibility.md (needs npm)
 	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }

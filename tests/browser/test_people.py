@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser.conftest import Visit
+from tests.browser.images import IS_IN_SIGHT
 from tests.browser.test_orders import card, describe, ended, send, slow  # noqa: F401 - a fixture
 from tests.browser.visitor import barriers
 from tests.http.house import House
@@ -139,7 +140,8 @@ def test_a_phone_shows_all_without_scrolling_sideways(
     assert 0 < button["y"] < 700 - button["height"]
 
     page.locator("#send").tap()
-    page.locator("article.run").wait_for()
+    # Without a finger, the person sees what was made.
+    page.wait_for_function(IS_IN_SIGHT)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 

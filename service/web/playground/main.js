@@ -82,8 +82,9 @@ function showFailure(error) {
   if (error.param && form.mark(error.param, ...describeField(error))) form.focusMarked();
 }
 
-// The head asks for a key by itself.
+// The head asks for a key by itself. What is no refusal is a mistake of this page, and is not hidden.
 function setTrouble(error) {
+  if (error && !(error instanceof Refused)) throw error;
   trouble = error?.status === 401 ? null : error;
   drawTrouble();
 }

@@ -4,14 +4,14 @@ import { onLanguage, say } from "../common/words.js";
 import { createOrderCard } from "./ordercard.js";
 import { place } from "./place.js";
 
-// *onImage* gets each image with `{ order, realm, requestId }`, *onFailure* each `Refused` with its order, *announce* what a screen
+// *onImage* gets each image with `{ order, realm, requestId }` and may return a promise, *onFailure* each `Refused` with its order, *announce* what a screen
 // reader says. *readLimits* resolves to the limits as they are now; *onRepeat* places an order again.
 export function createResults(container, { onImage, onFailure, announce, readLimits, onRepeat }) {
   const cards = new Set();
   onLanguage(() => cards.forEach((card) => card.draw()));
 
   return {
-    // Places *order*, whose images are of *realm*; resolves when it has ended.
+    // Places *order*, whose images are of *realm*; resolves when it has ended and its images are kept.
     async run(order, realm) {
       for (const old of cards) if (old.isOver()) old.remove();
       const card = createOrderCard(order, { onRepeat, onGone: () => cards.delete(card) });
@@ -19,7 +19,7 @@ export function createResults(container, { onImage, onFailure, announce, readLim
       container.append(card.element);
       card.element.scrollIntoView({ block: "nearest" });
       announce(say("said.began"));
-      const made = [];
+      const [made, kept] = [[], []];
       let requestId = "";
       const end = (state, more = {}) => card.end({ state, made, realm, ...more });
       try {
@@ -30,7 +30,7 @@ export function createResults(container, { onImage, onFailure, announce, readLim
           onImage: (image) => {
             made.push(image);
             card.take(image.index);
-            onImage(image, { order, realm, requestId });
+            kept.push(onImage(image, { order, realm, requestId }));
             if (order.n > 1) announce(say("said.image", made.length, order.n));
           },
         });
@@ -45,6 +45,7 @@ export function createResults(container, { onImage, onFailure, announce, readLim
           onFailure(error, order);
         }
       }
+      await Promise.all(kept);
     },
   };
 }
