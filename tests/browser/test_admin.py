@@ -350,14 +350,14 @@ def test_nothing_on_the_page_keeps_people_out(enter: Enter, office: Office, sche
     assert len(found) == len(SECTIONS) + 3
 
 
-def test_a_section_fits_a_narrow_phone(enter: Enter, office: Office) -> None:
-    office.create_key(user="a-rather-long-name-of-a-person@subsidiary.example.com")
+def test_a_section_fits_phones_and_small_windows(enter: Enter, office: Office) -> None:
+    office.create_key(user="a" * 60 + "@subsidiary.example.com", role="admin", team="t" * 40)
     page = enter("keys", viewport={"width": 320, "height": 640})
     widths = {}
     for section, title in zip(SECTIONS, TITLES, strict=True):
         page.get_by_role("link", name=title).click()
         page.get_by_role("heading", name=title).wait_for()
-        for width in (320, 800):
+        for width in (320, 800, 1000):
             page.set_viewport_size({"width": width, "height": 640})
             widths[section, width] = page.evaluate("document.documentElement.scrollWidth")
 
