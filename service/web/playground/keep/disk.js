@@ -39,8 +39,8 @@ async function open() {
 function upgrade(database, oldVersion) {
   if (oldVersion < 1) {
     const images = database.createObjectStore("images", { keyPath: "id" });
-    // All that lists and bounds need, so that they read no images.
-    images.createIndex("shelf", ["at", "id", "bytes"]);
+    // All that searches and bounds need: to walk over records takes a hundred times as long as over these keys.
+    images.createIndex("shelf", ["at", "id", "bytes", "text"]);
     images.createIndex("name", "name");
     images.createIndex("orderKey", "orderKey");
     database.createObjectStore("inputs", { keyPath: "orderKey" });
@@ -49,6 +49,8 @@ function upgrade(database, oldVersion) {
 
 class Disk {
   #database;
+  // Records never change; these are known here.
+  #read = new Map();
 
   constructor(database, onLost) {
     this.#database = database;
@@ -66,16 +68,16 @@ class Disk {
     await committed(transaction);
   }
 
-  // Returns at most *limit* records that *fits*, newest first, from the one after *before*.
+  // Returns at most *limit* records whose text *fits*, newest first, from the one after *before*.
   async list({ fits, before, limit }) {
     const transaction = this.#begin("readonly");
     const range = before && IDBKeyRange.upperBound([before.at, before.id], true);
     const found = [];
-    await walk(transaction.objectStore("images").index("shelf").openCursor(range, "prev"), ({ value }) => {
-      if (fits(value)) found.push(value);
+    await walk(transaction.objectStore("images").index("shelf").openKeyCursor(range, "prev"), ({ key: [, id, , text] }) => {
+      if (fits(text)) found.push(id);
       return found.length < limit;
     });
-    return Promise.all(found.map((image) => withInputs(transaction, image)));
+    return Promise.all(found.map((id) => this.#read.get(id) ?? this.#readFirst(transaction, id)));
   }
 
   // Returns the ids of all records of one file of the gateway.
@@ -83,7 +85,7 @@ class Disk {
     return result(this.#begin("readonly").objectStore("images").index("name").getAllKeys(name));
   }
 
-  // Returns `[at, id, bytes]` of all records, newest first.
+  // Returns `[at, id, bytes, text]` of all records, newest first.
   async shelf() {
     const keys = [];
     await walk(this.#begin("readonly").objectStore("images").index("shelf").openKeyCursor(null, "prev"), ({ key }) => keys.push(key));
@@ -110,14 +112,17 @@ class Disk {
     await committed(transaction);
   }
 
+  async #readFirst(transaction, id) {
+    const image = await result(transaction.objectStore("images").get(id));
+    const { inputs = [], mask = null } = (await result(transaction.objectStore("inputs").get(image.orderKey))) ?? {};
+    const record = { ...image, inputs, mask };
+    this.#read.set(id, record);
+    return record;
+  }
+
   #begin(mode) {
     return this.#database.transaction(["images", "inputs"], mode);
   }
-}
-
-async function withInputs(transaction, image) {
-  const { inputs = [], mask = null } = (await result(transaction.objectStore("inputs").get(image.orderKey))) ?? {};
-  return { ...image, inputs, mask };
 }
 
 function result(request) {

@@ -57,7 +57,7 @@ class History {
     const { operation, model, prompt, n, parameters, fresh } = made.order;
     const order = { operation, model, prompt, n, parameters, fresh };
     const record = { inputs: [], mask: null, ...made, order, id: made.id ?? newId(), at: this.#latest };
-    record.bytes = bytesOf(record);
+    Object.assign(record, { bytes: bytesOf(record), text: searched(record) });
     this.#unkept.unshift(record);
     this.#notify();
     await this.#opened;
@@ -70,9 +70,9 @@ class History {
   // record of the list before.
   async list({ text = "", before = null, limit = 24 } = {}) {
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = (record) => words.every((word) => searched(record).includes(word));
+    const fits = (text) => words.every((word) => text.includes(word));
     const kept = (await this.#disk?.list({ fits, before, limit })) ?? [];
-    const unkept = this.#unkept.filter((record) => fits(record) && (!before || newestFirst(before, record) < 0));
+    const unkept = this.#unkept.filter((record) => fits(record.text) && (!before || newestFirst(before, record) < 0));
     const both = new Map([...kept, ...unkept].map((record) => [record.id, record]));
     return [...both.values()].sort(newestFirst).slice(0, limit);
   }
