@@ -14,15 +14,17 @@ from PIL import Image
 
 from tests.browser.conftest import FLAGS
 from tests.browser.easel import draw_line, easel, open_easel
+from tests.browser.spending import NOVEMBER, book
 from tests.http.house import House, open_house
-from tests.processes import REPOSITORY
+from tests.http.offices import ADMIN_KEY, Office, open_office
+from tests.processes import REPOSITORY, run_valkey
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 IMAGES = REPOSITORY / "docs" / "images"
 FONT = REPOSITORY / "service/sandbox/painting/fonts/wqy-microhei.ttf"
-LAPTOP = {"viewport": {"width": 1280, "height": 860}}
+LAPTOP: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}}
 PHONE = {"viewport": {"width": 390, "height": 780}, "device_scale_factor": 2, "has_touch": True}
 WATCHED_S = 20
 IS_IN_SIGHT = """() => {
@@ -40,11 +42,17 @@ def main() -> None:
         for name, take in SCENES.items():
             page = open_page(browser, house, **OPTIONS[name])
             take(page, house)
-            path = IMAGES / f"page-{name}.png"
-            page.screenshot(path=path)
-            reduce_colours(path)
-            page.context.close()
-            print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1000:.0f} kB")
+            keep(page, IMAGES / f"page-{name}.png")
+        with spenders(Path(directory, "spenders")) as office:
+            keep(open_spend(browser, office), IMAGES / "admin-spend.png")
+
+
+def keep(page: Page, path: Path) -> None:
+    """Write an image of the page as it is now, and close it."""
+    page.screenshot(path=path)
+    reduce_colours(path)
+    page.context.close()
+    print(f"{path.relative_to(REPOSITORY)}: {path.stat().st_size / 1000:.0f} kB")
 
 
 def show_partial_images(page: Page, house: House) -> None:
@@ -118,6 +126,31 @@ def open_page(browser: Browser, house: House, **options: Any) -> Page:
     page = browser.new_context(reduced_motion="reduce", **options).new_page()
     page.goto(house.gateway.url)
     page.locator("#price").wait_for()
+    return page
+
+
+@contextmanager
+def spenders(directory: Path) -> Iterator[Office]:
+    """Run a gateway whose ledger has `NOVEMBER`."""
+    with (
+        run_valkey() as valkey,
+        open_office(directory, redis_url=valkey.url, secrets="a-long-secret-of-these-images") as office,
+    ):
+        book(valkey.url, NOVEMBER)
+        yield office
+
+
+def open_spend(browser: Browser, office: Office) -> Page:
+    """Open the spend of `NOVEMBER`, with the day on which images of unknown outcome cost most."""
+    page = browser.new_context(**LAPTOP, locale="en-GB").new_page()
+    page.clock.set_fixed_time("2026-11-30T12:00:00Z")
+    page.add_init_script(f"sessionStorage['image-gateway.key'] = '{ADMIN_KEY}'")
+    page.goto(f"{office.gateway.url}/admin")
+    slider = page.get_by_role("slider")
+    slider.press("Home")
+    for _ in range(17):
+        slider.press("ArrowRight")
+    page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
     return page
 
 
