@@ -23,7 +23,13 @@ def snippets(readme: str) -> list[tuple[str, str]]:
 
 
 SNIPPETS = [
-    pytest.param(language, code, id=f"{readme}-{number}-{language}")
+    # The two differ in words; one of them is enough for a quick run.
+    pytest.param(
+        language,
+        code,
+        id=f"{readme}-{number}-{language}",
+        marks=[pytest.mark.slow] if readme != READMES[0] else [],
+    )
     for readme in READMES
     for number, (language, code) in enumerate(snippets(readme), 1)
 ]
