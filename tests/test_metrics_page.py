@@ -5,6 +5,7 @@ from typing import Any, get_args, get_type_hints
 
 import pytest
 
+from service.adapters.disks import LOW
 from service.adapters.redis.client.errors import REASONS
 from service.adapters.redis.client.round_trips import GROUPS
 from service.adapters.telemetry.metrics.orders import OrderMetrics
@@ -116,6 +117,8 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
         ("imagegw_request_bytes", "place"): set(get_args(HeldIn)),
         ("imagegw_bodies_refused_total", "place"): set(get_args(HeldIn)),
         ("imagegw_bodies_refused_total", "reason"): set(get_args(RefusedFor)),
+        ("imagegw_disk_free_bytes", "place"): set(LOW),
+        ("imagegw_disk_size_bytes", "place"): set(LOW),
         ("imagegw_queue_refusals_total", "reason"): set(get_args(QueueRefusal)),
         ("imagegw_in_flight", "kind"): set(signature(OrderMetrics.watch_in_flight).parameters) - {"self"},
         ("imagegw_in_flight_limit", "kind"): {"calls"},

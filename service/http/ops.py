@@ -32,7 +32,7 @@ async def get_liveness() -> dict[str, str]:
         "parameters": [
             parameter(
                 "verbose",
-                "True adds the conditions of Redis, store, journal, provider, queue and clock.",
+                "True adds the conditions of Redis, store, journal, provider, queue, clock and disks.",
                 type="boolean",
             )
         ]
@@ -41,7 +41,7 @@ async def get_liveness() -> dict[str, str]:
 async def get_readiness(request: Request) -> JSONResponse:
     """Answer 503 only while ending, also before orders are refused: without Redis, store or provider, others work.
 
-    `?verbose` adds the conditions of these services and of queue and clock, since when, and advice; it needs no value.
+    `?verbose` adds the conditions of these services, of queue, clock and disks, since when, and advice; it needs no value.
     """
     services = services_of(request.scope)
     is_ready = services.operations.runner.is_ready

@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import os
 import re
 import time
 from dataclasses import dataclass, field
@@ -32,8 +31,6 @@ MAX_FILE_BYTES = 50 * 1024 * 1024
 MAX_PARTS = 100
 MAX_FIELD_BYTES = 256 * 1024
 MAX_UPLOAD_S = 300.0
-RESERVE_BYTES = 256 * 1024 * 1024
-"""Bytes of the disk that uploads leave free, or an eighth of a smaller disk: images and books need them."""
 
 _PARSED_AT_ONCE_BYTES = 32 * 1024
 """Parsed in a millisecond; then other tasks have their turn."""
@@ -113,13 +110,6 @@ def sweep(directory: Path, older_than_s: float) -> None:
         with contextlib.suppress(OSError):
             if time.time() - path.stat().st_mtime > older_than_s:  # noqa: TID251 - compared with the file system's clock
                 path.unlink()
-
-
-def spare_bytes(directory: Path) -> float:
-    """Return how many bytes uploads may still write below *directory*."""
-    disk = os.statvfs(directory)
-    reserve_bytes = min(RESERVE_BYTES, disk.f_blocks * disk.f_frsize // 8)
-    return disk.f_bavail * disk.f_frsize - reserve_bytes
 
 
 class _Reader:

@@ -1,5 +1,6 @@
 """Describe the conditions of the parts of a process to operators, each with advice."""
 
+from service.adapters.disks import Disks
 from service.adapters.redis.client.troubleshooting import advise_publicly
 from service.adapters.storage.store import ObjectStore
 from service.adapters.storage.troubleshooting import advise
@@ -28,7 +29,7 @@ _WAITING = (
 
 
 def make_watch(
-    context: ProcessContext, images: Images, orders: OrderParts, health: ProviderHealth
+    context: ProcessContext, images: Images, orders: OrderParts, health: ProviderHealth, disks: Disks
 ) -> PartsWatch:
     """Return the watch of all parts, by their names in `/readyz?verbose`."""
     url = store_url(context.settings)
@@ -40,6 +41,7 @@ def make_watch(
             "journal": lambda: orders.journal.condition.shown,
             "queue": lambda: _queue(orders.queue),
             "clock": lambda: _clock(context.check),
+            "disk": lambda: disks.shown,
         },
         clock=context.clock,
         telemetry=context.telemetry,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from service.adapters.disks import Disks, measure
 from service.adapters.identity.secrets import derive_key
 from service.adapters.imaging.images import WorkerImages
 from service.adapters.journal.journal import SqliteJournal
@@ -27,7 +28,7 @@ from service.gateway.images.disposal import Disposal, SweepTurn
 from service.gateway.images.ownership import Ownership
 from service.gateway.images.retention import Retention, Rules
 from service.http.services import Budgets
-from service.http.uploads import spare_bytes, sweep
+from service.http.uploads import sweep
 from service.settings.ordering import LONGEST_DEADLINE_S
 from service.settings.variables import Settings
 from service.wiring.accounts import make_registry
@@ -150,6 +151,15 @@ def stored_directories(settings: Settings) -> list[Path]:
     return kept if own is None else [*kept, own / FOLDER]
 
 
+def make_disks(settings: Settings) -> Disks:
+    """Return the disks of this process: those of its data directory, and of a store elsewhere that is a directory."""
+    store = directory_of(store_url(settings))
+    places = {"data": settings.data_dir}
+    if store is not None and not store.is_relative_to(settings.data_dir.resolve()):
+        places["store"] = store
+    return Disks(places)
+
+
 def make_budgets(context: ProcessContext) -> Budgets:
     """Return the bounds of the bytes of requests in this process."""
     settings = context.settings
@@ -165,7 +175,7 @@ def make_budgets(context: ProcessContext) -> Budgets:
             most_bytes=settings.upload_bytes,
             share=settings.caller_share,
             telemetry=context.telemetry,
-            spare_bytes=lambda: spare_bytes(settings.data_dir),
+            spare_bytes=lambda: measure(settings.data_dir).spare_bytes,
         ),
     )
 

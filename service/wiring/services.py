@@ -32,6 +32,7 @@ from service.wiring.conditions import make_watch
 from service.wiring.images import (
     Images,
     make_budgets,
+    make_disks,
     make_links,
     make_ownership,
     make_retention,
@@ -87,6 +88,8 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         if obstacle is not None:
             orders.state.start_without(obstacle)
         callers = await open_callers(context, await open_verifier(context, stack))
+        disks = make_disks(settings)
+        metrics.process.watch_disks(disks.places, disks.rooms)
         wakeups = RedisWakeups(listener, process=context.name)
         for name, loop in {
             "beat": lambda: orders.state.beat_forever(heartbeats),
@@ -99,12 +102,13 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             "store": lambda: watch_store(images.home),
             "provider": lambda: watch_provider(provider.check, health),
             "memory": lambda: trim_when_idle(lambda: orders.runner.running > 0),
+            "disks": disks.measure_forever,
             "notices": lambda: post_later(context, is_done=obstacle is None),
         }.items():
             orders.runner.keep(name, loop)
         if images.spill:
             orders.runner.keep("spill", images.spill.bring_home_forever)
-        watch = make_watch(context, images, orders, health)
+        watch = make_watch(context, images, orders, health, disks)
         orders.runner.keep("watch", watch.watch_forever)
         operations = Operations(runner=orders.runner, look=watch.look, render_metrics=metrics.render)
         services = _services(context, images, orders, callers, catalog, operations)

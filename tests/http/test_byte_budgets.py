@@ -253,6 +253,13 @@ def test_a_body_above_the_share_is_a_413_and_uploads_leave_the_disk_a_reserve(tm
             assert answer.headers["retry-after"] == "10"
             assert house.uploads() == []
             assert metric(house.client, "imagegw_bodies_refused_total", place="disk", reason="disk") == 1
+            until(lambda: house.client.get("/readyz?verbose").json()["disk"] == "low")
+            assert metric(house.client, "imagegw_disk_free_bytes", place="data") == MEGABYTE
+            disk.free()
+            until(lambda: house.client.get("/readyz?verbose").json()["disk"] == "ok")
+            assert metric(house.client, "imagegw_disk_free_bytes", place="store") > 0
+            for event in ("disk low on room", "disk has room again"):
+                assert [line["place"] for line in house.gateway.log_lines(event)] == ["data"]
 
 
 def test_a_disk_that_fills_up_while_an_edit_arrives_is_no_fault_of_the_gateway(tmp_path: Path) -> None:

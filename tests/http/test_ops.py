@@ -38,7 +38,7 @@ def test_liveness_and_readiness(client: httpx.Client) -> None:
     assert (ready.status_code, ready.json()) == (200, {"status": "ok"})
     rows = verbose.json()
     details = rows.pop("details")
-    parts = ("state", "store", "provider", "journal", "queue", "clock")
+    parts = ("state", "store", "provider", "journal", "queue", "clock", "disk")
     assert rows == {"status": "ok", **dict.fromkeys(parts, "ok")}
     # Since when, and no advice where there is nothing to do.
     assert [set(details[name]) for name in parts] == [{"since"}] * len(parts)

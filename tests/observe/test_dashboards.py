@@ -39,7 +39,7 @@ ANSWERS = {
     "width of the fan-out": {"How many calls does an order take?": ""},
     "memory": {"How much memory does a process use?": "instance"},
     "CPU": {"How much CPU does a process use?": "instance"},
-    "files": {"How many of its files has a process open?": "instance"},
+    "files": {"How many of its files are open?": "instance"},
     "lag of the event loop": {"Does the event loop lag?": "instance"},
 }
 """What operators ask: the panels that answer it, and the labels by which they do."""

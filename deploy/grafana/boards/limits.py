@@ -73,7 +73,7 @@ LIMITS = Board(
             ),
             graph(
                 "Why does the queue refuse?",
-                "full: too many wait. late: the wait is longer than the order's time. slow: the provider is. untrusted: it is "
+                "full: too many wait. late: the wait is longer than the order's time. slow: the provider is. hurried: its caller allows less than 60 s. untrusted: it is "
                 "tried one call at a time.",
                 {"{{reason}}": rate("imagegw_queue_refusals_total", by="reason")},
                 unit=PER_S,
@@ -250,20 +250,28 @@ LIMITS = Board(
                 width=8,
             ),
             graph(
-                "How many of its files has a process open?",
+                "How many of its files are open?",
                 "Of the most that the system gives it (`ulimit -n`). Sockets count.",
                 {"{{instance}}": f"{of('process_open_fds')} / {of('process_max_fds')}"},
                 unit=PERCENT,
                 warn=0.6,
                 bad=0.8,
-                width=8,
+                width=6,
             ),
             graph(
                 "How many bytes of requests are held?",
                 "memory: bodies, bounded by GATEWAY_BODY_BYTES. disk: uploads, bounded by GATEWAY_UPLOAD_BYTES.",
                 {"{{place}}": total("imagegw_request_bytes", by="place")},
                 unit=BYTES,
-                width=8,
+                width=6,
+            ),
+            graph(
+                "How much room do the disks have?",
+                "data: of the data directory; with less than 256 MiB, or an eighth of a smaller disk, edits get 503 disk_full. store: "
+                "of a store that is a directory elsewhere.",
+                {"{{place}} {{instance}}": total("imagegw_disk_free_bytes", by="place, instance")},
+                unit=BYTES,
+                width=6,
             ),
             graph(
                 "Did the gateway crash on an order?",
@@ -271,7 +279,7 @@ LIMITS = Board(
                 {"{{where}}": increase("imagegw_order_crashes_total", by="where", over="$__rate_interval")},
                 unit=COUNT,
                 bad=1,
-                width=8,
+                width=6,
             ),
             number(
                 "When was a restart?",

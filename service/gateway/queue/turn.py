@@ -18,9 +18,10 @@ class Turn:
     """The turn of a call for *images*: its owners (the order's own first), and when an answer is too late for all of them.
 
     *deadline_s* moves when an order with more time waits for the call, too, and with it the running *timeout* of the
-    wait or the call. *is_hurried*: its own order has less time than the gateway aims at. *is_wanted* tells if an order still waits for it. The fields below are the queue's: *send_by_s* is
-    the last instant at which the call may be sent, *is_probe* means that it is sent against the odds, *needed_s* is the
-    time that it needs as far as known, *waited_s* the time that it waited.
+    wait or the call. *is_hurried*: its own order has less time than the gateway aims at. *is_wanted* tells if an order
+    still waits for it. The fields below are the queue's: *send_by_s* is the last instant at which the call may be sent,
+    *is_probe* means that it is sent against the odds, *needed_s* is the time that it needs as far as known, *waited_s* the
+    time that it waited.
     """
 
     kind: Kind

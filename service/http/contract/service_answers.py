@@ -161,4 +161,9 @@ class Readiness(BaseModel):
         None,
         description="The clock: `ok`, or `off` while it differs from that of Redis by more than a minute.",
     )
+    disk: str | None = Field(
+        None,
+        description="The disks: `ok`, or `low` while that of the data directory has no room for uploads, or that of the store "
+        "is nearly full.",
+    )
     details: dict[str, ConditionDetails] | None = Field(None, description="Details by part.")

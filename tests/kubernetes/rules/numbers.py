@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from service.adapters.imaging.worker import MOST_MEMORY_BYTES
 from service.adapters.journal.database import RESERVE_BYTES as JOURNAL_BYTES
 from service.adapters.storage.spill import MOST_BYTES as SPILL_BYTES
-from service.http.uploads import RESERVE_BYTES
+from service.domain.disks import RESERVE_BYTES
 from service.settings.environment import load_settings
 from service.settings.variables import Settings
 from tests.kubernetes.manifests import Manifests, to_bytes
