@@ -300,6 +300,10 @@ def test_a_key_that_an_open_gateway_ignores_is_called_so(visit: Visit, tmp_path:
         page.get_by_role("alert").get_by_text("This gateway asks for no key and ignores this one").wait_for()
 
 
+def test_an_unknown_section_is_the_first_one(enter: Enter) -> None:
+    enter("toString").get_by_role("heading", name="Spend").wait_for()
+
+
 def test_a_page_without_a_network_says_so_and_goes_on(enter: Enter) -> None:
     page = enter("keys")
     page.get_by_role("heading", name="Keys").wait_for()

@@ -27,6 +27,7 @@ const SECTIONS = {
   audit: createAudit,
 };
 const opened = new Map(); // Sections by name; those of one key.
+let latest = 0; // Counts what was asked for: answers to an earlier section or key come too late.
 let shown = () => ""; // Makes the content of the page again, for another language.
 
 learn(words);
@@ -41,10 +42,11 @@ onKey(() => {
 
 function nameOfSection() {
   const name = location.hash.slice(1);
-  return name in SECTIONS ? name : Object.keys(SECTIONS)[0];
+  return Object.hasOwn(SECTIONS, name) ? name : Object.keys(SECTIONS)[0];
 }
 
 async function show() {
+  const turn = ++latest;
   const name = nameOfSection();
   showNavigation(name);
   tell("");
@@ -59,12 +61,13 @@ async function show() {
     await section.load();
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    if (name === nameOfSection()) put(() => troubleCard(error, show));
+    if (turn === latest) put(() => troubleCard(error, show));
     return;
   }
+  if (turn !== latest) return;
   opened.set(name, section);
   section.render();
-  if (name === nameOfSection()) put(() => section.element);
+  put(() => section.element);
 }
 
 function put(content) {
