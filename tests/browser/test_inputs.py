@@ -122,7 +122,7 @@ def test_an_edit_without_an_image_says_so(visit: Visit, house: House) -> None:
 
     send(page, "nothing to change")
 
-    page.get_by_text("Choose an image to change.").wait_for()
+    page.get_by_text("Choose an image first.").wait_for()
     # The keyboard is where it can be mended.
     page.keyboard.press("Tab")
     page.keyboard.press("Shift+Tab")
@@ -221,8 +221,11 @@ def test_a_result_is_edited_and_varied(visit: Visit, house: House) -> None:
     [sent] = received(house, send(page, "edited"))
     assert sent["sha256"] == painted["sha256"]
 
+    page.locator("#gallery article").filter(has_text=re.compile("^edited")).wait_for()
+    page.get_by_text(re.compile(r"^1 image in \d+ s")).last.wait_for()
     card.get_by_text("More", exact=True).click()
     card.get_by_role("button", name="Vary").click()
+    page.get_by_role("group", name="Image to vary").wait_for()
     page.locator("form").get_by_role("button", name="Vary", exact=True).click()
     until(lambda: len(calls_with(house, painted["sha256"])) == 2)
     assert page.get_by_role("button", name="Paint what changes").count() == 0

@@ -117,7 +117,7 @@ export function createInputs(container, { onChange }) {
 
   function render() {
     const canPaint = operation === "edit" && rules !== null;
-    legend.textContent = say("inputImages");
+    legend.textContent = say(operation === "vary" ? "imageToVary" : "inputImages");
     choose.textContent = say("chooseImages");
     invitation.textContent = say("orDropThem");
     container.dataset.dropHere = say("dropHere");

@@ -16,6 +16,7 @@ const percent = (share) => `${share < 0.1 ? number(Math.max(0.1, Math.round(shar
 export const words = {
   en: {
     inputImages: "Images to change",
+    imageToVary: "Image to vary",
     chooseImages: "Choose images",
     orDropThem: "or drop or paste them anywhere on this page",
     dropHere: "Drop the images",
@@ -35,7 +36,7 @@ export const words = {
     removeSome: (most, extra) => `This model takes ${most === 1 ? "one image" : `at most ${most} images`}: remove ${extra}.`,
     unreadable: (file) => `${file || "This file"} is no image that your browser can read.`,
     inputsAdded: (count) => (count === 1 ? "One image was added." : `${count} images were added.`),
-    noInput: "Choose an image to change.",
+    noInput: "Choose an image first.",
     problemOf: (place, problem) => `Image ${place}: ${problem}`,
     notSquare: (width, height) => `This model takes square images only; this one is ${width} × ${height}.`,
     cutToSquare: "Cut it square",
@@ -78,6 +79,7 @@ export const words = {
   },
   zh: {
     inputImages: "要修改的图像",
+    imageToVary: "要生成变体的图像",
     chooseImages: "选择图像",
     orDropThem: "也可以拖到页面任意位置，或直接粘贴",
     dropHere: "松开即可添加",
@@ -97,7 +99,7 @@ export const words = {
     removeSome: (most, extra) => `此模型最多接受 ${most} 张图像，请移除 ${extra} 张。`,
     unreadable: (file) => `${file || "此文件"}不是浏览器能读取的图像。`,
     inputsAdded: (count) => `已添加 ${count} 张图像。`,
-    noInput: "请先选择要修改的图像。",
+    noInput: "请先选择图像。",
     problemOf: (place, problem) => `第 ${place} 张：${problem}`,
     notSquare: (width, height) => `此模型只接受正方形图像，这张是 ${width} × ${height}。`,
     cutToSquare: "裁成正方形",
