@@ -15,8 +15,8 @@ from service.wiring.orders import OrderParts
 from service.wiring.process import ProcessContext
 
 _UNTRUSTED = (
-    "Five calls in a row ended without a known outcome, and each may have been paid for: one at a time tries the provider, "
-    "and other orders get 503. Look at the provider's status page, and at 'provider failed' in the log."
+    "Five calls in a row ended without a known outcome, and each may have been paid for: one call tries the provider, the next "
+    "once that one ends or takes twice its usual time, and other orders get 503. Look at the provider's status page, and at 'provider failed' in the log."
 )
 _FULL = (
     "As many calls wait as GATEWAY_MAX_CALLS_WAITING and GATEWAY_WAITING_BYTES allow, and further orders get 503. Raise "

@@ -3,6 +3,8 @@
 A call gets the time that nine of ten of its kind needed, or three of four if an order has no more: a few calls that hang
 are no reason to refuse all. A kind with too few calls is not judged. Calls that come back although they were given up as
 hopeless make the gateway forget what it knew before.
+
+The latest answers of a kind, however old, tell when a call of it is overdue: a provider that hangs gives no others.
 """
 
 import math
@@ -26,6 +28,10 @@ _SPARE = 1.25
 _PROBES = 3
 """Hopeless calls that come back, until they are the rule."""
 _MOST_KINDS = 512
+_PATIENCE = 2.0
+_LEAST_PATIENCE_S = 10.0
+_FIRST_PATIENCE_S = 90.0
+"""Age at which a call of a kind without any answer is overdue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,14 @@ class Durations:
         window = self._kinds.get(kind)
         return window.due_s(self._clock.monotonic_s()) if window else math.inf
 
+    def patience_s(self, kind: Kind) -> float:
+        """Return the age from which a call of this kind is overdue: twice what nine of ten of its latest answers took."""
+        window = self._kinds.get(kind)
+        latest = sorted(window.latest_answers_s) if window else []
+        if not latest:
+            return _FIRST_PATIENCE_S
+        return max(_LEAST_PATIENCE_S, _PATIENCE * latest[math.ceil(len(latest) * _MOST_CALLS) - 1])
+
     def needed_s(self, kind: Kind, within_s: float) -> float | None:
         """Return the time that a call of this kind must have in an order of *within_s*, or None if nothing is known."""
         window = self._kinds.get(kind)
@@ -110,15 +124,18 @@ class _Sample:
 
 
 class _Window:
-    """The latest calls, *probes* of them in a row hopeless and answered."""
+    """The latest calls, *probes* of them in a row hopeless and answered; and the latest answers of any age."""
 
     def __init__(self) -> None:
         self.probes = 0
+        self.latest_answers_s: deque[float] = deque(maxlen=FEWEST)
         self._samples: deque[_Sample] = deque(maxlen=_MOST)
         self._quantiles_s: tuple[float, float] | None = None
 
     def add(self, at_s: float, duration_s: float, *, is_answered: bool) -> None:
         self._samples.append(_Sample(at_s, duration_s, is_answered))
+        if is_answered:
+            self.latest_answers_s.append(duration_s)
         self._quantiles_s = None
 
     def keep_latest(self, samples: int) -> None:

@@ -1,6 +1,7 @@
 """Break the circuit to a provider whose calls end without a known outcome: each may have been paid for.
 
-After five in a row one real order at a time tries the provider, until an outcome is known.
+After five in a row one real order at a time tries the provider, until an outcome is known. The next does so, too, once the
+last is overdue (`trial.py`): it may hang until its deadline, while the provider answers again.
 """
 
 IN_A_ROW = 5
@@ -10,7 +11,7 @@ IN_A_ROW = 5
 class UnknownOutcomes:
     """Counts the unknown outcomes in a row of one provider, or of one of its keys.
 
-    While *is_open* one call at a time tries the provider.
+    While *is_open* single calls try the provider.
     """
 
     def __init__(self) -> None:

@@ -16,6 +16,7 @@ from service.gateway.queue.estimate import wait_for_pace_s, wait_for_slot_s
 from service.gateway.queue.line import Line
 from service.gateway.queue.outcomes import UnknownOutcomes
 from service.gateway.queue.refusals import LEFT, refuse
+from service.gateway.queue.trial import Trial
 from service.gateway.queue.turn import PoolIndex, Turn
 from service.gateway.queue.turns import Person
 from service.ports.clock import Clock
@@ -54,8 +55,7 @@ class CallQueue:
         self._by_image: dict[PoolIndex, Turn] = {}
         self._kinds: Counter[Kind] = Counter()
         self._pacing: Turn | None = None
-        # The only one sent since the breaker opened.
-        self._trial: Turn | None = None
+        self._trial = Trial(clock, self._pass_on)
         self._durations = Durations(clock)
         self._outcomes = UnknownOutcomes()
 
@@ -71,7 +71,7 @@ class CallQueue:
 
     @property
     def is_untrusted(self) -> bool:
-        """Tell if one call at a time tries the provider, as too many in a row ended without a known outcome."""
+        """Tell if single calls try the provider, as too many in a row ended without a known outcome."""
         return self._outcomes.is_open
 
     def find_refusal(self, turns: Sequence[Turn]) -> CallFailure | None:
@@ -80,8 +80,8 @@ class CallQueue:
         Judged by its own deadline: another that waits for its images makes them itself, if it has more time.
         """
         turn, now_s = turns[0], self._clock.monotonic_s()
-        if self._trial is not None:
-            return self._refuse("untrusted", self._durations.mean_s())
+        if self._trial.turn is not None:
+            return self._refuse("untrusted", self._trial.left_s)
         left_s = turn.deadline_s - now_s
         needed_s = self._durations.needed_s(turn.kind, left_s)
         for each in turns:
@@ -129,8 +129,8 @@ class CallQueue:
         if started_s is None:
             return
         self._kinds -= Counter([turn.kind])
-        if self._trial is turn:
-            self._trial = None
+        if self._trial.turn is turn:
+            self._trial.turn = None
         if result is not None:
             self._note(turn, result, started_s)
         self._go_on_after_pacing(turn)
@@ -204,6 +204,8 @@ class CallQueue:
             # The bucket never holds more.
             await self._pace.acquire(min(turn.images, self._pace.max_rate))
             self._in_flight[turn] = self._clock.monotonic_s()
+            if self._trial.turn is turn:
+                self._trial.bound(self._durations.patience_s(turn.kind))
             self._go_on_after_pacing(turn)
 
     def _go_on_after_pacing(self, turn: Turn) -> None:
@@ -221,11 +223,14 @@ class CallQueue:
                 self._in_flight[turn] = self._clock.monotonic_s()
                 self._kinds[turn.kind] += 1
                 self._pacing = turn if self._pace is not None else None
-                self._trial = turn if self._outcomes.is_open else None
+                if self._outcomes.is_open:
+                    self._trial.turn = turn
+                    if self._pacing is None:
+                        self._trial.bound(self._durations.patience_s(turn.kind))
             turn.settle(refusal)
 
     def _may_pass_on(self) -> bool:
-        is_held = self._pacing is not None or self._trial is not None
+        is_held = self._pacing is not None or self._trial.turn is not None
         return not is_held and len(self._in_flight) < self._bounds.in_flight
 
     def _find_reason_not_to_send(self, turn: Turn) -> CallFailure | None:
@@ -274,7 +279,7 @@ class CallQueue:
         if is_unknown or self._outcomes.in_a_row:
             self._outcomes.note(is_unknown=is_unknown)
         if not self._outcomes.is_open:
-            self._trial = None
+            self._trial.turn = None
 
 
 def _judge(turn: Turn) -> None:

@@ -9,7 +9,7 @@ _MESSAGES: dict[QueueRefusal, str] = {
     "late": "The order cannot be answered before its deadline: others wait for the image provider.",
     "slow": "The order cannot be answered before its deadline: the image provider takes longer at the moment.",
     "hurried": "The order cannot be answered before its deadline (x-request-timeout-s): such images take longer.",
-    "untrusted": "The image provider breaks calls off; until it answers again, one call at a time tries it.",
+    "untrusted": "The image provider breaks calls off, or does not answer; until it answers, single calls try it.",
 }
 
 LEFT = CallFailure(

@@ -155,7 +155,7 @@ class Readiness(BaseModel):
     queue: str | None = Field(
         None,
         description="The queue of calls: `ok`; `waiting` while calls wait, `full` while no more may; `untrusted` while "
-        "one call at a time tries a provider that broke calls off.",
+        "single calls try a provider that broke calls off or did not answer.",
     )
     clock: str | None = Field(
         None,

@@ -9,7 +9,7 @@ from aiolimiter import AsyncLimiter
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade
-from service.gateway.queue.durations import FEWEST, Kind
+from service.gateway.queue.durations import FEWEST, WINDOW_S, Kind
 from service.gateway.queue.outcomes import IN_A_ROW
 from service.gateway.queue.queue import Bounds, CallQueue
 from service.gateway.queue.turn import Turn
@@ -554,6 +554,62 @@ async def test_a_trial_that_is_cut_off_is_followed_by_the_next(clock: FakeClock)
         trial.cancel()
 
     assert following.result() is MADE
+
+
+async def test_a_trial_that_hangs_is_followed_by_one_each_time_that_such_a_call_needs_twice(
+    clock: FakeClock,
+) -> None:
+    provider = Provider(clock, in_flight=9)
+    provider.call_s = 20.0
+    await provider.learn()
+    await a_broken_queue(provider, hanging=0)
+    # Its last answer is so long ago that it limits no order.
+    await asyncio.sleep(WINDOW_S)
+    provider.began_s = clock.monotonic_s()
+    provider.sent_at_s.clear()
+    provider.call_s = 999.0
+    async with asyncio.TaskGroup() as group:
+        for _ in range(4):
+            group.create_task(provider.order("trial", left_s=300.0))
+            await until_idle()
+            for left_s in (40.0, 1.0):
+                refused = await provider.order("refused", left_s=300.0)
+                assert isinstance(refused, CallFailure)
+                assert refused.retry_after_s == pytest.approx(left_s, abs=0.1)
+                await asyncio.sleep(left_s - 1.0)
+            await asyncio.sleep(1.1)
+        assert provider.sent_at_s == pytest.approx([0, 40, 80, 120], abs=1)
+        provider.call_s = 20.0
+        group.create_task(provider.order("mended", left_s=300.0))
+        await asyncio.sleep(20.1)
+        assert await provider.order("next", left_s=300.0) is MADE
+
+    assert provider.sent == ["trial"] * 4 + ["mended", "next"]
+
+
+@pytest.mark.parametrize("is_paced", [False, True], ids=["at once", "paced"])
+async def test_an_order_that_waits_becomes_the_trial_after_one_that_hangs(
+    clock: FakeClock, is_paced: bool
+) -> None:
+    provider = Provider(clock, pace=AsyncLimiter(100, 1.0) if is_paced else None)
+    await provider.learn()
+    await a_broken_queue(provider, hanging=0)
+    provider.began_s = clock.monotonic_s()
+    async with asyncio.TaskGroup() as group:
+        hanging = group.create_task(
+            provider.call("hangs", provider.turn(left_s=300.0, is_wanted=lambda: True))
+        )
+        provider.call_s = 999.0
+        await until_idle()
+        following = group.create_task(provider.call("next", provider.turn()))
+        provider.call_s = 4.0
+        await until_idle()
+        await asyncio.sleep(9.9)
+        assert provider.sent == ["hangs"]
+        await asyncio.sleep(0.2)
+        assert provider.sent == ["hangs", "next"]
+        assert await following is MADE
+        hanging.cancel()
 
 
 @pytest.mark.parametrize("how", ["leaves", "is late"])
