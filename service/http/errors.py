@@ -166,7 +166,7 @@ def _bytes_refused(error: errors.BytesRefused) -> Problem:
             return Problem(503, str(error), "server_error", "disk_full", headers=retry_headers(10.0))
 
 
-_LASTING = (FailureKind.REFUSED, FailureKind.INVALID, FailureKind.MISCONFIGURED)
+_LASTING = (FailureKind.REFUSED, FailureKind.INVALID, FailureKind.MISCONFIGURED, FailureKind.MODEL_MISSING)
 """Failures that a repeated order meets again."""
 
 
@@ -224,6 +224,7 @@ def _call_failed(failure: CallFailure) -> Problem:
             return Problem(status, failure.message, "upstream_error", failure.code or code, headers=headers)
         case (
             FailureKind.MISCONFIGURED
+            | FailureKind.MODEL_MISSING
             | FailureKind.BLOCKED
             | FailureKind.TIMED_OUT
             | FailureKind.BROKEN
@@ -244,6 +245,7 @@ _TRANSIENT = {
 # Billed, perhaps billed, or sure to fail again.
 _FINAL = {
     FailureKind.MISCONFIGURED: (502, "backend_misconfigured"),
+    FailureKind.MODEL_MISSING: (502, "backend_misconfigured"),
     FailureKind.BLOCKED: (502, "backend_blocked"),
     FailureKind.TIMED_OUT: (504, "upstream_timeout"),
     FailureKind.BROKEN: (502, "upstream_invalid_response"),

@@ -99,6 +99,7 @@ OUTCOMES = {
     FailureKind.REFUSED: (400, False),
     FailureKind.INVALID: (400, False),
     FailureKind.MISCONFIGURED: (502, False),
+    FailureKind.MODEL_MISSING: (502, False),
     FailureKind.BLOCKED: (502, False),
     FailureKind.RATE_LIMITED: (429, True),
     FailureKind.OVERLOADED: (503, True),

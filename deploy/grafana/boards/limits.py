@@ -15,7 +15,7 @@ LIMITS = Board(
             bars(
                 "Who is refused, by which limit?",
                 "Refusals of the selected time by team, limit and scope: a user's or key's limit concerns one caller, a team's all of "
-                "its callers. Raise the policy, or ask the team to slow down.",
+                "its callers. budget_unknown, idempotency: Redis is away. Raise the policy, or ask the team to slow down.",
                 {
                     "{{team}} {{limit}} {{scope}}": ranked(
                         increase(_DECISIONS, 'decision="refused"', by="team, limit, scope")

@@ -88,7 +88,7 @@ OVERVIEW = Board(
             ),
             number(
                 "Is our key accepted?",
-                "Refused: an attempt of the last five minutes ended as misconfigured (key, quota, model name) or blocked "
+                "Refused: an attempt of the last five minutes ended as misconfigured (key, quota) or blocked "
                 "(account). Every order fails until an operator mends the account.",
                 else_zero(
                     increase("imagegw_upstream_attempts_total", 'outcome=~"misconfigured|blocked"', over="5m")

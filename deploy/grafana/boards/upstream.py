@@ -16,7 +16,7 @@ UPSTREAM = Board(
         "Is it the key, the account, or the provider?": [
             number(
                 "Is our key refused?",
-                "Attempts of five minutes that ended as misconfigured: key, quota, billing or model name. No order can succeed. "
+                "Attempts of five minutes that ended as misconfigured: key, quota or billing. No order can succeed. "
                 "`/readyz?verbose` says which; mend the account or GATEWAY's OPENAI_API_KEY.",
                 else_zero(increase(_ATTEMPTS, 'outcome="misconfigured"', over="5m") + " > bool 0"),
                 unit=COUNT,
@@ -67,7 +67,7 @@ UPSTREAM = Board(
         "How do attempts end?": [
             graph(
                 "How do attempts end?",
-                "made: an image. refused: the prompt. misconfigured: our key or quota. blocked: our account. rate_limited, "
+                "made: an image. refused: the prompt. misconfigured: our key or quota. model_missing: the account lacks the model. blocked: our account. rate_limited, "
                 "overloaded, unreachable: not billed, retried. timed_out, broken: perhaps billed, never retried.",
                 {"{{outcome}}": rate(_ATTEMPTS, by="outcome")},
                 unit=PER_S,

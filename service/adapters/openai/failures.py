@@ -23,6 +23,7 @@ NO_TLS = "no TLS"
 """The first words of the cause if a connection failed over its encryption."""
 _OURS = {
     FailureKind.MISCONFIGURED: "The gateway's own account or configuration at the image provider was refused.",
+    FailureKind.MODEL_MISSING: "The image provider does not offer this model to the gateway.",
     FailureKind.BLOCKED: "The image provider has blocked the gateway's account for a while.",
 }
 """Messages for failures that are not the caller's; they do not quote the provider."""
@@ -100,13 +101,17 @@ ROWS = (
         source="Azure OpenAI, observed 2024: refusals without a code of their own",
     ),
     _Row(
-        kind=FailureKind.MISCONFIGURED,
-        statuses=(403, 404, 405, 410),
-        source="API specification 2026-09: no access to the model, or a retired endpoint",
+        kind=FailureKind.MODEL_MISSING,
+        codes=("model_not_found", "DeploymentNotFound"),
+        source="error-codes guide; Azure OpenAI: a deployment that does not exist",
     ),
-    _Row(kind=FailureKind.MISCONFIGURED, codes=("model_not_found",), source="error-codes guide"),
     _Row(
         kind=FailureKind.MISCONFIGURED,
+        statuses=(403, 404, 405, 410),
+        source="API specification 2026-09: no permission, or a retired endpoint",
+    ),
+    _Row(
+        kind=FailureKind.MODEL_MISSING,
         statuses=(400,),
         params=("model",),
         source="observed 2026-05: 400 \"The model 'dall-e-3' does not exist.\" We named the model",

@@ -45,7 +45,7 @@ _NO_VERSION = "The base URL lacks /v1{answer}: write OPENAI_BASE_URL as in https
 _NO_API = "OPENAI_BASE_URL leads to no images API{answer}: check its path, and any proxy on the way."
 _ROWS = (
     _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(401,), advice=_KEY),
-    _Row(kinds=(FailureKind.MISCONFIGURED,), words=("model_not_found", "model"), advice=_MODEL),
+    _Row(kinds=(FailureKind.MODEL_MISSING,), advice=_MODEL),
     _Row(
         kinds=(FailureKind.MISCONFIGURED,),
         statuses=(403,),

@@ -107,12 +107,14 @@ class SharedState:
             raise
         except StateUnavailable:
             # Without Redis, the rest of a budget and earlier uses of a key are unknown.
-            fact = LimitDecided(decision="refused", team=team, degraded=True, limit="idempotency")
-            if not opens_key(ask):
-                budget = next(
-                    each for each in ask.ticket.limits if not kind_of(each.resource).has_local_share
+            if opens_key(ask):
+                fact = LimitDecided(decision="refused", team=team, degraded=True, limit="idempotency")
+            else:
+                limits = ask.ticket.limits
+                scope = next(each.scope for each in limits if not kind_of(each.resource).has_local_share)
+                fact = LimitDecided(
+                    decision="refused", team=team, degraded=True, limit="budget_unknown", scope=scope
                 )
-                fact = replace(fact, limit=budget.resource, scope=budget.scope)
             self._telemetry.record(fact)
             raise
         if grant.is_under_way or grant.conclusion is not None:

@@ -74,9 +74,9 @@ def test_any_other_403_is_a_misconfiguration_of_the_gateway() -> None:
     assert failure.kind is FailureKind.MISCONFIGURED
 
 
-def test_a_missing_deployment_is_a_misconfiguration_of_the_gateway() -> None:
+def test_a_missing_deployment_is_a_missing_model() -> None:
     assert (
-        classify_answer(404, {}, envelope("x", code="DeploymentNotFound")).kind is FailureKind.MISCONFIGURED
+        classify_answer(404, {}, envelope("x", code="DeploymentNotFound")).kind is FailureKind.MODEL_MISSING
     )
 
 

@@ -34,11 +34,12 @@ ENVELOPES: list[tuple[int, dict[str, str], FailureKind]] = [
     (401, {"code": "invalid_api_key"}, MISCONFIGURED),
     (401, {}, MISCONFIGURED),
     (403, {}, MISCONFIGURED),
-    (404, {"code": "model_not_found"}, MISCONFIGURED),
+    (404, {"code": "model_not_found"}, FailureKind.MODEL_MISSING),
+    (404, {}, MISCONFIGURED),
     (405, {}, MISCONFIGURED),
     (410, {}, MISCONFIGURED),
-    (400, {"param": "model", "code": "invalid_value"}, MISCONFIGURED),
-    (400, {"code": "model_not_found"}, MISCONFIGURED),
+    (400, {"param": "model", "code": "invalid_value"}, FailureKind.MODEL_MISSING),
+    (400, {"code": "model_not_found"}, FailureKind.MODEL_MISSING),
     (400, {"code": "moderation_blocked"}, REFUSED),
     (400, {"code": "content_policy_violation"}, REFUSED),
     (403, {"code": "moderation_blocked"}, REFUSED),
@@ -67,7 +68,7 @@ def test_a_complete_envelope_was_not_billed(status: int, fields: dict[str, str],
     failure = classify_answer(status, {}, envelope(**fields))
 
     assert (failure.kind, failure.billing, failure.status) == (kind, Billing.NOT_BILLED, status)
-    ours = failure.kind is MISCONFIGURED
+    ours = failure.kind in (MISCONFIGURED, FailureKind.MODEL_MISSING)
     assert ("As the provider said." in failure.message) != ours, "our own trouble is not the caller's to read"
 
 

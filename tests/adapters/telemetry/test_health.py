@@ -72,7 +72,9 @@ def test_a_failure_and_its_advice_last_until_a_call_succeeds(
     assert (health.condition.word, health.condition.advice) == ("ok", "")
 
 
-@pytest.mark.parametrize("kind", ["refused", "invalid", "rate_limited", "not_sent", "not_kept"])
+@pytest.mark.parametrize(
+    "kind", ["refused", "invalid", "model_missing", "rate_limited", "not_sent", "not_kept"]
+)
 def test_facts_unrelated_to_the_provider_change_nothing(health: ProviderHealth, kind: str) -> None:
     told(health, attempt(failure(FailureKind.MISCONFIGURED)))
     before = health.condition

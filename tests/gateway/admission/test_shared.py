@@ -545,7 +545,7 @@ async def test_money_is_not_spent_while_redis_is_gone() -> None:
     # Redis was not asked, so there is nothing to give up.
     assert around.journal.kept == kept
     assert around.telemetry.of(LimitDecided)[-1] == LimitDecided(
-        decision="refused", team="open", degraded=True, limit="budget_per_month", scope=BUDGET.scope
+        decision="refused", team="open", degraded=True, limit="budget_unknown", scope=BUDGET.scope
     )
 
 

@@ -11,7 +11,7 @@ from service.domain.failures import Billing, FailureKind
 from service.ports.telemetry import AttemptMade, CallQueued, CallRefused, QueueRefusal
 
 _ANSWERED = (
-    *(FailureKind.MISCONFIGURED, FailureKind.BLOCKED),
+    *(FailureKind.MISCONFIGURED, FailureKind.MODEL_MISSING, FailureKind.BLOCKED),
     *(FailureKind.RATE_LIMITED, FailureKind.OVERLOADED),
 )
 _UNSPENT = (FailureKind.NOT_SENT, FailureKind.UNREACHABLE, FailureKind.REFUSED, FailureKind.INVALID)
