@@ -98,6 +98,18 @@ async def test_an_unusable_answer_lets_the_prompt_pass(script: Script, body: byt
     assert await judge(script.url) is None
 
 
+async def test_other_texts_are_no_categories(script: Script) -> None:
+    answer_with(
+        script,
+        {"flagged": True, "categories": {"self-harm/intent": True, "a fight": True, "sk-" + "x" * 60: True}},
+    )
+
+    refusal = await judge(script.url)
+
+    assert isinstance(refusal, CallFailure)
+    assert refusal.details["moderation_details"]["categories"] == ["self-harm/intent"]
+
+
 @pytest.mark.parametrize("categories", [None, [], "violence", 7])
 async def test_a_flag_counts_with_any_categories(script: Script, categories: object) -> None:
     answer_with(script, {"flagged": True, "categories": categories})

@@ -8,7 +8,7 @@ automatically.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ import httpx
 
 from service.adapters.openai import failures, json_edits, wire
 from service.adapters.openai.reception import Reception
+from service.adapters.openai.redaction import conceals, hide_secrets
 from service.adapters.openai.stream import read_stream
 from service.adapters.openai.troubleshooting import explain
 from service.domain.failures import CallFailure
@@ -109,7 +110,7 @@ class OpenAIBackend:
             except (httpx.HTTPError, aiohttp.ClientError) as error:
                 result = failures.classify_exception(error)
         if isinstance(result, CallMade):
-            return result
+            return _without_secrets(result, call, self._address.secrets)
         return explain(result, self._address.url, secrets=self._address.secrets, prompt=call.prompt)
 
     def _request(self, call: ImageCall, files: ExitStack) -> httpx.Request:
@@ -181,6 +182,22 @@ class OpenAIBackend:
         except DownloadFailed as error:
             return failures.broken(str(error), status=200)
         return replace(image, data=data, url=None)
+
+
+def _without_secrets(made: CallMade, call: ImageCall, secrets: Sequence[str]) -> CallMade:
+    """Return *made* without a secret in the texts that are kept and shown, whatever a provider echoes.
+
+    The name of a model may also not repeat the prompt; the asked one, before a date or another ending, does not.
+    """
+    model = made.answered_model
+    ending = (model or "").removeprefix(call.model)
+    if ending and conceals(ending, secrets=secrets, prompt=call.prompt):
+        model = wire.OTHER
+    images = tuple(
+        replace(image, revised_prompt=image.revised_prompt and hide_secrets(image.revised_prompt, secrets))
+        for image in made.images
+    )
+    return replace(made, answered_model=model, images=images)
 
 
 def _open(entry: InputImage, files: ExitStack) -> BinaryIO:

@@ -5,6 +5,7 @@ Failure behaviour of the endpoint: open, since the image model judges the prompt
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Mapping, Sequence
 
@@ -15,6 +16,7 @@ from service.adapters.openai.backend import BackendAddress
 from service.domain.failures import Billing, CallFailure, FailureKind
 
 _TIMEOUT_S = 5.0
+_CATEGORY = re.compile(r"[a-z][a-z/_-]{0,49}")
 _MESSAGE = (
     "Your request was rejected as a result of our safety system. "
     "Your prompt may contain text that is not allowed by our safety system."
@@ -54,7 +56,7 @@ class ProviderModerator:
             return None
         categories = result.get("categories")
         hits = categories.items() if isinstance(categories, Mapping) else ()
-        return _refusal(tuple(str(name) for name, hit in hits if hit))
+        return _refusal(tuple(name for name, hit in hits if hit and _CATEGORY.fullmatch(name)))
 
 
 def _reason_of(error: Exception) -> str:

@@ -41,6 +41,11 @@ def hide_secrets(text: str, secrets: Sequence[str]) -> str:
     return text
 
 
+def conceals(text: str, *, secrets: Sequence[str], prompt: str) -> bool:
+    """Tell if *text*, which has the form of a name, holds a key or repeats a part of *prompt*."""
+    return hide_keys(hide_secrets(text, secrets)) != text or repeats(text, prompt)
+
+
 def redact(text: str, *, secrets: Sequence[str] = (), prompt: str = "") -> str:
     """Return *text* on one bounded line, without *secrets* and anything that looks like a key.
 

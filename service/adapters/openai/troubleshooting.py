@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+import orjson
+
 from service.adapters.openai.failures import NO_TLS
-from service.adapters.openai.redaction import hide_secrets, redact, repeats
+from service.adapters.openai.redaction import hide_keys, hide_secrets, redact, repeats
 from service.domain.failures import CallFailure, FailureKind, loggable_code
 
 _WITHOUT_WORDS = (FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.BROKEN)
@@ -96,6 +98,7 @@ def explain(failure: CallFailure, url: str, *, secrets: Sequence[str], prompt: s
         code=failure.code and hide_secrets(failure.code, secrets),
         type=failure.type and hide_secrets(failure.type, secrets),
         param=failure.param and hide_secrets(failure.param, secrets),
+        details={name: each for name, each in failure.details.items() if not _holds(secrets, name, each)},
     )
     if failure.is_callers_own:
         return replace(failure, cause="")
@@ -104,6 +107,11 @@ def explain(failure: CallFailure, url: str, *, secrets: Sequence[str], prompt: s
     if failure.kind not in _WITHOUT_WORDS:
         failure = replace(failure, cause=redact(failure.cause, secrets=secrets, prompt=prompt))
     return replace(failure, advice=_advise(failure, url))
+
+
+def _holds(secrets: Sequence[str], name: str, value: object) -> bool:
+    text = orjson.dumps({name: value}).decode()
+    return hide_keys(hide_secrets(text, secrets)) != text
 
 
 def names_version(url: str) -> bool:

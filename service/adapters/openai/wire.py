@@ -1,5 +1,6 @@
 """Encode calls and decode answers as JSON of the OpenAI Images API. Pure."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,12 +14,16 @@ _MOST_TOKENS = 10**9
 """A million times the count of the largest image."""
 
 _MOST_COUNTS = 32
-_MOST_NAME = 100
-"""Characters of the longest name or value that is kept and shown; a model's name is the longest real one."""
 _MOST_PROMPT = 32_000
 """Characters of the longest prompt that a model takes."""
 
 _RESOLVED = ("background", "output_format", "quality", "size")
+_CHOICE = re.compile(r"[a-z]{1,20}|\d{1,5}x\d{1,5}")
+_COUNT = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_MODEL = re.compile(r"[A-Za-z0-9]{1,20}(?:[-._:/][A-Za-z0-9]{1,20}){0,9}")
+"""Forms of values that are kept and shown; a key has longer parts than the name of a model, and a prompt has spaces."""
+OTHER = "other"
+"""Stands for a text that is not the name of a model."""
 
 
 class NotUnderstood(ValueError):
@@ -122,7 +127,7 @@ def decode_answer(body: bytes | bytearray) -> CallMade:
         images=images,
         usage=_clean_usage(answer.get("usage")),
         resolved=_resolved(answer),
-        answered_model=_short(answer.get("model")),
+        answered_model=_model(answer.get("model")),
     )
 
 
@@ -153,8 +158,13 @@ def decode_event(text: str) -> StreamedImage:
 
 
 def _resolved(answer: Mapping[str, Any]) -> dict[str, str]:
-    values = {name: _short(answer.get(name)) for name in _RESOLVED}
-    return {name: value for name, value in values.items() if value is not None}
+    return {name: answer[name] for name in _RESOLVED if _has_form(_CHOICE, answer.get(name))}
+
+
+def _model(name: Any) -> str | None:
+    if not isinstance(name, str):
+        return None
+    return name if _MODEL.fullmatch(name) else OTHER
 
 
 def _clean_usage(usage: Any) -> dict[str, Any] | None:
@@ -163,12 +173,12 @@ def _clean_usage(usage: Any) -> dict[str, Any] | None:
         return None
     counts: dict[str, Any] = _counts(usage)
     groups = {name: _counts(inner) for name, inner in usage.items() if isinstance(inner, Mapping)}
-    counts.update({name: groups[name] for name in list(groups)[:_MOST_COUNTS] if _short(name)})
+    counts.update({name: groups[name] for name in list(groups)[:_MOST_COUNTS] if _has_form(_COUNT, name)})
     return counts or None
 
 
 def _counts(usage: Mapping[str, Any]) -> dict[str, int]:
-    counts = {name: value for name, value in usage.items() if _is_count(value) and _short(name)}
+    counts = {name: value for name, value in usage.items() if _is_count(value) and _has_form(_COUNT, name)}
     return {name: counts[name] for name in list(counts)[:_MOST_COUNTS]}
 
 
@@ -198,5 +208,5 @@ def _revised(entry: Mapping[str, Any]) -> str | None:
     return revised[:_MOST_PROMPT] if isinstance(revised, str) else None
 
 
-def _short(value: Any) -> str | None:
-    return value if isinstance(value, str) and len(value) <= _MOST_NAME else None
+def _has_form(form: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None

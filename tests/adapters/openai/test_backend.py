@@ -103,6 +103,34 @@ async def test_without_organization_and_project_no_headers_name_them(script: Scr
     assert b"openai-" not in script.requests[0].lower()
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("gpt-image-2", "gpt-image-2"),
+        ("gpt-image-2-2026-04-21", "gpt-image-2-2026-04-21"),
+        ("gpt-image-2-mini", "gpt-image-2-mini"),
+        ("my-deployment", "my-deployment"),
+        ("sk-ours-and-long", "other"),
+        ("gpt-image-2:sk-other-0123", "other"),
+        ("a-heron", "other"),
+        ("gpt-image-2-a-heron", "other"),
+        ("plain0secret", "other"),
+    ],
+)
+async def test_a_model_with_a_key_or_the_prompt_in_it_is_not_named(
+    script: Script, name: str, shown: str
+) -> None:
+    answer = {**orjson.loads(GOOD), "model": name}
+    answer["data"][0]["revised_prompt"] = "a heron by plain0secret"
+    script.answer(200, orjson.dumps(answer))
+
+    async with open_backend(script.url, api_key="plain0secret") as backend:
+        result = made(await backend.make(CALL, Watched()))
+
+    assert result.answered_model == shown
+    assert result.images[0].revised_prompt == "a heron by [hidden]"
+
+
 async def test_images_come_back_unchanged(provider: SandboxHandle) -> None:
     call = ImageCall(model="gpt-image-2", prompt="three herons", n=3, parameters={}, safety_identifier="x")
 

@@ -124,6 +124,17 @@ async def test_a_text_that_repeats_the_prompt_is_dropped(script: Script) -> None
     assert failure.cause == ""
 
 
+async def test_a_field_with_a_key_in_it_is_left_out(script: Script) -> None:
+    body = envelope(
+        "No.", code="moderation_blocked", stage="input", echo={"authorization": "Bearer sk-ours-0123456"}
+    )
+    script.answer(400, body)
+
+    failure = failed(await make_call(script.url))
+
+    assert failure.details == {"stage": "input"}
+
+
 async def test_a_refused_prompt_is_the_callers_and_has_no_advice(provider: SandboxHandle) -> None:
     await provider.behave(refuse_words=["heron"])
 

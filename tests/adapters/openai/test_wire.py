@@ -69,6 +69,41 @@ def test_fields_that_an_answer_lacks_are_none(extra: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("gpt-image-2-2026-04-21", "gpt-image-2-2026-04-21"),
+        ("My.deployment_2", "My.deployment_2"),
+        ("org/flux:1.1-pro", "org/flux:1.1-pro"),
+        ("", "other"),
+        ("a heron at dawn", "other"),
+        ("heron\x1b[31m", "other"),
+        ("gpt-image-2\n", "other"),
+        ("x" * 21, "other"),
+        ("-".join("x" * 11), "other"),
+        ("0123456789abcdef0123456789abcdef", "other"),
+    ],
+)
+def test_only_the_name_of_a_model_is_kept_as_one(name: str, shown: str) -> None:
+    made = wire.decode_answer(orjson.dumps({"data": [{"b64_json": "eA=="}], "model": name}))
+
+    assert made.answered_model == shown
+
+
+@pytest.mark.parametrize("text", ["a heron", "heron\x1b[31m", "1024x1024x3", "HERON", "sk-" + "x" * 40, ""])
+def test_other_texts_are_no_choices_and_no_counts(text: str) -> None:
+    names = ("background", "output_format", "quality", "size")
+    answer = {
+        "data": [{"b64_json": "eA=="}],
+        **dict.fromkeys(names, text),
+        "usage": {text: 1, "details": {text: 2}},
+    }
+
+    made = wire.decode_answer(orjson.dumps(answer))
+
+    assert (made.resolved, made.usage) == ({}, {"details": {}})
+
+
+@pytest.mark.parametrize(
     "spelt",
     ["-_-_ ", "+/+/", "-_\r\n-_", " data:image/png;base64,%2B/+/", "DATA:;base64,-_-_"],
 )
