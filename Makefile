@@ -129,7 +129,7 @@ test-jdk: .venv/.dev ## Call the gateway from a real Java HttpClient (needs java
 .PHONY: test-browser
 test-browser: .venv/.browser .venv-lint/.made ## Use the pages in Chromium: orders, edits, languages, themes, keyboard, axe-core (needs chromium and npm)
 	@command -v chromium >/dev/null || { echo 'Chromium is needed: sudo apt-get install chromium' >&2; exit 1; }
-	@exec $(STRIPPED) $(BIN)/python -m pytest -m browser tests/browser $(ARGS)
+	@exec $(STRIPPED) $(BIN)/python -m pytest -n 2 --dist loadfile -m browser tests/browser $(ARGS)
 
 .PHONY: page-images
 page-images: .venv/.browser ## Take images of the page for the documents into docs/images (needs chromium)

@@ -10,7 +10,7 @@ from tests.browser.conftest import Visit
 from tests.browser.images import IS_IN_SIGHT
 from tests.browser.test_orders import card, describe, ended, send, slow  # noqa: F401 - a fixture
 from tests.browser.visitor import barriers
-from tests.http.house import House
+from tests.http.house import House, until
 from tests.http.offices import Office
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ def test_a_key_that_is_lost_meanwhile_is_asked_for_again(visit: Visit, office: O
     created = office.create_key()
     page = visit(office.gateway.url, key=created["key"])
     models(page)
+    page.get_by_label("Model", exact=True).select_option("dall-e-3")
+    page.get_by_label("Style").wait_for()
     prompt = describe(page, "unlucky")
 
     office.admin.delete(f"/admin/keys/{created['team']}/{created['id']}").raise_for_status()
@@ -89,7 +91,8 @@ def test_a_key_that_is_lost_meanwhile_is_asked_for_again(visit: Visit, office: O
     page.get_by_text("The gateway does not accept this key").wait_for()
     page.get_by_label("Your key").fill(office.create_key()["key"])
     page.get_by_role("button", name="Use this key").click()
-    models(page)
+    page.get_by_text("1 image for testing").wait_for()
+    assert page.get_by_label("Model", exact=True).input_value() == "dall-e-3"
     assert page.get_by_label("Description").input_value() == prompt
     send(page)
     ended(page).wait_for()
@@ -175,9 +178,24 @@ def test_the_keyboard_alone_is_enough(visit: Visit, house: House) -> None:
     assert card(page).get_by_text("dall-e-3 · 1 image").is_visible()
     assert len(house.painted("by keyboard")) == 1
     focus_by_tab("textarea")
-    page.keyboard.type(" again")
+    press("ControlOrMeta+a")
+    page.keyboard.type("sent by keys")
     press("Control+Enter")
-    ended(page).wait_for()
+    until(lambda: house.painted("sent by keys"))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("locale", ["en-GB", "zh-CN"])
+def test_a_missing_key_and_a_missing_gateway_keep_nobody_out(
+    visit: Visit, office: Office, scheme: str, locale: str
+) -> None:
+    page = visit(office.gateway.url, color_scheme=scheme, locale=locale)
+    page.locator("#key").wait_for()
+    assert barriers(page) == []
+
+    page.context.set_offline(offline=True)
+    page.locator("#trouble").wait_for()
+    assert barriers(page) == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

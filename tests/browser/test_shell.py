@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from service.domain.errors import OrderFailed
+from service.domain.failures import FailureKind
+from service.http.errors import describe
 from service.http.pages import _read_files
 from tests.browser.conftest import Visit
 from tests.browser.visitor import barriers
 from tests.http.house import House
 from tests.http.offices import Office
+from tests.http.test_error_table import EXAMPLES, failure
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -69,6 +73,25 @@ def test_every_word_exists_in_both_languages(visit: Visit, house: House) -> None
     assert {module: sorted(names["en"]) for module, names in found.items()} == {
         module: sorted(names["zh"]) for module, names in found.items()
     }
+
+
+NOT_OF_AN_ORDER = {
+    # Of links, of admins, and of headers that the page does not send.
+    *("conflict", "idempotency_key_reuse", "image_gone", "image_not_found", "invalid_link", "link_expired"),
+    *("not_cached", "not_found", "order_under_way"),
+    # Of a field: said beside it.
+    "x",
+}
+
+
+def test_every_failure_of_an_order_has_words(visit: Visit, house: House) -> None:
+    failed = [OrderFailed((failure(kind),)) for kind in FailureKind]
+    codes = {describe(error).code for error in (*failed, *(error for error, _, _ in EXAMPLES.values()))}
+    names = names_of(visit(house.gateway.url), "playground/failurewords.en-zh.js")["en"]
+
+    missing = {code for code in codes if code and f"failure.{code}" not in names}
+
+    assert missing == NOT_OF_AN_ORDER
 
 
 @pytest.mark.parametrize("part", ["playground", "admin"])
