@@ -36,6 +36,8 @@ TIMES = "\N{MULTIPLICATION SIGN}"
 STRICT = """
 [models."gpt-image-2"]
 inputs = { formats = ["png"], max_bytes = 1048576, max_images = 1, square = true, needs_alpha = true }
+[models."gpt-image-2.5-flare"]
+inputs = { formats = ["png"], max_bytes = 1048576, max_images = 1, needs_alpha = true }
 """
 
 
@@ -183,6 +185,19 @@ def test_an_image_of_too_many_pixels_is_made_smaller_on_request(visit: Visit, ho
     [sent] = received(house, send(page, "fewer pixels"))
     assert sent["width"] * 6048 == pytest.approx(sent["height"] * 8064, rel=0.001)
     assert 14e6 < sent["width"] * sent["height"] < 16e6
+
+
+def test_an_image_that_a_browser_cannot_copy_is_told(visit: Visit, strict: House) -> None:
+    page = start_edit(visit, strict, model="gpt-image-2.5-flare")
+    page.get_by_text("One image: PNG").wait_for()
+
+    # No canvas has a side of that length, and the model asks for an alpha channel.
+    choose(page, file_of(Image.new("1", (66_000, 8))))
+
+    page.get_by_text("Your browser cannot convert an image this large.").first.wait_for()
+    assert page.get_by_text("Sent with an alpha channel").count() == 0
+    page.get_by_role("button", name=re.compile("Remove: Image 1")).click()
+    thumbnails(page).wait_for(state="detached")
 
 
 @pytest.mark.parametrize(

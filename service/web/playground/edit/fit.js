@@ -48,9 +48,15 @@ export async function fitImage(image, rules, asked, { needsAlpha, isPainted }) {
   const reason = pngReason(image, rules, { needsAlpha, isPainted });
   if (reason) fit.notes.push(reason);
   const type = reason || fit.frame.inner ? "png" : image.format;
-  if (fit.notes.length > 0 || fit.frame.scale < 1) await copy(image, fit, type);
-  if (fit.blob.size > rules.max_bytes && !asked.smaller) return { ...fit, problem: ["tooManyBytes", fit.blob.size, rules.max_bytes] };
-  await shrink(image, fit, type, rules.max_bytes);
+  try {
+    if (fit.notes.length > 0 || fit.frame.scale < 1) await copy(image, fit, type);
+    if (fit.blob.size > rules.max_bytes && !asked.smaller) return { ...fit, problem: ["tooManyBytes", fit.blob.size, rules.max_bytes] };
+    await shrink(image, fit, type, rules.max_bytes);
+  } catch (error) {
+    // Browsers bound the sides and the area of a canvas, each by its own numbers.
+    if (!(error instanceof DOMException)) throw error;
+    return { ...fit, notes: [], problem: ["cannotCopy"] };
+  }
   if (fit.frame.scale < 1) fit.notes.push(["wasMadeSmaller", ...sizeOf(fit.frame)]);
   return fit;
 }

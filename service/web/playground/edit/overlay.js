@@ -7,12 +7,13 @@ import { viewOf } from "./painting.js";
 const COLOURS = ["#d1006e", "#fff"];
 const STRIPE_SHARE = 0.012;
 const MOST_GROWTH = 8;
+const MOST_SIDE = 4096;
 // Every fourth pixel tells the share well enough.
 const SAMPLE = 4;
 
 // Returns the canvas over *frame*, of about *pixels* pixels, and what draws on it.
 export function createOverlay(frame, pixels) {
-  const scale = Math.min(MOST_GROWTH, Math.sqrt(pixels / (frame.width * frame.height)));
+  const scale = Math.min(MOST_GROWTH, MOST_SIDE / Math.max(frame.width, frame.height), Math.sqrt(pixels / (frame.width * frame.height)));
   const width = Math.max(1, Math.round(frame.width * scale));
   const height = Math.max(1, Math.round(frame.height * scale));
   const canvas = make("canvas", { width, height });

@@ -45,7 +45,7 @@ function paintedPart(view, fit, painting) {
 function fixes(entry, acts) {
   const { asked, fit } = entry;
   const offers = { notSquare: [["cutToSquare", { square: "cut" }], ["padToSquare", { square: "pad" }]], tooManyBytes: SMALLER, tooManyPixels: SMALLER };
-  const offered = fit.problem ? offers[fit.problem[0]] : [];
+  const offered = offers[fit.problem?.[0]] ?? [];
   const isChanged = fit.notes.some(([word]) => ["wasCut", "wasPadded", "wasMadeSmaller"].includes(word));
   return [
     ...offered.map(([word, agreed]) => act(entry, word, say(word), () => acts.ask(entry, agreed))),
