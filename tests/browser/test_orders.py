@@ -93,6 +93,15 @@ def test_the_lists_follow_what_the_model_takes(visit: Visit, house: House) -> No
     assert page.get_by_text("Current model", exact=True).is_visible()
 
 
+def test_only_formats_that_can_be_watched_are_offered(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    page.get_by_label("Background").wait_for()
+
+    formats = page.get_by_label("File format").locator("option").all_inner_texts()
+
+    assert formats == ["PNG (usual)", "JPEG", "WebP"]
+
+
 def test_all_that_a_person_chooses_reaches_the_provider(visit: Visit, house: House) -> None:
     page = visit(house.gateway.url)
     page.get_by_label("Background").wait_for()

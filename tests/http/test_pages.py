@@ -74,6 +74,13 @@ def test_no_form_can_be_sent_by_a_browser_itself(client: httpx.Client) -> None:
         assert "form-action 'none'" in client.get(path).headers["content-security-policy"]
 
 
+def test_no_page_loads_an_image_of_another_site(client: httpx.Client) -> None:
+    """A prompt or an answer that smuggles an address in tells nobody of the person."""
+    for path in PAGES:
+        (images,) = re.findall("img-src ([^;]*);", client.get(path).headers["content-security-policy"])
+        assert set(images.split()) <= {"'self'", "data:", "blob:"}
+
+
 def test_each_file_of_a_page_has_a_known_kind() -> None:
     web = Path(str(files("service") / "web"))
 

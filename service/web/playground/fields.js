@@ -6,9 +6,11 @@ import { say, sayIfKnown } from "../common/words.js";
 // Every person sees these; all others are under "More".
 const FIRST = ["size", "quality", "style", "background", "output_format"];
 // Set by the page itself, or of no use in a form.
-const OWN = ["stream", "partial_images", "svg"];
+const OWN = ["stream", "partial_images", "svg", "frame_count", "frame_duration_ms"];
 // Of use for some formats only.
-const FORMATS = { output_compression: ["jpeg", "webp"], frame_count: ["gif"], frame_duration_ms: ["gif"] };
+const FORMATS = { output_compression: ["jpeg", "webp"] };
+// The page watches all its orders, and no route streams these.
+const NEVER_STREAMED = ["gif", "svg"];
 const COMMON_SIZES = ["1024x1024", "1536x1024", "1024x1536", "2048x2048", "2048x1152", "1152x2048", "3840x2160", "2160x3840"];
 const FREE = "free";
 
@@ -42,7 +44,7 @@ function options(name, values, standard, value) {
   const word = (each) => sayIfKnown(`value.${each}`) ?? each;
   const isNamed = standard !== undefined && standard !== null && standard !== "auto";
   const first = make("option", { value: "" }, isNamed ? say("standardOf", word(standard)) : say("standard"));
-  const others = values.filter((each) => each !== standard && each !== "auto");
+  const others = values.filter((each) => ![standard, "auto", ...(name === "output_format" ? NEVER_STREAMED : [])].includes(each));
   return [first, ...others.map((each) => make("option", { value: each, selected: each === value }, word(each)))];
 }
 
