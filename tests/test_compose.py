@@ -4,8 +4,10 @@ import contextlib
 import hashlib
 import re
 import shutil
+import socket
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -96,8 +98,12 @@ def test_secrets_are_kept_and_never_the_same(secrets: Path, tmp_path: Path) -> N
     written = make_secrets(tmp_path.parent / tmp_path.name)
 
     after = {path.name: path.read_text("utf-8") for path in secrets.iterdir()}
-    assert re.findall(r"secrets/(\w+): written", written) == ["redis_url", "valkey_acl"]
-    assert {name for name in before if before[name] != after[name]} == {"redis_url", "valkey_acl"}
+    assert re.findall(r"secrets/(\w+): written", written) == ["redis_url", "valkey_acl", "valkey_operator"]
+    assert {name for name in before if before[name] != after[name]} == {
+        "redis_url",
+        "valkey_acl",
+        "valkey_operator",
+    }
 
 
 def test_valkey_knows_a_hash_of_the_password_of_the_gateways(secrets: Path) -> None:
@@ -129,6 +135,35 @@ def test_valkey_serves_only_its_accounts_and_reads_back_what_scripts_wrote(
         client = Redis(port=port, username="gateway", password=password)
 
         assert (client.get("ig:1:a"), client.hget("ig:1:b", "field")) == (b"1", b"2")
+
+
+def test_people_have_an_account_for_what_gateways_may_not_do(secrets: Path, tmp_path: Path) -> None:
+    password = (secrets / "valkey_operator").read_text("utf-8")
+    port = free_port()
+    with run_composed_valkey(secrets, tmp_path, port):
+        operator = Redis(port=port, username="operator", password=password)
+        before = operator.lastsave()
+        operator.bgsave()
+
+        assert operator.lastsave() >= before
+        assert operator.slowlog_get() == []
+        assert operator.config_set("maxmemory", "32mb")
+    assert "valkey_operator" in SERVICES["valkey"]["secrets"]
+    assert [
+        name for name, service in SERVICES.items() if "valkey_operator" in service.get("secrets", ())
+    ] == ["valkey"]
+
+
+def test_the_account_of_people_joins_those_of_before(secrets: Path, tmp_path: Path) -> None:
+    before = (secrets / "valkey_acl").read_text("utf-8").splitlines()
+    (secrets / "valkey_operator").unlink()
+    (secrets / "valkey_acl").write_text("\n".join(before[:3]) + "\n", "utf-8")
+
+    assert re.findall(r"secrets/(\w+): written", make_secrets(tmp_path)) == ["valkey_operator"]
+
+    after = (secrets / "valkey_acl").read_text("utf-8").splitlines()
+    assert after[:3] == before[:3]
+    assert [line.split()[1] for line in after] == ["default", "health", "gateway", "operator"]
 
 
 @contextlib.contextmanager
@@ -171,6 +206,86 @@ def test_secrets_make_a_valid_gateway(secrets: Path) -> None:
 
 
 @pytest.mark.parametrize("name", SERVICES)
+def test_the_log_of_a_service_has_an_end(name: str) -> None:
+    assert SERVICES[name]["logging"]["options"].keys() == {"max-size", "max-file"}
+
+
+@pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed")
+@pytest.mark.parametrize(
+    ("path", "inside", "outside"),
+    [
+        ("/admin/keys", 503, 403),
+        ("/admin", 503, 403),
+        ("//%61dmin/keys", 503, 403),
+        ("/administer", 503, 503),
+        ("/v1/models", 503, 503),
+    ],
+)
+def test_haproxy_serves_acts_of_admins_to_private_networks_only(
+    tmp_path: Path, path: str, inside: int, outside: int
+) -> None:
+    """No gateway runs behind it, so what passes gets its 503."""
+    with run_shipped_haproxy(tmp_path) as port:
+        answers = [status_of(port, path, address) for address in ("10.1.2.3", "203.0.113.7")]
+
+    assert answers == [inside, outside]
+
+
+@pytest.mark.skipif(HAPROXY is None, reason="HAProxy is not installed")
+def test_one_address_has_a_quarter_of_the_connections(tmp_path: Path) -> None:
+    most = re.findall(r"maxconn (\d+)|conn_cur gt (\d+)", read(HAPROXY_CONFIG))
+
+    assert [int(all_of or one) for all_of, one in most] == [4000, 1000]
+    config = read(HAPROXY_CONFIG).replace("conn_cur gt 1000", "conn_cur gt 3")
+    with run_shipped_haproxy(tmp_path, config) as port, contextlib.ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connect(port, "203.0.113.7")).sendall(b"GET /readyz HTTP/1.1\r\n")
+
+        assert stack.enter_context(connect(port, "203.0.113.7")).recv(1) == b""
+        assert status_of(port, "/readyz", "203.0.113.8") == 503
+
+
+@contextlib.contextmanager
+def run_shipped_haproxy(directory: Path, config: str = "") -> Iterator[int]:
+    """Run HAProxy with its configuration on a free port, where clients tell their address by the PROXY protocol."""
+    port, operations = free_port(), free_port()
+    text = config or read(HAPROXY_CONFIG)
+    text = text.replace("bind :8080", f"bind 127.0.0.1:{port} accept-proxy").replace(
+        ":8405", f":{operations}"
+    )
+    text = text.replace("tcp-request connection", "tcp-request session")
+    (directory / "haproxy.cfg").write_text(text, "utf-8")
+    command = [str(HAPROXY), "-db", "-f", str(directory / "haproxy.cfg")]
+    with (directory / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
+        try:
+            until_listening(port)
+            yield port
+        finally:
+            process.kill()
+
+
+def until_listening(port: int) -> None:
+    for _ in range(400):
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("nothing listens")
+
+
+def connect(port: int, address: str) -> socket.socket:
+    """Connect as a client with *address*."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection.sendall(f"PROXY TCP4 {address} 127.0.0.1 4000 80\r\n".encode())
+    return connection
+
+
+def status_of(port: int, path: str, address: str) -> int:
+    with connect(port, address) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n".encode())
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.parametrize("name", SERVICES)
 def test_a_service_has_no_more_rights_than_it_needs(name: str) -> None:
     service = SERVICES[name]
 
@@ -201,12 +316,14 @@ def test_valkey_has_twice_its_memory_for_a_rewrite_of_its_file() -> None:
 def test_prometheus_scrapes_the_port_of_metrics() -> None:
     """Which needs no key, so HAProxy must not lead to it."""
     gateway = SERVICES["gateway-1"]
-    [job] = yaml.safe_load(read("deploy/prometheus/prometheus.yml"))["scrape_configs"]
+    job, balancer = yaml.safe_load(read("deploy/prometheus/prometheus.yml"))["scrape_configs"]
     [found] = job["dns_sd_configs"]
 
     assert found["names"] == gateway["networks"]["default"]["aliases"]
     assert str(found["port"]) == gateway["environment"]["GATEWAY_METRICS_PORT"]
     assert f"gateway:{found['port']}" not in read(HAPROXY_CONFIG)
+    assert balancer["static_configs"] == [{"targets": ["haproxy:8405"]}]
+    assert re.findall(r"(?m)^    bind :(\d+)", read(HAPROXY_CONFIG)) == ["8080", "8405"]
 
 
 def test_haproxy_waits_as_long_as_orders_last() -> None:

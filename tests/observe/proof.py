@@ -60,8 +60,12 @@ class Run:
         return len(names), await self.without_data((name, name) for name in names)
 
     async def selectors_without_data(self) -> tuple[int, list[str]]:
-        """Return how many selectors the rules have, and those that matched no series."""
-        selectors = sorted({each for rule in expressions_of_rules() for each in selectors_of(rule.text)})
+        """Return how many selectors the rules have, without those of a balancer, and those that matched no series."""
+        selectors = sorted(
+            each
+            for each in {each for rule in expressions_of_rules() for each in selectors_of(rule.text)}
+            if "haproxy" not in each
+        )
         return len(selectors), await self.without_data((each, each) for each in selectors)
 
     async def metrics_in_no_panel(self) -> list[str]:
