@@ -76,6 +76,18 @@ def test_a_newcomer_gets_an_image_by_one_button(visit: Visit, house: House) -> N
     assert len(house.painted(prompt)) == 1
 
 
+def test_a_double_click_is_one_order(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    page.get_by_label("Background").wait_for()
+    prompt = describe(page, "clicked twice")
+
+    page.get_by_role("button", name=BUTTON, exact=True).dblclick()
+    wait_for_images(page, 1)
+
+    assert page.locator("article.run").count() == 1
+    assert len(house.painted(prompt)) == 1
+
+
 def test_the_lists_follow_what_the_model_takes(visit: Visit, house: House) -> None:
     page = visit(house.gateway.url)
     qualities = page.get_by_label("Quality").locator("option")

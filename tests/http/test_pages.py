@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 PAGES = ("/", "/admin")
+MOST_LINES = 300
 MOST_BYTES = 180_000
 """Of a page with all modules that it loads at once."""
 
@@ -72,6 +73,14 @@ def test_a_page_answers_head(client: httpx.Client, path: str) -> None:
 def test_no_form_can_be_sent_by_a_browser_itself(client: httpx.Client) -> None:
     for path in PAGES:
         assert "form-action 'none'" in client.get(path).headers["content-security-policy"]
+
+
+def test_each_module_of_a_page_is_short() -> None:
+    modules = list(Path(str(files("service") / "web")).rglob("*.js"))
+    lines = {module.name: len(module.read_text("utf-8").splitlines()) for module in modules}
+
+    assert lines
+    assert {name: count for name, count in lines.items() if count > MOST_LINES} == {}
 
 
 def test_no_page_loads_an_image_of_another_site(client: httpx.Client) -> None:

@@ -9,6 +9,7 @@ import { field, parameterField, parametersFor, sizeField, sizeOf } from "./field
 import { focusMarked, mark, unmark } from "./marks.js";
 import { contractOf, lifeOf, modelsFor, PREVIEWS } from "./models.js";
 
+const DOUBLE_CLICK_MS = 500;
 const LIVES = ["living", "ending", "bridged"];
 
 // Runs `<form id="order">`. *inputs* are the images to edit; *onChange* is called after each change, *onOrder* with an order
@@ -22,6 +23,7 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
   let example = "";
   // Numbers what was asked about models: an answer may come after the next question.
   let turn = 0;
+  let sentAt = -Infinity;
 
   const operation = () => form.elements.operation.value;
 
@@ -122,6 +124,9 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
 
   async function send(event) {
     event.preventDefault();
+    // Two equal orders at once are two orders for two different images: a double click means one.
+    if (event.timeStamp - sentAt < DOUBLE_CLICK_MS) return;
+    sentAt = event.timeStamp;
     if (!contract) return onRetry();
     await inputs.ready();
     const wanted = order();
