@@ -34,6 +34,9 @@ FLAGS = (
     "--host-resolver-rules=MAP gateway 127.0.0.1",
 )
 
+KEYS = ("image-gateway.key", "image-gateway.admin-key")
+"""The names of the key to order with, and of that of the page for admins, in the stores of a browser."""
+
 Visit = Callable[..., "Page"]
 """`visit(url, key="", **options of the context)` opens a page for a new person."""
 
@@ -66,7 +69,8 @@ def visit(browser: Browser) -> Iterator[Visit]:
             stack.callback(context.close)
             context.set_default_timeout(PATIENCE_MS)
             if key:
-                context.add_init_script(f"sessionStorage['image-gateway.key'] ??= '{key}'")
+                for name in KEYS:
+                    context.add_init_script(f"sessionStorage['{name}'] ??= '{key}'")
             page = context.new_page()
             watched.append(Faults(page))
             page.goto(url)

@@ -144,7 +144,7 @@ def open_spend(browser: Browser, office: Office) -> Page:
     """Open the spend of `NOVEMBER`, with the day on which images of unknown outcome cost most."""
     page = browser.new_context(**LAPTOP, locale="en-GB").new_page()
     page.clock.set_fixed_time("2026-11-30T12:00:00Z")
-    page.add_init_script(f"sessionStorage['image-gateway.key'] = '{ADMIN_KEY}'")
+    page.add_init_script(f"sessionStorage['image-gateway.admin-key'] = '{ADMIN_KEY}'")
     page.goto(f"{office.gateway.url}/admin")
     slider = page.get_by_role("slider")
     slider.press("Home")

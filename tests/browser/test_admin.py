@@ -272,6 +272,48 @@ def test_a_key_that_does_not_open_the_page_is_explained_and_another_one_opens_it
     assert ADMIN_KEY not in page.url
 
 
+def test_a_key_of_admins_is_kept_apart_and_forgotten_unless_asked(visit: Visit, office: Office) -> None:
+    own = office.create_key()["key"]
+    page = visit(office.gateway.url)
+    page.get_by_label("Remember it on this device").check()
+    page.get_by_label("Your key").fill(own)
+    page.get_by_role("button", name="Use this key").click()
+    page.get_by_text("1 image for testing").wait_for()
+
+    admin = page.context.new_page()
+    give_admin_key(admin, office, is_remembered=False)
+    admin.get_by_role("link", name="Images").click()
+    admin.get_by_text("1 image for testing").wait_for()
+
+    assert stored(admin, "localStorage") == {"image-gateway.key": own}
+    admin.locator("#key-summary").click()
+    assert admin.get_by_label("Your key").input_value() == own
+    another = page.context.new_page()
+    give_admin_key(another, office, is_remembered=True)
+    assert stored(another, "localStorage") == {
+        "image-gateway.key": own,
+        "image-gateway.admin-key": ADMIN_KEY,
+    }
+
+
+def give_admin_key(page: Page, office: Office, *, is_remembered: bool) -> None:
+    """Type the operator's key into the page for admins, which has none yet."""
+    page.goto(f"{office.gateway.url}/admin#keys")
+    question = page.locator("#section")
+    question.get_by_label("Admin key").fill(ADMIN_KEY)
+    question.get_by_label("Remember it on this device").set_checked(is_remembered)
+    question.get_by_role("button", name="Use this key").click()
+    page.get_by_role("heading", name="Keys").wait_for()
+
+
+def stored(page: Page, store: str) -> dict[str, str]:
+    """Return the keys that a store of the browser has, by name."""
+    found: dict[str, str] = page.evaluate(
+        f"Object.fromEntries(Object.entries({store}).filter(([name]) => name.endsWith('key')))"
+    )
+    return found
+
+
 def key_that_is(office: Office, fault: str) -> str:
     """Return a key that cannot administer because of *fault*."""
     if fault not in ("user", "closed", "expired"):

@@ -49,7 +49,7 @@ def spenders(valkey: Valkey, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 def page(visit: Visit, spenders: Office) -> Page:
     page = visit(f"{spenders.gateway.url}/livez")
     page.clock.set_fixed_time(f"{TODAY}T12:00:00Z")
-    page.evaluate(f"sessionStorage['image-gateway.key'] = '{ADMIN_KEY}'")
+    page.evaluate(f"sessionStorage['image-gateway.admin-key'] = '{ADMIN_KEY}'")
     page.goto(f"{spenders.gateway.url}/admin")
     page.get_by_role("figure").wait_for()
     return page

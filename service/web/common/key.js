@@ -1,8 +1,9 @@
-// Keeps the key: in this tab until it is closed, and beyond only if the person asks for it.
+// Keeps the key: in this tab until it is closed, and beyond only if the person asks for it. A page keeps a key of its own if its
+// `<html data-key>` names one, as that of admins does: a key that opens everything is no key to order with.
 
 import { forever, forTab } from "./stores.js";
 
-const NAME = "image-gateway.key";
+const NAME = document.documentElement.dataset.key ?? "image-gateway.key";
 const listeners = { changed: [], refused: [] };
 
 export function key() {

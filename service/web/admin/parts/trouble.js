@@ -1,7 +1,7 @@
 // Says in a person's words why the gateway refused, and what to do.
 
 import { make } from "../../common/dom.js";
-import { isRemembered, key, setKey } from "../../common/key.js";
+import { key, setKey } from "../../common/key.js";
 import { say, sayIfKnown } from "../../common/words.js";
 
 // Kinds that another key helps against, and those that time may.
@@ -47,11 +47,13 @@ export function ownWords(error) {
 
 function keyForm() {
   const input = make("input", { type: "password", autocomplete: "off", spellcheck: "false", required: true });
+  const remember = make("input", { type: "checkbox" });
   const use = (event) => {
     event.preventDefault();
-    if (input.value.trim() && input.value.trim() !== key()) setKey(input.value, { remember: isRemembered() });
+    if (input.value.trim() && input.value.trim() !== key()) setKey(input.value, { remember: remember.checked });
     else input.focus();
   };
   return make("form", { class: "row", onsubmit: use, novalidate: true },
-    make("label", {}, say("adminKey"), input), make("button", { class: "primary" }, say("useKey")));
+    make("label", {}, say("adminKey"), input), make("button", { class: "primary" }, say("useKey")),
+    make("label", { class: "check" }, remember, say("rememberKey")));
 }
