@@ -18,6 +18,10 @@ _UNTRUSTED = (
     "Five calls in a row ended without a known outcome, and each may have been paid for: one call tries the provider, the next "
     "once that one ends or takes twice its usual time, and other orders get 503. Look at the provider's status page, and at 'provider failed' in the log."
 )
+_SILENT = (
+    "Calls have had no answer for twice as long as such calls take, and no other was answered meanwhile: the provider, or a proxy "
+    "before it, accepts them and hangs. Look at the provider's status page; the calls end at their orders' deadlines."
+)
 _FULL = (
     "As many calls wait as GATEWAY_MAX_CALLS_WAITING and GATEWAY_WAITING_BYTES allow, and further orders get 503. Raise "
     "GATEWAY_MAX_CALLS_IN_FLIGHT if the provider takes more, or add a replica."
@@ -37,7 +41,7 @@ def make_watch(
         {
             "state": lambda: _state(orders.state),
             "store": lambda: _store(images.home, url),
-            "provider": lambda: health.condition,
+            "provider": lambda: _provider(health.condition, orders.queue),
             "journal": lambda: orders.journal.condition.shown,
             "queue": lambda: _queue(orders.queue),
             "clock": lambda: _clock(context.check),
@@ -58,6 +62,12 @@ def _state(state: SharedState) -> Condition:
 def _store(store: ObjectStore, url: str) -> Condition:
     trouble = store.trouble
     return Condition(word="ok") if trouble is None else Condition(word="failing", advice=advise(trouble, url))
+
+
+def _provider(condition: Condition, queue: CallQueue) -> Condition:
+    """Return the *condition* after the last calls that ended, or that none ends."""
+    is_silent = condition.word in ("ok", "unknown") and queue.overdue > 0
+    return Condition(word="silent", advice=_SILENT) if is_silent else condition
 
 
 def _clock(check: ClockCheck) -> Condition:

@@ -29,6 +29,7 @@ def show_parts(
     )
     metrics.provider.watch_queue(
         lambda: orders.queue.length,
+        lambda: orders.queue.overdue,
         most_calls=settings.max_calls_waiting,
         most_in_flight=settings.max_calls_in_flight,
     )

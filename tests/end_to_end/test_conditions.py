@@ -56,6 +56,24 @@ def test_a_provider_that_breaks_calls_off(house: House) -> None:
     assert 'imagegw_breaker_open{part="provider"} 1.0' in house.client.get("/metrics").text
 
 
+@pytest.mark.slow
+async def test_a_provider_that_accepts_a_call_and_is_silent(house: House) -> None:
+    house.behave(paint="flat")
+    order(house)
+    house.behave(latency_s=300, paint="flat")
+    async with httpx.AsyncClient(trust_env=False, timeout=300) as client, asyncio.TaskGroup() as group:
+        body = {"model": "dall-e-3", "prompt": "a silent harbour"}
+        hanging = group.create_task(client.post(f"{house.gateway.url}/v1/images/generations", json=body))
+        await asyncio.to_thread(until, lambda: rows(house)["provider"] == "silent")
+        silent = rows(house)
+        await asyncio.to_thread(until, lambda: away_s(house, "provider") > 0)
+        metrics = house.client.get("/metrics").text
+        hanging.cancel()
+
+    assert silent["details"]["provider"]["advice"].startswith("Calls have had no answer for twice as long")
+    assert "imagegw_calls_overdue 1.0" in metrics
+
+
 def test_a_store_that_takes_no_images(house: House) -> None:
     before = rows(house)
     files = house.data_dir / "files"

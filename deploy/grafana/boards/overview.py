@@ -69,9 +69,9 @@ OVERVIEW = Board(
         "Which part is the cause?": [
             number(
                 "Is the provider up?",
-                "Share of attempts that made images or were refused for their prompt. Below 95 %: its status page, then "
-                "the row of outcomes in Upstream and bridge.",
-                "1 - "
+                "Share of attempts that made images or were refused for their prompt; 0 while it answers none of many calls. "
+                "Below 95 %: its status page, then the row of outcomes in Upstream and bridge.",
+                '((max(imagegw_calls_overdue{job=~"$job", instance=~"$instance"}) <= bool 2) or vector(1)) * (1 - '
                 + else_zero(
                     share(
                         rate(
@@ -80,7 +80,8 @@ OVERVIEW = Board(
                         ),
                         rate("imagegw_upstream_attempts_total"),
                     )
-                ),
+                )
+                + ")",
                 unit=PERCENT,
                 warn=0.95,
                 bad=0.8,

@@ -13,7 +13,7 @@ from service.ports.clock import Clock
 from service.ports.telemetry import LoopLagged, Part, PartAway, Telemetry
 
 PAUSE_S = 0.5
-AWAY = frozenset({"degraded", "failing", "refused", "unreachable"})
+AWAY = frozenset({"degraded", "failing", "refused", "silent", "unreachable"})
 """Words of a part that does not work."""
 _PARTS: Mapping[Part, str] = {
     "redis": "state",

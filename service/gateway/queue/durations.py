@@ -9,7 +9,7 @@ The latest answers of a kind, however old, tell when a call of it is overdue: a 
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from cachetools import LRUCache
@@ -55,10 +55,12 @@ class Durations:
         self._clock = clock
         self._kinds: LRUCache[Kind, _Window] = LRUCache(_MOST_KINDS)
         self._all = _Window()
+        self._answered_s = -math.inf
 
     def note_answer(self, kind: Kind, duration_s: float, *, is_probe: bool) -> None:
         """Count a call that was made; *is_probe* if that was not expected in its time."""
         window = self._window(kind)
+        self._answered_s = self._clock.monotonic_s()
         window.add(self._clock.monotonic_s(), duration_s, is_answered=True)
         self._all.add(self._clock.monotonic_s(), duration_s, is_answered=True)
         window.probes += is_probe
@@ -90,6 +92,13 @@ class Durations:
         if not latest:
             return _FIRST_PATIENCE_S
         return max(_LEAST_PATIENCE_S, _PATIENCE * latest[math.ceil(len(latest) * _MOST_CALLS) - 1])
+
+    def count_overdue(self, calls: Iterable[tuple[Kind, float]]) -> int:
+        """Count those of *calls*, by kind and beginning, that are overdue, while for as long no other was answered."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._answered_s < _LEAST_PATIENCE_S:
+            return 0
+        return sum(now_s - max(began_s, self._answered_s) > self.patience_s(kind) for kind, began_s in calls)
 
     def needed_s(self, kind: Kind, within_s: float) -> float | None:
         """Return the time that a call of this kind must have in an order of *within_s*, or None if nothing is known."""

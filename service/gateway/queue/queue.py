@@ -74,6 +74,12 @@ class CallQueue:
         """Tell if single calls try the provider, as too many in a row ended without a known outcome."""
         return self._outcomes.is_open
 
+    @property
+    def overdue(self) -> int:
+        """The number of calls in flight that take twice as long as others did, while the provider answers none."""
+        sent = ((turn.kind, at_s) for turn, at_s in self._in_flight.items() if turn is not self._pacing)
+        return self._durations.count_overdue(sent)
+
     def find_refusal(self, turns: Sequence[Turn]) -> CallFailure | None:
         """Return the reason to refuse the order that makes *turns*, the largest first, before it has joined the queue.
 

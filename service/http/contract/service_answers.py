@@ -150,7 +150,7 @@ class Readiness(BaseModel):
     journal: str | None = Field(None, description="The journal of costs: `ok`, `low` or `failing`.")
     provider: str | None = Field(
         None,
-        description="The provider, as its last calls found it: `ok`, `unknown`, `failing`, `unreachable` or `refused`.",
+        description="The provider, as its last calls found it: `ok`, `unknown`, `failing`, `unreachable` or `refused`; `silent` while calls take twice as long as before, and none is answered.",
     )
     queue: str | None = Field(
         None,

@@ -63,6 +63,7 @@ def test_a_part_that_knows_its_beginning_keeps_it(site: Site) -> None:
         ("provider", "refused", "provider"),
         ("provider", "unreachable", "provider"),
         ("provider", "failing", "provider"),
+        ("provider", "silent", "provider"),
     ],
 )
 def test_the_time_of_a_part_that_does_not_work_is_reported(

@@ -31,6 +31,40 @@ def test_few_calls_say_nothing() -> None:
     assert durations.mean_s() == pytest.approx(4.21)
 
 
+def test_a_call_is_overdue_after_twice_the_time_of_its_kind_however_old_that_is() -> None:
+    clock = FakeClock()
+    durations = Durations(clock)
+    assert durations.patience_s(KIND) == 90.0
+    for number in range(2 * FEWEST):
+        durations.note_answer(KIND, 1.0 + number, is_probe=False)
+    durations.note_answer(OTHER, 1.0, is_probe=False)
+    clock.advance(10 * WINDOW_S)
+    durations.note_silence(KIND, 300.0, is_probe=False)
+
+    assert durations.patience_s(KIND) == 2 * 38.0
+    assert durations.patience_s(OTHER) == 10.0
+    assert durations.needed_s(KIND, 300.0) is None
+
+
+def test_calls_are_counted_as_overdue_while_none_is_answered() -> None:
+    clock = FakeClock()
+    durations = Durations(clock)
+    durations.note_answer(KIND, 10.0, is_probe=False)
+    began_s = clock.monotonic_s()
+    calls = [(KIND, began_s), (KIND, began_s + 5), (OTHER, began_s)]
+
+    counted = []
+    for _ in range(4):
+        clock.advance(10.5)
+        counted.append(durations.count_overdue(calls))
+    assert counted == [0, 1, 2, 2]
+
+    durations.note_answer(OTHER, 42.0, is_probe=False)
+    assert durations.count_overdue(calls) == 0
+    clock.advance(20.5)
+    assert durations.count_overdue(calls) == 2
+
+
 def test_old_calls_say_nothing() -> None:
     clock = FakeClock()
     durations = Durations(clock)

@@ -41,6 +41,10 @@ class ProviderMetrics:
             *("backend", "model", "outcome"),
         )
         self._queue_calls = registry.gauge("imagegw_queue_calls", "Calls that wait for their turn.")
+        self._overdue = registry.gauge(
+            "imagegw_calls_overdue",
+            "Calls in flight that take twice as long as others did, while the provider answers none.",
+        )
         self._queue_limit = registry.gauge(
             "imagegw_queue_limit_calls", "Most calls that may wait (GATEWAY_MAX_CALLS_WAITING)."
         )
@@ -81,9 +85,17 @@ class ProviderMetrics:
             if shutdown is not None:
                 self._remaining_s.labels(name).set_function(partial(_seconds_until, shutdown, today))
 
-    def watch_queue(self, length: Callable[[], int], *, most_calls: int, most_in_flight: int) -> None:
-        """Show the number of calls that wait, and the bounds of the queue."""
+    def watch_queue(
+        self,
+        length: Callable[[], int],
+        overdue: Callable[[], int],
+        *,
+        most_calls: int,
+        most_in_flight: int,
+    ) -> None:
+        """Show the numbers of calls that wait and that are overdue, and the bounds of the queue."""
         self._queue_calls.set_function(length)
+        self._overdue.set_function(overdue)
         self._queue_limit.set(most_calls)
         self._in_flight_limit.labels("calls").set(most_in_flight)
 
