@@ -21,8 +21,9 @@ from tests.processes import REPOSITORY
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 """A limit on a wait, several times what a busy machine needs."""
+TIMEOUT_S = 180
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -45,6 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(REPOSITORY / "tests/browser"):
             item.add_marker(pytest.mark.browser)
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,23 @@ def test_an_image_is_shown_while_it_is_painted(visit: Visit, slow: House) -> Non
     assert page.get_by_role("timer").count() == 0
 
 
+def test_the_language_can_be_changed_while_an_order_runs(visit: Visit, slow: House) -> None:
+    page = visit(slow.gateway.url)
+    prompt = describe(page, "in two languages")
+    page.get_by_label("Quality").select_option("low")
+    send(page)
+    page.get_by_role("img", name="Image 1 of 1 is being made").wait_for()
+
+    page.get_by_label("Language").select_option("zh")
+
+    page.get_by_role("img", name="第 1 张").wait_for()
+    assert card(page).get_by_role("button", name="取消").is_visible()
+    assert page.get_by_label("画面描述").input_value() == prompt
+    assert page.get_by_label("质量").input_value() == "low"
+    card(page).get_by_text(re.compile("1 张图像.用时 .* 秒")).wait_for()
+    wait_for_images(page, 1)
+
+
 def test_a_cancelled_order_is_finished_and_found_again(visit: Visit, slow: House) -> None:
     """The page promises it: what is being made is charged once, and the same order finds it."""
     page = visit(slow.gateway.url)
