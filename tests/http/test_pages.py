@@ -9,7 +9,7 @@ import pytest
 
 PAGES = ("/", "/admin")
 MOST_LINES = 300
-MOST_BYTES = 180_000
+MOST_BYTES = 150_000
 """Of a page with all modules that it loads at once."""
 
 

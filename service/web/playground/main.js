@@ -5,7 +5,7 @@ import { byId, make } from "../common/dom.js";
 import { showHeader } from "../common/header.js";
 import { onKey } from "../common/key.js";
 import { learn, onLanguage } from "../common/words.js";
-import { createInputs } from "./edit/inputs.js";
+import { createInputs } from "./edit/door.js";
 import { createEstimate } from "./estimate.js";
 import { describeFailure, describeField } from "./failures.js";
 import { createForm } from "./form.js";

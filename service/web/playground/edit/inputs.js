@@ -1,4 +1,4 @@
-// Owns the images that an order changes: dropped, pasted or chosen, in their order, with what is painted on each.
+// Owns the images that an order changes, in their order, with what is painted on each.
 //
 // The first is the one whose painting counts. What a model does not take is told before anything is sent.
 
@@ -35,7 +35,6 @@ export function createInputs(container, { onChange }) {
   const status = make("p", { role: "status" });
   const legend = make("legend");
   container.append(make("fieldset", { class: "inputs-field" }, legend, make("div", { class: "drop" }, choose, file, invitation), taken, list, status));
-  listenToPage();
   onLanguage(render);
   render();
 
@@ -144,32 +143,6 @@ export function createInputs(container, { onChange }) {
     file.value = "";
   }
 
-  // Files may be dropped anywhere: a browser would leave the page to show them.
-  function listenToPage() {
-    const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
-    const mark = (isOver) => document.body.classList.toggle("is-dropping", isOver);
-    document.addEventListener("dragover", (event) => {
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      mark(true);
-    });
-    document.addEventListener("dragleave", (event) => event.relatedTarget === null && mark(false));
-    document.addEventListener("drop", (event) => {
-      mark(false);
-      if (!hasFiles(event)) return;
-      event.preventDefault();
-      if (event.dataTransfer.files.length > 0) add(...event.dataTransfer.files);
-    });
-    document.addEventListener("paste", (event) => {
-      const images = [...(event.clipboardData?.files ?? [])].filter((each) => each.type.startsWith("image/"));
-      // Offices copy their text as an image, too.
-      const isText = event.target.matches?.("input, textarea") && event.clipboardData.types.includes("text/plain");
-      if (images.length === 0 || isText || document.querySelector("dialog[open]")) return;
-      event.preventDefault();
-      add(...images);
-    });
-  }
-
   return {
     add,
     ready: () => work,
@@ -199,9 +172,6 @@ export function createInputs(container, { onChange }) {
       if (chosenOperation === operation && JSON.stringify(chosen) === JSON.stringify(rules)) return work;
       [rules, operation] = [chosen, chosenOperation];
       return queue(refit);
-    },
-    show(isShown) {
-      container.hidden = !isShown;
     },
   };
 }
