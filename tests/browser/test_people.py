@@ -11,7 +11,7 @@ from tests.browser.images import IS_IN_SIGHT
 from tests.browser.test_orders import card, describe, ended, send, slow  # noqa: F401 - a fixture
 from tests.browser.visitor import barriers
 from tests.http.house import House, until
-from tests.http.offices import Office
+from tests.http.offices import ADMIN_KEY, Office
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -221,3 +221,35 @@ def test_no_state_of_an_order_keeps_people_out(visit: Visit, slow: House, scheme
     send(page)
     page.get_by_role("alert").filter(has_text="The rules of the provider").wait_for()
     assert barriers(page) == []
+
+
+def test_the_panel_of_the_key_tells_the_truth(visit: Visit, office: Office) -> None:
+    page = visit(office.gateway.url, key=f"ig_{'x' * 43}")
+    page.get_by_text("The gateway does not accept this key").wait_for()
+    assert page.locator("#key-summary").inner_text() == "Key"
+
+    created = office.create_key(team="shop")
+    page.get_by_label("Your key").fill(created["key"])
+    page.get_by_text("It stays in this tab until you close it.").wait_for()
+    page.get_by_label("Remember it on this device").check()
+    page.get_by_text("It stays in this browser until you forget it here").wait_for()
+    page.get_by_role("button", name="Use this key").click()
+    models(page)
+    page.get_by_text("Key ✓").click()
+    page.get_by_text("team shop pays for its images").wait_for()
+    assert barriers(page) == []
+
+    page.get_by_role("button", name="Forget this key").click()
+    page.get_by_text("This gateway needs a key.").wait_for()
+    assert page.evaluate(
+        "[localStorage, sessionStorage].map((store) => store['image-gateway.key'] ?? '')"
+    ) == ["", ""]
+
+
+def test_the_operators_key_is_named_if_it_orders_images(visit: Visit, office: Office) -> None:
+    page = visit(office.gateway.url, key=ADMIN_KEY)
+    models(page)
+
+    page.get_by_text("Key ✓").click()
+
+    page.get_by_text("This is the operators' own key (GATEWAY_ADMIN_KEY).").wait_for()

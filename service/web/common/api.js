@@ -1,6 +1,6 @@
 // Asks the gateway, as any client does: with the key of the person, and with an error for every refusal.
 
-import { key, reportRefusedKey } from "./key.js";
+import { key, reportAcceptedKey, reportRefusedKey } from "./key.js";
 
 // A refusal or failure. *code*, *param* and *message* are the envelope's; *status* is 0 if no answer came, and *code* then
 // `offline`. *retryAfterS* is the time until a repeat may succeed, or null. *imagesKept* is the number of finished images that a
@@ -15,7 +15,8 @@ export class Refused extends Error {
 // Sends a request and returns its response, whose status is a success. *json* is a body, *form* a FormData.
 // Throws `Refused`, or the reason of *signal*.
 export async function ask(path, { method = "GET", json, form, headers = {}, signal } = {}) {
-  const sent = { ...headers, ...(key() && { authorization: `Bearer ${key()}` }) };
+  const used = key();
+  const sent = { ...headers, ...(used && { authorization: `Bearer ${used}` }) };
   if (json !== undefined) sent["content-type"] = "application/json";
   let response;
   try {
@@ -26,6 +27,7 @@ export async function ask(path, { method = "GET", json, form, headers = {}, sign
     throw new Refused({ message: error.message });
   }
   if (!response.ok) throw await refusal(response);
+  reportAcceptedKey(used);
   return response;
 }
 

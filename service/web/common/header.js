@@ -1,7 +1,8 @@
 // The head of every page: its name, links, key, language and theme.
 
+import { read } from "./api.js";
 import { byId, make } from "./dom.js";
-import { isRemembered, key, onKey, onKeyRefused, setKey } from "./key.js";
+import { isAccepted, isRemembered, key, onKey, onKeyAccepted, onKeyRefused, setKey } from "./key.js";
 import { THEMES, chooseTheme, theme } from "./theme.js";
 import { chooseLanguage, currentLanguage, learn, onLanguage, say, translate } from "./words.js";
 import { words } from "./words.en-zh.js";
@@ -31,6 +32,8 @@ export function showHeader(here, { asksForKey = true } = {}) {
     render();
     if (hadKeyboard) byId("key-summary").focus();
   });
+  onKeyAccepted(() => byId("key-summary").replaceChildren(nameOfKey()));
+  onKeyRefused(() => byId("key-summary").replaceChildren(nameOfKey()));
   if (asksForKey) onKeyRefused(() => {
     const word = key() ? "keyIsRefused" : "keyIsNeeded";
     // A key that is being typed stays.
@@ -65,18 +68,39 @@ function parts(here) {
 
 function keyChoice() {
   const input = make("input", { id: "key", type: "password", autocomplete: "off", value: key(), spellcheck: "false", "aria-invalid": complaint !== "" && "true" });
-  const remember = make("input", { id: "remember", type: "checkbox", checked: isRemembered() });
+  const about = make("p", { class: "hint" });
+  const explain = () => about.replaceChildren(say(remember.checked ? "aboutRememberedKey" : "aboutKey"));
+  const remember = make("input", { id: "remember", type: "checkbox", checked: isRemembered(), oninput: explain });
+  explain();
   const keep = (event) => {
     event.preventDefault();
     setKey(input.value, { remember: remember.checked });
   };
+  const owner = make("p", { id: "key-owner", role: "status" });
   const panel = make("form", { class: "key-panel", method: "dialog", onsubmit: keep },
     complaint && make("p", { class: "bad", role: "alert" }, say(complaint)),
+    owner,
     make("label", {}, say("yourKey"), input),
     make("label", { class: "check" }, remember, say("rememberKey")),
-    make("p", { class: "hint" }, say("aboutKey")),
-    make("button", { class: "primary" }, say("useKey")));
-  return make("details", { class: "menu", id: "key-menu" }, make("summary", { id: "key-summary" }, say(key() ? "keyIsSet" : "key")), panel);
+    about,
+    make("button", { class: "primary" }, say("useKey")),
+    key() && make("button", { type: "button", onclick: () => setKey("") }, say("forgetKey")));
+  const menu = make("details", { class: "menu", id: "key-menu" }, make("summary", { id: "key-summary" }, nameOfKey()), panel);
+  menu.addEventListener("toggle", () => menu.open && showOwner(owner));
+  return menu;
+}
+
+function nameOfKey() {
+  return say(isAccepted() ? "keyIsSet" : "key");
+}
+
+// Says whose key it is: what is ordered with it is charged to a team.
+async function showOwner(place) {
+  if (!isAccepted()) return place.replaceChildren();
+  const { key: hint, team } = await read("/v1/usage").catch(() => ({}));
+  if (!team) return;
+  const isOperators = hint === null && team === "admin";
+  place.replaceChildren(isOperators ? say("ownerIsGateway") : say("ownerOfKey", { hint, team }));
 }
 
 function languageChoice() {

@@ -4,7 +4,10 @@
 import { forever, forTab } from "./stores.js";
 
 const NAME = document.documentElement.dataset.key ?? "image-gateway.key";
-const listeners = { changed: [], refused: [] };
+const listeners = { changed: [], refused: [], accepted: [] };
+
+// The key of which the gateway has accepted a request.
+let accepted = "";
 
 export function key() {
   return forTab.getItem(NAME) ?? forever.getItem(NAME) ?? "";
@@ -27,8 +30,24 @@ export function onKey(listener) {
   listeners.changed.push(listener);
 }
 
+export function isAccepted() {
+  return key() !== "" && key() === accepted;
+}
+
+// Tells all who listen with `onKeyAccepted` that the gateway has answered to *used*, once for each key.
+export function reportAcceptedKey(used) {
+  if (used === "" || used === accepted) return;
+  accepted = used;
+  for (const listener of listeners.accepted) listener();
+}
+
+export function onKeyAccepted(listener) {
+  listeners.accepted.push(listener);
+}
+
 // Tells all who listen with `onKeyRefused` that the gateway wants a key, or another one.
 export function reportRefusedKey() {
+  accepted = "";
   for (const listener of listeners.refused) listener();
 }
 
