@@ -77,5 +77,5 @@ async def get_metrics(request: Request) -> Response:
     accepted = ", ".join(request.headers.getlist("accept"))
     is_openmetrics = quality_of(OPENMETRICS, accepted) > quality_of("text/plain", accepted)
     # On the loop: a thread beside a busy loop gets the interpreter seldom, and takes twice as long.
-    body, content_type = services_of(request.scope).operations.render_metrics(is_openmetrics)
+    body, content_type = await services_of(request.scope).operations.scrapes.render(is_openmetrics)
     return Response(body, headers={"content-type": content_type})

@@ -18,6 +18,7 @@ from service.gateway.images.purge import Purging
 from service.gateway.order.estimate import Estimates
 from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner
+from service.gateway.scrapes import Scrapes
 from service.http.sites import Sites
 from service.ports.clock import Clock
 from service.ports.imaging import InputReader
@@ -81,14 +82,11 @@ class Accounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operations:
-    """Services for operators; `/readyz?verbose` shows what *look* finds, by part.
-
-    *render_metrics* takes whether OpenMetrics is wanted, and returns a body and its type.
-    """
+    """Services for operators; `/readyz?verbose` shows what *look* finds, by part."""
 
     runner: OrderRunner
     look: Callable[[], Mapping[str, Condition]]
-    render_metrics: Callable[[bool], tuple[bytes, str]]
+    scrapes: Scrapes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ from service.gateway.admission.allowance import Allowance
 from service.gateway.admission.predecessors import release_predecessors
 from service.gateway.admission.shared import MOST_ASKING
 from service.gateway.order.estimate import Estimates
+from service.gateway.scrapes import Scrapes
 from service.http.services import Accounts, HttpServices, Operations, Ordering, StoredImages
 from service.http.sites import Sites
 from service.settings.variables import Settings
@@ -110,7 +111,9 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             orders.runner.keep("spill", images.spill.bring_home_forever)
         watch = make_watch(context, images, orders, health, disks)
         orders.runner.keep("watch", watch.watch_forever)
-        operations = Operations(runner=orders.runner, look=watch.look, render_metrics=metrics.render)
+        operations = Operations(
+            runner=orders.runner, look=watch.look, scrapes=Scrapes(metrics.render, context.clock)
+        )
         services = _services(context, images, orders, callers, catalog, operations)
         orders.runner.keep("keys", services.accounts.administration.keys.expire_forever)
         show_parts(metrics, context, images=images, orders=orders, catalog=catalog, budgets=services.budgets)
