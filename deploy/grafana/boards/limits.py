@@ -89,7 +89,7 @@ LIMITS = Board(
         "Does Redis work?": [
             graph(
                 "Is Redis there, and trusted?",
-                "up: the last request worked. Breaker open: requests are not sent for a moment.",
+                "up: the last request was answered, also with an error. Breaker open: it is away, or answers only errors, and is spared.",
                 {
                     "up: {{instance}}": of("imagegw_redis_up"),
                     "breaker open: {{instance}}": of("imagegw_breaker_open", 'part="redis"'),

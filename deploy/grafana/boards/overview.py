@@ -2,7 +2,7 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import BYTES_PER_S, COUNT, PER_S, PERCENT, SECONDS, bars, graph, number
-from deploy.grafana.queries import else_zero, increase, mean, quantile, ranked, rate, share, total
+from deploy.grafana.queries import else_zero, increase, mean, of, quantile, ranked, rate, share, total
 
 _FAILED, _SLOW = "job:imagegw_orders_failed:ratio_rate{}", "job:imagegw_orders_slow:ratio_rate{}"
 
@@ -58,12 +58,13 @@ OVERVIEW = Board(
                 unit=COUNT,
             ),
             number(
-                "How many gateways?",
-                "Processes that the last scrape reached. Fewer than you run: see the alerts ImageGatewayDown and ImageGatewayMissing.",
-                'sum(up{job=~"$job", instance=~"$instance"})',
-                unit=COUNT,
+                "Are all gateways there?",
+                "Processes that the last scrape reached, of those that GATEWAY_REPLICAS tells. Below 100 %: see the alerts "
+                "ImageGatewayDown and ImageGatewayMissing.",
+                share(f"sum ({of('up')})", f"max ({of('imagegw_replicas')})"),
+                unit=PERCENT,
                 warn=1,
-                bad=0.5,
+                bad=0.75,
             ),
         ],
         "Which part is the cause?": [
@@ -109,7 +110,7 @@ OVERVIEW = Board(
                 unit=COUNT,
                 warn=1,
                 bad=0.5,
-                words={"0": "away", "1": "works"},
+                words={"0": "unusable", "1": "works"},
                 leads_to="imagegw-limits",
             ),
             number(
