@@ -90,6 +90,14 @@ IMAGING_BUSY = Problem(
     code="overloaded",
     headers=retry_headers(5.0),
 )
+ESTIMATES_BUSY = Problem(
+    429,
+    "You ask for too many estimates at once. Wait until some are answered.",
+    "estimates",
+    "rate_limit_exceeded",
+    headers=retry_headers(1.0),
+    refused_by={"limit": "estimates", "scope": "caller"},
+)
 CLIENT_GONE = Problem(499, "The client closed the connection.", code="client_gone")
 """The status of nginx for this; only logs and metrics see it."""
 

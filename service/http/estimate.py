@@ -1,4 +1,7 @@
-"""`POST /v1/images/estimate`: tell the price of an order before it is given; counts against no limit."""
+"""`POST /v1/images/estimate`: tell the price of an order before it is given.
+
+It counts against no limit, so callers take turns at a few places: the estimates of one must not slow the orders of others.
+"""
 
 from typing import Any, Literal
 
@@ -10,13 +13,15 @@ from starlette.responses import Response
 from service.domain.errors import InvalidOrder
 from service.domain.images import Operation
 from service.domain.unknown import LONGEST_SHOWN, unknown_parameter
+from service.http.access import holder_of
 from service.http.bodies import JSON, MAX_BODY_S, media_type_of, memory_for, read_json
-from service.http.errors import RequestRejected, describe, unsupported_type
+from service.http.errors import ESTIMATES_BUSY, RequestRejected, describe, unsupported_type
 from service.http.images import MAX_GENERATION_BYTES
 from service.http.order_request import build_order, check_prompt_field
 from service.http.schemas import GenerateImageRequest, check_fields, read_json_object, read_values
-from service.http.services import services_of
+from service.http.services import HttpServices, services_of
 from service.http.usage import UsageLimit, describe_limit
+from service.ports.turns import TooManyWait
 
 MOST_INPUTS = 16
 _FILES = frozenset({"image", "images", "mask", "markup"})
@@ -66,6 +71,16 @@ async def estimate_images(request: Request) -> Response:
     services = services_of(request.scope)
     with memory_for(request) as room:
         fields = _parse(await read_json(request, room, MAX_GENERATION_BYTES, MAX_BODY_S))
+    try:
+        # Only now: a body that comes slowly must hold no place.
+        async with services.budgets.estimates.place(holder_of(request.scope)):
+            answer = await _estimate(request, services, fields)
+    except TooManyWait as error:
+        raise RequestRejected(ESTIMATES_BUSY) from error
+    return Response(orjson.dumps(answer.model_dump(exclude_unset=True)), media_type="application/json")
+
+
+async def _estimate(request: Request, services: HttpServices, fields: dict[str, Any]) -> Estimate:
     operation = _operation(fields.pop("operation", Operation.GENERATE.value))
     inputs = _inputs(operation, fields.pop("inputs", None))
     if operation is Operation.VARY:
@@ -85,7 +100,7 @@ async def estimate_images(request: Request) -> Response:
     if made.refusal is not None:
         problem = describe(made.refusal)
         answer.refused_by = Refusal(message=problem.message, code=problem.code, param=problem.param)
-    return Response(orjson.dumps(answer.model_dump(exclude_unset=True)), media_type="application/json")
+    return answer
 
 
 def _parse(body: bytearray) -> dict[str, Any]:

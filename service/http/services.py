@@ -26,6 +26,7 @@ from service.ports.links import Links
 from service.ports.store import ImageFiles
 from service.ports.telemetry import Telemetry
 from service.ports.tracing import OpenRequestSpan
+from service.ports.turns import Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +43,11 @@ class Ordering:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budgets:
-    """The bytes of requests in this process: bodies in *memory*, files of orders on *disk*."""
+    """The bytes of requests in this process, bodies in *memory* and files of orders on *disk*; turns at *estimates*."""
 
     memory: ByteBudget
     disk: ByteBudget
+    estimates: Turns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

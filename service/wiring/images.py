@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from service.adapters.disks import Disks, measure
 from service.adapters.identity.secrets import derive_key
 from service.adapters.imaging.images import WorkerImages
+from service.adapters.imaging.turns import Turns
 from service.adapters.journal.journal import SqliteJournal
 from service.adapters.redis.leases import RedisSweepLease
 from service.adapters.redis.references import RedisReferences
@@ -39,6 +40,12 @@ _LONGEST_ORDER_S = 2.0 * LONGEST_DEADLINE_S
 _PROBE_PAUSE_S = 5.0
 _PAUSES_WHILE_USABLE = 12
 """Probes of a usable store: one small write a minute."""
+
+ESTIMATES_AT_ONCE = 4
+"""Estimates that a process works on: an order waits for these and for no others."""
+MOST_WAITING_ESTIMATES = 256
+MOST_WAITING_ESTIMATES_OF_ONE = 16
+"""A page has one, and many people may share an address."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +168,7 @@ def make_disks(settings: Settings) -> Disks:
 
 
 def make_budgets(context: ProcessContext) -> Budgets:
-    """Return the bounds of the bytes of requests in this process."""
+    """Return the bounds of the bytes of requests in this process, and of its estimates."""
     settings = context.settings
     return Budgets(
         memory=ByteBudget(
@@ -176,6 +183,11 @@ def make_budgets(context: ProcessContext) -> Budgets:
             share=settings.caller_share,
             telemetry=context.telemetry,
             spare_bytes=lambda: measure(settings.data_dir).spare_bytes,
+        ),
+        estimates=Turns(
+            ESTIMATES_AT_ONCE,
+            most_waiting=MOST_WAITING_ESTIMATES,
+            most_of_one=MOST_WAITING_ESTIMATES_OF_ONE,
         ),
     )
 

@@ -1,6 +1,8 @@
 """Estimate orders: `POST /v1/images/estimate` knows the price, the limits and the refusal of an order, and costs nothing."""
 
+import asyncio
 import re
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ import pytest
 from tests.http.house import EDITS, GENERATIONS, House, check_error, data_url, open_house, png, until
 from tests.http.offices import Office, open_office
 from tests.http.test_request_lines import line_of
+from tests.processes import run_valkey
 
 ESTIMATE = "/v1/images/estimate"
 UNPRICED = """
@@ -314,3 +317,43 @@ def orders_of(details: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield {"operation": operation, **needs.get(name, {}), name: value}
             if "default" in rule:
                 yield {"operation": operation, **needs.get(name, {}), name: rule["default"]}
+
+
+async def test_estimates_of_one_caller_wait_in_a_line_of_their_own(tmp_path: Path) -> None:
+    settings = {"redis_timeout_s": 5, "secrets": "a-long-secret-of-these-tests"}
+    answered: asyncio.Queue[int] = asyncio.Queue()
+    with run_valkey() as valkey, open_office(tmp_path, redis_url=valkey.url, **settings) as office:
+        greedy, modest = (str(office.create_key()["key"]) for _ in range(2))
+        async with httpx.AsyncClient(base_url=office.gateway.url, timeout=60, limits=ANY_NUMBER) as client:
+            for key in (greedy, modest):
+                assert (await ask(client, key)).status_code == 200
+            # While Redis hangs, every estimate stays where it is.
+            valkey.signal(signal.SIGSTOP)
+            async with asyncio.TaskGroup() as group:
+                asked = [group.create_task(ask(client, greedy, answered)) for _ in range(40)]
+                try:
+                    refused = [await answered.get() for _ in range(20)]
+                    other = group.create_task(ask(client, modest))
+                finally:
+                    valkey.signal(signal.SIGCONT)
+
+    answers = sorted((each.result() for each in asked), key=lambda answer: answer.status_code)
+    assert refused == [429] * 20
+    assert [answer.status_code for answer in answers] == [200] * 20 + [429] * 20
+    assert other.result().status_code == 200
+    check_error(answers[-1], 429, code="rate_limit_exceeded", param=None)
+    assert (answers[-1].json()["error"]["type"], answers[-1].headers["retry-after"]) == ("estimates", "1")
+
+
+ANY_NUMBER = httpx.Limits(max_connections=None)
+
+
+async def ask(
+    client: httpx.AsyncClient, key: str, answered: asyncio.Queue[int] | None = None
+) -> httpx.Response:
+    """Estimate an order with *key*; the status is put into *answered*, too."""
+    headers = {"authorization": f"Bearer {key}"}
+    answer = await client.post(ESTIMATE, json={"prompt": "a mill"}, headers=headers)
+    if answered is not None:
+        answered.put_nowait(answer.status_code)
+    return answer

@@ -12,9 +12,10 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-from service.adapters.imaging.turns import TooManyWait, Turns
+from service.adapters.imaging.turns import Turns
 from service.adapters.imaging.worker import ANSWER_FRAME, JOB_FRAME, Verdict
 from service.ports.telemetry import WorkerTrouble
+from service.ports.turns import TooManyWait
 
 _COMMAND = (sys.executable, "-P", "-m", "service.adapters.imaging.worker")
 _MOST_ANSWER_BYTES = 256 * 1024 * 1024

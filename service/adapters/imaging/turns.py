@@ -5,9 +5,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-
-class TooManyWait(Exception):
-    """The queue is full."""
+from service.ports.turns import TooManyWait
 
 
 class Turns:

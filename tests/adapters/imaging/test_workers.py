@@ -15,10 +15,11 @@ import uvloop
 
 from service.adapters.imaging.images import WorkerImages
 from service.adapters.imaging.processes import Bounds, Job, WorkerFailed, Workers, WorkersBusy
-from service.adapters.imaging.turns import TooManyWait, Turns
+from service.adapters.imaging.turns import Turns
 from service.domain.images import Cutout, Finish
 from service.ports.imaging import ImageBroken, ImagingBusy
 from service.ports.telemetry import ImageUnprocessed
+from service.ports.turns import TooManyWait
 from tests.adapters.imaging.test_images import file_of, marked, workers
 from tests.adapters.imaging.test_inputs import spool
 from tests.fakes.telemetry import FakeTelemetry
