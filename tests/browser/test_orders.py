@@ -242,6 +242,25 @@ def test_a_refused_description_is_told_in_words(visit: Visit, house: House) -> N
     assert page.get_by_role("button", name="Try again").count() == 0
 
 
+def test_a_busy_provider_is_told_with_the_time_of_the_next_try(visit: Visit, house: House) -> None:
+    busy = [{"status": 429, "count": 1000, "retry_after_s": 1}]
+    house.behave(paint="flat", failures=busy, failure_match="for the busy")
+    page = visit(house.gateway.url)
+    prompt = describe(page, "for the busy")
+    send(page)
+    card(page).get_by_text(
+        re.compile(r"Nothing was spent\. Try again in (a minute|\d+ seconds?)\.")
+    ).wait_for()
+
+    house.behave(paint="flat")
+    card(page).get_by_role("button", name="Try again").click()
+    ended(page).wait_for()
+
+    assert len(house.painted(prompt)) == 1
+    # One card is left: the failure is over.
+    assert page.locator("article.run").count() == 1
+
+
 def test_a_used_up_limit_tells_what_is_left_and_when(visit: Visit, office: Office) -> None:
     policy = office.put_policy(images_per_day=2)
     page = visit(office.gateway.url, key=office.create_key(policy=policy)["key"])

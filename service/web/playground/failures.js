@@ -11,6 +11,10 @@ learn(words);
 const LASTING = ["content_policy_violation", "moderation_blocked", "model_not_found", "model_unpriced", "insufficient_quota",
   "insufficient_permissions", "backend_misconfigured", "backend_blocked"];
 
+// Failures that pass by themselves. A stream that has begun cannot tell when.
+const PASSING = ["overloaded", "upstream_rate_limited", "upstream_overloaded", "upstream_unreachable", "rate_limit_exceeded",
+  "draining", "state_unavailable", "store_unavailable", "disk_full"];
+
 // Returns `{ title, advice, when, detail, canRepeat }` of a `Refused`, all texts but the last. *detail* is the gateway's own
 // message, in English, and "" if it is the title.
 export function describeFailure(refused) {
@@ -21,10 +25,15 @@ export function describeFailure(refused) {
   return {
     title: known ?? (message || say("failure.unknown")),
     advice: kept || (sayIfKnown(`advice.${code}.${type}`) ?? sayIfKnown(`advice.${code}`) ?? ""),
-    when: retryAfterS === null ? "" : say("tryAgainAt", fromNow(Math.max(1, Math.ceil(retryAfterS)))),
+    when: whenToRepeat(code, retryAfterS),
     detail: known ? message : "",
     canRepeat: !isOfTheOrder && !LASTING.includes(code),
   };
+}
+
+function whenToRepeat(code, retryAfterS) {
+  if (retryAfterS !== null) return say("tryAgainAt", fromNow(Math.max(1, Math.ceil(retryAfterS))));
+  return PASSING.includes(code) ? say("tryAgainSoon") : "";
 }
 
 // Returns what to say beside the field that is wrong: in the person's words, and in the gateway's, which are English.

@@ -99,6 +99,7 @@ export const words = {
 
     ownWords: "The gateway says:",
     requestId: "For a report:",
+    tryAgainSoon: "Try again in a minute.",
     tryAgainAt: (when) => `Try again ${when}.`,
     noPrompt: "Write what should be seen.",
     "wrong.size": "The model does not paint this size.",
@@ -212,6 +213,7 @@ export const words = {
 
     ownWords: "网关的原话：",
     requestId: "反馈问题时请附上：",
+    tryAgainSoon: "请一分钟后重试。",
     tryAgainAt: (when) => `请${when}重试。`,
     noPrompt: "请写下想看到的画面。",
     "wrong.size": "该模型不支持这个尺寸。",
