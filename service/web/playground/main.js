@@ -11,8 +11,10 @@ import { describeFailure, describeField } from "./failures.js";
 import { createForm } from "./form.js";
 import { createGallery } from "./keep/gallery.js";
 import { openHistory } from "./keep/history.js";
+import { leftCard } from "./leftcard.js";
 import { loadModels, previewsOf } from "./models.js";
 import { createResults } from "./results.js";
+import { openUnderway } from "./underway.js";
 import { words } from "./words.en-zh.js";
 
 learn(words);
@@ -24,6 +26,7 @@ const ONE_COLUMN = matchMedia("(max-width: 54rem)");
 let trouble = null;
 
 const history = openHistory();
+const underway = openUnderway();
 const gallery = createGallery(byId("gallery"), history, {
   edit: (record) => form.begin("edit", record.blob, record.order.model),
   vary: (record) => form.begin("vary", record.blob, record.order.model),
@@ -44,6 +47,7 @@ onKey(open);
 onLanguage(drawTrouble);
 addEventListener("offline", () => setTrouble(new Refused({ code: "offline" })));
 addEventListener("online", open);
+showLeft();
 await open();
 
 // Learns what this person may use.
@@ -62,9 +66,23 @@ async function again({ order, inputs: images, mask }) {
   await start({ ...order, images, mask, fresh: true, previews: await previewsOf(order.model) });
 }
 
+// Shows the orders that a page was closed over. The images of fresh ones are found by their age: older ones are not theirs.
+async function showLeft() {
+  for (const left of await underway.left()) {
+    const forget = () => underway.forget(left.id);
+    const fetch = () => {
+      forget();
+      start({ ...left.order, fresh: false, since: left.order.fresh ? left.at : null });
+    };
+    byId("results").append(leftCard(left, { onFetch: fetch, onForget: forget }));
+  }
+}
+
 async function start(order) {
+  const ended = underway.begin(order);
   const realm = await estimate.realm(order);
   await results.run(order, realm);
+  await ended();
   // On a phone the images are below the form.
   await gallery.refresh();
   if (ONE_COLUMN.matches) byId("gallery").querySelector(".image-card")?.scrollIntoView({ block: "nearest" });

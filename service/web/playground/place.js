@@ -13,7 +13,7 @@ const KINDS = { svg: "image/svg+xml" };
 // Sends *order* and calls back: `onStart({ requestId, sentModel })`, `onPartial({ index, number, blob })`, `onImage(made)`.
 // Resolves once all images came; rejects with `Refused`, or the reason of *signal*.
 export async function place(order, { signal, onStart, onPartial, onImage }) {
-  const headers = order.fresh ? { "cache-control": "no-cache" } : {};
+  const headers = cacheOf(order);
   const response = await ask(PATHS[order.operation], { method: "POST", headers, signal, ...bodyOf(order) });
   const requestId = response.headers.get("x-request-id") ?? "";
   const sentModel = response.headers.get("x-model-sent") ?? order.model;
@@ -33,6 +33,12 @@ export async function place(order, { signal, onStart, onPartial, onImage }) {
     missing = Infinity;
   }
   if (missing > 0) throw new Refused({ code: "stream_cut", requestId });
+}
+
+// Returns the header for images that are new, or were made since the instant *since*; other orders take any cached ones.
+function cacheOf({ fresh, since }) {
+  if (fresh) return { "cache-control": "no-cache" };
+  return since ? { "cache-control": `max-age=${Math.ceil((Date.now() - since) / 1000)}` } : {};
 }
 
 // Returns the fields of *order* as a request of JSON has them.

@@ -95,6 +95,9 @@ export const words = {
     "cost.testCached": "from the cache, test images, nothing charged",
     "cost.cached": "from the cache, free",
     "cost.unknown": "price unknown",
+    leftOver: "The page was closed while this order was under way. Images that were finished are found for free; the others are made and charged once.",
+    fetchLeft: "Get its images",
+    forgetLeft: "Leave them",
     someMade: (made, n) => `${made} of ${images(n)} arrived and are kept.`,
 
     ownWords: "The gateway says:",
@@ -209,6 +212,9 @@ export const words = {
     "cost.testCached": "来自缓存的测试图像，不收费",
     "cost.cached": "来自缓存，免费",
     "cost.unknown": "价格未知",
+    leftOver: "这个请求还在进行时页面被关闭了。已完成的图片可免费取回，其余的会继续生成，只计费一次。",
+    fetchLeft: "取回图片",
+    forgetLeft: "不要了",
     someMade: (made, n) => `${n} 张中已收到 ${made} 张，均已保留。`,
 
     ownWords: "网关的原话：",

@@ -1,0 +1,24 @@
+// The card of an order that was under way when its page was closed.
+
+import { make } from "../common/dom.js";
+import { moment } from "../common/format.js";
+import { onLanguage, say } from "../common/words.js";
+
+// *onFetch* gets the images of the order, *onForget* leaves them.
+export function leftCard({ at, order }, { onFetch, onForget }) {
+  const element = make("article", { class: "card run left" });
+  const leave = (act) => () => {
+    element.remove();
+    act();
+  };
+  const draw = () => element.replaceChildren(
+    make("h3", {}, order.operation === "vary" ? say("mode.vary") : order.prompt),
+    make("p", { class: "hint" }, `${say("ofModel", order.model, order.n)} · ${moment(at)}`),
+    make("p", {}, say("leftOver")),
+    make("div", { class: "run-foot" },
+      make("button", { type: "button", class: "primary", onclick: leave(onFetch) }, say("fetchLeft")),
+      make("button", { type: "button", onclick: leave(onForget) }, say("forgetLeft"))));
+  onLanguage(draw);
+  draw();
+  return element;
+}
