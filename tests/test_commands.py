@@ -336,6 +336,7 @@ def test_help_teaches_with_an_example(group: str) -> None:
         text = CliRunner().invoke(cli, [group, name, "--help"]).stdout
 
         assert "Example:" in text
+        assert "<bool>" not in text
         assert f"image-gateway {group} {name}" in " ".join(text.split())
 
 
@@ -344,4 +345,5 @@ def test_help_of_a_command_teaches_with_an_example(command: str) -> None:
     text = CliRunner().invoke(cli, [command, "--help"]).stdout
 
     assert "Example:" in text
+    assert "<bool>" not in text
     assert f"image-gateway {command}" in " ".join(text.split())

@@ -89,11 +89,13 @@ def test_a_chinese_terminal_gets_chinese(house: House, tmp_path: Path, prompt: s
     first = order(house.gateway.url, tmp_path, "generate", prompt, given=TERMINAL)
     both = order(house.gateway.url, tmp_path, "generate", prompt, "-n", "2", given=TERMINAL)
     missing = order("http://127.0.0.1:1", tmp_path, "generate", prompt, given=TERMINAL)
+    no_file = order(house.gateway.url, tmp_path, "vary", "nowhere.png", given=TERMINAL)
     english = order("http://127.0.0.1:1", tmp_path, "generate", prompt, "--language", "en", given=TERMINAL)
 
     assert first.stderr.startswith("1 张图片，用时 ")
     assert both.stderr.endswith("（1 张来自缓存，免费）\n")
-    assert missing.stderr.startswith("错误：http://127.0.0.1:1 没有网关应答：")
+    assert missing.stderr.startswith("错误：http://127.0.0.1:1 没有网关应答：连接失败。")
+    assert no_file.stderr == "错误：nowhere.png：没有这个文件或目录\n"
     assert english.stderr.startswith("error: No gateway answers")
 
 

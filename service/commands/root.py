@@ -45,7 +45,10 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         name, known, rest = super().resolve_command(ctx, args)
-        return name, load(name) if name else known, rest
+        return name, show_flags_alone(load(name), ctx) if name else known, rest
+
+    def get_params(self, ctx: Any) -> Any:
+        return [_show_alone(param) for param in super().get_params(ctx)]
 
 
 def load(name: str) -> Any:
@@ -58,6 +61,21 @@ def load(name: str) -> Any:
     finally:
         gc.enable()
     return get_command(module.app)
+
+
+def show_flags_alone(command: Any, ctx: Any) -> Any:
+    """Let the help of *command* and of those below it show flags without a type, which would invite a value."""
+    for param in command.get_params(ctx):
+        _show_alone(param)
+    for each in getattr(command, "commands", {}).values():
+        show_flags_alone(each, ctx)
+    return command
+
+
+def _show_alone(param: Any) -> Any:
+    if getattr(param, "is_flag", False):
+        param.metavar = ""
+    return param
 
 
 def show_version(is_asked: bool) -> None:

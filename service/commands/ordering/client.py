@@ -242,7 +242,9 @@ def _content_of(order: Order, say: Words, files: ExitStack) -> dict[str, Any]:
         try:
             parts.append((name, (path.name, files.enter_context(path.open("rb")))))
         except OSError as error:
-            raise OrderNotMade(say("{path}: {reason}", path=path, reason=error.strerror)) from error
+            raise OrderNotMade(
+                say("{path}: {reason}", path=path, reason=say.reason(str(error.strerror)))
+            ) from error
     return {"data": order.fields, "files": parts, "headers": headers}
 
 
@@ -261,5 +263,7 @@ def _image_of(payload: dict[str, Any]) -> MadeImage:
 def _say_unreachable(say: Words, url: str, error: Exception) -> str:
     reason = str(error) or type(error).__name__
     return say(
-        "No gateway answers at {url}: {reason}. Start one with `image-gateway serve`.", url=url, reason=reason
+        "No gateway answers at {url}: {reason}. Start one with `image-gateway serve`.",
+        url=url,
+        reason=say.reason(reason),
     )

@@ -2,7 +2,7 @@
 
 How to add one: write the text in English where it is printed, as `say("…")`, and its row in `CHINESE`.
 `tests/test_ordering_language.py` finds a missing row. Messages of the gateway stay English; the frequent ones get an
-introduction in Chinese (`_INTRODUCTIONS`).
+introduction in Chinese (`_INTRODUCTIONS`), and frequent reasons of the system are translated (`_REASONS`).
 """
 
 from dataclasses import dataclass
@@ -80,6 +80,23 @@ _INTRODUCTIONS = {
     "backend_misconfigured": "网关的服务商配置有误，请联系管理员：",
 }
 
+_REASONS = {
+    "No such file or directory": "没有这个文件或目录",
+    "Permission denied": "没有权限",
+    "Is a directory": "这是一个目录",
+    "Not a directory": "不是目录",
+    "File exists": "已有同名文件",
+    "File name too long": "文件名过长",
+    "No space left on device": "磁盘空间不足",
+    "Read-only file system": "文件系统是只读的",
+    "All connection attempts failed": "连接失败",
+    "ConnectTimeout": "连接超时",
+    "[Errno -2] Name or service not known": "找不到这个主机名",
+    "[Errno -3] Temporary failure in name resolution": "暂时无法解析主机名",
+    "[Errno -5] No address associated with hostname": "这个主机名没有地址",
+}
+"""Reasons of the system and of connections, as Python has them in any locale; rare ones stay English."""
+
 
 @dataclass(frozen=True, slots=True)
 class Words:
@@ -94,6 +111,10 @@ class Words:
     def count(self, n: int) -> str:
         """Return the number of images, in words."""
         return self("1 image") if n == 1 else self("{n} images", n=n)
+
+    def reason(self, english: str) -> str:
+        """Return a reason of the system; a rare one in English."""
+        return _REASONS.get(english, english) if self.is_chinese else english
 
     def introduce(self, code: str | None) -> str:
         """Return the introduction to a message of the gateway with *code*; empty in English."""

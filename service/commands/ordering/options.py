@@ -13,7 +13,7 @@ HOST, PORT = "127.0.0.1", 8080
 
 
 class Format(StrEnum):
-    """File formats that models make."""
+    """File formats that can be streamed, as these orders are."""
 
     PNG = "png"
     JPEG = "jpeg"
@@ -35,7 +35,7 @@ def complete_model(incomplete: str) -> list[str]:
 Model = Annotated[
     str,
     typer.Option(
-        help="Model, one of those that GET /v1/models lists.",
+        help="Model, one of those that GET /v1/models lists; a current model answers for a retired one.",
         autocompletion=complete_model,
     ),
 ]
@@ -53,7 +53,7 @@ Quality = Annotated[
 Style = Annotated[str | None, typer.Option(help="Style of dall-e-3: vivid or natural.")]
 FileFormat = Annotated[
     Format | None,
-    typer.Option("--format", help="Format of the files; png if not given."),
+    typer.Option("--format", help="Format of the files, of those that can be streamed; png if not given."),
 ]
 BackgroundOption = Annotated[
     Background | None, typer.Option(help="Background, of models that have a choice.")

@@ -74,7 +74,7 @@ async def _work(desk: Desk, report: Report) -> None:
         desk.out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OrderNotMade(
-            say("{path}: {reason}", path=f"--out {desk.out}", reason=error.strerror)
+            say("{path}: {reason}", path=f"--out {desk.out}", reason=say.reason(str(error.strerror)))
         ) from error
     with show_progress(order.n, say, prints_paths=not desk.as_json) as tell:
         async with open_client(desk.url, desk.key, say) as client:
@@ -107,7 +107,9 @@ def _save(album: Album, image: MadeImage, report: Report, say: Words) -> Path:
     try:
         path = album.save(image.place, image.data)
     except OSError as error:
-        message = say("{path}: {reason}", path=f"--out {album.directory}", reason=error.strerror)
+        message = say(
+            "{path}: {reason}", path=f"--out {album.directory}", reason=say.reason(str(error.strerror))
+        )
         link = say(" The image is still behind this link: {url}", url=image.url) if image.url else ""
         raise OrderNotMade(message + link) from error
     report.saved.append(SavedImage(path, image))
