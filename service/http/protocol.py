@@ -1,4 +1,4 @@
-"""Parse HTTP/1.1 with uvicorn's httptools protocol and six repairs.
+"""Parse HTTP/1.1 with uvicorn's httptools protocol and seven repairs.
 
 * An upgrade, which every `java.net.http.HttpClient` offers (to h2c), is declined, as
   RFC 9110, 7.8 allows; httptools would drop the body after it (Kludex/uvicorn#2722).
@@ -10,20 +10,25 @@
   sends instead; uvicorn would wait forever for the end of an unread body.
 * The running request is told that its client has left; uvicorn tells the latest request,
   which may still wait for its turn.
+* Connections are bounded: beyond that, idle ones give way, and the next are refused in the envelope.
 """
 
+import math
 import struct
 from asyncio import TimerHandle
+from collections.abc import Collection
 from contextlib import suppress
 from fcntl import ioctl
 from termios import TIOCOUTQ
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from service.http.connections import UNBOUNDED, Connection, ConnectionBound
 from service.http.errors import Problem
+from service.http.headers import retry_headers
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEAD_S = 10.0
@@ -45,7 +50,14 @@ _TOO_LARGE = Problem(
     431, f"The request's headers are larger than {MAX_HEAD_BYTES} bytes.", code="headers_too_large"
 )
 _MALFORMED = Problem(400, "This is not a valid HTTP/1.1 request.", code="malformed_request")
-_REASONS = {400: b"Bad Request", 431: b"Request Header Fields Too Large"}
+_CROWDED = Problem(
+    503,
+    "Too many connections are open; nothing was spent.",
+    "server_error",
+    "overloaded",
+    headers=retry_headers(1.0),
+)
+_REASONS = {400: b"Bad Request", 431: b"Request Header Fields Too Large", 503: b"Service Unavailable"}
 
 
 class GatewayHttpProtocol(HttpToolsProtocol):
@@ -53,6 +65,7 @@ class GatewayHttpProtocol(HttpToolsProtocol):
 
     # In one dictionary with uvicorn's, they would exceed Python's key sharing: 1 kB a connection.
     __slots__ = (
+        "_bound",
         "_discarded_bytes",
         "_head_bytes",
         "_head_timer",
@@ -66,8 +79,11 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         "_unread_bytes",
     )
 
-    def __init__(self, *args: Any, max_stall_s: float = MAX_STALL_S, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, bound: ConnectionBound = UNBOUNDED, max_stall_s: float = MAX_STALL_S, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self._bound = bound
         self._stall_check_s = max_stall_s / _STALL_CHECKS
         self._stall_timer: TimerHandle | None = None
         self._stalled_checks = 0
@@ -82,7 +98,26 @@ class GatewayHttpProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
+        if not self._bound.makes_room(cast("Collection[Connection]", self.connections), self):
+            self._refuse(_CROWDED)
+            return
         self._start_timer()
+
+    @property
+    def is_closing(self) -> bool:
+        """Tell if the connection is about to end."""
+        return self.transport.is_closing()
+
+    @property
+    def idle_since_s(self) -> float:
+        """The instant on the loop's clock since which it has no request, or no whole head of one; infinity with one."""
+        if self.timeout_keep_alive_task is not None:
+            return self.timeout_keep_alive_task.when() - self.timeout_keep_alive
+        return math.inf if self._head_timer is None else self._head_timer.when() - MAX_HEAD_S
+
+    def close(self) -> None:
+        """End the connection."""
+        self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
@@ -229,8 +264,11 @@ class GatewayHttpProtocol(HttpToolsProtocol):
         self._is_refused = True
         self._stop_timer()
         body = problem.body()
-        head = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-        self.transport.write(head % (problem.status, _REASONS[problem.status], len(body)) + body)
+        fields = b"".join(
+            b"%s: %s\r\n" % (name.encode(), value.encode()) for name, value in problem.headers.items()
+        )
+        head = b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n%s\r\n"
+        self.transport.write(head % (problem.status, _REASONS[problem.status], len(body), fields) + body)
         self.transport.close()
 
     def _start_timer(self) -> None:

@@ -141,7 +141,7 @@ class Crashed:
     error: BaseException
 
 
-StoreTrouble = Literal["denied", "missing", "timeout", "other"]
+StoreTrouble = Literal["denied", "files", "missing", "timeout", "other"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

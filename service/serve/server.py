@@ -12,13 +12,17 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import cast
 
 import uvicorn
 from fastapi import FastAPI
 
 from service.gateway.order.runner import OrderRunner
+from service.http.connections import ConnectionBound
 from service.http.protocol import GatewayHttpProtocol
 from service.serve.children import ChildFailed
+from service.serve.open_files import most_connections
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 
@@ -27,9 +31,11 @@ _LAST_ANSWERS_S = 2
 
 def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]) -> uvicorn.Server:
     """Return a server for *app*; it calls *on_started* once it accepts connections."""
+    bound = ConnectionBound(most_connections(settings.max_calls_in_flight))
     config = uvicorn.Config(
         app,
-        http=GatewayHttpProtocol,
+        # A class in uvicorn's types; it only calls it.
+        http=cast("type[GatewayHttpProtocol]", partial(GatewayHttpProtocol, bound=bound)),
         ws="none",
         lifespan="on",
         log_config=None,

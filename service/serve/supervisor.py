@@ -16,6 +16,7 @@ from service.serve.directory import locked, prepare_directory, secrets_of
 from service.serve.greeting import write_greeting
 from service.serve.interrupts import run_interruptible
 from service.serve.log_level import LogLevel
+from service.serve.open_files import raise_limit
 from service.serve.privacy import make_private
 from service.serve.sandbox import run_sandbox
 from service.serve.server import bound_sockets, make_server
@@ -34,6 +35,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         ChildFailed: the server or a child did not start; all started parts are stopped.
     """
     give_back_freed()
+    raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         run_interruptible(runner, _serve(settings, announce))
 

@@ -3,6 +3,8 @@
 The advice names settings, a status and a code, but no host or secret: anyone may read it.
 """
 
+import errno
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -84,6 +86,11 @@ _ROWS = (
 _UNREACHABLE = (
     "The provider is unreachable: is it up, is OPENAI_BASE_URL right, and is a proxy needed (HTTPS_PROXY)?"
 )
+_NO_FILES = os.strerror(errno.EMFILE).lower()
+_FILES = (
+    "The gateway has as many files and connections open as the system allows it: raise that limit (ulimit -n, LimitNOFILE, "
+    "nofile). The provider is not at fault."
+)
 _TLS = (
     "There is no TLS with the provider: does OPENAI_BASE_URL begin with https://, and does SSL_CERT_FILE name the "
     "company's own certificate authority, if it has one?"
@@ -120,6 +127,8 @@ def names_version(url: str) -> bool:
 
 
 def _advise(failure: CallFailure, url: str) -> str:
+    if failure.kind is FailureKind.UNREACHABLE and failure.cause.startswith(_NO_FILES):
+        return _FILES
     if failure.kind is FailureKind.UNREACHABLE:
         return _TLS if failure.cause.startswith(NO_TLS) else _UNREACHABLE
     text = next((row.advice for row in _ROWS if row.fits(failure)), "")

@@ -4,7 +4,9 @@ A failed write is remembered until a later one succeeds. The log has the reason 
 explanation, but no URL, bucket or key.
 """
 
+import errno
 import logging
+import os
 from collections.abc import Callable, Mapping
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -15,6 +17,7 @@ from service.ports.telemetry import StoreFailed, StoreTrouble, Telemetry
 FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
 """Everything that obstore raises if an operation fails."""
 _NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
+_NO_FILES = os.strerror(errno.EMFILE)
 _DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
 _log = logging.getLogger(__name__)
 
@@ -63,6 +66,8 @@ def _reason_of(error: BaseException) -> StoreTrouble:
     cause = error.__cause__ or error
     if isinstance(cause, TimeoutError):
         return "timeout"
+    if _NO_FILES in str(cause):
+        return "files"
     if isinstance(cause, _DENIED):
         return "denied"
     return "missing" if isinstance(cause, FileNotFoundError) else "other"

@@ -7,6 +7,10 @@ _DIRECTORY = (
     "Is there room on the disk, and may the gateway's user write into the directory of GATEWAY_STORE_URL "
     "(unset: files in GATEWAY_DATA_DIR)?"
 )
+_FILES = (
+    "The gateway has as many files and connections open as the system allows it: raise that limit (ulimit -n, LimitNOFILE, "
+    "nofile). The store is not at fault."
+)
 _REMOTE = {
     "denied": "The credentials are refused: check GATEWAY_STORE_ACCESS_KEY_ID and GATEWAY_STORE_SECRET_ACCESS_KEY "
     "(unset: AWS_*, GOOGLE_* or AZURE_*), and that they may read and write there. Some servers answer the same for a "
@@ -24,6 +28,8 @@ _OTHER = (
 
 def advise(reason: str, url: str) -> str:
     """Return advice on a `StoreFailed` with *reason* at the store *url*."""
+    if reason == "files":
+        return _FILES
     return _DIRECTORY if url.startswith("file:") else _REMOTE.get(reason, _OTHER)
 
 

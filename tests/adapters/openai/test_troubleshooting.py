@@ -1,12 +1,17 @@
 """Failures of the provider come with advice for operators, over real sockets."""
 
+import errno
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import aiohttp
 import orjson
 import pytest
 
+from service.adapters.openai.failures import classify_exception
+from service.adapters.openai.troubleshooting import explain
 from service.domain.failures import FailureKind
 from service.settings.variables import Settings
 from tests.adapters.openai.conftest import CALL, Script, failed, make_call
@@ -72,6 +77,17 @@ async def test_a_base_url_without_a_version_is_named(script: Script, body: bytes
     failure = failed(await make_call(script.url.removesuffix("/v1")))
 
     assert failure.advice.startswith("The base URL lacks /v1 (404): write OPENAI_BASE_URL as in ")
+
+
+def test_a_lack_of_files_is_not_the_providers() -> None:
+    key = SimpleNamespace(host="provider", port=443, is_ssl=True, ssl=True)
+    error = aiohttp.ClientConnectorError(key, OSError(errno.EMFILE, "Too many open files"))  # type: ignore[arg-type]  # what it shows
+
+    failure = explain(classify_exception(error), "https://provider/v1", secrets=())
+
+    assert (failure.kind, failure.cause) == (FailureKind.UNREACHABLE, "too many open files at provider:443")
+    assert "ulimit -n" in failure.advice
+    assert "OPENAI_BASE_URL" not in failure.advice
 
 
 async def test_a_refused_connection_is_described_with_its_address() -> None:

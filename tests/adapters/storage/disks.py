@@ -95,3 +95,14 @@ class _Directory:
         for path in [self.path, *self.path.rglob("*")]:
             if path.is_dir():
                 path.chmod(mode)
+
+
+@contextlib.contextmanager
+def no_files() -> Iterator[None]:
+    """Let this process open no more files within the block."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)

@@ -12,9 +12,10 @@ import pytest
 
 from service.adapters.storage.opening import SCHEMES, StoreTimeouts
 from service.adapters.storage.store import ObjectStore
+from service.adapters.storage.troubleshooting import advise
 from service.domain.errors import GatewayError, ImageMissing, StoreUnavailable
 from service.ports.telemetry import StoreAsked
-from tests.adapters.storage.disks import Disk, small_disk
+from tests.adapters.storage.disks import Disk, no_files, small_disk
 from tests.adapters.storage.stored import become_writable, collect, name_of
 from tests.fakes.telemetry import FakeTelemetry
 from tests.processes import REPOSITORY
@@ -84,6 +85,18 @@ async def test_any_part_can_be_read(store: ObjectStore, start: int, end: int) ->
     await store.put(NAME, IMAGE)
 
     assert await collect(store.read(NAME, start, end)) == IMAGE[start:end]
+
+
+async def test_a_lack_of_files_is_not_the_stores(
+    store: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    with no_files(), pytest.raises(StoreUnavailable):
+        await store.put(NAME, IMAGE)
+
+    assert store.trouble == "files"
+    assert "ulimit -n" in advise("files", "file:///images")
+    await store.put(NAME, IMAGE)
+    assert store.trouble is None
 
 
 async def test_a_large_image_is_read_in_pieces(store: ObjectStore) -> None:
