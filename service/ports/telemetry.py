@@ -129,6 +129,11 @@ class ClockCompared:
     is_off: bool
 
 
+@dataclass(frozen=True, slots=True)
+class StateBack:
+    """Fact: the shared state, which counted as gone, works again."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crashed:
     """Fact: a bug ended an order, a turn of a background loop or a request.
@@ -260,6 +265,7 @@ TelemetryFact = (
     | LimitDecided
     | BytesDeclined
     | StateFailed
+    | StateBack
     | ClockCompared
     | Crashed
     | StoreFailed

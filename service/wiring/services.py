@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 
 from service.adapters.clock import SystemClock
+from service.adapters.redis.client.troubleshooting import explain
 from service.adapters.redis.wakeups import RedisWakeups
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.logs import FactLog
@@ -74,7 +75,12 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
                 connections=_REDIS_CONNECTIONS,
                 note=traces.watch_redis(metrics.state.note_round_trip),
             ),
-            telemetry=FactRecorder(*metrics.handlers, health.handlers, FactLog().handlers, traces.handlers),
+            telemetry=FactRecorder(
+                *metrics.handlers,
+                health.handlers,
+                FactLog(explain_state=lambda reason: explain(reason, backing.redis_url)).handlers,
+                traces.handlers,
+            ),
             traces=traces,
         )
         listener = open_redis(settings, backing, stack, connections=2)

@@ -6,7 +6,9 @@ explanation, but no URL, bucket or key.
 
 import errno
 import logging
+import math
 import os
+import time
 from collections.abc import Callable, Mapping
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
@@ -19,13 +21,14 @@ FAILURES = (BaseError, OSError, ValueError, NotImplementedError)
 _NO_BUCKET = ("NoSuchBucket", "bucket does not exist", "ContainerNotFound")
 _NO_FILES = os.strerror(errno.EMFILE)
 _DENIED = (PermissionDeniedError, UnauthenticatedError, PermissionError)
+_PAUSE_S = 60.0
 _log = logging.getLogger(__name__)
 
 
 class StoreFailures:
     """The failures of one store: *has_failed_write* after a failed write, *is_troubled* after any failed operation.
 
-    *reason* is that of the latest.
+    *reason* is that of the latest. The log has one line a minute while operations fail, and one when none does any more.
     """
 
     def __init__(
@@ -36,6 +39,9 @@ class StoreFailures:
         self.is_troubled = False
         self.has_failed_write = False
         self.reason: StoreTrouble = "other"
+        self._is_logged = False
+        self._logged_s = -math.inf
+        self._suppressed = 0
 
     def note(self, error: BaseException) -> None:
         """Report a failed operation."""
@@ -43,18 +49,36 @@ class StoreFailures:
         self.reason = _reason_of(error)
         if self._telemetry is not None:
             self._telemetry.record(StoreFailed(reason=self.reason))
+        self._log_failure(error)
 
     def note_write(self, error: BaseException) -> None:
         """Report a failed write, and remember it."""
-        if not isinstance(error, StoreUnavailable):
-            # Not reported yet.
-            self.note(error)
-        if not self.has_failed_write:
-            reason = _reason_of(error)
-            # The name of the exception distinguishes a full disk from a missing one.
-            details = {"reason": reason, "error": type(error.__cause__ or error).__name__}
-            _log.warning("store failed", extra={**details, **self._explain(reason)})
         self.has_failed_write = True
+        if not isinstance(error, StoreUnavailable):
+            self.note(error)
+        elif not self._is_logged:
+            # Reported already, unless its order had little time.
+            self._log_failure(error)
+
+    def note_success(self, *, wrote: bool = False) -> None:
+        """Note that an operation succeeded; only a write tells that the store takes writes."""
+        self.is_troubled = False
+        if wrote:
+            self.has_failed_write = False
+        if self._is_logged and not self.has_failed_write:
+            self._is_logged = False
+            _log.warning("store works again")
+
+    def _log_failure(self, error: BaseException) -> None:
+        now_s = time.monotonic()
+        if now_s - self._logged_s < _PAUSE_S:
+            self._suppressed += 1
+            return
+        # The name of the exception distinguishes a full disk from a missing one.
+        details = {"reason": self.reason, "error": type(error.__cause__ or error).__name__}
+        left_out = {"suppressed": self._suppressed} if self._suppressed else {}
+        _log.warning("store failed", extra={**details, **left_out, **self._explain(self.reason)})
+        self._is_logged, self._logged_s, self._suppressed = True, now_s, 0
 
 
 def lacks_bucket(error: FileNotFoundError) -> bool:

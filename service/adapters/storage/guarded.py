@@ -58,7 +58,7 @@ class GuardedStore:
         try:
             async with asyncio.timeout(min(within_s, self._timeouts.operation_s)):
                 yield self._opened()
-            self._failures.is_troubled = False
+            self._failures.note_success()
         except FileNotFoundError as error:
             if lacks_bucket(error):
                 self._failures.note(error)

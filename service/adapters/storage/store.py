@@ -95,7 +95,7 @@ class ObjectStore:
             self._failures.note_write(error)
             self._failed_bytes = len(data)
             raise StoreUnavailable from error
-        self._failures.has_failed_write = False
+        self._failures.note_success(wrote=True)
 
     async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
         async with self._guarded.operation("read", within_s=deadline_s - time.monotonic()) as store:
@@ -139,7 +139,7 @@ class ObjectStore:
         except (StoreUnavailable, ImageMissing, TimeoutError) as error:
             self._failures.note_write(error)
         else:
-            self._failures.has_failed_write = False
+            self._failures.note_success(wrote=True)
 
     async def size(self, name: str) -> int:
         async with self._guarded.operation("check") as store:

@@ -8,7 +8,7 @@ import logging
 import math
 import sys
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, TextIO
 
 import orjson
@@ -25,6 +25,7 @@ from service.ports.telemetry import (
     Crashed,
     ImageSpilled,
     ProviderChecked,
+    StateBack,
     StateFailed,
 )
 
@@ -80,10 +81,16 @@ class _LossyStream:
 
 
 class FactLog:
-    """Logs facts that an operator should see."""
+    """Logs facts that an operator should see; *explain_state* returns place and advice for a reason of the shared state."""
 
-    def __init__(self, *, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+        explain_state: Callable[[str], Mapping[str, str]] = lambda _: {},
+    ) -> None:
         self._repeats = _Repeats(now_s)
+        self._explain_state = explain_state
         self._log = structlog.get_logger()
 
     @property
@@ -91,6 +98,7 @@ class FactLog:
         """The functions that log facts, by their kind; other kinds are only counted."""
         return {
             StateFailed: self._log_state,
+            StateBack: lambda _: self._log.warning("state works again"),
             ClockCompared: self._log_clock,
             AttemptMade: self._log_attempt,
             ProviderChecked: self._log_check,
@@ -103,7 +111,10 @@ class FactLog:
         """Log a failure of the shared state, once a minute for each operation and reason."""
         suppressed = self._repeats.count((fact.operation, fact.reason))
         if suppressed is not None:
-            fields = {"suppressed": suppressed} if suppressed else {}
+            fields = {
+                **self._explain_state(fact.reason),
+                **({"suppressed": suppressed} if suppressed else {}),
+            }
             self._log.warning("state failed", operation=fact.operation, reason=fact.reason, **fields)
 
     def _log_clock(self, fact: ClockCompared) -> None:

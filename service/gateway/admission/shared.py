@@ -27,7 +27,7 @@ from service.gateway.admission.unanswered import give_up, opens_key, wait_on
 from service.ports.admission import Ask, Grant, Journal, Settlement, SharedOrders
 from service.ports.clock import Clock
 from service.ports.processes import Heartbeats
-from service.ports.telemetry import LimitDecided, StateFailed, Telemetry
+from service.ports.telemetry import LimitDecided, StateBack, StateFailed, Telemetry
 
 REFUSALS = (RateLimited, Unauthenticated, PermissionDenied, IdempotencyMismatch)
 """Answers of the shared state that refuse an order."""
@@ -266,6 +266,7 @@ class SharedState:
             return
         if self._breaker.is_open:
             self._is_back.set()
+            self._telemetry.record(StateBack())
         if self._breaker.failures:
             self._breaker.succeed()
 

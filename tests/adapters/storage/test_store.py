@@ -447,6 +447,27 @@ async def test_a_read_only_disk_gives_and_does_not_take(disk: Disk) -> None:
     await store.put(name_of(b"new"), b"new")
 
 
+async def test_the_log_tells_that_a_store_fails_and_that_it_works_again(
+    disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ObjectStore(disk.path.as_uri(), explain=lambda reason: {"advice": f"mend {reason}"})
+    await store.put(NAME, IMAGE)
+    disk.make_read_only()
+    for _ in range(3):
+        with pytest.raises(StoreUnavailable):
+            await store.put(name_of(b"new"), b"new")
+        # A store that is only read from still takes no writes.
+        assert await store.get(NAME) == IMAGE
+
+    assert [(record.message, record.__dict__["advice"]) for record in caplog.records] == [
+        ("store failed", "mend other")
+    ]
+    disk.make_writable()
+    await store.put(name_of(b"new"), b"new")
+    await store.put(NAME, IMAGE)
+    assert [record.message for record in caplog.records] == ["store failed", "store works again"]
+
+
 async def test_a_store_that_cannot_be_read_is_unavailable_and_not_empty(
     store: ObjectStore, directory: Path
 ) -> None:

@@ -11,6 +11,7 @@ import orjson
 import pytest
 from structlog.testing import capture_logs
 
+from service.adapters.redis.client.troubleshooting import explain
 from service.adapters.telemetry.logs import FactLog
 from service.adapters.telemetry.recorder import FactRecorder
 from service.domain.failures import Billing, CallFailure, FailureKind
@@ -22,6 +23,7 @@ from service.ports.telemetry import (
     ImageForgotten,
     ImageSpilled,
     ProviderChecked,
+    StateBack,
     StateFailed,
     TelemetryFact,
 )
@@ -52,6 +54,7 @@ REFUSED_KEY = CallFailure(
     cause="Incorrect API key provided.",
     advice="OPENAI_API_KEY was refused (401).",
 )
+URL = "redis://gateway:a-password@valkey:6379/0"
 STATE_AWAY = StateFailed(operation="begin", reason="timeout")
 CLOCK_OFF = ClockCompared(skew_s=-61.0, is_off=True)
 
@@ -60,7 +63,9 @@ def lines_of(*facts: TelemetryFact | float) -> list[MutableMapping[str, Any]]:
     """Return the lines logged for *facts*; a number lets that many seconds pass."""
     clock = FakeClock()
     with capture_logs() as lines:
-        telemetry = FactRecorder(FactLog(now_s=clock.monotonic_s).handlers)
+        telemetry = FactRecorder(
+            FactLog(now_s=clock.monotonic_s, explain_state=lambda reason: explain(reason, URL)).handlers
+        )
         for fact in facts:
             if isinstance(fact, float):
                 clock.advance(fact)
@@ -74,7 +79,7 @@ def test_the_page_has_each_line_of_a_fact_with_its_level_and_its_fields() -> Non
     lines = lines_of(
         *(attempt(REFUSED_KEY), attempt(REFUSED_KEY), 60.0, attempt(REFUSED_KEY)),
         ProviderChecked(backend="openai", failure=None, is_sure=True),
-        *(STATE_AWAY, STATE_AWAY, 60.0, STATE_AWAY),
+        *(STATE_AWAY, STATE_AWAY, 60.0, STATE_AWAY, StateBack()),
         *(CLOCK_OFF, CLOCK_OFF, 60.0, CLOCK_OFF),
         ImageSpilled(name="a.png", outcome="kept"),
         ImageSpilled(name="a.png", outcome="brought_home"),
@@ -212,3 +217,12 @@ def test_lines_of_libraries_have_the_gateways_fields() -> None:
     assert (bad["event"], bad["level"]) == ("bad", "error")
     assert "ZeroDivisionError: division by zero" in bad["traceback"]
     assert "exc_info" not in bad
+
+
+def test_a_failure_of_redis_has_its_place_and_advice_and_no_password() -> None:
+    failed, of_the_store = lines_of(STATE_AWAY, StateFailed(operation="sweep", reason="store"))
+
+    assert failed["redis"] == "valkey:6379"
+    assert "valkey:6379 does not answer in time" in failed["advice"]
+    assert "a-password" not in str(failed)
+    assert of_the_store.keys() == {"event", "log_level", "operation", "reason"}

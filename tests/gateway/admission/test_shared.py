@@ -21,7 +21,7 @@ from service.gateway.admission.local import LocalShare
 from service.gateway.admission.shared import LEASE_S, SharedState
 from service.gateway.order.waiting import WaitingRoom
 from service.ports.admission import SETTLED_KNOWN_S, Ask, Conclusion, Grant, Lease, Settlement
-from service.ports.telemetry import LimitDecided, StateFailed
+from service.ports.telemetry import LimitDecided, StateBack, StateFailed
 from tests.fakes.book import FakeHeartbeats, FakeOrders, FakeWakeups
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.storage import FakeJournal
@@ -980,6 +980,19 @@ async def test_leases_are_renewed_as_soon_as_redis_is_back(clock: FakeClock) -> 
         await around.state.begin(an_ask())
         await until_idle()
         assert around.book.renewals
+
+
+async def test_the_end_of_an_outage_is_told_once(clock: FakeClock) -> None:
+    around = Around(clock)
+    await around.lose_redis()
+    around.book.is_gone = False
+    await asyncio.sleep(1.5)
+    assert around.telemetry.of(StateBack) == []
+
+    for _ in range(3):
+        await around.state.begin(an_ask())
+
+    assert around.telemetry.of(StateBack) == [StateBack()]
 
 
 async def test_what_redis_granted_counts_in_flight_in_an_outage(clock: FakeClock) -> None:

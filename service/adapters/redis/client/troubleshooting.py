@@ -44,3 +44,8 @@ def advise(reason: str, url: str) -> str:
 def advise_publicly(reason: str) -> str:
     """Return the same advice without the address."""
     return _ADVICE.get(reason, _OTHER).replace(" at {place}", "").format(reason=reason)
+
+
+def explain(reason: str, url: str) -> dict[str, str]:
+    """Return the fields of a log line on *reason*: where Redis is, and advice if it is about the server."""
+    return {"redis": places_of(url), "advice": advise(reason, url)} if reason in _ADVICE else {}
