@@ -58,7 +58,8 @@ class GuardedStore:
         try:
             async with asyncio.timeout(min(within_s, self._timeouts.operation_s)):
                 yield self._opened()
-            self._failures.note_success()
+            if self._failures.is_troubled:
+                self._failures.note_success()
         except FileNotFoundError as error:
             if lacks_bucket(error):
                 self._failures.note(error)

@@ -95,7 +95,8 @@ class ObjectStore:
             self._failures.note_write(error)
             self._failed_bytes = len(data)
             raise StoreUnavailable from error
-        self._failures.note_success(wrote=True)
+        if self._failures.has_failed_write:
+            self._failures.note_success(wrote=True)
 
     async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
         async with self._guarded.operation("read", within_s=deadline_s - time.monotonic()) as store:
