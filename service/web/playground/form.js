@@ -9,7 +9,6 @@ import { field, parameterField, parametersFor, sizeField, sizeOf } from "./field
 import { focusMarked, mark, unmark } from "./marks.js";
 import { contractOf, lifeOf, modelsFor, PREVIEWS } from "./models.js";
 
-const DOUBLE_CLICK_MS = 500;
 const LIVES = ["living", "ending", "bridged"];
 
 // Runs `<form id="order">`. *inputs* are the images to edit; *onChange* is called after each change, *onOrder* with an order
@@ -23,7 +22,6 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
   let example = "";
   // Numbers what was asked about models: an answer may come after the next question.
   let turn = 0;
-  let sentAt = -Infinity;
 
   const operation = () => form.elements.operation.value;
 
@@ -124,9 +122,6 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
 
   async function send(event) {
     event.preventDefault();
-    // Two equal orders at once are two orders for two different images: a double click means one.
-    if (event.timeStamp - sentAt < DOUBLE_CLICK_MS) return;
-    sentAt = event.timeStamp;
     if (!contract) return onRetry();
     await inputs.ready();
     const wanted = order();
@@ -140,8 +135,13 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
   }
 
   form.addEventListener("submit", send);
+  // Two equal orders at once are for two different images: a double click, or a key that is held, means one.
+  byId("send").addEventListener("click", (event) => event.detail > 1 && event.preventDefault());
   form.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+    const isByKeys = event.ctrlKey || event.metaKey;
+    if (event.key !== "Enter" || (event.target === prompt && !isByKeys)) return;
+    if (event.repeat || isByKeys) event.preventDefault();
+    if (isByKeys && !event.repeat) form.requestSubmit();
   });
   form.addEventListener("input", ({ target }) => {
     if (target.dataset?.param) unmark(form, target.dataset.param);
