@@ -16,12 +16,20 @@ from redis.asyncio import Redis
 
 from service.adapters.redis import keys
 from service.adapters.redis.client.commands import BoundedCommands
+from service.adapters.redis.client.script import Script
 from service.domain.callers import ApiKey, Directory, Policy, Role, Team
 from service.ports.audit import AuditEntry
 
 _log = logging.getLogger(__name__)
 _MOST_AUDIT_ENTRIES = 10_000
 _CLOSED = "closed"
+# A full Redis takes them, so that a leaked key can be revoked then: neither grows without end.
+_NOTE = """#!lua flags=allow-oom
+return redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'entry', ARGV[2])
+"""
+_ANNOUNCE = """#!lua flags=allow-oom
+return redis.call('INCR', KEYS[1])
+"""
 
 Value = TypeVar("Value")
 
@@ -32,6 +40,8 @@ class RedisCallers:
     def __init__(self, client: Redis, *, timeout_s: float) -> None:
         self._client = client
         self._ask = BoundedCommands(client, timeout_s=timeout_s)
+        self._note = Script(client, _NOTE, timeout_s=timeout_s, name="note")
+        self._announce = Script(client, _ANNOUNCE, timeout_s=timeout_s, name="announce")
 
     async def find_key(self, token_hash: str) -> ApiKey | None:
         place = await self._ask(self._client.get(keys.token_key(token_hash)))
@@ -100,9 +110,7 @@ class RedisCallers:
         return sorted(_decode_all(given, _decode_key).values(), key=lambda key: (key.created_s, key.id))
 
     async def note(self, entry: AuditEntry) -> None:
-        content: dict[Any, Any] = {"entry": _encode(entry)}
-        stream = keys.directory_key("audit")
-        await self._ask(self._client.xadd(stream, content, maxlen=_MOST_AUDIT_ENTRIES, approximate=True))
+        await self._note.run([keys.directory_key("audit")], _MOST_AUDIT_ENTRIES, _encode(entry))
 
     async def read_audit(self, most: int) -> list[AuditEntry]:
         entries = await self._ask(self._client.xrevrange(keys.directory_key("audit"), count=most))
@@ -111,7 +119,7 @@ class RedisCallers:
 
     async def _announce_change(self) -> None:
         """Make every process read the directory again."""
-        await self._ask(self._client.incr(keys.directory_key("revision")))
+        await self._announce.run([keys.directory_key("revision")])
 
 
 def _encode(value: Policy | Team | AuditEntry) -> bytes:

@@ -71,6 +71,24 @@ async def test_a_revoked_key_is_gone_everywhere(callers: RedisCallers, redis: Re
         await open_book(redis).begin(ask)
 
 
+async def test_a_full_redis_takes_what_an_admin_withdraws(callers: RedisCallers, redis: Redis) -> None:
+    """A leaked key must be revoked at once, and its act noted, whatever else is refused."""
+    entry = AuditEntry(at_s=1, who="bootstrap", act="revoke_key", target="shop/key_1")
+    await callers.add_key(KEY, "hash")
+    before = await callers.revision()
+    await redis.config_set("maxmemory", "1")
+    try:
+        with pytest.raises(StateUnavailable):
+            await callers.add_key(replace(KEY, id="key_2"), "another hash")
+
+        await callers.note(entry)
+        assert await callers.revoke_key("shop", KEY.id) == KEY
+        assert await callers.revision() > before
+        assert (await callers.read_audit(1)) == [entry]
+    finally:
+        await redis.config_set("maxmemory", "0")
+
+
 async def test_the_closed_mark_is_no_key_and_cannot_be_revoked(callers: RedisCallers, redis: Redis) -> None:
     await callers.put_team(Team(name="shop", is_closed=True))
 
