@@ -47,7 +47,7 @@ def make_key(page: Page, team: str, user: str) -> str:
     form.get_by_label("Team").fill(team)
     form.get_by_label("User").fill(user)
     form.get_by_role("button", name="Make a key").click()
-    shown = page.get_by_role("region", name=f"The key of {user} in team {team}")
+    shown = page.get_by_role("region", name=f"The key of {user} in team {team.strip().lower()}")
     return str(shown.get_by_label("Key").input_value())
 
 
@@ -143,6 +143,31 @@ def test_a_team_is_closed_and_reopened(enter: Enter, office: Office) -> None:
     row.get_by_text("open", exact=True).wait_for()
     with office.client(created["key"]) as client:
         assert client.get("/v1/usage").status_code == 200
+
+
+def test_a_team_of_the_gateway_itself_cannot_be_changed_and_says_why(enter: Enter, office: Office) -> None:
+    order = {"model": "dall-e-3", "prompt": "of the operator"}
+    office.admin.post("/v1/images/generations", json=order).raise_for_status()
+    page = enter("teams")
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="admin", exact=True))
+
+    row.get_by_text("It belongs to the gateway itself").wait_for()
+    assert row.get_by_role("button").count() == 0
+
+
+def test_a_name_in_capitals_is_meant_in_small_letters(enter: Enter, office: Office, team: str) -> None:
+    page = enter("keys")
+
+    make_key(page, f" {team.upper()} ", "Anna")
+
+    (key,) = office.admin.get("/admin/keys", params={"team": team}).json()["data"]
+    assert (key["team"], key["user"]) == (team, "Anna")
+    page.get_by_role("link", name="Teams").click()
+    page.get_by_role("button", name="Make a team").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Team", exact=True).fill(team.upper())
+    form.get_by_role("button", name="Save").click()
+    form.get_by_text("There is a team of this name").wait_for()
 
 
 def test_limits_are_set_and_said_in_words(enter: Enter, office: Office, team: str) -> None:

@@ -3,18 +3,17 @@
 import { read } from "../../common/api.js";
 import { make } from "../../common/dom.js";
 import { say } from "../../common/words.js";
-import { choice, plain, suggested } from "../parts/choices.js";
+import { choice, nameIn, plain, suggested } from "../parts/choices.js";
 import { Mistake, openForm } from "../parts/dialogs.js";
+import { isOfGateway } from "./reserved.js";
 
 const DAY_S = 86_400;
 const LIFETIMES = ["0", "30", "90", "365", "own"]; // Days; 0 never ends.
 const ROLES = ["user", "service", "admin"];
-// Teams of the gateway itself, which can have no keys.
-const RESERVED = new Set(["open", "admin"]);
 
 // Resolves to the created key, or to null if the person leaves.
 export function askForKey({ team, teams, policies }) {
-  const names = teams.filter((each) => !each.closed && !RESERVED.has(each.name)).map(({ name }) => name);
+  const names = teams.filter((each) => !each.closed && !isOfGateway(each)).map(({ name }) => name);
   const { input: teamInput, list } = suggested(names, team);
   const user = plain("", { placeholder: "anna" });
   const role = choice(ROLES.map((name) => [name, say(`role.${name}.about`)]), "user");
@@ -36,7 +35,7 @@ export function askForKey({ team, teams, policies }) {
       { name: "expires_at", label: "", control: lastDay },
     ],
     send: () => {
-      const fields = { team: teamInput.value.trim(), user: user.value.trim(), role: role.value };
+      const fields = { team: nameIn(teamInput), user: user.value.trim(), role: role.value };
       for (const name of ["team", "user"]) if (!fields[name]) throw new Mistake(name, "wrong.missing");
       if (policy.value) fields.policy = policy.value;
       const ends = endOf(lifetime.value, lastDay.value);

@@ -101,5 +101,5 @@ function endOf(key) {
   if (key.secret_listed === false) return make("span", { class: "bad" }, say("keys.secretLost"));
   if (key.expires_at === null) return say("keys.never");
   const isOver = key.expires_at * 1000 <= Date.now();
-  return make("span", { class: isOver && "bad" }, isOver ? `${say("keys.expired")} ` : "", ago(key.expires_at));
+  return make("span", { class: isOver && "bad" }, isOver ? `${say("keys.expired")} · ` : "", ago(key.expires_at));
 }

@@ -20,9 +20,9 @@ export const words = {
   },
   zh: {
     "limit.requests_per_min": (count, text) => `每分钟 ${text} 次请求`,
-    "limit.images_per_min": (count, text) => `每分钟 ${text} 张图像`,
-    "limit.images_per_day": (count, text) => `每天 ${text} 张图像`,
-    "limit.images_in_flight": (count, text) => `同时最多 ${text} 张图像`,
+    "limit.images_per_min": (count, text) => `每分钟 ${text} 张图片`,
+    "limit.images_per_day": (count, text) => `每天 ${text} 张图片`,
+    "limit.images_in_flight": (count, text) => `同时最多 ${text} 张图片`,
     "limit.budget": (amount) => `每月 ${amount}`,
     "limit.max_n": (count) => `每次最多 ${count} 张`,
     "limit.max_size": (size) => `尺寸不超过 ${size}`,
@@ -30,7 +30,7 @@ export const words = {
     "limit.noCache": "不使用缓存",
     "limit.scope.user": "每位用户单独缓存",
     "limit.scope.team": "全团队共用缓存",
-    "limit.share": "同时提交的相同请求共用图像",
+    "limit.share": "同时提交的相同请求共用图片",
     "limit.none": "没有限制",
   },
 };

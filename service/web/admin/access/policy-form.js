@@ -3,7 +3,7 @@
 import { read } from "../../common/api.js";
 import { make } from "../../common/dom.js";
 import { say } from "../../common/words.js";
-import { choice, plain } from "../parts/choices.js";
+import { choice, nameIn, plain } from "../parts/choices.js";
 import { Mistake, openForm } from "../parts/dialogs.js";
 import { BUDGET, COUNTS, limitsInWords } from "./limits.js";
 
@@ -53,7 +53,7 @@ export function askForPolicy({ policy, taken, models }) {
       { name: "equal_orders", label: say("policies.equal"), control: equal },
     ],
     send: () => {
-      const text = name.value.trim();
+      const text = nameIn(name);
       if (!text) throw new Mistake("name", "wrong.missing");
       if (!policy && taken.includes(text)) throw new Mistake("name", "policies.exists");
       return read(`/admin/policies/${encodeURIComponent(text)}`, { method: "PUT", json: values() });

@@ -3,12 +3,13 @@
 import { read } from "../../common/api.js";
 import { make } from "../../common/dom.js";
 import { learn, say } from "../../common/words.js";
-import { choice, plain } from "../parts/choices.js";
+import { choice, nameIn, plain } from "../parts/choices.js";
 import { isSure, Mistake, openForm } from "../parts/dialogs.js";
 import { attempt } from "../parts/refusal.js";
 import { table } from "../parts/table.js";
 import { tell } from "../parts/tell.js";
 import { limitsInWords } from "./limits.js";
+import { isOfGateway } from "./reserved.js";
 import { words } from "./teams-words.en-zh.js";
 
 learn(words);
@@ -47,6 +48,7 @@ export function createTeams() {
   }
 
   function actions(team) {
+    if (isOfGateway(team)) return make("span", { class: "hint" }, say("teams.ofGateway"));
     if (team.declared) return make("span", { class: "hint" }, say("declaredWhy"));
     const word = team.closed ? "teams.reopen" : "teams.close";
     return make("div", { class: "buttons" },
@@ -68,7 +70,7 @@ export function createTeams() {
         { name: "user_policy", label: say("teams.userPolicy"), control: userPolicy, hint: say("teams.userPolicyHint"), isWide: true },
       ],
       send: () => {
-        const text = name.value.trim();
+        const text = nameIn(name);
         if (!text) throw new Mistake("name", "wrong.missing");
         if (!team && teams.some((each) => each.name === text)) throw new Mistake("name", "teams.exists");
         return put(text, { policy: policy.value || null, user_policy: userPolicy.value || null });

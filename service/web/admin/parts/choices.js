@@ -14,6 +14,11 @@ export function suggested(names, value, attributes = {}) {
   return { input, list };
 }
 
+// Returns the name in a field. Names have small letters, so that "Shop" is meant as "shop".
+export function nameIn(input) {
+  return input.value.trim().toLowerCase();
+}
+
 export function plain(value = "", attributes = {}) {
   return make("input", { value, autocomplete: "off", spellcheck: "false", autocapitalize: "none", ...attributes });
 }
