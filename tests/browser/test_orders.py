@@ -190,7 +190,13 @@ def test_a_price_is_told_before_and_after(visit: Visit, house: House) -> None:
     page = visit(house.gateway.url)
     describe(page, "priced")
     page.get_by_label("Number of images").fill("2")
-    page.get_by_text(re.compile(r"At most about \$0\.\d+ for 2 images")).wait_for()
+    dearest = page.get_by_text(
+        re.compile(r"At most \$0\.\d+ for 2 images: quality “Automatic” counts as the dearest")
+    )
+    dearest.wait_for()
+    page.get_by_label("Quality").select_option("low")
+    dearest.wait_for(state="detached")
+    page.get_by_text(re.compile(r"^At most \$0\.\d+ for 2 images$")).wait_for()
 
     send(page)
     card(page).get_by_text(re.compile(r"2 images in \d+ s: \$0\.\d+\.")).wait_for()
@@ -281,6 +287,35 @@ def test_a_used_up_limit_tells_what_is_left_and_when(visit: Visit, office: Offic
     )
 
 
+def test_a_limit_says_how_many_still_fit(visit: Visit, office: Office) -> None:
+    policy = office.put_policy(images_per_min=5)
+    page = visit(office.gateway.url, key=office.create_key(policy=policy)["key"])
+    page.get_by_text("1 image for testing").wait_for()
+    page.get_by_label("Number of images").fill("4")
+    describe(page, "most of them")
+    send(page)
+    ended(page).wait_for()
+
+    describe(page, "too many")
+    send(page)
+
+    told = page.get_by_role("alert").filter(has_text="This is more than a limit leaves right now.")
+    told.wait_for()
+    assert re.search(r"Images a minute: \d of 5 left \(this key's\)", told.inner_text())
+    assert re.search(r"\d images? still fits?: order fewer\. Try again in", told.inner_text())
+
+
+def test_a_closed_team_is_told_before_an_order(visit: Visit, office: Office) -> None:
+    created = office.create_key()
+    page = visit(office.gateway.url, key=created["key"])
+    page.get_by_text("1 image for testing").wait_for()
+
+    office.admin.put(f"/admin/teams/{created['team']}", json={"closed": True}).raise_for_status()
+    page.get_by_label("Number of images").fill("2")
+
+    page.get_by_text("The team of your key is closed.").wait_for()
+
+
 def test_a_budget_of_test_images_has_no_sum(visit: Visit, office: Office) -> None:
     policy = office.put_policy(budget_per_month_microusd=5_000_000)
     page = visit(office.gateway.url, key=office.create_key(policy=policy)["key"])
@@ -341,6 +376,24 @@ def provider_of(house: House) -> dict[str, str]:
     return {"openai_base_url": f"{str(house.sandbox.base_url).rstrip('/')}/v1", "openai_api_key": "sk-ours"}
 
 
+@pytest.mark.parametrize(
+    ("device", "hints"), [({}, 1), ({"is_mobile": True, "has_touch": True}, 0)], ids=["keys", "phone"]
+)
+def test_the_form_names_the_act_and_only_keys_that_exist(
+    visit: Visit, house: House, device: dict[str, bool], hints: int
+) -> None:
+    page = visit(house.gateway.url, **device)
+    assert page.get_by_placeholder("Ctrl+Enter").count() == hints
+
+    for mode, title in [("Edit", "Edit images"), ("Vary", "Vary an image"), ("Make", "Make images")]:
+        page.get_by_role("radio", name=mode).check(force=True)
+        page.get_by_role("heading", level=1, name=title).wait_for()
+
+    page.get_by_role("radio", name="Edit").check(force=True)
+    page.get_by_role("button", name="Choose images").wait_for()
+    assert page.get_by_text("drop or paste them").count() == hints
+
+
 def test_a_variation_is_ordered_of_a_model_that_makes_some(visit: Visit, house: House) -> None:
     page = visit(house.gateway.url)
     prompt = describe(page, "to be varied")
@@ -363,11 +416,13 @@ def test_a_variation_is_ordered_of_a_model_that_makes_some(visit: Visit, house: 
 def test_an_order_can_be_made_again(visit: Visit, house: House) -> None:
     page = visit(house.gateway.url)
     prompt = describe(page, "again")
+    page.get_by_label("Number of images").fill("2")
     send(page)
-    wait_for_images(page, 1)
+    wait_for_images(page, 2)
 
     page.locator("#gallery summary").first.click()
     page.locator("#gallery").get_by_role("button", name="Again, a new one").click()
-    wait_for_images(page, 2)
+    ended(page).wait_for()
+    wait_for_images(page, 3)
 
-    assert len(house.painted(prompt)) == 2
+    assert len(house.painted(prompt)) == 3

@@ -120,6 +120,9 @@ def test_a_person_without_connection_is_told_and_can_go_on_later(visit: Visit, h
     page.get_by_text("The gateway does not answer.").first.wait_for()
     send(page)
     card(page).get_by_text("The gateway does not answer.").wait_for()
+    card(page).get_by_text("Nothing is charged if the order has not arrived").wait_for()
+    assert "The gateway says" not in page.locator("main").inner_text()
+    assert "the same order" not in page.locator("#trouble").inner_text()
 
     page.context.set_offline(offline=False)
     page.locator("#trouble").wait_for(state="hidden")

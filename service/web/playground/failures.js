@@ -19,14 +19,16 @@ const PASSING = ["overloaded", "upstream_rate_limited", "upstream_overloaded", "
 // message, in English, and "" if it is the title.
 export function describeFailure(refused) {
   const { code, type, param, status, message, retryAfterS, imagesKept } = refused;
-  const known = sayIfKnown(`failure.${code}.${type}`) ?? sayIfKnown(`failure.${code}`) ?? (param && sayIfKnown("failure.field"));
+  const isClosed = code === "insufficient_permissions" && message.includes("closed");
+  const known = (isClosed ? say("failure.team_closed") : undefined) ?? sayIfKnown(`failure.${code}.${type}`) ?? sayIfKnown(`failure.${code}`) ?? (param && sayIfKnown("failure.field"));
   const isOfTheOrder = status === 400 || status === 403 || status === 413 || status === 422;
   const kept = imagesKept > 0 && say("advice.kept", imagesKept);
   return {
     title: known ?? (message || say("failure.unknown")),
     advice: kept || (sayIfKnown(`advice.${code}.${type}`) ?? sayIfKnown(`advice.${code}`) ?? ""),
     when: whenToRepeat(code, retryAfterS),
-    detail: known ? message : "",
+    // Without an answer, the message is the browser's.
+    detail: known && status !== 0 ? message : "",
     canRepeat: !isOfTheOrder && !LASTING.includes(code),
   };
 }

@@ -9,6 +9,8 @@ import { field, parameterField, parametersFor, sizeField, sizeOf } from "./field
 import { focusMarked, mark, unmark } from "./marks.js";
 import { contractOf, lifeOf, modelsFor, PREVIEWS } from "./models.js";
 
+// A phone has no Ctrl key.
+const HAS_KEYS = matchMedia("(any-pointer: fine)");
 const LIVES = ["living", "ending", "bridged"];
 
 // Runs `<form id="order">`. *inputs* are the images to edit; *onChange* is called after each change, *onOrder* with an order
@@ -54,7 +56,8 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
     byId("mode-hint").textContent = say(`about.${operation()}`);
     byId("prompt-field").hidden = operation() === "vary";
     byId("prompt-label").textContent = say(isGenerated ? "field.prompt" : "field.change");
-    prompt.placeholder = say(isGenerated ? "promptPlaceholder" : "changePlaceholder");
+    prompt.placeholder = [say(isGenerated ? "promptPlaceholder" : "changePlaceholder"), HAS_KEYS.matches && say("sendKeys")].filter(Boolean).join(" ");
+    byId("order-title").textContent = say(`title.${operation()}`);
     byId("send").textContent = say(`send.${operation()}`);
     inputs.show(!isGenerated);
     // The example is replaced until the person has written something.
@@ -92,8 +95,9 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
     const more = others.map(build).filter(Boolean);
     return [
       make("div", { class: "pairs" }, sizeField(sizes, size), field("n", say("field.n"), count), first.map(build)),
-      (more.length > 0 || watch) && make("details", { id: "more", open: isMoreOpen }, make("summary", {}, say("moreSettings")),
-        make("div", { class: "pairs" }, more, watch)),
+      more.length > 0 && make("details", { id: "more", open: isMoreOpen }, make("summary", {}, say("moreSettings")),
+        make("div", { class: "pairs" }, more)),
+      watch,
     ].filter(Boolean);
   }
 

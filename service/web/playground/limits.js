@@ -16,9 +16,20 @@ export function limitList(limits, realm, { isOpen = false } = {}) {
     make("ul", {}, limits.map((limit) => make("li", { class: limit.remaining <= 0 && "bad" }, sentence(limit, realm), returns(limit)))));
 }
 
-// Returns the limits that have nothing left, with the time of their return.
-export function usedUp(limits, realm) {
-  return limits.filter(({ remaining }) => remaining <= 0).map((limit) => make("li", {}, sentence(limit, realm), returns(limit)));
+// Returns the limits that an order of *n* images does not fit into, with the time of their return.
+export function tooTight(limits, realm, n) {
+  return limits.filter((limit) => limit.remaining < needed(limit, n)).map((limit) => make("li", {}, sentence(limit, realm), returns(limit)));
+}
+
+// Returns the number of images that the limits leave right now, if it is below *n* and not 0; otherwise null.
+export function imagesLeft(limits, n) {
+  const left = Math.min(...limits.map(({ unit, remaining }) => (unit === "images" ? remaining : remaining > 0 ? n : 0)));
+  return left > 0 && left < n ? left : null;
+}
+
+// Budgets are told once nothing is left: what an order takes of them is known to the gateway alone.
+function needed({ unit }, n) {
+  return unit === "images" ? n : 1;
 }
 
 // What takes longest to come back is told first.

@@ -61,9 +61,9 @@ async function open() {
   }
 }
 
-// Makes fresh images by the order of a record.
+// Makes a fresh image by the order of a record, and shows its stages if the form does.
 async function again({ order, inputs: images, mask }) {
-  await start({ ...order, images, mask, fresh: true, previews: await previewsOf(order.model) });
+  await start({ ...order, images, mask, n: 1, fresh: true, previews: form.order()?.previews && (await previewsOf(order.model)) });
 }
 
 // Shows the orders that a page was closed over. The images of fresh ones are found by their age: older ones are not theirs.
@@ -89,11 +89,11 @@ async function start(order) {
   estimate.ask(form.order(), { pauseMs: 0 });
 }
 
-// Marks what would be refused, before it is sent; other failures of an estimate are told when the order meets them.
+// Marks what would be refused, before it is sent; returns true if a field has it.
 function showAnswer(error) {
   form.unmark();
-  if (error?.param) form.mark(error.param, ...describeField(error));
   if (error?.code === "offline") setTrouble(error);
+  return Boolean(error?.param) && form.mark(error.param, ...describeField(error));
 }
 
 function showFailure(error) {

@@ -4,7 +4,7 @@ import { make } from "../common/dom.js";
 import { money, number } from "../common/format.js";
 import { say } from "../common/words.js";
 import { describeFailure } from "./failures.js";
-import { usedUp } from "./limits.js";
+import { imagesLeft, tooTight } from "./limits.js";
 
 const TICK_MS = 1000;
 
@@ -61,12 +61,13 @@ export function createOrderCard(order, { onRepeat, onGone }) {
 
   function failing() {
     const { title, advice, when, detail, canRepeat } = describeFailure(end.error);
-    const used = usedUp(end.limits, end.realm);
+    const tight = tooTight(end.limits, end.realm, order.n);
+    const fewer = imagesLeft(end.limits, order.n);
     return [
       make("div", { role: "alert" },
         make("p", { class: "bad" }, title),
-        (advice || when) && make("p", {}, [advice, when].filter(Boolean).join(" ")),
-        used.length > 0 && make("ul", {}, used),
+        tight.length > 0 && make("ul", {}, tight),
+        (fewer || advice || when) && make("p", {}, [fewer && say("orderFewer", fewer), advice, when].filter(Boolean).join(" ")),
         end.made.length > 0 && make("p", {}, say("someMade", end.made.length, order.n)),
         detail && make("p", { class: "hint" }, say("ownWords"), " ", make("span", { lang: "en" }, detail)),
         end.error.requestId && make("p", { class: "hint" }, say("requestId"), " ", make("code", {}, end.error.requestId))),

@@ -14,7 +14,7 @@ const KINDS = { svg: "image/svg+xml" };
 // Resolves once all images came; rejects with `Refused`, or the reason of *signal*.
 export async function place(order, { signal, onStart, onPartial, onImage }) {
   const headers = cacheOf(order);
-  const response = await ask(PATHS[order.operation], { method: "POST", headers, signal, ...bodyOf(order) });
+  const response = await ask(PATHS[order.operation], { method: "POST", headers, signal, ...bodyOf(order) }).catch(withoutAnswer);
   const requestId = response.headers.get("x-request-id") ?? "";
   const sentModel = response.headers.get("x-model-sent") ?? order.model;
   onStart({ requestId, sentModel });
@@ -33,6 +33,12 @@ export async function place(order, { signal, onStart, onPartial, onImage }) {
     missing = Infinity;
   }
   if (missing > 0) throw new Refused({ code: "stream_cut", requestId });
+}
+
+// No answer to an order is more than none to a question: it may have arrived.
+function withoutAnswer(error) {
+  if (error instanceof Refused && error.status === 0) throw new Refused({ code: "order_unanswered" });
+  throw error;
 }
 
 // Returns the header for images that are new, or were made since the instant *since*; other orders take any cached ones.

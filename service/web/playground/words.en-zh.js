@@ -4,7 +4,9 @@ const images = (n) => (n === 1 ? "1 image" : `${n} images`);
 
 export const words = {
   en: {
-    makeImages: "Make images",
+    "title.generate": "Make images",
+    "title.edit": "Edit images",
+    "title.vary": "Vary an image",
     results: "Orders",
     "mode": "What to do",
     "mode.generate": "Make",
@@ -18,9 +20,10 @@ export const words = {
     "send.vary": "Vary",
 
     "field.prompt": "Description",
-    promptPlaceholder: "What should be seen? Ctrl+Enter sends it.",
+    promptPlaceholder: "What should be seen?",
     "field.change": "What to change",
-    changePlaceholder: "For example: make the sky pink. Ctrl+Enter sends it.",
+    changePlaceholder: "For example: make the sky pink.",
+    sendKeys: "Ctrl+Enter sends it.",
     examplePrompt: "A lighthouse on a cliff at dusk, watercolour",
     "field.model": "Model",
     "field.size": "Size",
@@ -67,7 +70,8 @@ export const words = {
 
     "price.test": (n) => `${images(n)} for testing: nothing is charged`,
     "price.unknown": "Price unknown",
-    "price.highest": (sum, n) => `At most about ${sum} for ${images(n)}`,
+    "price.highest": (sum, n) => `At most ${sum} for ${images(n)}`,
+    "price.open": (sum, n) => `At most ${sum} for ${images(n)}: quality “Automatic” counts as the dearest`,
     wouldBeRefused: (why) => `It would be refused right now. ${why}`,
     left: (name, remaining, limit, owner) => `${name}: ${remaining} of ${limit} left (${owner})`,
     shareLeft: (name, share, owner) => `${name}: ${share} left (${owner})`,
@@ -98,6 +102,7 @@ export const words = {
     leftOver: "The page was closed while this order was under way. Images that were finished are found for free; the others are made and charged once.",
     fetchLeft: "Get its images",
     forgetLeft: "Leave them",
+    orderFewer: (n) => `${n === 1 ? "1 image still fits" : `${n} images still fit`}: order fewer.`,
     someMade: (made, n) => `${made} of ${images(n)} arrived and are kept.`,
 
     ownWords: "The gateway says:",
@@ -121,7 +126,9 @@ export const words = {
     "wrong.image_too_large": "This image has too many pixels.",
   },
   zh: {
-    makeImages: "生成图像",
+    "title.generate": "生成图片",
+    "title.edit": "编辑图片",
+    "title.vary": "生成变体",
     results: "订单",
     mode: "要做什么",
     "mode.generate": "生成",
@@ -135,9 +142,10 @@ export const words = {
     "send.vary": "生成变体",
 
     "field.prompt": "画面描述",
-    promptPlaceholder: "想看到什么？按 Ctrl+Enter 即可发送。",
+    promptPlaceholder: "想看到什么？",
     "field.change": "要改什么",
-    changePlaceholder: "例如：把天空变成粉色。按 Ctrl+Enter 即可发送。",
+    changePlaceholder: "例如：把天空变成粉色。",
+    sendKeys: "按 Ctrl+Enter 即可发送。",
     examplePrompt: "黄昏时分悬崖上的灯塔，水彩画",
     "field.model": "模型",
     "field.size": "尺寸",
@@ -184,7 +192,8 @@ export const words = {
 
     "price.test": (n) => `${n} 张测试图像，不收费`,
     "price.unknown": "价格未知",
-    "price.highest": (sum, n) => `${n} 张图像，预计最多约 ${sum}`,
+    "price.highest": (sum, n) => `${n} 张图片，最多 ${sum}`,
+    "price.open": (sum, n) => `${n} 张图片，最多 ${sum}：“自动”质量按最贵的计算`,
     wouldBeRefused: (why) => `现在下单会被拒绝。${why}`,
     left: (name, remaining, limit, owner) => `${name}：剩余 ${remaining} / ${limit}（${owner}）`,
     shareLeft: (name, share, owner) => `${name}：剩余 ${share}（${owner}）`,
@@ -215,6 +224,7 @@ export const words = {
     leftOver: "这个请求还在进行时页面被关闭了。已完成的图片可免费取回，其余的会继续生成，只计费一次。",
     fetchLeft: "取回图片",
     forgetLeft: "不要了",
+    orderFewer: (n) => `还可以生成 ${n} 张，请减少张数。`,
     someMade: (made, n) => `${n} 张中已收到 ${made} 张，均已保留。`,
 
     ownWords: "网关的原话：",

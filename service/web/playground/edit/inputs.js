@@ -118,7 +118,8 @@ export function createInputs(container, { onChange }) {
     const canPaint = operation === "edit" && rules !== null;
     legend.textContent = say(operation === "vary" ? "imageToVary" : "inputImages");
     choose.textContent = say("chooseImages");
-    invitation.textContent = say("orDropThem");
+    // Fingers neither drop nor paste.
+    invitation.textContent = matchMedia("(any-pointer: fine)").matches ? say("orDropThem") : "";
     container.dataset.dropHere = say("dropHere");
     taken.textContent = rules ? say("takes", rules) : say("takesNoImages");
     status.textContent = message ? say(...message) : "";
