@@ -435,6 +435,23 @@ def test_a_section_fits_phones_and_small_windows(enter: Enter, office: Office) -
     assert widths == {(section, width): width for section, width in widths}
 
 
+def test_limits_stand_beside_their_name_on_a_phone(enter: Enter) -> None:
+    page = enter("teams", viewport={"width": 390, "height": 700})
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="declared", exact=True))
+
+    lefts = row.get_by_role("cell").first.evaluate(
+        """(cell) => {
+          const range = document.createRange();
+          range.selectNodeContents(cell);
+          return [...range.getClientRects()].map(({ left }) => left);
+        }"""
+    )
+
+    name = row.get_by_role("strong").bounding_box()
+    assert name is not None
+    assert min(lefts) >= name["x"] - 1
+
+
 def test_a_key_is_made_with_the_keyboard_alone(enter: Enter, office: Office, team: str) -> None:
     page = enter("keys")
     page.get_by_role("heading", name="Keys").wait_for()

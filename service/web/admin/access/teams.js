@@ -44,7 +44,7 @@ export function createTeams() {
   function limitsOf(name) {
     if (name === null) return say("none");
     const policy = policies.get(name);
-    return [make("strong", {}, name), policy ? `${say("colon")}${limitsInWords(policy)}` : ""];
+    return make("span", {}, make("strong", {}, name), policy ? `${say("colon")}${limitsInWords(policy)}` : "");
   }
 
   function actions(team) {
