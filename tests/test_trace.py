@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from tests.processes import REPOSITORY
 
 MOST_MODULES = 67
@@ -10,6 +12,8 @@ MOST_MODULES = 67
 MOST_CHANGES = 294
 
 
+# It traces every line of five orders, which takes a minute beside many other processes.
+@pytest.mark.timeout(180)
 def test_an_order_does_not_wander() -> None:
     printed = subprocess.run(
         [sys.executable, "-m", "tests.trace"], cwd=REPOSITORY, capture_output=True, text=True, check=True
