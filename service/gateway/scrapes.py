@@ -1,7 +1,7 @@
 """Render the metrics for scrapes: those that arrive together share a rendering, so that many cannot stop the orders.
 
 The loop renders, so each rendering delays all orders. One is followed by a pause of nine times its duration: scrapes take
-at most a tenth of the loop, however many there are.
+at most a tenth of the loop, however many there are. It never lasts more than a second.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ from service.ports.clock import Clock
 
 _PAUSE = 9
 """Durations of a rendering without another."""
+_LONGEST_PAUSE_S = 1.0
+"""A process that was stopped for a while is scraped in time again."""
 
 Rendered = tuple[bytes, str]
 """The body, and its media type."""
@@ -48,5 +50,5 @@ class Scrapes:
         began_s = self._clock.monotonic_s()
         result = self._render(is_openmetrics)
         ended_s = self._clock.monotonic_s()
-        self._rest_until_s = ended_s + _PAUSE * (ended_s - began_s)
+        self._rest_until_s = ended_s + min(_PAUSE * (ended_s - began_s), _LONGEST_PAUSE_S)
         return _Rendering(began_s, result)

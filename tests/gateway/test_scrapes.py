@@ -85,3 +85,18 @@ async def test_a_scraper_that_left_blocks_no_other(clock: FakeClock, numbers: Nu
         leaving.cancel()
 
     assert (await scrapes.render(False))[0] == b"0"
+
+
+async def test_a_rendering_that_took_long_delays_the_next_by_a_second(
+    clock: FakeClock, numbers: Numbers
+) -> None:
+    def render(is_openmetrics: bool) -> tuple[bytes, str]:
+        clock.advance(5)
+        return numbers.render(is_openmetrics)
+
+    scrapes = Scrapes(render, clock)
+    await scrapes.render(False)
+    began_s = clock.monotonic_s()
+    await scrapes.render(False)
+
+    assert clock.monotonic_s() - began_s == pytest.approx(1 + 5 + RENDERING_S)

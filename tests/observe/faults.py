@@ -71,6 +71,7 @@ SETTINGS: dict[str, object] = {
     "max_calls_waiting": 30,
 }
 """Settings of gateways that the faults need; also a busy machine can fill so short a queue."""
+_UNKNOWN = {"authorization": "Bearer a-key-of-nobody"}
 _LARGE_BYTES = 2**23
 """More than the quarter of `body_bytes` that one caller may send at once."""
 
@@ -232,7 +233,7 @@ async def _in_script(scene: Scene, script: Script) -> None:
 
 
 async def _keep_ordering_rarely(stack: Stack) -> None:
-    """Send each second what few callers send: models that end, bodies that are too large, broken files."""
+    """Send each second what few callers send: models that end, large bodies, broken files, unknown keys."""
     damaged = _damaged_image()
     while True:
         for caller in stack.callers.values():
@@ -241,6 +242,9 @@ async def _keep_ordering_rarely(stack: Stack) -> None:
                     await caller.order(gateway.url, model=model)
                 await edit(caller, gateway.url, damaged, model="dall-e-2")
                 await _send_head_of_large_body(gateway.url, caller)
+                await stack.ground.ask(
+                    "POST", f"{gateway.url}/v1/images/generations", json={"prompt": "x"}, headers=_UNKNOWN
+                )
                 policy = {"images_per_min": 1_000}
                 await stack.ground.ask(
                     "PUT", f"{gateway.url}/admin/policies/seldom", json=policy, headers=OPERATOR
