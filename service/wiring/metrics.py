@@ -1,13 +1,21 @@
 """Show numbers of the parts of a process in its metrics, read at each scrape."""
 
+import asyncio
+from contextlib import suppress
+
 from service.adapters.journal.condition import JournalCondition
+from service.adapters.redis.client.url import parse_redis_url
+from service.adapters.redis.memory import RedisMemory
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.domain.catalog import Catalog
+from service.domain.errors import StateUnavailable
 from service.http.services import Budgets
 from service.ports.clock import Clock
 from service.wiring.images import Images
 from service.wiring.orders import OrderParts
 from service.wiring.process import ProcessContext
+
+_MEMORY_PAUSE_S = 15.0
 
 
 def show_parts(
@@ -51,6 +59,17 @@ def show_parts(
     metrics.requests.watch_bytes(
         memory=lambda: budgets.memory.held_bytes, disk=lambda: budgets.disk.held_bytes
     )
+
+
+async def show_memory(metrics: PrometheusMetrics, context: ProcessContext) -> None:
+    """Show the memory of Redis every 15 seconds, unless it is a cluster."""
+    if parse_redis_url(context.backing.redis_url).kind == "cluster":
+        return
+    memory = RedisMemory(context.redis, timeout_s=context.settings.redis_timeout_s)
+    while True:
+        with suppress(StateUnavailable):
+            metrics.state.show_memory(*await memory.read())
+        await asyncio.sleep(_MEMORY_PAUSE_S)
 
 
 def _pending_s(journal: JournalCondition, clock: Clock) -> float:

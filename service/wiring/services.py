@@ -43,7 +43,7 @@ from service.wiring.images import (
     watch_store,
 )
 from service.wiring.memory import trim_when_idle
-from service.wiring.metrics import show_parts
+from service.wiring.metrics import show_memory, show_parts
 from service.wiring.neighbours import open_heartbeats
 from service.wiring.notices import post_at_start, post_later
 from service.wiring.orders import OrderParts, open_orders
@@ -109,6 +109,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             "store": lambda: watch_store(images.home),
             "provider": lambda: watch_provider(provider.check, health),
             "memory": lambda: trim_when_idle(lambda: orders.runner.running > 0),
+            "redis": lambda: show_memory(metrics, context),
             "disks": disks.measure_forever,
             "notices": lambda: post_later(context, is_done=obstacle is None),
         }.items():

@@ -28,6 +28,13 @@ class StateMetrics:
         self._skew_s = registry.gauge(
             "imagegw_clock_skew_seconds", "Seconds by which this process's clock is ahead of that of Redis."
         )
+        self._memory_used = registry.gauge(
+            "imagegw_redis_memory_used_bytes",
+            "Memory that Redis uses; 0 until it is known, and of a cluster.",
+        )
+        self._memory_limit = registry.gauge(
+            "imagegw_redis_memory_limit_bytes", "Memory that Redis may use (maxmemory), 0 without a limit."
+        )
         self._journal_settlements = registry.gauge(
             "imagegw_journal_settlements", "Settlements that Redis has not taken yet, on this machine."
         )
@@ -53,6 +60,11 @@ class StateMetrics:
         """Measure a round trip to Redis, and note if it was answered; of a closed set of operations."""
         self._request_s.labels(operation).observe(duration_s)
         self._up.set(is_answered)
+
+    def show_memory(self, used_bytes: int, limit_bytes: int) -> None:
+        """Show the memory of Redis."""
+        self._memory_used.set(used_bytes)
+        self._memory_limit.set(limit_bytes)
 
     def watch_journal(
         self,
