@@ -19,7 +19,7 @@ INSTEAD = {
 OF_TEAMS_AND_KEYS = "停用"
 """Closed by an admin. A model that ends is 下线."""
 TEXTS = [
-    *sorted((REPOSITORY / "service/web/admin").rglob("*words*.js")),
+    *sorted((REPOSITORY / "service/web").rglob("*words*.js")),
     REPOSITORY / "service/commands/ordering/language.py",
 ]
 

@@ -158,6 +158,8 @@ def test_an_image_deleted_for_good_is_gone_everywhere(visit: Visit, office: Offi
     card = make(page, "deleted")
     link = link_of(page, card)
     assert httpx.get(link, trust_env=False).status_code == 200
+    elsewhere = page.context.new_page()
+    elsewhere.goto(link)
 
     choose(card, "Delete for good")
     dialog = page.get_by_role("alertdialog", name="Delete this image for good?")
@@ -166,6 +168,10 @@ def test_an_image_deleted_for_good_is_gone_everywhere(visit: Visit, office: Offi
     notice(page, "The image is deleted")
 
     assert httpx.get(link, trust_env=False).status_code == 410
+    # Also in a browser that kept it.
+    again = elsewhere.goto(link)
+    assert again is not None
+    assert again.status == 410
     assert cards(page).count() == 0
     page.reload()
     page.get_by_text("Images that you make appear here.").wait_for()
@@ -467,7 +473,7 @@ def test_the_gallery_speaks_chinese(visit: Visit, house: House) -> None:
     card = make(page, "translated")
 
     page.get_by_label("Language").select_option("zh")
-    page.get_by_role("heading", name="你的图像").wait_for()
+    page.get_by_role("heading", name="你的图片").wait_for()
 
     choose(card, "永久删除")
-    page.get_by_role("alertdialog", name="永久删除这张图像").wait_for()
+    page.get_by_role("alertdialog", name="永久删除这张图片").wait_for()

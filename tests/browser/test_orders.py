@@ -166,7 +166,7 @@ def test_the_language_can_be_changed_while_an_order_runs(visit: Visit, slow: Hou
     assert card(page).get_by_role("button", name="取消").is_visible()
     assert page.get_by_label("画面描述").input_value() == prompt
     assert page.get_by_label("质量").input_value() == "low"
-    card(page).get_by_text(re.compile("1 张图像.用时 .* 秒")).wait_for()
+    card(page).get_by_text(re.compile("1 张图片.用时 .* 秒")).wait_for()
     wait_for_images(page, 1)
 
 

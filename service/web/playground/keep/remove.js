@@ -16,6 +16,9 @@ export async function removeImage(record, removed) {
     await removeHere(record, removed, error.status === 0 ? say("noAnswer") : sayIfKnown(`notDeleted.${error.status}`) ?? error.message);
     return;
   }
+  // A browser keeps an image that it has shown for a year: the answer that it is gone takes its place.
+  const link = new URL(record.url, location.href);
+  if (link.origin === location.origin) await fetch(link, { cache: "reload" }).catch(() => {});
   await removed(record);
   notify(say("deleted"));
 }
