@@ -74,10 +74,11 @@ class StoreFailures:
         if now_s - self._logged_s < _PAUSE_S:
             self._suppressed += 1
             return
+        reason = _reason_of(error)
         # The name of the exception distinguishes a full disk from a missing one.
-        details = {"reason": self.reason, "error": type(error.__cause__ or error).__name__}
+        details = {"reason": reason, "error": type(error.__cause__ or error).__name__}
         left_out = {"suppressed": self._suppressed} if self._suppressed else {}
-        _log.warning("store failed", extra={**details, **left_out, **self._explain(self.reason)})
+        _log.warning("store failed", extra={**details, **left_out, **self._explain(reason)})
         self._is_logged, self._logged_s, self._suppressed = True, now_s, 0
 
 
