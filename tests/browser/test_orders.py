@@ -247,6 +247,14 @@ def test_a_refused_description_is_told_in_words(visit: Visit, house: House) -> N
     assert "Describe it in another way." in told.inner_text()
     assert page.get_by_role("button", name="Try again").count() == 0
 
+    # The next order does not take the number for a report away.
+    describe(page, "an allowed word")
+    send(page)
+    ended(page).wait_for()
+    assert told.is_visible()
+    page.locator("article.run").first.get_by_role("button", name="Close").click()
+    assert page.locator("article.run").count() == 1
+
 
 def test_a_busy_provider_is_told_with_the_time_of_the_next_try(visit: Visit, house: House) -> None:
     busy = [{"status": 429, "count": 1000, "retry_after_s": 1}]

@@ -71,7 +71,7 @@ export function createOrderCard(order, { onRepeat, onGone }) {
         end.made.length > 0 && make("p", {}, say("someMade", end.made.length, order.n)),
         detail && make("p", { class: "hint" }, say("ownWords"), " ", make("span", { lang: "en" }, detail)),
         end.error.requestId && make("p", { class: "hint" }, say("requestId"), " ", make("code", {}, end.error.requestId))),
-      canRepeat && make("button", { type: "button", onclick: () => onRepeat(order) }, say("tryAgain")),
+      canRepeat && make("button", { type: "button", onclick: repeat }, say("tryAgain")),
     ];
   }
 
@@ -86,6 +86,11 @@ export function createOrderCard(order, { onRepeat, onGone }) {
 
   function drawTime() {
     foot.querySelector(".elapsed").textContent = say("elapsed", number(seconds()));
+  }
+
+  function repeat() {
+    remove();
+    onRepeat(order);
   }
 
   function remove() {
@@ -105,7 +110,8 @@ export function createOrderCard(order, { onRepeat, onGone }) {
     remove,
     summary,
     signal: controller.signal,
-    isOver: () => end !== null,
+    // A failure stays until the person closes it or tries again: it has the number for a report.
+    isSettled: () => end !== null && end.state !== "failed",
     showPartial(index, blob) {
       forget(index);
       partials.set(index, URL.createObjectURL(blob));

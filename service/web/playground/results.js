@@ -13,7 +13,7 @@ export function createResults(container, { onImage, onFailure, announce, readLim
   return {
     // Places *order*, whose images are of *realm*; resolves when it has ended and its images are kept.
     async run(order, realm) {
-      for (const old of cards) if (old.isOver()) old.remove();
+      for (const old of cards) if (old.isSettled()) old.remove();
       const card = createOrderCard(order, { onRepeat, onGone: () => cards.delete(card) });
       cards.add(card);
       container.append(card.element);
