@@ -22,6 +22,8 @@ DIGESTS = """async () => {
   return Promise.all((await history.list()).map(async ({ blob }) => `${new Uint8Array(await blob.arrayBuffer())}`));
 }"""
 """Read the bytes of all images of the history."""
+IS_FREE_TO_GO = "() => dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+IN_SIGHT = "(name) => document.querySelector(name).getBoundingClientRect().top < innerHeight"
 LEFT = """async () => {
   const { openUnderway } = await import("/web/playground/underway.js");
   return (await openUnderway().left()).length;
@@ -50,7 +52,7 @@ def begin(page: Page, act: str) -> str:
 
 @pytest.mark.parametrize(("act", "images"), [("make", 1), ("edit", 1), ("again", 2)])
 def test_an_order_is_fetched_after_a_reload(visit: Visit, slow: House, act: str, images: int) -> None:  # noqa: F811 - the fixture
-    page = visit(slow.gateway.url)
+    page = visit(slow.gateway.url, viewport={"width": 390, "height": 844})
     prompt = begin(page, act)
     warnings: list[str] = []
 
@@ -61,11 +63,14 @@ def test_an_order_is_fetched_after_a_reload(visit: Visit, slow: House, act: str,
     page.on("dialog", leave)
 
     page.reload()
-    page.get_by_text("The page was closed while this order was under way.").wait_for()
+    left = page.locator("article.left", has_text="The page was closed while this order was under way.")
+    left.wait_for()
+    page.wait_for_function(IN_SIGHT, arg="article.left")
     assert barriers(page) == []
     page.get_by_role("button", name="Get its images").click()
     ended(page).wait_for()
     wait_for_images(page, images)
+    page.wait_for_function(IS_FREE_TO_GO)
     page.reload()
     wait_for_images(page, images)
 

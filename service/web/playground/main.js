@@ -4,7 +4,7 @@ import { read, Refused } from "../common/api.js";
 import { byId, make } from "../common/dom.js";
 import { showHeader } from "../common/header.js";
 import { onKey } from "../common/key.js";
-import { learn, onLanguage } from "../common/words.js";
+import { learn, onLanguage, say } from "../common/words.js";
 import { createInputs } from "./edit/door.js";
 import { createEstimate } from "./estimate.js";
 import { describeFailure, describeField } from "./failures.js";
@@ -47,8 +47,9 @@ onKey(open);
 onLanguage(drawTrouble);
 addEventListener("offline", () => setTrouble(new Refused({ code: "offline" })));
 addEventListener("online", open);
-showLeft();
 await open();
+// Its card is taken to the person's eyes, so the form has its height by now.
+await showLeft();
 
 // Learns what this person may use.
 async function open() {
@@ -74,7 +75,10 @@ async function showLeft() {
       forget();
       start({ ...left.order, fresh: false, since: left.order.fresh ? left.at : null });
     };
-    byId("results").append(leftCard(left, { onFetch: fetch, onForget: forget }));
+    const card = leftCard(left, { onFetch: fetch, onForget: forget });
+    byId("results").append(card);
+    card.scrollIntoView({ block: "nearest" });
+    byId("said").replaceChildren(say("leftOver"));
   }
 }
 

@@ -35,10 +35,10 @@ class Underway {
     const noted = this.#write((store) => store.put({ id, at: Date.now(), order }));
     return async () => {
       if (this.#isLeaving) return;
-      this.#running.delete(id);
-      if (this.#running.size === 0) removeEventListener("beforeunload", warn);
       await noted;
       await this.forget(id);
+      this.#running.delete(id);
+      if (this.#running.size === 0) removeEventListener("beforeunload", warn);
     };
   }
 
