@@ -44,7 +44,7 @@ function withoutAnswer(error) {
 // Returns the header for images that are new, or were made since the instant *since*; other orders take any cached ones.
 function cacheOf({ fresh, since }) {
   if (fresh) return { "cache-control": "no-cache" };
-  return since ? { "cache-control": `max-age=${Math.ceil((Date.now() - since) / 1000)}` } : {};
+  return since ? { "cache-control": `max-age=${Math.floor((Date.now() - since) / 1000)}` } : {};
 }
 
 // Returns the fields of *order* as a request of JSON has them.
