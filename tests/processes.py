@@ -43,7 +43,7 @@ class Valkey:
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, such as SIGSTOP for a hung server."""
-        self.process.send_signal(number)
+        send_signal(self.process, number)
 
 
 @dataclass(slots=True)
@@ -67,6 +67,13 @@ class Gateway:
         """End it as a power cut would."""
         self.process.kill()
         self.process.wait()
+
+
+def send_signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal; after SIGSTOP, return once the process has stopped: until then it answers."""
+    process.send_signal(number)
+    if number is signal.SIGSTOP:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from tests.processes import free_port
+from tests.processes import free_port, send_signal
 
 BUCKET = "pictures"
 REGION = "us-east-1"
@@ -68,7 +68,7 @@ class S3Server:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to what answers requests, such as SIGSTOP for a hung server."""
         if self._front is not None:
-            self._front.send_signal(number)
+            send_signal(self._front, number)
 
     def start(self) -> None:
         """Answer requests."""
