@@ -3,11 +3,11 @@
 // A section is { element, load(), render() }: *load* asks the gateway and may throw `Refused`, *render* writes what was loaded
 // in the current language. How to add one: a module, a row of `SECTIONS`, and its word `section.<name>`.
 
-import { Refused } from "../common/api.js";
-import { byId, make } from "../common/dom.js";
-import { showHeader } from "../common/header.js";
-import { key, onKey } from "../common/key.js";
-import { learn, onLanguage, say } from "../common/words.js";
+import { Refused } from "../page/api.js";
+import { byId, make } from "../page/dom.js";
+import { showHeader } from "../page/header.js";
+import { key, onKey } from "../page/key.js";
+import { learn, onLanguage, say } from "../page/words.js";
 import { createKeys } from "./access/keys.js";
 import { createPolicies } from "./access/policies.js";
 import { createTeams } from "./access/teams.js";

@@ -4,9 +4,9 @@
 // Swagger UI fills a form with invented values, and cannot fill in a file. `FillForms` fills a form with the document's
 // first example of it: until others are chosen, Execute sends the example's files.
 
-import { showHeader } from "../common/header.js";
-import { key, onKey } from "../common/key.js";
-import { isDark, onTheme } from "../common/theme.js";
+import { showHeader } from "../page/header.js";
+import { key, onKey } from "../page/key.js";
+import { isDark, onTheme } from "../page/theme.js";
 
 const PNG = "iVBORw0KGgo";
 

@@ -1,9 +1,9 @@
 // Shows what the order would cost and what is left of each limit, a moment after the last change.
 
-import { read, Refused } from "../common/api.js";
-import { make } from "../common/dom.js";
-import { money } from "../common/format.js";
-import { onLanguage, say } from "../common/words.js";
+import { read, Refused } from "../page/api.js";
+import { make } from "../page/dom.js";
+import { money } from "../page/format.js";
+import { onLanguage, say } from "../page/words.js";
 import { describeFailure } from "./failures.js";
 import { limitList } from "./limits.js";
 import { contractOf } from "./models.js";

@@ -1,8 +1,8 @@
 // Says in a person's words what went wrong, what to change and when to try again.
 
-import { make } from "../common/dom.js";
-import { fromNow } from "../common/format.js";
-import { learn, say, sayIfKnown } from "../common/words.js";
+import { make } from "../page/dom.js";
+import { fromNow } from "../page/format.js";
+import { learn, say, sayIfKnown } from "../page/words.js";
 import { words } from "./failurewords.en-zh.js";
 
 learn(words);

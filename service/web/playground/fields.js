@@ -1,7 +1,7 @@
 // Builds the fields of an order from what its model takes: lists of values, numbers within bounds, a free size.
 
-import { make } from "../common/dom.js";
-import { say, sayIfKnown } from "../common/words.js";
+import { make } from "../page/dom.js";
+import { say, sayIfKnown } from "../page/words.js";
 
 // Every person sees these; all others are under "More".
 const FIRST = ["size", "quality", "style", "background", "output_format"];

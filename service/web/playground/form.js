@@ -2,9 +2,9 @@
 //
 // The controls hold the state. Those that depend on the model are drawn anew around the values that it still takes.
 
-import { byId, make } from "../common/dom.js";
-import { day } from "../common/format.js";
-import { onLanguage, say } from "../common/words.js";
+import { byId, make } from "../page/dom.js";
+import { day } from "../page/format.js";
+import { onLanguage, say } from "../page/words.js";
 import { field, parameterField, parametersFor, sizeField, sizeOf } from "./fields.js";
 import { focusMarked, mark, unmark } from "./marks.js";
 import { contractOf, lifeOf, modelsFor, PREVIEWS } from "./models.js";

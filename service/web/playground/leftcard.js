@@ -1,8 +1,8 @@
 // The card of an order that was under way when its page was closed.
 
-import { make } from "../common/dom.js";
-import { moment } from "../common/format.js";
-import { onLanguage, say } from "../common/words.js";
+import { make } from "../page/dom.js";
+import { moment } from "../page/format.js";
+import { onLanguage, say } from "../page/words.js";
 
 // *onFetch* gets the images of the order, *onForget* leaves them.
 export function leftCard({ at, order }, { onFetch, onForget }) {

@@ -1,8 +1,8 @@
 // Tells in words what is left of each limit.
 
-import { make } from "../common/dom.js";
-import { fromNow, money, number, percent } from "../common/format.js";
-import { say, sayIfKnown } from "../common/words.js";
+import { make } from "../page/dom.js";
+import { fromNow, money, number, percent } from "../page/format.js";
+import { say, sayIfKnown } from "../page/words.js";
 
 const LONGEST_FIRST = ["budget_per_month_microusd", "images_per_day", "images_in_flight", "images_per_min", "requests_per_min"];
 

@@ -1,10 +1,10 @@
 // The playground: joins the parts of the page.
 
-import { read, Refused } from "../common/api.js";
-import { byId, make } from "../common/dom.js";
-import { showHeader } from "../common/header.js";
-import { onKey } from "../common/key.js";
-import { learn, onLanguage, say } from "../common/words.js";
+import { read, Refused } from "../page/api.js";
+import { byId, make } from "../page/dom.js";
+import { showHeader } from "../page/header.js";
+import { onKey } from "../page/key.js";
+import { learn, onLanguage, say } from "../page/words.js";
 import { createInputs } from "./edit/door.js";
 import { createEstimate } from "./estimate.js";
 import { describeFailure, describeField } from "./failures.js";

@@ -1,6 +1,6 @@
 // Marks the field that is wrong, with a message beside it.
 
-import { make } from "../common/dom.js";
+import { make } from "../page/dom.js";
 
 // Names that the same part of the form has in requests.
 const SAME = { "image[]": "image", images: "image", mask: "image" };

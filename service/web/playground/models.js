@@ -1,6 +1,6 @@
 // Knows the models that this person may use, and what each of them takes.
 
-import { read } from "../common/api.js";
+import { read } from "../page/api.js";
 
 // Stages of each image that a person sees, of those models that show any.
 export const PREVIEWS = 2;

@@ -1,8 +1,8 @@
 // The card of one order: its images while they are painted, the time, a way to cancel, and how it ended.
 
-import { make } from "../common/dom.js";
-import { money, number } from "../common/format.js";
-import { say } from "../common/words.js";
+import { make } from "../page/dom.js";
+import { money, number } from "../page/format.js";
+import { say } from "../page/words.js";
 import { describeFailure } from "./failures.js";
 import { imagesLeft, tooTight } from "./limits.js";
 

@@ -1,6 +1,6 @@
 // Places an order, and tells of its images as they come.
 
-import { ask, refusalOf, Refused } from "../common/api.js";
+import { ask, refusalOf, Refused } from "../page/api.js";
 import { events } from "./events.js";
 
 const PATHS = {

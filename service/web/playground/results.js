@@ -1,6 +1,6 @@
 // Runs the orders of this visit and shows each on a card. Finished images go to `onImage`.
 
-import { onLanguage, say } from "../common/words.js";
+import { onLanguage, say } from "../page/words.js";
 import { createOrderCard } from "./ordercard.js";
 import { place } from "./place.js";
 

@@ -1,8 +1,8 @@
 // The form of a new key.
 
-import { read } from "../../common/api.js";
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { read } from "../../page/api.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { choice, nameIn, plain, suggested } from "../parts/choices.js";
 import { Mistake, openForm } from "../parts/dialogs.js";
 import { isOfGateway } from "./reserved.js";

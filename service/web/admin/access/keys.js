@@ -1,8 +1,8 @@
 // Keys: found, made and revoked.
 
-import { ask, read } from "../../common/api.js";
-import { make } from "../../common/dom.js";
-import { learn, say } from "../../common/words.js";
+import { ask, read } from "../../page/api.js";
+import { make } from "../../page/dom.js";
+import { learn, say } from "../../page/words.js";
 import { choice } from "../parts/choices.js";
 import { isSure } from "../parts/dialogs.js";
 import { attempt } from "../parts/refusal.js";

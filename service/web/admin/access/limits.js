@@ -1,7 +1,7 @@
 // Says the limits and rules of a policy in words.
 
-import { money, number } from "../../common/format.js";
-import { learn, say } from "../../common/words.js";
+import { money, number } from "../../page/format.js";
+import { learn, say } from "../../page/words.js";
 import { words } from "./limits-words.en-zh.js";
 
 learn(words);

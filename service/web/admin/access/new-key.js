@@ -1,7 +1,7 @@
 // Shows a new key, once: the gateway keeps only a hash of it.
 
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { copyButton } from "../parts/copy.js";
 
 // *done* is called when the person has kept the key. *created* may have a `fault`, which `faultOf` found.

@@ -1,8 +1,8 @@
 // Policies: named sets of limits, for teams, users and keys.
 
-import { ask, read } from "../../common/api.js";
-import { make } from "../../common/dom.js";
-import { learn, say } from "../../common/words.js";
+import { ask, read } from "../../page/api.js";
+import { make } from "../../page/dom.js";
+import { learn, say } from "../../page/words.js";
 import { isSure } from "../parts/dialogs.js";
 import { attempt } from "../parts/refusal.js";
 import { table } from "../parts/table.js";

@@ -1,8 +1,8 @@
 // The form of a policy, which says in words what it means while it is filled in.
 
-import { read } from "../../common/api.js";
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { read } from "../../page/api.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { choice, nameIn, plain } from "../parts/choices.js";
 import { Mistake, openForm } from "../parts/dialogs.js";
 import { BUDGET, COUNTS, limitsInWords } from "./limits.js";

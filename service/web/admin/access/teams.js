@@ -1,8 +1,8 @@
 // Teams: made, changed, closed and reopened.
 
-import { read } from "../../common/api.js";
-import { make } from "../../common/dom.js";
-import { learn, say } from "../../common/words.js";
+import { read } from "../../page/api.js";
+import { make } from "../../page/dom.js";
+import { learn, say } from "../../page/words.js";
 import { choice, nameIn, plain } from "../parts/choices.js";
 import { isSure, Mistake, openForm } from "../parts/dialogs.js";
 import { attempt } from "../parts/refusal.js";

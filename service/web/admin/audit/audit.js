@@ -1,9 +1,9 @@
 // Audit: what admins did, newest first.
 
-import { read } from "../../common/api.js";
-import { make } from "../../common/dom.js";
-import { moment } from "../../common/format.js";
-import { learn, say, sayIfKnown } from "../../common/words.js";
+import { read } from "../../page/api.js";
+import { make } from "../../page/dom.js";
+import { moment } from "../../page/format.js";
+import { learn, say, sayIfKnown } from "../../page/words.js";
 import { limitsInWords } from "../access/limits.js";
 import { attempt } from "../parts/refusal.js";
 import { table } from "../parts/table.js";

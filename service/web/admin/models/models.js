@@ -1,9 +1,9 @@
 // Models that end: when, what answers for them then, and which teams still use them.
 
-import { read } from "../../common/api.js";
-import { make } from "../../common/dom.js";
-import { day as dayInWords, fromNow, number } from "../../common/format.js";
-import { learn, say } from "../../common/words.js";
+import { read } from "../../page/api.js";
+import { make } from "../../page/dom.js";
+import { day as dayInWords, fromNow, number } from "../../page/format.js";
+import { learn, say } from "../../page/words.js";
 import { attempt } from "../parts/refusal.js";
 import { table } from "../parts/table.js";
 import { createSpan } from "../spend/span.js";

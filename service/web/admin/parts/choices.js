@@ -1,6 +1,6 @@
 // Makes the controls of forms.
 
-import { make } from "../../common/dom.js";
+import { make } from "../../page/dom.js";
 
 // Returns a list to choose from; *options* are [value, text].
 export function choice(options, chosen, attributes = {}) {

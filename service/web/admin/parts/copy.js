@@ -1,8 +1,8 @@
 // Offers to copy a field.
 
-import { copyText } from "../../common/clipboard.js";
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { copyText } from "../../page/clipboard.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { tell } from "./tell.js";
 
 // Returns a button that copies the value of *field*, an input or a textarea.

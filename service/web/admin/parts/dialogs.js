@@ -1,8 +1,8 @@
 // Opens forms and questions in dialogs.
 
-import { Refused } from "../../common/api.js";
-import { make } from "../../common/dom.js";
-import { say, sayIfKnown } from "../../common/words.js";
+import { Refused } from "../../page/api.js";
+import { make } from "../../page/dom.js";
+import { say, sayIfKnown } from "../../page/words.js";
 import { kindOf, ownWords } from "./trouble.js";
 
 // A mistake found before anything was sent: *param* names the field, *word* says it.

@@ -1,6 +1,6 @@
 // Shows a refusal of an act that no form sent, above the section that it belongs to.
 
-import { Refused } from "../../common/api.js";
+import { Refused } from "../../page/api.js";
 import { troubleCard } from "./trouble.js";
 
 // Does *act*. A refusal is shown in *element*, with a button to do it again where that may help; returns false then.

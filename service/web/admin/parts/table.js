@@ -1,8 +1,8 @@
 // Makes tables, which become lists of cards on narrow screens. Explicit roles keep them tables for screen readers there.
 
-import { make } from "../../common/dom.js";
-import { number } from "../../common/format.js";
-import { say } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { number } from "../../page/format.js";
+import { say } from "../../page/words.js";
 
 const MOST_ROWS = 200;
 

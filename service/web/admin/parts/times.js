@@ -1,7 +1,7 @@
 // Writes instants for people: how long ago, with the exact time on hover.
 
-import { make } from "../../common/dom.js";
-import { fromNow, moment } from "../../common/format.js";
+import { make } from "../../page/dom.js";
+import { fromNow, moment } from "../../page/format.js";
 
 // *atS* is in seconds since 1970.
 export function ago(atS) {

@@ -1,8 +1,8 @@
 // Says in a person's words why the gateway refused, and what to do.
 
-import { make } from "../../common/dom.js";
-import { key, setKey } from "../../common/key.js";
-import { say, sayIfKnown } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { key, setKey } from "../../page/key.js";
+import { say, sayIfKnown } from "../../page/words.js";
 
 // Kinds that another key helps against, and those that time may.
 const NEED_KEY = new Set(["unknownKey", "expiredKey", "noAdmin", "openMode", "teamClosed"]);

@@ -2,8 +2,8 @@
 //
 // The table of the page has the same numbers. A slider below the columns reads them one by one, for keys, touch and screen readers.
 
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 
 const HEIGHT = 190; // Pixels of the plot; widths are shares of the page's.
 const TOP = 18;

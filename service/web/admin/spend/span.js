@@ -1,7 +1,7 @@
 // The span of days (UTC) that a person chooses.
 
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { choice } from "../parts/choices.js";
 
 const DAY_MS = 86_400_000;

@@ -1,9 +1,9 @@
 // Spend: by day, team and model, in a span of days.
 
-import { ask, read } from "../../common/api.js";
-import { make } from "../../common/dom.js";
-import { day as dayInWords, money, number } from "../../common/format.js";
-import { languageTag, learn, say } from "../../common/words.js";
+import { ask, read } from "../../page/api.js";
+import { make } from "../../page/dom.js";
+import { day as dayInWords, money, number } from "../../page/format.js";
+import { languageTag, learn, say } from "../../page/words.js";
 import { choice } from "../parts/choices.js";
 import { attempt } from "../parts/refusal.js";
 import { table } from "../parts/table.js";

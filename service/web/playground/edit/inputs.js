@@ -2,8 +2,8 @@
 //
 // The first is the one whose painting counts. What a model does not take is told before anything is sent.
 
-import { make } from "../../common/dom.js";
-import { learn, onLanguage, say } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { learn, onLanguage, say } from "../../page/words.js";
 import { fitImage, readImage } from "./fit.js";
 import { maskOf } from "./mask.js";
 import { paint } from "./painter.js";

@@ -1,7 +1,7 @@
 // Shows a painting over its image: a canvas of bounded size, in a colour with stripes, so that it is seen by shape as well.
 
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { viewOf } from "./painting.js";
 
 const COLOURS = ["#d1006e", "#fff"];

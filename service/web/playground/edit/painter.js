@@ -1,7 +1,7 @@
 // The dialog in which a person paints what changes: the surface, its tools and their keys.
 
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { shareInWords } from "./overlay.js";
 import { createSurface } from "./surface.js";
 

@@ -1,7 +1,7 @@
 // The surface to paint on: an image, its overlay, and the hands on it: mouse, pen, finger and keys.
 
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { createOverlay } from "./overlay.js";
 import { drawStep } from "./painting.js";
 

@@ -1,7 +1,7 @@
 // Shows one image of an order: what is sent of it, what is painted on it, and what can be done with it.
 
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { sizeOf } from "./fit.js";
 import { createOverlay, shareInWords } from "./overlay.js";
 

@@ -1,6 +1,6 @@
 // The words of the images that are changed, and of painting on them.
 
-import { number } from "../../common/format.js";
+import { number } from "../../page/format.js";
 
 const MEBIBYTE = 2 ** 20;
 const NAMES = { webp: "WebP" };

@@ -1,9 +1,9 @@
 // The card of an image: its words, and what can be done with it.
 
-import { copiesImages, copyImage, copyText } from "../../common/clipboard.js";
-import { make } from "../../common/dom.js";
-import { fromNow, moment } from "../../common/format.js";
-import { say } from "../../common/words.js";
+import { copiesImages, copyImage, copyText } from "../../page/clipboard.js";
+import { make } from "../../page/dom.js";
+import { fromNow, moment } from "../../page/format.js";
+import { say } from "../../page/words.js";
 import { costWords, fileName, linkEnd, modelWords, parameterWords, titleOf } from "./describe.js";
 import { notify } from "./notice.js";
 import { removeImage } from "./remove.js";

@@ -1,7 +1,7 @@
 // Says in words what a record is: its cost, its parameters, its link, and a name for its file.
 
-import { money } from "../../common/format.js";
-import { say, sayIfKnown } from "../../common/words.js";
+import { money } from "../../page/format.js";
+import { say, sayIfKnown } from "../../page/words.js";
 
 // Returns the words for the cost of an image. A cached or shared one costs nothing, whatever the model's price.
 export function costWords({ realm, cache, costMicrousd }) {

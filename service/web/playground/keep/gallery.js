@@ -1,8 +1,8 @@
 // The gallery: all images of this browser, newest first.
 
-import { askFirst } from "../../common/dialog.js";
-import { make } from "../../common/dom.js";
-import { learn, onLanguage, say } from "../../common/words.js";
+import { askFirst } from "../../page/dialog.js";
+import { make } from "../../page/dom.js";
+import { learn, onLanguage, say } from "../../page/words.js";
 import { imageCard } from "./card.js";
 import { words } from "./words.en-zh.js";
 

@@ -1,6 +1,6 @@
 // Tells briefly that something is done, on the screen and to screen readers.
 
-import { make } from "../../common/dom.js";
+import { make } from "../../page/dom.js";
 
 const SHOWN_MS = 6000;
 

@@ -1,8 +1,8 @@
 // Deletes an image for real, or only its copy in this browser if the gateway refuses.
 
-import { ask, Refused } from "../../common/api.js";
-import { askFirst } from "../../common/dialog.js";
-import { say, sayIfKnown } from "../../common/words.js";
+import { ask, Refused } from "../../page/api.js";
+import { askFirst } from "../../page/dialog.js";
+import { say, sayIfKnown } from "../../page/words.js";
 import { notify } from "./notice.js";
 
 // Asks, deletes, and calls `removed(record)` once the image is gone from the gateway, or is to be forgotten here.

@@ -1,8 +1,8 @@
 // Shows an image as large as the screen allows; arrows lead to its neighbours.
 
-import { openDialog } from "../../common/dialog.js";
-import { make } from "../../common/dom.js";
-import { say } from "../../common/words.js";
+import { openDialog } from "../../page/dialog.js";
+import { make } from "../../page/dom.js";
+import { say } from "../../page/words.js";
 import { costWords, modelWords, parameterWords, titleOf } from "./describe.js";
 
 // Opens the viewer at *record*. *neighbours* has `newer(record)` and `older(record)`, which return a record, a promise of

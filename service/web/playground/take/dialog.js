@@ -1,10 +1,10 @@
 // Shows the code of an order, a tab for each language.
 
-import { copyText } from "../../common/clipboard.js";
-import { openDialog } from "../../common/dialog.js";
-import { make } from "../../common/dom.js";
-import { key } from "../../common/key.js";
-import { learn, say } from "../../common/words.js";
+import { copyText } from "../../page/clipboard.js";
+import { openDialog } from "../../page/dialog.js";
+import { make } from "../../page/dom.js";
+import { key } from "../../page/key.js";
+import { learn, say } from "../../page/words.js";
 import { inputFiles } from "./call.js";
 import { snippets } from "./snippets.js";
 import { words } from "./words.en-zh.js";
