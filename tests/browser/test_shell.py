@@ -97,7 +97,7 @@ def test_every_failure_of_an_order_has_words(visit: Visit, house: House) -> None
 @pytest.mark.parametrize("part", ["playground", "admin"])
 def test_no_part_of_a_page_replaces_a_word_of_another(visit: Visit, house: House, part: str) -> None:
     page = visit(house.gateway.url)
-    modules = [module for module in WORDS if module.startswith(("common/", f"{part}/"))]
+    modules = [module for module in WORDS if module.startswith(("page/", f"{part}/"))]
     names = Counter(name for module in modules for name in names_of(page, module)["en"])
 
     assert len(modules) > 1
