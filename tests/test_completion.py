@@ -11,7 +11,7 @@ from tests.processes import REPOSITORY
 from tests.shell import Shell
 
 SCRIPT = str(Path(sys.executable).with_name("image-gateway"))
-SHELLS = ("bash", "zsh", "fish")
+SHELLS = ("bash", *(pytest.param(shell, marks=pytest.mark.slow) for shell in ("zsh", "fish")))
 
 
 def variables_of(shell: str, line: str) -> dict[str, str]:

@@ -64,6 +64,25 @@ def wait_for_images(page: Page, count: int) -> None:
     assert images.count() == count
 
 
+def test_an_order_that_is_sent_before_the_lists_have_come_is_made(visit: Visit, house: House) -> None:
+    page = visit(house.gateway.url)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/v1/models", hold)
+    page.reload(wait_until="commit")
+    describe(page, "sent at once")
+    send(page)
+    page.wait_for_function("performance.now() > 0")
+    assert held
+    # Those that are held go on.
+    page.unroute("**/v1/models", hold)
+
+    wait_for_images(page, 1)
+
+
 def test_a_newcomer_gets_an_image_by_one_button(visit: Visit, house: House) -> None:
     page = visit(house.gateway.url)
 

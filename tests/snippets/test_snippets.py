@@ -21,6 +21,8 @@ pytestmark = [
 ]
 
 NAMES = ["short", "nasty", "bridged", "longest", "edit", "vary"]
+# The hardest to write down, and one of each operation; the others are for the slow tests.
+QUICK = {"nasty", "edit", "vary"}
 LANGUAGES = ["curl", "python", "node", "java"]
 of_jdk = pytest.mark.jdk
 of_npm = pytest.mark.clients
@@ -45,7 +47,9 @@ def test_every_order_has_a_name_here() -> None:
 
 
 @pytest.mark.parametrize("language", ["curl", "python"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NAMES]
+)
 def test_code_orders_exactly_the_same(house: House, name: str, language: str, folder: Path) -> None:
     check(house, name, language, folder)
 

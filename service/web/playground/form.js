@@ -24,6 +24,8 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
   let example = "";
   // Numbers what was asked about models: an answer may come after the next question.
   let turn = 0;
+  // Resolves when the lists are those of the chosen model.
+  let following = Promise.resolve();
 
   const operation = () => form.elements.operation.value;
 
@@ -34,7 +36,12 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
   }
 
   // Asks for what the chosen model takes, and draws it around *values*.
-  async function follow(values) {
+  function follow(values) {
+    following = learnContract(values);
+    return following;
+  }
+
+  async function learnContract(values) {
     const mine = ++turn;
     drawMode();
     try {
@@ -126,7 +133,10 @@ export function createForm({ inputs, onChange, onOrder, onFailure, onRetry }) {
 
   async function send(event) {
     event.preventDefault();
-    if (!contract) return onRetry();
+    // A person may be faster than the lists.
+    if (!contract) await onRetry();
+    await following;
+    if (!contract) return;
     await inputs.ready();
     const wanted = order();
     const problem = operation() !== "generate" && inputs.problem();
