@@ -31,7 +31,6 @@ _MUST_HOLD = {
     "ImageGatewayAccountBlocked",
     "ImageGatewayBudgetNear",
     "ImageGatewayDown",
-    "ImageGatewayErrorBudgetBurns",
     "ImageGatewayJournalGrows",
     "ImageGatewayModelEnds",
     "ImageGatewayOutcomesUnknown",
@@ -46,7 +45,11 @@ _MUST_HOLD = {
     "ImageGatewayTeamThrottled",
     "ImageGatewayUnpricedImages",
 }
-"""The alerts that the faults of this run must cause; the others need hours, or a bug."""
+"""The alerts that the faults of this run must cause; the others need hours, or a bug.
+
+`ImageGatewayErrorBudgetBurns` sums whole minutes: a run of 77 s has one or two of them, before or after its faults as the
+clock has it. `objectives.test.yml` tries it minute by minute.
+"""
 _AWAY_S = {True: 3.0, False: 8.0}
 
 
