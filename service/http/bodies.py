@@ -10,7 +10,7 @@ from service.domain.errors import InvalidOrder
 from service.gateway.admission.held_bytes import Room
 from service.http.access import holder_of
 from service.http.content_encoding import decoder_for
-from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, RequestRejected, body_too_large
+from service.http.errors import BODY_TOO_SLOW, CLIENT_GONE, RequestRejected, body_too_large, unsupported_type
 from service.http.services import services_of
 
 JSON = "application/json"
@@ -38,9 +38,12 @@ def disk_for(request: Request) -> Room:
     return services_of(request.scope).budgets.disk.room_for(holder_of(request.scope))
 
 
-def media_type_of(request: Request) -> str:
-    """Return the media type of the body, without its parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+def check_media_type(request: Request, *takes: str) -> str:
+    """Return the media type of the body, without its parameters; raises `RequestRejected` if it is none that the route *takes*."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in takes:
+        raise RequestRejected(unsupported_type(media_type, *takes))
+    return media_type
 
 
 async def read_json(request: Request, room: Room, limit_bytes: int, limit_s: float) -> bytearray:

@@ -14,8 +14,8 @@ from service.domain.errors import InvalidOrder
 from service.domain.images import Operation
 from service.domain.unknown import LONGEST_SHOWN, unknown_parameter
 from service.http.access import holder_of
-from service.http.bodies import JSON, MAX_BODY_S, media_type_of, memory_for, read_json
-from service.http.errors import ESTIMATES_BUSY, RequestRejected, describe, unsupported_type
+from service.http.bodies import JSON, MAX_BODY_S, check_media_type, memory_for, read_json
+from service.http.errors import ESTIMATES_BUSY, RequestRejected, describe
 from service.http.images import MAX_GENERATION_BYTES
 from service.http.order_request import build_order, check_prompt_field
 from service.http.schemas import GenerateImageRequest, check_fields, read_json_object, read_values
@@ -66,8 +66,7 @@ class Estimate(BaseModel):
 )
 async def estimate_images(request: Request) -> Response:
     """Estimate an order that is not given: the same checks, no image, no cost, and no use of a limit."""
-    if (media_type := media_type_of(request)) != JSON:
-        raise RequestRejected(unsupported_type(media_type, JSON))
+    check_media_type(request, JSON)
     services = services_of(request.scope)
     with memory_for(request) as room:
         fields = _parse(await read_json(request, room, MAX_GENERATION_BYTES, MAX_BODY_S))

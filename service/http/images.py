@@ -9,9 +9,8 @@ from service.domain.errors import InvalidOrder
 from service.domain.images import Operation
 from service.domain.order import ImageOrder
 from service.http.answers import Answer
-from service.http.bodies import FORM, JSON, MAX_BODY_S, disk_for, media_type_of, memory_for, read_json
+from service.http.bodies import FORM, JSON, MAX_BODY_S, check_media_type, disk_for, memory_for, read_json
 from service.http.data_urls import spool_references
-from service.http.errors import RequestRejected, unsupported_type
 from service.http.inputs import prepare_inputs, read_inputs
 from service.http.order_request import accepts_partial, build_order, check_prompt_field
 from service.http.request_line import note_order, note_running
@@ -49,8 +48,7 @@ async def create_image_stream(request: Request) -> Response:
 
 
 async def _create(request: Request, *, is_streamed: bool = False) -> Response:
-    if (media_type := media_type_of(request)) != JSON:
-        raise RequestRejected(unsupported_type(media_type, JSON))
+    check_media_type(request, JSON)
     services = services_of(request.scope)
     with memory_for(request) as room:
         body = await read_json(request, room, MAX_GENERATION_BYTES, MAX_BODY_S)
@@ -84,14 +82,11 @@ async def edit_image_stream(request: Request) -> Response:
 
 async def _edit(request: Request, *, is_streamed: bool = False) -> Response:
     services = services_of(request.scope)
-    media_type = media_type_of(request)
-    if media_type == JSON:
+    if check_media_type(request, FORM, JSON) == JSON:
         fields, form = await _read_json_edit(request, services)
-    elif media_type == FORM:
+    else:
         form = await read_form(request, services.ordering.uploads, disk_for(request))
         fields = form.fields
-    else:
-        raise RequestRejected(unsupported_type(media_type, FORM, JSON))
     return await _answer_form(request, services, Operation.EDIT, fields, form, is_streamed=is_streamed)
 
 
@@ -118,8 +113,7 @@ async def create_image_variation_stream(request: Request) -> Response:
 
 
 async def _vary(request: Request, *, is_streamed: bool = False) -> Response:
-    if (media_type := media_type_of(request)) != FORM:
-        raise RequestRejected(unsupported_type(media_type, FORM))
+    check_media_type(request, FORM)
     services = services_of(request.scope)
     form = await read_form(request, services.ordering.uploads, disk_for(request), most_files=2)
     return await _answer_form(request, services, Operation.VARY, form.fields, form, is_streamed=is_streamed)

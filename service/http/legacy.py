@@ -14,8 +14,8 @@ from service.domain.errors import GatewayError, OrderFailed
 from service.domain.images import Operation
 from service.domain.progress import ImageReady, OrderDone, OrderFact
 from service.http.answers import facts_of
-from service.http.bodies import JSON, MAX_BODY_S, media_type_of, memory_for, read_json
-from service.http.errors import CLIENT_GONE, Problem, RequestRejected, describe, unsupported_type
+from service.http.bodies import JSON, MAX_BODY_S, check_media_type, memory_for, read_json
+from service.http.errors import CLIENT_GONE, Problem, RequestRejected, describe
 from service.http.order_request import build_order
 from service.http.request_line import note_order, note_running
 from service.http.schemas import without_mark
@@ -44,9 +44,8 @@ async def generate_image(request: Request) -> Response:
 
 
 async def _generate(request: Request) -> Response:
-    if (media_type := media_type_of(request)) != JSON:
-        # A page of another site can send any other type without asking first.
-        raise RequestRejected(unsupported_type(media_type, JSON))
+    # A page of another site can send any other type without asking first.
+    check_media_type(request, JSON)
     services = services_of(request.scope)
     with memory_for(request) as room:
         prompt = _read_prompt(await read_json(request, room, MAX_BODY_BYTES, MAX_BODY_S))

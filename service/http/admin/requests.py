@@ -7,8 +7,7 @@ from pydantic import BaseModel
 
 from service.domain.callers import NAME_PATTERN
 from service.gateway.accounts.administration import Administration
-from service.http.bodies import JSON, MAX_BODY_S, media_type_of, memory_for, read_json
-from service.http.errors import RequestRejected, unsupported_type
+from service.http.bodies import JSON, MAX_BODY_S, check_media_type, memory_for, read_json
 from service.http.query import read_query
 from service.http.schemas import check_fields, read_json_object
 from service.http.services import services_of
@@ -57,8 +56,7 @@ def _as_integer(value: object) -> object:
 
 async def _read_small_body(request: Request) -> bytearray:
     """Return the body, up to `MAX_BODY_BYTES`."""
-    if (media_type := media_type_of(request)) != JSON:
-        raise RequestRejected(unsupported_type(media_type, JSON))
+    check_media_type(request, JSON)
     with memory_for(request) as room:
         return await read_json(request, room, MAX_BODY_BYTES, MAX_BODY_S)
 
