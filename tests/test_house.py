@@ -51,3 +51,12 @@ def test_no_file_has_marks_of_an_unfinished_merge() -> None:
     found = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
 
     assert found.stdout == ""
+
+
+def test_no_symbolic_link_is_committed() -> None:
+    """An environment that is linked into a checkout names a directory that no other machine has."""
+    command = ["git", "ls-files", "--stage"]
+    listed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+
+    assert listed
+    assert [line for line in listed.splitlines() if line.startswith("120000 ")] == []
