@@ -138,7 +138,8 @@ class Image:
     """One finished, stored image, with all that a later hit needs.
 
     *digest* is the SHA-256 of its bytes in hex, *usage* its share of its call. *cost_microusd* None is an
-    unknown price, which is not free. *credentials* is the state of the provider's content credentials (C2PA).
+    unknown price, which is not free. *credentials* is the state of the provider's content credentials (C2PA), *backend* names
+    who made it.
     """
 
     digest: str
@@ -153,6 +154,7 @@ class Image:
     cost_microusd: int | None = None
     answered_model: str | None = None
     credentials: ContentCredentials = ContentCredentials.NONE
+    backend: str = ""
 
     @property
     def name(self) -> str:

@@ -80,7 +80,8 @@ class SentOrder:
 
     *images_per_call* is the asked model's: dall-e-3 makes one image a call. *bridge_version* is empty
     without a translation; *operation* is the model's, an edit for a bridged variation. The *partial_images* of a
-    stream change its price, not its images.
+    stream change its price, not its images. *backends* may make it in this form, the preferred first; empty means all. Others may
+    make its *fallback*, if it has one.
     """
 
     target: Model
@@ -94,6 +95,8 @@ class SentOrder:
     inputs: tuple[InputImage, ...] = ()
     instructions: tuple[str, ...] = ()
     partial_images: int = 0
+    backends: tuple[str, ...] = ()
+    fallback: "SentOrder | None" = None
 
     def prompt_for(self, index: int) -> str:
         """Return the prompt for the pool index *index*: variations have an instruction each."""

@@ -1,0 +1,40 @@
+"""Describe backends, the places that make images: their names, and the models that each serves until when."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from service.domain.images import Operation
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class KeyName:
+    """The name of one key of a backend, from the configuration: metrics, logs and Redis know the key by it."""
+
+    backend: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.backend}/{self.key}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedModel:
+    """A model as a backend serves it: under the *name* that it has there, until its *shutdown* there."""
+
+    name: str
+    shutdown: date | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """The offer of a *backend*: *models* by their names in the catalogue; None is all of them, until the catalogue's dates.
+
+    Without *makes_several* a call makes one image. *makes* is the only format that it makes, if it makes but one.
+    """
+
+    backend: str
+    models: Mapping[str, ServedModel] | None = None
+    operations: frozenset[Operation] = frozenset(Operation)
+    makes_several: bool = True
+    makes: str | None = None
