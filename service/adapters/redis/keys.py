@@ -9,6 +9,7 @@ from datetime import date
 from functools import lru_cache
 
 from service.domain.callers import Scope
+from service.domain.rests import RestName
 
 SCHEMA = "ig:1"
 """Incremented when the meaning of a key changes; old keys then expire unread."""
@@ -19,6 +20,9 @@ orders, so they refuse to start beside each other (`heartbeats.py`)."""
 
 CHANNEL = f"{SCHEMA}:made"
 """The channel on which `finish` announces new images to all processes."""
+
+RESTS = f"{SCHEMA}:rests"
+"""The channel on which processes announce rests of backend keys."""
 
 
 class TeamKeys:
@@ -93,6 +97,11 @@ def token_key(token_hash: str) -> str:
 def directory_key(part: str) -> str:
     """Name a part of the state that all teams share, such as `policies` or `audit`."""
     return f"{SCHEMA}:{{directory}}:{part}"
+
+
+def rest_key(name: RestName) -> str:
+    """Name the rest of a backend's key, for one model or for all; its parts are configured names."""
+    return f"{SCHEMA}:{{backends}}:rest:{name.key}:{name.model}"
 
 
 PROCESSES = f"{SCHEMA}:processes"
