@@ -9,9 +9,12 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
 
 from service.settings.access import JwtConfig
-from service.settings.file import BackendConfig, ModerationConfig
+from service.settings.backend_keys import KeyConfig
+from service.settings.backends import BackendConfig, ServedModelConfig, TimeoutsConfig
+from service.settings.file import ModerationConfig, OnlyBackendConfig
 from service.settings.policies import DefaultPolicy, PolicyConfig, TeamConfig
 from service.settings.variables import Settings
 
@@ -38,11 +41,17 @@ SUBJECTS = {
 }
 NOTES = {"Limits": ("`GATEWAY_DEFAULT_POLICY__*` limits every user without a policy.", "")}
 TABLES: dict[str, type[BaseModel]] = {
-    "[backend]": BackendConfig,
+    "[backend]": OnlyBackendConfig,
+    "[[backends]]": BackendConfig,
+    "keys of [[backends]]": KeyConfig,
+    "timeouts_s of [[backends]]": TimeoutsConfig,
+    '[backends.models."<name>"]': ServedModelConfig,
     "[moderation]": ModerationConfig,
     "[policies.<name>]": PolicyConfig,
     "[teams.<name>]": TeamConfig,
 }
+SET_BY_PLACE = {("BackendConfig", "priority"), ("KeyConfig", "priority"), ("KeyConfig", "name")}
+"""Names whose defaults depend on the place in the file; their descriptions say how."""
 UNITS = {"_s": "seconds", "_bytes": "bytes", "_microusd": "micro-dollars"}
 HEADER = """\
 # Settings
@@ -119,7 +128,8 @@ def _variables(name: str) -> Iterator[tuple[str, ...]]:
 def _rows(model: type[BaseModel]) -> Iterator[tuple[str, ...]]:
     described = _descriptions(model)
     for name, field in model.model_fields.items():
-        yield f"`{name}`", *_row(name, field, described[name])
+        default, *rest = _row(name, field, described[name])
+        yield f"`{name}`", "unset" if (model.__name__, name) in SET_BY_PLACE else default, *rest
 
 
 def _row(name: str, field: FieldInfo, description: str) -> tuple[str, str, str]:
@@ -143,7 +153,9 @@ def _descriptions(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _show(value: object) -> str:
-    if value in (None, "", []):
+    if value is PydanticUndefined:
+        return "required"
+    if value in (None, "", [], {}) or isinstance(value, BaseModel):
         return "unset"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"

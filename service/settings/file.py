@@ -4,19 +4,24 @@ Failure behaviour: closed. Every error is reported with its line.
 """
 
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from types import NoneType
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from service.settings.backends import BackendConfig
 from service.settings.policies import Counted, Name, PolicyConfig, PolicyName, TeamConfig
 from service.settings.problems import SettingsError
 
+Location = tuple[int | str, ...]
+"""The path of a value in the file: names of tables and indices of lists."""
 
-class BackendConfig(BaseModel):
-    """The `[backend]` table of the configuration file."""
+
+class OnlyBackendConfig(BaseModel):
+    """The `[backend]` table of the configuration file: the provider that the `OPENAI_*` variables set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,48 +47,84 @@ class FileConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    backend: BackendConfig = BackendConfig()
+    backend: OnlyBackendConfig = OnlyBackendConfig()
+    backends: list[BackendConfig] = []
     moderation: ModerationConfig = ModerationConfig()
     policies: dict[PolicyName, PolicyConfig] = {}
     teams: dict[Name, TeamConfig] = {}
     models: dict[str, dict[str, Any]] = {}
     """Added to or laid over the catalogue, `[models."<name>"]`."""
 
+    @field_validator("backends", mode="before")
+    @classmethod
+    def _count_places(cls, value: object) -> object:
+        if isinstance(value, list) and all(isinstance(backend, dict) for backend in value):
+            return [{"priority": place, **backend} for place, backend in enumerate(value, 1)]
+        raise ValueError("write [[backends]], with two brackets, above each backend")
+
 
 def read_file(path: Path) -> FileConfig:
+    """Read the configuration file at *path*, and the files of keys that it names.
+
+    Raises:
+        SettingsError: one line per error, with the file and the line.
+    """
     text = ""
     try:
         text = path.read_text("utf-8")
-        config = FileConfig.model_validate(tomllib.loads(text))
+        config = FileConfig.model_validate(tomllib.loads(text), context={"directory": path.parent})
     except OSError as error:
         raise SettingsError(f"GATEWAY_CONFIG: cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
-        lines = (
-            f"{path}, line {_line_of(text, problem['loc'])}: {'.'.join(map(str, problem['loc']))}: "
-            + _describe(problem)
-            for problem in error.errors()
-        )
+        lines = (f"{_place(path, text, problem['loc'])}: {_describe(problem)}" for problem in error.errors())
         raise SettingsError("\n".join(lines)) from error
     except (ValueError, RecursionError) as error:
         # tomllib raises these, too, for deep nesting and for numbers with too many digits.
         raise SettingsError(f"{path}: {error}") from error
+    for location, message in [*_faults_of_backends(config), *_faults_of_teams(config)]:
+        raise SettingsError(f"{_place(path, text, location)}: {message}")
+    return config
+
+
+def place_in(path: Path, location: Location) -> str:
+    """Return *path*, the line and the name of the value at *location*, for a message."""
+    return _place(path, path.read_text("utf-8"), location)
+
+
+def _faults_of_teams(config: FileConfig) -> Iterator[tuple[Location, str]]:
     for team, entry in config.teams.items():
         for field in ("policy", "user_policy"):
             policy = getattr(entry, field)
             if policy is not None and policy not in config.policies:
-                line = _line_of(text, ("teams", team, field))
-                raise SettingsError(
-                    f"{path}, line {line}: teams.{team}.{field}: there is no [policies.{policy}] in this file"
-                )
-    return config
+                yield ("teams", team, field), f"there is no [policies.{policy}] in this file"
+
+
+def _faults_of_backends(config: FileConfig) -> Iterator[tuple[Location, str]]:
+    if config.backends and "backend" in config.model_fields_set:
+        yield ("backend",), "[backend] goes with OPENAI_API_KEY, [[backends]] instead of it: keep one of them"
+    for at, name in _repeated(backend.name for backend in config.backends):
+        yield ("backends", at, "name"), f"another backend is called '{name}'; give each a name of its own"
+    for place, backend in enumerate(config.backends):
+        for at, name in _repeated(key.name for key in backend.keys):
+            message = f"another key of '{backend.name}' is called '{name}'; give each a name of its own"
+            yield ("backends", place, "keys", at, "name"), message
+
+
+def _repeated(names: Iterable[str]) -> Iterator[tuple[int, str]]:
+    """Yield the names that are in *names* before, too, with their index."""
+    before: set[str] = set()
+    for at, name in enumerate(names):
+        if name in before:
+            yield at, name
+        before.add(name)
 
 
 def _describe(problem: Mapping[str, Any]) -> str:
     if problem["type"] != "extra_forbidden":
         return str(problem["msg"]).removeprefix("Value error, ")
-    *table, name = map(str, problem["loc"])
+    *table, name = problem["loc"]
     known = _names_in(table)
-    close = get_close_matches(name, known, n=1)
+    close = get_close_matches(str(name), known, n=1)
     return (
         f"there is no such name; did you mean {close[0]}?"
         if close
@@ -91,26 +132,50 @@ def _describe(problem: Mapping[str, Any]) -> str:
     )
 
 
-def _names_in(table: Sequence[str]) -> list[str]:
+def _names_in(table: Sequence[int | str]) -> list[str]:
     """Return the names that the table at the path *table* may contain."""
     kind: Any = FileConfig
     for part in table:
-        # In a mapping, all names have the same type.
+        # In a mapping or list, all members have the same type.
         kind = kind.model_fields[part].annotation if hasattr(kind, "model_fields") else get_args(kind)[-1]
+        if NoneType in get_args(kind):
+            (kind,) = set(get_args(kind)) - {NoneType}
     return list(kind.model_fields)
 
 
-def _line_of(text: str, location: tuple[int | str, ...]) -> int:
+def _place(path: Path, text: str, location: Location) -> str:
+    return f"{path}, line {_line_of(text, location)}: {_name_of(tomllib.loads(text), location)}"
+
+
+def _name_of(value: Any, location: Location) -> str:
+    """Return the name of the value at *location* in *value*; tables of a list have their own name, or a number from 1."""
+    names: list[str] = []
+    for part in location:
+        value = _member(value, part)
+        name = value.get("name") if isinstance(part, int) and isinstance(value, dict) else str(part)
+        names.append(name if isinstance(name, str) else f"{names[-1].removesuffix('s')}-{int(part) + 1}")
+    return ".".join(names)
+
+
+def _member(value: Any, part: int | str) -> Any:
+    try:
+        return value[part]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _line_of(text: str, location: Location) -> int:
     """Return the line that completes the value at *location*, or at its longest existing part.
 
-    The parser reports no positions, so this tries the first lines of *text* until they have
-    the value.
+    The parser reports no positions, so this tries the first lines of *text* until they have the value. A bracket behind
+    them completes the array of an element.
     """
     lines = text.split("\n")
     found = 1
     for depth in range(1, len(location) + 1):
         for number in range(_first_with(lines, location[depth - 1], found), len(lines) + 1):
-            if _has("\n".join(lines[:number]), location[:depth]):
+            head = "\n".join(lines[:number])
+            if _has(head, location[:depth]) or _has(f"{head}\n]", location[:depth]):
                 found = number
                 break
         else:
@@ -125,7 +190,7 @@ def _first_with(lines: list[str], part: int | str, start: int) -> int:
     return next((number for number in range(start, len(lines) + 1) if part in lines[number - 1]), start)
 
 
-def _has(text: str, location: tuple[int | str, ...]) -> bool:
+def _has(text: str, location: Location) -> bool:
     try:
         value: Any = tomllib.loads(text)
         for part in location:

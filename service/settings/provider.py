@@ -1,12 +1,8 @@
 """Declare the provider's own variables, as its SDKs read them."""
 
-from urllib.parse import urlsplit
-
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
-from service.settings.urls import is_url
-
-_OPENAI_URL = "https://api.openai.com/v1"
+from service.settings.urls import OPENAI_URL, is_base_url, is_header_value
 
 
 class ProviderSettings(BaseModel):
@@ -25,18 +21,18 @@ class ProviderSettings(BaseModel):
     @classmethod
     def _check_header(cls, value: SecretStr | str | None) -> SecretStr | str | None:
         text = value.get_secret_value() if isinstance(value, SecretStr) else value or ""
-        if not (text.isascii() and text.isprintable()):
+        if not is_header_value(text):
             raise ValueError("must be one line of ASCII characters")
         return value
 
     @field_validator("openai_base_url")
     @classmethod
     def _check_base_url(cls, value: str | None) -> str | None:
-        if value is not None and (not is_url(value, ("http", "https")) or "@" in urlsplit(value).netloc):
+        if value is not None and not is_base_url(value):
             raise ValueError("must be an http(s) URL without credentials; the key goes into OPENAI_API_KEY")
         return value
 
     @property
     def provider_url(self) -> str:
         """Base URL of the provider, as the SDKs understand it."""
-        return self.openai_base_url or _OPENAI_URL
+        return self.openai_base_url or OPENAI_URL

@@ -1,6 +1,8 @@
-"""Check the form of URLs in settings, without connections."""
+"""Check the form of URLs and headers in settings, without connections."""
 
 from urllib.parse import urlsplit
+
+OPENAI_URL = "https://api.openai.com/v1"
 
 
 def is_url(text: str, schemes: tuple[str, ...]) -> bool:
@@ -11,6 +13,16 @@ def is_url(text: str, schemes: tuple[str, ...]) -> bool:
     except ValueError:
         return False
     return parts.scheme in schemes and bool(parts.netloc or parts.path)
+
+
+def is_base_url(text: str) -> bool:
+    """Tell if *text* is the base URL of a provider: http(s), without credentials."""
+    return is_url(text, ("http", "https")) and "@" not in urlsplit(text).netloc
+
+
+def is_header_value(text: str) -> bool:
+    """Tell if a header can carry *text*: one line of printable ASCII."""
+    return text.isascii() and text.isprintable()
 
 
 def names_place(text: str) -> bool:

@@ -96,11 +96,11 @@ class Settings(
         """
         if self.sandbox:
             return True
-        if self.openai_api_key is not None or self.openai_base_url is not None:
+        if self.file.backends or self.openai_api_key is not None or self.openai_base_url is not None:
             return False
         if self.sandbox is None and self.is_loopback and self.is_open:
             return True
         raise SettingsError(
             "No image provider: set OPENAI_API_KEY (and OPENAI_BASE_URL for another server), "
-            "or GATEWAY_SANDBOX=true for free test images"
+            "[[backends]] in the file of GATEWAY_CONFIG for several, or GATEWAY_SANDBOX=true for free test images"
         )

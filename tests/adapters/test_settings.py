@@ -598,7 +598,7 @@ def test_policies_and_teams_are_read_from_the_file(load: Load, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("number", "line", "field", "says"),
     [
-        (1, 'title = "mine"', "title", "there are backend, moderation, policies, teams, models"),
+        (1, 'title = "mine"', "title", "there are backend, backends, moderation, policies, teams, models"),
         (3, 'title = "openai"', "backend.title", "there are name, images_per_min, pass_unknown"),
         (6, "images_per_day = -1", "policies.small.images_per_day", "greater than or equal to 0"),
         (6, "images_per_day = 1.5", "policies.small.images_per_day", "valid integer"),
@@ -657,7 +657,7 @@ def test_a_mistake_in_the_file_names_its_line_and_field(
 
 
 @pytest.mark.parametrize(("number", "line"), [(8, "  2,"), (9, "  3,")])
-def test_a_mistake_in_an_array_names_the_line_that_completes_it(
+def test_a_mistake_in_an_array_names_the_line_of_the_element(
     load: Load, tmp_path: Path, number: int, line: str
 ) -> None:
     path = tmp_path / "gateway.toml"
@@ -665,7 +665,10 @@ def test_a_mistake_in_an_array_names_the_line_that_completes_it(
 
     message = refusal(load, GATEWAY_CONFIG=str(path))
 
-    assert message == f"{path}, line 10: policies.small.models.{number - 8}: Input should be a valid string"
+    assert (
+        message
+        == f"{path}, line {number}: policies.small.models.{number - 8}: Input should be a valid string"
+    )
 
 
 def test_the_line_is_right_with_line_ends_of_windows_and_text_of_many_lines(
