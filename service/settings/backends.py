@@ -19,7 +19,7 @@ from service.settings.urls import OPENAI_URL, is_base_url, is_header_value, is_u
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _OWN_HEADERS = re.compile(
-    r"accept|accept-encoding|connection|content-(length|type)|host|openai-(organization|project)|te|traceparent|"
+    r"accept|accept-encoding|connection|content-(length|type)|host|openai-(organization|project)|trailer|traceparent|"
     r"transfer-encoding|upgrade|user-agent"
 )
 """Headers that the gateway or HTTP sets for every call."""
