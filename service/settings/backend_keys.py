@@ -23,7 +23,7 @@ from service.settings.policies import Counted
 from service.settings.urls import is_header_value
 
 NO_KEY = "none"
-"""Name and secret of the key of a server that asks for none."""
+"""Name of the key of a server that asks for none."""
 
 
 class SecretFile(BaseModel):
@@ -42,7 +42,8 @@ def _check_name(name: str) -> str:
 
 
 def _check_secret(secret: SecretStr) -> SecretStr:
-    if not is_header_value(secret.get_secret_value()):
+    text = secret.get_secret_value()
+    if not text or not is_header_value(text):
         raise ValueError("must be one line of printable ASCII characters")
     return secret
 
@@ -104,10 +105,10 @@ class KeyConfig(BaseModel):
 
     @property
     def secret(self) -> SecretStr:
-        """The key, from its file or from the configuration."""
+        """The key, from its file or from the configuration; empty for a server that asks for none."""
         if self.key_file is not None:
             return self.key_file.content
-        return self.key or SecretStr(NO_KEY)
+        return self.key or SecretStr("")
 
     def calls_share(self, *, replicas: int, otherwise: int) -> int:
         """Return the calls at a time of one of *replicas* processes; *otherwise* is the number for keys that set none."""

@@ -176,9 +176,9 @@ class BackendConfig(BaseModel):
             raise ValueError(
                 f"must be an http(s) URL without credentials, such as {example}; keys go into keys"
             )
-        if kind == "azure" and re.search(r"/openai(/|$)|\?", value):
+        if kind == "azure" and re.search(r"/openai/deployments|\?", value):
             raise ValueError(
-                f"must be the endpoint alone, such as {example}, without /openai and what follows"
+                f"must be the endpoint alone, such as {example}, without a deployment and what follows"
             )
         return value
 
@@ -194,7 +194,7 @@ class BackendConfig(BaseModel):
                 raise ValueError(
                     'a backend needs a key, such as keys = [{ name = "main", key_file = "openai.key" }]'
                 )
-            value = [{"name": NO_KEY, "key": NO_KEY}]
+            return [KeyConfig.model_construct(name=NO_KEY, priority=info.data.get("priority", 1))]
         priority = info.data.get("priority", 1)
         return [
             {"name": f"key-{number}", "priority": priority, **key} if isinstance(key, dict) else key

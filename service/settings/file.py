@@ -158,6 +158,9 @@ def _name_of(value: Any, location: Location) -> str:
 
 
 def _member(value: Any, part: int | str) -> Any:
+    """Return the member *part* of *value*; in a list of texts, a text is its own member. None if it has none."""
+    if isinstance(value, list) and isinstance(part, str):
+        return part if part in value else None
     try:
         return value[part]
     except (KeyError, IndexError, TypeError):
@@ -193,8 +196,9 @@ def _first_with(lines: list[str], part: int | str, start: int) -> int:
 def _has(text: str, location: Location) -> bool:
     try:
         value: Any = tomllib.loads(text)
-        for part in location:
-            value = value[part]
-    except (tomllib.TOMLDecodeError, KeyError, IndexError, TypeError):
+    except tomllib.TOMLDecodeError:
         return False
-    return True
+    for part in location:
+        value = _member(value, part)
+    # TOML has no null.
+    return value is not None

@@ -7,6 +7,7 @@ from service.adapters.downloads import ImageDownloads
 from service.adapters.storage.store import ObjectStore
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
+from service.wiring.backend_checks import check_backends
 from service.wiring.catalog import checked_models
 from service.wiring.process import check_redis_url
 from service.wiring.tokens import check_tokens
@@ -19,7 +20,7 @@ def check_settings(settings: Settings) -> None:
     Raises:
         SettingsError: a setting is wrong; the message names it and a correct value.
     """
-    checked_models(settings)
+    check_backends(settings, checked_models(settings))
     _check_addresses(settings)
     check_redis_url(settings)
     check_tokens(settings)
@@ -27,8 +28,10 @@ def check_settings(settings: Settings) -> None:
 
 
 def _check_addresses(settings: Settings) -> None:
+    urls = [backend.url for backend in settings.file.backends] or [settings.provider_url]
     try:
-        ImageDownloads(settings.provider_url, trusted=settings.trusted_hosts)
+        for url in urls:
+            ImageDownloads(url, trusted=settings.trusted_hosts)
     except ValueError as error:
         raise SettingsError(f"GATEWAY_DOWNLOAD_HOSTS: {error}") from error
     if settings.store_url is not None:

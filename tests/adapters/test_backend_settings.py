@@ -1,5 +1,6 @@
 """Backends of the configuration file: what is read, and what each refusal says, with its line and never a secret."""
 
+import shutil
 from datetime import date
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from service.domain.images import Operation
 from service.settings.backends import BackendConfig
 from service.settings.environment import load_settings
 from service.settings.problems import SettingsError
+from service.wiring.checks import check_settings
+from tests.authority import Authority
 
 CANARY = "canary-5f1c"
+ADDED = 'family = "gpt-image"\nreleased = 2026-11-01\n'
 FILE = """\
 [[backends]]
 name = "openai"
@@ -87,7 +91,7 @@ def test_backends_are_read_with_their_keys_in_order(path: Path) -> None:
     assert azure.key_names == [KeyName("azure-eu", "key-1"), KeyName("azure-eu", "key-2")]
     assert azure.headers["x-cost-centre"].get_secret_value() == CANARY
     assert azure.ca_file == path.parent / "corp.pem"
-    assert [(key.name, key.secret.get_secret_value()) for key in own.keys] == [("none", "none")]
+    assert [(key.name, key.secret.get_secret_value()) for key in own.keys] == [("none", "")]
 
 
 def test_a_backend_has_its_place_as_priority_and_a_key_its_backends(path: Path) -> None:
@@ -255,6 +259,7 @@ def test_secrets_of_backends_never_show(path: Path) -> None:
             "8: backends.openai.keys.key-2.key",
             "one line of printable ASCII",
         ),
+        (8, ['  { key = "" },'], "8: backends.openai.keys.key-2.key", "one line of printable ASCII"),
         (8, [f"  '{CANARY}',"], "5: backends.openai.keys", "must be a list of tables"),
         (15, [], "11: backends.azure-eu.api_version", 'such as "2025-04-01-preview"'),
         (
@@ -265,7 +270,7 @@ def test_secrets_of_backends_never_show(path: Path) -> None:
         ),
         (
             16,
-            ['url = "https://x.openai.azure.com/openai/v1"'],
+            ['url = "https://x.openai.azure.com/openai/deployments/img1/images/edits?api-version=1"'],
             "16: backends.azure-eu.url",
             "must be the endpoint alone",
         ),
@@ -346,3 +351,60 @@ def test_a_table_of_the_wrong_form_is_shown_the_right_one(path: Path, text: str,
         load(path, text)
 
     assert f"{path}, {says}" in str(refused.value)
+
+
+PEM = "-----BEGIN CERTIFICATE-----"
+
+
+def checked(path: Path, text: str, **variables: str) -> str:
+    """Return what the check of all settings says against the file *text*."""
+    path.write_text(text)
+    with pytest.raises(SettingsError) as refused:
+        check_settings(load_settings({"GATEWAY_CONFIG": str(path), **variables}))
+    return str(refused.value)
+
+
+def test_a_backend_may_serve_a_model_that_the_file_adds(path: Path) -> None:
+    shutil.copy(Authority(path.parent, "images.corp").root, path.parent / "corp.pem")
+    path.write_text(FILE + "".join(f'[models."{name}"]\n{ADDED}' for name in ("my-model", "other")))
+
+    check_settings(load_settings({"GATEWAY_CONFIG": str(path)}))
+
+
+def test_a_model_that_the_catalogue_lacks_is_refused_with_the_nearest(path: Path) -> None:
+    text = FILE.replace('models = ["my-model", "other"]', 'models = [\n"dall-e-3",\n"gpt-imge-2",\n]')
+
+    said = checked(path, text.replace('ca_file = "corp.pem"', ""))
+
+    assert said == (
+        f'{path}, line 39: backends.own.models.gpt-imge-2: there is no model "gpt-imge-2" (did you mean gpt-image-2?); '
+        '[models."gpt-imge-2"] adds one to the catalogue'
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot read the file it names: No such file or directory"),
+        ("", f"has no certificates in PEM form ({PEM})"),
+        (f"{PEM}\nAAAA\n-----END CERTIFICATE-----\n", f"has no certificates in PEM form ({PEM})"),
+    ],
+)
+def test_a_file_of_authorities_must_be_readable_and_pem(path: Path, content: str | None, says: str) -> None:
+    if content is not None:
+        (path.parent / "corp.pem").write_text(content)
+
+    said = checked(path, FILE.replace('models = ["my-model", "other"]', 'models = ["dall-e-3"]'))
+
+    assert said.startswith(f"{path}, line 17: backends.azure-eu.ca_file: ")
+    assert says in said
+
+
+def test_only_openai_judges_prompts(path: Path) -> None:
+    text = (
+        '[[backends]]\nname = "own"\nkind = "openai-compatible"\nurl = "http://a/v1"\nmodels = ["dall-e-3"]\n'
+    )
+
+    assert checked(path, text, GATEWAY_MODERATION="provider").startswith("GATEWAY_MODERATION=provider needs")
+    path.write_text(f'{text}[[backends]]\nname = "openai"\nkeys = [{{ key = "k" }}]\n')
+    check_settings(load_settings({"GATEWAY_CONFIG": str(path), "GATEWAY_MODERATION": "provider"}))
