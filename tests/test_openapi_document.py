@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from service.domain.catalog import parse_catalog
 from service.domain.images import Operation
+from service.domain.models_file import parse_catalog
 from service.http.contract.operations import OPERATIONS
 from service.http.contract.yaml import to_yaml
 from service.http.schemas import EditImageJsonRequest, GenerateImageRequest

@@ -16,8 +16,8 @@ from service.commands.ordering.client import MadeImage, Order
 from service.commands.ordering.language import Words
 from service.commands.ordering.report import Report, SavedImage
 from service.commands.root import load
-from service.domain.catalog import parse_catalog
 from service.domain.images import Operation
+from service.domain.models_file import parse_catalog
 from tests.http.house import House, open_house
 from tests.processes import REPOSITORY, Gateway
 from tests.shell import Done, Shell, run_on_terminal

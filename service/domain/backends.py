@@ -38,3 +38,10 @@ class Offer:
     operations: frozenset[Operation] = frozenset(Operation)
     makes_several: bool = True
     makes: str | None = None
+
+    def serves(self, model: str, today: date, operation: Operation | None = None) -> bool:
+        """Tell if the backend makes images under the name of *model* today; with *operation*, if it offers that."""
+        served = ServedModel(name=model) if self.models is None else self.models.get(model)
+        if served is None or (served.shutdown is not None and served.shutdown <= today):
+            return False
+        return operation is None or operation in self.operations

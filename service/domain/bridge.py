@@ -5,11 +5,13 @@ current model makes it; only other sizes are made larger and resampled (`Finish`
 anew costs hundreds of milliseconds of CPU.
 """
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from service.domain.catalog import Bridge, Catalog, Model, widen
+from service.domain.catalog import Bridge, Catalog, Model, as_bridged, widen
+from service.domain.errors import InvalidOrder
 from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import Cutout, Finish, InputImage, Operation, Parameters
 from service.domain.order import ImageOrder, SentOrder
@@ -21,6 +23,11 @@ BRIDGE_VERSION = "1"
 
 _DELIVERY = frozenset({"stream", "partial_images"})
 """Parameters that change the delivery of images, not the images."""
+_ENDPOINTS = {
+    Operation.GENERATE: "/v1/images/generations",
+    Operation.EDIT: "/v1/images/edits",
+    Operation.VARY: "/v1/images/variations",
+}
 
 
 def translate(
@@ -40,7 +47,18 @@ def translate(
         InvalidOrder: its model does not take it; nothing has been spent.
     """
     model = order.asked
-    successor = catalog.successor_of(model, today)
+    if catalog.offers and not catalog.is_orderable(model, today):
+        raise _unserved(catalog, model)
+    successor = catalog.successor_of(model, today, order.operation)
+    sent = _translate_for(successor, order, is_unknown_passed=pass_unknown, needs_prompt=needs_prompt)
+    return _route(catalog, order, sent, today, needs_prompt=needs_prompt) if catalog.offers else sent
+
+
+def _translate_for(
+    successor: Model | None, order: ImageOrder, *, is_unknown_passed: bool = False, needs_prompt: bool
+) -> SentOrder:
+    """Check *order* and translate it for *successor*, or for its own model if that is None; raises `InvalidOrder`."""
+    model = order.asked
     check_order(
         widen(model, successor) if successor else model,
         prompt=order.prompt,
@@ -51,7 +69,7 @@ def translate(
         is_streamed=order.is_streamed,
         needs_prompt=needs_prompt,
         # A retired model has a fixed contract.
-        pass_unknown=pass_unknown and successor is None and model.family != "dall-e",
+        pass_unknown=is_unknown_passed and successor is None and model.family != "dall-e",
     )
     parameters = {name: value for name, value in order.parameters.items() if name not in _DELIVERY}
     if model.contract.default_size:
@@ -59,6 +77,62 @@ def translate(
     if model.bridge is None or successor is None:
         return _send_as_asked(order, parameters)
     return _send_bridged(model.bridge, successor, order, parameters)
+
+
+def _route(
+    catalog: Catalog, order: ImageOrder, sent: SentOrder, today: date, *, needs_prompt: bool
+) -> SentOrder:
+    """Return *sent* with the backends that may make it, and with its form for those that can make it by the bridge only.
+
+    Raises:
+        InvalidOrder: no backend offers its operation.
+    """
+    backends = catalog.backends_of(sent.target, today, sent.operation)
+    if not backends:
+        raise _not_offered(catalog, order.asked, today)
+    fallback = None
+    if sent.target is order.asked and sent.target.bridge is not None:
+        target = catalog.models[sent.target.bridge.to]
+        able = catalog.backends_of(target, today, as_bridged(sent.operation))
+        if others := tuple([name for name in able if name not in backends]):
+            # The replacement may lack what the model itself takes.
+            with suppress(InvalidOrder):
+                fallback = _translate_for(target, order, needs_prompt=needs_prompt)
+                fallback = _bound_calls(catalog, replace(fallback, backends=others))
+    # A call that crosses to another backend has as many images there.
+    most = min(sent.images_per_call, fallback.images_per_call) if fallback else sent.images_per_call
+    return _bound_calls(catalog, replace(sent, backends=backends, fallback=fallback, images_per_call=most))
+
+
+def _bound_calls(catalog: Catalog, sent: SentOrder) -> SentOrder:
+    """Return *sent* with one image a call if one of its backends makes no more."""
+    makes_several = all(offer.makes_several for offer in catalog.offers if offer.backend in sent.backends)
+    return sent if makes_several else replace(sent, images_per_call=1)
+
+
+def _unserved(catalog: Catalog, model: Model) -> InvalidOrder:
+    nor = f", and none serves '{model.bridge.to}', which replaces it" if model.bridge else ""
+    default = (
+        " It is the model of orders that name none."
+        if model.name in (catalog.default_model, catalog.default_gpt_image_model)
+        else ""
+    )
+    return InvalidOrder(
+        f"The model '{model.name}' cannot be ordered: no backend of this gateway serves it{nor}.{default} "
+        "GET /v1/models lists the models that can be ordered.",
+        param="model",
+        error_type="image_generation_user_error",
+    )
+
+
+def _not_offered(catalog: Catalog, model: Model, today: date) -> InvalidOrder:
+    offered = [_ENDPOINTS[each] for each in catalog.as_ordered(model, today).contract.operations]
+    return InvalidOrder(
+        f"The model '{model.name}' does not support this endpoint: no backend of this gateway offers it. "
+        f"Supported are: {', '.join(offered)}.",
+        param="model",
+        error_type="image_generation_user_error",
+    )
 
 
 def with_codes_of(model: Model, failure: CallFailure) -> CallFailure:

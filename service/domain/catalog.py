@@ -1,15 +1,15 @@
-"""Read the catalogue of all image models, with their parameters, prices and end of life, from `models.toml`.
+"""Define the catalogue of all image models, with their parameters, prices and end of life.
 
-`validation` checks orders by it, `bridge` translates them.
+`models_file` reads it and `serving` joins it with backends; `validation` checks orders by it, `bridge` translates them.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
-from service.domain.entries import INLINE, EntryFaults, read_entry, suggest
+from service.domain.backends import Offer
+from service.domain.entries import INLINE
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery, Operation
 from service.domain.sizes import LARGEST_AUTO, SizeRule, parse_size
@@ -133,11 +133,16 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All models by name, and the default one."""
+    """All models by name, and the default one.
+
+    With *offers*, a model is made under its own name where a backend serves it, whatever the provider's date (`serving`
+    adds them); without any, one provider makes all until their dates.
+    """
 
     models: Mapping[str, Model]
     default_model: str
     default_gpt_image_model: str
+    offers: tuple[Offer, ...] = ()
 
     def find(self, name: str) -> Model:
         """Return the model *name*.
@@ -155,18 +160,52 @@ class Catalog:
             )
         return model
 
-    def successor_of(self, model: Model, today: date) -> Model | None:
-        """Return the model that makes the images of *model* today, if it is another."""
-        return self.models[model.bridge.to] if model.bridge and model.is_bridged(today) else None
+    def successor_of(self, model: Model, today: date, operation: Operation | None = None) -> Model | None:
+        """Return the model that makes the images of *model* today, if it is another; with *operation*, of such orders."""
+        if model.bridge is None or not self._needs_bridge(model, today, operation):
+            return None
+        successor = self.models[model.bridge.to]
+        if self.offers and not self.backends_of(successor, today, operation and as_bridged(operation)):
+            return None
+        return successor
 
     def as_ordered(self, model: Model, today: date) -> Model:
         """Return *model* as callers may order it today: a bridged one takes what its successor takes, too."""
         successor = self.successor_of(model, today)
-        return widen(model, successor) if successor else model
+        ordered = widen(model, successor) if successor else model
+        if not self.offers:
+            return ordered
+        offered = [each for each in ordered.contract.operations if self.is_orderable(model, today, each)]
+        return replace(ordered, contract=replace(ordered.contract, operations=tuple(offered)))
+
+    def is_orderable(self, model: Model, today: date, operation: Operation | None = None) -> bool:
+        """Tell if a backend makes the images of *model* today, by its own name or by the bridge."""
+        return (
+            not self.offers
+            or bool(self.backends_of(model, today, operation))
+            or self.successor_of(model, today, operation) is not None
+        )
+
+    def orderable(self, today: date) -> list[Model]:
+        """Return the models that callers may order today."""
+        return [model for model in self.models.values() if self.is_orderable(model, today)]
+
+    def backends_of(self, model: Model, today: date, operation: Operation | None = None) -> tuple[str, ...]:
+        """Return the backends that serve *model* today under its own name, in the order of the offers."""
+        return tuple([offer.backend for offer in self.offers if offer.serves(model.name, today, operation)])
 
     def sent_models(self, today: date) -> tuple[str, ...]:
         """Return the names of the models that make images today; on later days there are fewer, never others."""
+        if self.offers:
+            return tuple([name for name, model in self.models.items() if self.backends_of(model, today)])
         return tuple(name for name, model in self.models.items() if not model.is_bridged(today))
+
+    def _needs_bridge(self, model: Model, today: date, operation: Operation | None) -> bool:
+        if not self.offers:
+            return model.is_bridged(today)
+        # An operation that the model itself does not know is refused as ever, not bridged.
+        is_known = operation is None or operation in model.contract.operations
+        return not self.backends_of(model, today, operation if is_known else None)
 
     def name_for(self, operation: Operation, parameters: Mapping[str, Any]) -> str:
         """Return the default model of an order with *parameters*, some of which only GPT image models know."""
@@ -178,74 +217,15 @@ class Catalog:
         return self.default_model
 
 
-def parse_catalog(text: str, overrides: Mapping[str, Mapping[str, Any]] | None = None) -> Catalog:
-    """Read the catalogue from TOML, and merge an operator's entries into it.
-
-    An override may switch off a `bridge` or a `price` with `false`; fields it leaves out keep their value,
-    and a new model needs a complete entry (a `family` completes it).
-
-    Raises:
-        CatalogError: with a line for each fault of an entry.
-    """
-    document = tomllib.loads(text)
-    families = document["families"]
-    entries: dict[str, dict[str, Any]] = {name: dict(entry) for name, entry in document["models"].items()}
-    for name, entry in (overrides or {}).items():
-        if name not in entries and "family" not in entry:
-            near = suggest(name, document["models"])
-            raise CatalogError(
-                f"models.{name}: family is missing: one of {', '.join(families)} in a new model{near}"
-            )
-        entries[name] = _merge(entries.get(name, {}), entry)
-    models = {name: _parse_model(name, entry, families) for name, entry in entries.items()}
-    defaults = document["defaults"]
-    catalog = Catalog(models, defaults["model"], defaults["gpt_image_model"])
-    _check_bridges(catalog)
-    return catalog
+def as_bridged(operation: Operation) -> Operation:
+    """Return the operation of an order once it is bridged: no current model has variations, so they are edits."""
+    return Operation.EDIT if operation is Operation.VARY else operation
 
 
 def pixels_of(model: Model, size: object) -> int:
     """Return the most pixels an image of *size* can have; `LARGEST_AUTO` where the provider chooses."""
     width, height = parse_size(str(size or model.contract.default_size)) or LARGEST_AUTO
     return width * height
-
-
-def _merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        old = merged.get(key)
-        merged[key] = _merge(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
-    return merged
-
-
-def _parse_model(name: str, entry: Mapping[str, Any], families: Mapping[str, Mapping[str, Any]]) -> Model:
-    family = entry.get("family")
-    if not isinstance(family, str) or family not in families:
-        raise CatalogError(f"models.{name}: family must be one of {', '.join(families)}")
-    fields = _merge(families[family], entry)
-    weights = fields.get("weights")
-    if isinstance(weights, Mapping) and any(type(each) is not int or each < 1 for each in weights.values()):
-        raise CatalogError(f"models.{name}: weights must be whole numbers of at least 1")
-    switched_off = [key for key in ("bridge", "price") if fields.get(key) is False]
-    try:
-        return read_entry(Model, {key: fields[key] for key in fields if key not in switched_off}, name=name)
-    except EntryFaults as error:
-        raise CatalogError("\n".join(f"models.{name}: {fault}" for fault in error.faults)) from error
-
-
-def _check_bridges(catalog: Catalog) -> None:
-    for name in (catalog.default_model, catalog.default_gpt_image_model):
-        if name not in catalog.models:
-            raise CatalogError(f"defaults: there is no model {name}")
-    for model in catalog.models.values():
-        target = catalog.models.get(model.bridge.to) if model.bridge else None
-        if model.bridge and target is None:
-            near = suggest(model.bridge.to, catalog.models)
-            raise CatalogError(f"models.{model.name}.bridge.to: there is no model {model.bridge.to}{near}")
-        if model.bridge and target and target.bridge is not None:
-            raise CatalogError(
-                f"models.{model.name}.bridge.to: {model.bridge.to} must be a model without a bridge"
-            )
 
 
 def widen(model: Model, target: Model) -> Model:

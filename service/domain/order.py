@@ -78,10 +78,10 @@ class ImageOrder:
 class SentOrder:
     """The order with the parameters of the *target*, the model that makes it (see `bridge`).
 
-    *images_per_call* is the asked model's: dall-e-3 makes one image a call. *bridge_version* is empty
-    without a translation; *operation* is the model's, an edit for a bridged variation. The *partial_images* of a
-    stream change its price, not its images. *backends* may make it in this form, the preferred first; empty means all. Others may
-    make its *fallback*, if it has one.
+    *images_per_call* is the asked model's: dall-e-3 makes one image a call; it is never more than a backend, or the
+    fallback, makes. *bridge_version* is empty without a translation; *operation* is the model's, an edit for a bridged
+    variation. The *partial_images* of a stream change its price, not its images. *backends* may make it in this form, the
+    preferred first; empty means all. Others may make its *fallback*, if it has one.
     """
 
     target: Model

@@ -20,12 +20,12 @@ router = APIRouter(tags=["Models"])
 
 @router.get("/v1/models", operation_id="listModels", summary="List the available models")
 async def list_models(request: Request) -> dict[str, Any]:
-    """List all models of the catalogue, also retired ones: a current model answers for them."""
+    """List the models that can be ordered, also retired ones: a current model answers for them."""
     services = services_of(request.scope)
     catalog, today = services.ordering.catalog, _today(services)
     return {
         "object": "list",
-        "data": [_describe(catalog, model, today) for model in catalog.models.values()],
+        "data": [_describe(catalog, model, today) for model in catalog.orderable(today)],
     }
 
 
@@ -42,7 +42,7 @@ async def get_model(
     services = services_of(request.scope)
     catalog, today = services.ordering.catalog, _today(services)
     found = catalog.models.get(model)
-    if found is None:
+    if found is None or not catalog.is_orderable(found, today):
         nearest = ask_for_nearest(model, catalog.models)
         message = (
             f"The model '{model[:LONGEST_SHOWN]}' does not exist or you do not have access to it.{nearest}"

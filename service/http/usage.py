@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from service.domain.callers import Caller, Policy, Role
-from service.domain.catalog import Catalog
 from service.domain.errors import LimitState, PermissionDenied
 from service.domain.limits import Window, kind_of
 from service.domain.sizes import parse_size
@@ -115,7 +114,7 @@ async def get_usage(request: Request) -> Response:
         totals=[UsageTotal(**to_record(entry, _TOTALS)) for entry in add_up(entries)],
         limits=[describe_limit(services, limit) for limit in limits],
         policies=[UsagePolicy(scope=scope.name, policy=scope.policy.name) for scope in caller.scopes],
-        models=_allowed_models(policies, services.ordering.catalog),
+        models=_allowed_models(policies, services),
         max_n=min((policy.max_n for policy in policies if policy.max_n), default=None),
         max_size=_largest_size(policies),
     )
@@ -145,11 +144,12 @@ def describe_limit(services: HttpServices, state: LimitState) -> UsageLimit:
     )
 
 
-def _allowed_models(policies: Sequence[Policy], catalog: Catalog) -> list[str]:
+def _allowed_models(policies: Sequence[Policy], services: HttpServices) -> list[str]:
+    today = datetime.fromtimestamp(services.clock.wall_s(), UTC).date()
     return [
-        name
-        for name in catalog.models
-        if all(not policy.models or name in policy.models for policy in policies)
+        model.name
+        for model in services.ordering.catalog.orderable(today)
+        if all(not policy.models or model.name in policy.models for policy in policies)
     ]
 
 

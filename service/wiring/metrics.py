@@ -29,11 +29,12 @@ def show_parts(
 ) -> None:
     """Let *metrics* read the parts."""
     journal, settings = orders.journal.condition, context.settings
-    models = catalog.sent_models(context.clock.today())
+    today = context.clock.today()
+    models = catalog.sent_models(today)
     metrics.provider.expect(orders.attempts.backend.name, models)
     metrics.orders.expect(models)
     metrics.provider.watch_models(
-        {model.name: model.shutdown for model in catalog.models.values()}, context.clock.today
+        {model.name: model.shutdown for model in catalog.orderable(today)}, context.clock.today
     )
     metrics.provider.watch_queue(
         lambda: orders.queue.length,

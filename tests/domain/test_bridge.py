@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.bridge import BRIDGE_VERSION, translate, with_codes_of
-from service.domain.catalog import Catalog, Model, ParameterRule, parse_catalog, widen
+from service.domain.catalog import Catalog, Model, ParameterRule, widen
 from service.domain.errors import InvalidOrder
 from service.domain.failures import FailureKind
 from service.domain.images import Cutout, Finish, InputImage, Operation
 from service.domain.inputs import MOST_JSON_INPUT_BYTES
+from service.domain.models_file import parse_catalog
 from service.domain.order import ImageOrder, SentOrder
 from service.domain.pricing import estimate_image
 from service.domain.sizes import is_size_allowed, parse_size

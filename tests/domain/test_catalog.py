@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from service.domain.catalog import CatalogError, ParameterRule, parse_catalog, pixels_of, widen
+from service.domain.catalog import CatalogError, ParameterRule, pixels_of, widen
 from service.domain.errors import InvalidOrder
 from service.domain.images import Delivery, Operation
+from service.domain.models_file import parse_catalog
 from service.domain.sizes import LARGEST_AUTO, SizeRule, broken_size_rules, is_size_allowed, parse_size
 from service.sandbox.rules.models import Catalogue
 from tests.fakes.values import a_catalog, builtin_models

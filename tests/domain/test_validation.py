@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
-from service.domain.catalog import Model, parse_catalog, widen
+from service.domain.catalog import Model, widen
 from service.domain.errors import InvalidOrder
 from service.domain.images import InputImage, Operation
 from service.domain.inputs import MOST_JSON_INPUT_BYTES
+from service.domain.models_file import parse_catalog
 from service.domain.validation import check_order, check_prompt
 from tests.fakes.values import a_catalog, an_input, builtin_models
 

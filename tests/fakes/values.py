@@ -5,7 +5,7 @@ from importlib.resources import files
 from typing import Any
 
 from service.domain.callers import Caller, Policy, Scope
-from service.domain.catalog import Catalog, parse_catalog
+from service.domain.catalog import Catalog
 from service.domain.errors import LimitState, RateLimited
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import (
@@ -20,6 +20,7 @@ from service.domain.images import (
     Realm,
 )
 from service.domain.limits import Limit, Resource
+from service.domain.models_file import parse_catalog
 from service.domain.order import CacheControl, ImageOrder, Origin, Price, SentOrder, Ticket
 from service.ports.admission import Ask, Grant, Settlement, Variant
 from service.ports.references import Reference

@@ -12,7 +12,7 @@ from prometheus_client import Metric
 from prometheus_client.openmetrics import parser as openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
-from service.domain.catalog import parse_catalog
+from service.domain.models_file import parse_catalog
 from tests.contract.published import published
 from tests.http.house import check_error, until
 from tests.processes import REPOSITORY

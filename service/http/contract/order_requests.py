@@ -3,8 +3,9 @@
 from importlib.resources import files
 from typing import Any
 
-from service.domain.catalog import Catalog, parse_catalog
+from service.domain.catalog import Catalog
 from service.domain.images import Delivery, Operation
+from service.domain.models_file import parse_catalog
 from service.http.contract.order_fields import describe_field
 from service.http.estimate import MOST_INPUTS
 

@@ -1,9 +1,9 @@
 """Orders whose reader wants each image and its stages as soon as they exist."""
 
-from service.domain.catalog import parse_catalog
 from service.domain.errors import OrderFailed
 from service.domain.failures import FailureKind
 from service.domain.images import ImageCall, Operation
+from service.domain.models_file import parse_catalog
 from service.domain.order import ImageOrder
 from service.domain.progress import Admitted, CallFailed, ImageReady, OrderDone, PartialReady
 from tests.fakes.backend import STAGE, Held
