@@ -3,13 +3,16 @@
 Owns the options and their help; `server` does the rest.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from service.sandbox.rules.models import UnknownModel
 from service.sandbox.server import CannotListen, Options, run
+from service.sandbox.wire.kinds import Kind
 
 
 def main() -> None:
@@ -21,6 +24,17 @@ def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
         str, typer.Option(help="IPv4 address to listen on. There is no access control.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 0,
+    kind: Annotated[
+        Kind,
+        typer.Option(help="Imitate OpenAI, a resource of Azure, or a compatible server with deviations."),
+    ] = Kind.OPENAI,
+    deployment: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=MODEL",
+            help="Serve only MODEL as NAME, whatever its last day at OpenAI; may be repeated.",
+        ),
+    ] = None,
     journal_file: Annotated[
         Path | None, typer.Option(help="Append each finished request to this file as one line of JSON.")
     ] = None,
@@ -56,7 +70,9 @@ def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
     r"""Run a server that answers like OpenAI's Images API of November 2026, and paints for free.
 
     Once it accepts it prints one line of JSON on stdout, {"event":"listening","url":...,"fault_url":...}, and
-    nothing else. Any non-empty bearer token is a valid key.
+    nothing else. Any non-empty bearer token is a valid key, on Azure any `api-key` too.
+
+    Azure:          --kind azure --deployment images=gpt-image-2   under /openai/deployments/images and /openai/v1
 
     Inspect:        GET /sandbox/journal?since=0&settle_s=5   requests, answers and charges
 
@@ -64,11 +80,17 @@ def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
 
                     PUT /sandbox/behaviour   {"stream_fault": "cut"}   or "error_event", "silent_end"
 
+    Towards a key:  PUT /sandbox/behaviour?key=sk-a   {"throttle": {"for_s": 30}}   or {"throttle": {"requests": 3}}
+
+                    PUT /sandbox/behaviour?key=sk-a   {"account": "revoked"}   or "blocked", "no_quota", "billing_limit"
+
     Break the wire: PUT /sandbox/faults      {"mode": "reset_after_request", "times": 1}   (with --fault-proxy)
 
     DELETE resets each of the three. The sandbox that a gateway runs for itself has none of them.
     """
     options = Options(
+        kind=kind,
+        deployments=_read_deployments(deployment or []),
         host=host,
         port=port,
         journal_file=journal_file,
@@ -83,9 +105,17 @@ def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
     )
     try:
         run(options)
-    except CannotListen as error:
+    except (CannotListen, UnknownModel) as error:
         typer.echo(error, err=True)
         raise typer.Exit(1) from error
+
+
+def _read_deployments(pairs: Sequence[str]) -> dict[str, str]:
+    split = [pair.partition("=") for pair in pairs]
+    for (name, _, model), pair in zip(split, pairs, strict=True):
+        if not name or not model:
+            raise typer.BadParameter(f"--deployment takes NAME=MODEL, such as images=gpt-image-2, not {pair}")
+    return {name: model for name, _, model in split}
 
 
 if __name__ == "__main__":

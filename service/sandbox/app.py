@@ -11,16 +11,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from service.sandbox.endpoints.azure import classic, of_deployment, of_v1
 from service.sandbox.endpoints.controls import Controls
 from service.sandbox.endpoints.edits import edit, vary
 from service.sandbox.endpoints.generations import generate
-from service.sandbox.endpoints.model_list import describe_model, list_models
+from service.sandbox.endpoints.model_list import (
+    describe_azure_model,
+    describe_model,
+    list_azure_models,
+    list_models,
+)
 from service.sandbox.endpoints.moderations import moderate
-from service.sandbox.journal.journal import Journal
 from service.sandbox.journal.journaled_requests import JournaledRequest, keep_journal
 from service.sandbox.parts import Sandbox
+from service.sandbox.wire.azure_refusals import resource_not_found
 from service.sandbox.wire.error_envelope import ErrorType, Refusal
 from service.sandbox.wire.json_bodies import to_refused
+from service.sandbox.wire.kinds import Kind
 
 Handler = Callable[[Request, Exception], Awaitable[Response]]
 Endpoint = Callable[[Sandbox, JournaledRequest], Awaitable[Response]]
@@ -28,18 +35,9 @@ Endpoint = Callable[[Sandbox, JournaledRequest], Awaitable[Response]]
 
 def build_app(sandbox: Sandbox, *, has_controls: bool) -> Starlette:
     """Return the application; without controls, no one can read the prompts or change the behaviour."""
-
-    def journaled(endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-        return keep_journal(sandbox.journal, partial(endpoint, sandbox))
-
     controls = Controls(sandbox)
     routes = [
-        Route("/v1/images/generations", journaled(generate), methods=["POST"]),
-        Route("/v1/images/edits", journaled(edit), methods=["POST"]),
-        Route("/v1/images/variations", journaled(vary), methods=["POST"]),
-        Route("/v1/moderations", journaled(moderate), methods=["POST"]),
-        Route("/v1/models", journaled(list_models), methods=["GET"]),
-        Route("/v1/models/{model:path}", journaled(describe_model), methods=["GET"]),
+        *(_route_azure(sandbox) if sandbox.kind is Kind.AZURE else _route_openai(sandbox)),
         Route("/sandbox/pictures/{name:path}", controls.shelved_image, methods=["GET"], name="shelved_image"),
     ]
     if has_controls:
@@ -51,13 +49,48 @@ def build_app(sandbox: Sandbox, *, has_controls: bool) -> Starlette:
     app = Starlette(
         routes=routes,
         exception_handlers={
-            404: _refusing_with(sandbox.journal, unknown_path),
-            405: _refusing_with(sandbox.journal, wrong_method),
+            404: _refusing_with(sandbox, unknown_path),
+            405: _refusing_with(sandbox, wrong_method),
             500: _admit_bug,
         },
     )
     app.router.redirect_slashes = False  # the real API has no such redirects
     return app
+
+
+def _route_openai(sandbox: Sandbox) -> list[Route]:
+    return [
+        _route(sandbox, "POST", "/v1/images/generations", generate),
+        _route(sandbox, "POST", "/v1/images/edits", edit),
+        _route(sandbox, "POST", "/v1/images/variations", vary),
+        _route(sandbox, "POST", "/v1/moderations", moderate),
+        _route(sandbox, "GET", "/v1/models", list_models),
+        _route(sandbox, "GET", "/v1/models/{model:path}", describe_model),
+    ]
+
+
+def _route_azure(sandbox: Sandbox) -> list[Route]:
+    deployment = "/openai/deployments/{deployment}/images"
+    return [
+        _route(sandbox, "POST", f"{deployment}/generations", of_deployment(generate)),
+        _route(sandbox, "POST", f"{deployment}/edits", of_deployment(edit)),
+        _route(sandbox, "GET", "/openai/models", classic(list_azure_models)),
+        _route(sandbox, "GET", "/openai/models/{model}", classic(describe_azure_model)),
+        _route(sandbox, "POST", "/openai/v1/images/generations", of_v1(generate)),
+        _route(sandbox, "POST", "/openai/v1/images/edits", of_v1(edit)),
+        _route(sandbox, "GET", "/openai/v1/models", of_v1(list_azure_models)),
+        _route(sandbox, "GET", "/openai/v1/models/{model}", of_v1(describe_azure_model)),
+    ]
+
+
+def _route(sandbox: Sandbox, method: str, path: str, endpoint: Endpoint) -> Route:
+    return Route(path, _journaled(sandbox, partial(endpoint, sandbox)), methods=[method])
+
+
+def _journaled(
+    sandbox: Sandbox, endpoint: Callable[[JournaledRequest], Awaitable[Response]]
+) -> Callable[[Request], Awaitable[Response]]:
+    return keep_journal(sandbox.journal, sandbox.conduct, sandbox.kind, endpoint)
 
 
 def unknown_path(request: Request) -> Refusal:
@@ -71,13 +104,14 @@ def wrong_method(request: Request) -> Refusal:
     )
 
 
-def _refusing_with(journal: Journal, make_refusal: Callable[[Request], Refusal]) -> Handler:
+def _refusing_with(sandbox: Sandbox, make_refusal: Callable[[Request], Refusal]) -> Handler:
     async def refuse(journaled: JournaledRequest) -> Response:
-        raise make_refusal(journaled.request)
+        # Azure does not tell a wrong method from an unknown path.
+        raise resource_not_found() if sandbox.kind is Kind.AZURE else make_refusal(journaled.request)
 
     async def handle(request: Request, _: Exception) -> Response:
-        if request.url.path.startswith("/v1/"):
-            return await keep_journal(journal, refuse)(request)
+        if request.url.path.startswith(("/v1/", "/openai/")):
+            return await _journaled(sandbox, refuse)(request)
         return to_refused(make_refusal(request))
 
     return handle

@@ -9,9 +9,9 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -19,19 +19,28 @@ import orjson
 import uvicorn
 
 from service.sandbox.app import build_app
-from service.sandbox.faults.behaviour import Behaviour, Conduct
+from service.sandbox.faults.behaviour import Behaviour
+from service.sandbox.faults.conduct import Conduct
 from service.sandbox.faults.proxy import FaultProxy
 from service.sandbox.journal.journal import Journal
 from service.sandbox.painting.studio import Studio
 from service.sandbox.parts import Sandbox
 from service.sandbox.rules.models import Catalogue
 from service.sandbox.rules.rate_limits import Rates
+from service.sandbox.wire.azure_refusals import deployment_not_found
+from service.sandbox.wire.error_envelope import Refusal, unknown_model
+from service.sandbox.wire.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """The options of the command line; *port* 0 means any free port, *today* None the real date."""
+    """The options of the command line; *port* 0 means any free port, *today* None the real date.
 
+    *deployments* are models by the name that requests use.
+    """
+
+    kind: Kind = Kind.OPENAI
+    deployments: Mapping[str, str] = field(default_factory=dict)
     host: str = "127.0.0.1"
     port: int = 0
     journal_file: Path | None = None
@@ -50,7 +59,7 @@ class CannotListen(Exception):
 
 
 def run(options: Options) -> None:
-    """Serve until SIGTERM, SIGINT or, if asked, the end of stdin; raises `CannotListen`."""
+    """Serve until SIGTERM, SIGINT or, if asked, the end of stdin; raises `CannotListen` and `UnknownModel`."""
     with _bind(options.host, options.port) as listener:
         asyncio.run(_serve(options, listener))
 
@@ -115,13 +124,23 @@ def _bind(host: str, port: int) -> socket.socket:
 
 def _furnish(options: Options, proxy: FaultProxy | None) -> Sandbox:
     return Sandbox(
-        catalogue=Catalogue(today=options.today, legacy_dalle=options.legacy_dalle),
+        kind=options.kind,
+        catalogue=Catalogue(
+            today=options.today,
+            legacy_dalle=options.legacy_dalle,
+            deployments=options.deployments,
+            refuse_unknown=_refuse_deployment if options.kind is Kind.AZURE else unknown_model,
+        ),
         conduct=Conduct(Behaviour(latency_s=options.latency_s)),
         journal=Journal(options.journal_file),
         rates=Rates(),
         studio=Studio(threads=options.threads, first_serial=options.first_serial),
         proxy=proxy,
     )
+
+
+def _refuse_deployment(_: str) -> Refusal:
+    return deployment_not_found()
 
 
 def _print_line(line: dict[str, str | None]) -> None:

@@ -419,5 +419,5 @@ def test_catalogue_and_sandbox_name_the_same_models_that_take_a_markup() -> None
     """Both follow the API reference of 2026-11, each on its own: GPT Image 2.5."""
     takers = {name for name, model in a_catalog().models.items() if model.contract.inputs.takes_markup}
 
-    assert takers == {model.name for model in Catalogue().alive() if model.has_markup}
+    assert takers == {model.name for model in Catalogue().alive().values() if model.has_markup}
     assert {name[:15] for name in takers} == {"gpt-image-2.5-s", "gpt-image-2.5-f"}

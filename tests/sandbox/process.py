@@ -70,6 +70,10 @@ class SandboxHandle:
         """Replace the behaviour; what is left out is as at the start."""
         await self._ask("PUT", "/sandbox/behaviour", json=fields)
 
+    async def behave_towards(self, key: str, **fields: object) -> None:
+        """Replace the behaviour towards one key, its value or hash; what is left out is as towards all."""
+        await self._ask("PUT", "/sandbox/behaviour", json=fields, params={"key": key})
+
     async def fault(self, mode: str, **fields: object) -> None:
         """Set the mode of the fault proxy, e.g. `fault("drip", bytes_per_s=100, times=1)`."""
         await self._ask("PUT", "/sandbox/faults", json={"mode": mode, **fields})
@@ -119,7 +123,8 @@ class SandboxHandle:
 async def run_sandbox(**options: object) -> AsyncGenerator[SandboxHandle]:
     """Start a sandbox, stop it at the end; *options* are those of the command line with underscores.
 
-    True stands for a bare flag, None and False leave an option out: `run_sandbox(fault_proxy=True, latency_s=0.2)`.
+    True stands for a bare flag, a list repeats an option, None and False leave it out: `run_sandbox(fault_proxy=True,
+    latency_s=0.2, deployment=["images=gpt-image-2"])`.
     It ends with the process that started it, however that ends.
     """
     with ExitStack() as stack:
@@ -176,7 +181,8 @@ def _to_arguments(options: Mapping[str, object]) -> list[str]:
     for name, value in options.items():
         if value is None or value is False:
             continue
-        arguments.append(f"--{name.replace('_', '-')}")
-        if value is not True:
-            arguments.append(str(value))
+        for one in value if isinstance(value, list) else [value]:
+            arguments.append(f"--{name.replace('_', '-')}")
+            if one is not True:
+                arguments.append(str(one))
     return arguments

@@ -11,58 +11,66 @@ from collections.abc import Callable, Sequence
 from starlette.responses import Response
 
 from service.sandbox.answers.bodies import to_answer, to_dalle_answer
+from service.sandbox.answers.filter_results import add_filter_results
+from service.sandbox.answers.keys import admit_key
 from service.sandbox.answers.streams import open_stream
-from service.sandbox.faults.scripted_failures import to_failed_response, to_retry_headers
+from service.sandbox.faults.scripted_failures import to_failed_response
 from service.sandbox.journal.journaled_requests import JournaledRequest
 from service.sandbox.painting.studio import Painted, Studio
 from service.sandbox.parts import Sandbox
 from service.sandbox.rules.accepted_order import Order
 from service.sandbox.rules.models import Contract
 from service.sandbox.rules.rate_limits import limit_reached
+from service.sandbox.wire.azure_refusals import content_filtered
 from service.sandbox.wire.error_envelope import moderation_blocked
 from service.sandbox.wire.json_bodies import to_json
+from service.sandbox.wire.kinds import Kind
 
 
 async def fulfil(
     sandbox: Sandbox, journaled: JournaledRequest, read_order: Callable[[], Order], *, noun: str = ""
 ) -> Response:
-    """Apply a scripted failure first, as in an outage, then refusals, then the limit, then paint.
+    """Refuse the key first, then apply a scripted failure, as in an outage, then refusals, then the limit, then paint.
 
     *noun* begins the names of a stream's events; an endpoint without streams has none.
     """
-    failure = sandbox.conduct.take_failure(journaled.entry.prompt or "")
+    admit_key(sandbox, journaled)
+    failure = sandbox.conduct.take_failure(journaled.key_name, journaled.entry.prompt or "")
     if failure:
-        journaled.entry.error_code = failure.code
+        journaled.entry.refuse(failure.code, None, failure.retry_after_s)
         if not failure.after_painting:
-            return to_failed_response(failure)
+            return to_failed_response(failure, sandbox.kind)
     order = read_order()
     _admit(sandbox, journaled, order)
     if order.is_streamed and not failure:
         return open_stream(sandbox, journaled, order, noun)
-    answer = to_json(_to_answer(sandbox, journaled, order, await _make_images(sandbox, journaled, order)))
+    told = _to_answer(sandbox, journaled, order, await _make_images(sandbox, journaled, order))
+    if sandbox.kind is Kind.AZURE:
+        add_filter_results(told, journaled.behaviour.filter_results)
+    answer = to_json(told)
     if failure:
-        return to_failed_response(failure, answer)
+        return to_failed_response(failure, sandbox.kind, answer)
     return Response(answer, media_type="application/json")
 
 
 def _admit(sandbox: Sandbox, journaled: JournaledRequest, order: Order) -> None:
     """Raise the `Refusal` for a forbidden word or a full window; an admitted order costs money."""
-    behaviour = sandbox.conduct.behaviour
-    if sandbox.conduct.is_refused(order.prompt):
+    behaviour, kind = journaled.behaviour, sandbox.kind
+    if behaviour.is_refused(order.prompt):
+        if kind is Kind.AZURE:
+            raise content_filtered(behaviour.filter_refusal)
         raise moderation_blocked(is_dalle=order.model.contract is Contract.DALLE)
     limit = behaviour.rate_limit_images_per_min
-    wait_s, headers = sandbox.rates.admit(journaled.key, order.n, limit, time.monotonic())
+    wait_s, headers = sandbox.rates.admit(journaled.key_name or "", order.n, limit, time.monotonic(), kind)
     journaled.headers |= headers
     if limit is not None and wait_s:
-        refusal = limit_reached(order.model.name, limit, wait_s)
-        refusal.headers = to_retry_headers(wait_s)
-        raise refusal
+        raise limit_reached(order.model.name, limit, wait_s, kind)
 
 
 async def _make_images(sandbox: Sandbox, journaled: JournaledRequest, order: Order) -> list[Painted]:
-    conduct, studio = sandbox.conduct, sandbox.studio
-    await asyncio.sleep(conduct.choose_latency_s())
-    plans = studio.plan(order, conduct.choose_images(order.n), conduct.behaviour)
+    behaviour, studio = journaled.behaviour, sandbox.studio
+    await asyncio.sleep(behaviour.choose_latency_s())
+    plans = studio.plan(order, behaviour.choose_images(order.n), behaviour)
     painted = [one async for one in studio.paint(plans)]
     journaled.bill(order, painted)
     return painted
@@ -72,7 +80,7 @@ def _to_answer(
     sandbox: Sandbox, journaled: JournaledRequest, order: Order, images: Sequence[Painted]
 ) -> dict[str, object]:
     if order.model.contract is Contract.GPT_IMAGE:
-        answers_urls = sandbox.conduct.behaviour.answer_urls
+        answers_urls = journaled.behaviour.answer_urls
         return to_answer(order, images, _to_urls(sandbox.studio, journaled, images) if answers_urls else None)
     if order.response_format == "b64_json":
         return to_dalle_answer(order, [image.base64 for image in images])

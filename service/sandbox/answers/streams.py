@@ -26,8 +26,8 @@ from service.sandbox.wire.json_bodies import to_json
 def open_stream(sandbox: Sandbox, journaled: JournaledRequest, order: Order, noun: str) -> "EventStream":
     """Return the stream of an admitted order; its events are named `{noun}.completed` and so on."""
     journaled.is_streamed = True
-    is_cut = sandbox.conduct.behaviour.stream_fault == "cut"
-    return EventStream(journaled, _make_events(sandbox, journaled, order, noun), is_cut=is_cut)
+    is_cut = journaled.behaviour.stream_fault == "cut"
+    return EventStream(journaled, _make_events(sandbox.studio, journaled, order, noun), is_cut=is_cut)
 
 
 class EventStream(StreamingResponse):
@@ -55,12 +55,12 @@ class EventStream(StreamingResponse):
 
 
 async def _make_events(
-    sandbox: Sandbox, journaled: JournaledRequest, order: Order, noun: str
+    studio: Studio, journaled: JournaledRequest, order: Order, noun: str
 ) -> AsyncGenerator[bytes]:
-    conduct, studio = sandbox.conduct, sandbox.studio
-    fault = conduct.behaviour.stream_fault
-    plans = studio.plan(order, conduct.choose_images(order.n), conduct.behaviour)
-    pause_s = conduct.choose_latency_s() / (order.partial_images + 1)
+    behaviour = journaled.behaviour
+    fault = behaviour.stream_fault
+    plans = studio.plan(order, behaviour.choose_images(order.n), behaviour)
+    pause_s = behaviour.choose_latency_s() / (order.partial_images + 1)
     async with aclosing(_make_partials(studio, order, plans, pause_s)) as partials:
         async for partial in partials:
             yield _to_event(f"{noun}.partial_image", partial)

@@ -12,6 +12,7 @@ from service.sandbox.faults.modes import PassThrough, name_mode, read_mode
 from service.sandbox.parts import Sandbox
 from service.sandbox.wire.error_envelope import Refusal
 from service.sandbox.wire.json_bodies import read_object, to_refused, to_response
+from service.sandbox.wire.kinds import find_key_name
 
 _LONGEST_SETTLE_S = 60.0
 
@@ -37,17 +38,22 @@ class Controls:
         return to_response({"entries": journal.since(since), "settled": is_settled})
 
     async def behaviour(self, request: Request) -> Response:
-        """GET shows it, PUT replaces it, DELETE restores the behaviour from the start of the process."""
-        conduct = self._sandbox.conduct
+        """GET shows it, PUT replaces it, DELETE restores the behaviour from the start of the process.
+
+        `key`, a key or its hash, narrows each to one key; DELETE without it restores the behaviour towards all.
+        """
+        conduct, rates = self._sandbox.conduct, self._sandbox.rates
+        given = request.query_params.get("key")
+        key = find_key_name(given) if given else None
         if request.method == "PUT":
             try:
-                conduct.replace(await request.body())
+                conduct.replace(await request.body(), key)
             except ValidationError as error:
                 return _refused(str(error))
         elif request.method == "DELETE":
-            conduct.reset()
-            self._sandbox.rates.clear()
-        return to_response(conduct.behaviour.model_dump(mode="json"))
+            conduct.reset(key)
+            rates.clear(key)
+        return to_response(conduct.of(key).model_dump(mode="json"))
 
     async def faults(self, request: Request) -> Response:
         """GET shows the mode, PUT sets it (`mode`, its members, `times`), DELETE restores `pass_through`."""

@@ -1,4 +1,4 @@
-"""Answer POST /v1/images/edits and /v1/images/variations.
+"""Answer POST /v1/images/edits and /v1/images/variations, and edits of a deployment.
 
 Reads the body and notes its images. An edit repaints the whole image and ignores the mask, as a model may at worst: a
 caller that needs the rest unchanged must composite the result itself.
@@ -16,10 +16,12 @@ from service.sandbox.wire.forms import Form, read_edit_form, read_form
 from service.sandbox.wire.inputs import Input
 
 
-async def edit(sandbox: Sandbox, journaled: JournaledRequest) -> Response:
+async def edit(sandbox: Sandbox, journaled: JournaledRequest, deployment: str | None = None) -> Response:
     form = await read_edit_form(journaled.request)
-    _note(journaled.entry, form)
-    return await fulfil(sandbox, journaled, lambda: read_edit(form, sandbox.catalogue), noun="image_edit")
+    _note(journaled.entry, form, deployment)
+    return await fulfil(
+        sandbox, journaled, lambda: read_edit(form, sandbox.catalogue, deployment), noun="image_edit"
+    )
 
 
 async def vary(sandbox: Sandbox, journaled: JournaledRequest) -> Response:
@@ -33,8 +35,8 @@ async def vary(sandbox: Sandbox, journaled: JournaledRequest) -> Response:
     return await fulfil(sandbox, journaled, lambda: read_variation(form, catalogue))
 
 
-def _note(entry: Entry, form: Form) -> None:
-    entry.describe(form.fields)
+def _note(entry: Entry, form: Form, deployment: str | None = None) -> None:
+    entry.describe(form.fields, deployment)
     entry.inputs = [_to_journal(one) for one in form.inputs]
 
 

@@ -1,4 +1,4 @@
-"""Answer POST /v1/images/generations.
+"""Answer POST /v1/images/generations, and the same of a deployment.
 
 Reads the body; `rules` checks the order, `answers` fulfils it.
 """
@@ -12,9 +12,12 @@ from service.sandbox.rules.contracts import read_generation
 from service.sandbox.wire.json_bodies import read_object
 
 
-async def generate(sandbox: Sandbox, journaled: JournaledRequest) -> Response:
+async def generate(sandbox: Sandbox, journaled: JournaledRequest, deployment: str | None = None) -> Response:
     fields = await read_object(journaled.request)
-    journaled.entry.describe(fields)
+    journaled.entry.describe(fields, deployment)
     return await fulfil(
-        sandbox, journaled, lambda: read_generation(fields, sandbox.catalogue), noun="image_generation"
+        sandbox,
+        journaled,
+        lambda: read_generation(fields, sandbox.catalogue, deployment),
+        noun="image_generation",
     )

@@ -7,6 +7,7 @@ import secrets
 
 from starlette.responses import Response
 
+from service.sandbox.answers.keys import check_account
 from service.sandbox.journal.journaled_requests import JournaledRequest
 from service.sandbox.parts import Sandbox
 from service.sandbox.wire.error_envelope import empty_array, missing_parameter, unknown_parameter, wrong_type
@@ -35,6 +36,7 @@ _DEFAULT_MODEL = "omni-moderation-latest"
 async def moderate(sandbox: Sandbox, journaled: JournaledRequest) -> Response:
     """Flag one or several strings, each by itself; scripted failures do not apply."""
     fields = await read_object(journaled.request)
+    check_account(sandbox, journaled)
     journaled.entry.describe(fields)
     for name in fields:
         if name not in {"input", "model"}:
@@ -42,7 +44,7 @@ async def moderate(sandbox: Sandbox, journaled: JournaledRequest) -> Response:
     texts = _read_texts(fields.get("input"))
     journaled.entry.prompt = "\n".join(texts)
     model = read_optional_text(fields, "model") or _DEFAULT_MODEL
-    results = [_to_result(is_flagged=sandbox.conduct.is_refused(text)) for text in texts]
+    results = [_to_result(is_flagged=journaled.behaviour.is_refused(text)) for text in texts]
     return to_response({"id": f"modr-{secrets.token_hex(16)}", "model": model, "results": results})
 
 

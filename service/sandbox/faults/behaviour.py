@@ -1,15 +1,19 @@
-"""Hold the behaviour that `/sandbox/behaviour` sets: latency, scripted failures, refused words and more.
+"""Define the behaviour that `/sandbox/behaviour` sets, for all keys or for one.
 
-Owns the settings and their bookkeeping. `answers.fulfil` and `answers.streams` apply them, `scripted_failures`
-writes the answers.
+Owns the settings and their defaults; `conduct` holds them and counts failures down. `answers` applies them,
+`scripted_failures` and `key_states` write the answers.
 """
 
 import random
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.sandbox.wire.azure_refusals import FilterRefusal
+from service.sandbox.wire.retry_headers import RetryStyle
 
 Seconds = float
+Account = Literal["active", "revoked", "deactivated", "no_quota", "billing_limit", "blocked"]
 
 
 class Failure(BaseModel):
@@ -22,8 +26,28 @@ class Failure(BaseModel):
     message: str | None = None
     count: int = Field(default=1, ge=1)
     retry_after_s: Seconds | None = Field(default=None, ge=0)
+    retry_style: RetryStyle = "both"
     after_painting: bool = False
     body: Literal["envelope", "html", "empty", "truncated_json"] = "envelope"
+
+
+class Throttle(BaseModel):
+    """Answers 429 to orders *for_s* seconds from the `PUT` on, or to the next *requests*."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    for_s: Seconds | None = Field(default=None, gt=0)
+    requests: int | None = Field(default=None, ge=1)
+    retry_after_s: Seconds | None = Field(
+        default=None, ge=0, description="the wait that is asked for; by default the time left, or 1 second"
+    )
+    retry_style: RetryStyle = "both"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.for_s is None) is (self.requests is None):
+            raise ValueError("a throttle needs for_s or requests, and not both")
+        return self
 
 
 class Behaviour(BaseModel):
@@ -38,7 +62,14 @@ class Behaviour(BaseModel):
     failures: tuple[Failure, ...] = ()
     failure_match: str | None = Field(default=None, description="failures apply to prompts that contain this")
     refuse_words: tuple[str, ...] = ("forbidden-word",)
-    rate_limit_images_per_min: int | None = Field(default=None, ge=0)
+    rate_limit_images_per_min: int | None = Field(
+        default=None, ge=0, description="of each key; Azure says it in requests"
+    )
+    throttle: Throttle | None = None
+    account: Account = "active"
+    missing_models: tuple[str, ...] = Field(
+        default=(), description="models or deployments that a key has not"
+    )
     stream_fault: Literal["error_event", "cut", "silent_end"] | None = Field(
         default=None,
         description="breaks streams after the first partial image, or before the first event if there are no "
@@ -55,43 +86,19 @@ class Behaviour(BaseModel):
         default=False, description="painted PNGs have an unsigned C2PA manifest store"
     )
     repeat_pictures: bool = Field(default=False, description="equal orders get equal images, byte for byte")
-
-
-class Conduct:
-    """Holds the current behaviour and takes its failures one after the other."""
-
-    def __init__(self, at_start: Behaviour) -> None:
-        self._at_start = at_start
-        self._dice = random.Random()
-        self.behaviour = at_start
-
-    def replace(self, body: bytes) -> None:
-        """Apply a JSON object; changes nothing if it raises `pydantic.ValidationError`."""
-        asked = Behaviour.model_validate_json(body)
-        self.behaviour = self._at_start.model_copy(
-            update={name: getattr(asked, name) for name in asked.model_fields_set}
-        )
-
-    def reset(self) -> None:
-        self.behaviour = self._at_start
-
-    def take_failure(self, prompt: str) -> Failure | None:
-        """Return the failure for this request, and count it down."""
-        behaviour = self.behaviour
-        if not behaviour.failures or (behaviour.failure_match or "") not in prompt:
-            return None
-        first, *rest = behaviour.failures
-        if first.count > 1:
-            rest.insert(0, first.model_copy(update={"count": first.count - 1}))
-        self.behaviour = behaviour.model_copy(update={"failures": tuple(rest)})
-        return first
+    filter_results: Literal["images", "top", "none"] = Field(
+        default="images", description="place of the results of Azure's content filter in an answer"
+    )
+    filter_refusal: FilterRefusal = Field(
+        default="inner_error", description="form of Azure's refusal of a prompt"
+    )
 
     def is_refused(self, prompt: str) -> bool:
         lowered = prompt.lower()
-        return any(word.lower() in lowered for word in self.behaviour.refuse_words)
+        return any(word.lower() in lowered for word in self.refuse_words)
 
     def choose_latency_s(self) -> Seconds:
-        return self.behaviour.latency_s + self._dice.uniform(0, self.behaviour.latency_jitter_s)
+        return self.latency_s + random.uniform(0, self.latency_jitter_s)
 
     def choose_images(self, asked: int) -> int:
-        return max(0, asked - (self.behaviour.images_short or 0))
+        return max(0, asked - (self.images_short or 0))

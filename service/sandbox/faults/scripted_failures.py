@@ -3,13 +3,14 @@
 Owns the type and text of each code. Does not decide when to fail (`behaviour`).
 """
 
-import math
-
 from starlette.responses import Response
 
 from service.sandbox.faults.behaviour import Failure
+from service.sandbox.wire.azure_refusals import AzureRefusal
 from service.sandbox.wire.error_envelope import ErrorType, Refusal
 from service.sandbox.wire.json_bodies import to_json
+from service.sandbox.wire.kinds import Kind
+from service.sandbox.wire.retry_headers import to_retry_headers
 
 _KNOWN = {
     "billing_hard_limit_reached": (ErrorType.BILLING, "Billing hard limit has been reached."),
@@ -30,32 +31,30 @@ _SERVER_FAULT = (ErrorType.SERVER, "The image could not be generated or processe
 _CALLER_FAULT = (ErrorType.INVALID_REQUEST, "The request was refused.")
 
 
-def to_failed_response(failure: Failure, answer: bytes | None = None) -> Response:
+def to_failed_response(failure: Failure, kind: Kind, answer: bytes | None = None) -> Response:
     """Return the failure; *answer* is the good answer that it replaces, if there is one.
 
     A truncated body is half of the good answer, or else of the envelope: complete HTTP, broken JSON.
     """
-    body, media_type = _to_body(failure, answer)
+    body, media_type = _to_body(failure, kind, answer)
     response = Response(body, failure.status, media_type=media_type)
     if failure.retry_after_s is not None:
-        response.headers.update(to_retry_headers(failure.retry_after_s))
+        response.headers.update(to_retry_headers(failure.retry_after_s, failure.retry_style))
     return response
 
 
-def to_retry_headers(retry_after_s: float) -> dict[str, str]:
-    """Return both headers of OpenAI: whole seconds, at least 1, and exact milliseconds."""
-    whole, exact = max(1, math.ceil(retry_after_s)), math.ceil(retry_after_s * 1000)
-    return {"retry-after": str(whole), "retry-after-ms": str(exact)}
-
-
-def _to_refusal(failure: Failure) -> Refusal:
+def _to_refusal(failure: Failure, kind: Kind) -> Refusal:
+    """Return the failure in the envelope of the imitated server: on Azure a failure without a code has its status."""
     usual = _SERVER_FAULT if failure.status >= 500 else _CALLER_FAULT
-    kind, message = _KNOWN.get(failure.code or "", _BY_STATUS.get(failure.status, usual))
-    return Refusal(failure.status, failure.message or message, kind=kind, code=failure.code)
+    error_type, message = _KNOWN.get(failure.code or "", _BY_STATUS.get(failure.status, usual))
+    message = failure.message or message
+    if kind is Kind.AZURE:
+        return AzureRefusal(failure.status, message, code=failure.code or str(failure.status))
+    return Refusal(failure.status, message, kind=error_type, code=failure.code)
 
 
-def _to_body(failure: Failure, answer: bytes | None) -> tuple[bytes, str | None]:
-    envelope = to_json(_to_refusal(failure).to_envelope())
+def _to_body(failure: Failure, kind: Kind, answer: bytes | None) -> tuple[bytes, str | None]:
+    envelope = to_json(_to_refusal(failure, kind).to_envelope())
     match failure.body:
         case "html":
             return f"<html><body><h1>{failure.status} Bad gateway</h1></body></html>".encode(), "text/html"

@@ -5,7 +5,6 @@ soon as it is painted, even if the answer never reaches the caller. Stores no im
 """
 
 import asyncio
-import hashlib
 import itertools
 import time
 from collections import deque
@@ -15,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
+
+from service.sandbox.wire.kinds import name_key
 
 MOST_ENTRIES = 100_000
 
@@ -46,12 +47,15 @@ class JournalInput:
 class Entry:
     """One request, from its arrival (status None) until the last part of its answer is ready to send.
 
-    A stream has its status from the start, *finished_at* from its end.
+    A stream has its status from the start, *finished_at* from its end. *model* is the name in the body, or the deployment
+    in the path. *refused_as* is the reason if the key was refused (`Cause`), *retry_at_monotonic_s* the instant before
+    which the answer asked for no further call.
     """
 
     number: int
     method: str
     path: str
+    query: dict[str, str]
     key_sha256: str | None
     started_at: str
     started_monotonic_s: float
@@ -59,6 +63,8 @@ class Entry:
     finished_monotonic_s: float | None = None
     status: int | None = None
     error_code: str | None = None
+    refused_as: str | None = None
+    retry_at_monotonic_s: float | None = None
     request_id: str | None = None
     model: str | None = None
     prompt: str | None = None
@@ -69,10 +75,16 @@ class Entry:
     images: list[JournalImage] = field(default_factory=list)
     inputs: list[JournalInput] = field(default_factory=list)
 
-    def describe(self, parameters: Mapping[str, object]) -> None:
-        """Note the members of a body, of any type."""
+    def refuse(self, code: str | None, cause: str | None, retry_after_s: float | None) -> None:
+        """Note a refusal or failure, and the wait that it asks for."""
+        self.error_code, self.refused_as = code, cause
+        if retry_after_s is not None:
+            self.retry_at_monotonic_s = time.monotonic() + retry_after_s
+
+    def describe(self, parameters: Mapping[str, object], deployment: str | None = None) -> None:
+        """Note the members of a body, of any type, and the deployment in the path."""
         self.parameters = dict(parameters)
-        self.model = _text(parameters.get("model"))
+        self.model = deployment or _text(parameters.get("model"))
         self.prompt = _text(parameters.get("prompt"))
         self.safety_identifier = _text(parameters.get("safety_identifier"))
 
@@ -88,13 +100,16 @@ class Journal:
         self._settled.set()
         self._file = file.open("ab") if file else None
 
-    def open(self, *, method: str, path: str, key: str, headers: Mapping[str, str]) -> Entry:
-        """Start an entry; *key* is the bearer token (only its hash is kept), *headers* are those to keep."""
+    def open(
+        self, *, method: str, path: str, query: Mapping[str, str], key: str, headers: Mapping[str, str]
+    ) -> Entry:
+        """Start an entry; of *key* only the hash is kept, *headers* are those to keep."""
         entry = Entry(
             number=next(self._numbers),
             method=method,
             path=path,
-            key_sha256=hashlib.sha256(key.encode()).hexdigest()[:16] if key else None,
+            query=dict(query),
+            key_sha256=name_key(key) if key else None,
             started_at=_now(),
             started_monotonic_s=time.monotonic(),
             headers=dict(headers),

@@ -3,7 +3,6 @@
 Does not wrap `/sandbox/*`, which is for tests and leaves no entries.
 """
 
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,11 +10,15 @@ from dataclasses import dataclass, field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.sandbox.faults.behaviour import Behaviour
+from service.sandbox.faults.conduct import Conduct
+from service.sandbox.faults.key_states import refuse_missing_key
 from service.sandbox.journal.journal import Entry, Journal, JournalImage
 from service.sandbox.painting.studio import Painted
 from service.sandbox.rules.accepted_order import Order
-from service.sandbox.wire.error_envelope import Refusal, missing_key
+from service.sandbox.wire.error_envelope import Refusal
 from service.sandbox.wire.json_bodies import to_refused
+from service.sandbox.wire.kinds import Kind, make_request_id, read_key, to_answer_headers
 
 _KEPT_HEADERS = (
     "idempotency-key",
@@ -32,15 +35,20 @@ _KEPT_HEADERS = (
 class JournaledRequest:
     """A request and its entry; an endpoint may add to *headers*, which are sent with any answer.
 
-    An endpoint that sets *is_streamed* must call `finish`, once, at the end of the stream.
+    *behaviour* is that towards its key when it arrived. An endpoint that sets *is_streamed* must call `finish`, once, at the end of the stream.
     """
 
     journal: Journal
     request: Request
     entry: Entry
-    key: str
+    behaviour: Behaviour
     headers: dict[str, str] = field(default_factory=dict)
     is_streamed: bool = False
+
+    @property
+    def key_name(self) -> str | None:
+        """The name of its key, None without one."""
+        return self.entry.key_sha256
 
     def bill(self, order: Order, images: Sequence[Painted]) -> None:
         """Note painted images, which cost money from then on."""
@@ -62,13 +70,15 @@ class JournaledRequest:
 Endpoint = Callable[[JournaledRequest], Awaitable[Response]]
 
 
-def keep_journal(journal: Journal, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
-    """Return the endpoint for Starlette."""
+def keep_journal(
+    journal: Journal, conduct: Conduct, kind: Kind, endpoint: Endpoint
+) -> Callable[[Request], Awaitable[Response]]:
+    """Return the endpoint for Starlette, with the keys and headers of one kind of server."""
 
     async def answer(request: Request) -> Response:
-        journaled = _open_request(journal, request)
+        journaled = _open_request(journal, conduct, kind, request)
         try:
-            response = await _answer(journaled, endpoint)
+            response = await _answer(journaled, kind, endpoint)
             journaled.entry.status = response.status_code
         finally:
             # Before the answer is sent: a caller that has it finds a finished entry.
@@ -82,26 +92,30 @@ def keep_journal(journal: Journal, endpoint: Endpoint) -> Callable[[Request], Aw
     return answer
 
 
-def _open_request(journal: Journal, request: Request) -> JournaledRequest:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    key = key.strip() if scheme.lower() == "bearer" else ""
+def _open_request(journal: Journal, conduct: Conduct, kind: Kind, request: Request) -> JournaledRequest:
     kept = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
-    entry = journal.open(method=request.method, path=request.url.path, key=key, headers=kept)
-    entry.request_id = f"req_{secrets.token_hex(16)}"
+    entry = journal.open(
+        method=request.method,
+        path=request.url.path,
+        query=request.query_params,
+        key=read_key(request, kind),
+        headers=kept,
+    )
+    entry.request_id = make_request_id(kind)
     return JournaledRequest(
         journal=journal,
         request=request,
         entry=entry,
-        key=key,
-        headers={"x-request-id": entry.request_id, "openai-version": "2020-10-01"},
+        behaviour=conduct.of(entry.key_sha256),
+        headers=to_answer_headers(kind, entry.request_id),
     )
 
 
-async def _answer(journaled: JournaledRequest, endpoint: Endpoint) -> Response:
+async def _answer(journaled: JournaledRequest, kind: Kind, endpoint: Endpoint) -> Response:
     try:
-        if not journaled.key:
-            raise missing_key()
+        if journaled.key_name is None:
+            raise refuse_missing_key(kind)
         return await endpoint(journaled)
     except Refusal as refusal:
-        journaled.entry.error_code = refusal.code
+        journaled.entry.refuse(refusal.code, refusal.cause, refusal.retry_after_s)
         return to_refused(refusal)

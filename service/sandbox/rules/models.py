@@ -4,11 +4,12 @@ Checks no requests (`gpt_image`, `dalle`). The table follows the wire contract a
 gateway's own, so that neither repeats a mistake of the other unseen.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import StrEnum
 
-from service.sandbox.wire.error_envelope import missing_model, unknown_model
+from service.sandbox.wire.error_envelope import Refusal, missing_model, unknown_model
 
 
 class Contract(StrEnum):
@@ -22,7 +23,8 @@ class Contract(StrEnum):
 class Model:
     """One model name that requests may use.
 
-    *sizes* None allows any size within the pixel rules; without *fidelities* the parameter is refused.
+    *sizes* None allows any size within the pixel rules; without *fidelities* the parameter is refused. Only a model that
+    *ignores_body_name* tolerates a `model` in the body beside the deployment in Azure's classic path.
     """
 
     name: str
@@ -33,25 +35,45 @@ class Model:
     fidelities: tuple[str, ...] = ()
     has_complexity: bool = False
     has_markup: bool = False
+    ignores_body_name: bool = False
     shutdown: date | None = None
     longest_prompt: int = 32_000
     images_max: int = 10
 
 
-class Catalogue:
-    """Finds models as of *today*, or of the real date if that is None."""
+class UnknownModel(Exception):
+    """No model has this name, whatever the date."""
 
-    def __init__(self, *, today: date | None = None, legacy_dalle: bool = False) -> None:
+
+class Catalogue:
+    """Finds models as of *today*, or of the real date if that is None.
+
+    With *deployments*, models by name, it has these only, and for ever. *refuse_unknown* makes the refusal of an order for
+    an unknown or retired name. Raises `UnknownModel`.
+    """
+
+    def __init__(
+        self,
+        *,
+        today: date | None = None,
+        legacy_dalle: bool = False,
+        deployments: Mapping[str, str] | None = None,
+        refuse_unknown: Callable[[str], Refusal] = unknown_model,
+    ) -> None:
         models = _gpt_models() + (_dalle_models() if legacy_dalle else [])
         self._models = {model.name: model for model in models}
+        if deployments:
+            self._models = {name: _find_deployable(model) for name, model in deployments.items()}
         self._today = today
-        self.default_model = "dall-e-2" if legacy_dalle else None
+        self._is_dated = not deployments
+        self._refuse_unknown = refuse_unknown
+        self.default_model = "dall-e-2" if legacy_dalle and not deployments else None
 
     def find(self, name: str) -> Model:
-        """Return the model for an image request; raises the 400 for unknown and retired names."""
+        """Return the model for an image request; raises the refusal of unknown and retired names."""
         model = self._models.get(name)
         if model is None or not self._is_alive(model):
-            raise unknown_model(name)
+            raise self._refuse_unknown(name)
         return model
 
     def describe(self, name: str) -> Model:
@@ -61,18 +83,28 @@ class Catalogue:
             raise missing_model(name)
         return model
 
-    def alive(self) -> list[Model]:
-        return [model for model in self._models.values() if self._is_alive(model)]
+    def alive(self) -> dict[str, Model]:
+        """Return the models by the name that requests use."""
+        return {name: model for name, model in self._models.items() if self._is_alive(model)}
 
     def _is_alive(self, model: Model) -> bool:
         today = self._today or datetime.now(UTC).date()
-        return model.shutdown is None or today < model.shutdown
+        return not self._is_dated or model.shutdown is None or today < model.shutdown
+
+
+def _find_deployable(name: str) -> Model:
+    """Return a model that servers other than OpenAI may still have, after its shutdown there too."""
+    models = {model.name: model for model in (*_gpt_models(), *_dalle_models())}
+    if name not in models:
+        raise UnknownModel(f"{name} is no model; these are: {', '.join(models)}")
+    return models[name]
 
 
 _USUAL = ("low", "medium", "high", "auto")
 _WIDER = ("low", "medium", "high", "xhigh", "max", "auto")
 _BOTH = ("high", "low")
 _FOUR_SIZES = ("1024x1024", "1024x1536", "1536x1024", "auto")
+_LAST_SHUTDOWN = date(2026, 10, 23)
 _NEXT_SHUTDOWN = date(2026, 12, 1)
 
 
@@ -98,13 +130,20 @@ def _gpt_models() -> list[Model]:
             qualities=_USUAL,
             sizes=_FOUR_SIZES,
             fidelities=fidelities,
-            shutdown=_NEXT_SHUTDOWN,
+            ignores_body_name=True,
+            shutdown=shutdown,
         )
-        for name, released, fidelities in (
-            ("gpt-image-1.5", december, _BOTH),
-            ("gpt-image-1.5-2025-12-16", december, _BOTH),
-            ("gpt-image-1-mini", date(2025, 10, 6), ("low",)),
-            ("chatgpt-image-latest", december, _BOTH),  # undocumented; taken for 1.5 under another name
+        for name, released, fidelities, shutdown in (
+            ("gpt-image-1", date(2025, 4, 23), _BOTH, _LAST_SHUTDOWN),
+            ("gpt-image-1.5", december, _BOTH, _NEXT_SHUTDOWN),
+            ("gpt-image-1.5-2025-12-16", december, _BOTH, _NEXT_SHUTDOWN),
+            ("gpt-image-1-mini", date(2025, 10, 6), ("low",), _NEXT_SHUTDOWN),
+            (
+                "chatgpt-image-latest",
+                december,
+                _BOTH,
+                _NEXT_SHUTDOWN,
+            ),  # undocumented; taken for 1.5 under another name
         )
     ]
     return models
@@ -116,6 +155,7 @@ def _dalle_models() -> list[Model]:
             name="dall-e-2",
             released=date(2022, 11, 3),
             contract=Contract.DALLE,
+            ignores_body_name=True,
             qualities=("standard",),
             sizes=("256x256", "512x512", "1024x1024"),
             longest_prompt=1_000,
@@ -124,6 +164,7 @@ def _dalle_models() -> list[Model]:
             name="dall-e-3",
             released=date(2023, 11, 6),
             contract=Contract.DALLE,
+            ignores_body_name=True,
             qualities=("standard", "hd"),
             sizes=("1024x1024", "1792x1024", "1024x1792"),
             longest_prompt=4_000,

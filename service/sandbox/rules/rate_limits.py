@@ -3,10 +3,14 @@
 Owns the counting and the `x-ratelimit-*` headers. Does not choose the limit (`faults.behaviour`).
 """
 
+import math
 from collections import deque
 from dataclasses import dataclass
 
-from service.sandbox.wire.error_envelope import ErrorType, Refusal
+from service.sandbox.wire.azure_refusals import call_rate_exceeded
+from service.sandbox.wire.error_envelope import Cause, ErrorType, Refusal
+from service.sandbox.wire.kinds import Kind
+from service.sandbox.wire.retry_headers import to_duration, to_retry_headers
 
 WINDOW_S = 60.0
 UNLIMITED = 100_000  # in the headers if no limit is set
@@ -20,11 +24,13 @@ class Rate:
     used: int
     reset_s: float
 
-    def to_headers(self, name: str) -> dict[str, str]:
+    def to_headers(self, name: str, kind: Kind = Kind.OPENAI) -> dict[str, str]:
+        """Return the headers; Azure's reset is a number of seconds."""
+        reset = str(math.ceil(self.reset_s)) if kind is Kind.AZURE else to_duration(self.reset_s)
         return {
             f"x-ratelimit-limit-{name}": str(self.limit),
             f"x-ratelimit-remaining-{name}": str(max(0, self.limit - self.used)),
-            f"x-ratelimit-reset-{name}": to_duration(self.reset_s),
+            f"x-ratelimit-reset-{name}": reset,
         }
 
 
@@ -69,38 +75,45 @@ class Rates:
         self._images: dict[str, Window] = {}
         self._requests: dict[str, Window] = {}
 
-    def admit(self, key: str, images: int, limit: int | None, now_s: float) -> tuple[float, dict[str, str]]:
-        """Return the seconds to wait (0 = admitted) and the headers; only admitted images count."""
+    def admit(
+        self, key: str, images: int, limit: int | None, now_s: float, kind: Kind = Kind.OPENAI
+    ) -> tuple[float, dict[str, str]]:
+        """Return the seconds to wait (0 = admitted) and the headers; only admitted images count.
+
+        Azure has no headers for images.
+        """
         requests = self._requests.setdefault(key, Window())
         window = self._images.setdefault(key, Window())
         requests.take(1, now_s)
         wait_s = 0.0 if limit is None else window.wait_s(images, limit, now_s)
         if wait_s == 0:
             window.take(images, now_s)
-        headers = requests.to_rate(None, now_s).to_headers("requests")
+        headers = requests.to_rate(None, now_s).to_headers("requests", kind)
+        if kind is Kind.AZURE:
+            return wait_s, headers
         return wait_s, headers | window.to_rate(limit, now_s).to_headers("images")
 
-    def clear(self) -> None:
-        self._images.clear()
-        self._requests.clear()
+    def clear(self, key: str | None = None) -> None:
+        """Forget what a key took, or what all did."""
+        for windows in (self._images, self._requests):
+            if key is None:
+                windows.clear()
+            else:
+                windows.pop(key, None)
 
 
-def limit_reached(model: str, limit: int, wait_s: float) -> Refusal:
+def limit_reached(model: str, limit: int, wait_s: float, kind: Kind) -> Refusal:
+    """Return the 429 of a full window, with the wait in its headers."""
     # The captured texts concern DALL·E and input images; this is the second with another bucket name.
-    return Refusal(
-        429,
+    message = (
         f"Rate limit reached for {model} in organization org-sandbox on images per min: Limit {limit}. "
-        f"Please try again in {to_duration(wait_s)}.",
-        kind=ErrorType.REQUESTS,
-        code="rate_limit_exceeded",
+        f"Please try again in {to_duration(wait_s)}."
     )
-
-
-def to_duration(seconds: float) -> str:
-    """Return a duration as Go prints it: `12ms`, `58.891s`, `6m0s`."""
-    milliseconds = round(seconds * 1000)
-    if milliseconds < 1000:
-        return f"{milliseconds}ms"
-    minutes, rest = divmod(milliseconds, 60_000)
-    shown = f"{rest / 1000:.3f}".rstrip("0").rstrip(".")
-    return f"{minutes}m{shown}s" if minutes else f"{shown}s"
+    refusal = (
+        call_rate_exceeded(wait_s)
+        if kind is Kind.AZURE
+        else Refusal(429, message, kind=ErrorType.REQUESTS, code="rate_limit_exceeded")
+    )
+    refusal.headers = to_retry_headers(wait_s)
+    refusal.cause, refusal.retry_after_s = Cause.RATE_LIMIT, wait_s
+    return refusal

@@ -22,8 +22,17 @@ class ErrorType(StrEnum):
     SERVER = "server_error"
 
 
+class Cause(StrEnum):
+    """The reason to refuse a key, for the journal: callers see only what the imitated server says."""
+
+    ACCOUNT = "account"
+    MISSING_MODEL = "missing_model"
+    RATE_LIMIT = "rate_limit"
+    THROTTLE = "throttle"
+
+
 class Refusal(Exception):
-    """Ends a request with the error envelope as its answer."""
+    """Ends a request with the error envelope as its answer; *retry_after_s* is the wait that it asks for."""
 
     def __init__(
         self,
@@ -42,6 +51,8 @@ class Refusal(Exception):
         self.code = code
         self.headers: dict[str, str] = {}
         self.details: Mapping[str, object] = {}
+        self.cause: Cause | None = None
+        self.retry_after_s: float | None = None
 
     def to_envelope(self) -> dict[str, object]:
         """Return the JSON body; extra members such as `moderation_details` come last."""

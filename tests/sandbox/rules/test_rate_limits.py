@@ -2,7 +2,8 @@
 
 import pytest
 
-from service.sandbox.rules.rate_limits import Rates, Window, to_duration
+from service.sandbox.rules.rate_limits import Rates, Window
+from service.sandbox.wire.retry_headers import to_duration
 from tests.sandbox.process import SandboxHandle
 
 
