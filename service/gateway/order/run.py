@@ -83,6 +83,8 @@ class Orders:
             finally:
                 when_done()
                 self.ends.record(progress, error)
+                # A turn asks its order if it is still wanted: without this, each order is left to the garbage collector.
+                progress.calls.clear()
             if error is not None:
                 raise error
 

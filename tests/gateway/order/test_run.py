@@ -1,6 +1,7 @@
 """The whole path of an order, on fakes at the ports."""
 
 import asyncio
+import gc
 import math
 
 import pytest
@@ -20,6 +21,7 @@ from service.domain.failures import FailureKind
 from service.domain.images import Delivery
 from service.domain.order import CacheControl
 from service.domain.progress import Admitted, CallFailed, OrderDone
+from service.gateway.order.progress import Progress
 from service.gateway.order.waiting import WaitResult
 from service.ports.telemetry import Crashed, OrderEnded
 from tests.fakes.backend import Held
@@ -48,6 +50,24 @@ async def test_an_order_of_n_is_n_calls_at_once_and_its_images_are_in_order(cloc
     [ended] = house.telemetry.of(OrderEnded)
     assert (ended.outcome, ended.asked_model, ended.record.sources) == ("delivered", "dall-e-3", ["made"] * 4)
     assert house.in_flight == {}
+
+
+def orders_in_memory() -> list[Progress]:
+    """Return the orders that are not freed, those of other tests too."""
+    return [each for each in gc.get_objects() if isinstance(each, Progress)]
+
+
+async def test_an_order_leaves_nothing_to_the_garbage_collector(clock: FakeClock) -> None:
+    async with Assembly(clock) as house:
+        gc.disable()
+        try:
+            before = len(orders_in_memory())
+            await house.run(an_order(n=4))
+            left = len(orders_in_memory()) - before
+        finally:
+            gc.enable()
+
+    assert left == 0
 
 
 async def test_a_model_that_makes_many_images_a_call_is_called_once(clock: FakeClock) -> None:
