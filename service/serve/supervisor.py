@@ -13,6 +13,7 @@ import uvloop
 from service.app import create_app
 from service.malloc import give_back_freed
 from service.serve.directory import locked, prepare_directory, secrets_of
+from service.serve.garbage import collect_rarely
 from service.serve.greeting import write_greeting
 from service.serve.interrupts import run_interruptible
 from service.serve.log_level import LogLevel
@@ -35,6 +36,7 @@ def serve(settings: Settings, announce: Callable[[str], None]) -> None:
         ChildFailed: the server or a child did not start; all started parts are stopped.
     """
     give_back_freed()
+    collect_rarely()
     raise_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         run_interruptible(runner, _serve(settings, announce))
