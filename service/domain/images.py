@@ -71,15 +71,17 @@ class Cutout:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The remaining work on an image: resample to *width* x *height*, then restore the *cutout*.
+    """The remaining work on an image: resample to *width* x *height*, restore the *cutout*, then convert to *format*.
 
-    *compression* is the asked `output_compression`; None is the provider's default, the highest quality.
+    None leaves size or format as they are. *compression* is the asked `output_compression`; None is the provider's default, the
+    highest quality.
     """
 
-    width: int
-    height: int
+    width: int | None = None
+    height: int | None = None
     cutout: Cutout | None = None
     compression: int | None = None
+    format: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

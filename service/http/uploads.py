@@ -24,6 +24,7 @@ from service.domain.unknown import unknown_parameter
 from service.gateway.admission.held_bytes import Room
 from service.http.bodies import read_bounded
 from service.http.errors import RequestRejected, body_too_large
+from service.ports.imaging import white_path
 
 MAX_FILES = 18
 """16 images, a mask and a markup (API reference, 2026)."""
@@ -61,6 +62,7 @@ class Form:
     def discard(self) -> None:
         for file in self.files:
             file.path.unlink(missing_ok=True)
+            white_path(file.path).unlink(missing_ok=True)
         if self.room is not None:
             self.room.leave()
 

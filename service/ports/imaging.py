@@ -1,6 +1,7 @@
 """Read and change images from backends and from callers; unacceptable bytes are refused, never passed on."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from service.domain.images import ContentCredentials, Finish, InputImage
@@ -21,7 +22,7 @@ class ImageFinisher(Protocol):
     """Reads and changes images."""
 
     async def finish(self, data: bytes, finish: Finish | None, holder: str) -> FinishedImage:
-        """Read the header of *data*, and resample the image if *finish* asks for other pixels, in the turn of *holder*.
+        """Read the header of *data*, and make the image anew if *finish* asks for another one, in the turn of *holder*.
 
         Returns the image as it is if its pixels cannot be processed here. Raises `ImageBroken` if it is no image.
         """
@@ -50,6 +51,21 @@ class InputReader(Protocol):
 
         Raises as `check_transparency` does.
         """
+
+
+class MaskWhitener(Protocol):
+    """Makes masks for backends that repaint what is white."""
+
+    async def whiten(self, mask: InputImage, holder: str) -> InputImage:
+        """Return *mask* as an opaque PNG, white where it is transparent and black where it is opaque, at `white_path`.
+
+        It is made once, in the turn of *holder*. Raises as `InputReader.check_transparency` does.
+        """
+
+
+def white_path(path: str | Path) -> Path:
+    """Return the place of the white form of the mask at *path*: to remove the one is to remove both."""
+    return Path(f"{path}.white")
 
 
 class ImageBroken(Exception):

@@ -62,8 +62,8 @@ class FakeImaging:
             raise ImageBroken
         if data.startswith(b"bug"):
             raise ZeroDivisionError
-        width, height = (finish.width, finish.height) if finish else (1024, 1024)
-        return FinishedImage(data, "png", width, height)
+        asked = finish or Finish()
+        return FinishedImage(data, asked.format or "png", asked.width or 1024, asked.height or 1024)
 
 
 class FakeJournal:

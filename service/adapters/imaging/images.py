@@ -5,9 +5,11 @@ likely to fail on hostile bytes: none of these runs here. Failure behaviour: a c
 cannot process is refused; an image that is paid for is then delivered as the provider made it.
 """
 
+import asyncio
 import logging
 from dataclasses import replace
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from service.adapters.imaging.content_credentials import has_credentials
 from service.adapters.imaging.files import FileBytes
@@ -17,7 +19,7 @@ from service.adapters.imaging.processes import Bounds, Job, WorkerFailed, Worker
 from service.adapters.imaging.segments import TooManySegments
 from service.domain.images import ContentCredentials, Finish, InputImage
 from service.domain.inputs import MAX_INPUT_PIXELS
-from service.ports.imaging import FinishedImage, ImageBroken, ImagingBusy
+from service.ports.imaging import FinishedImage, ImageBroken, ImagingBusy, white_path
 from service.ports.telemetry import ImageUnprocessed, Telemetry
 
 _log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ _CHECKING = Bounds(workers=1, waiting=64, waiting_of_one=16, wait_s=30.0, job_s=
 
 
 class WorkerImages:
-    """Implements `ports.imaging.ImageFinisher` and `ports.imaging.InputReader`.
+    """Implements all of `ports.imaging`.
 
     Callers' images have a worker of their own: they may still be refused, and must not delay images that
     are paid for.
@@ -49,18 +51,16 @@ class WorkerImages:
         self._telemetry = telemetry
         self._finishing = Workers(finishing)
         self._checking = Workers(checking)
+        self._whitening: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def finish(self, data: bytes, finish: Finish | None, holder: str) -> FinishedImage:
         image = judge(data, await _read_header(data))
-        # Animations and drawings pass unchanged: resampling would lose frames or scalability.
-        if finish is None or image.format in ("gif", "svg"):
-            return image
-        if finish.cutout is None and (image.width, image.height) == (finish.width, finish.height):
+        if finish is None or _is_finished(image, finish):
             return image
         try:
-            answer = await self._finishing.do(holder, _finishing_job(data, finish))
+            answer = await self._finishing.do(holder, _finishing_job(image, finish))
         except WorkerFailed as error:
-            # It is paid for: another size is better than none.
+            # It is paid for: another size or format is better than none.
             self._telemetry.record(ImageUnprocessed(origin="provider", reason=error.reason))
             _log.error("image not finished", extra={"reason": error.reason})
             return image
@@ -69,7 +69,7 @@ class WorkerImages:
         # The provider's credentials do not hold for new pixels, so they are not copied.
         is_lost = image.credentials is ContentCredentials.KEPT
         credentials = ContentCredentials.LOST if is_lost else image.credentials
-        return FinishedImage(answer.data, image.format, finish.width, finish.height, credentials)
+        return FinishedImage(answer.data, *_form(image, finish), credentials)
 
     def read_input(self, role: str, path: str, digest: str, size_bytes: int) -> InputImage:
         with Path(path).open("rb") as file:
@@ -100,14 +100,26 @@ class WorkerImages:
         fields = {"image": image.path, "orientation": orientation, "target": turned}
         try:
             await self._check(holder, Job("turn", fields))
-            return self._take_over(turned, image)
+            return self._read_anew(image, _move(turned, Path(image.path)))
         finally:
             _remove(turned)
 
-    def _take_over(self, turned: str, image: InputImage) -> InputImage:
-        """Put the file *turned* in place of that of *image*, and return it."""
-        path = Path(turned).replace(image.path)
-        return self.read_input(image.role, image.path, image.digest, path.stat().st_size)
+    async def whiten(self, mask: InputImage, holder: str) -> InputImage:
+        white = white_path(mask.path)
+        # All calls of an order use it; the first makes it.
+        async with self._whitening.setdefault(mask.path, asyncio.Lock()):
+            if not white.exists():
+                begun = f"{white}.begun"
+                try:
+                    await self._check(holder, Job("whiten", {"image": mask.path, "target": begun}))
+                    _move(begun, white)
+                finally:
+                    _remove(begun)
+        return self._read_anew(mask, white)
+
+    def _read_anew(self, image: InputImage, path: Path) -> InputImage:
+        """Return *image* with the content of the file at *path*."""
+        return self.read_input(image.role, str(path), image.digest, path.stat().st_size)
 
     async def aclose(self) -> None:
         """Kill the workers, whatever they do."""
@@ -130,20 +142,36 @@ async def _read_header(data: bytes) -> Header | None:
         return await read_crowded_header(data)
 
 
+def _move(path: str, target: Path) -> Path:
+    return Path(path).replace(target)
+
+
 def _remove(path: str) -> None:
     Path(path).unlink(missing_ok=True)
 
 
-def _finishing_job(data: bytes, finish: Finish) -> Job:
+def _form(image: FinishedImage, finish: Finish) -> tuple[str, int, int]:
+    """Return the format, width and height of *image* once it is finished."""
+    return finish.format or image.format, finish.width or image.width, finish.height or image.height
+
+
+def _is_finished(image: FinishedImage, finish: Finish) -> bool:
+    """Tell if *image* is already as *finish* asks, or cannot be: frames or scalability would be lost."""
+    if image.format in ("gif", "svg"):
+        return True
+    return finish.cutout is None and _form(image, finish) == (image.format, image.width, image.height)
+
+
+def _finishing_job(image: FinishedImage, finish: Finish) -> Job:
+    kind, width, height = _form(image, finish)
     cutout = finish.cutout
     fields = {
-        "width": finish.width,
-        "height": finish.height,
+        "size": (width, height),
+        "kind": kind,
         "compression": finish.compression,
-        "image": cutout.image.path if cutout else None,
-        "mask": cutout.mask.path if cutout else None,
+        "cutout": (cutout.image.path, cutout.mask.path) if cutout else None,
     }
-    return Job("finish", fields, data)
+    return Job("finish", fields, image.data)
 
 
 def judge(data: bytes, header: Header | None) -> FinishedImage:

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -39,27 +40,42 @@ def refuse_bombs(most_pixels: int) -> None:
 
 
 def finish(
-    data: bytes, *, width: int, height: int, compression: int | None, image: str | None, mask: str | None
+    data: bytes,
+    *,
+    size: Sequence[int],
+    kind: str,
+    compression: int | None = None,
+    cutout: Sequence[str] | None = None,
 ) -> bytes:
-    """Resample the image to exactly this size (Lanczos); if the shape differs, its longer sides are cropped.
+    """Resample the image to exactly *size* (Lanczos), and encode it as *kind*; if the shape differs, its longer sides are cropped.
 
-    Where *mask* is opaque, the pixels are those of *image*, unchanged or resampled; partial alpha blends.
+    *cutout* has the paths of an image and a mask: where the mask is opaque, the pixels are those of the image, unchanged or
+    resampled; partial alpha blends.
 
     Raises:
         Undecodable: *data* cannot be decoded.
     """
-    painted, size = _decode(data), (width, height)
-    kind, profile = str(painted.format), painted.info.get("icc_profile")
-    painted = _fit(painted, size)
-    if image is not None and mask is not None:
-        painted, profile = _restore(painted, profile, image, mask)
-    return _save(painted, kind, profile, compression)
+    painted = _decode(data)
+    profile = painted.info.get("icc_profile")
+    width, height = size
+    painted = _fit(painted, (width, height))
+    if cutout is not None:
+        painted, profile = _restore(painted, profile, *cutout)
+    return _save(painted, kind.upper(), profile, compression)
 
 
 def has_transparent_pixel(data: bytes, *, image: str) -> bytes:
     """Return 1 if some pixel of the file *image* is not opaque, or else 0; *data* is empty."""
     with Image.open(image, formats=FORMATS) as opened:
         return bytes([any(_alpha_of(opened).histogram()[:255])])
+
+
+def whiten(data: bytes, *, image: str, target: str) -> bytes:
+    """Write the mask *image* to *target* as grey: white where it is transparent, black where opaque; *data* is empty."""
+    with Image.open(image, formats=FORMATS) as opened:
+        file = _save(ImageChops.invert(_alpha_of(opened)), "PNG", None, None)
+    Path(target).write_bytes(file)
+    return b""
 
 
 def turn(data: bytes, *, image: str, orientation: int, target: str) -> bytes:
@@ -165,6 +181,7 @@ def _save(image: Image.Image, kind: str, profile: bytes | None, compression: int
     quality = 100 if compression is None else compression
     options: dict[str, Any] = {"icc_profile": profile}
     if kind == "JPEG":
+        image = _flatten(image)
         options["quality"] = max(1, min(quality, _HIGHEST_JPEG_QUALITY))
         options["subsampling"] = "4:4:4" if quality >= _FULL_COLOUR_QUALITY else "4:2:0"
     elif kind == "WEBP":
@@ -172,6 +189,18 @@ def _save(image: Image.Image, kind: str, profile: bytes | None, compression: int
     target = io.BytesIO()
     image.save(target, format=kind, **options)
     return target.getvalue()
+
+
+def _flatten(image: Image.Image) -> Image.Image:
+    """Return the image as JPEG can hold it: on white where it is transparent."""
+    if image.mode in ("L", "RGB", "CMYK") and not _has_alpha(image):
+        return image
+    if not _has_alpha(image):
+        return _colours_of(image, "RGB")
+    coloured = _colours_of(image, "RGBA")
+    flat = Image.new("RGB", image.size, "white")
+    flat.paste(coloured, mask=coloured.getchannel("A"))
+    return flat
 
 
 def _has_alpha(image: Image.Image) -> bool:

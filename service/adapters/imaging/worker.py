@@ -67,6 +67,7 @@ def _work(name: str, fields: dict[str, object], data: bytes) -> tuple[Verdict, b
         "finish": pixels.finish,
         "turn": pixels.turn,
         "has_transparent_pixel": pixels.has_transparent_pixel,
+        "whiten": pixels.whiten,
     }
     try:
         return Verdict.DONE, work[name](data, **fields)

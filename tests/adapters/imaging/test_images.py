@@ -37,7 +37,7 @@ def file_of(image: Image.Image, name: str = "PNG") -> bytes:
 
 
 def resample(file: bytes, width: int, height: int) -> bytes:
-    return pixels.finish(file, width=width, height=height, compression=None, image=None, mask=None)
+    return pixels.finish(file, size=(width, height), kind=read(file).format)
 
 
 def marked(width: int, height: int, name: str = "PNG") -> bytes:

@@ -47,11 +47,9 @@ def composite(data: bytes, finish: Finish) -> bytes:
     cutout = finish.cutout
     return pixels.finish(
         data,
-        width=finish.width,
-        height=finish.height,
-        compression=None,
-        image=cutout.image.path if cutout else None,
-        mask=cutout.mask.path if cutout else None,
+        size=(finish.width or 0, finish.height or 0),
+        kind="png",
+        cutout=(cutout.image.path, cutout.mask.path) if cutout else None,
     )
 
 
@@ -262,7 +260,7 @@ def test_a_deep_grey_mask_is_transparent_at_its_level(
 def test_resampling_keeps_the_colour_profile(kind: str) -> None:
     file = file_of(noise(64), kind, icc_profile=SWAPPED)
 
-    result = pixels.finish(file, width=32, height=32, compression=None, image=None, mask=None)
+    result = pixels.finish(file, size=(32, 32), kind=kind)
 
     assert opened(result).info["icc_profile"] == SWAPPED
 
@@ -298,7 +296,7 @@ def test_the_asked_compression_decides_the_size(kind: str) -> None:
     file = file_of(noise(256).resize((512, 512)), kind, quality=100)
 
     sizes = [
-        len(pixels.finish(file, width=256, height=256, compression=compression, image=None, mask=None))
+        len(pixels.finish(file, size=(256, 256), kind=kind, compression=compression))
         for compression in (0, 50, 90, None)
     ]
 

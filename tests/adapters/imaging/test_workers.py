@@ -39,7 +39,7 @@ async def a_pool(bounds: Bounds) -> AsyncIterator[Workers]:
 
 
 def resampling(file: bytes, edge: int) -> Job:
-    fields = {"width": edge, "height": edge, "compression": None, "image": None, "mask": None}
+    fields = {"size": (edge, edge), "kind": "png"}
     return Job("finish", fields, file)
 
 
