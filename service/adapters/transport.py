@@ -3,6 +3,7 @@
 httpx requests use aiohttp's connections (docs/adr/0003). Errors of httpx and aiohttp pass through.
 """
 
+import ssl
 from collections.abc import Callable
 from urllib.request import getproxies, proxy_bypass
 
@@ -21,14 +22,22 @@ and lost. A new connection costs milliseconds, an image takes seconds.
 
 
 def open_transport(
-    url: str, *, connections: int, traceparent: Callable[[], str] | None = None
+    url: str,
+    *,
+    connections: int,
+    traceparent: Callable[[], str] | None = None,
+    proxy: str | None = None,
+    ca_file: str | None = None,
 ) -> httpx.AsyncBaseTransport:
     """Return a transport for *url*; opens no socket before the first request.
 
-    With *traceparent*, it adds a header of W3C Trace Context with that value to each request, unless it is empty. Honours `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`; requests to this machine never use a proxy.
+    With *traceparent*, it adds a header of W3C Trace Context with that value to each request, unless it is empty. *proxy*,
+    an `http://` or `https://` URL, is used for all requests, and *ca_file* has the only authorities that are trusted.
+    Without them it honours `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`; then requests to this machine use no proxy.
+
+    Raises OSError (ssl.SSLError is one) if *ca_file* cannot be read or has no certificate.
     """
-    address = httpx.URL(url)
-    verify = httpx.create_ssl_context()
+    verify = ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
 
     def open_session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
@@ -39,11 +48,18 @@ def open_transport(
             read_bufsize=2**20,
         )
 
-    proxy = (
-        None if is_loopback(address.host) or proxy_bypass(address.host) else getproxies().get(address.scheme)
+    proxy = proxy or _proxy_of_environment(url)
+    transport = AiohttpTransport(
+        verify=verify, client=open_session, proxy=httpx.Proxy(proxy) if proxy else None
     )
-    transport = AiohttpTransport(client=open_session, proxy=httpx.Proxy(proxy) if proxy else None)
     return transport if traceparent is None else _TracedTransport(transport, traceparent)
+
+
+def _proxy_of_environment(url: str) -> str | None:
+    address = httpx.URL(url)
+    if is_loopback(address.host) or proxy_bypass(address.host):
+        return None
+    return getproxies().get(address.scheme)
 
 
 class _TracedTransport(httpx.AsyncBaseTransport):

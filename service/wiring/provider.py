@@ -12,7 +12,8 @@ import httpx
 from aiolimiter import AsyncLimiter
 
 from service.adapters.downloads import ImageDownloads
-from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts
+from service.adapters.openai.address import BackendAddress, Timeouts
+from service.adapters.openai.backend import OpenAIBackend
 from service.adapters.openai.check import ProviderCheck
 from service.adapters.openai.moderation import ListModerator, ProviderModerator
 from service.adapters.telemetry.health import ProviderHealth
@@ -46,7 +47,7 @@ async def open_provider(context: ProcessContext, stack: AsyncExitStack) -> Provi
         backend=OpenAIBackend(address, transport=transport, timeouts=Timeouts(), downloads=downloads),
         pace=_pace(context.settings),
         check=ProviderCheck(address, transport=transport, telemetry=context.telemetry),
-        moderator=await _open_moderator(context, address, stack),
+        moderator=_open_moderator(context, address, stack),
     )
 
 
@@ -89,15 +90,14 @@ def _pace(settings: Settings) -> Pace | None:
     return AsyncLimiter(max(1.0, per_min / settings.replicas), 60.0)
 
 
-async def _open_moderator(
+def _open_moderator(
     context: ProcessContext, address: BackendAddress, stack: AsyncExitStack
 ) -> Moderator | None:
     settings = context.settings
     if settings.moderation == "list":
         return ListModerator(settings.file.moderation.words)
     if settings.moderation == "provider":
-        client = await stack.enter_async_context(
-            httpx.AsyncClient(transport=_open_transport(address, context))
-        )
-        return ProviderModerator(address, client)
+        transport = _open_transport(address, context)
+        stack.push_async_callback(transport.aclose)
+        return ProviderModerator(address, transport)
     return None

@@ -2,11 +2,10 @@
 
 import time
 
-import httpx
 import orjson
 import pytest
 
-from service.adapters.openai.backend import BackendAddress
+from service.adapters.openai.address import BackendAddress
 from service.adapters.openai.moderation import _TIMEOUT_S, ListModerator, ProviderModerator
 from service.adapters.transport import open_transport
 from service.domain.failures import Billing, CallFailure, FailureKind
@@ -19,9 +18,12 @@ FLAGGED = {"flagged": True, "categories": {"violence": True, "hate": False, "sel
 
 async def judge(url: str, prompt: str = "a boat", *, left_s: float = 5.0) -> CallFailure | None:
     address = BackendAddress(name="openai", realm=Realm.LIVE, url=url, api_key="sk-ours")
-    async with httpx.AsyncClient(transport=open_transport(url, connections=2)) as client:
-        moderator = ProviderModerator(address, client)
+    transport = open_transport(url, connections=2)
+    try:
+        moderator = ProviderModerator(address, transport)
         return await moderator.judge(prompt, deadline_s=time.monotonic() + left_s)
+    finally:
+        await transport.aclose()
 
 
 def answer_with(script: Script, *results: object) -> None:

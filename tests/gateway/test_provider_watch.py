@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import httpx
 
-from service.adapters.openai.backend import BackendAddress
+from service.adapters.openai.address import BackendAddress
 from service.adapters.openai.check import ProviderCheck
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.recorder import FactRecorder

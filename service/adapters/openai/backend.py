@@ -8,72 +8,42 @@ automatically.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import aiohttp
 import httpx
+import orjson
 
 from service.adapters.openai import failures, json_edits, wire
+from service.adapters.openai.address import ANY_QUALITY, BackendAddress, Timeouts
+from service.adapters.openai.dialects.registry import open_dialect
 from service.adapters.openai.reception import Reception
 from service.adapters.openai.redaction import conceals, hide_secrets
 from service.adapters.openai.stream import read_stream
 from service.adapters.openai.troubleshooting import explain
 from service.domain.failures import CallFailure
-from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage, Realm
+from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage
 from service.ports.provider import CallProgress, DownloadFailed, Downloads
 
 _MAX_ANSWER_BYTES_PER_IMAGE = 64 * 1024 * 1024
 """More than the base64 of the largest image that a model makes (8.3 megapixels of raw RGBA)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BackendAddress:
-    """The base URL of a backend, such as `https://api.openai.com/v1`, and the gateway's credentials there."""
-
-    name: str
-    realm: Realm
-    url: str
-    api_key: str
-    organization: str | None = None
-    project: str | None = None
-
-    @property
-    def secrets(self) -> list[str]:
-        """The values that no log may contain."""
-        return [each for each in (self.api_key, self.organization, self.project) if each]
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """The headers that authenticate the gateway."""
-        headers = {
-            "authorization": f"Bearer {self.api_key}",
-            "accept": "application/json",
-            # Images do not compress, and a compressed answer could be a bomb.
-            "accept-encoding": "identity",
-            "user-agent": "image-gateway",
-        }
-        if self.organization:
-            headers["openai-organization"] = self.organization
-        if self.project:
-            headers["openai-project"] = self.project
-        return headers
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Seconds to wait for a pooled connection, to connect, and between two reads."""
-
-    pool_s: float = 10.0
-    connect_s: float = 5.0
-    read_s: float = 300.0
+_MAX_FAILURE_BYTES = 1024 * 1024
+_PATHS = {
+    Operation.GENERATE: "images/generations",
+    Operation.EDIT: "images/edits",
+    Operation.VARY: "images/variations",
+}
 
 
 class OpenAIBackend:
-    """Implements `ports.provider.Backend`."""
+    """Implements `ports.provider.Backend` for one key of a backend of any kind that `dialects` has.
+
+    The keys of a process share a *reception*.
+    """
 
     def __init__(
         self,
@@ -82,40 +52,51 @@ class OpenAIBackend:
         transport: httpx.AsyncBaseTransport,
         timeouts: Timeouts,
         downloads: Downloads,
+        reception: Reception | None = None,
     ) -> None:
         self.name = address.name
         self.realm = address.realm
+        self._secrets = address.secrets
         self._transport = transport
+        self._timeouts = timeouts
         self._downloads = downloads
-        self._reception = Reception()
-        self._download_s = timeouts.read_s
-        self._address = address
-        base = address.url.rstrip("/")
-        self._urls = {
-            Operation.GENERATE: httpx.URL(f"{base}/images/generations"),
-            Operation.EDIT: httpx.URL(f"{base}/images/edits"),
-            Operation.VARY: httpx.URL(f"{base}/images/variations"),
-        }
-        self._headers = address.headers
-        self._extensions = {
-            "timeout": {"pool": timeouts.pool_s, "connect": timeouts.connect_s, "read": timeouts.read_s}
-        }
+        self._reception = reception or Reception()
+        self._dialect = open_dialect(address)
+        self._headers = self._dialect.headers
+        self._urls: dict[tuple[Operation, str], httpx.URL] = {}
 
     async def make(self, call: ImageCall, progress: CallProgress) -> CallMade | CallFailure:
+        limit_s = self._limit_s(call)
+        until_s = None if limit_s is None else asyncio.get_running_loop().time() + limit_s
         with ExitStack() as files:
-            request = self._request(call, files)
+            request = self._request(call, files, limit_s)
             progress.sending()
             try:
-                result = await self._exchange(request, call, progress)
+                result = await self._exchange(request, call, progress, until_s)
             except (httpx.HTTPError, aiohttp.ClientError) as error:
                 result = failures.classify_exception(error)
+            except TimeoutError:
+                result = failures.UNANSWERED
         if isinstance(result, CallMade):
-            return _without_secrets(result, call, self._address.secrets)
-        return explain(result, self._address.url, secrets=self._address.secrets, prompt=call.prompt)
+            return self._clean(result, call)
+        return explain(result, self._dialect, prompt=call.prompt)
 
-    def _request(self, call: ImageCall, files: ExitStack) -> httpx.Request:
-        url = self._urls[call.operation]
-        if call.inputs and "moderation" not in call.parameters:
+    def _limit_s(self, call: ImageCall) -> float | None:
+        """Return the longest time of *call*, if it has one."""
+        limits_s = self._timeouts.call_s
+        return limits_s.get(str(call.parameters.get("quality")), limits_s.get(ANY_QUALITY))
+
+    def _request(self, call: ImageCall, files: ExitStack, limit_s: float | None) -> httpx.Request:
+        url = self._url_of(call)
+        fields = self._dialect.fields_of(call)
+        extensions = {
+            "timeout": {
+                "pool": self._timeouts.pool_s,
+                "connect": self._timeouts.connect_s,
+                "read": limit_s or self._timeouts.read_s,
+            }
+        }
+        if call.inputs and not ("moderation" in fields and self._dialect.takes_json_edits):
             parts = [
                 (
                     _field(entry, call),
@@ -127,77 +108,101 @@ class OpenAIBackend:
                 "POST",
                 url,
                 headers=self._headers,
-                data=wire.encode_form(call),
+                data=wire.encode_form(fields),
                 files=parts,
-                extensions=self._extensions,
+                extensions=extensions,
             )
         headers = {**self._headers, "content-type": "application/json"}
         body: bytes | AsyncIterator[bytes]
         if call.inputs:
             pieces = [
                 part if isinstance(part, bytes) else _open(part, files)
-                for part in wire.encode_json_edit(call)
+                for part in wire.encode_json_edit(fields, call.inputs)
             ]
             headers["content-length"] = str(json_edits.length_of(pieces))
             body = json_edits.read_pieces(pieces)
         else:
-            body = wire.encode_generation(call)
-        return httpx.Request("POST", url, headers=headers, content=body, extensions=self._extensions)
+            body = orjson.dumps(fields)
+        return httpx.Request("POST", url, headers=headers, content=body, extensions=extensions)
+
+    def _url_of(self, call: ImageCall) -> httpx.URL:
+        key = (call.operation, call.model)
+        if key not in self._urls:
+            self._urls[key] = self._dialect.url_of(_PATHS[call.operation], call.model)
+        return self._urls[key]
 
     async def _exchange(
-        self, request: httpx.Request, call: ImageCall, progress: CallProgress
+        self, request: httpx.Request, call: ImageCall, progress: CallProgress, until_s: float | None
     ) -> CallMade | CallFailure:
+        """Send the call and read its answer; raises TimeoutError at *until_s*, an instant of the loop's clock."""
+        async with asyncio.timeout_at(until_s):
+            response = await self._transport.handle_async_request(request)
+        is_ok = response.status_code == httpx.codes.OK
         limit_bytes = call.n * (1 + call.partial_images) * _MAX_ANSWER_BYTES_PER_IMAGE
-        response = await self._transport.handle_async_request(request)
         try:
-            if response.headers.get("content-type", "").startswith("text/event-stream"):
-                return await read_stream(response, progress, n=call.n, limit_bytes=limit_bytes)
-            body = await self._reception.read(response, limit_bytes)
+            if is_ok and response.headers.get("content-type", "").startswith("text/event-stream"):
+                return await read_stream(
+                    response, progress, n=call.n, limit_bytes=limit_bytes, until_s=until_s
+                )
+            async with asyncio.timeout_at(until_s):
+                body = await self._reception.read(response, limit_bytes if is_ok else _MAX_FAILURE_BYTES)
         finally:
             await response.aclose()
         if body is None:
             return failures.broken("The image provider's answer is larger than any image it could hold.")
-        if response.status_code != httpx.codes.OK:
-            return failures.classify_answer(response.status_code, response.headers, wire.decode_json(body))
+        if not is_ok:
+            return self._dialect.read_failure(response.status_code, response.headers, body)
         try:
-            made = wire.decode_answer(body)
+            made = self._dialect.read_images(body)
         except wire.NotUnderstood:
             return failures.broken("The image provider's answer cannot be understood.", status=200)
-        return made if all(image.url is None for image in made.images) else await self._download(made)
+        return (
+            made if all(image.url is None for image in made.images) else await self._download(made, until_s)
+        )
 
-    async def _download(self, made: CallMade) -> CallMade | CallFailure:
+    async def _download(self, made: CallMade, until_s: float | None) -> CallMade | CallFailure:
         """Fetch images that came as URLs, concurrently; failed ones are missing from the answer."""
+        wait_s = self._timeouts.read_s
+        if until_s is not None:
+            wait_s = min(wait_s, until_s - asyncio.get_running_loop().time())
+        deadline_s = time.monotonic() + wait_s
         async with asyncio.TaskGroup() as group:
-            fetches = [group.create_task(self._fetch(image)) for image in made.images]
+            fetches = [group.create_task(self._fetch(image, deadline_s)) for image in made.images]
         fetched = [fetch.result() for fetch in fetches]
         images = tuple(image for image in fetched if isinstance(image, RawImage))
         failed = [image for image in fetched if isinstance(image, CallFailure)]
         return replace(made, images=images) if images else failed[0]
 
-    async def _fetch(self, image: RawImage) -> RawImage | CallFailure:
+    async def _fetch(self, image: RawImage, deadline_s: float) -> RawImage | CallFailure:
         if image.url is None:
             return image
         try:
-            data = await self._downloads.fetch(image.url, deadline_s=time.monotonic() + self._download_s)
+            data = await self._downloads.fetch(image.url, deadline_s=deadline_s)
         except DownloadFailed as error:
             return failures.broken(str(error), status=200)
         return replace(image, data=data, url=None)
 
+    def _clean(self, made: CallMade, call: ImageCall) -> CallMade:
+        """Return *made* with the catalogue's name of its model, and without a secret in the texts that are kept and shown.
 
-def _without_secrets(made: CallMade, call: ImageCall, secrets: Sequence[str]) -> CallMade:
-    """Return *made* without a secret in the texts that are kept and shown, whatever a provider echoes.
-
-    The name of a model may also not repeat the prompt; the asked one, before a date or another ending, does not.
-    """
-    model = made.answered_model
-    ending = (model or "").removeprefix(call.model)
-    if ending and conceals(ending, secrets=secrets, prompt=call.prompt):
-        model = wire.OTHER
-    images = tuple(
-        replace(image, revised_prompt=image.revised_prompt and hide_secrets(image.revised_prompt, secrets))
-        for image in made.images
-    )
-    return replace(made, answered_model=model, images=images)
+        Whatever a provider echoes, the name of a model may also not repeat the prompt; the asked one, before a date or
+        another ending, does not.
+        """
+        model = made.answered_model
+        if model is not None and (ending := model.removeprefix(call.model)):
+            sent = self._dialect.name_of(call.model)
+            if model == sent:
+                model = call.model
+            elif conceals(ending.removeprefix(sent), secrets=self._secrets, prompt=call.prompt):
+                model = wire.OTHER
+        images = tuple(
+            replace(
+                image,
+                revised_prompt=image.revised_prompt and hide_secrets(image.revised_prompt, self._secrets),
+            )
+            for image in made.images
+        )
+        return replace(made, answered_model=model, images=images)
 
 
 def _open(entry: InputImage, files: ExitStack) -> BinaryIO:

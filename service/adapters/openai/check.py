@@ -8,10 +8,11 @@ import asyncio
 import aiohttp
 import httpx
 
-from service.adapters.openai import failures, wire
-from service.adapters.openai.backend import BackendAddress
+from service.adapters.openai import failures
+from service.adapters.openai.address import BackendAddress
+from service.adapters.openai.dialects.registry import open_dialect
 from service.adapters.openai.reception import read_body
-from service.adapters.openai.troubleshooting import explain, names_version
+from service.adapters.openai.troubleshooting import explain
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import ProviderChecked, Telemetry
 
@@ -34,7 +35,8 @@ class ProviderCheck:
     def __init__(
         self, address: BackendAddress, *, transport: httpx.AsyncBaseTransport, telemetry: Telemetry
     ) -> None:
-        self._address = address
+        self._name = address.name
+        self._dialect = open_dialect(address)
         self._transport = transport
         self._telemetry = telemetry
 
@@ -48,17 +50,12 @@ class ProviderCheck:
         except (httpx.HTTPError, aiohttp.ClientError) as error:
             status, failure = None, failures.classify_exception(error)
         if failure is not None:
-            is_of_list = self._concerns_only_list(failure)
-            failure = (
-                None if is_of_list else explain(failure, self._address.url, secrets=self._address.secrets)
-            )
+            failure = None if self._concerns_only_list(failure) else explain(failure, self._dialect)
         is_sure = status == httpx.codes.OK
-        self._telemetry.record(ProviderChecked(backend=self._address.name, failure=failure, is_sure=is_sure))
+        self._telemetry.record(ProviderChecked(backend=self._name, failure=failure, is_sure=is_sure))
 
     async def _ask(self) -> tuple[int, CallFailure | None]:
-        request = httpx.Request(
-            "GET", f"{self._address.url.rstrip('/')}/models", headers=self._address.headers
-        )
+        request = httpx.Request("GET", self._dialect.url_of("models"), headers=self._dialect.headers)
         response = await self._transport.handle_async_request(request)
         status, kind = response.status_code, response.headers.get("content-type", "")
         try:
@@ -67,11 +64,11 @@ class ProviderCheck:
             body = await read_body(response, _MOST_BYTES)
         finally:
             await response.aclose()
-        return status, failures.classify_answer(status, response.headers, wire.decode_json(body or b""))
+        return status, self._dialect.read_failure(status, response.headers, body or b"")
 
     def _concerns_only_list(self, failure: CallFailure) -> bool:
         """Tell if only the list of models is missing, forbidden to this key, or unavailable now."""
-        if failure.status in _NO_MODELS:
-            return failure.status != 404 or names_version(self._address.url)
+        if failure.status in _NO_MODELS and not self._dialect.always_lists:
+            return failure.status != 404 or not self._dialect.lacks_version
         is_for_others = failure.status in (401, 403) and "Missing scopes" in failure.cause
         return is_for_others or failure.kind is FailureKind.RATE_LIMITED

@@ -9,13 +9,15 @@ To add a kind of failure, add a row to `ROWS`, above those that match its answer
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
 import httpx
 import orjson
 
+from service.adapters.openai.delays import read_retry_after_s
+from service.adapters.openai.error_bodies import FindError, find_openai_error
 from service.adapters.openai.redaction import hide_keys
 from service.domain.failures import Billing, CallFailure, FailureKind
 
@@ -86,8 +88,8 @@ ROWS = (
     ),
     _Row(
         kind=FailureKind.REFUSED,
-        codes=("moderation_blocked", "content_policy_violation"),
-        source="observed 2024-2026: GPT image and DALL·E names of the same refusal",
+        codes=("moderation_blocked", "content_policy_violation", "contentFilter", "content_filter"),
+        source="observed 2023-2026: the names of GPT image, DALL·E and Azure OpenAI for the same refusal",
     ),
     _Row(
         kind=FailureKind.REFUSED,
@@ -102,19 +104,25 @@ ROWS = (
     ),
     _Row(
         kind=FailureKind.MODEL_MISSING,
-        codes=("model_not_found", "DeploymentNotFound"),
-        source="error-codes guide; Azure OpenAI: a deployment that does not exist",
+        codes=("model_not_found", "DeploymentNotFound", "OperationNotSupported"),
+        source="error-codes guide; Azure OpenAI: a deployment that does not exist, or of a model without images",
+    ),
+    _Row(
+        kind=FailureKind.MODEL_MISSING,
+        statuses=(400, 404),
+        params=("model",),
+        source="observed 2026-05: 400 \"The model 'dall-e-3' does not exist.\" We named the model; 404 by vLLM",
+    ),
+    _Row(
+        kind=FailureKind.MISCONFIGURED,
+        statuses=(400,),
+        phrases=("API version not supported",),
+        source="Azure OpenAI, observed 2025: 400 BadRequest for a wrong api-version",
     ),
     _Row(
         kind=FailureKind.MISCONFIGURED,
         statuses=(403, 404, 405, 410),
         source="API specification 2026-09: no permission, or a retired endpoint",
-    ),
-    _Row(
-        kind=FailureKind.MODEL_MISSING,
-        statuses=(400,),
-        params=("model",),
-        source="observed 2026-05: 400 \"The model 'dall-e-3' does not exist.\" We named the model",
     ),
     _Row(kind=FailureKind.RATE_LIMITED, statuses=(429,), source="API specification: TooManyRequests"),
     _Row(
@@ -126,12 +134,53 @@ ROWS = (
 )
 
 
-def classify_answer(status: int, headers: Mapping[str, str], body: object) -> CallFailure:
+_OTHER_ROWS = (
+    _Row(kind=FailureKind.MISCONFIGURED, statuses=(402,), source="RFC 9110: payment required"),
+    _Row(kind=FailureKind.OVERLOADED, statuses=(408, 425, *range(500, 600)), source="RFC 9110: the server's"),
+    _Row(kind=FailureKind.INVALID, statuses=tuple(range(400, 500)), source="RFC 9110: the client's"),
+)
+"""Failures of a server that answers with statuses outside the API specification, and has declared it."""
+_LATE = (408, 504, 524)
+_BY_PROXIES = (502, 520, *_LATE)
+"""Statuses that a proxy writes, in an envelope too, while the server behind it goes on and bills (RFC 9110 15.6;
+Cloudflare's 5xx codes, 2026)."""
+UNANSWERED = CallFailure(
+    kind=FailureKind.TIMED_OUT,
+    billing=Billing.UNKNOWN,
+    message="The image provider did not answer in time.",
+    cause="sent, and no answer in time",
+)
+"""The failure of a call that was sent, and not answered in time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """The way to read the failures of one server.
+
+    *find_error* knows the shapes of its errors; *rows* are tried in turn. Statuses that proxies write are believed if it
+    *answers_for_itself*.
+    """
+
+    find_error: FindError = find_openai_error
+    rows: tuple[_Row, ...] = ROWS
+    answers_for_itself: bool = False
+
+
+STRICT = Reading()
+"""The API as specified, behind proxies."""
+ALL_ROWS = (*ROWS, *_OTHER_ROWS)
+
+
+def classify_answer(
+    status: int, headers: Mapping[str, str], body: object, reading: Reading = STRICT
+) -> CallFailure:
     """Classify an answer other than 200; *body* is its decoded JSON, or None."""
-    error = body.get("error") if isinstance(body, Mapping) else None
-    if not isinstance(error, Mapping) or not isinstance(error.get("message"), str):
+    error = reading.find_error(status, body)
+    if status in _BY_PROXIES and (error is None or not reading.answers_for_itself):
+        return _by_proxy(status)
+    if error is None:
         return broken(f"The image provider answered {status} without an error it specifies.", status=status)
-    row = next((row for row in ROWS if row.fits(status, error)), None)
+    row = next((row for row in reading.rows if row.fits(status, error)), None)
     if row is None:
         return broken(f"The image provider answered with the unknown status {status}.", status=status)
     return CallFailure(
@@ -142,10 +191,17 @@ def classify_answer(status: int, headers: Mapping[str, str], body: object) -> Ca
         code=_text(error.get("code")),
         type=_text(error.get("type")),
         param=_text(error.get("param")),
-        retry_after_s=_retry_after_s(headers),
+        retry_after_s=read_retry_after_s(status, headers),
         details=_details(error),
         cause=error["message"],
     )
+
+
+def _by_proxy(status: int) -> CallFailure:
+    """Return the failure of a call whose answer may be that of a proxy on the way: its outcome is unknown."""
+    if status in _LATE:
+        return replace(UNANSWERED, status=status, cause=f"answered {status}: no answer in time on the way")
+    return broken(f"The image provider, or a proxy before it, answered {status}.", status=status)
 
 
 def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFailure:
@@ -168,12 +224,7 @@ def classify_exception(error: httpx.HTTPError | aiohttp.ClientError) -> CallFail
             cause=_cause_of(cause or error),
         )
     if isinstance(cause, aiohttp.SocketTimeoutError) or isinstance(error, httpx.ReadTimeout):
-        return CallFailure(
-            kind=FailureKind.TIMED_OUT,
-            billing=Billing.UNKNOWN,
-            message="The image provider did not answer in time.",
-            cause="sent, and no answer in time",
-        )
+        return UNANSWERED
     return broken("The connection to the image provider broke before its answer was complete.")
 
 
@@ -224,18 +275,6 @@ def _is_shallow(value: Any, levels: int) -> bool:
     if isinstance(value, list):
         return levels > 0 and all(_is_shallow(inner, levels - 1) for inner in value)
     return True
-
-
-def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Read `retry-after-ms`, else `retry-after` in seconds; this API sends no dates."""
-    for name, unit_s in (("retry-after-ms", 1e-3), ("retry-after", 1.0)):
-        try:
-            value_s = float(headers.get(name, "")) * unit_s
-        except ValueError:
-            continue
-        if 0 <= value_s < 1e6:
-            return value_s
-    return None
 
 
 def _text(value: object) -> str | None:

@@ -11,11 +11,15 @@ from collections.abc import Mapping, Sequence
 
 import aiohttp
 import httpx
+import orjson
 
-from service.adapters.openai.backend import BackendAddress
+from service.adapters.openai.address import BackendAddress
+from service.adapters.openai.dialects.registry import open_dialect
+from service.adapters.openai.reception import read_body
 from service.domain.failures import Billing, CallFailure, FailureKind
 
 _TIMEOUT_S = 5.0
+_MOST_BYTES = 1024 * 1024
 _CATEGORY = re.compile(r"[a-z][a-z/_-]{0,49}")
 _MESSAGE = (
     "Your request was rejected as a result of our safety system. "
@@ -36,19 +40,24 @@ class ListModerator:
         return _refusal(()) if any(word in text for word in self._words) else None
 
 
-class ProviderModerator:
-    """Implements `ports.provider.Moderator` with `POST /moderations`."""
+def can_judge(address: BackendAddress) -> bool:
+    """Tell if the backend's kind has a moderation endpoint."""
+    return open_dialect(address).judges_prompts
 
-    def __init__(self, address: BackendAddress, client: httpx.AsyncClient) -> None:
-        self._client = client
-        self._url = f"{address.url.rstrip('/')}/moderations"
-        self._headers = {"authorization": f"Bearer {address.api_key}"}
+
+class ProviderModerator:
+    """Implements `ports.provider.Moderator` with `POST /moderations` of a backend that `can_judge`."""
+
+    def __init__(self, address: BackendAddress, transport: httpx.AsyncBaseTransport) -> None:
+        dialect = open_dialect(address)
+        self._transport = transport
+        self._url = dialect.url_of("moderations")
+        self._headers = {**dialect.headers, "content-type": "application/json"}
 
     async def judge(self, prompt: str, *, deadline_s: float) -> CallFailure | None:
         try:
             async with asyncio.timeout(min(_TIMEOUT_S, max(0.0, deadline_s - time.monotonic()))):
-                response = await self._client.post(self._url, json={"input": prompt}, headers=self._headers)
-            result = response.raise_for_status().json()["results"][0]
+                result = await self._ask(prompt)
         except _UNAVAILABLE as error:
             _log.warning("moderation unavailable", extra={"reason": _reason_of(error)})
             return None
@@ -57,6 +66,19 @@ class ProviderModerator:
         categories = result.get("categories")
         hits = categories.items() if isinstance(categories, Mapping) else ()
         return _refusal(tuple(name for name, hit in hits if hit and _CATEGORY.fullmatch(name)))
+
+    async def _ask(self, prompt: str) -> object:
+        """Return the first result; raises one of `_UNAVAILABLE`."""
+        request = httpx.Request(
+            "POST", self._url, headers=self._headers, content=orjson.dumps({"input": prompt})
+        )
+        response = await self._transport.handle_async_request(request)
+        try:
+            response.raise_for_status()
+            body = await read_body(response, _MOST_BYTES)
+        finally:
+            await response.aclose()
+        return orjson.loads(body or b"")["results"][0]
 
 
 def _reason_of(error: Exception) -> str:

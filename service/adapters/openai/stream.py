@@ -4,6 +4,7 @@ The stream ends at its last asked image, or at `[DONE]`: what may follow is wort
 goes wrong afterwards takes away an image that was received.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -18,19 +19,27 @@ from service.domain.images import CallMade
 from service.ports.provider import CallProgress
 
 _DONE = "[DONE]"
+_MAX_EVENT_BYTES = 64 * 1024 * 1024
 
 
 async def read_stream(
-    response: httpx.Response, progress: CallProgress, *, n: int, limit_bytes: int
+    response: httpx.Response,
+    progress: CallProgress,
+    *,
+    n: int,
+    limit_bytes: int,
+    until_s: float | None = None,
 ) -> CallMade | CallFailure:
     """Read the events of *response* up to its *n*th finished image, and show each stage.
 
-    Raises httpx's and aiohttp's errors before the first finished image.
+    Raises httpx's and aiohttp's errors before the first finished image, and TimeoutError at *until_s*, an instant of the
+    loop's clock.
     """
     made: list[wire.StreamedImage] = []
     try:
-        await _take_images(_events(response, limit_bytes), made, n, progress)
-    except (httpx.HTTPError, aiohttp.ClientError):
+        async with asyncio.timeout_at(until_s):
+            await _take_images(_events(response, limit_bytes), made, n, progress)
+    except (httpx.HTTPError, aiohttp.ClientError, TimeoutError):
         if not made:
             raise
     except (wire.StreamFailed, wire.NotUnderstood) as error:
@@ -62,14 +71,32 @@ async def _take_images(
 
 async def _events(response: httpx.Response, limit_bytes: int) -> AsyncIterator[wire.StreamedImage]:
     """Yield the images in the stream, up to its end; raises `NotUnderstood` and `StreamFailed`."""
-    async for event in EventSource(response).aiter_sse():
+    body = _BoundedBody(response, limit_bytes)
+    # Without the answer's own headers, since httpx would unpack a compressed body: it was not asked for.
+    plain = httpx.Response(httpx.codes.OK, headers={"content-type": "text/event-stream"}, stream=body)
+    async for event in EventSource(plain).aiter_sse():
+        body.event_bytes = 0
         if event.data == _DONE:
             return
-        limit_bytes -= len(event.data)
-        if limit_bytes < 0:
-            raise wire.NotUnderstood
         if event.data:
             yield wire.decode_event(event.data)
+
+
+class _BoundedBody(httpx.AsyncByteStream):
+    """The bytes of *response*; raises `NotUnderstood` once they, or those since the last event, are too many."""
+
+    def __init__(self, response: httpx.Response, limit_bytes: int) -> None:
+        self._response = response
+        self._left_bytes = limit_bytes
+        self.event_bytes = 0
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._response.aiter_raw():
+            self._left_bytes -= len(chunk)
+            self.event_bytes += len(chunk)
+            if self._left_bytes < 0 or self.event_bytes > _MAX_EVENT_BYTES:
+                raise wire.NotUnderstood
+            yield chunk
 
 
 def _classify(error: wire.StreamFailed | wire.NotUnderstood) -> CallFailure:

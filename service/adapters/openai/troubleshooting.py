@@ -1,24 +1,24 @@
 """Turn failures of the provider into advice for operators, one text for each kind.
 
-The advice names settings, a status and a code, but no host or secret: anyone may read it.
+The advice names settings (for a key of `[[backends]]` its names), a status and a code, but no host or secret: anyone
+may read it.
 """
 
 import errno
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 import orjson
 
+from service.adapters.openai.address import BackendAddress
+from service.adapters.openai.dialects.dialect import Dialect
 from service.adapters.openai.failures import NO_TLS
 from service.adapters.openai.redaction import hide_keys, hide_secrets, redact, repeats
 from service.domain.failures import CallFailure, FailureKind, loggable_code
 
 _WITHOUT_WORDS = (FailureKind.UNREACHABLE, FailureKind.TIMED_OUT, FailureKind.BROKEN)
 """Failures whose cause does not quote the provider."""
-_VERSION = re.compile(r"v\d\w*")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +39,25 @@ class _Row:
         )
 
 
-_KEY = "OPENAI_API_KEY was refused{answer}: is it complete, still valid, and a key of the server that OPENAI_BASE_URL names?"
-_QUOTA = "The provider's quota or billing stops us{answer}: check the limits and the credit of OPENAI_API_KEY's account."
+_KEY = "{key} was refused{answer}: is it complete, still valid, and a key of the server that {url} names?"
+_QUOTA = "The provider's quota or billing stops us{answer}: check the limits and the credit of the account of {key}."
+_DEPLOYMENT = (
+    "There is no such deployment{answer}: write its name as the `name` of the model, and check that {url} is the endpoint "
+    "that has it."
+)
+_PROXY = (
+    "A proxy before the provider answered{answer}, while the call may have gone on: raise its time-out, or declare "
+    "answers_for_itself if the server itself says so."
+)
 _MODEL = (
     "The model is not available to this key{answer}: give its project access to the model, or choose another one "
     "in the configuration file."
 )
-_NO_VERSION = "The base URL lacks /v1{answer}: write OPENAI_BASE_URL as in https://api.openai.com/v1."
-_NO_API = "OPENAI_BASE_URL leads to no images API{answer}: check its path, and any proxy on the way."
+_NO_VERSION = "The base URL lacks /v1{answer}: write {url} as in https://api.openai.com/v1."
+_NO_API = "{url} leads to no images API{answer}: check its path, and any proxy on the way."
 _ROWS = (
     _Row(kinds=(FailureKind.MISCONFIGURED,), statuses=(401,), advice=_KEY),
+    _Row(kinds=(FailureKind.MODEL_MISSING,), words=("DeploymentNotFound",), advice=_DEPLOYMENT),
     _Row(kinds=(FailureKind.MODEL_MISSING,), advice=_MODEL),
     _Row(
         kinds=(FailureKind.MISCONFIGURED,),
@@ -65,7 +74,7 @@ _ROWS = (
     ),
     _Row(
         kinds=(FailureKind.RATE_LIMITED,),
-        advice="The provider's rate limit is reached{answer}: set images_per_min under [backend] to the account's "
+        advice="The provider's rate limit is reached{answer}: set {pace} to the account's "
         "limit, so that calls wait instead.",
     ),
     _Row(
@@ -73,32 +82,34 @@ _ROWS = (
         advice="The provider fails or is overloaded{answer}: see its status page; calls are retried automatically.",
     ),
     _Row(
+        kinds=(FailureKind.TIMED_OUT, FailureKind.BROKEN), statuses=(408, 502, 504, 520, 524), advice=_PROXY
+    ),
+    _Row(
         kinds=(FailureKind.TIMED_OUT,),
-        advice="The provider did not answer in time: is it up, and is GATEWAY_DEADLINE_S long enough?",
+        advice="The provider did not answer in time: is it up, and is {deadline} long enough?",
     ),
     _Row(kinds=(FailureKind.BROKEN,), statuses=tuple(range(300, 500)), advice=_NO_API),
     _Row(
         kinds=(FailureKind.BROKEN,),
-        advice="The provider's answer broke off or cannot be understood{answer}: check if OPENAI_BASE_URL leads to an "
+        advice="The provider's answer broke off or cannot be understood{answer}: check if {url} leads to an "
         "images API, and any proxy on the way.",
     ),
 )
-_UNREACHABLE = (
-    "The provider is unreachable: is it up, is OPENAI_BASE_URL right, and is a proxy needed (HTTPS_PROXY)?"
-)
+_UNREACHABLE = "The provider is unreachable: is it up, is {url} right, and is a proxy needed ({proxy})?"
 _NO_FILES = os.strerror(errno.EMFILE).lower()
 _FILES = (
     "The gateway has as many files and connections open as the system allows it: raise that limit (ulimit -n, LimitNOFILE, "
     "nofile). The provider is not at fault."
 )
 _TLS = (
-    "There is no TLS with the provider: does OPENAI_BASE_URL begin with https://, and does SSL_CERT_FILE name the "
+    "There is no TLS with the provider: does {url} begin with https://, and does {authority} name the "
     "company's own certificate authority, if it has one?"
 )
 
 
-def explain(failure: CallFailure, url: str, *, secrets: Sequence[str], prompt: str = "") -> CallFailure:
-    """Return *failure* with advice and without *secrets*; its cause and code, for the log, do not quote *prompt*."""
+def explain(failure: CallFailure, dialect: Dialect, *, prompt: str = "") -> CallFailure:
+    """Return *failure* with advice and without secrets; its cause and code, for the log, do not quote *prompt*."""
+    secrets = dialect.address.secrets
     failure = replace(
         failure,
         message=hide_secrets(failure.message, secrets),
@@ -113,7 +124,32 @@ def explain(failure: CallFailure, url: str, *, secrets: Sequence[str], prompt: s
         failure = replace(failure, code=None)
     if failure.kind not in _WITHOUT_WORDS:
         failure = replace(failure, cause=redact(failure.cause, secrets=secrets, prompt=prompt))
-    return replace(failure, advice=_advise(failure, url))
+    words = " ".join(str(each) for each in (failure.status, loggable_code(failure.code)) if each)
+    text = _choose(failure, lacks_version=dialect.lacks_version)
+    return replace(
+        failure, advice=text.format(answer=f" ({words})" if words else "", **_settings_of(dialect.address))
+    )
+
+
+def _settings_of(address: BackendAddress) -> dict[str, str]:
+    """Return the names of the settings that made *address*."""
+    if not address.key:
+        return {
+            "key": "OPENAI_API_KEY",
+            "url": "OPENAI_BASE_URL",
+            "pace": "images_per_min under [backend]",
+            "deadline": "GATEWAY_DEADLINE_S",
+            "proxy": "HTTPS_PROXY",
+            "authority": "SSL_CERT_FILE",
+        }
+    return {
+        "key": f"key {address.key} of backend {address.name}",
+        "url": f"the url of backend {address.name}",
+        "pace": f"images_per_min of key {address.key} of backend {address.name}",
+        "deadline": f"timeouts_s of backend {address.name}, or GATEWAY_DEADLINE_S,",
+        "proxy": "proxy, or HTTPS_PROXY",
+        "authority": "ca_file, or SSL_CERT_FILE,",
+    }
 
 
 def _holds(secrets: Sequence[str], name: str, value: object) -> bool:
@@ -121,18 +157,10 @@ def _holds(secrets: Sequence[str], name: str, value: object) -> bool:
     return hide_keys(hide_secrets(text, secrets)) != text
 
 
-def names_version(url: str) -> bool:
-    """Tell if the path of a base URL has a segment like `v1`."""
-    return any(_VERSION.fullmatch(segment) for segment in urlsplit(url).path.split("/"))
-
-
-def _advise(failure: CallFailure, url: str) -> str:
+def _choose(failure: CallFailure, *, lacks_version: bool) -> str:
     if failure.kind is FailureKind.UNREACHABLE and failure.cause.startswith(_NO_FILES):
         return _FILES
     if failure.kind is FailureKind.UNREACHABLE:
         return _TLS if failure.cause.startswith(NO_TLS) else _UNREACHABLE
     text = next((row.advice for row in _ROWS if row.fits(failure)), "")
-    if text == _NO_API and not names_version(url):
-        text = _NO_VERSION
-    words = " ".join(str(each) for each in (failure.status, loggable_code(failure.code)) if each)
-    return text.format(answer=f" ({words})" if words else "")
+    return _NO_VERSION if text == _NO_API and lacks_version else text

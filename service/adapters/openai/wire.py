@@ -1,14 +1,14 @@
 """Encode calls and decode answers as JSON of the OpenAI Images API. Pure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from service.adapters.openai.spellings import read_base64, read_data_url
-from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage
+from service.domain.images import CallMade, InputImage, RawImage
 
 _MOST_TOKENS = 10**9
 """A million times the count of the largest image."""
@@ -48,47 +48,20 @@ class StreamedImage:
     resolved: Mapping[str, str]
 
 
-def encode_fields(call: ImageCall) -> dict[str, Any]:
-    """Return the parameters of a call under the provider's names.
-
-    Models that take `response_format` are older than `safety_identifier` (SDK changelog, 2026-10-16), and
-    get the field it replaced.
-    """
-    identifier = "user" if "response_format" in call.parameters else "safety_identifier"
-    streaming = {"stream": True, "partial_images": call.partial_images} if call.partial_images else {}
-    return {
-        "model": call.model,
-        # Variations never took one, and refuse it.
-        **({} if call.operation is Operation.VARY else {"prompt": call.prompt}),
-        "n": call.n,
-        **call.parameters,
-        **streaming,
-        identifier: call.safety_identifier,
-    }
-
-
-def encode_generation(call: ImageCall) -> bytes:
-    """Return the body of `POST /images/generations`."""
-    return orjson.dumps(encode_fields(call))
-
-
-def encode_form(call: ImageCall) -> dict[str, str]:
+def encode_form(fields: Mapping[str, Any]) -> dict[str, str]:
     """Return the text fields of `POST /images/edits`."""
-    return {name: _form_text(value) for name, value in encode_fields(call).items()}
+    return {name: _form_text(value) for name, value in fields.items()}
 
 
-def encode_json_edit(call: ImageCall) -> list[bytes | InputImage]:
-    """Return the body of `POST /images/edits` as JSON: each input stands where the base64 of its bytes belongs.
-
-    Only it has `moderation` (API reference, 2026-11).
-    """
-    parts: list[bytes | InputImage] = [orjson.dumps(encode_fields(call))[:-1]]
+def encode_json_edit(fields: Mapping[str, Any], inputs: Sequence[InputImage]) -> list[bytes | InputImage]:
+    """Return the body of `POST /images/edits` as JSON: each input stands where the base64 of its bytes belongs."""
+    parts: list[bytes | InputImage] = [orjson.dumps(fields)[:-1]]
     before = b',"images":['
-    for entry in (each for each in call.inputs if each.role == "image"):
+    for entry in (each for each in inputs if each.role == "image"):
         parts += [before + _open_data_url(entry), entry, b'"}']
         before = b","
     parts.append(b"]")
-    for entry in (each for each in call.inputs if each.role != "image"):
+    for entry in (each for each in inputs if each.role != "image"):
         parts += [b',"%s":' % entry.role.encode() + _open_data_url(entry), entry, b'"}']
     return [*parts, b"}"]
 

@@ -5,12 +5,14 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from service.adapters.downloads import ImageDownloads
-from service.adapters.openai.backend import BackendAddress, OpenAIBackend, Timeouts
+from service.adapters.openai.address import BackendAddress, Timeouts
+from service.adapters.openai.backend import OpenAIBackend
 from service.adapters.transport import open_transport
 from service.domain.failures import CallFailure
 from service.domain.images import CallMade, ImageCall, Realm
@@ -19,12 +21,14 @@ from tests.sandbox.process import SandboxHandle, run_sandbox
 TIMEOUTS = Timeouts(pool_s=2.0, connect_s=2.0, read_s=0.5)
 CALL = ImageCall(model="gpt-image-2", prompt="a heron", n=1, parameters={}, safety_identifier="hash-of-ann")
 
+ADDRESS = BackendAddress(name="openai", realm=Realm.LIVE, url="https://provider/v1", api_key="sk-ours")
+
 Make = Callable[..., Awaitable[CallMade | CallFailure]]
 
 
 @asynccontextmanager
 async def open_backend(
-    url: str, *, connections: int = 4, timeouts: Timeouts = TIMEOUTS, **address: str
+    url: str, *, connections: int = 4, timeouts: Timeouts = TIMEOUTS, **address: Any
 ) -> AsyncIterator[OpenAIBackend]:
     transport = open_transport(url, connections=connections)
     downloads = ImageDownloads(url)
@@ -54,9 +58,9 @@ class Watched:
         self.shown.append(number)
 
 
-async def make_call(url: str, call: ImageCall = CALL) -> CallMade | CallFailure:
+async def make_call(url: str, call: ImageCall = CALL, **address: Any) -> CallMade | CallFailure:
     """Make one call on a connection of its own."""
-    async with open_backend(url) as backend:
+    async with open_backend(url, **address) as backend:
         return await backend.make(call, Watched())
 
 

@@ -12,7 +12,8 @@ import orjson
 import pytest
 
 from service.adapters.downloads import ImageDownloads
-from service.adapters.openai.backend import BackendAddress, OpenAIBackend
+from service.adapters.openai.address import BackendAddress
+from service.adapters.openai.backend import OpenAIBackend
 from service.adapters.transport import open_transport
 from service.domain.failures import Billing, FailureKind
 from service.domain.images import CallMade, ImageCall, Realm

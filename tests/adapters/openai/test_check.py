@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from service.adapters.openai.backend import BackendAddress
+from service.adapters.openai.address import BackendAddress
 from service.adapters.openai.check import ProviderCheck
 from service.adapters.transport import open_transport
 from service.domain.failures import FailureKind

@@ -10,7 +10,7 @@ import httpx
 import orjson
 import pytest
 
-from service.adapters.openai.failures import ROWS, classify_answer, classify_exception
+from service.adapters.openai.failures import ROWS, Reading, classify_answer, classify_exception
 from service.domain.failures import Billing, FailureKind
 from tests.adapters.openai.conftest import CALL, Script, Watched, failed, make_call, open_backend
 from tests.processes import free_port
@@ -40,19 +40,21 @@ ENVELOPES: list[tuple[int, dict[str, str], FailureKind]] = [
     (410, {}, MISCONFIGURED),
     (400, {"param": "model", "code": "invalid_value"}, FailureKind.MODEL_MISSING),
     (400, {"code": "model_not_found"}, FailureKind.MODEL_MISSING),
+    (404, {"param": "model", "code": "404"}, FailureKind.MODEL_MISSING),
     (400, {"code": "moderation_blocked"}, REFUSED),
     (400, {"code": "content_policy_violation"}, REFUSED),
     (403, {"code": "moderation_blocked"}, REFUSED),
     (429, {"code": "rate_limit_exceeded", "type": "requests"}, RATE_LIMITED),
     (429, {"code": "slow_down"}, RATE_LIMITED),
     (429, {}, RATE_LIMITED),
-    *((status, {}, OVERLOADED) for status in (500, 502, 503, 504, 520, 529)),
+    *((status, {}, OVERLOADED) for status in (500, 503, 529)),
     *((status, {"param": "size"}, INVALID) for status in (400, 409, 413, 415, 422)),
 ]
 OF_AZURE: list[tuple[int, dict[str, object]]] = [
     (403, {"message": "It has been temporarily blocked because we detected behavior that may violate it."}),
     (400, {"inner_error": {"code": "ResponsibleAIPolicyViolation"}}),
     (400, {"message": "This request has been blocked by our content filters."}),
+    (400, {"code": "BadRequest", "message": "API version not supported"}),
 ]
 """Judged in full by `test_azure`."""
 
@@ -70,6 +72,38 @@ def test_a_complete_envelope_was_not_billed(status: int, fields: dict[str, str],
     assert (failure.kind, failure.billing, failure.status) == (kind, Billing.NOT_BILLED, status)
     ours = failure.kind in (MISCONFIGURED, FailureKind.MODEL_MISSING)
     assert ("As the provider said." in failure.message) != ours, "our own trouble is not the caller's to read"
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (408, FailureKind.TIMED_OUT),
+        (502, FailureKind.BROKEN),
+        (504, FailureKind.TIMED_OUT),
+        (520, FailureKind.BROKEN),
+        (524, FailureKind.TIMED_OUT),
+    ],
+)
+@pytest.mark.parametrize("body", [{"error": {"message": "As the proxy said."}}, None], ids=["error", "none"])
+def test_an_answer_that_a_proxy_may_have_written_is_of_unknown_billing(
+    status: int, kind: FailureKind, body: object
+) -> None:
+    """The server behind it may still be painting."""
+    failure = classify_answer(status, {}, body)
+
+    assert (failure.kind, failure.billing, failure.status) == (kind, Billing.UNKNOWN, status)
+    assert "As the proxy said." not in failure.message
+
+
+@pytest.mark.parametrize("status", [502, 504, 520])
+def test_a_server_that_answers_for_itself_is_believed(status: int) -> None:
+    reading = Reading(answers_for_itself=True)
+
+    failure = classify_answer(status, {}, envelope(), reading)
+    without_error = classify_answer(status, {}, None, reading)
+
+    assert (failure.kind, failure.billing) == (OVERLOADED, Billing.NOT_BILLED)
+    assert without_error.billing is Billing.UNKNOWN
 
 
 def test_every_row_has_an_answer_here() -> None:
@@ -122,27 +156,6 @@ def test_fields_of_strange_types_are_dropped_and_long_ones_cut() -> None:
     assert (failure.code, failure.type, failure.param) == (None, None, None)
     assert len(failure.message) == 1000
     assert failure.details == {"extra": "kept"}
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected_s"),
-    [
-        ({"retry-after-ms": "534", "retry-after": "1"}, 0.534),
-        ({"retry-after": "7"}, 7.0),
-        ({"retry-after": "0.5"}, 0.5),
-        ({"retry-after-ms": "soon", "retry-after": "3"}, 3.0),
-        ({"retry-after": "Tue, 12 May 2026 00:00:00 GMT"}, None),
-        ({"retry-after": "-1"}, None),
-        ({"retry-after": "nan"}, None),
-        ({"retry-after": "inf"}, None),
-        ({"retry-after": "1e9"}, None),
-        ({}, None),
-    ],
-)
-def test_the_retry_after_time_is_read_exactly_or_not_at_all(
-    headers: dict[str, str], expected_s: float | None
-) -> None:
-    assert classify_answer(429, headers, envelope()).retry_after_s == expected_s
 
 
 @pytest.mark.parametrize(

@@ -12,15 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.adapters.openai import wire
-from service.adapters.openai.backend import Timeouts
+from service.adapters.openai.address import Timeouts
+from service.adapters.openai.dialects.dialect import Dialect
 from service.adapters.openai.wire import NotUnderstood, StreamFailed, decode_event
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall, Operation
-from tests.adapters.openai.conftest import Script, open_backend
+from tests.adapters.openai.conftest import ADDRESS, Script, open_backend
 
 CALL = ImageCall(
     model="gpt-image-2", prompt="a heron", n=1, parameters={}, safety_identifier="h", partial_images=2
 )
+OPENAI = Dialect(ADDRESS)
 LOOK = {"size": "1024x1024", "quality": "low", "background": "opaque", "output_format": "png"}
 USAGE = {"total_tokens": 3, "input_tokens": 1, "output_tokens": 2}
 
@@ -305,15 +307,15 @@ async def test_an_error_inside_a_stream_is_believed_but_not_that_it_was_free(
 
 
 async def test_the_stream_of_an_edit_is_asked_for_in_its_form(script: Script) -> None:
-    form = wire.encode_form(CALL)
+    form = wire.encode_form(OPENAI.fields_of(CALL))
 
     assert (form["stream"], form["partial_images"], form["n"]) == ("true", "2", "1")
 
 
 def test_a_variation_is_sent_without_a_prompt() -> None:
     """The endpoint refuses one, even an empty one."""
-    assert "prompt" not in wire.encode_form(replace(CALL, operation=Operation.VARY, prompt=""))
-    assert wire.encode_form(CALL)["prompt"] == CALL.prompt
+    assert "prompt" not in OPENAI.fields_of(replace(CALL, operation=Operation.VARY, prompt=""))
+    assert wire.encode_form(OPENAI.fields_of(CALL))["prompt"] == CALL.prompt
 
 
 def test_objects_and_flags_are_encoded_in_a_form() -> None:
@@ -325,7 +327,7 @@ def test_objects_and_flags_are_encoded_in_a_form() -> None:
         safety_identifier="h",
     )
 
-    form = wire.encode_form(call)
+    form = wire.encode_form(OPENAI.fields_of(call))
 
     assert form["svg"] == '{"reasoning":{"effort":"low"}}'
     assert (form["flag"], form["none"], form["share"]) == ("true", "null", "0.5")

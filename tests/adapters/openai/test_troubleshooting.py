@@ -10,11 +10,12 @@ import aiohttp
 import orjson
 import pytest
 
+from service.adapters.openai.dialects.dialect import Dialect
 from service.adapters.openai.failures import classify_exception
 from service.adapters.openai.troubleshooting import explain
 from service.domain.failures import FailureKind
 from service.settings.variables import Settings
-from tests.adapters.openai.conftest import CALL, Script, failed, make_call
+from tests.adapters.openai.conftest import ADDRESS, CALL, Script, failed, make_call
 from tests.processes import free_port
 from tests.sandbox.process import SandboxHandle
 
@@ -83,7 +84,7 @@ def test_a_lack_of_files_is_not_the_providers() -> None:
     key = SimpleNamespace(host="provider", port=443, is_ssl=True, ssl=True)
     error = aiohttp.ClientConnectorError(key, OSError(errno.EMFILE, "Too many open files"))  # type: ignore[arg-type]  # what it shows
 
-    failure = explain(classify_exception(error), "https://provider/v1", secrets=())
+    failure = explain(classify_exception(error), Dialect(ADDRESS))
 
     assert (failure.kind, failure.cause) == (FailureKind.UNREACHABLE, "too many open files at provider:443")
     assert "ulimit -n" in failure.advice

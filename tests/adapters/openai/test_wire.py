@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.adapters.openai import wire
+from service.adapters.openai.dialects.dialect import Dialect
 from service.domain.images import CallMade, ImageCall
+from tests.adapters.openai.conftest import ADDRESS
 
 LEGACY = ImageCall(
     model="dall-e-3",
@@ -20,7 +22,7 @@ LEGACY = ImageCall(
 
 
 def test_older_models_get_the_older_field() -> None:
-    body = orjson.loads(wire.encode_generation(LEGACY))
+    body = Dialect(ADDRESS).fields_of(LEGACY)
 
     assert body == {
         "model": "dall-e-3",
