@@ -74,11 +74,17 @@ def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
 
     Azure:          --kind azure --deployment images=gpt-image-2   under /openai/deployments/images and /openai/v1
 
+    Deviate:        --kind compatible   URLs of JPEG files, one image a call, white masks, foreign errors, no key
+
     Inspect:        GET /sandbox/journal?since=0&settle_s=5   requests, answers and charges
 
     Misbehave:      PUT /sandbox/behaviour   {"latency_s": 2, "failures": [{"status": 429, "retry_after_s": 1}]}
 
                     PUT /sandbox/behaviour   {"stream_fault": "cut"}   or "error_event", "silent_end"
+
+    Lie:            PUT /sandbox/behaviour   {"painted_size": "512x512"}   or {"image_url": "http://10.0.0.1/"}
+
+                    PUT /sandbox/behaviour   {"failures": [{"status": 200, "body": "gzip_bomb"}]}   or "cut", "empty_data"
 
     Towards a key:  PUT /sandbox/behaviour?key=sk-a   {"throttle": {"for_s": 30}}   or {"throttle": {"requests": 3}}
 
@@ -86,7 +92,7 @@ def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
 
     Break the wire: PUT /sandbox/faults      {"mode": "reset_after_request", "times": 1}   (with --fault-proxy)
 
-    DELETE resets each of the three. The sandbox that a gateway runs for itself has none of them.
+    docs/sandbox.md has all members. DELETE resets each of the three. The sandbox that a gateway runs for itself has none of them.
     """
     options = Options(
         kind=kind,

@@ -25,7 +25,7 @@ from service.sandbox.endpoints.moderations import moderate
 from service.sandbox.journal.journaled_requests import JournaledRequest, keep_journal
 from service.sandbox.parts import Sandbox
 from service.sandbox.wire.azure_refusals import resource_not_found
-from service.sandbox.wire.error_envelope import ErrorType, Refusal
+from service.sandbox.wire.error_envelope import ErrorType, Refusal, unknown_path
 from service.sandbox.wire.json_bodies import to_refused
 from service.sandbox.wire.kinds import Kind
 
@@ -49,7 +49,7 @@ def build_app(sandbox: Sandbox, *, has_controls: bool) -> Starlette:
     app = Starlette(
         routes=routes,
         exception_handlers={
-            404: _refusing_with(sandbox, unknown_path),
+            404: _refusing_with(sandbox, lambda request: unknown_path(request.method, request.url.path)),
             405: _refusing_with(sandbox, wrong_method),
             500: _admit_bug,
         },
@@ -91,10 +91,6 @@ def _journaled(
     sandbox: Sandbox, endpoint: Callable[[JournaledRequest], Awaitable[Response]]
 ) -> Callable[[Request], Awaitable[Response]]:
     return keep_journal(sandbox.journal, sandbox.conduct, sandbox.kind, endpoint)
-
-
-def unknown_path(request: Request) -> Refusal:
-    return Refusal(404, f"Invalid URL ({request.method} {request.url.path})")
 
 
 def wrong_method(request: Request) -> Refusal:

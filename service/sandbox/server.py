@@ -19,7 +19,7 @@ import orjson
 import uvicorn
 
 from service.sandbox.app import build_app
-from service.sandbox.faults.behaviour import Behaviour
+from service.sandbox.faults.behaviour import DEVIATIONS, Behaviour
 from service.sandbox.faults.conduct import Conduct
 from service.sandbox.faults.proxy import FaultProxy
 from service.sandbox.journal.journal import Journal
@@ -123,6 +123,7 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _furnish(options: Options, proxy: FaultProxy | None) -> Sandbox:
+    deviations = DEVIATIONS if options.kind is Kind.COMPATIBLE else {}
     return Sandbox(
         kind=options.kind,
         catalogue=Catalogue(
@@ -131,7 +132,7 @@ def _furnish(options: Options, proxy: FaultProxy | None) -> Sandbox:
             deployments=options.deployments,
             refuse_unknown=_refuse_deployment if options.kind is Kind.AZURE else unknown_model,
         ),
-        conduct=Conduct(Behaviour(latency_s=options.latency_s)),
+        conduct=Conduct(Behaviour(latency_s=options.latency_s, **deviations)),
         journal=Journal(options.journal_file),
         rates=Rates(),
         studio=Studio(threads=options.threads, first_serial=options.first_serial),

@@ -161,7 +161,14 @@ async def test_help_teaches() -> None:
     )
     page, _ = await process.communicate()
 
-    for word in (b"/sandbox/journal", b"/sandbox/behaviour", b"/sandbox/faults", b"--today"):
+    for word in (
+        b"/sandbox/journal",
+        b"/sandbox/behaviour",
+        b"/sandbox/faults",
+        b"--today",
+        b"--kind",
+        b"--deployment",
+    ):
         assert word in page
 
 

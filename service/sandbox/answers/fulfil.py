@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from starlette.responses import Response
 
 from service.sandbox.answers.bodies import to_answer, to_dalle_answer
+from service.sandbox.answers.deviations import check_parameters, deviate
 from service.sandbox.answers.filter_results import add_filter_results
 from service.sandbox.answers.keys import admit_key
 from service.sandbox.answers.streams import open_stream
@@ -39,8 +40,9 @@ async def fulfil(
     if failure:
         journaled.entry.refuse(failure.code, None, failure.retry_after_s)
         if not failure.after_painting:
-            return to_failed_response(failure, sandbox.kind)
-    order = read_order()
+            return to_failed_response(failure, sandbox.kind, journaled.behaviour.error_shape)
+    check_parameters(journaled)
+    order = deviate(read_order(), journaled.behaviour)
     _admit(sandbox, journaled, order)
     if order.is_streamed and not failure:
         return open_stream(sandbox, journaled, order, noun)
@@ -49,7 +51,7 @@ async def fulfil(
         add_filter_results(told, journaled.behaviour.filter_results)
     answer = to_json(told)
     if failure:
-        return to_failed_response(failure, sandbox.kind, answer)
+        return to_failed_response(failure, sandbox.kind, journaled.behaviour.error_shape, answer)
     return Response(answer, media_type="application/json")
 
 
@@ -79,14 +81,19 @@ async def _make_images(sandbox: Sandbox, journaled: JournaledRequest, order: Ord
 def _to_answer(
     sandbox: Sandbox, journaled: JournaledRequest, order: Order, images: Sequence[Painted]
 ) -> dict[str, object]:
+    behaviour = journaled.behaviour
     if order.model.contract is Contract.GPT_IMAGE:
-        answers_urls = journaled.behaviour.answer_urls
-        return to_answer(order, images, _to_urls(sandbox.studio, journaled, images) if answers_urls else None)
+        has_urls = behaviour.answer_urls or behaviour.image_url is not None
+        urls = _to_urls(sandbox.studio, journaled, images) if has_urls else None
+        answer = to_answer(order, images, urls)
+        return {name: answer[name] for name in ("created", "data")} if behaviour.bare_answers else answer
     if order.response_format == "b64_json":
         return to_dalle_answer(order, [image.base64 for image in images])
     return to_dalle_answer(order, _to_urls(sandbox.studio, journaled, images))
 
 
 def _to_urls(studio: Studio, journaled: JournaledRequest, images: Sequence[Painted]) -> list[str]:
+    if (url := journaled.behaviour.image_url) is not None:
+        return [url for _ in images]
     shelf = journaled.request.url_for("shelved_image", name="")
     return [f"{shelf}{studio.shelve(image)}" for image in images]

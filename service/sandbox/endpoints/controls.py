@@ -76,10 +76,11 @@ class Controls:
         return to_response({"mode": name_mode(proxy.mode), "times": proxy.times_left})
 
     async def shelved_image(self, request: Request) -> Response:
-        file = self._sandbox.studio.fetch(request.path_params["name"])
+        name = request.path_params["name"]
+        file = self._sandbox.studio.fetch(name)
         if file is None:
             return _refused("this image is no longer kept", status=404)
-        return Response(file, media_type="image/png")
+        return Response(file, media_type=f"image/{name.rpartition('.')[2]}")
 
 
 def _refused(message: str, *, status: int = 400) -> Response:

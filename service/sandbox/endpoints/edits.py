@@ -6,6 +6,7 @@ caller that needs the rest unchanged must composite the result itself.
 
 from starlette.responses import Response
 
+from service.sandbox.answers.deviations import check_operation
 from service.sandbox.answers.fulfil import fulfil
 from service.sandbox.journal.journal import Entry, JournalInput
 from service.sandbox.journal.journaled_requests import JournaledRequest
@@ -17,10 +18,14 @@ from service.sandbox.wire.inputs import Input
 
 
 async def edit(sandbox: Sandbox, journaled: JournaledRequest, deployment: str | None = None) -> Response:
+    check_operation(journaled, "edit")
     form = await read_edit_form(journaled.request)
     _note(journaled.entry, form, deployment)
     return await fulfil(
-        sandbox, journaled, lambda: read_edit(form, sandbox.catalogue, deployment), noun="image_edit"
+        sandbox,
+        journaled,
+        lambda: read_edit(form, sandbox.catalogue, deployment, masks=journaled.behaviour.masks),
+        noun="image_edit",
     )
 
 
@@ -50,4 +55,6 @@ def _to_journal(one: Input) -> JournalInput:
         format=one.format,
         width=width,
         height=height,
+        clear_share=one.clear_share,
+        white_share=one.white_share,
     )

@@ -5,14 +5,17 @@ Owns the settings and their defaults; `conduct` holds them and counts failures d
 """
 
 import random
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from service.sandbox.wire.azure_refusals import FilterRefusal
+from service.sandbox.wire.error_shapes import ErrorShape
 from service.sandbox.wire.retry_headers import RetryStyle
 
 Seconds = float
+Operation = Literal["generate", "edit"]
 Account = Literal["active", "revoked", "deactivated", "no_quota", "billing_limit", "blocked"]
 
 
@@ -28,7 +31,11 @@ class Failure(BaseModel):
     retry_after_s: Seconds | None = Field(default=None, ge=0)
     retry_style: RetryStyle = "both"
     after_painting: bool = False
-    body: Literal["envelope", "html", "empty", "truncated_json"] = "envelope"
+    body: Literal["envelope", "html", "empty", "truncated_json", "empty_data", "gzip_bomb", "cut"] = (
+        "envelope"
+    )
+    bomb_bytes: int = Field(default=256 * 1024 * 1024, ge=1, description="size of a gzip bomb once decoded")
+    headers: dict[str, str] = Field(default_factory=dict, description="such as the location of a redirect")
 
 
 class Throttle(BaseModel):
@@ -82,6 +89,29 @@ class Behaviour(BaseModel):
     answer_urls: bool = Field(
         default=False, description="GPT image models answer with URLs, as DALL-E did; not in streams"
     )
+    image_url: str | None = Field(
+        default=None, description="the URL of every image in an answer, instead of one that works"
+    )
+    painted_size: str | None = Field(
+        default=None,
+        pattern=r"^[1-9][0-9]{1,3}x[1-9][0-9]{1,3}$",
+        description="size of all images, whatever was ordered and is said in the answer",
+    )
+    bare_answers: bool = Field(default=False, description="answers have created and data, and no usage")
+    keyless: bool = Field(default=False, description="requests need no key")
+    operations: tuple[Operation, ...] = Field(default=("generate", "edit"), description="others are a 404")
+    refused_parameters: tuple[str, ...] = ()
+    several: Literal["native", "refused", "ignored"] = Field(
+        default="native", description="n above 1 is taken, a 400, or makes one image"
+    )
+    makes: Literal["png", "jpeg", "webp"] | None = Field(
+        default=None, description="the only format, whatever was ordered"
+    )
+    masks: Literal["transparent", "white"] = Field(
+        default="transparent",
+        description="the part of a mask that is edited; a white one needs no alpha channel",
+    )
+    error_shape: ErrorShape = "openai"
     embed_credentials: bool = Field(
         default=False, description="painted PNGs have an unsigned C2PA manifest store"
     )
@@ -102,3 +132,16 @@ class Behaviour(BaseModel):
 
     def choose_images(self, asked: int) -> int:
         return max(0, asked - (self.images_short or 0))
+
+
+DEVIATIONS: Mapping[str, Any] = {
+    "answer_urls": True,
+    "bare_answers": True,
+    "error_shape": "text",
+    "keyless": True,
+    "makes": "jpeg",
+    "masks": "white",
+    "refused_parameters": ("quality", "user"),
+    "several": "refused",
+}
+"""The behaviour of a compatible server at its start."""

@@ -6,9 +6,11 @@ Owns the type and text of each code. Does not decide when to fail (`behaviour`).
 from starlette.responses import Response
 
 from service.sandbox.faults.behaviour import Failure
+from service.sandbox.faults.hostile_bodies import CutResponse, to_gzip_bomb
 from service.sandbox.wire.azure_refusals import AzureRefusal
 from service.sandbox.wire.error_envelope import ErrorType, Refusal
-from service.sandbox.wire.json_bodies import to_json
+from service.sandbox.wire.error_shapes import ErrorShape
+from service.sandbox.wire.json_bodies import to_json, to_refused, to_response
 from service.sandbox.wire.kinds import Kind
 from service.sandbox.wire.retry_headers import to_retry_headers
 
@@ -31,13 +33,22 @@ _SERVER_FAULT = (ErrorType.SERVER, "The image could not be generated or processe
 _CALLER_FAULT = (ErrorType.INVALID_REQUEST, "The request was refused.")
 
 
-def to_failed_response(failure: Failure, kind: Kind, answer: bytes | None = None) -> Response:
+def to_failed_response(
+    failure: Failure, kind: Kind, shape: ErrorShape, answer: bytes | None = None
+) -> Response:
     """Return the failure; *answer* is the good answer that it replaces, if there is one.
 
-    A truncated body is half of the good answer, or else of the envelope: complete HTTP, broken JSON.
+    A truncated body is half of the good answer, or else of the envelope: complete HTTP, broken JSON. A cut one is the same
+    half, in broken HTTP.
     """
-    body, media_type = _to_body(failure, kind, answer)
-    response = Response(body, failure.status, media_type=media_type)
+    if failure.body == "gzip_bomb":
+        response = to_gzip_bomb(failure.status, failure.bomb_bytes)
+    elif failure.body == "envelope":
+        response = to_refused(_to_refusal(failure, kind), shape)
+    else:
+        whole = answer or to_json(_to_refusal(failure, kind).to_envelope())
+        response = _to_broken_response(failure, whole)
+    response.headers.update(failure.headers)
     if failure.retry_after_s is not None:
         response.headers.update(to_retry_headers(failure.retry_after_s, failure.retry_style))
     return response
@@ -53,15 +64,18 @@ def _to_refusal(failure: Failure, kind: Kind) -> Refusal:
     return Refusal(failure.status, message, kind=error_type, code=failure.code)
 
 
-def _to_body(failure: Failure, kind: Kind, answer: bytes | None) -> tuple[bytes, str | None]:
-    envelope = to_json(_to_refusal(failure, kind).to_envelope())
+def _to_broken_response(failure: Failure, whole: bytes) -> Response:
+    """Return a response without the JSON that its status promises; *whole* is what it breaks."""
+    status, json = failure.status, "application/json"
     match failure.body:
         case "html":
-            return f"<html><body><h1>{failure.status} Bad gateway</h1></body></html>".encode(), "text/html"
-        case "empty":
-            return b"", None
+            page = f"<html><body><h1>{status} Bad gateway</h1></body></html>"
+            return Response(page, status, media_type="text/html")
         case "truncated_json":
-            whole = answer or envelope
-            return whole[: len(whole) // 2], "application/json"
-        case "envelope":
-            return envelope, "application/json"
+            return Response(whole[: len(whole) // 2], status, media_type=json)
+        case "cut":
+            return CutResponse(whole, status, media_type=json)
+        case "empty_data":
+            return to_response({"created": 1, "data": []}, status)
+        case _:
+            return Response(status_code=status)

@@ -32,7 +32,11 @@ class JournalImage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalInput:
-    """One file that was sent; *format*, *width* and *height* are None if it is no image."""
+    """One file that was sent; the members from *format* on are None if it is no image.
+
+    Of a mask, *clear_share* is the share of its pixels that are more transparent than not, *white_share* that of those which
+    are lighter than grey whatever their transparency: one is to be edited, by the server's `masks`.
+    """
 
     field: str
     sha256: str
@@ -41,6 +45,8 @@ class JournalInput:
     format: str | None
     width: int | None
     height: int | None
+    clear_share: float | None = None
+    white_share: float | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -20,15 +20,7 @@ from service.sandbox.wire.error_envelope import Refusal
 from service.sandbox.wire.json_bodies import to_refused
 from service.sandbox.wire.kinds import Kind, make_request_id, read_key, to_answer_headers
 
-_KEPT_HEADERS = (
-    "idempotency-key",
-    "openai-organization",
-    "openai-project",
-    "traceparent",
-    "user-agent",
-    "x-request-id",
-    "x-stainless-retry-count",
-)
+_KEPT_HEADERS = ("idempotency-key", "openai-organization", "openai-project", "traceparent", "user-agent")
 
 
 @dataclass(slots=True)
@@ -93,7 +85,7 @@ def keep_journal(
 
 
 def _open_request(journal: Journal, conduct: Conduct, kind: Kind, request: Request) -> JournaledRequest:
-    kept = {name: request.headers[name] for name in _KEPT_HEADERS if name in request.headers}
+    kept = {name: value for name, value in request.headers.items() if _is_kept(name)}
     entry = journal.open(
         method=request.method,
         path=request.url.path,
@@ -111,11 +103,16 @@ def _open_request(journal: Journal, conduct: Conduct, kind: Kind, request: Reque
     )
 
 
+def _is_kept(name: str) -> bool:
+    """Tell if the journal keeps a header: those that operators add begin with `x-`, as do some keys."""
+    return name in _KEPT_HEADERS or (name.startswith("x-") and "key" not in name)
+
+
 async def _answer(journaled: JournaledRequest, kind: Kind, endpoint: Endpoint) -> Response:
     try:
-        if journaled.key_name is None:
+        if journaled.key_name is None and not journaled.behaviour.keyless:
             raise refuse_missing_key(kind)
         return await endpoint(journaled)
     except Refusal as refusal:
         journaled.entry.refuse(refusal.code, refusal.cause, refusal.retry_after_s)
-        return to_refused(refusal)
+        return to_refused(refusal, journaled.behaviour.error_shape)

@@ -32,6 +32,7 @@ class Painted:
     sha256: str
     base64: str
     file: bytes
+    format: str
     has_credentials: bool
 
 
@@ -62,7 +63,7 @@ class Studio:
 
     def shelve(self, painted: Painted) -> str:
         """Keep a file under the name returned, and drop the oldest file of too many."""
-        name = f"{painted.sha256[:32]}.png"
+        name = f"{painted.sha256[:32]}.{painted.format}"
         self._shelf[name] = painted.file
         if len(self._shelf) > _SHELF_IMAGES:
             self._shelf.popitem(last=False)
@@ -75,12 +76,15 @@ class Studio:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _plan_one(self, order: Order, index: int, behaviour: Behaviour) -> ImagePlan:
+        width, height = order.width, order.height
+        if behaviour.painted_size:
+            width, height = map(int, behaviour.painted_size.split("x"))
         serial = index + 1 if behaviour.repeat_pictures else self._take_serial()
         return ImagePlan(
             model=order.model.name,
             prompt=order.prompt,
-            width=order.width,
-            height=order.height,
+            width=width,
+            height=height,
             quality=order.quality,
             output_format=order.output_format,
             output_compression=order.output_compression,
@@ -103,5 +107,6 @@ def _finish(plan: ImagePlan) -> Painted:
         sha256=hashlib.sha256(file).hexdigest(),
         base64=pybase64.b64encode_as_string(file),
         file=file,
+        format=plan.output_format,
         has_credentials=plan.has_credentials,
     )

@@ -6,6 +6,7 @@ Finds the model and hands the order to `gpt_image` or `dalle`, which return it o
 from service.sandbox.rules.accepted_order import Order
 from service.sandbox.rules.dalle import read_dalle_edit, read_dalle_generation, read_dalle_variation
 from service.sandbox.rules.gpt_image import read_gpt_image_edit, read_gpt_image_generation
+from service.sandbox.rules.gpt_image_edits import Masks
 from service.sandbox.rules.models import Catalogue, Contract, Model
 from service.sandbox.wire.error_envelope import unknown_model, wrong_media_type
 from service.sandbox.wire.fields import Fields, read_text
@@ -23,11 +24,13 @@ def read_generation(fields: Fields, catalogue: Catalogue, deployment: str | None
     return read_gpt_image_generation(sent, model)
 
 
-def read_edit(form: Form, catalogue: Catalogue, deployment: str | None = None) -> Order:
-    """Return the order for an edit."""
+def read_edit(
+    form: Form, catalogue: Catalogue, deployment: str | None = None, *, masks: Masks = "transparent"
+) -> Order:
+    """Return the order for an edit; *masks* names the part of a mask that is edited."""
     sent, model = _find_model(form.fields, catalogue, deployment)
     if model.contract is Contract.GPT_IMAGE:
-        return read_gpt_image_edit(sent, form, model)
+        return read_gpt_image_edit(sent, form, model, masks)
     if form.is_json:
         raise wrong_media_type("application/json")
     return read_dalle_edit(sent, form, model)

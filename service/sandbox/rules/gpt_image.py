@@ -5,7 +5,7 @@ Owns the parameters of generations and edits and their combinations; `dalle` own
 """
 
 from service.sandbox.rules.accepted_order import Order
-from service.sandbox.rules.gpt_image_edits import check_edit
+from service.sandbox.rules.gpt_image_edits import Masks, check_edit
 from service.sandbox.rules.models import Model
 from service.sandbox.rules.order_hash import order_hash
 from service.sandbox.rules.sizes import read_size
@@ -58,13 +58,13 @@ def read_gpt_image_generation(sent: Fields, model: Model) -> Order:
     return _read_order(sent, model, Form(fields=sent))
 
 
-def read_gpt_image_edit(sent: Fields, form: Form, model: Model) -> Order:
+def read_gpt_image_edit(sent: Fields, form: Form, model: Model, masks: Masks = "transparent") -> Order:
     """Return the order, or raise the `Refusal`: for the parameters first, then for the images."""
     for name in form.stray_files:
         raise unknown_parameter(name)
     _refuse_unknown(sent, model, _OF_EDIT_JSON if form.is_json else _OF_EDIT_FORMS)
     order = _read_order(sent, model, form)
-    check_edit(sent, form, model)
+    check_edit(sent, form, model, masks)
     return order
 
 

@@ -4,6 +4,8 @@ Owns their number, types, sizes and combinations. `dalle` owns the older contrac
 have invented codes and texts, in the style of the captured ones.
 """
 
+from typing import Literal
+
 from service.sandbox.rules.models import Model
 from service.sandbox.wire.error_envelope import (
     ErrorType,
@@ -24,7 +26,10 @@ _MASK_TYPES = ("image/png",)
 _FORMATS = ("jpeg", "png", "webp")
 
 
-def check_edit(sent: Fields, form: Form, model: Model) -> None:
+Masks = Literal["transparent", "white"]
+
+
+def check_edit(sent: Fields, form: Form, model: Model, masks: Masks = "transparent") -> None:
     """Raise the `Refusal` for the first fault of the images or their options."""
     _check_fidelity(sent, model)
     images = [one for one in form.inputs if one.role == "image"]
@@ -36,7 +41,7 @@ def check_edit(sent: Fields, form: Form, model: Model) -> None:
         _check_type(image, _IMAGE_TYPES)
         _check_bytes(image, _LARGEST_IMAGE_BYTES)
         _check_content(image, number)
-    _check_guides(form, images[0], model)
+    _check_guides(form, images[0], model, masks)
 
 
 def _check_fidelity(sent: Fields, model: Model) -> None:
@@ -69,7 +74,7 @@ def _check_content(image: Input, number: int) -> None:
         raise Refusal(400, message, kind=ErrorType.IMAGE_USER, param="", code="invalid_image_file")
 
 
-def _check_guides(form: Form, first: Input, model: Model) -> None:
+def _check_guides(form: Form, first: Input, model: Model, masks: Masks) -> None:
     guides = [one for one in form.inputs if one.role != "image"]
     for role in ("mask", "markup"):
         if sum(guide.role == role for guide in guides) > 1:
@@ -83,19 +88,20 @@ def _check_guides(form: Form, first: Input, model: Model) -> None:
             raise unsupported_parameter("markup", model.name)
         _check_type(guide, _MASK_TYPES)
         _check_bytes(guide, _LARGEST_MASK_BYTES if guide.role == "mask" else _LARGEST_IMAGE_BYTES)
-        if reason := _reason_against(guide, first):
+        needs_alpha = guide.role == "markup" or masks == "transparent"
+        if reason := _reason_against(guide, first, needs_alpha=needs_alpha):
             message = f"Invalid {guide.role} image format - {reason}"
             code = f"invalid_{guide.role}_image_format"
             raise Refusal(400, message, kind=ErrorType.IMAGE_USER, param=None, code=code)
 
 
-def _reason_against(guide: Input, first: Input) -> str | None:
+def _reason_against(guide: Input, first: Input, *, needs_alpha: bool) -> str | None:
     """Return the fault of a mask or markup; only the missing channel of a mask was captured."""
     if guide.format != "png":
         return f"{guide.role} image must be a PNG"
     if guide.size != (first.size if guide.role == "mask" else first.upright):
         return f"{guide.role} size does not match image size"
-    if not guide.has_alpha:
+    if needs_alpha and not guide.has_alpha:
         return f"{guide.role} image missing alpha channel"
     if guide.role == "markup" and not guide.has_holes:
         return "markup image has no transparent pixels"

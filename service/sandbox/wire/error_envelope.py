@@ -107,6 +107,10 @@ def unknown_parameter(name: str) -> Refusal:
     return Refusal(400, f"Unknown parameter: '{name}'.", param=name, code="unknown_parameter")
 
 
+def unknown_path(method: str, path: str) -> Refusal:
+    return Refusal(404, f"Invalid URL ({method} {path})")
+
+
 def unsupported_parameter(name: str, model: str) -> Refusal:
     """Refuse a parameter that other models take: captured only for `input_fidelity` with gpt-image-2."""
     return Refusal(

@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 
 MEBIBYTE = 1024 * 1024  # the API only says "MB"; the larger reading refuses less
 _TURNED = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+_HALF = 128  # of 256 levels
 _PATCH = 32  # pixels along the edge of one token; invented
 
 
@@ -20,7 +21,8 @@ class Input:
     """One file of a request; *format* is None if it is no image, and the members after it are meaningless.
 
     *role* is `image`, `mask` or `markup`; *field* its name on the wire; *label* its name in refusals. *format* (in
-    lower case) and *mode* are Pillow's names; *upright* is the size after applying the EXIF orientation.
+    lower case) and *mode* are Pillow's names; *upright* is the size after applying the EXIF orientation. Only a mask has
+    *clear_share* and *white_share*: the shares of its pixels that are rather transparent, and rather white.
     """
 
     role: str
@@ -34,6 +36,8 @@ class Input:
     size: tuple[int, int] = (0, 0)
     upright: tuple[int, int] = (0, 0)
     has_alpha: bool = False
+    clear_share: float | None = None
+    white_share: float | None = None
     has_holes: bool = False
 
     @property
@@ -69,7 +73,8 @@ def inspect_upload(upload: Upload) -> Input:
     try:
         with Image.open(upload.file, formats=("PNG", "JPEG", "WEBP", "GIF")) as image:
             image.load()  # only decoding finds a truncated or damaged file
-            return replace(found, **_describe(image))
+            found = replace(found, **_describe(image))
+            return replace(found, **_measure(image)) if upload.role == "mask" else found
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return found
 
@@ -87,3 +92,10 @@ def _describe(image: Image.Image) -> dict[str, Any]:
         "has_alpha": alpha is not None,
         "has_holes": alpha is not None and alpha != (255, 255),
     }
+
+
+def _measure(mask: Image.Image) -> dict[str, Any]:
+    light = mask.convert("L").histogram()[_HALF:]
+    opaque = mask.convert("RGBA").getchannel("A").histogram()[_HALF:]
+    pixels = mask.width * mask.height
+    return {"clear_share": 1 - sum(opaque) / pixels, "white_share": sum(light) / pixels}

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.sandbox.wire.error_envelope import Refusal
+from service.sandbox.wire.error_shapes import ErrorShape, to_shape
 
 
 async def read_object(request: Request) -> dict[str, object]:
@@ -31,7 +32,8 @@ def to_response(value: object, status: int = 200) -> Response:
     return Response(to_json(value), status, media_type="application/json")
 
 
-def to_refused(refusal: Refusal) -> Response:
-    response = to_response(refusal.to_envelope(), refusal.status)
+def to_refused(refusal: Refusal, shape: ErrorShape = "openai") -> Response:
+    status, body = to_shape(refusal, shape)
+    response = Response(status_code=status) if body is None else to_response(body, status)
     response.headers.update(refusal.headers)
     return response

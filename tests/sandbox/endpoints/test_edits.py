@@ -47,9 +47,9 @@ async def test_the_journal_describes_every_file_and_keeps_none(sandbox: SandboxH
     assert entry["parameters"] == {"model": "gpt-image-2", "prompt": "a boat", "n": 2}
     assert (entry["path"], entry["billed"], len(entry["images"])) == ("/v1/images/edits", True, 2)
     assert [tuple(one.values()) for one in entry["inputs"]] == [
-        ("image[]", digest(PNG), len(PNG), "image/png", "png", 64, 48),
-        ("image[]", digest(JPEG), len(JPEG), "image/jpeg", "jpeg", 64, 48),
-        ("mask", digest(MASK), len(MASK), "image/png; charset=binary", "png", 64, 48),
+        ("image[]", digest(PNG), len(PNG), "image/png", "png", 64, 48, None, None),
+        ("image[]", digest(JPEG), len(JPEG), "image/jpeg", "jpeg", 64, 48, None, None),
+        ("mask", digest(MASK), len(MASK), "image/png; charset=binary", "png", 64, 48, 1.0, 0.0),
     ]
     assert list(entry["inputs"][0]) == [
         "field",
@@ -59,6 +59,8 @@ async def test_the_journal_describes_every_file_and_keeps_none(sandbox: SandboxH
         "format",
         "width",
         "height",
+        "clear_share",
+        "white_share",
     ]
 
 
