@@ -5,14 +5,17 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, get_args, get_origin
+from datetime import date
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from service.settings.access import JwtConfig
-from service.settings.backend_keys import KeyConfig
+from service.settings.backend_keys import KeyConfig, SecretFile
 from service.settings.backends import BackendConfig, ServedModelConfig, TimeoutsConfig
 from service.settings.file import ModerationConfig, OnlyBackendConfig
 from service.settings.policies import DefaultPolicy, PolicyConfig, TeamConfig
@@ -43,8 +46,8 @@ NOTES = {"Limits": ("`GATEWAY_DEFAULT_POLICY__*` limits every user without a pol
 TABLES: dict[str, type[BaseModel]] = {
     "[backend]": OnlyBackendConfig,
     "[[backends]]": BackendConfig,
-    "keys of [[backends]]": KeyConfig,
-    "timeouts_s of [[backends]]": TimeoutsConfig,
+    "[[backends.keys]]": KeyConfig,
+    "[backends.timeouts_s]": TimeoutsConfig,
     '[backends.models."<name>"]': ServedModelConfig,
     "[moderation]": ModerationConfig,
     "[policies.<name>]": PolicyConfig,
@@ -53,6 +56,7 @@ TABLES: dict[str, type[BaseModel]] = {
 SET_BY_PLACE = {("BackendConfig", "priority"), ("KeyConfig", "priority"), ("KeyConfig", "name")}
 """Names whose defaults depend on the place in the file; their descriptions say how."""
 UNITS = {"_s": "seconds", "_bytes": "bytes", "_microusd": "micro-dollars"}
+FORMS = {list: "list", dict: "table", TimeoutsConfig: "table", date: "date", Path: "path", SecretFile: "path"}
 HEADER = """\
 # Settings
 
@@ -60,7 +64,8 @@ HEADER = """\
 
 The gateway reads environment variables, and tables from a [configuration file](#configuration-file). An empty variable
 or file counts as unset. `image-gateway config` checks all settings, prints those in force without secrets, and reports misspelt
-variables with the nearest known name.
+variables with the nearest known name. `image-gateway config check` [explains them](command-line.md#check-the-configuration), and asks
+every backend if it accepts its keys.
 
 "or `…_FILE`" marks secrets that can come from a file: `OPENAI_API_KEY_FILE=/run/secrets/key` instead of `OPENAI_API_KEY`.
 `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` apply to calls to the provider. The command line also reads `GATEWAY_URL`
@@ -91,6 +96,18 @@ policy = "artists"
 
 [models."dall-e-3".bridge]
 to = "gpt-image-2.6-sunburst"            # a current model for a retired one
+```
+
+`[[backends]]` takes the place of `[backend]` and of all `OPENAI_*` variables, for several providers or keys
+([Providers and keys](providers.md)):
+
+```toml
+[[backends]]
+name = "openai"
+keys = [
+  { name = "main", key_file = "openai-main.key", weight = 3, images_per_min = 150 },
+  { name = "spare", key_file = "openai-spare.key", priority = 2 },
+]
 ```
 
 The name of a team or policy has 1 to 40 of `a-z`, `0-9` and `-`. `[models."<name>"]` tables
@@ -167,8 +184,20 @@ def _values(name: str, field: FieldInfo) -> str:
     choices = _choices(field.annotation)
     if choices:
         return ", ".join(_show(choice) for choice in choices)
-    unit = next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "")
-    return ", ".join(part for part in (unit, _range(field)) if part) or "text"
+    rules, kind = _unwrap(field.annotation)
+    form = FORMS.get(get_origin(kind) or kind, "")
+    unit = next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "") if not form else ""
+    return ", ".join(part for part in (form or unit, _range([*field.metadata, *rules])) if part) or "text"
+
+
+def _unwrap(kind: Any) -> tuple[list[Any], Any]:
+    """Return the rules of an optional or annotated type, and the type itself."""
+    if isinstance(kind, UnionType) or get_origin(kind) is Union:
+        return _unwrap(next(member for member in get_args(kind) if member is not NoneType))
+    if get_origin(kind) is Annotated:
+        inner, *rules = get_args(kind)
+        return [each for rule in rules for each in getattr(rule, "metadata", ())], inner
+    return [], kind
 
 
 def _choices(kind: Any) -> list[Any]:
@@ -180,9 +209,9 @@ def _choices(kind: Any) -> list[Any]:
     return [choice for member in get_args(kind) for choice in _choices(member)]
 
 
-def _range(field: FieldInfo) -> str:
+def _range(rules: Sequence[Any]) -> str:
     words = {"ge": "at least", "gt": "above", "le": "at most"}
-    bounds = [(word, getattr(rule, bound, None)) for rule in field.metadata for bound, word in words.items()]
+    bounds = [(word, getattr(rule, bound, None)) for rule in rules for bound, word in words.items()]
     return ", ".join(f"{word} {value:,}" for word, value in bounds if value is not None)
 
 

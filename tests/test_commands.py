@@ -20,7 +20,7 @@ from tests.processes import run_gateway
 from tests.shell import Shell, rows, run_on_terminal
 
 ORDER = {"model": "dall-e-3", "prompt": "a lighthouse"}
-GROUPS = ("keys", "teams", "policies", "usage", "cache")
+GROUPS = ("keys", "teams", "policies", "usage", "cache", "config")
 
 
 @pytest.fixture
@@ -340,7 +340,7 @@ def test_help_teaches_with_an_example(group: str) -> None:
         assert f"image-gateway {group} {name}" in " ".join(text.split())
 
 
-@pytest.mark.parametrize("command", sorted({*HELPS} - {*GROUPS, "sandbox"}))
+@pytest.mark.parametrize("command", sorted({*HELPS} - {*GROUPS, "sandbox"} | {"config"}))
 def test_help_of_a_command_teaches_with_an_example(command: str) -> None:
     text = CliRunner().invoke(cli, [command, "--help"]).stdout
 

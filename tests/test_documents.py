@@ -42,6 +42,9 @@ def test_both_readmes_have_the_same_sections_code_and_links() -> None:
 def test_a_configuration_file_in_a_document_is_valid(toml: str, tmp_path: Path) -> None:
     file = tmp_path / "gateway.toml"
     file.write_text(toml, "utf-8")
+    for name in re.findall(r'key_file = "([\w/-][^"]*)"', toml):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("sk-...\n", "utf-8")
 
     settings = load_settings({"GATEWAY_CONFIG": str(file)})
 

@@ -3,7 +3,7 @@
 import os
 
 from service.commands.console import explain, fail
-from service.settings.environment import load_settings, nearest_variable, unknown_variables
+from service.settings.environment import ignored_variables, load_settings, nearest_variable, unknown_variables
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 
@@ -17,7 +17,21 @@ def read_settings() -> Settings:
 
 
 def warn_of_unknown_variables() -> None:
+    for warning in unknown_in_environment():
+        explain(f"warning: {warning}")
+
+
+def unknown_in_environment() -> list[str]:
+    """Return a sentence about each likely misspelt variable."""
+    sentences = []
     for name in unknown_variables(os.environ):  # noqa: TID251 - the one place that reads the environment
         near = nearest_variable(name)
         advice = f". Did you mean {near}?" if near else ""
-        explain(f"warning: {name} is not a setting of the gateway{advice}")
+        sentences.append(f"{name} is not a setting of the gateway{advice}")
+    return sentences
+
+
+def ignored_in_environment(settings: Settings) -> list[str]:
+    """Return a sentence about each variable that is set and not read."""
+    names = ignored_variables(os.environ, settings)  # noqa: TID251 - the one place that reads the environment
+    return [f"{name} is not read, as [[backends]] takes its place; unset it" for name in names]

@@ -79,6 +79,11 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return sorted([*ours, *theirs])
 
 
+def ignored_variables(environment: Mapping[str, str], settings: Settings) -> list[str]:
+    """Return the provider's variables that are set beside `[[backends]]`, which takes their place."""
+    return [name for name in _PROVIDER if environment.get(name)] if settings.file.backends else []
+
+
 def nearest_variable(name: str) -> str | None:
     """Return the variable that an unknown *name* most likely means, if any is close."""
     if not name.startswith("GATEWAY_"):
