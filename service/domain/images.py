@@ -88,7 +88,8 @@ class Finish:
 class ImageCall:
     """One request to a backend for *n* images; *safety_identifier* is a keyed hash.
 
-    With *partial_images* above 0 the backend streams that many stages of each image.
+    With *partial_images* above 0 the backend streams that many stages of each image. Work on its inputs is done in the turn
+    of *holder*.
     """
 
     model: str
@@ -99,6 +100,7 @@ class ImageCall:
     operation: Operation = Operation.GENERATE
     inputs: tuple[InputImage, ...] = ()
     partial_images: int = 0
+    holder: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

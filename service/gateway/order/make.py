@@ -147,6 +147,7 @@ class Maker:
             inputs=sent.inputs,
             # A stream does not tell the stages of several images apart.
             partial_images=sent.partial_images if len(batch.places) == 1 else 0,
+            holder=order.caller.holder,
         )
         made: CallMade | CallFailure | None = None
         try:
