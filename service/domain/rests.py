@@ -1,9 +1,13 @@
-"""Say which key of a backend gets no calls for a while, why, and for how long."""
+"""Decide which key of a backend gets no calls for a while, why, and for how long.
+
+A call that was billed, or may have been, is never a reason to send it again; these rules only say where the next goes.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
 from service.domain.backends import KeyName
+from service.domain.failures import Billing, CallFailure, FailureKind
 
 
 class RestReason(StrEnum):
@@ -38,3 +42,57 @@ class Rest:
     name: RestName
     reason: RestReason
     left_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class RestRule:
+    """The rests of one reason: begun after *in_a_row* such failures, for *first_s*, then twice as long up to *longest_s*.
+
+    *is_wide* concerns the key for all models. If all keys rest, those for which *is_tried* still get one call at a time, others as
+    many as ever; None gets none.
+    """
+
+    in_a_row: int
+    first_s: float
+    longest_s: float
+    is_wide: bool = False
+    is_tried: bool | None = False
+
+    def pause_s(self, repeats: int) -> float:
+        """Return the length of a rest after *repeats* others, without a good answer in between."""
+        return float(min(self.longest_s, self.first_s * 2.0 ** min(repeats, 20)))
+
+
+RULES = {
+    RestReason.THROTTLED: RestRule(1, 1.0, 30.0, is_tried=None),
+    RestReason.FAILING: RestRule(3, 2.0, 60.0),
+    RestReason.UNANSWERED: RestRule(5, 10.0, 60.0, is_tried=True),
+    RestReason.BLOCKED: RestRule(1, 60.0, 600.0, is_wide=True, is_tried=True),
+    RestReason.REFUSED: RestRule(1, 30.0, 300.0, is_wide=True, is_tried=True),
+    RestReason.MISSING: RestRule(1, 60.0, 600.0),
+}
+LONGEST_ASKED_S = 600.0
+"""The longest pause that a backend may ask for: a wrong header must not shut a key for a day."""
+
+_REASONS = {
+    FailureKind.RATE_LIMITED: RestReason.THROTTLED,
+    FailureKind.OVERLOADED: RestReason.FAILING,
+    FailureKind.UNREACHABLE: RestReason.FAILING,
+    FailureKind.BLOCKED: RestReason.BLOCKED,
+    FailureKind.MISCONFIGURED: RestReason.REFUSED,
+    FailureKind.MODEL_MISSING: RestReason.MISSING,
+}
+
+
+def reason_of(failure: CallFailure) -> RestReason | None:
+    """Return the reason that *failure* is for a rest, or None: the backend works, the order is at fault."""
+    if failure.billing is Billing.UNKNOWN:
+        return RestReason.UNANSWERED
+    if failure.kind is FailureKind.OVERLOADED and failure.retry_after_s:
+        return RestReason.THROTTLED
+    return _REASONS.get(failure.kind)
+
+
+def goes_elsewhere(failure: CallFailure) -> bool:
+    """Tell if another key may make the call: nothing was billed, and the failure is of this key alone."""
+    return failure.billing is Billing.NOT_BILLED and failure.kind in _REASONS

@@ -14,7 +14,7 @@ _RETRIED = frozenset({FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureK
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryRule:
-    """Bounds on *attempts* and delays, which grow from *base_s* to *cap_s*; a longer Retry-After ends the retries."""
+    """Bounds on *attempts* and delays, which grow from *base_s* to *cap_s*; a longer pause asked for ends the retries."""
 
     attempts: int = 3
     base_s: float = 0.5
@@ -23,20 +23,20 @@ class RetryRule:
 
 
 def delay_before_retry_s(
-    rule: RetryRule, failure: CallFailure, *, attempt: int, left_s: float, jitter: float
+    rule: RetryRule, failure: CallFailure, *, attempt: int, rest_s: float, left_s: float, jitter: float
 ) -> float | None:
-    """Return the delay before the next attempt, or None to give up.
+    """Return the delay before the next attempt at the same key, or None to give up.
 
-    *attempt* counts from 1; *left_s* is the time to the deadline; *jitter* is uniform in [0, 1).
+    *attempt* counts from 1; *rest_s* is the pause that the backend asked for; *left_s* is the time to the deadline; *jitter* is
+    uniform in [0, 1).
     """
     if failure.kind not in _RETRIED or failure.billing is not Billing.NOT_BILLED or attempt >= rule.attempts:
         return None
     delay_s = min(rule.cap_s, rule.base_s * 2.0 ** (attempt - 1)) * jitter
-    if failure.retry_after_s is not None:
-        if failure.retry_after_s > rule.max_retry_after_s:
-            return None
-        # Spread after the advised instant, or all calls return together.
-        delay_s = failure.retry_after_s + delay_s
+    if rest_s > rule.max_retry_after_s:
+        return None
+    # Spread after the advised instant, or all calls return together.
+    delay_s += rest_s
     return delay_s if delay_s < left_s else None
 
 
@@ -55,10 +55,15 @@ class RetryBudget:
         """Count a first attempt."""
         self.saved = min(self.most, self.saved + self.share)
 
+    @property
+    def has_one(self) -> bool:
+        """Tell if a retry is left."""
+        # Ten tenths add up to a little less than one.
+        return self.saved >= 1.0 - 1e-9
+
     def spend(self) -> bool:
         """Take one retry; returns False if there is none."""
-        # Ten tenths add up to a little less than one.
-        if self.saved < 1.0 - 1e-9:
+        if not self.has_one:
             return False
         self.saved -= 1.0
         return True

@@ -6,10 +6,12 @@ Failure behaviour: open. Recording never raises and never blocks.
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from service.domain.backends import KeyName
 from service.domain.errors import LimitState, RefusedFor
 from service.domain.failures import CallFailure
 from service.domain.images import Operation
 from service.domain.progress import CacheOutcome, OrderRecord
+from service.domain.rests import Rest
 from service.ports.audit import AuditEntry
 
 WorkerTrouble = Literal["failed", "memory", "timed_out", "died", "not_started", "busy"]
@@ -33,7 +35,7 @@ class RequestHandled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptMade:
-    """Fact: one attempt of a call ended; *outcome* is `made` or the `FailureKind` of *failure*."""
+    """Fact: one attempt of a call ended, at a *key* of *backend*; *outcome* is `made` or the `FailureKind` of *failure*."""
 
     backend: str
     model: str
@@ -43,6 +45,30 @@ class AttemptMade:
     images: int
     is_retry: bool
     failure: CallFailure | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCrossed:
+    """Fact: a call that failed at the key *left*, at no cost, goes on at the key *to*."""
+
+    left: KeyName
+    to: KeyName
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRested:
+    """Fact: a key of a backend gets no calls for a while, because of *failure*."""
+
+    rest: Rest
+    failure: CallFailure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyBack:
+    """Fact: a key of a backend that has had a *rest* is trusted again."""
+
+    rest: Rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +78,7 @@ class ProviderChecked:
     backend: str
     failure: CallFailure | None
     is_sure: bool
+    key: str = ""
 
 
 OrderOutcome = Literal["delivered", "partial", "failed", "refused", "abandoned"]
@@ -259,6 +286,9 @@ class PartAway:
 TelemetryFact = (
     RequestHandled
     | AttemptMade
+    | CallCrossed
+    | KeyRested
+    | KeyBack
     | ProviderChecked
     | OrderEnded
     | OrderUnread

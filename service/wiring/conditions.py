@@ -77,7 +77,7 @@ def _clock(check: ClockCheck) -> Condition:
 
 
 def _queue(queue: CallQueue) -> Condition:
-    if queue.is_untrusted:
+    if queue.routing.is_untrusted:
         return Condition(word="untrusted", advice=_UNTRUSTED)
     if queue.is_full:
         return Condition(word="full", advice=_FULL)

@@ -31,7 +31,8 @@ def show_parts(
     journal, settings = orders.journal.condition, context.settings
     today = context.clock.today()
     models = catalog.sent_models(today)
-    metrics.provider.expect(orders.attempts.backend.name, models)
+    for backend in dict.fromkeys(key.name.backend for key in orders.queue.routing.keys):
+        metrics.provider.expect(backend, models)
     metrics.orders.expect(models)
     metrics.provider.watch_models(
         {model.name: model.shutdown for model in catalog.orderable(today)}, context.clock.today
@@ -40,7 +41,7 @@ def show_parts(
         lambda: orders.queue.length,
         lambda: orders.queue.overdue,
         most_calls=settings.max_calls_waiting,
-        most_in_flight=settings.max_calls_in_flight,
+        most_in_flight=sum(key.most_calls for key in orders.queue.routing.keys),
     )
     metrics.orders.watch_in_flight(
         orders=lambda: orders.runner.running,
@@ -55,7 +56,7 @@ def show_parts(
         is_low=lambda: journal.is_low,
     )
     metrics.parts.watch_breakers(
-        redis=lambda: orders.state.is_degraded, provider=lambda: orders.queue.is_untrusted
+        redis=lambda: orders.state.is_degraded, provider=lambda: orders.queue.routing.is_untrusted
     )
     metrics.requests.watch_bytes(
         memory=lambda: budgets.memory.held_bytes, disk=lambda: budgets.disk.held_bytes

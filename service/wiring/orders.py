@@ -68,17 +68,16 @@ async def open_orders(
         )
     )
     share = Share(room=WaitingRoom(), store=store, clock=clock)
+    queue = CallQueue(clock, telemetry, _bounds(context.settings), provider.routing)
     attempts = Attempts(
-        backend=provider.backend,
+        queue=queue,
         clock=clock,
         telemetry=telemetry,
         rule=RetryRule(),
-        pace=provider.pace,
         span=context.traces.open_span,
     )
-    queue = CallQueue(clock, telemetry, _bounds(context.settings), provider.pace)
     orders = Orders(
-        acceptance=_acceptance(context, catalog, provider.backend.realm),
+        acceptance=_acceptance(context, catalog, provider.realm),
         runner=runner,
         state=state,
         keyed=KeyedOrders(state=state, store=store, references=references, clock=clock),
@@ -110,7 +109,6 @@ async def open_orders(
 
 def _bounds(settings: Settings) -> Bounds:
     return Bounds(
-        in_flight=settings.max_calls_in_flight,
         waiting=settings.max_calls_waiting,
         waiting_bytes=settings.waiting_bytes,
         deadline_s=settings.deadline_s,

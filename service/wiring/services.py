@@ -83,11 +83,11 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             ),
             traces=traces,
         )
-        listener = open_redis(settings, backing, stack, connections=2)
+        listener = open_redis(settings, backing, stack, connections=4)
         heartbeats = open_heartbeats(context, stack)
         obstacle = await post_at_start(context)
         images = await open_images(context, stack)
-        provider = await open_provider(context, stack)
+        provider = await open_provider(context, listener, stack)
         catalog = load_catalog(settings)
         # Before the orders: whoever starts while they drain must find this process alive.
         names = stack.enter_context(open_names(context))
@@ -104,6 +104,8 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             "replay": orders.state.pending.replay_forever,
             "predecessors": lambda: release_predecessors(names, make_abandoned(context)),
             "listen": lambda: orders.share.room.listen_forever(wakeups),
+            **provider.loops,
+            "silence": orders.queue.watch_forever,
             "callers": callers.watch_forever,
             "sweep": make_retention(context, images).sweep_forever,
             "store": lambda: watch_store(images.home),

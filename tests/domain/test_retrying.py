@@ -11,9 +11,9 @@ RETRIED = {FailureKind.RATE_LIMITED, FailureKind.OVERLOADED, FailureKind.UNREACH
 
 
 def delay(
-    failure: CallFailure, *, attempt: int = 1, left_s: float = 100.0, jitter: float = 1.0
+    failure: CallFailure, *, attempt: int = 1, rest_s: float = 0.0, left_s: float = 100.0, jitter: float = 1.0
 ) -> float | None:
-    return delay_before_retry_s(RULE, failure, attempt=attempt, left_s=left_s, jitter=jitter)
+    return delay_before_retry_s(RULE, failure, attempt=attempt, rest_s=rest_s, left_s=left_s, jitter=jitter)
 
 
 @pytest.mark.parametrize("billing", Billing)
@@ -37,14 +37,14 @@ def test_jitter_spreads_the_whole_delay() -> None:
 
 
 def test_a_provider_is_never_asked_earlier_than_it_said() -> None:
-    assert delay(a_failure(retry_after_s=7.0), jitter=0.0) == 7.0
-    assert delay(a_failure(retry_after_s=7.0), jitter=1.0) == 7.5
-    assert delay(a_failure(retry_after_s=20.0), jitter=0.0) == 20.0
-    assert delay(a_failure(retry_after_s=0.0), jitter=0.5) == 0.25
+    assert delay(a_failure(), rest_s=7.0, jitter=0.0) == 7.0
+    assert delay(a_failure(), rest_s=7.0, jitter=1.0) == 7.5
+    assert delay(a_failure(), rest_s=20.0, jitter=0.0) == 20.0
+    assert delay(a_failure(), rest_s=0.0, jitter=0.5) == 0.25
 
 
-def test_a_long_retry_after_ends_the_retries() -> None:
-    assert delay(a_failure(retry_after_s=20.1)) is None
+def test_a_long_pause_ends_the_retries() -> None:
+    assert delay(a_failure(), rest_s=20.1) is None
 
 
 def test_no_retry_begins_at_or_after_the_deadline() -> None:

@@ -26,12 +26,12 @@ from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner, RunningOrder
 from service.gateway.order.share import Share
 from service.gateway.order.waiting import WaitingRoom
-from service.gateway.queue.queue import Bounds, CallQueue
 from service.http.error_codes import code_of
 from service.ports.provider import Moderator
 from tests.fakes.backend import FakeBackend, Held, Outcome
 from tests.fakes.book import FakeOrders
 from tests.fakes.clock import FakeClock
+from tests.fakes.routing import a_queue
 from tests.fakes.storage import FakeImaging, FakeJournal, FakeReferences, FakeStore
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_catalog
@@ -82,14 +82,14 @@ class Assembly:
             telemetry=self.telemetry,
             local=LocalShare(clock=clock, processes=1),
         )
+        self.queue = a_queue(clock, self.telemetry, self.backend, most_calls=max_calls)
         self.attempts = Attempts(
-            backend=self.backend,
+            queue=self.queue,
             clock=clock,
             telemetry=self.telemetry,
             rule=RetryRule(),
             jitter=lambda: 0.0,
         )
-        self.queue = CallQueue(clock, self.telemetry, Bounds(in_flight=max_calls))
         self.maker = Maker(
             queue=self.queue,
             attempts=self.attempts,

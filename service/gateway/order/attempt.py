@@ -1,21 +1,24 @@
-"""Make one call before a deadline, with retries.
+"""Make one call before a deadline, with retries: first at another key, else at the same one.
 
 The only place that retries. A sent request is repeated only if the provider said that it made nothing.
 """
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
+from service.domain.rests import goes_elsewhere
 from service.domain.retrying import RetryBudget, RetryRule, delay_before_retry_s
+from service.gateway.queue.queue import CallQueue
 from service.gateway.queue.turn import Turn
+from service.gateway.routing.keys import BackendKey
+from service.gateway.routing.route import Course
 from service.ports.clock import Clock
-from service.ports.provider import Backend, Pace
-from service.ports.telemetry import AttemptMade, Telemetry
+from service.ports.telemetry import AttemptMade, CallCrossed, Telemetry
 from service.ports.tracing import OpenSpan
 
 NOT_SENT = CallFailure(
@@ -52,54 +55,88 @@ class Exposure:
 
 @dataclass(slots=True, kw_only=True)
 class Attempts:
-    """Makes calls at one backend with one retry budget; *in_flight* counts calls that were sent and not answered.
+    """Makes calls with one retry budget; *in_flight* counts calls that were sent and not answered.
 
-    The queue has waited for the *pace* of a first attempt; the others wait for it here.
+    A call crosses to another key at once, the first time for nothing: that key works, and has room. Further attempts spend
+    the budget, and those at the same key wait first.
     """
 
-    backend: Backend
+    queue: CallQueue
     clock: Clock
     telemetry: Telemetry
     rule: RetryRule
-    pace: Pace | None = None
     jitter: Callable[[], float] = random.random
     span: OpenSpan = nullcontext
     budget: RetryBudget = field(default_factory=RetryBudget, init=False)
     in_flight: int = field(default=0, init=False)
 
     async def make(
-        self,
-        call: ImageCall,
-        turn: Turn,
-        exposure: Exposure,
+        self, forms: Sequence[ImageCall], turn: Turn, exposure: Exposure
     ) -> CallMade | CallFailure:
-        """Make *call*, retrying while nothing was billed, budget lasts, and the time of *turn* to send it is not over."""
+        """Make a call in that of its *forms* which the rank of its course asks for.
+
+        Retries while nothing was billed, the budget lasts, and the time of *turn* to send it is not over.
+        """
         started_s = self.clock.monotonic_s()
         try:
-            return await self._make(call, turn, exposure)
+            return await self._make(forms, turn, exposure)
         finally:
             exposure.upstream_s = self.clock.monotonic_s() - started_s
 
-    async def _make(self, call: ImageCall, turn: Turn, exposure: Exposure) -> CallMade | CallFailure:
+    async def _make(
+        self, forms: Sequence[ImageCall], turn: Turn, exposure: Exposure
+    ) -> CallMade | CallFailure:
         self.budget.earn()
-        attempt = 1
+        tried: list[BackendKey] = []
         while True:
+            course = turn.course
+            if course is None:
+                return NOT_SENT
+            tried.append(course.key)
             with self.span("attempt"):
-                result = await self._attempt(call, turn, exposure, is_retry=attempt > 1)
+                result = await self._attempt(forms[course.rank], turn, course, exposure, number=len(tried))
             if isinstance(result, CallMade):
                 return result
             exposure.may_be_billed = result.billing is not Billing.NOT_BILLED
-            left_s = turn.send_by_s - self.clock.monotonic_s()
-            delay_s = delay_before_retry_s(
-                self.rule, result, attempt=attempt, left_s=left_s, jitter=self.jitter()
-            )
-            if delay_s is None or not self.budget.spend():
+            if not (
+                self._crosses(turn, course, result, tried) or await self._waits(turn, course, result, tried)
+            ):
                 return result
-            await asyncio.sleep(delay_s)
-            attempt += 1
+
+    def _crosses(self, turn: Turn, course: Course, failure: CallFailure, tried: Sequence[BackendKey]) -> bool:
+        """Let the call go on at another key, if one has room; returns False if it does not."""
+        is_late = self.clock.monotonic_s() >= turn.send_by_s
+        if is_late or len(tried) >= self.rule.attempts or not goes_elsewhere(failure):
+            return False
+        if len(tried) > 1 and not self.budget.has_one:
+            return False
+        if not self.queue.cross(turn, tried) or turn.course is None:
+            return False
+        if len(tried) > 1:
+            self.budget.spend()
+        self.telemetry.record(CallCrossed(left=course.key.name, to=turn.course.key.name))
+        return True
+
+    async def _waits(
+        self, turn: Turn, course: Course, failure: CallFailure, tried: Sequence[BackendKey]
+    ) -> bool:
+        """Wait until the call may be sent again; returns False if it may not be."""
+        left_s = turn.send_by_s - self.clock.monotonic_s()
+        delay_s = delay_before_retry_s(
+            self.rule,
+            failure,
+            attempt=len(tried),
+            rest_s=self.queue.routing.rest_asked_s(course),
+            left_s=left_s,
+            jitter=self.jitter(),
+        )
+        if delay_s is None or not self.budget.spend():
+            return False
+        await asyncio.sleep(delay_s)
+        return await self.queue.go_on(turn)
 
     async def _attempt(
-        self, call: ImageCall, turn: Turn, exposure: Exposure, *, is_retry: bool
+        self, call: ImageCall, turn: Turn, course: Course, exposure: Exposure, *, number: int
     ) -> CallMade | CallFailure:
         progress = _AttemptProgress(exposure, self.clock, self._count)
         started_s = self.clock.monotonic_s()
@@ -109,9 +146,10 @@ class Attempts:
                 return NOT_SENT
             exposure.attempts += 1
             async with self.clock.timeout_at(turn.deadline_s) as turn.timeout:
-                if is_retry and self.pace is not None:
-                    await self.pace.acquire(min(call.n, self.pace.max_rate))
-                result = await self.backend.make(call, progress)
+                if number > 1:
+                    # The queue has waited for the pace of a first attempt.
+                    await self.queue.routing.pass_pace(course, call.n)
+                result = await course.key.backend.make(call, progress)
         except TimeoutError:
             result = NOT_SENT if progress.sent_at_s is None else _TIMED_OUT
         finally:
@@ -119,19 +157,28 @@ class Attempts:
             if progress.sent_at_s is not None:
                 self._count(-1)
         duration_s = self.clock.monotonic_s() - (progress.sent_at_s or started_s)
-        self._record(call, result, duration_s, is_retry=is_retry)
+        if progress.sent_at_s is not None:
+            self.queue.note(turn, result, progress.sent_at_s)
+        self._record(call, course, result, duration_s, is_retry=number > 1)
         return result
 
     def _count(self, calls: int) -> None:
         self.in_flight += calls
 
     def _record(
-        self, call: ImageCall, result: CallMade | CallFailure, duration_s: float, *, is_retry: bool
+        self,
+        call: ImageCall,
+        course: Course,
+        result: CallMade | CallFailure,
+        duration_s: float,
+        *,
+        is_retry: bool,
     ) -> None:
         failure = result if isinstance(result, CallFailure) else None
         self.telemetry.record(
             AttemptMade(
-                backend=self.backend.name,
+                backend=course.key.name.backend,
+                key=course.key.name.key,
                 model=call.model,
                 outcome=failure.kind.value if failure else "made",
                 billing=(failure.billing if failure else Billing.BILLED).value,

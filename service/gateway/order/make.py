@@ -49,7 +49,7 @@ class CallEnd:
 
 @dataclass(slots=True, kw_only=True)
 class Maker:
-    """Makes the calls of orders at one backend, as its *queue* has them take turns."""
+    """Makes the calls of orders, as the *queue* has them take turns."""
 
     queue: CallQueue
     attempts: Attempts
@@ -94,6 +94,40 @@ class Maker:
                 await self.state.finish(settlement)
         return outcomes
 
+    def make_turns(
+        self,
+        order: ImageOrder,
+        sent: SentOrder,
+        ask: Ask,
+        batches: Iterable[Batch],
+        is_wanted: Callable[[Batch], bool],
+    ) -> list[Turn]:
+        """Return the turn of each call; the queue drops one whose batch *is_wanted* no more."""
+        ticket, quality = ask.ticket, str(sent.parameters.get("quality", "auto"))
+        size = pixels_of(sent.target, sent.parameters.get("size")).bit_length()
+        held_bytes = len(sent.prompt) + sum(each.size_bytes for each in order.inputs)
+        route = self.queue.routing.route(*[(form.backends, form.target.name) for form in _forms_of(sent)])
+        return [
+            Turn(
+                kind=Kind(
+                    model=sent.target.name,
+                    operation=sent.operation,
+                    quality=quality,
+                    size=size,
+                    images=bisect_left(_MOST_IMAGES, len(batch.places)),
+                ),
+                route=route,
+                owners=[Person(ticket.caller.team, ticket.caller.user)],
+                images=len(batch.places),
+                deadline_s=order.deadline_s,
+                is_hurried=order.is_hurried,
+                held_bytes=held_bytes * len(batch.places) // order.n,
+                pool_indices=tuple([(ticket.pool, index) for index in batch.indices]) if ticket.pool else (),
+                is_wanted=partial(is_wanted, batch),
+            )
+            for batch in batches
+        ]
+
     def share_turns(self, ticket: Ticket, indices: Iterable[int], deadline_s: float) -> None:
         """Let the calls of others that make *indices* for *ticket*, too, take its caller's turn if that comes first, and its time."""
         images = [(ticket.pool or "", index) for index in indices]
@@ -137,29 +171,16 @@ class Maker:
         turn: Turn,
         exposure: Exposure,
     ) -> CallMade | CallFailure:
-        call = ImageCall(
-            model=sent.target.name,
-            prompt=sent.prompt_for(batch.indices[0]),
-            n=len(batch.places),
-            parameters=sent.parameters,
-            safety_identifier=ask.ticket.safety_identifier,
-            operation=sent.operation,
-            inputs=sent.inputs,
-            # A stream does not tell the stages of several images apart.
-            partial_images=sent.partial_images if len(batch.places) == 1 else 0,
-            holder=order.caller.holder,
-        )
-        made: CallMade | CallFailure | None = None
+        forms = [_call_of(form, order, ask, batch) for form in _forms_of(sent)]
         try:
             refusal = await self.queue.take_turn(turn)
             if refusal is None and not await self._may_book(ask, batch):
                 refusal = _UNWRITTEN
             if refusal is not None:
                 return refusal
-            made = await self.attempts.make(call, turn, exposure)
-            return made
+            return await self.attempts.make(forms, turn, exposure)
         finally:
-            self.queue.end(turn, made)
+            self.queue.end(turn)
 
     async def _may_book(self, ask: Ask, batch: Batch) -> bool:
         """Tell if the call of *batch* will be booked in any case, also if this process is killed in mid-call."""
@@ -181,44 +202,41 @@ class Maker:
         # Surplus images are given to no caller, and the others carry their price.
         paid = replace(made, images=made.images[:n])
         started_s = self.keeper.clock.monotonic_s()
-        kept = await self.keeper.keep(paid, sent, order, deadline_s=turn.deadline_s)
+        kept = await self.keeper.keep(paid, _form_of(sent, turn), order, deadline_s=turn.deadline_s)
         exposure.store_s = self.keeper.clock.monotonic_s() - started_s
         too_few = replace(_TOO_FEW, billing=billing_of_missing(made, kept))
         return kept + [too_few] * (n - len(kept))
+
+
+def _forms_of(sent: SentOrder) -> list[SentOrder]:
+    """Return the forms in which backends may make an order, the preferred first."""
+    return [sent] if sent.fallback is None else [sent, sent.fallback]
+
+
+def _form_of(sent: SentOrder, turn: Turn) -> SentOrder:
+    """Return the form in which the call was made."""
+    return _forms_of(sent)[turn.course.rank] if turn.course else sent
+
+
+def _call_of(form: SentOrder, order: ImageOrder, ask: Ask, batch: Batch) -> ImageCall:
+    return ImageCall(
+        model=form.target.name,
+        prompt=form.prompt_for(batch.indices[0]),
+        n=len(batch.places),
+        parameters=form.parameters,
+        safety_identifier=ask.ticket.safety_identifier,
+        operation=form.operation,
+        inputs=form.inputs,
+        # A stream does not tell the stages of several images apart.
+        partial_images=form.partial_images if len(batch.places) == 1 else 0,
+        holder=order.caller.holder,
+    )
 
 
 def split_batch(batch: Batch, most: int) -> list[Batch]:
     """Split *batch* into one for each call, of at most *most* images."""
     groups = zip(split_order(batch.places, most), split_order(batch.indices, most), strict=True)
     return [Batch(places, indices) for places, indices in groups]
-
-
-def make_turns(
-    order: ImageOrder, sent: SentOrder, ask: Ask, batches: Iterable[Batch], is_wanted: Callable[[Batch], bool]
-) -> list[Turn]:
-    """Return the turn of each call; the queue drops one whose batch *is_wanted* no more."""
-    ticket, quality = ask.ticket, str(sent.parameters.get("quality", "auto"))
-    size = pixels_of(sent.target, sent.parameters.get("size")).bit_length()
-    held_bytes = len(sent.prompt) + sum(each.size_bytes for each in order.inputs)
-    return [
-        Turn(
-            kind=Kind(
-                model=sent.target.name,
-                operation=sent.operation,
-                quality=quality,
-                size=size,
-                images=bisect_left(_MOST_IMAGES, len(batch.places)),
-            ),
-            owners=[Person(ticket.caller.team, ticket.caller.user)],
-            images=len(batch.places),
-            deadline_s=order.deadline_s,
-            is_hurried=order.is_hurried,
-            held_bytes=held_bytes * len(batch.places) // order.n,
-            pool_indices=tuple([(ticket.pool, index) for index in batch.indices]) if ticket.pool else (),
-            is_wanted=partial(is_wanted, batch),
-        )
-        for batch in batches
-    ]
 
 
 def _is_cut_off() -> bool:

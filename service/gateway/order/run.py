@@ -30,7 +30,7 @@ from service.gateway.order.cached import Cached
 from service.gateway.order.ends import Ends
 from service.gateway.order.idempotency import KeyedOrders
 from service.gateway.order.keep import NOT_KEPT, Kept
-from service.gateway.order.make import Batch, Maker, make_turns, split_batch
+from service.gateway.order.make import Batch, Maker, split_batch
 from service.gateway.order.preflight import Preflight
 from service.gateway.order.progress import Progress
 from service.gateway.order.runner import OrderRunner, RunningOrder
@@ -228,7 +228,8 @@ class Orders:
         # A call returns all its images together; a stream wants each as soon as it exists.
         most = 1 if progress.order.is_streamed else progress.sent.images_per_call
         batches = split_batch(granted, most)
-        turns = make_turns(progress.order, progress.sent, ask, batches, partial(self._is_wanted, progress))
+        is_wanted = partial(self._is_wanted, progress)
+        turns = self.maker.make_turns(progress.order, progress.sent, ask, batches, is_wanted)
         try:
             reason = progress.reason_to_end() or await self.preflight.check(
                 progress.order, progress.sent, progress.ticket, turns, is_judged=progress.record.calls > 0

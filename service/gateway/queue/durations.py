@@ -8,12 +8,13 @@ The latest answers of a kind, however old, tell when a call of it is overdue: a 
 """
 
 import math
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cachetools import LRUCache
 
+from service.gateway.routing.route import Route
 from service.ports.clock import Clock
 
 WINDOW_S = 300.0
@@ -49,32 +50,30 @@ class Kind:
 
 
 class Durations:
-    """The durations of the latest calls: those of each kind, and of all together."""
+    """The durations of the latest calls: those of each kind, and of all on each route."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._kinds: LRUCache[Kind, _Window] = LRUCache(_MOST_KINDS)
-        self._all = _Window()
-        self._answered_s = -math.inf
+        self._by_route: defaultdict[Route, _Window] = defaultdict(_Window)
 
-    def note_answer(self, kind: Kind, duration_s: float, *, is_probe: bool) -> None:
+    def note_answer(self, kind: Kind, route: Route, duration_s: float, *, is_probe: bool) -> None:
         """Count a call that was made; *is_probe* if that was not expected in its time."""
         window = self._window(kind)
-        self._answered_s = self._clock.monotonic_s()
         window.add(self._clock.monotonic_s(), duration_s, is_answered=True)
-        self._all.add(self._clock.monotonic_s(), duration_s, is_answered=True)
+        self._by_route[route].add(self._clock.monotonic_s(), duration_s, is_answered=True)
         window.probes += is_probe
         if window.probes == _PROBES:
             window.keep_latest(_PROBES)
 
-    def note_silence(self, kind: Kind, age_s: float, *, is_probe: bool) -> None:
+    def note_silence(self, kind: Kind, route: Route, age_s: float, *, is_probe: bool) -> None:
         """Count a call that had no answer at *age_s*, unless none could be expected so early."""
         window = self._window(kind)
         quantiles = window.quantiles_s(self._clock.monotonic_s())
         if quantiles is not None and age_s < quantiles[0] and not is_probe:
             return
         window.add(self._clock.monotonic_s(), age_s, is_answered=False)
-        self._all.add(self._clock.monotonic_s(), age_s, is_answered=False)
+        self._by_route[route].add(self._clock.monotonic_s(), age_s, is_answered=False)
         window.probes = 0
 
     def due_s(self, kind: Kind) -> float:
@@ -93,12 +92,10 @@ class Durations:
             return _FIRST_PATIENCE_S
         return max(_LEAST_PATIENCE_S, _PATIENCE * latest[math.ceil(len(latest) * _MOST_CALLS) - 1])
 
-    def count_overdue(self, calls: Iterable[tuple[Kind, float]]) -> int:
-        """Count those of *calls*, by kind and beginning, that are overdue, while for as long no other was answered."""
-        now_s = self._clock.monotonic_s()
-        if now_s - self._answered_s < _LEAST_PATIENCE_S:
-            return 0
-        return sum(now_s - max(began_s, self._answered_s) > self.patience_s(kind) for kind, began_s in calls)
+    def is_overdue(self, kind: Kind, began_s: float, answered_s: float) -> bool:
+        """Tell if a call that *began_s* is overdue at a key that last answered at *answered_s*, and for as long no other."""
+        silent_s = self._clock.monotonic_s() - max(began_s, answered_s)
+        return silent_s >= _LEAST_PATIENCE_S and silent_s > self.patience_s(kind)
 
     def needed_s(self, kind: Kind, within_s: float) -> float | None:
         """Return the time that a call of this kind must have in an order of *within_s*, or None if nothing is known."""
@@ -114,9 +111,9 @@ class Durations:
         window = self._kinds.get(kind)
         return window is not None and left_s < window.shortest_s() < math.inf
 
-    def mean_s(self) -> float | None:
-        """Return the time that a call of any kind takes on average, or None if nothing is known."""
-        return self._all.mean_s(self._clock.monotonic_s())
+    def mean_s(self, route: Route) -> float | None:
+        """Return the time that a call of any kind takes on average on *route*, or None if nothing is known."""
+        return self._by_route[route].mean_s(self._clock.monotonic_s())
 
     def _window(self, kind: Kind) -> "_Window":
         window = self._kinds.get(kind)

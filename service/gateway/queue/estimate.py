@@ -1,8 +1,8 @@
 """Estimate how long a call waits for its turn: for calls in flight to end, and for the pace."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from service.ports.provider import Pace
+from service.gateway.routing.keys import BackendKey
 
 
 def wait_for_slot_s(ages_s: Iterable[float], *, free: int, ahead: int, call_s: float) -> float:
@@ -18,13 +18,10 @@ def wait_for_slot_s(ages_s: Iterable[float], *, free: int, ahead: int, call_s: f
     return left_s[slot] + rounds * call_s
 
 
-def wait_for_pace_s(pace: Pace | None, images: int) -> float:
-    """Return the wait until *pace* lets the last of *images* pass."""
-    if pace is None:
+def wait_for_paces_s(keys: Sequence[BackendKey], images: int) -> float:
+    """Return the wait until the paces of all *keys* together let the last of *images* pass; with a key without one there is none."""
+    paces = [key.pace for key in keys if key.pace is not None]
+    if len(paces) < len(keys) or not paces:
         return 0.0
-    room, too_much = 0, int(pace.max_rate) + 1
-    while too_much - room > 1:
-        # It tells only if an amount fits.
-        middle = (room + too_much) // 2
-        room, too_much = (middle, too_much) if pace.has_capacity(middle) else (room, middle)
-    return max(0, images - room) * pace.time_period / pace.max_rate
+    missing = images - sum(key.room_in_pace for key in keys)
+    return max(0.0, missing) / sum(pace.max_rate / pace.time_period for pace in paces)

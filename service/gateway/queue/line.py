@@ -1,14 +1,16 @@
 """Hold the calls that wait, and what they hold: in fair turns, by the images they will make, and in bytes."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 
 from service.gateway.queue.holdings import Holdings
 from service.gateway.queue.turn import Turn
 from service.gateway.queue.turns import FairTurns, Person
+from service.gateway.routing.route import Route
 
 
 class Line:
-    """The turns that wait: their number, and the *images* they will make.
+    """The turns that wait: their number, and the *images* they will make; *kinds* counts those for which the same keys have room.
 
     Up to *most* turns and *most_bytes* of their orders may wait; more do only until `find_surplus` is asked.
     """
@@ -18,6 +20,7 @@ class Line:
         self._bytes = Holdings(most_bytes, lambda turn: turn.held_bytes)
         self.length = 0
         self.images = 0
+        self.kinds: Counter[tuple[Route, int]] = Counter()
         self._turns = FairTurns[Turn]()
 
     @property
@@ -30,16 +33,23 @@ class Line:
         turn.is_waiting = True
         self.length += 1
         self.images += turn.images
+        self.kinds[turn.route, turn.images] += 1
         self._calls.add(turn)
         self._bytes.add(turn)
         for owner in turn.owners:
             self._turns.add(turn, owner, turn.images)
 
-    def take(self) -> tuple[Turn, Person]:
-        """Take out the turn that comes next, with the owner that it comes from; there must be one."""
-        turn, owner = self._turns.take()
-        self.remove(turn)
-        return turn, owner
+    def take(self, kinds: Container[tuple[Route, int]]) -> tuple[Turn, Person] | None:
+        """Take out the turn of *kinds* that comes next, with the owner that it comes from; None if there is none."""
+        found = self._turns.take(lambda turn: (turn.route, turn.images) in kinds)
+        if found is not None:
+            self.remove(found[0])
+        return found
+
+    def waiting_for(self, route: Route) -> tuple[int, int]:
+        """Return how many calls, and images, wait for the keys of *route*."""
+        own = [(number, images) for (each, images), number in self.kinds.items() if each is route]
+        return sum(number for number, _ in own), sum(number * images for number, images in own)
 
     def charge(self, owner: Person, images: int) -> None:
         """Count a turn with *images* as taken by *owner*."""
@@ -50,6 +60,10 @@ class Line:
         turn.is_waiting = False
         self.length -= 1
         self.images -= turn.images
+        kind = turn.route, turn.images
+        self.kinds[kind] -= 1
+        if not self.kinds[kind]:
+            del self.kinds[kind]
         self._calls.remove(turn)
         self._bytes.remove(turn)
         for owner in turn.owners:
@@ -68,8 +82,11 @@ class Line:
             self._turns.add(turn, owner, turn.images)
 
     def count_ahead(self, turns: Sequence[Turn]) -> tuple[int, int]:
-        """Return how many calls and images come before the last of *turns*, all of one owner."""
+        """Return how many calls and images come before the last of *turns*, all of one owner and one route."""
         images = sum(turn.images for turn in turns)
+        calls_of_route, images_of_route = self.waiting_for(turns[0].route)
         ahead = self._turns.count_ahead(turns[0].owners[0], images)
-        calls = ahead * (self.length + len(turns)) // (self.images + images)
+        # Those for other keys are in nobody's way.
+        ahead = min(ahead, images_of_route + images - 1)
+        calls = ahead * (calls_of_route + len(turns)) // (images_of_route + images)
         return max(calls, len(turns) - 1), ahead

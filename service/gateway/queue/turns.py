@@ -5,6 +5,7 @@ calls nor large ones crowd out another's.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -44,13 +45,31 @@ class FairTurns(Generic[Entry]):
         if team and lane and entry in lane.entries:
             self._take_out(entry, owner, team, lane)
 
-    def take(self) -> tuple[Entry, Person]:
-        """Take out the entry whose turn it is, with the owner of its lane; there must be one."""
-        team_name, team = self._teams.find_next()
-        user_name, lane = team.users.find_next()
-        entry, owner = next(iter(lane.entries)), Person(team_name, user_name)
+    def take(self, fits: Callable[[Entry], bool]) -> tuple[Entry, Person] | None:
+        """Take out the first entry in turn that *fits*, with the owner of its lane; None if none does.
+
+        Who is passed over, as no entry fits, keeps the turn.
+        """
+        if not self._teams.members:
+            return None
+        next_team, team = self._teams.find_next()
+        next_user, lane = team.users.find_next()
+        entry = next(iter(lane.entries))
+        if not fits(entry):
+            return self._take_other(fits)
+        owner = Person(next_team, next_user)
         self._take_out(entry, owner, team, lane)
         return entry, owner
+
+    def _take_other(self, fits: Callable[[Entry], bool]) -> tuple[Entry, Person] | None:
+        for team_name, team in self._teams.in_turn():
+            for user_name, lane in team.users.in_turn():
+                for entry in lane.entries:
+                    if fits(entry):
+                        owner = Person(team_name, user_name)
+                        self._take_out(entry, owner, team, lane)
+                        return entry, owner
+        return None
 
     def charge(self, owner: Person, images: int) -> None:
         """Put *owner*, whose turn made *images*, behind the others."""
@@ -98,6 +117,10 @@ class _Rotation(Generic[Member]):
                 return name, self.members[name]
             self._debts[name] -= 1
             self.members.move_to_end(name)
+
+    def in_turn(self) -> list[tuple[str, Member]]:
+        """Return all members, those that are passed over least first."""
+        return sorted(self.members.items(), key=lambda item: self._debts.get(item[0], 0))
 
     def charge(self, name: str, images: int) -> None:
         """Put a member that took *images* behind the others, if it is still there."""

@@ -16,6 +16,7 @@ from service.ports.provider import Pace
 from service.ports.telemetry import AttemptMade
 from tests.fakes.backend import FakeBackend, Held
 from tests.fakes.clock import FakeClock, until_idle
+from tests.fakes.routing import a_queue
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_call, a_call_made, a_failure, a_refusal
 
@@ -30,26 +31,29 @@ def attempts_at(
     jitter: Callable[[], float] = lambda: 0.0,
     pace: Pace | None = None,
 ) -> Attempts:
-    return Attempts(
-        backend=backend,
-        clock=clock,
-        telemetry=telemetry or FakeTelemetry(),
-        rule=RULE,
-        jitter=jitter,
-        pace=pace,
+    telemetry = telemetry or FakeTelemetry()
+    queue = a_queue(clock, telemetry, backend, pace=pace)
+    return Attempts(queue=queue, clock=clock, telemetry=telemetry, rule=RULE, jitter=jitter)
+
+
+async def make(
+    attempts: Attempts, clock: FakeClock, *, left_s: float = 100.0, send_within_s: float = math.inf
+) -> CallMade | CallFailure:
+    """Make a call whose turn has come."""
+    queue, now_s = attempts.queue, clock.monotonic_s()
+    turn = Turn(
+        kind=Kind("gpt-image-2.6-flare", "generate", "auto", 21, 0),
+        route=queue.routing.route(((), "gpt-image-2.6-flare")),
+        owners=[Person("team", "user")],
+        images=1,
+        deadline_s=now_s + left_s,
     )
-
-
-def a_turn(clock: FakeClock, left_s: float, *, send_within_s: float = math.inf) -> Turn:
-    """Return a turn that has come."""
-    kind, now_s = Kind("gpt-image-2.6-flare", "generate", "auto", 21, 0), clock.monotonic_s()
-    turn = Turn(kind=kind, owners=[Person("team", "user")], images=1, deadline_s=now_s + left_s)
-    turn.send_by_s = now_s + min(left_s, send_within_s)
-    return turn
-
-
-async def make(attempts: Attempts, clock: FakeClock, *, left_s: float = 100.0) -> CallMade | CallFailure:
-    return await attempts.make(a_call(), a_turn(clock, left_s), Exposure())
+    try:
+        assert await queue.take_turn(turn) is None
+        turn.send_by_s = now_s + min(left_s, send_within_s)
+        return await attempts.make([a_call()], turn, Exposure())
+    finally:
+        queue.end(turn)
 
 
 async def test_a_call_that_succeeds_is_sent_once(clock: FakeClock) -> None:
@@ -69,6 +73,7 @@ async def test_a_call_that_succeeds_is_sent_once(clock: FakeClock) -> None:
             duration_s=0.0,
             images=2,
             is_retry=False,
+            key="key-1",
         ),
     ]
 
@@ -256,9 +261,9 @@ async def test_delays_are_random_by_default(clock: FakeClock) -> None:
     delays_s: set[float] = set()
     for _ in range(5):
         started_s = clock.monotonic_s()
-        attempts = Attempts(
-            backend=FakeBackend(a_failure()), clock=clock, telemetry=FakeTelemetry(), rule=RULE
-        )
+        telemetry = FakeTelemetry()
+        queue = a_queue(clock, telemetry, FakeBackend(a_failure()))
+        attempts = Attempts(queue=queue, clock=clock, telemetry=telemetry, rule=RULE)
         await make(attempts, clock, left_s=9e9)
         delays_s.add(clock.monotonic_s() - started_s)
 
@@ -268,7 +273,6 @@ async def test_delays_are_random_by_default(clock: FakeClock) -> None:
 
 async def test_a_retry_waits_for_the_pace(clock: FakeClock) -> None:
     pace = AsyncLimiter(1, 10.0)
-    await pace.acquire()
     started_s = clock.monotonic_s()
     attempts = attempts_at(FakeBackend(a_failure()), clock, pace=pace)
 
@@ -279,9 +283,8 @@ async def test_a_retry_waits_for_the_pace(clock: FakeClock) -> None:
 async def test_no_retry_is_sent_too_late_for_an_answer(clock: FakeClock) -> None:
     failure = a_failure(retry_after_s=6.0)
     backend = FakeBackend(failure)
-    turn = a_turn(clock, 10.0, send_within_s=5.0)
 
-    result = await attempts_at(backend, clock).make(a_call(), turn, Exposure())
+    result = await make(attempts_at(backend, clock), clock, left_s=10.0, send_within_s=5.0)
 
     assert result is failure
     assert len(backend.calls) == 1

@@ -7,7 +7,7 @@ import pytest
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.order import ImageOrder
 from service.gateway.order.keep import Kept, Outcome
-from service.gateway.order.make import Batch, make_turns
+from service.gateway.order.make import Batch
 from service.gateway.queue.durations import Kind
 from service.ports.admission import Ask
 from tests.fakes.backend import Held
@@ -48,7 +48,7 @@ async def make(
 
     sent = a_sent_order(images_per_call=len(batch.places))
     order, ask = order or an_order(), an_ask_for(pool)
-    [turn] = make_turns(order, sent, ask, [batch], lambda _: True)
+    [turn] = house.maker.make_turns(order, sent, ask, [batch], lambda _: True)
     end = await house.maker.make(order, sent, ask, batch, turn, show)
     return end.outcomes
 
@@ -410,22 +410,24 @@ async def test_a_bug_in_a_call_releases_its_claims(clock: FakeClock, *, is_made:
     assert settlement.released == (10,)
 
 
-def test_a_turn_holds_the_bytes_of_all_its_images() -> None:
+async def test_a_turn_holds_the_bytes_of_all_its_images(clock: FakeClock) -> None:
+    maker = Assembly(clock).maker
     order, sent = an_order(n=3), a_sent_order(images_per_call=2)
     batches = [Batch((0, 1), (10, 11)), Batch((2,), (12,))]
 
-    turns = make_turns(order, sent, an_ask_for(), batches, lambda _: True)
+    turns = maker.make_turns(order, sent, an_ask_for(), batches, lambda _: True)
 
     assert [turn.held_bytes for turn in turns] == [2 * len(sent.prompt) // 3, len(sent.prompt) // 3]
     assert turns[0].held_bytes > 1
 
 
-def test_calls_are_of_a_kind_by_the_number_of_their_images() -> None:
+async def test_calls_are_of_a_kind_by_the_number_of_their_images(clock: FakeClock) -> None:
+    maker = Assembly(clock).maker
     order, sent = an_order(n=10), a_sent_order(images_per_call=10)
 
     def kind_of(images: int) -> Kind:
         indices = tuple(range(images))
-        [turn] = make_turns(order, sent, an_ask_for(), [Batch(indices, indices)], lambda _: True)
+        [turn] = maker.make_turns(order, sent, an_ask_for(), [Batch(indices, indices)], lambda _: True)
         return turn.kind
 
     kinds = [kind_of(images) for images in range(1, 11)]

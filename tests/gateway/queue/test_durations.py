@@ -3,16 +3,18 @@ import math
 import pytest
 
 from service.gateway.queue.durations import FEWEST, WINDOW_S, Durations, Kind
+from service.gateway.routing.route import Route
 from tests.fakes.clock import FakeClock
 
 KIND = Kind("gpt-image-2", "generate", "high", 21, 0)
+ROUTE = Route(())
 OTHER = Kind("gpt-image-2", "generate", "low", 21, 0)
 
 
 def test_a_call_must_have_the_time_that_nine_of_ten_needed() -> None:
     durations = Durations(FakeClock())
     for number in range(FEWEST):
-        durations.note_answer(KIND, 1.0 + number, is_probe=False)
+        durations.note_answer(KIND, ROUTE, 1.0 + number, is_probe=False)
 
     assert durations.needed_s(KIND, 99.0) == pytest.approx(18.0 * 1.25)
     assert durations.needed_s(OTHER, 99.0) is None
@@ -21,14 +23,14 @@ def test_a_call_must_have_the_time_that_nine_of_ten_needed() -> None:
 def test_few_calls_say_nothing() -> None:
     durations = Durations(FakeClock())
     for _ in range(FEWEST - 1):
-        durations.note_answer(KIND, 4.0, is_probe=False)
+        durations.note_answer(KIND, ROUTE, 4.0, is_probe=False)
 
     assert durations.needed_s(KIND, 99.0) is None
-    assert durations.mean_s() is None
+    assert durations.mean_s(ROUTE) is None
 
-    durations.note_answer(KIND, 8.2, is_probe=False)
+    durations.note_answer(KIND, ROUTE, 8.2, is_probe=False)
     assert durations.needed_s(KIND, 99.0) == pytest.approx(5.0)
-    assert durations.mean_s() == pytest.approx(4.21)
+    assert durations.mean_s(ROUTE) == pytest.approx(4.21)
 
 
 def test_a_call_is_overdue_after_twice_the_time_of_its_kind_however_old_that_is() -> None:
@@ -36,42 +38,44 @@ def test_a_call_is_overdue_after_twice_the_time_of_its_kind_however_old_that_is(
     durations = Durations(clock)
     assert durations.patience_s(KIND) == 90.0
     for number in range(2 * FEWEST):
-        durations.note_answer(KIND, 1.0 + number, is_probe=False)
-    durations.note_answer(OTHER, 1.0, is_probe=False)
+        durations.note_answer(KIND, ROUTE, 1.0 + number, is_probe=False)
+    durations.note_answer(OTHER, ROUTE, 1.0, is_probe=False)
     clock.advance(10 * WINDOW_S)
-    durations.note_silence(KIND, 300.0, is_probe=False)
+    durations.note_silence(KIND, ROUTE, 300.0, is_probe=False)
 
     assert durations.patience_s(KIND) == 2 * 38.0
     assert durations.patience_s(OTHER) == 10.0
     assert durations.needed_s(KIND, 300.0) is None
 
 
-def test_calls_are_counted_as_overdue_while_none_is_answered() -> None:
+def test_a_call_is_overdue_while_its_key_answers_none() -> None:
     clock = FakeClock()
     durations = Durations(clock)
-    durations.note_answer(KIND, 10.0, is_probe=False)
+    durations.note_answer(KIND, ROUTE, 10.0, is_probe=False)
     began_s = clock.monotonic_s()
-    calls = [(KIND, began_s), (KIND, began_s + 5), (OTHER, began_s)]
 
-    counted = []
-    for _ in range(4):
-        clock.advance(10.5)
-        counted.append(durations.count_overdue(calls))
-    assert counted == [0, 1, 2, 2]
+    def overdue(answered_s: float) -> list[bool]:
+        calls = [(KIND, began_s), (KIND, began_s + 5), (OTHER, began_s)]
+        return [durations.is_overdue(kind, at_s, answered_s) for kind, at_s in calls]
 
-    durations.note_answer(OTHER, 42.0, is_probe=False)
-    assert durations.count_overdue(calls) == 0
-    clock.advance(20.5)
-    assert durations.count_overdue(calls) == 2
+    clock.advance(10.5)
+    assert overdue(began_s) == [False, False, False]
+    clock.advance(10.5)
+    assert overdue(began_s) == [True, False, False]
+    clock.advance(10.5)
+    assert overdue(began_s) == [True, True, False]
+    assert overdue(clock.monotonic_s() - 15.0) == [False, False, False]
+    clock.advance(99.0)
+    assert overdue(began_s) == [True, True, True]
 
 
 def test_old_calls_say_nothing() -> None:
     clock = FakeClock()
     durations = Durations(clock)
     for _ in range(FEWEST):
-        durations.note_answer(KIND, 4.0, is_probe=False)
+        durations.note_answer(KIND, ROUTE, 4.0, is_probe=False)
     clock.advance(WINDOW_S / 2)
-    durations.note_answer(KIND, 4.0, is_probe=False)
+    durations.note_answer(KIND, ROUTE, 4.0, is_probe=False)
     clock.advance(WINDOW_S / 2 + 1)
 
     assert durations.needed_s(KIND, 99.0) is None
@@ -80,12 +84,12 @@ def test_old_calls_say_nothing() -> None:
 def test_a_provider_that_slows_down_shows_within_a_few_calls() -> None:
     durations = Durations(FakeClock())
     for _ in range(1000):
-        durations.note_answer(KIND, 4.0, is_probe=False)
+        durations.note_answer(KIND, ROUTE, 4.0, is_probe=False)
     for _ in range(11):
-        durations.note_silence(KIND, 30.0, is_probe=False)
+        durations.note_silence(KIND, ROUTE, 30.0, is_probe=False)
     assert durations.needed_s(KIND, 30.0) == pytest.approx(5.0)
     for _ in range(15):
-        durations.note_silence(KIND, 30.0, is_probe=False)
+        durations.note_silence(KIND, ROUTE, 30.0, is_probe=False)
 
     assert durations.needed_s(KIND, 30.0) == pytest.approx(37.5)
     assert durations.needed_s(KIND, 99.0) == pytest.approx(37.5)
@@ -94,9 +98,9 @@ def test_a_provider_that_slows_down_shows_within_a_few_calls() -> None:
 def test_a_call_that_was_given_up_early_says_nothing() -> None:
     durations = Durations(FakeClock())
     for _ in range(FEWEST):
-        durations.note_answer(KIND, 4.0, is_probe=False)
+        durations.note_answer(KIND, ROUTE, 4.0, is_probe=False)
     for _ in range(100):
-        durations.note_silence(KIND, 1.0, is_probe=False)
+        durations.note_silence(KIND, ROUTE, 1.0, is_probe=False)
 
     assert durations.needed_s(KIND, 99.0) == pytest.approx(5.0)
 
@@ -104,10 +108,10 @@ def test_a_call_that_was_given_up_early_says_nothing() -> None:
 def test_a_probe_without_an_answer_counts_however_early() -> None:
     durations = Durations(FakeClock())
     for _ in range(FEWEST):
-        durations.note_answer(KIND, 4.0, is_probe=False)
+        durations.note_answer(KIND, ROUTE, 4.0, is_probe=False)
 
     for _ in range(100):
-        durations.note_silence(KIND, 3.9, is_probe=True)
+        durations.note_silence(KIND, ROUTE, 3.9, is_probe=True)
 
     assert durations.needed_s(KIND, 99.0) == pytest.approx(3.9 * 1.25)
 
@@ -118,8 +122,8 @@ def test_an_answer_is_due_when_most_have_come_and_silences_do_not_change_that() 
     assert durations.due_s(KIND) == math.inf
     for number in range(FEWEST):
         assert durations.due_s(KIND) == math.inf
-        durations.note_answer(KIND, 1.0 + number, is_probe=False)
-        durations.note_silence(KIND, 1.0, is_probe=True)
+        durations.note_answer(KIND, ROUTE, 1.0 + number, is_probe=False)
+        durations.note_silence(KIND, ROUTE, 1.0, is_probe=True)
 
     assert durations.due_s(KIND) == pytest.approx(18.0)
 
@@ -130,15 +134,15 @@ def test_an_answer_is_due_when_most_have_come_and_silences_do_not_change_that() 
 def test_probes_that_come_back_are_the_rule_again() -> None:
     durations = Durations(FakeClock())
     for _ in range(FEWEST):
-        durations.note_silence(KIND, 30.0, is_probe=False)
+        durations.note_silence(KIND, ROUTE, 30.0, is_probe=False)
     for is_answered in (True, True, False, True, True):
         if is_answered:
-            durations.note_answer(KIND, 4.0, is_probe=True)
+            durations.note_answer(KIND, ROUTE, 4.0, is_probe=True)
         else:
-            durations.note_silence(KIND, 30.0, is_probe=True)
+            durations.note_silence(KIND, ROUTE, 30.0, is_probe=True)
     assert durations.needed_s(KIND, 99.0) == pytest.approx(37.5)
 
-    durations.note_answer(KIND, 4.0, is_probe=True)
+    durations.note_answer(KIND, ROUTE, 4.0, is_probe=True)
 
     assert durations.needed_s(KIND, 99.0) is None
 
@@ -146,9 +150,9 @@ def test_probes_that_come_back_are_the_rule_again() -> None:
 def test_less_time_than_any_call_needed_is_hopeless() -> None:
     durations = Durations(FakeClock())
     assert not durations.is_hopeless(KIND, 1.0)
-    durations.note_silence(KIND, 2.0, is_probe=False)
+    durations.note_silence(KIND, ROUTE, 2.0, is_probe=False)
     assert not durations.is_hopeless(KIND, 1.0)
-    durations.note_answer(KIND, 4.0, is_probe=False)
+    durations.note_answer(KIND, ROUTE, 4.0, is_probe=False)
 
     assert durations.is_hopeless(KIND, 3.9)
     assert not durations.is_hopeless(KIND, 4.1)
@@ -158,9 +162,9 @@ def test_a_few_calls_that_hang_are_no_reason_to_refuse_all() -> None:
     durations = Durations(FakeClock())
     for number in range(100):
         if number % 5:
-            durations.note_answer(KIND, 4.0, is_probe=False)
+            durations.note_answer(KIND, ROUTE, 4.0, is_probe=False)
         else:
-            durations.note_silence(KIND, 10.0, is_probe=False)
+            durations.note_silence(KIND, ROUTE, 10.0, is_probe=False)
 
     assert durations.needed_s(KIND, 10.0) == pytest.approx(5.0)
     assert durations.needed_s(KIND, 30.0) == pytest.approx(12.5)

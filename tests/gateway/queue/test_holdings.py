@@ -2,13 +2,21 @@ from service.gateway.queue.durations import Kind
 from service.gateway.queue.holdings import Holdings
 from service.gateway.queue.turn import Turn
 from service.gateway.queue.turns import Person
+from service.gateway.routing.route import Route
 
 KIND = Kind("gpt-image-2", "generate", "high", 21, 0)
 MANY, FEW = Person("many", "a"), Person("few", "user")
 
 
 def a_turn(user: str, team: str = "many", held_bytes: int = 1) -> Turn:
-    return Turn(kind=KIND, owners=[Person(team, user)], images=1, deadline_s=0.0, held_bytes=held_bytes)
+    return Turn(
+        kind=KIND,
+        route=Route(()),
+        owners=[Person(team, user)],
+        images=1,
+        deadline_s=0.0,
+        held_bytes=held_bytes,
+    )
 
 
 def a_line(most: int, turns: list[Turn]) -> Holdings:

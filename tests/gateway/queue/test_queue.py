@@ -9,17 +9,20 @@ from aiolimiter import AsyncLimiter
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade
+from service.domain.rests import RULES, RestReason
 from service.gateway.queue.durations import FEWEST, WINDOW_S, Kind
-from service.gateway.queue.outcomes import IN_A_ROW
-from service.gateway.queue.queue import Bounds, CallQueue
+from service.gateway.queue.queue import Bounds
 from service.gateway.queue.turn import Turn
 from service.gateway.queue.turns import Person
 from service.ports.provider import Pace
 from service.ports.telemetry import CallQueued, CallRefused
+from tests.fakes.backend import FakeBackend
 from tests.fakes.clock import FakeClock, until_idle
+from tests.fakes.routing import a_queue
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_call_made, a_failure
 
+IN_A_ROW = RULES[RestReason.UNANSWERED].in_a_row
 KIND = Kind("gpt-image-2", "generate", "high", 21, 0)
 TIMED_OUT = a_failure(kind=FailureKind.TIMED_OUT, billing=Billing.UNKNOWN)
 BROKEN = a_failure(kind=FailureKind.BROKEN, billing=Billing.UNKNOWN)
@@ -51,17 +54,33 @@ class Provider:
 
     def __post_init__(self) -> None:
         self.began_s = self.clock.monotonic_s()
-        bounds = Bounds(in_flight=self.in_flight, deadline_s=30.0, **self.bounds)
-        self.queue = CallQueue(self.clock, self.telemetry, bounds, self.pace)
+        self.queue = a_queue(
+            self.clock,
+            self.telemetry,
+            FakeBackend(),
+            bounds=Bounds(deadline_s=30.0, **self.bounds),
+            most_calls=self.in_flight,
+            pace=self.pace,
+        )
 
     def turn(self, *, user: str = "user", team: str = "team", left_s: float = 30.0, **fields: Any) -> Turn:
         deadline_s = self.clock.monotonic_s() + left_s
-        owners = [Person(team, user)]
-        return Turn(**{"kind": KIND, "owners": owners, "images": 1, "deadline_s": deadline_s, **fields})
+        owners, route = [Person(team, user)], self.queue.routing.route(((), KIND.model))
+        given: dict[str, Any] = {
+            "kind": KIND,
+            "route": route,
+            "owners": owners,
+            "images": 1,
+            "deadline_s": deadline_s,
+        }
+        return Turn(**(given | fields))
+
+    def end(self, turn: Turn, result: CallMade | CallFailure, began_s: float) -> None:
+        self.queue.note(turn, result, began_s)
+        self.queue.end(turn)
 
     async def call(self, name: str, turn: Turn) -> CallMade | CallFailure:
         """Take the turn and make the call, as `make.py` does."""
-        result: CallMade | CallFailure | None = None
         try:
             refusal = await self.queue.take_turn(turn)
             if refusal is not None:
@@ -69,15 +88,17 @@ class Provider:
                 return refusal
             self.sent.append(name)
             self.sent_at_s.append(round(self.clock.monotonic_s() - self.began_s, 3))
+            began_s = self.clock.monotonic_s()
             try:
                 async with self.clock.timeout_at(turn.deadline_s) as turn.timeout:
                     await asyncio.sleep(self.call_s)
                 result = self.result
             except TimeoutError:
                 result = TIMED_OUT
+            self.queue.note(turn, result, began_s)
             return result
         finally:
-            self.queue.end(turn, result)
+            self.queue.end(turn)
 
     async def order(self, name: str, **fields: Any) -> CallMade | CallFailure:
         """Make an order of one call, unless the queue refuses it."""
@@ -370,7 +391,7 @@ async def test_a_call_may_be_extended_between_two_waits(clock: FakeClock) -> Non
     provider.queue.share_turns([("pool", 0)], Person("team", "patient"), clock.monotonic_s() + 20.0)
 
     assert turn.deadline_s == clock.monotonic_s() + 20.0
-    provider.queue.end(turn, MADE)
+    provider.end(turn, MADE, clock.monotonic_s())
 
 
 async def test_the_end_of_a_call_leaves_that_of_its_successor(clock: FakeClock) -> None:
@@ -379,13 +400,13 @@ async def test_the_end_of_a_call_leaves_that_of_its_successor(clock: FakeClock) 
     dead, successor = (provider.turn(left_s=6.0, pool_indices=(("pool", 0),)) for _ in range(2))
     for turn in (dead, successor):
         await provider.queue.take_turn(turn)
-    provider.queue.end(dead, TIMED_OUT)
+    provider.end(dead, TIMED_OUT, clock.monotonic_s())
     patient_s = clock.monotonic_s() + 20.0
 
     provider.queue.share_turns([("pool", 0)], Person("team", "patient"), patient_s)
 
     assert (dead.deadline_s == patient_s, successor.deadline_s == patient_s) == (False, True)
-    provider.queue.end(successor, MADE)
+    provider.end(successor, MADE, clock.monotonic_s())
 
 
 async def test_a_slower_provider_gets_one_probe_at_a_time_until_it_recovers(clock: FakeClock) -> None:
@@ -521,8 +542,8 @@ async def test_an_answer_to_an_older_call_ends_the_trials(clock: FakeClock) -> N
         waiting = [group.create_task(provider.call("waits", provider.turn(left_s=300.0))) for _ in range(2)]
         await until_idle()
         assert provider.sent == ["trial"]
-        provider.queue.end(older, MADE)
-        provider.queue.end(oldest, MADE)
+        provider.end(older, MADE, clock.monotonic_s())
+        provider.end(oldest, MADE, clock.monotonic_s())
         await until_idle()
         assert provider.sent == ["trial", "waits", "waits"]
 
@@ -533,7 +554,7 @@ async def test_a_trial_from_before_an_answer_does_not_count_as_one_later(clock: 
     provider = Provider(clock, in_flight=3)
     [older] = await a_broken_queue(provider)
     assert await provider.queue.take_turn(provider.turn(left_s=300.0)) is None
-    provider.queue.end(older, MADE)
+    provider.end(older, MADE, clock.monotonic_s())
     provider.result = BROKEN
     for _ in range(IN_A_ROW):
         await provider.order("broken", left_s=300.0)
@@ -660,7 +681,7 @@ async def test_the_pace_is_a_part_of_the_queue(clock: FakeClock) -> None:
         large = group.create_task(provider.order("large", user="third", images=5, left_s=99.0))
 
     assert "others wait" in message_of(late)
-    assert provider.sent == ["many 0", "many 1", "many 2", "many 3", "few", "large"]
+    assert provider.sent == ["many 0", "many 1", "many 2", "few", "many 3", "large"]
     assert provider.sent_at_s == [0, 0, 5, 10, 15, 25]
     assert large.result() is MADE
 
@@ -710,7 +731,7 @@ async def test_a_call_cancelled_as_its_turn_comes_passes_it_on(clock: FakeClock)
         cancelled = group.create_task(provider.order("cancelled"))
         group.create_task(provider.order("next"))
         await until_idle()
-        provider.queue.end(first, MADE)
+        provider.end(first, MADE, clock.monotonic_s())
         cancelled.cancel()
 
     assert provider.sent == ["next"]

@@ -3,16 +3,23 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.gateway.queue.turns import FairTurns, Person
+from service.gateway.queue.turns import Entry, FairTurns, Person
 
 MANY, FEW = Person("team", "many"), Person("team", "few")
+
+
+def take(turns: FairTurns[Entry]) -> tuple[Entry, Person]:
+    """Take out the entry whose turn it is."""
+    taken = turns.take(lambda _: True)
+    assert taken is not None
+    return taken
 
 
 def take_all(turns: FairTurns[str]) -> list[str]:
     """Return the entries in the order of their turns."""
     taken = []
     while turns:
-        entry, owner = turns.take()
+        entry, owner = take(turns)
         taken.append(entry)
         turns.charge(owner, int(entry.partition("x")[2] or 1))
     return taken
@@ -65,9 +72,9 @@ def test_an_entry_in_two_lanes_is_taken_out_of_one_by_the_other() -> None:
     turns.add("shared", MANY, 1)
     turns.add("shared", FEW, 1)
 
-    assert turns.take() == ("own", MANY)
+    assert take(turns) == ("own", MANY)
     turns.charge(MANY, 1)
-    assert turns.take() == ("shared", FEW)
+    assert take(turns) == ("shared", FEW)
     turns.discard("shared", MANY)
     turns.discard("shared", Person("other", "team"))
     turns.discard("shared", Person("team", "other"))
@@ -80,9 +87,30 @@ def test_an_entry_that_was_refused_at_its_turn_costs_none() -> None:
     for entry in ("a", "b"):
         turns.add(entry, MANY, 1)
     turns.add("c", FEW, 1)
-    turns.take()
+    take(turns)
 
-    assert turns.take() == ("b", MANY)
+    assert take(turns) == ("b", MANY)
+
+
+def test_who_is_passed_over_as_nothing_fits_keeps_the_turn() -> None:
+    turns = FairTurns[str]()
+    for entry in ("a", "b", "b later"):
+        turns.add(entry, MANY, 1)
+    for entry in ("c", "d"):
+        turns.add(entry, FEW, 1)
+
+    def take_if(*fitting: str) -> str | None:
+        taken = turns.take(lambda entry: entry in fitting)
+        if taken is None:
+            return None
+        turns.charge(taken[1], 1)
+        return taken[0]
+
+    assert take_if("nothing") is None
+    assert take_if("b", "d") == "b"
+    assert take_if("d") == "d"
+    assert take_if("a", "c") == "a"
+    assert take_all(turns) == ["c", "b later"]
 
 
 calls = st.lists(
@@ -99,7 +127,7 @@ def test_no_caller_gets_more_than_its_share_while_others_wait(asked: list[tuple[
     got: dict[str, int] = dict.fromkeys((user for _, user, _ in asked), 0)
     left = {user: sum(images for _, each, images in asked if each == user) for user in got}
     while turns:
-        (_, images), owner = turns.take()
+        (_, images), owner = take(turns)
         turns.charge(owner, images)
         got[owner.user] += images
         left[owner.user] -= images

@@ -1,0 +1,55 @@
+"""Describe the ways of a call: the keys that may make it, and the one that does."""
+
+from dataclasses import dataclass, replace
+
+from service.domain.rests import RULES
+from service.gateway.routing.keys import BackendKey
+from service.gateway.routing.standing import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """The way of one call: its *key*, and the *rank* of it. *is_trial*: the key is not trusted, and this call tries it."""
+
+    key: BackendKey
+    rank: int
+    model: str
+    is_trial: bool = False
+
+
+Rank = tuple[Course, ...]
+"""The courses by which an order is made in one form; its model is the same for all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """The courses of an order while all keys are trusted, in ranks: those of a later one serve while all of an earlier one rest."""
+
+    ranks: tuple[Rank, ...]
+
+
+def standings_of(course: Course) -> tuple[Standing, Standing]:
+    """Return the standing of a key with the model, and that with all."""
+    return course.key.standing_with(course.model), course.key.standing
+
+
+def as_open(course: Course, now_s: float) -> Course | None:
+    """Return *course*, maybe as a trial; None while its key rests, or is being tried."""
+    doubts = [each for each in standings_of(course) if not each.is_trusted(now_s)]
+    if any(each.rests(now_s) or each.is_tried(now_s) for each in doubts):
+        return None
+    return replace(course, is_trial=True) if doubts else course
+
+
+def as_last_resort(course: Course, now_s: float) -> Course | None:
+    """Return *course* although its key rests; None if it gets no calls at all, or is being tried."""
+    doubts = [each for each in standings_of(course) if each.reason is not None]
+    rules = [(each, RULES[each.reason].is_tried) for each in doubts if each.reason is not None]
+    if any(is_tried is None or (is_tried and each.is_tried(now_s)) for each, is_tried in rules):
+        return None
+    return replace(course, is_trial=any(is_tried for _, is_tried in rules))
+
+
+def claim_of(course: Course) -> float:
+    """Return how far the key is behind its share."""
+    return course.key.credit + course.key.weight
