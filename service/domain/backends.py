@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from service.domain.images import Operation
+from service.domain.images import STILL_FORMATS, Operation, Parameters
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -45,3 +45,10 @@ class Offer:
         if served is None or (served.shutdown is not None and served.shutdown <= today):
             return False
         return operation is None or operation in self.operations
+
+    def gives(self, output_format: str, parameters: Parameters) -> bool:
+        """Tell if its images can be given in *output_format*, as made or converted; JPEG has no transparency."""
+        if self.makes is None:
+            return True
+        is_clear = parameters.get("background") == "transparent"
+        return output_format in STILL_FORMATS and not (self.makes == "jpeg" and is_clear)

@@ -13,7 +13,7 @@ from typing import Any
 from service.domain.catalog import Bridge, Catalog, Model, as_bridged, widen
 from service.domain.errors import InvalidOrder
 from service.domain.failures import CallFailure, FailureKind
-from service.domain.images import Cutout, Finish, InputImage, Operation, Parameters
+from service.domain.images import STILL_FORMATS, Cutout, Finish, InputImage, Operation, Parameters
 from service.domain.order import ImageOrder, SentOrder
 from service.domain.sizes import parse_size
 from service.domain.validation import check_order, check_prompt_length
@@ -85,23 +85,35 @@ def _route(
     """Return *sent* with the backends that may make it, and with its form for those that can make it by the bridge only.
 
     Raises:
-        InvalidOrder: no backend offers its operation.
+        InvalidOrder: no backend offers its operation, or its format.
     """
-    backends = catalog.backends_of(sent.target, today, sent.operation)
-    if not backends:
+    serving = catalog.backends_of(sent.target, today, sent.operation)
+    if not serving:
         raise _not_offered(catalog, order.asked, today)
+    backends = _giving(catalog, serving, sent)
     fallback = None
     if sent.target is order.asked and sent.target.bridge is not None:
         target = catalog.models[sent.target.bridge.to]
         able = catalog.backends_of(target, today, as_bridged(sent.operation))
-        if others := tuple([name for name in able if name not in backends]):
+        if others := tuple([name for name in able if name not in serving]):
             # The replacement may lack what the model itself takes.
             with suppress(InvalidOrder):
-                fallback = _translate_for(target, order, needs_prompt=needs_prompt)
-                fallback = _bound_calls(catalog, replace(fallback, backends=others))
+                bridged = _translate_for(target, order, needs_prompt=needs_prompt)
+                if others := _giving(catalog, others, bridged):
+                    fallback = _bound_calls(catalog, replace(bridged, backends=others))
+    if not backends:
+        if fallback is None:
+            raise _not_given(sent)
+        return fallback
     # A call that crosses to another backend has as many images there.
     most = min(sent.images_per_call, fallback.images_per_call) if fallback else sent.images_per_call
     return _bound_calls(catalog, replace(sent, backends=backends, fallback=fallback, images_per_call=most))
+
+
+def _giving(catalog: Catalog, backends: tuple[str, ...], sent: SentOrder) -> tuple[str, ...]:
+    """Return those of *backends* whose images can be given in the format of *sent*."""
+    giving = {offer.backend for offer in catalog.offers if offer.gives(sent.output_format, sent.parameters)}
+    return tuple([name for name in backends if name in giving])
 
 
 def _bound_calls(catalog: Catalog, sent: SentOrder) -> SentOrder:
@@ -132,6 +144,20 @@ def _not_offered(catalog: Catalog, model: Model, today: date) -> InvalidOrder:
         f"Supported are: {', '.join(offered)}.",
         param="model",
         error_type="image_generation_user_error",
+    )
+
+
+def _not_given(sent: SentOrder) -> InvalidOrder:
+    if sent.output_format not in STILL_FORMATS:
+        return InvalidOrder(
+            f"No backend of this gateway makes '{sent.output_format}' of the model '{sent.target.name}'; "
+            f"use one of {', '.join(STILL_FORMATS)}.",
+            param="output_format",
+        )
+    return InvalidOrder(
+        f"No backend of this gateway makes transparent images of the model '{sent.target.name}'; "
+        "use background 'opaque' or 'auto'.",
+        param="background",
     )
 
 

@@ -11,6 +11,9 @@ from typing import Any
 Parameters = Mapping[str, Any]
 """Parameters from JSON: strings, integers, booleans, or an object that is passed on unchanged."""
 
+STILL_FORMATS = ("png", "jpeg", "webp")
+"""Formats into which an image can be converted; others move or are drawings."""
+
 MAX_N = 10
 """The highest *n* of any image endpoint (API reference, `n`)."""
 

@@ -12,7 +12,7 @@ from service.domain.bridge import translate
 from service.domain.catalog import Catalog
 from service.domain.errors import InvalidOrder
 from service.domain.fingerprint import fingerprint_order
-from service.domain.images import Operation, Realm
+from service.domain.images import Operation, Parameters, Realm
 from service.domain.order import SentOrder
 from service.domain.serving import ends_of, with_offers
 from tests.fakes.values import a_catalog, an_input, an_order
@@ -233,3 +233,42 @@ def test_a_model_without_a_bridge_is_sent_to_its_provider_for_ever() -> None:
 
     assert (send(served, "dall-e-3").target.name, served.models["dall-e-3"].shutdown) == ("dall-e-3", None)
     assert (ends_of(catalog)["dall-e-3"], ends_of(catalog)["gpt-image-1"]) == (None, date(2026, 10, 23))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "backends"),
+    [
+        ({}, ("jpeg", "webp", "openai")),
+        ({"output_format": "webp"}, ("jpeg", "webp", "openai")),
+        ({"output_format": "gif"}, ("openai",)),
+        ({"output_format": "svg"}, ("openai",)),
+        ({"background": "transparent"}, ("webp", "openai")),
+    ],
+    ids=["png", "webp", "gif", "svg", "transparent"],
+)
+def test_an_order_goes_to_the_backends_whose_images_can_have_its_form(
+    parameters: Parameters, backends: tuple[str, ...]
+) -> None:
+    name = "gpt-image-2.6-flare"
+    catalog = serve(an_offer("jpeg", name, makes="jpeg"), an_offer("webp", name, makes="webp"), OPENAI)
+
+    assert send(catalog, name, parameters=parameters).backends == backends
+
+
+def test_a_form_that_no_backend_of_the_model_gives_is_bridged_or_refused() -> None:
+    own = an_offer("own", "gpt-image-1", makes="jpeg")
+    clear = {"background": "transparent"}
+
+    bridged = send(serve(own, OPENAI), "gpt-image-1", parameters=clear)
+    assert (bridged.target.name, bridged.backends, bridged.fallback) == (
+        "gpt-image-2.6-flare",
+        ("openai",),
+        None,
+    )
+    newer = an_offer("new", "gpt-image-2.6-flare", makes="jpeg")
+    with pytest.raises(InvalidOrder, match="transparent images of the model 'gpt-image-1'") as caught:
+        send(serve(own, newer), "gpt-image-1", parameters=clear)
+    assert caught.value.param == "background"
+    with pytest.raises(InvalidOrder, match="use one of png, jpeg, webp") as caught:
+        send(serve(newer), "gpt-image-2.6-flare", parameters={"output_format": "gif"})
+    assert caught.value.param == "output_format"
