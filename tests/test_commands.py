@@ -209,6 +209,7 @@ def test_the_export_has_the_rows_of_the_ledger(office: Office, beside: Shell) ->
     (line,) = beside.ask("usage", "export", "--format", "json", *of_team, "--user", "carol").splitlines()
     assert beside.ask("usage", "export", "--json", *of_team).splitlines() == [line]
     (shown,) = rows(beside.ask("usage", "show", "--by", "model", *of_team))
+    (by_backend,) = rows(beside.ask("usage", "show", "--by", "backend", *of_team))
 
     (row,) = csv.DictReader(io.StringIO(text))
     assert (row["team"], row["images"], row["outcome"], row["realm"]) == (
@@ -218,6 +219,7 @@ def test_the_export_has_the_rows_of_the_ledger(office: Office, beside: Shell) ->
         "sandbox",
     )
     assert {name: str(value) for name, value in orjson.loads(line).items()} == row
+    assert (row["backend"], by_backend["backend"], by_backend["images"]) == ("sandbox", "sandbox", "2")
     assert (shown["images"], float(shown["USD"])) == ("2", int(row["microusd"]) / 1e6)
     assert beside.ask("usage", "export", *of_team, "--user", "nobody").splitlines() == [text.splitlines()[0]]
 

@@ -18,7 +18,7 @@ from service.gateway.accounts.usage import MOST_DAYS, Usage, sum_up
 from service.http.tables import columns_of, to_record, write_csv
 from service.ports.ledger import LedgerEntry
 
-app = make_group("Show or export spending by day, team, user, model and outcome.")
+app = make_group("Show or export spending by day, team, user, model, backend and outcome.")
 
 
 class Format(StrEnum):
@@ -31,6 +31,7 @@ class Group(StrEnum):
     TEAM = "team"
     USER = "user"
     MODEL = "model"
+    BACKEND = "backend"
 
 
 _From = Annotated[
@@ -54,7 +55,7 @@ def export(
     user: _User = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
-    """Export the ledger to standard output: a row per day, team, user, model and outcome.
+    """Export the ledger to standard output: a row per day, team, user, model, backend and outcome.
 
     Users are keyed hashes. `microusd` is in millionths of a US dollar, and excludes the `unpriced` images, whose
     price is unknown.

@@ -145,8 +145,8 @@ class Image:
     """One finished, stored image, with all that a later hit needs.
 
     *digest* is the SHA-256 of its bytes in hex, *usage* its share of its call. *cost_microusd* None is an
-    unknown price, which is not free. *credentials* is the state of the provider's content credentials (C2PA), *backend* names
-    who made it.
+    unknown price, which is not free. *credentials* is the state of the provider's content credentials (C2PA). *backend* made
+    it as an image of *sent_model*; both are empty where only the image matters, such as in the cache.
     """
 
     digest: str
@@ -162,6 +162,7 @@ class Image:
     answered_model: str | None = None
     credentials: ContentCredentials = ContentCredentials.NONE
     backend: str = ""
+    sent_model: str = ""
 
     @property
     def name(self) -> str:

@@ -44,7 +44,7 @@ class OrderRecord:
 
     *calls* were given a turn, *attempts* were sent; *sources* has the source of each delivered image, and *failed*
     counts the others whose call failed, of them *unkept* those that were made, and the store failed. *prices* has the price of each image, in micro-dollars, None if unknown: paid for one made, delivered or
-    not, and saved for others.
+    not, and saved for others. *makers* has the backend and the model of each image made, in the same order.
     """
 
     started_s: float = 0.0
@@ -59,6 +59,7 @@ class OrderRecord:
     failed: int = 0
     unkept: int = 0
     prices: list[tuple[Source, int | None]] = field(default_factory=list)
+    makers: list[tuple[str, str]] = field(default_factory=list)
     is_replayed: bool = False
 
     @property

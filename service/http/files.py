@@ -50,6 +50,7 @@ class ImageInfo(BaseModel):
     created: int = Field(description="Seconds since 1970.")
     operation: str
     models: ImageModels
+    backend: str | None = Field(description="Name of the backend that made the image; null if unknown.")
     realm: str = Field(description="`live`, or `sandbox` for test images.")
     fingerprint: str = Field(description="Keyed hash of the order; equal orders have equal ones.")
     parents: list[str] = Field(description="SHA-256 of every input image.")
@@ -144,6 +145,7 @@ def _describe(reference: Reference) -> ImageInfo:
         models=ImageModels(
             asked=reference.asked_model, sent=reference.sent_model, answered=reference.answered_model
         ),
+        backend=reference.backend or None,
         realm=reference.realm,
         fingerprint=reference.fingerprint,
         parents=list(reference.parents),

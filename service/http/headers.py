@@ -73,15 +73,18 @@ def order_headers(
 ) -> dict[str, str]:
     """Return the headers of an order's answer, as far as they are known.
 
-    *shutdown* is that of the asked model; *is_cached*: the order may use the cache. *timings_s* has the duration of the
+    *sent_model* is the one expected to make the images, *shutdown* is that of the asked model; *is_cached*: the order may use the cache. *timings_s* has the duration of the
     `order`, and of its parts by name.
     """
+    made = [ready.image for ready in images if ready.source is Source.MADE]
     headers = {
-        "x-model-sent": sent_model,
+        "x-model-sent": made[0].sent_model if made else sent_model,
         "server-timing": ", ".join([f"{name};dur={each * 1000:.1f}" for name, each in timings_s.items()]),
         "openai-processing-ms": str(int(timings_s["order"] * 1000)),
         "openai-version": "2020-10-01",
     }
+    if backends := dict.fromkeys([image.backend for image in made if image.backend]):
+        headers["x-backend"] = ", ".join(backends)
     if admitted is not None:
         headers |= limit_headers(admitted.limits, degraded=admitted.degraded)
         if admitted.is_replayed:

@@ -89,11 +89,17 @@ def _order_fields(order: ImageOrder) -> dict[str, str | int]:
 def _course_fields(ticket: Ticket, running: RunningOrder, now_s: float) -> dict[str, str | int | float]:
     record = running.record
     answered = [image.answered_model for image in running.delivered.values() if image.answered_model]
+    backends = dict.fromkeys([backend for backend, _ in record.makers if backend])
     ended_s = now_s if record.ended_s is None else record.ended_s
     return {
         # One that a limit refused has sent nothing.
-        **({"sent_model": ticket.model} if record.calls or record.sources else {}),
+        **(
+            {"sent_model": record.makers[0][1] if record.makers else ticket.model}
+            if record.calls or record.sources
+            else {}
+        ),
         **({"answered_model": answered[0]} if answered else {}),
+        **({"backend": ", ".join(backends)} if backends else {}),
         "made": record.sources.count(Source.MADE),
         "cached": record.sources.count(Source.HIT),
         "coalesced": record.sources.count(Source.COALESCED),

@@ -30,7 +30,7 @@ PING_S = 15.0
 HOLD_S = 5.0
 """Longest wait for the first event before the status line: most failures come sooner, and get their status."""
 
-_LATE_HEADERS = ("x-cache", "x-cost-microusd", "age", "server-timing", "openai-processing-ms")
+_LATE_HEADERS = ("x-backend", "x-cache", "x-cost-microusd", "age", "server-timing", "openai-processing-ms")
 
 _NO_USAGE = {
     "total_tokens": 0,

@@ -89,8 +89,9 @@ class Settlement:
     *part* numbers the settlements of one order; a settlement sent twice changes nothing. *fence*
     is that of the ask that got the indices, empty without any. Every image made keeps the ticket's
     origin, except the *unstored* digests. The last settlement of an order with an `Idempotency-Key`
-    (*is_last*) has its *conclusion*; without one, another order may take the key up again. *sent_s* is the wall
-    time of the first sending that may have arrived.
+    (*is_last*) has its *conclusion*; without one, another order may take the key up again. *backend* had the call, for an
+    image of *model*; empty stands for unknown, and for the ticket's model. *sent_s* is the wall time of the first sending
+    that may have arrived.
     """
 
     ticket: Ticket
@@ -104,6 +105,8 @@ class Settlement:
     unstored: tuple[str, ...] = ()
     is_last: bool = False
     conclusion: Conclusion | None = None
+    backend: str = ""
+    model: str = ""
     sent_s: float | None = field(default=None, compare=False)
 
 

@@ -13,6 +13,8 @@ KEPT_DAYS = 400
 class LedgerEntry:
     """One sum of the ledger. *outcome* is `made` or `unknown` (may have been billed; counted at its estimate).
 
+    *model* is the sent one and *backend* the one that made it, empty if unknown: of bookings by earlier versions, and for a
+    process that died in mid-call.
     *unpriced* counts the *images* without a known price, which *microusd* leaves out. *day* is
     `YYYY-MM-DD` in UTC, *user* a keyed hash.
     """
@@ -26,6 +28,7 @@ class LedgerEntry:
     images: int
     microusd: int
     unpriced: int
+    backend: str = ""
 
 
 class Ledger(Protocol):

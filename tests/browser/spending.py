@@ -17,7 +17,7 @@ def book(redis_url: str, entries: Iterable[LedgerEntry]) -> None:
     with Redis.from_url(redis_url) as redis:
         for entry in entries:
             key = of_team(entry.team).ledger(date.fromisoformat(entry.day))
-            label = f"{entry.user}|{entry.model}|{entry.realm}|{entry.outcome}"
+            label = f"{entry.user}|{entry.model}|@{entry.backend}|{entry.realm}|{entry.outcome}"
             for unit in ("images", "microusd", "unpriced"):
                 if amount := getattr(entry, unit):
                     redis.hincrby(key, f"{label}|{unit}", amount)
@@ -27,7 +27,14 @@ def book(redis_url: str, entries: Iterable[LedgerEntry]) -> None:
 
 def spent(day: str, team: str, images: int, microusd: int, **other: Any) -> LedgerEntry:
     """Return an entry; *other* are its fields where they differ from a live image that was made."""
-    known = {"user": "a" * 32, "model": "gpt-image-2", "realm": "live", "outcome": "made", "unpriced": 0}
+    known = {
+        "user": "a" * 32,
+        "model": "gpt-image-2",
+        "backend": "openai",
+        "realm": "live",
+        "outcome": "made",
+        "unpriced": 0,
+    }
     fields = {**known, "day": day, "team": team, "images": images, "microusd": microusd, **other}
     return LedgerEntry(**cast("Any", fields))
 

@@ -270,7 +270,8 @@ def test_headers_have_only_known_values(house: House, prompt: str) -> None:
 
     headers = {n: dict(_read_stream(house, {**body, "n": n}).headers) for n in (3, 1)}
 
-    assert not {"x-cache", "x-cost-microusd", "age"} & headers[3].keys()
+    assert not {"x-backend", "x-cache", "x-cost-microusd", "age"} & headers[3].keys()
+    assert "x-backend" not in headers[1]
     assert (headers[1]["x-cache"], headers[1]["x-cost-microusd"]) == ("hit", "0")
 
     def find_line() -> list[dict[str, Any]]:

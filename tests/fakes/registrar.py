@@ -133,6 +133,7 @@ def a_ledger_entry(**override: Any) -> LedgerEntry:
         "team": "design",
         "user": "a" * 32,
         "model": "gpt-image-2.6-flare",
+        "backend": "openai",
         "realm": "live",
         "outcome": "made",
         "images": 1,

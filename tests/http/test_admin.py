@@ -360,12 +360,16 @@ def test_usage_is_grouped_as_asked(office: Office) -> None:
     by_hash = office.admin.get(f"/admin/usage?user={hashed}").json()["data"]
     nobody = office.admin.get(f"/admin/usage?team={team}&user=dave").json()["data"]
     by_team = office.admin.get("/admin/usage?group=team").json()["data"]
+    by_backend = office.admin.get(f"/admin/usage?team={team}&group=backend").json()["data"]
 
     assert rows == by_name == by_hash
     assert [(row["team"], row["user"], row["images"], row["outcome"]) for row in rows] == [
         (team, hashed, 2, "made")
     ]
     assert rows[0]["microusd"] > 0
+    assert [(row["model"], row["backend"]) for row in rows] == [("gpt-image-2.6-flare", "sandbox")]
+    assert [(row["backend"], row["images"]) for row in by_backend] == [("sandbox", 2)]
+    assert "model" not in by_backend[0]
     assert nobody == []
     mine = next(row for row in by_team if row["team"] == team)
     assert set(mine) == {"team", "realm", "outcome", "images", "microusd", "unpriced"}

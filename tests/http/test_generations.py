@@ -63,6 +63,7 @@ def test_a_dall_e_3_order_has_the_answer_and_headers_of_its_contract(
     assert headers["x-cache"] == "miss"
     assert "age" not in headers
     assert headers["x-model-sent"] == "gpt-image-2.6-flare"
+    assert headers["x-backend"] == "openai"
     assert headers["sunset"] == "Tue, 12 May 2026 00:00:00 GMT"
     assert headers["deprecation"] == "@1778544000"
     assert int(headers["x-cost-microusd"]) > 0

@@ -37,6 +37,7 @@ def test_a_description_names_the_image_and_its_order(edited: httpx.Response, inf
 
 def test_a_description_has_models_inputs_and_cost(edited: httpx.Response, info: dict[str, Any]) -> None:
     assert info["models"] == {"asked": "gpt-image-2", "sent": "gpt-image-2", "answered": None}
+    assert info["backend"] == "openai"
     assert info["parents"] == [digest_of(INPUT)]
     assert info["cost_microusd"] == int(edited.headers["x-cost-microusd"])
 

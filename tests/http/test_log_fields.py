@@ -71,12 +71,13 @@ def test_an_order_has_its_ids_its_caller_its_images_and_its_stages(office: Offic
         first, second = order(client, prompt), order(client, prompt, n=3)
 
     line = written(office, second)
-    check(line, "every", "traced", "caller", "key", "order", "accepted", "begun")
+    check(line, "every", "traced", "caller", "key", "order", "accepted", "begun", "made")
     assert (line["trace_id"], line["team"], line["key_id"]) == (TRACE, key["team"], key["id"])
     assert (line["made"], line["cached"], line["coalesced"], line["failed"]) == (2, 1, 0, 0)
     assert (line["cache"], line["calls"], line["attempts"]) == ("partial", 2, 2)
     assert (line["operation"], line["model"], line["n"]) == ("generate", "dall-e-3", 3)
     assert line["sent_model"] == second.headers["x-model-sent"]
+    assert line["backend"] == second.headers["x-backend"] == "sandbox"
     assert line["cost_microusd"] == int(second.headers["x-cost-microusd"])
     assert (line["bytes_in"], line["bytes_out"]) == (len(second.request.content), len(second.content))
     assert 0 < line["upstream_ms"] < line["total_ms"] <= line["duration_ms"]
@@ -114,7 +115,7 @@ def test_the_older_route_has_an_order_too(office: Office) -> None:
         answer = client.post("/generate_image", json={"prompt": f"a mill {uuid4().hex}"})
 
     line = written(office, answer.raise_for_status())
-    check(line, "every", "caller", "key", "order", "accepted", "begun")
+    check(line, "every", "caller", "key", "order", "accepted", "begun", "made")
     assert (line["model"], line["made"]) == ("dall-e-2", 1)
 
 

@@ -18,7 +18,7 @@ from service.ports.admission import Conclusion, Settlement
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Record:
-    """The content of a file; *scopes* are names and keys. Fields with a default may be absent."""
+    """The content of a file; *model* is the ticket's, *scopes* are names and keys. Fields with a default may be absent."""
 
     id: str
     part: str
@@ -42,6 +42,8 @@ class _Record:
     idempotency: Idempotency | None = None
     is_last: bool = False
     conclusion: Conclusion | None = None
+    backend: str = ""
+    sent_model: str = ""
     sent_s: float | None = None
 
 
@@ -49,7 +51,7 @@ _RECORD = TypeAdapter(_Record)
 _OF_TICKET = ("id", "model", "realm", "pool", "limits", "idempotency")
 _OF_SETTLEMENT = (
     *("part", "fence", "made", "released", "refunded", "unknown", "forgotten", "unstored", "is_last"),
-    *("conclusion", "sent_s"),
+    *("conclusion", "backend", "sent_s"),
 )
 """Fields of the same name in a record."""
 
@@ -64,6 +66,7 @@ def encode_settlement(settlement: Settlement) -> bytes:
         weight=ticket.price.weight,
         estimate_microusd=ticket.price.microusd,
         origin=ticket.origin,
+        sent_model=settlement.model,
         **_pick(ticket, _OF_TICKET),
         **_pick(settlement, _OF_SETTLEMENT),
     )
@@ -83,7 +86,7 @@ def decode_settlement(content: bytes) -> Settlement:
         origin=record.origin or Origin(),
         **_pick(record, _OF_TICKET),
     )
-    return Settlement(ticket=ticket, **_pick(record, _OF_SETTLEMENT))
+    return Settlement(ticket=ticket, model=record.sent_model, **_pick(record, _OF_SETTLEMENT))
 
 
 def _pick(source: object, names: Sequence[str]) -> dict[str, Any]:

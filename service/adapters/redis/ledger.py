@@ -27,6 +27,8 @@ _COMPACT_S = 10.0
 _COMPACT_PAUSE_S = 0.05
 _UNITS = ("images", "microusd", "unpriced")
 _REALMS = frozenset(Realm)
+_LEAST_PARTS = 4
+"""Of a label: user, model, realm and outcome."""
 
 
 class RedisLedger:
@@ -158,10 +160,19 @@ def _ledger_key(team: str, day: date) -> str:
 
 def _decode(team: str, day: date, label: str, sums: Mapping[str, int]) -> LedgerEntry | None:
     """Return the entry of *label*; None if it is empty or of an older schema."""
-    user, _, rest = label.partition("|")
-    model, realm, outcome = [*rest.rsplit("|", 2), "", ""][:3]
-    if realm not in _REALMS or not any(sums.values()):
+    parts = label.split("|")
+    if len(parts) < _LEAST_PARTS or parts[-2] not in _REALMS or not any(sums.values()):
         return None
+    user, *made_by, realm, outcome = parts
+    # Earlier versions named no backend, and the name of a model may have bars.
+    backend = made_by.pop().removeprefix("@") if made_by[-1].startswith("@") and len(made_by) > 1 else ""
     return LedgerEntry(
-        day=day.isoformat(), team=team, user=user, model=model, realm=realm, outcome=outcome, **sums
+        day=day.isoformat(),
+        team=team,
+        user=user,
+        model="|".join(made_by),
+        backend=backend,
+        realm=realm,
+        outcome=outcome,
+        **sums,
     )

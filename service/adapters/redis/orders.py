@@ -33,6 +33,8 @@ _REFERENCED = (
     *("answered_model", "created_s", "size_bytes", "width", "height", "credentials", "cost_microusd"),
 )
 """Fields of an image that its reference has too."""
+_ABOUT_MAKER = ("backend", "sent_model")
+"""Fields of an image that only its reference and the ledger have: earlier versions cannot read a variant with them."""
 _MOST_VARIANTS = 200
 """Most variants of one fingerprint; `begin` reads them all."""
 
@@ -196,6 +198,7 @@ class RedisOrders:
         published = [index for index, _ in settlement.made if index is not None]
         made = [image for _, image in settlement.made]
         return _ticket_arguments(ticket) | {
+            "ledger": _ledger_label(ticket, settlement.model or ticket.model, settlement.backend),
             "fence": settlement.fence,
             "pool": ticket.pool,
             "made": [_encode_made(settlement, index, image) for index, image in settlement.made],
@@ -235,11 +238,17 @@ def _ticket_arguments(ticket: Ticket) -> dict[str, Any]:
         "id": ticket.id,
         "has_pool": ticket.pool is not None,
         "has_idempotency": ticket.idempotency is not None,
-        "ledger": f"{ticket.caller.user}|{ticket.model}|{ticket.realm}",
+        "ledger": _ledger_label(ticket, ticket.model),
         "weight": ticket.price.weight,
         "estimate_microusd": ticket.price.microusd or 0,
         "is_priced": ticket.price.microusd is not None,
     }
+
+
+def _ledger_label(ticket: Ticket, model: str, backend: str = "") -> str:
+    """Return the beginning of the names of sums in the ledger; one without a backend is that of earlier versions."""
+    made_by = f"{model}|@{backend}" if backend else model
+    return f"{ticket.caller.user}|{made_by}|{ticket.realm}"
 
 
 def _read_limits(ticket: Ticket, flat: Sequence[float]) -> tuple[LimitState, ...]:
@@ -274,11 +283,11 @@ def _read_variants(ready: Sequence[Mapping[str, Any]], owner: str) -> list[Varia
 def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dict[str, Any]:
     """Return an image as `finish` takes it: for the pool, for an `Idempotency-Key`, and as a reference."""
     ticket = settlement.ticket
-    details = asdict(image)
+    details = {name: value for name, value in asdict(image).items() if name not in _ABOUT_MAKER}
     reference = {
         **asdict(ticket.origin),
         "user": ticket.caller.user,
-        "sent_model": ticket.model,
+        "sent_model": image.sent_model or ticket.model,
         "realm": ticket.realm,
         **{name: details[name] for name in _REFERENCED},
     }
@@ -290,6 +299,7 @@ def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dic
         "digest": image.digest,
         "name": image.name,
         "size_bytes": image.size_bytes,
+        "backend": image.backend,
         **({} if image.digest in settlement.unstored else {"reference": orjson.dumps(reference).decode()}),
     }
 

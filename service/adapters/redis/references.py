@@ -6,6 +6,7 @@ Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import replace
 
 import orjson
 from redis.asyncio import Redis
@@ -17,7 +18,8 @@ from service.domain.errors import StateUnavailable
 from service.ports.clock import Clock
 from service.ports.references import Reference
 
-_POOLS = "|pools"
+_POOLS, _BACKEND = "|pools", "|backend|pools"
+"""Ends of the names of fields that are no references."""
 _MOST_TRIES = 5
 
 
@@ -35,8 +37,9 @@ class RedisReferences:
         return bool(await self._ask(self._client.hexists(keys.of_team(team).images, name)))
 
     async def find(self, team: str, name: str) -> Reference | None:
-        text = await self._ask(self._client.hget(keys.of_team(team).images, name))
-        return None if text is None else _decode(team, name, text)
+        fields = [name, f"{name}{_BACKEND}"]
+        text, backend = await self._ask(self._client.hmget(keys.of_team(team).images, fields))
+        return None if text is None else replace(_decode(team, name, text), backend=(backend or b"").decode())
 
     async def forget(self, team: str, name: str) -> bool:
         own = keys.of_team(team)

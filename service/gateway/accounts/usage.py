@@ -13,7 +13,7 @@ from service.ports.accounts import KnownTeams
 from service.ports.clock import Calendar
 from service.ports.ledger import KEPT_DAYS, Ledger, LedgerEntry
 
-COLUMNS = ("day", "team", "user", "model", "realm", "outcome")
+COLUMNS = ("day", "team", "user", "model", "backend", "realm", "outcome")
 """The labels of a sum; `images`, `microusd` and `unpriced` are the sums."""
 MOST_DAYS = KEPT_DAYS
 """Most days in one answer to an admin: all that are kept."""

@@ -57,29 +57,32 @@ class Keeper:
     clock: Clock
 
     async def keep(
-        self, made: CallMade, sent: SentOrder, order: ImageOrder, *, deadline_s: float
+        self, made: CallMade, sent: SentOrder, order: ImageOrder, *, deadline_s: float, backend: str = ""
     ) -> list[Outcome]:
         """Finish and store the images of a call of *order*, one after the other; the good ones share what it cost.
 
+        *sent* is the form of the order that *backend* made.
         For a link the bytes are dropped as soon as they are stored. Cut off, it stores them without delay, or spills
         them: they are paid for. Raises `CancelledError` only if that takes more than a few seconds.
         """
         try:
-            return await self._keep(made, sent, order, deadline_s)
+            return await self._keep(made, sent, order, deadline_s, backend)
         except asyncio.CancelledError:
-            return await self._keep_at_once(made, sent, order)
+            return await self._keep_at_once(made, sent, order, backend)
 
-    async def _keep_at_once(self, made: CallMade, sent: SentOrder, order: ImageOrder) -> list[Outcome]:
+    async def _keep_at_once(
+        self, made: CallMade, sent: SentOrder, order: ImageOrder, backend: str
+    ) -> list[Outcome]:
         now_s = self.clock.monotonic_s()
         try:
             async with self.clock.timeout_at(now_s + _AT_ONCE_S):
                 # With the present as its deadline, the store tries once.
-                return await self._keep(made, sent, order, now_s)
+                return await self._keep(made, sent, order, now_s, backend)
         except TimeoutError:
             raise asyncio.CancelledError from None
 
     async def _keep(
-        self, made: CallMade, sent: SentOrder, order: ImageOrder, deadline_s: float
+        self, made: CallMade, sent: SentOrder, order: ImageOrder, deadline_s: float, backend: str
     ) -> list[Outcome]:
         finished = [await self._finish(raw, sent, order.caller.holder) for raw in made.images]
         good = sum(each is not None for each in finished)
@@ -93,7 +96,9 @@ class Keeper:
             )
         billing = billing_of_missing(made, kept)
         return [
-            replace(each, billing=billing) if isinstance(each, CallFailure) else _fit(each, order.delivery)
+            replace(each, billing=billing)
+            if isinstance(each, CallFailure)
+            else _fit(each, order.delivery, backend)
             for each in kept
         ]
 
@@ -129,6 +134,7 @@ class Keeper:
             cost_microusd=cost,
             answered_model=made.answered_model,
             credentials=finished.credentials,
+            sent_model=sent.target.name,
         )
         try:
             await self.store.put(image.name, finished.data, deadline_s=deadline_s)
@@ -137,9 +143,10 @@ class Keeper:
         return Kept(image, finished.data)
 
 
-def _fit(kept: Kept, delivery: Delivery) -> Kept:
-    """Return *kept* with the bytes only if they are delivered, or nowhere else."""
-    return replace(kept, data=None) if kept.is_stored and delivery is Delivery.URL else kept
+def _fit(kept: Kept, delivery: Delivery, backend: str) -> Kept:
+    """Return *kept* as made by *backend*, with the bytes only if they are delivered, or nowhere else."""
+    data = None if kept.is_stored and delivery is Delivery.URL else kept.data
+    return replace(kept, image=replace(kept.image, backend=backend), data=data)
 
 
 def billing_of_missing(made: CallMade, kept: Sequence[Outcome]) -> Billing:

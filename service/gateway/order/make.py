@@ -77,11 +77,11 @@ class Maker:
             outcomes = await self._keep(
                 await self._call(order, sent, ask, batch, turn, exposure), sent, order, turn, exposure, n
             )
-            settlement = _settle(ask, batch, outcomes)
+            settlement = _settle(ask, batch, outcomes, *_maker_of(sent, turn))
         except BaseException as error:
             # The drain time is over, or there is a bug: in either case no claim may remain.
             outcomes = [_CUT_OFF if exposure.may_be_billed else NOT_SENT] * n
-            self.state.finish_later(_settle(ask, batch, outcomes))
+            self.state.finish_later(_settle(ask, batch, outcomes, *_maker_of(sent, turn)))
             if not isinstance(error, asyncio.CancelledError):
                 raise
             # The order needs to know if it may have been billed; its own cancellation goes on.
@@ -174,7 +174,7 @@ class Maker:
         forms = [_call_of(form, order, ask, batch) for form in _forms_of(sent)]
         try:
             refusal = await self.queue.take_turn(turn)
-            if refusal is None and not await self._may_book(ask, batch):
+            if refusal is None and not await self._may_book(ask, batch, sent, turn):
                 refusal = _UNWRITTEN
             if refusal is not None:
                 return refusal
@@ -182,11 +182,12 @@ class Maker:
         finally:
             self.queue.end(turn)
 
-    async def _may_book(self, ask: Ask, batch: Batch) -> bool:
+    async def _may_book(self, ask: Ask, batch: Batch, sent: SentOrder, turn: Turn) -> bool:
         """Tell if the call of *batch* will be booked in any case, also if this process is killed in mid-call."""
         if batch.indices[0] >= 0:
             return True
-        return await self.state.pending.write_ahead(_settle(ask, batch, [_CUT_OFF] * len(batch.places)))
+        outcomes: list[Outcome] = [_CUT_OFF] * len(batch.places)
+        return await self.state.pending.write_ahead(_settle(ask, batch, outcomes, *_maker_of(sent, turn)))
 
     async def _keep(
         self,
@@ -202,7 +203,8 @@ class Maker:
         # Surplus images are given to no caller, and the others carry their price.
         paid = replace(made, images=made.images[:n])
         started_s = self.keeper.clock.monotonic_s()
-        kept = await self.keeper.keep(paid, _form_of(sent, turn), order, deadline_s=turn.deadline_s)
+        form, backend = _maker_of(sent, turn)
+        kept = await self.keeper.keep(paid, form, order, deadline_s=turn.deadline_s, backend=backend)
         exposure.store_s = self.keeper.clock.monotonic_s() - started_s
         too_few = replace(_TOO_FEW, billing=billing_of_missing(made, kept))
         return kept + [too_few] * (n - len(kept))
@@ -213,9 +215,10 @@ def _forms_of(sent: SentOrder) -> list[SentOrder]:
     return [sent] if sent.fallback is None else [sent, sent.fallback]
 
 
-def _form_of(sent: SentOrder, turn: Turn) -> SentOrder:
-    """Return the form in which the call was made."""
-    return _forms_of(sent)[turn.course.rank] if turn.course else sent
+def _maker_of(sent: SentOrder, turn: Turn) -> tuple[SentOrder, str]:
+    """Return the form in which the call was made, and the backend that made it: an empty name if none was asked."""
+    course = turn.course
+    return (_forms_of(sent)[course.rank], course.key.name.backend) if course else (sent, "")
 
 
 def _call_of(form: SentOrder, order: ImageOrder, ask: Ask, batch: Batch) -> ImageCall:
@@ -249,8 +252,10 @@ def _settle_unsent(ask: Ask, batch: Batch) -> Settlement:
     return _settle(ask, batch, [NOT_SENT] * len(batch.places))
 
 
-def _settle(ask: Ask, batch: Batch, outcomes: list[Outcome]) -> Settlement:
-    """Return the settlement of *batch*; an image that is not stored is not published."""
+def _settle(
+    ask: Ask, batch: Batch, outcomes: list[Outcome], form: SentOrder | None = None, backend: str = ""
+) -> Settlement:
+    """Return the settlement of *batch*, called in *form* at *backend*; an image that is not stored is not published."""
     made: list[tuple[int | None, Image]] = []
     unstored: list[str] = []
     released: list[int] = []
@@ -277,6 +282,8 @@ def _settle(ask: Ask, batch: Batch, outcomes: list[Outcome]) -> Settlement:
         refunded=refunded,
         unknown=unknown,
         unstored=tuple(unstored),
+        backend=backend,
+        model=form.target.name if form else "",
     )
 
 

@@ -104,11 +104,16 @@ class Progress:
             self.fill(place, outcome.image, Source.COALESCED, outcome.data, is_stored=outcome.is_stored)
 
     def note_price(self, image: Image, source: Source) -> None:
-        """Note the price of *image*: it cost so much when it was made, or else would cost what the order was estimated at."""
+        """Note the price of *image*: it cost so much when it was made, or else would cost what the order was estimated at.
+
+        Of an image made for this order, note its maker, too.
+        """
         price = image.cost_microusd
         if price is None and source is not Source.MADE:
             price = self.ticket.price.microusd
         self.record.prices.append((source, price))
+        if source is Source.MADE:
+            self.record.makers.append((image.backend, image.sent_model))
 
     def note_reading(self, since_s: float) -> None:
         """Add the time since the monotonic instant *since_s* to that of reading images; an order for links reads none."""

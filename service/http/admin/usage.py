@@ -1,4 +1,4 @@
-"""`/admin/usage`: sum up spending by team, user and model, as JSON or CSV."""
+"""`/admin/usage`: sum up spending by team, user, model and backend, as JSON or CSV."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -17,19 +17,20 @@ from service.http.tables import columns_of, to_record, write_csv
 from service.ports.ledger import LedgerEntry
 
 MOST_ROWS = 50_000
-_GROUPS = ("day", "team", "user", "model")
+_GROUPS = ("day", "team", "user", "model", "backend")
 _USERS_WITHOUT_NAME = frozenset({"anonymous", "erased"})
 
 router = make_router()
 
 
 class UsageRow(BaseModel):
-    """One row; only the columns of the group are present. `microusd` excludes the `unpriced` images."""
+    """One row; only the columns of the group are present. `backend` is empty if unknown, `microusd` excludes the `unpriced` images."""
 
     day: str | None = Field(None, json_schema_extra={"format": "date"})
     team: str | None = None
     user: str | None = None
     model: str | None = None
+    backend: str | None = None
     realm: str
     outcome: str
     images: int
@@ -54,7 +55,7 @@ class UsageTable(Listing[UsageRow]):
             parameter("user", "Only this user: a name, or the hash that usage shows."),
             parameter(
                 "group",
-                "Group by this column, realm and outcome; by default by day, team, user and model.",
+                "Group by this column, realm and outcome; by default by day, team, user, model and backend.",
                 enum=list(_GROUPS),
             ),
             parameter(

@@ -31,7 +31,17 @@ _ANSWERS: dict[str, tuple[Schema, str]] = {
         ),
     ),
     "Age": (_LONG, "Seconds since the oldest cached image of the answer was made."),
-    "X-Model-Sent": (_TEXT, "The model that made the images."),
+    "X-Model-Sent": (
+        _TEXT,
+        "The model that made the images: of several, that of the first one made for this order.",
+    ),
+    "X-Backend": (
+        _TEXT,
+        (
+            "The backends that made images for this order, by their names in the configuration, with commas between. Absent "
+            "if all came from the cache or from other orders, and from streams that begin before the last image."
+        ),
+    ),
     "Sunset": (_TEXT, "End of the requested model (RFC 8594)."),
     "Deprecation": (_TEXT, "End of the requested model, as a structured date (RFC 9745)."),
     "Server-Timing": (
@@ -78,7 +88,16 @@ EVERY = ("X-Request-Id", "Request-Id", "X-Content-Type-Options")
 LIMITS = tuple(name for name in _ANSWERS if name.startswith("X-RateLimit-"))
 RETRIES = ("Retry-After", "Retry-After-Ms", "X-Should-Retry")
 ORDER = (
-    *("X-Cache", "X-Cost-Microusd", "Age", "X-Model-Sent", "Sunset", "Deprecation", "Server-Timing"),
+    *(
+        "X-Cache",
+        "X-Cost-Microusd",
+        "Age",
+        "X-Model-Sent",
+        "X-Backend",
+        "Sunset",
+        "Deprecation",
+        "Server-Timing",
+    ),
     *("OpenAI-Processing-Ms", "OpenAI-Version", "Idempotent-Replayed", *LIMITS),
 )
 STREAM = (*ORDER, "Cache-Control", "X-Accel-Buffering")

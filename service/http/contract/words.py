@@ -114,6 +114,7 @@ _IN_COMPONENT: Mapping[tuple[str, str], str] = {
     ("TeamEntry", "name"): "Name of the team.",
     ("UsageLimit", "name"): "Name of the limit, as in policies.",
     ("UsagePolicy", "policy"): "Name of the policy: `default` for that of the gateway, `none` for no policy.",
+    ("UsageRow", "backend"): "Backend that made the images; empty if unknown.",
     ("UsageRow", "user"): "Keyed hash of the user, `anonymous` or `erased`.",
 }
 _WINDOWS: Mapping[Window, str] = {

@@ -100,7 +100,20 @@ SETTLEMENT = a_settlement(
 
 
 def test_a_settlement_is_written_in_the_form_of_the_first_version() -> None:
-    assert orjson.loads(encode_settlement(SETTLEMENT)) == {**FILE, "sent_s": None}
+    written = orjson.loads(encode_settlement(SETTLEMENT))
+
+    # What was added since is passed over by that version.
+    image = {**IMAGE, "backend": "", "sent_model": ""}
+    added = {"sent_s": None, "backend": "", "sent_model": ""}
+    conclusion = {"images": [image], "failures": []}
+    assert written == {**FILE, **added, "made": [[3, image]], "conclusion": conclusion}
+
+
+def test_the_backend_and_its_model_are_kept() -> None:
+    made = replace(MADE, backend="azure", sent_model="gpt-image-1")
+    settlement = replace(SETTLEMENT, backend="azure", model="gpt-image-1", made=((3, made),))
+
+    assert decode_settlement(encode_settlement(settlement)) == settlement
 
 
 def test_the_time_of_the_first_sending_is_kept() -> None:

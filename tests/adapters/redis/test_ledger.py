@@ -78,6 +78,45 @@ async def test_settled_images_are_in_the_ledger(book: RedisOrders, ledger: Redis
     assert await ledger.teams() == ["t1"]
 
 
+async def test_the_model_and_the_backend_that_made_images_are_booked(
+    make_book: MakeBook, redis: Redis, ledger: RedisLedger
+) -> None:
+    book = make_book()
+    ask = make_ask(n=3, user=ANNA, model="gpt-image-1")
+    await book.begin(ask)
+    await book.finish(settle(ask, made=made((0, "a")), backend="azure", model="gpt-image-1"))
+    crossed = {"backend": "openai", "model": "gpt-image-2.6-flare"}
+    await book.finish(settle(ask, part="0.1", released=(1,), unknown=1, **crossed))
+
+    assert [(each.model, each.backend, each.outcome, each.images) for each in await read(ledger)] == [
+        ("gpt-image-1", "azure", "made", 1),
+        ("gpt-image-2.6-flare", "openai", "unknown", 1),
+    ]
+
+    # Of a process that died, nobody knows the backend; a late settlement replaces that booking.
+    await expire_holds(redis)
+    await book.renew([])
+    assert ("", "unknown", 1) in [(each.backend, each.outcome, each.images) for each in await read(ledger)]
+    await book.finish(settle(ask, part="0.2", made=made((2, "c")), **crossed))
+    assert [(each.model, each.backend, each.outcome) for each in await read(ledger) if each.images] == [
+        ("gpt-image-1", "azure", "made"),
+        ("gpt-image-2.6-flare", "openai", "made"),
+        ("gpt-image-2.6-flare", "openai", "unknown"),
+    ]
+
+
+async def test_erasing_takes_the_sums_of_every_backend(
+    book: RedisOrders, redis: Redis, ledger: RedisLedger
+) -> None:
+    ask = make_ask(user=ANNA)
+    await book.begin(ask)
+    await book.finish(settle(ask, made=made((0, "a")), backend="azure"))
+
+    assert await ledger.erase("t1", ANNA) > 0
+
+    assert [(each.user, each.backend, each.images) for each in await read(ledger)] == [("erased", "azure", 1)]
+
+
 async def test_days_users_and_teams_are_separate(redis: Redis, ledger: RedisLedger) -> None:
     await write(redis, day(1), {f"{ANNA}|m|live|made|images": 1, f"{ANNA}|m|live|made|microusd": 5})
     await write(redis, day(), {f"{ANNA}|m|live|made|images": 2, f"{BOB}|m|sandbox|made|images": 4})
@@ -98,13 +137,15 @@ async def test_names_with_bars_and_fields_without_realm_are_understood(
         day(),
         {
             f"{ANNA}|a|b|live|made|images": 1,
+            f"{ANNA}|a|b|@openai|live|made|images": 1,
             f"{ANNA}|old|made|images": 1,
             f"{ANNA}|gone|live|unknown|images": 0,
             "nonsense": 1,
         },
     )
 
-    assert [(entry.model, entry.realm) for entry in await read(ledger)] == [("a|b", "live")]
+    entries = [(entry.model, entry.backend, entry.realm) for entry in await read(ledger)]
+    assert sorted(entries) == [("a|b", "", "live"), ("a|b", "openai", "live")]
 
 
 async def test_a_large_day_is_read_whole_and_once(redis: Redis, ledger: RedisLedger) -> None:

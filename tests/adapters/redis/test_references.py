@@ -1,8 +1,10 @@
 """References on a real Valkey: settling adds them, forgetting removes them and all variants of the image."""
 
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Any, cast
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
@@ -28,7 +30,9 @@ from tests.adapters.redis.orders import (
     reason_of,
     settle,
 )
+from tests.fakes.values import a_reference
 
+REFERENCE = a_reference("another")
 ORIGIN = Origin(asked_model="dall-e-3", operation=Operation.EDIT, fingerprint="f" * 32, parents=("a1", "b2"))
 OTHER_POOL = pool_key(TEAM, "user-u1", "e" * 32)
 
@@ -55,6 +59,7 @@ async def make(
         **origin,
     }
     images = made(*zip(grant.mine if pool else [None] * len(names), names, strict=True))
+    images = tuple((index, replace(image, backend="azure")) for index, image in images)
     await book.finish(settle(ask, made=images, origin=Origin(**origin)))
 
 
@@ -71,7 +76,7 @@ async def all_of(references: RedisReferences, team: str = TEAM) -> dict[str, Ref
 async def test_a_reference_has_the_origin_of_the_image(
     book: RedisOrders, references: RedisReferences
 ) -> None:
-    image = make_image("a")
+    image = replace(make_image("a"), backend="azure", sent_model="gpt-image-1")
     ask = make_ask()
     await book.begin(ask)
     await book.finish(settle(ask, made=((0, image),), origin=ORIGIN))
@@ -83,7 +88,7 @@ async def test_a_reference_has_the_origin_of_the_image(
         team=TEAM,
         user="u1",
         asked_model="dall-e-3",
-        sent_model="gpt-image-2",
+        sent_model="gpt-image-1",
         answered_model=None,
         realm="live",
         operation="edit",
@@ -96,8 +101,51 @@ async def test_a_reference_has_the_origin_of_the_image(
         height=1024,
         cost_microusd=4_000,
         is_brief=False,
+        backend="azure",
     )
     assert await references.has(TEAM, image.name)
+
+
+async def test_earlier_versions_can_read_what_names_its_backend(
+    book: RedisOrders, references: RedisReferences, redis: Redis
+) -> None:
+    await make(book, "a")
+
+    fields = await read_hash(redis, keys.of_team(TEAM).images)
+    variants = await read_hash(redis, POOL)
+
+    # They refuse a reference or a variant with a field more, and read every field without this end as one.
+    assert (await references.find(TEAM, name_of("a")) or REFERENCE).backend == "azure"
+    assert {name for name in fields if not name.endswith("|pools")} == {name_of("a")}
+    assert "backend" not in orjson.loads(fields[name_of("a")])
+    (variant,) = variants.values()
+    assert {"backend", "sent_model"}.isdisjoint(orjson.loads(variant.split("|", 2)[2]))
+    assert list(await all_of(references)) == [name_of("a")]
+
+
+async def test_a_reference_of_an_earlier_version_has_no_backend(
+    book: RedisOrders, references: RedisReferences, redis: Redis
+) -> None:
+    await make(book, "a")
+    await cast("Awaitable[Any]", redis.hdel(keys.of_team(TEAM).images, f"{name_of('a')}|backend|pools"))
+
+    assert (await references.find(TEAM, name_of("a")) or REFERENCE).backend == ""
+
+
+async def test_bytes_that_are_made_again_have_the_backend_of_their_reference(
+    book: RedisOrders, references: RedisReferences
+) -> None:
+    for number, (backend, is_brief, expected) in enumerate(
+        (("azure", True, "azure"), ("own", True, "azure"), ("own", False, "own"), ("", False, ""))
+    ):
+        ask = make_ask(pool=None)
+        await book.begin(ask)
+        image = replace(make_image("a"), backend=backend)
+        await book.finish(
+            settle(ask, part=f"0.{number}", made=((None, image),), origin=replace(ORIGIN, is_brief=is_brief))
+        )
+
+        assert (await references.find(TEAM, name_of("a")) or REFERENCE).backend == expected
 
 
 async def test_no_other_team_has_the_image(book: RedisOrders, references: RedisReferences) -> None:

@@ -331,6 +331,26 @@ def test_an_unknown_price_is_not_free() -> None:
     assert b"imagegw_cost_dollars_total{" not in metrics.render()[0]
 
 
+def test_images_count_for_the_model_that_made_them() -> None:
+    metrics = PrometheusMetrics(version="1")
+    record = OrderRecord(
+        prices=[(Source.MADE, 40_000), (Source.HIT, 1), (Source.MADE, 20_000), (Source.MADE, None)],
+        makers=[("azure", "gpt-image-1"), ("openai", "gpt-image-2"), ("azure", "gpt-image-1")],
+    )
+
+    count(metrics, order(record=record))
+
+    models = ("gpt-image-1", "gpt-image-2")
+    made = {model: value(metrics, "imagegw_images_made_total", model=model, **TEAM) for model in models}
+    cost = {
+        model: value(metrics, "imagegw_cost_dollars_total", model=model, realm="live", **TEAM)
+        for model in models
+    }
+    assert made == {"gpt-image-1": 2.0, "gpt-image-2": 1.0}
+    assert cost == {"gpt-image-1": 0.04, "gpt-image-2": 0.02}
+    assert value(metrics, "imagegw_images_unpriced_total", model="gpt-image-1") == 1.0
+
+
 def test_round_trips_are_measured_and_the_last_shows_if_redis_is_up() -> None:
     metrics = PrometheusMetrics(version="1")
     shown = []

@@ -61,7 +61,7 @@ async def test_sums_are_as_coarse_as_asked() -> None:
         a_ledger_entry(model="b", user="b" * 32, images=3, microusd=7, unpriced=2),
     ]
 
-    blank = {"day": "", "team": "", "user": ""}
+    blank = {"day": "", "team": "", "user": "", "backend": ""}
     assert await sum_up(each(*entries), ["model"]) == [
         a_ledger_entry(model="a", **blank),
         a_ledger_entry(model="b", images=5, microusd=12, unpriced=3, **blank),
@@ -73,7 +73,7 @@ async def test_realms_and_outcomes_are_never_added_up() -> None:
         a_ledger_entry(),
         a_ledger_entry(realm="sandbox"),
         a_ledger_entry(outcome="unknown"),
-        a_ledger_entry(model="another"),
+        a_ledger_entry(model="another", backend="azure"),
     ]
 
     for sums in (await sum_up(each(*entries), []), add_up(entries)):
@@ -82,7 +82,7 @@ async def test_realms_and_outcomes_are_never_added_up() -> None:
             ("live", "unknown", 1),
             ("sandbox", "made", 1),
         ]
-        assert {entry.day + entry.team + entry.user + entry.model for entry in sums} == {""}
+        assert {entry.day + entry.team + entry.user + entry.model + entry.backend for entry in sums} == {""}
 
 
 async def test_no_entries_add_up_to_none() -> None:

@@ -26,7 +26,7 @@ async def test_a_raw_image_becomes_a_stored_image() -> None:
     digest = sha256(b"image").hexdigest()
 
     kept = await a_keeper(store=store).keep(
-        a_call_made(b"image"), a_sent_order(), an_order(), deadline_s=math.inf
+        a_call_made(b"image"), a_sent_order(), an_order(), deadline_s=math.inf, backend="azure"
     )
 
     assert kept == [
@@ -38,6 +38,8 @@ async def test_a_raw_image_becomes_a_stored_image() -> None:
                 usage=USAGE,
                 resolved={"quality": "medium"},
                 cost_microusd=50 * 5 + 1756 * 30,
+                backend="azure",
+                sent_model="gpt-image-2.6-flare",
             ),
             b"image",
             is_stored=True,

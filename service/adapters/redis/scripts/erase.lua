@@ -1,7 +1,8 @@
 -- Move the sums and holds of one user of a team to the user `erased`. Idempotent: a sum is added and removed in
 -- one step.
 --
--- KEYS[1]   ledger of a day: hash, '<user>|<model>|<realm>|<outcome>|<unit>' -> integer
+-- KEYS[1]   ledger of a day: hash, '<user>|<model>|@<backend>|<realm>|<outcome>|<unit>' -> integer;
+--           without the backend in sums of earlier versions, and where it is unknown
 -- KEYS[2]   hold details (see scopes.lua)     KEYS[3]   limits of the user
 -- ARGV[1]   JSON {user, pools: prefix of the user's own, fields: of the ledger, fences: of the holds}
 -- Returns   the number of changed entries

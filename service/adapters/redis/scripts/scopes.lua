@@ -8,7 +8,7 @@
 --   running            'images|weighted|microusd' of the holds that count here; no field without any
 --
 -- A hold is a field of the hold details, fence -> JSON of
---   ledger             label '<user>|<model>|<realm>'
+--   ledger             label '<user>|<model>|<realm>': which backend will make them is not known yet
 --   images             not settled yet; indices are theirs in the pool
 --   weight, estimate_microusd, is_priced   of one image
 --   scopes             keys of the scopes to charge; holding: those of them in which it runs

@@ -137,22 +137,23 @@ class OrderMetrics:
         self._unkept.inc(record.unkept)
         for source in record.sources:
             self._images.labels(fact.asked_model, source, team).inc()
+        models = iter([model or fact.sent_model for _, model in record.makers])
         for source, microusd in record.prices:
-            self._count_price(fact, team, source, microusd)
+            if source is Source.MADE:
+                self._count_made(fact, team, next(models, fact.sent_model), microusd)
+            else:
+                self._saved.labels(source, fact.realm, team).inc((microusd or 0) / 1e6)
 
     def _count_unread(self, fact: OrderUnread) -> None:
         team = self._label_of(fact.team) if fact.team else OTHER
         self._orders.labels(fact.operation, "refused", fact.code, "none", team).inc()
 
-    def _count_price(self, fact: OrderEnded, team: str, source: Source, microusd: int | None) -> None:
-        if source is not Source.MADE:
-            self._saved.labels(source, fact.realm, team).inc((microusd or 0) / 1e6)
-            return
-        self._made.labels(fact.sent_model, team).inc()
+    def _count_made(self, fact: OrderEnded, team: str, model: str, microusd: int | None) -> None:
+        self._made.labels(model, team).inc()
         if microusd is None:
-            self._unpriced.labels(fact.sent_model).inc()
+            self._unpriced.labels(model).inc()
         else:
-            self._cost.labels(fact.sent_model, fact.realm, team).inc(microusd / 1e6)
+            self._cost.labels(model, fact.realm, team).inc(microusd / 1e6)
 
     def _observe_times(self, fact: OrderEnded) -> None:
         record, trace = fact.record, exemplar()
