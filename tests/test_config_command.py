@@ -172,7 +172,7 @@ def test_all_keys_are_asked_at_once_and_a_refused_one_is_an_error(server: Server
         "accepted",
         "accepted",
         "refused",
-        "accepted",
+        "answers",
         "accepted",
     ]
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
@@ -195,7 +195,12 @@ def test_a_backend_that_does_not_answer_is_an_error_for_each_of_its_keys(
 
     assert done.returncode == 1
     keys = orjson.loads(done.stdout)["keys"]
-    assert [key["answer"] for key in keys if key["backend"] != "azure-eu"] == ["accepted"] * 4
+    assert [key["answer"] for key in keys if key["backend"] != "azure-eu"] == [
+        "accepted",
+        "accepted",
+        "answers",
+        "accepted",
+    ]
     (azure,) = [key for key in keys if key["backend"] == "azure-eu"]
     assert azure["answer"] == "unreachable"
     assert "is the url of backend azure-eu right" in azure["advice"]
@@ -238,12 +243,21 @@ def test_the_provider_of_the_variables_is_explained_too(server: Server, tmp_path
     assert done.returncode == 0, done.stderr
     assert "made by 1 backend with 1 key, from OPENAI_* variables." in done.stdout
     (key,) = tables(done)["Keys"]
-    assert (key["key"], key["from"], key["answer"]) == ("openai/OPENAI_API_KEY", "environment", "accepted")
+    assert (key["key"], key["from"], key["answer"]) == ("openai/key-1", "OPENAI_API_KEY", "accepted")
     models = {row["model"]: row for row in tables(done)["Models"]}
     assert (models["dall-e-3"]["made by"], models["dall-e-3"]["bridge"]) == (
         "bridge",
         "gpt-image-2.6-flare by openai",
     )
+
+
+def test_a_refused_key_of_the_variables_is_an_error_that_names_them(server: Server, tmp_path: Path) -> None:
+    given = {"OPENAI_API_KEY": "sk-refused", "OPENAI_BASE_URL": f"{server.url}/v1", "NO_PROXY": "*"}
+
+    done = Shell(tmp_path, tuple(given.items())).run("config", "check")
+
+    assert done.returncode == 1
+    assert "error: openai/key-1: OPENAI_API_KEY was refused (401" in done.stderr
 
 
 def test_the_sandbox_beats_backends(tmp_path: Path) -> None:

@@ -75,7 +75,11 @@ def check(
     if backends and not offline and not as_json:
         explain("Asking each backend for its models, once with each key ...")
     with asyncio.Runner() as runner:
-        checks = None if offline else run_interruptible(runner, check_keys(backends))
+        checks = (
+            None
+            if offline
+            else run_interruptible(runner, check_keys(backends, is_of_variables=not settings.file.backends))
+        )
     today = datetime.now(UTC).date()
     explanation = Explanation(
         settings=settings,

@@ -128,7 +128,7 @@ class Explanation:
             return str(key.key_file.path)
         if not key.secret.get_secret_value():
             return "no key"
-        return str(self.settings.config) if self.settings.file.backends else "environment"
+        return str(self.settings.config) if self.settings.file.backends else "OPENAI_API_KEY"
 
 
 def _row_of(plan: ModelPlan) -> tuple[object, ...]:

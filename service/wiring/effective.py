@@ -65,9 +65,7 @@ def configured_backends(settings: Settings) -> list[BackendConfig]:
     if settings.file.backends:
         return settings.file.backends
     only = settings.file.backend
-    key = KeyConfig.model_construct(
-        name="OPENAI_API_KEY", key=settings.openai_api_key, images_per_min=only.images_per_min
-    )
+    key = KeyConfig.model_construct(key=settings.openai_api_key, images_per_min=only.images_per_min)
     return [
         BackendConfig.model_construct(
             name=only.name,

@@ -18,7 +18,7 @@ from service.settings.backend_keys import KeyConfig
 from service.settings.backends import BackendConfig
 
 Answer = Literal["accepted", "answers", "refused", "unreachable", "fails"]
-"""`answers` does not tell if the key is good: some servers have no list of models, or forbid it to some keys."""
+"""`answers` does not tell if the key is good: there is none, or the list of models is missing or forbidden to it."""
 _ANSWERS: Mapping[FailureKind, Answer] = {
     FailureKind.UNREACHABLE: "unreachable",
     FailureKind.TIMED_OUT: "unreachable",
@@ -47,23 +47,31 @@ class _LastFact:
             self.fact = fact
 
 
-async def check_keys(backends: Sequence[BackendConfig]) -> list[KeyChecked]:
-    """Return the answers to all keys of *backends*, in their order; a key without an answer takes some seconds."""
+async def check_keys(backends: Sequence[BackendConfig], *, is_of_variables: bool) -> list[KeyChecked]:
+    """Return the answers to all keys of *backends*, in their order; a key without an answer takes some seconds.
+
+    *is_of_variables*: the provider's variables set them, so advice names those.
+    """
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_check(backend, key)) for backend in backends for key in backend.keys]
+        tasks = [
+            group.create_task(_check(backend, key, "" if is_of_variables else key.name))
+            for backend in backends
+            for key in backend.keys
+        ]
     return [task.result() for task in tasks]
 
 
-async def _check(backend: BackendConfig, key: KeyConfig) -> KeyChecked:
+async def _check(backend: BackendConfig, key: KeyConfig, advised: str) -> KeyChecked:
     name = KeyName(backend.name, key.name)
     last = _LastFact()
     transport = _open_transport(backend)
     try:
-        await ProviderCheck(_address_of(backend, key), transport=transport, telemetry=last).run()
+        await ProviderCheck(_address_of(backend, key, advised), transport=transport, telemetry=last).run()
     finally:
         await transport.aclose()
     if last.fact is None or last.fact.failure is None:
-        return KeyChecked(name=name, answer="accepted" if last.fact and last.fact.is_sure else "answers")
+        is_sure = last.fact is not None and last.fact.is_sure and key.secret.get_secret_value()
+        return KeyChecked(name=name, answer="accepted" if is_sure else "answers")
     failure = last.fact.failure
     return KeyChecked(
         name=name, answer=_ANSWERS.get(failure.kind, "fails"), advice=failure.advice or failure.message
@@ -79,13 +87,14 @@ def _open_transport(backend: BackendConfig) -> httpx.AsyncBaseTransport:
     )
 
 
-def _address_of(backend: BackendConfig, key: KeyConfig) -> BackendAddress:
+def _address_of(backend: BackendConfig, key: KeyConfig, advised: str) -> BackendAddress:
+    """Return the address of *key*, which advice calls *advised*."""
     return BackendAddress(
         name=backend.name,
         realm=Realm.LIVE,
         url=backend.url,
         kind=backend.kind,
-        key=key.name,
+        key=advised,
         api_key=key.secret.get_secret_value(),
         organization=backend.organization,
         project=backend.project,
