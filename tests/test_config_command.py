@@ -13,6 +13,7 @@ import pytest
 from service.domain.images import Operation
 from service.settings.environment import load_settings
 from service.wiring.effective import Making, ModelPlan, plan_models
+from tests.authority import Authority
 from tests.processes import free_port
 from tests.shell import Done, Shell, rows, run_on_terminal
 
@@ -215,6 +216,24 @@ def test_a_configuration_whose_keys_are_accepted_is_good(server: Server, tmp_pat
     assert done.stdout.startswith(
         "The settings are correct. Images are made by 3 backends with 5 keys, from [[backends]]"
     )
+
+
+def test_a_backend_is_asked_as_its_own_authorities_certify(server: Server, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "localhost")
+    server.socket = authority.server_context().wrap_socket(server.socket, server_side=True)
+    text = f"""
+[[backends]]
+name = "openai"
+url = "https://127.0.0.1:{server.server_port}/v1"
+keys = [{{ key = "sk-ours" }}]
+"""
+
+    done = explain(tmp_path, f'{text}ca_file = "root.pem"', "--json")
+    refused = explain(tmp_path, text)
+
+    assert (done.returncode, orjson.loads(done.stdout)["keys"][0]["answer"]) == (0, "accepted")
+    assert refused.returncode == 1
+    assert "ca_file" in refused.stderr
 
 
 def test_variables_that_are_not_read_are_named(tmp_path: Path) -> None:

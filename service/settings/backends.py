@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 
@@ -260,7 +261,8 @@ class BackendConfig(BaseModel):
     @field_validator("proxy")
     @classmethod
     def _check_proxy(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not is_url(value.get_secret_value(), ("http", "https")):
+        url = value.get_secret_value() if value is not None else OPENAI_URL
+        if not is_url(url, ("http", "https")) or not urlsplit(url).hostname:
             raise ValueError("must be an http(s) URL, such as http://proxy.corp:3128")
         return value
 

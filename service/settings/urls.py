@@ -1,8 +1,10 @@
 """Check the form of URLs and headers in settings, without connections."""
 
+import re
 from urllib.parse import urlsplit
 
 OPENAI_URL = "https://api.openai.com/v1"
+_PLACE = re.compile(r"[\w.-]+(:\d+)?|\[[0-9a-fA-F:.]+\](:\d+)?")
 
 
 def is_url(text: str, schemes: tuple[str, ...]) -> bool:
@@ -17,7 +19,7 @@ def is_url(text: str, schemes: tuple[str, ...]) -> bool:
 
 def is_base_url(text: str) -> bool:
     """Tell if *text* is the base URL of a provider: http(s), without credentials."""
-    return is_url(text, ("http", "https")) and "@" not in urlsplit(text).netloc
+    return is_url(text, ("http", "https")) and bool(_PLACE.fullmatch(urlsplit(text).netloc))
 
 
 def is_header_value(text: str) -> bool:

@@ -28,10 +28,8 @@ def check_settings(settings: Settings) -> None:
 
 
 def _check_addresses(settings: Settings) -> None:
-    urls = [backend.url for backend in settings.file.backends] or [settings.provider_url]
     try:
-        for url in urls:
-            ImageDownloads(url, trusted=settings.trusted_hosts)
+        ImageDownloads(settings.provider_url, trusted=settings.trusted_hosts)
     except ValueError as error:
         raise SettingsError(f"GATEWAY_DOWNLOAD_HOSTS: {error}") from error
     if settings.store_url is not None:

@@ -221,6 +221,8 @@ def test_secrets_of_backends_never_show(path: Path) -> None:
             "one line of printable",
         ),
         (4, [f'proxy = "socks5://{CANARY}"'], "4: backends.openai.proxy", "http://proxy.corp:3128"),
+        (4, ['proxy = "http:proxy.corp"'], "4: backends.openai.proxy", "http://proxy.corp:3128"),
+        (4, ['url = "http:///v1"'], "4: backends.openai.url", "such as http://images.corp:8000/v1"),
         (4, ["ca_file = 3"], "4: backends.openai.ca_file", "must be the path of a file"),
         (
             6,

@@ -281,6 +281,22 @@ def test_the_provider_is_set_by_the_variables_of_its_sdks(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["http:///v1", "http:v1", "http://a b/v1", f"http://{CANARY}@a/v1", "ftp://a", "http://a:b/v1", "a"],
+)
+def test_a_provider_needs_the_url_of_a_server(load: Load, url: str) -> None:
+    said = refusal(load, OPENAI_BASE_URL=url)
+
+    assert said.startswith("OPENAI_BASE_URL: must be an http(s) URL without credentials")
+    assert CANARY not in said
+
+
+@pytest.mark.parametrize("url", ["http://[::1]:8000/v1", "https://bücher.example/v1", "http://my_server/v1"])
+def test_a_provider_may_be_any_server(load: Load, url: str) -> None:
+    assert load(OPENAI_BASE_URL=url).provider_url == url
+
+
+@pytest.mark.parametrize(
     ("variable", "field", "value"),
     [
         ("GATEWAY_SECRETS", "secrets", f"{SECRET},{SECRET}"),
