@@ -49,9 +49,10 @@ def refuse_account(account: Account, kind: Kind) -> Refusal | None:
 
 def throttled(throttle: Throttle, wait_s: Seconds, kind: Kind) -> Refusal:
     """Return the 429; the message says the wait too, unless nothing should."""
-    hint = "" if throttle.retry_style == "none" else f" Please try again in {to_duration(wait_s)}."
+    is_said = throttle.retry_style != "none"
+    hint = f" Please try again in {to_duration(wait_s)}." if is_said else ""
     refusal = (
-        call_rate_exceeded(wait_s)
+        call_rate_exceeded(wait_s if is_said else None)
         if kind is Kind.AZURE
         else Refusal(
             429,

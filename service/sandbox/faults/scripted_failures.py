@@ -12,7 +12,7 @@ from service.sandbox.wire.error_envelope import ErrorType, Refusal
 from service.sandbox.wire.error_shapes import ErrorShape
 from service.sandbox.wire.json_bodies import to_json, to_refused, to_response
 from service.sandbox.wire.kinds import Kind
-from service.sandbox.wire.retry_headers import to_retry_headers
+from service.sandbox.wire.retry_headers import to_duration, to_retry_headers
 
 _KNOWN = {
     "billing_hard_limit_reached": (ErrorType.BILLING, "Billing hard limit has been reached."),
@@ -59,6 +59,8 @@ def _to_refusal(failure: Failure, kind: Kind) -> Refusal:
     usual = _SERVER_FAULT if failure.status >= 500 else _CALLER_FAULT
     error_type, message = _KNOWN.get(failure.code or "", _BY_STATUS.get(failure.status, usual))
     message = failure.message or message
+    if failure.retry_after_s is not None and failure.retry_style == "text":
+        message += f" Please try again in {to_duration(failure.retry_after_s)}."
     if kind is Kind.AZURE:
         return AzureRefusal(failure.status, message, code=failure.code or str(failure.status))
     return Refusal(failure.status, message, kind=error_type, code=failure.code)

@@ -49,12 +49,13 @@ def deployment_not_found() -> Refusal:
     return AzureRefusal(404, message, code="DeploymentNotFound")
 
 
-def call_rate_exceeded(wait_s: float) -> Refusal:
+def call_rate_exceeded(wait_s: float | None) -> Refusal:
+    """Refuse a call above the rate; *wait_s* None does not say for how long."""
+    hint = "" if wait_s is None else f" Please retry after {max(1, math.ceil(wait_s))} seconds."
     # The name of the operation was not captured for images.
     message = (
         "Requests to the Images_Create Operation under Azure OpenAI API have exceeded call rate limit of your current "
-        f"AIServices S0 pricing tier. Please retry after {max(1, math.ceil(wait_s))} seconds. Please contact Azure "
-        "support service if you would like to further increase the default rate limit."
+        f"AIServices S0 pricing tier.{hint} Please contact Azure support service if you would like to further increase the default rate limit."
     )
     return AzureRefusal(429, message, code="429")
 

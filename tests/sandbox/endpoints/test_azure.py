@@ -200,6 +200,7 @@ async def test_a_refused_prompt_has_many_forms(
     ("behaviour", "status", "code", "words"),
     [
         ({"throttle": {"requests": 1, "retry_after_s": 26}}, 429, "429", "Please retry after 26 seconds."),
+        ({"throttle": {"requests": 1, "retry_style": "none"}}, 429, "429", "tier. Please contact"),
         ({"rate_limit_images_per_min": 0}, 429, "429", "Please retry after 60 seconds."),
         ({"account": "revoked"}, 401, "401", "Access denied"),
         (

@@ -87,6 +87,15 @@ async def test_the_wait_is_said_in_many_ways(
     assert ("6m0s" in answer.json()["error"]["message"]) is (style != "none")
 
 
+async def test_a_failure_may_say_the_wait_in_its_text_alone(sandbox: SandboxHandle) -> None:
+    await sandbox.behave(failures=[{"status": 503, "retry_after_s": 61.5, "retry_style": "text"}])
+
+    answer = await sandbox.generate()
+
+    assert answer.json()["error"]["message"].endswith("Please try again in 1m1.5s.")
+    assert "retry-after" not in answer.headers
+
+
 async def test_the_wait_may_be_a_date(sandbox: SandboxHandle) -> None:
     await sandbox.behave(failures=[{"status": 429, "retry_after_s": 100, "retry_style": "date"}])
 
