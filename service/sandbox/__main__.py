@@ -121,7 +121,10 @@ def _read_deployments(pairs: Sequence[str]) -> dict[str, str]:
     for (name, _, model), pair in zip(split, pairs, strict=True):
         if not name or not model:
             raise typer.BadParameter(f"--deployment takes NAME=MODEL, such as images=gpt-image-2, not {pair}")
-    return {name: model for name, _, model in split}
+    found = {name: model for name, _, model in split}
+    if len(found) < len(split):
+        raise typer.BadParameter("--deployment takes each NAME once")
+    return found
 
 
 if __name__ == "__main__":

@@ -203,3 +203,22 @@ async def wait_for_requests(url: str, count: int) -> None:
     async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(START_S):
         while len((await client.get(f"{url}/sandbox/journal")).json()["entries"]) < count:
             pass
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (["images"], "takes NAME=MODEL, such as images=gpt-image-2"),
+        (["images=gpt-9"], "gpt-9 is no model; these are: gpt-image-2,"),
+        (["a=gpt-image-2", "a=gpt-image-1"], "takes each NAME once"),
+    ],
+)
+async def test_says_which_deployments_it_takes(given: list[str], complaint: str) -> None:
+    options = [word for pair in given for word in ("--deployment", pair)]
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "service.sandbox", *options, cwd=REPOSITORY, stderr=asyncio.subprocess.PIPE
+    )
+    _, page = await process.communicate()
+
+    assert process.returncode in {1, 2}
+    assert complaint in " ".join(page.decode().replace("│", " ").split())

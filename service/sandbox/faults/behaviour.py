@@ -2,6 +2,9 @@
 
 Owns the settings and their defaults; `conduct` holds them and counts failures down. `answers` applies them,
 `scripted_failures` and `key_states` write the answers.
+
+To add a member, give it a default that changes nothing, and apply it where a request has its `JournaledRequest.behaviour`. Then
+`tests/sandbox/test_page.py` demands its row in `docs/sandbox.md`.
 """
 
 import random

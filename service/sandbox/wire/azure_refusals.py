@@ -55,7 +55,8 @@ def call_rate_exceeded(wait_s: float | None) -> Refusal:
     # The name of the operation was not captured for images.
     message = (
         "Requests to the Images_Create Operation under Azure OpenAI API have exceeded call rate limit of your current "
-        f"AIServices S0 pricing tier.{hint} Please contact Azure support service if you would like to further increase the default rate limit."
+        f"AIServices S0 pricing tier.{hint} Please contact Azure support service if you would like to further "
+        "increase the default rate limit."
     )
     return AzureRefusal(429, message, code="429")
 
