@@ -2,11 +2,9 @@
 
 Failure behaviour: a failed call is a value with its billing; an adapter never retries by itself.
 
-How to add one: a package beside `service/adapters/openai/` that implements `Backend` and `Moderator`, with a table of
-failures and a free check like `failures.py` and `check.py` there; settings in `service/settings/` (`provider.py`,
-`[backend]` in `file.py`, their names in `environment.py`, `uses_sandbox` in `variables.py`); its construction in
-`service/wiring/provider.py`. One provider serves all models: a choice by model needs a field in `domain/catalog.py`, and
-`Attempts` and a `CallQueue` for each in `service/wiring/orders.py`.
+How to add a kind: one that speaks OpenAI's API with deviations is a dialect in `service/adapters/openai/dialects/`. Any other
+is a package beside `service/adapters/openai/` that implements `Backend`, with a table of failures and a free check like
+`failures.py` and `check.py` there, its name in `Kind` of `service/settings/backends.py`, and a line in `service/wiring/backends.py`.
 """
 
 from collections.abc import Mapping

@@ -19,7 +19,8 @@ def write_greeting(settings: Settings, backing: BackingServices) -> str:
     backend = (
         "sandbox (free test images; set OPENAI_API_KEY for real ones)"
         if backing.sandbox_url
-        else settings.provider_url
+        else ", ".join(f"{each.name} ({each.url})" for each in settings.file.backends)
+        or settings.provider_url
     )
     state = "embedded Valkey" if settings.redis_url is None else "GATEWAY_REDIS_URL"
     files = (

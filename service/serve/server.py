@@ -31,7 +31,7 @@ _LAST_ANSWERS_S = 2
 
 def make_server(app: FastAPI, settings: Settings, on_started: Callable[[], None]) -> uvicorn.Server:
     """Return a server for *app*; it calls *on_started* once it accepts connections."""
-    bound = ConnectionBound(most_connections(settings.max_calls_in_flight))
+    bound = ConnectionBound(most_connections(settings.most_calls))
     config = uvicorn.Config(
         app,
         # A class in uvicorn's types; it only calls it.

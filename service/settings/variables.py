@@ -88,6 +88,16 @@ class Settings(
         return (init_settings,)
 
     @property
+    def most_calls(self) -> int:
+        """The most calls that a process has in flight, by all keys together."""
+        shares = [
+            key.calls_share(replicas=self.replicas, otherwise=self.max_calls_in_flight)
+            for backend in self.file.backends
+            for key in backend.keys
+        ]
+        return sum(shares) or self.max_calls_in_flight
+
+    @property
     def uses_sandbox(self) -> bool:
         """Tell if the sandbox paints the images.
 

@@ -5,17 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import httpx
-
-from service.adapters.openai.address import BackendAddress
 from service.adapters.openai.check import ProviderCheck
-from service.adapters.transport import open_transport
 from service.domain.backends import KeyName
 from service.domain.failures import FailureKind
-from service.domain.images import Realm
 from service.ports.telemetry import ProviderChecked, TelemetryFact
 from service.settings.backend_keys import KeyConfig
 from service.settings.backends import BackendConfig
+from service.wiring.addresses import address_of, open_transport_to
 
 Answer = Literal["accepted", "answers", "refused", "unreachable", "fails"]
 """`answers` does not tell if the key is good: there is none, or the list of models is missing or forbidden to it."""
@@ -54,19 +50,20 @@ async def check_keys(backends: Sequence[BackendConfig], *, is_of_variables: bool
     """
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(_check(backend, key, "" if is_of_variables else key.name))
+            group.create_task(_check(backend, key, is_of_variables=is_of_variables))
             for backend in backends
             for key in backend.keys
         ]
     return [task.result() for task in tasks]
 
 
-async def _check(backend: BackendConfig, key: KeyConfig, advised: str) -> KeyChecked:
+async def _check(backend: BackendConfig, key: KeyConfig, *, is_of_variables: bool) -> KeyChecked:
     name = KeyName(backend.name, key.name)
     last = _LastFact()
-    transport = _open_transport(backend)
+    transport = open_transport_to(backend, connections=1)
     try:
-        await ProviderCheck(_address_of(backend, key, advised), transport=transport, telemetry=last).run()
+        address = address_of(backend, key, is_of_variables=is_of_variables)
+        await ProviderCheck(address, transport=transport, telemetry=last).run()
     finally:
         await transport.aclose()
     if last.fact is None or last.fact.failure is None:
@@ -75,32 +72,4 @@ async def _check(backend: BackendConfig, key: KeyConfig, advised: str) -> KeyChe
     failure = last.fact.failure
     return KeyChecked(
         name=name, answer=_ANSWERS.get(failure.kind, "fails"), advice=failure.advice or failure.message
-    )
-
-
-def _open_transport(backend: BackendConfig) -> httpx.AsyncBaseTransport:
-    return open_transport(
-        backend.url,
-        connections=1,
-        proxy=backend.proxy.get_secret_value() if backend.proxy else None,
-        ca_file=str(backend.ca_file) if backend.ca_file else None,
-    )
-
-
-def _address_of(backend: BackendConfig, key: KeyConfig, advised: str) -> BackendAddress:
-    """Return the address of *key*, which advice calls *advised*."""
-    return BackendAddress(
-        name=backend.name,
-        realm=Realm.LIVE,
-        url=backend.url,
-        kind=backend.kind,
-        key=advised,
-        api_key=key.secret.get_secret_value(),
-        organization=backend.organization,
-        project=backend.project,
-        headers={name: value.get_secret_value() for name, value in backend.headers.items()},
-        answers_for_itself=backend.answers_for_itself,
-        errors=backend.errors,
-        api=backend.api,
-        api_version=backend.api_version,
     )

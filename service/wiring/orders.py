@@ -28,9 +28,9 @@ from service.gateway.queue.queue import Bounds, CallQueue
 from service.http.error_codes import code_of
 from service.settings.variables import Settings
 from service.wiring.admission import make_state, open_journal
+from service.wiring.backends import Backends
 from service.wiring.images import Images
 from service.wiring.process import ProcessContext
-from service.wiring.provider import Provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +50,7 @@ async def open_orders(
     context: ProcessContext,
     names: ProcessNames,
     images: Images,
-    provider: Provider,
+    backends: Backends,
     catalog: Catalog,
     stack: AsyncExitStack,
 ) -> OrderParts:
@@ -68,7 +68,7 @@ async def open_orders(
         )
     )
     share = Share(room=WaitingRoom(), store=store, clock=clock)
-    queue = CallQueue(clock, telemetry, _bounds(context.settings), provider.routing)
+    queue = CallQueue(clock, telemetry, _bounds(context.settings), backends.routing)
     attempts = Attempts(
         queue=queue,
         clock=clock,
@@ -77,13 +77,13 @@ async def open_orders(
         span=context.traces.open_span,
     )
     orders = Orders(
-        acceptance=_acceptance(context, catalog, provider.realm),
+        acceptance=_acceptance(context, catalog, backends.realm),
         runner=runner,
         state=state,
         keyed=KeyedOrders(state=state, store=store, references=references, clock=clock),
         cached=Cached(state=state, store=store, references=references, telemetry=telemetry),
         preflight=Preflight(
-            store=store, refusals=RefusedOrders(clock), queue=queue, moderator=provider.moderator
+            store=store, refusals=RefusedOrders(clock), queue=queue, moderator=backends.moderator
         ),
         maker=Maker(
             queue=queue,

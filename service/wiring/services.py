@@ -29,6 +29,7 @@ from service.settings.variables import Settings
 from service.wiring.accounts import open_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
 from service.wiring.admission import make_abandoned, open_names
+from service.wiring.backends import open_backends, watch_backends
 from service.wiring.catalog import load_catalog
 from service.wiring.conditions import make_watch
 from service.wiring.images import (
@@ -48,7 +49,6 @@ from service.wiring.neighbours import open_heartbeats
 from service.wiring.notices import post_at_start, post_later
 from service.wiring.orders import OrderParts, open_orders
 from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
-from service.wiring.provider import open_provider, watch_provider
 from service.wiring.tokens import open_verifier
 from service.wiring.traces import open_traces
 
@@ -87,11 +87,11 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         heartbeats = open_heartbeats(context, stack)
         obstacle = await post_at_start(context)
         images = await open_images(context, stack)
-        provider = await open_provider(context, listener, stack)
         catalog = load_catalog(settings)
+        backends = open_backends(context, catalog, images.imaging, listener, stack)
         # Before the orders: whoever starts while they drain must find this process alive.
         names = stack.enter_context(open_names(context))
-        orders = await open_orders(context, names, images, provider, catalog, stack)
+        orders = await open_orders(context, names, images, backends, catalog, stack)
         if obstacle is not None:
             orders.state.start_without(obstacle)
         callers = await open_callers(context, await open_verifier(context, stack))
@@ -104,12 +104,12 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
             "replay": orders.state.pending.replay_forever,
             "predecessors": lambda: release_predecessors(names, make_abandoned(context)),
             "listen": lambda: orders.share.room.listen_forever(wakeups),
-            **provider.loops,
+            **backends.loops,
             "silence": orders.queue.watch_forever,
             "callers": callers.watch_forever,
             "sweep": make_retention(context, images).sweep_forever,
             "store": lambda: watch_store(images.home),
-            "provider": lambda: watch_provider(provider.check, health),
+            "provider": lambda: watch_backends(backends.checks, health),
             "memory": lambda: trim_when_idle(lambda: orders.runner.running > 0),
             "redis": lambda: show_memory(metrics, context),
             "disks": disks.measure_forever,

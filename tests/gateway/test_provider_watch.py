@@ -10,7 +10,7 @@ from service.adapters.openai.check import ProviderCheck
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.recorder import FactRecorder
 from service.domain.images import Realm
-from service.wiring.provider import watch_provider
+from service.wiring.backends import watch_backends
 from tests.fakes.clock import FakeClock
 from tests.gateway.assembly import in_background
 
@@ -31,7 +31,7 @@ async def looks_in(
     health = ProviderHealth(clock)
     telemetry = FactRecorder(health.handlers)
     check = ProviderCheck(ADDRESS, transport=httpx.MockTransport(handle), telemetry=telemetry)
-    async with in_background(watch_provider(check, health)):
+    async with in_background(watch_backends([check], health)):
         await asyncio.sleep(duration_s)
     return looks
 
