@@ -41,16 +41,19 @@ _OLD_NAMES = {
 
 
 def load_settings(environment: Mapping[str, str]) -> Settings:
-    """Read the settings from *environment* and the files it names.
+    """Read the settings from *environment* and the files it names; without the provider's variables if it has backends.
 
     Raises:
-        SettingsError: one line per error, with the name of the variable.
+        SettingsError: one line per error, with the name of the variable or the line of the file.
     """
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): value for name, value in environment.items() if value}
     try:
-        values = {**source(), **_read_secret_files(environment)}
-        settings = Settings.model_validate(values)
+        path = _read_variables(environment).get("config")
+        file = read_file(Path(path)) if path else FileConfig()
+        if file.backends:
+            environment = {name: value for name, value in environment.items() if name not in _PROVIDER}
+        settings = Settings.model_validate(
+            {**_read_variables(environment), **_read_secret_files(environment)}
+        )
     except ValidationError as error:
         raise SettingsError("\n".join(_describe(problem) for problem in error.errors())) from error
     except NestedSettingsError as error:
@@ -58,9 +61,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(
             f"GATEWAY_{name}: this is a group; set its members, as in GATEWAY_{name}__<MEMBER>"
         ) from error
-    if settings.config is not None:
-        settings = settings.model_copy(update={"file": read_file(settings.config)})
-    return settings
+    return settings.model_copy(update={"file": file})
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -94,6 +95,12 @@ def nearest_variable(name: str) -> str | None:
     # The common prefix would make any two names close.
     near = get_close_matches(name.removeprefix("GATEWAY_"), [*_names(), *_OTHERS], n=1, cutoff=0.7)
     return f"GATEWAY_{near[0]}" if near else None
+
+
+def _read_variables(environment: Mapping[str, str]) -> dict[str, Any]:
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in environment.items() if value}
+    return source()
 
 
 def _names() -> Iterator[str]:

@@ -168,6 +168,16 @@ def test_backends_are_used_unless_the_sandbox_is_chosen(path: Path) -> None:
     assert load_settings({**given, "GATEWAY_SANDBOX": "true"}).uses_sandbox
 
 
+def test_variables_of_the_provider_are_not_read_beside_backends(path: Path) -> None:
+    """Manifests name a file for its key, which those who list backends leave away."""
+    path.write_text(FILE)
+    others = {"OPENAI_API_KEY_FILE": "/nowhere", "OPENAI_BASE_URL": "wrong", "OPENAI_ORG_ID": "org-1"}
+
+    settings = load_settings({"GATEWAY_CONFIG": str(path), **others})
+
+    assert settings == load_settings({"GATEWAY_CONFIG": str(path)})
+
+
 def test_secrets_of_backends_never_show(path: Path) -> None:
     path.write_text(FILE)
 
