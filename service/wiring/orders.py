@@ -88,7 +88,12 @@ async def open_orders(
         maker=Maker(
             queue=queue,
             attempts=attempts,
-            keeper=Keeper(finisher=images.imaging, store=store, clock=clock),
+            keeper=Keeper(
+                finisher=images.imaging,
+                store=store,
+                clock=clock,
+                of_one_format=frozenset([offer.backend for offer in catalog.offers if offer.makes]),
+            ),
             state=state,
         ),
         share=share,

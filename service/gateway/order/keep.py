@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from service.domain.errors import StoreUnavailable
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.fanout import share_usage
-from service.domain.images import CallMade, Delivery, Image, RawImage
+from service.domain.images import CallMade, Delivery, Finish, Image, RawImage
 from service.domain.order import ImageOrder, SentOrder
 from service.domain.pricing import counts_tokens, estimate_sent, price_usage
 from service.ports.clock import Clock
@@ -50,11 +50,15 @@ _BROKEN = CallFailure(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keeper:
-    """Applies the finish plan to the images of a call and stores them by their content."""
+    """Applies the finish plan to the images of a call and stores them by their content.
+
+    Those of backends *of_one_format* are converted to the asked one.
+    """
 
     finisher: ImageFinisher
     store: ImageStore
     clock: Clock
+    of_one_format: frozenset[str] = frozenset()
 
     async def keep(
         self, made: CallMade, sent: SentOrder, order: ImageOrder, *, deadline_s: float, backend: str = ""
@@ -65,6 +69,8 @@ class Keeper:
         For a link the bytes are dropped as soon as they are stored. Cut off, it stores them without delay, or spills
         them: they are paid for. Raises `CancelledError` only if that takes more than a few seconds.
         """
+        if backend in self.of_one_format:
+            sent = _convert(sent)
         try:
             return await self._keep(made, sent, order, deadline_s, backend)
         except asyncio.CancelledError:
@@ -121,6 +127,9 @@ class Keeper:
         if cost is None:
             # The reserved amount, except for a size that was unknown then.
             cost = estimate_sent(sent, made=f"{finished.width}x{finished.height}")
+        resolved = dict(made.resolved)
+        if sent.finish and sent.finish.format:
+            resolved["output_format"] = finished.format
         image = Image(
             digest=await _digest(finished.data),
             format=finished.format,
@@ -130,7 +139,7 @@ class Keeper:
             created_s=int(self.clock.wall_s()),
             revised_prompt=raw.revised_prompt,
             usage=usage,
-            resolved=dict(made.resolved),
+            resolved=resolved,
             cost_microusd=cost,
             answered_model=made.answered_model,
             credentials=finished.credentials,
@@ -141,6 +150,12 @@ class Keeper:
         except StoreUnavailable:
             return Kept(image, finished.data, is_stored=False)
         return Kept(image, finished.data)
+
+
+def _convert(sent: SentOrder) -> SentOrder:
+    """Return *sent* with the asked format as part of the finish plan."""
+    finish = sent.finish or Finish(compression=sent.parameters.get("output_compression"))
+    return replace(sent, finish=replace(finish, format=sent.output_format))
 
 
 def _fit(kept: Kept, delivery: Delivery, backend: str) -> Kept:

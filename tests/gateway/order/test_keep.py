@@ -82,6 +82,33 @@ async def test_the_finish_plan_is_carried_out() -> None:
     assert imaging.plans == [Finish(256, 256)]
 
 
+@pytest.mark.parametrize(
+    ("finish", "parameters", "plan"),
+    [
+        (None, {}, Finish(format="webp")),
+        (None, {"output_compression": 50}, Finish(compression=50, format="webp")),
+        (Finish(256, 256, compression=70), {}, Finish(256, 256, compression=70, format="webp")),
+    ],
+    ids=["as made", "compressed", "resampled"],
+)
+async def test_images_of_a_backend_of_one_format_are_converted(
+    finish: Finish | None, parameters: dict[str, Any], plan: Finish
+) -> None:
+    imaging = FakeImaging()
+    keeper = replace(a_keeper(imaging=imaging), of_one_format=frozenset({"own"}))
+    sent = a_sent_order(finish=finish, parameters=parameters, output_format="webp")
+    made = a_call_made(resolved={"output_format": "jpeg", "quality": "low"})
+
+    [kept] = await keeper.keep(made, sent, an_order(), deadline_s=math.inf, backend="own")
+    [other] = await keeper.keep(made, sent, an_order(), deadline_s=math.inf, backend="another")
+
+    assert isinstance(kept, Kept)
+    assert isinstance(other, Kept)
+    assert imaging.plans == [plan, finish]
+    assert kept.image.resolved == {"output_format": "webp", "quality": "low"}
+    assert other.image.resolved == made.resolved
+
+
 async def test_statements_of_the_provider_are_kept_with_the_image() -> None:
     made = replace(
         a_call_made(),
