@@ -29,6 +29,7 @@ from service.domain.failures import FailureKind
 from service.domain.images import Operation, Realm, Source
 from service.domain.limits import Resource
 from service.domain.progress import CacheOutcome, OrderRecord
+from service.domain.rests import RestReason
 from service.gateway.accounts.audit import Act
 from service.gateway.order.ends import HURRIED
 from service.http.error_codes import code_of
@@ -111,6 +112,9 @@ def declared_values() -> dict[tuple[str, str], set[str]]:
         ("imagegw_saved_dollars_total", "source"): set(Source) - {Source.MADE},
         ("imagegw_upstream_attempts_total", "outcome"): {outcome for outcome, _ in ENDS},
         ("imagegw_upstream_attempts_total", "billing"): {billing for _, billing in ENDS},
+        ("imagegw_backend_key_resting", "reason"): set(RestReason),
+        ("imagegw_backend_key_rests_total", "reason"): set(RestReason),
+        ("imagegw_backend_key_attempts_total", "outcome"): {outcome for outcome, _ in ENDS},
         ("imagegw_limit_decisions_total", "decision"): written("LimitDecided", "decision"),
         ("imagegw_limit_decisions_total", "limit"): {*Resource, *written("LimitDecided", "limit")},
         ("imagegw_limit_decisions_total", "scope"): set(get_args(get_type_hints(Scope)["name"])),

@@ -6,9 +6,11 @@ from contextlib import suppress
 from service.adapters.journal.condition import JournalCondition
 from service.adapters.redis.client.url import parse_redis_url
 from service.adapters.redis.memory import RedisMemory
+from service.adapters.telemetry.metrics.keys import WatchedKey
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.domain.catalog import Catalog
 from service.domain.errors import StateUnavailable
+from service.gateway.routing.keys import BackendKey
 from service.http.services import Budgets
 from service.ports.clock import Clock
 from service.wiring.images import Images
@@ -43,6 +45,7 @@ def show_parts(
         most_calls=settings.max_calls_waiting,
         most_in_flight=sum(key.most_calls for key in orders.queue.routing.keys),
     )
+    metrics.keys.watch([_watched(key) for key in orders.queue.routing.keys], orders.queue.routing.resting)
     metrics.orders.watch_in_flight(
         orders=lambda: orders.runner.running,
         calls=lambda: orders.attempts.in_flight,
@@ -61,6 +64,10 @@ def show_parts(
     metrics.requests.watch_bytes(
         memory=lambda: budgets.memory.held_bytes, disk=lambda: budgets.disk.held_bytes
     )
+
+
+def _watched(key: BackendKey) -> WatchedKey:
+    return WatchedKey(name=key.name, in_flight=lambda: key.in_flight, most_calls=key.most_calls)
 
 
 async def show_memory(metrics: PrometheusMetrics, context: ProcessContext) -> None:

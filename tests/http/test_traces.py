@@ -128,6 +128,7 @@ def test_each_attempt_is_a_span_with_its_failure(
     assert failed.values["error.type"] == "overloaded"
     assert failed.values["http.response.status_code"] == 500
     assert (failed.values["imagegw.is_retry"], made.values["imagegw.is_retry"]) == (False, True)
+    assert [each.values["imagegw.key"] for each in (failed, made)] == ["key-1", "key-1"]
 
 
 def test_a_refused_order_has_its_reason_and_no_call(

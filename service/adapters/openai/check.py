@@ -35,7 +35,7 @@ class ProviderCheck:
     def __init__(
         self, address: BackendAddress, *, transport: httpx.AsyncBaseTransport, telemetry: Telemetry
     ) -> None:
-        self._name = address.name
+        self._address = address
         self._dialect = open_dialect(address)
         self._transport = transport
         self._telemetry = telemetry
@@ -52,7 +52,11 @@ class ProviderCheck:
         if failure is not None:
             failure = None if self._concerns_only_list(failure) else explain(failure, self._dialect)
         is_sure = status == httpx.codes.OK
-        self._telemetry.record(ProviderChecked(backend=self._name, failure=failure, is_sure=is_sure))
+        self._telemetry.record(
+            ProviderChecked(
+                backend=self._address.name, key=self._address.key, failure=failure, is_sure=is_sure
+            )
+        )
 
     async def _ask(self) -> tuple[int, CallFailure | None]:
         request = httpx.Request("GET", self._dialect.url_of("models"), headers=self._dialect.headers)

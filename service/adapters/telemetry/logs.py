@@ -18,12 +18,16 @@ from structlog.typing import EventDict, Processor, WrappedLogger
 from service.adapters.telemetry.recorder import Handlers
 from service.domain.conditions import advise_on_clock
 from service.domain.failures import CallFailure, FailureKind, loggable_code
+from service.domain.rests import Rest, RestName
 from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
+    CallCrossed,
     ClockCompared,
     Crashed,
     ImageSpilled,
+    KeyBack,
+    KeyRested,
     ProviderChecked,
     StateBack,
     StateFailed,
@@ -90,6 +94,7 @@ class FactLog:
         explain_state: Callable[[str], Mapping[str, str]] = lambda _: {},
     ) -> None:
         self._repeats = _Repeats(now_s)
+        self._told_rests: set[RestName] = set()
         self._explain_state = explain_state
         self._log = structlog.get_logger()
 
@@ -102,6 +107,9 @@ class FactLog:
             ClockCompared: self._log_clock,
             AttemptMade: self._log_attempt,
             ProviderChecked: self._log_check,
+            KeyRested: self._log_rest,
+            KeyBack: self._log_back,
+            CallCrossed: self._log_crossing,
             Crashed: self._log_crash,
             ImageSpilled: self._log_spilled,
             AdminActed: self._log_act,
@@ -128,13 +136,44 @@ class FactLog:
 
     def _log_attempt(self, fact: AttemptMade) -> None:
         if fact.failure is not None:
-            self._warn_of(fact.backend, fact.failure)
+            self._warn_of(fact, fact.failure)
 
     def _log_check(self, fact: ProviderChecked) -> None:
         if fact.failure is not None:
-            self._warn_of(fact.backend, fact.failure)
+            self._warn_of(fact, fact.failure)
         else:
-            self._log.info("provider answers", backend=fact.backend, took_key=fact.is_sure)
+            self._log.info("provider answers", backend=fact.backend, key=fact.key, took_key=fact.is_sure)
+
+    def _log_rest(self, fact: KeyRested) -> None:
+        """Log a rest, once a minute for each key, model and reason: one at its limit rests again and again."""
+        name, failure = fact.rest.name, fact.failure
+        suppressed = self._repeats.count((name, fact.rest.reason))
+        if suppressed is None:
+            return
+        self._told_rests.add(name)
+        details = {
+            "status": failure.status,
+            "code": loggable_code(failure.code),
+            "cause": failure.cause,
+            "suppressed": suppressed,
+        }
+        self._log.warning(
+            "backend key rests",
+            **_describe(fact.rest),
+            for_s=round(fact.rest.left_s, 1),
+            kind=failure.kind.value,
+            **{field: value for field, value in details.items() if value},
+        )
+
+    def _log_back(self, fact: KeyBack) -> None:
+        """Log the end of a rest that was logged."""
+        if fact.rest.name in self._told_rests:
+            self._told_rests.discard(fact.rest.name)
+            self._log.info("backend key works again", **_describe(fact.rest))
+
+    def _log_crossing(self, fact: CallCrossed) -> None:
+        left = fact.left
+        self._log.debug("call crossed", backend=left.backend, key=left.key, to=str(fact.to))
 
     def _log_crash(self, fact: Crashed) -> None:
         self._log.error("crashed", where=fact.where, id=fact.id, traceback=_traceback(fact.error))
@@ -149,11 +188,11 @@ class FactLog:
         entry = fact.entry
         self._log.info("audit", who=entry.who, act=entry.act, target=entry.target, details=entry.details)
 
-    def _warn_of(self, backend: str, failure: CallFailure) -> None:
-        """Log a failure of the provider that is not the caller's, once a minute for each kind and status."""
+    def _warn_of(self, fact: AttemptMade | ProviderChecked, failure: CallFailure) -> None:
+        """Log a failure of a backend that is not the caller's, once a minute for each key, kind and status."""
         if failure.is_callers_own or failure.kind in _NOT_THE_PROVIDERS:
             return
-        suppressed = self._repeats.count((failure.kind, failure.status))
+        suppressed = self._repeats.count((fact.backend, fact.key, failure.kind, failure.status))
         if suppressed is None:
             return
         details = {
@@ -165,10 +204,23 @@ class FactLog:
         }
         self._log.warning(
             "provider failed",
-            backend=backend,
+            backend=fact.backend,
+            key=fact.key,
             kind=failure.kind.value,
             **{name: value for name, value in details.items() if value},
         )
+
+
+def _describe(rest: Rest) -> dict[str, str]:
+    """Return the fields that name a rest; one for all models has no `model`."""
+    name = rest.name
+    fields = {
+        "backend": name.key.backend,
+        "key": name.key.key,
+        "model": name.model,
+        "reason": rest.reason.value,
+    }
+    return {field: value for field, value in fields.items() if value}
 
 
 class _Repeats:

@@ -13,6 +13,7 @@ and its test.
 from prometheus_client import exposition
 from prometheus_client.openmetrics import exposition as openmetrics
 
+from service.adapters.telemetry.metrics.keys import KeyMetrics
 from service.adapters.telemetry.metrics.orders import OrderMetrics
 from service.adapters.telemetry.metrics.parts import PartMetrics
 from service.adapters.telemetry.metrics.process import ProcessMetrics
@@ -33,6 +34,7 @@ class PrometheusMetrics:
         self.requests = RequestMetrics(registry)
         self.orders = OrderMetrics(registry)
         self.provider = ProviderMetrics(registry)
+        self.keys = KeyMetrics(registry)
         self.state = StateMetrics(registry)
         self.store = StoreMetrics(registry)
         self.parts = PartMetrics(registry)
@@ -42,8 +44,8 @@ class PrometheusMetrics:
     def handlers(self) -> tuple[Handlers, ...]:
         """The functions that count facts, by their kind, of each subject."""
         subjects = (
-            *(self.requests, self.orders, self.provider, self.state, self.store),
-            *(self.parts, self.process),
+            *(self.requests, self.orders, self.provider, self.keys, self.state),
+            *(self.store, self.parts, self.process),
         )
         return tuple([subject.handlers for subject in subjects])
 

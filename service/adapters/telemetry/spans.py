@@ -202,6 +202,7 @@ def _describe_attempt(fact: AttemptMade) -> None:
             "gen_ai.output.type": "image",
             "gen_ai.request.model": fact.model,
             "imagegw.backend": fact.backend,
+            "imagegw.key": fact.key,
             "imagegw.billing": fact.billing,
             "imagegw.images.made": fact.images,
             "imagegw.is_retry": fact.is_retry,

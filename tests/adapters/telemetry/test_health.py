@@ -16,6 +16,7 @@ def failure(kind: FailureKind, advice: str = "do this") -> CallFailure:
 def attempt(failed: CallFailure | None = None) -> AttemptMade:
     return AttemptMade(
         backend="openai",
+        key="main",
         model="gpt-image-2",
         outcome=failed.kind.value if failed else "made",
         billing="not_billed",
@@ -27,7 +28,7 @@ def attempt(failed: CallFailure | None = None) -> AttemptMade:
 
 
 def checked(failed: CallFailure | None = None, *, is_sure: bool = True) -> ProviderChecked:
-    return ProviderChecked(backend="openai", failure=failed, is_sure=is_sure)
+    return ProviderChecked(backend="openai", key="main", failure=failed, is_sure=is_sure)
 
 
 @pytest.fixture

@@ -14,15 +14,19 @@ from structlog.testing import capture_logs
 from service.adapters.redis.client.troubleshooting import explain
 from service.adapters.telemetry.logs import FactLog
 from service.adapters.telemetry.recorder import FactRecorder
+from service.domain.backends import KeyName
 from service.domain.failures import Billing, CallFailure, FailureKind
+from service.domain.rests import Rest, RestName, RestReason
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import (
     AdminActed,
+    CallCrossed,
     ClockCompared,
     Crashed,
     ImageForgotten,
     ImageSpilled,
-    ProviderChecked,
+    KeyBack,
+    KeyRested,
     StateBack,
     StateFailed,
     TelemetryFact,
@@ -54,6 +58,15 @@ REFUSED_KEY = CallFailure(
     cause="Incorrect API key provided.",
     advice="OPENAI_API_KEY was refused (401).",
 )
+KEY = KeyName("openai", "main")
+
+
+def rest(reason: RestReason, *, model: str = "gpt-image-2", left_s: float = 30.0) -> Rest:
+    return Rest(name=RestName(KEY, model), reason=reason, left_s=left_s)
+
+
+RESTED = KeyRested(rest=rest(RestReason.REFUSED), failure=REFUSED_KEY)
+BACK = KeyBack(rest=rest(RestReason.REFUSED, left_s=0.0))
 URL = "redis://gateway:a-password@valkey:6379/0"
 STATE_AWAY = StateFailed(operation="begin", reason="timeout")
 CLOCK_OFF = ClockCompared(skew_s=-61.0, is_off=True)
@@ -78,7 +91,9 @@ def test_the_page_has_each_line_of_a_fact_with_its_level_and_its_fields() -> Non
     act = AuditEntry(at_s=1, who="bootstrap", act="create_key", target="shop/key_1")
     lines = lines_of(
         *(attempt(REFUSED_KEY), attempt(REFUSED_KEY), 60.0, attempt(REFUSED_KEY)),
-        ProviderChecked(backend="openai", failure=None, is_sure=True),
+        checked(),
+        *(RESTED, RESTED, 60.0, RESTED, BACK),
+        CallCrossed(left=KEY, to=KeyName("azure", "spare")),
         *(STATE_AWAY, STATE_AWAY, 60.0, STATE_AWAY, StateBack()),
         *(CLOCK_OFF, CLOCK_OFF, 60.0, CLOCK_OFF),
         ImageSpilled(name="a.png", outcome="kept"),
@@ -104,6 +119,7 @@ def test_a_failure_of_the_provider_is_a_warning_with_its_cause_and_its_advice(fa
         "event": "provider failed",
         "log_level": "warning",
         "backend": "openai",
+        "key": "main",
         "kind": "misconfigured",
         "status": 401,
         "code": "invalid_api_key",
@@ -123,6 +139,61 @@ def test_of_each_kind_a_minute_has_one_line_and_the_next_counts_the_others() -> 
         (401, 13),
         (401, None),
     ]
+
+
+def test_each_key_has_lines_of_its_own() -> None:
+    lines = lines_of(attempt(REFUSED_KEY), replace(attempt(REFUSED_KEY), key="spare"))
+
+    assert [line["key"] for line in lines] == ["main", "spare"]
+
+
+def test_a_rest_of_a_key_is_a_warning_with_its_length_and_its_cause() -> None:
+    [line] = lines_of(KeyRested(rest=rest(RestReason.REFUSED, model=""), failure=REFUSED_KEY))
+
+    assert line == {
+        "event": "backend key rests",
+        "log_level": "warning",
+        "backend": "openai",
+        "key": "main",
+        "reason": "refused",
+        "for_s": 30.0,
+        "kind": "misconfigured",
+        "status": 401,
+        "code": "invalid_api_key",
+        "cause": "Incorrect API key provided.",
+    }
+
+
+def test_a_key_at_its_limit_has_one_line_a_minute() -> None:
+    limited = replace(REFUSED_KEY, kind=FailureKind.RATE_LIMITED, status=429)
+    pause = KeyRested(rest=rest(RestReason.THROTTLED, left_s=1.04), failure=limited)
+
+    lines = lines_of(*(pause, 1.0) * 59, 1.0, pause)
+
+    assert [(line["for_s"], line.get("suppressed")) for line in lines] == [(1.0, None), (1.0, 58)]
+
+
+def test_the_end_of_a_rest_is_logged_if_the_rest_was() -> None:
+    lines = lines_of(BACK, *(RESTED, BACK, 1.0) * 3)
+
+    assert [line["event"] for line in lines] == ["backend key rests", "backend key works again"]
+    assert (lines[1]["log_level"], lines[1]["model"], lines[1]["reason"]) == (
+        "info",
+        "gpt-image-2",
+        "refused",
+    )
+
+
+def test_a_call_that_crosses_is_told_on_request_only() -> None:
+    [line] = lines_of(CallCrossed(left=KEY, to=KeyName("azure", "spare")))
+
+    assert line == {
+        "event": "call crossed",
+        "log_level": "debug",
+        "backend": "openai",
+        "key": "main",
+        "to": "azure/spare",
+    }
 
 
 def test_an_outage_of_redis_has_one_line_a_minute_for_each_operation_and_reason() -> None:
@@ -169,7 +240,7 @@ def test_an_invalid_code_is_not_logged() -> None:
 
 
 def test_a_successful_check_is_logged_and_a_successful_call_is_not() -> None:
-    [line] = lines_of(ProviderChecked(backend="openai", failure=None, is_sure=True), attempt())
+    [line] = lines_of(checked(), attempt())
 
     assert (line["event"], line["log_level"], line["took_key"]) == ("provider answers", "info", True)
 

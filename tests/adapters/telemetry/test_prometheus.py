@@ -14,20 +14,24 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.adapters.openai.failures import ROWS, classify_exception
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.logs import FactLog
+from service.adapters.telemetry.metrics.keys import WatchedKey
 from service.adapters.telemetry.metrics.orders import MOST_TEAMS, OrderMetrics
 from service.adapters.telemetry.metrics.registry import REQUEST_BUCKETS_S, Registry
 from service.adapters.telemetry.prometheus import PrometheusMetrics
 from service.adapters.telemetry.recorder import FactRecorder
 from service.adapters.telemetry.trace_ids import note_trace_id
+from service.domain.backends import KeyName
 from service.domain.errors import LimitState
 from service.domain.images import Operation, Source
 from service.domain.progress import CallTimes, OrderRecord
+from service.domain.rests import Rest, RestName, RestReason
 from service.gateway.order.attempt import NOT_SENT
 from service.ports.audit import AuditEntry
 from service.ports.telemetry import (
     AdminActed,
     AttemptMade,
     BytesDeclined,
+    CallCrossed,
     CallQueued,
     CallRefused,
     ClockCompared,
@@ -36,6 +40,7 @@ from service.ports.telemetry import (
     ImageForgotten,
     ImageSpilled,
     ImageUnprocessed,
+    KeyRested,
     LimitDecided,
     LoopLagged,
     OrderEnded,
@@ -109,6 +114,7 @@ def order(**fields: object) -> OrderEnded:
 
 MODEL = {"model": "gpt-image-2"}
 TEAM = {"team": "shop"}
+KEY, MAIN = KeyName("openai", "main"), {"backend": "openai", "key": "main"}
 BUDGET = LimitState(resource="budget_per_month", scope="team", limit=400, remaining=100, reset_s=60.0)
 
 
@@ -212,6 +218,26 @@ BUDGET = LimitState(resource="budget_per_month", scope="team", limit=400, remain
             "imagegw_upstream_attempt_duration_seconds_sum",
             {"backend": "openai", **MODEL, "outcome": "made"},
             12.0,
+        ),
+        (
+            attempt(key="main", outcome="blocked"),
+            "imagegw_backend_key_attempts_total",
+            {**MAIN, "outcome": "blocked"},
+            1.0,
+        ),
+        (
+            KeyRested(
+                rest=Rest(name=RestName(KEY), reason=RestReason.BLOCKED, left_s=60.0), failure=NOT_SENT
+            ),
+            "imagegw_backend_key_rests_total",
+            {**MAIN, "reason": "blocked"},
+            1.0,
+        ),
+        (
+            CallCrossed(left=KEY, to=KeyName("azure", "spare")),
+            "imagegw_calls_crossed_total",
+            {"backend": "openai", "to": "azure"},
+            1.0,
         ),
         (
             LimitDecided(decision="refused", team="shop", degraded=True, limit="images", scope="key"),
@@ -496,6 +522,61 @@ def test_attempts_begin_at_zero_with_every_end_that_they_can_have() -> None:
     # Within a stream, the reason is believed, but only of a caller's own fault that nothing was billed.
     ends |= {(row.kind.value, "unknown") for row in ROWS if row.kind.value not in {"refused", "invalid"}}
     assert begun == {(model, *end) for model in ("gpt-image-2", "gpt-image-3") for end in ends}
+
+
+def watched(*names: KeyName) -> list[WatchedKey]:
+    return [WatchedKey(name=name, in_flight=lambda: 3, most_calls=8) for name in names]
+
+
+def test_the_series_of_keys_begin_at_zero() -> None:
+    metrics = PrometheusMetrics(version="1")
+    metrics.keys.watch(watched(KEY, KeyName("openai", "spare"), KeyName("azure", "key-1")), list)
+
+    begun = [
+        sample
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name.startswith(("imagegw_backend_key_", "imagegw_calls_crossed"))
+    ]
+
+    resting = [sample.labels for sample in begun if sample.name == "imagegw_backend_key_resting"]
+    assert {(labels["model"], labels["reason"]) for labels in resting} == {("", "blocked"), ("", "refused")}
+    assert len(resting) == 3 * 2
+    rests = [sample for sample in begun if sample.name == "imagegw_backend_key_rests_total"]
+    assert len(rests) == 3 * len(RestReason)
+    crossings = [sample.labels for sample in begun if sample.name == "imagegw_calls_crossed_total"]
+    assert {(labels["backend"], labels["to"]) for labels in crossings} == {
+        ("openai", "openai"),
+        ("openai", "azure"),
+        ("azure", "openai"),
+    }
+    assert {sample.value for sample in begun} == {0.0, 3.0, 8.0}
+
+
+def test_keys_that_rest_and_their_calls_are_read_at_each_scrape() -> None:
+    metrics, rests = PrometheusMetrics(version="1"), list[Rest]()
+    metrics.keys.watch(watched(KEY), lambda: rests)
+    limited = {**MAIN, "model": "gpt-image-2", "reason": "throttled"}
+    shown = partial(metrics.registry.get_sample_value, "imagegw_backend_key_resting")
+    before = shown(limited)
+
+    rests.append(Rest(name=RestName(KEY, "gpt-image-2"), reason=RestReason.THROTTLED, left_s=2.0))
+    rests.append(Rest(name=RestName(KEY), reason=RestReason.BLOCKED, left_s=0.0))
+
+    blocked = {**MAIN, "model": "", "reason": "blocked"}
+    assert (before, shown(limited), shown(blocked)) == (None, 1.0, 1.0)
+    assert shown({**blocked, "reason": "refused"}) == 0.0
+    assert value(metrics, "imagegw_backend_key_calls", **MAIN) == 3.0
+    assert value(metrics, "imagegw_backend_key_calls_limit", **MAIN) == 8.0
+
+
+def test_attempts_by_key_are_counted_where_they_began() -> None:
+    metrics = PrometheusMetrics(version="1")
+    metrics.keys.watch(watched(KEY), list)
+
+    count(metrics, attempt(key="main"))
+
+    assert value(metrics, "imagegw_backend_key_attempts_total", **MAIN, outcome="made") == 1.0
 
 
 def test_names_keep_the_conventions() -> None:
