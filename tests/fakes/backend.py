@@ -41,10 +41,10 @@ class FakeBackend:
     Stages are shown as soon as a call is sent, as many as it asks for.
     """
 
-    name = "fake"
     realm = Realm.SANDBOX
 
-    def __init__(self, *script: Outcome | Held) -> None:
+    def __init__(self, *script: Outcome | Held, name: str = "fake") -> None:
+        self.name = name
         self.script = deque(script)
         self.attempts = 0
         self.calls: list[ImageCall] = []

@@ -1,7 +1,7 @@
 """The use cases as `wiring` puts them together, on fakes at every port."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Any, Self
@@ -50,7 +50,7 @@ POOLS = Pools(key=name_pool, scope="team")
 class Assembly:
     """A gateway without its edges; entering it runs orders, leaving it drains them.
 
-    The backend answers by *script*; retries wait no time.
+    The backend answers by *script*, and *others* stand beside it; retries wait no time.
     """
 
     def __init__(
@@ -65,6 +65,7 @@ class Assembly:
         counts_unpriced: bool = False,
         catalog: Catalog | None = None,
         store: FakeStore | None = None,
+        others: Sequence[FakeBackend] = (),
     ) -> None:
         self.clock = clock
         self.backend = FakeBackend(*script)
@@ -82,7 +83,7 @@ class Assembly:
             telemetry=self.telemetry,
             local=LocalShare(clock=clock, processes=1),
         )
-        self.queue = a_queue(clock, self.telemetry, self.backend, most_calls=max_calls)
+        self.queue = a_queue(clock, self.telemetry, self.backend, *others, most_calls=max_calls)
         self.attempts = Attempts(
             queue=self.queue,
             clock=clock,
