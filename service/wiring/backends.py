@@ -86,6 +86,10 @@ def open_backends(
     backends = _backends(settings, context.backing)
     opened = [pair for backend in backends for pair in _open_keys(parts, backend)]
     keys = sorted((key for key, _ in opened), key=lambda key: key.priority)
+    for key in keys:
+        for model in catalog.sent_models(context.clock.today()):
+            # Known from the start, so that the rests of other processes are.
+            key.standing_with(model)
     return Backends(
         realm=realm,
         routing=Routing(keys=keys, clock=context.clock, telemetry=context.telemetry, share=sharing.tell),

@@ -218,7 +218,7 @@ class Routing:
     def _share_out(self, course: Course) -> None:
         """Let the chosen key fall behind its peers by what they share, in a smooth weighted round robin.
 
-        Credit is bounded, or a key that had no room for long would then get all calls.
+        Credit is bounded, or a key that rested for long would then get all calls.
         """
         peers = [each for each in self.keys if each.priority == course.key.priority]
         if len(peers) < 2:
@@ -226,7 +226,7 @@ class Routing:
         total = sum(each.weight for each in peers)
         for each in peers:
             each.credit = min(each.credit + each.weight, total)
-        course.key.credit -= total
+        course.key.credit = max(course.key.credit - total, -total)
 
     def _bound_trial(self, course: Course, call: object, patience_s: float) -> None:
         now_s = self.clock.monotonic_s()

@@ -1,6 +1,7 @@
 import asyncio
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from aiolimiter import AsyncLimiter
@@ -10,13 +11,14 @@ from service.domain.images import CallMade
 from service.domain.retrying import RetryRule
 from service.gateway.order.attempt import NOT_SENT, Attempts, Exposure
 from service.gateway.queue.durations import Kind
+from service.gateway.queue.queue import Bounds, CallQueue
 from service.gateway.queue.turn import Turn
 from service.gateway.queue.turns import Person
 from service.ports.provider import Pace
-from service.ports.telemetry import AttemptMade
+from service.ports.telemetry import AttemptMade, CallCrossed
 from tests.fakes.backend import FakeBackend, Held
 from tests.fakes.clock import FakeClock, until_idle
-from tests.fakes.routing import a_queue
+from tests.fakes.routing import a_key, a_queue, a_routing
 from tests.fakes.telemetry import FakeTelemetry
 from tests.fakes.values import a_call, a_call_made, a_failure, a_refusal
 
@@ -288,3 +290,125 @@ async def test_no_retry_is_sent_too_late_for_an_answer(clock: FakeClock) -> None
 
     assert result is failure
     assert len(backend.calls) == 1
+
+
+class Plural:
+    """Calls at two keys of two backends."""
+
+    def __init__(self, clock: FakeClock, first: FakeBackend, second: FakeBackend, **fields: Any) -> None:
+        self.clock = clock
+        self.telemetry = FakeTelemetry()
+        keys = [a_key(first, "one/a", priority=1, **fields), a_key(second, "two/b", priority=2, **fields)]
+        self.routing = a_routing(clock, self.telemetry, *keys)
+        queue = CallQueue(clock, self.telemetry, Bounds(), self.routing)
+        self.attempts = Attempts(
+            queue=queue, clock=clock, telemetry=self.telemetry, rule=RULE, jitter=lambda: 0.0
+        )
+
+    @property
+    def crossings(self) -> list[tuple[str, str]]:
+        return [(str(fact.left), str(fact.to)) for fact in self.telemetry.of(CallCrossed)]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        a_failure(),
+        a_failure(kind=FailureKind.RATE_LIMITED, retry_after_s=60.0),
+        a_failure(kind=FailureKind.UNREACHABLE),
+        a_failure(kind=FailureKind.MISCONFIGURED),
+        a_failure(kind=FailureKind.BLOCKED),
+        a_failure(kind=FailureKind.MODEL_MISSING),
+    ],
+)
+async def test_a_call_that_was_not_billed_crosses_at_once(clock: FakeClock, failure: CallFailure) -> None:
+    first, second = FakeBackend(failure), FakeBackend()
+    plural, started_s = Plural(clock, first, second), clock.monotonic_s()
+
+    assert isinstance(await make(plural.attempts, clock), CallMade)
+    assert (first.attempts, second.attempts) == (1, 1)
+    assert clock.monotonic_s() == started_s
+    assert plural.crossings == [("one/a", "two/b")]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        a_failure(billing=Billing.UNKNOWN),
+        a_failure(kind=FailureKind.TIMED_OUT, billing=Billing.UNKNOWN),
+        a_refusal(),
+        a_failure(kind=FailureKind.INVALID),
+    ],
+)
+async def test_what_may_be_billed_and_what_is_refused_never_crosses(
+    clock: FakeClock, failure: CallFailure
+) -> None:
+    second = FakeBackend()
+    plural = Plural(clock, FakeBackend(failure), second)
+
+    assert await make(plural.attempts, clock) is failure
+    assert (second.attempts, plural.crossings) == (0, [])
+
+
+async def test_the_first_crossing_of_a_call_spends_no_retry(clock: FakeClock) -> None:
+    first, second = FakeBackend(*[a_failure()] * 1000), FakeBackend()
+    plural = Plural(clock, first, second)
+
+    made = [await make(plural.attempts, clock) for _ in range(200)]
+
+    assert all(isinstance(each, CallMade) for each in made)
+    assert plural.attempts.budget.saved == plural.attempts.budget.most
+    # It is soon passed over, and tried now and then.
+    assert first.attempts < 10
+
+
+async def test_if_all_backends_fail_retries_stay_within_one_crossing_and_the_budget(clock: FakeClock) -> None:
+    first, second = FakeBackend(*[a_failure()] * 2000), FakeBackend(*[a_failure()] * 2000)
+    plural = Plural(clock, first, second)
+
+    for _ in range(200):
+        assert isinstance(await make(plural.attempts, clock), CallFailure)
+
+    assert first.attempts + second.attempts <= 2 * 200 + 30
+
+
+async def test_a_full_key_is_not_crossed_to(clock: FakeClock) -> None:
+    held = Held()
+    plural = Plural(clock, FakeBackend(Held(), a_failure(), a_failure()), FakeBackend(held), most_calls=1)
+    async with asyncio.TaskGroup() as group:
+        one = group.create_task(make(plural.attempts, clock))
+        other = group.create_task(make(plural.attempts, clock))
+        await until_idle()
+        held.release(a_failure())
+        await until_idle()
+        for task in (one, other):
+            task.cancel()
+
+    assert plural.crossings == []
+
+
+async def test_no_call_crosses_too_late_for_an_answer(clock: FakeClock) -> None:
+    second = FakeBackend()
+    plural = Plural(clock, FakeBackend(a_failure()), second)
+
+    await make(plural.attempts, clock, left_s=10.0, send_within_s=0.0)
+
+    assert second.attempts == 0
+
+
+async def test_a_call_is_made_in_the_form_of_the_key_that_makes_it(clock: FakeClock) -> None:
+    first, second = FakeBackend(a_failure(kind=FailureKind.BLOCKED)), FakeBackend()
+    plural = Plural(clock, first, second)
+    queue = plural.attempts.queue
+    own, bridged = a_call(model="gpt-image-1"), a_call(model="gpt-image-2")
+    turn = Turn(
+        kind=Kind("gpt-image-1", "generate", "auto", 21, 0),
+        route=queue.routing.route((("one",), own.model), (("two",), bridged.model)),
+        owners=[Person("team", "user")],
+        images=1,
+        deadline_s=clock.monotonic_s() + 9.0,
+    )
+    assert await queue.take_turn(turn) is None
+
+    assert isinstance(await plural.attempts.make([own, bridged], turn, Exposure()), CallMade)
+    assert (first.calls, second.calls) == ([own], [bridged])

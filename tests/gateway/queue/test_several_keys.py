@@ -1,0 +1,164 @@
+"""The queue before several keys, on held time."""
+
+import asyncio
+
+import pytest
+
+from service.domain.failures import Billing, CallFailure, FailureKind
+from service.domain.images import CallMade
+from service.domain.rests import RestReason
+from service.gateway.queue.durations import Kind
+from service.gateway.queue.queue import Bounds, CallQueue
+from service.gateway.queue.turn import Turn
+from service.gateway.queue.turns import Person
+from service.gateway.routing.keys import BackendKey
+from tests.fakes.clock import FakeClock, until_idle
+from tests.fakes.routing import a_key, a_routing
+from tests.fakes.telemetry import FakeTelemetry
+from tests.fakes.values import a_call_made, a_failure
+
+MADE = a_call_made(b"image")
+CALL_S = 4.0
+
+
+class Keys:
+    """A queue before *keys*; each call takes `CALL_S`, at a key in *hanging* for ever."""
+
+    def __init__(self, clock: FakeClock, *keys: BackendKey) -> None:
+        self.clock = clock
+        self.began_s = clock.monotonic_s()
+        self.telemetry = FakeTelemetry()
+        self.routing = a_routing(clock, self.telemetry, *keys)
+        self.queue = CallQueue(clock, self.telemetry, Bounds(), self.routing)
+        self.sent: list[tuple[str, str, float]] = []
+        self.hanging: set[str] = set()
+
+    async def order(
+        self, name: str, *, backends: tuple[str, ...] = (), left_s: float = 300.0, user: str = "user"
+    ) -> CallMade | CallFailure:
+        """Make an order of one call at one of *backends*."""
+        turn = Turn(
+            kind=Kind("gpt-image-2", "generate", "high", 21, 0),
+            route=self.routing.route((backends, "gpt-image-2")),
+            owners=[Person("team", user)],
+            images=1,
+            deadline_s=self.clock.monotonic_s() + left_s,
+        )
+        refusal = self.queue.find_refusal([turn])
+        return refusal if refusal is not None else await self._call(name, turn)
+
+    async def _call(self, name: str, turn: Turn) -> CallMade | CallFailure:
+        try:
+            refusal = await self.queue.take_turn(turn)
+            if refusal is not None or turn.course is None:
+                assert refusal is not None
+                return refusal
+            began_s = self.clock.monotonic_s()
+            key = turn.course.key.name.key
+            self.sent.append((name, key, round(began_s - self.began_s, 2)))
+            await asyncio.sleep(turn.deadline_s - began_s if key in self.hanging else CALL_S)
+            self.queue.note(turn, MADE, began_s)
+            return MADE
+        finally:
+            self.queue.end(turn)
+
+    def throttle(self, key: BackendKey, for_s: float) -> None:
+        failure = a_failure(kind=FailureKind.RATE_LIMITED, retry_after_s=for_s)
+        course = self.routing.find(self.routing.route(((key.name.backend,), "gpt-image-2")), 1)
+        assert course is not None
+        self.routing.note(course, failure, self.clock.monotonic_s())
+
+
+async def test_calls_spread_over_all_keys_before_any_waits(clock: FakeClock) -> None:
+    keys = Keys(clock, a_key(name="one/a", most_calls=1), a_key(name="two/b", most_calls=1, priority=2))
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(keys.order(str(number)))
+
+    assert keys.sent == [("0", "a", 0.0), ("1", "b", 0.0), ("2", "a", CALL_S)]
+
+
+async def test_a_call_for_a_busy_backend_does_not_hold_up_those_for_others(clock: FakeClock) -> None:
+    keys = Keys(clock, a_key(name="slow/a", most_calls=1), a_key(name="other/b", most_calls=1))
+    keys.hanging = {"a"}
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(keys.order(f"slow {number}", backends=("slow",), left_s=20.0))
+        await until_idle()
+        for number in range(2):
+            group.create_task(keys.order(f"other {number}", backends=("other",)))
+
+    assert [(name, at_s) for name, key, at_s in keys.sent if key == "b"] == [
+        ("other 0", 0),
+        ("other 1", CALL_S),
+    ]
+    assert [name for name, key, _ in keys.sent if key == "a"] == ["slow 0"]
+
+
+async def test_callers_take_turns_over_all_keys(clock: FakeClock) -> None:
+    keys = Keys(clock, a_key(name="one/a", most_calls=1), a_key(name="one/b", most_calls=1))
+    async with asyncio.TaskGroup() as group:
+        for number in range(8):
+            group.create_task(keys.order(f"many {number}", user="many"))
+        await until_idle()
+        for number in range(2):
+            group.create_task(keys.order(f"few {number}", user="few"))
+
+    names = [name.split()[0] for name, _, _ in keys.sent]
+    assert names == ["many", "many", "many", "few", "many", "few", "many", "many", "many", "many"]
+
+
+async def test_calls_wait_for_the_end_of_a_short_pause(clock: FakeClock) -> None:
+    key = a_key(name="one/a")
+    keys = Keys(clock, key)
+    keys.throttle(key, 15.0)
+
+    assert await keys.order("waits") is MADE
+    assert keys.sent == [("waits", "a", 15.0)]
+
+
+@pytest.mark.parametrize(("pause_s", "left_s"), [(60.0, 300.0), (15.0, 10.0)])
+async def test_orders_are_told_of_a_pause_that_is_too_long(
+    clock: FakeClock, pause_s: float, left_s: float
+) -> None:
+    key = a_key(name="one/a")
+    keys = Keys(clock, key)
+    keys.throttle(key, pause_s)
+    await asyncio.sleep(1.0)
+
+    refused = await keys.order("refused", left_s=left_s)
+
+    assert isinstance(refused, CallFailure)
+    assert (refused.kind, refused.billing) == (FailureKind.RATE_LIMITED, Billing.NOT_BILLED)
+    assert refused.retry_after_s == pytest.approx(pause_s - 1.0)
+    assert keys.sent == []
+
+
+async def test_a_call_that_waits_takes_the_key_whose_pause_ends_first(clock: FakeClock) -> None:
+    one, other = a_key(name="one/a", most_calls=1), a_key(name="two/b")
+    keys = Keys(clock, one, other)
+    keys.throttle(other, 2.0)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keys.order("first"))
+        group.create_task(keys.order("second"))
+
+    assert keys.sent == [("first", "a", 0.0), ("second", "b", 2.0)]
+
+
+async def test_a_key_that_falls_silent_is_passed_over_while_another_answers(clock: FakeClock) -> None:
+    silent = a_key(name="one/silent")
+    keys = Keys(clock, silent, a_key(name="two/other", priority=2))
+    await keys.order("known")
+    keys.hanging = {"silent"}
+    async with asyncio.TaskGroup() as group:
+        watch = group.create_task(keys.queue.watch_forever())
+        hangs = group.create_task(keys.order("hangs"))
+        # Twice the time of such a call, and never less than ten seconds.
+        await asyncio.sleep(11.5)
+        await keys.order("passed over")
+        watch.cancel()
+        hangs.cancel()
+
+    assert [key for _, key, _ in keys.sent] == ["silent", "silent", "other"]
+    [rest] = keys.routing.resting()
+    assert (rest.name.key, rest.reason) == (silent.name, RestReason.UNANSWERED)
