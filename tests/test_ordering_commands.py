@@ -160,6 +160,11 @@ def test_json_has_the_cost_and_the_source_of_each_image(house: House, tmp_path: 
     (made,) = read_json(first)["files"]
     assert made["cost_microusd"] == read_json(first)["cost_microusd"] > 0
     assert (made["cache"], made["model"], made["sent_model"]) == ("miss", "dall-e-3", "gpt-image-2.6-flare")
+    assert made["backend"] == "openai"
+    assert {each["cache"]: each["backend"] for each in read_json(again)["files"]} == {
+        "miss": "openai",
+        "hit": None,
+    }
     assert made["url"].startswith(house.gateway.url)
     assert made["revised_prompt"]
     assert sorted(each["cache"] for each in read_json(again)["files"]) == ["hit", "miss"]

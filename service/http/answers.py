@@ -11,7 +11,7 @@ from starlette.types import Scope
 from service.domain.bridge import with_codes_of
 from service.domain.errors import GatewayError, OrderFailed
 from service.domain.failures import CallFailure
-from service.domain.images import Delivery
+from service.domain.images import Delivery, Source
 from service.domain.order import ImageOrder, SentOrder, Ticket
 from service.domain.progress import OUTCOMES, Admitted, CallFailed, ImageReady, OrderDone, OrderFact
 from service.gateway.order.runner import RunningOrder
@@ -108,6 +108,9 @@ class Answer:
         fields: dict[str, Any] = {"index": ready.position}
         if ready.is_stored:
             fields["url"] = self._link(ready)
+        is_own = ready.source is Source.MADE
+        fields["backend"] = (ready.image.backend or None) if is_own else None
+        fields["sent_model"] = ready.image.sent_model if is_own else None
         fields["cost_microusd"] = cost_of(ready)
         fields["cache"] = OUTCOMES[ready.source] if self._is_cached else "none"
         if self._revised_prompt is not None:

@@ -37,9 +37,9 @@ from tests.http.house import (
 
 LOOK = {"b64_json", "created_at", "size", "quality", "background", "output_format"}
 PARTIAL = {"type", *LOOK, "partial_image_index"}
-COMPLETED = {"type", *LOOK, "usage", "url", "cost_microusd", "cache"}
+COMPLETED = {"type", *LOOK, "usage", "url", "backend", "sent_model", "cost_microusd", "cache"}
 OURS = {"index"}
-"""Beyond the contract, which has no word for which of several images an event is of; COMPLETED has three more."""
+"""Beyond the contract, which has no word for which of several images an event is of; COMPLETED has five more."""
 
 Event = tuple[str, dict[str, Any]]
 

@@ -90,6 +90,8 @@ def test_an_image_has_its_link_its_price_and_its_source(house: House, prompt: st
         assert image["revised_prompt"].startswith(prompt)
         assert image["created_at"] > 0
     assert {image["cache"] for image in made} == {"miss"}
+    assert {(image["backend"], image["sent_model"]) for image in made} == {("openai", "gpt-image-2.6-flare")}
+    assert {(image["backend"], image["sent_model"]) for image in again} == {(None, None)}
     assert sources_of(again) == {("hit", 0)}
     names = [{httpx.URL(image["url"]).path for image in images} for images in (made, again)]
     assert names[0] == names[1]
@@ -125,7 +127,7 @@ def test_an_image_of_another_order_costs_nothing(house: House, prompt: str) -> N
     house.behave(paint="flat")
 
     assert sources_of(second) == {("coalesced", 0)}
-    assert made["cache"] == "miss"
+    assert (made["cache"], made["backend"], second[0]["backend"]) == ("miss", "openai", None)
 
 
 def test_models_that_revise_no_prompt_have_none(house: House, prompt: str) -> None:

@@ -70,7 +70,10 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MadeImage:
-    """A finished image: *place* counts from 0; *cost_microusd* None is an unknown price."""
+    """A finished image: *place* counts from 0; *cost_microusd* None is an unknown price.
+
+    *backend* made it as an image of *sent_model*, if it was made for this order.
+    """
 
     data: bytes
     place: int
@@ -79,6 +82,8 @@ class MadeImage:
     cache: str | None
     url: str | None
     revised_prompt: str | None
+    backend: str | None = None
+    sent_model: str | None = None
 
 
 _ROUTES = {"generate": "generations", "edit": "edits", "vary": "variations"}
@@ -257,6 +262,8 @@ def _image_of(payload: dict[str, Any]) -> MadeImage:
         cache=payload.get("cache"),
         url=payload.get("url"),
         revised_prompt=payload.get("revised_prompt"),
+        backend=payload.get("backend"),
+        sent_model=payload.get("sent_model"),
     )
 
 

@@ -76,7 +76,8 @@ class Report:
         return {
             "path": str(saved.path),
             "model": self.order.model,
-            "sent_model": self.sent_model,
+            "sent_model": image.sent_model or self.sent_model,
+            "backend": image.backend,
             "size": image.size,
             "cost_microusd": image.cost_microusd,
             "cache": image.cache,

@@ -98,6 +98,12 @@ class _Completed(_ImageEvent):
         None,
         description="Signed link to the image; its last segment is the name of the image. Absent if the store did not take it.",
     )
+    backend: str | None = Field(
+        description="The backend that made the image, by its name in the configuration; null if it was not made for this order."
+    )
+    sent_model: str | None = Field(
+        description="The model that made the image; null if it was not made for this order."
+    )
     cost_microusd: int | None = Field(
         description="Cost of the image in millionths of a US dollar; 0 for cached and shared ones, null if unknown."
     )
