@@ -1,5 +1,6 @@
 """Explain the configuration in effect with `image-gateway config check`, and test the keys of real servers."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import date
@@ -12,8 +13,9 @@ import pytest
 
 from service.domain.images import Operation
 from service.settings.environment import load_settings
-from service.wiring.effective import Making, ModelPlan, plan_models
+from service.wiring.effective import Making, ModelPlan, plan_models, planned_catalog
 from tests.authority import Authority
+from tests.documents import code_blocks, read
 from tests.processes import free_port
 from tests.shell import Done, Shell, rows, run_on_terminal
 
@@ -307,9 +309,8 @@ def test_a_narrow_terminal_shows_every_key_whole(tmp_path: Path) -> None:
 def plans(directory: Path, text: str, today: date) -> dict[tuple[str, tuple[str, ...]], ModelPlan]:
     variables: dict[str, Any] = dict(shell_of(directory, text).settings)
     settings = load_settings(variables)
-    return {
-        (plan.model, plan.operations): plan for plan in plan_models(settings, settings.file.backends, today)
-    }
+    catalog = planned_catalog(settings, settings.file.backends)
+    return {(plan.model, plan.operations): plan for plan in plan_models(catalog, today)}
 
 
 def test_a_model_is_made_by_its_backends_until_each_ends_it_and_then_bridged(tmp_path: Path) -> None:
@@ -335,3 +336,41 @@ def test_operations_that_differ_have_plans_of_their_own(tmp_path: Path) -> None:
         if model == "gpt-image-2"
     }
     assert made == {(Operation.GENERATE,): ["openai", "own"], (Operation.EDIT,): ["openai"]}
+
+
+def test_a_listed_model_that_nothing_makes_is_named(tmp_path: Path) -> None:
+    text = """
+[[backends]]
+name = "azure"
+kind = "azure"
+url = "https://a"
+keys = [{ key = "k" }]
+[backends.models."gpt-image-2"]
+[backends.models."gpt-image-1"]
+shutdown = 2026-10-21
+"""
+
+    said = explain(tmp_path, text, "--offline").stderr.splitlines()
+
+    asked = "cannot be ordered, and orders without a model ask for it: no backend serves it today"
+    other, may = "nor gpt-image-2.6-flare", '[models."{}".bridge] may name another model'.format
+    assert said == [
+        f"warning: gpt-image-1 cannot be ordered: no backend serves it today, {other}: {may('gpt-image-1')}",
+        f"warning: dall-e-2 {asked}, {other}: {may('dall-e-2')}",
+        f"warning: gpt-image-2.6-flare {asked}",
+    ]
+
+
+def test_the_page_shows_the_keys_of_its_example_as_the_command_does(tmp_path: Path) -> None:
+    page = read("docs/providers.md")
+    (tmp_path / "keys").mkdir()
+    for name in ("openai-main", "openai-second", "azure"):
+        (tmp_path / "keys" / name).write_text("sk-...")
+
+    done = explain(tmp_path, code_blocks(page, "toml")[0][1], "--offline")
+
+    shown = [line.split("  ") for line in page.splitlines() if re.match(r"(openai|azure|own)/", line)]
+    assert [[cell.strip() for cell in line if cell][:5] for line in shown] == [
+        [row["key"], row["turn"], row["share"], row["images a minute"], row["calls at once"]]
+        for row in tables(done)["Keys"]
+    ]

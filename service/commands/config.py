@@ -19,7 +19,7 @@ from service.serve.interrupts import run_interruptible
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring.checks import check_settings
-from service.wiring.effective import configured_backends, plan_keys, plan_models
+from service.wiring.effective import configured_backends, find_unmade, plan_keys, plan_models, planned_catalog
 from service.wiring.key_checks import check_keys
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -80,14 +80,18 @@ def check(
             if offline
             else run_interruptible(runner, check_keys(backends, is_of_variables=not settings.file.backends))
         )
-    today = datetime.now(UTC).date()
+    today, catalog = datetime.now(UTC).date(), planned_catalog(settings, backends)
     explanation = Explanation(
         settings=settings,
         backends=backends,
         keys=plan_keys(settings, backends),
-        models=plan_models(settings, backends, today),
+        models=plan_models(catalog, today),
         checks={checked.name: checked for checked in checks or ()},
-        warnings=[*unknown_in_environment(), *ignored_in_environment(settings)],
+        warnings=[
+            *unknown_in_environment(),
+            *ignored_in_environment(settings),
+            *find_unmade(catalog, backends, today),
+        ],
         today=today,
     )
     if as_json:

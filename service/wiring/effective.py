@@ -99,12 +99,36 @@ def plan_keys(settings: Settings, backends: Sequence[BackendConfig]) -> list[Key
     ]
 
 
-def plan_models(settings: Settings, backends: Sequence[BackendConfig], today: date) -> list[ModelPlan]:
-    """Return the plans of all models of the catalogue that can be ordered *today*; one has several if operations differ."""
+def planned_catalog(settings: Settings, backends: Sequence[BackendConfig]) -> Catalog:
+    """Return the catalogue as *backends* serve it, or the sandbox if there are none."""
     catalog = load_catalog(settings)
-    if not catalog.offers:
-        catalog = with_offers(catalog, [Offer(backend=backends[0].name if backends else "sandbox")])
+    if catalog.offers:
+        return catalog
+    return with_offers(catalog, [Offer(backend=backends[0].name if backends else "sandbox")])
+
+
+def plan_models(catalog: Catalog, today: date) -> list[ModelPlan]:
+    """Return the plans of all models that can be ordered *today*; one has several if operations differ."""
     return [plan for model in catalog.orderable(today) for plan in _plans_of(catalog, model, today)]
+
+
+def find_unmade(catalog: Catalog, backends: Sequence[BackendConfig], today: date) -> list[str]:
+    """Return a sentence about each model that *backends* list, or orders without a model ask for, and none makes *today*."""
+    defaults = (catalog.default_model, catalog.default_gpt_image_model)
+    listed = [name for backend in backends for name in backend.models or ()]
+    sentences = []
+    for name in dict.fromkeys([*listed, *defaults]):
+        model = catalog.models[name]
+        if catalog.is_orderable(model, today):
+            continue
+        asked = ", and orders without a model ask for it" if name in defaults else ""
+        other = (
+            f', nor {model.bridge.to}: [models."{name}".bridge] may name another model'
+            if model.bridge
+            else ""
+        )
+        sentences.append(f"{name} cannot be ordered{asked}: no backend serves it today{other}")
+    return sentences
 
 
 def _plans_of(catalog: Catalog, model: Model, today: date) -> Iterator[ModelPlan]:
