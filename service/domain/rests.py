@@ -96,3 +96,8 @@ def reason_of(failure: CallFailure) -> RestReason | None:
 def goes_elsewhere(failure: CallFailure) -> bool:
     """Tell if another key may make the call: nothing was billed, and the failure is of this key alone."""
     return failure.billing is Billing.NOT_BILLED and failure.kind in _REASONS
+
+
+def is_of_backend(failure: CallFailure) -> bool:
+    """Tell if other keys of the same backend most likely fail the same way."""
+    return failure.kind in (FailureKind.OVERLOADED, FailureKind.UNREACHABLE)

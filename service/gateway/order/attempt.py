@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade, ImageCall
-from service.domain.rests import goes_elsewhere
+from service.domain.rests import goes_elsewhere, is_of_backend
 from service.domain.retrying import RetryBudget, RetryRule, delay_before_retry_s
 from service.gateway.queue.queue import CallQueue
 from service.gateway.queue.turn import Turn
@@ -110,12 +110,21 @@ class Attempts:
             return False
         if len(tried) > 1 and not self.budget.has_one:
             return False
-        if not self.queue.cross(turn, tried) or turn.course is None:
+        if not self._finds_other(turn, failure, tried) or turn.course is None:
             return False
         if len(tried) > 1:
             self.budget.spend()
         self.telemetry.record(CallCrossed(left=course.key.name, to=turn.course.key.name))
         return True
+
+    def _finds_other(self, turn: Turn, failure: CallFailure, tried: Sequence[BackendKey]) -> bool:
+        """Let the call go on at a key of another backend if *failure* is its backend's, or at any other key."""
+        if is_of_backend(failure):
+            failed = {key.name.backend for key in tried}
+            keys = [key for key in self.queue.routing.keys if key.name.backend in failed]
+            if self.queue.cross(turn, keys):
+                return True
+        return self.queue.cross(turn, tried)
 
     async def _waits(
         self, turn: Turn, course: Course, failure: CallFailure, tried: Sequence[BackendKey]

@@ -5,7 +5,7 @@ route has a key with room. Failure behaviour: what cannot be answered in time, o
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from service.domain.failures import CallFailure, FailureKind
@@ -151,9 +151,9 @@ class CallQueue:
         self.routing.note(turn.course, result, began_s)
         self._pass_on()
 
-    def cross(self, turn: Turn, but_not: Sequence[BackendKey]) -> bool:
-        """Let the call go on at another key that has room, none of *but_not*; returns False if there is none."""
-        return self._change_course(turn, self.routing.find(turn.route, turn.images, but_not=but_not))
+    def cross(self, turn: Turn, but_not: Collection[BackendKey]) -> bool:
+        """Let the call go on at another key that works and has room, none of *but_not*; returns False if there is none."""
+        return self._change_course(turn, self.routing.find_other(turn.route, turn.images, but_not))
 
     async def go_on(self, turn: Turn) -> bool:
         """Wait until the call may be sent again, by its key or another that has room; returns False if it comes too late."""

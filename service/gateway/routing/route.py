@@ -33,6 +33,11 @@ def standings_of(course: Course) -> tuple[Standing, Standing]:
     return course.key.standing_with(course.model), course.key.standing
 
 
+def is_trusted(course: Course, now_s: float) -> bool:
+    """Tell if calls go by *course* as ever."""
+    return all(each.is_trusted(now_s) for each in standings_of(course))
+
+
 def as_open(course: Course, now_s: float) -> Course | None:
     """Return *course*, maybe as a trial; None while its key rests, or is being tried."""
     doubts = [each for each in standings_of(course) if not each.is_trusted(now_s)]

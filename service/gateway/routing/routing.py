@@ -4,14 +4,23 @@ Keys that rest are passed over. If all of a route do, calls go on at keys that o
 those whose calls may be paid for or whose account is shut, and not at all at those whose backend asked for a pause.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade
 from service.domain.rests import RULES, Rest, RestName, RestReason, reason_of
 from service.gateway.routing.keys import BackendKey
-from service.gateway.routing.route import Course, Rank, Route, as_last_resort, as_open, claim_of, standings_of
+from service.gateway.routing.route import (
+    Course,
+    Rank,
+    Route,
+    as_last_resort,
+    as_open,
+    claim_of,
+    is_trusted,
+    standings_of,
+)
 from service.gateway.routing.standing import Standing
 from service.ports.clock import Clock
 from service.ports.telemetry import KeyBack, KeyRested, Telemetry
@@ -62,23 +71,28 @@ class Routing:
                     return found
         return ()
 
-    def find(
-        self, route: Route, images: int, *, but_not: Sequence[BackendKey] = (), held: BackendKey | None = None
-    ) -> Course | None:
-        """Return the course for a call of *images* now, or None if no key has room.
+    def find(self, route: Route, images: int, *, held: BackendKey | None = None) -> Course | None:
+        """Return the course for a call of *images* now, or None if no key has room; the call has a place at *held* already."""
+        return _choose(
+            [
+                course
+                for course in self.courses(route)
+                if course.key.has_room(images) or (course.key is held and held.takes(images))
+            ]
+        )
 
-        *but_not* are left out; the call has a place at *held* already.
-        """
-        found = [
-            course
-            for course in self.courses(route)
-            if course.key not in but_not
-            and (course.key.has_room(images) or (course.key is held and held.takes(images)))
-        ]
-        if len(found) < 2:
-            return found[0] if found else None
-        first = min(course.key.priority for course in found)
-        return max((each for each in found if each.key.priority == first), key=claim_of)
+    def find_other(self, route: Route, images: int, but_not: Collection[BackendKey]) -> Course | None:
+        """Return a course by a trusted key with room for a call that failed at *but_not*; None if there is none."""
+        now_s = self.clock.monotonic_s()
+        for rank in route.ranks:
+            found = [
+                course
+                for course in rank
+                if course.key not in but_not and is_trusted(course, now_s) and course.key.has_room(images)
+            ]
+            if found:
+                return _choose(found)
+        return None
 
     def begin(self, course: Course, call: object, *, patience_s: float) -> None:
         """Give *call* a place; if it tries the key, another may after *patience_s*."""
@@ -272,3 +286,11 @@ class Obstacle:
     def as_failure(self) -> CallFailure | None:
         """Return the failure that a call would have met, with the time that is left."""
         return self.failure and replace(self.failure, retry_after_s=self.left_s)
+
+
+def _choose(courses: Sequence[Course]) -> Course | None:
+    """Return the course of the lowest priority, of several that whose key is furthest behind its share; None without any."""
+    if len(courses) < 2:
+        return courses[0] if courses else None
+    first = min(course.key.priority for course in courses)
+    return max((each for each in courses if each.key.priority == first), key=claim_of)

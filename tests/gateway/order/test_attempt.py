@@ -372,6 +372,31 @@ async def test_if_all_backends_fail_retries_stay_within_one_crossing_and_the_bud
     assert first.attempts + second.attempts <= 2 * 200 + 30
 
 
+@pytest.mark.parametrize(
+    ("failure", "asked"),
+    [
+        (a_failure(), (1, 0, 1)),
+        (a_failure(kind=FailureKind.UNREACHABLE), (1, 0, 1)),
+        (a_failure(kind=FailureKind.RATE_LIMITED), (1, 1, 0)),
+        (a_failure(kind=FailureKind.MISCONFIGURED), (1, 1, 0)),
+    ],
+)
+async def test_a_call_leaves_a_backend_that_fails_and_a_key_that_is_refused(
+    clock: FakeClock, failure: CallFailure, asked: tuple[int, ...]
+) -> None:
+    backends = [FakeBackend(failure), FakeBackend(), FakeBackend()]
+    keys = [
+        a_key(each, name, priority=number)
+        for number, (each, name) in enumerate(zip(backends, ("one/a", "one/b", "two/c"), strict=True))
+    ]
+    telemetry = FakeTelemetry()
+    queue = CallQueue(clock, telemetry, Bounds(), a_routing(clock, telemetry, *keys))
+    attempts = Attempts(queue=queue, clock=clock, telemetry=telemetry, rule=RULE, jitter=lambda: 0.0)
+
+    assert isinstance(await make(attempts, clock), CallMade)
+    assert tuple(each.attempts for each in backends) == asked
+
+
 async def test_a_full_key_is_not_crossed_to(clock: FakeClock) -> None:
     held = Held()
     plural = Plural(clock, FakeBackend(Held(), a_failure(), a_failure()), FakeBackend(held), most_calls=1)

@@ -100,7 +100,7 @@ async def test_a_key_out_of_pace_is_passed_over(clock: FakeClock) -> None:
     await pace.acquire(1)
 
     assert house.used() == "other"
-    assert house.routing.find(house.route, 1, but_not=house.routing.keys[1:]) is None
+    assert house.routing.find_other(house.route, 1, house.routing.keys[1:]) is None
     clock.advance(30.0)
     assert house.used() == "paced"
 
@@ -216,6 +216,31 @@ async def test_the_bridged_form_is_made_only_while_all_keys_of_the_model_rest(cl
     second = house.send(route)
     assert second is not None
     assert (second.key, second.rank, second.model) == (other, 1, MODEL)
+
+
+async def test_a_failed_call_goes_on_by_a_trusted_key_alone(clock: FakeClock) -> None:
+    house, first, second = a_pair(clock)
+
+    def other_than(*keys: BackendKey) -> str:
+        course = house.routing.find_other(house.route, 1, keys)
+        return course.key.name.key if course else ""
+
+    assert other_than(first) == "second"
+    assert other_than(first, second) == ""
+    house.fail(second, OVERLOAD, RULES[RestReason.FAILING].in_a_row)
+    clock.advance(RULES[RestReason.FAILING].first_s)
+    # It may be tried, but not by a call that has failed once.
+    assert other_than(first) == ""
+
+
+async def test_a_call_that_failed_at_all_keys_of_its_model_goes_on_by_the_bridge(clock: FakeClock) -> None:
+    own, other = a_key(name="azure/own"), a_key(name="openai/other")
+    house = House(clock, own, other)
+    route = house.routing.route((("azure",), "gpt-image-1"), (("openai",), MODEL))
+
+    course = house.routing.find_other(route, 1, [own])
+    assert course is not None
+    assert (course.key, course.rank, course.model) == (other, 1, MODEL)
 
 
 async def test_rests_are_told_once_for_a_burst(clock: FakeClock) -> None:
