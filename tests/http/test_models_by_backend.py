@@ -41,7 +41,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     config = directory / "gateway.toml"
     config.write_text(CONFIG.format(url=NOWHERE, azure_ends=day_in(10)), "utf-8")
     with (
-        run_gateway(directory, config=config, openai_base_url=f"{NOWHERE}/v1") as gateway,
+        run_gateway(directory, config=config) as gateway,
         httpx.Client(base_url=gateway.url, trust_env=False, timeout=60, event_hooks=HELD) as client,
     ):
         yield client

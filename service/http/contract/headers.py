@@ -33,7 +33,7 @@ _ANSWERS: dict[str, tuple[Schema, str]] = {
     "Age": (_LONG, "Seconds since the oldest cached image of the answer was made."),
     "X-Model-Sent": (
         _TEXT,
-        "The model that made the images: of several, that of the first one made for this order.",
+        "The model that made the images, of several the first one made for this order; if none was, the model that would make them.",
     ),
     "X-Backend": (
         _TEXT,
