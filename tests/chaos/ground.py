@@ -26,7 +26,8 @@ from tests.processes import Gateway, Valkey, run_gateway, run_valkey
 
 OPERATOR_KEY = "operator-key-of-the-chaos"
 OPERATOR = {"authorization": f"Bearer {OPERATOR_KEY}"}
-WITH_KEYS: dict[str, Any] = {"auth": "keys", "admin_key": OPERATOR_KEY}
+METRICS_KEY = "metrics-key-of-the-chaos"
+WITH_KEYS: dict[str, Any] = {"auth": "keys", "admin_key": OPERATOR_KEY, "metrics_key": METRICS_KEY}
 """Settings of a gateway whose callers need keys."""
 GENERATIONS, EDITS = "/v1/images/generations", "/v1/images/edits"
 _LONGEST_S = 400
@@ -161,7 +162,8 @@ class Ground:
 
     async def metric(self, url: str, name: str, **labels: str) -> float:
         """Return the sum of a metric's series that have *labels*."""
-        text = (await self.ask("GET", f"{url}/metrics")).content.decode()
+        headers = {"authorization": f"Bearer {METRICS_KEY}"}
+        text = (await self.ask("GET", f"{url}/metrics", headers=headers)).content.decode()
         found = 0.0
         for line in text.splitlines():
             series, _, value = line.rpartition(" ")

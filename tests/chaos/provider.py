@@ -7,10 +7,11 @@ script is a coroutine; `paint` is the plain one. Every image is a valid PNG unli
 import asyncio
 import contextlib
 import itertools
+import math
 import struct
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -63,6 +64,12 @@ class Call:
         return str(self.fields.get("prompt", ""))
 
     @property
+    def key(self) -> str:
+        """Return the key of the call, by OpenAI's header or Azure's."""
+        headers = self.headers
+        return headers.get("api-key") or headers.get("authorization", "").removeprefix("Bearer ")
+
+    @property
     def asked(self) -> int:
         """Return how many images were asked for."""
         return int(self.fields.get("n", 1))
@@ -80,10 +87,19 @@ class Call:
         await self.answer(status, {"error": error})
         self.fate = "failed"
 
-    async def answer(self, status: int, content: object, kind: str = "application/json") -> None:
-        """Answer with *content* as JSON, or as it is if it is bytes."""
+    async def throttle(self, pause_s: float) -> None:
+        """Refuse the call, and ask for a pause."""
+        error = {"message": "Too many requests.", "type": "requests", "code": "rate_limit_exceeded"}
+        headers = (f"retry-after: {math.ceil(pause_s)}", f"retry-after-ms: {math.ceil(pause_s * 1000)}")
+        await self.answer(429, {"error": error}, headers=headers)
+        self.fate = "throttled"
+
+    async def answer(
+        self, status: int, content: object, kind: str = "application/json", *, headers: Sequence[str] = ()
+    ) -> None:
+        """Answer with *content* as JSON, or as it is if it is bytes; *headers* are more lines of the head."""
         body = content if isinstance(content, bytes) else orjson.dumps(content)
-        await self.write(_head(status, kind, f"content-length: {len(body)}") + body)
+        await self.write(_head(status, kind, f"content-length: {len(body)}", *headers) + body)
 
     async def begin_stream(self) -> None:
         """Answer with the head of an event stream whose length only the end of the connection tells."""
@@ -147,6 +163,10 @@ class Provider:
     def paid(self) -> int:
         """Return how many images were made so far."""
         return sum(call.paid for call in self.calls)
+
+    def calls_with(self, key: str, *, since_s: float = 0, until_s: float = math.inf) -> int:
+        """Return how many calls with *key* came between two instants of the monotonic clock."""
+        return sum(call.key == key and since_s <= call.began_s < until_s for call in self.calls)
 
     def count(self, *fates: str) -> int:
         return sum(call.fate in fates for call in self.calls)
