@@ -12,12 +12,24 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from service.settings.backend_keys import KeyConfig
 from service.settings.backends import BackendConfig
 from service.settings.policies import Counted, Name, PolicyConfig, PolicyName, TeamConfig
 from service.settings.problems import SettingsError
 
 Location = tuple[int | str, ...]
 """The path of a value in the file: names of tables and indices of lists."""
+_USUAL_NAMES = {
+    "api_base": "url",
+    "base_url": "url",
+    "endpoint": "url",
+    "api_key": "keys",
+    "deployment": "name",
+    "deployments": "models",
+    "provider": "kind",
+    "type": "kind",
+}
+"""Names of other programs for the same."""
 
 
 class OnlyBackendConfig(BaseModel):
@@ -124,7 +136,10 @@ def _describe(problem: Mapping[str, Any]) -> str:
         return str(problem["msg"]).removeprefix("Value error, ")
     *table, name = problem["loc"]
     known = _names_in(table)
-    close = get_close_matches(str(name), known, n=1)
+    if len(table) == 2 and table[0] == "backends" and name in KeyConfig.model_fields:
+        return f'belongs to a key, as in keys = [{{ name = "main", {name} = ... }}]'
+    usual = _USUAL_NAMES.get(str(name))
+    close = [usual] if usual in known else get_close_matches(str(name), known, n=1)
     return (
         f"there is no such name; did you mean {close[0]}?"
         if close

@@ -19,8 +19,8 @@ class OrderSettings(BaseModel):
     """
 
     moderation: Literal["off", "provider", "list"] = "off"
-    """Check of prompts before anything is spent: none, the provider's moderation endpoint, or the words in
-    [`[moderation]`](#moderation).
+    """Check of prompts before anything is spent: none, the provider's moderation endpoint (that of the first backend
+    of kind `openai`), or the words in [`[moderation]`](#moderation).
     """
 
     cache: Literal["on", "off"] = "on"
@@ -45,7 +45,7 @@ class OrderSettings(BaseModel):
     drain_s: float = Field(120.0, ge=0)
     """Seconds a stopping gateway waits for running orders, once it takes no more."""
     max_calls_in_flight: int = Field(64, ge=1)
-    """Concurrent calls to the provider."""
+    """Concurrent calls to the provider; with `[[backends]]`, of each key that sets no `calls_in_flight`."""
     max_calls_waiting: int = Field(1000, ge=10)
     """Most calls that wait for one of them; further orders are refused with 503 `overloaded`."""
     waiting_bytes: int = Field(2**30, ge=2**26)

@@ -3,12 +3,14 @@
 import shutil
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from service.adapters.openai.dialects.registry import DIALECTS
 from service.domain.backends import KeyName, Offer, ServedModel
 from service.domain.images import Operation
-from service.settings.backends import BackendConfig
+from service.settings.backends import BackendConfig, Kind
 from service.settings.environment import load_settings
 from service.settings.problems import SettingsError
 from service.wiring.checks import check_settings
@@ -78,6 +80,10 @@ def with_line(number: int, *lines: str) -> str:
     """Return the file with line *number*, counted from 1, replaced by *lines*."""
     old = FILE.splitlines()
     return "\n".join([*old[: number - 1], *lines, *old[number:], ""])
+
+
+def test_each_kind_has_a_dialect() -> None:
+    assert set(get_args(Kind)) == set(DIALECTS)
 
 
 def test_backends_are_read_with_their_keys_in_order(path: Path) -> None:
@@ -198,6 +204,22 @@ def test_secrets_of_backends_never_show(path: Path) -> None:
         (12, ['name = "openai"'], "12: backends.openai.name", "another backend is called 'openai'"),
         (13, ['kind = "azur"'], "13: backends.azure-eu.kind", "'openai', 'azure' or 'openai-compatible'"),
         (13, ['knd = "azure"'], "13: backends.azure-eu.knd", "did you mean kind?"),
+        (
+            4,
+            ["images_per_min = 60"],
+            "4: backends.openai.images_per_min",
+            'as in keys = [{ name = "main", images',
+        ),
+        (4, ['key_file = "a"'], "4: backends.openai.key_file", "belongs to a key"),
+        (4, ['base_url = "http://a"'], "4: backends.openai.base_url", "did you mean url?"),
+        (4, ['api_key = "sk-canary-5f1c"'], "4: backends.openai.api_key", "did you mean keys?"),
+        (4, ['type = "azure"'], "4: backends.openai.type", "did you mean kind?"),
+        (
+            27,
+            ['deployment = "a"'],
+            "27: backends.azure-eu.models.gpt-image-1.deployment",
+            "did you mean name?",
+        ),
         (4, ["timeouts_s = { lo = 60 }"], "4: backends.openai.timeouts_s.lo", "did you mean low?"),
         (4, ["timeouts_s = { low = 0 }"], "4: backends.openai.timeouts_s.low", "greater than 0"),
         (
