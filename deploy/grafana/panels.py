@@ -49,7 +49,7 @@ def graph(
 ) -> Builder:
     """Draw values over time, in lines or *stacked* areas; the axis goes to *most* or as far as the values do.
 
-    A query with the legend `limit` is a dashed line.
+    A query whose legend is or ends with `limit` is a dashed line.
     """
     panel = timeseries.Panel().min(0).fill_opacity(30 if stacked else 8).line_width(1)
     panel.legend(
@@ -62,8 +62,8 @@ def graph(
         common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI).sort(options.SortOrder.DESCENDING)
     )
     panel.show_points(options.VisibilityMode.NEVER).span_nulls(60_000)
-    if isinstance(queries, Mapping) and LIMIT in queries:
-        panel.override_by_name(LIMIT, _DASHED)
+    if isinstance(queries, Mapping) and any(legend.endswith(LIMIT) for legend in queries):
+        panel.override_by_regexp(f"/(^| ){LIMIT}$/", _DASHED)
     if stacked:
         panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL))
     if most is not None:

@@ -2,7 +2,18 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import BYTES_PER_S, COUNT, PER_S, PERCENT, SECONDS, bars, graph, number
-from deploy.grafana.queries import else_zero, increase, mean, of, quantile, ranked, rate, share, total
+from deploy.grafana.queries import (
+    else_zero,
+    highest,
+    increase,
+    mean,
+    of,
+    quantile,
+    ranked,
+    rate,
+    share,
+    total,
+)
 
 _FAILED, _SLOW = "job:imagegw_orders_failed:ratio_rate{}", "job:imagegw_orders_slow:ratio_rate{}"
 
@@ -90,12 +101,9 @@ OVERVIEW = Board(
             ),
             number(
                 "Is our key accepted?",
-                "Refused: an attempt of the last five minutes ended as misconfigured (key, quota) or blocked "
-                "(account). Every order fails until an operator mends the account.",
-                else_zero(
-                    increase("imagegw_upstream_attempts_total", 'outcome=~"misconfigured|blocked"', over="5m")
-                    + " > bool 0"
-                ),
+                "Refused: a backend refuses a key, its quota or its account, and no call has succeeded since. Its orders go to "
+                "other keys; without one, every order fails until an operator mends the account.",
+                highest("imagegw_backend_key_resting", 'reason=~"refused|blocked"'),
                 unit=COUNT,
                 bad=1,
                 words={"0": "accepted", "1": "refused"},

@@ -2,9 +2,10 @@
 
 from deploy.grafana.board import Board
 from deploy.grafana.panels import COUNT, PER_S, PERCENT, SECONDS, bars, graph, number
-from deploy.grafana.queries import else_zero, increase, mean, quantile, ranked, rate, share, total
+from deploy.grafana.queries import else_zero, highest, increase, mean, quantile, ranked, rate, share, total
 
 _ATTEMPTS = "imagegw_upstream_attempts_total"
+_RESTING = "imagegw_backend_key_resting"
 _DURATION = "imagegw_upstream_attempt_duration_seconds"
 _WORDS = {"0": "no", "1": "yes"}
 
@@ -16,18 +17,18 @@ UPSTREAM = Board(
         "Is it the key, the account, or the provider?": [
             number(
                 "Is our key refused?",
-                "Attempts of five minutes that ended as misconfigured: key, quota or billing. No order can succeed. "
-                "`/readyz?verbose` says which; mend the account or GATEWAY's OPENAI_API_KEY.",
-                else_zero(increase(_ATTEMPTS, 'outcome="misconfigured"', over="5m") + " > bool 0"),
+                "A backend refuses a key, its quota or its permissions, and no call has succeeded since. Other keys carry its load; "
+                "without one, no order can succeed. *Which keys rest?* and `/readyz?verbose` say which; mend the account or the key.",
+                highest(_RESTING, 'reason="refused"'),
                 unit=COUNT,
                 bad=1,
                 words=_WORDS,
             ),
             number(
                 "Is the account blocked?",
-                "Attempts of five minutes that ended as blocked: the provider stopped the account, perhaps for prompts of some "
-                "callers. Write to its support; find the team by its refused prompts.",
-                else_zero(increase(_ATTEMPTS, 'outcome="blocked"', over="5m") + " > bool 0"),
+                "The provider stopped the account of a key, perhaps for prompts of some callers, and no call has succeeded since. "
+                "Write to its support; find the team by its refused prompts.",
+                highest(_RESTING, 'reason="blocked"'),
                 unit=COUNT,
                 bad=1,
                 words=_WORDS,
@@ -42,7 +43,7 @@ UPSTREAM = Board(
             ),
             number(
                 "Is the breaker open?",
-                "Yes: five attempts in a row ended without a known outcome. New orders get 503 `overloaded` until one succeeds.",
+                "Yes: five attempts in a row ended without a known outcome, at every key that serves some model. New orders get 503 `overloaded` until one succeeds.",
                 'max(imagegw_breaker_open{part="provider", job=~"$job", instance=~"$instance"})',
                 unit=COUNT,
                 bad=1,
@@ -95,12 +96,73 @@ UPSTREAM = Board(
             ),
             graph(
                 "How many calls run at the provider?",
-                "Calls sent and not answered, beside the most that may run (GATEWAY_MAX_CALLS_IN_FLIGHT).",
+                "Calls sent and not answered, beside the most that may run: the sum of the bounds of all keys "
+                "(`calls_in_flight`, or GATEWAY_MAX_CALLS_IN_FLIGHT).",
                 {
                     "calls": total("imagegw_in_flight", 'kind="calls"'),
                     "limit": total("imagegw_in_flight_limit", 'kind="calls"'),
                 },
                 unit=COUNT,
+            ),
+        ],
+        "Which key carries the load?": [
+            bars(
+                "Which keys rest?",
+                "Keys of backends that get no calls, of one model or of any if none is named, and why. throttled: the backend asked for "
+                "a pause. failing, unanswered: it is down. refused, blocked, missing: mend the key, the account or its models. "
+                "One call tries a key after its rest, and ends it once it is answered.",
+                {
+                    "{{backend}}/{{key}} {{model}} {{reason}}": ranked(
+                        highest(_RESTING, by="backend, key, model, reason")
+                    )
+                },
+                unit=COUNT,
+                warn=1,
+                most=1,
+                none="none rests",
+            ),
+            graph(
+                "How often do keys rest?",
+                "Rests that began or became longer, by key and reason. throttled again and again: lower `images_per_min` of the key, or ask "
+                "the provider for more.",
+                {
+                    "{{backend}}/{{key}} {{reason}}": rate(
+                        "imagegw_backend_key_rests_total", by="backend, key, reason"
+                    )
+                    + " > 0"
+                },
+                unit=PER_S,
+                stacked=True,
+            ),
+            graph(
+                "How many calls has each key?",
+                "Calls with a place at a key, beside the most that it may have in all processes (`calls_in_flight`). At its limit, "
+                "calls go to keys of a higher number of priority, or wait: raise it if the account takes more, or add a key.",
+                {
+                    "{{backend}}/{{key}}": total("imagegw_backend_key_calls", by="backend, key"),
+                    "{{backend}}/{{key}} limit": total("imagegw_backend_key_calls_limit", by="backend, key"),
+                },
+                unit=COUNT,
+            ),
+            graph(
+                "How do attempts end at each key?",
+                "Attempts by key and outcome. A key of a higher number of priority that makes images: those before it rest, or are full.",
+                {
+                    "{{backend}}/{{key}} {{outcome}}": rate(
+                        "imagegw_backend_key_attempts_total", by="backend, key, outcome"
+                    )
+                    + " > 0"
+                },
+                unit=PER_S,
+                stacked=True,
+            ),
+            graph(
+                "How many calls cross?",
+                "Calls that failed at one key at no cost, and went on at once at another: callers notice nothing. Many: "
+                "*Which keys rest?* says why.",
+                {"{{backend}} to {{to}}": rate("imagegw_calls_crossed_total", by="backend, to")},
+                unit=PER_S,
+                stacked=True,
             ),
         ],
         "How long does the provider take?": [

@@ -566,6 +566,9 @@ def test_keys_that_rest_and_their_calls_are_read_at_each_scrape() -> None:
     blocked = {**MAIN, "model": "", "reason": "blocked"}
     assert (before, shown(limited), shown(blocked)) == (None, 1.0, 1.0)
     assert shown({**blocked, "reason": "refused"}) == 0.0
+    rests.clear()
+    # An average over time would take no sample for 1.
+    assert (shown(limited), shown(blocked)) == (0.0, 0.0)
     assert value(metrics, "imagegw_backend_key_calls", **MAIN) == 3.0
     assert value(metrics, "imagegw_backend_key_calls_limit", **MAIN) == 8.0
 

@@ -11,7 +11,7 @@ from service.adapters.telemetry.metrics.provider import ENDS
 from service.adapters.telemetry.metrics.registry import Registry
 from service.adapters.telemetry.recorder import Handlers
 from service.domain.backends import KeyName
-from service.domain.rests import RULES, Rest, RestReason
+from service.domain.rests import RULES, Rest, RestName, RestReason
 from service.ports.telemetry import AttemptMade, CallCrossed, KeyRested
 
 
@@ -89,16 +89,22 @@ class KeyMetrics:
 
 
 class _RestingKeys(Collector):
-    """Collects the rests of each scrape; those of keys for all models are 0 while there is none."""
+    """Collects the rests of each scrape. Those of keys for all models begin at 0, the others once a key has rested."""
 
     _labelnames = ("backend", "key", "model", "reason")
 
     def __init__(self) -> None:
-        self._keys: Sequence[KeyName] = ()
         self._resting: Callable[[], Iterable[Rest]] = lambda: ()
+        self._shown: set[tuple[str, str, str, str]] = set()
 
     def watch(self, keys: Sequence[KeyName], resting: Callable[[], Iterable[Rest]]) -> None:
-        self._keys, self._resting = keys, resting
+        self._resting = resting
+        self._shown = {
+            _labels_of(RestName(name), reason)
+            for name in keys
+            for reason, rule in RULES.items()
+            if rule.is_wide
+        }
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         yield GaugeMetricFamily(
@@ -108,17 +114,13 @@ class _RestingKeys(Collector):
         )
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        found = {
-            (rest.name.key.backend, rest.name.key.key, rest.name.model, rest.reason.value)
-            for rest in self._resting()
-        }
-        wide = [
-            (name.backend, name.key, "", reason.value)
-            for name in self._keys
-            for reason, rule in RULES.items()
-            if rule.is_wide
-        ]
+        found = {_labels_of(rest.name, rest.reason) for rest in self._resting()}
+        self._shown |= found
         for family in self.describe():
-            for labels in sorted({*wide, *found}):
+            for labels in sorted(self._shown):
                 family.add_metric(labels, float(labels in found))
             yield family
+
+
+def _labels_of(name: RestName, reason: RestReason) -> tuple[str, str, str, str]:
+    return name.key.backend, name.key.key, name.model, reason.value
