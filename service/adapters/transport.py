@@ -3,8 +3,11 @@
 httpx requests use aiohttp's connections (docs/adr/0003). Errors of httpx and aiohttp pass through.
 """
 
+import socket
 import ssl
+import sys
 from collections.abc import Callable
+from functools import partial
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
@@ -20,6 +23,10 @@ A call sent while its server closes the connection has an unknown outcome: an im
 and lost. A new connection costs milliseconds, an image takes seconds.
 """
 
+_STALLED_S = 300.0
+"""Closing a connection waits until its server has read what was written, for ever if that hangs: each call that is given
+up would leave a socket behind."""
+
 
 def open_transport(
     url: str,
@@ -28,12 +35,14 @@ def open_transport(
     traceparent: Callable[[], str] | None = None,
     proxy: str | None = None,
     ca_file: str | None = None,
+    stalled_s: float = _STALLED_S,
 ) -> httpx.AsyncBaseTransport:
     """Return a transport for *url*; opens no socket before the first request.
 
     With *traceparent*, it adds a header of W3C Trace Context with that value to each request, unless it is empty. *proxy*,
     an `http://` or `https://` URL, is used for all requests, and *ca_file* has the only authorities that are trusted.
     Without them it honours `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE`; then requests to this machine use no proxy.
+    A connection breaks, where the system can do so, once the server has taken no byte that waits for it for *stalled_s*.
 
     Raises OSError (ssl.SSLError is one) if *ca_file* cannot be read or has no certificate.
     """
@@ -41,7 +50,12 @@ def open_transport(
 
     def open_session() -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=verify, limit=connections, keepalive_timeout=_KEEPALIVE_S),
+            connector=aiohttp.TCPConnector(
+                ssl=verify,
+                limit=connections,
+                keepalive_timeout=_KEEPALIVE_S,
+                socket_factory=partial(_open_socket, stalled_s=stalled_s),
+            ),
             # True would read ~/.netrc along with the proxies, and send other credentials beside the gateway's.
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -53,6 +67,14 @@ def open_transport(
         verify=verify, client=open_session, proxy=httpx.Proxy(proxy) if proxy else None
     )
     return transport if traceparent is None else _TracedTransport(transport, traceparent)
+
+
+def _open_socket(info: aiohttp.AddrInfoType, *, stalled_s: float) -> socket.socket:
+    family, kind, protocol, *_ = info
+    opened = socket.socket(family, kind, protocol)
+    if sys.platform == "linux":
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(stalled_s * 1000))
+    return opened
 
 
 def _proxy_of_environment(url: str) -> str | None:

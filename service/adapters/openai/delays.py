@@ -11,13 +11,16 @@ _UNITS_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|h|m|s)")
 _DURATION = re.compile(rf"(?:{_PART.pattern})+")
 _RESET = "x-ratelimit-reset-"
+_SAID = re.compile(
+    r"(?:retry after|try again in) (\d+(?:\.\d+)?) ?(ms|s|m|h)(?:econds?|inutes?|ours?)?\b", re.IGNORECASE
+)
 
 
-def read_retry_after_s(status: int, headers: Mapping[str, str]) -> float | None:
-    """Return the wait that an answer asks for; *headers* have lower-case names.
+def read_retry_after_s(status: int, headers: Mapping[str, str], message: str = "") -> float | None:
+    """Return the wait that an answer asks for; *headers* have lower-case names, *message* is its error's.
 
     It is `retry-after-ms`, else `retry-after`: seconds, a duration like `6m0s`, or a date, which counts from the answer's
-    `date`. A 429 without either has the reset of its emptiest bucket.
+    `date`. A 429 without either says it in its message, or has the reset of its emptiest bucket.
     """
     wait_ms = _read_number(headers.get("retry-after-ms", ""))
     if wait_ms is not None and _bounded_s(wait_ms / 1000) is not None:
@@ -27,7 +30,8 @@ def read_retry_after_s(status: int, headers: Mapping[str, str]) -> float | None:
     if wait_s is None:
         wait_s = _read_date(text, headers)
     if wait_s is None and status == 429:
-        wait_s = _read_reset_s(headers)
+        said = _SAID.search(message)
+        wait_s = read_duration_s(said[1] + said[2].lower()) if said else _read_reset_s(headers)
     return wait_s
 
 

@@ -191,7 +191,7 @@ def classify_answer(
         code=_text(error.get("code")),
         type=_text(error.get("type")),
         param=_text(error.get("param")),
-        retry_after_s=read_retry_after_s(status, headers),
+        retry_after_s=read_retry_after_s(status, headers, error["message"]),
         details=_details(error),
         cause=error["message"],
     )

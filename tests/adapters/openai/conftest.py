@@ -28,9 +28,9 @@ Make = Callable[..., Awaitable[CallMade | CallFailure]]
 
 @asynccontextmanager
 async def open_backend(
-    url: str, *, connections: int = 4, timeouts: Timeouts = TIMEOUTS, **address: Any
+    url: str, *, connections: int = 4, timeouts: Timeouts = TIMEOUTS, stalled_s: float = 300.0, **address: Any
 ) -> AsyncIterator[OpenAIBackend]:
-    transport = open_transport(url, connections=connections)
+    transport = open_transport(url, connections=connections, stalled_s=stalled_s)
     downloads = ImageDownloads(url)
     try:
         yield OpenAIBackend(

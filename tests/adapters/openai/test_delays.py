@@ -89,6 +89,25 @@ def test_a_429_waits_for_what_it_names_or_for_its_emptiest_bucket(
     assert read_retry_after_s(429, headers) == pytest.approx(expected_s)
 
 
+@pytest.mark.parametrize(
+    ("message", "expected_s"),
+    [
+        ("have exceeded call rate limit. Please retry after 86400 seconds. Please contact support.", 86400.0),
+        ("Limit 5, Used 5, Requested 1. Please try again in 467ms. Visit the page.", 0.467),
+        ("Rate limit is exceeded. Try again in 1 second.", 1.0),
+        ("Please try again in 12s.", 12.0),
+        ("Please try again in 2 minutes.", 120.0),
+        ("Please try again in 5 days.", 12.0),
+        ("Please try again later.", 12.0),
+        ("", 12.0),
+    ],
+)
+def test_a_429_without_a_header_waits_as_its_text_says(message: str, expected_s: float) -> None:
+    assert read_retry_after_s(429, SPENT_IMAGES, message) == pytest.approx(expected_s)
+    assert read_retry_after_s(429, {"retry-after": "3"}, message) == 3.0
+    assert read_retry_after_s(500, {}, message) is None
+
+
 def test_the_reset_of_a_bucket_is_no_wait_after_another_failure() -> None:
     assert read_retry_after_s(503, SPENT_IMAGES) is None
     assert read_retry_after_s(503, {"retry-after": "5", **SPENT_IMAGES}) == 5.0
