@@ -3,6 +3,7 @@
 httpx requests use aiohttp's connections (docs/adr/0003). Errors of httpx and aiohttp pass through.
 """
 
+import base64
 import socket
 import ssl
 import sys
@@ -64,9 +65,18 @@ def open_transport(
 
     proxy = proxy or _proxy_of_environment(url)
     transport = AiohttpTransport(
-        verify=verify, client=open_session, proxy=httpx.Proxy(proxy) if proxy else None
+        verify=verify, client=open_session, proxy=_open_proxy(proxy) if proxy else None
     )
     return transport if traceparent is None else _TracedTransport(transport, traceparent)
+
+
+def _open_proxy(url: str) -> httpx.Proxy:
+    proxy = httpx.Proxy(url)
+    if proxy.auth is None:
+        return proxy
+    # aiohttp deprecates the form in which httpx_aiohttp passes them on; this header it sends as `proxy-authorization`.
+    credentials = base64.b64encode(":".join(proxy.auth).encode()).decode()
+    return httpx.Proxy(proxy.url, headers={"authorization": f"Basic {credentials}"})
 
 
 def _open_socket(info: aiohttp.AddrInfoType, *, stalled_s: float) -> socket.socket:

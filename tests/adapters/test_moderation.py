@@ -1,12 +1,13 @@
 """Judges of prompts: a list, and a provider that says yes, says no, or says nothing that can be used."""
 
 import time
+from typing import Any
 
 import orjson
 import pytest
 
 from service.adapters.openai.address import BackendAddress
-from service.adapters.openai.moderation import _TIMEOUT_S, ListModerator, ProviderModerator
+from service.adapters.openai.moderation import _TIMEOUT_S, ListModerator, ProviderModerator, can_judge
 from service.adapters.transport import open_transport
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import Realm
@@ -16,8 +17,10 @@ from tests.processes import free_port
 FLAGGED = {"flagged": True, "categories": {"violence": True, "hate": False, "self-harm": True}}
 
 
-async def judge(url: str, prompt: str = "a boat", *, left_s: float = 5.0) -> CallFailure | None:
-    address = BackendAddress(name="openai", realm=Realm.LIVE, url=url, api_key="sk-ours")
+async def judge(
+    url: str, prompt: str = "a boat", *, left_s: float = 5.0, **fields: Any
+) -> CallFailure | None:
+    address = BackendAddress(name="openai", realm=Realm.LIVE, url=url, **{"api_key": "sk-ours", **fields})
     transport = open_transport(url, connections=2)
     try:
         moderator = ProviderModerator(address, transport)
@@ -55,6 +58,23 @@ async def test_the_provider_is_asked_with_the_gateways_key(script: Script) -> No
     assert head.startswith(b"POST /v1/moderations HTTP/1.1\r\n")
     assert b"authorization: bearer sk-ours" in head.lower()
     assert orjson.loads(body) == {"input": "a boat"}
+
+
+async def test_a_server_without_a_key_is_asked_without_one(script: Script) -> None:
+    answer_with(script, FLAGGED)
+
+    refusal = await judge(script.url, kind="openai-compatible", api_key="", headers={"x-token": "hush"})
+
+    assert refusal is not None
+    assert b"authorization" not in script.requests[0].lower()
+    assert b"x-token: hush" in script.requests[0]
+
+
+@pytest.mark.parametrize(("kind", "can"), [("openai", True), ("openai-compatible", True), ("azure", False)])
+def test_azure_has_no_moderation_endpoint(kind: str, *, can: bool) -> None:
+    address = BackendAddress(name="b", realm=Realm.LIVE, url="https://provider", kind=kind)
+
+    assert can_judge(address) is can
 
 
 async def test_a_flagged_prompt_is_refused_with_its_categories(script: Script) -> None:

@@ -28,19 +28,26 @@ Make = Callable[..., Awaitable[CallMade | CallFailure]]
 
 @asynccontextmanager
 async def open_backend(
-    url: str, *, connections: int = 4, timeouts: Timeouts = TIMEOUTS, stalled_s: float = 300.0, **address: Any
+    url: str,
+    *,
+    timeouts: Timeouts = TIMEOUTS,
+    transport: Mapping[str, Any] | None = None,
+    **address: Any,
 ) -> AsyncIterator[OpenAIBackend]:
-    transport = open_transport(url, connections=connections, stalled_s=stalled_s)
+    """Open a backend whose address and transport have what is given."""
+    opened = open_transport(url, **{"connections": 4, **(transport or {})})
     downloads = ImageDownloads(url)
     try:
         yield OpenAIBackend(
-            BackendAddress(name="openai", realm=Realm.LIVE, url=url, **{"api_key": "sk-ours", **address}),
-            transport=transport,
+            BackendAddress(
+                url=url, **{"name": "openai", "realm": Realm.LIVE, "api_key": "sk-ours", **address}
+            ),
+            transport=opened,
             timeouts=timeouts,
             downloads=downloads,
         )
     finally:
-        await transport.aclose()
+        await opened.aclose()
         await downloads.aclose()
 
 

@@ -29,6 +29,7 @@ from tests.adapters.openai.conftest import (
     run_script,
 )
 from tests.authority import Authority
+from tests.processes import free_port
 from tests.sandbox.process import SandboxHandle
 
 GOOD = orjson.dumps({"created": 1, "data": [{"b64_json": base64.b64encode(b"image").decode()}]})
@@ -313,6 +314,66 @@ async def test_a_tls_provider_is_reached_through_a_tunnel_that_sees_no_key(
 
     assert heads[0].startswith(b"CONNECT provider.invalid:443 HTTP/1.1\r\n")
     assert b"sk-ours" not in b"".join(heads)
+
+
+PROXY_CREDENTIALS = b"Proxy-Authorization: Basic " + base64.b64encode(b"ann:plain@secret")
+
+
+async def test_a_proxy_of_the_backend_beats_that_of_the_environment(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for this machine, and where `NO_PROXY` names the backend: the operator has named it for this one."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "provider.invalid,127.0.0.1")
+    script.answer(200, GOOD)
+    transport = {"proxy": script.url.removesuffix("/v1").replace("//", "//ann:plain%40secret@")}
+
+    for url in ("http://provider.invalid/v1", "http://127.0.0.1:9/v1"):
+        made(await make_call(url, transport=transport))
+
+    first, second = script.requests
+    assert first.startswith(b"POST http://provider.invalid/v1/images/generations HTTP/1.1\r\n")
+    assert second.startswith(b"POST http://127.0.0.1:9/v1/images/generations HTTP/1.1\r\n")
+    assert PROXY_CREDENTIALS in first
+
+
+async def test_a_failing_proxy_of_the_backend_is_named_without_its_password() -> None:
+    proxy = f"http://ann:plain-secret@127.0.0.1:{free_port()}"
+
+    failure = failed(await make_call("https://provider.invalid/v1", transport={"proxy": proxy}))
+
+    assert (failure.kind, failure.billing) == (FailureKind.UNREACHABLE, Billing.NOT_BILLED)
+    assert "plain-secret" not in repr(failure)
+
+
+async def test_a_backend_trusts_its_own_authority_and_no_other(
+    authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Authority(tmp_path, "provider.invalid")
+    async with run_tls_provider(authority) as port:
+        url = f"https://127.0.0.1:{port}/v1"
+        made(await make_call(url, transport={"ca_file": str(authority.root)}))
+
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.root))
+        failure = failed(await make_call(url, transport={"ca_file": str(other.root)}))
+
+    assert (failure.kind, failure.billing) == (FailureKind.UNREACHABLE, Billing.NOT_BILLED)
+    assert failure.cause.startswith("no TLS")
+
+
+async def test_a_backend_behind_tls_is_reached_through_its_own_proxy(authority: Authority) -> None:
+    heads: list[bytes] = []
+    async with run_tls_provider(authority) as port, run_tunnel(port, heads) as proxy:
+        own = {
+            "proxy": proxy.replace("//", "//ann:plain%40secret@"),
+            "ca_file": str(authority.root),
+        }
+        made(await make_call("https://provider.invalid/v1", transport=own))
+
+    [head] = heads
+    assert head.startswith(b"CONNECT provider.invalid:443 HTTP/1.1\r\n")
+    assert PROXY_CREDENTIALS in head
+    assert b"sk-ours" not in head
 
 
 @pytest.mark.parametrize("status", [403, 407, 502])

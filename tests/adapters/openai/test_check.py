@@ -1,5 +1,7 @@
 """A free check of a provider records every outcome."""
 
+from typing import Any
+
 import orjson
 import pytest
 
@@ -10,6 +12,7 @@ from service.domain.failures import FailureKind
 from service.domain.images import Realm
 from service.ports.telemetry import ProviderChecked
 from tests.adapters.openai.conftest import Script
+from tests.adapters.openai.test_dialects import EACH_KIND, Kind, head_of, url_for
 from tests.fakes.telemetry import FakeTelemetry
 from tests.processes import free_port
 from tests.sandbox.process import SandboxHandle
@@ -17,11 +20,11 @@ from tests.sandbox.process import SandboxHandle
 JSON = "content-type: application/json"
 
 
-async def look(url: str) -> ProviderChecked:
-    """Look once at the provider at *url*."""
+async def look(url: str, **fields: Any) -> ProviderChecked:
+    """Look once at the provider at *url*; *fields* are more of its address."""
     telemetry = FakeTelemetry()
     transport = open_transport(url, connections=1)
-    address = BackendAddress(name="openai", realm=Realm.LIVE, url=url, api_key="sk-ours")
+    address = BackendAddress(name="openai", realm=Realm.LIVE, url=url, **{"api_key": "sk-ours", **fields})
     try:
         await ProviderCheck(address, transport=transport, telemetry=telemetry).run()
     finally:
@@ -111,3 +114,43 @@ async def test_a_broken_answer_is_reported_and_not_raised(script: Script, reply:
 
     assert fact.failure is not None
     assert fact.failure.kind is FailureKind.BROKEN
+
+
+@EACH_KIND
+async def test_each_kind_is_asked_for_its_list(script: Script, kind: Kind) -> None:
+    script.answer(200, b'{"data": []}', JSON)
+
+    fact = await look(url_for(kind, script), **kind.address)
+
+    first, *lines = head_of(script.requests[0])
+    assert first == f"GET {kind.models} HTTP/1.1"
+    assert kind.headers <= {line.lower() for line in lines}
+    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=True)
+
+
+async def test_azure_has_a_list_so_its_absence_is_a_wrong_address(script: Script) -> None:
+    body = orjson.dumps({"error": {"code": "404", "message": "Resource not found"}})
+    script.answer(404, body, JSON)
+
+    fact = await look(script.url, kind="azure", key="main", api="classic", api_version="2025-04-01-preview")
+
+    assert fact.failure is not None
+    assert fact.failure.advice.startswith("the url of backend openai leads to no images API (404 other)")
+
+
+async def test_a_compatible_server_may_have_no_list(script: Script) -> None:
+    script.answer(404, b'{"detail": "Not Found"}', JSON)
+
+    fact = await look(script.url, kind="openai-compatible", api_key="", errors="any")
+
+    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=False)
+
+
+async def test_a_refused_key_of_azure_is_named(script: Script) -> None:
+    script.answer(401, orjson.dumps({"statusCode": 401, "message": "Unauthorized."}), JSON)
+
+    fact = await look(script.url, kind="azure", key="spare")
+
+    assert fact.failure is not None
+    assert fact.failure.kind is FailureKind.MISCONFIGURED
+    assert fact.failure.advice.startswith("key spare of backend openai was refused (401)")

@@ -389,7 +389,7 @@ def test_a_disconnect_reported_as_a_connect_timeout_is_recognised() -> None:
 
 async def test_cancelling_a_call_leaves_nothing_behind(provider: SandboxHandle) -> None:
     await provider.behave(latency_s=5)
-    async with open_backend(f"{provider.url}/v1", connections=1) as backend:
+    async with open_backend(f"{provider.url}/v1", transport={"connections": 1}) as backend:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await backend.make(CALL, Watched())

@@ -140,7 +140,10 @@ async def test_calls_at_once_hold_a_piece_of_an_image_each(tmp_path: Path) -> No
         await make_call(script.url, edit)
     body = body_of(script.requests.pop())
 
-    async with run_gathering(CALLS) as provider, open_backend(provider.url, connections=CALLS) as backend:
+    async with (
+        run_gathering(CALLS) as provider,
+        open_backend(provider.url, transport={"connections": CALLS}) as backend,
+    ):
         tracemalloc.start()
         try:
             async with asyncio.TaskGroup() as group:

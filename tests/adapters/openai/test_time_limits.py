@@ -147,7 +147,10 @@ async def test_an_edit_whose_upload_is_not_read_leaves_no_connection(tmp_path: P
     async with await asyncio.start_server(serve, "127.0.0.1", 0, limit=1024) as server:
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
         edit = replace(CALL, operation=Operation.EDIT, inputs=(photo,))
-        async with asyncio.timeout(PATIENCE_S), open_backend(url, timeouts=SHORT, stalled_s=0.3) as backend:
+        async with (
+            asyncio.timeout(PATIENCE_S),
+            open_backend(url, timeouts=SHORT, transport={"stalled_s": 0.3}) as backend,
+        ):
             failure = failed(await backend.make(edit, Watched()))
             await ended.wait()
 

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import orjson
@@ -69,6 +70,42 @@ async def test_advice_names_the_setting_the_status_and_the_code(
 
     assert failure.advice.startswith(begins)
     assert "127.0.0.1" not in failure.advice
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "body", "begins"),
+    [
+        ({}, 401, envelope("No."), "key spare of backend east was refused (401): is it complete"),
+        (
+            {},
+            429,
+            envelope("Slow."),
+            "The provider's rate limit is reached (429): set images_per_min of key spare of ",
+        ),
+        ({}, 404, envelope("None."), "the url of backend east leads to no images API (404)"),
+        (
+            {},
+            504,
+            envelope("Late."),
+            "A proxy before the provider answered (504), while the call may have gone on",
+        ),
+        (
+            {"kind": "azure"},
+            404,
+            envelope("None.", code="DeploymentNotFound"),
+            "There is no such deployment (404 DeploymentNotFound): write its name as the `name` of the model",
+        ),
+    ],
+)
+async def test_advice_on_a_key_of_the_file_names_it(
+    script: Script, address: dict[str, Any], status: int, body: bytes, begins: str
+) -> None:
+    script.answer(status, body)
+
+    failure = failed(await make_call(script.url, name="east", key="spare", **address))
+
+    assert failure.advice.startswith(begins)
+    assert "OPENAI" not in failure.advice
 
 
 @pytest.mark.parametrize("body", [b"<html>", envelope("Invalid URL (POST /images/generations)")])

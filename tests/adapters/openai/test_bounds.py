@@ -1,0 +1,166 @@
+"""Answers of a provider that is broken or hostile: bounded in memory, never unpacked, never followed elsewhere."""
+
+import asyncio
+import gzip
+import tracemalloc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+
+from service.domain.failures import Billing, FailureKind
+from tests.adapters.openai.conftest import CALL, Script, failed, make_call
+from tests.adapters.test_moderation import judge
+
+MIB = 1024 * 1024
+BOMB = gzip.compress(bytes(256 * MIB))
+"""A quarter of a megabyte that unpacks to 256."""
+EVENTS = "content-type: text/event-stream"
+KINDS: dict[str, dict[str, Any]] = {
+    "openai": {},
+    "azure": {"kind": "azure"},
+    "compatible": {"kind": "openai-compatible", "errors": "any"},
+}
+EACH_KIND = pytest.mark.parametrize("address", KINDS.values(), ids=KINDS)
+
+
+@asynccontextmanager
+async def watch_memory() -> AsyncIterator[list[int]]:
+    """Yield a list that has the most bytes allocated meanwhile at the end."""
+    peak: list[int] = []
+    tracemalloc.start()
+    try:
+        yield peak
+        peak.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+
+
+@asynccontextmanager
+async def run_endless(head: bytes, piece: bytes) -> AsyncIterator[str]:
+    """Run a provider that says *head*, and *piece* until its client is gone; yields its base URL."""
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + head + b"\r\nconnection: close\r\n\r\n")
+        try:
+            while True:
+                writer.write(piece)
+                await writer.drain()
+        except ConnectionError:
+            writer.close()
+            ended.set()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        await ended.wait()
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [b"x" * MIB, b"data: " + b"x" * MIB, b"data: " + b"x" * MIB + b"\n", (b": " + b"x" * MIB + b"\n\n")],
+    ids=["a line", "a field", "an event", "no event"],
+)
+async def test_a_stream_without_end_is_given_up(piece: bytes) -> None:
+    """Its limit is that of an image; what decodes events holds that a few times."""
+    async with run_endless(b"200 OK\r\n" + EVENTS.encode(), piece) as url, watch_memory() as peak:
+        failure = failed(await make_call(url))
+
+    assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
+    assert peak[0] < 5 * 64 * MIB
+
+
+@pytest.mark.parametrize("status", [400, 500])
+@EACH_KIND
+async def test_a_failure_without_end_is_given_up_early(status: int, address: dict[str, Any]) -> None:
+    """No error is as large as an image."""
+    async with run_endless(b"%d No" % status, b"x" * MIB) as url, watch_memory() as peak:
+        failure = failed(await make_call(url, **address))
+
+    assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
+    assert peak[0] < 16 * MIB
+
+
+@pytest.mark.parametrize(
+    ("status", "fields"),
+    [(200, []), (200, [EVENTS]), (400, []), (500, ["content-type: application/json"])],
+    ids=["images", "stream", "refusal", "outage"],
+)
+@EACH_KIND
+async def test_a_bomb_is_not_unpacked(
+    script: Script, status: int, fields: list[str], address: dict[str, Any]
+) -> None:
+    script.answer(status, BOMB, "content-encoding: gzip", *fields)
+
+    async with watch_memory() as peak:
+        failure = failed(await make_call(script.url, **address))
+
+    assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
+    assert peak[0] < 32 * MIB
+
+
+async def test_a_bomb_of_the_moderation_is_not_unpacked(script: Script) -> None:
+    script.answer(200, BOMB, "content-encoding: gzip", "content-type: application/json")
+
+    async with watch_memory() as peak:
+        assert await judge(script.url) is None
+
+    assert peak[0] < 32 * MIB
+
+
+async def test_an_endless_moderation_lets_the_prompt_pass() -> None:
+    async with run_endless(b"200 OK", b" " * MIB) as url, watch_memory() as peak:
+        assert await judge(url) is None
+
+    assert peak[0] < 16 * MIB
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<!doctype html><html>Log in</html>",
+        b"",
+        b'{"created": 1, "data": [{"b64_json": "aW1h',
+        b'{"data": ' + b"[" * 100_000,
+        orjson.dumps({"error": {"message": "no"}}),
+        orjson.dumps({"detail": "no"}),
+    ],
+    ids=["html", "empty", "truncated", "deep", "error", "detail"],
+)
+@EACH_KIND
+async def test_a_200_without_images_is_of_unknown_billing(
+    script: Script, body: bytes, address: dict[str, Any]
+) -> None:
+    script.answer(200, body, "content-type: text/html" if body.startswith(b"<") else "x: y")
+
+    failure = failed(await make_call(script.url, **address))
+
+    assert (failure.kind, failure.billing, failure.status) == (FailureKind.BROKEN, Billing.UNKNOWN, 200)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("place", ["%s/elsewhere", "//127.0.0.1:%s/", "file:///etc/passwd"])
+@EACH_KIND
+async def test_a_redirect_leads_nowhere(
+    script: Script, status: int, place: str, address: dict[str, Any]
+) -> None:
+    """Neither the key nor the prompt reaches the place that it names."""
+    visits: list[bytes] = []
+
+    async def note(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        visits.append(await reader.read(1))
+        writer.close()
+
+    async with await asyncio.start_server(note, "127.0.0.1", 0) as canary:
+        port = str(canary.sockets[0].getsockname()[1])
+        target = place.replace("%s/", f"http://127.0.0.1:{port}/", 1) if place.startswith("%") else place
+        body = orjson.dumps({"error": {"message": "moved"}})
+        script.answer(status, body, f"location: {target.replace('%s', port)}")
+
+        failure = failed(await make_call(script.url, CALL, **address))
+
+    assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
+    assert (visits, len(script.requests)) == ([], 1)
