@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from service.adapters.openai.address import BackendAddress
-from service.adapters.openai.moderation import _TIMEOUT_S, ListModerator, ProviderModerator, can_judge
+from service.adapters.openai.moderation import _TIMEOUT_S, ListModerator, ProviderModerator
 from service.adapters.transport import open_transport
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import Realm
@@ -68,13 +68,6 @@ async def test_a_server_without_a_key_is_asked_without_one(script: Script) -> No
     assert refusal is not None
     assert b"authorization" not in script.requests[0].lower()
     assert b"x-token: hush" in script.requests[0]
-
-
-@pytest.mark.parametrize(("kind", "can"), [("openai", True), ("openai-compatible", True), ("azure", False)])
-def test_azure_has_no_moderation_endpoint(kind: str, *, can: bool) -> None:
-    address = BackendAddress(name="b", realm=Realm.LIVE, url="https://provider", kind=kind)
-
-    assert can_judge(address) is can
 
 
 async def test_a_flagged_prompt_is_refused_with_its_categories(script: Script) -> None:

@@ -40,13 +40,8 @@ class ListModerator:
         return _refusal(()) if any(word in text for word in self._words) else None
 
 
-def can_judge(address: BackendAddress) -> bool:
-    """Tell if the backend's kind has a moderation endpoint."""
-    return open_dialect(address).judges_prompts
-
-
 class ProviderModerator:
-    """Implements `ports.provider.Moderator` with `POST /moderations` of a backend that `can_judge`."""
+    """Implements `ports.provider.Moderator` with `POST /moderations`; Azure has none."""
 
     def __init__(self, address: BackendAddress, transport: httpx.AsyncBaseTransport) -> None:
         dialect = open_dialect(address)

@@ -37,7 +37,6 @@ def find_azure_error(status: int, body: object) -> Mapping[str, Any] | None:
 
 class _V1(Dialect):
     takes_json_edits = False
-    judges_prompts = False
     always_lists = True
     lacks_version = False
 

@@ -22,8 +22,6 @@ class Dialect:
 
     takes_json_edits = True
     """An edit with `moderation` is JSON: the form has no such field (API reference, 2026-11)."""
-    judges_prompts = True
-    """It has `POST /moderations`."""
     read_images = staticmethod(wire.decode_answer)
     """Reads a 200; raises `wire.NotUnderstood`."""
     always_lists = False
