@@ -84,6 +84,28 @@ _REASONS = {
 }
 
 
+_FAILURES = {
+    RestReason.THROTTLED: (FailureKind.RATE_LIMITED, "The image provider limits the gateway's rate."),
+    RestReason.FAILING: (FailureKind.OVERLOADED, "The image provider fails."),
+    RestReason.UNANSWERED: (FailureKind.TIMED_OUT, "The image provider does not answer."),
+    RestReason.BLOCKED: (
+        FailureKind.BLOCKED,
+        "The image provider has blocked the gateway's account for a while.",
+    ),
+    RestReason.REFUSED: (FailureKind.MISCONFIGURED, "The image provider refuses the gateway's account."),
+    RestReason.MISSING: (
+        FailureKind.MODEL_MISSING,
+        "The image provider does not offer this model to the gateway.",
+    ),
+}
+
+
+def failure_of(reason: RestReason) -> CallFailure:
+    """Return the failure of a call that is not sent as its keys rest for *reason*, which another process has seen."""
+    kind, message = _FAILURES[reason]
+    return CallFailure(kind=kind, billing=Billing.NOT_BILLED, message=message)
+
+
 def reason_of(failure: CallFailure) -> RestReason | None:
     """Return the reason that *failure* is for a rest, or None: the backend works, the order is at fault."""
     if failure.billing is Billing.UNKNOWN:

@@ -187,10 +187,11 @@ class CallQueue:
             self.routing.rest_if_others_work(turn.route, course)
 
     async def watch_forever(self, pause_s: float = 1.0) -> None:
-        """Look for keys that have fallen silent."""
+        """Look for keys that have fallen silent, and for the end of all trouble."""
         while True:
             await asyncio.sleep(pause_s)
             self.rest_silent_keys()
+            self.routing.calm_down()
 
     def _find_obstacle(self, turn: Turn, left_s: float) -> CallFailure | None:
         """Return the reason to refuse an order whose keys get no calls now."""
@@ -201,7 +202,7 @@ class CallQueue:
             return None
         if obstacle.reason is RestReason.UNANSWERED:
             return self._refuse("untrusted", obstacle.left_s)
-        return obstacle.as_failure() or self._refuse("untrusted", obstacle.left_s)
+        return obstacle.as_failure()
 
     def _count_free(self, turn: Turn, courses: Sequence[Course]) -> int:
         """Return how many calls like that of *turn* may be sent at once; none while others wait for the same keys."""

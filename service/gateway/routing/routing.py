@@ -7,9 +7,9 @@ those whose calls may be paid for or whose account is shut, and not at all at th
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from service.domain.failures import Billing, CallFailure, FailureKind
+from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import CallMade
-from service.domain.rests import RULES, Rest, RestName, RestReason, reason_of
+from service.domain.rests import RULES, Rest, RestName, RestReason, failure_of, reason_of
 from service.gateway.routing.keys import BackendKey
 from service.gateway.routing.route import (
     Course,
@@ -26,13 +26,7 @@ from service.ports.clock import Clock
 from service.ports.telemetry import KeyBack, KeyRested, Telemetry
 
 Names = tuple[str, ...]
-SILENT = CallFailure(
-    kind=FailureKind.TIMED_OUT,
-    billing=Billing.UNKNOWN,
-    message="The image provider does not answer.",
-    cause="calls take twice as long as others did, and none is answered",
-)
-"""The failure of a key whose calls have yet to end."""
+_SILENT = "calls take twice as long as others did, and none is answered"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -129,7 +123,7 @@ class Routing:
             if (reason := reason_of(result)) is not None:
                 self._note_failure(course, reason, result, now_s)
                 return
-        for model, standing in self._named_standings(course) if self._is_troubled else ():
+        for model, standing in _named_standings(course) if self._is_troubled else ():
             before = standing.reason
             if standing.note_answer(began_s, now_s) and before is not None:
                 self._tell_end(RestName(course.key.name, model), before)
@@ -166,14 +160,18 @@ class Routing:
             for route in self._routes.values()
         )
 
-    def resting(self) -> Iterator[Rest]:
-        """Yield the rests that last, and those whose keys are tried."""
+    def calm_down(self) -> None:
+        """Look at standings no more at each call, once no failure counts: called now and then."""
         now_s = self.clock.monotonic_s()
         self._is_troubled = any(
             not standing.is_calm(now_s)
             for key in self.keys
             for standing in (key.standing, *key.standings.values())
         )
+
+    def resting(self) -> Iterator[Rest]:
+        """Yield the rests that last, and those whose keys are tried."""
+        now_s = self.clock.monotonic_s()
         for key in self.keys if self._is_troubled else ():
             for model, standing in [("", key.standing), *key.standings.items()]:
                 if not standing.is_trusted(now_s) and standing.reason is not None:
@@ -196,11 +194,12 @@ class Routing:
     def rest_if_others_work(self, route: Route, course: Course) -> None:
         """Let the key of *course*, which answers no calls, rest if other keys of *route* are trusted."""
         now_s = self.clock.monotonic_s()
-        others = [each for each in self.courses(route) if each.key is not course.key]
+        others = (each for rank in route.ranks for each in rank if each.key is not course.key)
         standing = course.key.standing_with(course.model)
-        if others and standing.reason is None:
+        if standing.reason is None and any(is_trusted(each, now_s) for each in others):
             self._is_troubled = True
-            standing.rest(RestReason.UNANSWERED, SILENT, now_s)
+            silence = replace(failure_of(RestReason.UNANSWERED), cause=_SILENT)
+            standing.rest(RestReason.UNANSWERED, silence, now_s)
             self._tell_rest(RestName(course.key.name, course.model), standing, now_s)
 
     def keys_in(self, route: Route) -> list[BackendKey]:
@@ -214,7 +213,7 @@ class Routing:
                 reason=standing.reason,
                 left_s=max(standing.overdue_s if standing.is_tried(now_s) else standing.until_s, now_s)
                 - now_s,
-                failure=standing.failure,
+                failure=standing.failure or failure_of(standing.reason),
             )
             for rank in route.ranks
             for course in rank
@@ -224,10 +223,6 @@ class Routing:
 
     def _keys_of(self, backends: Names) -> tuple[BackendKey, ...]:
         return tuple([key for key in self.keys if not backends or key.name.backend in backends])
-
-    def _named_standings(self, course: Course) -> tuple[tuple[str, Standing], ...]:
-        own, wide = standings_of(course)
-        return (course.model, own), ("", wide)
 
     def _share_out(self, course: Course) -> None:
         """Let the chosen key fall behind its peers by what they share, in a smooth weighted round robin.
@@ -244,7 +239,7 @@ class Routing:
 
     def _bound_trial(self, course: Course, call: object, patience_s: float) -> None:
         now_s = self.clock.monotonic_s()
-        for model, standing in self._named_standings(course):
+        for model, standing in _named_standings(course):
             if standing.reason is not None:
                 standing.begin_trial(call, now_s + patience_s)
                 # The other processes rest meanwhile: one call is enough.
@@ -277,15 +272,20 @@ class Routing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """The reason why no key gets a call for another *left_s*; *failure* began it, unless another process told of it."""
+    """The reason why no key gets a call for another *left_s*; *failure* began it."""
 
     reason: RestReason
     left_s: float
-    failure: CallFailure | None
+    failure: CallFailure
 
-    def as_failure(self) -> CallFailure | None:
+    def as_failure(self) -> CallFailure:
         """Return the failure that a call would have met, with the time that is left."""
-        return self.failure and replace(self.failure, retry_after_s=self.left_s)
+        return replace(self.failure, retry_after_s=self.left_s)
+
+
+def _named_standings(course: Course) -> tuple[tuple[str, Standing], ...]:
+    own, wide = standings_of(course)
+    return (course.model, own), ("", wide)
 
 
 def _choose(courses: Sequence[Course]) -> Course | None:

@@ -115,7 +115,7 @@ async def test_a_throttled_key_gets_no_call_until_its_pause_is_over(clock: FakeC
     obstacle = house.routing.find_obstacle(house.route)
     assert obstacle is not None
     assert (obstacle.reason, obstacle.left_s) == (RestReason.THROTTLED, 15.0)
-    assert obstacle.as_failure() is not None
+    assert obstacle.as_failure().message == THROTTLE.message
     assert house.routing.wait_s(house.route, 1) == 15.0
     clock.advance(15.0)
     assert house.used() == "first"
@@ -269,14 +269,30 @@ async def test_a_trial_and_its_answer_are_told_too(clock: FakeClock) -> None:
 
 
 async def test_what_another_process_tells_is_observed_and_not_told_on(clock: FakeClock) -> None:
-    house, first, _ = a_pair(clock)
+    house, first, second = a_pair(clock)
     rest = Rest(name=RestName(first.name, MODEL), reason=RestReason.THROTTLED, left_s=30.0)
     house.routing.observe(rest)
 
     assert house.used() == "second"
     assert house.told == []
+    house.fail(second, THROTTLE)
+    obstacle = house.routing.find_obstacle(house.route)
+    assert obstacle is not None
+    assert obstacle.as_failure().kind is FailureKind.RATE_LIMITED
     clock.advance(30.0)
     assert house.used() == "first"
+
+
+async def test_standings_are_looked_at_until_nothing_counts(clock: FakeClock) -> None:
+    house, first, _ = a_pair(clock)
+    house.fail(first, THROTTLE)
+    house.routing.calm_down()
+    assert house.used() == "second"
+    clock.advance(15.0)
+    house.answer(first)
+    house.routing.calm_down()
+    assert house.used() == "first"
+    assert list(house.routing.resting()) == []
 
 
 async def test_the_end_of_a_call_of_a_key_that_rested_meanwhile_frees_its_place(clock: FakeClock) -> None:
