@@ -14,7 +14,7 @@ class Reference:
     """A team's right to an image, and the image's origin.
 
     *name* is the image's file name, *user* the keyed hash of the person who ordered it, *parents*
-    the digests of the images it was edited from. *backend* made it, empty if unknown, as in a listing.
+    the digests of the images it was edited from. *backend* made it, empty if unknown.
     """
 
     name: str

@@ -18,6 +18,10 @@ HOLDS = 2
 """The same for holds alone: all else is carried over. Gateways with another form cannot count each other's running
 orders, so they refuse to start beside each other (`heartbeats.py`)."""
 
+MADE_AT = "|@"
+"""Precedes the backend behind a model in the ledger and in references: earlier versions take both for the name of a model,
+while a field more would be a fault to them."""
+
 CHANNEL = f"{SCHEMA}:made"
 """The channel on which `finish` announces new images to all processes."""
 

@@ -164,13 +164,13 @@ def _decode(team: str, day: date, label: str, sums: Mapping[str, int]) -> Ledger
     if len(parts) < _LEAST_PARTS or parts[-2] not in _REALMS or not any(sums.values()):
         return None
     user, *made_by, realm, outcome = parts
-    # Earlier versions named no backend, and the name of a model may have bars.
-    backend = made_by.pop().removeprefix("@") if made_by[-1].startswith("@") and len(made_by) > 1 else ""
+    # The name of a model may have bars.
+    model, _, backend = "|".join(made_by).partition(keys.MADE_AT)
     return LedgerEntry(
         day=day.isoformat(),
         team=team,
         user=user,
-        model="|".join(made_by),
+        model=model,
         backend=backend,
         realm=realm,
         outcome=outcome,

@@ -29,12 +29,10 @@ from service.ports.admission import SETTLED_KNOWN_S, Ask, Grant, Lease, Settleme
 
 _FOREVER_US = 4 * 10**15
 _IDEMPOTENCY_MS = 24 * 3600 * 1000
-_REFERENCED = (
-    *("answered_model", "created_s", "size_bytes", "width", "height", "credentials", "cost_microusd"),
-)
+_REFERENCED = ("created_s", "size_bytes", "width", "height", "credentials", "cost_microusd")
 """Fields of an image that its reference has too."""
 _ABOUT_MAKER = ("backend", "sent_model")
-"""Fields of an image that only its reference and the ledger have: earlier versions cannot read a variant with them."""
+"""Fields of an image that its variants lack: earlier versions could not read them."""
 _MOST_VARIANTS = 200
 """Most variants of one fingerprint; `begin` reads them all."""
 
@@ -246,9 +244,13 @@ def _ticket_arguments(ticket: Ticket) -> dict[str, Any]:
 
 
 def _ledger_label(ticket: Ticket, model: str, backend: str = "") -> str:
-    """Return the beginning of the names of sums in the ledger; one without a backend is that of earlier versions."""
-    made_by = f"{model}|@{backend}" if backend else model
-    return f"{ticket.caller.user}|{made_by}|{ticket.realm}"
+    """Return the beginning of the names of sums in the ledger."""
+    return f"{ticket.caller.user}|{_at(model, backend)}|{ticket.realm}"
+
+
+def _at(model: str, backend: str) -> str:
+    """Return *model* as made at *backend*; without one, as earlier versions have it."""
+    return f"{model}{keys.MADE_AT}{backend}" if backend else model
 
 
 def _read_limits(ticket: Ticket, flat: Sequence[float]) -> tuple[LimitState, ...]:
@@ -290,6 +292,7 @@ def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dic
         "sent_model": image.sent_model or ticket.model,
         "realm": ticket.realm,
         **{name: details[name] for name in _REFERENCED},
+        "answered_model": _at(image.answered_model or "", image.backend) or None,
     }
     return {
         "index": -1 if index is None else index,
@@ -299,7 +302,6 @@ def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dic
         "digest": image.digest,
         "name": image.name,
         "size_bytes": image.size_bytes,
-        "backend": image.backend,
         **({} if image.digest in settlement.unstored else {"reference": orjson.dumps(reference).decode()}),
     }
 

@@ -6,7 +6,6 @@ Failure behaviour: closed. Anything but a clear answer is `StateUnavailable`.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import replace
 
 import orjson
 from redis.asyncio import Redis
@@ -18,8 +17,7 @@ from service.domain.errors import StateUnavailable
 from service.ports.clock import Clock
 from service.ports.references import Reference
 
-_POOLS, _BACKEND = "|pools", "|backend|pools"
-"""Ends of the names of fields that are no references."""
+_POOLS = "|pools"
 _MOST_TRIES = 5
 
 
@@ -37,9 +35,8 @@ class RedisReferences:
         return bool(await self._ask(self._client.hexists(keys.of_team(team).images, name)))
 
     async def find(self, team: str, name: str) -> Reference | None:
-        fields = [name, f"{name}{_BACKEND}"]
-        text, backend = await self._ask(self._client.hmget(keys.of_team(team).images, fields))
-        return None if text is None else replace(_decode(team, name, text), backend=(backend or b"").decode())
+        text = await self._ask(self._client.hget(keys.of_team(team).images, name))
+        return None if text is None else _decode(team, name, text)
 
     async def forget(self, team: str, name: str) -> bool:
         own = keys.of_team(team)
@@ -129,4 +126,5 @@ def _lines(text: str) -> Iterator[tuple[str, str]]:
 def _decode(team: str, name: str, text: bytes) -> Reference:
     fields = orjson.loads(text)
     fields["parents"] = tuple(fields["parents"])
-    return Reference(name=name, team=team, **fields)
+    answered, _, backend = (fields.pop("answered_model") or "").partition(keys.MADE_AT)
+    return Reference(name=name, team=team, answered_model=answered or None, backend=backend, **fields)

@@ -1,5 +1,6 @@
 """References on a real Valkey: settling adds them, forgetting removes them and all variants of the image."""
 
+import dataclasses
 from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any, cast
@@ -106,30 +107,44 @@ async def test_a_reference_has_the_origin_of_the_image(
     assert await references.has(TEAM, image.name)
 
 
+@pytest.mark.parametrize(
+    ("answered", "backend", "written"),
+    [
+        (None, "", None),
+        ("gpt-image-2", "", "gpt-image-2"),
+        (None, "azure", "|@azure"),
+        ("gpt-image-2", "azure", "gpt-image-2|@azure"),
+    ],
+    ids=["neither", "model", "backend", "both"],
+)
 async def test_earlier_versions_can_read_what_names_its_backend(
-    book: RedisOrders, references: RedisReferences, redis: Redis
+    book: RedisOrders,
+    references: RedisReferences,
+    redis: Redis,
+    answered: str | None,
+    backend: str,
+    written: str | None,
 ) -> None:
-    await make(book, "a")
+    """They refuse a reference or a variant with a field more."""
+    image = replace(
+        make_image("a"), answered_model=answered, backend=backend, sent_model="gpt-image-2.6-flare"
+    )
+    ask = make_ask()
+    await book.begin(ask)
+    await book.finish(settle(ask, made=((0, image),), origin=ORIGIN))
 
-    fields = await read_hash(redis, keys.of_team(TEAM).images)
-    variants = await read_hash(redis, POOL)
-
-    # They refuse a reference or a variant with a field more, and read every field without this end as one.
-    assert (await references.find(TEAM, name_of("a")) or REFERENCE).backend == "azure"
-    assert {name for name in fields if not name.endswith("|pools")} == {name_of("a")}
-    assert "backend" not in orjson.loads(fields[name_of("a")])
-    (variant,) = variants.values()
+    found = await references.find(TEAM, image.name)
+    assert found is not None
+    assert (found.answered_model, found.backend) == (answered, backend)
+    fields = orjson.loads((await read_hash(redis, keys.of_team(TEAM).images))[image.name])
+    (variant,) = (await read_hash(redis, POOL)).values()
+    assert fields["answered_model"] == written
+    assert fields.keys() == {field.name for field in dataclasses.fields(Reference)} - {
+        "name",
+        "team",
+        "backend",
+    }
     assert {"backend", "sent_model"}.isdisjoint(orjson.loads(variant.split("|", 2)[2]))
-    assert list(await all_of(references)) == [name_of("a")]
-
-
-async def test_a_reference_of_an_earlier_version_has_no_backend(
-    book: RedisOrders, references: RedisReferences, redis: Redis
-) -> None:
-    await make(book, "a")
-    await cast("Awaitable[Any]", redis.hdel(keys.of_team(TEAM).images, f"{name_of('a')}|backend|pools"))
-
-    assert (await references.find(TEAM, name_of("a")) or REFERENCE).backend == ""
 
 
 async def test_bytes_that_are_made_again_have_the_backend_of_their_reference(

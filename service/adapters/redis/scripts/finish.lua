@@ -5,9 +5,8 @@
 -- KEYS[5]   ledgers, a prefix to which the script adds its day 'YYYYMMDD': hash, '<label>|<outcome>|<unit>' -> integer,
 --           units images, microusd, unpriced
 -- KEYS[6]   record of the Idempotency-Key (see begin.lua)
--- KEYS[7]   references of the team: hash, image name -> JSON of its origin, '<image name>|pools' -> lines of
---           'pool index', and '<image name>|backend|pools' -> name of the backend that made it: earlier versions cannot
---           read more in the JSON, and pass over names with that end
+-- KEYS[7]   references of the team: hash, image name -> JSON of its origin, and '<image name>|pools' -> lines of
+--           'pool index'
 -- KEYS[8]   references to keep, by the second they were made: sorted set; KEYS[10] the same for brief ones
 -- KEYS[9]   totals of the references: hash of images and bytes
 -- KEYS[11]  number of images of this fence that were settled, for a late renewal (see restore.lua) or ask (begin.lua)
@@ -106,12 +105,8 @@ for _, made in ipairs(s.made) do
   if made.reference then
     local is_new = redis.call('HSETNX', KEYS[7], made.name, made.reference) == 1
     local second = math.floor(now / 1000000)
-    if is_new or not s.is_brief then
-      local field = made.name .. '|backend|pools'
-      redis.call('HSET', KEYS[7], made.name, made.reference)
-      if made.backend ~= '' then redis.call('HSET', KEYS[7], field, made.backend) else redis.call('HDEL', KEYS[7], field) end
-    end
     if not s.is_brief then
+      redis.call('HSET', KEYS[7], made.name, made.reference)
       redis.call('ZREM', KEYS[10], made.name)
       redis.call('ZADD', KEYS[8], second, made.name)
     elseif is_new then

@@ -25,7 +25,7 @@ for pool, index in string.gmatch(known, '([^\n]+) (%-?%d+)\n') do
 end
 
 local reference = redis.call('HGET', KEYS[1], name)
-redis.call('HDEL', KEYS[1], name, name .. '|pools', name .. '|backend|pools')
+redis.call('HDEL', KEYS[1], name, name .. '|pools')
 redis.call('ZREM', KEYS[2], name)
 redis.call('ZREM', KEYS[3], name)
 if not reference then return 0 end
