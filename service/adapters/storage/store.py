@@ -1,8 +1,9 @@
 """Store image bytes with obstore, in a directory, S3, GCS or Azure.
 
 Names are `<SHA-256 of the content>.<format>`, so every read is checked: a damaged object is deleted
-and counts as missing. Writes are atomic; in a directory, a file is written beside its target and
-renamed. Files are not flushed to the disk at once; the check finds the losses of a power cut.
+and counts as missing. A file that was found good is not checked again within the hour, unless it was
+written meanwhile. Writes are atomic; in a directory, a file is written beside its target and renamed. Files are
+not flushed to the disk at once; the check finds the losses of a power cut.
 Failure behaviour: closed. After a failed write the store counts as not writable until a probe
 succeeds, so that no image is paid for in vain. `StoreTimeouts` bound every operation. Errors name
 no URL, bucket or key; the log has the explanation of *explain*.
@@ -17,6 +18,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import PurePosixPath
+from typing import Any, NamedTuple
 
 import obstore
 from cachetools import TTLCache
@@ -43,12 +45,22 @@ _LEAST_S = 2.0
 """Time for a write whose order has no time left."""
 _MAX_PROBE_BYTES = 4 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
+_PART_BYTES = 512 * 1024
 _REMOTE_PART_BYTES = 1024 * 1024
-"""Size of one request: fewer requests than pieces, and little memory for a slow client."""
+"""Sizes of one read: fewer reads than pieces, and little memory for a slow client."""
 _PAGE_OBJECTS = 1000
 _DELETE_OBJECTS = 100
 _CHECKED_S = 3600.0
+_UNCHECKED = object()
 _log = logging.getLogger(__name__)
+
+
+class _Part(NamedTuple):
+    """Some bytes of an image, the size of the whole, and its version, which changes with the bytes."""
+
+    data: memoryview
+    size_bytes: int
+    version: str | None
 
 
 class ObjectStore:
@@ -80,7 +92,8 @@ class ObjectStore:
         )
         self._failed_bytes = 0
         self._probe_at_s = 0.0
-        self._checked: TTLCache[str, bool] = TTLCache(10_000, _CHECKED_S)
+        self._checked: TTLCache[str, object] = TTLCache(10_000, _CHECKED_S)
+        """The versions of images that were found good."""
 
     async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
         """Store an image, unless it is there, complete and fresh."""
@@ -99,12 +112,12 @@ class ObjectStore:
             self._failures.note_success(wrote=True)
 
     async def get(self, name: str, *, deadline_s: float = math.inf) -> bytes:
-        async with self._guarded.operation("read", within_s=deadline_s - time.monotonic()) as store:
-            result = await obstore.get_async(store, path_of(name))
-            data = bytes(await result.bytes_async())
-        digest = await asyncio.to_thread(hashlib.sha256, data)
-        await self._require_intact(name, digest.hexdigest())
-        return data
+        part = await self._read_part(name, within_s=deadline_s - time.monotonic())
+        if not self._is_trusted(name, part):
+            digest = await asyncio.to_thread(hashlib.sha256, part.data)
+            await self._require_intact(name, digest.hexdigest())
+            self._checked[name] = part.version
+        return bytes(part.data)
 
     async def is_writable(self) -> bool:
         """Tell if the store takes writes; sends nothing while they succeed."""
@@ -158,26 +171,28 @@ class ObjectStore:
         """
         if start >= end:
             return
-        part_bytes = _PIECE_BYTES if self._guarded.directory else _REMOTE_PART_BYTES
-        part, size_bytes = await self._read_part(name, start, min(start + part_bytes, end))
-        is_whole = start == 0 and end >= size_bytes
-        end = min(end, size_bytes)
-        if not is_whole:
-            await self._check_once(name)
-        digest = hashlib.sha256(part)
+        part = await self._read_part(name, start, end)
+        is_whole, version = start == 0 and end >= part.size_bytes, part.version
+        end = min(end, part.size_bytes)
+        digest = hashlib.sha256() if is_whole and not self._is_trusted(name, part) else None
         while True:
-            start += len(part)
-            if start >= end and is_whole:
-                await self._require_intact(name, digest.hexdigest())
-            for offset in range(0, len(part), _PIECE_BYTES):
-                yield part[offset : offset + _PIECE_BYTES]
+            start += len(part.data)
+            if digest is not None:
+                digest.update(part.data)
+                if start >= end:
+                    await self._require_intact(name, digest.hexdigest())
+                    self._checked[name] = version
+            elif not self._is_known(name, part):
+                await self.verify(name)
+            for offset in range(0, len(part.data), _PIECE_BYTES):
+                yield bytes(part.data[offset : offset + _PIECE_BYTES])
             if start >= end:
                 return
-            part, _ = await self._read_part(name, start, min(start + part_bytes, end))
-            digest.update(part)
+            part = await self._read_part(name, start, end)
 
     async def verify(self, name: str) -> None:
         """Read an image in full and check it, one part at a time; raises `ImageMissing` if it is damaged."""
+        self._checked.pop(name, None)
         async for _ in self.read(name, 0, await self.size(name)):
             pass
 
@@ -228,16 +243,23 @@ class ObjectStore:
                 return await obstore.sign_async(store, "GET", path_of(name), timedelta(seconds=ttl_s))
         return None
 
-    async def _read_part(self, name: str, start: int, end: int) -> tuple[bytes, int]:
-        """Return a part of an image, and the size of the whole."""
-        async with self._guarded.operation("read") as store:
-            result = await obstore.get_async(store, path_of(name), options={"range": (start, end)})
-            return bytes(await result.bytes_async()), int(result.meta["size"])
+    async def _read_part(
+        self, name: str, start: int = 0, end: int | None = None, *, within_s: float = math.inf
+    ) -> _Part:
+        """Return the bytes from *start* up to *end*, or fewer of many; all without *end*."""
+        part_bytes = _PART_BYTES if self._guarded.directory else _REMOTE_PART_BYTES
+        options: Any = {} if end is None else {"range": (start, min(start + part_bytes, end))}
+        async with self._guarded.operation("read", within_s=within_s) as store:
+            result = await obstore.get_async(store, path_of(name), options=options)
+            return _Part(memoryview(await result.bytes_async()), result.meta["size"], result.meta["e_tag"])
 
-    async def _check_once(self, name: str) -> None:
-        if name not in self._checked:
-            await self.verify(name)
-            self._checked[name] = True
+    def _is_known(self, name: str, part: _Part) -> bool:
+        """Tell if the image was found good, and was not written since."""
+        return self._checked.get(name, _UNCHECKED) == part.version
+
+    def _is_trusted(self, name: str, part: _Part) -> bool:
+        """Tell if *part* needs no check; what comes from a bucket may be damaged on the way."""
+        return self._guarded.directory is not None and self._is_known(name, part)
 
     async def _require_intact(self, name: str, digest: str) -> None:
         if digest == name.partition(".")[0]:

@@ -69,6 +69,13 @@ def flip_a_bit(path: Path, *, at: int) -> None:
     os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
+def write_over(path: Path, *, at: int) -> None:
+    """Change the byte at *at*, as a program does."""
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([IMAGE[at] ^ 0x10]))
+
+
 async def test_a_stored_image_is_found_by_its_name(store: ObjectStore) -> None:
     await store.put(NAME, IMAGE)
 
@@ -188,6 +195,51 @@ async def test_a_file_deleted_while_it_is_read_is_missing(store: ObjectStore, di
         await collect(reading)
 
 
+async def test_a_good_file_is_not_hashed_again(directory: Path) -> None:
+    data = bytes(range(256)) * 100_000
+    name = name_of(data)
+    await ObjectStore(directory.as_uri()).put(name, data)
+    first_s: list[float] = []
+    later_s: list[float] = []
+
+    for _ in range(5):
+        store = ObjectStore(directory.as_uri())
+        for costs_s in (first_s, later_s):
+            before_s = time.process_time()
+            assert await collect(store.read(name, 0, len(data))) == data
+            costs_s.append(time.process_time() - before_s)
+
+    assert min(later_s) < 0.7 * min(first_s)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 100), (600_000, 768_000), (0, 768_000)])
+async def test_a_good_file_that_has_changed_is_checked_again(
+    store: ObjectStore, directory: Path, start: int, end: int
+) -> None:
+    await store.put(NAME, IMAGE)
+    assert await store.get(NAME) == IMAGE
+    assert await collect(store.read(NAME, start, end)) == IMAGE[start:end]
+    write_over(file_of(directory), at=300_000)
+
+    with pytest.raises(ImageMissing):
+        await collect(store.read(NAME, start, end))
+    assert files_in(directory) == []
+
+
+async def test_a_good_file_that_changes_while_it_is_read_breaks_off(
+    store: ObjectStore, directory: Path
+) -> None:
+    await store.put(NAME, IMAGE)
+    assert await store.get(NAME) == IMAGE
+    reading = store.read(NAME, 0, len(IMAGE))
+    await anext(reading)
+
+    write_over(file_of(directory), at=600_000)
+
+    with pytest.raises(ImageMissing):
+        await collect(reading)
+
+
 async def test_a_flipped_bit_makes_an_image_missing_and_free_to_be_made_again(
     store: ObjectStore, directory: Path
 ) -> None:
@@ -201,6 +253,9 @@ async def test_a_flipped_bit_makes_an_image_missing_and_free_to_be_made_again(
 
     await store.put(NAME, IMAGE)
     assert await store.get(NAME) == IMAGE
+    write_over(file_of(directory), at=500_000)
+    with pytest.raises(ImageMissing):
+        await store.get(NAME)
 
 
 async def test_no_reader_gets_all_of_a_damaged_image_and_none_gets_it_twice(
