@@ -25,7 +25,7 @@ HELPS = {
     "keys": "Create, list and revoke API keys.",
     "teams": "List teams, give them policies, close and reopen them.",
     "policies": "List, set and remove policies: named sets of limits for users, keys and teams.",
-    "usage": "Show or export spending by day, team, user, model and outcome.",
+    "usage": "Show or export spending by day, team, user, model, backend and outcome.",
     "cache": "Count and purge stored images.",
     "purge": "Erase a person: revoke their keys, delete their limits and images, and anonymize their usage.",
     "audit": "List the actions of admins, newest first.",

@@ -31,7 +31,7 @@ from service.ports.provider import CallProgress, DownloadFailed, Downloads
 
 _MAX_ANSWER_BYTES_PER_IMAGE = 64 * 1024 * 1024
 """More than the base64 of the largest image that a model makes (8.3 megapixels of raw RGBA)."""
-_MAX_FAILURE_BYTES = 1024 * 1024
+_MAX_FAILURE_BYTES = 8 * 1024 * 1024
 _PATHS = {
     Operation.GENERATE: "images/generations",
     Operation.EDIT: "images/edits",
