@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -313,11 +314,12 @@ def test_images_of_old_models_are_sent_as_they_finish(house: House, prompt: str)
     assert sorted(payload["index"] for _, payload in events) == [0, 1, 2]
     calls = house.journal(prompt=prompt)
     assert [call["parameters"]["n"] for call in calls] == [1, 1, 1]
-    finished = sorted(calls, key=lambda call: call["finished_monotonic_s"])
-    assert [digest_of(picture_of(event)) for event in events] == [
-        call["images"][0]["sha256"] for call in finished
-    ]
-    assert timed[0][1] < finished[-1]["finished_monotonic_s"]
+    finished_s = {call["images"][0]["sha256"]: call["finished_monotonic_s"] for call in calls}
+    in_turn_s = [finished_s.pop(digest_of(picture_of(event))) for event in events]
+    assert finished_s == {}
+    # Those that are done at nearly the same time may come in any order.
+    assert all(later_s > earlier_s - 0.5 for earlier_s, later_s in itertools.pairwise(in_turn_s))
+    assert timed[0][1] < max(in_turn_s)
 
 
 def test_stages_of_several_images_are_distinguished(house: House, prompt: str) -> None:
