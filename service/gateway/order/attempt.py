@@ -91,7 +91,7 @@ class Attempts:
         while True:
             course = turn.course
             if course is None:
-                return NOT_SENT
+                return turn.refusal or NOT_SENT
             tried.append(course.key)
             with self.span("attempt"):
                 result = await self._attempt(forms[course.rank], turn, course, exposure, number=len(tried))
@@ -99,32 +99,40 @@ class Attempts:
                 return result
             exposure.may_be_billed = result.billing is not Billing.NOT_BILLED
             if not (
-                self._crosses(turn, course, result, tried) or await self._waits(turn, course, result, tried)
+                await self._crosses(turn, course, result, tried)
+                or await self._waits(turn, course, result, tried)
             ):
                 return result
 
-    def _crosses(self, turn: Turn, course: Course, failure: CallFailure, tried: Sequence[BackendKey]) -> bool:
-        """Let the call go on at another key, if one has room; returns False if it does not."""
+    async def _crosses(
+        self, turn: Turn, course: Course, failure: CallFailure, tried: Sequence[BackendKey]
+    ) -> bool:
+        """Let the call go on at another key, as soon as one has room; returns False if none works."""
         is_late = self.clock.monotonic_s() >= turn.send_by_s
         if is_late or len(tried) >= self.rule.attempts or not goes_elsewhere(failure):
             return False
         if len(tried) > 1 and not self.budget.has_one:
             return False
-        if not self._finds_other(turn, failure, tried) or turn.course is None:
+        if not await self._finds_other(turn, failure, tried):
             return False
         if len(tried) > 1:
             self.budget.spend()
-        self.telemetry.record(CallCrossed(left=course.key.name, to=turn.course.key.name))
+        if turn.course is not None:
+            self.telemetry.record(CallCrossed(left=course.key.name, to=turn.course.key.name))
         return True
 
-    def _finds_other(self, turn: Turn, failure: CallFailure, tried: Sequence[BackendKey]) -> bool:
+    async def _finds_other(self, turn: Turn, failure: CallFailure, tried: Sequence[BackendKey]) -> bool:
         """Let the call go on at a key of another backend if *failure* is its backend's, or at any other key."""
+        choices: list[Sequence[BackendKey]] = [tried]
         if is_of_backend(failure):
             failed = {key.name.backend for key in tried}
-            keys = [key for key in self.queue.routing.keys if key.name.backend in failed]
-            if self.queue.cross(turn, keys):
+            choices.insert(0, [key for key in self.queue.routing.keys if key.name.backend in failed])
+        if any(self.queue.cross(turn, but_not) for but_not in choices):
+            return True
+        for but_not in choices:
+            if await self.queue.wait_for_others(turn, but_not):
                 return True
-        return self.queue.cross(turn, tried)
+        return False
 
     async def _waits(
         self, turn: Turn, course: Course, failure: CallFailure, tried: Sequence[BackendKey]

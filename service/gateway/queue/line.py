@@ -28,8 +28,8 @@ class Line:
         """Tell if calls or bytes reach their bound."""
         return self._calls.is_full or self._bytes.is_full
 
-    def add(self, turn: Turn) -> None:
-        """Put *turn* behind the others of its owners."""
+    def add(self, turn: Turn, *, is_first: bool = False) -> None:
+        """Put *turn* behind the others of its owners, or before them if it *is_first*."""
         turn.is_waiting = True
         self.length += 1
         self.images += turn.images
@@ -37,7 +37,7 @@ class Line:
         self._calls.add(turn)
         self._bytes.add(turn)
         for owner in turn.owners:
-            self._turns.add(turn, owner, turn.images)
+            self._turns.add(turn, owner, turn.images, is_first=is_first)
 
     def take(self, kinds: Container[tuple[Route, int]]) -> tuple[Turn, Person] | None:
         """Take out the turn of *kinds* that comes next, with the owner that it comes from; None if there is none."""

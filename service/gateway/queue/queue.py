@@ -19,7 +19,7 @@ from service.gateway.queue.refusals import LEFT, refuse
 from service.gateway.queue.turn import PoolIndex, Turn
 from service.gateway.queue.turns import Person
 from service.gateway.routing.keys import BackendKey
-from service.gateway.routing.route import Course
+from service.gateway.routing.route import Course, has_trusted
 from service.gateway.routing.routing import Routing
 from service.ports.clock import Clock
 from service.ports.telemetry import CallQueued, CallRefused, QueueRefusal, Telemetry
@@ -103,19 +103,7 @@ class CallQueue:
     async def take_turn(self, turn: Turn) -> CallFailure | None:
         """Wait until the call of *turn* is to be sent on its course; returns the reason if it must not be. `end` follows always."""
         self._by_image.update(dict.fromkeys(turn.pool_indices, turn))
-        self._join(turn)
-        if turn.is_waiting:
-            try:
-                async with self._clock.timeout_at(turn.send_by_s) as turn.timeout:
-                    turn.news = asyncio.get_running_loop().create_future()
-                    await turn.news
-            except TimeoutError:
-                turn.refusal = self._refuse("late", self._forecast.wait_s([turn]))
-            finally:
-                turn.timeout = None
-            turn.waited_s = self._clock.monotonic_s() - turn.joined_s
-            if turn.refusal is None:
-                self._telemetry.record(CallQueued(waited_s=turn.waited_s))
+        turn.waited_s = await self._join_and_wait(turn)
         if turn.refusal is None and turn.course is not None and turn.course.key.pace is not None:
             await self.routing.pass_pace(turn.course, turn.images)
             self._pass_on()
@@ -155,6 +143,19 @@ class CallQueue:
         """Let the call go on at another key that works and has room, none of *but_not*; returns False if there is none."""
         return self._change_course(turn, self.routing.find_other(turn.route, turn.images, but_not))
 
+    async def wait_for_others(self, turn: Turn, but_not: Collection[BackendKey]) -> bool:
+        """Let the call, which failed, give its place back and take another turn at the keys of its route that are none of *but_not*.
+
+        Returns False if none of those works. Its owner's other calls wait behind it.
+        """
+        others = turn.route.without(but_not)
+        if not has_trusted(others, self._clock.monotonic_s()):
+            return False
+        self._in_flight.end(turn)
+        turn.route, turn.course = others, None
+        await self._join_and_wait(turn, is_first=True)
+        return True
+
     async def go_on(self, turn: Turn) -> bool:
         """Wait until the call may be sent again, by its key or another that has room; returns False if it comes too late."""
         held = turn.course.key if turn.course else None
@@ -177,7 +178,8 @@ class CallQueue:
         for image in images:
             turn = self._by_image.get(image)
             if turn is not None:
-                self._extend(turn, deadline_s)
+                # Never longer than the whole deadline: with ever new orders behind it, a call that hangs would keep all of them from its image.
+                turn.extend(min(deadline_s, turn.joined_s + self._bounds.deadline_s))
                 if turn.is_waiting:
                     self._line.share(turn, owner)
 
@@ -214,17 +216,30 @@ class CallQueue:
             if course.key.has_room(turn.images)
         )
 
-    def _join(self, turn: Turn) -> None:
+    async def _join_and_wait(self, turn: Turn, *, is_first: bool = False) -> float:
+        """Take a free slot for *turn*, or wait for its turn; returns the time that it waited."""
+        self._join(turn, is_first=is_first)
+        if not turn.is_waiting:
+            return 0.0
+        began_s = self._clock.monotonic_s()
+        if not await turn.until_settled(self._clock):
+            turn.refusal = self._refuse("late", self._forecast.wait_s([turn]))
+        waited_s = self._clock.monotonic_s() - began_s
+        if turn.refusal is None:
+            self._telemetry.record(CallQueued(waited_s=waited_s))
+        return waited_s
+
+    def _join(self, turn: Turn, *, is_first: bool) -> None:
         """Take a free slot for *turn*, or put it into the line, unless it is refused."""
-        now_s = self._clock.monotonic_s()
-        turn.joined_s = now_s
+        # Another turn of a call is no reason for more time.
+        turn.joined_s = turn.joined_s or self._clock.monotonic_s()
         turn.judge()
         if not (turn.is_probe or self._line.length):
             course = self.routing.find(turn.route, turn.images)
             if course is not None and not course.is_trial:
                 self._in_flight.begin(turn, course)
                 return
-        self._line.add(turn)
+        self._line.add(turn, is_first=is_first)
         self._pass_on()
         if turn.is_waiting:
             surplus = self._line.find_surplus(turn.owners[0])
@@ -238,22 +253,6 @@ class CallQueue:
         self._in_flight.change(turn, course)
         self._pass_on()
         return True
-
-    def _extend(self, turn: Turn, deadline_s: float) -> None:
-        """Let *turn* last until *deadline_s*, unless it is over.
-
-        It never lasts longer than the gateway's whole deadline: with ever new orders behind it, a call that hangs would
-        keep all of them from its image.
-        """
-        deadline_s = min(deadline_s, turn.joined_s + self._bounds.deadline_s)
-        timeout = turn.timeout
-        if deadline_s <= turn.deadline_s or (timeout is not None and timeout.expired()):
-            return
-        ended_s = turn.ends_s
-        turn.deadline_s = deadline_s
-        turn.judge()
-        if timeout is not None:
-            timeout.reschedule((timeout.when() or 0.0) + turn.ends_s - ended_s)
 
     def _pass_on(self) -> None:
         """Give free slots to the calls whose turn it is."""

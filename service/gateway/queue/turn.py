@@ -8,7 +8,7 @@ from service.domain.failures import CallFailure
 from service.gateway.queue.durations import Kind
 from service.gateway.queue.turns import Person
 from service.gateway.routing.route import Course, Route
-from service.ports.clock import Timeout
+from service.ports.clock import Clock, Timeout
 
 PoolIndex = tuple[str, int]
 """An image that a call makes for a pool, by the pool's name and its index."""
@@ -55,6 +55,29 @@ class Turn:
         needed_s = self.needed_s
         self.is_probe = needed_s is not None and self.deadline_s - self.joined_s < needed_s
         self.send_by_s = self.deadline_s - (0.0 if needed_s is None or self.is_probe else needed_s)
+
+    def extend(self, deadline_s: float) -> None:
+        """Let it last until *deadline_s*, if that is later and it is not over."""
+        timeout = self.timeout
+        if deadline_s <= self.deadline_s or (timeout is not None and timeout.expired()):
+            return
+        ended_s = self.ends_s
+        self.deadline_s = deadline_s
+        self.judge()
+        if timeout is not None:
+            timeout.reschedule((timeout.when() or 0.0) + self.ends_s - ended_s)
+
+    async def until_settled(self, clock: Clock) -> bool:
+        """Wait for the end of the wait; returns False if it is too late for an answer before."""
+        try:
+            async with clock.timeout_at(self.send_by_s) as self.timeout:
+                self.news = asyncio.get_running_loop().create_future()
+                await self.news
+        except TimeoutError:
+            return False
+        finally:
+            self.timeout = None
+        return True
 
     def settle(self, refusal: CallFailure | None) -> None:
         """End the wait: with None the call is to be sent."""

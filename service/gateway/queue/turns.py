@@ -30,11 +30,13 @@ class FairTurns(Generic[Entry]):
     def __bool__(self) -> bool:
         return bool(self._teams.members)
 
-    def add(self, entry: Entry, owner: Person, images: int) -> None:
-        """Put *entry* behind the others of *owner*; a new owner comes behind all others."""
+    def add(self, entry: Entry, owner: Person, images: int, *, is_first: bool = False) -> None:
+        """Put *entry* behind the others of *owner*, or before them if it *is_first*; a new owner comes behind all others."""
         team = self._teams.members.setdefault(owner.team, _Team[Entry]())
         lane = team.users.members.setdefault(owner.user, _Lane[Entry]())
         lane.entries[entry] = images
+        if is_first:
+            lane.entries.move_to_end(entry, last=False)
         lane.images += images
         team.images += images
 

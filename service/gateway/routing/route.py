@@ -1,6 +1,7 @@
 """Describe the ways of a call: the keys that may make it, and the one that does."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 
 from service.domain.rests import RULES
 from service.gateway.routing.keys import BackendKey
@@ -26,6 +27,16 @@ class Route:
     """The courses of an order while all keys are trusted, in ranks: those of a later one serve while all of an earlier one rest."""
 
     ranks: tuple[Rank, ...]
+    _parts: "dict[frozenset[BackendKey], Route]" = field(default_factory=dict, init=False, repr=False)
+
+    def without(self, keys: Collection[BackendKey]) -> "Route":
+        """Return the route of calls that none of *keys* makes, always the same; it may have no ranks."""
+        left_out = frozenset(keys)
+        found = self._parts.get(left_out)
+        if found is None:
+            ranks = [tuple([course for course in rank if course.key not in left_out]) for rank in self.ranks]
+            found = self._parts[left_out] = Route(tuple([rank for rank in ranks if rank]))
+        return found
 
 
 def standings_of(course: Course) -> tuple[Standing, Standing]:
@@ -36,6 +47,11 @@ def standings_of(course: Course) -> tuple[Standing, Standing]:
 def is_trusted(course: Course, now_s: float) -> bool:
     """Tell if calls go by *course* as ever."""
     return all(each.is_trusted(now_s) for each in standings_of(course))
+
+
+def has_trusted(route: Route, now_s: float) -> bool:
+    """Tell if one of the keys of *route* gets calls as ever."""
+    return any(is_trusted(course, now_s) for rank in route.ranks for course in rank)
 
 
 def as_open(course: Course, now_s: float) -> Course | None:

@@ -76,16 +76,14 @@ class Routing:
         )
 
     def find_other(self, route: Route, images: int, but_not: Collection[BackendKey]) -> Course | None:
-        """Return a course by a trusted key with room for a call that failed at *but_not*; None if there is none."""
+        """Return a course by a trusted key with room for a call that failed at *but_not*; None if there is none.
+
+        The next form is made only if no key of the one before is trusted: a busy one is worth the wait.
+        """
         now_s = self.clock.monotonic_s()
-        for rank in route.ranks:
-            found = [
-                course
-                for course in rank
-                if course.key not in but_not and is_trusted(course, now_s) and course.key.has_room(images)
-            ]
-            if found:
-                return _choose(found)
+        for rank in route.without(but_not).ranks:
+            if trusted := [course for course in rank if is_trusted(course, now_s)]:
+                return _choose([course for course in trusted if course.key.has_room(images)])
         return None
 
     def begin(self, course: Course, call: object, *, patience_s: float) -> None:

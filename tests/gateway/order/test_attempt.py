@@ -397,18 +397,44 @@ async def test_a_call_leaves_a_backend_that_fails_and_a_key_that_is_refused(
     assert tuple(each.attempts for each in backends) == asked
 
 
-async def test_a_full_key_is_not_crossed_to(clock: FakeClock) -> None:
-    held = Held()
-    plural = Plural(clock, FakeBackend(Held(), a_failure(), a_failure()), FakeBackend(held), most_calls=1)
+async def test_a_call_that_failed_waits_for_room_at_a_key_that_works(clock: FakeClock) -> None:
+    failing, busy = Held(), Held()
+    first, second = FakeBackend(failing), FakeBackend(busy)
+    plural = Plural(clock, first, second, most_calls=1)
     async with asyncio.TaskGroup() as group:
-        one = group.create_task(make(plural.attempts, clock))
-        other = group.create_task(make(plural.attempts, clock))
+        tasks = [group.create_task(make(plural.attempts, clock)) for _ in range(2)]
         await until_idle()
-        held.release(a_failure())
+        failing.release(a_failure())
         await until_idle()
-        for task in (one, other):
-            task.cancel()
+        # Its place is given back meanwhile, and it is not sent again.
+        assert (first.attempts, second.attempts) == (1, 1)
+        assert [key.in_flight for key in plural.routing.keys] == [0, 1]
+        busy.release()
 
+    assert all(isinstance(task.result(), CallMade) for task in tasks)
+    assert (first.attempts, second.attempts) == (1, 2)
+    assert plural.crossings == [("one/a", "two/b")]
+    assert plural.attempts.budget.saved == plural.attempts.budget.most
+
+
+async def test_a_call_that_waits_for_another_key_too_long_is_refused_as_overload(clock: FakeClock) -> None:
+    failing, busy = Held(), Held()
+    plural = Plural(clock, FakeBackend(failing), FakeBackend(busy), most_calls=1)
+    async with asyncio.TaskGroup() as group:
+        one = group.create_task(make(plural.attempts, clock, left_s=10.0))
+        other = group.create_task(make(plural.attempts, clock, left_s=100.0))
+        await until_idle()
+        failing.release(a_failure(kind=FailureKind.MISCONFIGURED))
+        result = await one
+        busy.release()
+
+    assert isinstance(result, CallFailure)
+    assert (result.kind, result.code, result.billing) == (
+        FailureKind.NOT_SENT,
+        "overloaded",
+        Billing.NOT_BILLED,
+    )
+    assert isinstance(other.result(), CallMade)
     assert plural.crossings == []
 
 

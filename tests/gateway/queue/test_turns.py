@@ -34,6 +34,16 @@ def test_a_caller_with_many_calls_waits_as_long_as_one_with_few() -> None:
     assert take_all(turns)[1] == "few"
 
 
+def test_an_entry_may_come_before_others_of_its_owner_only() -> None:
+    turns = FairTurns[str]()
+    turns.add("few", FEW, 1)
+    turns.add("many 1", MANY, 1)
+    turns.add("many 2", MANY, 1)
+    turns.add("many again", MANY, 1, is_first=True)
+
+    assert take_all(turns) == ["few", "many again", "many 1", "many 2"]
+
+
 def test_teams_take_turns_however_many_users_they_have() -> None:
     turns = FairTurns[str]()
     for user, number in product(range(4), range(2)):

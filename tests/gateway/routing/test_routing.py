@@ -243,6 +243,18 @@ async def test_a_call_that_failed_at_all_keys_of_its_model_goes_on_by_the_bridge
     assert (course.key, course.rank, course.model) == (other, 1, MODEL)
 
 
+async def test_a_busy_key_of_the_model_is_worth_the_wait(clock: FakeClock) -> None:
+    own, busy, other = (
+        a_key(name="azure/own"),
+        a_key(name="azure/busy", most_calls=0),
+        a_key(name="openai/other"),
+    )
+    house = House(clock, own, busy, other)
+    route = house.routing.route((("azure",), "gpt-image-1"), (("openai",), MODEL))
+
+    assert house.routing.find_other(route, 1, [own]) is None
+
+
 async def test_rests_are_told_once_for_a_burst(clock: FakeClock) -> None:
     house, first, _ = a_pair(clock)
     house.fail(first, OVERLOAD, 64)
