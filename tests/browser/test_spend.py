@@ -22,7 +22,7 @@ TODAY = "2026-11-20"
 """The day on the page's clock; the ledger has no clock of its own."""
 BOOKED = (
     spent("2026-11-03", "shop", 10, 400_000),
-    spent("2026-11-04", "shop", 5, 1_100_000, model="gpt-image-1.5"),
+    spent("2026-11-04", "shop", 5, 1_100_000, model="gpt-image-1.5", backend="azure"),
     spent("2026-11-04", "lab", 2, 0, model="gpt-image-2.5-flare", unpriced=2),
     spent("2026-11-04", "lab", 1, 50_000, outcome="unknown"),
     spent("2026-11-20", "lab", 40, 4_000_000),
@@ -84,6 +84,18 @@ def test_test_images_unknown_outcomes_and_prices_are_no_part_of_the_sum(page: Pa
         ["shop", "$1.50", "15", "0", "0", "0"],
         ["play", "$0.00", "0", "0", "0", "30"],
     ]
+
+
+def test_several_backends_have_a_table_and_one_has_none(page: Page) -> None:
+    assert [row[:3] for row in rows_of(page, "By backend that made the images")] == [
+        ["openai", "$4.40", "52"],
+        ["azure", "$1.10", "5"],
+    ]
+
+    page.get_by_label("Team").select_option("play")
+    page.locator("#section [aria-busy]").wait_for(state="detached")
+    assert page.get_by_role("table", name="By model that made the images").is_visible()
+    assert not page.get_by_role("table", name="By backend that made the images").is_visible()
 
 
 def test_the_sums_are_those_of_the_interface(page: Page, spenders: Office) -> None:

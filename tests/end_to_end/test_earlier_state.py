@@ -89,6 +89,15 @@ def test_policies_teams_keys_and_the_audit_are_there(clients: tuple[httpx.Client
     assert [one["act"] for one in audit][-3:] == ["create_key", "put_team", "put_policy"]
 
 
+def test_sums_of_then_name_no_backend(clients: tuple[httpx.Client, httpx.Client]) -> None:
+    _, admin = clients
+    rows = admin.get("/admin/usage").raise_for_status().json()["data"]
+
+    made = [row for row in rows if row["outcome"] == "made"]
+    assert [(row["team"], row["images"], row["backend"]) for row in made] == [("design", 2, "")]
+    assert made[0]["model"].startswith("gpt-image-")
+
+
 def test_orders_go_on_up_to_the_limit(clients: tuple[httpx.Client, httpx.Client]) -> None:
     caller, _ = clients
     answers = [

@@ -22,7 +22,7 @@ export function createSpend() {
   const span = createSpan(reload);
   let team = "";
   let teams = [];
-  let loaded = null; // { days, byDay, byTeam, byModel }, and the span and team that they are of.
+  let loaded = null; // { days, byDay, byTeam, byModel, byBackend }, and the span and team that they are of.
   let latest = 0;
 
   async function load() {
@@ -30,12 +30,12 @@ export function createSpend() {
     const asked = { ...span.value(), team };
     const [teamList, ...tables] = await Promise.all([
       read("/admin/teams"),
-      ...["day", "team", "model"].map((group) => read(path(asked, { group }))),
+      ...["day", "team", "model", "backend"].map((group) => read(path(asked, { group }))),
     ]);
     if (turn !== latest) return; // A later choice is under way.
-    const [byDay, byTeam, byModel] = tables.map((each) => each.data);
+    const [byDay, byTeam, byModel, byBackend] = tables.map((each) => each.data);
     teams = teamList.data.map(({ name }) => name);
-    loaded = { ...asked, days: eachDay(asked), byDay, byTeam, byModel };
+    loaded = { ...asked, days: eachDay(asked), byDay, byTeam, byModel, byBackend };
   }
 
   function render() {
@@ -72,7 +72,8 @@ export function createSpend() {
       make("div", { class: "card" }, chartOf(loaded)),
       make("div", { class: "columns" },
         make("div", { class: "card" }, shareTable("team", loaded.byTeam, total)),
-        make("div", { class: "card" }, shareTable("model", loaded.byModel, total))),
+        make("div", { class: "card" }, shareTable("model", loaded.byModel, total)),
+        new Set(loaded.byBackend.map((row) => row.backend)).size > 1 && make("div", { class: "card" }, shareTable("backend", loaded.byBackend, total))),
       make("details", { class: "card" }, make("summary", {}, say("spend.asTable")), sumTable({ caption: say("spend.byDay"), title: say("spend.day"), sums: addUpBy(loaded.byDay, "day").reverse(), total, name: (sum) => dayInWords(sum.name) })));
   }
 
@@ -136,7 +137,7 @@ function shareTable(column, rows, total) {
     title: say(`spend.${column}`),
     sums: largestFirst(addUpBy(rows, column)),
     total,
-    name: (sum) => [sum.name, shareBar(total.microusd ? sum.microusd / total.microusd : 0)],
+    name: (sum) => [sum.name || say("spend.unnamed"), shareBar(total.microusd ? sum.microusd / total.microusd : 0)],
   });
 }
 
