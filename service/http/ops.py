@@ -60,11 +60,15 @@ def _is_verbose(request: Request) -> bool:
     return read_choice(asked, "verbose", ("true", "false")) == "true"
 
 
-def _details(condition: Condition) -> dict[str, str]:
-    """Return the advice on a condition, and its beginning."""
-    details = {"advice": condition.advice} if condition.advice else {}
+def _details(condition: Condition) -> dict[str, Any]:
+    """Return the advice on a condition, its beginning, and the conditions of keys."""
+    details: dict[str, Any] = {"advice": condition.advice} if condition.advice else {}
     if condition.since_s is not None:
         details["since"] = datetime.fromtimestamp(condition.since_s, UTC).isoformat(timespec="seconds")
+    if condition.keys:
+        details["keys"] = {
+            name: {"condition": key.word, **_details(key)} for name, key in condition.keys.items()
+        }
     return details
 
 

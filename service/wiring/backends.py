@@ -100,11 +100,11 @@ def open_backends(
 
 
 async def watch_backends(checks: Sequence[ProviderCheck], health: ProviderHealth) -> None:
-    """Check all keys until they work; from then on, calls show their condition."""
+    """Check each key until it works; from then on, calls show its condition."""
     while True:
-        if health.needs_check:
-            async with asyncio.TaskGroup() as group:
-                for check in checks:
+        async with asyncio.TaskGroup() as group:
+            for check in checks:
+                if health.needs_check(check.name):
                     group.create_task(check.run())
         await asyncio.sleep(_CHECK_PAUSE_S)
 
@@ -145,8 +145,9 @@ def _open_keys(parts: _Parts, backend: BackendConfig) -> list[tuple[BackendKey, 
             downloads=downloads,
             reception=parts.reception,
         )
-        check = ProviderCheck(address, transport=transport, telemetry=context.telemetry)
-        found.append((_key(parts, backend, key, opened), check))
+        made = _key(parts, backend, key, opened)
+        check = ProviderCheck(address, name=made.name, transport=transport, telemetry=context.telemetry)
+        found.append((made, check))
     return found
 
 

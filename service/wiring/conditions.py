@@ -6,7 +6,9 @@ from service.adapters.storage.store import ObjectStore
 from service.adapters.storage.troubleshooting import advise
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.parts import PartsWatch
-from service.domain.conditions import Condition, advise_on_clock
+from service.domain.backends import KeyName
+from service.domain.conditions import RESTING, Condition, advise_on_clock, join_keys
+from service.domain.rests import RULES, Rest
 from service.gateway.admission.shared import SharedState
 from service.gateway.clock_check import ClockCheck
 from service.gateway.queue.queue import CallQueue
@@ -21,6 +23,10 @@ _UNTRUSTED = (
 _SILENT = (
     "Calls have had no answer for twice as long as such calls take, and no other was answered meanwhile: the provider, or a proxy "
     "before it, accepts them and hangs. Look at the provider's status page; the calls end at their orders' deadlines."
+)
+_TOLD = (
+    "Calls of another gateway were refused with this key, so it rests: look for 'backend key rests' in the logs. One call tries it now "
+    "and then."
 )
 _FULL = (
     "As many calls wait as GATEWAY_MAX_CALLS_WAITING and GATEWAY_WAITING_BYTES allow, and further orders get 503. Raise "
@@ -41,7 +47,7 @@ def make_watch(
         {
             "state": lambda: _state(orders.state),
             "store": lambda: _store(images.home, url),
-            "provider": lambda: _provider(health.condition, orders.queue),
+            "provider": lambda: _provider(health, orders.queue),
             "journal": lambda: orders.journal.condition.shown,
             "queue": lambda: _queue(orders.queue),
             "clock": lambda: _clock(context.check),
@@ -64,10 +70,33 @@ def _store(store: ObjectStore, url: str) -> Condition:
     return Condition(word="ok") if trouble is None else Condition(word="failing", advice=advise(trouble, url))
 
 
-def _provider(condition: Condition, queue: CallQueue) -> Condition:
-    """Return the *condition* after the last calls that ended, or that none ends."""
-    is_silent = condition.word in ("ok", "unknown") and queue.overdue > 0
-    return Condition(word="silent", advice=_SILENT) if is_silent else condition
+def _provider(health: ProviderHealth, queue: CallQueue) -> Condition:
+    """Return the condition by those of all keys."""
+    rests: dict[KeyName, list[Rest]] = {}
+    for rest in queue.routing.resting():
+        rests.setdefault(rest.name.key, []).append(rest)
+    silent = {key.name for key in queue.overdue}
+    names = [key.name for key in queue.routing.keys]
+    return join_keys(
+        {
+            str(name): _key(health.condition_of(name), is_silent=name in silent, rests=rests.get(name, []))
+            for name in names
+        }
+    )
+
+
+def _key(condition: Condition, *, is_silent: bool, rests: list[Rest]) -> Condition:
+    """Return the *condition* of a key after its last calls that ended, or that none ends, or that it rests."""
+    if condition.word not in ("ok", "unknown"):
+        return condition
+    if is_silent:
+        return Condition(word="silent", advice=_SILENT)
+    if any(RULES[rest.reason].is_wide for rest in rests):
+        return Condition(word="refused", advice=_TOLD)
+    if rests:
+        pauses = [f"{rest.name.model} ({rest.reason.value}, another {rest.left_s:.0f} s)" for rest in rests]
+        return Condition(word=RESTING, advice=f"It gets no calls of {', '.join(pauses)}.")
+    return condition
 
 
 def _clock(check: ClockCheck) -> Condition:

@@ -63,7 +63,7 @@ async def _check(backend: BackendConfig, key: KeyConfig, *, is_of_variables: boo
     transport = open_transport_to(backend, connections=1)
     try:
         address = address_of(backend, key, is_of_variables=is_of_variables)
-        await ProviderCheck(address, transport=transport, telemetry=last).run()
+        await ProviderCheck(address, name=name, transport=transport, telemetry=last).run()
     finally:
         await transport.aclose()
     if last.fact is None or last.fact.failure is None:

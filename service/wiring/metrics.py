@@ -41,7 +41,7 @@ def show_parts(
     )
     metrics.provider.watch_queue(
         lambda: orders.queue.length,
-        lambda: orders.queue.overdue,
+        lambda: len(orders.queue.overdue),
         most_calls=settings.max_calls_waiting,
         most_in_flight=sum(key.most_calls for key in orders.queue.routing.keys),
     )

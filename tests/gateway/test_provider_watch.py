@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx
 
@@ -9,6 +10,7 @@ from service.adapters.openai.address import BackendAddress
 from service.adapters.openai.check import ProviderCheck
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.recorder import FactRecorder
+from service.domain.backends import KeyName
 from service.domain.images import Realm
 from service.wiring.backends import watch_backends
 from tests.fakes.clock import FakeClock
@@ -30,7 +32,12 @@ async def looks_in(
 
     health = ProviderHealth(clock)
     telemetry = FactRecorder(health.handlers)
-    check = ProviderCheck(ADDRESS, transport=httpx.MockTransport(handle), telemetry=telemetry)
+    check = ProviderCheck(
+        ADDRESS,
+        name=KeyName("openai", "key-1"),
+        transport=httpx.MockTransport(handle),
+        telemetry=telemetry,
+    )
     async with in_background(watch_backends([check], health)):
         await asyncio.sleep(duration_s)
     return looks
@@ -47,3 +54,28 @@ async def test_a_failing_provider_is_probed_each_minute_until_it_is_back(clock: 
         return GOOD
 
     assert await looks_in(600.0, clock, answer) == [0, 60, 120]
+
+
+async def test_only_the_key_that_fails_is_probed_again(clock: FakeClock) -> None:
+    asked = list[str]()
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers["authorization"])
+        if asked[-1] == "Bearer sk-away":
+            raise httpx.ConnectError("away")
+        return GOOD
+
+    health, transport = ProviderHealth(clock), httpx.MockTransport(handle)
+    checks = [
+        ProviderCheck(
+            replace(ADDRESS, api_key=f"sk-{name}"),
+            name=KeyName("openai", name),
+            transport=transport,
+            telemetry=FactRecorder(health.handlers),
+        )
+        for name in ("ours", "away")
+    ]
+    async with in_background(watch_backends(checks, health)):
+        await asyncio.sleep(150)
+
+    assert sorted(asked) == ["Bearer sk-away"] * 3 + ["Bearer sk-ours"]

@@ -13,6 +13,7 @@ from service.adapters.openai.address import BackendAddress
 from service.adapters.openai.dialects.registry import open_dialect
 from service.adapters.openai.reception import read_body
 from service.adapters.openai.troubleshooting import explain
+from service.domain.backends import KeyName
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import ProviderChecked, Telemetry
 
@@ -30,12 +31,17 @@ _TIMED_OUT = CallFailure(
 
 
 class ProviderCheck:
-    """Checks a provider without ordering anything."""
+    """Checks the key *name* of a backend without ordering anything."""
 
     def __init__(
-        self, address: BackendAddress, *, transport: httpx.AsyncBaseTransport, telemetry: Telemetry
+        self,
+        address: BackendAddress,
+        *,
+        name: KeyName,
+        transport: httpx.AsyncBaseTransport,
+        telemetry: Telemetry,
     ) -> None:
-        self._address = address
+        self.name = name
         self._dialect = open_dialect(address)
         self._transport = transport
         self._telemetry = telemetry
@@ -53,9 +59,7 @@ class ProviderCheck:
             failure = None if self._concerns_only_list(failure) else explain(failure, self._dialect)
         is_sure = status == httpx.codes.OK
         self._telemetry.record(
-            ProviderChecked(
-                backend=self._address.name, key=self._address.key, failure=failure, is_sure=is_sure
-            )
+            ProviderChecked(backend=self.name.backend, key=self.name.key, failure=failure, is_sure=is_sure)
         )
 
     async def _ask(self) -> tuple[int, CallFailure | None]:

@@ -70,9 +70,9 @@ class CallQueue:
         return self._line.is_full
 
     @property
-    def overdue(self) -> int:
-        """The number of calls in flight that take twice as long as others did, while their key answers none."""
-        return len(self._in_flight.overdue())
+    def overdue(self) -> list[BackendKey]:
+        """The keys of the calls in flight that take twice as long as others did, while their key answers none."""
+        return [course.key for _, course in self._in_flight.overdue()]
 
     def find_refusal(self, turns: Sequence[Turn]) -> CallFailure | None:
         """Return the reason to refuse the order that makes *turns*, the largest first, before it has joined the queue.

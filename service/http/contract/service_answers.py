@@ -132,11 +132,25 @@ class Liveness(BaseModel):
     status: Literal["ok"]
 
 
+class KeyCondition(BaseModel):
+    """The condition of one key of a backend, its beginning, and advice on it."""
+
+    condition: str = Field(
+        description="As of the provider, or `resting` while it gets no calls of some model, and works otherwise."
+    )
+    advice: str | None = None
+    since: str | None = Field(None, json_schema_extra={"format": "date-time"})
+
+
 class ConditionDetails(BaseModel):
     """The beginning of the condition of a part, and advice on it."""
 
     advice: str | None = None
     since: str | None = Field(None, json_schema_extra={"format": "date-time"})
+    keys: dict[str, KeyCondition] | None = Field(
+        None,
+        description="Of a provider with several keys, the condition of each, by `backend/key`; the preferred first.",
+    )
 
 
 class Readiness(BaseModel):
@@ -150,7 +164,8 @@ class Readiness(BaseModel):
     journal: str | None = Field(None, description="The journal of costs: `ok`, `low` or `failing`.")
     provider: str | None = Field(
         None,
-        description="The provider, as its last calls found it: `ok`, `unknown`, `failing`, `unreachable` or `refused`; `silent` while calls take twice as long as before, and none is answered.",
+        description="The provider, as its last calls found it: `ok`, `unknown`, `failing`, `unreachable` or `refused`; `silent` "
+        "while calls take twice as long as before, and none is answered. Of several keys, one that works is enough.",
     )
     queue: str | None = Field(
         None,

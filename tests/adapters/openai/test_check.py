@@ -8,6 +8,7 @@ import pytest
 from service.adapters.openai.address import BackendAddress
 from service.adapters.openai.check import ProviderCheck
 from service.adapters.transport import open_transport
+from service.domain.backends import KeyName
 from service.domain.failures import FailureKind
 from service.domain.images import Realm
 from service.ports.telemetry import ProviderChecked
@@ -17,6 +18,7 @@ from tests.fakes.telemetry import FakeTelemetry
 from tests.processes import free_port
 from tests.sandbox.process import SandboxHandle
 
+KEY = KeyName("openai", "main")
 JSON = "content-type: application/json"
 
 
@@ -26,7 +28,7 @@ async def look(url: str, **fields: Any) -> ProviderChecked:
     transport = open_transport(url, connections=1)
     address = BackendAddress(name="openai", realm=Realm.LIVE, url=url, **{"api_key": "sk-ours", **fields})
     try:
-        await ProviderCheck(address, transport=transport, telemetry=telemetry).run()
+        await ProviderCheck(address, name=KEY, transport=transport, telemetry=telemetry).run()
     finally:
         await transport.aclose()
     [fact] = telemetry.of(ProviderChecked)
@@ -40,7 +42,7 @@ def envelope(message: str) -> bytes:
 async def test_a_list_of_models_means_that_the_key_is_accepted(provider: SandboxHandle) -> None:
     fact = await look(f"{provider.url}/v1")
 
-    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=True)
+    assert fact == ProviderChecked(backend="openai", key="main", failure=None, is_sure=True)
 
 
 async def test_a_check_sends_the_key_and_orders_nothing(script: Script) -> None:
@@ -70,7 +72,7 @@ async def test_a_provider_without_a_list_is_ok_and_unchecked(script: Script, sta
 
     fact = await look(script.url)
 
-    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=False)
+    assert fact == ProviderChecked(backend="openai", key="main", failure=None, is_sure=False)
 
 
 async def test_a_key_that_may_not_list_is_ok_and_unchecked(script: Script) -> None:
@@ -78,7 +80,7 @@ async def test_a_key_that_may_not_list_is_ok_and_unchecked(script: Script) -> No
 
     fact = await look(script.url)
 
-    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=False)
+    assert fact == ProviderChecked(backend="openai", key="main", failure=None, is_sure=False)
 
 
 async def test_a_base_url_without_a_version_is_found(script: Script) -> None:
@@ -125,7 +127,7 @@ async def test_each_kind_is_asked_for_its_list(script: Script, kind: Kind) -> No
     first, *lines = head_of(script.requests[0])
     assert first == f"GET {kind.models} HTTP/1.1"
     assert kind.headers <= {line.lower() for line in lines}
-    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=True)
+    assert fact == ProviderChecked(backend="openai", key="main", failure=None, is_sure=True)
 
 
 async def test_azure_has_a_list_so_its_absence_is_a_wrong_address(script: Script) -> None:
@@ -143,7 +145,7 @@ async def test_a_compatible_server_may_have_no_list(script: Script) -> None:
 
     fact = await look(script.url, kind="openai-compatible", api_key="", errors="any")
 
-    assert fact == ProviderChecked(backend="openai", failure=None, is_sure=False)
+    assert fact == ProviderChecked(backend="openai", key="main", failure=None, is_sure=False)
 
 
 async def test_a_refused_key_of_azure_is_named(script: Script) -> None:

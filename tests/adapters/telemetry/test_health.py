@@ -1,12 +1,18 @@
-"""The provider's condition follows the outcomes of calls and checks."""
+"""The condition of each key follows the outcomes of calls and checks."""
+
+from dataclasses import replace
 
 import pytest
 
 from service.adapters.telemetry.health import ProviderHealth
 from service.adapters.telemetry.recorder import FactRecorder
+from service.domain.backends import KeyName
+from service.domain.conditions import Condition
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import AttemptMade, ProviderChecked, TelemetryFact
 from tests.fakes.clock import FakeClock
+
+KEY = KeyName("openai", "main")
 
 
 def failure(kind: FailureKind, advice: str = "do this") -> CallFailure:
@@ -41,13 +47,17 @@ def health(clock: FakeClock) -> ProviderHealth:
     return ProviderHealth(clock)
 
 
+def of(health: ProviderHealth, key: KeyName = KEY) -> Condition:
+    return health.condition_of(key)
+
+
 def told(health: ProviderHealth, fact: TelemetryFact) -> None:
     FactRecorder(health.handlers).record(fact)
 
 
 def test_before_any_call_the_condition_is_unknown(health: ProviderHealth) -> None:
-    assert (health.condition.word, health.condition.advice) == ("unknown", "")
-    assert health.needs_check
+    assert (of(health).word, of(health).advice) == ("unknown", "")
+    assert health.needs_check(KEY)
 
 
 @pytest.mark.parametrize(
@@ -68,9 +78,9 @@ def test_a_failure_and_its_advice_last_until_a_call_succeeds(
 
     told(health, attempt(failure(kind)))
 
-    assert (health.condition.word, health.condition.advice) == (word, "do this")
+    assert (of(health).word, of(health).advice) == (word, "do this")
     told(health, attempt())
-    assert (health.condition.word, health.condition.advice) == ("ok", "")
+    assert (of(health).word, of(health).advice) == ("ok", "")
 
 
 @pytest.mark.parametrize(
@@ -78,11 +88,11 @@ def test_a_failure_and_its_advice_last_until_a_call_succeeds(
 )
 def test_facts_unrelated_to_the_provider_change_nothing(health: ProviderHealth, kind: str) -> None:
     told(health, attempt(failure(FailureKind.MISCONFIGURED)))
-    before = health.condition
+    before = of(health)
 
     told(health, attempt(failure(FailureKind(kind), advice="")))
 
-    assert health.condition == before
+    assert of(health) == before
 
 
 def test_since_is_the_start_of_the_condition(health: ProviderHealth, clock: FakeClock) -> None:
@@ -93,7 +103,7 @@ def test_since_is_the_start_of_the_condition(health: ProviderHealth, clock: Fake
 
     told(health, attempt(failure(FailureKind.MISCONFIGURED, advice="or that")))
 
-    assert (health.condition.since_s, health.condition.advice) == (began_s, "or that")
+    assert (of(health).since_s, of(health).advice) == (began_s, "or that")
 
 
 def test_without_a_list_of_models_the_provider_is_ok_and_the_key_unchecked(
@@ -101,18 +111,18 @@ def test_without_a_list_of_models_the_provider_is_ok_and_the_key_unchecked(
 ) -> None:
     told(health, checked(is_sure=False))
 
-    assert health.condition.word == "ok"
-    assert "only a call shows" in health.condition.advice
-    assert not health.needs_check
+    assert of(health).word == "ok"
+    assert "only a call shows" in of(health).advice
+    assert not health.needs_check(KEY)
 
 
 def test_a_free_check_does_not_clear_a_refused_key(health: ProviderHealth) -> None:
     """An account without credit still lists its models."""
     told(health, attempt(failure(FailureKind.MISCONFIGURED)))
 
-    assert not health.needs_check
+    assert not health.needs_check(KEY)
     told(health, attempt(failure(FailureKind.UNREACHABLE)))
-    assert health.needs_check
+    assert health.needs_check(KEY)
 
 
 def test_a_free_check_does_not_clear_the_failure_of_a_call(health: ProviderHealth) -> None:
@@ -120,5 +130,16 @@ def test_a_free_check_does_not_clear_the_failure_of_a_call(health: ProviderHealt
 
     told(health, checked())
 
-    assert health.condition.word == "failing"
-    assert not health.needs_check
+    assert of(health).word == "failing"
+    assert not health.needs_check(KEY)
+
+
+def test_each_key_has_a_condition_of_its_own(health: ProviderHealth) -> None:
+    spare = KeyName("openai", "spare")
+    told(health, checked())
+
+    told(health, replace(attempt(failure(FailureKind.BLOCKED)), key="spare"))
+
+    assert (of(health).word, of(health, spare).word) == ("ok", "refused")
+    assert of(health, KeyName("azure", "main")).word == "unknown"
+    assert [health.needs_check(key) for key in (KEY, spare)] == [False, False]
