@@ -11,6 +11,7 @@ from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import CallMade
 from service.domain.rests import RULES, Rest, RestName, RestReason, failure_of, reason_of
 from service.gateway.routing.keys import BackendKey
+from service.gateway.routing.obstacles import Obstacle, obstacles_on
 from service.gateway.routing.route import (
     Course,
     Rank,
@@ -128,11 +129,25 @@ class Routing:
 
     def observe(self, rest: Rest) -> None:
         """Take over a rest that another process told."""
-        key = next((each for each in self.keys if each.name == rest.name.key), None)
-        if key is not None:
+        standing = self._standing_named(rest.name)
+        if standing is not None:
             self._is_troubled = True
-            standing = key.standing_with(rest.name.model) if rest.name.model else key.standing
             standing.observe(rest.reason, rest.left_s, self.clock.monotonic_s())
+
+    def observe_all(self, names: Collection[RestName], lasting: Sequence[Rest]) -> None:
+        """Take over the rests that last for all processes, of those with *names*."""
+        for rest in lasting:
+            self.observe(rest)
+        for name in set(names) - {rest.name for rest in lasting} if self._is_troubled else ():
+            standing = self._standing_named(name)
+            if standing is not None:
+                standing.miss(self.clock.monotonic_s())
+
+    def _standing_named(self, name: RestName) -> Standing | None:
+        key = next((each for each in self.keys if each.name == name.key), None)
+        if key is None:
+            return None
+        return key.standing_with(name.model) if name.model else key.standing
 
     @property
     def rest_names(self) -> list[RestName]:
@@ -176,15 +191,15 @@ class Routing:
                     left_s = max(0.0, standing.until_s - now_s)
                     yield Rest(name=RestName(key.name, model), reason=standing.reason, left_s=left_s)
 
-    def find_obstacle(self, route: Route) -> "Obstacle | None":
+    def find_obstacle(self, route: Route) -> Obstacle | None:
         """Return the reason why no key of *route* gets a call now, while `courses` has none."""
-        obstacles = self._obstacles(route, self.clock.monotonic_s())
+        obstacles = obstacles_on(route, self.clock.monotonic_s())
         return min(obstacles, key=lambda each: each.left_s, default=None)
 
     def wait_s(self, route: Route, images: int, *, held: BackendKey | None = None) -> float:
         """Return the time until a pace, or the end of a rest, may let a call pass that has no course now; 0 if only others' ends do."""
         now_s = self.clock.monotonic_s()
-        waits_s = [obstacle.left_s for obstacle in self._obstacles(route, now_s)]
+        waits_s = [obstacle.left_s for obstacle in obstacles_on(route, now_s)]
         keys = [course.key for rank in route.ranks for course in rank]
         waits_s += [key.wait_for_pace_s(images) for key in keys if key.free > 0 or key is held]
         return min((wait_s for wait_s in waits_s if wait_s > 0), default=0.0)
@@ -204,20 +219,6 @@ class Routing:
         """Return the keys that calls of *route* go to now, or would if none rested."""
         courses = self.courses(route) or [each for rank in route.ranks for each in rank]
         return [each.key for each in courses]
-
-    def _obstacles(self, route: Route, now_s: float) -> "list[Obstacle]":
-        return [
-            Obstacle(
-                reason=standing.reason,
-                left_s=max(standing.overdue_s if standing.is_tried(now_s) else standing.until_s, now_s)
-                - now_s,
-                failure=standing.failure or failure_of(standing.reason),
-            )
-            for rank in route.ranks
-            for course in rank
-            for standing in standings_of(course)
-            if standing.reason is not None
-        ]
 
     def _keys_of(self, backends: Names) -> tuple[BackendKey, ...]:
         return tuple([key for key in self.keys if not backends or key.name.backend in backends])
@@ -266,19 +267,6 @@ class Routing:
         rest = Rest(name=name, reason=reason, left_s=0.0)
         self.share(rest)
         self.telemetry.record(KeyBack(rest=rest))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Obstacle:
-    """The reason why no key gets a call for another *left_s*; *failure* began it."""
-
-    reason: RestReason
-    left_s: float
-    failure: CallFailure
-
-    def as_failure(self) -> CallFailure:
-        """Return the failure that a call would have met, with the time that is left."""
-        return replace(self.failure, retry_after_s=self.left_s)
 
 
 def _named_standings(course: Course) -> tuple[tuple[str, Standing], ...]:

@@ -4,9 +4,10 @@ Failure behaviour: open. Without Redis each process rests by what it sees itself
 """
 
 import asyncio
+from contextlib import suppress
 
 from service.domain.errors import StateUnavailable
-from service.domain.rests import Rest, RestName
+from service.domain.rests import Rest
 from service.gateway.routing.routing import Routing
 from service.ports.rests import SharedRests
 
@@ -30,10 +31,8 @@ class RestSharing:
         """Send what `tell` takes."""
         while True:
             rest = await self._untold.get()
-            try:
+            with suppress(StateUnavailable):
                 await self._shared.put(rest)
-            except StateUnavailable:
-                continue
 
     async def listen_forever(self, routing: Routing) -> None:
         """Let *routing* observe the news of other processes."""
@@ -43,13 +42,7 @@ class RestSharing:
     async def read_forever(self, routing: Routing) -> None:
         """Read all rests at the start and now and then: news may be lost."""
         while True:
-            await self._read(routing, routing.rest_names)
+            names = routing.rest_names
+            with suppress(StateUnavailable):
+                routing.observe_all(names, await self._shared.read(names))
             await asyncio.sleep(_PAUSE_S)
-
-    async def _read(self, routing: Routing, names: list[RestName]) -> None:
-        try:
-            found = await self._shared.read(names)
-        except StateUnavailable:
-            return
-        for rest in found:
-            routing.observe(rest)

@@ -99,6 +99,11 @@ class Standing:
                 self.since_s, self.failure = now_s, None
             self.reason, self.until_s = reason, now_s + left_s
 
+    def miss(self, now_s: float) -> None:
+        """End a rest that only another process has seen, and that is over for all: its news was lost."""
+        if self.failure is None and self.rests(now_s):
+            self.trust()
+
     def trust(self) -> bool:
         """End the rest; returns True."""
         self.reason = self.trial = None

@@ -2,11 +2,14 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from service.domain.errors import StateUnavailable
+from service.domain.failures import FailureKind
 from service.domain.rests import Rest, RestName, RestReason
+from service.gateway.routing.route import Course
 from service.gateway.routing.sharing import RestSharing
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.routing import a_key, a_routing
 from tests.fakes.telemetry import FakeTelemetry
+from tests.fakes.values import a_failure
 from tests.gateway.assembly import in_background
 
 KEY = a_key(name="one/a")
@@ -86,3 +89,17 @@ async def test_rests_are_read_as_news_may_be_lost(clock: FakeClock) -> None:
         found = list(routing.resting())
 
     assert [rest.name for rest in found] == [REST.name]
+
+
+async def test_a_rest_whose_end_was_missed_is_over_once_it_is_read(clock: FakeClock) -> None:
+    shared, key = FakeRests(), a_key(name="one/a")
+    routing = a_routing(clock, FakeTelemetry(), key)
+    own = Course(key, 0, "gpt-image-1")
+    routing.note(own, a_failure(kind=FailureKind.RATE_LIMITED, retry_after_s=9.0), clock.monotonic_s())
+    routing.observe(REST)
+    async with in_background(RestSharing(shared).read_forever(routing)):
+        await until_idle()
+        found = list(routing.resting())
+
+    # Its own rest may not have been told yet.
+    assert [rest.name.model for rest in found] == [own.model]
