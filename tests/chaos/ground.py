@@ -80,8 +80,8 @@ class Ground:
     stack: AsyncExitStack
     session: aiohttp.ClientSession
 
-    async def provider(self, script: Script = paint) -> Provider:
-        return await self.stack.enter_async_context(run_provider(script))
+    async def provider(self, script: Script = paint, *, port: int = 0) -> Provider:
+        return await self.stack.enter_async_context(run_provider(script, port=port))
 
     async def valkey(self, **options: Any) -> Valkey:
         """Start a Valkey on a port, with an empty directory of its own."""

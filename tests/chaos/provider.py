@@ -215,8 +215,8 @@ class Provider:
 
 
 @contextlib.asynccontextmanager
-async def run_provider(script: Script = paint) -> AsyncIterator[Provider]:
-    """Listen until the block ends."""
+async def run_provider(script: Script = paint, *, port: int = 0) -> AsyncIterator[Provider]:
+    """Listen until the block ends, on a free port unless told."""
     provider = Provider(script=script)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -228,7 +228,7 @@ async def run_provider(script: Script = paint) -> AsyncIterator[Provider]:
         with contextlib.suppress(asyncio.CancelledError):
             await provider.serve(reader, writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=_LARGEST_HEAD_BYTES, backlog=_BACKLOG)
+    server = await asyncio.start_server(serve, "127.0.0.1", port, limit=_LARGEST_HEAD_BYTES, backlog=_BACKLOG)
     provider.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield provider

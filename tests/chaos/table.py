@@ -15,10 +15,12 @@ from tests.chaos.rows import (
     attacks,
     backend_faults,
     backends,
+    backends_down,
     claims,
     disks,
     ending,
     images,
+    lying_backends,
     money,
     outages,
     queue,
@@ -34,7 +36,12 @@ GROUPS: Mapping[str, tuple[Row, ...]] = {
     "disks": tuple(disks.ROWS.rows),
     "attacks": tuple(attacks.ROWS.rows),
     "images": tuple(images.ROWS.rows),
-    "backends": tuple(backends.ROWS.rows + backend_faults.ROWS.rows),
+    "backends": (
+        *backends.ROWS.rows,
+        *backends_down.ROWS.rows,
+        *backend_faults.ROWS.rows,
+        *lying_backends.ROWS.rows,
+    ),
     "surface": tuple(surface.ROWS.rows),
 }
 """The rows by what they try, those that last longest first; a group is one file of tests, for workers to share."""

@@ -1,21 +1,18 @@
-"""A backend that hangs or lies while another works; faults of Redis beside those of backends; a model that lives on at one."""
+"""A backend that hangs while another works; faults of Redis beside those of backends; a model that lives on at one."""
 
 import asyncio
 import contextlib
-import gzip
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 from tests.chaos.finding import Finding
 from tests.chaos.ground import OPERATOR, WITH_KEYS, Ground
-from tests.chaos.provider import Call, Script, paint, paint_after
+from tests.chaos.provider import Call, paint_after
 from tests.chaos.row import Rows
-from tests.chaos.rows.attacks import watching
 from tests.chaos.rows.money import SECRETS
 from tests.chaos.several import (
     CALL_S,
@@ -35,10 +32,6 @@ from tests.chaos.several import (
 from tests.processes import Gateway, Valkey, run_sandbox
 
 ROWS = Rows([])
-_MIB = 2**20
-_BOMB_MIB = 300
-_MOST_MB = 400
-_PAGE = b"<!doctype html><title>Sign in</title>"
 
 
 @ROWS.add(
@@ -81,90 +74,6 @@ async def hanging_backend(ground: Ground, finding: Finding) -> None:
     finding.equal("counted as timed out", await count_attempts(ground, [gateway], outcome="timed_out"), hung)
     finding.at_least("counted rests", await count_rests(ground, [gateway], key="a", reason="unanswered"), 1)
     await expect_books(ground, finding, gateway, [first, second], unknown=hung)
-
-
-@dataclass(slots=True)
-class Canary:
-    """A listener in the operator's network; counts its connections, and keeps what they say."""
-
-    url: str
-    heard: list[bytes]
-
-
-@contextlib.asynccontextmanager
-async def _canary() -> AsyncIterator[Canary]:
-    heard: list[bytes] = []
-
-    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append(await reader.read(4096))
-        writer.close()
-
-    server = await asyncio.start_server(hear, "127.0.0.1", 0)
-    try:
-        yield Canary(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", heard)
-    finally:
-        server.close()
-
-
-def _lies(canary: Canary) -> Mapping[str, Script]:
-    """Return scripts that answer nothing that is an image."""
-    bomb = gzip.compress(bytes(_BOMB_MIB * _MIB), 1)
-    zipped = ["content-encoding: gzip"]
-    location = [f"location: {canary.url}/v1/images/generations"]
-
-    def says(status: int, content: object, kind: str = "application/json", *headers: str) -> Script:
-        async def script(call: Call) -> None:
-            await call.answer(status, content, kind, headers=headers)
-
-        return script
-
-    return {
-        "half a JSON": says(200, b'{"created": 1, "data": [{"b64_json": "iVBORw0KG'),
-        "HTML": says(200, _PAGE, "text/html"),
-        "no image": says(200, {"created": 1, "data": []}),
-        "a gzip bomb": says(200, bomb, "application/json", *zipped),
-        "a redirect": says(307, b"", "text/html", *location),
-        "a redirect by GET": says(302, b"", "text/html", *location),
-        "a private URL": says(200, {"created": 1, "data": [{"url": f"{canary.url}/image.png"}]}),
-        "an internal URL": says(200, {"created": 1, "data": [{"url": "https://169.254.169.254/image.png"}]}),
-        "no base64": says(200, {"created": 1, "data": [{"b64_json": "%%%"}]}),
-    }
-
-
-@ROWS.add(
-    "lying-backend",
-    "the first backend answers with half a JSON, HTML, a gzip bomb, redirects and links into the network, then refuses prompts",
-)
-async def lying_backend(ground: Ground, finding: Finding) -> None:
-    canary = await ground.stack.enter_async_context(_canary())
-    first, second = await ground.provider(paint), await ground.provider(paint)
-    tables = [backend("first", first.url, {"a": {}}), backend("second", second.url, {"b": {}})]
-    gateway = await gateway_with(ground, tables)
-    unknown = 0
-    async with watching(ground, gateway) as watch:
-        for name, script in _lies(canary).items():
-            # A good answer between them: five in a row are the subject below.
-            first.script = paint
-            finding.equal("a good one", (await ground.order(gateway.url)).code, "200")
-            first.script, before = script, len(first.calls)
-            answer = await ground.order(gateway.url)
-            finding.equal(f"{name}: {answer.code}", (answer.status, len(first.calls) - before), (502, 1))
-            unknown += 1
-    watch.judge(finding, most_mb=_MOST_MB)
-    finding.equal("connections to the canary", len(canary.heard), 0)
-    first.script = fails_with(400, "moderation_blocked", type="image_generation_user_error")
-    finding.equal("a refusal", (await ground.order(gateway.url)).status, 400)
-    finding.equal("calls to the second", len(second.calls), 0)
-
-    first.script = _lies(canary)["HTML"]
-    five = [(await ground.order(gateway.url)).status for _ in range(5)]
-    finding.equal("five in a row", five, [502] * 5)
-    before = len(first.calls)
-    expect_all_served(finding, "then", await burst(ground, [gateway], 10))
-    finding.equal("calls to it", len(first.calls) - before, 0)
-    finding.at_least("counted rests", await count_rests(ground, [gateway], key="a", reason="unanswered"), 1)
-    finding.equal("counted as broken", await count_attempts(ground, [gateway], outcome="broken"), unknown + 5)
-    await expect_books(ground, finding, gateway, [first, second], unknown=unknown + 5)
 
 
 @ROWS.add(

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.finding import Finding
-from tests.chaos.ground import WITH_KEYS, Answer, Ground, new_prompt
-from tests.chaos.provider import Call, Provider, Script, paint_after
+from tests.chaos.forms import edit
+from tests.chaos.ground import WITH_KEYS, Ground, new_prompt
+from tests.chaos.provider import Call, Provider, paint_after
 from tests.chaos.row import Rows
 from tests.chaos.rows.money import SECRETS
 from tests.chaos.several import (
@@ -112,41 +113,59 @@ async def refused_keys(ground: Ground, finding: Finding) -> None:
 
 @ROWS.add(
     "failing-backend",
-    "the first backend answers 503 to everything, in a burst and afterwards; the second has room",
+    "the first backend answers 503 to everything, in a burst and afterwards, at two gateways; the second has room",
 )
 async def failing_backend(ground: Ground, finding: Finding) -> None:
-    await _failing_backend(ground, finding, room={})
+    await _failing_backend(ground, finding, room={}, gateways=2)
 
 
 @ROWS.add(
     "failing-backend-no-room",
-    "the same, where the second takes only four calls at once: those that it has no room for wait",
+    "the same at one gateway, where the second takes only four calls at once: those that it has no room for wait",
 )
 async def failing_backend_no_room(ground: Ground, finding: Finding) -> None:
-    await _failing_backend(ground, finding, room={"calls_in_flight": 4})
+    await _failing_backend(ground, finding, room={"calls_in_flight": 4}, gateways=1)
 
 
-async def _failing_backend(ground: Ground, finding: Finding, *, room: Mapping[str, object]) -> None:
+async def _failing_backend(
+    ground: Ground, finding: Finding, *, room: Mapping[str, object], gateways: int
+) -> None:
     orders, seconds = (40, 4) if ground.is_short else (200, 30)
     # All calls of the burst are under way when the first one fails.
     first = await ground.provider(fails_with(503, "server_is_overloaded", after_s=1))
     second = await ground.provider(paint_after(CALL_S))
     tables = [backend("first", first.url, {"a": {}}), backend("second", second.url, {"b": room})]
-    gateway = await gateway_with(ground, tables)
-    expect_all_served(finding, "a burst", await burst(ground, [gateway], orders))
+    several = await _gateways(ground, tables, gateways)
+    expect_all_served(finding, "a burst", await burst(ground, several, orders))
     finding.at_most(f"attempts of {orders} orders", len(first.calls) + len(second.calls), 2 * orders)
     in_burst = len(first.calls)
-    answers = await stream(ground, [gateway], 10, seconds)
+    answers = await stream(ground, several, 10, seconds)
     expect_all_served(finding, "afterwards", answers)
-    # Trials after 2, 4, 8 s and so on.
+    # Trials after 2, 4, 8 s and so on; two gateways may both begin one before they are told of the other's.
+    trials = 3 if seconds < 10 else 6
     finding.at_most(
-        f"calls to the first of {len(answers)} orders", len(first.calls) - in_burst, 3 if seconds < 10 else 6
+        f"calls to the first of {len(answers)} orders", len(first.calls) - in_burst, trials * gateways
     )
     finding.equal("calls to the second", len(second.calls), orders + len(answers))
-    overloaded = await count_attempts(ground, [gateway], backend="first", outcome="overloaded")
+    overloaded = await count_attempts(ground, several, backend="first", outcome="overloaded")
     finding.equal("counted as overloaded", overloaded, len(first.calls))
-    finding.equal("counted as crossed", await count_crossed(ground, [gateway], to="second"), len(first.calls))
-    finding.at_least("counted rests", await count_rests(ground, [gateway], key="a", reason="failing"), 1)
+    finding.equal("counted as crossed", await count_crossed(ground, several, to="second"), len(first.calls))
+    finding.at_least("counted rests", await count_rests(ground, several, key="a", reason="failing"), 1)
+    await expect_books(ground, finding, several[0], [first, second])
+
+
+@ROWS.add("failing-edits", "the first backend reads edits with files whole and answers 503; the second edits")
+async def failing_edits(ground: Ground, finding: Finding) -> None:
+    first = await ground.provider(fails_with(503, "server_is_overloaded"))
+    second = await ground.provider()
+    gateway = await gateway_with(
+        ground, [backend("first", first.url, {"a": {}}), backend("second", second.url, {"b": {}})]
+    )
+    expect_all_served(finding, "edits", [await edit(ground, gateway.url) for _ in range(4)])
+    sizes = {len(call.body) for call in (*first.calls, *second.calls)}
+    finding.note(f"{len(first.calls)} calls to the first, bodies of {sizes} bytes")
+    finding.at_most("widest difference of their bodies", max(sizes) - min(sizes), 64)
+    finding.equal("counted as crossed", await count_crossed(ground, [gateway]), len(first.calls))
     await expect_books(ground, finding, gateway, [first, second])
 
 
@@ -206,56 +225,3 @@ async def _calls_before(small: Ground, finding: Finding, provider: Provider, gat
     finding.equal("single", (await small.order(gateway.url, prompt)).code, "200")
     mine = next((call.number for call in provider.calls if call.prompt == prompt), 10**6)
     return mine - before - 1
-
-
-@ROWS.add(
-    "all-keys-down",
-    "two backends with two keys each fail alike: 503, 401, then 429 that ask for a minute, or for two seconds",
-)
-async def all_keys_down(ground: Ground, finding: Finding) -> None:
-    ways: dict[str, Script] = {
-        "503": fails_with(503, "server_is_overloaded"),
-        "401": fails_with(401, "invalid_api_key"),
-        "429": Throttled(60),
-    }
-    for name, script in ways.items():
-        ground.tell(name)
-        await _all_down(ground, finding, name, script, 20 if ground.is_short else 100)
-    provider = await ground.provider(Throttled(2))
-    gateway = await gateway_with(ground, [backend("only", provider.url, {"a": {}})])
-    expect_all_served(finding, "a short pause is waited for", await burst(ground, [gateway], 8))
-    await expect_books(ground, finding, gateway, [provider])
-
-
-async def _all_down(ground: Ground, finding: Finding, name: str, script: Script, orders: int) -> None:
-    first, second = [await ground.provider(paint_after(CALL_S)) for _ in range(2)]
-    tables = [
-        backend("first", first.url, {"a": {}, "b": {}}, priority=1),
-        backend("second", second.url, {"c": {}, "d": {}}, priority=2),
-    ]
-    gateway = await gateway_with(ground, tables, f"gateway-{name}")
-    expect_all_served(finding, f"{name}: before", await burst(ground, [gateway], 4))
-    before = len(first.calls) + len(second.calls)
-    first.script = second.script = script
-    answers = await burst(ground, [gateway], orders // 2) + await stream(ground, [gateway], orders // 4, 2)
-    _judge_down(finding, name, answers)
-    calls = len(first.calls) + len(second.calls) - before
-    # Each once, and once at another key; a tenth more, and what the budget has saved.
-    finding.at_most(f"calls of {len(answers)} orders", calls, 2.1 * len(answers) + 10)
-    made = await count_attempts(ground, [gateway], outcome="made")
-    finding.equal("counted as failed", await count_attempts(ground, [gateway]) - made, calls)
-    await expect_books(ground, finding, gateway, [first, second])
-    if name != "429":
-        first.script = second.script = paint_after(CALL_S)
-        await stream(ground, [gateway], 5, 2)
-        expect_all_served(finding, "2 s after they are back", await burst(ground, [gateway], 8))
-
-
-def _judge_down(finding: Finding, name: str, answers: Sequence[Answer]) -> None:
-    codes = Counter(f"{answer.status} {answer.code}" for answer in answers)
-    finding.note(f"{name}: {dict(codes)}")
-    finding.equal(
-        "answers but 429, 502 and 503", sum(one.status not in (429, 502, 503) for one in answers), 0
-    )
-    without = sum(one.status in (429, 503) and "retry-after" not in one.headers for one in answers)
-    finding.equal("429 and 503 without retry-after", without, 0)
