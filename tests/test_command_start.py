@@ -160,6 +160,17 @@ def test_an_order_loads_no_part_of_the_gateway(shell: Shell, name: str) -> None:
     assert "redis" not in packages_of(modules)
 
 
+def test_a_gateway_loads_no_part_that_few_gateways_need() -> None:
+    command = [sys.executable, "-c", "import sys, service.commands.serve; print(*sys.modules)"]
+    modules = subprocess.run(
+        command, cwd=REPOSITORY, capture_output=True, text=True, check=True
+    ).stdout.split()
+
+    assert "service.wiring.services" in modules
+    # For tokens, pixels and the sandbox.
+    assert {"joserfc", "PIL", "service.sandbox"} & set(modules) == set()
+
+
 @pytest.mark.parametrize("name", HELPS)
 def test_the_list_has_the_summary_of_each_command(name: str) -> None:
     first = cleandoc(load(name).help).split("\n\n")[0]

@@ -10,7 +10,6 @@ from service.settings.variables import Settings
 from service.wiring.backend_checks import check_backends
 from service.wiring.catalog import checked_models
 from service.wiring.process import check_redis_url
-from service.wiring.tokens import check_tokens
 from service.wiring.traces import check_traces
 
 
@@ -23,7 +22,11 @@ def check_settings(settings: Settings) -> None:
     check_backends(settings, checked_models(settings))
     _check_addresses(settings)
     check_redis_url(settings)
-    check_tokens(settings)
+    if "jwt" in settings.auth:
+        # Loaded on demand, as in `services.py`.
+        from service.wiring.tokens import check_tokens  # noqa: PLC0415
+
+        check_tokens(settings)
     check_traces(settings)
 
 

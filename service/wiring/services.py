@@ -25,6 +25,7 @@ from service.gateway.order.estimate import Estimates
 from service.gateway.scrapes import Scrapes
 from service.http.services import Accounts, HttpServices, Operations, Ordering, StoredImages
 from service.http.sites import Sites
+from service.ports.accounts import TokenVerifier
 from service.settings.variables import Settings
 from service.wiring.accounts import open_callers
 from service.wiring.administration import make_administration, make_purging, make_usage
@@ -49,7 +50,6 @@ from service.wiring.neighbours import open_heartbeats
 from service.wiring.notices import post_at_start, post_later
 from service.wiring.orders import OrderParts, open_orders
 from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
-from service.wiring.tokens import open_verifier
 from service.wiring.traces import open_traces
 
 _REDIS_CONNECTIONS = MOST_ASKING + 16
@@ -94,7 +94,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         orders = await open_orders(context, names, images, backends, catalog, stack)
         if obstacle is not None:
             orders.state.start_without(obstacle)
-        callers = await open_callers(context, await open_verifier(context, stack))
+        callers = await open_callers(context, await _open_verifier(context, stack))
         disks = make_disks(settings)
         metrics.process.watch_disks(disks.places, disks.rooms)
         wakeups = RedisWakeups(listener, process=context.name)
@@ -127,6 +127,15 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         orders.runner.keep("keys", services.accounts.administration.keys.expire_forever)
         show_parts(metrics, context, images=images, orders=orders, catalog=catalog, budgets=services.budgets)
         yield services
+
+
+async def _open_verifier(context: ProcessContext, stack: AsyncExitStack) -> TokenVerifier | None:
+    if "jwt" not in context.settings.auth:
+        return None
+    # Loaded on demand: it brings a hundred modules and 3 MB, and most gateways take no tokens.
+    from service.wiring.tokens import open_verifier  # noqa: PLC0415
+
+    return await open_verifier(context, stack)
 
 
 def _services(

@@ -14,10 +14,8 @@ from service.settings.variables import Settings
 from service.wiring.process import ProcessContext
 
 
-async def open_verifier(context: ProcessContext, stack: AsyncExitStack) -> TokenVerifier | None:
+async def open_verifier(context: ProcessContext, stack: AsyncExitStack) -> TokenVerifier:
     settings = context.settings
-    if "jwt" not in settings.auth:
-        return None
     transport = open_transport(settings.jwt.jwks, connections=2) if "://" in settings.jwt.jwks else None
     client = await stack.enter_async_context(httpx.AsyncClient(transport=transport))
     keys = JwksSource(settings.jwt.jwks, client=client, clock=context.clock)
@@ -25,13 +23,11 @@ async def open_verifier(context: ProcessContext, stack: AsyncExitStack) -> Token
 
 
 def check_tokens(settings: Settings) -> None:
-    """Check the settings of tokens, if accepted; reads the file of keys, if any.
+    """Check the settings of tokens; reads the file of keys, if any.
 
     Raises:
         SettingsError: a setting is wrong; the message names it and a correct value.
     """
-    if "jwt" not in settings.auth:
-        return
     try:
         _token_rules(settings)
     except AlgorithmsRefused as error:
