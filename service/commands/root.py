@@ -1,6 +1,6 @@
 """List every command by name, and load its module when the command is called.
 
-So `--help` loads none of them, and `keys list` loads no part of the server.
+So `--help` loads none of them, and `keys list` loads no part of the server; `serve` loads it once it serves.
 
 How to add one: a module of its name in this package, with `app`, and its line in `HELPS`. `tests/test_command_start.py`
 compares the two. A command that opens the state joins the contract `commands-open-the-state-alone` in `.importlinter`,
@@ -8,6 +8,8 @@ and a group of commands joins `GROUPS` in `tests/test_commands.py`, which asks e
 """
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Any
@@ -52,15 +54,23 @@ class Commands(TyperGroup):
 
 
 def load(name: str) -> Any:
-    # Modules stay for good. Searching them for garbage while they are made, and again at the end of the
-    # process, finds none and costs a quarter of a command.
+    with loading():
+        module = import_module(f"service.commands.{name}")
+    return get_command(module.app)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Load modules, which stay for good.
+
+    Searching them for garbage while they are made, and again at the end of the process, finds none and costs a quarter of a command.
+    """
     gc.disable()
     try:
-        module = import_module(f"service.commands.{name}")
+        yield
         gc.freeze()
     finally:
         gc.enable()
-    return get_command(module.app)
 
 
 def show_flags_alone(command: Any, ctx: Any) -> Any:

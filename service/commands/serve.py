@@ -1,16 +1,7 @@
-"""`image-gateway serve`: run the gateway."""
+"""`image-gateway serve`: describe the command; `serving.py` runs it, and is loaded only for that."""
 
-import sys
-
-import structlog
-
-from service.adapters.telemetry.logs import configure_logs
-from service.commands.console import explain, fail, make_command
-from service.commands.settings import read_settings, warn_of_unknown_variables
-from service.serve.children import ChildFailed
-from service.serve.supervisor import serve as serve_until_stopped
-from service.settings.problems import SettingsError
-from service.wiring.checks import check_settings
+from service.commands.console import make_command
+from service.commands.root import loading
 
 app = make_command()
 
@@ -24,16 +15,7 @@ def serve() -> None:
 
     Example: `GATEWAY_PORT=9000 OPENAI_API_KEY=sk-... image-gateway serve`
     """
-    settings = read_settings()
-    warn_of_unknown_variables()
-    configure_logs(settings.log_level)
-    try:
-        check_settings(settings)
-        serve_until_stopped(settings, explain if sys.stderr.isatty() else _log_start)
-    except (SettingsError, ChildFailed) as error:
-        fail(str(error))
-
-
-def _log_start(greeting: str) -> None:
-    """Log *greeting* as one line: without a terminal each line is an object."""
-    structlog.get_logger().info("ready", greeting=greeting)
+    with loading():
+        # Help needs none of it, which takes a second.
+        from service.commands.serving import run  # noqa: PLC0415
+    run()
