@@ -8,6 +8,9 @@ SHELL := /bin/sh
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
+# What `make bench` compares with.
+LITELLM_VERSION := 1.108.7
+PORTKEY_VERSION := 1.15.2
 LINTERS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @grafana/schema@13.2.3 typescript@5.9.3 axe-core@4.14.1
 LOCKS := deploy/requirements
 BIN := .venv/bin
@@ -91,7 +94,7 @@ format: .venv/.dev ## Apply formatting, import order and safe fixes
 	$(BIN)/ruff format
 
 .PHONY: bench
-bench: .venv/.dev ## Measure CPU per request: miss, hit, bare pass-through
+bench: .venv/.dev ## Measure CPU, latency and memory beside LiteLLM, Portkey, nginx and others, 30 minutes; ARGS=--help lists parts
 	@exec $(STRIPPED) $(BIN)/python -m tests.bench $(ARGS)
 
 .PHONY: chaos
@@ -183,7 +186,7 @@ lock: .venv-lock/.made ## Regenerate the hashed requirements; UPGRADE=1 takes ne
 
 .PHONY: clean
 clean: ## Remove environments, caches and the demo's images; keeps .data
-	rm -rf .venv .venv-clients .venv-deploy .venv-draw .venv-lint .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-bench .venv-clients .venv-deploy .venv-draw .venv-lint .venv-lock out dist build htmlcov .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.*
 	find service tests deploy -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .PHONY: help
@@ -218,6 +221,18 @@ help: ## Show this list
 	@rm -rf .venv-lock
 	@"$(PYTHON)" -m venv .venv-lock
 	@.venv-lock/bin/python -m pip --disable-pip-version-check --no-input -qq install uv==$(UV_VERSION)
+	@touch $@
+
+.venv-bench/litellm/.made: Makefile
+	@rm -rf .venv-bench/litellm && mkdir -p .venv-bench
+	@"$(PYTHON)" -m venv .venv-bench/litellm
+	@.venv-bench/litellm/bin/python -m pip --disable-pip-version-check --no-input -qq install 'litellm[proxy]==$(LITELLM_VERSION)'
+	@touch $@
+
+.venv-bench/portkey/.made: Makefile
+	@command -v npm >/dev/null || { echo 'Node.js 20 or newer with npm is needed: sudo apt-get install nodejs npm' >&2; exit 1; }
+	@rm -rf .venv-bench/portkey && mkdir -p .venv-bench/portkey && echo '{"private": true}' > .venv-bench/portkey/package.json
+	@npm install --prefix .venv-bench/portkey --save-exact --ignore-scripts --no-audit --no-fund --loglevel=error @portkey-ai/gateway@$(PORTKEY_VERSION)
 	@touch $@
 
 .venv-deploy/.made: $(LOCKS)/deploy.txt

@@ -139,8 +139,12 @@ def fork_sandbox(*arguments: str) -> Iterator[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def run_gateway(data_dir: Path, *, checkout: Any = REPOSITORY, **settings: object) -> Iterator[Gateway]:
+def run_gateway(
+    data_dir: Path, *, checkout: Any = REPOSITORY, program: Any = None, **settings: object
+) -> Iterator[Gateway]:
     """Run `image-gateway serve` of *checkout*, a path; *settings* are its variables in lower case without `GATEWAY_`.
+
+    It is a fork of a process that has loaded the program, unless it has other code, or *program*, a module, runs it as a new process.
 
     `openai_*` and `otel_*` keep their name. Without any, it uses a free port, and its own sandbox and Valkey. Redis has longer to answer than
     by default, so that a busy machine does not look like a broken Redis; running orders have less time to end.
@@ -165,7 +169,7 @@ def run_gateway(data_dir: Path, *, checkout: Any = REPOSITORY, **settings: objec
         environment[variable] = str(value)
     data_dir.mkdir(parents=True, exist_ok=True)
     log = data_dir / "gateway.log"
-    gateway = Gateway(f"http://127.0.0.1:{port}", _start(environment, log, checkout), log)
+    gateway = Gateway(f"http://127.0.0.1:{port}", _start(environment, log, checkout, program), log)
     try:
         _wait_until_live(gateway)
         yield gateway
@@ -213,13 +217,15 @@ def _ports() -> Iterator[int]:
     return (first + (start + count) % _RANGE_PORTS for count in itertools.count())
 
 
-def _start(environment: dict[str, str], log: Path, checkout: Path) -> Fork | subprocess.Popen[bytes]:
-    if checkout == REPOSITORY and "LD_PRELOAD" not in environment:
+def _start(
+    environment: dict[str, str], log: Path, checkout: Path, program: str | None
+) -> Fork | subprocess.Popen[bytes]:
+    if checkout == REPOSITORY and program is None and "LD_PRELOAD" not in environment:
         return fork_program(["serve"], environment=environment, output=log)
     # Only a new process reads it, or has other code.
     with log.open("ab") as output:
         return subprocess.Popen(
-            [sys.executable, "-m", "service", "serve"],
+            [sys.executable, "-m", program or "service", "serve"],
             env=environment | {"PYTHONPATH": str(checkout)},
             cwd=checkout,
             stdout=output,

@@ -1,134 +1,159 @@
-"""`make bench`: CPU of the gateway's process for one order, beside the bare pass-through, in one run.
+"""`make bench`: what an order costs, beside the alternatives, in one run on this machine.
 
-`make bench ARGS=capacity` measures what `docs/capacity.md` extrapolates from instead (`capacity.py`). CPU per request is the unit because it hardly depends on what else the machine does;
-ratios within one run are what to quote. Prints a Markdown table.
+Prints Markdown tables: CPU by process tree, latencies, memory, and the targets beside what was measured. Ends with 1 if the guard finds
+a ratio much worse than the recorded one.
 """
 
-import asyncio
-import contextlib
-import statistics
+import argparse
 import sys
-import tempfile
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
+from tests.bench.bench import Bench
 from tests.bench.capacity import measure_capacity
-from tests.bench.crowd import measure as crowd_together
-from tests.bench.load import Order, Orders, order_json, order_many
-from tests.bench.parts import measure
-from tests.bench.servers import cpu_s, run_process
-from tests.processes import run_gateway, run_valkey
+from tests.bench.cores import choose_cores, on_cores
+from tests.bench.form import Form
+from tests.bench.guard import RECORDED, compare, ratios_of, read_recorded, write_recorded
+from tests.bench.parts import print_parts
+from tests.bench.plots import write_plots
+from tests.bench.report import Noise, read_stolen_s, write_json, write_markdown
+from tests.bench.results import Results
+from tests.bench.scenarios.table import SCENARIOS
+from tests.bench.stages import print_stages
+from tests.processes import REPOSITORY
 
-ROUNDS = 5
-CONNECTIONS = 16
-SMALL_BYTES = 5_000
-LARGE_BYTES = 1_500_000
+_FULL = Form()
+_SHORT = Form(seconds=0.5, warm_seconds=0.6, is_guard=True)
+_RECORD = replace(_SHORT, rounds=15)
+_OTHERS: dict[str, tuple[str, Callable[[], None]]] = {
+    "stages": ("where the CPU of an order goes, stage by stage", print_stages),
+    "parts": ("Redis' own time for the scripts of an order, and knowing a caller", print_parts),
+    "capacity": ("the figures from which docs/capacity.md extrapolates, five minutes", measure_capacity),
+}
+_DOCUMENTS = REPOSITORY / "docs" / "bench"
+_EXAMPLES = """
+scenarios:
+{scenarios}
+
+others, by themselves:
+{others}
+  record     writes the ratios that --guard compares with to {recorded}, from more rounds of the short form
+
+examples:
+  make bench                          all scenarios, about 30 minutes on a quiet machine
+  make bench ARGS="a c"               two of them
+  make bench ARGS=--short             a to d beside pass-through and floor only, about a minute
+  make bench ARGS=--guard             the same, and ends with 1 if a ratio is more than 25 % worse than the recorded one
+  make bench ARGS="--write"           all, and writes JSON, Markdown and plots to docs/bench
+
+LiteLLM and Portkey are installed into .venv-bench/ when a scenario first wants them; nginx must be on the machine. What cannot be
+had is named below the tables. Ratios within one run are what to quote: times do not carry over to another machine or day.
+"""
 
 
-@dataclass(slots=True)
-class Case:
-    """One row: *count* orders a round at *url*; CPU is that of process *pid*."""
-
-    name: str
-    url: str
-    pid: int
-    orders: Orders
-    count: int
-    ms_per_request: list[float] = field(default_factory=list)
-
-    def run_round(self) -> None:
-        """Send one round and note the CPU it took."""
-        before_s = cpu_s(self.pid)
-        asyncio.run(order_many(self.url, self.orders, count=self.count, connections=CONNECTIONS))
-        self.ms_per_request.append((cpu_s(self.pid) - before_s) / self.count * 1000)
-
-
-def main() -> None:
+def main() -> int:
     """Measure what the command line names, and print."""
-    if sys.argv[1:] == ["capacity"]:
-        measure_capacity()
-    else:
-        measure_orders()
-
-
-def measure_orders() -> None:
-    """Print the CPU of orders and of their parts."""
-    with contextlib.ExitStack() as stack:
-        cases = [*_cases(stack, SMALL_BYTES, "5 kB", 600), *_cases(stack, LARGE_BYTES, "1.5 MB", 60)]
-        for case in cases:
-            case.run_round()
-            case.ms_per_request.clear()
-        for number in range(ROUNDS):
-            _tell(f"round {number + 1} of {ROUNDS} ...")
-            for case in cases:
-                case.run_round()
-    _tell("")
-    sys.stdout.write(_table(cases))
-    parts = asyncio.run(measure())
-    crowd = asyncio.run(crowd_together())
-    sys.stdout.write("\n| part | microseconds |\n| --- | --- |\n")
-    sys.stdout.write("".join(f"| {name} | {us:.0f} |\n" for name, us in parts))
-    sys.stdout.write("\n| crowd | |\n| --- | --- |\n")
-    sys.stdout.write("".join(f"| {name} | {what} |\n" for name, what in crowd))
-
-
-def _cases(stack: contextlib.ExitStack, picture_bytes: int, size: str, count: int) -> list[Case]:
-    upstream = stack.enter_context(run_process("tests.bench.stub", str(picture_bytes)))
-    bare = stack.enter_context(run_process("tests.bench.passthrough", upstream.url))
-    valkey = stack.enter_context(run_valkey())
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    gateway = stack.enter_context(
-        run_gateway(
-            directory,
-            redis_url=valkey.url,
-            log_level="INFO",
-            default_policy__requests_per_min=10**9,
-            default_policy__images_per_min=10**9,
-            openai_base_url=f"{upstream.url}/v1",
-            openai_api_key="bench",
-        )
+    arguments = _parser().parse_args()
+    names = list(dict.fromkeys(arguments.names))
+    if len(names) == 1 and names[0] in _OTHERS:
+        _OTHERS[names[0]][1]()
+        return 0
+    is_record = names == ["record"]
+    if unknown := [name for name in names if name not in SCENARIOS and not is_record]:
+        sys.exit(f"There is no scenario {unknown[0]}; `make bench ARGS=--help` lists them.")
+    form = _form(arguments, is_record=is_record)
+    chosen = [] if is_record else names
+    results, text = _run(
+        chosen or [name for name, one in SCENARIOS.items() if one.is_guarded or not form.is_guard],
+        form,
+        arguments.write,
     )
-    pid = gateway.process.pid
-    return [
-        Case(f"bare pass-through, {size}", bare.url, bare.pid, _fresh("b64_json"), count),
-        Case(f"miss, base64, {size}", gateway.url, pid, _fresh("b64_json"), count),
-        Case(f"miss, URL, {size}", gateway.url, pid, _fresh("url"), count),
-        Case(f"hit, base64, {size}", gateway.url, pid, _same("b64_json"), count),
-        Case(f"hit, URL, {size}", gateway.url, pid, _same("url"), count),
-    ]
+    sys.stdout.write(text)
+    if is_record:
+        write_recorded(ratios_of(results))
+        sys.stdout.write(f"\nRecorded in {RECORDED.relative_to(REPOSITORY)}.\n")
+    if not arguments.guard:
+        return 0
+    lines, is_good = compare(ratios_of(results), read_recorded())
+    sys.stdout.write("\n" + "\n".join(lines) + "\n")
+    return 0 if is_good else 1
 
 
-def _fresh(delivery: str) -> Orders:
-    """Orders that nobody has made before."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measure what an order costs, beside the alternatives, in one run.",
+        epilog=_EXAMPLES.format(
+            scenarios="\n".join(f"  {name:10} {one.tried}" for name, one in SCENARIOS.items()),
+            others="\n".join(f"  {name:10} {what}" for name, (what, _) in _OTHERS.items()),
+            recorded=RECORDED.relative_to(REPOSITORY),
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="scenarios, or one of the others; all scenarios if none is named",
+    )
+    parser.add_argument("--short", action="store_true", help="what the guard measures, about a minute")
+    parser.add_argument(
+        "--guard", action="store_true", help="the short form, compared with the recorded ratios"
+    )
+    parser.add_argument("--write", action="store_true", help="write JSON, Markdown and plots to docs/bench")
+    parser.add_argument("--rounds", type=int, help="rounds of each lane")
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help="seconds of a closed loop in a round; open loops take three times as long",
+    )
+    return parser
 
-    def order(number: int) -> Order:
-        prompt = f"a cat, number {number} {uuid4().hex}"
-        return order_json({"model": "dall-e-3", "prompt": prompt, "response_format": delivery})
 
-    return order
+def _form(arguments: argparse.Namespace, *, is_record: bool) -> Form:
+    form = _RECORD if is_record else _SHORT if arguments.short or arguments.guard else _FULL
+    if arguments.rounds:
+        form = replace(form, rounds=arguments.rounds)
+    if arguments.seconds:
+        seconds = arguments.seconds
+        form = replace(
+            form, seconds=seconds, open_seconds=3 * seconds, warm_seconds=seconds, rest_seconds=10 * seconds
+        )
+    return form
 
 
-def _same(delivery: str) -> Orders:
-    same = order_json({"model": "dall-e-3", "prompt": "a cat, again", "response_format": delivery})
-    return lambda _: same
+def _run(names: Sequence[str], form: Form, is_written: bool) -> tuple[Results, str]:
+    """Measure, and return the results with their Markdown."""
+    cores = choose_cores()
+    began_s, stolen_s = time.monotonic(), read_stolen_s()
+    with on_cores(cores.load), ExitStack() as stack:
+        bench = Bench(stack, cores, form, _tell)
+        for name in names:
+            SCENARIOS[name].measure(bench)
+    results = bench.results
+    _tell("")
+    noise = Noise.since(stolen_s, time.monotonic() - began_s)
+    text = write_markdown(results, form, cores, noise)
+    if is_written:
+        _DOCUMENTS.mkdir(parents=True, exist_ok=True)
+        (_DOCUMENTS / "results.json").write_bytes(write_json(results, form, cores, noise))
+        plots = write_plots(results, _DOCUMENTS)
+        (_DOCUMENTS / "results.md").write_text(_document(text, plots), "utf-8")
+    return results, text
 
 
-def _table(cases: list[Case]) -> str:
-    lines = ["| order | CPU ms per request, median (min) | x pass-through |", "| --- | --- | --- |"]
-    bare = 1.0
-    for case in cases:
-        median = statistics.median(case.ms_per_request)
-        if case.name.startswith("bare"):
-            bare = median
-        lines.append(f"| {case.name} | {median:.3f} ({min(case.ms_per_request):.3f}) | {median / bare:.2f} |")
-    return "\n".join(lines) + "\n"
+def _document(text: str, plots: Sequence[Path]) -> str:
+    shown = "\n".join(f"![{path.stem}]({path.name})" for path in plots)
+    return f"# Results of `make bench`\n\nWritten by `make bench ARGS=--write`.\n\n{text}\n{shown}\n"
 
 
 def _tell(text: str) -> None:
-    sys.stderr.write(f"\r{text:40}")
+    sys.stderr.write(f"\r\x1b[K{text}" if sys.stderr.isatty() else f"{text}\n" if text else "")
     sys.stderr.flush()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,10 +1,12 @@
-"""Parts of an order by themselves: Redis' own time for an order's two scripts, and knowing a caller again.
+"""`make bench ARGS=parts`: parts of an order by themselves: Redis' own time for an order's two scripts, and knowing a caller again.
 
 Redis' time is its own (`INFO commandstats`), without the way there and back. Each is
 the median of many batches, since other work on the machine only ever adds.
 """
 
+import asyncio
 import statistics
+import sys
 import time
 
 from redis.asyncio import Redis
@@ -30,7 +32,13 @@ LIMITS = tuple(
 TOKEN = f"ig_{'x' * 43}"
 
 
-async def measure() -> list[tuple[str, float]]:
+def print_parts() -> None:
+    """Measure and print."""
+    sys.stdout.write("| part | microseconds |\n| --- | --- |\n")
+    sys.stdout.write("".join(f"| {name} | {us:.0f} |\n" for name, us in asyncio.run(_measure())))
+
+
+async def _measure() -> list[tuple[str, float]]:
     """Return what was measured, each with its microseconds."""
     with run_valkey() as valkey:
         client = open_client(valkey.url, timeout_s=2, connections=2)

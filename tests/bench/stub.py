@@ -1,20 +1,41 @@
-"""A provider that costs next to nothing: one answer to every request but for a number in its image, over keep-alive.
+"""Be a provider that costs next to nothing: images that differ in a number, over keep-alive.
 
-Run as `python -m tests.bench.stub PORT PICTURE_BYTES [SECONDS]`, which answers so much later; prints a line when it listens.
+Run as `python -m tests.bench.stub PORT IMAGE_BYTES [SECONDS]`: an image has so many bytes, and comes so much later. A prompt
+with `ask_for(...)` in it says otherwise for its own call. `GET /calls` tells how many calls came and images were made, and when
+the last was sent; prints a line when it listens.
 """
 
 import asyncio
 import itertools
 import random
+import re
 import struct
 import sys
+import time
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 import pybase64
 import uvloop
+
+_ASKED = re.compile(rb"<(\d+) bytes after (\d+) ms>")
+_COUNT = re.compile(rb'"n": ?(\d+)|name="n"\r\n(?:[^\r]+\r\n)*\r\n(\d+)')
+_SEARCHED_BYTES = 2**16
+"""The words of an order are at one of its ends; files are between them."""
+_USAGE = {
+    "input_tokens": 10,
+    "output_tokens": 1756,
+    "total_tokens": 1766,
+    "input_tokens_details": {"text_tokens": 10, "image_tokens": 0},
+}
+
+
+def ask_for(image_bytes: int, late_ms: int = 0) -> str:
+    """Return words for a prompt that order images of *image_bytes* after *late_ms*."""
+    return f"<{image_bytes} bytes after {late_ms} ms>"
 
 
 def picture(size_bytes: int) -> bytes:
@@ -30,51 +51,90 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def _answers(size_bytes: int) -> Iterator[bytes]:
-    """Return answers whose images differ in one chunk: equal ones would be stored once, and cost less than those of a provider."""
+def images(size_bytes: int) -> Iterator[bytes]:
+    """Return images in base64 that differ in one chunk: equal ones would be stored once, and cost less than those of a provider."""
     image = picture(size_bytes)
     end = image.index(b"IDAT") - 4
     # In one piece of base64, so three bytes at a time.
     end -= end % 3
     shared = pybase64.b64encode(image[:end])
-    usage = {
-        "input_tokens": 10,
-        "output_tokens": 1756,
-        "total_tokens": 1766,
-        "input_tokens_details": {"text_tokens": 10, "image_tokens": 0},
-    }
-    lead, behind = b'{"created":1,"data":[{"b64_json":"', b'"}],"usage":' + orjson.dumps(usage) + b"}"
     for number in itertools.count():
         rest = image[end:-12] + _chunk(b"nuMb", b"%016d" % number) + image[-12:]
-        encoded = pybase64.b64encode(rest)
-        length = len(lead) + len(shared) + len(encoded) + len(behind)
-        head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % length
-        yield b"".join((head, lead, shared, encoded, behind))
+        yield shared + pybase64.b64encode(rest)
+
+
+@dataclass(slots=True)
+class _Provider:
+    """All connections of a process: what it makes unless told, and what it has made."""
+
+    image_bytes: int
+    late_s: float
+    calls: int = 0
+    made: int = 0
+    sent_s: float = 0
+    by_size: dict[int, Iterator[bytes]] = field(default_factory=dict)
+
+    def make(self, body: bytes) -> tuple[bytes, float]:
+        """Return the answer to an order, and its delay."""
+        words = body if len(body) < 2 * _SEARCHED_BYTES else body[:_SEARCHED_BYTES] + body[-_SEARCHED_BYTES:]
+        asked, number = _ASKED.search(words), _COUNT.search(words)
+        size_bytes = int(asked[1]) if asked else self.image_bytes
+        late_s = int(asked[2]) / 1000 if asked else self.late_s
+        count = int(number[1] or number[2]) if number else 1
+        source = self.by_size.setdefault(size_bytes, images(size_bytes))
+        data = b",".join(b'{"b64_json":"%s"}' % next(source) for _ in range(count))
+        self.calls += 1
+        self.made += count
+        return _answer(b'{"created":1,"data":[', data, b'],"usage":', orjson.dumps(_USAGE), b"}"), late_s
+
+    def tell(self) -> bytes:
+        return _answer(orjson.dumps({"calls": self.calls, "made": self.made, "sent_s": self.sent_s}))
+
+
+def _answer(*parts: bytes) -> bytes:
+    length = sum(map(len, parts))
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % length
+    return b"".join((head, *parts))
 
 
 class _Stub(asyncio.Protocol):
-    answers: Iterator[bytes] = iter(())
-    late_s = 0.0
+    def __init__(self, provider: _Provider) -> None:
+        self._provider = provider
+        self._waiting = bytearray()
 
     # uvloop's transports are no subclasses of asyncio's.
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
-        self._waiting = b""
 
     def data_received(self, data: bytes) -> None:
         self._waiting += data
         while (end := self._waiting.find(b"\r\n\r\n")) >= 0:
-            head = self._waiting[:end].lower()
+            head = bytes(self._waiting[:end]).lower()
             length = int(head.partition(b"content-length:")[2].split(b"\r\n")[0] or 0)
             if len(self._waiting) < end + 4 + length:
                 return
-            self._waiting = self._waiting[end + 4 + length :]
-            asyncio.get_running_loop().call_later(self.late_s, self._transport.write, next(self.answers))
+            body = bytes(self._waiting[end + 4 : end + 4 + length])
+            del self._waiting[: end + 4 + length]
+            self._take(head, body)
+
+    def _take(self, head: bytes, body: bytes) -> None:
+        if head.startswith(b"get "):
+            self._transport.write(self._provider.tell())
+            return
+        answer, late_s = self._provider.make(body)
+        if late_s:
+            asyncio.get_running_loop().call_later(late_s, self._send, answer)
+        else:
+            self._send(answer)
+
+    def _send(self, answer: bytes) -> None:
+        self._transport.write(answer)
+        self._provider.sent_s = time.monotonic()
 
 
-async def _main(port: int, size_bytes: int, late_s: float) -> None:
-    _Stub.answers, _Stub.late_s = _answers(size_bytes), late_s
-    server = await asyncio.get_running_loop().create_server(_Stub, "127.0.0.1", port)
+async def _main(port: int, image_bytes: int, late_s: float) -> None:
+    provider = _Provider(image_bytes, late_s)
+    server = await asyncio.get_running_loop().create_server(lambda: _Stub(provider), "127.0.0.1", port)
     sys.stdout.write("listening\n")
     sys.stdout.flush()
     await server.serve_forever()

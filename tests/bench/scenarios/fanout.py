@@ -1,0 +1,49 @@
+"""e: an order of ten images beside one of one; no other order is under way, so latency counts."""
+
+import asyncio
+
+from tests.bench.bench import Bench, Service
+from tests.bench.load import Orders, Took, closed_loop
+from tests.bench.rounds import P50, P99, note_cpu
+from tests.bench.scenarios.orders import BASE64, LARGER_BYTES, LINK, SMALL_BYTES, fresh
+from tests.bench.trees import read_cpu
+
+SMALL = "e one image and ten, small, base64, provider 50 ms"
+LARGER, LARGER_LINK = (
+    f"e one image and ten, 3 MB (4 MB of JSON), {how}, provider 50 ms" for how in ("base64", "URL")
+)
+ONE, TEN = "one image", "ten images"
+COUNT, LATE_MS = 10, 50
+_ORDERS = 20
+
+
+def measure(bench: Bench) -> None:
+    """Measure latency and CPU of an order; the provider must have made as many images as were ordered."""
+    gateway = bench.gateway
+    for case, delivery, size_bytes in (
+        (SMALL, BASE64, SMALL_BYTES),
+        (LARGER, BASE64, LARGER_BYTES),
+        (LARGER_LINK, LINK, LARGER_BYTES),
+    ):
+        for number in range(bench.form.rounds + 1):
+            bench.tell(f"{case}: round {number} of {bench.form.rounds}")
+            for lane, count in ((ONE, 1), (TEN, COUNT)):
+                before, calls = read_cpu(*gateway.pids), bench.house.count_calls()["calls"]
+                took = _order(gateway, fresh(delivery, size_bytes, late_ms=LATE_MS, count=count), bench)
+                spent = read_cpu(*gateway.pids) - before
+                sent = bench.house.count_calls()["calls"] - calls
+                if sent != took.count * count:
+                    raise AssertionError(f"{case}: {took.count} orders of {count} sent {sent:.0f} calls")
+                # The first round warms up.
+                if number:
+                    bench.results.add(case, lane, P50, took.percentile_ms(50))
+                    bench.results.add(case, lane, P99, took.percentile_ms(99))
+                    note_cpu(bench.results, case, lane, spent, took)
+
+
+def _order(gateway: Service, orders: Orders, bench: Bench) -> Took:
+    """Send orders one after the other."""
+    looping = closed_loop(
+        [gateway.target], orders, connections=1, seconds=bench.form.open_seconds, most=_ORDERS
+    )
+    return asyncio.run(looping).check()
