@@ -17,9 +17,9 @@ def find_openai_error(status: int, body: object) -> Mapping[str, Any] | None:
 def find_any_error(status: int, body: object) -> Mapping[str, Any] | None:
     """Return the error of any JSON body: an envelope, `{"error": "text"}`, `{"detail": ...}` or another one.
 
-    Without a text of its own it has one that names the status. A status below 400 is no failure's.
+    Without a text of its own it has one that names the status.
     """
-    if body is None or status < 400:
+    if body is None:
         return None
     error = find_openai_error(status, body)
     if error is not None:

@@ -1,10 +1,12 @@
 """Answers of a provider that is broken or hostile: bounded in memory, never unpacked, never followed elsewhere."""
 
 import asyncio
+import base64
 import gzip
 import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -59,15 +61,30 @@ async def run_endless(head: bytes, piece: bytes) -> AsyncIterator[str]:
         await ended.wait()
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [b"x" * MIB, b"data: " + b"x" * MIB, b"data: " + b"x" * MIB + b"\n", (b": " + b"x" * MIB + b"\n\n")],
-    ids=["a line", "a field", "an event", "no event"],
+STAGE = orjson.dumps(
+    {
+        "type": "image_generation.partial_image",
+        "partial_image_index": 0,
+        "b64_json": base64.b64encode(bytes(MIB)).decode(),
+    }
 )
-async def test_a_stream_without_end_is_given_up(piece: bytes) -> None:
-    """Its limit is that of an image; what decodes events holds that a few times."""
+
+
+@pytest.mark.parametrize(
+    ("piece", "images"),
+    [
+        (b"x" * MIB, 10),
+        (b"data: " + b"x" * MIB, 10),
+        (b"data: " + b"x" * MIB + b"\n", 10),
+        (b": " + b"x" * MIB + b"\n\n", 10),
+        (b"data: " + STAGE + b"\n\n", 1),
+    ],
+    ids=["a line", "a field", "an event", "no event", "stages"],
+)
+async def test_a_stream_without_end_is_given_up(piece: bytes, images: int) -> None:
+    """An event, and all of them together, are limited by images; what decodes an event holds it a few times."""
     async with run_endless(b"200 OK\r\n" + EVENTS.encode(), piece) as url, watch_memory() as peak:
-        failure = failed(await make_call(url))
+        failure = failed(await make_call(url, replace(CALL, n=images)))
 
     assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
     assert peak[0] < 5 * 64 * MIB

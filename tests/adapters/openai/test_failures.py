@@ -95,15 +95,17 @@ def test_an_answer_that_a_proxy_may_have_written_is_of_unknown_billing(
     assert "As the proxy said." not in failure.message
 
 
-@pytest.mark.parametrize("status", [502, 504, 520])
-def test_a_server_that_answers_for_itself_is_believed(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "kind"), [(502, FailureKind.BROKEN), (504, FailureKind.TIMED_OUT), (520, FailureKind.BROKEN)]
+)
+def test_a_server_that_answers_for_itself_is_believed(status: int, kind: FailureKind) -> None:
     reading = Reading(answers_for_itself=True)
 
     failure = classify_answer(status, {}, envelope(), reading)
     without_error = classify_answer(status, {}, None, reading)
 
     assert (failure.kind, failure.billing) == (OVERLOADED, Billing.NOT_BILLED)
-    assert without_error.billing is Billing.UNKNOWN
+    assert (without_error.kind, without_error.billing) == (kind, Billing.UNKNOWN)
 
 
 def test_every_row_has_an_answer_here() -> None:
