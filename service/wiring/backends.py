@@ -131,12 +131,12 @@ def _open_keys(parts: _Parts, backend: BackendConfig) -> list[tuple[BackendKey, 
     parts.stack.push_async_callback(transport.aclose)
     downloads = ImageDownloads(backend.url, trusted=settings.trusted_hosts)
     parts.stack.push_async_callback(downloads.aclose)
-    times_s = backend.timeouts_s
-    named = {"low": times_s.low, "medium": times_s.medium, "high": times_s.high, "default": times_s.default}
-    timeouts = Timeouts(call_s={name: limit_s for name, limit_s in named.items() if limit_s is not None})
+    is_of_variables = not settings.file.backends
+    # Variables name no limit, so only the order's deadline ends a call.
+    limits_s = {} if is_of_variables else backend.timeouts_s.model_dump(exclude_none=True)
+    timeouts = Timeouts(call_s=limits_s)
     found = []
     for key in backend.keys:
-        is_of_variables = not settings.file.backends
         address = address_of(backend, key, parts.realm, is_of_variables=is_of_variables)
         opened = OpenAIBackend(
             address,

@@ -188,7 +188,8 @@ def classify_answer(
         billing=Billing.NOT_BILLED,
         message=_OURS.get(row.kind) or hide_keys(error["message"][:1000]),
         status=status,
-        code=_text(error.get("code")),
+        # Azure's repeats the status.
+        code=None if error.get("code") == str(status) else _text(error.get("code")),
         type=_text(error.get("type")),
         param=_text(error.get("param")),
         retry_after_s=read_retry_after_s(status, headers, error["message"]),

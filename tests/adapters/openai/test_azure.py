@@ -80,6 +80,13 @@ def test_a_missing_deployment_is_a_missing_model() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("code", "kept"), [("429", None), ("430", "430"), ("RateLimitReached", "RateLimitReached")]
+)
+def test_a_code_that_repeats_the_status_is_none(code: str, kept: str | None) -> None:
+    assert classify_answer(429, {}, envelope(code=code)).code == kept
+
+
 def test_unknown_fields_are_passed_on() -> None:
     body = envelope(code="moderation_blocked", moderation_details={"a": [1]}, content_filter_results=RESULTS)
 

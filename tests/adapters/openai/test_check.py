@@ -137,7 +137,7 @@ async def test_azure_has_a_list_so_its_absence_is_a_wrong_address(script: Script
     fact = await look(script.url, kind="azure", key="main", api="classic", api_version="2025-04-01-preview")
 
     assert fact.failure is not None
-    assert fact.failure.advice.startswith("the url of backend openai leads to no images API (404 other)")
+    assert fact.failure.advice.startswith("the url of backend openai leads to no images API (404)")
 
 
 async def test_a_compatible_server_may_have_no_list(script: Script) -> None:
