@@ -194,10 +194,13 @@ class Catalog:
         """Return the backends that serve *model* today under its own name, in the order of the offers."""
         return tuple([offer.backend for offer in self.offers if offer.serves(model.name, today, operation)])
 
-    def sent_models(self, today: date) -> tuple[str, ...]:
-        """Return the names of the models that make images today; on later days there are fewer, never others."""
+    def sent_models(self, today: date, backend: str = "") -> tuple[str, ...]:
+        """Return the names of the models that make images today, all or those of a *backend*; later there are fewer, never others."""
         if self.offers:
-            return tuple([name for name, model in self.models.items() if self.backends_of(model, today)])
+            by = {name: self.backends_of(model, today) for name, model in self.models.items()}
+            return tuple(
+                [name for name, backends in by.items() if (backend in backends if backend else backends)]
+            )
         return tuple(name for name, model in self.models.items() if not model.is_bridged(today))
 
     def _needs_bridge(self, model: Model, today: date, operation: Operation | None) -> bool:

@@ -32,10 +32,9 @@ def show_parts(
     """Let *metrics* read the parts."""
     journal, settings = orders.journal.condition, context.settings
     today = context.clock.today()
-    models = catalog.sent_models(today)
     for backend in dict.fromkeys(key.name.backend for key in orders.queue.routing.keys):
-        metrics.provider.expect(backend, models)
-    metrics.orders.expect(models)
+        metrics.provider.expect(backend, catalog.sent_models(today, backend))
+    metrics.orders.expect(catalog.sent_models(today))
     metrics.provider.watch_models(
         {model.name: model.shutdown for model in catalog.orderable(today)}, context.clock.today
     )

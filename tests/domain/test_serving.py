@@ -72,6 +72,8 @@ def test_a_model_is_made_under_its_own_name_where_a_backend_outlives_the_provide
     assert (sent.target, sent.bridge_version, sent.backends) == (model, "", ("azure",))
     assert (model.shutdown, catalog.successor_of(model, TODAY)) == (LATER, None)
     assert "gpt-image-1" in catalog.sent_models(TODAY)
+    assert catalog.sent_models(TODAY, "azure") == ("gpt-image-1",)
+    assert "gpt-image-1" not in catalog.sent_models(TODAY, "openai")
     assert send(catalog, "gpt-image-1", today=LATER).target.name == "gpt-image-2.6-flare"
 
 

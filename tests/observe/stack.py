@@ -1,6 +1,6 @@
 """Give dashboards and alerts something to show: two gateways that share a Valkey and a store, and a Prometheus.
 
-Owns the teams and their policies, and the moods of the provider; what is ordered is `orders.py`'s.
+Owns the backends, the teams and their policies, and the moods of the provider; what is ordered is `orders.py`'s.
 """
 
 import asyncio
@@ -21,6 +21,17 @@ METRICS_KEY = "metrics-key-of-the-dashboards"
 TEAMS = ("studio", "shop", "research", "press")
 _DISK_MIB = 64
 _CONFIG = """
+[[backends]]
+name = "openai"
+url = "{url}"
+keys = [{{ name = "main", key = "sk-main" }}]
+
+[[backends]]
+name = "spare"
+url = "{url}"
+models = ["gpt-image-2.6-sunburst"]
+keys = [{{ key = "sk-spare", calls_in_flight = 4 }}]
+
 [policies.budgeted]
 budget_per_month_microusd = 40_000_000
 
@@ -100,7 +111,7 @@ async def open_stack(ground: Ground, *, config: str = "", **settings: object) ->
         disk = None
     valkey = await ground.enter(partial(run_valkey, port=0))
     file = ground.directory / "gateway.toml"
-    file.write_text(_CONFIG + config, "utf-8")
+    file.write_text(_CONFIG.format(url=provider.url) + config, "utf-8")
     given = _SETTINGS | {
         "config": file,
         "redis_url": valkey.url,
