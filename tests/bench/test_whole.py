@@ -16,6 +16,7 @@ from tests.processes import REPOSITORY
 TINY = Form(rounds=2, seconds=0.05, warm_seconds=0.05, is_guard=True)
 
 
+@pytest.mark.slow
 def test_hits_are_measured_beside_the_floor() -> None:
     """It raises if an order fails, or if equal orders left two images."""
     with ExitStack() as stack:

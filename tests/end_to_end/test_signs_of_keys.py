@@ -25,6 +25,7 @@ priority = 3
 url = "{other}/v1"
 keys = [{{ key = "sk-other" }}]
 """
+pytestmark = pytest.mark.slow
 MODEL = "gpt-image-2"
 KEYS = {"main", "spare", "other"}
 
