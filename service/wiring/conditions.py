@@ -17,7 +17,7 @@ from service.wiring.orders import OrderParts
 from service.wiring.process import ProcessContext
 
 _UNTRUSTED = (
-    "Five calls in a row ended without a known outcome, and each may have been paid for: one call tries the provider, the next "
+    "Five calls in a row ended without a known outcome, at each key that serves some model, and each may have been paid for: one call tries the provider, the next "
     "once that one ends or takes twice its usual time, and other orders get 503. Look at the provider's status page, and at 'provider failed' in the log."
 )
 _SILENT = (
@@ -30,11 +30,11 @@ _TOLD = (
 )
 _FULL = (
     "As many calls wait as GATEWAY_MAX_CALLS_WAITING and GATEWAY_WAITING_BYTES allow, and further orders get 503. Raise "
-    "GATEWAY_MAX_CALLS_IN_FLIGHT if the provider takes more, or add a replica."
+    "GATEWAY_MAX_CALLS_IN_FLIGHT, or calls_in_flight of a key, if the provider takes more, or add a key or a replica."
 )
 _WAITING = (
     "Calls wait for their turn: orders come faster than the provider answers. If that lasts, raise "
-    "GATEWAY_MAX_CALLS_IN_FLIGHT if the provider takes more, or lower the limits of callers."
+    "GATEWAY_MAX_CALLS_IN_FLIGHT, or calls_in_flight of a key, if the provider takes more, add a key, or lower the limits of callers."
 )
 
 

@@ -43,13 +43,13 @@ class ProviderMetrics:
         self._queue_calls = registry.gauge("imagegw_queue_calls", "Calls that wait for their turn.")
         self._overdue = registry.gauge(
             "imagegw_calls_overdue",
-            "Calls in flight that take twice as long as others did, while the provider answers none.",
+            "Calls in flight that take twice as long as others did, while their key answers none.",
         )
         self._queue_limit = registry.gauge(
             "imagegw_queue_limit_calls", "Most calls that may wait (GATEWAY_MAX_CALLS_WAITING)."
         )
         self._in_flight_limit = registry.gauge(
-            "imagegw_in_flight_limit", "Most calls at once (GATEWAY_MAX_CALLS_IN_FLIGHT).", "kind"
+            "imagegw_in_flight_limit", "Most calls at once, the sum of those of all keys.", "kind"
         )
         self._queue_s = registry.histogram("imagegw_queue_wait_seconds", "Waits of calls that had to wait.")
         self._queue_refusals = registry.counter(
