@@ -73,6 +73,8 @@ RULES = {
 }
 LONGEST_ASKED_S = 600.0
 """The longest pause that a backend may ask for: a wrong header must not shut a key for a day."""
+LONGEST_WAITED_S = 20.0
+"""The longest pause of all keys that orders wait for; they are told of a longer one at once."""
 
 _REASONS = {
     FailureKind.RATE_LIMITED: RestReason.THROTTLED,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import CallMade
-from service.domain.rests import RestReason
+from service.domain.rests import LONGEST_WAITED_S, RestReason
 from service.gateway.queue.durations import Durations
 from service.gateway.queue.forecast import Forecast
 from service.gateway.queue.in_flight import CallsInFlight
@@ -28,8 +28,6 @@ _CAUTION = 1.5
 """A wait may become longer than it seems: some who come later have their turn earlier."""
 _WHOLE = 0.9
 """The share of the gateway's deadline that is the whole of it: an order is read and checked before its calls."""
-_LONGEST_PAUSE_S = 20.0
-"""The longest pause of all keys that orders wait for; they are told of a longer one at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +94,7 @@ class CallQueue:
             return None
         wait_s = self._forecast.wait_s(turns)
         if self._line.find_surplus(turn.owners[0], turns, free=free) is None:
-            return self._refuse_as_full(wait_s)
+            return self._refuse("full", wait_s)
         is_late = needed_s is not None and left_s < needed_s + wait_s * _CAUTION
         return self._refuse("late", wait_s) if is_late else None
 
@@ -200,7 +198,7 @@ class CallQueue:
         obstacle = self.routing.find_obstacle(turn.route)
         if obstacle is None:
             return None
-        if obstacle.reason is RestReason.THROTTLED and obstacle.left_s < min(left_s, _LONGEST_PAUSE_S):
+        if obstacle.reason is RestReason.THROTTLED and obstacle.left_s < min(left_s, LONGEST_WAITED_S):
             return None
         if obstacle.reason is RestReason.UNANSWERED:
             return self._refuse("untrusted", obstacle.left_s)
@@ -245,7 +243,7 @@ class CallQueue:
             surplus = self._line.find_surplus(turn.owners[0])
             for each in [turn] if surplus is None else surplus:
                 self._line.remove(each)
-                each.settle(self._refuse_as_full(self._forecast.wait_s([each])))
+                each.settle(self._refuse("full", self._forecast.wait_s([each])))
 
     def _change_course(self, turn: Turn, course: Course | None) -> bool:
         if course is None:
@@ -255,9 +253,10 @@ class CallQueue:
         return True
 
     def _pass_on(self) -> None:
-        """Give free slots to the calls whose turn it is."""
+        """Give free slots to the calls whose turn it is, and refuse those whose keys all pause for long."""
+        routing = self.routing
         while self._line.length:
-            kinds = {kind for kind in self._line.kinds if self.routing.find(*kind) is not None}
+            kinds = {kind for kind in self._line.kinds if routing.find(*kind) or routing.is_shut(kind[0])}
             found = self._line.take(kinds)
             if found is None:
                 self._wake_later()
@@ -284,6 +283,8 @@ class CallQueue:
         now_s = self._clock.monotonic_s()
         needed_s = self._durations.needed_s(turn.kind, turn.deadline_s - turn.joined_s) or 0.0
         left_s = turn.deadline_s - now_s
+        if self.routing.is_shut(turn.route):
+            return self._find_obstacle(turn, left_s)
         is_probing = turn.is_probe and not self._in_flight.has(turn.kind) and left_s > 0
         return (
             None if left_s > needed_s or is_probing else self._refuse("late", self._forecast.wait_s([turn]))
@@ -291,8 +292,7 @@ class CallQueue:
 
     def _refuse(self, reason: QueueRefusal, retry_after_s: float | None) -> CallFailure:
         self._telemetry.record(CallRefused(reason=reason))
+        if reason == "full" and not retry_after_s:
+            # Before it is known how long calls take: at least as long as those that still run.
+            retry_after_s = self._in_flight.oldest_s()
         return refuse(reason, retry_after_s or 0.0)
-
-    def _refuse_as_full(self, wait_s: float) -> CallFailure:
-        # Before it is known how long calls take: at least as long as those that still run.
-        return self._refuse("full", wait_s or self._in_flight.oldest_s())

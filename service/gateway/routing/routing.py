@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import CallMade
-from service.domain.rests import RULES, Rest, RestName, RestReason, failure_of, reason_of
+from service.domain.rests import LONGEST_WAITED_S, RULES, Rest, RestName, RestReason, failure_of, reason_of
 from service.gateway.routing.keys import BackendKey
 from service.gateway.routing.obstacles import Obstacle, obstacles_on
 from service.gateway.routing.route import (
@@ -195,6 +195,15 @@ class Routing:
         """Return the reason why no key of *route* gets a call now, while `courses` has none."""
         obstacles = obstacles_on(route, self.clock.monotonic_s())
         return min(obstacles, key=lambda each: each.left_s, default=None)
+
+    def is_shut(self, route: Route) -> bool:
+        """Tell if all keys of *route* were asked to pause for longer than orders wait."""
+        if self.courses(route):
+            return False
+        obstacle = self.find_obstacle(route)
+        if obstacle is None or obstacle.reason is not RestReason.THROTTLED:
+            return False
+        return obstacle.left_s >= LONGEST_WAITED_S
 
     def wait_s(self, route: Route, images: int, *, held: BackendKey | None = None) -> float:
         """Return the time until a pace, or the end of a rest, may let a call pass that has no course now; 0 if only others' ends do."""

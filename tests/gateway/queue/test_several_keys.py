@@ -12,6 +12,7 @@ from service.gateway.queue.queue import Bounds, CallQueue
 from service.gateway.queue.turn import Turn
 from service.gateway.queue.turns import Person
 from service.gateway.routing.keys import BackendKey
+from service.gateway.routing.route import Course
 from tests.fakes.clock import FakeClock, until_idle
 from tests.fakes.routing import a_key, a_routing
 from tests.fakes.telemetry import FakeTelemetry
@@ -132,6 +133,26 @@ async def test_orders_are_told_of_a_pause_that_is_too_long(
     assert (refused.kind, refused.billing) == (FailureKind.RATE_LIMITED, Billing.NOT_BILLED)
     assert refused.retry_after_s == pytest.approx(pause_s - 1.0)
     assert keys.sent == []
+
+
+async def test_calls_that_wait_are_told_too_once_all_keys_pause_for_long(clock: FakeClock) -> None:
+    one, other = a_key(name="one/a", most_calls=1), a_key(name="two/b", most_calls=1)
+    keys = Keys(clock, one, other)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(keys.order(str(number))) for number in range(5)]
+        await until_idle()
+        for key in (one, other):
+            failure = a_failure(kind=FailureKind.RATE_LIMITED, retry_after_s=60.0)
+            keys.routing.note(Course(key, 0, "gpt-image-2"), failure, clock.monotonic_s())
+
+    ends = [task.result() for task in tasks]
+    assert ends[:2] == [MADE, MADE]
+    for end in ends[2:]:
+        assert isinstance(end, CallFailure)
+        assert end.kind is FailureKind.RATE_LIMITED
+        assert end.retry_after_s == pytest.approx(60.0 - CALL_S)
+    assert len(keys.sent) == 2
+    assert clock.monotonic_s() - keys.began_s == pytest.approx(CALL_S)
 
 
 async def test_a_call_that_waits_takes_the_key_whose_pause_ends_first(clock: FakeClock) -> None:
