@@ -19,8 +19,8 @@ rows and groups:
 {rows}
 
 examples:
-  make chaos                                     every row in full, one after the other (about 25 minutes)
-  make chaos ARGS=--short                        every row in short, several at a time (less than 2 minutes)
+  make chaos                                     every row in full, one after the other (about 35 minutes)
+  make chaos ARGS=--short                        every row in short, several at a time (about 2 minutes)
   make chaos ARGS="overload full-disk"           two rows in full
   make chaos ARGS="--short queue --jobs 1"       a group in short, one after the other
 

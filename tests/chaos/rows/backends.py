@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tests.chaos.finding import Finding
 from tests.chaos.forms import edit
-from tests.chaos.ground import WITH_KEYS, Ground, new_prompt
+from tests.chaos.ground import WITH_KEYS, Ground, log_of, new_prompt
 from tests.chaos.provider import Call, Provider, paint_after
 from tests.chaos.row import Rows
 from tests.chaos.rows.money import SECRETS
@@ -86,7 +86,7 @@ async def _gateways(ground: Ground, tables: Sequence[str], count: int, **setting
 async def refused_keys(ground: Ground, finding: Finding) -> None:
     seconds = 2 if ground.is_short else 20
     fates = {
-        "sk-b": fails_with(401, "invalid_api_key"),
+        "sk-b": fails_with(401, "invalid_api_key", message="Incorrect API key provided: sk-b."),
         "sk-c": fails_with(403, "Forbidden", message=_BLOCKED),
         "sk-d": fails_with(429, "insufficient_quota", type="insufficient_quota"),
     }
@@ -108,6 +108,7 @@ async def refused_keys(ground: Ground, finding: Finding) -> None:
     rests = [await count_rests(ground, [gateway], key=key, reason=each) for key, each in reasons.items()]
     finding.at_least("counted rests of each", min(rests), 1)
     finding.equal("counted as crossed", await count_crossed(ground, [gateway]), provider.count("failed"))
+    finding.equal("keys in the log", log_of(gateway).count("sk-"), 0)
     await expect_books(ground, finding, gateway, [provider])
 
 
