@@ -13,7 +13,7 @@ from tests.bench.rounds import CPU, P50, P99
 from tests.bench.scenarios.memory import PEAK
 
 _PLOTTED = (CPU, P50, P99, PEAK)
-_WIDTH, _LEFT, _RIGHT, _TOP, _LINE = 760, 190, 110, 44, 28
+_WIDTH, _LEFT, _RIGHT, _TOP, _LINE = 800, 230, 110, 44, 28
 _INK, _FAINT, _OURS, _OTHERS = "#24292f", "#d0d7de", "#0969da", "#57606a"
 
 Row = tuple[str, Spread]

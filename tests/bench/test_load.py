@@ -1,13 +1,14 @@
 """The load of the bench against real servers."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import orjson
 import pytest
 
-from tests.bench.load import Took, closed_loop, open_loop
+from tests.bench.load import Order, Took, closed_loop, open_loop
 from tests.bench.scenarios.orders import BASE64, SMALL_BYTES, fresh
 from tests.bench.servers import run_process
 from tests.bench.wire import Connection, Target
@@ -55,14 +56,30 @@ async def test_a_closed_loop_ends_in_time() -> None:
     assert took.count > 0
 
 
-async def test_an_open_loop_counts_from_the_instant_an_order_was_due() -> None:
-    """Ten orders that are due at once wait for each other: the last for ten turns, the first for one."""
+async def test_an_open_loop_does_not_wait_for_answers() -> None:
+    """A server with one turn at a time keeps ten orders that are due at once: the last for ten turns, the first for one."""
     answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
     async with run_one_at_a_time(answer, pause_s=0.03) as target:
         took = await open_loop([target], ORDERS, rate_per_s=10_000, seconds=0.001)
 
     assert took.count == 10
     assert max(took.latencies_s) > 5 * min(took.latencies_s)
+
+
+async def test_an_open_loop_charges_for_orders_that_were_sent_late() -> None:
+    """The first order stops the generator, as a machine without time does: the others were due meanwhile."""
+    pause_s = 0.2
+
+    def slowly(number: int) -> Order:
+        if number == 0:
+            time.sleep(pause_s)
+        return ORDERS(number)
+
+    async with run_one_at_a_time(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}") as target:
+        took = await open_loop([target], slowly, rate_per_s=1000, seconds=0.01)
+
+    assert took.count == 10
+    assert min(took.latencies_s) > pause_s - 0.01 * 2
 
 
 async def test_an_open_loop_sends_the_same_orders_at_random_instants() -> None:

@@ -35,7 +35,10 @@ def _measure(
     """
     peers = bench.peers(*(("floor",) if bench.form.is_guard else ("floor", "LiteLLM, caching")))
     lanes = [Lane(service, same(delivery, image_bytes)) for service in (bench.gateway, *peers)]
-    before = bench.house.count_stored()
+    before, made = bench.house.count_stored(), bench.house.count_calls()["made"]
     measure_cpu(case, lanes, bench)
     if (stored := bench.house.count_stored() - before) != 1:
         raise AssertionError(f"{case}: equal orders left {stored} images in the store")
+    made = bench.house.count_calls()["made"] - made
+    if made > len(lanes):
+        bench.results.note(f"{case}: {made - len(lanes):.0f} orders of peers were no hits")
