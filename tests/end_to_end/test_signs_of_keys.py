@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contract.conformance import HELD
 from tests.http.house import GENERATIONS, until
-from tests.processes import Gateway, run_gateway, run_sandbox
+from tests.processes import Gateway, run_gateway, run_sandbox, run_valkey
 
 CONFIG = """
 [[backends]]
@@ -27,6 +27,7 @@ keys = [{{ key = "sk-other" }}]
 """
 pytestmark = pytest.mark.slow
 MODEL = "gpt-image-2"
+SETTINGS = {"secrets": "a-secret-all-replicas-share", "replicas": 2, "log_level": "DEBUG"}
 KEYS = {"main", "spare", "other"}
 
 
@@ -37,6 +38,7 @@ class Fleet:
     gateway: Gateway
     client: httpx.Client
     sandboxes: tuple[str, str]
+    redis_url: str
 
     def order(self, prompt: str) -> httpx.Response:
         return self.client.post(GENERATIONS, json={"model": MODEL, "prompt": prompt, "quality": "low"})
@@ -71,14 +73,13 @@ class Fleet:
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     config = tmp_path / "gateway.toml"
-    limits = {"default_policy__requests_per_min": 0, "default_policy__images_per_min": 0}
-    with run_sandbox() as one, run_sandbox() as other:
+    with run_sandbox() as one, run_sandbox() as other, run_valkey(port=0) as valkey:
         config.write_text(CONFIG.format(one=one, other=other), "utf-8")
         with (
-            run_gateway(tmp_path, config=config, log_level="DEBUG", **limits) as gateway,
+            run_gateway(tmp_path, config=config, redis_url=valkey.url, **SETTINGS) as gateway,
             httpx.Client(base_url=gateway.url, trust_env=False, timeout=60, event_hooks=HELD) as client,
         ):
-            fleet = Fleet(gateway, client, (one, other))
+            fleet = Fleet(gateway, client, (one, other), valkey.url)
             until(lambda: set(fleet.words().values()) == {"ok"})
             yield fleet
 
@@ -160,3 +161,24 @@ def test_no_secret_of_a_key_is_shown(fleet: Fleet) -> None:
 
     assert fleet.gateway.log_lines("backend key rests")
     assert not [text for text in (*shown, fleet.gateway.log.read_text("utf-8")) if "sk-" in text]
+
+
+def test_a_gateway_shows_the_rest_that_another_one_began(fleet: Fleet, tmp_path: Path) -> None:
+    settings = {"config": tmp_path / "gateway.toml", "redis_url": fleet.redis_url, **SETTINGS}
+    with (
+        run_gateway(tmp_path / "idle", **settings) as gateway,
+        httpx.Client(base_url=gateway.url, trust_env=False, timeout=60, event_hooks=HELD) as client,
+    ):
+        idle = Fleet(gateway, client, fleet.sandboxes, fleet.redis_url)
+        until(lambda: set(idle.words().values()) == {"ok"})
+
+        fleet.behave("main", account="revoked")
+        fleet.order("a boat").raise_for_status()
+
+        until(lambda: idle.words()["openai/main"] == "refused")
+        assert idle.resting() == {("openai", "main", "", "refused")}
+        assert not idle.samples("imagegw_backend_key_rests_total", "key")
+        assert not gateway.log_lines("backend key rests")
+        assert idle.rows()["details"]["provider"]["advice"].startswith(
+            "openai/main: Calls of another gateway"
+        )
