@@ -179,10 +179,12 @@ class Provider:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            while await self._serve_one(reader, writer):
-                pass
-        writer.close()
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                while await self._serve_one(reader, writer):
+                    pass
+        finally:
+            writer.close()
 
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         line, headers, body = await _read_request(reader)
