@@ -24,7 +24,7 @@ class RestReason(StrEnum):
     REFUSED = "refused"
     """The key, its quota or its permissions are refused."""
     MISSING = "missing"
-    """The account lacks the model."""
+    """The account lacks the model, or may not use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +108,16 @@ def failure_of(reason: RestReason) -> CallFailure:
     return CallFailure(kind=kind, billing=Billing.NOT_BILLED, message=message)
 
 
+_OF_AN_ORDER = (403, 404, 405, 410)
+"""Statuses that may concern the model or the operation alone: one caller who asks for what an account lacks must not shut it for all."""
+
+
 def reason_of(failure: CallFailure) -> RestReason | None:
     """Return the reason that *failure* is for a rest, or None: the backend works, the order is at fault."""
     if failure.billing is Billing.UNKNOWN:
         return RestReason.UNANSWERED
+    if failure.kind is FailureKind.MISCONFIGURED and failure.status in _OF_AN_ORDER:
+        return RestReason.MISSING
     if failure.kind is FailureKind.OVERLOADED and failure.retry_after_s:
         return RestReason.THROTTLED
     return _REASONS.get(failure.kind)

@@ -73,10 +73,10 @@ class _Parts:
     stack: AsyncExitStack
 
 
-def open_backends(
+async def open_backends(
     context: ProcessContext, catalog: Catalog, masks: MaskWhitener, listener: Redis, stack: AsyncExitStack
 ) -> Backends:
-    """Open the connections to the backends; sends nothing yet. Rests are shared through *listener*."""
+    """Open the connections to the backends; sends them nothing yet. Rests are shared through *listener*, and known from the start."""
     settings = context.settings
     sharing = RestSharing(RedisRests(listener, process=context.name, timeout_s=settings.redis_timeout_s))
     realm = Realm.LIVE if context.backing.sandbox_url is None else Realm.SANDBOX
@@ -90,9 +90,11 @@ def open_backends(
         for model in catalog.sent_models(context.clock.today()):
             # Known from the start, so that the rests of other processes are.
             key.standing_with(model)
+    routing = Routing(keys=keys, clock=context.clock, telemetry=context.telemetry, share=sharing.tell)
+    await sharing.read(routing)
     return Backends(
         realm=realm,
-        routing=Routing(keys=keys, clock=context.clock, telemetry=context.telemetry, share=sharing.tell),
+        routing=routing,
         sharing=sharing,
         checks=tuple([check for _, check in opened]),
         moderator=_open_moderator(parts, backends),

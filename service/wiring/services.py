@@ -88,7 +88,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
         obstacle = await post_at_start(context)
         images = await open_images(context, stack)
         catalog = load_catalog(settings)
-        backends = open_backends(context, catalog, images.imaging, listener, stack)
+        backends = await open_backends(context, catalog, images.imaging, listener, stack)
         # Before the orders: whoever starts while they drain must find this process alive.
         names = stack.enter_context(open_names(context))
         orders = await open_orders(context, names, images, backends, catalog, stack)

@@ -23,6 +23,11 @@ def test_a_failure_that_may_be_billed_counts_as_unanswered_and_never_crosses(kin
         (a_failure(kind=FailureKind.BLOCKED), RestReason.BLOCKED),
         (a_failure(kind=FailureKind.MISCONFIGURED), RestReason.REFUSED),
         (a_failure(kind=FailureKind.MODEL_MISSING), RestReason.MISSING),
+        (a_failure(kind=FailureKind.MISCONFIGURED, status=401), RestReason.REFUSED),
+        (a_failure(kind=FailureKind.MISCONFIGURED, status=429), RestReason.REFUSED),
+        # The account may not use this model, or the server has no such operation.
+        (a_failure(kind=FailureKind.MISCONFIGURED, status=403), RestReason.MISSING),
+        (a_failure(kind=FailureKind.MISCONFIGURED, status=404), RestReason.MISSING),
     ],
 )
 def test_a_failure_of_a_key_is_a_reason_to_rest_and_crosses(failure: CallFailure, reason: RestReason) -> None:

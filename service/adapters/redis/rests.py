@@ -21,9 +21,12 @@ from service.domain.rests import Rest, RestName, RestReason
 
 _PUT = """
 local left = tonumber(ARGV[2])
+local asked, lasts = ARGV[1] == ARGV[5], redis.call('GET', KEYS[1]) == ARGV[5]
+-- A pause that the backend asked for outranks all others, and ends by itself.
+if lasts and not asked then return end
 if left == 0 then
   redis.call('DEL', KEYS[1])
-elseif left > redis.call('PTTL', KEYS[1]) then
+elseif (asked and not lasts) or left > redis.call('PTTL', KEYS[1]) then
   redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 else
   return
@@ -60,7 +63,8 @@ class RedisRests:
             "reason": rest.reason,
             "left_ms": left_ms,
         }
-        await self._put.run([keys.rest_key(rest.name)], rest.reason, left_ms, keys.RESTS, orjson.dumps(news))
+        own = (rest.reason, left_ms, keys.RESTS, orjson.dumps(news), RestReason.THROTTLED)
+        await self._put.run([keys.rest_key(rest.name)], *own)
 
     async def read(self, names: Sequence[RestName]) -> list[Rest]:
         found = await self._read.run([keys.rest_key(name) for name in names])

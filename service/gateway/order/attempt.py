@@ -57,8 +57,8 @@ class Exposure:
 class Attempts:
     """Makes calls with one retry budget; *in_flight* counts calls that were sent and not answered.
 
-    A call crosses to another key at once, the first time for nothing: that key works, and has room. Further attempts spend
-    the budget, and those at the same key wait first.
+    A call crosses to another key for nothing, as that key works, once and then to each further backend. All other attempts
+    spend the budget, and those at the same key wait first.
     """
 
     queue: CallQueue
@@ -107,26 +107,28 @@ class Attempts:
     async def _crosses(
         self, turn: Turn, course: Course, failure: CallFailure, tried: Sequence[BackendKey]
     ) -> bool:
-        """Let the call go on at another key, as soon as one has room; returns False if none works."""
+        """Let the call go on at another key, as soon as one has room; returns False if none works.
+
+        The first crossing, and each to a backend that has not failed the call, spend nothing.
+        """
         is_late = self.clock.monotonic_s() >= turn.send_by_s
         if is_late or len(tried) >= self.rule.attempts or not goes_elsewhere(failure):
             return False
-        if len(tried) > 1 and not self.budget.has_one:
+        failed = {key.name.backend for key in tried}
+        elsewhere = [key for key in self.queue.routing.keys if key.name.backend in failed]
+        choices = [elsewhere] if is_of_backend(failure) else []
+        # Beyond that, at another key of a backend that has failed it.
+        choices.append(list(tried) if len(tried) == 1 or self.budget.has_one else elsewhere)
+        if not await self._finds_other(turn, choices):
             return False
-        if not await self._finds_other(turn, failure, tried):
-            return False
-        if len(tried) > 1:
-            self.budget.spend()
         if turn.course is not None:
+            if len(tried) > 1 and turn.course.key.name.backend in failed:
+                self.budget.spend()
             self.telemetry.record(CallCrossed(left=course.key.name, to=turn.course.key.name))
         return True
 
-    async def _finds_other(self, turn: Turn, failure: CallFailure, tried: Sequence[BackendKey]) -> bool:
-        """Let the call go on at a key of another backend if *failure* is its backend's, or at any other key."""
-        choices: list[Sequence[BackendKey]] = [tried]
-        if is_of_backend(failure):
-            failed = {key.name.backend for key in tried}
-            choices.insert(0, [key for key in self.queue.routing.keys if key.name.backend in failed])
+    async def _finds_other(self, turn: Turn, choices: Sequence[Sequence[BackendKey]]) -> bool:
+        """Let the call go on at a key that is none of the first of *choices*, or of the next; at one that has room, or later."""
         if any(self.queue.cross(turn, but_not) for but_not in choices):
             return True
         for but_not in choices:

@@ -1,7 +1,7 @@
 """Hold the calls that wait, and what they hold: in fair turns, by the images they will make, and in bytes."""
 
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Sequence
 
 from service.gateway.queue.holdings import Holdings
 from service.gateway.queue.turn import Turn
@@ -39,9 +39,9 @@ class Line:
         for owner in turn.owners:
             self._turns.add(turn, owner, turn.images, is_first=is_first)
 
-    def take(self, kinds: Container[tuple[Route, int]]) -> tuple[Turn, Person] | None:
-        """Take out the turn of *kinds* that comes next, with the owner that it comes from; None if there is none."""
-        found = self._turns.take(lambda turn: (turn.route, turn.images) in kinds)
+    def take(self, fits: Callable[[Turn], bool]) -> tuple[Turn, Person] | None:
+        """Take out the first turn that *fits*, with the owner that it comes from; None if none does."""
+        found = self._turns.take(fits)
         if found is not None:
             self.remove(found[0])
         return found

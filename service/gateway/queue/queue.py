@@ -15,6 +15,7 @@ from service.gateway.queue.durations import Durations
 from service.gateway.queue.forecast import Forecast
 from service.gateway.queue.in_flight import CallsInFlight
 from service.gateway.queue.line import Line
+from service.gateway.queue.passing import Passing
 from service.gateway.queue.refusals import LEFT, refuse
 from service.gateway.queue.turn import PoolIndex, Turn
 from service.gateway.queue.turns import Person
@@ -257,13 +258,14 @@ class CallQueue:
         routing = self.routing
         while self._line.length:
             kinds = {kind for kind in self._line.kinds if routing.find(*kind) or routing.is_shut(kind[0])}
-            found = self._line.take(kinds)
+            passing = Passing(routing, kinds)
+            found = self._line.take(passing.may_go) if kinds else None
             if found is None:
                 self._wake_later()
                 return
             turn, owner = found
             refusal = self._find_reason_not_to_send(turn)
-            course = None if refusal is not None else self.routing.find(turn.route, turn.images)
+            course = None if refusal else routing.find(turn.route, turn.images, saved=passing.saved)
             if course is not None:
                 self._line.charge(owner, turn.images)
                 self._in_flight.begin(turn, course)

@@ -14,7 +14,7 @@ _CLOSE_IMAGES = 1e-4
 class BackendKey:
     """A key with at most *most_calls* in flight, spaced by *pace*.
 
-    Those of the lowest *priority* are used first, and share calls by *weight*; *credit* is what its share lags behind.
+    Those of the lowest *priority* are used first, and share calls by *weight*.
     *is_pacing*: a call has been given to it, and is about to take its place in the pace. *answered_s* is the instant of its last
     answer.
     """
@@ -27,7 +27,6 @@ class BackendKey:
     pace: Pace | None = None
     in_flight: int = field(default=0, init=False)
     is_pacing: bool = field(default=False, init=False)
-    credit: float = field(default=0.0, init=False)
     answered_s: float = field(default=-math.inf, init=False)
     standing: Standing = field(default_factory=Standing, init=False)
     standings: dict[str, Standing] = field(default_factory=dict, init=False)

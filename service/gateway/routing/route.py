@@ -1,11 +1,35 @@
 """Describe the ways of a call: the keys that may make it, and the one that does."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from service.domain.rests import RULES
 from service.gateway.routing.keys import BackendKey
 from service.gateway.routing.standing import Standing
+
+
+@dataclass(slots=True, eq=False)
+class Share:
+    """The part of a key in the calls of its rank: *credit* is what it lags behind those of its priority, *peers* with itself."""
+
+    weight: int
+    credit: float = 0.0
+    peers: "Sequence[Share]" = ()
+
+    @property
+    def claim(self) -> float:
+        """The lag that it would have at the next call."""
+        return self.credit + self.weight
+
+    def take(self) -> None:
+        """Count a call, in a smooth weighted round robin.
+
+        Credit is bounded, or a key that rested for long would then get all calls.
+        """
+        total = sum(each.weight for each in self.peers)
+        for each in self.peers:
+            each.credit = min(each.claim, total)
+        self.credit = max(self.credit - total, -total)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +40,7 @@ class Course:
     rank: int
     model: str
     is_trial: bool = False
+    share: Share = field(default_factory=lambda: Share(1), compare=False)
 
 
 Rank = tuple[Course, ...]
@@ -71,6 +96,9 @@ def as_last_resort(course: Course, now_s: float) -> Course | None:
     return replace(course, is_trial=any(is_tried for _, is_tried in rules))
 
 
-def claim_of(course: Course) -> float:
-    """Return how far the key is behind its share."""
-    return course.key.credit + course.key.weight
+def make_rank(keys: Iterable[BackendKey], rank: int, model: str) -> Rank:
+    """Return the courses by *keys*, which share calls by weight among those of their priority."""
+    courses = tuple([Course(key, rank, model, share=Share(key.weight)) for key in keys])
+    for course in courses:
+        course.share.peers = [each.share for each in courses if each.key.priority == course.key.priority]
+    return courses

@@ -18,8 +18,8 @@ from service.gateway.routing.route import (
     Route,
     as_last_resort,
     as_open,
-    claim_of,
     is_trusted,
+    make_rank,
     standings_of,
 )
 from service.gateway.routing.standing import Standing
@@ -46,7 +46,7 @@ class Routing:
         found = self._routes.get(forms)
         if found is None:
             ranks = [
-                tuple([Course(key, number, model) for key in self._keys_of(backends)])
+                make_rank(self._keys_of(backends), number, model)
                 for number, (backends, model) in enumerate(forms)
             ]
             found = self._routes[forms] = Route(tuple(ranks))
@@ -66,15 +66,31 @@ class Routing:
                     return found
         return ()
 
-    def find(self, route: Route, images: int, *, held: BackendKey | None = None) -> Course | None:
-        """Return the course for a call of *images* now, or None if no key has room; the call has a place at *held* already."""
+    def find(
+        self,
+        route: Route,
+        images: int,
+        *,
+        held: BackendKey | None = None,
+        saved: Collection[BackendKey] = (),
+    ) -> Course | None:
+        """Return the course for a call of *images* now, or None if no key has room.
+
+        The call has a place at *held* already; the keys in *saved* are for another.
+        """
         return _choose(
             [
                 course
                 for course in self.courses(route)
-                if course.key.has_room(images) or (course.key is held and held.takes(images))
+                if (course.key.has_room(images) or (course.key is held and held.takes(images)))
+                and course.key not in saved
             ]
         )
+
+    def find_out_of_pace(self, route: Route, images: int) -> list[BackendKey]:
+        """Return the keys that only the pace keeps from a call of *images*."""
+        keys = (course.key for course in self.courses(route))
+        return [key for key in keys if key.free > 0 and not key.takes(images)]
 
     def find_other(self, route: Route, images: int, but_not: Collection[BackendKey]) -> Course | None:
         """Return a course by a trusted key with room for a call that failed at *but_not*; None if there is none.
@@ -92,7 +108,8 @@ class Routing:
         key = course.key
         key.in_flight += 1
         key.is_pacing = key.pace is not None
-        self._share_out(course)
+        if len(course.share.peers) > 1:
+            course.share.take()
         if course.is_trial:
             self._bound_trial(course, call, patience_s)
 
@@ -232,19 +249,6 @@ class Routing:
     def _keys_of(self, backends: Names) -> tuple[BackendKey, ...]:
         return tuple([key for key in self.keys if not backends or key.name.backend in backends])
 
-    def _share_out(self, course: Course) -> None:
-        """Let the chosen key fall behind its peers by what they share, in a smooth weighted round robin.
-
-        Credit is bounded, or a key that rested for long would then get all calls.
-        """
-        peers = [each for each in self.keys if each.priority == course.key.priority]
-        if len(peers) < 2:
-            return
-        total = sum(each.weight for each in peers)
-        for each in peers:
-            each.credit = min(each.credit + each.weight, total)
-        course.key.credit = max(course.key.credit - total, -total)
-
     def _bound_trial(self, course: Course, call: object, patience_s: float) -> None:
         now_s = self.clock.monotonic_s()
         for model, standing in _named_standings(course):
@@ -288,4 +292,4 @@ def _choose(courses: Sequence[Course]) -> Course | None:
     if len(courses) < 2:
         return courses[0] if courses else None
     first = min(course.key.priority for course in courses)
-    return max((each for each in courses if each.key.priority == first), key=claim_of)
+    return max((each for each in courses if each.key.priority == first), key=lambda each: each.share.claim)

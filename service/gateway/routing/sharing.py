@@ -39,10 +39,14 @@ class RestSharing:
         async for rest in self._shared.listen():
             routing.observe(rest)
 
+    async def read(self, routing: Routing) -> None:
+        """Let *routing* observe all rests: a process does so before it takes orders."""
+        names = routing.rest_names
+        with suppress(StateUnavailable):
+            routing.observe_all(names, await self._shared.read(names))
+
     async def read_forever(self, routing: Routing) -> None:
-        """Read all rests at the start and now and then: news may be lost."""
+        """Read all rests now and then: news may be lost."""
         while True:
-            names = routing.rest_names
-            with suppress(StateUnavailable):
-                routing.observe_all(names, await self._shared.read(names))
+            await self.read(routing)
             await asyncio.sleep(_PAUSE_S)

@@ -56,15 +56,16 @@ class Standing:
 
     def fail(self, reason: RestReason, failure: CallFailure, now_s: float) -> bool:
         """Count a failure; returns True if a rest begins or becomes longer."""
-        rule, is_resting = RULES[reason], self.rests(now_s)
+        rule = RULES[reason]
         count = self._in_a_row.get(reason, 0) + 1
         self._in_a_row = {reason: count}
         if count < rule.in_a_row and self.reason is not reason:
             return False
-        asked_s = failure.retry_after_s if reason is RestReason.THROTTLED else None
-        length_s = rule.pause_s(self.repeats) if asked_s is None else min(asked_s, LONGEST_ASKED_S)
-        # Calls of the same moment fail together, and begin one rest.
-        if is_resting and (asked_s is None or now_s + length_s <= self.until_s):
+        length_s = rule.pause_s(self.repeats)
+        if reason is RestReason.THROTTLED and failure.retry_after_s:
+            # A time that is over when it comes would let every call meet the same answer.
+            length_s = max(rule.first_s, min(failure.retry_after_s, LONGEST_ASKED_S))
+        if self._outranks(reason, now_s + length_s, now_s):
             return False
         self._begin(reason, failure, length_s, now_s)
         return True
@@ -93,9 +94,10 @@ class Standing:
     def observe(self, reason: RestReason, left_s: float, now_s: float) -> None:
         """Take over a rest that another process has begun, or with *left_s* 0 has ended."""
         if left_s <= 0:
-            self.trust()
-        elif now_s + left_s > self.until_s or self.reason is None:
-            if self.reason is None:
+            if self.reason is not RestReason.THROTTLED:
+                self.trust()
+        elif not self._outranks(reason, now_s + left_s, now_s):
+            if self.reason is not reason:
                 self.since_s, self.failure = now_s, None
             self.reason, self.until_s = reason, now_s + left_s
 
@@ -110,6 +112,18 @@ class Standing:
         self.repeats = 0
         self._in_a_row.clear()
         return True
+
+    def _outranks(self, reason: RestReason, until_s: float, now_s: float) -> bool:
+        """Tell if the rest that lasts outranks one for *reason* until *until_s*.
+
+        A pause that was asked for comes before all others; of two, the longer counts. Of other failures of the same moment the
+        first counts.
+        """
+        if not self.rests(now_s):
+            return False
+        if self.reason is RestReason.THROTTLED:
+            return reason is not RestReason.THROTTLED or until_s <= self.until_s
+        return reason is not RestReason.THROTTLED
 
     def _begin(self, reason: RestReason, failure: CallFailure, length_s: float, now_s: float) -> None:
         if not self.rests(now_s):

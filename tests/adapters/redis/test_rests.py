@@ -88,7 +88,7 @@ async def test_rests_are_named_by_key_and_model(redis: Redis, client: Redis) -> 
 async def test_a_longer_rest_stays_and_a_longer_one_replaces(redis: Redis, client: Redis) -> None:
     here = rests_of(client, "one")
     await here.put(rest(600, reason=RestReason.BLOCKED))
-    await here.put(rest(60))
+    await here.put(rest(60, reason=RestReason.FAILING))
 
     (longer,) = await here.read([NAME])
     await here.put(rest(6000, reason=RestReason.UNANSWERED))
@@ -96,6 +96,19 @@ async def test_a_longer_rest_stays_and_a_longer_one_replaces(redis: Redis, clien
 
     assert (longer.reason, longer.left_s > 500) == (RestReason.BLOCKED, True)
     assert (longest.reason, longest.left_s > 5000) == (RestReason.UNANSWERED, True)
+
+
+async def test_a_pause_that_was_asked_for_outranks_all_other_rests(redis: Redis, client: Redis) -> None:
+    here = rests_of(client, "one")
+    await here.put(rest(600, reason=RestReason.FAILING))
+    await here.put(rest(60))
+    # Neither a longer rest nor the end of one for another reason changes it.
+    await here.put(rest(6000, reason=RestReason.UNANSWERED))
+    await here.put(rest(0, reason=RestReason.FAILING))
+    await here.put(rest(30))
+
+    (found,) = await here.read([NAME])
+    assert (found.reason, 50 < found.left_s <= 60) == (RestReason.THROTTLED, True)
 
 
 async def test_a_rest_ends_with_its_time(redis: Redis, client: Redis) -> None:

@@ -362,6 +362,20 @@ async def test_the_first_crossing_of_a_call_spends_no_retry(clock: FakeClock) ->
     assert first.attempts < 10
 
 
+async def test_each_further_backend_is_tried_for_nothing(clock: FakeClock) -> None:
+    backends = [FakeBackend(*[a_failure()] * 500), FakeBackend(*[a_failure()] * 500), FakeBackend()]
+    keys = [a_key(each, f"{number}/key", priority=number + 1) for number, each in enumerate(backends)]
+    telemetry = FakeTelemetry()
+    queue = CallQueue(clock, telemetry, Bounds(), a_routing(clock, telemetry, *keys))
+    attempts = Attempts(queue=queue, clock=clock, telemetry=telemetry, rule=RULE, jitter=lambda: 0.0)
+
+    async with asyncio.TaskGroup() as group:
+        made = [group.create_task(make(attempts, clock)) for _ in range(30)]
+
+    assert all(isinstance(each.result(), CallMade) for each in made)
+    assert attempts.budget.saved == attempts.budget.most
+
+
 async def test_if_all_backends_fail_retries_stay_within_one_crossing_and_the_budget(clock: FakeClock) -> None:
     first, second = FakeBackend(*[a_failure()] * 2000), FakeBackend(*[a_failure()] * 2000)
     plural = Plural(clock, first, second)

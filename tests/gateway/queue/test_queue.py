@@ -673,7 +673,7 @@ async def test_the_pace_is_a_part_of_the_queue(clock: FakeClock) -> None:
     provider.began_s = clock.monotonic_s()
     async with asyncio.TaskGroup() as group:
         for number in range(4):
-            group.create_task(provider.order(f"many {number}", user="many"))
+            group.create_task(provider.order(f"many {number}", user="many", left_s=60.0))
         await until_idle()
         group.create_task(provider.order("few", user="few"))
         await until_idle()
@@ -681,8 +681,8 @@ async def test_the_pace_is_a_part_of_the_queue(clock: FakeClock) -> None:
         large = group.create_task(provider.order("large", user="third", images=5, left_s=99.0))
 
     assert "others wait" in message_of(late)
-    assert provider.sent == ["many 0", "many 1", "many 2", "few", "many 3", "large"]
-    assert provider.sent_at_s == [0, 0, 5, 10, 15, 25]
+    assert provider.sent == ["many 0", "many 1", "many 2", "few", "large", "many 3"]
+    assert provider.sent_at_s == [0, 0, 5, 10, 20, 25]
     assert large.result() is MADE
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiolimiter import AsyncLimiter
 
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.domain.images import CallMade
@@ -35,14 +36,20 @@ class Keys:
         self.hanging: set[str] = set()
 
     async def order(
-        self, name: str, *, backends: tuple[str, ...] = (), left_s: float = 300.0, user: str = "user"
+        self,
+        name: str,
+        *,
+        backends: tuple[str, ...] = (),
+        left_s: float = 300.0,
+        user: str = "user",
+        images: int = 1,
     ) -> CallMade | CallFailure:
         """Make an order of one call at one of *backends*."""
         turn = Turn(
             kind=Kind("gpt-image-2", "generate", "high", 21, 0),
             route=self.routing.route((backends, "gpt-image-2")),
             owners=[Person("team", user)],
-            images=1,
+            images=images,
             deadline_s=self.clock.monotonic_s() + left_s,
         )
         refusal = self.queue.find_refusal([turn])
@@ -107,6 +114,39 @@ async def test_callers_take_turns_over_all_keys(clock: FakeClock) -> None:
 
     names = [name.split()[0] for name, _, _ in keys.sent]
     assert names == ["many", "many", "many", "few", "many", "few", "many", "many", "many", "many"]
+
+
+async def test_a_call_for_many_images_is_not_passed_over_for_ever(clock: FakeClock) -> None:
+    """Two images a second: those for one would take the pace each time, before there is enough for ten."""
+    keys = Keys(clock, a_key(name="one/a", pace=AsyncLimiter(10, 5.0)))
+    async with asyncio.TaskGroup() as group:
+        for number in range(40):
+            group.create_task(keys.order(f"one {number}", user="many", left_s=300.0))
+        await until_idle()
+        large = group.create_task(keys.order("large", user="few", images=10, left_s=300.0))
+
+    assert large.result() is MADE
+    names = [name for name, _, _ in keys.sent]
+    assert names.index("large") == 11
+
+
+async def test_a_call_that_waits_for_pace_leaves_other_keys_to_others(clock: FakeClock) -> None:
+    paced = a_key(name="one/a", pace=AsyncLimiter(10, 10.0))
+    keys = Keys(clock, paced, a_key(name="two/b", most_calls=1))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(keys.order("first", backends=("one",), images=10))
+        await until_idle()
+        group.create_task(keys.order("large", backends=("one",), images=10))
+        await until_idle()
+        group.create_task(keys.order("small", user="other", backends=("one",)))
+        group.create_task(keys.order("elsewhere", user="other", backends=("two",)))
+
+    assert {name: at_s for name, _, at_s in keys.sent} == {
+        "first": 0.0,
+        "elsewhere": 0.0,
+        "large": 10.0,
+        "small": 11.0,
+    }
 
 
 async def test_calls_wait_for_the_end_of_a_short_pause(clock: FakeClock) -> None:

@@ -79,6 +79,33 @@ async def test_keys_of_one_priority_share_by_weight(clock: FakeClock) -> None:
     assert Counter(sent[:8]) == {5: 5, 2: 2, 1: 1}
 
 
+async def test_calls_of_other_routes_do_not_change_the_shares(clock: FakeClock) -> None:
+    keys = [a_key(name=f"azure/{name}", most_calls=999) for name in "ab"]
+    house = House(clock, *keys, a_key(name="openai/c", most_calls=999))
+    own, other = house.routing.route((("azure",), "gpt-image-1")), house.routing.route((("openai",), MODEL))
+
+    sent = []
+    for _ in range(20):
+        course = house.send(own)
+        assert course is not None
+        sent.append(course.key)
+        for _ in range(4):
+            house.send(other)
+
+    assert [sent.count(key) for key in keys] == [10, 10]
+
+
+async def test_a_model_that_the_account_may_not_use_leaves_the_others(clock: FakeClock) -> None:
+    house, first, second = a_pair(clock)
+    forbidden = a_failure(kind=FailureKind.MISCONFIGURED, status=403)
+    for key in (first, second):
+        house.routing.note(Course(key, 0, "gpt-image-1"), forbidden, clock.monotonic_s())
+
+    sent = [house.send() for _ in range(10)]
+    assert {course.key for course in sent if course} == {first}
+    assert not any(course.is_trial for course in sent if course)
+
+
 async def test_a_key_that_comes_back_does_not_get_all_calls(clock: FakeClock) -> None:
     one, other = (a_key(name=f"one/{name}", most_calls=999) for name in "ab")
     house = House(clock, one, other)

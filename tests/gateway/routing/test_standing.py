@@ -117,3 +117,25 @@ def test_the_news_of_others_are_observed() -> None:
 
     standing.observe(RestReason.FAILING, 0.0, 2.0)
     assert standing.is_calm(2.0)
+
+
+def test_a_pause_that_is_asked_for_replaces_any_other_rest() -> None:
+    standing = a_resting(RestReason.FAILING)
+    standing.until_s = 500.0
+
+    assert standing.fail(RestReason.THROTTLED, THROTTLE, 10.0)
+    assert (standing.reason, standing.until_s) == (RestReason.THROTTLED, 70.0)
+    assert not standing.fail(RestReason.FAILING, OVERLOAD, 20.0)
+    standing.observe(RestReason.FAILING, 300.0, 20.0)
+    standing.observe(RestReason.FAILING, 0.0, 20.0)
+    assert (standing.reason, standing.until_s) == (RestReason.THROTTLED, 70.0)
+
+
+@pytest.mark.parametrize("asked_s", [0.0, 1e-3])
+def test_a_pause_that_is_over_when_it_is_asked_for_lasts_all_the_same(asked_s: float) -> None:
+    standing = Standing()
+
+    assert standing.fail(
+        RestReason.THROTTLED, a_failure(kind=FailureKind.RATE_LIMITED, retry_after_s=asked_s), 10.0
+    )
+    assert standing.until_s == 10.0 + RULES[RestReason.THROTTLED].first_s
