@@ -318,6 +318,16 @@ def test_ctrl_c_ends_a_command_that_waits_for_a_gateway(tmp_path: Path, silent: 
     assert len(said.splitlines()) == 1
 
 
+def test_help_and_errors_of_the_sandbox_name_the_command_that_was_typed(shell: Shell) -> None:
+    shown = []
+    for words in (("--help",), ("--prot", "1")):
+        with shell.start("sandbox", *words, program=SCRIPT) as process:
+            output, errors = process.communicate(timeout=30)
+        shown.append((process.returncode, (output + errors).split("[OPTIONS]")[0].strip()))
+
+    assert shown == [(0, "Usage: image-gateway sandbox"), (2, "Usage: image-gateway sandbox")]
+
+
 def test_ctrl_c_ends_a_confirmation(shell: Shell) -> None:
     with shell.start("purge", "--user", "anna") as process:
         assert process.stderr is not None

@@ -15,4 +15,5 @@ app = make_command()
 )
 def sandbox(context: typer.Context) -> None:
     """Run only the sandbox, a provider of free test images."""
-    os.execv(sys.executable, [sys.executable, "-m", "service.sandbox", *context.args])  # noqa: S606 - replaces this process
+    start = f"from service.sandbox.__main__ import main; main({context.command_path!r})"
+    os.execv(sys.executable, [sys.executable, "-c", start, *context.args])  # noqa: S606 - replaces this process

@@ -1,4 +1,4 @@
-"""Run the command line, `python -m service.sandbox`.
+"""Run the command line: `image-gateway sandbox` and `python -m service.sandbox`.
 
 Owns the options and their help; `server` does the rest.
 """
@@ -15,8 +15,11 @@ from service.sandbox.server import CannotListen, Options, run
 from service.sandbox.wire.kinds import Kind
 
 
-def main() -> None:
-    typer.run(serve)
+def main(name: str | None = None) -> None:
+    """Run the command line; help and errors call it *name*, or by the words that started this process."""
+    app = typer.Typer(add_completion=False)
+    app.command()(serve)
+    app(prog_name=name)
 
 
 def serve(  # noqa: PLR0913, PLR0917 - typer needs one parameter per option
