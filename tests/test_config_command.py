@@ -30,7 +30,7 @@ headers = {{{{ x-cost-centre = "{CANARY}" }}}}
 keys = [
   {{{{ name = "main", key_file = "main.key", weight = 3, images_per_min = 150, calls_in_flight = 33 }}}},
   {{{{ name = "second", key = "sk-{CANARY}" }}}},
-  {{{{ name = "spare", key = "sk-{CANARY}", priority = 9 }}}},
+  {{{{ name = "spare", key = "sk-{CANARY}-spare", priority = 9 }}}},
 ]
 
 [[backends]]
@@ -178,6 +178,9 @@ def test_all_keys_are_asked_at_once_and_a_refused_one_is_an_error(server: Server
         "answers",
         "accepted",
     ]
+    assert done.stdout.startswith(
+        "The settings are correct, but 1 key does not work: azure-eu/key-1. Images are made by 3 backends"
+    )
     (error,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert error.startswith("error: azure-eu/key-1: key key-1 of backend azure-eu was refused (401")
     assert sorted(server.paths) == ["/openai/v1/models", *["/v1/models"] * 4]
@@ -251,6 +254,53 @@ def test_variables_that_are_not_read_are_named(tmp_path: Path) -> None:
     ]
     assert done.stderr.splitlines() == [f"warning: {warning}" for warning in warnings]
     assert orjson.loads(document.stdout)["warnings"] == warnings
+
+
+def twins(more: str = "", at: str = "http://a/v1") -> str:
+    """Return two backends with one secret; the second is *at* a URL, with one line *more*."""
+    return f"""
+[[backends]]
+name = "a"
+url = "http://a/v1"
+keys = [{{ name = "main", key_file = "main.key" }}]
+
+[[backends]]
+name = "b"
+url = "{at}"
+keys = [{{ key = "other" }}, {{ key = "sk-{CANARY}-main" }}]
+{more}
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        pytest.param(twins(), ["a/main and b/key-2"], id="two backends"),
+        pytest.param(
+            twins().replace("other", f"sk-{CANARY}-main"),
+            ["a/main and b/key-1", "a/main and b/key-2"],
+            id="one backend",
+        ),
+        pytest.param(twins('models = ["gpt-image-2"]'), ["a/main and b/key-2"], id="a model of both"),
+        pytest.param(twins(at="http://b/v1"), [], id="another place"),
+        pytest.param(twins('project = "proj_b"'), [], id="another project"),
+        pytest.param(
+            twins('models = ["gpt-image-2"]').replace("keys", 'models = ["gpt-image-2.6-flare"]\nkeys', 1),
+            [],
+            id="other models",
+        ),
+    ],
+)
+def test_a_secret_with_two_names_is_named_where_its_limits_would_count_twice(
+    tmp_path: Path, text: str, names: list[str]
+) -> None:
+    done = explain(tmp_path, text, "--offline")
+
+    said = [
+        line.partition(" have the same secret: ")[0] for line in done.stderr.splitlines() if "same" in line
+    ]
+    assert said == [f"warning: {pair}" for pair in names], done.stderr
+    assert (done.returncode, CANARY in done.stdout + done.stderr) == (0, False)
 
 
 def test_the_provider_of_the_variables_is_explained_too(server: Server, tmp_path: Path) -> None:

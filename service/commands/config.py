@@ -19,7 +19,14 @@ from service.serve.interrupts import run_interruptible
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 from service.wiring.checks import check_settings
-from service.wiring.effective import configured_backends, find_unmade, plan_keys, plan_models, planned_catalog
+from service.wiring.effective import (
+    configured_backends,
+    find_repeated_keys,
+    find_unmade,
+    plan_keys,
+    plan_models,
+    planned_catalog,
+)
 from service.wiring.key_checks import check_keys
 
 app = typer.Typer(add_completion=False, rich_markup_mode="markdown")
@@ -90,6 +97,7 @@ def check(
         warnings=[
             *unknown_in_environment(),
             *ignored_in_environment(settings),
+            *find_repeated_keys(backends),
             *find_unmade(catalog, backends, today),
         ],
         today=today,

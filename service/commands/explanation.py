@@ -84,8 +84,11 @@ class Explanation:
         place = (
             f"[[backends]] of {self.settings.config}" if self.settings.file.backends else "OPENAI_* variables"
         )
+        broken = [str(checked.name) for checked in self.checks.values() if checked.advice]
+        verb = "does" if len(broken) == 1 else "do"
+        but = f", but {_count(len(broken), 'key')} {verb} not work: {', '.join(broken)}" if broken else ""
         return (
-            f"The settings are correct. Images are made by {_count(len(self.backends), 'backend')} with "
+            f"The settings are correct{but}. Images are made by {_count(len(self.backends), 'backend')} with "
             f"{_count(len(self.keys), 'key')}, from {place}."
         )
 

@@ -1,5 +1,6 @@
 """Read the settings, and run the gateway by them."""
 
+import logging
 import sys
 
 import structlog
@@ -11,6 +12,9 @@ from service.serve.children import ChildFailed
 from service.serve.supervisor import serve as serve_until_stopped
 from service.settings.problems import SettingsError
 from service.wiring.checks import check_settings
+from service.wiring.effective import find_repeated_keys
+
+_log = logging.getLogger(__name__)
 
 
 def run() -> None:
@@ -20,6 +24,9 @@ def run() -> None:
     configure_logs(settings.log_level)
     try:
         check_settings(settings)
+        if not settings.uses_sandbox:
+            for warning in find_repeated_keys(settings.file.backends):
+                _log.warning(warning)
         serve_until_stopped(settings, explain if sys.stderr.isatty() else _log_start)
     except (SettingsError, ChildFailed) as error:
         fail(str(error))

@@ -57,11 +57,12 @@ def _today(services: HttpServices) -> date:
 
 def _describe(catalog: Catalog, model: Model, today: date) -> dict[str, Any]:
     successor = catalog.successor_of(model, today)
+    makers = catalog.backends_of(successor or model, today)
     return {
         "id": model.name,
         "object": "model",
         "created": int(datetime.combine(model.released, time(), UTC).timestamp()),
-        "owned_by": "openai",
+        "owned_by": makers[0] if makers else "openai",
         "shutdown_date": model.shutdown.isoformat() if model.shutdown else None,
         "answered_by": successor.name if successor else None,
     }

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import groupby
+from urllib.parse import urlsplit
 
 from service.domain.backends import KeyName, Offer
 from service.domain.catalog import Catalog, Model, as_bridged
@@ -129,6 +130,36 @@ def find_unmade(catalog: Catalog, backends: Sequence[BackendConfig], today: date
         )
         sentences.append(f"{name} cannot be ordered{asked}: no backend serves it today{other}")
     return sentences
+
+
+def find_repeated_keys(backends: Sequence[BackendConfig]) -> list[str]:
+    """Return a sentence about each key of *backends* that has another name before, and makes the same models by it."""
+    named = [(backend, key) for backend in backends for key in backend.keys]
+    sentences = []
+    for at, (backend, key) in enumerate(named):
+        if not key.secret.get_secret_value():
+            continue
+        for other, twin in named[:at]:
+            if twin.secret == key.secret and _share_limits(other, backend):
+                names = f"{KeyName(other.name, twin.name)} and {KeyName(backend.name, key.name)}"
+                sentences.append(
+                    f"{names} have the same secret: the images a minute and the calls at once of its account count twice. "
+                    "Keep one of them, or divide the numbers between them"
+                )
+                break
+    return sentences
+
+
+def _share_limits(one: BackendConfig, other: BackendConfig) -> bool:
+    """Tell if a secret of both backends means one account, which makes a model for both."""
+    accounts = [(urlsplit(each.url).netloc.lower(), each.organization, each.project) for each in (one, other)]
+    # Without a list, a backend serves all models.
+    lists = [
+        {model.name or name for name, model in each.models.items()}
+        for each in (one, other)
+        if each.models is not None
+    ]
+    return accounts[0] == accounts[1] and (len(lists) < 2 or bool(lists[0] & lists[1]))
 
 
 def _plans_of(catalog: Catalog, model: Model, today: date) -> Iterator[ModelPlan]:

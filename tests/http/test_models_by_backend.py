@@ -60,6 +60,12 @@ def test_models_that_a_backend_makes_are_listed_with_its_end_of_them(client: htt
         "chatgpt-image-latest": "gpt-image-2.6-sunburst",
         "gpt-image-1": None,
     }
+    assert {name: each["owned_by"] for name, each in models.items()} == {
+        "gpt-image-2": "azure",
+        "gpt-image-2.6-sunburst": "own",
+        "chatgpt-image-latest": "own",
+        "gpt-image-1": "azure",
+    }
     assert models["gpt-image-1"]["shutdown_date"] == day_in(10)
     assert models["gpt-image-2"]["shutdown_date"] is None
     assert client.get("/v1/usage").json()["models"] == list(models)

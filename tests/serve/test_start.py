@@ -52,6 +52,20 @@ def test_the_greeting_is_one_line_of_a_file(keyed: Gateway) -> None:
     assert greeting_of(keyed).startswith(f"Image Gateway is ready at {keyed.url}\n")
 
 
+def test_a_secret_with_two_names_is_a_warning(tmp_path: Path) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        '[[backends]]\nname = "own"\nurl = "http://127.0.0.1:1/v1"\n'
+        'keys = [{ name = "main", key = "sk-canary" }, { name = "again", key = "sk-canary" }]\n'
+    )
+    with run_gateway(tmp_path / "data", config=config) as gateway:
+        lines = [orjson.loads(line) for line in gateway.log.read_text("utf-8").splitlines()]
+
+    [warning] = [line for line in lines if "have the same secret" in line["event"]]
+    assert (warning["level"], warning["event"].partition(" have")[0]) == ("warning", "own/main and own/again")
+    assert "sk-canary" not in gateway.log.read_text("utf-8")
+
+
 def test_lines_in_a_file_are_json(keyed: Gateway) -> None:
     httpx.get(f"{keyed.url}/nowhere", trust_env=False)
     until(lambda: keyed.log_lines("request"))

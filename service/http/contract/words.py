@@ -82,7 +82,7 @@ _MEANINGS: Mapping[str, str] = {
     "output_tokens": "Tokens of the images that were made.",
     "dry_run": "True: nothing was purged.",
     # Operations
-    "owned_by": "Its provider.",
+    "owned_by": "The first backend that makes its images; `openai` if the gateway has only one provider.",
     "advice": "What an operator may do.",
     "since": "When the condition began.",
 }
