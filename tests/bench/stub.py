@@ -51,8 +51,8 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def images(size_bytes: int) -> Iterator[bytes]:
-    """Return images in base64 that differ in one chunk: equal ones would be stored once, and cost less than those of a provider."""
+def images(size_bytes: int) -> Iterator[tuple[bytes, bytes]]:
+    """Return images in base64, each in two pieces: the second differs, as equal ones would be stored once and cost less."""
     image = picture(size_bytes)
     end = image.index(b"IDAT") - 4
     # In one piece of base64, so three bytes at a time.
@@ -60,7 +60,7 @@ def images(size_bytes: int) -> Iterator[bytes]:
     shared = pybase64.b64encode(image[:end])
     for number in itertools.count():
         rest = image[end:-12] + _chunk(b"nuMb", b"%016d" % number) + image[-12:]
-        yield shared + pybase64.b64encode(rest)
+        yield shared, pybase64.b64encode(rest)
 
 
 @dataclass(slots=True)
@@ -72,9 +72,9 @@ class _Provider:
     calls: int = 0
     made: int = 0
     sent_s: float = 0
-    by_size: dict[int, Iterator[bytes]] = field(default_factory=dict)
+    by_size: dict[int, Iterator[tuple[bytes, bytes]]] = field(default_factory=dict)
 
-    def make(self, body: bytes) -> tuple[bytes, float]:
+    def make(self, body: bytes) -> tuple[list[bytes], float]:
         """Return the answer to an order, and its delay."""
         words = body if len(body) < 2 * _SEARCHED_BYTES else body[:_SEARCHED_BYTES] + body[-_SEARCHED_BYTES:]
         asked, number = _ASKED.search(words), _COUNT.search(words)
@@ -82,19 +82,24 @@ class _Provider:
         late_s = int(asked[2]) / 1000 if asked else self.late_s
         count = int(number[1] or number[2]) if number else 1
         source = self.by_size.setdefault(size_bytes, images(size_bytes))
-        data = b",".join(b'{"b64_json":"%s"}' % next(source) for _ in range(count))
+        data: list[bytes] = []
+        for _ in range(count):
+            # In pieces: megabytes are not copied.
+            data += (b'{"b64_json":"', *next(source), b'"}', b",")
         self.calls += 1
         self.made += count
-        return _answer(b'{"created":1,"data":[', data, b'],"usage":', orjson.dumps(_USAGE), b"}"), late_s
+        return _answer(
+            b'{"created":1,"data":[', *data[:-1], b'],"usage":', orjson.dumps(_USAGE), b"}"
+        ), late_s
 
-    def tell(self) -> bytes:
+    def tell(self) -> list[bytes]:
         return _answer(orjson.dumps({"calls": self.calls, "made": self.made, "sent_s": self.sent_s}))
 
 
-def _answer(*parts: bytes) -> bytes:
+def _answer(*parts: bytes) -> list[bytes]:
     length = sum(map(len, parts))
     head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % length
-    return b"".join((head, *parts))
+    return [head, *parts]
 
 
 class _Stub(asyncio.Protocol):
@@ -119,7 +124,7 @@ class _Stub(asyncio.Protocol):
 
     def _take(self, head: bytes, body: bytes) -> None:
         if head.startswith(b"get "):
-            self._transport.write(self._provider.tell())
+            self._transport.writelines(self._provider.tell())
             return
         answer, late_s = self._provider.make(body)
         if late_s:
@@ -127,8 +132,8 @@ class _Stub(asyncio.Protocol):
         else:
             self._send(answer)
 
-    def _send(self, answer: bytes) -> None:
-        self._transport.write(answer)
+    def _send(self, answer: list[bytes]) -> None:
+        self._transport.writelines(answer)
         self._provider.sent_s = time.monotonic()
 
 

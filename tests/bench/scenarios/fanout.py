@@ -1,6 +1,7 @@
 """e: an order of ten images beside one of one; no other order is under way, so latency counts."""
 
 import asyncio
+import statistics
 
 from tests.bench.bench import Bench, Service
 from tests.bench.load import Orders, Took, closed_loop
@@ -12,9 +13,9 @@ SMALL = "e one image and ten, small, base64, provider 50 ms"
 LARGER, LARGER_LINK = (
     f"e one image and ten, 3 MB (4 MB of JSON), {how}, provider 50 ms" for how in ("base64", "URL")
 )
-ONE, TEN = "one image", "ten images"
+ONE, TEN, DIRECT = "one image", "ten images", "ten calls at once, direct"
 COUNT, LATE_MS = 10, 50
-_ORDERS = 20
+_ORDERS, _DIRECTLY = 20, 5
 
 
 def measure(bench: Bench) -> None:
@@ -39,6 +40,20 @@ def measure(bench: Bench) -> None:
                     bench.results.add(case, lane, P50, took.percentile_ms(50))
                     bench.results.add(case, lane, P99, took.percentile_ms(99))
                     note_cpu(bench.results, case, lane, spent, took)
+
+            if number:
+                bench.results.add(case, DIRECT, P50, _take_directly(bench, size_bytes))
+
+
+def _take_directly(bench: Bench, size_bytes: int) -> float:
+    """Return the median milliseconds of ten calls at once to the provider: what provider and load themselves take."""
+    orders, times_ms = fresh(BASE64, size_bytes, late_ms=LATE_MS), []
+    for _ in range(_DIRECTLY):
+        looping = closed_loop(
+            [bench.direct.target], orders, connections=COUNT, seconds=bench.form.open_seconds, most=COUNT
+        )
+        times_ms.append(asyncio.run(looping).check().seconds * 1000)
+    return statistics.median(times_ms)
 
 
 def _order(gateway: Service, orders: Orders, bench: Bench) -> Took:
