@@ -11,6 +11,8 @@ from typing import Any
 
 from tests.bench.cores import Cores, on_cores
 from tests.bench.form import Form
+from tests.bench.peers import floor
+from tests.bench.peers.environments import environment
 from tests.bench.peers.litellm import run_litellm
 from tests.bench.peers.nginx import run_nginx
 from tests.bench.peers.portkey import custom_host, run_portkey
@@ -103,6 +105,7 @@ class Bench:
                 valkey.url,
                 str(directory),
                 cores=self.cores.measured,
+                environment=environment(**floor.ENVIRONMENT),
             )
         )
         return Service(

@@ -142,11 +142,13 @@ def open_house(
 
 
 def run_process(
-    module: str, *arguments: str, cores: CoreSet = ANY
+    module: str, *arguments: str, cores: CoreSet = ANY, environment: Mapping[str, str] | None = None
 ) -> contextlib.AbstractContextManager[Running]:
     """Run a module that listens on the port in its first argument."""
     port = free_port()
-    return run_command([sys.executable, "-m", module, str(port), *arguments], port, cores=cores)
+    return run_command(
+        [sys.executable, "-m", module, str(port), *arguments], port, cores=cores, environment=environment
+    )
 
 
 @contextlib.contextmanager
