@@ -57,8 +57,8 @@ class Exposure:
 class Attempts:
     """Makes calls with one retry budget; *in_flight* counts calls that were sent and not answered.
 
-    A call crosses to another key for nothing, as that key works, once and then to each further backend. All other attempts
-    spend the budget, and those at the same key wait first.
+    A call crosses to another key for nothing, as that key works: once, then to each further backend, and from each key that is
+    at fault alone. All other attempts spend the budget, and those at the same key wait first.
     """
 
     queue: CallQueue
@@ -109,7 +109,7 @@ class Attempts:
     ) -> bool:
         """Let the call go on at another key, as soon as one has room; returns False if none works.
 
-        The first crossing, and each to a backend that has not failed the call, spend nothing.
+        It spends nothing if the failure was of the key alone, which rests then, the first time, and to each further backend.
         """
         is_late = self.clock.monotonic_s() >= turn.send_by_s
         if is_late or len(tried) >= self.rule.attempts or not goes_elsewhere(failure):
@@ -117,12 +117,13 @@ class Attempts:
         failed = {key.name.backend for key in tried}
         elsewhere = [key for key in self.queue.routing.keys if key.name.backend in failed]
         choices = [elsewhere] if is_of_backend(failure) else []
+        is_free = len(tried) == 1 or not is_of_backend(failure)
         # Beyond that, at another key of a backend that has failed it.
-        choices.append(list(tried) if len(tried) == 1 or self.budget.has_one else elsewhere)
+        choices.append(list(tried) if is_free or self.budget.has_one else elsewhere)
         if not await self._finds_other(turn, choices):
             return False
         if turn.course is not None:
-            if len(tried) > 1 and turn.course.key.name.backend in failed:
+            if not is_free and turn.course.key.name.backend in failed:
                 self.budget.spend()
             self.telemetry.record(CallCrossed(left=course.key.name, to=turn.course.key.name))
         return True

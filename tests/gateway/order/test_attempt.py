@@ -362,6 +362,25 @@ async def test_the_first_crossing_of_a_call_spends_no_retry(clock: FakeClock) ->
     assert first.attempts < 10
 
 
+async def test_a_call_leaves_each_key_that_is_at_fault_alone_for_nothing(clock: FakeClock) -> None:
+    """The first backend fails, and one of two keys of the second is throttled, in one burst."""
+    throttle = a_failure(kind=FailureKind.RATE_LIMITED, retry_after_s=60.0)
+    backends = [FakeBackend(*[a_failure()] * 99), FakeBackend(*[throttle] * 99), FakeBackend()]
+    names = ("one/a", "two/b", "two/c")
+    keys = [
+        a_key(each, name, priority=number)
+        for number, (each, name) in enumerate(zip(backends, names, strict=True))
+    ]
+    telemetry = FakeTelemetry()
+    queue = CallQueue(clock, telemetry, Bounds(), a_routing(clock, telemetry, *keys))
+    attempts = Attempts(queue=queue, clock=clock, telemetry=telemetry, rule=RULE, jitter=lambda: 0.0)
+
+    async with asyncio.TaskGroup() as group:
+        made = [group.create_task(make(attempts, clock)) for _ in range(30)]
+
+    assert all(isinstance(each.result(), CallMade) for each in made)
+
+
 async def test_each_further_backend_is_tried_for_nothing(clock: FakeClock) -> None:
     backends = [FakeBackend(*[a_failure()] * 500), FakeBackend(*[a_failure()] * 500), FakeBackend()]
     keys = [a_key(each, f"{number}/key", priority=number + 1) for number, each in enumerate(backends)]
