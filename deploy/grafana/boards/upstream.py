@@ -122,19 +122,6 @@ UPSTREAM = Board(
                 none="none rests",
             ),
             graph(
-                "How often do keys rest?",
-                "Rests that began or became longer, by key and reason. throttled again and again: lower `images_per_min` of the key, or ask "
-                "the provider for more.",
-                {
-                    "{{backend}}/{{key}} {{reason}}": rate(
-                        "imagegw_backend_key_rests_total", by="backend, key, reason"
-                    )
-                    + " > 0"
-                },
-                unit=PER_S,
-                stacked=True,
-            ),
-            graph(
                 "How many calls has each key?",
                 "Calls with a place at a key, beside the most that it may have in all processes (`calls_in_flight`). At its limit, "
                 "calls go to keys of a higher number of priority, or wait: raise it if the account takes more, or add a key.",
@@ -155,6 +142,21 @@ UPSTREAM = Board(
                 },
                 unit=PER_S,
                 stacked=True,
+                width=8,
+            ),
+            graph(
+                "How often do keys rest?",
+                "Rests that began or became longer, by key and reason. throttled again and again: lower `images_per_min` of the key, or ask "
+                "the provider for more.",
+                {
+                    "{{backend}}/{{key}} {{reason}}": rate(
+                        "imagegw_backend_key_rests_total", by="backend, key, reason"
+                    )
+                    + " > 0"
+                },
+                unit=PER_S,
+                stacked=True,
+                width=8,
             ),
             graph(
                 "How many calls cross?",
@@ -163,6 +165,7 @@ UPSTREAM = Board(
                 {"{{backend}} to {{to}}": rate("imagegw_calls_crossed_total", by="backend, to")},
                 unit=PER_S,
                 stacked=True,
+                width=8,
             ),
         ],
         "How long does the provider take?": [
