@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from service.settings.policies import Counted
+from service.settings.problems import looks_like_key
 from service.settings.urls import is_header_value
 
 NO_KEY = "none"
@@ -36,6 +37,10 @@ class SecretFile(BaseModel):
 
 
 def _check_name(name: str) -> str:
+    if looks_like_key(name):
+        raise ValueError(
+            "looks like a key, and names are in logs and metrics; write keys into key or key_file"
+        )
     if not re.fullmatch(r"[a-z0-9-]{1,40}", name):
         raise ValueError("a name is 1 to 40 of a-z, 0-9 and '-'")
     return name

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from service.settings.backend_keys import KeyConfig
 from service.settings.backends import BackendConfig
 from service.settings.policies import Counted, Name, PolicyConfig, PolicyName, TeamConfig
-from service.settings.problems import SettingsError
+from service.settings.problems import SettingsError, hide_keys, looks_like_key
 
 Location = tuple[int | str, ...]
 """The path of a value in the file: names of tables and indices of lists."""
@@ -88,19 +88,19 @@ def read_file(path: Path) -> FileConfig:
     except OSError as error:
         raise SettingsError(f"GATEWAY_CONFIG: cannot read {path}: {error.strerror}") from error
     except ValidationError as error:
-        lines = (f"{_place(path, text, problem['loc'])}: {_describe(problem)}" for problem in error.errors())
+        lines = (_fault(path, text, problem["loc"], _describe(problem)) for problem in error.errors())
         raise SettingsError("\n".join(lines)) from error
     except (ValueError, RecursionError) as error:
         # tomllib raises these, too, for deep nesting and for numbers with too many digits.
-        raise SettingsError(f"{path}: {error}") from error
+        raise SettingsError(f"{path}: {hide_keys(str(error))}") from error
     for location, message in [*_faults_of_backends(config), *_faults_of_teams(config)]:
-        raise SettingsError(f"{_place(path, text, location)}: {message}")
+        raise SettingsError(_fault(path, text, location, message))
     return config
 
 
-def place_in(path: Path, location: Location) -> str:
-    """Return *path*, the line and the name of the value at *location*, for a message."""
-    return _place(path, path.read_text("utf-8"), location)
+def fault_in(path: Path, location: Location, message: str) -> str:
+    """Return *message* behind *path*, the line and the name of the value at *location*; both without keys."""
+    return _fault(path, path.read_text("utf-8"), location, message)
 
 
 def _faults_of_teams(config: FileConfig) -> Iterator[tuple[Location, str]]:
@@ -138,6 +138,8 @@ def _describe(problem: Mapping[str, Any]) -> str:
     known = _names_in(table)
     if len(table) == 2 and table[0] == "backends" and name in KeyConfig.model_fields:
         return f'belongs to a key, as in keys = [{{ name = "main", {name} = ... }}]'
+    if looks_like_key(str(name)):
+        return 'looks like a key; a key is a value, as in keys = [{ name = "main", key = "..." }]'
     usual = _USUAL_NAMES.get(str(name))
     close = [usual] if usual in known else get_close_matches(str(name), known, n=1)
     return (
@@ -158,8 +160,9 @@ def _names_in(table: Sequence[int | str]) -> list[str]:
     return list(kind.model_fields)
 
 
-def _place(path: Path, text: str, location: Location) -> str:
-    return f"{path}, line {_line_of(text, location)}: {_name_of(tomllib.loads(text), location)}"
+def _fault(path: Path, text: str, location: Location, message: str) -> str:
+    said = hide_keys(f"{_name_of(tomllib.loads(text), location)}: {message}")
+    return f"{path}, line {_line_of(text, location)}: {said}"
 
 
 def _name_of(value: Any, location: Location) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from service.domain.entries import suggest
-from service.settings.file import Location, place_in
+from service.settings.file import Location, fault_in
 from service.settings.problems import SettingsError
 from service.settings.variables import Settings
 
@@ -47,4 +47,4 @@ def _reason_against(authorities: Path) -> str:
 
 def _fault(settings: Settings, location: Location, message: str) -> str:
     # Backends come from a file alone.
-    return f"{place_in(settings.config, location) if settings.config else 'backends'}: {message}"
+    return fault_in(settings.config, location, message) if settings.config else f"backends: {message}"

@@ -346,6 +346,49 @@ def test_a_mistake_names_its_line_its_backend_and_what_would_be_right(
     assert CANARY not in str(refused.value)
 
 
+AZURE_KEY = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "at", "says"),
+    [
+        (8, '{ "sk-proj-CANARY" = "x" },', "8: backends.openai.keys.key-2.[hidden]", "a key is a value"),
+        (8, '{ "Sk9CANARYabcdefghijklmnop" = "x" },', "8: backends.openai.keys.key-2.[hidden]", "a key is"),
+        (
+            8,
+            '{ name = "sk-proj-CANARY", key = "a" },',
+            "8: backends.openai.keys.[hidden].name",
+            "into key or",
+        ),
+        (
+            8,
+            f'{{ name = "{AZURE_KEY}", key = "a" }},',
+            "8: backends.openai.keys.[hidden].name",
+            "into key or",
+        ),
+        (8, '{ name = "sk-1234canary", kye = "a" },', "8: backends.openai.keys.[hidden].kye", "did you mean"),
+        (2, 'name = "sk-proj-CANARY"', "2: backends.[hidden].name", "looks like a key"),
+        (4, 'sk-proj-CANARY = "x"', "4: backends.openai.[hidden]", "a key is a value"),
+        (43, "[sk-proj-CANARY]\n[sk-proj-CANARY]", "", "Cannot declare"),
+    ],
+)
+def test_a_key_in_the_place_of_a_name_is_refused_and_not_repeated(
+    path: Path, number: int, line: str, at: str, says: str
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load(path, with_line(number, *line.splitlines()))
+
+    said = str(refused.value)
+    assert says in said
+    assert at in said
+    assert ("canary" in said.lower(), AZURE_KEY in said) == (False, False), said
+
+
+@pytest.mark.parametrize("name", ["sk-bratislava", "openai-2026-eu-west-1-a", "disk-2", "a" * 40])
+def test_names_that_only_begin_like_a_key_are_taken(path: Path, name: str) -> None:
+    assert load(path, with_line(2, f'name = "{name}"'))[0].name == name
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
