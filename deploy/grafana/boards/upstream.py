@@ -112,7 +112,7 @@ UPSTREAM = Board(
                 "a pause. failing, unanswered: it is down. refused, blocked, missing: mend the key, the account or its models. "
                 "One call tries a key after its rest, and ends it once it is answered.",
                 {
-                    "{{backend}}/{{key}} {{model}} {{reason}}": ranked(
+                    "{{reason}}: {{backend}}/{{key}} {{model}}": ranked(
                         highest(_RESTING, by="backend, key, model, reason")
                     )
                 },
