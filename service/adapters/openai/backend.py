@@ -21,7 +21,7 @@ import orjson
 from service.adapters.openai import failures, json_edits, wire
 from service.adapters.openai.address import ANY_QUALITY, BackendAddress, Timeouts
 from service.adapters.openai.dialects.registry import open_dialect
-from service.adapters.openai.reception import Reception
+from service.adapters.openai.reception import FAILURE, Reception, bounds_of
 from service.adapters.openai.redaction import conceals, hide_secrets
 from service.adapters.openai.stream import read_stream
 from service.adapters.openai.troubleshooting import explain
@@ -29,9 +29,7 @@ from service.domain.failures import CallFailure
 from service.domain.images import CallMade, ImageCall, InputImage, Operation, RawImage
 from service.ports.provider import CallProgress, DownloadFailed, Downloads
 
-_MAX_ANSWER_BYTES_PER_IMAGE = 64 * 1024 * 1024
-"""More than the base64 of the largest image that a model makes (8.3 megapixels of raw RGBA)."""
-_MAX_FAILURE_BYTES = 8 * 1024 * 1024
+_BEYOND = "The image provider's answer cannot be understood: it is larger, or has more values, than its images can need."
 _PATHS = {
     Operation.GENERATE: "images/generations",
     Operation.EDIT: "images/edits",
@@ -138,22 +136,20 @@ class OpenAIBackend:
         async with asyncio.timeout_at(until_s):
             response = await self._transport.handle_async_request(request)
         is_ok = response.status_code == httpx.codes.OK
-        limit_bytes = call.n * (1 + call.partial_images) * _MAX_ANSWER_BYTES_PER_IMAGE
+        bounds = bounds_of(call.n * (1 + call.partial_images)) if is_ok else FAILURE
         try:
             if is_ok and response.headers.get("content-type", "").startswith("text/event-stream"):
-                return await read_stream(
-                    response, progress, n=call.n, limit_bytes=limit_bytes, until_s=until_s
-                )
+                return await read_stream(response, progress, n=call.n, bounds=bounds, until_s=until_s)
             async with asyncio.timeout_at(until_s):
-                body = await self._reception.read(response, limit_bytes if is_ok else _MAX_FAILURE_BYTES)
+                body = await self._reception.read(response, bounds)
         finally:
             await response.aclose()
-        if body is None:
-            return failures.broken("The image provider's answer is larger than any image it could hold.")
         if not is_ok:
-            return self._dialect.read_failure(response.status_code, response.headers, body)
+            return self._dialect.read_failure(response.status_code, response.headers, body or b"")
+        if body is None:
+            return failures.broken(_BEYOND, status=200)
         try:
-            made = self._dialect.read_images(body)
+            made = self._dialect.read_images(body, call.n)
         except wire.NotUnderstood:
             return failures.broken("The image provider's answer cannot be understood.", status=200)
         return (

@@ -11,14 +11,13 @@ import httpx
 from service.adapters.openai import failures
 from service.adapters.openai.address import BackendAddress
 from service.adapters.openai.dialects.registry import open_dialect
-from service.adapters.openai.reception import read_body
+from service.adapters.openai.reception import FAILURE, read_body
 from service.adapters.openai.troubleshooting import explain
 from service.domain.backends import KeyName
 from service.domain.failures import Billing, CallFailure, FailureKind
 from service.ports.telemetry import ProviderChecked, Telemetry
 
 _TIMEOUT_S = 10.0
-_MOST_BYTES = 1024 * 1024
 _NO_MODELS = (404, 405, 501)
 """Statuses of servers that have the images API and no list of models."""
 _NO_JSON = "The image provider's answer cannot be understood."
@@ -69,7 +68,7 @@ class ProviderCheck:
         try:
             if status == httpx.codes.OK:
                 return status, None if "json" in kind else failures.broken(_NO_JSON, status=status)
-            body = await read_body(response, _MOST_BYTES)
+            body = await read_body(response, FAILURE)
         finally:
             await response.aclose()
         return status, self._dialect.read_failure(status, response.headers, body or b"")

@@ -6,6 +6,7 @@ from typing import Any
 FindError = Callable[[int, object], Mapping[str, Any] | None]
 """Takes the status and the decoded body; returns an error with a `message`, or None if the answer is not a complete one."""
 _MOST_FAULTS = 5
+_MOST_STEPS = 16
 
 
 def find_openai_error(status: int, body: object) -> Mapping[str, Any] | None:
@@ -30,7 +31,9 @@ def find_any_error(status: int, body: object) -> Mapping[str, Any] | None:
             return {"message": found}
         if isinstance(found, Mapping) and isinstance(found.get("message"), str):
             return {name: found.get(name) for name in ("message", "type", "param", "code")}
-        if isinstance(found, Sequence) and (faults := [each for each in found if _is_fault(each)]):
+        if isinstance(found, Sequence) and (
+            faults := [each for each in found[:_MOST_FAULTS] if _is_fault(each)]
+        ):
             return _join_faults(faults)
     return {"message": f"The image provider answered {status}."}
 
@@ -44,12 +47,12 @@ def _join_faults(faults: Sequence[str | Mapping[str, Any]]) -> Mapping[str, Any]
     texts = [each if isinstance(each, str) else f"{_place_of(each)}: {each['msg']}" for each in faults]
     first = faults[0]
     return {
-        "message": "; ".join(texts[:_MOST_FAULTS]),
+        "message": "; ".join(texts),
         "param": None if isinstance(first, str) else _place_of(first),
     }
 
 
 def _place_of(fault: Mapping[str, Any]) -> str:
     place = fault.get("loc")
-    names = [str(each) for each in place if each != "body"] if isinstance(place, Sequence) else []
-    return ".".join(names) or "body"
+    steps = place[:_MOST_STEPS] if isinstance(place, Sequence) and not isinstance(place, str) else ()
+    return ".".join(str(each) for each in steps if isinstance(each, str | int) and each != "body") or "body"

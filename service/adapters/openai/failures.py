@@ -10,6 +10,7 @@ To add a kind of failure, add a row to `ROWS`, above those that match its answer
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import aiohttp
@@ -30,9 +31,11 @@ _OURS = {
 }
 """Messages for failures that are not the caller's; they do not quote the provider."""
 _MOST_CAUSE = 300
+_MOST_MESSAGE = 10_000
 _KNOWN_FIELDS = ("message", "type", "param", "code")
 _MOST_DETAILS_BYTES = 8192
 """Ten times the longest real ones, the filter results of Azure."""
+_MOST_DETAILS = 1000
 _DEEPEST_DETAILS = 16
 """Real ones are four levels deep."""
 
@@ -183,18 +186,19 @@ def classify_answer(
     row = next((row for row in reading.rows if row.fits(status, error)), None)
     if row is None:
         return broken(f"The image provider answered with the unknown status {status}.", status=status)
+    message = error["message"][:_MOST_MESSAGE]
     return CallFailure(
         kind=row.kind,
         billing=Billing.NOT_BILLED,
-        message=_OURS.get(row.kind) or hide_keys(error["message"][:1000]),
+        message=_OURS.get(row.kind) or hide_keys(message[:1000]),
         status=status,
         # Azure's repeats the status.
         code=None if error.get("code") == str(status) else _text(error.get("code")),
         type=_text(error.get("type")),
         param=_text(error.get("param")),
-        retry_after_s=read_retry_after_s(status, headers, error["message"]),
+        retry_after_s=read_retry_after_s(status, headers, message),
         details=_details(error),
-        cause=error["message"],
+        cause=message,
     )
 
 
@@ -260,7 +264,7 @@ def _details(error: Mapping[str, Any]) -> dict[str, Any]:
     """Return the further fields of *error*, in its order, without those that are too large or too deep."""
     details: dict[str, Any] = {}
     left_bytes = _MOST_DETAILS_BYTES
-    for name, value in error.items():
+    for name, value in islice(error.items(), _MOST_DETAILS):
         if name in _KNOWN_FIELDS or not _is_shallow(value, _DEEPEST_DETAILS):
             continue
         size_bytes = len(orjson.dumps({name: value}))

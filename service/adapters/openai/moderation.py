@@ -15,11 +15,11 @@ import orjson
 
 from service.adapters.openai.address import BackendAddress
 from service.adapters.openai.dialects.registry import open_dialect
-from service.adapters.openai.reception import read_body
+from service.adapters.openai.reception import Bounds, read_body
 from service.domain.failures import Billing, CallFailure, FailureKind
 
 _TIMEOUT_S = 5.0
-_MOST_BYTES = 1024 * 1024
+_BOUNDS = Bounds(1024 * 1024, 50_000)
 _CATEGORY = re.compile(r"[a-z][a-z/_-]{0,49}")
 _MESSAGE = (
     "Your request was rejected as a result of our safety system. "
@@ -70,7 +70,7 @@ class ProviderModerator:
         response = await self._transport.handle_async_request(request)
         try:
             response.raise_for_status()
-            body = await read_body(response, _MOST_BYTES)
+            body = await read_body(response, _BOUNDS)
         finally:
             await response.aclose()
         return orjson.loads(body or b"")["results"][0]

@@ -1,4 +1,4 @@
-"""Receive answers of the provider, a few large ones at a time.
+"""Receive answers of the provider, a few large ones at a time, and none with more bytes or values than it can need.
 
 An answer of some megabytes arrives in a second, but many at once would all be held until the last one is whole. The others
 wait in the network, not in memory. They are paid, and their orders have deadlines that nobody knows here, so none waits long.
@@ -6,6 +6,7 @@ Failure behaviour: open; an answer that stalls loses its turn, and one that gets
 """
 
 import asyncio
+from dataclasses import dataclass
 
 import httpx
 
@@ -13,11 +14,67 @@ _LARGE_BYTES = 256 * 1024
 _AT_ONCE = 8
 _WAIT_S = 1.5
 _SILENCE_S = 0.5
+_BYTES_PER_IMAGE = 64 * 1024 * 1024
+"""More than the base64 of the largest image that a model makes (8.3 megapixels of raw RGBA)."""
+_STRUCTURE_PER_IMAGE = 32_000
+"""Its revised prompt is the longest, and nothing but commas."""
+_STRUCTURE_BESIDE = 50_000
+STRUCTURE = b",:[]{}"
+"""Marks that JSON needs for its values. Base64 has none."""
 
 
-async def read_body(response: httpx.Response, limit_bytes: int) -> bytearray | None:
-    """Return the whole body, or None as soon as it is larger than *limit_bytes*."""
-    return await Reception().read(response, limit_bytes)
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that an answer may have: bytes, and commas, colons and brackets, which bound the values in it.
+
+    Sixty megabytes of empty lists are twenty million values: two gigabytes, and a loop that stands still for ten seconds.
+    """
+
+    size_bytes: int
+    structure: int
+
+
+def bounds_of(images: int) -> Bounds:
+    """Return what an answer of so many images can need."""
+    return Bounds(images * _BYTES_PER_IMAGE, _STRUCTURE_BESIDE + images * _STRUCTURE_PER_IMAGE)
+
+
+FAILURE = Bounds(8 * 1024 * 1024, 250_000)
+"""More than any error has."""
+
+
+def count_marks(piece: bytes, marks: bytes = STRUCTURE) -> int:
+    """Return the number of *marks* in *piece* of a body, in texts, too.
+
+    Looking for any first takes a sixth of the time where there are none, as in nearly all of an image.
+    """
+    if any(mark in piece for mark in marks):
+        return len(piece) - len(piece.translate(None, marks))
+    return 0
+
+
+class Tally:
+    """Counts an answer as it comes; *marks* are what counts as structure."""
+
+    def __init__(self, bounds: Bounds, marks: bytes = STRUCTURE) -> None:
+        self._bounds = bounds
+        self._marks = marks
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was counted."""
+        self._size_bytes = self._structure = 0
+
+    def takes(self, piece: bytes) -> bool:
+        """Count *piece*; returns False once the answer is beyond its bounds."""
+        self._size_bytes += len(piece)
+        self._structure += count_marks(piece, self._marks)
+        return self._size_bytes <= self._bounds.size_bytes and self._structure <= self._bounds.structure
+
+
+async def read_body(response: httpx.Response, bounds: Bounds) -> bytearray | None:
+    """Return the whole body, or None as soon as it is beyond its *bounds*."""
+    return await Reception().read(response, bounds)
 
 
 class Reception:
@@ -30,16 +87,16 @@ class Reception:
         self._wait_s = wait_s
         self._silence_s = silence_s
 
-    async def read(self, response: httpx.Response, limit_bytes: int) -> bytearray | None:
-        """Return the whole body, or None as soon as it is larger than *limit_bytes*."""
-        body, has_asked = bytearray(), False
+    async def read(self, response: httpx.Response, bounds: Bounds) -> bytearray | None:
+        """Return the whole body, or None as soon as it is beyond its *bounds*."""
+        body, tally, has_asked = bytearray(), Tally(bounds), False
         turn = _Turn(self._turns, self._silence_s)
         try:
             async for chunk in response.aiter_raw():
+                if not tally.takes(chunk):
+                    return None
                 body += chunk
                 turn.prolong()
-                if len(body) > limit_bytes:
-                    return None
                 if len(body) > _LARGE_BYTES and not has_asked:
                     has_asked = True
                     await turn.take(self._wait_s)

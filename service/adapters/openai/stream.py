@@ -13,13 +13,15 @@ import httpx
 from httpx_sse import EventSource
 
 from service.adapters.openai import failures, wire
+from service.adapters.openai.reception import STRUCTURE, Bounds, Tally, bounds_of
 from service.domain.failures import Billing, CallFailure
 from service.domain.fanout import add_usage
 from service.domain.images import CallMade
 from service.ports.provider import CallProgress
 
 _DONE = "[DONE]"
-_MAX_EVENT_BYTES = 64 * 1024 * 1024
+_MARKS = STRUCTURE + b"\r\n"
+"""Each line costs time and memory, too."""
 
 
 async def read_stream(
@@ -27,7 +29,7 @@ async def read_stream(
     progress: CallProgress,
     *,
     n: int,
-    limit_bytes: int,
+    bounds: Bounds,
     until_s: float | None = None,
 ) -> CallMade | CallFailure:
     """Read the events of *response* up to its *n*th finished image, and show each stage.
@@ -38,7 +40,7 @@ async def read_stream(
     made: list[wire.StreamedImage] = []
     try:
         async with asyncio.timeout_at(until_s):
-            await _take_images(_events(response, limit_bytes), made, n, progress)
+            await _take_images(_events(response, bounds), made, n, progress)
     except (httpx.HTTPError, aiohttp.ClientError, TimeoutError):
         if not made:
             raise
@@ -69,13 +71,13 @@ async def _take_images(
             return
 
 
-async def _events(response: httpx.Response, limit_bytes: int) -> AsyncIterator[wire.StreamedImage]:
+async def _events(response: httpx.Response, bounds: Bounds) -> AsyncIterator[wire.StreamedImage]:
     """Yield the images in the stream, up to its end; raises `NotUnderstood` and `StreamFailed`."""
-    body = _BoundedBody(response, limit_bytes)
+    body = _BoundedBody(response, bounds)
     # Without the answer's own headers, since httpx would unpack a compressed body: it was not asked for.
     plain = httpx.Response(httpx.codes.OK, headers={"content-type": "text/event-stream"}, stream=body)
     async for event in EventSource(plain).aiter_sse():
-        body.event_bytes = 0
+        body.event.restart()
         if event.data == _DONE:
             return
         if event.data:
@@ -83,18 +85,16 @@ async def _events(response: httpx.Response, limit_bytes: int) -> AsyncIterator[w
 
 
 class _BoundedBody(httpx.AsyncByteStream):
-    """The bytes of *response*; raises `NotUnderstood` once they, or those since the last event, are too many."""
+    """The bytes of *response*; raises `NotUnderstood` once they, or those since the last event, are beyond their bounds."""
 
-    def __init__(self, response: httpx.Response, limit_bytes: int) -> None:
+    def __init__(self, response: httpx.Response, bounds: Bounds) -> None:
         self._response = response
-        self._left_bytes = limit_bytes
-        self.event_bytes = 0
+        self._all = Tally(bounds, _MARKS)
+        self.event = Tally(bounds_of(1), _MARKS)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._response.aiter_raw():
-            self._left_bytes -= len(chunk)
-            self.event_bytes += len(chunk)
-            if self._left_bytes < 0 or self.event_bytes > _MAX_EVENT_BYTES:
+            if not (self._all.takes(chunk) and self.event.takes(chunk)):
                 raise wire.NotUnderstood
             yield chunk
 

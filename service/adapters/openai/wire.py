@@ -13,6 +13,8 @@ from service.domain.images import CallMade, InputImage, RawImage
 _MOST_TOKENS = 10**9
 """A million times the count of the largest image."""
 
+_MOST_UNREADABLE = 8
+"""Entries beside the asked images that are looked at."""
 _MOST_COUNTS = 32
 _MOST_PROMPT = 32_000
 """Characters of the longest prompt that a model takes."""
@@ -82,8 +84,8 @@ def decode_json(body: bytes | bytearray) -> Any:
         return None
 
 
-def decode_answer(body: bytes | bytearray) -> CallMade:
-    """Read an images answer; unknown fields are ignored. Images may come as URLs, to be fetched later.
+def decode_answer(body: bytes | bytearray, n: int) -> CallMade:
+    """Read an answer to an order of *n* images; unknown fields are ignored. Images may come as URLs, to be fetched later.
 
     An entry that cannot be read is left out: the others are paid for.
 
@@ -93,7 +95,8 @@ def decode_answer(body: bytes | bytearray) -> CallMade:
     answer = decode_json(body)
     if not isinstance(answer, Mapping) or not isinstance(answer.get("data"), list):
         raise NotUnderstood
-    images = tuple(image for entry in answer["data"] if (image := _decode_entry(entry)) is not None)
+    entries = answer["data"][: n + _MOST_UNREADABLE]
+    images = tuple(image for entry in entries if (image := _decode_entry(entry)) is not None)
     if not images:
         raise NotUnderstood
     return CallMade(

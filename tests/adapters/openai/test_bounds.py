@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from service.domain.failures import Billing, FailureKind
+from service.domain.images import CallMade
 from tests.adapters.openai.conftest import CALL, Script, failed, make_call
 from tests.adapters.test_moderation import judge
 
@@ -128,6 +129,12 @@ async def test_a_bomb_of_the_moderation_is_not_unpacked(script: Script) -> None:
     assert peak[0] < 32 * MIB
 
 
+async def test_a_moderation_of_many_values_lets_the_prompt_pass(script: Script) -> None:
+    script.answer(200, b'{"results": [{"flagged": true, "x": [' + b"[]," * 200_000 + b"[]]}]}")
+
+    assert await judge(script.url) is None
+
+
 async def test_an_endless_moderation_lets_the_prompt_pass() -> None:
     async with run_endless(b"200 OK", b" " * MIB) as url, watch_memory() as peak:
         assert await judge(url) is None
@@ -156,6 +163,106 @@ async def test_a_200_without_images_is_of_unknown_billing(
     failure = failed(await make_call(script.url, **address))
 
     assert (failure.kind, failure.billing, failure.status) == (FailureKind.BROKEN, Billing.UNKNOWN, 200)
+
+
+def filled(before: bytes, value: bytes, after: bytes) -> bytes:
+    """Return JSON of 3 MB that holds mostly *value*: each is an object that parsing makes."""
+    return before + value + (b"," + value) * (3_000_000 // (len(value) + 1)) + after
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        filled(b'{"data": [', b"[]", b"]}"),
+        filled(b'{"data": [{"b64_json": "aGk="},', b"{}", b"]}"),
+        filled(b'{"data": [{"b64_json": "aGk="}], "usage": {', b'"a": 1', b"}}"),
+        filled(b'{"data": [{"b64_json": "aGk="}], "x": [', b'"ab"', b"]}"),
+    ],
+    ids=["entries", "beside an image", "members", "texts"],
+)
+@EACH_KIND
+async def test_a_200_of_more_values_than_images_need_is_not_parsed(
+    script: Script, body: bytes, address: dict[str, Any]
+) -> None:
+    script.answer(200, body)
+
+    async with watch_memory() as peak:
+        failure = failed(await make_call(script.url, **address))
+
+    assert (failure.kind, failure.billing, failure.status) == (FailureKind.BROKEN, Billing.UNKNOWN, 200)
+    assert peak[0] < 8 * MIB
+
+
+async def test_an_event_of_more_values_than_an_image_needs_is_not_parsed(script: Script) -> None:
+    """The image before it is kept."""
+    image = b'data: {"type": "image_generation.completed", "b64_json": "aGk="}\n\n'
+    event = filled(b'data: {"type": "image_generation.completed", "x": [', b"[]", b"]}\n\n")
+    script.answer(200, image + event, EVENTS)
+
+    async with watch_memory() as peak:
+        made = await make_call(script.url, replace(CALL, n=2))
+
+    assert isinstance(made, CallMade)
+    assert [each.data for each in made.images] == [b"hi"]
+    assert peak[0] < 8 * MIB
+
+
+@pytest.mark.parametrize("line", [b"data:\n", b"data:\r"], ids=["lines", "old lines"])
+async def test_an_event_of_short_lines_is_given_up_early(line: bytes) -> None:
+    async with run_endless(b"200 OK\r\n" + EVENTS.encode(), line * 10_000) as url, watch_memory() as peak:
+        failure = failed(await make_call(url))
+
+    assert (failure.kind, failure.billing) == (FailureKind.BROKEN, Billing.UNKNOWN)
+    assert peak[0] < 16 * MIB
+
+
+@pytest.mark.parametrize("status", [400, 429, 500])
+@EACH_KIND
+async def test_a_failure_of_more_values_than_errors_need_counts_by_its_status(
+    script: Script, status: int, address: dict[str, Any]
+) -> None:
+    body = filled(b'{"error": {"message": "No.", "x": [', b"[]", b"]}}")
+    script.answer(status, body)
+
+    async with watch_memory() as peak:
+        failure = failed(await make_call(script.url, **address))
+
+    assert (failure.kind, failure.billing, failure.status) == (FailureKind.BROKEN, Billing.UNKNOWN, status)
+    assert peak[0] < 8 * MIB
+
+
+async def test_a_late_failure_of_many_values_is_a_time_out(script: Script) -> None:
+    script.answer(504, filled(b'{"error": {"message": "No.", "x": [', b"[]", b"]}}"))
+
+    failure = failed(await make_call(script.url))
+
+    assert (failure.kind, failure.billing, failure.status) == (FailureKind.TIMED_OUT, Billing.UNKNOWN, 504)
+
+
+@pytest.mark.parametrize("n", [1, 10])
+async def test_images_whose_prompts_are_all_commas_are_kept(script: Script, n: int) -> None:
+    entry = {"b64_json": "aGk=", "revised_prompt": "," * 32_000}
+    script.answer(200, orjson.dumps({"created": 1, "data": [entry] * n, "usage": {"output_tokens": 5}}))
+
+    made = await make_call(script.url, replace(CALL, n=n))
+
+    assert isinstance(made, CallMade)
+    assert len(made.images) == n
+
+
+@pytest.mark.parametrize(
+    "place",
+    [b"[" * 1000 + b"]" * 1000, b'"query"', b"[" + b"0," * 100_000 + b"0]"],
+    ids=["deep", "text", "long"],
+)
+async def test_a_fault_at_an_odd_place_is_an_answer(script: Script, place: bytes) -> None:
+    script.answer(422, b'{"detail": [{"msg": "too large", "loc": %b}]}' % place)
+
+    failure = failed(await make_call(script.url, **KINDS["compatible"]))
+
+    assert (failure.kind, failure.billing) == (FailureKind.INVALID, Billing.NOT_BILLED)
+    assert failure.message.endswith("too large")
+    assert len(failure.message) < 100
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

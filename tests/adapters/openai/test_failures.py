@@ -160,6 +160,23 @@ def test_fields_of_strange_types_are_dropped_and_long_ones_cut() -> None:
     assert failure.details == {"extra": "kept"}
 
 
+def test_a_long_message_is_read_to_a_bound() -> None:
+    message = "No. " * 2_000_000 + "try again in 20s"
+
+    failure = classify_answer(429, {}, envelope(message=message))
+
+    assert (failure.kind, failure.retry_after_s) == (RATE_LIMITED, None)
+    assert len(failure.cause) < 20_000
+
+
+def test_only_so_many_details_are_looked_at() -> None:
+    large = {f"large {number}": "x" * 9000 for number in range(2000)}
+
+    failure = classify_answer(400, {}, envelope(first=1, **large, last=1))
+
+    assert failure.details == {"first": 1}
+
+
 @pytest.mark.parametrize(
     ("scripted", "kind"),
     [

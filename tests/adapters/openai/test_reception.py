@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import httpx
+import pytest
 
-from service.adapters.openai.reception import Reception, read_body
+from service.adapters.openai.reception import Bounds, Reception, read_body
 
-_LIMIT_BYTES = 2**22
+_BOUNDS = Bounds(2**22, 1000)
 _LARGE = bytes(300_000)
 
 
@@ -39,7 +40,7 @@ async def test_a_large_answer_waits_until_another_one_is_whole() -> None:
     small.goes_on.set()
     async with asyncio.TaskGroup() as group:
         tasks = [
-            group.create_task(reception.read(httpx.Response(200, stream=body), _LIMIT_BYTES))
+            group.create_task(reception.read(httpx.Response(200, stream=body), _BOUNDS))
             for body in (first, second, small)
         ]
         await turns()
@@ -57,13 +58,12 @@ async def test_answers_that_stall_do_not_cost_a_whole_one_its_deadline() -> None
     whole.goes_on.set()
     async with asyncio.TaskGroup() as group:
         stalled = [
-            group.create_task(reception.read(httpx.Response(200, stream=Body(2)), _LIMIT_BYTES))
-            for _ in range(8)
+            group.create_task(reception.read(httpx.Response(200, stream=Body(2)), _BOUNDS)) for _ in range(8)
         ]
         await turns()
 
         async with asyncio.timeout(2):
-            body = await reception.read(httpx.Response(200, stream=whole), _LIMIT_BYTES)
+            body = await reception.read(httpx.Response(200, stream=whole), _BOUNDS)
         for task in stalled:
             task.cancel()
 
@@ -74,12 +74,12 @@ async def test_an_answer_that_stalls_loses_its_turn_and_can_still_be_read() -> N
     reception = Reception(at_once=1, wait_s=60, silence_s=0.01)
     stalled, others = Body(3), [Body(3), Body(3)]
     async with asyncio.TaskGroup() as group:
-        reading = group.create_task(reception.read(httpx.Response(200, stream=stalled), _LIMIT_BYTES))
+        reading = group.create_task(reception.read(httpx.Response(200, stream=stalled), _BOUNDS))
         await turns()
         async with asyncio.timeout(10):
             for other in others:
                 other.goes_on.set()
-                await reception.read(httpx.Response(200, stream=other), _LIMIT_BYTES)
+                await reception.read(httpx.Response(200, stream=other), _BOUNDS)
         assert stalled.read == 1
         stalled.goes_on.set()
 
@@ -92,10 +92,10 @@ async def test_an_answer_that_gets_no_turn_is_read_without() -> None:
     stalled, other = Body(2), Body(3)
     other.goes_on.set()
     async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(reception.read(httpx.Response(200, stream=stalled), _LIMIT_BYTES))
+        waiting = group.create_task(reception.read(httpx.Response(200, stream=stalled), _BOUNDS))
         await turns()
 
-        body = await reception.read(httpx.Response(200, stream=other), _LIMIT_BYTES)
+        body = await reception.read(httpx.Response(200, stream=other), _BOUNDS)
         waiting.cancel()
 
     assert len(body or b"") == 900_000
@@ -107,16 +107,17 @@ async def test_a_cancelled_reader_leaves_its_turn() -> None:
     stalled, other = Body(2), Body(1)
     other.goes_on.set()
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(reception.read(httpx.Response(200, stream=stalled), _LIMIT_BYTES))
+        task = group.create_task(reception.read(httpx.Response(200, stream=stalled), _BOUNDS))
         await turns()
         task.cancel()
 
-    assert await reception.read(httpx.Response(200, stream=other), _LIMIT_BYTES) == bytearray(_LARGE)
+    assert await reception.read(httpx.Response(200, stream=other), _BOUNDS) == bytearray(_LARGE)
 
 
-async def test_an_answer_above_its_limit_is_not_read_on() -> None:
-    body = Body(20)
+@pytest.mark.parametrize("piece", [_LARGE, b"[]," * 100], ids=["bytes", "structure"])
+async def test_an_answer_above_a_bound_is_not_read_on(piece: bytes) -> None:
+    body = Body(20, piece)
     body.goes_on.set()
 
-    assert await read_body(httpx.Response(200, stream=body), _LIMIT_BYTES) is None
+    assert await read_body(httpx.Response(200, stream=body), _BOUNDS) is None
     assert body.read < 20

@@ -50,7 +50,7 @@ def test_all_fields_of_an_answer_are_read() -> None:
         "unknown": {},
     }
 
-    made = wire.decode_answer(orjson.dumps(answer))
+    made = wire.decode_answer(orjson.dumps(answer), 2)
 
     assert [(image.data, image.revised_prompt) for image in made.images] == [
         (b"one", "better"),
@@ -65,7 +65,7 @@ def test_all_fields_of_an_answer_are_read() -> None:
     "extra", [{}, {"usage": None, "model": None}, {"usage": [], "model": 1}, {"usage": "x"}], ids=str
 )
 def test_fields_that_an_answer_lacks_are_none(extra: dict[str, object]) -> None:
-    made = wire.decode_answer(orjson.dumps({"data": [{"b64_json": "eA=="}], **extra}))
+    made = wire.decode_answer(orjson.dumps({"data": [{"b64_json": "eA=="}], **extra}), 1)
 
     assert (made.usage, made.answered_model, dict(made.resolved)) == (None, None, {})
 
@@ -86,7 +86,7 @@ def test_fields_that_an_answer_lacks_are_none(extra: dict[str, object]) -> None:
     ],
 )
 def test_only_the_name_of_a_model_is_kept_as_one(name: str, shown: str) -> None:
-    made = wire.decode_answer(orjson.dumps({"data": [{"b64_json": "eA=="}], "model": name}))
+    made = wire.decode_answer(orjson.dumps({"data": [{"b64_json": "eA=="}], "model": name}), 1)
 
     assert made.answered_model == shown
 
@@ -100,7 +100,7 @@ def test_other_texts_are_no_choices_and_no_counts(text: str) -> None:
         "usage": {text: 1, "details": {text: 2}},
     }
 
-    made = wire.decode_answer(orjson.dumps(answer))
+    made = wire.decode_answer(orjson.dumps(answer), 2)
 
     assert (made.resolved, made.usage) == ({}, {"details": {}})
 
@@ -110,7 +110,7 @@ def test_other_texts_are_no_choices_and_no_counts(text: str) -> None:
     ["-_-_ ", "+/+/", "-_\r\n-_", " data:image/png;base64,%2B/+/", "DATA:;base64,-_-_"],
 )
 def test_every_spelling_of_base64_is_read(spelt: str) -> None:
-    (image,) = wire.decode_answer(orjson.dumps({"data": [{"b64_json": spelt}]})).images
+    (image,) = wire.decode_answer(orjson.dumps({"data": [{"b64_json": spelt}]}), 1).images
 
     assert image.data == b"\xfb\xff\xbf"
 
@@ -139,7 +139,7 @@ JSON = st.recursive(
 def test_an_image_may_come_as_a_url() -> None:
     answer = {"data": [{"url": "https://example.com/1.png", "revised_prompt": "better", "b64_json": None}]}
 
-    (image,) = wire.decode_answer(orjson.dumps(answer)).images
+    (image,) = wire.decode_answer(orjson.dumps(answer), 2).images
 
     assert (image.data, image.url, image.revised_prompt) == (b"", "https://example.com/1.png", "better")
 
@@ -147,7 +147,7 @@ def test_an_image_may_come_as_a_url() -> None:
 @pytest.mark.parametrize("entry", [{}, {"url": 3}, {"url": None}, [], None, {"b64_json": 3}])
 def test_an_image_without_bytes_or_url_is_not_understood(entry: object) -> None:
     with pytest.raises(wire.NotUnderstood):
-        wire.decode_answer(orjson.dumps({"data": [entry]}))
+        wire.decode_answer(orjson.dumps({"data": [entry]}), 1)
 
 
 def test_an_event_has_the_bytes_of_its_image() -> None:
@@ -160,12 +160,18 @@ def test_an_event_has_the_bytes_of_its_image() -> None:
 )
 def test_no_answer_breaks_the_decoder(body: bytes) -> None:
     try:
-        made = wire.decode_answer(body)
+        made = wire.decode_answer(body, 1)
     except wire.NotUnderstood:
         return
 
     assert isinstance(made, CallMade)
     assert made.images
+
+
+def test_no_more_entries_are_read_than_were_asked_and_some() -> None:
+    body = orjson.dumps({"data": [None, None, *[{"b64_json": "aGk="}] * 1000]})
+
+    assert 3 <= len(wire.decode_answer(body, 3).images) < 20
 
 
 def test_invalid_json_is_none() -> None:
@@ -188,4 +194,4 @@ def test_only_plain_counts_of_usage_are_kept(
     """It is multiplied, stored and booked after the image was paid for: nothing odd may get that far."""
     body = orjson.dumps({"data": [{"b64_json": "aGk="}], "usage": usage})
 
-    assert wire.decode_answer(body).usage == kept
+    assert wire.decode_answer(body, 1).usage == kept

@@ -23,7 +23,7 @@ class Dialect:
     takes_json_edits = True
     """An edit with `moderation` is JSON: the form has no such field (API reference, 2026-11)."""
     read_images = staticmethod(wire.decode_answer)
-    """Reads a 200; raises `wire.NotUnderstood`."""
+    """Reads a 200 for a number of asked images; raises `wire.NotUnderstood`."""
     always_lists = False
     """It has `GET /models`, so that a 404 means a wrong address."""
 
