@@ -79,6 +79,11 @@ def has_trusted(route: Route, now_s: float) -> bool:
     return any(is_trusted(course, now_s) for rank in route.ranks for course in rank)
 
 
+def tried_s(course: Course) -> float:
+    """Return until when the last trial of the key was waited for: 0 if there was none."""
+    return max(each.overdue_s for each in standings_of(course))
+
+
 def as_open(course: Course, now_s: float) -> Course | None:
     """Return *course*, maybe as a trial; None while its key rests, or is being tried."""
     doubts = [each for each in standings_of(course) if not each.is_trusted(now_s)]

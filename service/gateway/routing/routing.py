@@ -21,6 +21,7 @@ from service.gateway.routing.route import (
     is_trusted,
     make_rank,
     standings_of,
+    tried_s,
 )
 from service.gateway.routing.standing import Standing
 from service.ports.clock import Clock
@@ -288,8 +289,13 @@ def _named_standings(course: Course) -> tuple[tuple[str, Standing], ...]:
 
 
 def _choose(courses: Sequence[Course]) -> Course | None:
-    """Return the course of the lowest priority, of several that whose key is furthest behind its share; None without any."""
+    """Return the course of the lowest priority, of several that whose key is furthest behind its share; None without any.
+
+    If none is trusted, the one that was tried longest ago: any may be the first that works again.
+    """
     if len(courses) < 2:
         return courses[0] if courses else None
+    if all(course.is_trial for course in courses):
+        return min(courses, key=tried_s)
     first = min(course.key.priority for course in courses)
     return max((each for each in courses if each.key.priority == first), key=lambda each: each.share.claim)

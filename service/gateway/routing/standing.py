@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from service.domain.failures import CallFailure
 from service.domain.rests import LONGEST_ASKED_S, RULES, RestReason
 
+_OLD_S = 60.0
+"""The time after its end from which a rest of others no longer makes the next call a trial."""
+
 
 @dataclass(slots=True)
 class Standing:
@@ -102,8 +105,9 @@ class Standing:
             self.reason, self.until_s = reason, now_s + left_s
 
     def miss(self, now_s: float) -> None:
-        """End a rest that only another process has seen, and that is over for all: its news was lost."""
-        if self.failure is None and self.rests(now_s):
+        """End a rest that only another process has seen, and that no longer lasts for all: the news of its end was lost."""
+        is_old = now_s - self.until_s > _OLD_S
+        if self.reason is not None and self.failure is None and (self.rests(now_s) or is_old):
             self.trust()
 
     def trust(self) -> bool:

@@ -220,6 +220,24 @@ async def test_if_no_key_can_be_trusted_one_call_at_a_time_tries(
     assert house.routing.is_untrusted is (failure is UNKNOWN)
 
 
+async def test_if_no_key_can_be_trusted_they_are_tried_in_turn(clock: FakeClock) -> None:
+    """A key that works again is found, whatever its priority."""
+    house, *keys = a_pair(clock)
+    for key in keys:
+        house.fail(key, BLOCK)
+
+    tried = []
+    for _ in range(4):
+        clock.advance(1.0)
+        trial = house.send()
+        assert trial is not None
+        tried.append(trial.key.name.key)
+        house.routing.note(trial, BLOCK, clock.monotonic_s())
+        house.routing.end(trial, trial)
+
+    assert tried == ["first", "second", "first", "second"]
+
+
 async def test_a_refused_prompt_says_that_the_key_works(clock: FakeClock) -> None:
     house, first, _ = a_pair(clock)
     house.fail(first, OVERLOAD, RULES[RestReason.FAILING].in_a_row - 1)

@@ -139,3 +139,15 @@ def test_a_pause_that_is_over_when_it_is_asked_for_lasts_all_the_same(asked_s: f
         RestReason.THROTTLED, a_failure(kind=FailureKind.RATE_LIMITED, retry_after_s=asked_s), 10.0
     )
     assert standing.until_s == 10.0 + RULES[RestReason.THROTTLED].first_s
+
+
+def test_a_rest_of_others_is_forgotten_once_it_is_long_over() -> None:
+    observed, own = Standing(), a_resting(RestReason.FAILING)
+    observed.observe(RestReason.FAILING, 2.0, 0.0)
+
+    for standing in (observed, own):
+        standing.miss(30.0)
+    assert not observed.is_trusted(30.0)
+    for standing in (observed, own):
+        standing.miss(99.0)
+    assert (observed.is_trusted(99.0), own.is_trusted(99.0)) == (True, False)
