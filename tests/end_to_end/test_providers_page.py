@@ -103,3 +103,21 @@ def test_each_backend_of_the_example_makes_images_and_failures_of_each_are_known
     assert makers == ["openai", "azure", "own"]
     assert [picture.format for picture in pictures_of(by_own)] == ["WEBP"] * 2
     check_error(by_none, 429, code="upstream_rate_limited", param=None)
+
+
+def test_images_of_a_model_with_a_price_of_its_own_are_booked_at_it(tmp_path: Path) -> None:
+    """The server counts no tokens, so they are booked as estimated."""
+    config = tmp_path / "gateway.toml"
+    declared = 'makes_several = false\nmakes = "jpeg"\nomit = ["quality", "user"]\n'
+    free = code_blocks(read("docs/providers.md"), "toml")[1][1].replace("\n\n", f"\n{declared}\n", 1)
+    order = {"model": "our-images", "prompt": "a boat", "quality": "high", "n": 2}
+    costs = []
+    with run_sandbox("--kind", "compatible", "--deployment", "gpt-image-2=gpt-image-2") as own:
+        for name, text in {"free": free, "dear": re.sub("price = .*", "", free)}.items():
+            config.write_text(with_url(text, "own", f"{own}/v1"), "utf-8")
+            with run_gateway(tmp_path / name, config=config) as gateway:
+                answer = httpx.post(f"{gateway.url}{GENERATIONS}", json=order, trust_env=False, timeout=60)
+            costs.append(int(answer.raise_for_status().headers["x-cost-microusd"]))
+
+    assert costs[0] == 0
+    assert costs[1] > 100_000

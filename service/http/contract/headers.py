@@ -111,7 +111,8 @@ _REQUESTS: dict[str, tuple[str, Schema, str]] = {
         "Idempotency-Key",
         {"type": "string", "minLength": 1, "maxLength": 255},
         (
-            "Makes a repeat of the order safe for a day: it gets the answer of the first, waits for it, or continues it. "
+            "A repeat of the order within a day gets the answer of the first, waits for it, or continues it. Images of "
+            "unknown outcome, such as those in flight at a gateway that was killed, are made anew and may be paid for twice. "
             "Any text of printable ASCII characters, such as a UUID; the caller needs a key or a token."
         ),
     ),
