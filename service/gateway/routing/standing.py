@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from service.domain.failures import CallFailure
 from service.domain.rests import LONGEST_ASKED_S, RULES, RestReason
 
+_RANKS = {RestReason.THROTTLED: 2, RestReason.UNANSWERED: 1}
+"""Reasons that outrank others: a pause that was asked for, and calls that may be paid for, of which one at a time is enough."""
 _OLD_S = 60.0
 """The time after its end from which a rest of others no longer makes the next call a trial."""
 
@@ -120,14 +122,14 @@ class Standing:
     def _outranks(self, reason: RestReason, until_s: float, now_s: float) -> bool:
         """Tell if the rest that lasts outranks one for *reason* until *until_s*.
 
-        A pause that was asked for comes before all others; of two, the longer counts. Of other failures of the same moment the
-        first counts.
+        Of two pauses that were asked for the longer counts; of other failures of one reason, which come together, the first.
         """
-        if not self.rests(now_s):
+        if self.reason is None or not self.rests(now_s):
             return False
-        if self.reason is RestReason.THROTTLED:
-            return reason is not RestReason.THROTTLED or until_s <= self.until_s
-        return reason is not RestReason.THROTTLED
+        own, other = _RANKS.get(self.reason, 0), _RANKS.get(reason, 0)
+        if own != other:
+            return own > other
+        return reason is not RestReason.THROTTLED or until_s <= self.until_s
 
     def _begin(self, reason: RestReason, failure: CallFailure, length_s: float, now_s: float) -> None:
         if not self.rests(now_s):

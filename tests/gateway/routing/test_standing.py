@@ -151,3 +151,13 @@ def test_a_rest_of_others_is_forgotten_once_it_is_long_over() -> None:
     for standing in (observed, own):
         standing.miss(99.0)
     assert (observed.is_trusted(99.0), own.is_trusted(99.0)) == (True, False)
+
+
+def test_calls_that_may_be_paid_for_are_not_sent_as_those_that_only_fail() -> None:
+    standing = a_resting(RestReason.FAILING)
+    standing.until_s = 60.0
+    begun = [standing.fail(RestReason.UNANSWERED, SILENCE, 1.0) for _ in range(5)]
+
+    assert begun == [False] * 4 + [True]
+    assert standing.reason is RestReason.UNANSWERED
+    assert not standing.fail(RestReason.FAILING, OVERLOAD, 2.0)
