@@ -64,7 +64,7 @@ class RestRule:
 
 
 RULES = {
-    RestReason.THROTTLED: RestRule(1, 1.0, 30.0, is_tried=None),
+    RestReason.THROTTLED: RestRule(1, 1.0, 8.0, is_tried=None),
     RestReason.FAILING: RestRule(3, 2.0, 60.0),
     RestReason.UNANSWERED: RestRule(5, 10.0, 60.0, is_tried=True),
     RestReason.BLOCKED: RestRule(1, 60.0, 600.0, is_wide=True, is_tried=True),

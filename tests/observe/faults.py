@@ -207,8 +207,9 @@ async def _gateway_is_killed(scene: Scene) -> None:
 # Failures that alerts judge as a share come first, while there are few attempts.
 FAULTS: tuple[Fault, ...] = (
     _nothing_is_wrong,
-    _provider_is_overloaded,
+    # A provider that has asked for pauses gets too few calls to break off.
     _provider_breaks_off,
+    _provider_is_overloaded,
     _nothing_is_wrong,
     _rush_fills_the_queue,
     _key_is_revoked,
