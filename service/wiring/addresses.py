@@ -21,7 +21,8 @@ def address_of(
         url=backend.url,
         kind=backend.kind,
         key="" if is_of_variables else key.name,
-        api_key=key.secret.get_secret_value(),
+        # Some servers want any key; a backend of the file without keys has none to send.
+        api_key=key.secret.get_secret_value() or ("none" if is_of_variables else ""),
         # Only their names there count for the address.
         models=backend.offer({}).models,
         organization=backend.organization,
