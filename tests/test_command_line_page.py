@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.documents import code_blocks, read
 from tests.http.offices import Office
 from tests.processes import REPOSITORY
@@ -15,6 +17,7 @@ PAGE = "docs/command-line.md"
 SAMPLES = REPOSITORY / "service/http/contract/images"
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_work(office: Office, tmp_path: Path) -> None:
     shutil.copy(SAMPLES / "lighthouse.png", tmp_path / "cat.png")
     shutil.copy(SAMPLES / "sky-mask.png", tmp_path / "mask.png")

@@ -186,6 +186,7 @@ def is_whole(answer: httpx.Response) -> bool:
     return answer.status_code == 200 and "x-ratelimit-degraded" not in answer.headers
 
 
+@pytest.mark.slow
 async def test_a_caller_that_leaves_mid_order_finds_its_images_later(
     sandbox: SandboxHandle, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ def house(tmp_path: Path) -> Iterator[House]:
         yield house
 
 
+@pytest.mark.slow
 async def test_a_scrape_under_load_waits_for_no_order(house: House) -> None:
     """Scrapes and orders share one loop: the milliseconds are printed, and the series counted."""
     ended = asyncio.Event()

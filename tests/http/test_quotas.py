@@ -97,6 +97,7 @@ def test_a_failed_order_releases_its_amounts(house: House) -> None:
     assert {answer.status_code for answer in answers} == {200}
 
 
+@pytest.mark.slow
 def test_orders_that_time_out_use_up_the_day_and_the_budget(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Their images may have been billed: otherwise an impatient caller has no limit."""
     with open_house(tmp_path_factory.mktemp("impatient"), default_policy__images_per_day=2) as house:

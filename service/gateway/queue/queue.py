@@ -124,6 +124,8 @@ class CallQueue:
         """Learn from the *result* of an attempt of the call, which was sent at *began_s*."""
         if turn.course is None:
             return
+        if turn.course.is_trial:
+            self.routing.end_trial(turn.course, turn)
         now_s = self._clock.monotonic_s()
         age_s = now_s - began_s
         if isinstance(result, CallMade):

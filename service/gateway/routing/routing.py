@@ -128,8 +128,12 @@ class Routing:
         course.key.in_flight -= 1
         course.key.is_pacing = False
         if course.is_trial:
-            for standing in standings_of(course):
-                standing.end_trial(call)
+            self.end_trial(course, call)
+
+    def end_trial(self, course: Course, call: object) -> None:
+        """Let another call try the key: *call* has its answer, even if it is sent again."""
+        for standing in standings_of(course):
+            standing.end_trial(call)
 
     def note(self, course: Course, result: CallMade | CallFailure, began_s: float) -> None:
         """Learn from the *result* of an attempt that began at *began_s*."""

@@ -496,3 +496,14 @@ async def test_a_call_is_made_in_the_form_of_the_key_that_makes_it(clock: FakeCl
 
     assert isinstance(await plural.attempts.make([own, bridged], turn, Exposure()), CallMade)
     assert (first.calls, second.calls) == ([own], [bridged])
+
+
+async def test_a_trial_that_fails_at_no_cost_is_repeated_as_any_call(clock: FakeClock) -> None:
+    """It must not wait until it is itself overdue."""
+    refused = a_failure(kind=FailureKind.MISCONFIGURED, status=401)
+    attempts = attempts_at(FakeBackend(refused, a_failure(), a_failure()), clock)
+    assert await make(attempts, clock) is refused
+    started_s = clock.monotonic_s()
+
+    assert isinstance(await make(attempts, clock), CallMade)
+    assert clock.monotonic_s() - started_s < 1.0
