@@ -11,7 +11,6 @@ from tests.bench.cores import Cores, choose_cores, on_cores
 from tests.bench.form import Form
 from tests.bench.rounds import CPU, RATE, VALKEY
 from tests.bench.scenarios import hits
-from tests.processes import REPOSITORY
 
 TINY = Form(rounds=2, seconds=0.05, warm_seconds=0.05, is_guard=True)
 
@@ -53,16 +52,3 @@ def test_processes_of_a_core_start_there() -> None:
 
     assert not cores.measured or found.strip() == str(sorted(cores.measured))
     assert not cores.measured or cores.measured != cores.load
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(240)
-def test_the_guard_prints_tables_and_compares() -> None:
-    """Everything of the guard but its verdict, which so short a run cannot give."""
-    command = [sys.executable, "-m", "tests.bench", "--guard", "--rounds", "1", "--seconds", "0.1"]
-    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-
-    assert done.returncode in (0, 1), done.stderr
-    for title in ("### a small miss, base64", "### d hit, 1.5 MB, base64", "### Targets", "| ratio of CPU |"):
-        assert title in done.stdout, done.stderr
-    assert "a small miss, base64: gateway / pass-through" in done.stdout
