@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from service.adapters.downloads import ImageDownloads
-from service.adapters.openai.address import Timeouts
+from service.adapters.openai.address import BackendAddress, Timeouts
 from service.adapters.openai.backend import OpenAIBackend
 from service.adapters.openai.check import ProviderCheck
 from service.adapters.openai.deviations import DeviatingBackend
@@ -71,6 +71,15 @@ class _Parts:
     realm: Realm
     reception: Reception
     stack: AsyncExitStack
+
+    @property
+    def is_of_variables(self) -> bool:
+        """Tell if the provider's variables set the only backend."""
+        return not self.context.settings.file.backends
+
+    def address_of(self, backend: BackendConfig, key: KeyConfig) -> BackendAddress:
+        """Return the address of *backend* with *key*."""
+        return address_of(backend, key, self.realm, is_of_variables=self.is_of_variables)
 
 
 async def open_backends(
@@ -133,13 +142,12 @@ def _open_keys(parts: _Parts, backend: BackendConfig) -> list[tuple[BackendKey, 
     parts.stack.push_async_callback(transport.aclose)
     downloads = ImageDownloads(backend.url, trusted=settings.trusted_hosts)
     parts.stack.push_async_callback(downloads.aclose)
-    is_of_variables = not settings.file.backends
     # Variables name no limit, so only the order's deadline ends a call.
-    limits_s = {} if is_of_variables else backend.timeouts_s.model_dump(exclude_none=True)
+    limits_s = {} if parts.is_of_variables else backend.timeouts_s.model_dump(exclude_none=True)
     timeouts = Timeouts(call_s=limits_s)
     found = []
     for key in backend.keys:
-        address = address_of(backend, key, parts.realm, is_of_variables=is_of_variables)
+        address = parts.address_of(backend, key)
         opened = OpenAIBackend(
             address,
             transport=transport,
@@ -190,5 +198,5 @@ def _open_moderator(parts: _Parts, backends: Sequence[BackendConfig]) -> Moderat
         backend = next(each for each in backends if each.kind == "openai")
         transport = open_transport_to(backend, connections=settings.max_calls_in_flight)
         parts.stack.push_async_callback(transport.aclose)
-        return ProviderModerator(address_of(backend, backend.keys[0], parts.realm), transport)
+        return ProviderModerator(parts.address_of(backend, backend.keys[0]), transport)
     return None
