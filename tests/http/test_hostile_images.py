@@ -146,7 +146,7 @@ def test_costly_images_of_one_caller_hold_up_no_other(house: House, attack: str)
     assert witness.most_bytes < MOST_SERVING_BYTES
 
 
-@pytest.mark.parametrize("users", [1, 50])
+@pytest.mark.parametrize("users", [1, pytest.param(50, marks=pytest.mark.slow)])
 def test_large_images_of_one_caller_wait_in_a_bounded_queue(house: House, users: int) -> None:
     """Each takes a worker for a while; another address takes its turn among them, whatever users the first invents."""
     large = file_of(Image.new("RGBA", (2000, 2000), (10, 20, 30, 0)))
