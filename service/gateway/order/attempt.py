@@ -58,7 +58,7 @@ class Attempts:
     """Makes calls with one retry budget; *in_flight* counts calls that were sent and not answered.
 
     A call crosses to another key for nothing, as that key works: once, then to each further backend, and from each key that is
-    at fault alone. All other attempts spend the budget, and those at the same key wait first.
+    at fault alone. All other attempts spend the budget, within the *rule*, and those at the same key wait first.
     """
 
     queue: CallQueue
@@ -110,16 +110,17 @@ class Attempts:
         """Let the call go on at another key, as soon as one has room; returns False if none works.
 
         It spends nothing if the failure was of the key alone, which rests then, the first time, and to each further backend.
+        Those end with the keys, as none is tried twice.
         """
-        is_late = self.clock.monotonic_s() >= turn.send_by_s
-        if is_late or len(tried) >= self.rule.attempts or not goes_elsewhere(failure):
+        if self.clock.monotonic_s() >= turn.send_by_s or not goes_elsewhere(failure):
             return False
         failed = {key.name.backend for key in tried}
         elsewhere = [key for key in self.queue.routing.keys if key.name.backend in failed]
         choices = [elsewhere] if is_of_backend(failure) else []
         is_free = len(tried) == 1 or not is_of_backend(failure)
+        may_retry = len(tried) < self.rule.attempts and self.budget.has_one
         # Beyond that, at another key of a backend that has failed it.
-        choices.append(list(tried) if is_free or self.budget.has_one else elsewhere)
+        choices.append(list(tried) if is_free or may_retry else elsewhere)
         if not await self._finds_other(turn, choices):
             return False
         if turn.course is not None:

@@ -381,6 +381,28 @@ async def test_a_call_leaves_each_key_that_is_at_fault_alone_for_nothing(clock: 
     assert all(isinstance(each.result(), CallMade) for each in made)
 
 
+@pytest.mark.parametrize(
+    "failure", [a_failure(kind=FailureKind.RATE_LIMITED, retry_after_s=60.0), a_failure()]
+)
+async def test_a_call_reaches_the_one_key_that_works_past_any_number(
+    clock: FakeClock, failure: CallFailure
+) -> None:
+    """More keys fail it than a call has attempts: all of one backend are throttled, or several backends fail."""
+    is_throttled = failure.kind is FailureKind.RATE_LIMITED
+    backends = [*[FakeBackend(*[failure] * 99) for _ in range(5)], FakeBackend()]
+    keys = [
+        a_key(each, f"{'one' if is_throttled and number < 5 else number}/{number}", priority=number)
+        for number, each in enumerate(backends)
+    ]
+    telemetry = FakeTelemetry()
+    queue = CallQueue(clock, telemetry, Bounds(), a_routing(clock, telemetry, *keys))
+    attempts = Attempts(queue=queue, clock=clock, telemetry=telemetry, rule=RULE, jitter=lambda: 0.0)
+
+    assert isinstance(await make(attempts, clock), CallMade)
+    assert [each.attempts for each in backends] == [1] * 6
+    assert attempts.budget.saved == attempts.budget.most
+
+
 async def test_each_further_backend_is_tried_for_nothing(clock: FakeClock) -> None:
     backends = [FakeBackend(*[a_failure()] * 500), FakeBackend(*[a_failure()] * 500), FakeBackend()]
     keys = [a_key(each, f"{number}/key", priority=number + 1) for number, each in enumerate(backends)]
