@@ -10,17 +10,17 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tests.bench.bench import Bench
 from tests.bench.capacity import measure_capacity
 from tests.bench.cores import choose_cores, on_cores
 from tests.bench.form import Form
-from tests.bench.guard import RECORDED, compare, ratios_of, read_recorded, write_recorded
+from tests.bench.guard import RECORDED, Ratios, best_of, compare, ratios_of, read_recorded, write_recorded
 from tests.bench.parts import print_parts
 from tests.bench.plots import write_plots
 from tests.bench.report import Noise, read_stolen_s, write_json, write_markdown
-from tests.bench.results import Results
 from tests.bench.scenarios.table import SCENARIOS
 from tests.bench.stages import print_stages
 from tests.processes import REPOSITORY
@@ -46,7 +46,7 @@ examples:
   make bench                          all scenarios, about 30 minutes on a quiet machine
   make bench ARGS="a c"               two of them
   make bench ARGS=--short             a to d beside pass-through and floor only, about a minute
-  make bench ARGS=--guard             the same, and ends with 1 if a ratio is more than 25 % worse than the recorded one
+  make bench ARGS=--guard             the same, twice if need be; ends with 1 if a ratio is more than 25 % worse than the recorded one
   make bench ARGS="--write"           all, and writes JSON, Markdown and plots to docs/bench
 
 LiteLLM and Portkey are installed into .venv-bench/ when a scenario first wants them; nginx must be on the machine. What cannot be
@@ -66,20 +66,27 @@ def main() -> int:
         sys.exit(f"There is no scenario {unknown[0]}; `make bench ARGS=--help` lists them.")
     form = _form(arguments, is_record=is_record)
     chosen = [] if is_record else names
-    results, text = _run(
+    run = partial(
+        _run,
         chosen or [name for name, one in SCENARIOS.items() if one.is_guarded or not form.is_guard],
         form,
         arguments.write,
     )
-    sys.stdout.write(text)
+    ratios = run()
     if is_record:
-        write_recorded(ratios_of(results))
+        write_recorded(ratios)
         sys.stdout.write(f"\nRecorded in {RECORDED.relative_to(REPOSITORY)}.\n")
-    if not arguments.guard:
+    if not arguments.guard or _holds(ratios):
         return 0
-    lines, is_good = compare(ratios_of(results), read_recorded())
+    sys.stdout.write("\nOnce more, as other work may have been at fault; the better of both runs counts.\n\n")
+    return 0 if _holds(best_of(ratios, run())) else 1
+
+
+def _holds(ratios: Ratios) -> bool:
+    """Print *ratios* beside the recorded ones, and tell if none is much worse."""
+    lines, is_good = compare(ratios, read_recorded())
     sys.stdout.write("\n" + "\n".join(lines) + "\n")
-    return 0 if is_good else 1
+    return is_good
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,8 +132,8 @@ def _form(arguments: argparse.Namespace, *, is_record: bool) -> Form:
     return form
 
 
-def _run(names: Sequence[str], form: Form, is_written: bool) -> tuple[Results, str]:
-    """Measure, and return the results with their Markdown."""
+def _run(names: Sequence[str], form: Form, is_written: bool) -> Ratios:
+    """Measure, print, and return the ratios that the guard compares."""
     cores = choose_cores()
     began_s, stolen_s = time.monotonic(), read_stolen_s()
     with on_cores(cores.load), ExitStack() as stack:
@@ -142,7 +149,8 @@ def _run(names: Sequence[str], form: Form, is_written: bool) -> tuple[Results, s
         (_DOCUMENTS / "results.json").write_bytes(write_json(results, form, cores, noise))
         plots = write_plots(results, _DOCUMENTS)
         (_DOCUMENTS / "results.md").write_text(_document(text, plots), "utf-8")
-    return results, text
+    sys.stdout.write(text)
+    return ratios_of(results)
 
 
 def _document(text: str, plots: Sequence[Path]) -> str:

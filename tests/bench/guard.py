@@ -30,6 +30,12 @@ def ratios_of(results: Results) -> dict[str, float]:
     return found
 
 
+def best_of(*runs: Ratios) -> dict[str, float]:
+    """Return the least of each ratio: other work on the machine makes one larger by chance, and none smaller twice."""
+    names = dict.fromkeys(name for ratios in runs for name in ratios)
+    return {name: min(ratios[name] for ratios in runs if name in ratios) for name in names}
+
+
 def read_recorded(path: Path = RECORDED) -> dict[str, float]:
     """Return the recorded ratios; none before the first `record`."""
     return dict(orjson.loads(path.read_bytes())) if path.exists() else {}

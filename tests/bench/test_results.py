@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.guard import compare, ratios_of, read_recorded, write_recorded
+from tests.bench.guard import best_of, compare, ratios_of, read_recorded, write_recorded
 from tests.bench.results import GATEWAY, Results, Spread, write_number
 from tests.bench.rounds import CPU
 from tests.bench.scenarios.table import SCENARIOS
@@ -87,6 +87,14 @@ def test_the_guard_fails_when_a_ratio_is_more_than_a_quarter_worse(now: float, v
 def test_the_guard_fails_when_a_recorded_ratio_is_not_measured_but_not_for_a_new_one() -> None:
     assert compare({}, {RATIO: 2.0})[1] is False
     assert compare({RATIO: 2.0}, {})[1] is True
+
+
+def test_the_better_of_two_runs_counts() -> None:
+    assert best_of({RATIO: 2.6, "other": 1.0}, {RATIO: 2.4, "new": 3.0}) == {
+        RATIO: 2.4,
+        "other": 1.0,
+        "new": 3.0,
+    }
 
 
 def test_recorded_ratios_are_read_again(tmp_path: Path) -> None:
