@@ -1,11 +1,13 @@
 """Encode calls and decode answers as JSON of the OpenAI Images API. Pure."""
 
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import pybase64
 
 from service.adapters.openai.spellings import read_base64, read_data_url
 from service.domain.images import CallMade, InputImage, RawImage
@@ -18,6 +20,11 @@ _MOST_UNREADABLE = 8
 _MOST_COUNTS = 32
 _MOST_PROMPT = 32_000
 """Characters of the longest prompt that a model takes."""
+
+_SLICED_BYTES = 32 * 1024
+"""A larger image is decoded where it stands in the body, and the JSON is parsed without it."""
+_KEY = b'"b64_json"'
+_IMAGE = re.compile(_KEY + rb'[ \t\r\n]*:[ \t\r\n]*"')
 
 _RESOLVED = ("background", "output_format", "quality", "size")
 _CHOICE = re.compile(r"[a-z]{1,20}|\d{1,5}x\d{1,5}")
@@ -92,11 +99,13 @@ def decode_answer(body: bytes | bytearray, n: int) -> CallMade:
     Raises:
         NotUnderstood: it is not JSON, or has no image that can be read.
     """
-    answer = decode_json(body)
+    most = n + _MOST_UNREADABLE
+    rest, decoded = _take_images(body, most)
+    answer = decode_json(rest)
     if not isinstance(answer, Mapping) or not isinstance(answer.get("data"), list):
         raise NotUnderstood
-    entries = answer["data"][: n + _MOST_UNREADABLE]
-    images = tuple(image for entry in entries if (image := _decode_entry(entry)) is not None)
+    entries = answer["data"][:most]
+    images = tuple(image for entry in entries if (image := _decode_entry(entry, decoded)) is not None)
     if not images:
         raise NotUnderstood
     return CallMade(
@@ -105,6 +114,42 @@ def decode_answer(body: bytes | bytearray, n: int) -> CallMade:
         resolved=_resolved(answer),
         answered_model=_model(answer.get("model")),
     )
+
+
+def _take_images(body: bytes | bytearray, most: int) -> tuple[bytes | bytearray, dict[str, bytes]]:
+    """Decode up to *most* large images where they stand in *body*; returns the JSON with a token for each, and them by token.
+
+    Plain base64 is all of a string of JSON, without an escape, and so is a token in its place: the rest keeps its meaning, and a
+    token that is found as an image stands for these bytes. It is random, so no provider can write it. Images in another
+    spelling stay in the JSON.
+    """
+    decoded: dict[str, bytes] = {}
+    if len(body) < _SLICED_BYTES:
+        return body, decoded
+    view, position, taken = memoryview(body), 0, 0
+    parts: list[bytes | memoryview] = []
+    for _ in range(most):
+        place = body.find(_KEY, position)
+        if place < 0:
+            break
+        opening = _IMAGE.match(body, place)
+        position = place + len(_KEY)
+        if opening is None:
+            continue
+        start = opening.end()
+        position = body.find(b'"', start)
+        if position - start < _SLICED_BYTES:
+            position = max(position, start)
+            continue
+        try:
+            image = pybase64.b64decode(view[start:position], validate=True)
+        except ValueError:
+            continue
+        token = secrets.token_hex()
+        decoded[token] = image
+        parts += [view[taken:start], token.encode()]
+        taken = position
+    return (b"".join([*parts, view[taken:]]) if decoded else body), decoded
 
 
 def decode_event(text: str) -> StreamedImage:
@@ -121,7 +166,7 @@ def decode_event(text: str) -> StreamedImage:
         raise NotUnderstood
     is_partial = str(event.get("type")).endswith(".partial_image")
     number = event.get("partial_image_index")
-    image = _decode_image(event)
+    image = _decode_image(event, {})
     if image is None:
         raise NotUnderstood
     return StreamedImage(
@@ -162,20 +207,22 @@ def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST_TOKENS
 
 
-def _decode_entry(entry: Any) -> RawImage | None:
+def _decode_entry(entry: Any, decoded: Mapping[str, bytes]) -> RawImage | None:
     """Return the image of an entry, which may have yet to be fetched; None if it has none."""
     if not isinstance(entry, Mapping):
         return None
     url = entry.get("url")
     if isinstance(entry.get("b64_json"), str) or not isinstance(url, str):
-        return _decode_image(entry)
+        return _decode_image(entry, decoded)
     data = read_data_url(url)
     return RawImage(data=data or b"", url=None if data else url, revised_prompt=_revised(entry))
 
 
-def _decode_image(entry: Mapping[str, Any]) -> RawImage | None:
+def _decode_image(entry: Mapping[str, Any], decoded: Mapping[str, bytes]) -> RawImage | None:
     text = entry.get("b64_json")
-    data = read_base64(text) if isinstance(text, str) else None
+    if not isinstance(text, str):
+        return None
+    data = decoded[text] if text in decoded else read_base64(text)
     return None if data is None else RawImage(data=data, revised_prompt=_revised(entry))
 
 
