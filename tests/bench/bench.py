@@ -2,7 +2,7 @@
 
 import subprocess
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,6 +83,7 @@ class Bench:
         if name not in self._opened:
             openings: dict[str, Callable[[], Service]] = {
                 "floor": self._open_floor,
+                "frame": self._open_frame,
                 "pass-through": self._open_passthrough,
                 "nginx": self._open_nginx,
                 "LiteLLM": lambda: self._open_litellm(caches=False),
@@ -97,19 +98,26 @@ class Bench:
         return self._opened[name]
 
     def _open_floor(self) -> Service:
+        return self._open_own("floor", environment(**floor.ENVIRONMENT))
+
+    def _open_frame(self) -> Service:
+        return self._open_own("frame")
+
+    def _open_own(self, name: str, environment: Mapping[str, str] | None = None) -> Service:
+        """Start a service of this bench with a Valkey and a directory of its own."""
         valkey, directory = self._valkey(), self.directory()
         running = self._stack.enter_context(
             run_process(
-                "tests.bench.peers.floor",
+                f"tests.bench.peers.{name}",
                 self.provider.url,
                 valkey.url,
                 str(directory),
                 cores=self.cores.measured,
-                environment=environment(**floor.ENVIRONMENT),
+                environment=environment,
             )
         )
         return Service(
-            name="floor",
+            name=name,
             target=Target(running.url, "bench"),
             pids=(running.pid, valkey.process.pid),
             files=directory,

@@ -33,7 +33,7 @@ def _measure(
     Raises:
         AssertionError: orders were no hits.
     """
-    peers = bench.peers(*(("floor",) if bench.form.is_guard else ("floor", "LiteLLM, caching")))
+    peers = bench.peers(*(("floor",) if bench.form.is_guard else ("floor", "frame", "LiteLLM, caching")))
     lanes = [Lane(service, same(delivery, image_bytes)) for service in (bench.gateway, *peers)]
     before, made = bench.house.count_stored(), bench.house.count_calls()["made"]
     measure_cpu(case, lanes, bench)

@@ -11,7 +11,7 @@ AT_100, AT_30 = "a added latency at 100/s, provider 50 ms", "a added latency at 
 LARGE, LARGER, LARGE_LINK = "b miss, 1.5 MB, base64", "b miss, 3 MB, base64", "b miss, 1.5 MB, URL"
 LATE_MS = 50
 _NEAREST = ("pass-through", "floor")
-_ALL = (*_NEAREST, "nginx", "Portkey", "LiteLLM")
+_ALL = (*_NEAREST, "frame", "nginx", "Portkey", "LiteLLM")
 _LARGE_MOST, _LARGER_MOST = 120, 60
 """Orders of a lane in a round: each writes its image to the disk."""
 
