@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from service.adapters.clock import SystemClock
 from service.adapters.redis.client.client import open_client
+from service.adapters.redis.client.line import PLACES
 from service.adapters.redis.client.round_trips import NoteRoundTrip, drop_round_trip
 from service.adapters.redis.server_time import RedisTime
 from service.gateway.clock_check import ClockCheck
@@ -95,6 +96,7 @@ def open_redis(
     stack: AsyncExitStack,
     *,
     connections: int,
+    places: int = PLACES,
     note: NoteRoundTrip = drop_round_trip,
 ) -> Redis:
     """Return a client that *stack* closes; *note* takes its round trips."""
@@ -102,6 +104,7 @@ def open_redis(
         backing.redis_url,
         timeout_s=settings.redis_timeout_s,
         connections=connections,
+        places=places,
         note=note,
     )
     stack.push_async_callback(client.aclose)

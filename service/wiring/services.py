@@ -52,8 +52,10 @@ from service.wiring.orders import OrderParts, open_orders
 from service.wiring.process import BackingServices, ProcessContext, open_context, open_redis
 from service.wiring.traces import open_traces
 
-_REDIS_CONNECTIONS = MOST_ASKING + 16
-"""More than orders use at once, so that heartbeats, leases and look-ups of callers find one free."""
+_REDIS_PLACES = MOST_ASKING + 16
+"""More scripts than orders begin at once, so that settlements, heartbeats and leases find a place."""
+_REDIS_CONNECTIONS = 16
+"""For all that is no script."""
 
 
 @asynccontextmanager
@@ -73,6 +75,7 @@ async def open_services(settings: Settings, backing: BackingServices) -> AsyncIt
                 backing,
                 stack,
                 connections=_REDIS_CONNECTIONS,
+                places=_REDIS_PLACES,
                 note=traces.watch_redis(metrics.state.note_round_trip),
             ),
             telemetry=FactRecorder(

@@ -51,7 +51,7 @@ class Store:
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     with run_server(tmp_path, {"enable-debug-command": "yes"}) as valkey:  # TCP, as in production
         patient = open_client(valkey.url, timeout_s=PATIENCE_S, connections=16)
-        hurried = open_client(valkey.url, timeout_s=TIMEOUT_S, connections=16)
+        hurried = open_client(valkey.url, timeout_s=TIMEOUT_S, connections=16, places=16)
         redis = open_client(valkey.url, timeout_s=PATIENCE_S, connections=4)
         book = open_book(patient, timeout_s=PATIENCE_S)
         await book.begin(make_ask())
@@ -96,7 +96,7 @@ async def test_a_killed_server(store: Store, times: int) -> None:
 
 @pytest.mark.parametrize("times", [1, 40])
 async def test_a_hung_server(store: Store, times: int) -> None:
-    """Forty callers on sixteen connections: those who get none are no slower."""
+    """Forty callers for sixteen places: those who get none are no slower."""
     store.valkey.signal(signal.SIGSTOP)
 
     assert await reasons(store.hurried, times=times) <= {"timeout", "pool"}
@@ -160,8 +160,8 @@ async def until_refused(book: RedisOrders) -> str:
                 return error.reason
 
 
-async def test_more_callers_than_connections(store: Store) -> None:
-    """Those who get no connection are told apart from those who get no answer."""
+async def test_more_callers_than_places(store: Store) -> None:
+    """Those who get no place are told apart from those who get no answer."""
     async with faults.stopped(store.valkey, store.redis):
         assert await reasons(store.hurried, times=40) == {"timeout", "pool"}
 

@@ -6,6 +6,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import SSLConnection
 
 from service.adapters.redis.client.cluster import ClusterClient
+from service.adapters.redis.client.line import PLACES
 from service.adapters.redis.client.round_trips import NoteRoundTrip, drop_round_trip
 from service.adapters.redis.client.sentinel import PrimaryPool
 from service.adapters.redis.client.servers import ServerClient, ServerPool
@@ -14,9 +15,17 @@ from service.adapters.redis.client.url import Address, parse_redis_url
 
 
 def open_client(
-    url: str, *, timeout_s: float, connections: int, note: NoteRoundTrip = drop_round_trip
+    url: str,
+    *,
+    timeout_s: float,
+    connections: int,
+    places: int = PLACES,
+    note: NoteRoundTrip = drop_round_trip,
 ) -> Redis:
-    """Return a client for *url*, with at most *connections* to each server; connects on first use.
+    """Return a client for *url*; connects on first use.
+
+    To each server it has one connection for scripts, on which at most *places* are under way, and at most *connections*
+    for other commands.
 
     *note* takes every round trip, except those to sentinels.
 
@@ -24,7 +33,7 @@ def open_client(
         ValueError: the URL has none of the known forms.
     """
     where = parse_redis_url(url)
-    fixed: dict[str, Any] = {"timeout_s": timeout_s, "connections": connections}
+    fixed: dict[str, Any] = {"timeout_s": timeout_s, "connections": connections, "places": places}
     options = fixed | where.options
     if where.kind == "server":
         return _open_server(options, note)

@@ -44,11 +44,18 @@ class ClusterClient(ServerClient):
         await super().aclose(close_connection_pool)
         await self._topology.aclose()
 
-    async def execute_command(self, *args: Any, script: str | None = None, **options: Any) -> Any:
+    async def execute_command(
+        self, *args: Any, script: str | None = None, until_s: float | None = None, **options: Any
+    ) -> Any:
+        options |= {"script": script, "until_s": until_s}
+        # Redirections and the map of the cluster have time-outs of their own; this bounds their sum.
+        async with asyncio.timeout_at(until_s):
+            return await self._route(args, options)
+
+    async def _route(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         key = _first_key(args)
         if key is None:
-            return await super().execute_command(*args, script=script, **options)
-        options["script"] = script
+            return await super().execute_command(*args, **options)
         slot = key_slot(key if isinstance(key, bytes) else str(key).encode())
         address, is_asking = await self._topology.find_owner(slot), False
         for _ in range(_MOST_TRIES):

@@ -10,9 +10,26 @@ from collections.abc import Iterable
 from redis import exceptions
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 
+MALFORMED = (AttributeError, LookupError, TypeError, ValueError)
+"""What redis-py raises as it parses the answers of a server that does not speak Redis: it does not check them."""
+
 
 class CancellableSends(AbstractConnection):
     """Sends within `asyncio.timeout` instead; a connection has one send at a time."""
+
+    def hand_over(self, protocol: asyncio.Protocol) -> asyncio.WriteTransport:
+        """Let *protocol* read what comes, instead of redis-py; returns the transport of the open connection."""
+        if self._writer is None:
+            raise exceptions.ConnectionError("the connection was closed")
+        transport = self._writer.transport
+        transport.set_protocol(protocol)
+        return transport
+
+    def drop(self) -> None:
+        """Close the connection at once, if it is open."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+        self._close()  # type: ignore[no-untyped-call]  # redis-py's own
 
     async def send_packed_command(
         self, command: bytes | str | Iterable[bytes], check_health: bool = True

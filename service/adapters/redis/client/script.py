@@ -23,9 +23,8 @@ _LASTING = (
 )
 """Kinds of `ConnectionError` that another connection does not cure."""
 
-_STARVED_S = 0.02
-_STARVED_TRIES = 2
-"""A burst of requests may keep the event loop from reading answers that arrived long ago."""
+_SUM = 1.2
+"""A command has its time-out; all that a run sends have this times as much together."""
 
 
 def read_script(*names: str) -> str:
@@ -40,12 +39,12 @@ class Script:
     In a cluster all its keys must share a slot. Metrics show its *name*.
     """
 
-    def __init__(self, client: Redis, text: str, *, timeout_s: float, name: str | None = None) -> None:
+    def __init__(self, client: Redis, text: str, *, timeout_s: float, name: str = "script") -> None:
         # Typed here, because redis-py does not.
         self._send: Callable[..., Awaitable[Any]] = client.execute_command
         self._text = text
         self._name = name
-        self._timeout_s = timeout_s
+        self._time_s = timeout_s * _SUM
         self._hash = sha1(text.encode(), usedforsecurity=False).hexdigest()
 
     async def run(self, names: Sequence[str], *arguments: bytes | str | float) -> Any:
@@ -54,35 +53,22 @@ class Script:
         Raises:
             StateUnavailable: there is no clear answer; the script may have run.
         """
+        rest = (len(names), *names, *arguments)
+        until_s = asyncio.get_running_loop().time() + self._time_s
         try:
-            for _ in range(_STARVED_TRIES):
-                started_s = asyncio.get_running_loop().time()
-                try:
-                    return await self._run_in_time(names, arguments)
-                except (TimeoutError, exceptions.TimeoutError):
-                    late_s = asyncio.get_running_loop().time() - started_s - self._timeout_s * 1.2
-                    if late_s < _STARVED_S:
-                        raise
-                    # The time-out itself came late: this process was too busy to read the answer.
-            return await self._run_in_time(names, arguments)
-        except CLIENT_ERRORS as error:
-            raise StateUnavailable(name_reason(error)) from error
-
-    async def _run_in_time(self, names: Sequence[str], arguments: Sequence[bytes | str | float]) -> Any:
-        # The client's own time-outs bound each step; this bounds their sum.
-        async with asyncio.timeout(self._timeout_s * 1.2):
             try:
-                return await self._run(names, arguments)
+                return await self._run(rest, until_s)
             except (exceptions.ConnectionError, exceptions.ReadOnlyError) as error:
                 if isinstance(error, _LASTING):
                     raise
             # Most likely closed while idle, or obsolete after a failover.
-            return await self._run(names, arguments)
+            return await self._run(rest, until_s)
+        except CLIENT_ERRORS as error:
+            raise StateUnavailable(name_reason(error)) from error
 
-    async def _run(self, names: Sequence[str], arguments: Sequence[bytes | str | float]) -> Any:
-        rest = (len(names), *names, *arguments)
+    async def _run(self, rest: tuple[Any, ...], until_s: float) -> Any:
         try:
-            return await self._send("EVALSHA", self._hash, *rest, script=self._name)
+            return await self._send("EVALSHA", self._hash, *rest, script=self._name, until_s=until_s)
         except exceptions.NoScriptError:
             pass
-        return await self._send("EVAL", self._text, *rest, script=self._name)
+        return await self._send("EVAL", self._text, *rest, script=self._name, until_s=until_s)

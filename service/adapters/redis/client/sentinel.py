@@ -33,8 +33,7 @@ class PrimaryPool(ServerPool):
         address = await self._ask_all()
         if address != self._address:
             self._address = address
-            await self.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
-            await self.disconnect(inuse_connections=False)
+            await self.leave()
         return address
 
     async def _ask_all(self) -> Address:

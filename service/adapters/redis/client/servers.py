@@ -17,8 +17,9 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.maint_notifications import MaintNotificationsConfig
 
-from service.adapters.redis.client.connections import CANCELLABLE, PlainConnection, TlsConnection
+from service.adapters.redis.client.connections import CANCELLABLE, MALFORMED, PlainConnection, TlsConnection
 from service.adapters.redis.client.errors import CLIENT_ERRORS, name_reason
+from service.adapters.redis.client.line import Lines
 from service.adapters.redis.client.round_trips import UNANSWERED, NoteRoundTrip, drop_round_trip, group_of
 from service.adapters.redis.client.url import Address
 
@@ -27,9 +28,9 @@ Guide = Callable[[], Awaitable[Address]]
 
 
 class ServerPool(BlockingConnectionPool):
-    """Connections with fixed time-outs; *options* are redis-py's and take precedence."""
+    """Connections with fixed time-outs, and the line that scripts share; *options* are redis-py's and take precedence."""
 
-    def __init__(self, *, timeout_s: float, connections: int, **options: Any) -> None:
+    def __init__(self, *, timeout_s: float, connections: int, places: int, **options: Any) -> None:
         fixed: dict[str, Any] = {
             "max_connections": connections,
             "timeout": timeout_s,
@@ -50,6 +51,18 @@ class ServerPool(BlockingConnectionPool):
         except TypeError as error:
             # Otherwise the first command would fail as if the server were unreachable.
             raise ValueError("The Redis URL has an option that redis-py does not know.") from error
+        self.line = Lines(self.make_connection, timeout_s=timeout_s, places=places)
+
+    async def leave(self) -> None:
+        """Close all connections, busy ones after their command, so that new ones find the right server."""
+        self.line.retire()
+        await self.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
+        await self.disconnect(inuse_connections=False)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self.line.aclose()
+        await super().aclose()
 
     async def get_connection(self, command_name: Any = None, *keys: Any, **options: Any) -> Any:
         """Get a connection; an exhausted pool has an error of its own."""
@@ -70,12 +83,29 @@ class ServerClient(Redis):
     def __init__(self, pool: ServerPool, note: NoteRoundTrip = drop_round_trip) -> None:
         super().__init__(connection_pool=pool)
         self.auto_close_connection_pool = True
+        self._pool = pool
         self._note = note
 
-    async def execute_command(self, *args: Any, script: str | None = None, **options: Any) -> Any:
-        """Send a command, once; *script* is the name of the script that it runs."""
-        with self.measured(script or group_of(args[0])):
-            return await self._execute(args, options)
+    async def execute_command(
+        self, *args: Any, script: str | None = None, until_s: float | None = None, **options: Any
+    ) -> Any:
+        """Send a command, once.
+
+        If it runs the script called *script*, it has until *until_s* for its answer, and shares the line.
+        """
+        if script is None or until_s is None:
+            with self.measured(group_of(args[0])):
+                return await self._execute(args, options)
+        started_s = perf_counter()
+        try:
+            answer = await self._pool.line.send(args, until_s)
+        except CLIENT_ERRORS as error:
+            self._note(script, perf_counter() - started_s, name_reason(error) not in UNANSWERED)
+            if isinstance(error, exceptions.ReadOnlyError):
+                await self.leave()
+            raise
+        self._note(script, perf_counter() - started_s, True)
+        return answer
 
     @contextmanager
     def measured(self, operation: str) -> Iterator[None]:
@@ -94,15 +124,12 @@ class ServerClient(Redis):
         except exceptions.ReadOnlyError:
             await self.leave()
             raise
-        except (AttributeError, LookupError, TypeError, ValueError) as error:
-            # redis-py parses answers unchecked; the sender of this one does not speak Redis.
+        except MALFORMED as error:
             raise exceptions.InvalidResponse("the answer is not Redis protocol") from error
 
     async def leave(self) -> None:
-        """Close all connections, busy ones after their command, so that new ones find the right server."""
-        pool = self.connection_pool
-        await pool.update_active_connections_for_reconnect()  # type: ignore[no-untyped-call]  # redis-py's own
-        await pool.disconnect(inuse_connections=False)
+        """Let new connections find the right server."""
+        await self._pool.leave()
 
 
 class GuidedConnection(PlainConnection):

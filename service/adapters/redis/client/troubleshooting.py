@@ -13,7 +13,7 @@ _ADVICE = {
     "place, and is TLS (rediss://) right for it?",
     "timeout": "Redis at {place} does not answer in time: see that it runs, its CPU, its SLOWLOG and the network to it. "
     "Raise GATEWAY_REDIS_TIMEOUT_S only if it is far away.",
-    "pool": "All connections to Redis at {place} are in use: try again.",
+    "pool": "Too many commands to Redis at {place} wait for their answers: try again.",
     "loading": "Redis at {place} is still reading its files: try again in a moment.",
     "readonly": "Redis at {place} is a replica and takes no changes: name its primary in GATEWAY_REDIS_URL.",
     "no_primary": "The sentinels at {place} know no living primary of that name: check the name at the end of "

@@ -7,25 +7,29 @@ await left an unread reply on the connection, and the next caller got it.
 import asyncio
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import Redis
 
 from service.adapters.redis.client.client import open_client
+from service.adapters.redis.client.script import Script
+from service.adapters.redis.client.servers import ServerPool
 from service.adapters.redis.keys import pool_key
 from service.adapters.redis.orders import RedisOrders
 from service.domain.errors import StateUnavailable
 from service.sandbox.faults.modes import Delay
 from service.sandbox.faults.proxy import FaultProxy
+from tests.adapters.redis.client.held import until
 from tests.adapters.redis.orders import fill, make_ask, make_image, open_book
 from tests.processes import Valkey
 
 WORKERS = 40
 CALLS_EACH = 75
-CONNECTIONS = 16
+PLACES = 16
 PATIENCE_S = 20.0
 """So that on a busy machine only the storm cancels, and nothing times out."""
 POOLS = [pool_key("t1", "team", f"{number:032x}") for number in range(50)]
@@ -45,7 +49,9 @@ async def distant(valkey: Valkey, redis: Redis) -> AsyncIterator[Redis]:
         await fill(open_book(redis), pool, pool=pool)
     async with FaultProxy(Path(valkey.url.removeprefix("unix://"))) as proxy:
         proxy.set(Delay(down_s=0.004))
-        client = open_client(f"redis://127.0.0.1:{proxy.port}", timeout_s=PATIENCE_S, connections=CONNECTIONS)
+        client = open_client(
+            f"redis://127.0.0.1:{proxy.port}", timeout_s=PATIENCE_S, connections=1, places=PLACES
+        )
         yield client
         await client.aclose()
 
@@ -75,17 +81,20 @@ class Storm:
         return "right" if [variant.image for variant in grant.ready] == [make_image(pool)] else "wrong"
 
 
-async def test_a_command_that_is_cancelled_at_any_step_ends_there(client: Redis) -> None:
+@pytest.mark.parametrize("is_script", [False, True], ids=["command", "script"])
+async def test_a_command_that_is_cancelled_at_any_step_ends_there(client: Redis, is_script: bool) -> None:
     """Otherwise a cancelled loop continues, and a deadline that passes at that moment has no effect."""
-    await client.ping()
-    swallowed = [steps for steps in range(60) if not await is_cancelled_after(client, steps)]
+    script = Script(client, "return ARGV[1]", timeout_s=PATIENCE_S)
+    call = partial(echo, script) if is_script else partial(ping, client)
+    await call()
+    swallowed = [steps for steps in range(60) if not await is_cancelled_after(call, steps)]
 
     assert swallowed == []
 
 
-async def is_cancelled_after(client: Redis, steps: int) -> bool:
+async def is_cancelled_after(call: Callable[[], Coroutine[None, None, None]], steps: int) -> bool:
     """Cancel a command after so many turns of the loop; whether it ended then, unless it was over before."""
-    command = asyncio.get_running_loop().create_task(ping(client))
+    command = asyncio.get_running_loop().create_task(call())
     for _ in range(steps):
         await asyncio.sleep(0)
     is_over = not command.cancel()
@@ -95,6 +104,10 @@ async def is_cancelled_after(client: Redis, steps: int) -> bool:
 
 async def ping(client: Redis) -> None:
     assert await client.ping()
+
+
+async def echo(script: Script) -> None:
+    assert await script.run(["key"], "word") == b"word"
 
 
 @pytest.mark.slow
@@ -109,17 +122,18 @@ async def test_a_storm_never_gives_an_answer_to_the_wrong_caller(distant: Redis)
     assert min(storm.seen.values()) > 500
 
 
-async def test_after_a_storm_every_connection_can_be_had(distant: Redis) -> None:
+async def test_after_a_storm_every_place_can_be_had(distant: Redis) -> None:
     storm = Storm(open_book(distant, timeout_s=PATIENCE_S))
     async with asyncio.TaskGroup() as group:
         for number in range(400):
             group.create_task(storm.call(POOLS[0], 0.0005 * (number % 40)))
-    connections = distant.connection_pool
-    assert isinstance(connections, BlockingConnectionPool)
-    assert len(connections._in_use_connections) == 0
+    pool = distant.connection_pool
+    assert isinstance(pool, ServerPool)
+    # The server still answers those who have left.
+    await until(lambda: pool.line._places._value == PLACES)
 
     async with asyncio.TaskGroup() as group:
         late = [group.create_task(storm.call(pool, None)) for pool in POOLS]
 
     assert {task.result() for task in late} == {"right"}
-    assert len(connections._available_connections) <= CONNECTIONS
+    assert pool.line._places._value == PLACES
