@@ -8,13 +8,17 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from service.http import docs, estimate, files, images, legacy, models, ops, pages, usage
 from service.http.access import Access
 from service.http.admin.routes import ROUTERS as ADMIN_ROUTERS
 from service.http.cross_origin import CrossOrigin
+from service.http.direct import DirectRoutes
 from service.http.errors import HANDLED, answer_error
 from service.http.middleware import AnswerCrashes, RequestScope
 from service.http.templates import Templates
@@ -36,7 +40,8 @@ _ROUTERS = (
     pages.router,
 )
 _DOCUMENT = "/openapi.json"
-_TEMPLATES = Templates((route for router in _ROUTERS for route in router.routes), _DOCUMENT)
+_ROUTES = [route for router in _ROUTERS for route in router.routes]
+_TEMPLATES = Templates(_ROUTES, _DOCUMENT)
 
 
 def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
@@ -53,6 +58,8 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         title="Image Gateway",
         version=version("image-gateway"),
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        # One list: FastAPI matches the routes of an included router twice for each request.
+        routes=_ROUTES,
         lifespan=lifespan,
         # Outermost first: an unauthenticated request and a preflight have an id and a log line, too.
         middleware=[
@@ -61,6 +68,7 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
             *_cross_origin(settings),
             Middleware(AnswerCrashes),
             Middleware(Access),
+            Middleware(DirectRoutes, routes=_ROUTES),
         ],
         exception_handlers=dict.fromkeys(HANDLED, answer_error),
         # FastAPI's pages load files from a CDN; `http/docs.py` does not.
@@ -73,8 +81,6 @@ def create_app(settings: Settings, backing: BackingServices) -> FastAPI:
         # Its spans have links and callers' texts in them, its logs values of fields; `TraceRequests` has neither.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
-    for router in _ROUTERS:
-        app.include_router(router)
     app.add_route(_DOCUMENT, app.get_document, include_in_schema=False)
     return app
 
@@ -95,6 +101,13 @@ class _Application(FastAPI):
                 None, lambda: orjson.dumps(self.openapi())
             )
         return Response(await asyncio.shield(self._document), media_type="application/json")
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """Return the gateway's layers around FastAPI's for errors and files; its layers for crashes and sizes repeat ours."""
+        app: ASGIApp = ExceptionMiddleware(AsyncExitStackMiddleware(self.router), self.exception_handlers)
+        for layer, positional, named in reversed(self.user_middleware):
+            app = layer(app, *positional, **named)
+        return app
 
     def openapi(self) -> dict[str, Any]:
         """Return the document, built once."""

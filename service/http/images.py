@@ -11,6 +11,7 @@ from service.domain.order import ImageOrder
 from service.http.answers import Answer
 from service.http.bodies import FORM, JSON, MAX_BODY_S, check_media_type, disk_for, memory_for, read_json
 from service.http.data_urls import spool_references
+from service.http.direct import DirectRoute
 from service.http.inputs import prepare_inputs, read_inputs
 from service.http.order_request import accepts_partial, build_order, check_prompt_field
 from service.http.request_line import note_order, note_running
@@ -22,7 +23,7 @@ from service.http.uploads import Form, read_form
 MAX_GENERATION_BYTES = 256 * 1024
 MAX_JSON_EDIT_BYTES = 64 * 1024 * 1024
 
-router = APIRouter(tags=["Images"])
+router = APIRouter(tags=["Images"], route_class=DirectRoute)
 
 
 @router.post(

@@ -24,7 +24,7 @@ _STAGES: dict[str, tuple[str, ...]] = {
         "/service/http/trace_context",
         "/service/http/unread",
     ),
-    "FastAPI, Starlette": ("/fastapi/", "/starlette/"),
+    "FastAPI, Starlette": ("/fastapi/", "/starlette/", "/service/http/direct"),
     "answer": (
         "/service/http/answers",
         "/service/http/headers",
