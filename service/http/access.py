@@ -7,7 +7,6 @@ of other web sites. A port of their own serves metrics without credentials, and 
 
 import hmac
 import re
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Network, ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -60,8 +59,7 @@ class Access:
 
 def caller_of(scope: Scope, services: HttpServices, *, named_user: str | None) -> Caller:
     """Return the caller; *named_user* is the `user` of the request, used if the credentials allow it."""
-    caller = services.accounts.callers.caller_of(scope["state"]["identity"], named_user)
-    return replace(caller, holder=holder_of(scope))
+    return services.accounts.callers.caller_of(scope["state"]["identity"], named_user, holder_of(scope))
 
 
 def holder_of(scope: Scope) -> str:

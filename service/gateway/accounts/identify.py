@@ -8,6 +8,7 @@ and others get `StateUnavailable`. Revocation does not rest on this alone: `begi
 
 import asyncio
 import contextlib
+import hmac
 from dataclasses import dataclass, replace
 
 from cachetools import LRUCache, TTLCache
@@ -37,8 +38,7 @@ JWT_TEAM = "default"
 """The team of a token without one."""
 
 LOOK_PAUSE_S = 0.5
-_MAX_KNOWN = 20_000
-_MAX_UNKNOWN = 20_000
+_MOST = 20_000
 _UNKNOWN_S = 5.0
 
 
@@ -85,6 +85,7 @@ class Callers:
         clock: Clock,
     ) -> None:
         self.credentials = credentials
+        self._admin_hash = credentials.admin_hash()
         self._book = book
         self._verifier = verifier
         self._declared = declared
@@ -92,9 +93,10 @@ class Callers:
         self._clock = clock
         self._directory = declared
         self._revision: int | None = None
-        self._known: LRUCache[str, _Known] = LRUCache(_MAX_KNOWN)
-        self._to_recall: LRUCache[str, str] = LRUCache(_MAX_KNOWN)
-        self._unknown: TTLCache[str, None] = TTLCache(_MAX_UNKNOWN, _UNKNOWN_S, clock.monotonic_s)
+        self._known: LRUCache[str, _Known] = LRUCache(_MOST)
+        self._to_recall: LRUCache[str, str] = LRUCache(_MOST)
+        self._callers: LRUCache[str | None, tuple[Identity, Caller]] = LRUCache(_MOST)
+        self._unknown: TTLCache[str, None] = TTLCache(_MOST, _UNKNOWN_S, clock.monotonic_s)
 
     @property
     def directory(self) -> Directory:
@@ -109,15 +111,17 @@ class Callers:
             PermissionDenied: the team is closed.
             StateUnavailable: it cannot be looked up now.
         """
-        if token is not None and self.credentials.is_admin(token):
+        token_hash = self.credentials.hash_token(token) if token is not None else ""
+        # Hashes of equal length, compared in constant time, reveal neither length nor prefix.
+        if self._admin_hash is not None and hmac.compare_digest(token_hash, self._admin_hash):
             return Identity(team=ADMIN_TEAM, user=self.person("admin"), role=Role.ADMIN)
-        identity = await self._find(token, afresh=afresh)
+        identity = await self._find(token, token_hash, afresh=afresh)
         if afresh and identity.key_id is not None:
             await self.look_again()
         self._refuse_closed(identity)
         return identity
 
-    def caller_of(self, identity: Identity, named_user: str | None) -> Caller:
+    def caller_of(self, identity: Identity, named_user: str | None, holder: str = "") -> Caller:
         """Return the caller; *named_user* is the request's own `user`, trusted from services and in open mode.
 
         Raises:
@@ -132,9 +136,12 @@ class Callers:
         user = identity.user
         if named_user and (user is None or identity.role is Role.SERVICE):
             user = self.person(named_user)
-        policy = self._policy(
-            identity.user_policy or (team.user_policy if team else None), self._default_policy
-        )
+        known = self._callers.get(identity.key_id)
+        # Another identity of the key is one of another revision.
+        if known and known[0] is identity and (known[1].user, known[1].holder) == (user, holder):
+            return known[1]
+        name = identity.user_policy or (team.user_policy if team else None)
+        policy = self._policy(name, self._default_policy)
         scopes = [Scope(name="user", key=user or "anonymous", policy=policy)]
         if identity.key_id is not None:
             policy = self._policy(identity.key_policy, NO_POLICY)
@@ -142,13 +149,17 @@ class Callers:
         if team is not None or identity.team != OPEN_TEAM:
             policy = self._policy(team.policy if team else None, NO_POLICY)
             scopes.append(Scope(name="team", key=identity.team, policy=policy))
-        return Caller(
+        caller = Caller(
             team=identity.team,
             user=user or "anonymous",
             scopes=tuple(scopes),
             key_id=identity.key_id,
             role=identity.role,
+            holder=holder,
         )
+        if identity.key_id is not None:
+            self._callers[identity.key_id] = (identity, caller)
+        return caller
 
     def person(self, name: str) -> str:
         """Return the hash that stands for the person *name*, for every kind of credentials."""
@@ -169,6 +180,7 @@ class Callers:
         self._directory = (await self._book.read_directory()).under(self._declared)
         self._to_recall.update({token_hash: known.kept_hash for token_hash, known in self._known.items()})
         self._known.clear()
+        self._callers.clear()
         self._unknown.clear()
         self._revision = revision
 
@@ -185,7 +197,7 @@ class Callers:
                 await self._recall()
             await asyncio.sleep(LOOK_PAUSE_S)
 
-    async def _find(self, token: str | None, *, afresh: bool) -> Identity:
+    async def _find(self, token: str | None, token_hash: str, *, afresh: bool) -> Identity:
         if self.credentials.is_open:
             return ANYONE if token is None else replace(ANYONE, user=self.credentials.anonym(token))
         if token is None:
@@ -193,7 +205,7 @@ class Callers:
                 "You didn't provide an API key. Send it in the header: Authorization: Bearer YOUR_KEY."
             )
         if self.credentials.takes_keys and is_token(token):
-            return await self._find_key(token, afresh=afresh)
+            return await self._find_key(token, token_hash, afresh=afresh)
         if self._verifier is not None and token.count(".") == 2:
             return await self._verify(self._verifier, token)
         raise Unauthenticated("Incorrect API key provided. Ask an operator of this gateway for one.")
@@ -213,8 +225,7 @@ class Callers:
             if key is not None and revision == self._revision:
                 self._known[token_hash] = _Known(self._identity_of(key), kept_hash)
 
-    async def _find_key(self, token: str, *, afresh: bool) -> Identity:
-        token_hash = self.credentials.hash_token(token)
+    async def _find_key(self, token: str, token_hash: str, *, afresh: bool) -> Identity:
         known = None if afresh else self._known.get(token_hash)
         if known is None and token_hash not in self._unknown:
             known = await self._look_up(token, token_hash)
