@@ -1,10 +1,10 @@
 """Read bodies bounded in bytes and time, once there is room for them."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import Iterator
+from typing import Self
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from service.domain.errors import InvalidOrder
 from service.gateway.admission.held_bytes import Room
@@ -47,7 +47,7 @@ def check_media_type(request: Request, *takes: str) -> str:
 
 
 async def read_json(request: Request, room: Room, limit_bytes: int, limit_s: float) -> bytearray:
-    """Return a whole body that is cheap to parse; raises like `read_bounded`.
+    """Return a whole body that is cheap to parse; raises like `Body`.
 
     Parsing 43 MB of small values stalls the loop for seconds, even from a thread, and takes many times their size.
 
@@ -55,73 +55,87 @@ async def read_json(request: Request, room: Room, limit_bytes: int, limit_s: flo
         InvalidOrder: large JSON has too much structure.
     """
     body, structure = bytearray(), 0
-    async with contextlib.aclosing(read_bounded(request, room, limit_bytes, limit_s)) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            structure += len(chunk) - len(chunk.translate(None, _STRUCTURE))
-            if structure > MAX_STRUCTURE and len(body) > SIMPLE_BYTES:
-                raise InvalidOrder(
-                    f"A JSON body of more than {SIMPLE_BYTES} bytes may have at most {MAX_STRUCTURE} commas, colons "
-                    "and brackets.",
-                    param=None,
-                    code="json_too_complex",
-                )
+    async for piece in Body(request, room, limit_bytes, limit_s):
+        body += piece
+        structure += len(piece) - len(piece.translate(None, _STRUCTURE))
+        if structure > MAX_STRUCTURE and len(body) > SIMPLE_BYTES:
+            raise InvalidOrder(
+                f"A JSON body of more than {SIMPLE_BYTES} bytes may have at most {MAX_STRUCTURE} commas, colons "
+                "and brackets.",
+                param=None,
+                code="json_too_complex",
+            )
     return body
 
 
-async def read_bounded(
-    request: Request, room: Room, limit_bytes: int, limit_s: float
-) -> AsyncGenerator[bytes, None]:
-    """Yield the decoded body as it arrives, bounded in time, and in size before and after decoding.
+class Body:
+    """Iterates over the decoded body of *request* as it arrives, bounded in time, and in size before and after decoding.
 
-    *room* has the larger size, or grows with it.
-
-    A reader that may stop early must close it (`aclosing`), which stops the clock.
+    *room* has the larger size, or grows with it. No generator: each would be registered with the loop, which costs more
+    than to read a small body.
 
     Raises:
         RequestRejected: 413, 408, 415 for an unknown encoding, or 499 if the client left.
         InvalidOrder: it is not in its encoding.
         BytesRefused: there is no room.
     """
-    decoder = decoder_for(request) if "content-encoding" in request.headers else None
-    announced = request.headers.get("content-length", "")
-    if announced.isdigit():
-        _check_size(int(announced), limit_bytes)
-        room.grow_to(int(announced))
-    received_bytes = size_bytes = 0
-    now = asyncio.get_running_loop().time
-    end_s = now() + limit_s
-    try:
-        async with (
-            asyncio.timeout_at(_earlier(end_s, now())) as clock,
-            contextlib.aclosing(request.stream()) as chunks,
-        ):
-            async for chunk in chunks:
-                # Empty blocks of gzip have no piece that could be counted.
-                received_bytes += len(chunk)
-                _check_size(received_bytes, limit_bytes)
-                room.grow_to(received_bytes)
-                for piece in decoder.decode(chunk) if decoder else (chunk,):
-                    size_bytes += len(piece)
-                    _check_size(size_bytes, limit_bytes)
-                    room.grow_to(size_bytes)
-                    yield piece
-                    if piece is not chunk:
-                        # A chunk of gzip may have hundreds of pieces.
-                        await asyncio.sleep(0)
-                clock.reschedule(_earlier(end_s, now()))
-        if decoder is not None:
-            decoder.check_complete()
-    except TimeoutError as error:
-        raise RequestRejected(BODY_TOO_SLOW) from error
-    except ClientDisconnect as error:
-        raise RequestRejected(CLIENT_GONE) from error
 
+    def __init__(self, request: Request, room: Room, limit_bytes: int, limit_s: float) -> None:
+        self._receive = request.receive
+        self._room = room
+        self._limit_bytes = limit_bytes
+        self._decoder = decoder_for(request) if "content-encoding" in request.headers else None
+        announced = request.headers.get("content-length", "")
+        if announced.isdigit():
+            self._take(int(announced))
+        self._received_bytes = self._decoded_bytes = 0
+        self._now_s = asyncio.get_running_loop().time
+        self._end_s = self._now_s() + limit_s
+        self._is_whole = False
+        self._pieces: Iterator[bytes] = iter(())
 
-def _check_size(size_bytes: int, limit_bytes: int) -> None:
-    if size_bytes > limit_bytes:
-        raise RequestRejected(body_too_large(limit_bytes))
+    def __aiter__(self) -> Self:
+        return self
 
+    async def __anext__(self) -> bytes:
+        while True:
+            for piece in self._pieces:
+                self._decoded_bytes += len(piece)
+                self._take(self._decoded_bytes)
+                # A chunk of gzip may have hundreds of pieces.
+                await asyncio.sleep(0)
+                return piece
+            if self._is_whole:
+                if self._decoder is not None:
+                    self._decoder.check_complete()
+                raise StopAsyncIteration
+            chunk = await self._next_chunk()
+            # Empty blocks of gzip have no piece that could be counted.
+            self._received_bytes += len(chunk)
+            self._take(self._received_bytes)
+            if self._decoder is not None:
+                self._pieces = self._decoder.decode(chunk)
+            elif chunk:
+                return chunk
 
-def _earlier(end_s: float, now_s: float) -> float:
-    return min(end_s, now_s + MAX_SILENCE_S)
+    async def _next_chunk(self) -> bytes:
+        """Return the next bytes that the client sends, perhaps none."""
+        now_s = self._now_s()
+        if now_s > self._end_s:
+            # One whose bytes are always there already never lets the time-out run.
+            raise RequestRejected(BODY_TOO_SLOW)
+        try:
+            async with asyncio.timeout_at(min(self._end_s, now_s + MAX_SILENCE_S)):
+                message = await self._receive()
+        except TimeoutError as error:
+            raise RequestRejected(BODY_TOO_SLOW) from error
+        if message["type"] == "http.disconnect":
+            raise RequestRejected(CLIENT_GONE)
+        self._is_whole = not message.get("more_body", False)
+        chunk: bytes = message.get("body", b"")
+        return chunk
+
+    def _take(self, size_bytes: int) -> None:
+        if size_bytes > self._limit_bytes:
+            raise RequestRejected(body_too_large(self._limit_bytes))
+        self._room.grow_to(size_bytes)

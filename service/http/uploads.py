@@ -22,7 +22,7 @@ from starlette.requests import Request
 from service.domain.errors import BytesRefused, InvalidOrder
 from service.domain.unknown import unknown_parameter
 from service.gateway.admission.held_bytes import Room
-from service.http.bodies import read_bounded
+from service.http.bodies import Body
 from service.http.errors import RequestRejected, body_too_large
 from service.ports.imaging import white_path
 
@@ -82,14 +82,12 @@ async def read_form(request: Request, directory: Path, room: Room, *, most_files
     reader = _Reader(directory, room)
     try:
         parser = MultipartParser(boundary, reader.callbacks())
-        body = read_bounded(request, room, most_files * MAX_FILE_BYTES, MAX_UPLOAD_S)
-        async with contextlib.aclosing(body) as chunks:
-            async for chunk in chunks:
-                for start in range(0, len(chunk), _PARSED_AT_ONCE_BYTES):
-                    piece = chunk[start : start + _PARSED_AT_ONCE_BYTES]
-                    parser.write(piece)
-                    reader.count_delimiters(piece.count(b"\r\n--" + boundary))
-                    await asyncio.sleep(0)
+        async for chunk in Body(request, room, most_files * MAX_FILE_BYTES, MAX_UPLOAD_S):
+            for start in range(0, len(chunk), _PARSED_AT_ONCE_BYTES):
+                piece = chunk[start : start + _PARSED_AT_ONCE_BYTES]
+                parser.write(piece)
+                reader.count_delimiters(piece.count(b"\r\n--" + boundary))
+                await asyncio.sleep(0)
         parser.finalize()
         reader.check_complete()
     except FormParserError as error:

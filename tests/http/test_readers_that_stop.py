@@ -86,6 +86,14 @@ async def test_a_body_that_is_too_large_leaves_no_reader_behind() -> None:
     assert found == []
 
 
+async def test_a_body_whose_parts_are_always_there_has_an_end_too() -> None:
+    """Its reader never waits, so that no time-out could run."""
+    with pytest.raises(RequestRejected) as refused:
+        await read_json(a_request(b"{", b"}", b""), a_room(), limit_bytes=60, limit_s=-1)
+
+    assert refused.value.problem.status == 408
+
+
 @pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
 async def test_a_body_that_decodes_to_nothing_is_bounded_as_it_comes(kind: str, tmp_path: Path) -> None:
     """Empty blocks of gzip yield no piece, and do not end."""

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from service.http.bodies import MAX_BODY_S, MAX_SILENCE_S, read_bounded
+from service.http.bodies import MAX_BODY_S, MAX_SILENCE_S, Body
 from service.http.errors import HANDLED, answer_error
 from service.http.images import MAX_GENERATION_BYTES
 from service.http.protocol import MAX_HEAD_S, GatewayHttpProtocol
@@ -58,12 +58,12 @@ class FastLoop(asyncio.SelectorEventLoop):
 
 
 async def echo(request: Request) -> Response:
-    chunks = read_bounded(request, a_room(), MAX_GENERATION_BYTES, MAX_BODY_S)
+    chunks = Body(request, a_room(), MAX_GENERATION_BYTES, MAX_BODY_S)
     return PlainTextResponse(b"".join([chunk async for chunk in chunks]))
 
 
 async def upload(request: Request) -> Response:
-    chunks = read_bounded(request, a_room(), MAX_GENERATION_BYTES, MAX_UPLOAD_S)
+    chunks = Body(request, a_room(), MAX_GENERATION_BYTES, MAX_UPLOAD_S)
     return PlainTextResponse(b"".join([chunk async for chunk in chunks]))
 
 
