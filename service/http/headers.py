@@ -8,6 +8,7 @@ import math
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, time
 from email.utils import format_datetime
+from functools import cache
 
 from service.domain.errors import LimitState
 from service.domain.images import Source
@@ -96,10 +97,15 @@ def order_headers(
     if any(ready.source is Source.HIT for ready in images):
         headers["age"] = str(int(max(ready.age_s for ready in images)))
     if shutdown is not None:
-        ends = datetime.combine(shutdown, time(), UTC)
-        headers["sunset"] = format_datetime(ends, usegmt=True)
-        headers["deprecation"] = f"@{int(ends.timestamp())}"
+        headers |= _end_headers(shutdown)
     return headers
+
+
+@cache
+def _end_headers(shutdown: date) -> Mapping[str, str]:
+    """Return the headers of a model that ends; there are a few such days."""
+    ends = datetime.combine(shutdown, time(), UTC)
+    return {"sunset": format_datetime(ends, usegmt=True), "deprecation": f"@{int(ends.timestamp())}"}
 
 
 def cache_state(images: Collection[ImageReady], *, is_cached: bool, equal: int = 0) -> str:

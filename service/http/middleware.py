@@ -5,10 +5,9 @@ Pure ASGI, outside authentication, so that unauthenticated requests are logged, 
 
 import re
 from collections.abc import Sequence
-from uuid import uuid4
+from secrets import token_hex
 
 import structlog
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.http.errors import INTERNAL, Problem
@@ -76,7 +75,7 @@ class _Exchange:
     def __init__(self, receive: Receive, send: Send, request_id: str, operations: Operations) -> None:
         self._receive = receive
         self._send = send
-        self._request_id = request_id
+        self._request_id = request_id.encode()
         self._operations = operations
         self.status = self.received_bytes = self.sent_bytes = 0
 
@@ -88,14 +87,19 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self._request_id
-            # The name that openai-python 0.28 reads.
-            headers["request-id"] = self._request_id
-            headers.setdefault("x-content-type-options", "nosniff")
-            if not self._operations.runner.is_ready:
+            # The second is the name that openai-python 0.28 reads.
+            headers = [
+                *message["headers"],
+                (b"x-request-id", self._request_id),
+                (b"request-id", self._request_id),
+            ]
+            names = [name for name, _ in headers]
+            if b"x-content-type-options" not in names:
+                headers.append((b"x-content-type-options", b"nosniff"))
+            if not self._operations.runner.is_ready and b"connection" not in names:
                 # Balancers of connections notice only with the next one.
-                headers["connection"] = "close"
+                headers.append((b"connection", b"close"))
+            message["headers"] = headers
         else:
             self.sent_bytes += len(message.get("body", b""))
         await self._send(message)
@@ -150,4 +154,4 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return str(value.decode("ascii"))
-    return f"req_{uuid4().hex}"
+    return f"req_{token_hex(16)}"

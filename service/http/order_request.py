@@ -2,8 +2,8 @@
 
 import math
 import re
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
 from starlette.requests import Request
 
@@ -51,7 +51,7 @@ def build_order(
     caller = caller_of(request.scope, services, named_user=named_user_or_id)
     timeout_s = _timeout_s(request, services.ordering.deadline_s)
     return ImageOrder(
-        id=uuid4().hex,
+        id=token_hex(16),
         operation=operation,
         asked=model,
         prompt=prompt,

@@ -9,7 +9,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, TextIO
+from typing import IO, Any
 
 import orjson
 import structlog
@@ -41,8 +41,9 @@ _NOT_THE_PROVIDERS = (FailureKind.NOT_SENT, FailureKind.SHED, FailureKind.NOT_KE
 
 def configure_logs(level: str) -> None:
     """Send all logs through one chain of processors; called once by the command line."""
-    chain = _for_people() if sys.stderr.isatty() else _for_machines()
+    is_terminal = sys.stderr.isatty()
     stream: Any = _LossyStream(sys.stderr)
+    chain = _for_people() if is_terminal else _for_machines(_dump_text)
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -55,11 +56,16 @@ def configure_logs(level: str) -> None:
     logging.getLogger("uvicorn.access").disabled = True
     # A malformed form is in the line of its request; the parser's has no request id, and quotes bytes of the body.
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    # For machines in bytes: not decoded and encoded again, and one write for each line.
+    own_chain = chain if is_terminal else _for_machines(_dump)
+    file: Any = _LossyStream(sys.stderr.buffer)
     structlog.configure(
-        processors=[_drop_below_level, *chain],
+        processors=[_drop_below_level, *own_chain],
         # It filters nothing: loggers are kept, and the level may change.
         wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(stream)
+        if is_terminal
+        else structlog.BytesLoggerFactory(file),
         cache_logger_on_first_use=True,
     )
 
@@ -72,12 +78,12 @@ def set_log_level(level: str) -> None:
 class _LossyStream:
     """Write lines to *stream*, and lose those that its full disk does not take: no order and no loop may end for one."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: IO[Any]) -> None:
         self._stream = stream
 
-    def write(self, text: str) -> None:
+    def write(self, line: str | bytes) -> None:
         with contextlib.suppress(OSError):
-            self._stream.write(text)
+            self._stream.write(line)
 
     def flush(self) -> None:
         with contextlib.suppress(OSError):
@@ -248,11 +254,11 @@ def _drop_below_level(_: WrappedLogger, method: str, event: EventDict) -> EventD
     return event
 
 
-def _for_machines() -> list[Processor]:
+def _for_machines(dump: Callable[..., str | bytes]) -> list[Processor]:
     return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer(serializer=_dump),
+        structlog.processors.JSONRenderer(serializer=dump),
     ]
 
 
@@ -281,8 +287,12 @@ def _show_traceback(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
-def _dump(fields: Any, **_: Any) -> str:
-    return orjson.dumps(fields, default=str).decode()
+def _dump(fields: Any, **_: Any) -> bytes:
+    return orjson.dumps(fields, default=str)
+
+
+def _dump_text(fields: Any, **_: Any) -> str:
+    return _dump(fields).decode()
 
 
 def _traceback(error: BaseException) -> str:
