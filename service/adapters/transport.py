@@ -14,6 +14,7 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream
 
 from service.domain.hosts import is_loopback
 
@@ -23,6 +24,11 @@ _KEEPALIVE_S = 3.0
 A call sent while its server closes the connection has an unknown outcome: an image may be paid for
 and lost. A new connection costs milliseconds, an image takes seconds.
 """
+
+_PIECE_BYTES = 256 * 1024
+"""Read of an answer at once: as much as the loop takes from a socket. Each piece of httpx_aiohttp's 16 kB costs as much."""
+_UNREAD_BYTES = 64 * 1024
+"""Half of the bytes that a connection reads ahead, beside a piece, while its answer waits to be read."""
 
 _STALLED_S = 300.0
 """Closing a connection waits until its server has read what was written, for ever if that hangs: each call that is given
@@ -60,14 +66,13 @@ def open_transport(
             # True would read ~/.netrc along with the proxies, and send other credentials beside the gateway's.
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),
-            read_bufsize=2**20,
+            read_bufsize=_UNREAD_BYTES,
         )
 
     proxy = proxy or _proxy_of_environment(url)
-    transport = AiohttpTransport(
-        verify=verify, client=open_session, proxy=_open_proxy(proxy) if proxy else None
-    )
-    return transport if traceparent is None else _TracedTransport(transport, traceparent)
+    transport = _Transport(verify=verify, client=open_session, proxy=_open_proxy(proxy) if proxy else None)
+    transport.traceparent = traceparent
+    return transport
 
 
 def _open_proxy(url: str) -> httpx.Proxy:
@@ -94,17 +99,15 @@ def _proxy_of_environment(url: str) -> str | None:
     return getproxies().get(address.scheme)
 
 
-class _TracedTransport(httpx.AsyncBaseTransport):
-    """Adds the header to requests; *inner* sends them."""
+class _Transport(AiohttpTransport):
+    """Adds the header of the trace to requests, and reads answers in large pieces."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, traceparent: Callable[[], str]) -> None:
-        self._inner = inner
-        self._traceparent = traceparent
+    traceparent: Callable[[], str] | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if value := self._traceparent():
+        if self.traceparent is not None and (value := self.traceparent()):
             request.headers["traceparent"] = value
-        return await self._inner.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
+        response = await super().handle_async_request(request)
+        if isinstance(response.stream, AiohttpResponseStream):
+            response.stream.CHUNK_SIZE = _PIECE_BYTES
+        return response

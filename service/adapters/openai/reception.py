@@ -89,20 +89,28 @@ class Reception:
 
     async def read(self, response: httpx.Response, bounds: Bounds) -> bytearray | None:
         """Return the whole body, or None as soon as it is beyond its *bounds*."""
-        body, tally, has_asked = bytearray(), Tally(bounds), False
+        body, tally, is_large = bytearray(), Tally(bounds), _announced_bytes(response) > _LARGE_BYTES
         turn = _Turn(self._turns, self._silence_s)
         try:
+            if is_large:
+                # Before any of it is here.
+                await turn.take(self._wait_s)
             async for chunk in response.aiter_raw():
                 if not tally.takes(chunk):
                     return None
                 body += chunk
                 turn.prolong()
-                if len(body) > _LARGE_BYTES and not has_asked:
-                    has_asked = True
+                if len(body) > _LARGE_BYTES and not is_large:
+                    is_large = True
                     await turn.take(self._wait_s)
             return body
         finally:
             turn.give_back()
+
+
+def _announced_bytes(response: httpx.Response) -> int:
+    length = response.headers.get("content-length", "")
+    return int(length) if length.isdecimal() and len(length) < 20 else 0
 
 
 class _Turn:

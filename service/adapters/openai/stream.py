@@ -22,6 +22,8 @@ from service.ports.provider import CallProgress
 _DONE = "[DONE]"
 _MARKS = STRUCTURE + b"\r\n"
 """Each line costs time and memory, too."""
+_PIECE_BYTES = 16 * 1024
+"""Fewer than the marks of an event: one beyond its bounds is found in a later piece than a good one before it."""
 
 
 async def read_stream(
@@ -94,9 +96,11 @@ class _BoundedBody(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._response.aiter_raw():
-            if not (self._all.takes(chunk) and self.event.takes(chunk)):
-                raise wire.NotUnderstood
-            yield chunk
+            for start in range(0, len(chunk), _PIECE_BYTES):
+                piece = chunk[start : start + _PIECE_BYTES]
+                if not (self._all.takes(piece) and self.event.takes(piece)):
+                    raise wire.NotUnderstood
+                yield piece
 
 
 def _classify(error: wire.StreamFailed | wire.NotUnderstood) -> CallFailure:

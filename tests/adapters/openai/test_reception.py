@@ -52,6 +52,27 @@ async def test_a_large_answer_waits_until_another_one_is_whole() -> None:
     assert [len(task.result() or b"") for task in tasks[:2]] == [900_000, 900_000]
 
 
+async def test_an_answer_that_announces_its_size_waits_before_any_of_it_is_read() -> None:
+    reception = Reception(at_once=1, wait_s=60, silence_s=60)
+    first, second, small = Body(3), Body(3), Body(2, b"x")
+    second.goes_on.set()
+    small.goes_on.set()
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(
+                reception.read(httpx.Response(200, headers={"content-length": size}, stream=body), _BOUNDS)
+            )
+            for body, size in ((first, "900000"), (second, "900000"), (small, "2"))
+        ]
+        await turns()
+        assert (first.read, second.read) == (1, 0)
+        assert tasks[2].result() == bytearray(b"xx")
+
+        first.goes_on.set()
+
+    assert [len(task.result() or b"") for task in tasks[:2]] == [900_000, 900_000]
+
+
 async def test_answers_that_stall_do_not_cost_a_whole_one_its_deadline() -> None:
     reception = Reception()
     whole = Body(8)
