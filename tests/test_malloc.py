@@ -13,33 +13,39 @@ from tests.documents import read
 from tests.processes import REPOSITORY
 
 _BLOCKS = """
-import sys
+import resource
 import psutil
 from service import malloc
 
-if sys.argv[1] == "tuned":
-    malloc.give_back_freed()
+malloc.give_back_freed()
 process = psutil.Process()
-before = process.memory_info().rss
-# The first raises the threshold of glibc; of the others every second stays.
-del (large := [bytearray(8 * 2**20)])[0]
+
+def megabytes():
+    return process.memory_info().rss / 2**20
+
+before = megabytes()
 blocks = [bytearray(2 * 2**20) for _ in range(100)]
 kept = blocks[::2]
 del blocks
-print((process.memory_info().rss - before) // 2**20)
+malloc.trim()
+print(megabytes() - before)
+
+bytearray(8 * 2**20)
+faults = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(100):
+    bytearray(8 * 2**20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - faults)
 """
 
 
-def megabytes_kept(how: str) -> int:
-    """Return the growth of a process that has freed half of 200 MB, in pieces."""
-    command = [sys.executable, "-c", _BLOCKS, how]
-    return int(subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True).stdout)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc only")
-def test_freed_blocks_between_used_ones_go_back_to_the_system() -> None:
-    assert megabytes_kept("as it is") > 150
-    assert megabytes_kept("tuned") < 125
+def test_freed_blocks_are_used_again_and_go_back_to_the_system_at_rest() -> None:
+    """Half of 200 MB is freed, in pieces; then a block is made a hundred times, of two thousand pages."""
+    command = [sys.executable, "-c", _BLOCKS]
+    grown_mb, faults = subprocess.run(command, cwd=REPOSITORY, capture_output=True, check=True).stdout.split()
+
+    assert float(grown_mb) < 125
+    assert int(faults) < 10_000
 
 
 def test_the_image_sets_the_same_thresholds() -> None:
@@ -61,6 +67,16 @@ async def test_heaps_are_trimmed_once_after_each_busy_time() -> None:
 
     # Nine quiet looks are too few; the tenth trims, and later ones do not again.
     assert trims == [28, 2]
+
+
+async def test_a_process_without_a_pause_is_trimmed_once_a_minute() -> None:
+    looks = ([True] * 3 + [False]) * 60
+    trims: list[int] = []
+
+    with pytest.raises(IndexError):
+        await trim_when_idle(lambda: looks.pop(0), trim=lambda: trims.append(len(looks)), look_s=0)
+
+    assert len(trims) == 3
 
 
 async def test_a_process_that_never_was_busy_gives_back_what_its_start_took() -> None:

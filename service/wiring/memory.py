@@ -7,16 +7,19 @@ from service import malloc
 
 _QUIET_S = 10
 """Shorter pauses are those of a busy gateway, which needs the memory again."""
+_BUSY_S = 60
+"""A gateway without a pause gives back what a burst left it, too."""
 
 
 async def trim_when_idle(
     is_busy: Callable[[], bool], *, trim: Callable[[], object] = malloc.trim, look_s: float = 1.0
 ) -> None:
-    """Trim the heaps after each busy time, once *is_busy* was false for `_QUIET_S` looks in a row."""
-    quiet = 0
+    """Trim the heaps after each busy time, once *is_busy* was false for `_QUIET_S` looks in a row, and at each `_BUSY_S`th true one."""
+    quiet = busy = 0
     while True:
         await asyncio.sleep(look_s)
-        quiet = 0 if is_busy() else quiet + 1
-        if quiet == _QUIET_S:
+        quiet, busy = (0, busy + 1) if is_busy() else (quiet + 1, busy)
+        if quiet == _QUIET_S or busy == _BUSY_S:
+            busy = 0
             # In a thread: it walks all heaps, without the interpreter's lock.
             await asyncio.to_thread(trim)
