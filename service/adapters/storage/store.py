@@ -96,12 +96,15 @@ class ObjectStore:
         """The versions of images that were found good."""
 
     async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
-        """Store an image, unless it is there, complete and fresh."""
+        """Store an image; into a bucket, unless it is there, complete and fresh.
+
+        A directory takes it without that question, which would cost more than an image that it has already.
+        """
         try:
             # It is paid for: a try at least.
             within_s = max(deadline_s - time.monotonic(), _LEAST_S)
             async with self._guarded.operation("write", within_s=within_s) as store:
-                if await has_fresh(store, name, len(data)):
+                if self._guarded.directory is None and await has_fresh(store, name, len(data)):
                     return
                 await self._guarded.write(store, path_of(name), data, attributes_of(name))
         except (StoreUnavailable, ImageMissing) as error:

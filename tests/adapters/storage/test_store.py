@@ -115,13 +115,16 @@ async def test_a_large_image_is_read_in_pieces(store: ObjectStore) -> None:
     assert max(sizes) <= 262_144
 
 
-async def test_a_complete_image_is_not_written_again(store: ObjectStore, directory: Path) -> None:
+async def test_an_image_that_is_there_is_replaced_whole(store: ObjectStore, directory: Path) -> None:
     await store.put(NAME, IMAGE)
     first = file_of(directory).stat().st_ino
+    reading = store.read(NAME, 0, len(IMAGE))
+    begun = [await anext(reading)]
 
     await store.put(NAME, IMAGE)
 
-    assert file_of(directory).stat().st_ino == first
+    assert file_of(directory).stat().st_ino != first
+    assert await collect(reading, begun) == IMAGE
     assert [path.name for path in files_in(directory)] == [NAME]
 
 
