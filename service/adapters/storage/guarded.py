@@ -8,6 +8,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from time import perf_counter
 
 import obstore
@@ -82,6 +83,15 @@ class GuardedStore:
             await obstore.put_async(store, path, data, use_multipart=False)
         else:
             await obstore.put_async(store, path, data, attributes=attributes, chunk_size=_UPLOAD_PART_BYTES)
+
+    async def sign(self, path: str, *, ttl_s: int) -> str | None:
+        """Return a URL that gives an object to anyone for *ttl_s*; None for a directory."""
+        async with self.operation(None) as store:
+            if isinstance(
+                store, (obstore_stores.S3Store, obstore_stores.GCSStore, obstore_stores.AzureStore)
+            ):
+                return await obstore.sign_async(store, "GET", path, timedelta(seconds=ttl_s))
+        return None
 
     def _opened(self) -> obstore_stores.ObjectStore:
         if self._store is None:

@@ -16,13 +16,11 @@ import math
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import obstore
 from cachetools import TTLCache
-from obstore import store as obstore_stores
 
 from service.adapters.storage.failures import StoreFailures
 from service.adapters.storage.guarded import GuardedStore
@@ -35,6 +33,7 @@ from service.adapters.storage.objects import (
     path_of,
     remove_remains,
 )
+from service.adapters.storage.open_files import OpenFiles
 from service.adapters.storage.opening import StoreTimeouts
 from service.domain.errors import ImageMissing, StoreUnavailable
 from service.ports.store import StoredImage
@@ -51,16 +50,16 @@ _REMOTE_PART_BYTES = 1024 * 1024
 _PAGE_OBJECTS = 1000
 _DELETE_OBJECTS = 100
 _CHECKED_S = 3600.0
-_UNCHECKED = object()
+_UNCHECKED, _GOOD = object(), object()
 _log = logging.getLogger(__name__)
 
 
 class _Part(NamedTuple):
-    """Some bytes of an image, the size of the whole, and its version, which changes with the bytes."""
+    """Some bytes of an image, the size of the whole, and its version, which changes with the bytes; `_GOOD` if it is known."""
 
-    data: memoryview
+    data: bytes | memoryview
     size_bytes: int
-    version: str | None
+    version: object
 
 
 class ObjectStore:
@@ -94,6 +93,7 @@ class ObjectStore:
         self._probe_at_s = 0.0
         self._checked: TTLCache[str, object] = TTLCache(10_000, _CHECKED_S)
         """The versions of images that were found good."""
+        self._open = OpenFiles(self._guarded.directory, forget=lambda name: self._checked.pop(name, None))
 
     async def put(self, name: str, data: bytes, *, deadline_s: float = math.inf) -> None:
         """Store an image; into a bucket, unless it is there, complete and fresh.
@@ -147,6 +147,7 @@ class ObjectStore:
 
     async def probe(self) -> None:
         """Try a small write; `is_writable` has the result. A directory must take as much as it refused."""
+        self._open.close_old()
         size_bytes = min(self._failed_bytes, _MAX_PROBE_BYTES) if self._guarded.directory else 0
         try:
             async with asyncio.timeout(self._timeouts.probe_s), self._guarded.operation("check") as store:
@@ -159,6 +160,9 @@ class ObjectStore:
             self._failures.note_success(wrote=True)
 
     async def size(self, name: str) -> int:
+        known_bytes = self._open.size(name)
+        if known_bytes is not None:
+            return known_bytes
         async with self._guarded.operation("check") as store:
             size_bytes = int((await obstore.head_async(store, path_of(name)))["size"])
         if size_bytes == 0:
@@ -196,10 +200,13 @@ class ObjectStore:
     async def verify(self, name: str) -> None:
         """Read an image in full and check it, one part at a time; raises `ImageMissing` if it is damaged."""
         self._checked.pop(name, None)
+        self._open.close(name)
         async for _ in self.read(name, 0, await self.size(name)):
             pass
 
     async def delete(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._open.close(name)
         for first in range(0, len(names), _DELETE_OBJECTS):
             paths = [path_of(name) for name in names[first : first + _DELETE_OBJECTS]]
             try:
@@ -239,26 +246,29 @@ class ObjectStore:
 
     async def presign(self, name: str, *, ttl_s: int) -> str | None:
         # Media type, file name and cache rule of its answer were stored with the image.
-        async with self._guarded.operation(None) as store:
-            if isinstance(
-                store, (obstore_stores.S3Store, obstore_stores.GCSStore, obstore_stores.AzureStore)
-            ):
-                return await obstore.sign_async(store, "GET", path_of(name), timedelta(seconds=ttl_s))
-        return None
+        return await self._guarded.sign(path_of(name), ttl_s=ttl_s)
 
     async def _read_part(
         self, name: str, start: int = 0, end: int | None = None, *, within_s: float = math.inf
     ) -> _Part:
         """Return the bytes from *start* up to *end*, or fewer of many; all without *end*."""
+        if name in self._open.files:
+            found = self._open.read(name, start, end if end is None else min(start + _PIECE_BYTES, end))
+            if found is not None:
+                return _Part(*found, _GOOD)
         part_bytes = _PART_BYTES if self._guarded.directory else _REMOTE_PART_BYTES
         options: Any = {} if end is None else {"range": (start, min(start + part_bytes, end))}
         async with self._guarded.operation("read", within_s=within_s) as store:
             result = await obstore.get_async(store, path_of(name), options=options)
-            return _Part(memoryview(await result.bytes_async()), result.meta["size"], result.meta["e_tag"])
+            part = _Part(memoryview(await result.bytes_async()), result.meta["size"], result.meta["e_tag"])
+        if self._is_trusted(name, part):
+            # Asked for again, and so perhaps once more.
+            self._open.keep(name, path_of(name), result.meta["e_tag"])
+        return part
 
     def _is_known(self, name: str, part: _Part) -> bool:
         """Tell if the image was found good, and was not written since."""
-        return self._checked.get(name, _UNCHECKED) == part.version
+        return part.version is _GOOD or self._checked.get(name, _UNCHECKED) == part.version
 
     def _is_trusted(self, name: str, part: _Part) -> bool:
         """Tell if *part* needs no check; what comes from a bucket may be damaged on the way."""
