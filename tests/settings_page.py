@@ -38,8 +38,8 @@ SUBJECTS = {
     "Redis": "redis_url redis_timeout_s embedded_redis replicas",
     "Cache": "cache cache_scope cache_ttl_s fanout_window_ms",
     "Images and links": (
-        "store_url store_endpoint store_region store_access_key_id store_secret_access_key store_redirect_s url_ttl_s "
-        "retention_s retention_bytes sweep_s"
+        "store_url store_endpoint store_region store_access_key_id store_secret_access_key store_redirect_s store_front_key "
+        "url_ttl_s retention_s retention_bytes sweep_s"
     ),
 }
 NOTES = {"Limits": ("`GATEWAY_DEFAULT_POLICY__*` limits every user without a policy.", "")}

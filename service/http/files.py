@@ -6,7 +6,7 @@ Describing and deleting need credentials, and an image of another caller counts 
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Literal
 
@@ -24,6 +24,8 @@ from service.ports.references import Reference
 
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|jpeg|webp|gif|svg)")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
+
+_NO_RANGE = Problem(416, "This range is outside the image.", code="range_not_satisfiable")
 
 router = APIRouter(tags=["Images"])
 
@@ -183,22 +185,30 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
         (0, size_bytes, 200) if is_head else _asked_part(request, headers["etag"], size_bytes)
     )
     if start >= end:
-        problem = Problem(416, "This range is outside the image.", code="range_not_satisfiable")
-        return problem.response({"content-range": f"bytes */{size_bytes}"})
+        return _NO_RANGE.response({"content-range": f"bytes */{size_bytes}"})
+    if services.images.front is not None and services.images.front.sends(request):
+        return await services.images.front.answer(name, headers, media_type)
     headers["content-length"] = str(end - start)
     if status == 206:
         headers["content-range"] = f"bytes {start}-{end - 1}/{size_bytes}"
     if is_head:
         return Response(status_code=status, headers=headers, media_type=media_type)
+    content = await _read(services, team, name, start, end)
+    answer: Callable[..., Response] = Response if isinstance(content, bytes) else StreamingResponse
+    return answer(content, status, headers=headers, media_type=media_type)
+
+
+async def _read(
+    services: HttpServices, team: str, name: str, start: int, end: int
+) -> bytes | AsyncIterator[bytes]:
+    """Return a part of one piece, whose answer takes two tasks less, or the pieces of a larger one."""
     chunks = services.images.files.read(name, start, end)
     # Before the status line is sent: a damaged file can still be a 410.
     first = await anext(chunks)
-    if len(first) == end - start:
-        # All of it: an answer in pieces takes two tasks more.
-        await anext(chunks, None)
-        return Response(first, status, headers=headers, media_type=media_type)
-    rest = _read_rest(services, team, name, first, chunks)
-    return StreamingResponse(rest, status, headers=headers, media_type=media_type)
+    if len(first) < end - start:
+        return _read_rest(services, team, name, first, chunks)
+    await anext(chunks, None)
+    return first
 
 
 async def _presign(services: HttpServices, name: str) -> str | None:

@@ -19,6 +19,7 @@ from service.gateway.order.estimate import Estimates
 from service.gateway.order.run import Orders
 from service.gateway.order.runner import OrderRunner
 from service.gateway.scrapes import Scrapes
+from service.http.front import StoreFront
 from service.http.sites import Sites
 from service.ports.clock import Clock
 from service.ports.imaging import InputReader
@@ -52,9 +53,13 @@ class Budgets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImages:
-    """Services for stored images; *redirect_s* is the lifetime of redirects to the store, 0 for none."""
+    """Services for stored images; *redirect_s* is the lifetime of redirects to the store, 0 for none.
+
+    With a *front*, nginx may send the files.
+    """
 
     files: ImageFiles
+    front: StoreFront | None
     links: Links
     ownership: Ownership
     purging: Purging

@@ -39,6 +39,13 @@ class ImageFiles(Protocol):
         """Return a URL that gives the image to anyone for *ttl_s*; None for a store without such URLs."""
 
 
+class LocatedFiles(Protocol):
+    """Finds the files of images, for a server that reads the store's directory itself."""
+
+    async def locate(self, name: str) -> str:
+        """Return the path of the image below the directory, once its content was found good."""
+
+
 class StoredImage(NamedTuple):
     """One image in a listing of the store; *modified_s* is seconds since the epoch."""
 

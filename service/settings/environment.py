@@ -24,6 +24,7 @@ _SECRETS = (
     "metrics_key",
     "store_access_key_id",
     "store_secret_access_key",
+    "store_front_key",
 )
 _OTHERS = (*(f"{name.upper()}_FILE" for name in _SECRETS), "URL", "KEY")
 """Variables that are not settings: files of secrets, and those of the commands that order."""

@@ -1,5 +1,6 @@
 """Declare the settings of stored images: their store, their lifetime, their links."""
 
+import re
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
@@ -31,6 +32,10 @@ class ImageSettings(BaseModel):
     """If above 0, links redirect to a presigned store URL valid this many seconds, even if the image is deleted
     meanwhile.
     """
+    store_front_key: SecretStr | None = None
+    """Key with which nginx in front [sends stored images itself](images-and-links.md#nginx-sends-the-files), once the gateway
+    has checked their links; for a directory. 16 to 512 ASCII characters without spaces.
+    """
     download_hosts: str = ""
     """Hosts in your network that a provider's image URLs may point to, comma-separated, such as `cdn.corp:8443`. Other
     hosts must be public, or the provider's own.
@@ -51,6 +56,14 @@ class ImageSettings(BaseModel):
     def _check_public_url(cls, value: str | None) -> str | None:
         if value is not None and not is_url(value, ("http", "https")):
             raise ValueError("must be an http(s) URL, such as https://images.example.com")
+        return value
+
+    @field_validator("store_front_key")
+    @classmethod
+    def _check_store_front_key(cls, value: SecretStr | None) -> SecretStr | None:
+        # A key that no header can carry would turn the front off without a word.
+        if value is not None and not re.fullmatch(r"[!-~]{16,512}", value.get_secret_value()):
+            raise ValueError("must be 16 to 512 ASCII characters without spaces")
         return value
 
     @field_validator("store_endpoint")
@@ -77,7 +90,7 @@ class ImageSettings(BaseModel):
         return [host.strip() for host in self.download_hosts.split(",") if host.strip()]
 
     def check_store(self) -> None:
-        """Check the settings of an S3 store together; raises `ValueError`."""
+        """Check the settings of a store together; raises `ValueError`."""
         given = [name for name, value in self.store_options.items() if value]
         if given and not (self.store_url or "").startswith("s3://"):
             raise ValueError(
@@ -85,3 +98,8 @@ class ImageSettings(BaseModel):
             )
         if (self.store_access_key_id is None) != (self.store_secret_access_key is None):
             raise ValueError("GATEWAY_STORE_ACCESS_KEY_ID and GATEWAY_STORE_SECRET_ACCESS_KEY go together")
+        if self.store_front_key is not None and not (self.store_url or "file://").startswith("file://"):
+            raise ValueError(
+                "GATEWAY_STORE_FRONT_KEY goes with a directory: a GATEWAY_STORE_URL that starts with file://. Links lead to "
+                "a bucket with GATEWAY_STORE_REDIRECT_S"
+            )

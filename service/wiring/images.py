@@ -28,6 +28,7 @@ from service.gateway.admission.held_bytes import ByteBudget
 from service.gateway.images.disposal import Disposal, SweepTurn
 from service.gateway.images.ownership import Ownership
 from service.gateway.images.retention import Retention, Rules
+from service.http.front import StoreFront
 from service.http.services import Budgets
 from service.http.uploads import sweep
 from service.settings.ordering import LONGEST_DEADLINE_S
@@ -93,6 +94,12 @@ async def watch_store(store: ObjectStore) -> None:
         if store.is_failing or pauses >= _PAUSES_WHILE_USABLE:
             pauses = 0
             await store.probe()
+
+
+def make_front(settings: Settings, images: Images) -> StoreFront | None:
+    """Return the nginx that sends stored images, if there is one; only a directory has it, and so no spill."""
+    key = settings.store_front_key
+    return None if key is None else StoreFront(images.home, key.get_secret_value().encode())
 
 
 def make_ownership(context: ProcessContext, images: Images, journal: SqliteJournal) -> Ownership:

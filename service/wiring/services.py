@@ -37,6 +37,7 @@ from service.wiring.images import (
     Images,
     make_budgets,
     make_disks,
+    make_front,
     make_links,
     make_ownership,
     make_retention,
@@ -162,6 +163,7 @@ def _services(
         budgets=make_budgets(context),
         images=StoredImages(
             files=images.store,
+            front=make_front(settings, images),
             links=make_links(context),
             ownership=make_ownership(context, images, orders.journal),
             purging=make_purging(context),

@@ -99,6 +99,8 @@ def test_defaults_are_safe(load: Load) -> None:
         ("GATEWAY_STORE_ENDPOINT", f"ftp://{CANARY}"),
         ("GATEWAY_STORE_ENDPOINT", f"http://user:{CANARY}@minio:9000"),
         ("GATEWAY_STORE_REDIRECT_S", "604801"),
+        ("GATEWAY_STORE_FRONT_KEY", CANARY),
+        ("GATEWAY_STORE_FRONT_KEY", f"{SECRET} {CANARY}"),
         ("GATEWAY_STORE_SECRET_ACCESS_KEY", CANARY),
         ("GATEWAY_STORE_REGION", CANARY),
         ("GATEWAY_RETENTION_S", "-1"),
@@ -793,6 +795,21 @@ def test_the_keys_of_a_store_may_come_from_files_and_are_not_shown(load: Load, t
 
 def test_the_keys_of_a_store_must_be_set_together(load: Load) -> None:
     assert "GATEWAY_STORE_SECRET_ACCESS_KEY" in refusal(load, **S3, GATEWAY_STORE_ACCESS_KEY_ID="key-1")
+
+
+def test_nginx_in_front_sends_the_files_of_a_directory_only(load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(f"{SECRET}\n")
+
+    for place in ({}, {"GATEWAY_STORE_URL": "file:///images"}):
+        settings = load(**place, GATEWAY_STORE_FRONT_KEY_FILE=str(path))
+        assert settings.store_front_key is not None
+        assert settings.store_front_key.get_secret_value() == SECRET
+        assert SECRET not in repr(settings)
+    refused = refusal(load, **S3, GATEWAY_STORE_FRONT_KEY=SECRET)
+    assert "GATEWAY_STORE_FRONT_KEY goes with a directory" in refused
+    assert "GATEWAY_STORE_REDIRECT_S" in refused
+    assert SECRET not in refused
 
 
 def test_hosts_to_download_from_are_a_list(load: Load) -> None:

@@ -197,6 +197,15 @@ class ObjectStore:
                 return
             part = await self._read_part(name, start, end)
 
+    async def locate(self, name: str) -> str:
+        if self._open.size(name) is None:
+            async with self._guarded.operation("check") as store:
+                version = (await obstore.head_async(store, path_of(name)))["e_tag"]
+            if self._checked.get(name, _UNCHECKED) != version:
+                await self.verify(name)
+            self._open.keep(name, path_of(name), version)
+        return path_of(name)
+
     async def verify(self, name: str) -> None:
         """Read an image in full and check it, one part at a time; raises `ImageMissing` if it is damaged."""
         self._checked.pop(name, None)

@@ -331,6 +331,38 @@ async def test_verifying_keeps_intact_images_and_deletes_damaged_ones(
     assert files_in(directory) == []
 
 
+async def test_a_file_is_located_once_it_was_found_good(store: ObjectStore, directory: Path) -> None:
+    await store.put(NAME, IMAGE)
+    place = await store.locate(NAME)
+    assert directory / place == file_of(directory)
+    assert [await store.locate(NAME) for _ in range(3)] == [place] * 3
+    write_over(file_of(directory), at=5)
+
+    with pytest.raises(ImageMissing):
+        await store.locate(NAME)
+
+    assert files_in(directory) == []
+    with pytest.raises(ImageMissing):
+        await store.locate(NAME)
+    await store.put(NAME, IMAGE)
+    flip_a_bit(file_of(directory), at=5)
+    with pytest.raises(ImageMissing):
+        await store.locate(NAME)
+
+
+async def test_a_good_file_is_located_without_a_read(directory: Path) -> None:
+    telemetry = FakeTelemetry()
+    store = ObjectStore(directory.as_uri(), telemetry=telemetry)
+    await store.put(NAME, IMAGE)
+    await store.locate(NAME)
+    before = len(telemetry.of(StoreAsked))
+
+    for _ in range(5):
+        await store.locate(NAME)
+
+    assert {fact.operation for fact in telemetry.of(StoreAsked)[before:]} <= {"check"}
+
+
 async def test_a_listing_names_every_image_and_nothing_else(store: ObjectStore, directory: Path) -> None:
     await store.probe()
     before_s = time.time() - 1  # noqa: TID251 - what the file system goes by
