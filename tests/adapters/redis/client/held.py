@@ -34,12 +34,13 @@ class Held:
 
 @dataclass(slots=True)
 class HeldServer:
-    """All its connections so far, oldest first, and the scripts it received, by their last argument."""
+    """All its connections so far, oldest first, and what it received beside greetings, by its last argument."""
 
     greets: bool = True
     port: int = 0
     connections: list[Held] = field(default_factory=list)
     received: list[bytes] = field(default_factory=list)
+    pings: int = 0
 
     @property
     def url(self) -> str:
@@ -54,6 +55,7 @@ class HeldServer:
             parser.feed(data)
             while command := parser.gets():
                 greeting = _GREETINGS.get(command[0])
+                self.pings += command[0] == b"PING"
                 if greeting is None:
                     self.received.append(command[-1])
                     held.waiting.append(command[-1])
