@@ -7,7 +7,7 @@ cancellation may give it.
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 import orjson
@@ -24,7 +24,7 @@ from service.domain.fanout_window import MOST_DIFFERENT
 from service.domain.gcra import emission_us
 from service.domain.images import ContentCredentials, Image
 from service.domain.limits import RATES
-from service.domain.order import Ticket
+from service.domain.order import Origin, Ticket
 from service.ports.admission import SETTLED_KNOWN_S, Ask, Grant, Lease, Settlement, Variant
 
 _FOREVER_US = 4 * 10**15
@@ -33,6 +33,8 @@ _REFERENCED = ("created_s", "size_bytes", "width", "height", "credentials", "cos
 """Fields of an image that its reference has too."""
 _ABOUT_MAKER = ("backend", "sent_model")
 """Fields of an image that its variants lack: earlier versions could not read them."""
+_VARIANT = tuple(each.name for each in fields(Image) if each.name not in _ABOUT_MAKER)
+_ORIGIN = tuple(each.name for each in fields(Origin))
 _MOST_VARIANTS = 200
 """Most variants of one fingerprint; `begin` reads them all."""
 
@@ -285,9 +287,9 @@ def _read_variants(ready: Sequence[Mapping[str, Any]], owner: str) -> list[Varia
 def _encode_made(settlement: Settlement, index: int | None, image: Image) -> dict[str, Any]:
     """Return an image as `finish` takes it: for the pool, for an `Idempotency-Key`, and as a reference."""
     ticket = settlement.ticket
-    details = {name: value for name, value in asdict(image).items() if name not in _ABOUT_MAKER}
+    details = {name: getattr(image, name) for name in _VARIANT}
     reference = {
-        **asdict(ticket.origin),
+        **{name: getattr(ticket.origin, name) for name in _ORIGIN},
         "user": ticket.caller.user,
         "sent_model": image.sent_model or ticket.model,
         "realm": ticket.realm,
