@@ -7,7 +7,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.bench.plots import draw, write_plots
+from tests.bench.plots import OVERVIEW, draw, write_plots
 from tests.bench.results import GATEWAY, Results, Spread
 from tests.bench.rounds import CPU
 from tests.bench.stage_names import _STAGES, LOOP, name_stage
@@ -16,6 +16,8 @@ from tests.bench.trees import read_cpu, read_memory_mb
 from tests.processes import REPOSITORY, Valkey
 
 SPENDS = "import time\nwhile time.process_time() < {}: pass\n"
+
+_SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_the_cpu_of_a_tree_has_that_of_children_that_run_and_that_ended() -> None:
@@ -60,8 +62,8 @@ def test_a_plot_has_a_line_of_words_for_each_lane_the_least_first() -> None:
 
     tree = ET.fromstring(draw("a: CPU ms", rows))  # noqa: S314 - written a moment ago
 
-    words = [text.text for text in tree.iter("{http://www.w3.org/2000/svg}text")]
-    circles = [float(circle.attrib["cx"]) for circle in tree.iter("{http://www.w3.org/2000/svg}circle")]
+    words = [text.text for text in tree.iter(f"{_SVG}text")]
+    circles = [float(circle.attrib["cx"]) for circle in tree.iter(f"{_SVG}circle")]
     assert [word for word in words if word in dict(rows)] == ["nginx & co", GATEWAY, "LiteLLM"]
     assert circles == sorted(circles)
     assert len(circles) == 3
@@ -69,10 +71,21 @@ def test_a_plot_has_a_line_of_words_for_each_lane_the_least_first() -> None:
 
 def test_cases_with_several_lanes_are_drawn(tmp_path: Path) -> None:
     results = Results()
-    for case, lane in (("a case, 1.5 MB", GATEWAY), ("a case, 1.5 MB", "floor"), ("alone", GATEWAY)):
-        results.add(case, lane, CPU, 1)
+    for case, lane, ms in (
+        ("a case, 1.5 MB", GATEWAY, 1),
+        ("a case, 1.5 MB", "floor", 0.1),
+        ("alone", GATEWAY, 1),
+    ):
+        results.add(case, lane, CPU, ms)
 
-    assert [path.name for path in write_plots(results, tmp_path)] == ["a-case-1-5-mb-cpu-ms.svg"]
+    assert [path.name for path in write_plots(results, tmp_path)] == [OVERVIEW, "a-case-1-5-mb-cpu-ms.svg"]
+    tree = ET.parse(tmp_path / OVERVIEW)  # noqa: S314 - written a moment ago
+    words = [text.text for text in tree.iter(f"{_SVG}text")]
+    assert "a case, 1.5 MB" in words
+    assert "alone" not in words
+    *_, floor = tree.iter(f"{_SVG}circle")
+    left_of_gateway = float(floor.attrib["cx"])
+    assert left_of_gateway < max(float(line.attrib["x1"]) for line in tree.iter(f"{_SVG}line"))
 
 
 @pytest.mark.parametrize(
