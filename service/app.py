@@ -31,6 +31,7 @@ _ROUTERS = (
     images.router,
     estimate.router,
     legacy.router,
+    files.links,
     files.router,
     models.router,
     usage.router,

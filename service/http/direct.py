@@ -17,20 +17,23 @@ from service.http.errors import HANDLED, answer_error
 
 
 class DirectRoutes:
-    """Passes a request for the whole path of one of *routes* to it, past FastAPI's layers and other routes, and others to *app*."""
+    """Passes a request for one of *routes* to it, past FastAPI's layers and other routes, and others to *app*."""
 
     def __init__(self, app: ASGIApp, routes: Iterable[BaseRoute]) -> None:
         self._app = app
-        self._routes = {route.path: route for route in routes if isinstance(route, DirectRoute)}
+        direct = [route for route in routes if isinstance(route, DirectRoute)]
+        self._plain = {route.path: [route] for route in direct if not route.param_convertors}
+        self._with_parameters = [route for route in direct if route.param_convertors]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get(scope["path"]) if scope["type"] == "http" else None
-        match, found = route.matches(scope) if route is not None else (Match.NONE, {})
-        if route is None or match is not Match.FULL:
-            await self._app(scope, receive, send)
-            return
-        scope.update(found)
-        await route.handle(scope, receive, send)
+        if scope["type"] == "http":
+            for route in self._plain.get(scope["path"], self._with_parameters):
+                match, found = route.matches(scope)
+                if match is Match.FULL:
+                    scope.update(found)
+                    await route.handle(scope, receive, send)
+                    return
+        await self._app(scope, receive, send)
 
 
 class DirectRoute(APIRoute):

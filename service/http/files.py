@@ -18,6 +18,7 @@ from service.domain.callers import Caller, Role
 from service.domain.delivering import delivery_headers
 from service.domain.errors import ImageMissing, ImageNotKept, StoreUnavailable
 from service.http.access import caller_of
+from service.http.direct import DirectRoute
 from service.http.errors import Problem
 from service.http.services import HttpServices, services_of
 from service.ports.references import Reference
@@ -28,6 +29,8 @@ _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _NO_RANGE = Problem(416, "This range is outside the image.", code="range_not_satisfiable")
 
 router = APIRouter(tags=["Images"])
+links = APIRouter(tags=["Images"], route_class=DirectRoute)
+"""The routes of signed links."""
 
 _Name = Annotated[str, Path(description="Name of the file, as in the link: its SHA-256 and its format.")]
 _Team = Annotated[str | None, Query(description="For admins: team of the image; their own team by default.")]
@@ -69,8 +72,8 @@ class ImageInfo(BaseModel):
     brief: bool = Field(description="True if ordered with `no-store`; such an image is kept for an hour.")
 
 
-@router.head("/v1/images/files/{name}", include_in_schema=False)
-@router.get(
+@links.head("/v1/images/files/{name}", include_in_schema=False)
+@links.get(
     "/v1/images/files/{name}",
     operation_id="getImageFile",
     summary="Download a stored image by its signed link",
