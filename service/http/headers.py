@@ -46,8 +46,9 @@ def limit_headers(
     """
     headers: dict[str, str] = {}
     rates = [limit for limit in limits if limit.resource in RATES]
-    for limit in sorted(rates, key=lambda state: (state.remaining, state.limit), reverse=True):
-        headers |= _headers_of(limit, limit.resource)
+    rates.sort(key=lambda state: (state.remaining, state.limit), reverse=True)
+    for resource, tightest in {limit.resource: limit for limit in rates}.items():
+        headers |= _headers_of(tightest, resource)
     if refused is not None and (unit := kind_of(refused.resource).unit) is not Unit.MICROUSD:
         headers |= _headers_of(refused, unit)
     if degraded:

@@ -86,10 +86,12 @@ def check_prompt_field(operation: Operation, fields: dict[str, Any]) -> None:
 
 def accepts_partial(request: Request) -> bool:
     """Tell if the caller accepts fewer images than ordered (`Prefer: return=partial`, RFC 7240)."""
-    preferences = ",".join(request.headers.getlist("prefer")).replace(" ", "").lower()
-    return "return=partial" in re.split("[,;]", preferences)
+    given = request.headers.getlist("prefer")
+    preferences = ",".join(given).replace(" ", "").lower()
+    return bool(given) and "return=partial" in re.split("[,;]", preferences)
 
 
+_NO_CONTROL = CacheControl()
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _NUMBER = re.compile(r"[0-9]+\.?[0-9]*(e-?[0-9]+)?|\.[0-9]+")
 
@@ -119,7 +121,7 @@ def _idempotency_key(request: Request) -> str | None:
 
 def _is_retry(request: Request) -> bool:
     """Tell if an SDK of OpenAI sends this order again."""
-    count = request.headers.get("x-stainless-retry-count", "0").strip()
+    count = request.headers.get("x-stainless-retry-count", "").strip()
     return count.isdecimal() and count.strip("0") != ""
 
 
@@ -134,8 +136,11 @@ def _timeout_s(request: Request, longest_s: float) -> float:
 
 
 def _cache_control(request: Request) -> CacheControl:
+    given = request.headers.get("cache-control", "")
+    if not given:
+        return _NO_CONTROL
     directives: dict[str, str] = {}
-    for part in request.headers.get("cache-control", "").split(","):
+    for part in given.split(","):
         name, _, value = part.strip().lower().partition("=")
         directives[name] = value.strip('"')
     max_age = directives.get("max-age", "")

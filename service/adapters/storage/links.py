@@ -9,6 +9,7 @@ from urllib.parse import parse_qs
 
 from itsdangerous import BadSignature, Signer
 from itsdangerous.encoding import base64_decode, base64_encode
+from itsdangerous.signer import HMACAlgorithm
 
 from service.domain.errors import LinkExpired, LinkRefused
 from service.ports.clock import Clock
@@ -25,8 +26,12 @@ class SignedLinks:
         self._base = public_url.rstrip("/") + PATH
         self._ttl_s = ttl_s
         self._clock = clock
+        # Derived once, not for each link.
+        derived = [Signer(key, salt=_SALT, digest_method=hashlib.sha256).derive_key() for key in keys]
         # itsdangerous signs with the last key of the list and tries them all.
-        self._signer = Signer(keys[::-1], salt=_SALT, sep=".", digest_method=hashlib.sha256)
+        self._signer = Signer(
+            derived[::-1], sep=".", key_derivation="none", algorithm=HMACAlgorithm(hashlib.sha256)
+        )
 
     def sign(self, team: str, name: str) -> str:
         expires_s = int(self._clock.wall_s()) + self._ttl_s if self._ttl_s else 0

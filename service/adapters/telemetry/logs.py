@@ -75,6 +75,9 @@ def set_log_level(level: str) -> None:
     logging.getLogger().setLevel(level)
 
 
+_LOST = contextlib.suppress(OSError)
+
+
 class _LossyStream:
     """Write lines to *stream*, and lose those that its full disk does not take: no order and no loop may end for one."""
 
@@ -82,11 +85,11 @@ class _LossyStream:
         self._stream = stream
 
     def write(self, line: str | bytes) -> None:
-        with contextlib.suppress(OSError):
+        with _LOST:
             self._stream.write(line)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError):
+        with _LOST:
             self._stream.flush()
 
 
