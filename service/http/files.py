@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from service.domain.callers import Caller, Role
 from service.domain.delivering import delivery_headers
@@ -26,6 +27,8 @@ from service.ports.references import Reference
 _NAME = re.compile(r"[0-9a-f]{64}\.(png|jpeg|webp|gif|svg)")
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 
+_MOST_UNWATCHED_BYTES = 4 * 1024 * 1024
+"""Most bytes that may be read in vain for a client that has left."""
 _NO_RANGE = Problem(416, "This range is outside the image.", code="range_not_satisfiable")
 
 router = APIRouter(tags=["Images"])
@@ -197,8 +200,17 @@ async def _serve(request: Request, services: HttpServices, team: str, name: str)
     if is_head:
         return Response(status_code=status, headers=headers, media_type=media_type)
     content = await _read(services, team, name, start, end)
-    answer: Callable[..., Response] = Response if isinstance(content, bytes) else StreamingResponse
+    answer: Callable[..., Response] = Response
+    if not isinstance(content, bytes):
+        answer = _UnwatchedPieces if end - start <= _MOST_UNWATCHED_BYTES else StreamingResponse
     return answer(content, status, headers=headers, media_type=media_type)
+
+
+class _UnwatchedPieces(StreamingResponse):
+    """Sends few pieces without the two tasks that notice that a client leaves."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.stream_response(send)
 
 
 async def _read(
