@@ -9,10 +9,11 @@ import orjson
 import pytest
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from pydantic import BaseModel
+from starlette.middleware import Middleware
 from starlette.responses import Response
 
 from service.domain.errors import NotFound
-from service.http.direct import DirectRoute
+from service.http.direct import DirectRoute, DirectRoutes
 from service.http.errors import HANDLED, answer_error
 from tests.http.house import GENERATIONS, House, open_house, until
 from tests.http.wire import Connection, check_goes_on, post
@@ -74,7 +75,11 @@ def test_an_endpoint_that_wants_more_is_refused_at_the_start(path: str, endpoint
 def an_app() -> FastAPI:
     router = APIRouter(route_class=DirectRoute)
     router.post("/things/{name}", operation_id="echoThing")(echo)
-    return FastAPI(routes=router.routes, exception_handlers=dict.fromkeys(HANDLED, answer_error))
+    return FastAPI(
+        routes=router.routes,
+        middleware=[Middleware(DirectRoutes, routes=router.routes)],
+        exception_handlers=dict.fromkeys(HANDLED, answer_error),
+    )
 
 
 async def ask(method: str, path: str) -> httpx.Response:
