@@ -60,7 +60,9 @@ class OpenAIBackend:
         self._downloads = downloads
         self._reception = reception or Reception()
         self._dialect = open_dialect(address)
-        self._headers = self._dialect.headers
+        # Built once: httpx copies its own headers faster than it reads others.
+        self._headers = httpx.Headers(self._dialect.headers)
+        self._json_headers = httpx.Headers({**self._dialect.headers, "content-type": "application/json"})
         self._urls: dict[tuple[Operation, str], httpx.URL] = {}
 
     async def make(self, call: ImageCall, progress: CallProgress) -> CallMade | CallFailure:
@@ -110,13 +112,14 @@ class OpenAIBackend:
                 files=parts,
                 extensions=extensions,
             )
-        headers = {**self._headers, "content-type": "application/json"}
+        headers = self._json_headers
         body: bytes | AsyncIterator[bytes]
         if call.inputs:
             pieces = [
                 part if isinstance(part, bytes) else _open(part, files)
                 for part in wire.encode_json_edit(fields, call.inputs)
             ]
+            headers = httpx.Headers(headers)
             headers["content-length"] = str(json_edits.length_of(pieces))
             body = json_edits.read_pieces(pieces)
         else:
@@ -192,10 +195,9 @@ class OpenAIBackend:
             elif conceals(ending.removeprefix(sent), secrets=self._secrets, prompt=call.prompt):
                 model = wire.OTHER
         images = tuple(
-            replace(
-                image,
-                revised_prompt=image.revised_prompt and hide_secrets(image.revised_prompt, self._secrets),
-            )
+            replace(image, revised_prompt=hide_secrets(image.revised_prompt, self._secrets))
+            if image.revised_prompt
+            else image
             for image in made.images
         )
         return replace(made, answered_model=model, images=images)
