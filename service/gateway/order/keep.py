@@ -176,8 +176,9 @@ def billing_of_missing(made: CallMade, kept: Sequence[Outcome]) -> Billing:
 
 async def _digest(data: bytes) -> str:
     """Hash *data*, and yield to the event loop after each part."""
-    digest = hashlib.sha256(data[:_HASHED_AT_ONCE_BYTES])
+    view = memoryview(data)
+    digest = hashlib.sha256(view[:_HASHED_AT_ONCE_BYTES])
     for start in range(_HASHED_AT_ONCE_BYTES, len(data), _HASHED_AT_ONCE_BYTES):
         await asyncio.sleep(0)
-        digest.update(data[start : start + _HASHED_AT_ONCE_BYTES])
+        digest.update(view[start : start + _HASHED_AT_ONCE_BYTES])
     return digest.hexdigest()
