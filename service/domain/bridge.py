@@ -10,7 +10,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from service.domain.catalog import Bridge, Catalog, Model, as_bridged, widen
+from service.domain.catalog import Bridge, Catalog, Model, Way, as_bridged, widen
 from service.domain.errors import InvalidOrder
 from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import STILL_FORMATS, Cutout, Finish, InputImage, Operation, Parameters
@@ -46,21 +46,37 @@ def translate(
     Raises:
         InvalidOrder: its model does not take it; nothing has been spent.
     """
-    model = order.asked
-    if catalog.offers and not catalog.is_orderable(model, today):
-        raise _unserved(catalog, model)
-    successor = catalog.successor_of(model, today, order.operation)
-    sent = _translate_for(successor, order, is_unknown_passed=pass_unknown, needs_prompt=needs_prompt)
-    return _route(catalog, order, sent, today, needs_prompt=needs_prompt) if catalog.offers else sent
+    way = catalog.way_of(order.asked, today, order.operation)
+    if not way.is_orderable:
+        raise _unserved(catalog, order.asked)
+    backends = way.backends if way.is_plain else ()
+    sent = _translate_for(
+        way.successor,
+        way.contract_of,
+        order,
+        backends,
+        is_unknown_passed=pass_unknown,
+        needs_prompt=needs_prompt,
+    )
+    return sent if way.is_plain else _route(catalog, order, sent, way, needs_prompt=needs_prompt)
 
 
 def _translate_for(
-    successor: Model | None, order: ImageOrder, *, is_unknown_passed: bool = False, needs_prompt: bool
+    successor: Model | None,
+    contract_of: Model,
+    order: ImageOrder,
+    backends: tuple[str, ...] = (),
+    *,
+    is_unknown_passed: bool = False,
+    needs_prompt: bool,
 ) -> SentOrder:
-    """Check *order* and translate it for *successor*, or for its own model if that is None; raises `InvalidOrder`."""
+    """Check *order* by the contract of a model and translate it for *successor*, or for its own model if that is None.
+
+    Raises `InvalidOrder`.
+    """
     model = order.asked
     check_order(
-        widen(model, successor) if successor else model,
+        contract_of,
         prompt=order.prompt,
         n=order.n,
         parameters=order.parameters,
@@ -75,30 +91,30 @@ def _translate_for(
     if model.contract.default_size:
         parameters.setdefault("size", model.contract.default_size)
     if model.bridge is None or successor is None:
-        return _send_as_asked(order, parameters)
-    return _send_bridged(model.bridge, successor, order, parameters)
+        return _send_as_asked(order, parameters, backends)
+    return _send_bridged(model.bridge, successor, order, parameters, backends)
 
 
 def _route(
-    catalog: Catalog, order: ImageOrder, sent: SentOrder, today: date, *, needs_prompt: bool
+    catalog: Catalog, order: ImageOrder, sent: SentOrder, way: Way, *, needs_prompt: bool
 ) -> SentOrder:
     """Return *sent* with the backends that may make it, and with its form for those that can make it by the bridge only.
 
     Raises:
         InvalidOrder: no backend offers its operation, or its format.
     """
-    serving = catalog.backends_of(sent.target, today, sent.operation)
+    serving = way.backends
     if not serving:
-        raise _not_offered(catalog, order.asked, today)
+        raise _not_offered(catalog, order.asked, way.day)
     backends = _giving(catalog, serving, sent)
     fallback = None
     if sent.target is order.asked and sent.target.bridge is not None:
         target = catalog.models[sent.target.bridge.to]
-        able = catalog.backends_of(target, today, as_bridged(sent.operation))
+        able = catalog.backends_of(target, way.day, as_bridged(sent.operation))
         if others := tuple([name for name in able if name not in serving]):
             # The replacement may lack what the model itself takes.
             with suppress(InvalidOrder):
-                bridged = _translate_for(target, order, needs_prompt=needs_prompt)
+                bridged = _translate_for(target, widen(order.asked, target), order, needs_prompt=needs_prompt)
                 if others := _giving(catalog, others, bridged):
                     fallback = _bound_calls(catalog, replace(bridged, backends=others))
     if not backends:
@@ -168,7 +184,7 @@ def with_codes_of(model: Model, failure: CallFailure) -> CallFailure:
     return replace(failure, code="content_policy_violation", type="invalid_request_error")
 
 
-def _send_as_asked(order: ImageOrder, parameters: Parameters) -> SentOrder:
+def _send_as_asked(order: ImageOrder, parameters: Parameters, backends: tuple[str, ...]) -> SentOrder:
     model = order.asked
     return SentOrder(
         target=model,
@@ -179,10 +195,13 @@ def _send_as_asked(order: ImageOrder, parameters: Parameters) -> SentOrder:
         operation=order.operation,
         inputs=order.inputs,
         partial_images=order.partial_images,
+        backends=backends,
     )
 
 
-def _send_bridged(bridge: Bridge, target: Model, order: ImageOrder, parameters: Parameters) -> SentOrder:
+def _send_bridged(
+    bridge: Bridge, target: Model, order: ImageOrder, parameters: Parameters, backends: tuple[str, ...]
+) -> SentOrder:
     model = order.asked
     known = {name: value for name, value in parameters.items() if value not in bridge.ignores.get(name, ())}
     asked = {**_defaults(model), **known}
@@ -209,6 +228,7 @@ def _send_bridged(bridge: Bridge, target: Model, order: ImageOrder, parameters: 
         inputs=inputs,
         instructions=bridge.variation_prompts if varies else (),
         partial_images=order.partial_images,
+        backends=backends,
     )
 
 

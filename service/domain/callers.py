@@ -8,10 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal
 
 from service.domain.errors import InvalidOrder, ModelNotAllowed
-from service.domain.limits import LIMITS, Limit, LimitKind, Resource, Unit, Window
+from service.domain.limits import LIMITS, Limit, LimitKind, Unit, Window
 
 TOKEN_PREFIX = "ig_"  # noqa: S105 - the beginning of every key
 _TOKEN = re.compile(r"ig_[A-Za-z0-9_-]{43}")
@@ -34,7 +35,8 @@ EqualOrders = Literal["differ", "share"]
 """The images of equal orders that a caller sends at once: different ones, or the same (see `fanout_window`)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots, as there are few, and each order asks for their bounds.
+@dataclass(frozen=True, kw_only=True)
 class Policy:
     """A named set of limits and rules; 0, empty and None mean no such limit.
 
@@ -61,10 +63,16 @@ class Policy:
         amount: int = getattr(self, kind.name)
         return amount
 
-    def amounts(self) -> tuple[tuple[Resource, int], ...]:
-        """Return every limit that is set, with its amount."""
-        amounts = ((kind.resource, self.amount_of(kind)) for kind in LIMITS)
-        return tuple((resource, amount) for resource, amount in amounts if amount > 0)
+    @cached_property
+    def bounds(self) -> tuple[tuple[LimitKind, int], ...]:
+        """Every limit that is set, with its amount."""
+        amounts = [(kind, self.amount_of(kind)) for kind in LIMITS]
+        return tuple([(kind, amount) for kind, amount in amounts if amount > 0])
+
+    @cached_property
+    def budgets(self) -> tuple[tuple[LimitKind, int], ...]:
+        """Every limit of money that is set, with its amount."""
+        return tuple([(kind, amount) for kind, amount in self.bounds if kind.unit is Unit.MICROUSD])
 
 
 NO_POLICY = Policy(name="none")
@@ -150,7 +158,8 @@ class Scope:
     policy: Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Without slots, as one is kept for many orders, which ask for its limits.
+@dataclass(frozen=True, kw_only=True)
 class Caller:
     """The sender of an order. *user* is a keyed hash; *key_id* names the API key, checked again before spending.
 
@@ -171,7 +180,18 @@ class Caller:
         is_own = default == "user" or any(scope.policy.cache_scope == "user" for scope in self.scopes)
         return f"user-{self.user}" if is_own else "team"
 
-    @property
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """Every limit that an order counts against."""
+        return tuple(
+            [
+                Limit(resource=kind.resource, scope=scope.name, key=scope.key, amount=amount)
+                for scope in self.scopes
+                for kind, amount in scope.policy.bounds
+            ]
+        )
+
+    @cached_property
     def equal_orders(self) -> EqualOrders:
         """The rule for equal orders at once: one policy suffices to share."""
         return "share" if any(scope.policy.equal_orders == "share" for scope in self.scopes) else "differ"
@@ -179,7 +199,7 @@ class Caller:
     @property
     def has_budget(self) -> bool:
         """Tell if a limit of money applies."""
-        return any(scope.policy.amount_of(kind) for scope in self.scopes for kind in _BUDGETS)
+        return any(scope.policy.budgets for scope in self.scopes)
 
 
 def is_token(text: str) -> bool:
@@ -224,9 +244,8 @@ def check_policies(caller: Caller, *, model: str, n: int, pixels: int, weight: i
 def check_budgets(caller: Caller, n: int, estimate_microusd: int) -> None:
     """Check that an unused budget could pay for *n* images of an estimated price each; raises `InvalidOrder`."""
     for scope in caller.scopes:
-        for kind in _BUDGETS:
-            budget = scope.policy.amount_of(kind)
-            if 0 < budget < n * estimate_microusd:
+        for kind, budget in scope.policy.budgets:
+            if budget < n * estimate_microusd:
                 raise InvalidOrder(
                     f"This order is estimated at ${n * estimate_microusd / 1e6:.6f}, but this {scope.name} may spend "
                     f"${budget / 1e6:.6f} a {kind.window}. Order fewer images, a lower quality or a smaller size.",
@@ -235,24 +254,11 @@ def check_budgets(caller: Caller, n: int, estimate_microusd: int) -> None:
                 )
 
 
-def limits_of(caller: Caller) -> tuple[Limit, ...]:
-    """Return every limit that an order of *caller* counts against."""
-    return tuple(
-        Limit(resource=resource, scope=scope.name, key=scope.key, amount=amount)
-        for scope in caller.scopes
-        for resource, amount in scope.policy.amounts()
-    )
-
-
-_BUDGETS = tuple(kind for kind in LIMITS if kind.unit is Unit.MICROUSD)
-
-
 def _check_images(scope: Scope, n: int, weight: int) -> None:
     """Check that each unused limit of images in *scope* has room for *n* images."""
-    for kind in LIMITS:
-        amount = scope.policy.amount_of(kind)
+    for kind, amount in scope.policy.bounds:
         is_held = kind.window is Window.HELD
-        if kind.unit is Unit.IMAGES and 0 < amount < n * (1 if is_held else weight):
+        if kind.unit is Unit.IMAGES and amount < n * (1 if is_held else weight):
             words = f"{kind.unit} at a time" if is_held else kind.words
             counted = f", each counting as {weight}" if weight > 1 else ""
             raise _too_many(f"this {scope.name} may make at most {amount} {words}{counted}", n)

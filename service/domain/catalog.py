@@ -131,6 +131,24 @@ class Model:
         return self.bridge is not None and (self.shutdown is None or self.shutdown <= today)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """The way of the orders for a model by one operation on one *day*.
+
+    *contract_of* has the contract that they keep: the model's own, or as its *successor* widens it, which makes their images.
+    *backends* may make them, the preferred first, none of them named if one provider makes all. If it *is_plain*, each of
+    them makes all formats and several images a call, and no other may help out by the bridge. Unless it *is_orderable*, none
+    makes images of the model by any operation.
+    """
+
+    day: date
+    is_orderable: bool
+    successor: Model | None
+    contract_of: Model
+    backends: tuple[str, ...]
+    is_plain: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """All models by name, and the default one.
@@ -143,6 +161,9 @@ class Catalog:
     default_model: str
     default_gpt_image_model: str
     offers: tuple[Offer, ...] = ()
+    _ways: "dict[tuple[str, Operation], Way]" = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def find(self, name: str) -> Model:
         """Return the model *name*.
@@ -159,6 +180,33 @@ class Catalog:
                 error_type="image_generation_user_error",
             )
         return model
+
+    def way_of(self, model: Model, today: date, operation: Operation) -> Way:
+        """Return the way of orders for *model* by *operation* today, found once a day."""
+        known = self._ways.get((model.name, operation))
+        if known is None or known.day != today:
+            known = self._ways[model.name, operation] = self._find_way(model, today, operation)
+        return known
+
+    def _find_way(self, model: Model, today: date, operation: Operation) -> Way:
+        successor = self.successor_of(model, today, operation)
+        sent = operation if successor is None else as_bridged(operation)
+        backends = self.backends_of(successor or model, today, sent)
+        offers = [offer for offer in self.offers if offer.backend in backends]
+        is_alone = successor is not None or model.bridge is None
+        return Way(
+            day=today,
+            is_orderable=self.is_orderable(model, today),
+            successor=successor,
+            contract_of=widen(model, successor) if successor else model,
+            backends=backends,
+            is_plain=not self.offers
+            or (
+                bool(offers)
+                and is_alone
+                and all(each.makes is None and each.makes_several for each in offers)
+            ),
+        )
 
     def successor_of(self, model: Model, today: date, operation: Operation | None = None) -> Model | None:
         """Return the model that makes the images of *model* today, if it is another; with *operation*, of such orders."""

@@ -55,8 +55,11 @@ def identify_order(key: bytes, order: ImageOrder) -> Idempotency | None:
     return Idempotency(key=keyed_hash(key, name), order=keyed_hash(key, f"order {canonical}"))
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 def _canonical(**fields: object) -> str:
-    return json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    return _ENCODER.encode(fields)
 
 
 def keyed_hash(key: bytes, text: str) -> str:

@@ -50,12 +50,13 @@ def refusal(*scopes: Scope, **override: Any) -> InvalidOrder:
     ],
 )
 def test_every_limit_that_is_set_has_its_resource(field: str, resource: Resource) -> None:
-    assert Policy(**{field: 7}).amounts() == ((resource, 7),)  # type: ignore[arg-type]  # one field by name
-    assert Policy(**{field: 0}).amounts() == ()  # type: ignore[arg-type]
+    bounds = Policy(**{field: 7}).bounds  # type: ignore[arg-type]  # one field by name
+    assert [(kind.resource, amount) for kind, amount in bounds] == [(resource, 7)]
+    assert Policy(**{field: 0}).bounds == ()  # type: ignore[arg-type]
 
 
 def test_no_policy_limits_nothing() -> None:
-    assert NO_POLICY.amounts() == ()
+    assert NO_POLICY.bounds == ()
     check(Scope(name="team", key="design", policy=NO_POLICY), n=10, pixels=10**9, weight=99)
 
 

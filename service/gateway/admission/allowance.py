@@ -6,7 +6,7 @@ Failure behaviour: closed: a local share would be a guess.
 from dataclasses import dataclass
 from uuid import uuid4
 
-from service.domain.callers import Caller, limits_of
+from service.domain.callers import Caller
 from service.domain.errors import LimitState, RateLimited, StateUnavailable
 from service.domain.images import Realm
 from service.domain.limits import RATES, Unit, Window, kind_of
@@ -31,7 +31,7 @@ class Allowance:
             model="",
             realm=Realm.LIVE,
             pool=None,
-            limits=limits_of(caller),
+            limits=caller.limits,
             price=Price(),
             origin=Origin(),
         )

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.domain import bridge
-from service.domain.callers import CacheScope, check_budgets, check_policies, limits_of
+from service.domain.callers import CacheScope, check_budgets, check_policies
 from service.domain.catalog import Catalog, Model, pixels_of
 from service.domain.errors import PriceUnknown
 from service.domain.fingerprint import fingerprint_order, identify_order, keyed_hash
@@ -64,7 +64,7 @@ class Acceptance:
         caller = order.caller
         sent, price = self.appraise(order)
         self.check_policies(order, sent, price)
-        limits, scope = limits_of(caller), self._scope(order)
+        scope = self._scope(order)
         fingerprint = fingerprint_order(self.keys.fingerprint, order.operation, sent, self.realm)
         pool = self.pools.key(caller.team, scope, fingerprint) if self.pools and scope else None
         return sent, Ticket(
@@ -73,7 +73,7 @@ class Acceptance:
             model=sent.target.name,
             realm=self.realm,
             pool=pool,
-            limits=limits,
+            limits=caller.limits,
             price=price,
             origin=Origin(
                 asked_model=order.asked.name,
