@@ -201,11 +201,13 @@ class Maker:
         if isinstance(made, CallFailure):
             return [made] * n
         # Surplus images are given to no caller, and the others carry their price.
-        paid = replace(made, images=made.images[:n])
+        paid = made if len(made.images) <= n else replace(made, images=made.images[:n])
         started_s = self.keeper.clock.monotonic_s()
         form, backend = _maker_of(sent, turn)
         kept = await self.keeper.keep(paid, form, order, deadline_s=turn.deadline_s, backend=backend)
         exposure.store_s = self.keeper.clock.monotonic_s() - started_s
+        if len(kept) == n:
+            return kept
         too_few = replace(_TOO_FEW, billing=billing_of_missing(made, kept))
         return kept + [too_few] * (n - len(kept))
 

@@ -8,9 +8,10 @@ The latest answers of a kind, however old, tell when a call of it is overdue: a 
 """
 
 import math
+from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from cachetools import LRUCache
 
@@ -35,8 +36,7 @@ _FIRST_PATIENCE_S = 90.0
 """Age at which a call of a kind without any answer is overdue."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
+class Kind(NamedTuple):
     """Calls that take about as long as each other.
 
     *size* is a class, each of twice the pixels of the one before; *images* is one, too: for one, up to four, or more.
@@ -122,8 +122,7 @@ class Durations:
         return window
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(NamedTuple):
     at_s: float
     duration_s: float
     is_answered: bool
@@ -135,36 +134,36 @@ class _Window:
     def __init__(self) -> None:
         self.probes = 0
         self.latest_answers_s: deque[float] = deque(maxlen=FEWEST)
-        self._samples: deque[_Sample] = deque(maxlen=_MOST)
-        self._quantiles_s: tuple[float, float] | None = None
+        self._samples: deque[_Sample] = deque()
+        # Each order asks for quantiles, and each call adds a duration.
+        self._sorted_s: list[float] = []
 
     def add(self, at_s: float, duration_s: float, *, is_answered: bool) -> None:
+        if len(self._samples) == _MOST:
+            self._drop_oldest()
         self._samples.append(_Sample(at_s, duration_s, is_answered))
+        insort(self._sorted_s, duration_s)
         if is_answered:
             self.latest_answers_s.append(duration_s)
-        self._quantiles_s = None
 
     def keep_latest(self, samples: int) -> None:
         """Forget all samples but the latest."""
         self.probes = 0
         while len(self._samples) > samples:
-            self._samples.popleft()
-        self._quantiles_s = None
+            self._drop_oldest()
 
     def quantiles_s(self, now_s: float) -> tuple[float, float] | None:
         """Return the times that the usual calls and most calls needed; one without an answer counts at its age."""
         if not self._is_known(now_s):
             return None
-        if self._quantiles_s is None:
-            durations = sorted(self._durations())
-            usual, most = (math.ceil(len(durations) * share) - 1 for share in (_USUAL_CALLS, _MOST_CALLS))
-            self._quantiles_s = durations[usual], durations[most]
-        return self._quantiles_s
+        number = len(self._sorted_s)
+        usual, most = math.ceil(number * _USUAL_CALLS) - 1, math.ceil(number * _MOST_CALLS) - 1
+        return self._sorted_s[usual], self._sorted_s[most]
 
     def mean_s(self, now_s: float) -> float | None:
         if not self._is_known(now_s):
             return None
-        return sum(self._durations()) / len(self._samples)
+        return sum(self._sorted_s) / len(self._samples)
 
     def due_s(self, now_s: float) -> float:
         """Return the time that most calls with an answer needed, or infinity if too few had one."""
@@ -180,14 +179,13 @@ class _Window:
     def _answered(self) -> Iterator[float]:
         return (sample.duration_s for sample in self._samples if sample.is_answered)
 
-    def _durations(self) -> Iterator[float]:
-        return (sample.duration_s for sample in self._samples)
-
     def _is_known(self, now_s: float) -> bool:
         self._forget_old(now_s)
         return len(self._samples) >= FEWEST
 
     def _forget_old(self, now_s: float) -> None:
         while self._samples and self._samples[0].at_s < now_s - WINDOW_S:
-            self._samples.popleft()
-            self._quantiles_s = None
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        del self._sorted_s[bisect_left(self._sorted_s, self._samples.popleft().duration_s)]

@@ -41,7 +41,9 @@ class CallsInFlight:
         """Count the call no more; returns False if it was not in flight."""
         if self._began_s.pop(turn, None) is None:
             return False
-        self._kinds -= Counter([turn.kind])
+        self._kinds[turn.kind] -= 1
+        if not self._kinds[turn.kind]:
+            del self._kinds[turn.kind]
         if turn.course is not None:
             self._routing.end(turn.course, turn)
         return True

@@ -1,4 +1,5 @@
 import math
+import random
 
 import pytest
 
@@ -93,6 +94,21 @@ def test_a_provider_that_slows_down_shows_within_a_few_calls() -> None:
 
     assert durations.needed_s(KIND, 30.0) == pytest.approx(37.5)
     assert durations.needed_s(KIND, 99.0) == pytest.approx(37.5)
+
+
+def test_the_latest_hundred_of_five_minutes_count() -> None:
+    clock, taken = FakeClock(), random.Random(5)
+    durations = Durations(clock)
+    samples: list[tuple[float, float]] = []
+    for _ in range(1000):
+        clock.advance(taken.choice([0.0, 1.0, 9.0]))
+        duration_s = float(taken.randrange(1, 40))
+        durations.note_answer(KIND, ROUTE, duration_s, is_probe=False)
+        samples.append((clock.monotonic_s(), duration_s))
+        young_s = [each for at_s, each in samples[-100:] if at_s >= clock.monotonic_s() - WINDOW_S]
+        most_s = sorted(young_s)[math.ceil(len(young_s) * 0.9) - 1]
+        needed_s = durations.needed_s(KIND, 999.0)
+        assert needed_s == (pytest.approx(most_s * 1.25) if len(young_s) >= FEWEST else None)
 
 
 def test_a_call_that_was_given_up_early_says_nothing() -> None:
