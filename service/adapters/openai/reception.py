@@ -1,11 +1,14 @@
 """Receive answers of the provider, a few large ones at a time, and none with more bytes or values than it can need.
 
 An answer of some megabytes arrives in a second, but many at once would all be held until the last one is whole. The others
-wait in the network, not in memory. They are paid, and their orders have deadlines that nobody knows here, so none waits long.
-Failure behaviour: open; an answer that stalls loses its turn, and one that gets no turn is read without.
+wait in the network, not in memory. They are paid, and their orders have deadlines that nobody knows here, so none waits long:
+while turns end, as on a busy machine, or for a moment while none does. Failure behaviour: open; an answer that stalls loses its
+turn, and one that gets no turn is read without.
 """
 
 import asyncio
+import math
+from collections import deque
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,6 +17,7 @@ import httpx
 _LARGE_BYTES = 256 * 1024
 _AT_ONCE = 8
 _WAIT_S = 1.5
+_LONGEST_WAIT_S = 6.0
 _SILENCE_S = 0.5
 _BYTES_PER_IMAGE = 64 * 1024 * 1024
 """More than the base64 of the largest image that a model makes (8.3 megapixels of raw RGBA)."""
@@ -79,13 +83,20 @@ async def read_body(response: httpx.Response, bounds: Bounds) -> bytearray | Non
 
 
 class Reception:
-    """Owns the turns of large answers: an answer waits *wait_s* for one, and loses it after *silence_s*."""
+    """Owns the turns of large answers, *at_once* of them: a turn ends after *silence_s* without a byte of its answer.
+
+    An answer waits for one until none has ended for *wait_s*, and *longest_wait_s* in all.
+    """
 
     def __init__(
-        self, *, at_once: int = _AT_ONCE, wait_s: float = _WAIT_S, silence_s: float = _SILENCE_S
+        self,
+        *,
+        at_once: int = _AT_ONCE,
+        wait_s: float = _WAIT_S,
+        longest_wait_s: float = _LONGEST_WAIT_S,
+        silence_s: float = _SILENCE_S,
     ) -> None:
-        self._turns = asyncio.Semaphore(at_once)
-        self._wait_s = wait_s
+        self._turns = _Turns(at_once, wait_s, longest_wait_s)
         self._silence_s = silence_s
 
     async def read(self, response: httpx.Response, bounds: Bounds) -> bytearray | None:
@@ -95,7 +106,7 @@ class Reception:
         try:
             if is_large:
                 # Before any of it is here.
-                await turn.take(self._wait_s)
+                await turn.take()
             # Its own stream: httpx would only count the bytes.
             async for chunk in cast("httpx.AsyncByteStream", response.stream):
                 if not tally.takes(chunk):
@@ -104,7 +115,7 @@ class Reception:
                 turn.prolong()
                 if len(body) > _LARGE_BYTES and not is_large:
                     is_large = True
-                    await turn.take(self._wait_s)
+                    await turn.take()
             return body
         finally:
             turn.give_back()
@@ -115,22 +126,61 @@ def _announced_bytes(response: httpx.Response) -> int:
     return int(length) if length.isdecimal() and len(length) < 20 else 0
 
 
+class _Turns:
+    """The free turns, and the answers that wait for one, in the order in which they came."""
+
+    def __init__(self, free: int, wait_s: float, longest_wait_s: float) -> None:
+        self._free = free
+        self._wait_s = wait_s
+        self._longest_wait_s = longest_wait_s
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._ended_s = -math.inf
+
+    async def take(self) -> bool:
+        """Wait for a turn; returns False if it took too long."""
+        if self._free:
+            self._free -= 1
+            return True
+        loop = asyncio.get_running_loop()
+        came_s = loop.time()
+        place = loop.create_future()
+        self._waiting.append(place)
+        try:
+            while not place.done():
+                until_s = min(max(came_s, self._ended_s) + self._wait_s, came_s + self._longest_wait_s)
+                if loop.time() >= until_s:
+                    break
+                await asyncio.wait([place], timeout=until_s - loop.time())
+        except asyncio.CancelledError:
+            if place.done():
+                self.give_back()
+            raise
+        finally:
+            if not place.done():
+                self._waiting.remove(place)
+        return place.done()
+
+    def give_back(self) -> None:
+        """End a turn: it is the next one's, if any waits."""
+        self._ended_s = asyncio.get_running_loop().time()
+        if self._waiting:
+            self._waiting.popleft().set_result(None)
+        else:
+            self._free += 1
+
+
 class _Turn:
     """The turn of one answer, taken at most once; ends by itself after *silence_s* without a chunk."""
 
-    def __init__(self, turns: asyncio.Semaphore, silence_s: float) -> None:
+    def __init__(self, turns: _Turns, silence_s: float) -> None:
         self._turns = turns
         self._silence_s = silence_s
         self._end: asyncio.TimerHandle | None = None
 
-    async def take(self, wait_s: float) -> None:
-        """Wait for the turn, but not longer than *wait_s*."""
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._turns.acquire()
-        except TimeoutError:
-            return
-        self._start_timer()
+    async def take(self) -> None:
+        """Wait for the turn, but not too long."""
+        if await self._turns.take():
+            self._start_timer()
 
     def prolong(self) -> None:
         """Begin the silence anew, if the turn lasts."""
@@ -143,7 +193,7 @@ class _Turn:
         if self._end is not None:
             self._end.cancel()
             self._end = None
-            self._turns.release()
+            self._turns.give_back()
 
     def _start_timer(self) -> None:
         self._end = asyncio.get_running_loop().call_later(self._silence_s, self.give_back)

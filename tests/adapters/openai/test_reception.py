@@ -10,6 +10,7 @@ from service.adapters.openai.reception import Bounds, Reception, read_body
 
 _BOUNDS = Bounds(2**22, 1000)
 _LARGE = bytes(300_000)
+LARGE = {"content-length": "600000"}
 
 
 class Body(httpx.AsyncByteStream):
@@ -121,6 +122,60 @@ async def test_an_answer_that_gets_no_turn_is_read_without() -> None:
 
     assert len(body or b"") == 900_000
     assert stalled.read == 1
+
+
+async def test_an_answer_waits_while_turns_end() -> None:
+    """Longer than it would wait without: the turns before it take twice as long."""
+    reception = Reception(at_once=1, wait_s=1, silence_s=60)
+    first, others, seen = [Body(2) for _ in range(10)], Body(2), 0
+    others.goes_on.set()
+    async with asyncio.TaskGroup() as group:
+        for body in first:
+            group.create_task(reception.read(httpx.Response(200, headers=LARGE, stream=body), _BOUNDS))
+        await turns()
+        last = group.create_task(reception.read(httpx.Response(200, headers=LARGE, stream=others), _BOUNDS))
+        for body in first:
+            await asyncio.sleep(0.2)
+            seen = others.read
+            body.goes_on.set()
+
+    assert seen == 0
+    assert len(last.result() or b"") == 600_000
+
+
+async def test_an_answer_waits_no_longer_than_the_longest_time_while_turns_end() -> None:
+    reception = Reception(at_once=1, wait_s=60, longest_wait_s=0.01, silence_s=60)
+    stalled, other = Body(2), Body(2)
+    other.goes_on.set()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(reception.read(httpx.Response(200, stream=stalled), _BOUNDS))
+        await turns()
+
+        body = await reception.read(httpx.Response(200, headers=LARGE, stream=other), _BOUNDS)
+        waiting.cancel()
+
+    assert len(body or b"") == 600_000
+
+
+async def test_a_turn_that_comes_as_its_answer_is_given_up_goes_to_the_next() -> None:
+    reception = Reception(at_once=1, wait_s=60, silence_s=60)
+    first, second, third = Body(1), Body(1), Body(1)
+    for body in (second, third):
+        body.goes_on.set()
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(reception.read(httpx.Response(200, headers=LARGE, stream=body), _BOUNDS))
+            for body in (first, second, third)
+        ]
+        await turns()
+        # Its turn ends, and is the second's, which is cut off before it runs again.
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        tasks[1].cancel()
+        await turns()
+        read = second.read, third.read
+
+    assert read == (0, 1)
 
 
 async def test_a_cancelled_reader_leaves_its_turn() -> None:

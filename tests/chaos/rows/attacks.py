@@ -250,8 +250,8 @@ async def memory_returns(ground: Ground, finding: Finding) -> None:
     await asyncio.sleep(silence_s)
     after_mb = memory_mb(gateway)
     finding.note(f"{before_mb:.0f} MB before, {watch.peak_mb:.0f} at most")
-    finding.at_most("peak MB", watch.peak_mb, 500)
-    finding.at_most(f"MB {silence_s} s after", after_mb, 200)
+    finding.at_most("peak MB", watch.peak_mb, 400)
+    finding.at_most(f"MB {silence_s} s after", after_mb, 150)
     children = psutil.Process(gateway.process.pid).children(recursive=True)
     total = sum(each.memory_info().rss for each in children) / _MIB
     finding.note(f"{len(children)} children {total:.0f} MB")
