@@ -219,10 +219,16 @@ async def test_a_bounded_number_of_files_is_open(watched: Watched) -> None:
     images = [b"%d" % number for number in range(MOST + 10)]
     for data in images:
         await watched.store.put(name_of(data), data)
-    for _ in range(4):
+    expected = MOST if reads_from_memory(watched.directory) else 0
+
+    async def are_open() -> bool:
         for data in images:
             assert await watched.store.get(name_of(data)) == data
-            await asyncio.sleep(0.002)
+        return file_count(watched.directory / "images") >= expected
 
-    expected = MOST if reads_from_memory(watched.directory) else 0
+    await until(are_open)
+    for _ in range(3):
+        await are_open()
+        await asyncio.sleep(0.01)
+
     assert file_count(watched.directory / "images") == expected
