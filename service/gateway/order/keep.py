@@ -161,7 +161,7 @@ def _convert(sent: SentOrder) -> SentOrder:
 def _fit(kept: Kept, delivery: Delivery, backend: str) -> Kept:
     """Return *kept* as made by *backend*, with the bytes only if they are delivered, or nowhere else."""
     data = None if kept.is_stored and delivery is Delivery.URL else kept.data
-    return replace(kept, image=replace(kept.image, backend=backend), data=data)
+    return Kept(replace(kept.image, backend=backend), data, kept.is_stored)
 
 
 def billing_of_missing(made: CallMade, kept: Sequence[Outcome]) -> Billing:

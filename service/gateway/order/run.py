@@ -116,8 +116,9 @@ class Orders:
         if not progress.calls:
             return
         deadline_s = progress.order.deadline_s
-        await asyncio.wait(progress.calls, timeout=max(0.0, deadline_s - self.clock.monotonic_s()))
-        if own := [call for call, turn in progress.calls.items() if turn.deadline_s <= deadline_s]:
+        left_s = max(0.0, deadline_s - self.clock.monotonic_s())
+        _, late = await asyncio.wait(progress.calls, timeout=left_s)
+        if late and (own := [call for call, turn in progress.calls.items() if turn.deadline_s <= deadline_s]):
             await asyncio.wait(own)
         if not all(call.done() for call in progress.calls):
             failed = progress.failed(progress.failures) if progress.failures else DeadlineExceeded()
