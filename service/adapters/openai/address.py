@@ -48,11 +48,14 @@ class BackendAddress:
 class Timeouts:
     """Seconds to wait for a pooled connection, to connect, and between two reads.
 
+    A first packet that finds a server's queue full is sent again after 1, 3 and 7 s; and a busy process may look late at a
+    connection that is there, while it opens one for each call of a burst.
+
     *call_s* has the longest time of a whole call, by the quality that it asks for, or as `default`; without one, only the
     caller of `make` ends it.
     """
 
-    pool_s: float = 10.0
-    connect_s: float = 5.0
+    pool_s: float = 20.0
+    connect_s: float = 10.0
     read_s: float = 300.0
     call_s: Mapping[str, float] = field(default_factory=dict)

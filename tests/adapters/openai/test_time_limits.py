@@ -202,3 +202,9 @@ async def test_without_a_limit_only_silence_ends_a_call() -> None:
         await slow.gone.wait()
 
     assert slow.pieces > 1
+
+
+def test_a_connection_may_be_lost_thrice_before_it_is_given_up() -> None:
+    """Linux sends a first packet again after one, two and four more seconds."""
+    assert Timeouts().connect_s > 1 + 2 + 4
+    assert Timeouts().pool_s > Timeouts().connect_s
