@@ -55,8 +55,8 @@ from service.wiring.traces import open_traces
 
 _REDIS_PLACES = MOST_ASKING + 16
 """More scripts than orders begin at once, so that settlements, heartbeats and leases find a place."""
-_REDIS_CONNECTIONS = 16
-"""For all that is no script."""
+_REDIS_CONNECTIONS = 64
+"""For all that is no script: a burst of callers whose keys are not known yet looks each up. Few are ever open."""
 
 
 @asynccontextmanager

@@ -47,6 +47,7 @@ class FakeCallerBook:
         key = self._keys.get(token_hash)
         self.looking.set()
         await self.may_answer.wait()
+        self._answer()
         return key
 
     async def read_directory(self) -> Directory:

@@ -97,6 +97,7 @@ class Callers:
         self._to_recall: LRUCache[str, str] = LRUCache(_MOST)
         self._callers: LRUCache[str | None, tuple[Identity, Caller]] = LRUCache(_MOST)
         self._unknown: TTLCache[str, None] = TTLCache(_MOST, _UNKNOWN_S, clock.monotonic_s)
+        self._looking: dict[str, asyncio.Future[_Known | None]] = {}
 
     @property
     def directory(self) -> Directory:
@@ -182,6 +183,7 @@ class Callers:
         self._known.clear()
         self._callers.clear()
         self._unknown.clear()
+        self._looking.clear()
         self._revision = revision
 
     async def take_effect(self) -> None:
@@ -228,12 +230,36 @@ class Callers:
     async def _find_key(self, token: str, token_hash: str, *, afresh: bool) -> Identity:
         known = None if afresh else self._known.get(token_hash)
         if known is None and token_hash not in self._unknown:
-            known = await self._look_up(token, token_hash)
+            look_up = self._look_up if afresh else self._look_up_together
+            known = await look_up(token, token_hash)
         if known is None:
             raise Unauthenticated("Incorrect API key provided. It is unknown, or it was revoked.")
         if 0 < known.identity.expires_s <= self._clock.wall_s():
             raise Unauthenticated("This API key has expired. Ask an operator of this gateway for a new one.")
         return known.identity
+
+    async def _look_up_together(self, token: str, token_hash: str) -> _Known | None:
+        """Look a token up once for all requests that bring it meanwhile: a burst must not wait for Redis one by one."""
+        while (looking := self._looking.get(token_hash)) is not None:
+            await asyncio.wait([looking])
+            # If whoever looked has left, the next looks.
+            if not looking.cancelled():
+                return looking.result()
+        looking = self._looking[token_hash] = asyncio.get_running_loop().create_future()
+        try:
+            known = await self._look_up(token, token_hash)
+        except StateUnavailable as error:
+            looking.set_exception(StateUnavailable(error.reason))
+            # Nobody else may wait for it.
+            looking.exception()
+            raise
+        else:
+            looking.set_result(known)
+            return known
+        finally:
+            looking.cancel()
+            if self._looking.get(token_hash) is looking:
+                del self._looking[token_hash]
 
     async def _look_up(self, token: str, token_hash: str) -> _Known | None:
         """Find and remember the key of *token*, trying every secret; remember an unknown token, too."""

@@ -377,6 +377,64 @@ async def test_a_key_that_is_revoked_while_it_is_looked_up_is_not_remembered() -
     assert "revoked" in await house.says(a_token())
 
 
+async def test_a_burst_of_requests_with_one_key_looks_it_up_once_whoever_leaves() -> None:
+    house = House()
+    house.book.add(a_token(), an_api_key())
+    await house.callers.look_again()
+    house.book.may_answer.clear()
+    async with asyncio.TaskGroup() as group:
+        burst = [group.create_task(house.callers.identify(a_token())) for _ in range(100)]
+        await house.book.looking.wait()
+        burst[0].cancel()
+        await until_idle()
+        house.book.may_answer.set()
+
+    assert {each.result().key_id for each in burst[1:]} == {"key-1"}
+    # By the one who left, and by one of the others.
+    assert len(house.book.look_ups) == 2
+
+
+async def test_a_burst_after_a_change_does_not_wait_for_the_look_up_of_before() -> None:
+    house = House()
+    house.book.add(a_token(), an_api_key())
+    await house.callers.look_again()
+    house.book.may_answer.clear()
+    async with asyncio.TaskGroup() as group:
+        before = group.create_task(house.callers.identify(a_token()))
+        await house.book.looking.wait()
+        house.book.revoke("key-1")
+        await house.callers.look_again()
+        after = group.create_task(house.says(a_token()))
+        await until_idle()
+        house.book.may_answer.set()
+
+    assert before.result().key_id == "key-1"
+    assert "revoked" in after.result()
+
+
+async def test_a_failed_look_up_fails_all_that_wait_for_it_and_no_later_one() -> None:
+    house = House()
+    house.book.add(a_token(), an_api_key())
+    await house.callers.look_again()
+    house.book.may_answer.clear()
+
+    async def fails() -> None:
+        with pytest.raises(StateUnavailable):
+            await house.callers.identify(a_token())
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(fails())
+        await house.book.looking.wait()
+        await until_idle()
+        house.book.is_gone = True
+        house.book.may_answer.set()
+    house.book.is_gone = False
+
+    assert len(house.book.look_ups) == 1
+    assert (await house.callers.identify(a_token())).key_id == "key-1"
+
+
 async def test_known_callers_stay_known_while_redis_is_away() -> None:
     house = House()
     house.book.add(a_token("known"), an_api_key())

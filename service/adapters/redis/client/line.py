@@ -21,7 +21,13 @@ PLACES = 64
 
 _READ_S = 0.01
 """Time in which a busy loop reads what came before it noticed that a command was late."""
+_BUSY_S = 0.02
+"""A time-out that comes so late tells of this process, and not of the server."""
 _INCOMPLETE = object()
+
+
+class ProcessBusy(exceptions.TimeoutError):
+    """No answer in time, but this process was too busy to read one: a burst keeps the loop from its sockets."""
 
 
 class _Command:
@@ -137,12 +143,15 @@ class Line(asyncio.Protocol):
             self._look_again()
 
     def _expire(self, now_s: float) -> None:
+        noticed_s = self._loop.time() - _READ_S
         for command in self._commands:
             if command.until_s <= now_s and not command.is_late:
                 command.is_late = self._is_retired = True
                 self._release()
                 if not command.future.done():
-                    command.future.set_exception(exceptions.TimeoutError("no answer in time"))
+                    is_busy = noticed_s - command.until_s >= _BUSY_S
+                    kind = ProcessBusy if is_busy else exceptions.TimeoutError
+                    command.future.set_exception(kind("no answer in time"))
         self._look_again()
         if self._is_retired:
             self.retire()
@@ -173,6 +182,7 @@ class Lines:
 
         Raises:
             MaxConnectionsError: it got no place in time, and was not sent.
+            ProcessBusy: one of these times was over long before this process noticed.
         """
         packed = hiredis.pack_command(args)
         until_answered_s = min(until_s, asyncio.get_running_loop().time() + self._timeout_s)
@@ -205,6 +215,8 @@ class Lines:
             async with asyncio.timeout_at(until_s):
                 await self._places.acquire()
         except TimeoutError:
+            if asyncio.get_running_loop().time() - until_s >= _BUSY_S:
+                raise ProcessBusy("too many commands are under way") from None
             raise exceptions.MaxConnectionsError("too many commands are under way") from None
 
     async def _open(self, until_s: float) -> Line:

@@ -5,6 +5,7 @@ Failure behaviour: closed. A run ends within the given time, and every failure i
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from hashlib import sha1
 from importlib.resources import files
 from typing import Any
@@ -13,6 +14,7 @@ from redis import exceptions
 from redis.asyncio import Redis
 
 from service.adapters.redis.client.errors import CLIENT_ERRORS, name_reason
+from service.adapters.redis.client.line import ProcessBusy
 from service.domain.errors import StateUnavailable
 
 _LASTING = (
@@ -25,6 +27,8 @@ _LASTING = (
 
 _SUM = 1.2
 """A command has its time-out; all that a run sends have this times as much together."""
+_BUSY_TRIES = 2
+"""Further runs for a process that was too busy to read its answers."""
 
 
 def read_script(*names: str) -> str:
@@ -34,7 +38,7 @@ def read_script(*names: str) -> str:
 
 
 class Script:
-    """Runs *text* over *client*, possibly twice, so the script must mark its work as done.
+    """Runs *text* over *client*, possibly several times, so the script must mark its work as done.
 
     In a cluster all its keys must share a slot. Metrics show its *name*.
     """
@@ -54,17 +58,23 @@ class Script:
             StateUnavailable: there is no clear answer; the script may have run.
         """
         rest = (len(names), *names, *arguments)
-        until_s = asyncio.get_running_loop().time() + self._time_s
         try:
-            try:
-                return await self._run(rest, until_s)
-            except (exceptions.ConnectionError, exceptions.ReadOnlyError) as error:
-                if isinstance(error, _LASTING):
-                    raise
-            # Most likely closed while idle, or obsolete after a failover.
-            return await self._run(rest, until_s)
+            for _ in range(_BUSY_TRIES):
+                with suppress(ProcessBusy):
+                    return await self._run_in_time(rest)
+            return await self._run_in_time(rest)
         except CLIENT_ERRORS as error:
             raise StateUnavailable(name_reason(error)) from error
+
+    async def _run_in_time(self, rest: tuple[Any, ...]) -> Any:
+        until_s = asyncio.get_running_loop().time() + self._time_s
+        try:
+            return await self._run(rest, until_s)
+        except (exceptions.ConnectionError, exceptions.ReadOnlyError) as error:
+            if isinstance(error, _LASTING):
+                raise
+        # Most likely closed while idle, or obsolete after a failover.
+        return await self._run(rest, until_s)
 
     async def _run(self, rest: tuple[Any, ...], until_s: float) -> Any:
         try:
