@@ -15,13 +15,13 @@ from pathlib import Path
 import promql_parser
 
 from deploy.grafana.build import BOARDS, render
-from tests.chaos.ground import open_ground
+from tests.chaos.ground import METRICS_KEY, open_ground
 from tests.chaos.workers import tell
 from tests.observe.expressions import DASHBOARDS, RULES, expressions_of_panels, expressions_of_rules
 from tests.observe.faults import SETTINGS, Scene, break_each_part, configuration, today
 from tests.observe.orders import ordering
 from tests.observe.proof import Alarms, Run
-from tests.observe.stack import METRICS_KEY, Stack, open_stack
+from tests.observe.stack import Stack, open_stack
 from tests.observe.types_of_boards import type_faults
 from tests.processes import REPOSITORY
 

@@ -74,6 +74,9 @@ SETTINGS: dict[str, object] = {
 _UNKNOWN = {"authorization": "Bearer a-key-of-nobody"}
 _LARGE_BYTES = 2**23
 """More than the quarter of `body_bytes` that one caller may send at once."""
+_OF_ONE_BACKEND = "gpt-image-2.6-flare"
+_MOST_BROKEN = 60
+"""Orders after which a gateway must have noticed: calls of before that still succeed start its count again."""
 
 
 def configuration(today: date) -> str:
@@ -136,10 +139,19 @@ async def _provider_is_overloaded(scene: Scene) -> None:
 
 
 async def _provider_breaks_off(scene: Scene) -> None:
+    """Until a gateway trusts it no more: usual orders are too few for that on a busy machine."""
+
     async def break_off(call: Call) -> None:
         call.reset()
 
-    await _in_script(scene, break_off)
+    caller, url = await _caller_without_limits(scene), scene.stack.gateways[0].url
+    scene.stack.provider.script = break_off
+    for _ in range(_MOST_BROKEN):
+        await caller.order(url, model=_OF_ONE_BACKEND)
+        if await caller.metric(url, "imagegw_breaker_open", part="provider"):
+            break
+    await asyncio.sleep(scene.away_s)
+    scene.stack.provider.script = scene.stack.moods.act
 
 
 async def _rush_fills_the_queue(scene: Scene) -> None:

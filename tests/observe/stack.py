@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any
 
 from tests.chaos.disks import Disk, run_disk
-from tests.chaos.ground import WITH_KEYS, Ground
+from tests.chaos.ground import METRICS_KEY, WITH_KEYS, Ground
 from tests.chaos.provider import Call, Provider
 from tests.chaos.row import NotTried
 from tests.observe.expressions import RULES
 from tests.observe.prometheus import Prometheus, run_prometheus
 from tests.processes import Gateway, Valkey, run_valkey
 
-METRICS_KEY = "metrics-key-of-the-dashboards"
 TEAMS = ("studio", "shop", "research", "press")
 _DISK_MIB = 64
 _CONFIG = """
@@ -45,7 +44,6 @@ policy = "budgeted"
 policy = "small"
 """
 _SETTINGS: dict[str, Any] = WITH_KEYS | {
-    "metrics_key": METRICS_KEY,
     "secrets": "a-secret-all-replicas-share",
     "replicas": 2,
     "redis_timeout_s": 0.5,
