@@ -5,6 +5,7 @@ nginx tells its key in `x-store-front`. Its answer has no content, but names the
 """
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ LOCATION = "/stored/"
 _KEY = "x-store-front"
 _OTHER_CONDITIONS = ("if-match", "if-unmodified-since")
 """nginx obeys them without the image's tag; the gateway ignores them."""
+_PLAIN_RANGE = re.compile(r"bytes=(\d{1,15}-\d{0,15}|-\d{1,15})")
+"""nginx refuses other forms, or takes a part of them; the gateway sends the whole image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,9 @@ class StoreFront:
             hmac.compare_digest(key, self.key)
             and request.method == "GET"
             and not any(name in request.headers for name in _OTHER_CONDITIONS)
+            and (
+                "range" not in request.headers or _PLAIN_RANGE.fullmatch(request.headers["range"]) is not None
+            )
         )
 
     async def answer(self, name: str, headers: Mapping[str, str], media_type: str) -> Response:

@@ -21,5 +21,5 @@ async def trim_when_idle(
         quiet, busy = (0, busy + 1) if is_busy() else (quiet + 1, busy)
         if quiet == _QUIET_S or busy == _BUSY_S:
             busy = 0
-            # In a thread: it walks all heaps, without the interpreter's lock.
+            # In a thread, as it walks all heaps; who wants memory from the one that it walks waits for some milliseconds.
             await asyncio.to_thread(trim)

@@ -7,7 +7,7 @@ keys, test images), and look for elements as a person does: by role, label or te
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ FLAGS = (
     "--host-resolver-rules=MAP gateway 127.0.0.1",
 )
 
+_HAS_FAILED = pytest.StashKey[bool]()
+_LAST_LINES = 40
+
 KEYS = ("image-gateway.key", "image-gateway.admin-key")
 """The names of the key to order with, and of that of the page for admins, in the stores of a browser."""
 
@@ -50,6 +53,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.timeout(TIMEOUT_S))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_HAS_FAILED] = item.stash.get(_HAS_FAILED, False) or report.failed
+    return report
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     # Only `make test-browser` installs it.
@@ -62,9 +72,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Visit]:
-    """Open pages for people of their own; at the end none of them may have met an error that the page did not handle."""
+def visit(request: pytest.FixtureRequest, browser: Browser) -> Iterator[Visit]:
+    """Open pages for people of their own; at the end none of them may have met an error that the page did not handle.
+
+    If the test fails, its report has what they showed.
+    """
     watched: list[Faults] = []
+    pages: list[Page] = []
     with ExitStack() as stack:
 
         def open_page(url: str, *, key: str = "", **options: Any) -> Page:
@@ -76,10 +90,18 @@ def visit(browser: Browser) -> Iterator[Visit]:
                     context.add_init_script(f"sessionStorage['{name}'] ??= '{key}'")
             page = context.new_page()
             watched.append(Faults(page))
+            pages.append(page)
             page.goto(url)
             return page
 
         yield open_page
+        if request.node.stash.get(_HAS_FAILED, False):
+            for page in pages:
+                print(f"{page.url} showed:\n{page.inner_text('body')}\n")
+            for fixture in ("house", "office"):
+                if fixture in request.fixturenames:
+                    lines = request.getfixturevalue(fixture).gateway.log.read_text("utf-8").splitlines()
+                    print(f"The last lines of the gateway's log, {fixture}:", *lines[-_LAST_LINES:], sep="\n")
         assert [fault for faults in watched for fault in faults.found] == []
 
 

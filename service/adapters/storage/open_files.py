@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from errno import EAGAIN
+from errno import EOPNOTSUPP
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -42,7 +42,7 @@ class _File:
         try:
             os.preadv(self.descriptor, [bytearray(1)], 0, _NOWAIT)
         except OSError as error:
-            self.has_memory = error.errno == EAGAIN
+            self.has_memory = error.errno != EOPNOTSUPP
         else:
             self.has_memory = True
 

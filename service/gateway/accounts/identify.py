@@ -97,7 +97,7 @@ class Callers:
         self._to_recall: LRUCache[str, str] = LRUCache(_MOST)
         self._callers: LRUCache[str | None, tuple[Identity, Caller]] = LRUCache(_MOST)
         self._unknown: TTLCache[str, None] = TTLCache(_MOST, _UNKNOWN_S, clock.monotonic_s)
-        self._looking: dict[str, asyncio.Future[_Known | None]] = {}
+        self._looking: dict[str, asyncio.Future[_Known | StateUnavailable | None]] = {}
 
     @property
     def directory(self) -> Directory:
@@ -244,14 +244,16 @@ class Callers:
             await asyncio.wait([looking])
             # If whoever looked has left, the next looks.
             if not looking.cancelled():
-                return looking.result()
+                found = looking.result()
+                if isinstance(found, StateUnavailable):
+                    # Each its own: one that is raised again collects the frames of each raise.
+                    raise StateUnavailable(found.reason)
+                return found
         looking = self._looking[token_hash] = asyncio.get_running_loop().create_future()
         try:
             known = await self._look_up(token, token_hash)
         except StateUnavailable as error:
-            looking.set_exception(StateUnavailable(error.reason))
-            # Nobody else may wait for it.
-            looking.exception()
+            looking.set_result(error)
             raise
         else:
             looking.set_result(known)

@@ -15,6 +15,7 @@ from typing import Any
 from redis import exceptions
 from redis.crc import key_slot
 
+from service.adapters.redis.client.line import READ_S, out_of_time
 from service.adapters.redis.client.round_trips import NoteRoundTrip, group_of
 from service.adapters.redis.client.servers import ServerClient, ServerPool, guide_connections
 from service.adapters.redis.client.topology import Topology
@@ -48,9 +49,14 @@ class ClusterClient(ServerClient):
         self, *args: Any, script: str | None = None, until_s: float | None = None, **options: Any
     ) -> Any:
         options |= {"script": script, "until_s": until_s}
-        # Redirections and the map of the cluster have time-outs of their own; this bounds their sum.
-        async with asyncio.timeout_at(until_s):
+        if until_s is None:
             return await self._route(args, options)
+        try:
+            # Redirections and the map of the cluster have time-outs of their own; this bounds their sum, after that of the line.
+            async with asyncio.timeout_at(until_s + 2 * READ_S):
+                return await self._route(args, options)
+        except TimeoutError:
+            raise out_of_time(until_s + 2 * READ_S, "no answer in time") from None
 
     async def _route(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         key = _first_key(args)

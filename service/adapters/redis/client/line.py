@@ -19,7 +19,7 @@ from service.adapters.redis.client.connections import MALFORMED, CancellableSend
 PLACES = 64
 """Most commands under way on a connection, if it is not said otherwise."""
 
-_READ_S = 0.01
+READ_S = 0.01
 """Time in which a busy loop reads what came before it noticed that a command was late."""
 _BUSY_S = 0.02
 """A time-out that comes so late tells of this process, and not of the server."""
@@ -27,7 +27,15 @@ _INCOMPLETE = object()
 
 
 class ProcessBusy(exceptions.TimeoutError):
-    """No answer in time, but this process was too busy to read one: a burst keeps the loop from its sockets."""
+    """A time was over, but this process noticed late: a burst keeps the loop from its sockets, and an answer may be there."""
+
+
+def out_of_time(
+    until_s: float, why: str, kind: type[exceptions.RedisError] = exceptions.TimeoutError
+) -> exceptions.RedisError:
+    """Return the error of a time that was over at *until_s*, of *kind* unless this process is at fault."""
+    late_s = asyncio.get_running_loop().time() - until_s
+    return (ProcessBusy if late_s >= _BUSY_S else kind)(why)
 
 
 class _Command:
@@ -138,20 +146,20 @@ class Line(asyncio.Protocol):
         """Find commands that are out of time; their answers may have come while the loop was busy."""
         now_s = self._loop.time()
         if any(command.until_s <= now_s and not command.is_late for command in self._commands):
-            self._timer = self._loop.call_later(_READ_S, self._expire, now_s)
+            self._timer = self._loop.call_later(READ_S, self._expire, now_s)
         else:
             self._look_again()
 
     def _expire(self, now_s: float) -> None:
-        noticed_s = self._loop.time() - _READ_S
         for command in self._commands:
             if command.until_s <= now_s and not command.is_late:
-                command.is_late = self._is_retired = True
+                command.is_late = True
                 self._release()
+                error = out_of_time(command.until_s + READ_S, "no answer in time")
+                # A process that was busy knows nothing of the server.
+                self._is_retired |= not isinstance(error, ProcessBusy)
                 if not command.future.done():
-                    is_busy = noticed_s - command.until_s >= _BUSY_S
-                    kind = ProcessBusy if is_busy else exceptions.TimeoutError
-                    command.future.set_exception(kind("no answer in time"))
+                    command.future.set_exception(error)
         self._look_again()
         if self._is_retired:
             self.retire()
@@ -180,24 +188,26 @@ class Lines:
     async def send(self, args: tuple[Any, ...], until_s: float) -> Any:
         """Send a command once, and return its answer, by *until_s*; raises errors of redis-py.
 
+        It waits for a place until half of its time is left, and for a connection until a quarter is.
+
         Raises:
             MaxConnectionsError: it got no place in time, and was not sent.
             ProcessBusy: one of these times was over long before this process noticed.
         """
         packed = hiredis.pack_command(args)
-        until_answered_s = min(until_s, asyncio.get_running_loop().time() + self._timeout_s)
+        quarter_s = (until_s - asyncio.get_running_loop().time()) / 4
         if self._places.locked():
-            await self._wait_for_place(until_answered_s)
+            await self._wait_for_place(until_s - 2 * quarter_s)
         else:
             await self._places.acquire()
         try:
             line = self._line
             if line is None or not line.is_open:
-                line = await self._open(until_s)
+                line = await self._open(until_s - quarter_s)
         except BaseException:
             self._places.release()
             raise
-        return await line.send(packed, until_answered_s)
+        return await line.send(packed, min(until_s, asyncio.get_running_loop().time() + self._timeout_s))
 
     def retire(self) -> None:
         """Let later commands take a new connection."""
@@ -215,9 +225,8 @@ class Lines:
             async with asyncio.timeout_at(until_s):
                 await self._places.acquire()
         except TimeoutError:
-            if asyncio.get_running_loop().time() - until_s >= _BUSY_S:
-                raise ProcessBusy("too many commands are under way") from None
-            raise exceptions.MaxConnectionsError("too many commands are under way") from None
+            why = "too many commands are under way"
+            raise out_of_time(until_s, why, exceptions.MaxConnectionsError) from None
 
     async def _open(self, until_s: float) -> Line:
         """Return an open line; one caller opens it, in its own time."""
@@ -226,8 +235,8 @@ class Lines:
                 if self._line is None or not self._line.is_open:
                     self._line = await self._open_another()
                 return self._line
-        except TimeoutError:
-            raise exceptions.TimeoutError("no connection in time") from None
+        except (TimeoutError, exceptions.TimeoutError):
+            raise out_of_time(until_s, "no connection in time") from None
 
     async def _open_another(self) -> Line:
         connection = self._connect()

@@ -25,8 +25,8 @@ _LASTING = (
 )
 """Kinds of `ConnectionError` that another connection does not cure."""
 
-_SUM = 1.2
-"""A command has its time-out; all that a run sends have this times as much together."""
+_SUM = 2.0
+"""A command has its time-out; all that a run sends, and its wait for a place, have this times as much together."""
 _BUSY_TRIES = 2
 """Further runs for a process that was too busy to read its answers."""
 

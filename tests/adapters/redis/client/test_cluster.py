@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -209,6 +210,18 @@ async def test_one_of_the_named_servers_is_enough(cluster: Cluster) -> None:
     async with opened(url) as book:
         for team in TEAMS:
             await fill(book, "a", team=team, pool=f"ig:1:{{{team}}}:pool:x")
+
+
+async def test_an_answer_that_came_while_the_process_was_busy_is_in_time(cluster: Cluster) -> None:
+    url = f"redis+cluster://{address_of(cluster.primaries[0])}"
+    async with open_client(url, timeout_s=TIMEOUT_S, connections=2) as client, asyncio.TaskGroup() as group:
+        script = Script(client, "return ARGV[1]", timeout_s=TIMEOUT_S)
+        await script.run(["key"], "warm")
+        task = group.create_task(script.run(["key"], "answer"))
+        await asyncio.sleep(0)
+        time.sleep(2.5 * TIMEOUT_S)  # noqa: ASYNC251 - a loop that is busy
+
+    assert task.result() == b"answer"
 
 
 async def test_a_server_without_cluster_support_is_refused(tmp_path: Path) -> None:

@@ -156,6 +156,32 @@ async def test_places_are_free_again_after_time_outs_and_callers_who_left() -> N
         assert [await task for task in tasks] == ["a", "b"]
 
 
+async def test_an_answer_has_its_time_from_when_its_command_is_sent() -> None:
+    async with run_held() as server, calling(server, places=1, timeout_s=1.0) as callers:
+        tasks = [callers.call(word) for word in "ab"]
+        await until(lambda: len(server.received) == 1)
+        await asyncio.sleep(0.6)
+        server.connections[0].answer()
+        await until(lambda: len(server.received) == 2)
+        await asyncio.sleep(0.6)
+        server.connections[0].answer()
+
+        assert [await task for task in tasks] == ["a", "b"]
+        assert len(server.connections) == 1
+
+
+async def test_a_process_that_was_busy_asks_once_more_and_keeps_the_connection() -> None:
+    async with run_held() as server, calling(server, timeout_s=TIMEOUT_S) as callers:
+        task = callers.call("a")
+        await until(lambda: len(server.received) == 1)
+        time.sleep(2 * TIMEOUT_S)  # noqa: ASYNC251 - a loop that is busy
+        await until(lambda: len(server.received) == 2)
+        server.connections[0].answer(times=2)
+
+        assert await task == "a"
+        assert len(server.connections) == 1
+
+
 async def test_a_lost_connection_fails_all_that_are_under_way_and_each_is_tried_once_more() -> None:
     async with run_held() as server, calling(server, places=4) as callers:
         tasks = [callers.call(word) for word in "abcd"]
@@ -283,6 +309,21 @@ class Busy(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         time.sleep(2 * TIMEOUT_S)
+
+
+@pytest.mark.parametrize("stall_s", [2 * TIMEOUT_S, 4 * TIMEOUT_S])
+async def test_a_connection_that_opens_while_the_process_is_busy_is_in_time(
+    valkey: Valkey, stall_s: float
+) -> None:
+    async with (
+        open_client(valkey.url, timeout_s=TIMEOUT_S, connections=2) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        task = group.create_task(Script(client, "return ARGV[1]", timeout_s=TIMEOUT_S).run(["key"], "answer"))
+        await asyncio.sleep(0)
+        time.sleep(stall_s)  # noqa: ASYNC251 - a loop that is busy
+
+    assert task.result() == b"answer"
 
 
 def test_an_answer_that_came_while_the_process_was_busy_is_in_time(valkey: Valkey) -> None:
