@@ -77,6 +77,8 @@ _LARGE_BYTES = 2**23
 _OF_ONE_BACKEND = "gpt-image-2.6-flare"
 _MOST_BROKEN = 60
 """Orders after which a gateway must have noticed: calls of before that still succeed start its count again."""
+_RUSH = 160
+"""Twice what both gateways send and let wait."""
 
 
 def configuration(today: date) -> str:
@@ -155,11 +157,17 @@ async def _provider_breaks_off(scene: Scene) -> None:
 
 
 async def _rush_fills_the_queue(scene: Scene) -> None:
+    """More orders at once than both queues hold, of a caller without limits: teams may have spent their budgets."""
     orders = scene.orders
     pace, orders.pace = orders.pace, {team: 20 * each for team, each in orders.pace.items()}
     scene.stack.moods.typical_s = 1.5
-    await asyncio.sleep(2 * scene.away_s)
-    orders.pace, scene.stack.moods.typical_s = pace, 0.4
+    caller = await _caller_without_limits(scene)
+    async with asyncio.TaskGroup() as group:
+        for number in range(_RUSH):
+            url = scene.stack.gateways[number % 2].url
+            group.create_task(caller.order(url, model=_OF_ONE_BACKEND))
+        await asyncio.sleep(2 * scene.away_s)
+        orders.pace, scene.stack.moods.typical_s = pace, 0.4
     await asyncio.sleep(scene.away_s)
 
 
