@@ -160,12 +160,14 @@ class CallQueue:
     async def go_on(self, turn: Turn) -> bool:
         """Wait until the call may be sent again, by its key or another that has room; returns False if it comes too late."""
         held = turn.course.key if turn.course else None
-        while not self._change_course(turn, self.routing.find(turn.route, turn.images, held=held)):
+        while True:
+            # Asked before the look: a rest that ends between the two is open at the look, and one that lasts is waited for.
             wait_s = self.routing.wait_s(turn.route, turn.images, held=held)
+            if self._change_course(turn, self.routing.find(turn.route, turn.images, held=held)):
+                return True
             if not 0 < wait_s < turn.send_by_s - self._clock.monotonic_s():
                 return False
             await asyncio.sleep(wait_s)
-        return True
 
     def drop_unwanted(self, turns: Iterable[Turn]) -> None:
         """Refuse those of *turns* that no order waits for any more."""
@@ -190,10 +192,11 @@ class CallQueue:
             self.routing.rest_if_others_work(turn.route, course)
 
     async def watch_forever(self, pause_s: float = 1.0) -> None:
-        """Look for keys that have fallen silent, and for the end of all trouble."""
+        """Look for keys that have fallen silent, for rests that another process has ended, and for the end of all trouble."""
         while True:
             await asyncio.sleep(pause_s)
             self.rest_silent_keys()
+            self._pass_on()
             self.routing.calm_down()
 
     def _find_obstacle(self, turn: Turn, left_s: float) -> CallFailure | None:
@@ -259,11 +262,13 @@ class CallQueue:
         """Give free slots to the calls whose turn it is, and refuse those whose keys all pause for long."""
         routing = self.routing
         while self._line.length:
+            # Asked before the look, as in `go_on`: else a rest that ends between the two would wake nobody.
+            wait_s = self._forecast.wait_for_keys_s()
             kinds = {kind for kind in self._line.kinds if routing.find(*kind) or routing.is_shut(kind[0])}
             passing = Passing(routing, kinds)
             found = self._line.take(passing.may_go) if kinds else None
             if found is None:
-                self._wake_later()
+                self._wake_after(wait_s)
                 return
             turn, owner = found
             refusal = self._find_reason_not_to_send(turn)
@@ -273,12 +278,12 @@ class CallQueue:
                 self._in_flight.begin(turn, course)
             turn.settle(refusal)
 
-    def _wake_later(self) -> None:
-        """Pass slots on again as soon as a pace or the end of a rest may allow it: no call ends then."""
+    def _wake_after(self, wait_s: float) -> None:
+        """Pass slots on again once a pace or the end of a rest may allow it: no call ends then. With 0, neither will."""
         if self._waker is not None:
             self._waker.cancel()
             self._waker = None
-        if (wait_s := self._forecast.wait_for_keys_s()) > 0:
+        if wait_s > 0:
             self._waker = asyncio.get_running_loop().call_later(wait_s, self._pass_on)
 
     def _find_reason_not_to_send(self, turn: Turn) -> CallFailure | None:

@@ -230,7 +230,7 @@ class Routing:
     def wait_s(self, route: Route, images: int, *, held: BackendKey | None = None) -> float:
         """Return the time until a pace, or the end of a rest, may let a call pass that has no course now; 0 if only others' ends do."""
         now_s = self.clock.monotonic_s()
-        waits_s = [obstacle.left_s for obstacle in obstacles_on(route, now_s)]
+        waits_s = [each.left_s for each in obstacles_on(route, now_s)] if self._is_troubled else []
         keys = [course.key for rank in route.ranks for course in rank]
         waits_s += [key.wait_for_pace_s(images) for key in keys if key.free > 0 or key is held]
         return min((wait_s for wait_s in waits_s if wait_s > 0), default=0.0)
