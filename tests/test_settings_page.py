@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 import pytest
 
@@ -70,15 +71,14 @@ def test_the_page_describes_every_name_of_a_configuration_file() -> None:
 def test_the_page_marks_every_variable_that_a_file_may_hold(documented: list[Row]) -> None:
     marked = {row.variable for row in documented if row.may_be_a_file}
 
-    assert marked == {variable for variable in variables() if is_read_from_a_file(variable)}
+    assert marked == secrets()
 
 
 @pytest.mark.parametrize("path", [*PAGES, "docker-compose.yml", "Dockerfile", "deploy/compose.env.example"])
 def test_no_document_names_a_variable_that_does_not_exist(path: str) -> None:
     named = set(re.findall(NAMED, read(path)))
 
-    files = {f"{variable}_FILE" for variable in variables() if is_read_from_a_file(variable)}
-    assert named - variables() - files - OF_THE_CLIENT == set()
+    assert named - variables() - {f"{variable}_FILE" for variable in secrets()} - OF_THE_CLIENT == set()
 
 
 def variables() -> set[str]:
@@ -101,6 +101,12 @@ def default_of(variable: str) -> str:
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
     return f"`{value:g}`" if isinstance(value, float) else f"`{value}`"
+
+
+@cache
+def secrets() -> set[str]:
+    """Return the variables that may be read from a file."""
+    return {variable for variable in variables() if is_read_from_a_file(variable)}
 
 
 def is_read_from_a_file(variable: str) -> bool:

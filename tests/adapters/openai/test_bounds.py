@@ -7,6 +7,7 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import orjson
@@ -18,8 +19,14 @@ from tests.adapters.openai.conftest import CALL, Script, failed, make_call
 from tests.adapters.test_moderation import judge
 
 MIB = 1024 * 1024
-BOMB = gzip.compress(bytes(256 * MIB))
-"""A quarter of a megabyte that unpacks to 256."""
+
+
+@cache
+def bomb() -> bytes:
+    """Return 256 MiB in 256 KiB of gzip."""
+    return gzip.compress(bytes(256 * MIB))
+
+
 EVENTS = "content-type: text/event-stream"
 KINDS: dict[str, dict[str, Any]] = {
     "openai": {},
@@ -111,7 +118,7 @@ async def test_a_failure_without_end_is_given_up_early(status: int, address: dic
 async def test_a_bomb_is_not_unpacked(
     script: Script, status: int, fields: list[str], address: dict[str, Any]
 ) -> None:
-    script.answer(status, BOMB, "content-encoding: gzip", *fields)
+    script.answer(status, bomb(), "content-encoding: gzip", *fields)
 
     async with watch_memory() as peak:
         failure = failed(await make_call(script.url, **address))
@@ -121,7 +128,7 @@ async def test_a_bomb_is_not_unpacked(
 
 
 async def test_a_bomb_of_the_moderation_is_not_unpacked(script: Script) -> None:
-    script.answer(200, BOMB, "content-encoding: gzip", "content-type: application/json")
+    script.answer(200, bomb(), "content-encoding: gzip", "content-type: application/json")
 
     async with watch_memory() as peak:
         assert await judge(script.url) is None
