@@ -160,7 +160,8 @@ async def _rush_fills_the_queue(scene: Scene) -> None:
     """More orders at once than both queues hold, of a caller without limits: teams may have spent their budgets."""
     orders = scene.orders
     pace, orders.pace = orders.pace, {team: 20 * each for team, each in orders.pace.items()}
-    scene.stack.moods.typical_s = 1.5
+    # Longer than several scrapes: the queue is full until the first calls end.
+    scene.stack.moods.typical_s = 5.0
     caller = await _caller_without_limits(scene)
     async with asyncio.TaskGroup() as group:
         for number in range(_RUSH):
