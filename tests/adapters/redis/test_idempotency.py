@@ -181,6 +181,19 @@ async def test_an_order_that_only_waits_keeps_its_key(make_book: MakeBook, redis
     assert (await book.begin(an_ask())).is_under_way
 
 
+async def test_a_renewal_under_way_keeps_no_key_of_an_order_that_ended_without_an_answer(
+    make_book: MakeBook,
+) -> None:
+    book = make_book(lease_s=30)
+    ask = an_ask()
+    await book.begin(ask)
+    await conclude(book, ask, None)
+
+    await book.renew([Lease(ticket=replace(ask.ticket, idempotency=ONCE), fence="")])
+
+    assert not (await book.begin(an_ask())).is_under_way
+
+
 async def test_an_order_does_not_renew_the_key_of_another(make_book: MakeBook, redis: Redis) -> None:
     book = make_book(lease_s=30)
     await book.begin(an_ask())

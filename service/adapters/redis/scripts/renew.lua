@@ -16,8 +16,12 @@ local missing = {}
 note_renewal(KEYS[4], now, args.lease_us)
 for _, lease in ipairs(args.leases) do
   -- An order may hold its Idempotency-Key alone, while it waits for others.
-  if lease.record > 0 and redis.call('HGET', KEYS[lease.record], 'owner') == lease.id then
-    redis.call('HSET', KEYS[lease.record], 'until', expires)
+  if lease.record > 0 then
+    local held = redis.call('HMGET', KEYS[lease.record], 'owner', 'until')
+    -- One that has ended without an answer is free, even if its renewal was under way.
+    if held[1] == lease.id and held[2] ~= '0' then
+      redis.call('HSET', KEYS[lease.record], 'until', expires)
+    end
   end
   local text = lease.fence ~= '' and redis.call('HGET', KEYS[2], lease.fence)
   if text then
