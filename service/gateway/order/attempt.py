@@ -160,7 +160,7 @@ class Attempts:
         self, call: ImageCall, turn: Turn, course: Course, exposure: Exposure, *, number: int
     ) -> CallMade | CallFailure:
         progress = _AttemptProgress(exposure, self.clock, self._count)
-        started_s = self.clock.monotonic_s()
+        started_s, is_cut_off = self.clock.monotonic_s(), False
         try:
             # A time-out may strike only after the request was sent: check first.
             if turn.deadline_s <= started_s:
@@ -169,9 +169,11 @@ class Attempts:
             async with self.clock.timeout_at(turn.deadline_s) as turn.timeout:
                 if number > 1:
                     # The queue has waited for the pace of a first attempt.
-                    await self.queue.routing.pass_pace(course, call.n)
+                    await self.queue.pass_pace(turn)
                 result = await course.key.backend.make(call, progress)
         except TimeoutError:
+            # Timers may strike a millisecond early, so the clock cannot tell.
+            is_cut_off = True
             result = NOT_SENT if progress.sent_at_s is None else _TIMED_OUT
         finally:
             turn.timeout = None
@@ -179,7 +181,7 @@ class Attempts:
                 self._count(-1)
         duration_s = self.clock.monotonic_s() - (progress.sent_at_s or started_s)
         if progress.sent_at_s is not None:
-            self.queue.note(turn, result, progress.sent_at_s)
+            self.queue.note(turn, result, progress.sent_at_s, is_cut_off=is_cut_off)
         self._record(call, course, result, duration_s, is_retry=number > 1)
         return result
 

@@ -32,9 +32,10 @@ class CallsInFlight:
         self._take(turn, course)
 
     def change(self, turn: Turn, course: Course) -> None:
-        """Let the call go on by another course."""
+        """Let the call go on by another course, whose key answers for its own time only."""
         if turn.course is not None:
             self._routing.end(turn.course, turn)
+        self._began_s[turn] = self._clock.monotonic_s()
         self._take(turn, course)
 
     def end(self, turn: Turn) -> bool:
@@ -77,7 +78,10 @@ class CallsInFlight:
 
     def _take(self, turn: Turn, course: Course) -> None:
         turn.course = course
-        patience_s = self._durations.patience_s(turn.kind) if course.is_trial else 0.0
+        patience_s = 0.0
+        if course.is_trial:
+            left_s = max(0.0, turn.deadline_s - self._clock.monotonic_s())
+            patience_s = min(self._durations.patience_s(turn.kind), left_s)
         self._routing.begin(course, turn, patience_s=patience_s)
         if course.is_trial:
             # It may hang until its deadline.

@@ -104,9 +104,18 @@ class CallQueue:
         self._by_image.update(dict.fromkeys(turn.pool_indices, turn))
         turn.waited_s = await self._join_and_wait(turn)
         if turn.refusal is None and turn.course is not None and turn.course.key.pace is not None:
-            await self.routing.pass_pace(turn.course, turn.images)
-            self._pass_on()
+            try:
+                async with self._clock.timeout_at(turn.deadline_s):
+                    await self.pass_pace(turn)
+            except TimeoutError:
+                turn.refusal = self._refuse("late", self._forecast.wait_s([turn]))
         return turn.refusal if turn.is_wanted() else LEFT
+
+    async def pass_pace(self, turn: Turn) -> None:
+        """Take the place of *turn* in the pace of its key, which keeps others waiting meanwhile."""
+        if turn.course is not None and turn.course.key.pace is not None:
+            await self.routing.pass_pace(turn.course, turn, turn.images)
+            self._pass_on()
 
     def end(self, turn: Turn) -> None:
         """Give the turn back."""
@@ -114,14 +123,17 @@ class CallQueue:
             # A successor may make the image of a call that was taken for dead.
             if self._by_image.get(image) is turn:
                 del self._by_image[image]
-        if turn.is_waiting:
+        was_waiting = turn.is_waiting
+        if was_waiting:
             self._line.remove(turn)
             turn.settle(LEFT)
-        if self._in_flight.end(turn):
+        if self._in_flight.end(turn) or was_waiting:
             self._pass_on()
 
-    def note(self, turn: Turn, result: CallMade | CallFailure, began_s: float) -> None:
-        """Learn from the *result* of an attempt of the call, which was sent at *began_s*."""
+    def note(
+        self, turn: Turn, result: CallMade | CallFailure, began_s: float, *, is_cut_off: bool = False
+    ) -> None:
+        """Learn from the *result* of an attempt of the call, which was sent at *began_s*; *is_cut_off* by the deadline of its turn."""
         if turn.course is None:
             return
         if turn.course.is_trial:
@@ -134,7 +146,7 @@ class CallQueue:
         elif result.kind is FailureKind.TIMED_OUT:
             self._durations.note_silence(turn.kind, turn.route, age_s, is_probe=turn.is_probe)
             due_s = min(self._durations.due_s(turn.kind), _WHOLE * self._bounds.deadline_s)
-            if turn.deadline_s <= now_s and age_s < due_s:
+            if is_cut_off and age_s < due_s:
                 # Its caller was in a hurry, or it waited long: that says nothing about the backend.
                 return
         self.routing.note(turn.course, result, began_s)
@@ -171,10 +183,12 @@ class CallQueue:
 
     def drop_unwanted(self, turns: Iterable[Turn]) -> None:
         """Refuse those of *turns* that no order waits for any more."""
-        for turn in turns:
-            if turn.is_waiting and not turn.is_wanted():
-                self._line.remove(turn)
-                turn.settle(LEFT)
+        unwanted = [turn for turn in turns if turn.is_waiting and not turn.is_wanted()]
+        for turn in unwanted:
+            self._line.remove(turn)
+            turn.settle(LEFT)
+        if unwanted:
+            self._pass_on()
 
     def share_turns(self, images: Iterable[PoolIndex], owner: Person, deadline_s: float) -> None:
         """Let the calls for *images* take the turn of *owner*, who waits for them too, if it comes sooner, and its time."""
@@ -250,6 +264,7 @@ class CallQueue:
             for each in [turn] if surplus is None else surplus:
                 self._line.remove(each)
                 each.settle(self._refuse("full", self._forecast.wait_s([each])))
+            self._pass_on()
 
     def _change_course(self, turn: Turn, course: Course | None) -> bool:
         if course is None:
@@ -276,6 +291,10 @@ class CallQueue:
             if course is not None:
                 self._line.charge(owner, turn.images)
                 self._in_flight.begin(turn, course)
+            elif refusal is None:
+                # A rest ended between two looks at the clock: the call waits on.
+                self._line.add(turn, is_first=True)
+                continue
             turn.settle(refusal)
 
     def _wake_after(self, wait_s: float) -> None:

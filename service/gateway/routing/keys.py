@@ -15,7 +15,7 @@ class BackendKey:
     """A key with at most *most_calls* in flight, spaced by *pace*.
 
     Those of the lowest *priority* are used first, and share calls by *weight*.
-    *is_pacing*: a call has been given to it, and is about to take its place in the pace. *answered_s* is the instant of its last
+    *pacing* is the call that has been given to it and is about to take its place in the pace. *answered_s* is the instant of its last
     answer.
     """
 
@@ -26,7 +26,7 @@ class BackendKey:
     priority: int = 1
     pace: Pace | None = None
     in_flight: int = field(default=0, init=False)
-    is_pacing: bool = field(default=False, init=False)
+    pacing: object | None = field(default=None, init=False)
     answered_s: float = field(default=-math.inf, init=False)
     standing: Standing = field(default_factory=Standing, init=False)
     standings: dict[str, Standing] = field(default_factory=dict, init=False)
@@ -46,6 +46,11 @@ class BackendKey:
         """Tell if the pace lets *images* pass at once."""
         # The bucket never holds more.
         return self.pace is None or self.pace.has_capacity(min(images, self.pace.max_rate))
+
+    def end_pacing(self, call: object) -> None:
+        """Let another call take a place in the pace, if *call* is the one that was about to."""
+        if self.pacing is call:
+            self.pacing = None
 
     @property
     def room_in_pace(self) -> float:
@@ -70,4 +75,4 @@ class BackendKey:
     @property
     def free(self) -> int:
         """The calls that it may have in flight besides those that are."""
-        return 0 if self.is_pacing else self.most_calls - self.in_flight
+        return 0 if self.pacing is not None else self.most_calls - self.in_flight

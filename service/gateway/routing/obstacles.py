@@ -9,11 +9,12 @@ from service.gateway.routing.route import Route, standings_of
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Obstacle:
-    """The reason why a key gets no calls for another *left_s*; *failure* began it."""
+    """The reason why a key gets no calls for another *left_s*, or until the call ends by which it *is_tried*; *failure* began it."""
 
     reason: RestReason
     left_s: float
     failure: CallFailure
+    is_tried: bool
 
     def as_failure(self) -> CallFailure:
         """Return the failure that a call would have met, with the time that is left."""
@@ -27,6 +28,7 @@ def obstacles_on(route: Route, now_s: float) -> list[Obstacle]:
             reason=standing.reason,
             left_s=max(standing.overdue_s if standing.is_tried(now_s) else standing.until_s, now_s) - now_s,
             failure=standing.failure or failure_of(standing.reason),
+            is_tried=standing.is_tried(now_s),
         )
         for rank in route.ranks
         for course in rank

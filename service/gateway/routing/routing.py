@@ -28,12 +28,13 @@ from service.ports.clock import Clock
 from service.ports.telemetry import KeyBack, KeyRested, Telemetry
 
 Names = tuple[str, ...]
+_TRIAL_LOOK_S = 1.0
 _SILENT = "calls take twice as long as others did, and none is answered"
 
 
 @dataclass(slots=True, kw_only=True)
 class Routing:
-    """All keys of all backends, the preferred first; *share* tells other processes of a rest."""
+    """All keys of all backends, the preferred first; *share* tells other processes of a rest. *changes* counts what was learned of rests."""
 
     keys: Sequence[BackendKey]
     clock: Clock
@@ -41,6 +42,7 @@ class Routing:
     share: Callable[[Rest], None] = lambda _: None
     _routes: dict[tuple[tuple[Names, str], ...], Route] = field(default_factory=dict, init=False)
     _is_troubled: bool = field(default=False, init=False)
+    changes: int = field(default=0, init=False)
 
     def route(self, *forms: tuple[Names, str]) -> Route:
         """Return the route of an order in *forms*: each the names of backends, none for all, and the model they make it with."""
@@ -108,25 +110,25 @@ class Routing:
         """Give *call* a place; if it tries the key, another may after *patience_s*."""
         key = course.key
         key.in_flight += 1
-        key.is_pacing = key.pace is not None
+        key.pacing = call if key.pace is not None else None
         if len(course.share.peers) > 1:
             course.share.take()
         if course.is_trial:
             self._bound_trial(course, call, patience_s)
 
-    async def pass_pace(self, course: Course, images: int) -> None:
+    async def pass_pace(self, course: Course, call: object, images: int) -> None:
         """Take the place in the pace that `find` saw free."""
         key = course.key
         if key.pace is not None:
             try:
                 await key.pace.acquire(min(images, key.pace.max_rate))
             finally:
-                key.is_pacing = False
+                key.end_pacing(call)
 
     def end(self, course: Course, call: object) -> None:
         """Take the place back from *call*."""
         course.key.in_flight -= 1
-        course.key.is_pacing = False
+        course.key.end_pacing(call)
         if course.is_trial:
             self.end_trial(course, call)
 
@@ -154,6 +156,7 @@ class Routing:
         standing = self._standing_named(rest.name)
         if standing is not None:
             self._is_troubled = True
+            self.changes += 1
             standing.observe(rest.reason, rest.left_s, self.clock.monotonic_s())
 
     def observe_all(self, names: Collection[RestName], lasting: Sequence[Rest]) -> None:
@@ -228,9 +231,13 @@ class Routing:
         return obstacle.left_s >= LONGEST_WAITED_S
 
     def wait_s(self, route: Route, images: int, *, held: BackendKey | None = None) -> float:
-        """Return the time until a pace, or the end of a rest, may let a call pass that has no course now; 0 if only others' ends do."""
+        """Return the time until a pace, or the end of a rest, may let a call pass that has no course now; 0 if only others' ends do.
+
+        A trial may end at any time.
+        """
         now_s = self.clock.monotonic_s()
-        waits_s = [each.left_s for each in obstacles_on(route, now_s)] if self._is_troubled else []
+        obstacles = obstacles_on(route, now_s) if self._is_troubled else []
+        waits_s = [min(each.left_s, _TRIAL_LOOK_S) if each.is_tried else each.left_s for each in obstacles]
         keys = [course.key for rank in route.ranks for course in rank]
         waits_s += [key.wait_for_pace_s(images) for key in keys if key.free > 0 or key is held]
         return min((wait_s for wait_s in waits_s if wait_s > 0), default=0.0)
@@ -278,11 +285,13 @@ class Routing:
     def _tell_rest(self, name: RestName, standing: Standing, now_s: float) -> None:
         if standing.reason is not None and standing.failure is not None:
             rest = Rest(name=name, reason=standing.reason, left_s=standing.until_s - now_s)
+            self.changes += 1
             self.share(rest)
             self.telemetry.record(KeyRested(rest=rest, failure=standing.failure))
 
     def _tell_end(self, name: RestName, reason: RestReason) -> None:
         rest = Rest(name=name, reason=reason, left_s=0.0)
+        self.changes += 1
         self.share(rest)
         self.telemetry.record(KeyBack(rest=rest))
 

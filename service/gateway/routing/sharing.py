@@ -41,9 +41,12 @@ class RestSharing:
 
     async def read(self, routing: Routing) -> None:
         """Let *routing* observe all rests: a process does so before it takes orders."""
-        names = routing.rest_names
+        names, changes = routing.rest_names, routing.changes
         with suppress(StateUnavailable):
-            routing.observe_all(names, await self._shared.read(names))
+            lasting = await self._shared.read(names)
+            # What was learned meanwhile may be newer than the answer.
+            if routing.changes == changes:
+                routing.observe_all(names, lasting)
 
     async def read_forever(self, routing: Routing) -> None:
         """Read all rests now and then: news may be lost."""

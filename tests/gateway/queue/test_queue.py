@@ -88,14 +88,14 @@ class Provider:
                 return refusal
             self.sent.append(name)
             self.sent_at_s.append(round(self.clock.monotonic_s() - self.began_s, 3))
-            began_s = self.clock.monotonic_s()
+            began_s, is_cut_off = self.clock.monotonic_s(), False
             try:
                 async with self.clock.timeout_at(turn.deadline_s) as turn.timeout:
                     await asyncio.sleep(self.call_s)
                 result = self.result
             except TimeoutError:
-                result = TIMED_OUT
-            self.queue.note(turn, result, began_s)
+                result, is_cut_off = TIMED_OUT, True
+            self.queue.note(turn, result, began_s, is_cut_off=is_cut_off)
             return result
         finally:
             self.queue.end(turn)

@@ -1,99 +1,17 @@
 """The queue before several keys, on held time."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from aiolimiter import AsyncLimiter
 
 from service.domain.failures import Billing, CallFailure, FailureKind
-from service.domain.images import CallMade
-from service.domain.rests import Rest, RestName, RestReason
-from service.gateway.queue.durations import Kind
-from service.gateway.queue.queue import Bounds, CallQueue
-from service.gateway.queue.turn import Turn
-from service.gateway.queue.turns import Person
-from service.gateway.routing.keys import BackendKey
+from service.domain.rests import RestReason
 from service.gateway.routing.route import Course
 from tests.fakes.clock import FakeClock, until_idle
-from tests.fakes.routing import a_key, a_routing
-from tests.fakes.telemetry import FakeTelemetry
-from tests.fakes.values import a_call_made, a_failure
-
-MADE = a_call_made(b"image")
-CALL_S = 4.0
-
-
-class SlowClock(FakeClock):
-    """The time of *clock*, on which each look takes a second."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        super().__init__()
-        self._clock = clock
-
-    def monotonic_s(self) -> float:
-        self._clock.advance(1.0)
-        return self._clock.monotonic_s()
-
-
-class Keys:
-    """A queue before *keys*; each call takes `CALL_S`, at a key in *hanging* for ever."""
-
-    def __init__(self, clock: FakeClock, *keys: BackendKey) -> None:
-        self.clock = clock
-        self.began_s = clock.monotonic_s()
-        self.telemetry = FakeTelemetry()
-        self.routing = a_routing(clock, self.telemetry, *keys)
-        self.queue = CallQueue(clock, self.telemetry, Bounds(), self.routing)
-        self.sent: list[tuple[str, str, float]] = []
-        self.hanging: set[str] = set()
-
-    def turn(
-        self, *, backends: tuple[str, ...] = (), left_s: float = 300.0, user: str = "user", images: int = 1
-    ) -> Turn:
-        """Return the turn of a call at one of *backends*."""
-        return Turn(
-            kind=Kind("gpt-image-2", "generate", "high", 21, 0),
-            route=self.routing.route((backends, "gpt-image-2")),
-            owners=[Person("team", user)],
-            images=images,
-            deadline_s=self.clock.monotonic_s() + left_s,
-        )
-
-    async def order(
-        self,
-        name: str,
-        *,
-        backends: tuple[str, ...] = (),
-        left_s: float = 300.0,
-        user: str = "user",
-        images: int = 1,
-    ) -> CallMade | CallFailure:
-        """Make an order of one call at one of *backends*."""
-        turn = self.turn(backends=backends, left_s=left_s, user=user, images=images)
-        refusal = self.queue.find_refusal([turn])
-        return refusal if refusal is not None else await self._call(name, turn)
-
-    async def _call(self, name: str, turn: Turn) -> CallMade | CallFailure:
-        try:
-            refusal = await self.queue.take_turn(turn)
-            if refusal is not None or turn.course is None:
-                assert refusal is not None
-                return refusal
-            began_s = self.clock.monotonic_s()
-            key = turn.course.key.name.key
-            self.sent.append((name, key, round(began_s - self.began_s, 2)))
-            await asyncio.sleep(turn.deadline_s - began_s if key in self.hanging else CALL_S)
-            self.queue.note(turn, MADE, began_s)
-            return MADE
-        finally:
-            self.queue.end(turn)
-
-    def throttle(self, key: BackendKey, for_s: float) -> None:
-        failure = a_failure(kind=FailureKind.RATE_LIMITED, retry_after_s=for_s)
-        course = self.routing.find(self.routing.route(((key.name.backend,), "gpt-image-2")), 1)
-        assert course is not None
-        self.routing.note(course, failure, self.clock.monotonic_s())
+from tests.fakes.routing import a_key
+from tests.fakes.values import a_failure
+from tests.gateway.queue.keys import CALL_S, MADE, Keys
 
 
 async def test_calls_spread_over_all_keys_before_any_waits(clock: FakeClock) -> None:
@@ -177,28 +95,6 @@ async def test_calls_wait_for_the_end_of_a_short_pause(clock: FakeClock) -> None
     assert keys.sent == [("waits", "a", 15.0)]
 
 
-@pytest.mark.parametrize("looks", range(1, 20))
-async def test_a_call_is_woken_whenever_a_pause_ends(clock: FakeClock, looks: int) -> None:
-    """Between any two looks at the clock: what seemed to rest at one may be open at the next."""
-    key = a_key(name="one/a")
-    keys = Keys(SlowClock(clock), key)
-    keys.throttle(key, looks + 0.5)
-
-    assert await keys.order("waits") is MADE
-    assert keys.sent[0][2] < looks + 20
-
-
-@pytest.mark.parametrize("looks", range(1, 20))
-async def test_a_call_is_repeated_whenever_a_pause_ends(clock: FakeClock, looks: int) -> None:
-    key = a_key(name="one/a")
-    keys = Keys(SlowClock(clock), key)
-    turn = keys.turn()
-    assert await keys.queue.take_turn(turn) is None
-    keys.throttle(key, looks + 0.5)
-
-    assert await keys.queue.go_on(turn)
-
-
 @pytest.mark.parametrize(("pause_s", "left_s"), [(60.0, 300.0), (15.0, 10.0)])
 async def test_orders_are_told_of_a_pause_that_is_too_long(
     clock: FakeClock, pause_s: float, left_s: float
@@ -245,25 +141,6 @@ async def test_a_call_that_waits_takes_the_key_whose_pause_ends_first(clock: Fak
         group.create_task(keys.order("second"))
 
     assert keys.sent == [("first", "a", 0.0), ("second", "b", 2.0)]
-
-
-async def test_a_call_that_waits_goes_on_once_another_process_ends_a_rest(clock: FakeClock) -> None:
-    key = a_key(name="one/a")
-    keys = Keys(clock, key)
-    rest = Rest(name=RestName(key.name, "gpt-image-2"), reason=RestReason.UNANSWERED, left_s=60.0)
-    keys.routing.observe(rest)
-    trial, waiting = keys.turn(), keys.turn()
-    assert await keys.queue.take_turn(trial) is None
-    async with asyncio.TaskGroup() as group:
-        watch = group.create_task(keys.queue.watch_forever())
-        taken = group.create_task(keys.queue.take_turn(waiting))
-        await until_idle()
-        assert waiting.is_waiting
-        keys.routing.observe(replace(rest, left_s=0.0))
-        assert await taken is None
-        watch.cancel()
-
-    assert clock.monotonic_s() - keys.began_s < 2.0
 
 
 async def test_a_key_that_falls_silent_is_passed_over_while_another_answers(clock: FakeClock) -> None:

@@ -91,6 +91,23 @@ async def test_rests_are_read_as_news_may_be_lost(clock: FakeClock) -> None:
     assert [rest.name for rest in found] == [REST.name]
 
 
+async def test_an_answer_that_is_older_than_the_news_changes_nothing(clock: FakeClock) -> None:
+    class SlowRests(FakeRests):
+        async def read(self, names: Sequence[RestName]) -> list[Rest]:
+            kept = await super().read(names)
+            await asyncio.sleep(0.003)
+            return kept
+
+    routing = a_routing(clock, FakeTelemetry(), a_key(name="one/a"))
+    routing.keys[0].standing_with("gpt-image-2")
+    async with asyncio.TaskGroup() as group:
+        group.create_task(RestSharing(SlowRests()).read(routing))
+        await until_idle()
+        routing.observe(REST)
+
+    assert [rest.name for rest in routing.resting()] == [REST.name]
+
+
 async def test_a_rest_whose_end_was_missed_is_over_once_it_is_read(clock: FakeClock) -> None:
     shared, key = FakeRests(), a_key(name="one/a")
     routing = a_routing(clock, FakeTelemetry(), key)
