@@ -10,23 +10,21 @@ from dataclasses import dataclass
 
 from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import CallMade
-from service.domain.rests import LONGEST_WAITED_S, RestReason
 from service.gateway.queue.durations import Durations
 from service.gateway.queue.forecast import Forecast
 from service.gateway.queue.in_flight import CallsInFlight
+from service.gateway.queue.judge import Judge
 from service.gateway.queue.line import Line
 from service.gateway.queue.passing import Passing
-from service.gateway.queue.refusals import LEFT, refuse
+from service.gateway.queue.refusals import LEFT
 from service.gateway.queue.turn import PoolIndex, Turn
 from service.gateway.queue.turns import Person
 from service.gateway.routing.keys import BackendKey
 from service.gateway.routing.route import Course, has_trusted
 from service.gateway.routing.routing import Routing
 from service.ports.clock import Clock
-from service.ports.telemetry import CallQueued, CallRefused, QueueRefusal, Telemetry
+from service.ports.telemetry import CallQueued, Telemetry
 
-_CAUTION = 1.5
-"""A wait may become longer than it seems: some who come later have their turn earlier."""
 _WHOLE = 0.9
 """The share of the gateway's deadline that is the whole of it: an order is read and checked before its calls."""
 
@@ -56,6 +54,9 @@ class CallQueue:
         self._durations = Durations(clock)
         self._in_flight = CallsInFlight(clock, routing, self._durations, self._pass_on)
         self._forecast = Forecast(routing, self._line, self._in_flight, self._durations)
+        self._judge = Judge(
+            clock, telemetry, routing, self._line, self._in_flight, self._durations, self._forecast
+        )
         self._waker: asyncio.TimerHandle | None = None
 
     @property
@@ -74,30 +75,8 @@ class CallQueue:
         return [course.key for _, course in self._in_flight.overdue()]
 
     def find_refusal(self, turns: Sequence[Turn]) -> CallFailure | None:
-        """Return the reason to refuse the order that makes *turns*, the largest first, before it has joined the queue.
-
-        Judged by its own deadline: another that waits for its images makes them itself, if it has more time.
-        """
-        turn, now_s = turns[0], self._clock.monotonic_s()
-        left_s = turn.deadline_s - now_s
-        courses = self.routing.courses(turn.route)
-        if not courses and (obstacle := self._find_obstacle(turn, left_s)):
-            return obstacle
-        needed_s = self._durations.needed_s(turn.kind, left_s)
-        for each in turns:
-            each.needed_s = needed_s
-        if needed_s is not None and left_s < needed_s:
-            is_hopeless = self._in_flight.has(turn.kind) or self._durations.is_hopeless(turn.kind, left_s)
-            reason: QueueRefusal = "hurried" if turn.is_hurried else "slow"
-            return self._refuse(reason, needed_s) if is_hopeless else None
-        free = self._count_free(turn, courses)
-        if len(turns) <= free:
-            return None
-        wait_s = self._forecast.wait_s(turns)
-        if self._line.find_surplus(turn.owners[0], turns, free=free) is None:
-            return self._refuse("full", wait_s)
-        is_late = needed_s is not None and left_s < needed_s + wait_s * _CAUTION
-        return self._refuse("late", wait_s) if is_late else None
+        """Return the reason to refuse the order that makes *turns*, the largest first, before it has joined the queue."""
+        return self._judge.find_refusal(turns)
 
     async def take_turn(self, turn: Turn) -> CallFailure | None:
         """Wait until the call of *turn* is to be sent on its course; returns the reason if it must not be. `end` follows always."""
@@ -108,7 +87,7 @@ class CallQueue:
                 async with self._clock.timeout_at(turn.deadline_s):
                     await self.pass_pace(turn)
             except TimeoutError:
-                turn.refusal = self._refuse("late", self._forecast.wait_s([turn]))
+                turn.refusal = self._judge.refuse("late", self._forecast.wait_s([turn]))
         return turn.refusal if turn.is_wanted() else LEFT
 
     async def pass_pace(self, turn: Turn) -> None:
@@ -213,27 +192,6 @@ class CallQueue:
             self._pass_on()
             self.routing.calm_down()
 
-    def _find_obstacle(self, turn: Turn, left_s: float) -> CallFailure | None:
-        """Return the reason to refuse an order whose keys get no calls now."""
-        obstacle = self.routing.find_obstacle(turn.route)
-        if obstacle is None:
-            return None
-        if obstacle.reason is RestReason.THROTTLED and obstacle.left_s < min(left_s, LONGEST_WAITED_S):
-            return None
-        if obstacle.reason is RestReason.UNANSWERED:
-            return self._refuse("untrusted", obstacle.left_s)
-        return obstacle.as_failure()
-
-    def _count_free(self, turn: Turn, courses: Sequence[Course]) -> int:
-        """Return how many calls like that of *turn* may be sent at once; none while others wait for the same keys."""
-        if self._line.length and any(route is turn.route for route, _ in self._line.kinds):
-            return 0
-        return sum(
-            1 if course.is_trial else course.key.free
-            for course in courses
-            if course.key.has_room(turn.images)
-        )
-
     async def _join_and_wait(self, turn: Turn, *, is_first: bool = False) -> float:
         """Take a free slot for *turn*, or wait for its turn; returns the time that it waited."""
         self._join(turn, is_first=is_first)
@@ -241,7 +199,7 @@ class CallQueue:
             return 0.0
         began_s = self._clock.monotonic_s()
         if not await turn.until_settled(self._clock):
-            turn.refusal = self._refuse("late", self._forecast.wait_s([turn]))
+            turn.refusal = self._judge.refuse("late", self._forecast.wait_s([turn]))
         waited_s = self._clock.monotonic_s() - began_s
         if turn.refusal is None:
             self._telemetry.record(CallQueued(waited_s=waited_s))
@@ -263,7 +221,7 @@ class CallQueue:
             surplus = self._line.find_surplus(turn.owners[0])
             for each in [turn] if surplus is None else surplus:
                 self._line.remove(each)
-                each.settle(self._refuse("full", self._forecast.wait_s([each])))
+                each.settle(self._judge.refuse("full", self._forecast.wait_s([each])))
             self._pass_on()
 
     def _change_course(self, turn: Turn, course: Course | None) -> bool:
@@ -286,7 +244,7 @@ class CallQueue:
                 self._wake_after(wait_s)
                 return
             turn, owner = found
-            refusal = self._find_reason_not_to_send(turn)
+            refusal = self._judge.find_refusal_at_turn(turn)
             course = None if refusal else routing.find(turn.route, turn.images, saved=passing.saved)
             if course is not None:
                 self._line.charge(owner, turn.images)
@@ -304,23 +262,3 @@ class CallQueue:
             self._waker = None
         if wait_s > 0:
             self._waker = asyncio.get_running_loop().call_later(wait_s, self._pass_on)
-
-    def _find_reason_not_to_send(self, turn: Turn) -> CallFailure | None:
-        if not turn.is_wanted():
-            return LEFT
-        now_s = self._clock.monotonic_s()
-        needed_s = self._durations.needed_s(turn.kind, turn.deadline_s - turn.joined_s) or 0.0
-        left_s = turn.deadline_s - now_s
-        if self.routing.is_shut(turn.route):
-            return self._find_obstacle(turn, left_s)
-        is_probing = turn.is_probe and not self._in_flight.has(turn.kind) and left_s > 0
-        return (
-            None if left_s > needed_s or is_probing else self._refuse("late", self._forecast.wait_s([turn]))
-        )
-
-    def _refuse(self, reason: QueueRefusal, retry_after_s: float | None) -> CallFailure:
-        self._telemetry.record(CallRefused(reason=reason))
-        if reason == "full" and not retry_after_s:
-            # Before it is known how long calls take: at least as long as those that still run.
-            retry_after_s = self._in_flight.oldest_s()
-        return refuse(reason, retry_after_s or 0.0)
