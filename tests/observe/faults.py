@@ -64,11 +64,12 @@ policy = "tight"
 _BLOCKED = (
     "Your account has been temporarily blocked because we detected behavior that may violate our policy."
 )
+_MOST_WAITING = 30
 SETTINGS: dict[str, object] = {
     "unpriced": "count",
     "body_bytes": 2**24,
     "max_calls_in_flight": 8,
-    "max_calls_waiting": 30,
+    "max_calls_waiting": _MOST_WAITING,
 }
 """Settings of gateways that the faults need; also a busy machine can fill so short a queue."""
 _UNKNOWN = {"authorization": "Bearer a-key-of-nobody"}
@@ -77,8 +78,12 @@ _LARGE_BYTES = 2**23
 _OF_ONE_BACKEND = "gpt-image-2.6-flare"
 _MOST_BROKEN = 60
 """Orders after which a gateway must have noticed: calls of before that still succeed start its count again."""
-_RUSH = 160
-"""Twice what both gateways send and let wait."""
+_RUSH = 20
+"""Orders for each gateway and rush; it sends five in the time between two."""
+_RUSH_EACH_S = 1.0
+_MOST_RUSHES = 40
+_NEARLY_FULL = 0.85
+"""A little more than the alert asks for."""
 
 
 def configuration(today: date) -> str:
@@ -157,17 +162,25 @@ async def _provider_breaks_off(scene: Scene) -> None:
 
 
 async def _rush_fills_the_queue(scene: Scene) -> None:
-    """More orders at once than both queues hold, of a caller without limits: teams may have spent their budgets."""
-    orders = scene.orders
+    """Until both queues have stayed full: a busy machine needs longer to send so many orders.
+
+    Of a caller without limits, as teams may have spent their budgets.
+    """
+    orders, gateways = scene.orders, scene.stack.gateways
     pace, orders.pace = orders.pace, {team: 20 * each for team, each in orders.pace.items()}
-    # Longer than several scrapes: the queue is full until the first calls end.
-    scene.stack.moods.typical_s = 5.0
+    scene.stack.moods.typical_s = 1.5
     caller = await _caller_without_limits(scene)
+    full_s = 0.0
     async with asyncio.TaskGroup() as group:
-        for number in range(_RUSH):
-            url = scene.stack.gateways[number % 2].url
-            group.create_task(caller.order(url, model=_OF_ONE_BACKEND))
-        await asyncio.sleep(2 * scene.away_s)
+        for _ in range(_MOST_RUSHES):
+            waiting = [await caller.metric(each.url, "imagegw_queue_calls") for each in gateways]
+            full_s = full_s + _RUSH_EACH_S if min(waiting) > _NEARLY_FULL * _MOST_WAITING else 0.0
+            if full_s >= 2 * scene.away_s:
+                break
+            for gateway in gateways:
+                for _ in range(_RUSH):
+                    group.create_task(caller.order(gateway.url, model=_OF_ONE_BACKEND))
+            await asyncio.sleep(_RUSH_EACH_S)
         orders.pace, scene.stack.moods.typical_s = pace, 0.4
     await asyncio.sleep(scene.away_s)
 
