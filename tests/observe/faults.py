@@ -78,10 +78,9 @@ _LARGE_BYTES = 2**23
 _OF_ONE_BACKEND = "gpt-image-2.6-flare"
 _MOST_BROKEN = 60
 """Orders after which a gateway must have noticed: calls of before that still succeed start its count again."""
-_RUSH = 20
-"""Orders for each gateway and rush; it sends five in the time between two."""
-_RUSH_EACH_S = 1.0
-_MOST_RUSHES = 40
+_RUSH = 45
+"""Orders for a gateway with an empty queue, a few more than it sends and lets wait."""
+_LONGEST_RUSH_S = 60.0
 _NEARLY_FULL = 0.85
 """A little more than the alert asks for."""
 
@@ -166,21 +165,24 @@ async def _rush_fills_the_queue(scene: Scene) -> None:
 
     Of a caller without limits, as teams may have spent their budgets.
     """
-    orders, gateways = scene.orders, scene.stack.gateways
+    loop, orders, gateways = asyncio.get_running_loop(), scene.orders, scene.stack.gateways
     pace, orders.pace = orders.pace, {team: 20 * each for team, each in orders.pace.items()}
-    scene.stack.moods.typical_s = 1.5
+    # Few ends, so that the failures of the next faults are still many among them.
+    scene.stack.moods.typical_s = 5.0
     caller = await _caller_without_limits(scene)
-    full_s = 0.0
+    began_s = full_s = loop.time()
+    waiting = [0.0] * len(gateways)
     async with asyncio.TaskGroup() as group:
-        for _ in range(_MOST_RUSHES):
-            waiting = [await caller.metric(each.url, "imagegw_queue_calls") for each in gateways]
-            full_s = full_s + _RUSH_EACH_S if min(waiting) > _NEARLY_FULL * _MOST_WAITING else 0.0
-            if full_s >= 2 * scene.away_s:
-                break
-            for gateway in gateways:
-                for _ in range(_RUSH):
+        while loop.time() - began_s < _LONGEST_RUSH_S and loop.time() - full_s < 2 * scene.away_s:
+            for gateway, number in zip(gateways, waiting, strict=True):
+                for _ in range(_RUSH - int(number)):
                     group.create_task(caller.order(gateway.url, model=_OF_ONE_BACKEND))
-            await asyncio.sleep(_RUSH_EACH_S)
+            await asyncio.sleep(scene.away_s / 3)
+            waiting = [await caller.metric(each.url, "imagegw_queue_calls") for each in gateways]
+            if min(waiting) < _NEARLY_FULL * _MOST_WAITING:
+                full_s = loop.time()
+            if loop.time() - began_s > 2 * scene.away_s:
+                orders.pace = pace
         orders.pace, scene.stack.moods.typical_s = pace, 0.4
     await asyncio.sleep(scene.away_s)
 
