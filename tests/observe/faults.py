@@ -20,14 +20,30 @@ from tests.chaos.provider import Call, Script
 from tests.observe.orders import Orders
 from tests.observe.stack import Stack
 
+_LONGEST_S = 60.0
+_LOOK_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The stack under orders; a fault lasts for *away_s*, or twice as long if its effect comes late."""
+    """The stack under orders; a fault lasts for *away_s*, or twice as long if its effect comes late, and until its alerts show."""
 
     stack: Stack
     orders: Orders
     away_s: float
+
+    async def shows(self, *alerts: str) -> bool:
+        """Tell if Prometheus shows all of *alerts*."""
+        return {f"ImageGateway{each}" for each in alerts} <= set(await self.stack.prometheus.alerts())
+
+    async def until_shown(self, *alerts: str) -> None:
+        """Wait until Prometheus shows *alerts*, which a busy machine delays: at most for `_LONGEST_S`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_S):
+                while not await self.shows(*alerts):  # noqa: ASYNC110 - another process
+                    await asyncio.sleep(_LOOK_S)
+        # For the one who watches, too.
+        await asyncio.sleep(2 * _LOOK_S)
 
 
 Fault = Callable[[Scene], Awaitable[None]]
@@ -64,12 +80,11 @@ policy = "tight"
 _BLOCKED = (
     "Your account has been temporarily blocked because we detected behavior that may violate our policy."
 )
-_MOST_WAITING = 30
 SETTINGS: dict[str, object] = {
     "unpriced": "count",
     "body_bytes": 2**24,
     "max_calls_in_flight": 8,
-    "max_calls_waiting": _MOST_WAITING,
+    "max_calls_waiting": 30,
 }
 """Settings of gateways that the faults need; also a busy machine can fill so short a queue."""
 _UNKNOWN = {"authorization": "Bearer a-key-of-nobody"}
@@ -80,9 +95,6 @@ _MOST_BROKEN = 60
 """Orders after which a gateway must have noticed: calls of before that still succeed start its count again."""
 _RUSH = 45
 """Orders for a gateway with an empty queue, a few more than it sends and lets wait."""
-_LONGEST_RUSH_S = 60.0
-_NEARLY_FULL = 0.85
-"""A little more than the alert asks for."""
 
 
 def configuration(today: date) -> str:
@@ -119,6 +131,7 @@ async def _nothing_is_wrong(scene: Scene) -> None:
 async def _key_is_revoked(scene: Scene) -> None:
     scene.stack.moods.is_key_revoked = True
     await asyncio.sleep(scene.away_s)
+    await scene.until_shown("ProviderRefusesKey")
     scene.stack.moods.is_key_revoked = False
 
 
@@ -127,7 +140,7 @@ async def _account_is_blocked(scene: Scene) -> None:
         error = {"message": _BLOCKED, "type": "invalid_request_error", "param": None, "code": None}
         await call.answer(403, {"error": error})
 
-    await _in_script(scene, refuse)
+    await _in_script(scene, refuse, "AccountBlocked")
 
 
 async def _prompts_are_refused(scene: Scene) -> None:
@@ -141,7 +154,7 @@ async def _provider_is_overloaded(scene: Scene) -> None:
     async def refuse(call: Call) -> None:
         await call.fail(429 if call.number % 2 else 503)
 
-    await _in_script(scene, refuse)
+    await _in_script(scene, refuse, "ProviderFails")
 
 
 async def _provider_breaks_off(scene: Scene) -> None:
@@ -157,32 +170,28 @@ async def _provider_breaks_off(scene: Scene) -> None:
         if await caller.metric(url, "imagegw_breaker_open", part="provider"):
             break
     await asyncio.sleep(scene.away_s)
+    await scene.until_shown("ProviderUntrusted")
     scene.stack.provider.script = scene.stack.moods.act
 
 
 async def _rush_fills_the_queue(scene: Scene) -> None:
-    """Until both queues have stayed full: a busy machine needs longer to send so many orders.
-
-    Of a caller without limits, as teams may have spent their budgets.
-    """
-    loop, orders, gateways = asyncio.get_running_loop(), scene.orders, scene.stack.gateways
+    """Fill both queues, and refill them, until that shows; of a caller without limits, as teams may have spent their budgets."""
+    loop, orders = asyncio.get_running_loop(), scene.orders
     pace, orders.pace = orders.pace, {team: 20 * each for team, each in orders.pace.items()}
-    # Few ends, so that the failures of the next faults are still many among them.
+    # Few end, so that the failures of the next faults are still many among them.
     scene.stack.moods.typical_s = 5.0
     caller = await _caller_without_limits(scene)
-    began_s = full_s = loop.time()
-    waiting = [0.0] * len(gateways)
+    began_s = loop.time()
     async with asyncio.TaskGroup() as group:
-        while loop.time() - began_s < _LONGEST_RUSH_S and loop.time() - full_s < 2 * scene.away_s:
-            for gateway, number in zip(gateways, waiting, strict=True):
-                for _ in range(_RUSH - int(number)):
+        while loop.time() - began_s < _LONGEST_S and not await scene.shows("QueueSaturated", "QueueRefuses"):
+            for gateway in scene.stack.gateways:
+                waiting = int(await caller.metric(gateway.url, "imagegw_queue_calls"))
+                for _ in range(_RUSH - waiting):
                     group.create_task(caller.order(gateway.url, model=_OF_ONE_BACKEND))
             await asyncio.sleep(scene.away_s / 3)
-            waiting = [await caller.metric(each.url, "imagegw_queue_calls") for each in gateways]
-            if min(waiting) < _NEARLY_FULL * _MOST_WAITING:
-                full_s = loop.time()
             if loop.time() - began_s > 2 * scene.away_s:
                 orders.pace = pace
+        await asyncio.sleep(max(2 * _LOOK_S, began_s + 2 * scene.away_s - loop.time()))
         orders.pace, scene.stack.moods.typical_s = pace, 0.4
     await asyncio.sleep(scene.away_s)
 
@@ -190,20 +199,21 @@ async def _rush_fills_the_queue(scene: Scene) -> None:
 async def _redis_hangs(scene: Scene) -> None:
     scene.stack.valkey.signal(signal.SIGSTOP)
     await asyncio.sleep(2 * scene.away_s)
+    await scene.until_shown("RedisAway")
     scene.stack.valkey.signal(signal.SIGCONT)
 
 
 async def _store_fails(scene: Scene) -> None:
     """Fill its disk or, where mounting is not allowed, take its directory away, while images for links are made."""
     scene.stack.moods.typical_s = 1.5
-    caller = await _caller_without_limits(scene)
+    caller, url = await _caller_without_limits(scene), scene.stack.gateways[0].url
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
-            url = scene.stack.gateways[0].url
             group.create_task(caller.order(url, model="dall-e-3", response_format="url"))
         await asyncio.sleep(0.4)
         with _failing_store(scene.stack):
             await asyncio.sleep(2 * scene.away_s)
+            await scene.until_shown("StoreFails")
     scene.stack.moods.typical_s = 0.4
 
 
@@ -238,6 +248,7 @@ async def _stored_files_vanish(scene: Scene) -> None:
 async def _gateway_is_killed(scene: Scene) -> None:
     scene.stack.gateways.pop().kill()
     await asyncio.sleep(scene.away_s)
+    await scene.until_shown("Down")
 
 
 # Failures that alerts judge as a share come first, while there are few attempts.
@@ -262,10 +273,11 @@ async def _caller_without_limits(scene: Scene) -> Ground:
     return await scene.stack.ground.caller(scene.stack.gateways[0], "archive")
 
 
-async def _in_script(scene: Scene, script: Script) -> None:
-    """Have the provider follow *script* for a while."""
+async def _in_script(scene: Scene, script: Script, *alerts: str) -> None:
+    """Have the provider follow *script* for a while, until *alerts* show."""
     scene.stack.provider.script = script
     await asyncio.sleep(scene.away_s)
+    await scene.until_shown(*alerts)
     scene.stack.provider.script = scene.stack.moods.act
 
 
