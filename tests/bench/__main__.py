@@ -46,7 +46,7 @@ examples:
   make bench                          all scenarios, about 30 minutes on a quiet machine
   make bench ARGS="a c"               two of them
   make bench ARGS=--short             a to d beside pass-through and floor only, about a minute
-  make bench ARGS=--guard             the same, twice if need be; ends with 1 if a ratio is more than 25 % worse than the recorded one
+  make bench ARGS=--guard             the same, twice if need be; ends with 1 if a case is more than 25 % worse than recorded
   make bench ARGS="--write"           all, and writes JSON, Markdown and plots to docs/bench
 
 LiteLLM and Portkey are installed into .venv-bench/ when a scenario first wants them; nginx must be on the machine. What cannot be

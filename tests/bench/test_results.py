@@ -84,6 +84,18 @@ def test_the_guard_fails_when_a_ratio_is_more_than_a_quarter_worse(now: float, v
     assert is_good is (verdict == "holds")
 
 
+@pytest.mark.parametrize(
+    ("passed", "floor", "is_good"), [(1.4, 0.8, True), (1.3, 1.3, False), (1.0, 1.6, False), (1.1, 1.1, True)]
+)
+def test_a_case_is_judged_by_the_mean_of_its_ratios(passed: float, floor: float, is_good: bool) -> None:
+    """A machine on which files cost more raises one and lowers the other; a dearer gateway raises both."""
+    recorded = {f"{CASE}: gateway / pass-through": 0.5, RATIO: 2.0}
+
+    ratios = {f"{CASE}: gateway / pass-through": 0.5 * passed, RATIO: 2.0 * floor}
+
+    assert compare(ratios, recorded)[1] is is_good
+
+
 def test_the_guard_fails_when_a_recorded_ratio_is_not_measured_but_not_for_a_new_one() -> None:
     assert compare({}, {RATIO: 2.0})[1] is False
     assert compare({RATIO: 2.0}, {})[1] is True
