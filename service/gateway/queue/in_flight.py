@@ -78,11 +78,13 @@ class CallsInFlight:
 
     def _take(self, turn: Turn, course: Course) -> None:
         turn.course = course
-        patience_s = 0.0
-        if course.is_trial:
-            left_s = max(0.0, turn.deadline_s - self._clock.monotonic_s())
-            patience_s = min(self._durations.patience_s(turn.kind), left_s)
+        patience_s = self._patience_s(turn) if course.is_trial else 0.0
         self._routing.begin(course, turn, patience_s=patience_s)
         if course.is_trial:
             # It may hang until its deadline.
             asyncio.get_running_loop().call_later(patience_s, self._pass_on)
+
+    def _patience_s(self, turn: Turn) -> float:
+        """Return how long others wait for *turn*, which tries a key: no longer than it lasts."""
+        left_s = max(0.0, turn.deadline_s - self._clock.monotonic_s())
+        return min(self._durations.patience_s(turn.kind), left_s)

@@ -59,7 +59,7 @@ class Judge:
         return self.refuse("late", wait_s) if is_late else None
 
     def refuse(self, reason: QueueRefusal, retry_after_s: float | None) -> CallFailure:
-        """Count a refusal; returns it. Of a full queue nobody may know yet how long it takes."""
+        """Return a refusal for *reason*, and count it."""
         self.telemetry.record(CallRefused(reason=reason))
         if reason == "full" and not retry_after_s:
             # Before it is known how long calls take: at least as long as those that still run.

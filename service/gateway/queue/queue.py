@@ -92,7 +92,7 @@ class CallQueue:
 
     async def pass_pace(self, turn: Turn) -> None:
         """Take the place of *turn* in the pace of its key, which keeps others waiting meanwhile."""
-        if turn.course is not None and turn.course.key.pace is not None:
+        if turn.course is not None:
             await self.routing.pass_pace(turn.course, turn, turn.images)
             self._pass_on()
 

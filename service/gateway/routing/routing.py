@@ -285,15 +285,17 @@ class Routing:
     def _tell_rest(self, name: RestName, standing: Standing, now_s: float) -> None:
         if standing.reason is not None and standing.failure is not None:
             rest = Rest(name=name, reason=standing.reason, left_s=standing.until_s - now_s)
-            self.changes += 1
-            self.share(rest)
+            self._share(rest)
             self.telemetry.record(KeyRested(rest=rest, failure=standing.failure))
 
     def _tell_end(self, name: RestName, reason: RestReason) -> None:
         rest = Rest(name=name, reason=reason, left_s=0.0)
+        self._share(rest)
+        self.telemetry.record(KeyBack(rest=rest))
+
+    def _share(self, rest: Rest) -> None:
         self.changes += 1
         self.share(rest)
-        self.telemetry.record(KeyBack(rest=rest))
 
 
 def _named_standings(course: Course) -> tuple[tuple[str, Standing], ...]:
