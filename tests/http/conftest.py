@@ -1,7 +1,7 @@
 """Share fixtures of the HTTP tests: a provider with a journal, gateways in front of it, clients."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +54,30 @@ def client(gateway: Gateway) -> Iterator[httpx.Client]:
         yield client
 
 
-@pytest.fixture(scope="module")
-def nothing_tried(client: httpx.Client) -> Iterator[None]:
-    """Hold a module to it: no call was tried. Once for all its tests, as reading the metrics takes longer than one of them."""
+@contextmanager
+def no_attempts(client: httpx.Client) -> Iterator[None]:
+    """Hold the block to it: no call was tried."""
     before = attempts(client)
-
     yield
-
     assert attempts(client) == before
 
 
+@pytest.fixture(scope="module")
+def nothing_tried(client: httpx.Client) -> Iterator[None]:
+    """Hold a whole module to it: no call was tried. Reading the metrics takes longer than one of its tests."""
+    with no_attempts(client):
+        yield
+
+
 @pytest.fixture
-def nothing_spent(gateway: Gateway, journal: SandboxJournal) -> Iterator[None]:
+def nothing_spent(nothing_sent: None, client: httpx.Client) -> Iterator[None]:
+    """Hold a test to it: no call reached the sandbox, none was tried, nothing crashed."""
+    with no_attempts(client):
+        yield
+
+
+@pytest.fixture
+def nothing_sent(gateway: Gateway, journal: SandboxJournal) -> Iterator[None]:
     """Hold a test to it: no call reached the sandbox, nothing crashed."""
     log_bytes = gateway.log.stat().st_size
     before = len(journal.entries())

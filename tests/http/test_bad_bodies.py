@@ -7,7 +7,7 @@ import pytest
 from tests.http.wire import Connection, ask, check_goes_on, check_has_id, check_refused, post
 from tests.processes import Gateway
 
-pytestmark = pytest.mark.usefixtures("nothing_tried", "nothing_spent")
+pytestmark = pytest.mark.usefixtures("nothing_tried", "nothing_sent")
 
 DEEP = 100_000
 

@@ -17,7 +17,7 @@ from tests.http.wire import (
 )
 from tests.processes import Gateway
 
-pytestmark = pytest.mark.usefixtures("nothing_tried", "nothing_spent")
+pytestmark = pytest.mark.usefixtures("nothing_tried", "nothing_sent")
 
 BODY = b'{"model": "dall-e-3", "prompt": "this must not be made"}'
 HEAD = b"POST /v1/images/generations HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"

@@ -9,7 +9,7 @@ import pytest
 from tests.http.wire import ROUTE, Connection, ask, check_goes_on, check_has_id, check_refused, post
 from tests.processes import Gateway
 
-pytestmark = pytest.mark.usefixtures("nothing_tried", "nothing_spent")
+pytestmark = pytest.mark.usefixtures("nothing_tried", "nothing_sent")
 
 MEGABYTE = 1024 * 1024
 HEAD = f"POST {ROUTE} HTTP/1.1\r\nHost: gateway\r\nContent-Type: application/json\r\n"

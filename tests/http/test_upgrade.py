@@ -9,7 +9,7 @@ import pytest
 from tests.http.wire import Connection, check_goes_on, check_refused, post
 from tests.processes import Gateway
 
-pytestmark = pytest.mark.usefixtures("nothing_tried", "nothing_spent")
+pytestmark = pytest.mark.usefixtures("nothing_tried", "nothing_sent")
 
 BODY = orjson.dumps({"model": "dall-e-3", "prompt": "x" * 300, "n": 0})
 OFFER = (
