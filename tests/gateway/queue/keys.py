@@ -1,6 +1,7 @@
 """A queue before several keys, and a clock on which time passes between any two looks."""
 
 import asyncio
+from typing import Any
 
 from service.domain.failures import CallFailure, FailureKind
 from service.domain.images import CallMade
@@ -58,17 +59,9 @@ class Keys:
             deadline_s=self.clock.monotonic_s() + left_s,
         )
 
-    async def order(
-        self,
-        name: str,
-        *,
-        backends: tuple[str, ...] = (),
-        left_s: float = 300.0,
-        user: str = "user",
-        images: int = 1,
-    ) -> CallMade | CallFailure:
-        """Make an order of one call at one of *backends*."""
-        turn = self.turn(backends=backends, left_s=left_s, user=user, images=images)
+    async def order(self, name: str, **fields: Any) -> CallMade | CallFailure:
+        """Make an order of one call, as `turn` has it."""
+        turn = self.turn(**fields)
         refusal = self.queue.find_refusal([turn])
         return refusal if refusal is not None else await self._call(name, turn)
 
